@@ -1,0 +1,1 @@
+//! The test kit for FileStore backends: numbered rules, one report

@@ -1,0 +1,1 @@
+//! One async interface over hosted file services: traits, references, bodies, errors

@@ -1,0 +1,1 @@
+//! A stateful emulator of hosted file services, strict by default

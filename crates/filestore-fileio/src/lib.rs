@@ -1,0 +1,1 @@
+//! file.io as a FileStore

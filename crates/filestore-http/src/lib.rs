@@ -1,0 +1,1 @@
+//! What every HTTP backend of filestore needs: client, retry, limits, redaction

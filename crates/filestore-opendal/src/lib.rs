@@ -1,0 +1,1 @@
+//! Any OpenDAL operator as a FileStore: local directories, memory, S3 and the rest
