@@ -1,1 +1,62 @@
-//! One async interface over hosted file services: traits, references, bodies, errors
+//! One async interface over hosted file services.
+//!
+//! An application writes its code once against [`Store`] (or the [`FileStore`] trait below it) and
+//! chooses the service in its configuration. This crate holds what all backends share and nothing of
+//! what any of them needs: no HTTP, no TLS, no configuration syntax.
+//!
+//! - Applications start at [`Stores`] and [`Store`]: upload, list, stat, download, delete, url.
+//! - What a store can do is data: [`Capabilities`].
+//! - A stored file is named for good by its [`FileRef`], a short text.
+//! - Every failure is an [`Error`] that says what kind it is and whether the request took
+//!   [effect](Effect).
+//! - Authors of backends implement [`FileStore`] and [`Backend`]; authors of wrappers, [`Layer`].
+//!
+//! ```
+//! use filestore_core::{FileRef, Result, Store, Upload};
+//!
+//! async fn share(store: &Store, report: Vec<u8>) -> Result<String> {
+//!     let file = store.upload(Upload::new("q3.pdf", report)).await?;
+//!     let saved: String = file.reference().to_string(); // fits in a database column
+//!     let again: FileRef = saved.parse()?;
+//!     Ok(store.url(again).await?.as_str().to_owned())
+//! }
+//! ```
+
+mod answer;
+mod body;
+mod capabilities;
+mod error;
+mod expiry;
+mod layer;
+mod name;
+mod options;
+mod progress;
+mod reference;
+mod registry;
+mod request;
+mod save;
+mod settings;
+mod store;
+mod stores;
+mod stream;
+
+pub use answer::{Digest, DigestAlgorithm, Downloaded, FileUrl, Page, PageToken, StoredFile, UrlKind};
+pub use body::Body;
+pub use capabilities::{
+    Address, Capabilities, DigestFact, DigestWhen, Feature, ListOrder, NameRules, ReadEffect, Requirement, ScopeKind,
+    Support,
+};
+pub use error::{Effect, Error, ErrorKind, Operation, Result};
+pub use expiry::{Expiry, Period, PeriodUnit};
+pub use layer::Layer;
+pub use name::{check_name, check_scope, sanitise};
+pub use options::{Options, ProviderOptions};
+pub use progress::{Observer, Progress};
+pub use reference::FileRef;
+pub use registry::{Backend, Registry, StoreSettings};
+pub use request::{ByteRange, Delete, Download, IfExists, List, Stat, Upload, UrlRequest};
+pub use save::{Overwrite, Saved};
+pub use settings::{Key, KeyKind, Origin, Setting, Settings, Value};
+pub use store::{FileStore, Store};
+pub use stores::Stores;
+pub use stream::ByteStream;

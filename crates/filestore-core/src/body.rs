@@ -1,0 +1,277 @@
+//! [`Body`]: what an upload sends, and whether it can be sent again.
+
+use std::fmt;
+use std::future::Future;
+use std::io::SeekFrom;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{self, Stream, TryStreamExt};
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
+
+use crate::progress::{Observer, Watch};
+use crate::{ByteStream, Error, Result};
+
+/// The content of an upload. It is opened when it is sent, and streamed: memory does not grow with it.
+///
+/// | made by | length | sent again after a failure | read at an offset |
+/// |---|---|---|---|
+/// | [`from`](From) bytes, a `Vec`, a string | known | yes | yes |
+/// | [`Body::path`] | known (regular file) | yes | yes |
+/// | [`Body::reopenable`] | each opening says | yes | no |
+/// | [`Body::stream`], [`Body::reader`], [`Body::path`] of a pipe | as given, or unknown | no | no |
+#[derive(Debug)]
+pub struct Body {
+    source: Source,
+    watch: Option<Watch>,
+}
+
+enum Source {
+    Bytes(Bytes),
+    Path { path: Arc<Path>, length: u64 },
+    Reopenable { open: Open, length: Option<u64> },
+    Once { stream: Mutex<Option<ByteStream>>, length: Option<u64> },
+}
+
+type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<ByteStream>> + Send + Sync>;
+
+impl Body {
+    /// The file at `path`, opened anew each time it is sent.
+    ///
+    /// A pipe or device becomes a one-shot body of unknown length. Fails with *invalid input* if there
+    /// is no such file or it is a folder, *permission* if it cannot be read.
+    pub fn path(path: impl Into<PathBuf>) -> Result<Self> {
+        let path: PathBuf = path.into();
+        let metadata = std::fs::metadata(&path).map_err(|error| Error::local(error, "read", &path))?;
+        if metadata.is_dir() {
+            return Err(Error::invalid(format!("{} is a folder; give the files in it one by one", path.display())));
+        }
+        if !metadata.is_file() {
+            return Ok(Self::pipe(path));
+        }
+        // Opening it now finds a forbidden file before anything is sent.
+        std::fs::File::open(&path).map_err(|error| Error::local(error, "read", &path))?;
+        Ok(Self::of(Source::Path { path: path.into(), length: metadata.len() }))
+    }
+
+    /// A body that `open` makes anew for each sending. `length` is what is known beforehand; what each
+    /// opening says counts.
+    pub fn reopenable<F, Fut>(open: F, length: Option<u64>) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<ByteStream>> + Send + 'static,
+    {
+        Self::of(Source::Reopenable { open: Arc::new(move || Box::pin(open())), length })
+    }
+
+    /// A stream, which can be sent once. A `length` that turns out wrong fails the upload.
+    pub fn stream(stream: impl Stream<Item = Result<Bytes>> + Send + 'static, length: Option<u64>) -> Self {
+        Self::once(ByteStream::upload(stream, length))
+    }
+
+    /// A reader, which can be sent once. A `length` that turns out wrong fails the upload.
+    pub fn reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
+        Self::once(ByteStream::from_reader(reader, length))
+    }
+
+    fn pipe(path: PathBuf) -> Self {
+        // Opening a pipe waits for its writer: not before the upload.
+        let open = async move {
+            let file = File::open(&path).await.map_err(|error| Error::local(error, "read", &path))?;
+            Ok::<_, Error>(ByteStream::from_reader(file, None))
+        };
+        Self::stream(stream::once(open).try_flatten(), None)
+    }
+
+    fn once(stream: ByteStream) -> Self {
+        let length = stream.length();
+        Self::of(Source::Once { stream: Mutex::new(Some(stream)), length })
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source, watch: None }
+    }
+
+    /// Tells `observer` of every chunk that is sent.
+    pub fn observed(mut self, observer: impl Observer + 'static) -> Self {
+        self.watch = Some(Watch::new(Arc::new(observer)));
+        self
+    }
+
+    /// The length in bytes, as far as it is known before opening.
+    pub fn length(&self) -> Option<u64> {
+        match &self.source {
+            Source::Bytes(bytes) => Some(bytes.len() as u64),
+            Source::Path { length, .. } => Some(*length),
+            Source::Reopenable { length, .. } | Source::Once { length, .. } => *length,
+        }
+    }
+
+    /// Whether it can be opened again.
+    pub fn can_replay(&self) -> bool {
+        !matches!(self.source, Source::Once { .. })
+    }
+
+    /// Whether [`open_range`](Self::open_range) works.
+    pub fn can_seek(&self) -> bool {
+        matches!(self.source, Source::Bytes(_) | Source::Path { .. })
+    }
+
+    /// A second body with the same content, exactly when this one [can be replayed](Self::can_replay).
+    pub fn try_clone(&self) -> Option<Self> {
+        let source = match &self.source {
+            Source::Bytes(bytes) => Source::Bytes(bytes.clone()),
+            Source::Path { path, length } => Source::Path { path: Arc::clone(path), length: *length },
+            Source::Reopenable { open, length } => Source::Reopenable { open: Arc::clone(open), length: *length },
+            Source::Once { .. } => return None,
+        };
+        Some(Self { source, watch: self.watch.clone() })
+    }
+
+    /// Opens it from the beginning. The stream states its own length.
+    ///
+    /// Fails with *invalid input* when a one-shot body was opened before, or the file is gone.
+    pub async fn open(&self) -> Result<ByteStream> {
+        let stream = match &self.source {
+            Source::Bytes(bytes) => ByteStream::upload(chunks(bytes.clone()), Some(bytes.len() as u64)),
+            Source::Path { path, .. } => {
+                let file = open_file(path).await?;
+                let length = file.metadata().await.map_err(|error| Error::local(error, "read", path))?.len();
+                ByteStream::from_reader(file, Some(length))
+            }
+            Source::Reopenable { open, .. } => open().await?,
+            Source::Once { stream, .. } => {
+                let taken = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+                taken.ok_or_else(|| Error::invalid("the body is a stream and was sent already; give a new one"))?
+            }
+        };
+        Ok(match &self.watch {
+            Some(watch) => {
+                watch.restart();
+                let total = stream.length();
+                stream.watched(watch.clone(), total)
+            }
+            None => stream,
+        })
+    }
+
+    /// Opens `length` bytes from `offset`, for uploads in parts.
+    ///
+    /// Fails with *unsupported* where the body [cannot seek](Self::can_seek); a range beyond the end
+    /// gives a stream that ends early, hence an error.
+    pub async fn open_range(&self, offset: u64, length: u64) -> Result<ByteStream> {
+        let stream = match &self.source {
+            Source::Bytes(bytes) => {
+                let end = bytes.len().min(usize::try_from(offset + length).unwrap_or(usize::MAX));
+                let start = end.min(usize::try_from(offset).unwrap_or(usize::MAX));
+                ByteStream::upload(chunks(bytes.slice(start..end)), Some(length))
+            }
+            Source::Path { path, .. } => {
+                let mut file = open_file(path).await?;
+                file.seek(SeekFrom::Start(offset)).await.map_err(|error| Error::local(error, "read", path))?;
+                ByteStream::from_reader(file.take(length), Some(length))
+            }
+            Source::Reopenable { .. } | Source::Once { .. } => {
+                return Err(Error::unsupported("this body can only be read from its beginning"));
+            }
+        };
+        let total = self.length();
+        Ok(match &self.watch {
+            Some(watch) => stream.watched(watch.clone(), total),
+            None => stream,
+        })
+    }
+}
+
+async fn open_file(path: &Path) -> Result<File> {
+    File::open(path).await.map_err(|error| Error::local(error, "read", path))
+}
+
+/// Pieces of one buffer, so that progress and back-pressure work as for a file. Nothing is copied.
+fn chunks(mut bytes: Bytes) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+    stream::iter(std::iter::from_fn(move || {
+        let next = bytes.split_to(bytes.len().min(crate::stream::CHUNK));
+        (!next.is_empty()).then_some(Ok(next))
+    }))
+}
+
+impl<T: Into<Bytes>> From<T> for Body {
+    fn from(bytes: T) -> Self {
+        Self::of(Source::Bytes(bytes.into()))
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Path { path, length } => write!(f, "{} bytes of {}", length, path.display()),
+            Self::Reopenable { .. } => f.write_str("reopenable"),
+            Self::Once { .. } => f.write_str("stream"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::{ErrorKind, Progress};
+
+    async fn read(body: &Body) -> Result<Bytes> {
+        body.open().await?.collect(1 << 20).await
+    }
+
+    #[tokio::test]
+    async fn a_file_that_grew_states_its_new_length() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"one").unwrap();
+        let body = Body::path(file.path()).unwrap();
+        file.write_all(b"two").unwrap();
+        assert_eq!(read(&body).await.unwrap(), "onetwo");
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_sent_once() {
+        let body = Body::reader(&b"abc"[..], Some(3));
+        assert!(body.try_clone().is_none());
+        assert_eq!(read(&body).await.unwrap(), "abc");
+        assert_eq!(read(&body).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[tokio::test]
+    async fn a_range_of_a_file_and_of_bytes_is_the_same() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        for body in [Body::path(file.path()).unwrap(), Body::from("0123456789")] {
+            let part = body.open_range(3, 4).await.unwrap().collect(10).await.unwrap();
+            assert_eq!(part, "3456");
+            assert!(body.open_range(8, 4).await.unwrap().collect(10).await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_is_not_a_body() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Body::path(folder.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("is a folder"));
+    }
+
+    #[tokio::test]
+    async fn an_observer_hears_the_last_byte() {
+        let seen = Arc::new(AtomicU64::new(0));
+        let observer = {
+            let seen = Arc::clone(&seen);
+            move |progress: Progress| seen.store(progress.transferred, Ordering::Relaxed)
+        };
+        let body = Body::from(vec![0; 700_000]).observed(observer);
+        read(&body).await.unwrap();
+        assert_eq!(seen.load(Ordering::Relaxed), 700_000);
+    }
+}

@@ -1,0 +1,58 @@
+//! Watching a transfer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How far a transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Bytes that have passed so far. Falls back to zero when the body is opened again for a retry.
+    pub transferred: u64,
+    /// Bytes in all, where that is known.
+    pub total: Option<u64>,
+}
+
+/// Told of every chunk of an upload or download. Called from the transfer itself: be quick.
+///
+/// Any `Fn(Progress)` is one.
+pub trait Observer: Send + Sync {
+    /// Called after each chunk.
+    fn progress(&self, progress: Progress);
+}
+
+impl<F: Fn(Progress) + Send + Sync> Observer for F {
+    fn progress(&self, progress: Progress) {
+        self(progress);
+    }
+}
+
+/// One observer of one transfer, with the count that all parts of the transfer share.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    observer: Arc<dyn Observer>,
+    transferred: Arc<AtomicU64>,
+}
+
+impl Watch {
+    pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
+        Self { observer, transferred: Arc::default() }
+    }
+
+    pub(crate) fn restart(&self) {
+        self.transferred.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn advance(&self, bytes: usize, total: Option<u64>) {
+        let bytes = bytes as u64;
+        let transferred = self.transferred.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.observer.progress(Progress { transferred, total });
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("transferred", &self.transferred).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,212 @@
+//! [`FileRef`]: the name of a stored file, for good.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::{Error, Result};
+
+/// What a locator writes as `%XX`: all but `A-Za-z0-9-_.~`; `/` stands between components only.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// No service has longer addresses: 5,000 characters of four bytes, each written `%XX`.
+const LONGEST: usize = 64 * 1024;
+
+/// Names a stored file for good: `STORE:SCHEME:LOCATOR`, such as `local:fs:photos/cat.jpg`.
+///
+/// It fits in a database column and on a command line, and says which store it belongs to. It never
+/// holds a credential or a signed URL. On services where the address *is* the permission (a key that
+/// anybody may use), the text is a secret of its own: [`to_string`](ToString::to_string) is the only
+/// way to see it, `Debug` and errors show a shortened form.
+///
+/// Cheap to clone. Two references are equal when their texts are.
+///
+/// ```
+/// use filestore_core::FileRef;
+///
+/// let reference: FileRef = "local:fs:photos/my%20cat.jpg".parse()?;
+/// assert_eq!(reference.store(), "local");
+/// assert_eq!(reference.scheme(), "fs");
+/// assert_eq!(reference.components(), ["photos", "my cat.jpg"]);
+/// assert_eq!(format!("{reference:?}"), "FileRef(local:fs:pho...)");
+/// # Ok::<(), filestore_core::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileRef {
+    store: Arc<str>,
+    scheme: Arc<str>,
+    locator: Arc<str>,
+}
+
+impl FileRef {
+    /// For backends: the reference of `components` in `scheme`, not yet stamped with a store's name.
+    ///
+    /// [`Store`](crate::Store) stamps every reference that leaves it.
+    pub fn new<C: AsRef<str>>(scheme: &str, components: impl IntoIterator<Item = C>) -> Self {
+        let encoded: Vec<String> = components
+            .into_iter()
+            .map(|component| utf8_percent_encode(component.as_ref(), ENCODED).to_string())
+            .collect();
+        Self { store: "".into(), scheme: scheme.into(), locator: encoded.join("/").into() }
+    }
+
+    /// The name of the store; empty as long as no store has stamped it.
+    pub fn store(&self) -> &str {
+        &self.store
+    }
+
+    /// The scheme: which kind of service reads the locator.
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The locator's components, decoded. A component may hold any character, `/` included.
+    pub fn components(&self) -> Vec<String> {
+        self.locator.split('/').map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect()
+    }
+
+    /// The components as the path of a file below a root, safe to join: none is empty, `.` or `..`,
+    /// none holds `/`, `\` or NUL.
+    pub fn path(&self) -> Result<Vec<String>> {
+        let components = self.components();
+        for component in &components {
+            if matches!(component.as_str(), "" | "." | "..") || component.contains(['/', '\\', '\0']) {
+                return Err(Error::invalid(format!(
+                    "the reference {self:?} does not name a path below the root of its store"
+                )));
+            }
+        }
+        Ok(components)
+    }
+
+    /// The same file as known to the store `name`.
+    pub fn stamped(&self, name: &Arc<str>) -> Self {
+        Self { store: Arc::clone(name), ..self.clone() }
+    }
+
+    /// The text without most of the locator, for errors and logs.
+    pub fn redacted(&self) -> String {
+        let shown: String = self.locator.chars().take(3).collect();
+        format!("{}:{}:{shown}...", self.store, self.scheme)
+    }
+}
+
+impl fmt::Display for FileRef {
+    /// The whole text. On services where the address is the permission, whoever sees it has the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.store, self.scheme, self.locator)
+    }
+}
+
+impl fmt::Debug for FileRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileRef({})", self.redacted())
+    }
+}
+
+impl FromStr for FileRef {
+    type Err = Error;
+
+    /// Reads `STORE:SCHEME:LOCATOR`. Fails with *invalid input* for anything that [`Display`] would
+    /// not write: an unencoded character, lower-case hexadecimal digits, an empty component.
+    ///
+    /// [`Display`]: fmt::Display
+    fn from_str(text: &str) -> Result<Self> {
+        let problem = match split(text) {
+            Some((store, scheme, locator)) => match check(store, scheme, locator) {
+                Ok(()) => {
+                    return Ok(Self { store: store.into(), scheme: scheme.into(), locator: locator.into() });
+                }
+                Err(problem) => problem,
+            },
+            None => "it has no two colons".to_owned(),
+        };
+        // The text may hold a bearer key: only its beginning is repeated.
+        let shown: String = text.chars().take(16).collect();
+        let dots = if shown.len() < text.len() { "..." } else { "" };
+        Err(Error::invalid(format!(
+            "{shown:?}{dots} is not a reference: {problem}; a reference reads STORE:SCHEME:LOCATOR, such as local:fs:photos/cat.jpg"
+        )))
+    }
+}
+
+fn split(text: &str) -> Option<(&str, &str, &str)> {
+    let (store, rest) = text.split_once(':')?;
+    let (scheme, locator) = rest.split_once(':')?;
+    Some((store, scheme, locator))
+}
+
+fn check(store: &str, scheme: &str, locator: &str) -> Result<(), String> {
+    if !is_store_name(store) {
+        return Err("the store's name must be letters, digits, - and _".into());
+    }
+    if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+        return Err("the scheme must be lower-case letters and digits".into());
+    }
+    if locator.len() > LONGEST {
+        return Err(format!("the locator is longer than {LONGEST} bytes"));
+    }
+    for part in locator.split('/') {
+        if part.is_empty() {
+            return Err("the locator has an empty component".into());
+        }
+        let decoded = percent_decode_str(part).decode_utf8().map_err(|_| "the locator is not UTF-8".to_owned())?;
+        if utf8_percent_encode(&decoded, ENCODED).to_string() != part {
+            return Err("every byte of the locator other than A-Za-z0-9-_.~/ is written %XX, in upper case".into());
+        }
+    }
+    Ok(())
+}
+
+/// Store names are `[A-Za-z0-9_-]+`.
+pub(crate) fn is_store_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> String {
+        text.parse::<FileRef>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_component_keeps_its_slash_apart_from_the_separator() {
+        let reference = FileRef::new("x", ["room 1/a", "id", "ü.txt"]);
+        assert_eq!(reference.to_string(), ":x:room%201%2Fa/id/%C3%BC.txt");
+        assert_eq!(reference.components(), ["room 1/a", "id", "ü.txt"]);
+    }
+
+    #[test]
+    fn garbage_is_refused_with_the_form_that_is_wanted() {
+        for garbage in
+            ["", "x", "a:b", "a:b:", ":fs:x", "a b:fs:x", "a:FS:x", "a:fs:x//y", "a:fs:/x", "a:fs:%c3", "a:fs:ü"]
+        {
+            assert!(message(garbage).contains("STORE:SCHEME:LOCATOR"), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn a_refused_text_is_not_repeated_whole() {
+        let text = format!("drop store:x:{}", "K".repeat(40));
+        assert!(!message(&text).contains("KKKK"));
+    }
+
+    #[test]
+    fn debug_hides_the_locator() {
+        let reference: FileRef = "drop:keyed:Ab12Cd34Ef56".parse().unwrap();
+        assert_eq!(format!("{reference:?}"), "FileRef(drop:keyed:Ab1...)");
+        assert_eq!(reference.to_string(), "drop:keyed:Ab12Cd34Ef56");
+    }
+
+    #[test]
+    fn a_path_outside_the_root_is_refused() {
+        for text in ["a:fs:..", "a:fs:x/../y", "a:fs:./x", "a:fs:x%2Fy", "a:fs:x%5Cy", "a:fs:x%00"] {
+            let reference: FileRef = text.parse().unwrap();
+            assert!(reference.path().is_err(), "{text}");
+        }
+    }
+}

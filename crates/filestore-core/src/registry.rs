@@ -1,0 +1,117 @@
+//! [`Registry`]: which backends a program knows. A value, not a global.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::reference::is_store_name;
+use crate::settings::suggestion;
+use crate::{Error, FileStore, Key, Operation, Options, Result, Settings, Store, Stores};
+
+/// Makes stores of one kind out of their settings.
+///
+/// A backend crate has one value of this; applications put it into their [`Registry`].
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// The value of `backend` in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// One sentence on what it is.
+    fn about(&self) -> &'static str;
+
+    /// The keys of a store of this kind.
+    fn keys(&self) -> &'static [Key];
+
+    /// The keys of its provider options, as `-O` on the command line and `upload` in the
+    /// configuration take them.
+    fn option_keys(&self) -> &'static [Key];
+
+    /// Opens a store. Sends nothing. Fails with *config* when the settings are wrong.
+    fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>>;
+
+    /// Reads provider options. `settings` is not empty.
+    fn options(&self, settings: &Settings) -> Result<Options>;
+}
+
+/// The settings of one store, as a configuration reader hands them over.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StoreSettings {
+    /// The store's name.
+    pub name: String,
+    /// The name of its backend.
+    pub backend: String,
+    /// Names that it had before, under which references still find it.
+    pub aliases: Vec<String>,
+    /// The backend's keys.
+    pub settings: Settings,
+    /// Provider options that hold for every upload unless it gives its own.
+    pub upload: Settings,
+}
+
+impl StoreSettings {
+    /// A store called `name` of `backend`, without any settings.
+    pub fn new(name: impl Into<String>, backend: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            backend: backend.into(),
+            aliases: Vec::new(),
+            settings: Settings::new(),
+            upload: Settings::new(),
+        }
+    }
+}
+
+/// The backends that a program knows.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    backends: Vec<Arc<dyn Backend>>,
+}
+
+impl Registry {
+    /// Knows none.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds `backend`; one of the same name is replaced.
+    pub fn with(mut self, backend: impl Backend + 'static) -> Self {
+        self.backends.retain(|known| known.name() != backend.name());
+        self.backends.push(Arc::new(backend));
+        self
+    }
+
+    /// All of them.
+    pub fn backends(&self) -> impl Iterator<Item = &dyn Backend> {
+        self.backends.iter().map(|backend| backend.as_ref())
+    }
+
+    /// The backend called `name`. Fails with *config*, naming the nearest.
+    pub fn backend(&self, name: &str) -> Result<&dyn Backend> {
+        self.backends().find(|backend| backend.name() == name).ok_or_else(|| {
+            let known = self.backends.iter().map(|backend| backend.name());
+            Error::config(format!("there is no backend {name:?}; {}", suggestion(name, known)))
+        })
+    }
+
+    /// Opens one store.
+    pub fn open(&self, settings: &StoreSettings) -> Result<Store> {
+        let context = |error: Error| error.with_operation(Operation::Open).with_store(&settings.name);
+        for name in settings.aliases.iter().chain([&settings.name]) {
+            if !is_store_name(name) {
+                return Err(Error::config(format!("{name:?} is not a store name; use letters, digits, - and _")));
+            }
+        }
+        let backend = self.backend(&settings.backend).map_err(context)?;
+        let inner = backend.open(&settings.settings).map_err(context)?;
+        let mut store = Store::new(&settings.name, inner).with_aliases(settings.aliases.iter().cloned());
+        if settings.upload.iter().next().is_some() {
+            store = store.with_options(backend.options(&settings.upload).map_err(context)?);
+        }
+        Ok(store)
+    }
+
+    /// Opens all of them; `default` is the one that [`Stores::default_store`] gives.
+    pub fn open_all(&self, all: &[StoreSettings], default: Option<&str>) -> Result<Stores> {
+        let stores = all.iter().map(|settings| self.open(settings)).collect::<Result<Vec<_>>>()?;
+        Stores::new(stores, default)
+    }
+}

@@ -1,0 +1,65 @@
+//! [`Stores`]: all stores of a program, by name.
+
+use crate::settings::suggestion;
+use crate::{Error, FileRef, Result, Store};
+
+/// All stores of a program.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    stores: Vec<Store>,
+    default: Option<usize>,
+}
+
+impl Stores {
+    /// A set of stores. Without `default`, a single store is the default.
+    ///
+    /// Fails with *config* when two have the same name or alias, or `default` is not among them.
+    pub fn new(stores: Vec<Store>, default: Option<&str>) -> Result<Self> {
+        let mut seen: Vec<&str> = Vec::new();
+        for name in stores.iter().flat_map(Store::names) {
+            if seen.contains(&name) {
+                return Err(Error::config(format!("two stores are called {name:?}; names and aliases must differ")));
+            }
+            seen.push(name);
+        }
+        let only = (stores.len() == 1).then_some(0);
+        let mut all = Self { stores, default: only };
+        if let Some(name) = default {
+            all.default = Some(all.position(name)?);
+        }
+        Ok(all)
+    }
+
+    /// The store called `name`, or that was called so once. Fails with *config*, naming the nearest.
+    pub fn get(&self, name: &str) -> Result<&Store> {
+        self.position(name).map(|position| &self.stores[position])
+    }
+
+    /// The default store. Fails with *config* when there are several and none was declared.
+    pub fn default_store(&self) -> Result<&Store> {
+        self.default.map(|position| &self.stores[position]).ok_or_else(|| {
+            let names: Vec<&str> = self.iter().map(Store::name).collect();
+            Error::config(format!(
+                "which store? there are {}; name one, or declare it with `default = ...`",
+                names.join(", ")
+            ))
+        })
+    }
+
+    /// The store that `reference` belongs to.
+    pub fn of(&self, reference: &FileRef) -> Result<&Store> {
+        self.get(reference.store())
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Store> {
+        self.stores.iter()
+    }
+
+    fn position(&self, name: &str) -> Result<usize> {
+        self.stores.iter().position(|store| store.names().any(|known| known == name)).ok_or_else(|| {
+            let known = self.stores.iter().map(Store::name);
+            Error::config(format!("there is no store {name:?}; {}", suggestion(name, known)))
+        })
+    }
+}

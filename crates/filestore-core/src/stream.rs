@@ -1,0 +1,186 @@
+//! [`ByteStream`]: bytes on their way, with the length that they promised.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures::stream::{BoxStream, Stream, StreamExt, TryStreamExt};
+use tokio::io::AsyncRead;
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use crate::progress::Watch;
+use crate::{Effect, Error, ErrorKind, Result};
+
+/// Chunks of this size keep system calls rare and memory small.
+pub(crate) const CHUNK: usize = 256 * 1024;
+
+/// A stream of bytes that ends where it said, or with an error.
+///
+/// Where the length is known, a stream that ends early or goes on is an error of its own: nobody who
+/// reads it to the end can take a truncated file for a whole one.
+pub struct ByteStream {
+    inner: BoxStream<'static, Result<Bytes>>,
+    length: Option<u64>,
+    passed: u64,
+    direction: Direction,
+    watch: Option<(Watch, Option<u64>)>,
+    ended: bool,
+}
+
+/// Who promised the length decides what a broken promise is called.
+#[derive(Debug, Clone, Copy)]
+enum Direction {
+    Up,
+    Down,
+}
+
+impl ByteStream {
+    /// What a caller sends. A wrong `length` is *invalid input*.
+    pub fn upload(stream: impl Stream<Item = Result<Bytes>> + Send + 'static, length: Option<u64>) -> Self {
+        Self::new(stream.boxed(), length, Direction::Up)
+    }
+
+    /// What a service sends. A wrong `length` is an *integrity* error.
+    pub fn download(stream: impl Stream<Item = Result<Bytes>> + Send + 'static, length: Option<u64>) -> Self {
+        Self::new(stream.boxed(), length, Direction::Down)
+    }
+
+    fn new(inner: BoxStream<'static, Result<Bytes>>, length: Option<u64>, direction: Direction) -> Self {
+        Self { inner, length, passed: 0, direction, watch: None, ended: false }
+    }
+
+    pub(crate) fn from_reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
+        Self::upload(ReaderStream::with_capacity(reader, CHUNK).map_err(Error::from_reader), length)
+    }
+
+    pub(crate) fn watched(mut self, watch: Watch, total: Option<u64>) -> Self {
+        self.watch = Some((watch, total));
+        self
+    }
+
+    /// The same stream, held to a length that is learnt from elsewhere.
+    pub(crate) fn expecting(mut self, length: u64) -> Self {
+        self.length.get_or_insert(length);
+        self
+    }
+
+    /// The length that the stream is held to; `None` where nobody knows.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// The same bytes as an `AsyncRead`. Errors come out as [`std::io::Error`]; see
+    /// [`Error::from_reader`].
+    pub fn into_reader(self) -> impl AsyncRead + Send + Unpin + 'static {
+        StreamReader::new(self.map_err(std::io::Error::from))
+    }
+
+    /// All bytes, if they are at most `limit`; else *too large*.
+    pub async fn collect(mut self, limit: usize) -> Result<Bytes> {
+        let too_large = || {
+            Error::new(
+                ErrorKind::TooLarge,
+                Effect::Rejected,
+                format!("the file is larger than the limit of {limit} bytes"),
+            )
+        };
+        if self.length.is_some_and(|length| length > limit as u64) {
+            return Err(too_large());
+        }
+        let mut all = BytesMut::new();
+        while let Some(chunk) = self.try_next().await? {
+            if all.len() + chunk.len() > limit {
+                return Err(too_large());
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all.freeze())
+    }
+
+    fn broken(&self, what: &str) -> Error {
+        let length = self.length.unwrap_or_default();
+        match self.direction {
+            Direction::Up => Error::new(
+                ErrorKind::InvalidInput,
+                Effect::Rejected,
+                format!("the body {what} {length} bytes that were announced; announce the true length"),
+            ),
+            Direction::Down => Error::new(
+                ErrorKind::Integrity,
+                Effect::Rejected,
+                format!("the file {what} {length} bytes that it has"),
+            ),
+        }
+    }
+}
+
+impl Stream for ByteStream {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let next = std::task::ready!(self.inner.poll_next_unpin(cx));
+        let item = match next {
+            Some(Ok(chunk)) => {
+                self.passed += chunk.len() as u64;
+                if self.length.is_some_and(|length| self.passed > length) {
+                    Some(Err(self.broken("goes on after the")))
+                } else {
+                    if let Some((watch, total)) = &self.watch {
+                        watch.advance(chunk.len(), *total);
+                    }
+                    Some(Ok(chunk))
+                }
+            }
+            Some(Err(error)) => Some(Err(error)),
+            None if self.length.is_some_and(|length| self.passed < length) => {
+                let what = format!("ended after {} of the", self.passed);
+                Some(Err(self.broken(&what)))
+            }
+            None => None,
+        };
+        self.ended = !matches!(item, Some(Ok(_)));
+        Poll::Ready(item)
+    }
+}
+
+impl fmt::Debug for ByteStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByteStream").field("length", &self.length).field("passed", &self.passed).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunks(parts: &[&'static str]) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+        futures::stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect::<Vec<_>>())
+    }
+
+    #[tokio::test]
+    async fn a_short_body_is_the_callers_error_and_a_short_file_the_services() {
+        let up = ByteStream::upload(chunks(&["ab", "c"]), Some(4)).collect(10).await.unwrap_err();
+        assert_eq!(up.kind(), ErrorKind::InvalidInput);
+        assert!(up.to_string().contains("3 of the 4 bytes"), "{up}");
+        let down = ByteStream::download(chunks(&["ab", "c"]), Some(4)).collect(10).await.unwrap_err();
+        assert_eq!(down.kind(), ErrorKind::Integrity);
+    }
+
+    #[tokio::test]
+    async fn a_long_body_is_an_error_before_its_extra_bytes_are_seen() {
+        let mut stream = ByteStream::upload(chunks(&["ab", "cd"]), Some(3));
+        assert_eq!(stream.try_next().await.unwrap().unwrap(), "ab");
+        assert!(stream.try_next().await.is_err());
+        assert!(stream.try_next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn collecting_stops_at_the_limit() {
+        let error = ByteStream::download(chunks(&["ab", "cd"]), None).collect(3).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+    }
+}
