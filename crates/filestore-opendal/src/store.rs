@@ -1,0 +1,270 @@
+//! Any OpenDAL operator as a store: the flow of each operation.
+
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use filestore_core::{
+    ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
+    FileUrl, IfExists, List, Page, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest,
+};
+use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use opendal::options::{ListOptions, ReaderOptions};
+use opendal::{Metadata, Operator};
+
+use crate::error::{Stage, of_service};
+use crate::facts::{self, Traits};
+use crate::page::Window;
+use crate::send::{self, Sending};
+use crate::{path, retry};
+
+/// The lifetime of a URL when the caller names none.
+const URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// Any OpenDAL operator as a store: scopes are folders (prefixes, where the service has no folders),
+/// the scheme of references is that of the operator.
+///
+/// The operator is used as it is, layers included: give one that talks to a network a retry layer. The
+/// ones that the backend [`Opendal`](crate::Opendal) opens have one.
+#[derive(Debug, Clone)]
+pub struct OpendalStore {
+    operator: Operator,
+    traits: Traits,
+    capabilities: Capabilities,
+}
+
+impl OpendalStore {
+    /// The files of `operator`.
+    ///
+    /// Fails with *config* for an operator of local files, whose store is
+    /// [`FsStore`](crate::FsStore), and for one that cannot read, write, stat and delete.
+    pub fn new(operator: Operator) -> Result<Self> {
+        let info = operator.info();
+        let capability = info.capability();
+        let scheme = info.scheme();
+        if scheme == "fs" {
+            return Err(Error::config(
+                "OpenDAL's local files are neither synced nor safe from links; make a FsStore of the directory",
+            ));
+        }
+        if !(capability.read && capability.write && capability.stat && capability.delete) {
+            return Err(Error::config(format!("OpenDAL's {scheme:?} cannot read, write, stat and delete files")));
+        }
+        Ok(Self { traits: Traits::of(&capability), capabilities: facts::capabilities(scheme, &capability), operator })
+    }
+
+    /// The operator.
+    pub fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    async fn stat_path(&self, path: &str) -> Result<Metadata> {
+        let metadata = call(Stage::Read, self.operator.stat(path)).await?;
+        if metadata.is_dir() {
+            return Err(Error::not_found("it is a folder, not a file; list it"));
+        }
+        Ok(metadata)
+    }
+
+    /// Finds out before the body is read what the service itself would not refuse.
+    async fn check_target(&self, components: &[String], request: &Upload) -> Result<()> {
+        let refuse = request.if_exists == IfExists::Refuse && !self.traits.refuses;
+        if self.traits.folders && !request.create_parents && components.len() > 1 {
+            let parent = format!("{}/", components[..components.len() - 1].join("/"));
+            call(Stage::Read, self.operator.stat(&parent)).await?;
+        }
+        if !(refuse || self.traits.folders) {
+            return Ok(());
+        }
+        match call(Stage::Read, self.operator.stat(&components.join("/"))).await {
+            Ok(found) if found.is_dir() => Err(Error::new(
+                ErrorKind::InvalidInput,
+                Effect::Rejected,
+                "there is a folder of that name; choose another name",
+            )),
+            Ok(_) if refuse => Err(Error::new(
+                ErrorKind::AlreadyExists,
+                Effect::Rejected,
+                "the name is taken and its file is left as it is; choose another name or replace it",
+            )),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn reference(&self, components: &[String]) -> FileRef {
+        FileRef::new(self.capabilities.scheme, components)
+    }
+}
+
+#[async_trait]
+impl FileStore for OpendalStore {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn upload(&self, request: Upload) -> Result<StoredFile> {
+        let components = self.checked(path::of_upload(request.scope.as_deref(), &request.name)?)?;
+        self.check_target(&components, &request).await?;
+        let (metadata, size) = send::send(Sending {
+            operator: self.operator.clone(),
+            traits: self.traits,
+            path: components.join("/"),
+            stream: request.body.open().await?,
+            content_type: request.content_type.clone(),
+            metadata: request.metadata.clone(),
+            refuse: request.if_exists == IfExists::Refuse && self.traits.refuses,
+        })
+        .await?;
+        let mut file = facts::stored_file(self.reference(&components), &components, &metadata);
+        file.size = Some(size);
+        file.stored_size = Some(size);
+        file.content_type = file.content_type.or(request.content_type);
+        file.metadata = request.metadata;
+        Ok(file)
+    }
+
+    async fn list(&self, request: List) -> Result<Page> {
+        self.capabilities.check(Feature::List)?;
+        let scope = self.checked(path::of_scope(request.scope.as_deref())?)?;
+        let prefix = if scope.is_empty() { String::new() } else { format!("{}/", scope.join("/")) };
+        let mut window = Window::new(&request, &prefix)?;
+        let options = ListOptions {
+            recursive: request.recursive,
+            limit: self.traits.ordered.then(|| window.limit() + 1),
+            start_after: window.after().filter(|_| self.traits.ordered).map(str::to_owned),
+            ..ListOptions::default()
+        };
+        let from = if prefix.is_empty() { "/" } else { &prefix };
+        let reading = async {
+            let mut lister = self.operator.lister_options(from, options).await?;
+            while let Some(entry) = lister.next().await {
+                let (path, metadata) = entry?.into_parts();
+                // Object stores list the files of one answer in order, its folders before them: a file
+                // that cannot be on the page any more ends it, a folder does not.
+                if self.traits.ordered && !metadata.is_dir() && window.is_complete_at(&path) {
+                    break;
+                }
+                let is_folder = path.ends_with('/');
+                // Recursively, a folder is only a marker. The scope itself is listed, too.
+                if (is_folder && request.recursive) || path == prefix || path == "/" {
+                    continue;
+                }
+                window.offer(path, metadata);
+            }
+            Ok(())
+        };
+        call(Stage::Read, reading).await?;
+
+        let (entries, next) = window.finish();
+        let mut page = Page::new(Vec::new(), next);
+        for (path, metadata) in entries {
+            let Some(components) = path::of_listed(path.trim_end_matches('/')).and_then(|path| self.checked(path).ok())
+            else {
+                continue;
+            };
+            if path.ends_with('/') {
+                page.folders.push(components.join("/"));
+            } else {
+                page.files.push(facts::stored_file(self.reference(&components), &components, &metadata));
+            }
+        }
+        Ok(page)
+    }
+
+    async fn stat(&self, request: Stat) -> Result<StoredFile> {
+        let components = self.checked(path::of_reference(&request.reference)?)?;
+        let metadata = self.stat_path(&components.join("/")).await?;
+        Ok(facts::stored_file(self.reference(&components), &components, &metadata))
+    }
+
+    async fn download(&self, request: Download) -> Result<Downloaded> {
+        let components = self.checked(path::of_reference(&request.reference)?)?;
+        let path = components.join("/");
+        let metadata = self.stat_path(&path).await?;
+        let range = request.range.map(|range| range.of(metadata.content_length())).transpose()?;
+        let wanted = range.clone().unwrap_or(0..metadata.content_length());
+        // A reading that is resumed must not go on in another file of the same name.
+        let if_match = metadata.etag().filter(|_| self.traits.reads_if_match).map(str::to_owned);
+        let options = ReaderOptions { if_match, ..ReaderOptions::default() };
+        let length = wanted.end - wanted.start;
+        let opening = async { self.operator.reader_options(&path, options).await?.into_bytes_stream(wanted).await };
+        let stream =
+            call(Stage::Read, opening).await?.map_err(|error| Error::from_reader(error).with_effect(Effect::Rejected));
+        let file = facts::stored_file(self.reference(&components), &components, &metadata);
+        let mut answer = Downloaded::new(file, ByteStream::download(stream, Some(length)));
+        answer.range = range;
+        Ok(answer)
+    }
+
+    async fn delete(&self, request: Delete) -> Result<()> {
+        let components = self.checked(path::of_reference(&request.reference)?)?;
+        let path = components.join("/");
+        let folder = format!("{path}/");
+        if self.traits.folders {
+            // Services with folders may delete one with all that is in it, asked or not.
+            match call(Stage::Read, self.operator.stat(&path)).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+                Ok(found) if found.is_dir() && !request.recursive => {
+                    let mut entries = call(Stage::Read, self.operator.list(&folder)).await?;
+                    entries.retain(|entry| entry.path() != folder);
+                    if !entries.is_empty() {
+                        return Err(Error::new(
+                            ErrorKind::InvalidInput,
+                            Effect::Rejected,
+                            "it is a folder with files in it; delete it recursively",
+                        ));
+                    }
+                    return call(Stage::Commit, self.operator.delete(&folder)).await;
+                }
+                Ok(found) if !found.is_dir() => return call(Stage::Commit, self.operator.delete(&path)).await,
+                Ok(_) => {}
+            }
+        } else {
+            call(Stage::Commit, self.operator.delete(&path)).await?;
+        }
+        if request.recursive {
+            call(Stage::Commit, async { self.operator.delete_with(&folder).recursive(true).await }).await?;
+        }
+        Ok(())
+    }
+
+    async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
+        self.capabilities.check(Feature::Url)?;
+        let components = self.checked(path::of_reference(&request.reference)?)?;
+        let lifetime = request.lifetime.unwrap_or(URL_LIFETIME);
+        // Before the signature, so that the URL never ends earlier than said.
+        let signed_at = Timestamp::now();
+        let signed = call(Stage::Read, self.operator.presign_read(&components.join("/"), lifetime)).await?;
+        if signed.header().keys().any(|name| name != "host") {
+            return Err(Error::unsupported(
+                "the service wants headers with the request, so that a URL alone does not give the file",
+            ));
+        }
+        let expires = signed_at.checked_add(lifetime).map_err(|_| {
+            Error::unsupported("the wanted lifetime of the URL is beyond the year 9999; choose a shorter one")
+        })?;
+        Ok(FileUrl::new(signed.uri().to_string(), UrlKind::Signed, Some(expires)))
+    }
+}
+
+impl OpendalStore {
+    /// OpenDAL trims paths: one that it would change never reaches it.
+    fn checked(&self, components: Vec<String>) -> Result<Vec<String>> {
+        match components.iter().find(|component| component.trim() != component.as_str()) {
+            None => Ok(components),
+            Some(component) => Err(Error::invalid(format!(
+                "{component:?} begins or ends with white space, which this store would drop; choose another name"
+            ))),
+        }
+    }
+}
+
+/// Sends one request, and tells what its failure means.
+pub(crate) async fn call<T>(stage: Stage, request: impl Future<Output = opendal::Result<T>>) -> Result<T> {
+    let (outcome, repeated) = retry::counted(request).await;
+    outcome.map_err(|error| of_service(error, stage, repeated))
+}
