@@ -1,0 +1,92 @@
+//! A1 to A3: addresses that others can use.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use filestore_core::{ErrorKind, FileUrl, UrlKind, UrlRequest};
+use jiff::SignedDuration;
+use percent_encoding::percent_decode_str;
+
+use crate::case::Case;
+use crate::rule::{Rule, rule};
+use crate::verdict::{Stop, UNSENT, Verdict, check, described, failed, refused, same, same_bytes, skipped, worked};
+
+pub(crate) const RULES: &[Rule] = &[
+    rule!("A1", "A URL is of the stated kind.", [Url], kind),
+    rule!("A2", "A URL lives as long as asked or is unsupported.", [Url], lifetime),
+    rule!("A3", "A URL gives the bytes of the file.", [Url], bytes_behind),
+];
+
+async fn kind(case: &Case<'_>) -> Verdict {
+    let file = case.put("kind.txt", "kind").await?;
+    let url = worked("the URL", case.store.url(&file.reference).await)?;
+    same("the kind", &case.capabilities().url_kind, &Some(url.kind()))?;
+    let absolute = url.as_str().split_once(':').is_some_and(|(scheme, rest)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && rest.starts_with("//") && rest.len() > 2
+    });
+    check(absolute, "an absolute URL", &url)?;
+    if url.kind() == UrlKind::Signed {
+        let ahead = url.expires().is_some_and(|end| end > case.harness.now());
+        check(ahead, "a signed URL that says when it ends, later than now", url.expires())?;
+    }
+    Ok(())
+}
+
+async fn lifetime(case: &Case<'_>) -> Verdict {
+    let file = case.put("lifetime.txt", "lifetime").await?;
+    let ten_years = Duration::from_secs(10 * 365 * 24 * 3600);
+    for wanted in [Duration::from_secs(60), Duration::from_secs(3600), ten_years] {
+        let what = format!("a URL for {} s", wanted.as_secs());
+        let begin = case.harness.now();
+        match case.store.url(UrlRequest::from(&file.reference).lifetime(wanted)).await {
+            Ok(url) => {
+                let end = begin + SignedDuration::try_from(wanted).unwrap_or(SignedDuration::MAX);
+                // Two seconds for services that cut their times to seconds.
+                let enough = url.expires().is_none_or(|expires| expires + SignedDuration::from_secs(2) >= end);
+                check(enough, &format!("{what} that ends at {end} or later"), url.expires())?;
+            }
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                let numbers = error.message().contains(|c: char| c.is_ascii_digit());
+                check(numbers, &format!("a refusal of {what} that names the longest lifetime"), error.message())?;
+            }
+            Err(error) => return failed(format!("{what}, or unsupported"), described(&error)),
+        }
+    }
+    if let Some(longest) = case.capabilities().url_lifetime {
+        let before = case.requests().await;
+        let request = UrlRequest::from(&file.reference).lifetime(longest + Duration::from_secs(1));
+        let what = "a URL for longer than the stated longest lifetime";
+        refused(what, case.store.url(request).await, &[ErrorKind::Unsupported], UNSENT)?;
+        case.unsent(before, what).await?;
+        let request = UrlRequest::from(&file.reference).lifetime(longest);
+        worked("a URL for the stated longest lifetime", case.store.url(request).await)?;
+    }
+    Ok(())
+}
+
+async fn bytes_behind(case: &Case<'_>) -> Verdict {
+    if case.capabilities().url_kind == Some(UrlKind::Page) {
+        return skipped("url_kind", "a URL is of a page about the file");
+    }
+    let name = "behind #1 + \u{fc}.txt";
+    let file = case.put(name, "behind the URL").await?;
+    let url = worked("the URL", case.store.url(&file.reference).await)?;
+    let fetched = match url.kind() {
+        UrlKind::Local => Some(read_local(&url)),
+        _ => case.harness.fetch(&url).await.map(|result| worked("fetching the URL", result)),
+    };
+    match fetched {
+        Some(content) => same_bytes("what is behind the URL", b"behind the URL", &content?),
+        None => skipped("harness: fetch", "the harness cannot fetch URLs"),
+    }
+}
+
+fn read_local(url: &FileUrl) -> Verdict<Bytes> {
+    let Some(path) = url.as_str().strip_prefix("file://") else {
+        return failed("a local URL that begins with file://", format!("{url:?}"));
+    };
+    let path = PathBuf::from(percent_decode_str(path).decode_utf8_lossy().into_owned());
+    let read = std::fs::read(path).map(Bytes::from);
+    read.map_err(|error| Stop::Failed { expected: "a local URL of a readable file".into(), seen: error.to_string() })
+}

@@ -1,0 +1,207 @@
+//! U6 to U14: bodies that are wrong, given up, too large, watched, sent at the same time, sent again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use filestore_core::{Body, Download, Effect, Error, ErrorKind, Feature, Progress, StoredFile};
+use futures::future::{self, Either};
+use futures::stream::{self, StreamExt};
+
+use super::upload::pieces;
+use crate::case::{Case, LARGEST};
+use crate::content;
+use crate::rule::{Rule, rule};
+use crate::verdict::{
+    NOT_APPLIED, UNSENT, Verdict, check, described, failed, needed, refused, same, same_bytes, skipped, worked,
+};
+
+pub(crate) const RULES: &[Rule] = &[
+    rule!("U6", "A short body stores nothing.", [], short),
+    rule!("U7", "A long body stores nothing.", [], long),
+    rule!("U8", "A broken body comes back as its own error and stores nothing.", [], broken),
+    rule!("U9", "A dropped upload stores nothing.", [List], dropped),
+    rule!("U10", "A failed upload leaves the file of its name as it was.", [Replace], failed_replacement),
+    rule!("U11", "The largest file is stored and a larger one is refused unsent.", [], largest),
+    rule!("U12", "Uploads at the same time do not disturb each other.", [], at_the_same_time),
+    rule!("U13", "An observer hears of every byte.", [], observed),
+    rule!("U14", "An upload can be repeated exactly when its body can be opened again.", [], repeated),
+];
+
+/// The length that wrong bodies announce: more than one chunk, in every backend that we know.
+const ANNOUNCED: usize = 300_000;
+
+async fn short(case: &Case<'_>) -> Verdict {
+    wrong_length(case, "short.bin", ANNOUNCED - 1).await
+}
+
+async fn long(case: &Case<'_>) -> Verdict {
+    wrong_length(case, "long.bin", ANNOUNCED + 1).await
+}
+
+async fn wrong_length(case: &Case<'_>, name: &str, length: usize) -> Verdict {
+    case.put("right.bin", "right").await?;
+    let before = case.snapshot().await?;
+    let body = Body::stream(pieces(&content::bytes(10, length), 10_000), Some(ANNOUNCED as u64));
+    let what = format!("a body of {length} bytes that announced {ANNOUNCED}");
+    let result = case.send(case.upload(name, body)).await;
+    refused(&what, result, &[ErrorKind::InvalidInput], NOT_APPLIED)?;
+    case.nothing_new(&before, &what).await
+}
+
+async fn broken(case: &Case<'_>) -> Verdict {
+    case.put("right.bin", "right").await?;
+    let before = case.snapshot().await?;
+    let result = case.send(case.upload("broken.bin", broken_body())).await;
+    let error = refused("a body that breaks in the middle", result, &[ErrorKind::Io], NOT_APPLIED)?;
+    let text = described(&error);
+    check(text.contains(BROKEN), &format!("the error of the body, {BROKEN:?}"), text)?;
+    case.nothing_new(&before, "a body that breaks in the middle").await
+}
+
+const BROKEN: &str = "the source of the body is gone (4711)";
+
+/// Two thirds of what it announces, then an error.
+fn broken_body() -> Body {
+    let error = Error::new(ErrorKind::Io, Effect::NotSent, BROKEN);
+    let begin = pieces(&content::bytes(11, 200_000), 10_000);
+    Body::stream(begin.chain(stream::once(future::ready(Err(error)))), Some(ANNOUNCED as u64))
+}
+
+async fn dropped(case: &Case<'_>) -> Verdict {
+    case.put("right.bin", "right").await?;
+    let before = case.snapshot().await?;
+    let (stalled, body) = stalling_body();
+    {
+        let upload = std::pin::pin!(case.send(case.upload("dropped.bin", body)));
+        // A store that does not read on for a second is given up just as well.
+        let stall = std::pin::pin!(tokio::time::timeout(Duration::from_secs(1), stalled));
+        if let Either::Left((result, _)) = future::select(upload, stall).await {
+            let seen = result.map_or_else(|error| described(&error), |file| format!("success: {file:?}"));
+            return failed("an upload waits for the rest of its body", seen);
+        }
+    }
+    case.nothing_new(&before, "a dropped upload").await
+}
+
+/// A body that never goes on after its first third, and the news that it has come to that point.
+fn stalling_body() -> (tokio::sync::oneshot::Receiver<()>, Body) {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let begin = pieces(&content::bytes(12, ANNOUNCED / 3), 10_000);
+    let stall = stream::once(async move {
+        let _ = sender.send(());
+        future::pending().await
+    });
+    (receiver, Body::stream(begin.chain(stall), Some(ANNOUNCED as u64)))
+}
+
+async fn failed_replacement(case: &Case<'_>) -> Verdict {
+    let old = case.put("kept.bin", "the old content").await?;
+    let result = case.send(case.upload("kept.bin", broken_body())).await;
+    refused("a body that breaks in the middle", result, &[ErrorKind::Io], NOT_APPLIED)?;
+    let seen = worked("the download of the old file", case.read(&old.reference).await)?;
+    same_bytes("the old content", b"the old content", &seen)
+}
+
+async fn largest(case: &Case<'_>) -> Verdict {
+    let stated = case.capabilities().max_size;
+    let Some(max) = stated.and_then(|max| usize::try_from(max).ok()).filter(|max| *max < LARGEST) else {
+        return skipped("max_size", "the store states no largest size that can be tried");
+    };
+    let content = content::bytes(13, max);
+    let file = worked("the upload of the largest file", case.send(case.upload("max.bin", content.clone())).await)?;
+    let seen = worked("its download", case.read(&file.reference).await)?;
+    same_bytes("the largest file", &content, &seen)?;
+
+    let before = case.requests().await;
+    let opened = Arc::new(AtomicBool::new(false));
+    let body = {
+        let opened = Arc::clone(&opened);
+        let open = move || {
+            opened.store(true, Ordering::Relaxed);
+            future::ready(Err(Error::invalid("this body is not to be opened")))
+        };
+        Body::reopenable(open, Some(max as u64 + 1))
+    };
+    let result = case.send(case.upload("beyond.bin", body)).await;
+    refused("one byte more than the largest file", result, &[ErrorKind::TooLarge], UNSENT)?;
+    same("whether its body was opened", &false, &opened.load(Ordering::Relaxed))?;
+    case.unsent(before, "a file that is too large").await
+}
+
+async fn at_the_same_time(case: &Case<'_>) -> Verdict {
+    let contents: Vec<Bytes> = (0..8).map(|number| content::bytes(20 + number, 20_000)).collect();
+    let uploads = contents.iter().enumerate().map(|(number, content)| {
+        // In pieces, so that the uploads have occasions to take turns.
+        let body = Body::stream(pieces(content, 1000), Some(content.len() as u64));
+        case.send(case.upload(&format!("at-the-same-time-{number}.bin"), body))
+    });
+    let results = future::join_all(uploads).await;
+    for (content, result) in contents.iter().zip(results) {
+        let file = worked("an upload beside seven others", result)?;
+        let seen = worked("its download", case.read(&file.reference).await)?;
+        same_bytes("its content", content, &seen)?;
+    }
+    Ok(())
+}
+
+async fn observed(case: &Case<'_>) -> Verdict {
+    let content = content::bytes(14, 300_001);
+    let (up, seen_up) = observer();
+    let file = worked("the upload", case.send(case.upload("observed.bin", content.clone()).observed(up)).await)?;
+    heard("the observer of the upload", &seen_up, content.len())?;
+
+    let (down, seen_down) = observer();
+    let request = Download::from(&file.reference).observed(down);
+    let seen = worked("the download", case.store.read(request, LARGEST).await)?;
+    same_bytes("the content", &content, &seen)?;
+    heard("the observer of the download", &seen_down, content.len())
+}
+
+type Heard = Arc<Mutex<Vec<Progress>>>;
+
+fn observer() -> (impl Fn(Progress) + Send + Sync + 'static, Heard) {
+    let heard = Heard::default();
+    let ear = Arc::clone(&heard);
+    (move |progress| ear.lock().unwrap_or_else(PoisonError::into_inner).push(progress), heard)
+}
+
+fn heard(what: &str, all: &Heard, size: usize) -> Verdict {
+    let all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    let size = size as u64;
+    let last = all.last().map(|progress| progress.transferred);
+    same(&format!("{what}: the last progress"), &Some(size), &last)?;
+    let beyond = all.iter().find(|progress| progress.transferred > size);
+    check(beyond.is_none(), &format!("{what}: at most {size} bytes"), beyond)?;
+    let wrong = all.iter().find(|progress| progress.total.is_some_and(|total| total != size));
+    check(wrong.is_none(), &format!("{what}: {size} bytes in all, if stated"), wrong)
+}
+
+async fn repeated(case: &Case<'_>) -> Verdict {
+    let content = content::bytes(15, 50_000);
+    let length = Some(content.len() as u64);
+    let once = case.upload("once.bin", Body::stream(pieces(&content, 5000), length));
+    check(once.try_clone().is_none(), "an upload from a stream has no clone", "it has one")?;
+
+    let upload = case.upload("first.bin", content.clone());
+    let Some(again) = upload.try_clone() else {
+        return failed("an upload of bytes has a clone", "it has none");
+    };
+    let again = again.name(case.name("second.bin"));
+    let first = needed("the first upload", case.send(upload).await)?;
+    let second = worked("the upload of the clone", case.send(again).await)?;
+    same("the name of the second file", &case.name("second.bin"), &second.name)?;
+    check(first.reference != second.reference, "two files", "one reference")?;
+    if case.supports(Feature::List) {
+        let listed: Vec<String> = needed("listing", case.list().await)?.into_iter().map(|file| file.name).collect();
+        for name in ["first.bin", "second.bin"].map(|name| case.name(name)) {
+            check(listed.contains(&name), &format!("{name:?} in the listing"), &listed)?;
+        }
+    }
+    for StoredFile { reference, .. } in [first, second] {
+        let seen = worked("a download", case.read(&reference).await)?;
+        same_bytes("the content", &content, &seen)?;
+    }
+    Ok(())
+}

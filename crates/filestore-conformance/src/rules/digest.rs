@@ -1,0 +1,62 @@
+//! G1 and G2: digests are those of the content.
+
+use bytes::Bytes;
+use filestore_core::{DigestWhen, Feature, StoredFile};
+
+use crate::case::Case;
+use crate::content::{self, SEVERAL_CHUNKS};
+use crate::rule::{Rule, rule};
+use crate::verdict::{Verdict, check, needed, same, skipped};
+
+pub(crate) const RULES: &[Rule] = &[
+    rule!("G1", "A digest is that of the content.", [], of_the_content),
+    rule!("G2", "A digest that is promised on upload is there.", [], promised),
+];
+
+async fn of_the_content(case: &Case<'_>) -> Verdict {
+    if case.capabilities().digests.is_empty() {
+        return skipped("digests", "the store states none");
+    }
+    let max = case.capabilities().max_size.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+    let mut contents =
+        vec![Bytes::from("abc"), content::with_leading_zero(), content::bytes(80, SEVERAL_CHUNKS.min(max))];
+    if case.supports(Feature::EmptyFile) {
+        contents.push(Bytes::new());
+    }
+    for content in contents {
+        let file = case.put(&format!("digest-{}.bin", content.len()), content.clone()).await?;
+        true_digests("the upload", &file, &content)?;
+        if case.supports(Feature::Stat) {
+            let seen = needed("stat", case.store.stat(&file.reference).await)?;
+            true_digests("stat", &seen, &content)?;
+        }
+        let download = needed("the download", case.store.download(&file.reference).await)?;
+        true_digests("the download", &download.file, &content)?;
+    }
+    Ok(())
+}
+
+/// Every digest that `file` states, and that we can compute, is that of `content`.
+pub(crate) fn true_digests(whose: &str, file: &StoredFile, content: &[u8]) -> Verdict {
+    for digest in &file.digests {
+        if let Some(expected) = content::digest(digest.algorithm, content) {
+            let what = format!("the {} of {} bytes from {whose}", digest.algorithm.as_str(), content.len());
+            same(&what, &expected, &digest.hex)?;
+        }
+    }
+    Ok(())
+}
+
+async fn promised(case: &Case<'_>) -> Verdict {
+    let facts = case.capabilities().digests.iter().filter(|fact| fact.when == DigestWhen::Upload);
+    let promised: Vec<_> = facts.map(|fact| fact.algorithm).collect();
+    if promised.is_empty() {
+        return skipped("digests", "the store promises none on upload");
+    }
+    let file = case.put("promised.bin", "promised").await?;
+    let there: Vec<_> = file.digests.iter().map(|digest| digest.algorithm).collect();
+    for algorithm in promised {
+        check(there.contains(&algorithm), &format!("the promised {}", algorithm.as_str()), &there)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! E1 and E2: errors tell the truth.
+
+use filestore_core::{Effect, Error, Expiry, Feature, Operation, Period, Result};
+
+use crate::case::{Case, list_of};
+use crate::rule::{Rule, rule};
+use crate::verdict::{Verdict, check, described, failed, same, skipped};
+
+pub(crate) const RULES: &[Rule] = &[
+    rule!("E1", "Not sent means not sent.", [], not_sent),
+    rule!("E2", "An error says where it belongs.", [], where_it_belongs),
+];
+
+async fn not_sent(case: &Case<'_>) -> Verdict {
+    let file = case.put("there.txt", "there").await?;
+    if case.requests().await.is_none() {
+        return skipped("harness: requests", "the harness does not count requests");
+    }
+    let expired = Expiry::After(Period::days(u32::MAX));
+    let uploads = [
+        ("an upload without a name", case.upload("x", "x").name("")),
+        ("an upload with metadata", case.upload("metadata.txt", "x").metadata("", "")),
+        ("an upload with a strange content type", case.upload("type.txt", "x").content_type("a\nb")),
+        ("an upload beyond the calendar", case.upload("expiry.txt", "x").expires(expired)),
+        ("an upload into no scope", case.upload("x.txt", "x").scope("")),
+    ];
+    let before = case.requests().await;
+    let mut refusals = 0;
+    for (what, upload) in uploads {
+        let before = case.requests().await;
+        refusals += usize::from(sent_nothing(case, before, what, case.send(upload).await.err()).await?);
+    }
+    check(refusals > 0, "an error that is not sent", before)?;
+    // A reference that was never stamped belongs to no store.
+    let unstamped = filestore_core::FileRef::new(file.reference.scheme(), file.reference.components());
+    let before = case.requests().await;
+    sent_nothing(case, before, "a download without a store", case.store.download(&unstamped).await.err()).await?;
+    Ok(())
+}
+
+/// Whether `error` is *not sent*; if so, nothing has been.
+async fn sent_nothing(
+    case: &Case<'_>,
+    before: Option<crate::Requests>,
+    what: &str,
+    error: Option<Error>,
+) -> Verdict<bool> {
+    let unsent = error.is_some_and(|error| error.effect() == Effect::NotSent);
+    if unsent {
+        case.unsent(before, what).await?;
+    }
+    Ok(unsent)
+}
+
+async fn where_it_belongs(case: &Case<'_>) -> Verdict {
+    let file = case.put("there.txt", "there").await?;
+    let missing = case.missing(&file.reference);
+    belongs(case, Operation::Download, case.read(&missing).await.map(drop))?;
+    belongs(case, Operation::Upload, case.send(case.upload("x", "x").name("")).await.map(drop))?;
+    if case.supports(Feature::Stat) {
+        belongs(case, Operation::Stat, case.store.stat(&missing).await.map(drop))?;
+    }
+    if case.supports(Feature::List) {
+        belongs(case, Operation::List, case.store.list(list_of(Some(""))).await.map(drop))?;
+    }
+    Ok(())
+}
+
+fn belongs(case: &Case<'_>, operation: Operation, result: Result<()>) -> Verdict {
+    let Err(error) = result else {
+        return failed(format!("{operation} of what is not there fails"), "success");
+    };
+    same(&format!("the store in an error of {operation}"), &Some(case.store.name()), &error.store())?;
+    same("the operation in an error", &Some(operation), &error.operation())?;
+    check(!error.message().trim().is_empty(), "a message", described(&error))
+}

@@ -1,0 +1,124 @@
+//! W1 to W5: what becomes of a file when another one of its name comes.
+
+use filestore_core::{ErrorKind, Feature, IfExists, StoredFile, Support};
+use futures::future;
+
+use super::upload::pieces;
+use crate::case::Case;
+use crate::content;
+use crate::rule::{Rule, rule};
+use crate::verdict::{
+    NOTHING_CHANGED, Verdict, check, described, failed, needed, refused, same, same_bytes, skipped, worked,
+};
+
+pub(crate) const RULES: &[Rule] = &[
+    rule!("W1", "Replace puts the new file in the place of the old.", [Replace], replace),
+    rule!("W2", "Refuse leaves the old file alone.", [Refuse], refuse),
+    rule!("W3", "Of racing uploads that refuse to replace one wins.", [Refuse], racing_refusals),
+    rule!("W4", "Where every upload is a new file both stay.", [], both_stay),
+    rule!("W5", "Racing uploads leave one whole file.", [Replace], racing_replacements),
+];
+
+async fn replace(case: &Case<'_>) -> Verdict {
+    case.put("replaced.txt", "the old and longer content").await?;
+    let new = worked("the second upload", case.send(case.upload("replaced.txt", "new")).await)?;
+    if let Some(size) = new.size {
+        same("the size in the answer", &3, &size)?;
+    }
+    if case.supports(Feature::Stat) {
+        let seen = needed("stat", case.store.stat(&new.reference).await)?;
+        check(seen.size.is_none_or(|size| size == 3), "3 bytes from stat", seen.size)?;
+    }
+    if case.supports(Feature::List) {
+        let listed = needed("listing", case.list().await)?;
+        let name = case.name("replaced.txt");
+        same("how many files of the name are listed", &1, &listed.iter().filter(|file| file.name == name).count())?;
+    }
+    let seen = worked("the download", case.read(&new.reference).await)?;
+    same_bytes("the content", b"new", &seen)
+}
+
+async fn refuse(case: &Case<'_>) -> Verdict {
+    let first = case.upload("kept.txt", "the first content").if_exists(IfExists::Refuse);
+    let old = worked("an upload under a free name that refuses to replace", case.send(first).await)?;
+    let second = case.upload("kept.txt", "another").if_exists(IfExists::Refuse);
+    let result = case.send(second).await;
+    refused("the second upload", result, &[ErrorKind::AlreadyExists], NOTHING_CHANGED)?;
+    let seen = worked("the download of the first file", case.read(&old.reference).await)?;
+    same_bytes("the first content", b"the first content", &seen)
+}
+
+async fn racing_refusals(case: &Case<'_>) -> Verdict {
+    if let Support::Emulated { cost } = case.capabilities().support(Feature::Refuse) {
+        return skipped("native refuse", format!("emulated: {cost}"));
+    }
+    let contents: Vec<_> = (0..6).map(|racer| content::bytes(30 + racer, 30_000)).collect();
+    let results = race(case, &contents, IfExists::Refuse).await;
+    let mut winners = Vec::new();
+    for (content, result) in contents.iter().zip(results) {
+        match result {
+            Ok(file) => winners.push((content, file)),
+            Err(error) => {
+                let kinds = [ErrorKind::AlreadyExists, ErrorKind::Conflict];
+                refused::<()>("a racer that lost", Err(error), &kinds, NOTHING_CHANGED)?;
+            }
+        }
+    }
+    same("how many racers win", &1, &winners.len())?;
+    for (content, file) in winners {
+        let seen = worked("the download", case.read(&file.reference).await)?;
+        same_bytes("the winner's content", content, &seen)?;
+    }
+    Ok(())
+}
+
+async fn both_stay(case: &Case<'_>) -> Verdict {
+    for feature in [Feature::Replace, Feature::Refuse] {
+        if case.supports(feature) {
+            return skipped("new file for every upload", format!("the store has {feature}"));
+        }
+    }
+    let first = case.put("twice.txt", "first").await?;
+    let second = worked("the second upload", case.send(case.upload("twice.txt", "second")).await)?;
+    check(first.reference != second.reference, "two references", "one")?;
+    if case.supports(Feature::List) {
+        let name = case.name("twice.txt");
+        let listed = needed("listing", case.list().await)?;
+        same("how many files of the name are listed", &2, &listed.iter().filter(|file| file.name == name).count())?;
+    }
+    for (file, content) in [(first, "first"), (second, "second")] {
+        let seen = worked(&format!("the download of the {content} file"), case.read(&file.reference).await)?;
+        same_bytes(&format!("the {content} content"), content.as_bytes(), &seen)?;
+    }
+    Ok(())
+}
+
+async fn racing_replacements(case: &Case<'_>) -> Verdict {
+    let contents: Vec<_> = (0..6).map(|racer| content::bytes(40 + racer, 30_000 + racer as usize)).collect();
+    let mut last = None;
+    for result in race(case, &contents, IfExists::Replace).await {
+        match result {
+            Ok(file) => last = Some(file),
+            // A service may turn a racer away, but not with half of its work done.
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            Err(error) => return failed("every racing upload succeeds, or fails as conflict", described(&error)),
+        }
+    }
+    let Some(file) = last else { return failed("at least one racing upload succeeds", "none did") };
+    let seen = worked("the download", case.read(&file.reference).await)?;
+    let whole = contents.contains(&seen);
+    check(whole, "the content of one of the racers, whole", format!("{} other bytes", seen.len()))
+}
+
+/// Uploads all `contents` under one name at the same time.
+async fn race(
+    case: &Case<'_>,
+    contents: &[bytes::Bytes],
+    if_exists: IfExists,
+) -> Vec<filestore_core::Result<StoredFile>> {
+    let uploads = contents.iter().map(|content| {
+        let body = filestore_core::Body::stream(pieces(content, 3000), Some(content.len() as u64));
+        case.send(case.upload("race.bin", body).if_exists(if_exists))
+    });
+    future::join_all(uploads).await
+}

@@ -1,0 +1,147 @@
+//! N1 to N4: names are kept as they are, or refused.
+
+use filestore_core::{ErrorKind, Feature, NameRules, StoredFile, check_name};
+
+use crate::case::Case;
+use crate::rule::{Rule, rule};
+use crate::verdict::{Stop, UNSENT, Verdict, described, failed, refused, same, same_bytes, skipped, worked};
+
+pub(crate) const RULES: &[Rule] = &[
+    rule!("N1", "What is no name is refused unsent.", [], no_names),
+    rule!("N2", "A strange name is kept as it is, or refused.", [], strange),
+    rule!("N3", "An ordinary name is accepted.", [], ordinary),
+    rule!("N4", "A name as long as stated is kept and a longer one is refused unsent.", [], longest),
+];
+
+async fn no_names(case: &Case<'_>) -> Verdict {
+    case.put("good.txt", "good").await?;
+    let before = case.requests().await;
+    for name in ["", ".", "..", "a/b", "/a", "a\\b", "a\0b", "a\nb", "a\u{7f}b", "../../etc/passwd"] {
+        let upload = case.upload("x", "bad").name(name);
+        refused(&format!("the name {name:?}"), case.send(upload).await, &[ErrorKind::InvalidInput], UNSENT)?;
+        case.unsent(before, &format!("the name {name:?}")).await?;
+    }
+    Ok(())
+}
+
+/// Each has been changed, cut or misread by some service or client.
+const STRANGE: &[&str] = &[
+    "a b.txt",
+    " leading.txt",
+    "trailing.txt ",
+    "\u{a0}no-break.txt",
+    "two  spaces.txt",
+    ".hidden",
+    "...",
+    "dot.",
+    "~",
+    "%",
+    "%2F",
+    "%2e%2e",
+    "100%.txt",
+    "a+b.txt",
+    "a#b.txt",
+    "a?b.txt",
+    "a&b=c.txt",
+    "a;b.txt",
+    "a'b.txt",
+    "a\"b.txt",
+    "a<b>.txt",
+    "a|b.txt",
+    "a:b.txt",
+    "a*b.txt",
+    "a,b.txt",
+    "a@b.txt",
+    "a$b{c}[d].txt",
+    "UPPER.TXT",
+    "\u{e9}t\u{e9}.txt",
+    "e\u{301}te\u{301}.txt",
+    "\u{fb01}ne.txt",
+    "\u{65e5}\u{672c}\u{8a9e}.txt",
+    "\u{1f600}.txt",
+    "\u{202e}txt.exe",
+    "\u{feff}mark.txt",
+    "no-extension",
+    "con",
+    "index.html",
+    "null",
+];
+
+async fn strange(case: &Case<'_>) -> Verdict {
+    let long = ["n".repeat(255), "\u{fc}".repeat(120), format!("{}.txt", "n".repeat(1000))];
+    for (number, name) in STRANGE.iter().copied().chain(long.iter().map(String::as_str)).enumerate() {
+        // A scope for each: names that differ here may be one name there.
+        kept_or_refused(case, name, &format!("n{number}"), true).await?;
+    }
+    Ok(())
+}
+
+async fn ordinary(case: &Case<'_>) -> Verdict {
+    let names = ["report.txt", "Report 2026-01.final_2.tar.gz", "x", "README", "0", "a-b_c.d"];
+    for (number, name) in names.iter().enumerate() {
+        kept_or_refused(case, name, &format!("n{number}"), false).await?;
+    }
+    Ok(())
+}
+
+async fn longest(case: &Case<'_>) -> Verdict {
+    let NameRules { max_bytes, max_chars, .. } = case.capabilities().names;
+    let limits = [max_bytes.map(|max| (max, "n")), max_chars.map(|max| (max, "\u{fc}"))];
+    let mut tried = false;
+    for (limit, letter) in limits.into_iter().flatten() {
+        let (fits, beyond) = (letter.repeat(limit), letter.repeat(limit + 1));
+        // The other limit may be lower.
+        if check_name(&fits, &case.capabilities().names).is_err() {
+            continue;
+        }
+        tried = true;
+        kept_or_refused(case, &fits, "longest", false).await?;
+        let before = case.requests().await;
+        let upload = case.upload("x", "long").name(&beyond);
+        let what = format!("a name beyond the stated limit of {limit}");
+        refused(&what, case.send(upload).await, &[ErrorKind::InvalidInput], UNSENT)?;
+        case.unsent(before, &what).await?;
+    }
+    if tried { Ok(()) } else { skipped("names", "the store states no limit") }
+}
+
+async fn kept_or_refused(case: &Case<'_>, name: &str, suffix: &str, refusable: bool) -> Verdict {
+    let scope = case.other_scope(suffix);
+    let before = case.requests().await;
+    let mut upload = case.upload("x", name.to_owned()).name(name);
+    upload.scope.clone_from(&scope);
+    let file = match case.send(upload).await {
+        Ok(file) => file,
+        Err(error) if refusable && error.kind() == ErrorKind::InvalidInput => {
+            refused::<()>(&format!("the name {name:?}"), Err(error), &[ErrorKind::InvalidInput], UNSENT)?;
+            return case.unsent(before, &format!("the refused name {name:?}")).await;
+        }
+        Err(error) => {
+            let ways = if refusable { "is stored, or refused as invalid_input" } else { "is stored" };
+            return failed(format!("a file called {name:?} {ways}"), described(&error));
+        }
+    };
+    let name = name.to_owned();
+    same("the name in the answer to the upload", &name, &file.name)?;
+    if case.supports(Feature::Stat) {
+        let seen = worked(&format!("stat of {name:?}"), case.store.stat(&file.reference).await)?;
+        same("the name in the answer to stat", &name, &seen.name)?;
+    }
+    if case.supports(Feature::List) {
+        let listed = worked(&format!("the listing with {name:?}"), case.list_scope(scope.as_deref()).await)?;
+        same("the name in the listing", &name, &listed_name(&listed, &file, scope.is_some())?)?;
+    }
+    let download = worked(&format!("the download of {name:?}"), case.store.download(&file.reference).await)?;
+    same("the name in the answer to the download", &name, &download.file.name)?;
+    let seen = worked("its content", download.bytes(4096).await)?;
+    same_bytes("its content", name.as_bytes(), &seen)
+}
+
+/// The name under which `file` is listed: found by reference, or because it is alone in its scope.
+fn listed_name(listed: &[StoredFile], file: &StoredFile, alone: bool) -> Result<String, Stop> {
+    let found = listed.iter().find(|other| other.reference == file.reference || (alone && listed.len() == 1));
+    match found {
+        Some(found) => Ok(found.name.clone()),
+        None => failed(format!("a file called {:?} in the listing", file.name), format!("{} others", listed.len())),
+    }
+}

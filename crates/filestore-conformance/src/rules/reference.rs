@@ -1,0 +1,132 @@
+//! R1 to R5: references name a file for good, and only to those who may know.
+
+use filestore_core::{Effect, ErrorKind, Feature, FileRef, Result};
+use std::sync::Arc;
+
+use crate::case::{Case, LARGEST};
+use crate::rule::{Rule, rule};
+use crate::verdict::{UNSENT, Verdict, check, described, failed, needed, refused, same, same_bytes, skipped, worked};
+
+pub(crate) const RULES: &[Rule] = &[
+    rule!("R1", "A reference survives as text.", [], as_text),
+    rule!("R2", "Every answer gives the same reference.", [], same_everywhere),
+    rule!("R3", "A reference of another store or scheme is refused unsent.", [], foreign),
+    rule!("R4", "A made-up locator is refused or not found.", [], made_up),
+    rule!("R5", "A reference that is a permission is shown nowhere.", [], bearer),
+];
+
+async fn as_text(case: &Case<'_>) -> Verdict {
+    let file = case.put("as text + \u{fc}.txt", "as text").await?;
+    same("the store's name in the reference", &case.store.name(), &file.reference.store())?;
+    same("the scheme of the reference", &case.capabilities().scheme, &file.reference.scheme())?;
+    let text = file.reference.to_string();
+    let again: FileRef = worked("reading the reference back", text.parse())?;
+    check(again == file.reference, "the same reference from its text", &again)?;
+    let other = case.second_handle().await?;
+    if case.supports(Feature::Stat) {
+        let seen = worked("stat with a second handle", other.stat(&again).await)?;
+        same("the name by a second handle", &file.name, &seen.name)?;
+    }
+    let seen = worked("the download with a second handle", other.read(&again, LARGEST).await)?;
+    same_bytes("the content by a second handle", b"as text", &seen)
+}
+
+async fn same_everywhere(case: &Case<'_>) -> Verdict {
+    let file = case.put("everywhere.txt", "everywhere").await?;
+    let expected = &file.reference.to_string();
+    if case.supports(Feature::Stat) {
+        let seen = needed("stat", case.store.stat(&file.reference).await)?;
+        same("the reference from stat", expected, &seen.reference.to_string())?;
+    }
+    if case.supports(Feature::List) {
+        let listed = needed("listing", case.list().await)?;
+        let seen: Vec<String> = listed.iter().map(|file| file.reference.to_string()).collect();
+        check(seen.contains(expected), &format!("{expected} in the listing"), &seen)?;
+    }
+    let download = needed("the download", case.store.download(&file.reference).await)?;
+    same("the reference from the download", expected, &download.file.reference.to_string())
+}
+
+async fn foreign(case: &Case<'_>) -> Verdict {
+    let file = case.put("own.txt", "own").await?;
+    let name = Arc::from(format!("{}-of-others", case.store.name()));
+    let scheme = format!("{}x", case.capabilities().scheme);
+    let strangers = [
+        ("another store", file.reference.stamped(&name)),
+        ("another scheme", FileRef::new(&scheme, file.reference.components()).stamped(&case.store.name().into())),
+    ];
+    let before = case.requests().await;
+    for (whose, reference) in strangers {
+        for (operation, result) in attempts(case, &reference).await {
+            let what = format!("{operation} with a reference of {whose}");
+            refused(&what, result, &[ErrorKind::InvalidInput], UNSENT)?;
+            case.unsent(before, &what).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn made_up(case: &Case<'_>) -> Verdict {
+    case.put("real.txt", "real").await?;
+    let (store, scheme) = (case.store.name(), case.capabilities().scheme);
+    let long = "n".repeat(3000);
+    let deep = vec!["deep"; 300].join("/");
+    let locators =
+        ["..", ".", "../..", "no-such/../real.txt", "no%2Fsuch", "no%5Csuch", "no%00such", "no%0Asuch", "%20"];
+    let more = ["no-such", "no/such/file/at/all", "~", "%25", "%F0%9F%98%80", long.as_str(), deep.as_str()];
+    for locator in locators.into_iter().chain(more) {
+        let reference: FileRef = needed("a made-up reference", format!("{store}:{scheme}:{locator}").parse())?;
+        let shown: String = locator.chars().take(40).collect();
+        // Not delete: what a broken backend would delete for `..` is nobody's test file.
+        let mut results = vec![("download", case.read(&reference).await.map(drop))];
+        if case.supports(Feature::Stat) {
+            results.push(("stat", case.store.stat(&reference).await.map(drop)));
+        }
+        for (operation, result) in results {
+            let kinds = [ErrorKind::InvalidInput, ErrorKind::NotFound];
+            let effects = [Effect::NotSent, Effect::Rejected];
+            refused(&format!("{operation} of the made-up locator {shown:?}"), result, &kinds, &effects)?;
+        }
+    }
+    Ok(())
+}
+
+async fn bearer(case: &Case<'_>) -> Verdict {
+    if !case.capabilities().bearer_references {
+        return skipped("bearer_references", "a reference alone does not permit to read");
+    }
+    let file = case.put("bearer.txt", "bearer").await?;
+    let secret = secret(&file.reference);
+    check(!format!("{file:?}").contains(&secret), "a Debug of the answer without the locator", "it is in there")?;
+    let missing = case.missing(&file.reference);
+    let secret = self::secret(&missing);
+    for (operation, result) in attempts(case, &missing).await {
+        let Err(error) = result else { continue };
+        for shown in [described(&error), format!("{error:?}")] {
+            if shown.contains(&secret) {
+                return failed(format!("an error of {operation} without the locator"), "it is in there");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What must not be shown: the locator's last component.
+fn secret(reference: &FileRef) -> String {
+    reference.components().pop().unwrap_or_default()
+}
+
+/// Every supported operation on `reference`.
+async fn attempts(case: &Case<'_>, reference: &FileRef) -> Vec<(&'static str, Result<()>)> {
+    let mut results = vec![("download", case.store.download(reference).await.map(drop))];
+    if case.supports(Feature::Stat) {
+        results.push(("stat", case.store.stat(reference).await.map(drop)));
+    }
+    if case.supports(Feature::Url) {
+        results.push(("url", case.store.url(reference).await.map(drop)));
+    }
+    if case.supports(Feature::Delete) {
+        results.push(("delete", case.store.delete(reference).await));
+    }
+    results
+}

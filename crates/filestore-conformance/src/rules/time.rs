@@ -1,0 +1,30 @@
+//! T1: what has expired is gone. Last, because the clock stays moved.
+
+use std::time::Duration;
+
+use filestore_core::{Effect, ErrorKind, Feature, Period};
+
+use crate::case::Case;
+use crate::rule::{Rule, rule};
+use crate::verdict::{Verdict, check, needed, refused, skipped};
+
+pub(crate) const RULES: &[Rule] = &[rule!("T1", "An expired file is gone.", [Expiry], gone)];
+
+async fn gone(case: &Case<'_>) -> Verdict {
+    let upload = |name: &str, hours| case.upload(name, "expires").expires_in(Period::hours(hours));
+    let short = needed("an upload for an hour", case.send(upload("hour.txt", 1)).await)?;
+    let long = needed("an upload for a day", case.send(upload("day.txt", 24)).await)?;
+    if !case.harness.advance(Duration::from_secs(2 * 3600)).await {
+        return skipped("harness: advance", "the harness cannot move the clock");
+    }
+    if case.supports(Feature::List) {
+        let listed = needed("listing", case.list().await)?;
+        let there = |reference| listed.iter().any(|file| file.reference == reference);
+        check(!there(short.reference.clone()), "no expired file in the listing", &listed)?;
+        check(there(long.reference.clone()), "the file that has not expired in the listing", &listed)?;
+    }
+    let result = case.read(&short.reference).await;
+    refused("the download of an expired file", result, &[ErrorKind::NotFound], &[Effect::Rejected])?;
+    needed("the download of the file that has not expired", case.read(&long.reference).await)?;
+    Ok(())
+}
