@@ -1,1 +1,55 @@
-//! What every HTTP backend of filestore needs: client, retry, limits, redaction
+//! What every HTTP backend of filestore needs: one client with retry, time limits and redaction.
+//!
+//! A backend builds [`Request`]s and reads [`Answer`]s; everything between is here, once:
+//!
+//! - what may be repeated is decided by a pure function, [`decide`], out of what the request
+//!   [does](Repeat) and what is known of its [outcome](Outcome);
+//! - the [effect](filestore_core::Effect) of every error is true: a lost answer is *unknown*, a
+//!   connection that never came about is *not sent*;
+//! - limits are by progress ([`HttpConfig::idle_timeout`]), so no limit depends on the size of a file;
+//! - credentials go to the origin of the base URL and to no other; redirects are not followed, they
+//!   are answers; URLs in errors and traces have no query, and no path where the path is a secret;
+//! - bodies stream in both directions, and every answer that is held in memory has a bound.
+//!
+//! Applications do not use this crate: they see its settings through [`HttpConfig`] and nothing else.
+
+mod answer;
+mod budget;
+mod client;
+mod clock;
+mod config;
+mod disposition;
+mod form;
+mod handed;
+mod pace;
+mod payload;
+mod redact;
+mod request;
+mod resume;
+mod retry;
+mod retry_after;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, ContentRange};
+pub use client::HttpClient;
+pub use clock::{Clock, SystemClock};
+pub use config::{HttpConfig, KEYS, with_http_keys};
+pub use disposition::file_name;
+pub use form::Form;
+pub use payload::Payload;
+pub use redact::shown;
+pub use request::{Repeat, Request, secret_header};
+pub use retry::{Decision, Outcome, Policy, Situation, Stop, decide, effect_of};
+pub use retry_after::retry_after;
+
+pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+pub use reqwest::{Method, StatusCode};
+pub use url::Url;
+
+/// The largest JSON answer that is read: far above any page of a listing, far below the memory of a
+/// small machine.
+pub const JSON_LIMIT: usize = 16 * 1024 * 1024;
+
+/// As much of an error's body as is looked at.
+pub const ERROR_BODY_LIMIT: usize = 16 * 1024;

@@ -1,0 +1,171 @@
+//! [`HttpConfig`]: the settings that all HTTP backends share, and their keys.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use filestore_core::{Error, Key, KeyKind, Period, PeriodUnit, Result};
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+/// How a backend talks HTTP. In a configuration, durations are texts such as `30s` or `5m`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct HttpConfig {
+    /// The longest time until a connection stands, TLS included.
+    #[serde(deserialize_with = "duration")]
+    pub connect_timeout: Duration,
+    /// The longest time without progress in either direction. Time in which the caller's own body has
+    /// nothing to send does not count.
+    #[serde(deserialize_with = "duration")]
+    pub idle_timeout: Duration,
+    /// The longest time for one request, its answer's body included. `None`: no such limit, because a
+    /// large file may take long.
+    #[serde(deserialize_with = "optional_duration")]
+    pub timeout: Option<Duration>,
+    /// How often a request is repeated after the first attempt.
+    pub max_retries: u32,
+    /// At most so many requests a minute to one host. `None`: no pacing but after a 429.
+    pub rate: Option<NonZeroU32>,
+    /// The URL of a proxy, or `none`. Not set: the environment's `HTTPS_PROXY`, `HTTP_PROXY`,
+    /// `ALL_PROXY` and `NO_PROXY`. A secret, because it may hold a password.
+    pub proxy: Option<SecretString>,
+    /// A PEM file with certificates that are trusted besides those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// The local address that connections come from.
+    pub source_address: Option<IpAddr>,
+    /// What the client calls itself.
+    pub user_agent: Option<String>,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            timeout: None,
+            max_retries: 3,
+            rate: None,
+            proxy: None,
+            ca_file: None,
+            source_address: None,
+            user_agent: None,
+        }
+    }
+}
+
+/// The keys of [`HttpConfig`], for a backend to [append](with_http_keys) to its own.
+pub const KEYS: [Key; 9] = [
+    Key::new("connect_timeout", KeyKind::Text, "the longest time until a connection stands").default("10s"),
+    Key::new("idle_timeout", KeyKind::Text, "the longest time without progress").default("60s"),
+    Key::new("timeout", KeyKind::Text, "the longest time for one request with its body; none unless set"),
+    Key::new("max_retries", KeyKind::Integer, "how often a request is repeated where that is safe").default("3"),
+    Key::new("rate", KeyKind::Integer, "at most so many requests a minute to one host; no limit unless set"),
+    Key::new("proxy", KeyKind::Secret, "the URL of a proxy, or none; the environment's unless set"),
+    Key::new("ca_file", KeyKind::Text, "a PEM file of certificates to trust besides the system's"),
+    Key::new("source_address", KeyKind::Text, "the local IP address that connections come from"),
+    Key::new("user_agent", KeyKind::Text, "what the client calls itself").default("filestore/VERSION"),
+];
+
+/// A backend's own keys, then [`KEYS`]. `ALL` must be `OWN + KEYS.len()`; anything else does not compile.
+///
+/// ```
+/// use filestore_core::{Key, KeyKind};
+/// use filestore_http::{KEYS, with_http_keys};
+///
+/// static ALL: [Key; 1 + KEYS.len()] = with_http_keys([Key::new("base_url", KeyKind::Text, "where it is")]);
+/// assert_eq!(ALL[1].name, "connect_timeout");
+/// ```
+pub const fn with_http_keys<const OWN: usize, const ALL: usize>(own: [Key; OWN]) -> [Key; ALL] {
+    assert!(ALL == OWN + KEYS.len(), "ALL must be the number of own keys plus KEYS.len()");
+    let mut all = [KEYS[0]; ALL];
+    let mut at = 0;
+    while at < ALL {
+        all[at] = if at < OWN { own[at] } else { KEYS[at - OWN] };
+        at += 1;
+    }
+    all
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse(&text).map_err(|error| serde::de::Error::custom(error.message()))
+}
+
+fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
+/// A period in units that have a fixed length.
+fn parse(text: &str) -> Result<Duration> {
+    let period: Period = text.parse()?;
+    let seconds = match period.unit() {
+        PeriodUnit::Seconds => 1,
+        PeriodUnit::Minutes => 60,
+        PeriodUnit::Hours => 3600,
+        PeriodUnit::Days => 86_400,
+        PeriodUnit::Weeks => 604_800,
+        PeriodUnit::Months | PeriodUnit::Quarters | PeriodUnit::Years => {
+            return Err(Error::invalid("a time limit is written in s, m, h, d or w, such as 30s"));
+        }
+    };
+    Ok(Duration::from_secs(u64::from(period.count()) * seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use filestore_core::{Origin, Setting, Settings, Value};
+
+    use super::*;
+
+    fn read(values: &[(&str, Value)]) -> Result<HttpConfig> {
+        let mut settings = Settings::new();
+        for (key, value) in values {
+            settings.insert(*key, Setting::new(value.clone(), Origin::BuiltIn));
+        }
+        settings.read(&KEYS)
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.into())
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let config = read(&[
+            ("connect_timeout", text("5s")),
+            ("idle_timeout", text("2m")),
+            ("timeout", text("1h")),
+            ("max_retries", Value::Integer(0)),
+            ("rate", text("60")),
+            ("proxy", text("http://user:hunter2@proxy:3128")),
+            ("ca_file", text("/etc/ca.pem")),
+            ("source_address", text("127.0.0.1")),
+            ("user_agent", text("mine/1")),
+        ])
+        .unwrap();
+        assert_eq!(config.connect_timeout, Duration::from_secs(5));
+        assert_eq!(config.idle_timeout, Duration::from_secs(120));
+        assert_eq!(config.timeout, Some(Duration::from_secs(3600)));
+        assert_eq!((config.max_retries, config.rate.unwrap().get()), (0, 60));
+        assert_eq!(config.source_address.unwrap().to_string(), "127.0.0.1");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn nothing_set_is_the_default() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.idle_timeout, Duration::from_secs(60));
+        assert_eq!(config.timeout, None);
+        assert_eq!(config.max_retries, 3);
+    }
+
+    #[test]
+    fn a_limit_in_calendar_units_is_refused() {
+        let error = read(&[("timeout", text("1M"))]).unwrap_err();
+        assert!(error.to_string().contains("s, m, h, d or w"), "{error}");
+        assert!(read(&[("timeout", text("soon"))]).is_err());
+        assert!(read(&[("rate", Value::Integer(0))]).is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! [`Request`]: what is sent, and what sending it twice would do.
+
+use std::time::Duration;
+
+use filestore_core::{Error, Result};
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use crate::Payload;
+
+/// What a request does when it is sent twice. It decides over retries and over the effect of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the columns of the retry table")]
+pub enum Repeat {
+    /// It changes nothing: a listing, a read that is free.
+    Safe,
+    /// Twice is the same as once: a delete, a put to a fixed address.
+    Idempotent,
+    /// Twice is one too many: each makes another file, message, session.
+    Once,
+    /// A read that may take the file away. Nothing is retried once it may have arrived, not even a 429.
+    Consuming,
+}
+
+/// A request. `Debug` shows neither credentials nor a query nor a secret path.
+pub struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) repeat: Repeat,
+    pub(crate) headers: HeaderMap,
+    pub(crate) credentials: HeaderMap,
+    pub(crate) payload: Payload,
+    pub(crate) secret_path: bool,
+    pub(crate) own_connection: bool,
+    pub(crate) pause_after_429: Option<Duration>,
+}
+
+impl Request {
+    /// `method` to `url`, which does what `repeat` says when it is sent twice.
+    pub fn new(method: Method, url: Url, repeat: Repeat) -> Self {
+        Self {
+            method,
+            url,
+            repeat,
+            headers: HeaderMap::new(),
+            credentials: HeaderMap::new(),
+            payload: Payload::Empty,
+            secret_path: false,
+            own_connection: false,
+            pause_after_429: None,
+        }
+    }
+
+    /// A `GET` that changes nothing.
+    pub fn get(url: Url) -> Self {
+        Self::new(Method::GET, url, Repeat::Safe)
+    }
+
+    /// Sets a header.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Sets a header that is a credential: it goes to the origin of the client's base URL only, and
+    /// is never shown. See [`secret_header`].
+    pub fn credential(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        self.credentials.insert(name, value);
+        self
+    }
+
+    /// Sends `payload`. Its content type becomes the header, unless one is set.
+    pub fn payload(mut self, payload: impl Into<Payload>) -> Self {
+        self.payload = payload.into();
+        self
+    }
+
+    /// Says that the path is a secret, such as a key that is the permission itself.
+    pub fn secret_path(mut self) -> Self {
+        self.secret_path = true;
+        self
+    }
+
+    /// Sends it on a connection of its own. A kept connection may just have been closed by the other
+    /// side: then the answer counts as lost although nobody saw the request.
+    pub fn own_connection(mut self) -> Self {
+        self.own_connection = true;
+        self
+    }
+
+    /// The wait after a 429 that does not say how long. Longer than the policy's longest wait, it
+    /// ends the retries and becomes the error's `retry_after`.
+    pub fn pause_after_429(mut self, pause: Duration) -> Self {
+        self.pause_after_429 = Some(pause);
+        self
+    }
+
+    pub(crate) fn shown(&self) -> String {
+        crate::shown(&self.url, self.secret_path)
+    }
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} ({:?})", self.method, self.shown(), self.repeat)
+    }
+}
+
+/// A header value that is never shown. *Config* if it holds characters that no header can.
+pub fn secret_header(value: &str) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| {
+        Error::config("a credential holds a character that no HTTP header can hold, such as a line break; check it")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::AUTHORIZATION;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let request = Request::get("http://a/KEY-CANARY?sig=QUERY-CANARY".parse().unwrap())
+            .credential(AUTHORIZATION, secret_header("HEADER-CANARY").unwrap())
+            .secret_path();
+        assert_eq!(format!("{request:?}"), "GET http://a/... (Safe)");
+        assert_eq!(format!("{:?}", request.credentials["authorization"]), "Sensitive");
+    }
+
+    #[test]
+    fn a_credential_with_a_line_break_is_refused_without_showing_it() {
+        let error = secret_header("CANARY\nx").unwrap_err();
+        assert!(!format!("{error:?}").contains("CANARY"));
+    }
+}

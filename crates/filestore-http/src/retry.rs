@@ -1,0 +1,296 @@
+//! Whether a request is sent again: one pure function and the words it speaks in.
+//!
+//! | outcome | safe | idempotent | once | consuming |
+//! |---|---|---|---|---|
+//! | nothing left this machine | again | again | again | again |
+//! | 429 | again | again | again | no |
+//! | 408, 5xx but 501 | again | again | no | no |
+//! | the answer was lost | again | again | no | no |
+//! | any other status | no | no | no | no |
+//!
+//! And never when the body cannot be sent a second time, when the attempts, the time for waiting or
+//! the client's shared budget are used up, or when the service asks for a longer wait than that.
+
+use std::time::Duration;
+
+use filestore_core::Effect;
+
+use crate::Repeat;
+
+/// How often and how long.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Policy {
+    /// Attempts after the first.
+    pub max_retries: u32,
+    /// The wait before the second attempt; doubled for each further one.
+    pub first_delay: Duration,
+    /// The longest wait that the policy itself asks for.
+    pub longest_delay: Duration,
+    /// All waits of one request together, those that the service asks for included. The time that
+    /// transfers take does not count: it depends on the size of the file.
+    pub longest_wait: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            max_retries: 3,
+            first_delay: Duration::from_millis(500),
+            longest_delay: Duration::from_secs(2),
+            longest_wait: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What is known of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The service cannot have acted: there was no connection, or no byte of the body left.
+    NotSent,
+    /// It may have arrived; no answer did.
+    Lost,
+    /// It was answered with this status.
+    Status(u16),
+}
+
+/// All that the decision depends on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Situation {
+    /// What the request does when it is repeated.
+    pub repeat: Repeat,
+    /// What became of this attempt.
+    pub outcome: Outcome,
+    /// Whether the body can be sent (again).
+    pub replayable: bool,
+    /// The number of this attempt, from 1.
+    pub attempt: u32,
+    /// The time spent in waits so far.
+    pub waited: Duration,
+    /// How long the service asks to wait.
+    pub retry_after: Option<Duration>,
+    /// Whether the client's shared budget has a retry left.
+    pub budget: bool,
+    /// A number from 0 to 1.
+    pub jitter: f64,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Decision {
+    /// Send it again after this time.
+    Retry(Duration),
+    /// Let the caller have it.
+    Stop(Stop),
+}
+
+/// Why a request is not sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stop {
+    /// It is an answer for good.
+    Final,
+    /// A repetition could do it twice.
+    Effect,
+    /// The body cannot be sent a second time.
+    Body,
+    /// The attempts are used up.
+    Attempts,
+    /// The waits would become too long.
+    Time,
+    /// The client has spent its budget.
+    Budget,
+}
+
+/// Whether to send a request again.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use filestore_http::{Decision, Outcome, Policy, Repeat, Situation, Stop, decide};
+///
+/// let lost = Situation {
+///     repeat: Repeat::Idempotent,
+///     outcome: Outcome::Lost,
+///     replayable: true,
+///     attempt: 1,
+///     waited: Duration::ZERO,
+///     retry_after: None,
+///     budget: true,
+///     jitter: 1.0,
+/// };
+/// let policy = Policy::default();
+/// assert_eq!(decide(&policy, &lost), Decision::Retry(Duration::from_millis(500)));
+/// assert_eq!(decide(&policy, &Situation { repeat: Repeat::Once, ..lost }), Decision::Stop(Stop::Effect));
+/// ```
+pub fn decide(policy: &Policy, situation: &Situation) -> Decision {
+    let retry_after = situation.retry_after.unwrap_or_default();
+    let wait = delay(policy, situation.attempt, situation.jitter).max(retry_after);
+    let stop = if !is_temporary(situation.outcome) {
+        Stop::Final
+    } else if !is_harmless(situation.repeat, situation.outcome) {
+        Stop::Effect
+    } else if !situation.replayable {
+        Stop::Body
+    } else if situation.attempt > policy.max_retries {
+        Stop::Attempts
+    } else if situation.waited + wait > policy.longest_wait {
+        Stop::Time
+    } else if !situation.budget {
+        Stop::Budget
+    } else {
+        return Decision::Retry(wait);
+    };
+    Decision::Stop(stop)
+}
+
+fn is_temporary(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::NotSent | Outcome::Lost => true,
+        Outcome::Status(status) => matches!(status, 408 | 429) || (status >= 500 && status != 501),
+    }
+}
+
+/// Whether one more attempt cannot do more than one attempt was meant to do.
+fn is_harmless(repeat: Repeat, outcome: Outcome) -> bool {
+    match repeat {
+        Repeat::Safe | Repeat::Idempotent => true,
+        Repeat::Once => matches!(outcome, Outcome::NotSent | Outcome::Status(429)),
+        // Even a refusal shows that the request was there, and who knows how it was counted.
+        Repeat::Consuming => outcome == Outcome::NotSent,
+    }
+}
+
+/// Exponential, the upper half of it random: clients that failed together do not come back together.
+fn delay(policy: &Policy, attempt: u32, jitter: f64) -> Duration {
+    let doubled = policy.first_delay.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
+    doubled.min(policy.longest_delay).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+}
+
+/// What is true of the effect of a request that ended like this and is an error.
+///
+/// A success whose body cannot be read counts as a lost answer.
+pub fn effect_of(repeat: Repeat, outcome: Outcome) -> Effect {
+    match outcome {
+        Outcome::NotSent => Effect::NotSent,
+        // There is nothing that a safe request could have changed.
+        _ if repeat == Repeat::Safe => Effect::Rejected,
+        Outcome::Lost => Effect::Unknown,
+        Outcome::Status(300..=499 | 501) => Effect::Rejected,
+        Outcome::Status(_) => Effect::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Repeat; 4] = [Repeat::Safe, Repeat::Idempotent, Repeat::Once, Repeat::Consuming];
+
+    fn first(repeat: Repeat, outcome: Outcome) -> Situation {
+        Situation {
+            repeat,
+            outcome,
+            replayable: true,
+            attempt: 1,
+            waited: Duration::ZERO,
+            retry_after: None,
+            budget: true,
+            jitter: 1.0,
+        }
+    }
+
+    fn again(situation: Situation) -> Decision {
+        decide(&Policy::default(), &situation)
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn the_table_of_outcomes() {
+        use Outcome::{Lost, NotSent, Status};
+        use Stop::{Effect, Final};
+
+        // outcome, then safe / idempotent / once / consuming; None: again.
+        let table: &[(Outcome, [Option<Stop>; 4])] = &[
+            (NotSent, [None, None, None, None]),
+            (Status(429), [None, None, None, Some(Effect)]),
+            (Status(408), [None, None, Some(Effect), Some(Effect)]),
+            (Status(500), [None, None, Some(Effect), Some(Effect)]),
+            (Status(502), [None, None, Some(Effect), Some(Effect)]),
+            (Status(503), [None, None, Some(Effect), Some(Effect)]),
+            (Status(504), [None, None, Some(Effect), Some(Effect)]),
+            (Lost, [None, None, Some(Effect), Some(Effect)]),
+            (Status(501), [Some(Final); 4]),
+            (Status(200), [Some(Final); 4]),
+            (Status(301), [Some(Final); 4]),
+            (Status(400), [Some(Final); 4]),
+            (Status(401), [Some(Final); 4]),
+            (Status(403), [Some(Final); 4]),
+            (Status(404), [Some(Final); 4]),
+            (Status(409), [Some(Final); 4]),
+            (Status(413), [Some(Final); 4]),
+        ];
+        for (outcome, row) in table {
+            for (repeat, stop) in ALL.into_iter().zip(row) {
+                let expected = stop.map_or(Decision::Retry(ms(500)), Decision::Stop);
+                assert_eq!(again(first(repeat, *outcome)), expected, "{outcome:?} {repeat:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_of_limits() {
+        let lost = first(Repeat::Safe, Outcome::Lost);
+        let wait = |seconds| Some(Duration::from_secs(seconds));
+        let rows: &[(Situation, Decision)] = &[
+            (Situation { replayable: false, ..lost }, Decision::Stop(Stop::Body)),
+            (Situation { attempt: 3, ..lost }, Decision::Retry(ms(2000))),
+            (Situation { attempt: 4, ..lost }, Decision::Stop(Stop::Attempts)),
+            (Situation { waited: ms(29_500), ..lost }, Decision::Retry(ms(500))),
+            (Situation { waited: ms(29_501), ..lost }, Decision::Stop(Stop::Time)),
+            (Situation { budget: false, ..lost }, Decision::Stop(Stop::Budget)),
+            (Situation { retry_after: wait(0), ..lost }, Decision::Retry(ms(500))),
+            (Situation { retry_after: wait(20), ..lost }, Decision::Retry(ms(20_000))),
+            (Situation { retry_after: wait(20), waited: ms(20_000), ..lost }, Decision::Stop(Stop::Time)),
+            (Situation { retry_after: wait(60), ..lost }, Decision::Stop(Stop::Time)),
+        ];
+        for (situation, expected) in rows {
+            assert_eq!(again(*situation), *expected, "{situation:?}");
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_spread_over_their_upper_half() {
+        let wait = |attempt, jitter| delay(&Policy::default(), attempt, jitter);
+        assert_eq!([1, 2, 3, 4, 40].map(|attempt| wait(attempt, 1.0)), [500, 1000, 2000, 2000, 2000].map(ms));
+        assert_eq!(wait(1, 0.0), ms(250));
+        assert_eq!(wait(3, 0.5), ms(1500));
+    }
+
+    #[test]
+    fn the_table_of_effects() {
+        use Effect::{NotSent, Rejected, Unknown};
+
+        // outcome, then safe / idempotent / once / consuming.
+        let table: &[(Outcome, [Effect; 4])] = &[
+            (Outcome::NotSent, [NotSent, NotSent, NotSent, NotSent]),
+            (Outcome::Lost, [Rejected, Unknown, Unknown, Unknown]),
+            (Outcome::Status(200), [Rejected, Unknown, Unknown, Unknown]),
+            (Outcome::Status(301), [Rejected, Rejected, Rejected, Rejected]),
+            (Outcome::Status(404), [Rejected, Rejected, Rejected, Rejected]),
+            (Outcome::Status(429), [Rejected, Rejected, Rejected, Rejected]),
+            (Outcome::Status(500), [Rejected, Unknown, Unknown, Unknown]),
+            (Outcome::Status(501), [Rejected, Rejected, Rejected, Rejected]),
+            (Outcome::Status(503), [Rejected, Unknown, Unknown, Unknown]),
+        ];
+        for (outcome, row) in table {
+            for (repeat, effect) in ALL.into_iter().zip(row) {
+                assert_eq!(effect_of(repeat, *outcome), *effect, "{outcome:?} {repeat:?}");
+            }
+        }
+    }
+}
