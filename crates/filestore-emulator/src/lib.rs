@@ -1,1 +1,36 @@
-//! A stateful emulator of hosted file services, strict by default
+//! A stateful emulator of hosted file services, strict by default.
+//!
+//! One process and one port stand in for services that cannot be reached, cost money or no longer
+//! answer. Clients that other people wrote work against it unchanged; wrong input is refused as
+//! strictly as the services refuse it, because an emulator that accepts it gives false
+//! confidence. What is exact and what is a choice is written down in `docs/emulator.md`.
+//!
+//! [`Emulator::start`] is the way in. Inside, a request passes the `server`, which applies fault
+//! rules and keeps the journal, to a service (`fileio`) or to the `control` API; services share
+//! the clock, the blobs and nothing else. Nothing here is shared with the clients of this
+//! workspace either: common code would have common mistakes.
+
+mod announce;
+mod blobs;
+mod clock;
+mod control;
+mod credentials;
+mod durable;
+mod emulator;
+mod faults;
+mod fileio;
+mod http;
+mod journal;
+mod multipart;
+mod options;
+mod scripted;
+mod server;
+mod service;
+mod site;
+
+pub use clock::Clock;
+pub use credentials::{CredentialsError, FILEIO_API_KEY};
+pub use emulator::{Emulator, StartError};
+pub use faults::{FaultPlan, FaultPlanError};
+pub use journal::JournalEntry;
+pub use options::Options;

@@ -1,0 +1,60 @@
+//! The files by which other programs find a running emulator.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::credentials::{Credentials, FILEIO_API_KEY};
+
+/// One line, `http://ADDR`. Whoever sees the file can connect.
+pub(crate) fn write_ready_file(path: &Path, address: SocketAddr) -> io::Result<()> {
+    replace(path, &format!("http://{address}\n"))
+}
+
+/// A store for each service. The shape is relied on by scripts: three tables, each at the
+/// beginning of a line, one blank line between them, nothing nested.
+pub(crate) fn write_config(path: &Path, base: &str, credentials: &Credentials) -> io::Result<()> {
+    let api_key = credentials.fileio.first_api_key().unwrap_or(FILEIO_API_KEY);
+    let [base, api_key] = [base, api_key].map(toml_string);
+    replace(
+        path,
+        &format!(
+            r#"[stores.pubnub]
+backend = "pubnub"
+base_url = {base}
+publish_key = "pub-c-emulator"
+subscribe_key = "sub-c-emulator"
+user_id = "emulator-user"
+channel = "emulator"
+
+[stores.filescom]
+backend = "filescom"
+base_url = {base}
+api_key = "filescomemulatorkey"
+
+[stores.fileio]
+backend = "fileio"
+base_url = {base}
+api_key = {api_key}
+"#
+        ),
+    )
+}
+
+/// A reader sees the file of before or the whole new one. Only this user can read it: there are
+/// keys in one of them.
+fn replace(path: &Path, content: &str) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn toml_string(text: &str) -> String {
+    // URLs and keys are printable ASCII: quotes and backslashes are all that can need an escape.
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

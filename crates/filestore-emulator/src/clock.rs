@@ -1,0 +1,78 @@
+//! The emulator's clock: real time plus an offset that tests move.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::{fs, io};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::durable;
+
+/// What every service reads the time from. Clones share one offset.
+///
+/// The clock keeps running: only its distance to real time moves.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    offset: Mutex<SignedDuration>,
+    /// With a data directory the offset survives a restart: a file that expired must stay expired.
+    file: Option<PathBuf>,
+}
+
+impl Clock {
+    pub(crate) fn in_memory() -> Self {
+        Clock(Arc::new(Inner { offset: Mutex::new(SignedDuration::ZERO), file: None }))
+    }
+
+    pub(crate) fn kept_in(file: PathBuf) -> io::Result<Self> {
+        let offset = match fs::read_to_string(&file) {
+            Ok(text) => text.trim().parse().map_err(io::Error::other)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => SignedDuration::ZERO,
+            Err(error) => return Err(error),
+        };
+        Ok(Clock(Arc::new(Inner { offset: Mutex::new(offset), file: Some(file) })))
+    }
+
+    /// The emulated time, in whole milliseconds as the services report it.
+    pub fn now(&self) -> Timestamp {
+        let now = Timestamp::now().saturating_add(self.offset()).unwrap_or(Timestamp::MAX);
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+
+    /// How far the emulated time is ahead of real time (negative: behind).
+    pub fn offset(&self) -> SignedDuration {
+        *self.0.offset.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves the emulated time forward.
+    ///
+    /// # Errors
+    /// With a data directory, when the new offset could not be written there; the clock then
+    /// stays where it was.
+    pub fn advance(&self, by: Duration) -> io::Result<()> {
+        let by = SignedDuration::try_from(by).map_err(io::Error::other)?;
+        self.move_to(|offset| offset.saturating_add(by))
+    }
+
+    /// Sets the emulated time to `now`, from where it keeps running.
+    pub(crate) fn set(&self, now: Timestamp) -> io::Result<()> {
+        self.move_to(|_| now.duration_since(Timestamp::now()))
+    }
+
+    pub(crate) fn reset(&self) -> io::Result<()> {
+        self.move_to(|_| SignedDuration::ZERO)
+    }
+
+    fn move_to(&self, next: impl FnOnce(SignedDuration) -> SignedDuration) -> io::Result<()> {
+        let mut offset = self.0.offset.lock().unwrap_or_else(PoisonError::into_inner);
+        let moved = next(*offset);
+        if let Some(file) = &self.0.file {
+            durable::write(file, format!("{moved}\n").as_bytes())?;
+        }
+        *offset = moved;
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Who may use the control API: somebody who knows the token, and never another site's page.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use url::{Host, Url};
+
+use crate::http::{self as wire, Response};
+
+pub(crate) struct Guard {
+    address: SocketAddr,
+    public_host: Option<String>,
+    token: Option<String>,
+}
+
+impl Guard {
+    pub(crate) fn new(address: SocketAddr, base: &str, token: Option<String>) -> Self {
+        let public = Url::parse(base).ok();
+        Guard { address, public_host: public.and_then(|url| url.host_str().map(str::to_owned)), token }
+    }
+
+    /// The answer to somebody who may not.
+    pub(super) fn refuse(&self, head: &Parts) -> Option<Response> {
+        // A page of another site can make a browser send requests here, but not with our name in
+        // Host (rebinding its own name to this machine) nor without its own in Origin.
+        let host = match head.uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => header(head, HOST),
+        };
+        if !host.is_some_and(|host| self.is_here(&format!("http://{host}"))) {
+            return Some(refusal(StatusCode::FORBIDDEN, "The Host is not this emulator's."));
+        }
+        if head.headers.contains_key(ORIGIN) && !header(head, ORIGIN).is_some_and(|origin| self.is_here(origin)) {
+            return Some(refusal(StatusCode::FORBIDDEN, "The Origin is not this emulator's."));
+        }
+        if !self.knows_token(head) {
+            let mut response = refusal(StatusCode::UNAUTHORIZED, "The control token is required.");
+            // With Basic a browser asks for it: any user name, the token as password.
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"emulator control\""));
+            return Some(response);
+        }
+        None
+    }
+
+    fn is_here(&self, url: &str) -> bool {
+        let Ok(url) = Url::parse(url) else {
+            return false;
+        };
+        if url.host_str().is_some() && url.host_str() == self.public_host.as_deref() {
+            return true;
+        }
+        let on_our_port = url.port_or_known_default() == Some(self.address.port());
+        let ours = match url.host() {
+            // A name can be rebound to this machine, an address cannot.
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(ip)) => self.listens_on(IpAddr::V4(ip)),
+            Some(Host::Ipv6(ip)) => self.listens_on(IpAddr::V6(ip)),
+            None => false,
+        };
+        on_our_port && ours
+    }
+
+    fn listens_on(&self, ip: IpAddr) -> bool {
+        self.address.ip() == ip || self.address.ip().is_unspecified() || ip.is_loopback()
+    }
+
+    fn knows_token(&self, head: &Parts) -> bool {
+        let Some(token) = &self.token else {
+            return true;
+        };
+        let offered = header(head, AUTHORIZATION).and_then(|value| value.split_once(' '));
+        match offered {
+            Some((scheme, offered)) if scheme.eq_ignore_ascii_case("bearer") => {
+                same(offered.as_bytes(), token.as_bytes())
+            }
+            Some((scheme, offered)) if scheme.eq_ignore_ascii_case("basic") => {
+                let decoded = STANDARD.decode(offered).unwrap_or_default();
+                let colon = decoded.iter().position(|byte| *byte == b':');
+                colon.is_some_and(|colon| same(&decoded[colon + 1..], token.as_bytes()))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Compares without telling by its time how much was right.
+fn same(offered: &[u8], token: &[u8]) -> bool {
+    offered.len() == token.len()
+        && offered.iter().zip(token).fold(0, |different, (one, other)| different | (one ^ other)) == 0
+}
+
+fn header(head: &Parts, name: HeaderName) -> Option<&str> {
+    head.headers.get(name)?.to_str().ok()
+}
+
+fn refusal(status: StatusCode, text: &'static str) -> Response {
+    wire::response(status, "text/plain; charset=utf-8", text)
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("address", &self.address)
+            .field("public_host", &self.public_host)
+            .field("token", &self.token.as_ref().map(|_| "***"))
+            .finish()
+    }
+}

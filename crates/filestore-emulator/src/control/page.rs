@@ -1,0 +1,57 @@
+//! The status page: what a person wants to see first.
+
+use std::fmt::Write;
+
+use http::StatusCode;
+
+use crate::http::{self as wire, Response, escape_html};
+use crate::site::Site;
+
+/// How many of the last requests are shown.
+const SHOWN: usize = 50;
+
+pub(super) fn status(site: &Site) -> Response {
+    let base = escape_html(&site.base);
+    let (now, files) = (site.clock.now(), site.fileio.stored_files());
+    let (requests, faults) = (requests(site), faults(site));
+    wire::html(
+        StatusCode::OK,
+        format!(
+            "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><title>filestore emulator</title>\
+             <style>body{{font:14px sans-serif}}td{{padding-right:1em}}</style></head><body>\
+             <h1>filestore emulator</h1>\
+             <p>{base}: the clock shows {now}; file.io has {files} stored files.</p>\
+             <h2>Faults</h2><table>{faults}</table>\
+             <h2>Last requests</h2><table>{requests}</table></body></html>\n"
+        ),
+    )
+}
+
+fn faults(site: &Site) -> String {
+    let mut rows = String::new();
+    for (name, fired) in site.faults.fired() {
+        let name = escape_html(&name);
+        let _ = write!(rows, "<tr><td>{name}</td><td>fired {fired} times</td></tr>");
+    }
+    rows
+}
+
+fn requests(site: &Site) -> String {
+    let mut rows = String::new();
+    for entry in site.journal.entries_now().iter().rev().take(SHOWN) {
+        let status = entry.status.map_or("-".to_owned(), |status| status.to_string());
+        let cells = [
+            entry.number.to_string(),
+            entry.time.to_string(),
+            entry.service.unwrap_or("-").to_owned(),
+            entry.operation.unwrap_or("-").to_owned(),
+            format!("{} {}", entry.method, entry.path),
+            status,
+            format!("{} in, {} out", entry.bytes_in, entry.bytes_out),
+            entry.faults.join(", "),
+        ];
+        let cells: Vec<_> = cells.iter().map(|cell| escape_html(cell)).collect();
+        let _ = write!(rows, "<tr><td>{}</td></tr>", cells.join("</td><td>"));
+    }
+    rows
+}

@@ -1,0 +1,159 @@
+//! Who may use the emulated services: fixed credentials that any SDK can be pointed at, or a
+//! file that replaces them.
+
+use std::path::Path;
+use std::{fmt, fs, io};
+
+use serde::Deserialize;
+
+use crate::faults::Plan;
+
+/// The API key of the built-in file.io account, which is on a paid plan.
+pub const FILEIO_API_KEY: &str = "FILEIO0.EMULATO-RKEY000-0000000-0000000";
+
+/// Why a credentials file was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialsError {
+    /// The file could not be read.
+    #[error("cannot read the file: {0}")]
+    Read(#[from] io::Error),
+    /// It is not TOML, or has a key or value that is not described.
+    #[error("{0}")]
+    Toml(#[from] toml::de::Error),
+    /// It is not JSON, or has a key or value that is not described.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// An account that could never be used.
+    #[error("fileio account \"{name}\": {problem}")]
+    Account {
+        /// The account's name.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// The users of every emulated service. A table for each of them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Credentials {
+    pub(crate) fileio: FileioUsers,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileioUsers {
+    #[serde(default)]
+    pub(crate) anonymous: Anonymous,
+    #[serde(default)]
+    accounts: Vec<Account>,
+}
+
+/// What clients without a key may do.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Anonymous {
+    pub(crate) uploads: bool,
+    pub(crate) max_upload_bytes: u64,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Account {
+    /// Owns the files, so that the key can be changed.
+    pub(crate) name: String,
+    pub(crate) api_key: String,
+    pub(crate) plan: Plan,
+    max_upload_bytes: Option<u64>,
+    max_storage_bytes: Option<u64>,
+}
+
+impl Credentials {
+    /// The credentials that are printed in the documentation, for everybody on this machine.
+    pub(crate) fn fixed() -> Self {
+        let account = Account {
+            name: "emulator".to_owned(),
+            api_key: FILEIO_API_KEY.to_owned(),
+            plan: Plan::Paid,
+            max_upload_bytes: None,
+            max_storage_bytes: None,
+        };
+        Credentials { fileio: FileioUsers { anonymous: Anonymous::default(), accounts: vec![account] } }
+    }
+
+    pub(crate) fn read(path: &Path) -> Result<Self, CredentialsError> {
+        let text = fs::read_to_string(path)?;
+        let credentials: Credentials = if path.extension().is_some_and(|extension| extension == "json") {
+            serde_json::from_str(&text)?
+        } else {
+            toml::from_str(&text)?
+        };
+        credentials.fileio.check()?;
+        Ok(credentials)
+    }
+}
+
+impl FileioUsers {
+    pub(crate) fn account(&self, api_key: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.api_key == api_key)
+    }
+
+    /// The key that a configuration written for this emulator should use.
+    pub(crate) fn first_api_key(&self) -> Option<&str> {
+        self.accounts.first().map(|account| account.api_key.as_str())
+    }
+
+    fn check(&self) -> Result<(), CredentialsError> {
+        for account in &self.accounts {
+            let refuse = |problem| {
+                let name = account.name.clone();
+                Err(CredentialsError::Account { name, problem })
+            };
+            let others = || self.accounts.iter().filter(|other| !std::ptr::eq(*other, account));
+            if account.name.is_empty() || others().any(|other| other.name == account.name) {
+                return refuse("`name` must be there, and no other account's");
+            }
+            if account.api_key.is_empty() || !account.api_key.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return refuse("`api_key` must be printable ASCII without spaces");
+            }
+            if others().any(|other| other.api_key == account.api_key) {
+                return refuse("`api_key` is another account's too");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Account {
+    pub(crate) fn max_upload_bytes(&self) -> u64 {
+        self.max_upload_bytes.unwrap_or(max_upload_bytes(self.plan))
+    }
+
+    pub(crate) fn max_storage_bytes(&self) -> u64 {
+        self.max_storage_bytes.unwrap_or(match self.plan {
+            Plan::Free => 100 << 30,
+            Plan::Paid => 2 << 40,
+        })
+    }
+}
+
+/// 2 GiB free, 10 GiB paid.
+pub(crate) fn max_upload_bytes(plan: Plan) -> u64 {
+    match plan {
+        Plan::Free => 2 << 30,
+        Plan::Paid => 10 << 30,
+    }
+}
+
+impl Default for Anonymous {
+    fn default() -> Self {
+        Anonymous { uploads: true, max_upload_bytes: max_upload_bytes(Plan::Free) }
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).field("plan", &self.plan).finish_non_exhaustive()
+    }
+}

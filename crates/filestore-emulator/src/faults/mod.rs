@@ -1,0 +1,273 @@
+//! Faults: one mechanism for everything that can be different from a service that works.
+//!
+//! A [`FaultPlan`] is a list of rules; a rule matches requests and does one thing to them.
+//! Whether a rule fires depends on the seed, the rule, what is asked and how often it was asked,
+//! never on a shared random stream: the same seed gives the same faults however requests
+//! interleave.
+
+mod rule;
+mod tamper;
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{fs, io};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use toml::Spanned;
+
+pub(crate) use rule::{Fault, HeadPolicy, Plan, ResetAt, RetryAfter};
+pub(crate) use tamper::{ContentTamper, tamper_with_request, tamper_with_response};
+
+use crate::service::{ServiceName, Target};
+use rule::Rule;
+
+/// A checked set of fault rules, ready for [`Emulator::set_faults`](crate::Emulator::set_faults).
+///
+/// The format of fault files is described in `docs/emulator.md`.
+#[derive(Clone, Debug, Default)]
+pub struct FaultPlan {
+    seed: u64,
+    rules: Vec<Rule>,
+}
+
+/// Why a fault file was refused. The message names the line or the rule, and the key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FaultPlanError {
+    /// The file could not be read.
+    #[error("cannot read the file: {0}")]
+    Read(#[from] io::Error),
+    /// It is not TOML, or has a key or value that no rule has.
+    #[error("{0}")]
+    Toml(#[from] toml::de::Error),
+    /// It is not JSON, or has a key or value that no rule has.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// A rule that can never do anything.
+    #[error("{place}: {problem}")]
+    Rule {
+        /// Which rule, and in which line where that is known.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, bound = "R: Deserialize<'de>")]
+struct PlanFile<R> {
+    #[serde(default)]
+    seed: u64,
+    #[serde(default = "Vec::new", rename = "fault")]
+    rules: Vec<R>,
+}
+
+impl FaultPlan {
+    /// Reads a fault file: JSON when its name ends in `.json`, TOML otherwise.
+    ///
+    /// # Errors
+    /// When the file cannot be read, and as [`FaultPlan::from_toml`].
+    pub fn read(path: &Path) -> Result<Self, FaultPlanError> {
+        let text = fs::read_to_string(path)?;
+        if path.extension().is_some_and(|extension| extension == "json") {
+            Self::from_json(&text)
+        } else {
+            Self::from_toml(&text)
+        }
+    }
+
+    /// Reads rules written in TOML.
+    ///
+    /// # Errors
+    /// When the text is not TOML, has an unknown key or a value out of range, or has a rule that
+    /// can never fire.
+    pub fn from_toml(text: &str) -> Result<Self, FaultPlanError> {
+        let file: PlanFile<Spanned<Rule>> = toml::from_str(text)?;
+        let line = |span: Range<usize>| 1 + text[..span.start].matches('\n').count();
+        let rules = file.rules.into_iter().map(|rule| (format!("line {}", line(rule.span())), rule.into_inner()));
+        Self::checked(file.seed, rules)
+    }
+
+    /// Reads the same rules written in JSON: `{"seed": 1, "fault": [{"do": "lost-answer"}]}`.
+    ///
+    /// # Errors
+    /// As [`FaultPlan::from_toml`].
+    pub fn from_json(text: &str) -> Result<Self, FaultPlanError> {
+        let file: PlanFile<Rule> = serde_json::from_str(text)?;
+        let rules = file.rules.into_iter().zip(1..).map(|(rule, number)| (format!("fault {number}"), rule));
+        Self::checked(file.seed, rules)
+    }
+
+    fn checked(seed: u64, rules: impl Iterator<Item = (String, Rule)>) -> Result<Self, FaultPlanError> {
+        let rules = rules
+            .map(|(place, rule)| match problem_of(&rule) {
+                Some(problem) => Err(FaultPlanError::Rule { place, problem }),
+                None => Ok(rule),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(FaultPlan { seed, rules })
+    }
+}
+
+/// Why a rule could never do anything.
+fn problem_of(rule: &Rule) -> Option<String> {
+    let services = match rule.service {
+        Some(service) => vec![service],
+        None => ServiceName::ALL.to_vec(),
+    };
+    let known: Vec<&str> = services.iter().flat_map(|service| service.operations()).copied().collect();
+    if let Some(operation) = rule.operation.as_deref() {
+        if !known.contains(&operation) {
+            return Some(format!("`operation = \"{operation}\"` does not exist; there are {}", known.join(", ")));
+        }
+        if let Some(possible) = rule.fault.operations()
+            && !possible.contains(&operation)
+        {
+            return Some(format!(
+                "`do = {}` has no effect on `operation = \"{operation}\"`, only on {}",
+                rule.fault.kind(),
+                possible.join(", ")
+            ));
+        }
+    }
+    if rule.step.is_some() || rule.part.is_some() {
+        return Some("`step` and `part` match nothing: every operation of file.io is one request".to_owned());
+    }
+    None
+}
+
+/// The rules in force, and what they have done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Mutex<InForce>);
+
+#[derive(Debug, Default)]
+struct InForce {
+    plan: FaultPlan,
+    /// How often each rule matched, for each operation, step and part apart.
+    matched: HashMap<(usize, Place), u64>,
+    fired: HashMap<usize, u64>,
+    /// The requests that rate limits let through in the last minute, by rule and caller.
+    recent: HashMap<(usize, String), VecDeque<Timestamp>>,
+}
+
+type Place = (&'static str, Option<&'static str>, Option<u32>);
+
+impl Faults {
+    pub(crate) fn load(&self, plan: FaultPlan) {
+        *self.in_force() = InForce { plan, ..InForce::default() };
+    }
+
+    /// What a request meets. Asking counts: ask once a request.
+    pub(crate) fn meet(&self, target: &Target, caller: &str, now: Timestamp) -> Effects {
+        let mut in_force = self.in_force();
+        let InForce { plan, matched, fired, recent } = &mut *in_force;
+        let mut effects = Effects::default();
+        for (index, rule) in plan.rules.iter().enumerate().filter(|(_, rule)| rule.matches(target)) {
+            let place = (target.operation, target.step, target.part);
+            let nth = matched.entry((index, place)).or_default();
+            *nth += 1;
+            let fired = fired.entry(index).or_default();
+            if !rule.fires(plan.seed, index, place, *nth) || rule.times.is_some_and(|times| *fired >= times) {
+                continue;
+            }
+            if let Fault::RateLimit { per_minute, .. } = &rule.fault {
+                let recent = recent.entry((index, caller.to_owned())).or_default();
+                if within_rate(recent, per_minute.get(), now) {
+                    continue;
+                }
+            }
+            *fired += 1;
+            effects.names.push(rule.name.clone().unwrap_or_else(|| rule.fault.kind().to_owned()));
+            effects.faults.push(rule.fault.clone());
+        }
+        effects
+    }
+
+    /// How often each rule has fired, in the plan's order.
+    pub(crate) fn fired(&self) -> Vec<(String, u64)> {
+        let in_force = self.in_force();
+        let rules = in_force.plan.rules.iter().enumerate();
+        rules
+            .map(|(index, rule)| {
+                let name = rule.name.clone().unwrap_or_else(|| rule.fault.kind().to_owned());
+                (name, in_force.fired.get(&index).copied().unwrap_or(0))
+            })
+            .collect()
+    }
+
+    fn in_force(&self) -> MutexGuard<'_, InForce> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rule {
+    fn matches(&self, target: &Target) -> bool {
+        self.service.is_none_or(|service| service == target.service)
+            && self.operation.as_deref().is_none_or(|operation| operation == target.operation)
+            && self.step.as_deref().is_none_or(|step| Some(step) == target.step)
+            && self.part.is_none_or(|part| Some(part.get()) == target.part)
+            && self.key.as_ref().is_none_or(|key| Some(key) == target.key.as_ref())
+            && self.fault.operations().is_none_or(|possible| possible.contains(&target.operation))
+    }
+
+    fn fires(&self, seed: u64, index: usize, place: Place, nth: u64) -> bool {
+        self.nth.is_none_or(|wanted| wanted.get() == nth)
+            && self.probability.is_none_or(|probability| chance(seed, index, place, nth) < probability)
+    }
+}
+
+/// A number from 0 to 1 that depends on nothing but its arguments.
+fn chance(seed: u64, index: usize, (operation, step, part): Place, nth: u64) -> f64 {
+    let text = format!("{seed}/{index}/{operation}/{step:?}/{part:?}/{nth}");
+    // FNV-1a, then the finish of SplitMix64: stable across releases, unlike the hasher of std.
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let mixed = mixed ^ (mixed >> 31);
+    // The upper half is enough, and fits a double exactly.
+    f64::from((mixed >> 32) as u32) / f64::from(u32::MAX)
+}
+
+/// Whether one more request stays within a rate; if so, it is remembered.
+fn within_rate(recent: &mut VecDeque<Timestamp>, per_minute: u32, now: Timestamp) -> bool {
+    while recent.front().is_some_and(|first| now.duration_since(*first) >= SignedDuration::from_mins(1)) {
+        recent.pop_front();
+    }
+    let within = recent.len() < per_minute as usize;
+    if within {
+        recent.push_back(now);
+    }
+    within
+}
+
+/// The faults that one request meets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Effects {
+    names: Vec<String>,
+    faults: Vec<Fault>,
+}
+
+impl Effects {
+    /// As the journal shows them.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.names.clone()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.faults.iter()
+    }
+
+    /// The first fault that `select` takes something from.
+    pub(crate) fn find<T>(&self, select: impl FnMut(&Fault) -> Option<T>) -> Option<T> {
+        self.faults.iter().find_map(select)
+    }
+
+    pub(crate) fn any(&self, is: impl FnMut(&Fault) -> bool) -> bool {
+        self.faults.iter().any(is)
+    }
+}

@@ -1,0 +1,335 @@
+//! The fault file as data: what a rule matches and what it does.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use jiff::SignedDuration;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use crate::service::ServiceName;
+
+/// One rule: `do` to the requests that everything else matches.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    /// What the journal calls it; absent, the kind of fault.
+    pub(super) name: Option<String>,
+    pub(super) service: Option<ServiceName>,
+    pub(super) operation: Option<String>,
+    /// For operations that take several requests: which of them.
+    pub(super) step: Option<String>,
+    /// For uploads in parts: which of them, from 1.
+    pub(super) part: Option<NonZeroU32>,
+    pub(super) key: Option<String>,
+    /// Only the nth matching request, from 1, counted for each operation, step and part apart.
+    pub(super) nth: Option<NonZeroU64>,
+    #[serde(default, deserialize_with = "probability")]
+    pub(super) probability: Option<f64>,
+    /// At most so many times.
+    pub(super) times: Option<u64>,
+    #[serde(rename = "do")]
+    pub(super) fault: Fault,
+}
+
+/// Everything that can be different from a service that works.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Fault {
+    /// Wait before anything else happens.
+    Latency {
+        #[serde(deserialize_with = "delay")]
+        delay: Duration,
+    },
+
+    /// Answer so, instead of doing what was asked.
+    Status {
+        #[serde(deserialize_with = "status")]
+        code: StatusCode,
+        /// Absent: the service's own error of that status.
+        text: Option<String>,
+        #[serde(default, deserialize_with = "headers")]
+        headers: HeaderMap,
+    },
+    /// Answer with a page, as proxies and a service that is gone do.
+    Html {
+        #[serde(default = "internal_server_error", deserialize_with = "status")]
+        code: StatusCode,
+        text: Option<String>,
+    },
+    /// Send the client to another place; `{path}` stands for the path and query asked for.
+    Redirect {
+        #[serde(default = "moved_permanently", deserialize_with = "status")]
+        code: StatusCode,
+        location: Option<String>,
+    },
+    /// 429 for more than so many requests a minute of one caller.
+    RateLimit {
+        per_minute: NonZeroU32,
+        #[serde(default)]
+        retry_after: RetryAfter,
+    },
+
+    /// End the connection with a TCP reset.
+    Reset {
+        at: ResetAt,
+        /// With `at = "body"`: after so much of the answer.
+        #[serde(default)]
+        after: Amount,
+    },
+    /// Do what was asked, then reset the connection instead of answering.
+    LostAnswer,
+    /// Stop reading the request's body there, and keep the connection open.
+    StallUpload {
+        #[serde(default)]
+        after: Amount,
+    },
+    /// Reset the connection there in the request's body.
+    CutUpload {
+        #[serde(default)]
+        after: Amount,
+    },
+    /// Stop sending the answer's body there, and keep the connection open.
+    StallDownload {
+        #[serde(default)]
+        after: Amount,
+    },
+    /// Close the connection there in the answer's body.
+    CutDownload {
+        #[serde(default)]
+        after: Amount,
+    },
+
+    /// A shorter body that looks complete.
+    Truncate {
+        keep: Amount,
+        #[serde(default)]
+        of: Direction,
+    },
+    /// An answer without body that looks complete.
+    EmptyBody,
+    /// One byte of the body is another one.
+    Corrupt {
+        #[serde(default)]
+        at: u64,
+        #[serde(default)]
+        of: Direction,
+    },
+    /// The body moves at this pace.
+    Slow {
+        bytes_per_second: NonZeroU32,
+        #[serde(default)]
+        of: Direction,
+    },
+
+    /// file.io: the first generation of the API.
+    Gen1,
+    /// file.io: browsers are sent to the landing page.
+    Landing,
+    /// file.io: a download without `Content-Disposition`.
+    NoDisposition,
+    /// file.io: what `HEAD` does to a file.
+    Head(HeadPolicy),
+    /// file.io: everybody has this plan.
+    Plan(Plan),
+    /// file.io: what goes beyond the free plan is lowered to it instead of refused.
+    Clamp,
+    /// file.io: a download counts when its last byte was handed over, not when it starts.
+    CountAtCompletion,
+}
+
+impl Fault {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Fault::Latency { .. } => "latency",
+            Fault::Status { .. } => "status",
+            Fault::Html { .. } => "html",
+            Fault::Redirect { .. } => "redirect",
+            Fault::RateLimit { .. } => "rate-limit",
+            Fault::Reset { .. } => "reset",
+            Fault::LostAnswer => "lost-answer",
+            Fault::StallUpload { .. } => "stall-upload",
+            Fault::CutUpload { .. } => "cut-upload",
+            Fault::StallDownload { .. } => "stall-download",
+            Fault::CutDownload { .. } => "cut-download",
+            Fault::Truncate { .. } => "truncate",
+            Fault::EmptyBody => "empty-body",
+            Fault::Corrupt { .. } => "corrupt",
+            Fault::Slow { .. } => "slow",
+            Fault::Gen1 => "gen1",
+            Fault::Landing => "landing",
+            Fault::NoDisposition => "no-disposition",
+            Fault::Head(_) => "head",
+            Fault::Plan(_) => "plan",
+            Fault::Clamp => "clamp",
+            Fault::CountAtCompletion => "count-at-completion",
+        }
+    }
+
+    /// The operations that this fault can do something to, `None` for all of them. A rule that
+    /// names another would never fire, and its test would prove nothing.
+    pub(super) fn operations(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Fault::Landing | Fault::CountAtCompletion => Some(&["download"]),
+            Fault::NoDisposition => Some(&["download", "head"]),
+            Fault::Head(_) => Some(&["head"]),
+            Fault::Clamp => Some(&["upload", "replace", "update"]),
+            Fault::StallUpload { .. }
+            | Fault::CutUpload { .. }
+            | Fault::Truncate { of: Direction::Request, .. }
+            | Fault::Corrupt { of: Direction::Request, .. }
+            | Fault::Slow { of: Direction::Request, .. } => Some(&["upload", "replace", "update"]),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ResetAt {
+    /// As soon as the request's head was read: nothing happens.
+    Request,
+    /// When the whole request was read: nothing happens.
+    RequestBody,
+    /// When the answer's headers are out: what was asked has happened.
+    Headers,
+    /// In the middle of the answer's body.
+    Body,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Direction {
+    /// The content of an uploaded file.
+    Request,
+    #[default]
+    Response,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RetryAfter {
+    #[default]
+    Absent,
+    Seconds,
+    Date,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum HeadPolicy {
+    /// Headers only, nothing consumed.
+    #[default]
+    Keep,
+    /// Counts as a download, as where `HEAD` is routed to the `GET` handler.
+    Consume,
+    /// 405.
+    Refuse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Plan {
+    Free,
+    Paid,
+}
+
+/// How much of a body: a number of bytes, or a percentage as text, `"50%"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "AmountText")]
+pub(crate) enum Amount {
+    Bytes(u64),
+    Percent(u8),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a number of bytes or a percentage like \"50%\"")]
+enum AmountText {
+    Bytes(u64),
+    Percent(String),
+}
+
+impl Amount {
+    /// The bytes that this is of a body, which may not know its length: then 0.
+    pub(crate) fn of(self, length: Option<u64>) -> u64 {
+        match self {
+            Amount::Bytes(bytes) => bytes,
+            Amount::Percent(percent) => {
+                let share = u128::from(length.unwrap_or(0)) * u128::from(percent) / 100;
+                u64::try_from(share).unwrap_or(u64::MAX)
+            }
+        }
+    }
+}
+
+impl Default for Amount {
+    fn default() -> Self {
+        Amount::Percent(50)
+    }
+}
+
+impl TryFrom<AmountText> for Amount {
+    type Error = &'static str;
+
+    fn try_from(text: AmountText) -> Result<Self, Self::Error> {
+        match text {
+            AmountText::Bytes(bytes) => Ok(Amount::Bytes(bytes)),
+            AmountText::Percent(text) => text
+                .strip_suffix('%')
+                .and_then(|percent| percent.parse().ok())
+                .filter(|percent| *percent <= 100)
+                .map(Amount::Percent)
+                .ok_or("expected a number of bytes or a percentage from \"0%\" to \"100%\""),
+        }
+    }
+}
+
+fn internal_server_error() -> StatusCode {
+    StatusCode::INTERNAL_SERVER_ERROR
+}
+
+fn moved_permanently() -> StatusCode {
+    StatusCode::MOVED_PERMANENTLY
+}
+
+/// A share of the matching requests, from 0 to 1.
+fn probability<'de, D: Deserializer<'de>>(value: D) -> Result<Option<f64>, D::Error> {
+    let share = f64::deserialize(value)?;
+    if (0.0..=1.0).contains(&share) {
+        Ok(Some(share))
+    } else {
+        Err(D::Error::custom("expected a probability from 0 to 1"))
+    }
+}
+
+/// `"250ms"`, `"2s"`, `"1m 30s"`.
+fn delay<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(value)?;
+    text.parse::<SignedDuration>()
+        .ok()
+        .and_then(|delay| Duration::try_from(delay).ok())
+        .ok_or_else(|| D::Error::custom("expected a time like \"250ms\", \"2s\" or \"1m 30s\""))
+}
+
+fn status<'de, D: Deserializer<'de>>(value: D) -> Result<StatusCode, D::Error> {
+    let code = u16::deserialize(value)?;
+    StatusCode::from_u16(code)
+        .ok()
+        .filter(|code| !code.is_informational())
+        .ok_or_else(|| D::Error::custom("expected an HTTP status from 200 to 999"))
+}
+
+fn headers<'de, D: Deserializer<'de>>(value: D) -> Result<HeaderMap, D::Error> {
+    BTreeMap::<String, String>::deserialize(value)?
+        .into_iter()
+        .map(|(name, value)| {
+            let parsed = (HeaderName::try_from(&name), HeaderValue::try_from(&value));
+            match parsed {
+                (Ok(name), Ok(value)) => Ok((name, value)),
+                _ => Err(D::Error::custom(format!("{name:?} is not a valid header"))),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,108 @@
+//! Who asks, in the forms in which clients of file.io say it.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use jiff::Timestamp;
+
+use super::error::Refusal;
+use super::store::{Owner, StoredFile};
+use crate::credentials::{Account, FileioUsers};
+
+#[derive(Clone, Debug)]
+pub(super) enum Caller {
+    Nobody,
+    Account(Account),
+    /// No account's key: the token of an anonymous upload, or wrong.
+    Token(String),
+}
+
+impl Caller {
+    pub(super) fn of(headers: &HeaderMap, users: &FileioUsers) -> Result<Self, Refusal> {
+        let Some(value) = headers.get(AUTHORIZATION) else {
+            return Ok(Caller::Nobody);
+        };
+        let text = value.to_str().map_err(|_| Refusal::Unauthorized)?;
+        let key = credential(text).ok_or(Refusal::Unauthorized)?;
+        Ok(match users.account(&key) {
+            Some(account) => Caller::Account(account.clone()),
+            None => Caller::Token(key),
+        })
+    }
+
+    /// The account, where one is required.
+    pub(super) fn account(&self) -> Result<&Account, Refusal> {
+        match self {
+            Caller::Account(account) => Ok(account),
+            Caller::Nobody | Caller::Token(_) => Err(Refusal::Unauthorized),
+        }
+    }
+
+    /// Whether the caller may change or delete the file.
+    pub(super) fn may_change(&self, file: &StoredFile, now: Timestamp) -> Result<(), Refusal> {
+        match self {
+            Caller::Account(account) if file.owner == Owner::Account(account.name.clone()) => Ok(()),
+            Caller::Account(_) => Err(Refusal::Forbidden),
+            Caller::Token(token) if file.owner.has_token(token, now) => Ok(()),
+            Caller::Token(_) | Caller::Nobody => Err(Refusal::Unauthorized),
+        }
+    }
+
+    /// A wrong key must not look right only because downloads need none.
+    pub(super) fn may_read(&self, file: &StoredFile, now: Timestamp) -> Result<(), Refusal> {
+        match self {
+            Caller::Token(token) if !file.owner.has_token(token, now) => Err(Refusal::Unauthorized),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `Bearer KEY`, `KEY` alone, Basic with the key as user, or Basic with the user `Authorization`
+/// and the key as password: one script of many users sends that.
+fn credential(text: &str) -> Option<String> {
+    let Some((scheme, rest)) = text.split_once(' ') else {
+        return Some(text.to_owned());
+    };
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+    match decoded.split_once(':')? {
+        ("Authorization", key) | (key, "") => Some(key.to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_ways_to_say_a_key() {
+        for text in [
+            "Bearer KEY".to_owned(),
+            "bearer KEY".to_owned(),
+            "KEY".to_owned(),
+            format!("Basic {}", STANDARD.encode("KEY:")),
+            format!("Basic {}", STANDARD.encode("Authorization:KEY")),
+        ] {
+            assert_eq!(credential(&text).as_deref(), Some("KEY"), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_schemes_and_passwords_are_no_key() {
+        for text in [
+            "Digest KEY".to_owned(),
+            format!("Basic {}", STANDARD.encode("KEY:password")),
+            format!("Basic {}", STANDARD.encode("KEY")),
+            "Basic KEY?".to_owned(),
+        ] {
+            assert_eq!(credential(&text), None, "{text}");
+        }
+    }
+}

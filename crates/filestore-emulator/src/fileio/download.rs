@@ -1,0 +1,117 @@
+//! Reading a file, which usually is its end.
+
+use std::io;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, StatusCode};
+
+use super::error::Refusal;
+use super::name::disposition;
+use super::store::{Count, Files, StoredFile};
+use super::{Call, FileIo, pages};
+use crate::blobs::BlobReader;
+use crate::clock::Clock;
+use crate::faults::{Effects, Fault, HeadPolicy};
+use crate::http::{Response, empty, streamed};
+
+impl FileIo {
+    /// The read is counted, and durable if files are, before the first byte of the answer.
+    pub(super) async fn download(&self, key: &str, direct: bool, call: Call<'_>) -> Result<Response, Refusal> {
+        let landing = call.effects.any(|fault| matches!(fault, Fault::Landing));
+        if landing && !direct && call.is_browser() {
+            return self.to_landing_page(key);
+        }
+        let caller = self.caller(&call)?;
+        let may_read = move |file: &StoredFile| caller.may_read(file, call.now);
+        if !call.effects.any(|fault| matches!(fault, Fault::CountAtCompletion)) {
+            let (file, content) = self.files.read(key, call.now, Count::Now, may_read).await?;
+            return Ok(attachment(&file, content.stream(), call.effects));
+        }
+        let (file, content) = self.files.read(key, call.now, Count::Never, may_read).await?;
+        let content = self.counted_at_last_byte(&file, content).await;
+        Ok(attachment(&file, content, call.effects))
+    }
+
+    /// `HEAD` was never documented. By default it shows the headers and consumes nothing.
+    pub(super) async fn head(&self, key: &str, call: Call<'_>) -> Result<Response, Refusal> {
+        let count = match call.effects.head_policy() {
+            HeadPolicy::Keep => Count::Never,
+            HeadPolicy::Consume => Count::Now,
+            HeadPolicy::Refuse => {
+                return Err(Refusal::MethodNotAllowed { allow: "DELETE, GET, OPTIONS, PATCH, PUT" });
+            }
+        };
+        let caller = self.caller(&call)?;
+        let may_read = move |file: &StoredFile| caller.may_read(file, call.now);
+        let (file, _) = self.files.read(key, call.now, count, may_read).await?;
+        Ok(attachment(&file, stream::empty().boxed(), call.effects))
+    }
+
+    pub(super) async fn landing(&self, key: &str, call: Call<'_>) -> Result<Response, Refusal> {
+        match self.files.read(key, call.now, Count::Never, |_| Ok(())).await {
+            Ok((file, _)) => Ok(pages::landing(&file)),
+            Err(Refusal::NotFound) => Ok(pages::gone()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Counts before the last piece goes out: behind it, the HTTP layer asks for nothing more.
+    async fn counted_at_last_byte(
+        &self,
+        file: &StoredFile,
+        content: BlobReader,
+    ) -> BoxStream<'static, io::Result<Bytes>> {
+        let (key, size) = (file.key.clone(), file.size);
+        let (files, clock) = (self.files.clone(), self.clock.clone());
+        if size == 0 {
+            count(&files, &key, &clock).await;
+        }
+        let mut passed = 0;
+        content
+            .stream()
+            .then(move |chunk| {
+                passed += chunk.as_ref().map_or(0, Bytes::len) as u64;
+                let last = passed == size && size > 0;
+                let (files, key, clock) = (files.clone(), key.clone(), clock.clone());
+                async move {
+                    if last {
+                        count(&files, &key, &clock).await;
+                    }
+                    chunk
+                }
+            })
+            .boxed()
+    }
+
+    fn to_landing_page(&self, key: &str) -> Result<Response, Refusal> {
+        let location = HeaderValue::try_from(format!("{}/download/{key}", self.base));
+        let mut response = empty(StatusCode::FOUND);
+        response.headers_mut().insert(LOCATION, location.map_err(|_| Refusal::NotFound)?);
+        Ok(response)
+    }
+}
+
+/// A stored file must stay a file: nothing that a stranger uploaded may run as a page of ours.
+fn attachment(file: &StoredFile, content: BoxStream<'static, io::Result<Bytes>>, effects: &Effects) -> Response {
+    let mut response = streamed(file.size, content);
+    let headers = response.headers_mut();
+    let media_type = HeaderValue::try_from(&file.mime_type);
+    headers.insert(CONTENT_TYPE, media_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    if !effects.any(|fault| matches!(fault, Fault::NoDisposition)) {
+        headers.insert(CONTENT_DISPOSITION, disposition(&file.name));
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers.insert("content-security-policy", HeaderValue::from_static("default-src 'none'; sandbox"));
+    response
+}
+
+async fn count(files: &Files, key: &str, clock: &Clock) {
+    // Somebody else may have completed the last download meanwhile.
+    if let Err(refusal) = files.count(key, clock.now()).await {
+        tracing::debug!(%refusal, "a completed download could not be counted");
+    }
+}

@@ -1,0 +1,104 @@
+//! One connection, with what faults need to do to it: end it with a reset, and know when
+//! everything written so far has left the process.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use futures::future::poll_fn;
+use futures::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// The handle that a request has on its connection.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    reset: AtomicBool,
+    flushes: AtomicU64,
+    flushed: AtomicWaker,
+}
+
+impl Link {
+    /// From now on the connection ends with a TCP reset instead of an orderly close.
+    pub(crate) fn end_with_reset(&self) {
+        self.reset.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_to_be_reset(&self) -> bool {
+        self.reset.load(Ordering::Acquire)
+    }
+
+    /// Waits until what the HTTP layer holds at this moment is in the hands of the kernel. The
+    /// HTTP layer flushes its transport only after its own buffers are empty.
+    pub(crate) async fn flushed(&self) {
+        let before = self.flushes.load(Ordering::Acquire);
+        poll_fn(|context| {
+            self.flushed.register(context.waker());
+            if self.flushes.load(Ordering::Acquire) == before { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+}
+
+/// The stream under the HTTP layer.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    stream: TcpStream,
+    link: Arc<Link>,
+}
+
+impl Transport {
+    pub(crate) fn new(stream: TcpStream, link: Arc<Link>) -> Self {
+        Transport { stream, link }
+    }
+}
+
+impl Drop for Transport {
+    fn drop(&mut self) {
+        if self.link.is_to_be_reset() {
+            // Closing with a linger time of zero is how a socket is made to send RST.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.link.flushes.fetch_add(1, Ordering::Release);
+        self.link.flushed.wake();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
