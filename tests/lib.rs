@@ -1,1 +1,28 @@
-//! Tests that cross crates; see `tests/`.
+//! Tests that cross crates are in `all/`. Here are the documents: every Rust block of them is compiled,
+//! and run unless it says otherwise.
+
+#[cfg(doctest)]
+mod documents {
+    macro_rules! document {
+        ($($name:ident $path:literal)*) => {$(
+            #[doc = include_str!($path)]
+            struct $name;
+        )*};
+    }
+
+    document! {
+        Readme "../README.md"
+        Architecture "../docs/architecture.md"
+        Capabilities "../docs/capabilities.md"
+        Comparison "../docs/comparison.md"
+        Configuration "../docs/configuration.md"
+        Conformance "../docs/conformance.md"
+        Emulator "../docs/emulator.md"
+        ErrorsAndRetries "../docs/errors-and-retries.md"
+        FileIo "../docs/backends/fileio.md"
+        OpenDal "../docs/backends/opendal.md"
+        Performance "../docs/performance.md"
+        Security "../docs/security.md"
+        WritingABackend "../docs/writing-a-backend.md"
+    }
+}

@@ -207,7 +207,7 @@ impl Partial {
 
     async fn write(&self, mut stream: ByteStream, written: &mut u64) -> Result<()> {
         let path = self.path.path();
-        let failed = |error: io::Error| Error::local(error, "write", path).with_effect(Effect::Unknown);
+        let failed = |error: io::Error| Error::local(error, "write", path).with_effect(Effect::Rejected);
         let mut file = tokio::fs::File::from_std(self.file.try_clone().map_err(failed)?);
         while let Some(chunk) = stream.try_next().await? {
             file.write_all(&chunk).await.map_err(failed)?;

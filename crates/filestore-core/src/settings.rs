@@ -70,8 +70,8 @@ impl Settings {
     }
 }
 
-/// `did you mean "root"?`, or the list of what there is.
-pub(crate) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+/// For an unknown `name`: `did you mean "root"?`, or the list of what is `known`.
+pub fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let nearest = known
         .clone()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
@@ -243,6 +243,8 @@ pub enum KeyKind {
     Text,
     /// A text that nobody may see.
     Secret,
+    /// A path; a relative one starts at the folder of the configuration file.
+    Path,
     /// A whole number.
     Integer,
     /// `true` or `false`.
@@ -259,6 +261,7 @@ impl KeyKind {
         match self {
             Self::Text => "text",
             Self::Secret => "secret",
+            Self::Path => "path",
             Self::Integer => "whole number",
             Self::Flag => "true or false",
             Self::List => "list of texts",

@@ -1,1 +1,63 @@
-//! One async interface over hosted file services, chosen by configuration
+//! One async interface over hosted file services, chosen by configuration.
+//!
+//! This crate re-exports [`filestore_core`], brings the backends as features, and reads the
+//! configuration file. An application that uses one backend only can depend on `filestore-core` and
+//! that backend instead.
+//!
+//! ```no_run
+//! use filestore::{FileRef, Result, Upload};
+//!
+//! # async fn example() -> Result<()> {
+//! let stores = filestore::open("filestore.toml")?; // every store of the file, any backend
+//! let store = stores.get("uploads")?; // a directory today, S3 tomorrow
+//! let file = store.upload(Upload::path("q3.pdf")?.scope("room-1")).await?;
+//! let saved = file.reference().to_string(); // fits in a database column
+//!
+//! let again: FileRef = saved.parse()?;
+//! let url = stores.of(&again)?.url(again).await?; // the reference knows its store
+//! println!("{}", url.as_str());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | feature | backends |
+//! |---|---|
+//! | `opendal` (default) | `fs`, `memory`, and `opendal` for the services below |
+//! | `s3`, `gcs`, `azblob`, `webdav`, `sftp` | that service of `opendal` |
+//! | `fileio` (default) | `fileio` |
+
+mod config;
+mod locate;
+mod syntax;
+mod value;
+
+pub use config::{Config, StoreConfig};
+pub use filestore_core::*;
+
+use std::path::Path;
+
+/// file.io, with what it has beyond a [`FileStore`].
+#[cfg(feature = "fileio")]
+pub use filestore_fileio as fileio;
+/// Any OpenDAL operator as a [`FileStore`].
+#[cfg(feature = "opendal")]
+pub use filestore_opendal as opendal;
+
+/// The backends that this build knows.
+pub fn registry() -> Registry {
+    let registry = Registry::new();
+    #[cfg(feature = "opendal")]
+    let registry =
+        registry.with(filestore_opendal::Fs).with(filestore_opendal::Memory).with(filestore_opendal::Opendal);
+    #[cfg(feature = "fileio")]
+    let registry = registry.with(filestore_fileio::FileIo);
+    registry
+}
+
+/// Opens all stores of the configuration file at `path` with the [`registry`] of this build.
+///
+/// Fails with *config*: no such file, not TOML, an unknown backend or key, a missing secret. Sends
+/// nothing.
+pub fn open(path: impl AsRef<Path>) -> Result<Stores> {
+    Config::load(path)?.open(&registry())
+}

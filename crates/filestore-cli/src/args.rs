@@ -1,0 +1,184 @@
+//! What the command line looks like: one definition for parsing, `--help`, completions and man page.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use filestore::{Expiry, Period};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  2  wrong usage, configuration or input (such as a garbage reference)
+  3  not found
+  4  no permission, or wrong credentials
+  5  refused by a limit, a capability or an existing file
+  6  temporary and not applied: safe to retry
+  7  integrity: bytes are missing or differ
+  8  effect unknown, or stored but incomplete
+  1  anything else
+
+Without a configuration, the store `local` keeps files in your data folder.
+The configuration is --config, else $FILESTORE_CONFIG, else ./filestore.toml,
+else filestore/filestore.toml in your configuration folder.";
+
+/// Store, list, read, share and delete files, the same way on every service.
+#[derive(Debug, Parser)]
+#[command(name = "filestore", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The store to use, instead of the default one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub store: Option<String>,
+    /// Print JSON, one object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print no progress and no warnings
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Store files; prints one reference a line
+    Upload(Upload),
+    /// List the files of a store
+    List(List),
+    /// Print what is known of a file, without reading it
+    Stat(Reference),
+    /// Fetch a file; prints the path written
+    Download(Download),
+    /// Print a URL that others can read the file at
+    Url(Url),
+    /// Delete files; one that is not there is deleted already
+    Delete(Delete),
+    /// List the stores of the configuration
+    Stores,
+    /// Print what stores can do, and why not
+    Caps(Caps),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Run the same code against every backend with a real file, and check every byte
+    Demo(Demo),
+    /// Serve an emulator of the hosted services
+    Emulator(Emulator),
+    /// Print a completion script
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, of the program or of one command
+    Man {
+        /// The command
+        command: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Upload {
+    /// The files; `-` is standard input and wants --name
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Store it under this name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Store it in this folder or channel
+    #[arg(long = "to", value_name = "SCOPE")]
+    pub scope: Option<String>,
+    /// When it goes away: 14d (units y Q M w d h m s), 2027-01-31T12:00:00Z, never, default
+    #[arg(long, value_name = "D", default_value = "default")]
+    pub expires: Expiry,
+    /// Refuse to replace a file of the same name
+    #[arg(long)]
+    pub no_clobber: bool,
+    /// An option of the store's backend; `filestore caps` names them
+    #[arg(short = 'O', value_name = "KEY=VALUE")]
+    pub options: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// The folder or channel, instead of the store's default
+    pub scope: Option<String>,
+    /// At most so many files
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Go on where an earlier page ended
+    #[arg(long, value_name = "TOKEN")]
+    pub page: Option<String>,
+    /// All pages
+    #[arg(long)]
+    pub all: bool,
+    /// With all folders below
+    #[arg(long)]
+    pub recursive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reference {
+    /// The reference that `upload` or `list` printed
+    #[arg(value_name = "REF")]
+    pub reference: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Download {
+    #[command(flatten)]
+    pub of: Reference,
+    /// Write to this file or into this folder; `-` is standard output
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Url {
+    #[command(flatten)]
+    pub of: Reference,
+    /// How long it must work at least, such as 2h
+    #[arg(long, value_name = "D")]
+    pub expires: Option<Period>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The references
+    #[arg(required = true, value_name = "REF")]
+    pub references: Vec<String>,
+    /// Delete folders with everything in them
+    #[arg(long)]
+    pub recursive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Caps {
+    /// The store; all of them when none is given
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Config {
+    /// Open every store and report what is wrong
+    Check,
+    /// Print every value, secrets masked, and where it came from
+    Show,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The file to send around; README.md when none is given
+    pub file: Option<PathBuf>,
+    /// Rules of faults for the emulator
+    #[arg(long, value_name = "F")]
+    pub faults: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Emulator {}

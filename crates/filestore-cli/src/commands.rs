@@ -1,0 +1,61 @@
+//! The commands, one file each.
+
+mod caps;
+mod config;
+mod delete;
+mod demo;
+mod download;
+mod list;
+mod manual;
+mod stat;
+mod stores;
+mod upload;
+mod url;
+
+use filestore::Result;
+
+use crate::args::{Cli, Command};
+use crate::context::Context;
+use crate::{exit, output};
+
+/// Runs one command; the answer is the exit code.
+pub(crate) async fn run(cli: Cli) -> u8 {
+    match dispatch(cli).await {
+        Ok(code) => code,
+        Err(error) => {
+            output::complain_of(&error);
+            exit::code(&error)
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<u8> {
+    // These need no configuration, and must work with a broken one.
+    match &cli.command {
+        Command::Completions { shell } => return manual::completions(*shell),
+        Command::Man { command } => return manual::page(command.as_deref()),
+        Command::Demo(args) => return demo::run(args, cli.quiet).await,
+        _ => {}
+    }
+    let context = Context::new(&cli)?;
+    match cli.command {
+        Command::Upload(args) => upload::run(&context, args).await,
+        Command::List(args) => list::run(&context, args).await,
+        Command::Stat(args) => stat::run(&context, &args).await,
+        Command::Download(args) => download::run(&context, args).await,
+        Command::Url(args) => url::run(&context, &args).await,
+        Command::Delete(args) => delete::run(&context, &args).await,
+        Command::Stores => stores::run(&context),
+        Command::Caps(args) => caps::run(&context, &args),
+        Command::Config(what) => config::run(&context, what),
+        Command::Demo(_) | Command::Emulator(_) | Command::Completions { .. } | Command::Man { .. } => Ok(0),
+    }
+}
+
+/// Reports a failure among several inputs and goes on; the first failure's code is the answer.
+fn note_failure(first: &mut u8, error: &filestore::Error) {
+    output::complain_of(error);
+    if *first == 0 {
+        *first = exit::code(error);
+    }
+}

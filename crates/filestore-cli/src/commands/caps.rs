@@ -1,0 +1,83 @@
+//! `filestore caps`: what stores can do, and why not.
+
+use std::fmt::Write as _;
+
+use filestore::{Backend, Capabilities, Feature, Result, Support};
+use serde_json::{Map, Value, json};
+
+use crate::args;
+use crate::context::Context;
+use crate::output;
+
+pub(crate) fn run(context: &Context, args: &args::Caps) -> Result<u8> {
+    let stores = match &args.name {
+        Some(name) => std::slice::from_ref(context.config.store(name)?),
+        None => context.config.stores(),
+    };
+    for (index, declared) in stores.iter().enumerate() {
+        let store = context.open(declared)?;
+        let backend = context.registry.backend(declared.backend_name())?;
+        if context.json {
+            output::line(&json_of(store.name(), backend, store.capabilities()).to_string())?;
+        } else {
+            let gap = if index > 0 { "\n" } else { "" };
+            output::write_all(format!("{gap}{}", text_of(store.name(), backend, store.capabilities())).as_bytes())?;
+        }
+    }
+    Ok(0)
+}
+
+fn text_of(name: &str, backend: &dyn Backend, capabilities: &Capabilities) -> String {
+    let mut text = format!("{name} ({}): {}\n", backend.name(), backend.about());
+    for (fact, value) in facts(capabilities) {
+        let _ = writeln!(text, "  {fact:<16} {value}");
+    }
+    for feature in Feature::ALL {
+        let _ = writeln!(text, "  {feature:<16} {}", capabilities.support(*feature));
+    }
+    for key in backend.option_keys() {
+        let _ = writeln!(text, "  -O {:<13} {} ({})", key.name, key.help, key.kind.as_str());
+    }
+    text
+}
+
+fn facts(capabilities: &Capabilities) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("scheme", capabilities.scheme.to_owned()),
+        ("address", capabilities.address.to_string()),
+        ("scope", capabilities.scope.to_string()),
+        ("a read", capabilities.read_effect.to_string()),
+        ("listed", capabilities.list_order.to_string()),
+        ("largest file", capabilities.max_size.map_or("no limit known".into(), |size| format!("{size} bytes"))),
+    ];
+    if let Some(kind) = capabilities.url_kind {
+        facts.push(("a URL gives", kind.as_str().to_owned()));
+    }
+    facts
+}
+
+fn json_of(name: &str, backend: &dyn Backend, capabilities: &Capabilities) -> Value {
+    let mut features = Map::new();
+    for feature in Feature::ALL {
+        let value = match capabilities.support(*feature) {
+            Support::Native => json!({ "support": "native" }),
+            Support::Emulated { cost } => json!({ "support": "emulated", "cost": cost }),
+            Support::Unsupported { reason } => json!({ "support": "unsupported", "reason": reason }),
+            _ => json!({}),
+        };
+        features.insert(feature.as_str().to_owned(), value);
+    }
+    json!({
+        "store": name,
+        "backend": backend.name(),
+        "scheme": capabilities.scheme,
+        "address": capabilities.address.to_string(),
+        "scope": capabilities.scope.to_string(),
+        "reads_consume": capabilities.reads_consume(),
+        "max_size": capabilities.max_size,
+        "list_order": capabilities.list_order.to_string(),
+        "url_kind": capabilities.url_kind.map(filestore::UrlKind::as_str),
+        "options": backend.option_keys().iter().map(|key| key.name).collect::<Vec<_>>(),
+        "features": features,
+    })
+}

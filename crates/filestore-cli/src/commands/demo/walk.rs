@@ -1,0 +1,222 @@
+//! One file's way through one store.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use filestore::{Error, ErrorKind, Feature, FileRef, List, Overwrite, Result, Store, Upload};
+use futures::TryStreamExt;
+use sha2::{Digest, Sha256};
+
+/// What [`walk`] does, in this order.
+pub(super) const STEPS: &[Step] =
+    &[Step::Upload, Step::Stat, Step::List, Step::Url, Step::Download, Step::Delete, Step::Gone];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Upload,
+    Stat,
+    List,
+    Url,
+    Download,
+    Delete,
+    Gone,
+}
+
+impl Step {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Stat => "stat",
+            Self::List => "list",
+            Self::Url => "url",
+            Self::Download => "download",
+            Self::Delete => "delete",
+            Self::Gone => "gone",
+        }
+    }
+
+    pub(super) fn heading(self) -> &'static str {
+        match self {
+            Self::Upload => "UPLOAD",
+            Self::Stat => "STAT",
+            Self::List => "LIST",
+            Self::Url => "URL",
+            Self::Download => "DOWNLOAD",
+            Self::Delete => "DELETE",
+            Self::Gone => "GONE",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Outcome {
+    Held,
+    /// The store cannot, for this reason.
+    Skipped(String),
+    Failed(String),
+    /// Nothing to try it on, because the upload failed.
+    NotReached,
+}
+
+impl Outcome {
+    pub(super) fn cell(&self) -> &'static str {
+        match self {
+            Self::Held => "ok",
+            Self::Skipped(_) => "-",
+            Self::Failed(_) => "FAILED",
+            Self::NotReached => "",
+        }
+    }
+}
+
+/// The outcomes of [`STEPS`] at one store.
+pub(super) struct Walk {
+    pub(super) store: String,
+    pub(super) outcomes: Vec<Outcome>,
+}
+
+impl Walk {
+    pub(super) fn held(&self) -> bool {
+        self.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Held | Outcome::Skipped(_)))
+    }
+}
+
+/// Sends `file` through `store`: the same for every store there is.
+pub(super) async fn walk(store: &Store, file: &Path, folder: &Path) -> Walk {
+    let mut outcomes = Vec::new();
+    let mut reference = None;
+    for step in STEPS {
+        let outcome = match (step, &reference) {
+            (Step::Upload, _) => match upload(store, file).await {
+                Ok(stored) => {
+                    reference = Some(stored);
+                    Outcome::Held
+                }
+                Err(error) => Outcome::Failed(error.to_string()),
+            },
+            (_, None) => Outcome::NotReached,
+            (step, Some(reference)) => match run(*step, store, reference, file, folder).await {
+                Ok(outcome) => outcome,
+                Err(error) => Outcome::Failed(error.to_string()),
+            },
+        };
+        outcomes.push(outcome);
+    }
+    Walk { store: store.name().to_owned(), outcomes }
+}
+
+async fn run(step: Step, store: &Store, reference: &FileRef, file: &Path, folder: &Path) -> Result<Outcome> {
+    let feature = match step {
+        Step::Stat => Some(Feature::Stat),
+        Step::List => Some(Feature::List),
+        Step::Url => Some(Feature::Url),
+        Step::Delete => Some(Feature::Delete),
+        Step::Upload | Step::Download | Step::Gone => None,
+    };
+    if let Some(Err(error)) = feature.map(|feature| store.capabilities().check(feature)) {
+        return Ok(Outcome::Skipped(error.message().to_owned()));
+    }
+    match step {
+        Step::Upload => Ok(Outcome::NotReached),
+        Step::Stat => stat(store, reference, file).await,
+        Step::List => list(store, reference).await,
+        Step::Url => {
+            store.url(reference).await?;
+            Ok(Outcome::Held)
+        }
+        Step::Download => download(store, reference, file, folder).await,
+        Step::Delete => delete(store, reference, file).await,
+        Step::Gone => gone(store, reference).await,
+    }
+}
+
+async fn upload(store: &Store, file: &Path) -> Result<FileRef> {
+    Ok(store.upload(Upload::path(file)?).await?.reference)
+}
+
+async fn stat(store: &Store, reference: &FileRef, file: &Path) -> Result<Outcome> {
+    let size = store.stat(reference).await?.size;
+    let sent = std::fs::metadata(file).map_err(|error| Error::local(error, "read", file))?.len();
+    Ok(match size {
+        Some(size) if size != sent => Outcome::Failed(format!("{sent} bytes were sent, {size} are stored")),
+        _ => Outcome::Held,
+    })
+}
+
+async fn list(store: &Store, reference: &FileRef) -> Result<Outcome> {
+    let files: Vec<_> = store.list_all(List::new()).try_collect().await?;
+    Ok(match files.iter().filter(|file| file.reference == *reference).count() {
+        1 => Outcome::Held,
+        times => Outcome::Failed(format!("the file is listed {times} times among {}", files.len())),
+    })
+}
+
+async fn download(store: &Store, reference: &FileRef, file: &Path, folder: &Path) -> Result<Outcome> {
+    let copy = folder.join(format!("{}.copy", store.name()));
+    store.download_to_path(reference, &copy, Overwrite::Refuse).await?;
+    Ok(match compare(file, &copy)? {
+        None => Outcome::Held,
+        Some(difference) => Outcome::Failed(difference),
+    })
+}
+
+/// Where the read has consumed the file, another upload is deleted in its place.
+async fn delete(store: &Store, reference: &FileRef, file: &Path) -> Result<Outcome> {
+    if !store.capabilities().reads_consume() {
+        store.delete(reference).await?;
+        return Ok(Outcome::Held);
+    }
+    let unread = upload(store, file).await?;
+    store.delete(&unread).await?;
+    gone(store, &unread).await
+}
+
+async fn gone(store: &Store, reference: &FileRef) -> Result<Outcome> {
+    if let Err(error) = store.capabilities().check(Feature::Stat) {
+        return Ok(Outcome::Skipped(error.message().to_owned()));
+    }
+    match store.stat(reference).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Outcome::Held),
+        Err(error) => Err(error),
+        Ok(_) => Ok(Outcome::Failed("the file is still there".to_owned())),
+    }
+}
+
+/// What differs between two files: their digests, and the first byte.
+fn compare(sent: &Path, received: &Path) -> Result<Option<String>> {
+    let (sent_digest, received_digest) = (digest(sent)?, digest(received)?);
+    if sent_digest == received_digest {
+        return Ok(None);
+    }
+    let mut offset = 0_u64;
+    let (mut left, mut right) = (open(sent)?.bytes(), open(received)?.bytes());
+    while let (Some(Ok(a)), Some(Ok(b))) = (left.next(), right.next()) {
+        if a != b {
+            break;
+        }
+        offset += 1;
+    }
+    Ok(Some(format!(
+        "the bytes differ from byte {offset} on: SHA-256 {sent_digest} was sent, {received_digest} came back"
+    )))
+}
+
+fn digest(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    let mut file = open(path)?;
+    loop {
+        let chunk = file.fill_buf().map_err(|error| Error::local(error, "read", path))?;
+        if chunk.is_empty() {
+            break;
+        }
+        hasher.update(chunk);
+        let length = chunk.len();
+        file.consume(length);
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn open(path: &Path) -> Result<BufReader<File>> {
+    Ok(BufReader::with_capacity(1 << 16, File::open(path).map_err(|error| Error::local(error, "read", path))?))
+}

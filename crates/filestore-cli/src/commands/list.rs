@@ -1,0 +1,71 @@
+//! `filestore list`: a page of files, or all of them.
+
+use filestore::{Error, List, Page, PageToken, Result, Store, StoredFile};
+use serde_json::json;
+
+use crate::args;
+use crate::context::Context;
+use crate::output;
+
+pub(crate) async fn run(context: &Context, args: args::List) -> Result<u8> {
+    let store = context.open(context.chosen()?)?;
+    let mut request = List::new().recursive(args.recursive);
+    request.scope = args.scope;
+    request.limit = args.limit;
+    request.page = args.page.map(PageToken::new);
+    if args.all {
+        all(context, &store, request).await?;
+    } else {
+        let page = store.list(request).await?;
+        print(context, &page, true)?;
+        if let Some(next) = &page.next {
+            if context.json {
+                output::line(&json!({ "next": next.as_str() }).to_string())?;
+            } else if !context.quiet {
+                output::complain(&format!("there is more; go on with --page {next}, or take --all"));
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// Page after page, each printed before the next is fetched. `--limit` is the size of a page here.
+async fn all(context: &Context, store: &Store, mut request: List) -> Result<()> {
+    let mut first = true;
+    loop {
+        let page = store.list(request.clone()).await?;
+        print(context, &page, first)?;
+        first = false;
+        match page.next {
+            None => return Ok(()),
+            Some(token) if Some(&token) == request.page.as_ref() => {
+                return Err(Error::new(
+                    filestore::ErrorKind::Protocol,
+                    filestore::Effect::Rejected,
+                    "the listing does not go on: the service gave the same page token twice",
+                ));
+            }
+            Some(token) => request = request.page(token),
+        }
+    }
+}
+
+fn print(context: &Context, page: &Page, headings: bool) -> Result<()> {
+    if context.json {
+        return page.files.iter().try_for_each(|file| output::line(&output::json_of(file).to_string()));
+    }
+    let folders = page.folders.iter().map(|scope| vec!["-".into(), "-".into(), format!("{scope}/"), String::new()]);
+    let rows: Vec<Vec<String>> = folders.chain(page.files.iter().map(row)).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let table = output::table(&["SIZE", "MODIFIED", "NAME", "REFERENCE"], &rows);
+    let skip = if headings { 0 } else { table.find('\n').map_or(0, |end| end + 1) };
+    output::write_all(&table.as_bytes()[skip..])
+}
+
+fn row(file: &StoredFile) -> Vec<String> {
+    let size = file.size.or(file.stored_size).map_or("-".into(), |size| size.to_string());
+    let modified = file.modified.or(file.created).map_or("-".into(), |time| format!("{time:.0}"));
+    vec![size, modified, file.name.clone(), file.reference.to_string()]
+}

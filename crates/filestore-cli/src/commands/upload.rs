@@ -1,0 +1,92 @@
+//! `filestore upload`: files in, references out.
+
+use std::path::Path;
+
+use filestore::{
+    Body, Error, IfExists, Options, Origin, Result, Setting, Settings, Store, StoreConfig, StoredFile, Value,
+};
+
+use super::note_failure;
+use crate::args;
+use crate::context::Context;
+use crate::output;
+use crate::progress::Bar;
+
+pub(crate) async fn run(context: &Context, args: args::Upload) -> Result<u8> {
+    if args.name.is_some() && args.files.len() > 1 {
+        return Err(Error::invalid("--name names one file, but several are given; upload them one by one"));
+    }
+    let declared = context.chosen()?;
+    let options = options(context, declared, &args.options)?;
+    let store = context.open(declared)?;
+    let mut code = 0;
+    for path in &args.files {
+        match upload(context, &store, &args, &options, path).await {
+            Ok(file) => print(context, &file)?,
+            Err(error) => {
+                // Stored although something failed: the reference must not be lost.
+                if let Some(file) = error.stored() {
+                    print(context, file)?;
+                }
+                note_failure(&mut code, &error);
+            }
+        }
+    }
+    Ok(code)
+}
+
+async fn upload(
+    context: &Context,
+    store: &Store,
+    args: &args::Upload,
+    options: &Options,
+    path: &Path,
+) -> Result<StoredFile> {
+    let mut request = if path == Path::new("-") {
+        let name = args
+            .name
+            .as_deref()
+            .ok_or_else(|| Error::invalid("standard input has no name of its own; give it one with --name"))?;
+        filestore::Upload::new(name, Body::reader(tokio::io::stdin(), None))
+    } else {
+        filestore::Upload::path(path)?
+    };
+    if let Some(name) = &args.name {
+        request = request.name(name);
+    }
+    if args.no_clobber {
+        request = request.if_exists(IfExists::Refuse);
+    }
+    request.scope.clone_from(&args.scope);
+    request.options = options.clone();
+    let bar = Bar::new(&request.name, context.quiet);
+    let answer = store.upload(request.expires(args.expires).observed(bar.clone())).await;
+    bar.done();
+    answer
+}
+
+/// The `-O key=value` pairs, as the store's backend reads them.
+fn options(context: &Context, store: &StoreConfig, pairs: &[String]) -> Result<Options> {
+    if pairs.is_empty() {
+        return Ok(Options::default());
+    }
+    let mut settings = Settings::new();
+    for pair in pairs {
+        let (key, value) =
+            pair.split_once('=').ok_or_else(|| Error::invalid(format!("-O {pair}: an option reads KEY=VALUE")))?;
+        settings.insert(key, Setting::new(Value::Text(value.to_owned()), Origin::CommandLine));
+    }
+    let backend = context.registry.backend(store.backend_name())?;
+    backend.options(&settings).map_err(|error| Error::invalid(format!("-O: {}", error.message())))
+}
+
+fn print(context: &Context, file: &StoredFile) -> Result<()> {
+    for skipped in &file.skipped {
+        context.warn(&format!("{}: the store does not know the options {skipped:?}; they were skipped", file.name));
+    }
+    if context.json {
+        output::line(&output::json_of(file).to_string())
+    } else {
+        output::line(&file.reference.to_string())
+    }
+}

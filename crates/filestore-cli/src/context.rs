@@ -1,0 +1,60 @@
+//! What every command needs: the configuration, the backends, the flags that hold for all.
+
+use filestore::{Config, Error, FileRef, Registry, Result, Store, StoreConfig};
+
+use crate::args::Cli;
+use crate::output;
+
+pub(crate) struct Context {
+    pub config: Config,
+    pub registry: Registry,
+    pub json: bool,
+    pub quiet: bool,
+    store: Option<String>,
+}
+
+impl Context {
+    pub(crate) fn new(cli: &Cli) -> Result<Self> {
+        Ok(Self {
+            config: Config::find(cli.config.as_deref())?,
+            registry: filestore::registry(),
+            json: cli.json,
+            quiet: cli.quiet,
+            store: cli.store.clone(),
+        })
+    }
+
+    /// The store that `--store` names, else the default one.
+    pub(crate) fn chosen(&self) -> Result<&StoreConfig> {
+        match self.store.as_deref().or(self.config.default_name()) {
+            Some(name) => self.config.store(name),
+            None => {
+                let names: Vec<&str> = self.config.stores().iter().map(|store| store.name.as_str()).collect();
+                Err(Error::config(match names.as_slice() {
+                    [] => "the configuration declares no stores; add a table [stores.NAME]".to_owned(),
+                    names => format!(
+                        "which store? there are {}; name one with --store, or declare it with `default = ...`",
+                        names.join(", ")
+                    ),
+                }))
+            }
+        }
+    }
+
+    pub(crate) fn open(&self, store: &StoreConfig) -> Result<Store> {
+        store.open(&self.registry)
+    }
+
+    /// The store of a reference, and the reference.
+    pub(crate) fn of(&self, text: &str) -> Result<(Store, FileRef)> {
+        let reference: FileRef = text.parse()?;
+        let name = self.store.as_deref().unwrap_or(reference.store());
+        Ok((self.open(self.config.store(name)?)?, reference))
+    }
+
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.quiet {
+            output::complain(&format!("warning: {text}"));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Bad input: a clear error, the right exit code, nothing lost or half written.
+
+use crate::program::{Done, Home};
+
+fn refused(done: &Done, code: i32, words: &[&str]) {
+    assert_eq!(done.code, code, "{done:?}");
+    assert_eq!(done.out, "", "{done:?}");
+    for word in words {
+        assert!(done.err.contains(word), "{word:?} is not in {}", done.err);
+    }
+}
+
+#[test]
+fn configurations() {
+    for (text, words) in [
+        ("[stores.a]\nbackend = \"memmory\"\n", &["memmory", "memory"][..]),
+        ("[stores.a]\nbackend = \"fs\"\nrot = \"x\"\n", &["rot", "did you mean \"root\"?", "filestore.toml:3"]),
+        ("[stores.a]\nbackend = \"fs\"\nroot = \"env:NOT_SET_HERE\"\n", &["NOT_SET_HERE", "is not set"]),
+        ("[stores.a]\nbackend = \"fs\"\nroot = \"file:no-such-file\"\n", &["no-such-file"]),
+        ("this is not toml", &["filestore.toml:1", "not TOML"]),
+        ("default = \"b\"\n[stores.a]\nbackend = \"memory\"\n", &["no store \"b\""]),
+        ("", &["declares no stores"]),
+        ("[stores.a]\nbackend = \"fs\"\n", &["root"]),
+        ("[stores.\"a b\"]\nbackend = \"memory\"\n", &["a b", "letters"]),
+    ] {
+        let home = Home::new();
+        home.file("filestore.toml", text);
+        home.file("x", "x");
+        refused(&home.run(&["upload", "x"]), 2, words);
+    }
+    let home = Home::new();
+    refused(&home.run(&["--config", "none.toml", "stores"]), 2, &["none.toml"]);
+}
+
+#[test]
+fn references() {
+    let home = Home::new();
+    refused(&home.run(&["stat", "garbage"]), 2, &["STORE:SCHEME:LOCATOR"]);
+    refused(&home.run(&["download", "local:fs:../../etc/passwd"]), 2, &["below the root"]);
+    refused(&home.run(&["stat", "other:fs:a"]), 2, &["no store \"other\""]);
+    refused(&home.run(&["stat", "local:s3:a"]), 2, &["scheme"]);
+    refused(&home.run(&["stat", "local:fs:nothing"]), 3, &["nothing"]);
+    refused(&home.run(&["download", "local:fs:nothing", "-o", "x"]), 3, &["nothing"]);
+    assert!(!home.path().join("x").exists());
+}
+
+#[test]
+fn local_files() {
+    let home = Home::new();
+    home.file("x", "x");
+    std::fs::create_dir(home.path().join("folder")).unwrap();
+    refused(&home.run(&["upload", "folder"]), 2, &["folder", "is a folder"]);
+    refused(&home.run(&["upload", "missing"]), 2, &["missing"]);
+    refused(&home.run(&["upload", "-"]), 2, &["--name"]);
+    refused(&home.run(&["upload", "x", "x", "--name", "y"]), 2, &["--name"]);
+    home.run(&["upload", "x"]).line();
+    refused(&home.run(&["download", "local:fs:x", "-o", "no/such/folder"]), 2, &["no/such"]);
+    assert_eq!(home.files_below("folder").len(), 0);
+}
+
+#[test]
+fn names() {
+    let home = Home::new();
+    home.file("x", "x");
+    let long = "n".repeat(300);
+    for (name, words) in [
+        ("a/b", &["separator"][..]),
+        ("..", &["relative"]),
+        ("", &["empty"]),
+        ("a\nb", &["control"]),
+        (long.as_str(), &["300", "255"]),
+    ] {
+        refused(&home.run(&["upload", "x", "--name", name]), 2, words);
+    }
+    refused(&home.run(&["upload", "x", "--to", "a/../b"]), 2, &["a/../b"]);
+    refused(&home.run(&["upload", "x", "--to", "/etc"]), 2, &["/etc"]);
+    assert!(home.files_below("data").is_empty());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_store_or_a_disk_that_cannot_be_written() {
+    let home = Home::new();
+    home.file("x", "x");
+    home.run(&["upload", "x"]).line();
+    // Where even root cannot write: a file system that takes no files.
+    home.file("filestore.toml", "[stores.local]\nbackend = \"fs\"\nroot = \"/proc/filestore\"\n");
+    let done = home.run(&["upload", "x"]);
+    assert!(done.code != 0 && done.err.contains("/proc/filestore"), "{done:?}");
+    std::fs::remove_file(home.path().join("filestore.toml")).unwrap();
+    // /dev/full is a disk without space.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = home.command(&["download", "local:fs:x", "-o", "-"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    refused(&home.run(&["download", "local:fs:x", "-o", "/dev/full", "--force"]), 2, &["not a regular file"]);
+}
+
+#[test]
+fn usage() {
+    let home = Home::new();
+    assert_eq!(home.run(&["upload"]).code, 2);
+    assert_eq!(home.run(&["frobnicate"]).code, 2);
+    assert_eq!(home.run(&["list", "--limit", "0"]).code, 2);
+    refused(&home.run(&["upload", "x", "--expires", "1|"]), 2, &["14d"]);
+}

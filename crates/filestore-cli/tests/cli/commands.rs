@@ -1,0 +1,146 @@
+//! What each command does, without a configuration unless the test says so.
+
+use serde_json::Value;
+
+use crate::program::Home;
+
+#[test]
+fn a_file_goes_in_and_comes_out_without_any_configuration() {
+    let home = Home::new();
+    home.file("README.md", "hello\n");
+    let reference = home.run(&["upload", "README.md"]).line();
+    assert_eq!(reference, "local:fs:README.md");
+    assert!(home.run(&["stat", &reference]).out.contains("size                 6"));
+    assert!(home.run(&["url", &reference]).line().starts_with("file:///"));
+    let copy = home.run(&["download", &reference, "-o", "copy.md"]);
+    assert_eq!(copy.line(), "copy.md");
+    assert_eq!(std::fs::read(home.path().join("copy.md")).unwrap(), b"hello\n");
+    assert_eq!(home.run(&["delete", &reference]).code, 0);
+    assert_eq!(home.run(&["stat", &reference]).code, 3);
+    assert_eq!(home.run(&["delete", &reference]).code, 0, "deleting twice is a success");
+}
+
+#[test]
+fn a_second_download_to_the_same_path_refuses_unless_forced() {
+    let home = Home::new();
+    home.file("a", "new");
+    home.file("copy", "old");
+    let reference = home.run(&["upload", "a"]).line();
+    let refused = home.run(&["download", &reference, "-o", "copy"]);
+    assert_eq!(refused.code, 5, "{refused:?}");
+    assert!(refused.err.contains("exists"), "{}", refused.err);
+    assert_eq!(std::fs::read(home.path().join("copy")).unwrap(), b"old");
+    assert_eq!(home.run(&["download", &reference, "-o", "copy", "--force"]).code, 0);
+    assert_eq!(std::fs::read(home.path().join("copy")).unwrap(), b"new");
+}
+
+#[test]
+fn a_download_into_a_folder_takes_the_stored_name() {
+    let home = Home::new();
+    home.file("a.txt", "x");
+    std::fs::create_dir(home.path().join("into")).unwrap();
+    let reference = home.run(&["upload", "a.txt", "--name", "b.txt"]).line();
+    assert_eq!(home.run(&["download", &reference, "-o", "into"]).line(), "into/b.txt");
+    assert_eq!(home.run(&["download", &reference]).line(), "b.txt");
+}
+
+#[test]
+fn standard_input_and_output_carry_bytes_unchanged() {
+    let home = Home::new();
+    let bytes: Vec<u8> = (0..300_000_u32).map(|i| (i * 7 % 251) as u8).collect();
+    let reference = home.run_with_input(&["upload", "-", "--name", "x.bin"], &bytes).line();
+    assert_eq!(home.run(&["download", &reference, "-o", "-"]).bytes, bytes);
+}
+
+#[test]
+fn a_name_with_spaces_at_its_ends_is_kept_as_it_is() {
+    let home = Home::new();
+    home.file("a", "x");
+    let reference = home.run(&["upload", "a", "--name", " a "]).line();
+    assert_eq!(reference, "local:fs:%20a%20");
+    assert!(home.run(&["list", "--json"]).out.contains("\" a \""));
+    assert_eq!(home.run(&["download", &reference, "-o", "-"]).bytes, b"x");
+}
+
+#[test]
+fn no_clobber_leaves_the_old_file() {
+    let home = Home::new();
+    home.file("a", "old");
+    home.run(&["upload", "a"]).line();
+    home.file("a", "new");
+    let refused = home.run(&["upload", "a", "--no-clobber"]);
+    assert_eq!(refused.code, 5, "{refused:?}");
+    assert_eq!(home.run(&["download", "local:fs:a", "-o", "-"]).bytes, b"old");
+}
+
+#[test]
+fn several_uploads_go_on_after_a_failure_and_exit_with_its_code() {
+    let home = Home::new();
+    home.file("a", "1");
+    home.file("c", "3");
+    let done = home.run(&["upload", "a", "missing", "c"]);
+    assert_eq!((done.code, done.out.as_str()), (2, "local:fs:a\nlocal:fs:c\n"), "{}", done.err);
+}
+
+#[test]
+fn a_listing_has_pages_and_folders() {
+    let home = Home::new();
+    for name in ["a", "b", "c"] {
+        home.file(name, name);
+        home.run(&["upload", name]).line();
+    }
+    home.run(&["upload", "a", "--to", "sub/deep"]).line();
+    let page = home.run(&["list", "--limit", "2", "--json"]);
+    let lines: Vec<Value> = page.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{}", page.out);
+    assert_eq!(lines[0]["ref"], "local:fs:a");
+    assert_eq!(lines[0]["name"], "a");
+    assert_eq!(lines[0]["size"], 1);
+    assert_eq!(lines[0]["store"], "local");
+    let next = lines[2]["next"].as_str().unwrap();
+    let rest = home.run(&["list", "--limit", "2", "--json", "--page", next]);
+    assert!(rest.out.contains("local:fs:c") && !rest.out.contains("\"next\""), "{}", rest.out);
+    let all = home.run(&["list", "--all", "--limit", "1", "--recursive", "--json"]);
+    assert_eq!(all.out.lines().count(), 4, "{}", all.out);
+    assert!(home.run(&["list"]).out.contains("sub/"));
+    assert!(home.run(&["list", "sub/deep"]).out.contains("local:fs:sub/deep/a"));
+}
+
+#[test]
+fn caps_say_what_is_missing_and_why() {
+    let home = Home::new();
+    let text = home.run(&["caps"]).out;
+    assert!(text.contains("expiry") && text.contains("unsupported:"), "{text}");
+    let json: Value = serde_json::from_str(home.run(&["caps", "--json"]).out.lines().next().unwrap()).unwrap();
+    assert_eq!(json["features"]["list"]["support"].as_str().is_some(), true);
+}
+
+#[test]
+fn an_option_that_the_store_cannot_keep_is_refused() {
+    let home = Home::new();
+    home.file("a", "1");
+    let expiring = home.run(&["upload", "a", "--expires", "14d"]);
+    assert_eq!(expiring.code, 5, "{expiring:?}");
+    let unknown = home.run(&["upload", "a", "-O", "max_downloads=3"]);
+    assert_eq!(unknown.code, 2, "{unknown:?}");
+    assert!(home.files_below("data").is_empty());
+}
+
+#[test]
+fn completions_and_manual_come_from_the_same_definition() {
+    let home = Home::new();
+    assert!(home.run(&["completions", "bash"]).out.contains("_filestore"));
+    assert!(home.run(&["man"]).out.contains(".TH filestore"));
+    assert!(home.run(&["man", "upload"]).out.contains("no\\-clobber"));
+}
+
+#[test]
+fn the_demo_passes_and_shows_a_row_for_each_store() {
+    let home = Home::new();
+    let done = home.run(&["demo"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    for store in ["fs ", "memory "] {
+        let row = done.out.lines().find(|line| line.starts_with(store)).unwrap_or_else(|| panic!("{}", done.out));
+        assert!(row.ends_with("ok") && !row.contains("FAILED"), "{row}");
+    }
+}

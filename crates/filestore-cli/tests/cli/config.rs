@@ -1,0 +1,84 @@
+//! The configuration file, as commands see it.
+
+use crate::program::Home;
+
+const TWO: &str = r#"
+default = "docs"
+
+[stores.docs]
+backend = "fs"
+root = "./docs"
+aliases = ["old-docs"]
+
+[stores.scratch]
+backend = "memory"
+"#;
+
+#[test]
+fn a_store_is_found_by_default_by_name_and_by_alias() {
+    let home = Home::new();
+    home.file("filestore.toml", TWO);
+    home.file("a", "1");
+    assert_eq!(home.run(&["upload", "a"]).line(), "docs:fs:a");
+    assert_eq!(home.run(&["stat", "old-docs:fs:a"]).code, 0);
+    assert_eq!(home.run(&["--store", "scratch", "upload", "a"]).line(), "scratch:memory:a");
+    assert!(home.run(&["stores"]).out.contains("old-docs"));
+}
+
+#[test]
+fn a_relative_root_starts_at_the_folder_of_the_configuration() {
+    let home = Home::new();
+    std::fs::create_dir(home.path().join("elsewhere")).unwrap();
+    home.file("elsewhere/f.toml", TWO);
+    home.file("a", "1");
+    home.run(&["--config", "elsewhere/f.toml", "upload", "a"]).line();
+    assert!(home.path().join("elsewhere/docs/a").exists());
+}
+
+#[test]
+fn the_environment_names_the_configuration() {
+    let home = Home::new();
+    home.file("g.toml", TWO);
+    let output = home.command(&["stores"]).env("FILESTORE_CONFIG", "g.toml").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("scratch"));
+}
+
+#[test]
+fn show_masks_secrets_and_says_where_each_value_comes_from() {
+    let home = Home::new();
+    home.file("token", "filesecret\n");
+    home.file(
+        "filestore.toml",
+        r#"
+[stores.archive]
+backend = "opendal"
+service = "s3"
+[stores.archive.options]
+bucket = "archive"
+region = "eu-central-1"
+secret_access_key = "literalsecret"
+access_key_id = "env:DEMO_KEY_ID"
+session_token = "file:token"
+"#,
+    );
+    let output = home.command(&["config", "show"]).env("DEMO_KEY_ID", "envsecret").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for secret in ["filesecret", "literalsecret", "envsecret"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    assert!(text.contains("eu-central-1") && text.contains("filestore.toml:7"), "{text}");
+    assert!(text.contains("environment variable DEMO_KEY_ID"), "{text}");
+}
+
+#[test]
+fn check_warns_of_literal_secrets_and_fails_for_missing_ones() {
+    let home = Home::new();
+    home.file(
+        "filestore.toml",
+        "[stores.a]\nbackend = \"opendal\"\nservice = \"s3\"\noptions = { bucket = \"b\", region = \"r\", secret_access_key = \"s3cr3t\" }\n\n[stores.b]\nbackend = \"fs\"\nroot = \"env:DEMO_NOT_SET\"\n",
+    );
+    let done = home.run(&["config", "check"]);
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(done.err.contains("secret_access_key") && !done.err.contains("s3cr3t"), "{done:?}");
+    assert!(done.out.contains("DEMO_NOT_SET"), "{done:?}");
+}

@@ -1,0 +1,323 @@
+//! [`Config`]: the stores that a configuration declares.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use filestore_core::{
+    Backend, Effect, Error, ErrorKind, Key, KeyKind, Origin, Registry, Result, Setting, Settings, Store, StoreSettings,
+    Stores, Value, suggestion,
+};
+
+use crate::{locate, syntax, value};
+
+/// Keys that a store of any backend has.
+const COMMON: &[Key] = &[
+    Key::new("backend", KeyKind::Text, "which backend").required(),
+    Key::new("aliases", KeyKind::List, "names that the store had before; their references still find it"),
+    Key::new("upload", KeyKind::Table, "provider options for every upload that does not give its own"),
+];
+
+/// A configuration: read, but with secrets still where they are. A store's secrets are fetched when
+/// it is opened, so that a missing one only fails the store that needs it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    source: Option<PathBuf>,
+    default: Option<String>,
+    stores: Vec<StoreConfig>,
+}
+
+/// One store of a [`Config`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StoreConfig {
+    /// Its name.
+    pub name: String,
+    /// Its backend, with where that was said.
+    pub backend: Setting,
+    /// Names that it had before.
+    pub aliases: Vec<String>,
+    /// The backend's keys, as written: `env:` and `file:` not yet followed.
+    pub settings: Settings,
+    /// Provider options for every upload.
+    pub upload: Settings,
+}
+
+impl Config {
+    /// Reads the file at `path`. Fails with *config*: it cannot be read, is not TOML, has an unknown
+    /// key.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|error| {
+            let message = format!("cannot read the configuration {}: {error}", path.display());
+            Error::new(ErrorKind::Config, Effect::NotSent, message).with_source(error)
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads `text` as if it came from `path`.
+    pub fn parse(text: &str, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let mut top = syntax::parse(text, path)?;
+        let default = match top.remove("default") {
+            Some(setting) => Some(text_of("default", setting)?),
+            None => None,
+        };
+        let mut stores = match top.remove("stores") {
+            Some(setting) => tables_of(setting)?,
+            None => Vec::new(),
+        };
+        if let Some((key, setting)) = top.iter().next() {
+            let known = ["default", "stores"].into_iter();
+            let origin = &setting.origin;
+            return Err(Error::config(format!("{origin}: unknown key {key:?}; {}", suggestion(key, known))));
+        }
+        // In the order of the file.
+        stores.sort_by_key(|(_, _, line)| *line);
+        let stores = stores
+            .into_iter()
+            .map(|(name, settings, line)| StoreConfig::read(name, settings, path, line))
+            .collect::<Result<Vec<_>>>()?;
+        let config = Self { source: Some(path.to_owned()), default, stores };
+        if let Some(default) = &config.default {
+            config.store(default)?;
+        }
+        Ok(config)
+    }
+
+    /// The configuration of a program that was told nothing: `explicit`, else the file that
+    /// `FILESTORE_CONFIG` names, else `./filestore.toml`, else `filestore/filestore.toml` in the
+    /// platform's configuration folder, else [built in](Self::built_in).
+    pub fn find(explicit: Option<&Path>) -> Result<Self> {
+        match locate::configuration(explicit)? {
+            Some(path) => Self::load(path),
+            None => Self::built_in(),
+        }
+    }
+
+    /// One store called `local`: files in the platform's data folder.
+    pub fn built_in() -> Result<Self> {
+        let root = locate::data_folder()?.join("filestore").join("files");
+        let text = Value::Text(root.to_string_lossy().into_owned());
+        let mut settings = Settings::new();
+        settings.insert("root", Setting::new(text, Origin::BuiltIn));
+        let store = StoreConfig {
+            name: "local".to_owned(),
+            backend: Setting::new(Value::Text("fs".to_owned()), Origin::BuiltIn),
+            aliases: Vec::new(),
+            settings,
+            upload: Settings::new(),
+        };
+        Ok(Self { source: None, default: Some("local".to_owned()), stores: vec![store] })
+    }
+
+    /// The file that it was read from; `None` for the built-in one.
+    pub fn source(&self) -> Option<&Path> {
+        self.source.as_deref()
+    }
+
+    /// The stores, in the order of the file.
+    pub fn stores(&self) -> &[StoreConfig] {
+        &self.stores
+    }
+
+    /// The declared default store, or the only store.
+    pub fn default_name(&self) -> Option<&str> {
+        match (&self.default, self.stores.as_slice()) {
+            (Some(name), _) => Some(name),
+            (None, [only]) => Some(&only.name),
+            (None, _) => None,
+        }
+    }
+
+    /// The store that is or was called `name`. Fails with *config*, naming the nearest.
+    pub fn store(&self, name: &str) -> Result<&StoreConfig> {
+        let named = |store: &&StoreConfig| store.name == name || store.aliases.iter().any(|alias| alias == name);
+        self.stores.iter().find(named).ok_or_else(|| {
+            if self.stores.is_empty() {
+                return Error::config("the configuration declares no stores; add a table [stores.NAME]");
+            }
+            let known = self.stores.iter().map(|store| store.name.as_str());
+            Error::config(format!("there is no store {name:?}; {}", suggestion(name, known)))
+        })
+    }
+
+    /// Opens all stores.
+    pub fn open(&self, registry: &Registry) -> Result<Stores> {
+        let stores = self.stores.iter().map(|store| store.open(registry)).collect::<Result<Vec<_>>>()?;
+        Stores::new(stores, self.default.as_deref())
+    }
+}
+
+impl StoreConfig {
+    fn read(name: String, mut settings: Settings, path: &Path, line: usize) -> Result<Self> {
+        let Some(backend) = settings.remove("backend") else {
+            let near = settings.iter().find(|(key, _)| suggestion(key, ["backend"].into_iter()).starts_with("did"));
+            let hint = near.map(|(key, _)| format!(" (is {key:?} a misspelling of it?)")).unwrap_or_default();
+            return Err(Error::config(format!(
+                "{}:{line}: the store {name:?} has no key \"backend\"{hint}",
+                path.display()
+            )));
+        };
+        if backend.as_str().is_none() {
+            return Err(Error::config(format!("{}: \"backend\" is not a text", backend.origin)));
+        }
+        let aliases = settings.remove("aliases").map(list_of).transpose()?.unwrap_or_default();
+        let upload = settings.remove("upload").map(table_of).transpose()?.unwrap_or_default();
+        Ok(Self { name, backend, aliases, settings, upload })
+    }
+
+    /// The name of its backend.
+    pub fn backend_name(&self) -> &str {
+        self.backend.as_str().unwrap_or_default()
+    }
+
+    /// Follows `env:` and `file:`, and starts relative paths at the folder of the configuration.
+    ///
+    /// Fails with *config*: unknown backend or key, missing variable or file.
+    pub fn resolve(&self, registry: &Registry) -> Result<StoreSettings> {
+        let context = |error: Error| error.with_store(&self.name);
+        let backend = registry.backend(self.backend_name()).map_err(|error| {
+            Error::config(format!("{}: {}", self.backend.origin, error.message())).with_store(&self.name)
+        })?;
+        self.check_keys(backend).map_err(context)?;
+        let mut resolved = StoreSettings::new(&self.name, self.backend_name());
+        resolved.aliases.clone_from(&self.aliases);
+        for (key, setting) in self.settings.iter() {
+            let path = backend.keys().iter().any(|known| known.name == key && known.kind == KeyKind::Path);
+            let setting = value::resolve(key, setting, path).map_err(context)?;
+            resolved.settings.insert(key, setting);
+        }
+        for (key, setting) in self.upload.iter() {
+            resolved.upload.insert(key, value::resolve(key, setting, false).map_err(context)?);
+        }
+        Ok(resolved)
+    }
+
+    /// Opens it.
+    pub fn open(&self, registry: &Registry) -> Result<Store> {
+        registry.open(&self.resolve(registry)?)
+    }
+
+    fn check_keys(&self, backend: &dyn Backend) -> Result<()> {
+        let known = || backend.keys().iter().chain(COMMON).map(|key| key.name);
+        match self.settings.iter().find(|(key, _)| !known().any(|name| name == *key)) {
+            Some((key, setting)) => Err(Error::config(format!(
+                "{}: the backend {:?} has no key {key:?}; {}",
+                setting.origin,
+                backend.name(),
+                suggestion(key, known().collect::<Vec<_>>().into_iter())
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn text_of(key: &str, setting: Setting) -> Result<String> {
+    match setting.value {
+        Value::Text(text) => Ok(text),
+        _ => Err(Error::config(format!("{}: {key:?} is not a text", setting.origin))),
+    }
+}
+
+fn list_of(setting: Setting) -> Result<Vec<String>> {
+    let origin = setting.origin;
+    match setting.value {
+        Value::List(list) => list.into_iter().map(|entry| text_of("aliases", entry)).collect(),
+        _ => Err(Error::config(format!("{origin}: \"aliases\" is not a list of texts"))),
+    }
+}
+
+fn table_of(setting: Setting) -> Result<Settings> {
+    let Value::Table(table) = setting.value else {
+        return Err(Error::config(format!("{}: \"upload\" is not a table", setting.origin)));
+    };
+    let mut settings = Settings::new();
+    for (key, setting) in table {
+        settings.insert(key, setting);
+    }
+    Ok(settings)
+}
+
+fn tables_of(setting: Setting) -> Result<Vec<(String, Settings, usize)>> {
+    let Value::Table(tables) = setting.value else {
+        return Err(Error::config(format!("{}: \"stores\" is not a table; write [stores.NAME]", setting.origin)));
+    };
+    tables
+        .into_iter()
+        .map(|(name, setting)| {
+            let origin = setting.origin.clone();
+            let line = if let Origin::File { line, .. } = origin { line } else { 0 };
+            let settings = table_of(setting).map_err(|_| {
+                Error::config(format!("{origin}: the store {name:?} is not a table; write [stores.{name}]"))
+            })?;
+            Ok((name, settings, line))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config> {
+        Config::parse(text, "f.toml")
+    }
+
+    fn message(text: &str) -> String {
+        let config = parse(text);
+        let registry = crate::registry();
+        config.and_then(|config| config.open(&registry)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_store_is_declared_by_a_table() {
+        let config =
+            parse("[stores.b]\nbackend = \"memory\"\naliases = [\"c\"]\n\n[stores.a]\nbackend = \"memory\"\n").unwrap();
+        let names: Vec<&str> = config.stores().iter().map(|store| store.name.as_str()).collect();
+        assert_eq!(names, ["b", "a"]);
+        assert_eq!(config.store("c").unwrap().name, "b");
+        assert_eq!(config.default_name(), None);
+    }
+
+    #[test]
+    fn an_unknown_backend_names_the_nearest_and_the_line() {
+        assert_eq!(
+            message("[stores.a]\nbackend = \"memry\"\n"),
+            "a: f.toml:2: there is no backend \"memry\"; did you mean \"memory\"?"
+        );
+    }
+
+    #[test]
+    fn a_misspelt_key_names_the_nearest() {
+        assert_eq!(
+            message("[stores.a]\nbackend = \"fs\"\nroott = \"x\"\n"),
+            "a: f.toml:3: the backend \"fs\" has no key \"roott\"; did you mean \"root\"?"
+        );
+        assert!(message("[stores.a]\nbakend = \"fs\"\n").contains("is \"bakend\" a misspelling"));
+        assert!(message("defalt = \"a\"\n").contains("did you mean \"default\"?"));
+    }
+
+    #[test]
+    fn a_default_that_is_not_declared_is_refused() {
+        assert!(message("default = \"x\"\n[stores.a]\nbackend = \"memory\"\n").contains("there is no store \"x\""));
+    }
+
+    #[test]
+    fn text_that_is_not_toml_names_the_line_and_repeats_none_of_it() {
+        let text = message("[stores.a]\nbackend = \"memory\"\napi_key = hunter2\n");
+        assert!(text.starts_with("f.toml:3: ") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn two_stores_of_one_name_are_refused() {
+        let text = "[stores.a]\nbackend = \"memory\"\naliases = [\"b\"]\n[stores.b]\nbackend = \"memory\"\n";
+        assert!(message(text).contains("two stores are called \"b\""));
+    }
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        let text = "[stores.a]\nbackend = \"fs\"\nroot = \"env:FILESTORE_TEST_NO_SUCH_VARIABLE\"\n";
+        let message = message(text);
+        assert!(message.contains("f.toml:3") && message.contains("FILESTORE_TEST_NO_SUCH_VARIABLE"), "{message}");
+    }
+}

@@ -1,0 +1,85 @@
+//! Values that say where the value is: `env:NAME` and `file:PATH`.
+
+use std::path::Path;
+use std::{env, fs};
+
+use filestore_core::{Error, Origin, Result, Setting, Value};
+
+/// The setting with `env:` and `file:` followed, in lists and tables too. A `path` that is relative
+/// starts at the folder of the configuration file.
+pub(crate) fn resolve(key: &str, setting: &Setting, path: bool) -> Result<Setting> {
+    let origin = &setting.origin;
+    let value = match &setting.value {
+        Value::Text(text) => return resolve_text(key, text, origin, path),
+        Value::List(list) => Value::List(list.iter().map(|entry| resolve(key, entry, path)).collect::<Result<_>>()?),
+        Value::Table(table) => Value::Table(
+            table.iter().map(|(name, entry)| Ok((name.clone(), resolve(name, entry, path)?))).collect::<Result<_>>()?,
+        ),
+        other => other.clone(),
+    };
+    Ok(Setting::new(value, origin.clone()))
+}
+
+fn resolve_text(key: &str, text: &str, origin: &Origin, path: bool) -> Result<Setting> {
+    let (text, origin) = if let Some(variable) = text.strip_prefix("env:") {
+        let value = env::var(variable).map_err(|error| {
+            let problem = match error {
+                env::VarError::NotPresent => "is not set",
+                env::VarError::NotUnicode(_) => "is not UTF-8",
+            };
+            Error::config(format!("{origin}: {key:?} wants the environment variable {variable}, which {problem}"))
+        })?;
+        (value, Origin::Environment { variable: variable.to_owned() })
+    } else if let Some(file) = text.strip_prefix("file:") {
+        let file = Path::new(folder_of(origin)).join(file);
+        let content = fs::read_to_string(&file)
+            .map_err(|error| Error::config(format!("{origin}: {key:?} wants the file {}: {error}", file.display())))?;
+        (content.trim_end_matches(['\r', '\n']).to_owned(), Origin::SecretFile { path: file })
+    } else if path {
+        let joined = folder_of(origin).join(text);
+        (joined.to_string_lossy().into_owned(), origin.clone())
+    } else {
+        (text.to_owned(), origin.clone())
+    };
+    Ok(Setting::new(Value::Text(text), origin))
+}
+
+fn folder_of(origin: &Origin) -> &Path {
+    match origin {
+        Origin::File { path, .. } => path.parent().unwrap_or(Path::new("")),
+        _ => Path::new(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str, folder: &Path, path: bool) -> Result<Setting> {
+        let origin = Origin::File { path: folder.join("f.toml"), line: 7 };
+        resolve("key", &Setting::new(Value::Text(text.to_owned()), origin), path)
+    }
+
+    #[test]
+    fn a_file_is_read_without_its_last_line_end_and_found_beside_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("token"), "a\nb\n").unwrap();
+        let setting = text("file:token", folder.path(), false).unwrap();
+        assert_eq!(setting.as_str(), Some("a\nb"));
+        assert!(matches!(setting.origin, Origin::SecretFile { .. }));
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_the_line_that_wants_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = text("file:none", folder.path(), false).unwrap_err().to_string();
+        assert!(message.contains("f.toml:7") && message.contains("none"), "{message}");
+    }
+
+    #[test]
+    fn a_relative_path_starts_at_the_folder_of_the_configuration() {
+        assert_eq!(text("files", Path::new("/etc/x"), true).unwrap().as_str(), Some("/etc/x/files"));
+        assert_eq!(text("/srv", Path::new("/etc/x"), true).unwrap().as_str(), Some("/srv"));
+        assert_eq!(text("files", Path::new("/etc/x"), false).unwrap().as_str(), Some("files"));
+    }
+}

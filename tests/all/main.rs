@@ -1,0 +1,7 @@
+//! Tests that cross crates.
+
+mod documents;
+mod generated;
+mod properties;
+mod secrets;
+mod swap;

@@ -1,0 +1,130 @@
+//! Canaries: a secret that is planted everywhere is seen nowhere.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use filestore::{Config, FileRef};
+use tracing_subscriber::fmt::MakeWriter;
+
+const CANARY: &str = "canary-5c1f2a77";
+
+/// Everything that a program might print.
+#[derive(Clone, Default)]
+struct Everything(Arc<Mutex<Vec<u8>>>);
+
+impl Everything {
+    fn add(&self, text: &str) {
+        self.0.lock().unwrap().extend_from_slice(text.as_bytes());
+    }
+
+    fn leaks(&self) -> bool {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(CANARY)
+    }
+}
+
+impl Write for Everything {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Everything {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Runs `body` with trace-level logs, spans and all, going into what is returned.
+async fn watching<F: Future<Output = ()>>(body: impl FnOnce(Everything) -> F) -> Everything {
+    let seen = Everything::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
+        .with_writer(seen.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    body(seen.clone()).await;
+    seen
+}
+
+/// The chain of an error, the way programs print it.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(" {inner} {inner:?}"));
+        cause = inner.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_planted_leak_is_found() {
+    let seen = watching(|seen| async move {
+        tracing::trace!(key = CANARY, "this is what the test must see");
+        seen.add("nothing");
+    })
+    .await;
+    assert!(seen.leaks());
+}
+
+#[tokio::test]
+async fn a_configuration_shows_no_value() {
+    let text = format!(
+        "[stores.a]\nbackend = \"opendal\"\nservice = \"s3\"\noptions = {{ bucket = \"b\", secret_access_key = \"{CANARY}\" }}\n"
+    );
+    let seen = watching(|seen| async move {
+        let config = Config::parse(&text, "f.toml").unwrap();
+        seen.add(&format!("{config:?}"));
+        let resolved = config.stores()[0].resolve(&filestore::registry()).unwrap();
+        seen.add(&format!("{resolved:?}"));
+        match config.open(&filestore::registry()) {
+            Ok(stores) => seen.add(&format!("{stores:?}")),
+            Err(error) => seen.add(&chain(&error)),
+        }
+    })
+    .await;
+    assert!(!seen.leaks());
+}
+
+#[tokio::test]
+async fn a_mistake_beside_a_secret_does_not_show_it() {
+    let seen = watching(|seen| async move {
+        for text in [
+            format!("[stores.a]\nbackend = \"fs\"\nroot = [\"{CANARY}\"]\n"),
+            format!("[stores.a]\nbackend = \"fs\"\nroott = \"{CANARY}\"\n"),
+            format!("[stores.a]\nbackend = \"opendal\"\nservice = \"fs\"\noptions = \"{CANARY}\"\n"),
+            format!("[stores.a]\nbackend = {CANARY}\n"),
+            format!("[stores.a\nbackend = \"{CANARY}\n"),
+        ] {
+            match Config::parse(&text, "f.toml").and_then(|config| config.open(&filestore::registry())) {
+                Ok(_) => panic!("accepted: {text}"),
+                Err(error) => seen.add(&chain(&error)),
+            }
+        }
+    })
+    .await;
+    assert!(!seen.leaks());
+}
+
+#[tokio::test]
+async fn a_reference_shows_only_its_beginning_in_debug_and_errors() {
+    let seen = watching(|seen| async move {
+        let stores = Config::parse("[stores.a]\nbackend = \"memory\"\n", "f.toml").unwrap();
+        let stores = stores.open(&filestore::registry()).unwrap();
+        // The key of another store may be all that it takes to read the file there.
+        let reference: FileRef = format!("a:keyed:{CANARY}").parse().unwrap();
+        seen.add(&format!("{reference:?}"));
+        seen.add(&chain(&stores.get("a").unwrap().stat(&reference).await.unwrap_err()));
+        seen.add(&chain(&format!("not a store:keyed:{CANARY}").parse::<FileRef>().unwrap_err()));
+    })
+    .await;
+    assert!(!seen.leaks());
+}
