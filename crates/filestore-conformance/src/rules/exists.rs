@@ -20,8 +20,10 @@ pub(crate) const RULES: &[Rule] = &[
 ];
 
 async fn replace(case: &Case<'_>) -> Verdict {
-    case.put("replaced.txt", "the old and longer content").await?;
+    let old = case.put("replaced.txt", "the old and longer content").await?;
     let new = worked("the second upload", case.send(case.upload("replaced.txt", "new")).await)?;
+    same("the name in the answer", &old.name, &new.name)?;
+    check(old.reference == new.reference, "the reference of the old file for the new one", "another")?;
     if let Some(size) = new.size {
         same("the size in the answer", &3, &size)?;
     }

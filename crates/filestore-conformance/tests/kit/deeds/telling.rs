@@ -1,0 +1,239 @@
+//! Deeds against the chapters A, C, O, P, G, Q, E and T.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use filestore_core::{
+    DigestAlgorithm, Download, Effect, Error, ErrorKind, Expiry, Feature, FileStore, FileUrl, Operation, Upload,
+    UrlKind,
+};
+use jiff::SignedDuration;
+use tokio::task::yield_now;
+
+use crate::memory::{Reads, Shape, not_found};
+use crate::saboteur::Saboteur;
+
+pub(super) fn deeds() -> Vec<Saboteur> {
+    [urls(), capabilities(), options(), provider_options(), digests(), reads(), errors()].concat()
+}
+
+fn urls() -> Vec<Saboteur> {
+    vec![
+        Saboteur::of("A1", "gives a URL of another kind").url(|honest, request| async move {
+            let url = honest.store.url(request).await?;
+            Ok(FileUrl::new(url.as_str(), UrlKind::Page, url.expires()))
+        }),
+        Saboteur::of("A1", "does not say when a URL ends").url(|honest, request| async move {
+            let url = honest.store.url(request).await?;
+            Ok(FileUrl::new(url.as_str(), url.kind(), None))
+        }),
+        Saboteur::of("A1", "gives half a URL").url(|honest, request| async move {
+            let url = honest.store.url(request).await?;
+            Ok(FileUrl::new("/files/1", url.kind(), url.expires()))
+        }),
+        Saboteur::of("A2", "makes every URL for half a minute").url(|honest, mut request| async move {
+            request.lifetime = Some(Duration::from_secs(30));
+            honest.store.url(request).await
+        }),
+        Saboteur::of("A2", "refuses a lifetime without naming the longest").url(|honest, request| async move {
+            if request.lifetime > Some(Duration::from_secs(60)) {
+                return Err(Error::unsupported("too long"));
+            }
+            honest.store.url(request).await
+        }),
+        Saboteur::of("A3", "does not encode names in URLs").url(|honest, request| async move {
+            let url = honest.store.url(request).await?;
+            Ok(FileUrl::new(url.as_str().replace("%23", "#"), url.kind(), url.expires()))
+        }),
+    ]
+}
+
+fn capabilities() -> Vec<Saboteur> {
+    vec![
+        Saboteur::of("C1", "gives no reason")
+            .states(|stated| *stated = stated.clone().unsupported(Feature::Resume, " ")),
+        Saboteur::of("C1", "asks the service before it refuses")
+            .on(Shape::Channels)
+            .when_asked(|service| service.count_request()),
+        Saboteur::of("C2", "says native but fails").download(|honest, request| async move {
+            if request.range.is_some() {
+                return Err(Error::unsupported("ranges come later"));
+            }
+            honest.store.download(request).await
+        }),
+        Saboteur::of("C3", "changes its mind about what it can").later_states(|stated| {
+            *stated = stated.clone().unsupported(Feature::Url, "not any more");
+        }),
+        Saboteur::of("C4", "states a kind of URL without URLs").states(|stated| {
+            *stated = stated.clone().unsupported(Feature::Url, "none");
+        }),
+        Saboteur::of("C4", "hides the cost of what it emulates").states(|stated| {
+            *stated = stated.clone().emulated(Feature::Stat, "");
+        }),
+        Saboteur::of("C4", "offers ranges of what a read takes away").on(Shape::Keys).states(|stated| {
+            *stated = stated.clone().native([Feature::Range]);
+        }),
+        Saboteur::of("C4", "offers to replace what never has the same address").on(Shape::Channels).states(|stated| {
+            *stated = stated.clone().native([Feature::Replace]);
+        }),
+    ]
+}
+
+/// Changes uploads, as if a part of them had never been asked for.
+fn ignores(rule: &'static str, deed: &'static str, change: fn(&mut Upload)) -> Saboteur {
+    Saboteur::of(rule, deed).upload(move |honest, mut request| async move {
+        change(&mut request);
+        honest.store.upload(request).await
+    })
+}
+
+fn options() -> Vec<Saboteur> {
+    vec![
+        ignores("O1", "ignores the content type", |request| request.content_type = None),
+        ignores("O1", "guesses the content type", |request| request.content_type = Some("text/html".into())),
+        ignores("O2", "drops metadata", |request| request.metadata.clear()),
+        ignores("O2", "drops half of the metadata", |request| {
+            request.metadata.pop_last();
+        }),
+        ignores("O3", "ignores the time of change", |request| request.modified = None),
+        ignores("O4", "ignores the expiry", |request| request.expiry = Expiry::Default),
+        ignores("O4", "cuts days to hours", |request| {
+            if let Expiry::After(period) = request.expiry {
+                request.expiry = filestore_core::Period::hours(period.count()).into();
+            }
+        }),
+        ignores("O5", "takes never for the default", |request| request.expiry = Expiry::Default).on(Shape::Keys),
+        Saboteur::of("O5", "refuses never and stores all the same").upload(|honest, request| async move {
+            let never = request.expiry == Expiry::Never;
+            let file = honest.store.upload(request).await?;
+            if never { Err(Error::new(ErrorKind::Quota, Effect::Rejected, "not in your plan")) } else { Ok(file) }
+        }),
+        Saboteur::of("T1", "keeps what has expired").upload(|honest, mut request| async move {
+            let expiry = std::mem::take(&mut request.expiry);
+            let end = expiry.instant(honest.service.now())?;
+            let mut file = honest.store.upload(request).await?;
+            file.expiry = end.map_or(Expiry::Never, Expiry::At);
+            Ok(file)
+        }),
+        Saboteur::of("T1", "lets everything expire at once").upload(|honest, mut request| async move {
+            request.expiry = Expiry::At(honest.service.now() + SignedDuration::from_mins(5));
+            honest.store.upload(request).await
+        }),
+    ]
+}
+
+fn provider_options() -> Vec<Saboteur> {
+    vec![
+        Saboteur::of("P1", "accepts every option and ignores it")
+            .states(|stated| stated.options.push("conformance-nobody-knows")),
+        Saboteur::of("P2", "skips an option without a word")
+            .states(|stated| stated.options.push("conformance-nobody-knows")),
+        Saboteur::of("P2", "names options that nobody gave").upload(|honest, request| async move {
+            let mut file = honest.store.upload(request).await?;
+            file.skipped.push("something");
+            Ok(file)
+        }),
+        Saboteur::of("P3", "forgets to state its own options").on(Shape::Keys).states(|stated| stated.options.clear()),
+    ]
+}
+
+fn digests() -> Vec<Saboteur> {
+    vec![
+        Saboteur::of("G1", "drops leading zeros").upload(|honest, request| async move {
+            let mut file = honest.store.upload(request).await?;
+            for digest in file.digests.iter_mut().filter(|digest| digest.algorithm == DigestAlgorithm::Crc32) {
+                digest.hex = digest.hex.trim_start_matches('0').to_owned();
+            }
+            Ok(file)
+        }),
+        Saboteur::of("G1", "gives the digest of something else").stat(|honest, request| async move {
+            let mut file = honest.store.stat(request).await?;
+            for digest in file.digests.iter_mut().filter(|digest| digest.algorithm == DigestAlgorithm::Md5) {
+                digest.hex = "d41d8cd98f00b204e9800998ecf8427f".into();
+            }
+            Ok(file)
+        }),
+        Saboteur::of("G2", "forgets a promised digest").upload(|honest, request| async move {
+            let mut file = honest.store.upload(request).await?;
+            file.digests.pop();
+            Ok(file)
+        }),
+    ]
+}
+
+fn reads() -> Vec<Saboteur> {
+    let served: Arc<Mutex<HashMap<String, u64>>> = Arc::default();
+    vec![
+        Saboteur::of("Q1", "allows one read more").on(Shape::Keys).upload(|honest, mut request| async move {
+            let reads = request.options.get::<Reads>().map_or(1, |reads| reads.0);
+            request.options.require(Arc::new(Reads(reads + 1)));
+            let mut file = honest.store.upload(request).await?;
+            file.remaining_downloads = Some(reads);
+            Ok(file)
+        }),
+        Saboteur::of("Q1", "ignores how often a file may be read").on(Shape::Keys).upload(
+            |honest, mut request| async move {
+                request.options.require(Arc::new(Reads(1)));
+                honest.store.upload(request).await
+            },
+        ),
+        Saboteur::of("Q1", "says that a consumed file is forbidden").on(Shape::Keys).download(
+            |honest, request| async move {
+                let denied = |_| Error::new(ErrorKind::Permission, Effect::Rejected, "denied");
+                honest.store.download(request).await.map_err(denied)
+            },
+        ),
+        Saboteur::of("Q2", "reads on stat").on(Shape::Keys).stat(|honest, request| async move {
+            honest.store.download(Download::from(request.reference)).await.map(|answer| answer.file)
+        }),
+        Saboteur::of("Q2", "probes on url and gets away with the file").on(Shape::Keys).url(
+            |honest, request| async move {
+                honest.service.count_read();
+                honest.store.url(request).await
+            },
+        ),
+        Saboteur::of("Q3", "probes before it reads").on(Shape::Keys).download(|honest, request| async move {
+            honest.service.count_read();
+            honest.store.download(request).await
+        }),
+        Saboteur::of("Q4", "looks first and counts later")
+            .on(Shape::Keys)
+            .upload(|honest, mut request| async move {
+                request.options.require(Arc::new(Reads(1000)));
+                let mut file = honest.store.upload(request).await?;
+                file.remaining_downloads = Some(1);
+                Ok(file)
+            })
+            .download(move |honest, request| {
+                let served = Arc::clone(&served);
+                async move {
+                    let key = request.reference.components().concat();
+                    if served.lock().unwrap().get(&key).is_some_and(|count| *count > 0) {
+                        return Err(not_found());
+                    }
+                    yield_now().await;
+                    *served.lock().unwrap().entry(key).or_default() += 1;
+                    honest.store.download(request).await
+                }
+            }),
+    ]
+}
+
+fn errors() -> Vec<Saboteur> {
+    vec![
+        Saboteur::of("E1", "says not sent of what was sent").upload(|honest, request| async move {
+            if request.metadata.contains_key("") {
+                honest.service.count_request();
+                return Err(Error::invalid("the service does not like this"));
+            }
+            honest.store.upload(request).await
+        }),
+        Saboteur::of("E1", "asks the service all the time").when_asked(|service| service.count_request()),
+        Saboteur::of("E2", "names a step of its own instead of the operation").download(|honest, request| async move {
+            honest.store.download(request).await.map_err(|error| error.with_operation(Operation::Open))
+        }),
+        Saboteur::of("E2", "says nothing")
+            .stat(|honest, request| async move { honest.store.stat(request).await.map_err(|_| Error::not_found(" ")) }),
+    ]
+}

@@ -1,0 +1,337 @@
+//! The honest stores: one service in memory that answers in three shapes.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use filestore_conformance::Requests;
+use filestore_core::{
+    Address, ByteStream, Capabilities, Delete, Digest, DigestAlgorithm, DigestFact, DigestWhen, Download, Downloaded,
+    Effect, Error, ErrorKind, Expiry, Feature, FileRef, FileStore, FileUrl, IfExists, List, ListOrder, NameRules, Page,
+    PageToken, Period, ProviderOptions, ReadEffect, Result, ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
+};
+use futures::stream;
+use jiff::{SignedDuration, Timestamp};
+use sha1::Digest as _;
+
+/// What kind of service it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Folders and paths; one file a path; everything supported.
+    Paths,
+    /// Channels; every upload is a new file with an id of its own.
+    Channels,
+    /// No scopes; keys of the service; a read takes the file away.
+    Keys,
+}
+
+/// How often a file can be read: the one provider option of [`Shape::Keys`].
+#[derive(Debug)]
+pub(crate) struct Reads(pub(crate) u64);
+
+impl ProviderOptions for Reads {
+    fn name(&self) -> &'static str {
+        "memory-reads"
+    }
+}
+
+/// What all handles of a store share.
+#[derive(Debug, Default)]
+pub(crate) struct Service {
+    /// By the key that gives the order of a listing.
+    files: Mutex<BTreeMap<String, Entry>>,
+    uploads: AtomicU64,
+    total: AtomicU64,
+    reads: AtomicU64,
+    clock: AtomicI64,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    file: StoredFile,
+    scope: String,
+    content: Bytes,
+}
+
+impl Service {
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::now() + SignedDuration::from_secs(self.clock.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.fetch_add(by.as_secs().cast_signed(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn requests(&self) -> Requests {
+        Requests::new(self.total.load(Ordering::Relaxed), self.reads.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn count_request(&self) {
+        self.total.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_read(&self) {
+        self.count_request();
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_files(&self) -> usize {
+        self.files().len()
+    }
+
+    /// The files that have not expired.
+    fn files(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.now();
+        files.retain(|_, entry| !matches!(entry.file.expiry, Expiry::At(end) if end <= now));
+        files
+    }
+
+    /// What `GET` of a URL gives.
+    pub(crate) fn fetch(&self, shape: Shape, url: &str) -> Result<Bytes> {
+        let path = url.strip_prefix(HOST).unwrap_or_default();
+        let locator = path.split(['?', '#']).next().unwrap_or_default();
+        let reference: FileRef = format!("any:memory:{locator}").parse()?;
+        self.count_read();
+        self.take(shape, &reference).map(|entry| entry.content)
+    }
+
+    /// The file for reading, which counts where reads count.
+    fn take(&self, shape: Shape, reference: &FileRef) -> Result<Entry> {
+        let mut files = self.files();
+        let key = find(&files, reference)?;
+        let Some(entry) = files.get_mut(&key) else { return Err(not_found()) };
+        if shape == Shape::Keys {
+            let left = entry.file.remaining_downloads.unwrap_or(1) - 1;
+            entry.file.remaining_downloads = Some(left);
+            let entry = entry.clone();
+            if left == 0 {
+                files.remove(&key);
+            }
+            return Ok(entry);
+        }
+        Ok(entry.clone())
+    }
+}
+
+const HOST: &str = "https://memory.invalid/";
+
+fn find(files: &BTreeMap<String, Entry>, reference: &FileRef) -> Result<String> {
+    let wanted = reference.components();
+    let found = files.iter().find(|(_, entry)| entry.file.reference.components() == wanted);
+    found.map(|(key, _)| key.clone()).ok_or_else(not_found)
+}
+
+pub(crate) fn not_found() -> Error {
+    Error::not_found("there is no such file (any more)")
+}
+
+/// A handle.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    shape: Shape,
+    capabilities: Capabilities,
+    service: Arc<Service>,
+}
+
+impl Memory {
+    pub(crate) fn new(shape: Shape, service: Arc<Service>) -> Self {
+        Self { shape, capabilities: capabilities(shape), service }
+    }
+
+    fn entry(&self, request: &Upload, content: Bytes) -> Result<(String, Entry)> {
+        let now = self.service.now();
+        let number = self.service.uploads.fetch_add(1, Ordering::Relaxed);
+        // Odd factor: no id comes twice, and their order says nothing of time.
+        let id = format!("{:016x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let scope = request.scope.clone().unwrap_or_default();
+        let name = request.name.as_str();
+        let (key, reference) = match self.shape {
+            Shape::Paths => {
+                let path: Vec<&str> = scope.split('/').filter(|part| !part.is_empty()).chain([name]).collect();
+                (path.join("/"), FileRef::new("memory", path))
+            }
+            Shape::Channels => (format!("{scope}\n{id}"), FileRef::new("memory", [&scope, &id, name])),
+            Shape::Keys => (format!("{:020}", u64::MAX - number), FileRef::new("memory", [&id])),
+        };
+        let mut file = StoredFile::new(reference, name);
+        file.size = Some(content.len() as u64);
+        file.stored_size = file.size;
+        file.created = Some(now);
+        file.modified = Some(request.modified.unwrap_or(now));
+        file.content_type.clone_from(&request.content_type);
+        file.metadata.clone_from(&request.metadata);
+        file.digests = self.capabilities.digests.iter().map(|fact| digest(fact.algorithm, &content)).collect();
+        file.expiry = match (request.expiry, self.shape) {
+            (Expiry::Default, Shape::Keys) => Expiry::At(Period::weeks(2).after(now)?),
+            (Expiry::Default | Expiry::Never, _) => Expiry::Never,
+            (other, _) => other.instant(now)?.map_or(Expiry::Never, Expiry::At),
+        };
+        if self.shape == Shape::Keys {
+            file.remaining_downloads = Some(request.options.get::<Reads>().map_or(1, |reads| reads.0));
+        }
+        Ok((key, Entry { file, scope, content }))
+    }
+}
+
+#[async_trait]
+impl FileStore for Memory {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn upload(&self, request: Upload) -> Result<StoredFile> {
+        let content = request.body.open().await?.collect(64 << 20).await?;
+        let (key, entry) = self.entry(&request, content)?;
+        self.service.count_request();
+        let file = entry.file.clone();
+        let mut files = self.service.files();
+        if request.if_exists == IfExists::Refuse && files.contains_key(&key) {
+            return Err(Error::new(ErrorKind::AlreadyExists, Effect::Rejected, "the name is taken; choose another"));
+        }
+        files.insert(key, entry);
+        Ok(file)
+    }
+
+    async fn list(&self, request: List) -> Result<Page> {
+        self.service.count_request();
+        let scope = request.scope.unwrap_or_default();
+        let below = format!("{scope}/");
+        let files = self.service.files();
+        let in_scope = |entry: &Entry| entry.scope == scope || (request.recursive && entry.scope.starts_with(&below));
+        let after = request.page.as_ref().map_or("", PageToken::as_str);
+        let mut rest = files.iter().filter(|(key, entry)| key.as_str() > after && in_scope(entry));
+        let limit = request.limit.map_or(1000, |limit| limit as usize);
+        let found: Vec<_> = rest.by_ref().take(limit).collect();
+        let next = rest.next().and_then(|_| found.last()).map(|(key, _)| PageToken::new(key.as_str()));
+        let mut page = Page::new(found.into_iter().map(|(_, entry)| entry.file.clone()).collect(), next);
+        if self.shape == Shape::Paths && !request.recursive && after.is_empty() {
+            let folders = files.values().filter_map(|entry| entry.scope.strip_prefix(&below)?.split('/').next());
+            page.folders = folders.map(|folder| format!("{below}{folder}")).collect();
+            page.folders.dedup();
+        }
+        Ok(page)
+    }
+
+    async fn stat(&self, request: Stat) -> Result<StoredFile> {
+        self.service.count_request();
+        let files = self.service.files();
+        let key = find(&files, &request.reference)?;
+        Ok(files[&key].file.clone())
+    }
+
+    async fn download(&self, request: Download) -> Result<Downloaded> {
+        self.service.count_read();
+        let Entry { file, content, .. } = self.service.take(self.shape, &request.reference)?;
+        let range = match request.range {
+            Some(range) => Some(range.of(content.len() as u64).map_err(|error| error.with_effect(Effect::Rejected))?),
+            None => None,
+        };
+        let content = match &range {
+            Some(range) => content.slice(range.start as usize..range.end as usize),
+            None => content,
+        };
+        let mut answer = Downloaded::new(file, stream_of(content));
+        answer.range = range;
+        Ok(answer)
+    }
+
+    async fn delete(&self, request: Delete) -> Result<()> {
+        self.service.count_request();
+        let mut files = self.service.files();
+        if let Ok(key) = find(&files, &request.reference) {
+            files.remove(&key);
+        }
+        Ok(())
+    }
+
+    async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
+        self.service.count_request();
+        let text = request.reference.to_string();
+        let locator = text.rsplit(':').next().unwrap_or_default();
+        let now = self.service.now();
+        let lifetime = request.lifetime.unwrap_or(Duration::from_secs(3600));
+        let (kind, end) = match self.shape {
+            Shape::Paths => (UrlKind::Signed, Some(now + SignedDuration::try_from(lifetime).unwrap_or_default())),
+            Shape::Channels => (UrlKind::Direct, None),
+            Shape::Keys => (UrlKind::SingleUse, None),
+        };
+        Ok(FileUrl::new(format!("{HOST}{locator}?signature=s"), kind, end))
+    }
+}
+
+/// A stream in chunks, as services send it.
+pub(crate) fn stream_of(content: Bytes) -> ByteStream {
+    let length = content.len() as u64;
+    let chunks: Vec<_> = content.chunks(65_536).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+    ByteStream::download(stream::iter(chunks), Some(length))
+}
+
+fn digest(algorithm: DigestAlgorithm, content: &[u8]) -> Digest {
+    let bytes = match algorithm {
+        DigestAlgorithm::Crc32 => crc32fast::hash(content).to_be_bytes().to_vec(),
+        DigestAlgorithm::Md5 => md5::Md5::digest(content).to_vec(),
+        DigestAlgorithm::Sha1 => sha1::Sha1::digest(content).to_vec(),
+        _ => sha2::Sha256::digest(content).to_vec(),
+    };
+    Digest::new(algorithm, &bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+fn capabilities(shape: Shape) -> Capabilities {
+    let common =
+        [Feature::List, Feature::Stat, Feature::Delete, Feature::Url, Feature::EmptyFile, Feature::ContentType];
+    let mut stated = Capabilities::new("memory").native(common);
+    match shape {
+        Shape::Paths => {
+            stated = stated.native([Feature::RecursiveList, Feature::Range, Feature::UnknownLength, Feature::Resume]);
+            stated = stated.native([Feature::Replace, Feature::Refuse, Feature::Expiry]);
+            stated = stated.native([Feature::Modified, Feature::Metadata]);
+            stated.max_size = Some(4 << 20);
+            stated.names = NameRules { max_bytes: Some(255), ..NameRules::default() };
+            stated.list_order = ListOrder::Path;
+            stated.url_kind = Some(UrlKind::Signed);
+            stated.url_lifetime = Some(Duration::from_secs(24 * 3600));
+            let all = [DigestAlgorithm::Crc32, DigestAlgorithm::Md5, DigestAlgorithm::Sha1, DigestAlgorithm::Sha256];
+            stated.digests = all.map(|algorithm| DigestFact { algorithm, when: DigestWhen::Upload }).into();
+        }
+        Shape::Channels => {
+            stated = stated.native([Feature::Range, Feature::Resume]);
+            for feature in [Feature::Replace, Feature::Refuse] {
+                stated = stated.unsupported(feature, "every upload is a new file");
+            }
+            for feature in [Feature::UnknownLength, Feature::Expiry, Feature::Modified, Feature::Metadata] {
+                stated = stated.unsupported(feature, "the service has no field for it");
+            }
+            stated = stated.unsupported(Feature::RecursiveList, "channels are flat");
+            stated.address = Address::CallerNameServerId;
+            stated.scope = ScopeKind::Channel;
+            stated.max_size = Some(5 << 20);
+            stated.names = NameRules { max_chars: Some(200), no_outer_space: true, ..NameRules::default() };
+            stated.list_order = ListOrder::Id;
+            stated.url_kind = Some(UrlKind::Direct);
+        }
+        Shape::Keys => {
+            stated = stated.native([Feature::UnknownLength, Feature::Expiry]);
+            for feature in [Feature::Range, Feature::Resume] {
+                stated = stated.unsupported(feature, "a read takes the file away");
+            }
+            for feature in [Feature::Replace, Feature::Refuse] {
+                stated = stated.unsupported(feature, "every upload is a new file");
+            }
+            for feature in [Feature::RecursiveList, Feature::Modified, Feature::Metadata] {
+                stated = stated.unsupported(feature, "the service has no field for it");
+            }
+            stated.address = Address::ServerKey;
+            stated.scope = ScopeKind::None;
+            stated.read_effect = ReadEffect::Consumes;
+            stated.list_order = ListOrder::NewestFirst;
+            stated.url_kind = Some(UrlKind::SingleUse);
+            stated.bearer_references = true;
+            stated.options = vec!["memory-reads"];
+        }
+    }
+    stated
+}

@@ -1,0 +1,120 @@
+//! The report, and stores that would take the run down with them.
+
+use std::time::Duration;
+
+use filestore_conformance::{Kit, Outcome, Report, run};
+use filestore_core::{Capabilities, Effect, Error, ErrorKind, FileStore, Store};
+
+use crate::memory::{Memory, Shape};
+use crate::saboteur::{MemoryHarness, Saboteur};
+
+/// Uploads fail with what `error` makes.
+fn without_uploads(error: fn() -> Error) -> Saboteur {
+    Saboteur::of("U1", "takes no files").upload(move |_, _| async move { Err(error()) })
+}
+
+#[tokio::test]
+async fn a_store_that_supports_nothing_fails_because_nothing_ran() {
+    let nothing = without_uploads(|| Error::unsupported("this store is a wall"))
+        .states(|stated| *stated = Capabilities::new("memory"));
+    let report = run(&nothing.harness()).await;
+    assert!(!report.passed());
+    assert_eq!(report.executed(), 0);
+    assert_eq!(report.counts().skipped, report.rules.len());
+    assert!(report.to_string().contains("nothing ran"), "{report}");
+    let reason = Outcome::Skipped { capability: "upload".into(), reason: "this store is a wall".into() };
+    assert_eq!(report.outcome("C1"), Some(&reason));
+}
+
+#[tokio::test]
+async fn a_rule_that_could_not_be_tried_is_blocked_and_fails_the_report() {
+    let full = without_uploads(|| Error::new(ErrorKind::Quota, Effect::Rejected, "the disk is full"));
+    let report = Kit::new().only(["X1"]).run(&full.harness()).await;
+    assert!(!report.passed());
+    let Some(Outcome::Blocked { by }) = report.outcome("X1") else { panic!("{report}") };
+    assert!(by.contains("the disk is full"), "{by}");
+}
+
+#[tokio::test]
+async fn a_panic_fails_its_rule_and_the_run_goes_on() {
+    let panicking = Saboteur::of("S1", "panics").stat(|_, _| async { panic!("index out of bounds") });
+    let report = Kit::new().only(["S1", "D1"]).run(&panicking.harness()).await;
+    let Some(Outcome::Failed { seen, .. }) = report.outcome("S1") else { panic!("{report}") };
+    assert!(seen.contains("index out of bounds"), "{seen}");
+    assert_eq!(report.outcome("D1"), Some(&Outcome::Passed));
+}
+
+#[tokio::test]
+async fn a_hang_fails_its_rule_and_the_run_goes_on() {
+    let hanging = Saboteur::of("S1", "hangs").stat(|_, _| std::future::pending());
+    let kit = Kit::new().only(["S1", "D1"]).time_limit(Duration::from_millis(200));
+    let report = kit.run(&hanging.harness()).await;
+    let Some(Outcome::Failed { seen, .. }) = report.outcome("S1") else { panic!("{report}") };
+    assert!(seen.contains("200ms"), "{seen}");
+    assert_eq!(report.outcome("D1"), Some(&Outcome::Passed));
+}
+
+#[tokio::test]
+async fn an_id_that_no_rule_has_fails_the_report() {
+    let report = Kit::new().only(["U1", "U99"]).run(&MemoryHarness::honest(Shape::Paths)).await;
+    assert!(!report.passed());
+    assert!(report.to_string().contains("there is no rule \"U99\""), "{report}");
+}
+
+#[tokio::test]
+async fn the_kit_deletes_what_it_stored() {
+    let harness = MemoryHarness::honest(Shape::Paths);
+    run(&harness).await;
+    assert_eq!(harness.files_left(), 0);
+}
+
+/// The smallest harness: ten lines, nothing told.
+struct Smallest(std::sync::Arc<dyn FileStore>);
+
+#[async_trait::async_trait]
+impl filestore_conformance::Harness for Smallest {
+    async fn open(&self) -> filestore_core::Result<Store> {
+        Ok(Store::new("smallest", self.0.clone()))
+    }
+}
+
+#[tokio::test]
+async fn a_harness_that_tells_nothing_is_enough() {
+    for shape in [Shape::Paths, Shape::Channels, Shape::Keys] {
+        let report = run(&Smallest(std::sync::Arc::new(Memory::new(shape, std::sync::Arc::default())))).await;
+        assert!(report.passed(), "{report}");
+        let told = |id: &str| matches!(report.outcome(id), Some(Outcome::Skipped { capability, .. }) if capability.starts_with("harness"));
+        assert!(told("E1"), "{report}");
+    }
+}
+
+async fn three_rules() -> Report {
+    let forgetful = Saboteur::of("X1", "forgets a delete").delete(|_, _| async { Ok(()) });
+    Kit::new().only(["D1", "X1", "W4"]).run(&forgetful.harness()).await
+}
+
+#[tokio::test]
+async fn the_report_as_data_says_what_the_page_says() {
+    let json = three_rules().await.to_json();
+    assert_eq!(json["store"], "tested");
+    assert_eq!(json["passed"], false);
+    assert_eq!(json["executed"], 2);
+    assert_eq!(json["counts"], serde_json::json!({ "passed": 1, "failed": 1, "skipped": 1, "blocked": 0 }));
+    let rule = |id: &str| json["rules"].as_array().unwrap().iter().find(|rule| rule["id"] == id).unwrap().clone();
+    assert_eq!(rule("D1")["outcome"], "passed");
+    assert_eq!(rule("D1")["title"], "The facts of a download are true.");
+    assert!(rule("D1")["milliseconds"].is_u64());
+    assert_eq!(rule("X1")["expected"], "stat of a deleted file fails as not_found (rejected)");
+    assert!(rule("X1")["seen"].as_str().unwrap().starts_with("success"));
+    assert_eq!(rule("W4")["capability"], "new file for every upload");
+    assert_eq!(rule("W4")["reason"], "the store has replace");
+}
+
+#[tokio::test]
+async fn the_report_as_text_says_what_was_expected_and_seen() {
+    let text = three_rules().await.to_string();
+    assert!(text.contains("passed   D1   The facts of a download are true."), "{text}");
+    assert!(text.contains("failed   X1   A deleted file is gone.\n    expected  stat of a deleted file"), "{text}");
+    assert!(text.contains("    without new file for every upload: the store has replace"), "{text}");
+    assert!(text.ends_with("\"tested\" does NOT keep the rules: 1 passed, 1 failed, 1 skipped, 0 blocked"), "{text}");
+}

@@ -1,0 +1,258 @@
+//! A store around an honest one that does one thing wrong.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use filestore_conformance::{Harness, Requests};
+use filestore_core::{
+    Capabilities, Delete, Download, Downloaded, FileStore, FileUrl, List, Options, Page, Result, Stat, Store,
+    StoredFile, Upload, UrlRequest,
+};
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::memory::{Memory, Reads, Service, Shape};
+
+/// The honest handle below a sabotaged one.
+#[derive(Debug, Clone)]
+pub(crate) struct Honest {
+    pub(crate) store: Arc<Memory>,
+    pub(crate) service: Arc<Service>,
+    /// Which handle of the store it is.
+    pub(crate) handle: usize,
+}
+
+type Hook<R, A> = Arc<dyn Fn(Honest, R) -> BoxFuture<'static, Result<A>> + Send + Sync>;
+type Restate = Arc<dyn Fn(&mut Capabilities) + Send + Sync>;
+
+/// What is done wrong, and which rule it breaks.
+#[derive(Clone)]
+pub(crate) struct Saboteur {
+    pub(crate) rule: &'static str,
+    pub(crate) deed: &'static str,
+    shape: Shape,
+    capabilities: Option<Restate>,
+    later: Option<Restate>,
+    asked: Option<Arc<dyn Fn(&Service) + Send + Sync>>,
+    alias: Option<&'static str>,
+    upload: Option<Hook<Upload, StoredFile>>,
+    list: Option<Hook<List, Page>>,
+    stat: Option<Hook<Stat, StoredFile>>,
+    download: Option<Hook<Download, Downloaded>>,
+    delete: Option<Hook<Delete, ()>>,
+    url: Option<Hook<UrlRequest, FileUrl>>,
+}
+
+macro_rules! hooks {
+    ($($method:ident $Request:ident $Answer:ty;)*) => {$(
+        pub(crate) fn $method<F, Fut>(mut self, deed: F) -> Self
+        where
+            F: Fn(Honest, $Request) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<$Answer>> + Send + 'static,
+        {
+            self.$method = Some(Arc::new(move |honest, request| Box::pin(deed(honest, request))));
+            self
+        }
+    )*};
+}
+
+impl Saboteur {
+    /// On a store of paths.
+    pub(crate) fn of(rule: &'static str, deed: &'static str) -> Self {
+        Self {
+            rule,
+            deed,
+            shape: Shape::Paths,
+            capabilities: None,
+            later: None,
+            asked: None,
+            alias: None,
+            upload: None,
+            list: None,
+            stat: None,
+            download: None,
+            delete: None,
+            url: None,
+        }
+    }
+
+    /// On a store of another shape.
+    pub(crate) fn on(mut self, shape: Shape) -> Self {
+        self.shape = shape;
+        self
+    }
+
+    /// Says other capabilities.
+    pub(crate) fn states(mut self, restate: impl Fn(&mut Capabilities) + Send + Sync + 'static) -> Self {
+        self.capabilities = Some(Arc::new(restate));
+        self
+    }
+
+    /// Says other capabilities after the first upload.
+    pub(crate) fn later_states(mut self, restate: impl Fn(&mut Capabilities) + Send + Sync + 'static) -> Self {
+        self.later = Some(Arc::new(restate));
+        self
+    }
+
+    /// Does something when it is asked for its capabilities.
+    pub(crate) fn when_asked(mut self, deed: impl Fn(&Service) + Send + Sync + 'static) -> Self {
+        self.asked = Some(Arc::new(deed));
+        self
+    }
+
+    /// Answers to a name that is not its own.
+    pub(crate) fn alias(mut self, name: &'static str) -> Self {
+        self.alias = Some(name);
+        self
+    }
+
+    hooks! {
+        upload Upload StoredFile;
+        list List Page;
+        stat Stat StoredFile;
+        download Download Downloaded;
+        delete Delete ();
+        url UrlRequest FileUrl;
+    }
+
+    pub(crate) fn harness(&self) -> MemoryHarness {
+        MemoryHarness { saboteur: Some(self.clone()), ..MemoryHarness::honest(self.shape) }
+    }
+}
+
+/// A handle of the sabotaged store.
+struct Sabotaged {
+    honest: Honest,
+    saboteur: Saboteur,
+    capabilities: Capabilities,
+    later: Capabilities,
+    uploaded: AtomicBool,
+}
+
+impl fmt::Debug for Sabotaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sabotaged").field("deed", &self.saboteur.deed).finish_non_exhaustive()
+    }
+}
+
+impl Sabotaged {
+    fn new(honest: Honest, saboteur: Saboteur) -> Self {
+        let mut capabilities = honest.store.capabilities().clone();
+        if let Some(restate) = &saboteur.capabilities {
+            restate(&mut capabilities);
+        }
+        let mut later = capabilities.clone();
+        if let Some(restate) = &saboteur.later {
+            restate(&mut later);
+        }
+        Self { honest, saboteur, capabilities, later, uploaded: AtomicBool::new(false) }
+    }
+}
+
+macro_rules! forward {
+    ($self:ident $method:ident $request:ident) => {
+        match &$self.saboteur.$method {
+            Some(deed) => deed($self.honest.clone(), $request).await,
+            None => $self.honest.store.$method($request).await,
+        }
+    };
+}
+
+#[async_trait]
+impl FileStore for Sabotaged {
+    fn capabilities(&self) -> &Capabilities {
+        if let Some(asked) = &self.saboteur.asked {
+            asked(&self.honest.service);
+        }
+        if self.uploaded.load(Ordering::Relaxed) { &self.later } else { &self.capabilities }
+    }
+
+    async fn upload(&self, request: Upload) -> Result<StoredFile> {
+        let result = forward!(self upload request);
+        self.uploaded.store(true, Ordering::Relaxed);
+        result
+    }
+
+    async fn list(&self, request: List) -> Result<Page> {
+        forward!(self list request)
+    }
+
+    async fn stat(&self, request: Stat) -> Result<StoredFile> {
+        forward!(self stat request)
+    }
+
+    async fn download(&self, request: Download) -> Result<Downloaded> {
+        forward!(self download request)
+    }
+
+    async fn delete(&self, request: Delete) -> Result<()> {
+        forward!(self delete request)
+    }
+
+    async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
+        forward!(self url request)
+    }
+}
+
+/// Opens the memory store, honest or sabotaged, and tells the kit everything.
+pub(crate) struct MemoryHarness {
+    shape: Shape,
+    service: Arc<Service>,
+    handles: AtomicUsize,
+    saboteur: Option<Saboteur>,
+}
+
+impl MemoryHarness {
+    pub(crate) fn honest(shape: Shape) -> Self {
+        Self { shape, service: Arc::default(), handles: AtomicUsize::new(0), saboteur: None }
+    }
+
+    pub(crate) fn files_left(&self) -> usize {
+        self.service.count_files()
+    }
+}
+
+#[async_trait]
+impl Harness for MemoryHarness {
+    async fn open(&self) -> Result<Store> {
+        let store = Arc::new(Memory::new(self.shape, Arc::clone(&self.service)));
+        let Some(saboteur) = &self.saboteur else { return Ok(Store::new("tested", store)) };
+        let handle = self.handles.fetch_add(1, Ordering::Relaxed);
+        let honest = Honest { store, service: Arc::clone(&self.service), handle };
+        let store = Store::new("tested", Arc::new(Sabotaged::new(honest, saboteur.clone())));
+        Ok(store.with_aliases(saboteur.alias.map(str::to_owned)))
+    }
+
+    async fn requests(&self) -> Option<Requests> {
+        Some(self.service.requests())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.service.now()
+    }
+
+    async fn advance(&self, by: Duration) -> bool {
+        self.service.advance(by);
+        true
+    }
+
+    async fn fetch(&self, url: &FileUrl) -> Option<Result<Bytes>> {
+        Some(self.service.fetch(self.shape, url.as_str()))
+    }
+
+    fn known_options(&self) -> Options {
+        if self.shape == Shape::Keys { self.reads(2) } else { Options::default() }
+    }
+
+    fn reads(&self, count: u64) -> Options {
+        let mut options = Options::default();
+        if self.shape == Shape::Keys {
+            options.require(Arc::new(Reads(count)));
+        }
+        options
+    }
+}
