@@ -8,6 +8,8 @@ use filestore_core::{Backend, Error, FileStore, Key, KeyKind, Options, Result, S
 use opendal::{Configurator, Operator};
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 
+#[cfg(feature = "remote")]
+use crate::remote;
 use crate::{FsStore, OpendalStore};
 
 /// The backend `fs`: a local directory, as [`FsStore`].
@@ -146,15 +148,15 @@ fn open_service(service: &str, options: &Settings) -> Result<Arc<dyn FileStore>>
         "fs" => return Fs.open(options),
         "memory" => operator::<opendal::services::MemoryConfig>(options)?,
         #[cfg(feature = "s3")]
-        "s3" => remote(operator::<opendal::services::S3Config>(options)?)?,
+        "s3" => remote::guarded(remote::over_http(operator::<opendal::services::S3Config>(options)?)?),
         #[cfg(feature = "gcs")]
-        "gcs" => remote(operator::<opendal::services::GcsConfig>(options)?)?,
+        "gcs" => remote::guarded(remote::over_http(operator::<opendal::services::GcsConfig>(options)?)?),
         #[cfg(feature = "azblob")]
-        "azblob" => remote(operator::<opendal::services::AzblobConfig>(options)?)?,
+        "azblob" => remote::guarded(remote::over_http(operator::<opendal::services::AzblobConfig>(options)?)?),
         #[cfg(feature = "webdav")]
-        "webdav" => remote(operator::<opendal::services::WebdavConfig>(options)?)?,
+        "webdav" => remote::guarded(remote::over_http(operator::<opendal::services::WebdavConfig>(options)?)?),
         #[cfg(feature = "sftp")]
-        "sftp" => remote(operator::<opendal::services::SftpConfig>(options)?)?,
+        "sftp" => remote::guarded(operator::<opendal::services::SftpConfig>(options)?),
         _ if SERVICES.contains(&service) => {
             return Err(Error::config(format!(
                 "the service {service:?} is not compiled in; build with the cargo feature {service:?} of filestore-opendal"
@@ -180,12 +182,6 @@ fn operator<C: Configurator>(options: &Settings) -> Result<Operator> {
     let config: C = options.read(&keys)?;
     Operator::from_config(config)
         .map_err(|error| Error::config(format!("OpenDAL refuses the options: {}", error.message())))
-}
-
-/// What a service behind a network gets on top.
-#[cfg(feature = "remote")]
-fn remote(operator: Operator) -> Result<Operator> {
-    Ok(operator.layer(crate::retry::layer()))
 }
 
 fn entries(table: &Setting) -> Result<&BTreeMap<String, Setting>> {

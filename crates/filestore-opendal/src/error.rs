@@ -1,5 +1,6 @@
 //! What OpenDAL and the file system report, as kinds and effects.
 
+use std::error::Error as _;
 use std::io;
 use std::path::Path;
 
@@ -18,8 +19,8 @@ pub(crate) enum Stage {
 
 /// An error of OpenDAL, after its request was `repeated` so many times.
 ///
-/// Its own text is left out: it repeats URLs and headers of the request. The kind, the message and the
-/// source say what happened.
+/// It is not kept as the source, because it holds the URL of the request, which may be signed. What
+/// it says is in the message, with the first cause.
 pub(crate) fn of_service(error: opendal::Error, stage: Stage, repeated: u32) -> Error {
     use opendal::ErrorKind as Kind;
     // OpenDAL has one kind for everything unexpected; whether it found a repetition sensible tells
@@ -36,13 +37,25 @@ pub(crate) fn of_service(error: opendal::Error, stage: Stage, repeated: u32) -> 
         Kind::IsSameFile | Kind::RangeNotSatisfied => (ErrorKind::InvalidInput, "the service refuses the request"),
         Kind::Unsupported => (ErrorKind::Unsupported, "the service cannot do it"),
         Kind::ConfigInvalid => (ErrorKind::Config, "the service is not configured rightly"),
+        // Of the limits that `remote` sets; there is no kind for it.
+        _ if error.message().ends_with("timeout reached") => (ErrorKind::Timeout, "the service does not answer"),
         _ if outage => (ErrorKind::Unavailable, "the service cannot be reached or is failing"),
         _ => (ErrorKind::Other, "the service failed"),
     };
     // After a repetition even a refusal proves nothing: the first request may have worked.
-    let lost = matches!(kind, ErrorKind::Unavailable | ErrorKind::Other) || repeated > 0;
+    let lost = matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Other) || repeated > 0;
     let effect = if lost && stage == Stage::Commit { Effect::Unknown } else { Effect::Rejected };
-    Error::new(kind, effect, format!("{advice}: {}", error.message())).with_attempts(repeated + 1).with_source(error)
+    let message = match first_cause(&error) {
+        Some(cause) => format!("{advice}: {}: {cause}", error.message()),
+        None => format!("{advice}: {}", error.message()),
+    };
+    Error::new(kind, effect, message).with_attempts(repeated + 1).with_provider_code(error.kind().into_static())
+}
+
+/// Such as `Connection refused`. A text with a URL in it is not repeated.
+fn first_cause(error: &opendal::Error) -> Option<String> {
+    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
+    causes.last().map(ToString::to_string).filter(|text| !text.contains("://"))
 }
 
 /// A failure of the file system while doing `what` ("read", "rename to", ...) with `path`; nothing
@@ -90,6 +103,15 @@ mod tests {
             let error = of_service(opendal::Error::new(opendal::ErrorKind::PermissionDenied, "403"), stage, 0);
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, Effect::Rejected));
         }
+    }
+
+    #[test]
+    fn the_signed_url_of_a_request_is_not_repeated() {
+        let error = opendal::Error::new(opendal::ErrorKind::Unexpected, "send http request")
+            .with_context("url", "https://host/file?sig=hunter2")
+            .set_source(io::Error::other("https://host/file?sig=hunter2: reset"));
+        let error = of_service(error, Stage::Read, 0);
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) struct Traits {
     pub(crate) ordered: bool,
     /// A file can be sent in several pieces.
     pub(crate) pieces: bool,
-    /// Pieces are parts of a multipart upload, of which there is a limited number.
+    /// Pieces are parts of a multipart upload: few and large, not many and small.
     pub(crate) parts: bool,
     /// A read can be tied to the file that was looked at.
     pub(crate) reads_if_match: bool,
@@ -31,7 +31,7 @@ impl Traits {
             refuses: capability.write_with_if_not_exists && !folders,
             ordered: capability.list_with_start_after,
             pieces: capability.write_can_multi,
-            parts: capability.write_multi_min_size.is_some() || capability.write_multi_max_size.is_some(),
+            parts: capability.write_can_multi && !folders,
             reads_if_match: capability.read_with_if_match,
         }
     }

@@ -26,6 +26,8 @@ mod facts;
 mod fs;
 mod page;
 mod path;
+#[cfg(feature = "remote")]
+mod remote;
 mod retry;
 mod send;
 mod store;

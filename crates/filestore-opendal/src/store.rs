@@ -8,7 +8,7 @@ use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
     FileUrl, IfExists, List, Page, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use opendal::options::{ListOptions, ReaderOptions};
 use opendal::{Metadata, Operator};
@@ -190,9 +190,12 @@ impl FileStore for OpendalStore {
         let if_match = metadata.etag().filter(|_| self.traits.reads_if_match).map(str::to_owned);
         let options = ReaderOptions { if_match, ..ReaderOptions::default() };
         let length = wanted.end - wanted.start;
-        let opening = async { self.operator.reader_options(&path, options).await?.into_bytes_stream(wanted).await };
-        let stream =
-            call(Stage::Read, opening).await?.map_err(|error| Error::from_reader(error).with_effect(Effect::Rejected));
+        let opening = async { self.operator.reader_options(&path, options).await?.into_stream(wanted).await };
+        let stream = call(Stage::Read, opening)
+            .await?
+            .map_ok(|buffer| stream::iter(Iterator::map(buffer, Ok)))
+            .map_err(|error| of_service(error, Stage::Read, 0))
+            .try_flatten();
         let file = facts::stored_file(self.reference(&components), &components, &metadata);
         let mut answer = Downloaded::new(file, ByteStream::download(stream, Some(length)));
         answer.range = range;

@@ -1,0 +1,88 @@
+//! The backends, opened from settings.
+
+use filestore_core::{ErrorKind, Origin, Registry, Result, Setting, Store, StoreSettings, Upload, Value};
+use filestore_opendal::{Fs, Memory, Opendal};
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn table(entries: &[(&str, Value)]) -> Value {
+    let setting = |value: &Value| Setting::new(value.clone(), Origin::File { path: "f.toml".into(), line: 7 });
+    Value::Table(entries.iter().map(|(key, value)| ((*key).to_owned(), setting(value))).collect())
+}
+
+fn open(backend: &str, keys: &[(&str, Value)]) -> Result<Store> {
+    let mut settings = StoreSettings::new("s", backend);
+    for (key, value) in keys {
+        settings.settings.insert(*key, Setting::new(value.clone(), Origin::BuiltIn));
+    }
+    Registry::new().with(Fs).with(Memory).with(Opendal).open(&settings)
+}
+
+fn problem(backend: &str, keys: &[(&str, Value)]) -> String {
+    let error = open(backend, keys).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn the_same_code_stores_in_every_backend() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = text(folder.path().to_str().unwrap());
+    for (store, expected) in [
+        (open("fs", &[("root", root.clone())]), "s:fs:d/a"),
+        (open("memory", &[]), "s:memory:d/a"),
+        (open("opendal", &[("service", text("memory"))]), "s:memory:d/a"),
+        (open("opendal", &[("service", text("fs")), ("root", root.clone())]), "s:fs:d/a"),
+        (open("opendal", &[("service", text("fs")), ("options", table(&[("root", root.clone())]))]), "s:fs:d/a"),
+    ] {
+        let file = store.unwrap().upload(Upload::new("a", "x").scope("d")).await.unwrap();
+        assert_eq!(file.reference().to_string(), expected);
+    }
+    assert_eq!(std::fs::read(folder.path().join("d/a")).unwrap(), b"x");
+}
+
+#[test]
+fn a_misspelt_key_names_the_nearest() {
+    assert!(problem("fs", &[("rot", text("x"))]).contains("did you mean \"root\"?"));
+    assert!(problem("opendal", &[("servic", text("fs"))]).contains("did you mean \"service\"?"));
+    assert!(problem("memory", &[("root", text("x"))]).contains("unknown key \"root\""));
+}
+
+#[test]
+fn a_misspelt_option_of_opendal_names_the_nearest() {
+    let message = problem("opendal", &[("service", text("memory")), ("options", table(&[("rooot", text("x"))]))]);
+    assert_eq!(message, "s: open: f.toml:7: unknown key \"rooot\"; did you mean \"root\"?");
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    assert!(problem("fs", &[]).contains("\"root\" is missing"));
+    assert!(problem("opendal", &[]).contains("\"service\" is missing"));
+}
+
+#[test]
+fn an_unknown_service_names_the_nearest() {
+    assert!(problem("opendal", &[("service", text("sftpp"))]).contains("did you mean \"sftp\"?"));
+    assert!(problem("opendal", &[("service", text("carrier-pigeon"))]).contains("known are fs, memory, s3"));
+}
+
+#[test]
+#[cfg(not(feature = "s3"))]
+fn a_service_that_is_not_compiled_in_names_its_cargo_feature() {
+    let message = problem("opendal", &[("service", text("s3"))]);
+    assert!(message.contains("cargo feature \"s3\""), "{message}");
+}
+
+#[test]
+fn options_that_are_not_a_table_are_refused() {
+    assert!(problem("opendal", &[("service", text("memory")), ("options", text("x"))]).contains("is not a table"));
+}
+
+#[test]
+fn a_root_given_twice_is_refused() {
+    let options = table(&[("root", text("x"))]);
+    let message = problem("opendal", &[("service", text("fs")), ("root", text("y")), ("options", options)]);
+    assert!(message.contains("given twice"), "{message}");
+}

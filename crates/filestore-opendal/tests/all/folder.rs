@@ -1,0 +1,501 @@
+//! The local directory.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use filestore_core::{
+    Body, Delete, Download, Effect, Error, ErrorKind, Feature, FileRef, FileStore, IfExists, List, Store, Upload,
+    UrlKind,
+};
+use filestore_opendal::FsStore;
+use futures::{StreamExt, stream};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::{content, folders, names, paths, reference};
+
+/// A store over a folder of its own, which goes with the first value.
+fn local() -> (TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = at(folder.path());
+    (folder, store)
+}
+
+fn at(root: &Path) -> Store {
+    crate::store(FsStore::new(root).unwrap())
+}
+
+async fn put(store: &Store, scope: Option<&str>, name: &str, content: &'static str) -> FileRef {
+    let mut upload = Upload::new(name, content);
+    upload.scope = scope.map(str::to_owned);
+    store.upload(upload).await.unwrap().reference().clone()
+}
+
+/// What is in the temporary folder.
+fn unfinished(root: &Path) -> Vec<PathBuf> {
+    fs::read_dir(root.join(".filestore-tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test]
+async fn a_file_comes_back_as_it_was_sent() {
+    let (folder, store) = local();
+    let sent = Bytes::from((0..700_000_u32).map(|byte| byte as u8).collect::<Vec<_>>());
+    let file = store.upload(Upload::new("cat.jpg", sent.clone()).scope("photos/2026")).await.unwrap();
+    assert_eq!(file.reference().to_string(), "s:fs:photos/2026/cat.jpg");
+    assert_eq!(file.size, Some(700_000));
+    assert!(file.modified.is_some());
+    assert_eq!(content(&store, file.reference()).await, sent);
+    assert_eq!(fs::read(folder.path().join("photos/2026/cat.jpg")).unwrap(), sent);
+    assert_eq!(store.stat(file.reference()).await.unwrap().size, Some(700_000));
+    assert_eq!(unfinished(folder.path()), [PathBuf::new(); 0]);
+}
+
+#[tokio::test]
+async fn the_root_is_made_by_the_first_upload_and_empty_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("not/yet");
+    let store = at(&root);
+    assert!(store.list(List::new()).await.unwrap().files.is_empty());
+    assert_eq!(store.stat(reference("s:fs:a")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    store.delete(reference("s:fs:a")).await.unwrap();
+    assert!(!root.exists());
+    put(&store, None, "a", "1").await;
+    assert!(root.join("a").is_file());
+}
+
+#[tokio::test]
+async fn an_empty_file_is_a_file() {
+    let (_folder, store) = local();
+    let file = put(&store, None, "empty", "").await;
+    assert_eq!(store.stat(&file).await.unwrap().size, Some(0));
+    assert_eq!(content(&store, &file).await, "");
+}
+
+#[tokio::test]
+async fn a_range_gives_just_these_bytes() {
+    let (_folder, store) = local();
+    let file = put(&store, None, "digits", "0123456789").await;
+    assert_eq!(store.read(Download::from(&file).range(3..7), 100).await.unwrap(), "3456");
+    assert_eq!(store.read(Download::from(&file).range(7..99), 100).await.unwrap(), "789");
+    assert_eq!(store.read(Download::from(&file).range(8..), 100).await.unwrap(), "89");
+    let error = store.read(Download::from(&file).range(10..), 100).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn replace_replaces_and_refuse_leaves_the_old_content() {
+    let (_folder, store) = local();
+    let file = put(&store, None, "a", "old").await;
+    put(&store, None, "a", "new").await;
+    assert_eq!(content(&store, &file).await, "new");
+    let error = store.upload(Upload::new("a", "newest").if_exists(IfExists::Refuse)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Rejected));
+    assert_eq!(content(&store, &file).await, "new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refuse_lets_exactly_one_of_many_writers_win() {
+    let (folder, store) = local();
+    // All bodies end at the same moment, so that all commits meet.
+    let start = Arc::new(tokio::sync::Barrier::new(16));
+    let writers = (0..16).map(|writer| {
+        let (store, start) = (store.clone(), Arc::clone(&start));
+        tokio::spawn(async move {
+            let body = Body::stream(
+                stream::once(async move {
+                    start.wait().await;
+                    Ok(Bytes::from(format!("writer {writer:02}")))
+                }),
+                None,
+            );
+            store.upload(Upload::new("prize", body).if_exists(IfExists::Refuse)).await
+        })
+    });
+    let results: Vec<_> = futures::future::join_all(writers).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    for error in results.into_iter().filter_map(Result::err) {
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Rejected));
+    }
+    assert_eq!(content(&store, &reference("s:fs:prize")).await.len(), "writer 00".len());
+    assert_eq!(unfinished(folder.path()), [PathBuf::new(); 0]);
+}
+
+#[tokio::test]
+async fn a_reader_keeps_the_file_that_it_opened() {
+    let (_folder, store) = local();
+    let file = put(&store, None, "a", "old content").await;
+    let download = store.download(&file).await.unwrap();
+    put(&store, None, "a", "new").await;
+    assert_eq!(download.bytes(100).await.unwrap(), "old content");
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_while_it_is_read_is_an_integrity_error() {
+    let (folder, store) = local();
+    let file = put(&store, None, "a", "0123456789").await;
+    let download = store.download(&file).await.unwrap();
+    fs::OpenOptions::new().write(true).open(folder.path().join("a")).unwrap().set_len(4).unwrap();
+    assert_eq!(download.bytes(100).await.unwrap_err().kind(), ErrorKind::Integrity);
+}
+
+#[tokio::test]
+async fn a_dropped_upload_leaves_nothing() {
+    let (folder, store) = local();
+    let body = Body::stream(stream::iter([Ok(Bytes::from("half"))]).chain(stream::pending()), Some(8));
+    let upload = store.upload(Upload::new("a", body).scope("made/for/it"));
+    assert!(tokio::time::timeout(Duration::from_millis(300), upload).await.is_err());
+    assert_eq!(unfinished(folder.path()), [PathBuf::new(); 0]);
+    let page = store.list(List::new()).await.unwrap();
+    assert!(page.files.is_empty() && page.folders.is_empty(), "{page:?}");
+}
+
+#[tokio::test]
+async fn the_bodys_own_error_comes_back_and_nothing_is_stored() {
+    let (folder, store) = local();
+    let broken = stream::iter([Ok(Bytes::from("half")), Err(Error::not_found("the source is gone"))]);
+    let error = store.upload(Upload::new("a", Body::stream(broken, None))).await.unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::NotFound, "the source is gone"));
+    for wrong in [3, 5] {
+        let error = store.upload(Upload::new("a", Body::reader(&b"four"[..], Some(wrong)))).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::Rejected));
+    }
+    assert!(!folder.path().join("a").exists());
+    assert_eq!(unfinished(folder.path()), [PathBuf::new(); 0]);
+}
+
+#[tokio::test]
+async fn the_temporary_folder_is_never_listed() {
+    let (folder, store) = local();
+    put(&store, None, "a", "1").await;
+    let deep = folder.path().join("sub/.filestore-tmp");
+    fs::create_dir_all(&deep).unwrap();
+    for folder in [&deep, &folder.path().join(".filestore-tmp")] {
+        fs::write(folder.join("left.part"), "x").unwrap();
+    }
+    assert_eq!(paths(&store, List::new().recursive(true)).await, ["s:fs:a"]);
+    let page = store.list(List::new()).await.unwrap();
+    assert_eq!((names(&page), folders(&page)), (vec!["a"], vec!["sub"]));
+}
+
+#[tokio::test]
+async fn the_temporary_folder_has_no_address() {
+    let (folder, store) = local();
+    put(&store, None, "a", "1").await;
+    fs::write(folder.path().join(".filestore-tmp/left.part"), "x").unwrap();
+    let invalid = |error: Error| assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    for name in [".filestore-tmp", ".Filestore-TMP"] {
+        invalid(store.upload(Upload::new(name, "x")).await.unwrap_err());
+        invalid(store.upload(Upload::new("x", "x").scope(format!("a/{name}"))).await.unwrap_err());
+        invalid(store.list(List::new().scope(name)).await.unwrap_err());
+        let inside = reference(&format!("s:fs:{name}/left.part"));
+        invalid(store.stat(&inside).await.unwrap_err());
+        invalid(store.download(&inside).await.unwrap_err());
+        invalid(store.delete(&inside).await.unwrap_err());
+        invalid(store.delete(Delete::from(reference(&format!("s:fs:{name}"))).recursive(true)).await.unwrap_err());
+    }
+}
+
+#[tokio::test]
+async fn left_over_files_older_than_a_day_go_at_a_later_upload() {
+    let (folder, store) = local();
+    let temporary = folder.path().join(".filestore-tmp");
+    fs::create_dir(&temporary).unwrap();
+    let aged = |name: &str, hours: u64| {
+        let mut file = fs::File::create(temporary.join(name)).unwrap();
+        file.write_all(b"x").unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
+    };
+    aged("old.part", 25);
+    aged("young.part", 23);
+    put(&store, None, "a", "1").await;
+    assert_eq!(unfinished(folder.path()), [temporary.join("young.part")]);
+}
+
+#[tokio::test]
+async fn a_page_goes_on_where_the_last_one_ended_although_the_folder_changes() {
+    let (_folder, store) = local();
+    for name in ["b", "d", "f", "h"] {
+        put(&store, None, name, "x").await;
+    }
+    let first = store.list(List::new().limit(2)).await.unwrap();
+    assert_eq!(names(&first), ["b", "d"]);
+    // The file of the token goes, one comes before it and one after it.
+    store.delete(first.files[1].reference()).await.unwrap();
+    put(&store, None, "a", "x").await;
+    put(&store, None, "e", "x").await;
+    let token = first.next.unwrap();
+    let second = store.list(List::new().limit(2).page(token.clone())).await.unwrap();
+    assert_eq!(names(&second), ["e", "f"]);
+    let third = store.list(List::new().limit(2).page(second.next.unwrap())).await.unwrap();
+    assert_eq!((names(&third), third.next.is_none()), (vec!["h"], true));
+}
+
+#[tokio::test]
+async fn a_recursive_listing_is_in_the_order_of_the_paths_and_pages_lose_nothing() {
+    let (_folder, store) = local();
+    for (scope, name) in [(None, "a"), (Some("a-b"), "x"), (Some("d"), "y"), (Some("d/e"), "z"), (None, "d.txt")] {
+        put(&store, scope, name, "x").await;
+    }
+    let all = ["s:fs:a", "s:fs:a-b/x", "s:fs:d.txt", "s:fs:d/e/z", "s:fs:d/y"];
+    for limit in 1..=6 {
+        assert_eq!(paths(&store, List::new().recursive(true).limit(limit)).await, all, "{limit}");
+    }
+    assert_eq!(paths(&store, List::new().scope("d").recursive(true)).await, ["s:fs:d/e/z", "s:fs:d/y"]);
+}
+
+#[tokio::test]
+async fn folders_are_scopes_to_list_next() {
+    let (_folder, store) = local();
+    put(&store, Some("photos/2026"), "cat.jpg", "x").await;
+    let page = store.list(List::new()).await.unwrap();
+    assert_eq!(page.folders, ["photos"]);
+    let page = store.list(List::new().scope("photos")).await.unwrap();
+    assert_eq!(page.folders, ["photos/2026"]);
+    let page = store.list(List::new().scope("photos/2026")).await.unwrap();
+    assert_eq!(names(&page), ["cat.jpg"]);
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_not_found_and_a_file_is_no_folder() {
+    let (_folder, store) = local();
+    put(&store, None, "a", "x").await;
+    for scope in ["nowhere", "a", "a/b"] {
+        let error = store.list(List::new().scope(scope)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{scope}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_another_scope_is_refused() {
+    let (_folder, store) = local();
+    for name in ["x", "y"] {
+        put(&store, Some("a"), name, "1").await;
+        put(&store, Some("b"), name, "1").await;
+    }
+    let token = store.list(List::new().scope("a").limit(1)).await.unwrap().next.unwrap();
+    let error = store.list(List::new().scope("b").page(token)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_folder_is_not_a_file() {
+    let (_folder, store) = local();
+    put(&store, Some("dir"), "a", "x").await;
+    let dir = reference("s:fs:dir");
+    for error in [
+        store.stat(&dir).await.unwrap_err(),
+        store.download(&dir).await.unwrap_err(),
+        store.url(&dir).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.to_string().contains("is a folder"), "{error}");
+    }
+    for if_exists in [IfExists::Replace, IfExists::Refuse] {
+        let error = store.upload(Upload::new("dir", "x").if_exists(if_exists)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("is a folder"), "{error}");
+    }
+    let error = store.upload(Upload::new("b", "x").scope("dir/a")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("is a file, not a folder"), "{error}");
+}
+
+#[tokio::test]
+async fn without_create_parents_a_missing_folder_is_refused() {
+    let (folder, store) = local();
+    let error = store.upload(Upload::new("a", "x").scope("new").create_parents(false)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(!folder.path().join("new").exists());
+    fs::create_dir(folder.path().join("new")).unwrap();
+    store.upload(Upload::new("a", "x").scope("new").create_parents(false)).await.unwrap();
+    store.upload(Upload::new("a", "x").create_parents(false)).await.unwrap();
+}
+
+#[tokio::test]
+async fn deleting_what_is_not_there_succeeds() {
+    let (_folder, store) = local();
+    let file = put(&store, Some("dir"), "a", "x").await;
+    store.delete(&file).await.unwrap();
+    store.delete(&file).await.unwrap();
+    store.delete(reference("s:fs:no/such/folder")).await.unwrap();
+    put(&store, None, "file", "x").await;
+    store.delete(reference("s:fs:file/below/it")).await.unwrap();
+    assert_eq!(store.stat(&file).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_folder_goes_with_its_files_only_when_asked() {
+    let (folder, store) = local();
+    put(&store, Some("dir/sub"), "a", "x").await;
+    let dir = reference("s:fs:dir");
+    let error = store.delete(&dir).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::Rejected));
+    assert!(error.to_string().contains("recursively"), "{error}");
+    store.delete(Delete::from(&dir).recursive(true)).await.unwrap();
+    assert!(!folder.path().join("dir").exists());
+    fs::create_dir(folder.path().join("dir")).unwrap();
+    store.delete(&dir).await.unwrap();
+    assert!(!folder.path().join("dir").exists());
+}
+
+#[tokio::test]
+async fn the_url_is_a_file_url_with_everything_encoded() {
+    let (folder, store) = local();
+    let file = put(&store, Some("a b"), "50% ü#?.txt", "x").await;
+    let url = store.url(&file).await.unwrap();
+    assert_eq!((url.kind(), url.expires()), (UrlKind::Local, None));
+    assert!(url.as_str().ends_with("/a%20b/50%25%20%C3%BC%23%3F.txt"), "{}", url.as_str());
+    let path = url::Url::parse(url.as_str()).unwrap().to_file_path().unwrap();
+    assert_eq!(path, fs::canonicalize(folder.path()).unwrap().join("a b/50% ü#?.txt"));
+    let missing = store.url(reference("s:fs:nothing")).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn the_modified_time_may_be_chosen() {
+    let (_folder, store) = local();
+    let then: jiff::Timestamp = "2001-02-03T04:05:06Z".parse().unwrap();
+    let file = store.upload(Upload::new("a", "x").modified(then)).await.unwrap();
+    assert_eq!(file.modified, Some(then));
+    assert_eq!(store.stat(file.reference()).await.unwrap().modified, Some(then));
+}
+
+#[tokio::test]
+async fn what_a_file_system_does_not_keep_is_unsupported_with_a_reason() {
+    let (_folder, store) = local();
+    let error = store.upload(Upload::new("a", "x").content_type("text/plain")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("media types"), "{error}");
+    for feature in Feature::ALL {
+        assert!(
+            !store.capabilities().support(*feature).to_string().contains("does not offer"),
+            "{feature} is not stated"
+        );
+    }
+}
+
+#[tokio::test]
+async fn references_cannot_climb_out_of_the_root() {
+    let (folder, _) = local();
+    let store = at(&folder.path().join("root"));
+    put(&store, None, "a", "x").await;
+    fs::write(folder.path().join("secret"), "x").unwrap();
+    for locator in ["..", "../secret", "a/../../secret", "..%2Fsecret", ".", "%2Fetc%2Fpasswd", "..%5Csecret"] {
+        let reference = reference(&format!("s:fs:{locator}"));
+        assert_eq!(store.stat(&reference).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{locator}");
+        assert_eq!(store.delete(&reference).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{locator}");
+    }
+    // Also without the checks of the handle.
+    let bare = FsStore::new(folder.path().join("root")).unwrap();
+    for upload in [Upload::new("../x", "1"), Upload::new("x", "1").scope("../y"), Upload::new("x", "1").scope("/tmp")] {
+        assert_eq!(FileStore::upload(&bare, upload).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_link_that_leaves_the_root_is_not_followed() {
+        let (folder, _) = local();
+        let outside = folder.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("secret"), "x").unwrap();
+        let root = folder.path().join("root");
+        fs::create_dir(&root).unwrap();
+        symlink(&outside, root.join("out")).unwrap();
+        symlink(outside.join("secret"), root.join("secret")).unwrap();
+        let store = at(&root);
+
+        assert_eq!(paths(&store, List::new().recursive(true)).await, [""; 0]);
+        for path in ["s:fs:secret", "s:fs:out/secret"] {
+            let error = store.read(reference(path), 100).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Permission, "{error}");
+            assert!(error.to_string().contains("leaves the root"), "{error}");
+        }
+        for upload in [Upload::new("secret", "y"), Upload::new("new", "y").scope("out")] {
+            assert_eq!(store.upload(upload).await.unwrap_err().kind(), ErrorKind::Permission);
+        }
+        // Deleting takes the link, never what it leads to.
+        store.delete(reference("s:fs:secret")).await.unwrap();
+        store.delete(Delete::from(reference("s:fs:out")).recursive(true)).await.unwrap();
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+        assert!(outside.join("secret").is_file());
+    }
+
+    #[tokio::test]
+    async fn a_link_that_stays_in_the_root_is_followed() {
+        let (folder, store) = local();
+        put(&store, Some("real"), "a", "x").await;
+        symlink(folder.path().join("real"), folder.path().join("alias")).unwrap();
+        symlink("real/a", folder.path().join("b")).unwrap();
+        assert_eq!(content(&store, &reference("s:fs:alias/a")).await, "x");
+        // Folders behind links are not walked: they may lead in a circle.
+        assert_eq!(paths(&store, List::new().recursive(true)).await, ["s:fs:b", "s:fs:real/a"]);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_no_reference_can_hold_is_left_out() {
+        let (folder, store) = local();
+        put(&store, None, "a", "x").await;
+        fs::write(folder.path().join(OsStr::from_bytes(b"caf\xe9")), "x").unwrap();
+        fs::write(folder.path().join("back\\slash"), "x").unwrap();
+        assert_eq!(paths(&store, List::new()).await, ["s:fs:a"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_neither_file_nor_folder_is_not_opened() {
+        let (folder, store) = local();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        assert_eq!(paths(&store, List::new()).await, [""; 0]);
+        let error = store.download(reference("s:fs:socket")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn a_root_that_cannot_be_written_says_so() {
+        // Not even the superuser makes a folder here.
+        let store = at(Path::new("/sys/kernel"));
+        let error = store.upload(Upload::new("a", "x")).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, Effect::Rejected), "{error}");
+        assert!(error.to_string().contains("root of the store"), "{error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever the handle lets through comes back under the same name, listed and read.
+    #[test]
+    fn an_accepted_name_is_kept_to_the_byte(name in ".{1,40}", scope in proptest::option::of("[^/\\\\\\p{Cc}]{1,20}")) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (_folder, store) = local();
+            let mut upload = Upload::new(name.clone(), name.clone());
+            upload.scope = scope.clone();
+            match store.upload(upload).await {
+                Ok(file) => {
+                    let text = file.reference().to_string();
+                    let again: FileRef = text.parse().unwrap();
+                    assert_eq!(content(&store, &again).await, name.as_bytes());
+                    let mut list = List::new();
+                    list.scope = scope;
+                    let page = store.list(list).await.unwrap();
+                    assert_eq!(names(&page), [name.as_str()]);
+                    assert_eq!(page.files[0].reference(), &again);
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
+            }
+        });
+    }
+}

@@ -1,0 +1,124 @@
+//! S3, over a network.
+
+use std::sync::Arc;
+
+use filestore_core::{
+    Backend, Body, Delete, Download, ErrorKind, IfExists, List, Origin, Setting, Settings, Store, Upload, UrlKind,
+    Value,
+};
+use filestore_opendal::Opendal;
+
+use crate::{folders, names, paths};
+
+fn open(options: &[(&str, &str)]) -> filestore_core::Result<Store> {
+    let setting = |text: &str| Setting::new(Value::Text(text.to_owned()), Origin::BuiltIn);
+    let mut settings = Settings::new();
+    settings.insert("service", setting("s3"));
+    let table = options.iter().map(|(key, value)| ((*key).to_owned(), setting(value))).collect();
+    settings.insert("options", Setting::new(Value::Table(table), Origin::BuiltIn));
+    Opendal.open(&settings).map(|inner| Store::new("s", inner))
+}
+
+#[test]
+fn a_misspelt_option_names_the_nearest_and_a_wrong_value_is_not_shown() {
+    let message = open(&[("buckett", "b")]).unwrap_err().to_string();
+    assert!(message.contains("unknown key \"buckett\"; did you mean \"bucket\"?"), "{message}");
+    let message = open(&[("bucket", "b"), ("skip_signature", "hunter2")]).unwrap_err().to_string();
+    assert!(message.contains("skip_signature") && !message.contains("hunter2"), "{message}");
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_be_reached_was_tried_four_times() {
+    let store = open(&[
+        ("bucket", "b"),
+        ("region", "us-east-1"),
+        ("endpoint", "http://127.0.0.1:9"),
+        ("access_key_id", "a"),
+        ("secret_access_key", "s"),
+        ("disable_config_load", "true"),
+    ])
+    .unwrap();
+    let error = store.stat("s:s3:a".parse::<filestore_core::FileRef>().unwrap()).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Unavailable, 4), "{error}");
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+/// Against the server at `S3_ENDPOINT`, with a bucket `bucket` and any credentials:
+/// `S3_ENDPOINT=http://127.0.0.1:5000 cargo test -p filestore-opendal --features s3 -- --ignored`.
+#[tokio::test]
+#[ignore = "wants an S3 server"]
+async fn the_main_job_on_a_real_server() {
+    let endpoint = std::env::var("S3_ENDPOINT").expect("S3_ENDPOINT names the server");
+    let store = open(&[
+        ("bucket", "bucket"),
+        ("region", "us-east-1"),
+        ("endpoint", &endpoint),
+        ("access_key_id", "a"),
+        ("secret_access_key", "s"),
+        ("root", "/tests"),
+    ])
+    .unwrap();
+    let all = "s:s3:main".parse::<filestore_core::FileRef>().unwrap();
+    store.delete(Delete::from(&all).recursive(true)).await.unwrap();
+
+    // In one request, and in parts.
+    let large: Vec<u8> = (0..20_000_000_u32).map(|byte| (byte / 7) as u8).collect();
+    let bodies =
+        [Body::from("small"), Body::from(large.clone()), Body::reader(std::io::Cursor::new(large.clone()), None)];
+    for (number, body) in bodies.into_iter().enumerate() {
+        let upload = Upload::new(format!("file {number} ü+%.txt"), body)
+            .scope("main/sub")
+            .content_type("text/plain")
+            .metadata("colour", "blue");
+        let file = store.upload(upload).await.unwrap();
+        let facts = store.stat(file.reference()).await.unwrap();
+        assert_eq!((facts.size, facts.content_type.as_deref()), (file.size, Some("text/plain")));
+        assert_eq!(facts.metadata["colour"], "blue");
+        let expected: &[u8] = if number == 0 { b"small" } else { &large };
+        assert_eq!(store.read(file.reference(), 1 << 30).await.unwrap(), expected);
+        assert_eq!(store.read(Download::from(file.reference()).range(1..3), 9).await.unwrap(), &expected[1..3]);
+    }
+
+    // Refusal is the service's own.
+    let again = Upload::new("file 0 ü+%.txt", "other").scope("main/sub").if_exists(IfExists::Refuse);
+    assert_eq!(store.upload(again).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+
+    // Pages, with folders between the files.
+    for name in ["a", "b", "t", "u"] {
+        store.upload(Upload::new(name, "").scope("main")).await.unwrap();
+    }
+    for limit in [1, 2, 3, 100] {
+        assert_eq!(paths(&store, List::new().scope("main").limit(limit)).await.len(), 4, "{limit}");
+        assert_eq!(paths(&store, List::new().scope("main").limit(limit).recursive(true)).await.len(), 7, "{limit}");
+    }
+    let page = store.list(List::new().scope("main").limit(3)).await.unwrap();
+    assert_eq!((names(&page), folders(&page)), (vec!["a", "b"], vec!["main/sub"]));
+
+    // A signed URL gives the bytes to somebody without credentials.
+    let file = "s:s3:main/sub/file%200%20%C3%BC%2B%25.txt".parse::<filestore_core::FileRef>().unwrap();
+    let url = store.url(&file).await.unwrap();
+    assert_eq!(url.kind(), UrlKind::Signed);
+    assert!(url.expires().is_some());
+    assert_eq!(reqwest::get(url.as_str()).await.unwrap().bytes().await.unwrap(), "small");
+
+    // An upload that is given up leaves neither file nor parts.
+    let body = Body::stream(
+        futures::stream::iter([
+            Ok(bytes::Bytes::from(large)),
+            Err(filestore_core::Error::not_found("the source is gone")),
+        ]),
+        None,
+    );
+    let error = store.upload(Upload::new("broken", body).scope("main")).await.unwrap_err();
+    assert_eq!(error.message(), "the source is gone");
+
+    store.delete(&file).await.unwrap();
+    store.delete(&file).await.unwrap();
+    assert_eq!(store.stat(&file).await.unwrap_err().kind(), ErrorKind::NotFound);
+    store.delete(Delete::from(&all).recursive(true)).await.unwrap();
+    assert_eq!(left(&store).await, 0);
+}
+
+async fn left(store: &Store) -> usize {
+    paths(store, List::new().scope("main").recursive(true)).await.len()
+}
