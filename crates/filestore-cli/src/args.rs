@@ -1,5 +1,6 @@
 //! What the command line looks like: one definition for parsing, `--help`, completions and man page.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -181,4 +182,35 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Emulator {}
+pub(crate) struct Emulator {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
+    pub listen: SocketAddr,
+    /// Write `http://ADDR` here when requests are answered
+    #[arg(long, value_name = "F")]
+    pub ready_file: Option<PathBuf>,
+    /// Write a configuration with a store for each service here
+    #[arg(long, value_name = "F")]
+    pub write_config: Option<PathBuf>,
+    /// Keep files here, to survive restarts; in memory otherwise
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Rules of faults that are in force from the start
+    #[arg(long, value_name = "F")]
+    pub faults: Option<PathBuf>,
+    /// Users and keys, instead of the fixed ones
+    #[arg(long, value_name = "F")]
+    pub credentials: Option<PathBuf>,
+    /// What links begin with, when clients reach it by another address
+    #[arg(long, value_name = "U")]
+    pub public_url: Option<String>,
+    /// What the control API asks for; `env:NAME` keeps it out of the process list
+    #[arg(long, value_name = "T")]
+    pub control_token: Option<String>,
+    /// Refuse PubNub requests without a signature
+    #[arg(long)]
+    pub pubnub_require_signature: bool,
+    /// Accept only signatures over the path as it was sent
+    #[arg(long)]
+    pub strict_signature: bool,
+}

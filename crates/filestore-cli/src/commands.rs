@@ -5,6 +5,7 @@ mod config;
 mod delete;
 mod demo;
 mod download;
+mod emulator;
 mod list;
 mod manual;
 mod stat;
@@ -30,25 +31,22 @@ pub(crate) async fn run(cli: Cli) -> u8 {
 }
 
 async fn dispatch(cli: Cli) -> Result<u8> {
-    // These need no configuration, and must work with a broken one.
+    let context = || Context::new(&cli);
     match &cli.command {
-        Command::Completions { shell } => return manual::completions(*shell),
-        Command::Man { command } => return manual::page(command.as_deref()),
-        Command::Demo(args) => return demo::run(args, cli.quiet).await,
-        _ => {}
-    }
-    let context = Context::new(&cli)?;
-    match cli.command {
-        Command::Upload(args) => upload::run(&context, args).await,
-        Command::List(args) => list::run(&context, args).await,
-        Command::Stat(args) => stat::run(&context, &args).await,
-        Command::Download(args) => download::run(&context, args).await,
-        Command::Url(args) => url::run(&context, &args).await,
-        Command::Delete(args) => delete::run(&context, &args).await,
-        Command::Stores => stores::run(&context),
-        Command::Caps(args) => caps::run(&context, &args),
-        Command::Config(what) => config::run(&context, what),
-        Command::Demo(_) | Command::Emulator(_) | Command::Completions { .. } | Command::Man { .. } => Ok(0),
+        Command::Upload(args) => upload::run(&context()?, args).await,
+        Command::List(args) => list::run(&context()?, args).await,
+        Command::Stat(args) => stat::run(&context()?, args).await,
+        Command::Download(args) => download::run(&context()?, args).await,
+        Command::Url(args) => url::run(&context()?, args).await,
+        Command::Delete(args) => delete::run(&context()?, args).await,
+        Command::Stores => stores::run(&context()?),
+        Command::Caps(args) => caps::run(&context()?, args),
+        Command::Config(what) => config::run(&context()?, *what),
+        // These need no configuration, and work with a broken one.
+        Command::Demo(args) => demo::run(args, cli.quiet).await,
+        Command::Emulator(args) => emulator::run(args).await,
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man { command } => manual::page(command.as_deref()),
     }
 }
 

@@ -7,9 +7,11 @@ mod walk;
 use std::path::{Path, PathBuf};
 
 use filestore::{Config, Error, Result};
+use filestore_emulator::{FILEIO_API_KEY, Options};
 use tempfile::TempDir;
 
 use self::walk::{Outcome, STEPS, Walk, walk};
+use super::emulator;
 use crate::args;
 use crate::output;
 
@@ -19,7 +21,8 @@ const README: &str = include_str!("../../../../README.md");
 pub(crate) async fn run(args: &args::Demo, quiet: bool) -> Result<u8> {
     let folder = TempDir::new().map_err(|error| Error::local(error, "write to", &std::env::temp_dir()))?;
     let file = file(args, folder.path())?;
-    let text = configuration(folder.path());
+    let emulator = emulator::start(Options { faults: args.faults.clone(), ..Options::default() }).await?;
+    let text = configuration(folder.path(), emulator.url());
     let stores = Config::parse(&text, folder.path().join("demo.toml"))?.open(&filestore::registry())?;
 
     if !quiet {
@@ -29,6 +32,7 @@ pub(crate) async fn run(args: &args::Demo, quiet: bool) -> Result<u8> {
     for store in stores.iter() {
         walks.push(walk(store, &file, folder.path()).await);
     }
+    emulator.shutdown().await;
     output::write_all(report(&walks).as_bytes())?;
     // Bytes that differ are an integrity failure whatever else went wrong.
     Ok(if walks.iter().all(Walk::held) { 0 } else { 7 })
@@ -47,11 +51,22 @@ fn file(args: &args::Demo, folder: &Path) -> Result<PathBuf> {
 }
 
 /// What a person would write into filestore.toml.
-fn configuration(folder: &Path) -> String {
+fn configuration(folder: &Path, emulator: &str) -> String {
     let root = folder.join("files");
     format!(
-        "[stores.fs]\nbackend = \"fs\"\nroot = {:?}\n\n[stores.memory]\nbackend = \"memory\"\n",
-        root.to_string_lossy()
+        r#"
+[stores.fs]
+backend = "fs"
+root = {root:?}
+
+[stores.memory]
+backend = "memory"
+
+[stores.fileio]
+backend = "fileio"
+base_url = {emulator:?}
+api_key = {FILEIO_API_KEY:?}
+"#
     )
 }
 
@@ -148,7 +163,9 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("six.bin");
         std::fs::write(&file, b"sixsix").unwrap();
-        let config = Config::parse(&configuration(folder.path()), folder.path().join("demo.toml")).unwrap();
+        let emulator = emulator::start(Options::default()).await.unwrap();
+        let config =
+            Config::parse(&configuration(folder.path(), emulator.url()), folder.path().join("demo.toml")).unwrap();
         let mut walks = Vec::new();
         for store in config.open(&filestore::registry()).unwrap().iter() {
             let store = match layer {

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::output;
 use crate::progress::Bar;
 
-pub(crate) async fn run(context: &Context, args: args::Download) -> Result<u8> {
+pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> {
     let (store, reference) = context.of(&args.of.reference)?;
     let bar = Bar::new("download", context.quiet);
     let request = Download::from(reference.clone()).observed(bar.clone());

@@ -7,12 +7,12 @@ use crate::args;
 use crate::context::Context;
 use crate::output;
 
-pub(crate) async fn run(context: &Context, args: args::List) -> Result<u8> {
+pub(crate) async fn run(context: &Context, args: &args::List) -> Result<u8> {
     let store = context.open(context.chosen()?)?;
     let mut request = List::new().recursive(args.recursive);
-    request.scope = args.scope;
+    request.scope.clone_from(&args.scope);
     request.limit = args.limit;
-    request.page = args.page.map(PageToken::new);
+    request.page = args.page.as_deref().map(PageToken::new);
     if args.all {
         all(context, &store, request).await?;
     } else {

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::output;
 use crate::progress::Bar;
 
-pub(crate) async fn run(context: &Context, args: args::Upload) -> Result<u8> {
+pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     if args.name.is_some() && args.files.len() > 1 {
         return Err(Error::invalid("--name names one file, but several are given; upload them one by one"));
     }
@@ -21,7 +21,7 @@ pub(crate) async fn run(context: &Context, args: args::Upload) -> Result<u8> {
     let store = context.open(declared)?;
     let mut code = 0;
     for path in &args.files {
-        match upload(context, &store, &args, &options, path).await {
+        match upload(context, &store, args, &options, path).await {
             Ok(file) => print(context, &file)?,
             Err(error) => {
                 // Stored although something failed: the reference must not be lost.

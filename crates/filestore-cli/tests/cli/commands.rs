@@ -112,7 +112,7 @@ fn caps_say_what_is_missing_and_why() {
     let text = home.run(&["caps"]).out;
     assert!(text.contains("expiry") && text.contains("unsupported:"), "{text}");
     let json: Value = serde_json::from_str(home.run(&["caps", "--json"]).out.lines().next().unwrap()).unwrap();
-    assert_eq!(json["features"]["list"]["support"].as_str().is_some(), true);
+    assert!(json["features"]["list"]["support"].is_string(), "{json}");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn the_demo_passes_and_shows_a_row_for_each_store() {
     let home = Home::new();
     let done = home.run(&["demo"]);
     assert_eq!(done.code, 0, "{done:?}");
-    for store in ["fs ", "memory "] {
+    for store in ["fs ", "memory ", "fileio "] {
         let row = done.out.lines().find(|line| line.starts_with(store)).unwrap_or_else(|| panic!("{}", done.out));
         assert!(row.ends_with("ok") && !row.contains("FAILED"), "{row}");
     }

@@ -1,5 +1,7 @@
 //! The program as a stranger runs it: real processes, real files.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot do is a failure of the test")]
+
 mod bad_input;
 mod commands;
 mod config;

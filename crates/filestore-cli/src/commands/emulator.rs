@@ -1,0 +1,76 @@
+//! `filestore emulator`: serves until it is told to end.
+
+use filestore::{Effect, Error, ErrorKind, Result};
+use filestore_emulator::{Emulator, Options, StartError};
+
+use crate::args;
+use crate::output;
+
+pub(crate) async fn run(args: &args::Emulator) -> Result<u8> {
+    // Before the socket listens: whoever sees it ready may end it.
+    let mut end = End::new()?;
+    let emulator = start(options(args)?).await?;
+    output::line(&format!("listening on http://{}", emulator.addr()))?;
+    end.wait().await;
+    emulator.shutdown().await;
+    Ok(0)
+}
+
+/// Starts an emulator; what is wrong with its files or address is a mistake of configuration.
+pub(crate) async fn start(options: Options) -> Result<Emulator> {
+    Emulator::start(options).await.map_err(|error| {
+        let kind = match error {
+            StartError::TemporaryFolder(_) | StartError::Write { .. } | StartError::DataDir { .. } => ErrorKind::Io,
+            _ => ErrorKind::Config,
+        };
+        Error::new(kind, Effect::NotSent, error.to_string()).with_source(error)
+    })
+}
+
+fn options(args: &args::Emulator) -> Result<Options> {
+    let control_token = match args.control_token.as_deref().and_then(|token| token.strip_prefix("env:")) {
+        Some(variable) => Some(std::env::var(variable).map_err(|_| {
+            Error::config(format!("--control-token wants the environment variable {variable}, which is not set"))
+        })?),
+        None => args.control_token.clone(),
+    };
+    Ok(Options {
+        listen: args.listen,
+        ready_file: args.ready_file.clone(),
+        write_config: args.write_config.clone(),
+        data_dir: args.data_dir.clone(),
+        faults: args.faults.clone(),
+        credentials: args.credentials.clone(),
+        public_url: args.public_url.clone(),
+        control_token,
+        pubnub_require_signature: args.pubnub_require_signature,
+        strict_signature: args.strict_signature,
+    })
+}
+
+/// The signals that end it.
+struct End {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl End {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|error| {
+                Error::new(ErrorKind::Io, Effect::NotSent, format!("cannot wait for signals: {error}"))
+            })?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
