@@ -1,5 +1,7 @@
 //! What the stores promise, one rule a test.
 
+#![expect(clippy::unwrap_used, reason = "tests state what they expect")]
+
 mod config;
 mod folder;
 mod memory;

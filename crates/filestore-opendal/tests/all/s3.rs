@@ -1,7 +1,5 @@
 //! S3, over a network.
 
-use std::sync::Arc;
-
 use filestore_core::{
     Backend, Body, Delete, Download, ErrorKind, IfExists, List, Origin, Setting, Settings, Store, Upload, UrlKind,
     Value,
