@@ -147,7 +147,12 @@ impl Answer {
     /// The body as JSON, if it is at most `limit` bytes. *Protocol* if it is not what is expected.
     pub async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T> {
         let bytes = self.bytes(limit).await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
+        self.parse_json(&bytes)
+    }
+
+    /// Bytes of this answer as JSON, for protocols that look at them twice. *Protocol* as above.
+    pub fn parse_json<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
+        serde_json::from_slice(bytes).map_err(|error| {
             // serde's own text repeats values, which may be secrets.
             let what = match error.classify() {
                 Category::Eof => "JSON that breaks off",
@@ -189,11 +194,7 @@ impl Answer {
             }
         })
         .map(move |item| {
-            item.map(|chunk| {
-                passed += chunk.len() as u64;
-                chunk
-            })
-            .map_err(|broken| broken.after(passed, length))
+            item.inspect(|chunk| passed += chunk.len() as u64).map_err(|broken| broken.after(passed, length))
         });
         ByteStream::download(chunks, length)
     }

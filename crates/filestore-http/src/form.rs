@@ -1,10 +1,11 @@
 //! [`Form`]: `multipart/form-data`, streamed, with an exact length wherever the content has one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use filestore_core::{Body, Result};
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use crate::payload::{Opened, open};
 
@@ -21,6 +22,8 @@ use crate::payload::{Opened, open};
 pub struct Form {
     boundary: String,
     parts: Vec<Part>,
+    /// Bytes of files that the latest attempt has sent.
+    sent: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,7 +48,8 @@ impl Form {
     /// A form without parts.
     pub fn new() -> Self {
         // 128 random bits do not occur in the content.
-        Self { boundary: format!("filestore-{:032x}", rand::random::<u128>()), parts: Vec::new() }
+        let boundary = format!("filestore-{:032x}", rand::random::<u128>());
+        Self { boundary, parts: Vec::new(), sent: Arc::default() }
     }
 
     /// Adds a field.
@@ -74,6 +78,12 @@ impl Form {
         self.parts.is_empty()
     }
 
+    /// How many bytes of its files the latest attempt has sent: what the service should say it has. A
+    /// clone that stays behind counts the same.
+    pub fn content_sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
+    }
+
     fn part(mut self, head: &str, content: Content) -> Self {
         let head = format!("--{}\r\n{head}\r\n", self.boundary).into();
         self.parts.push(Part { head, content });
@@ -93,6 +103,7 @@ impl Form {
 
     /// The bytes of the whole form, and how many they are if every file says so.
     pub(crate) async fn open(&self) -> Result<Opened> {
+        self.sent.store(0, Ordering::Release);
         let mut length = Some(0);
         let mut pieces: Vec<BoxStream<'static, Result<Bytes>>> = Vec::new();
         let mut add = |bytes: Option<u64>, piece| {
@@ -105,7 +116,11 @@ impl Form {
                 Content::Field(value) => add(Some(value.len() as u64), once(value.clone())),
                 Content::File(body) => {
                     let Opened { stream, length } = open(body).await?;
-                    add(length, stream);
+                    let sent = Arc::clone(&self.sent);
+                    let count = move |chunk: &Bytes| {
+                        sent.fetch_add(chunk.len() as u64, Ordering::AcqRel);
+                    };
+                    add(length, stream.inspect_ok(count).boxed());
                 }
             }
             add(Some(2), once(Bytes::from_static(b"\r\n")));
@@ -222,6 +237,7 @@ mod tests {
                 let opened = form.open().await.unwrap();
                 let bytes = bytes(&form).await;
                 assert_eq!(opened.length, Some(bytes.len() as u64));
+                assert_eq!(form.content_sent(), content.len() as u64);
                 let parts = parts(&form, &bytes);
                 assert_eq!(parts.len(), fields.len() + 1);
                 for ((head, value), (name, sent)) in parts.iter().zip(&fields) {

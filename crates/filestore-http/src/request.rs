@@ -57,6 +57,12 @@ impl Request {
         Self::new(Method::GET, url, Repeat::Safe)
     }
 
+    /// Adds a pair to the query.
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.url.query_pairs_mut().append_pair(name, value);
+        self
+    }
+
     /// Sets a header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);

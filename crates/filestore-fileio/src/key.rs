@@ -1,0 +1,80 @@
+//! The key of a file: its whole address, and the permission to read it.
+
+use std::fmt;
+
+use filestore_core::{Error, FileRef, Result};
+use url::Url;
+
+pub(crate) const SCHEME: &str = "fileio";
+
+/// A key that is safe in a path. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct FileKey(String);
+
+impl FileKey {
+    /// Keys were of 5, 6, 8 and 12 letters and digits; other servers may have longer ones. `None` for
+    /// what cannot be one: `me` is the account.
+    pub(crate) fn new(text: &str) -> Option<Self> {
+        let fits = (1..=128).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        (fits && text != "me").then(|| Self(text.to_owned()))
+    }
+
+    /// The key of a reference. *Invalid input* if it cannot be one.
+    pub(crate) fn of(reference: &FileRef) -> Result<Self> {
+        let components = reference.components();
+        match components.as_slice() {
+            [only] => Self::new(only),
+            _ => None,
+        }
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "the reference {} does not hold a file.io key: letters and digits, and not \"me\"",
+                reference.redacted()
+            ))
+        })
+    }
+
+    pub(crate) fn reference(&self) -> FileRef {
+        FileRef::new(SCHEME, [&self.0])
+    }
+
+    /// Where the file is. The answer's own `link` is not used: it may lead to another host.
+    pub(crate) fn url(&self, base: &Url) -> Url {
+        let mut url = base.clone();
+        url.set_path(&self.0);
+        url
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for FileKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileKey(...)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_key_never_becomes_a_path() {
+        for bad in ["", "me", "a/b", "..", "a?b", "a#b", "a b", "ü", "%2e"] {
+            assert!(FileKey::new(bad).is_none(), "{bad:?}");
+        }
+        for good in ["Ab12C", "a1B2c3", "Ab12Cd34Ef56", "mee", "a-b_c"] {
+            assert!(FileKey::new(good).is_some(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_reference_is_refused_without_its_text() {
+        let reference: FileRef = "drop:fileio:CANARYCANARY/x".parse().unwrap();
+        let error = FileKey::of(&reference).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("CANARYCANARY"), "{error}");
+    }
+}

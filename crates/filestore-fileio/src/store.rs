@@ -1,0 +1,497 @@
+//! [`FileIoStore`]: the protocol, operation by operation.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use filestore_core::{
+    Address, Body, ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Expiry, Feature,
+    FileRef, FileStore, FileUrl, List, ListOrder, Page, PageToken, ReadEffect, Result, ScopeKind, Stat, StoredFile,
+    Upload, UrlKind, UrlRequest,
+};
+use filestore_http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, HeaderValue};
+use filestore_http::{Answer, Clock, HttpClient, JSON_LIMIT, Method, Repeat, Request, SystemClock, secret_header};
+use futures::TryStreamExt;
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::account::{Account, FileIoFile, FileIoPage, Search};
+use crate::config::FileIoConfig;
+use crate::error;
+use crate::key::{FileKey, SCHEME};
+use crate::options::MaxDownloads;
+use crate::owned::{AnonymousToken, OwnedUpload};
+use crate::upload::Asked;
+use crate::wire;
+
+/// The largest file without an account: 2 GB, in the reading that is certainly allowed.
+const FREE_MAX: u64 = 2_000_000_000;
+
+/// Entries of the listing that are asked for at once when one file is looked up.
+const LOOKUP_PAGE: u32 = 1000;
+
+const TOKEN_HEADER: &str = "x-file-io-anonymous-access-token";
+
+const NEEDS_KEY: &str = "it needs the API key of an account; set api_key";
+
+/// file.io as a store. Cheap to clone; clones share connections, pace and retry budget.
+#[derive(Clone)]
+pub struct FileIoStore(Arc<Shared>);
+
+struct Shared {
+    http: HttpClient,
+    base: Url,
+    who: Who,
+    capabilities: Capabilities,
+    /// The largest file as `/me` said; 0: not asked yet.
+    largest: AtomicU64,
+}
+
+/// Who asks. The header is marked as sensitive.
+#[derive(Clone)]
+enum Who {
+    Anonymous,
+    Account(HeaderValue),
+    /// The uploader of one file, without an account.
+    Owner(HeaderValue),
+}
+
+impl FileIoStore {
+    /// A store over the service at the configuration's base URL. Sends nothing.
+    ///
+    /// *Config* if the base URL is not scheme, host and port, or the key cannot be a header.
+    pub fn new(config: FileIoConfig) -> Result<Self> {
+        Self::with_clock(config, Arc::new(SystemClock::default()))
+    }
+
+    pub(crate) fn with_clock(config: FileIoConfig, clock: Arc<dyn Clock>) -> Result<Self> {
+        let base = config.base()?;
+        let who = match &config.api_key {
+            Some(key) => Who::Account(bearer(key.expose_secret())?),
+            None => Who::Anonymous,
+        };
+        let http = HttpClient::with_clock(&config.http, &base, clock)?;
+        Ok(Self::of(http, base, who))
+    }
+
+    fn of(http: HttpClient, base: Url, who: Who) -> Self {
+        let capabilities = capabilities(&who);
+        Self(Arc::new(Shared { http, base, who, capabilities, largest: AtomicU64::new(0) }))
+    }
+
+    pub(crate) fn as_owner(&self, token: &str) -> Result<Self> {
+        Ok(Self::of(self.0.http.clone(), self.0.base.clone(), Who::Owner(bearer(token)?)))
+    }
+
+    /// The facts of the account. From then on, [`max_upload_bytes`](Account::max_upload_bytes) is the
+    /// largest file that this store sends.
+    ///
+    /// *Unsupported* without an API key, *unauthenticated* with a wrong one.
+    pub async fn me(&self) -> Result<Account> {
+        self.check_account("the account")?;
+        let request = self.request(Method::GET, self.url("me"), Repeat::Safe);
+        let (_, me) = self.answered::<wire::Me>(self.send(request).await?, None).await?;
+        let account = Account::from(me);
+        self.0.largest.store(account.max_upload_bytes.unwrap_or_default(), Ordering::Relaxed);
+        Ok(account)
+    }
+
+    /// Some of the account's files, with all that the service says of them.
+    ///
+    /// *Unsupported* without an API key. While files come and go, an offset may skip or repeat some.
+    pub async fn search(&self, search: &Search) -> Result<FileIoPage> {
+        self.0.capabilities.check(Feature::List)?;
+        let request = self.request(Method::GET, self.0.base.clone(), Repeat::Safe);
+        let request = search.query().iter().fold(request, |request, (name, value)| request.query(name, value));
+        let (_, listing) = self.answered(self.send(request).await?, None).await?;
+        FileIoPage::new(listing, search)
+    }
+
+    pub(crate) async fn post_file(&self, upload: Upload) -> Result<OwnedUpload> {
+        // 1. What is certain to be refused is not sent.
+        let asked = Asked::of(&upload, self.now())?;
+        self.check_plan(&asked)?;
+        self.check_size(&upload.body)?;
+        // 2. One form: options first, so that the service knows them before the content.
+        let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body);
+        let mut request = self.request(Method::POST, self.0.base.clone(), Repeat::Once);
+        if let Some(title) = &asked.title {
+            // The title was only ever seen in the query.
+            request = request.query("title", title);
+        }
+        // 3. Sent once. A second success would be a second file with a link that nobody knows.
+        let answer = self.send(request.payload(form.clone()).own_connection()).await?;
+        // 4. The answer, compared with what was asked for and sent.
+        self.stored(answer, &asked, &upload.name, || form.content_sent()).await
+    }
+
+    /// The file that an upload's answer speaks of.
+    pub(crate) async fn stored(
+        &self,
+        answer: Answer,
+        asked: &Asked,
+        name: &str,
+        sent: impl FnOnce() -> u64 + Send,
+    ) -> Result<OwnedUpload> {
+        let (answer, wire) = self.answered::<wire::File>(answer, None).await?;
+        let key = wire.key.as_deref().and_then(FileKey::new).ok_or_else(|| {
+            answer.error(ErrorKind::Protocol, "the service says that the file is stored, but not under which key")
+        })?;
+        let token = answer.header(TOKEN_HEADER).map(AnonymousToken::new);
+        let (created, sent) = (wire.created, sent());
+        let mut stored = asked.compare(FileIoFile::new(&key, wire, name), Some(sent), &[created])?.file;
+        stored.size.get_or_insert(sent);
+        stored.stored_size.get_or_insert(sent);
+        Ok(OwnedUpload { file: stored, token })
+    }
+
+    /// The file that an update's answer speaks of. Whether a new period counts from the upload or from
+    /// the update is not documented: both are right.
+    pub(crate) async fn changed(
+        &self,
+        answer: Answer,
+        key: &FileKey,
+        asked: &Asked,
+        name: &str,
+        sent: impl FnOnce() -> Option<u64> + Send,
+    ) -> Result<FileIoFile> {
+        let (_, wire) = self.answered::<wire::File>(answer, Some(key)).await?;
+        let starts = [wire.modified, wire.created, wire.created.and(Some(self.now()))];
+        asked.compare(FileIoFile::new(key, wire, name), sent(), &starts)
+    }
+
+    /// The account's entry of a key, found page by page. Reads nothing but the listing.
+    async fn look_up(&self, key: &FileKey) -> Result<Option<FileIoFile>> {
+        let reference = key.reference();
+        let mut search = Search::new().limit(LOOKUP_PAGE);
+        let mut first_of_last_page: Option<FileRef> = None;
+        loop {
+            let page = self.search(&search).await?;
+            let first = page.files.first().map(|entry| entry.file.reference.clone());
+            if first.is_some() && first == first_of_last_page {
+                let message = "the listing does not go on: the service gives the same files again";
+                return Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message));
+            }
+            if let Some(entry) = page.files.into_iter().find(|entry| entry.file.reference == reference) {
+                return Ok(Some(entry));
+            }
+            let Some(next) = page.next else { return Ok(None) };
+            (search.offset, first_of_last_page) = (next, first);
+        }
+    }
+
+    /// A JSON answer of success. Everything else is an error.
+    async fn answered<T: DeserializeOwned>(&self, mut answer: Answer, key: Option<&FileKey>) -> Result<(Answer, T)> {
+        // 1. Is it the service at all that speaks?
+        if !answer.status().is_success() {
+            return Err(error::refused(answer, &self.0.base, key).await);
+        }
+        if let Some(elsewhere) = error::not_the_service(&answer, &self.0.base) {
+            return Err(elsewhere);
+        }
+        if !answer.is_json() {
+            return Err(error::not_json(&answer, &self.0.base));
+        }
+        // 2. Does it say success in the body, too?
+        let bytes = answer.bytes(JSON_LIMIT).await?;
+        let envelope: wire::Envelope = answer.parse_json(&bytes)?;
+        if envelope.success == Some(false) {
+            return Err(error::refused_by(&answer, &envelope, key));
+        }
+        // 3. Then it is what was asked for.
+        let body = answer.parse_json(&bytes)?;
+        Ok((answer, body))
+    }
+
+    pub(crate) async fn send(&self, request: Request) -> Result<Answer> {
+        self.0.http.send(request).await
+    }
+
+    /// A request to the API, with the account's key.
+    pub(crate) fn request(&self, method: Method, url: Url, repeat: Repeat) -> Request {
+        let request = Request::new(method, url, repeat)
+            .header(ACCEPT, HeaderValue::from_static("application/json"))
+            .pause_after_429(error::PAUSE);
+        match &self.0.who {
+            Who::Account(key) => request.credential(AUTHORIZATION, key.clone()),
+            Who::Anonymous | Who::Owner(_) => request,
+        }
+    }
+
+    /// A request that changes one file.
+    pub(crate) fn management(&self, method: Method, key: &FileKey, repeat: Repeat) -> Request {
+        let request = self.request(method, key.url(&self.0.base), repeat).secret_path();
+        match &self.0.who {
+            Who::Owner(token) => request.credential(AUTHORIZATION, token.clone()),
+            Who::Anonymous | Who::Account(_) => request,
+        }
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.0.base.clone();
+        url.set_path(path);
+        url
+    }
+
+    pub(crate) fn base(&self) -> &Url {
+        &self.0.base
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.http.clock().now()
+    }
+
+    fn check_account(&self, what: &str) -> Result<()> {
+        match self.0.who {
+            Who::Account(_) => Ok(()),
+            Who::Anonymous | Who::Owner(_) => Err(Error::unsupported(format!("{what} is not to be had: {NEEDS_KEY}"))),
+        }
+    }
+
+    pub(crate) fn check_owner(&self, what: &str) -> Result<()> {
+        match self.0.who {
+            Who::Account(_) | Who::Owner(_) => Ok(()),
+            Who::Anonymous => Err(Error::unsupported(format!(
+                "{what} is not to be had: it needs the API key of an account, or the token of the upload"
+            ))),
+        }
+    }
+
+    pub(crate) fn check_plan(&self, asked: &Asked) -> Result<()> {
+        match self.0.who {
+            Who::Account(_) => Ok(()),
+            Who::Anonymous | Who::Owner(_) => asked.check_free_plan(self.now()),
+        }
+    }
+
+    pub(crate) fn check_size(&self, body: &Body) -> Result<()> {
+        let known = Some(self.0.largest.load(Ordering::Relaxed)).filter(|largest| *largest > 0);
+        match (body.length(), known.or(self.0.capabilities.max_size)) {
+            (Some(length), Some(largest)) if length > largest => Err(Error::new(
+                ErrorKind::TooLarge,
+                Effect::NotSent,
+                format!("{length} bytes exceed the {largest} that the service accepts in one file"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl FileStore for FileIoStore {
+    fn capabilities(&self) -> &Capabilities {
+        &self.0.capabilities
+    }
+
+    async fn upload(&self, request: Upload) -> Result<StoredFile> {
+        Ok(self.post_file(request).await?.file)
+    }
+
+    async fn list(&self, request: List) -> Result<Page> {
+        let mut search = Search::new();
+        search.limit = request.limit;
+        if let Some(token) = request.page {
+            let offset = token.as_str().parse();
+            search.offset = offset.map_err(|_| Error::invalid("the page token is not one of this store"))?;
+        }
+        let page = self.search(&search).await?;
+        let next = page.next.map(|offset| PageToken::new(offset.to_string()));
+        Ok(Page::new(page.files.into_iter().map(|entry| entry.file).collect(), next))
+    }
+
+    async fn stat(&self, request: Stat) -> Result<StoredFile> {
+        self.0.capabilities.check(Feature::Stat)?;
+        let key = FileKey::of(&request.reference)?;
+        let entry = self.look_up(&key).await?.ok_or_else(|| {
+            Error::not_found(
+                "the account does not list such a file: it expired, was downloaded or deleted, or belongs to another",
+            )
+        })?;
+        Ok(entry.file)
+    }
+
+    async fn download(&self, request: Download) -> Result<Downloaded> {
+        let key = FileKey::of(&request.reference)?;
+        if request.range.is_some() {
+            self.0.capabilities.check(Feature::Range)?;
+        }
+        // 1. The one GET of a key in this crate. It counts, so it is sent once, on a connection of its
+        //    own: a kept one that was just closed would look like a lost answer.
+        let get = self
+            .request(Method::GET, key.url(&self.0.base), Repeat::Consuming)
+            .header(ACCEPT, HeaderValue::from_static("*/*"))
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+            .secret_path()
+            .own_connection();
+        let answer = self.send(get).await.map_err(possibly_consumed)?;
+        // 2. A redirect leads to a web page about the file, or away from the service.
+        if answer.status().is_redirection()
+            && let Some(page) = answer.location().filter(|page| page.path().starts_with("/download/"))
+        {
+            return Err(error::landing_page(&answer, page.host_str().unwrap_or_default()));
+        }
+        // 3. The status decides: below 200 the body is the file, even if it looks like an error.
+        let disposition = answer.headers().get(CONTENT_DISPOSITION).cloned();
+        if !answer.status().is_success() {
+            return Err(possibly_consumed(error::refused(answer, &self.0.base, Some(&key)).await));
+        }
+        if answer.status().as_u16() != 200 {
+            return Err(possibly_consumed(error::not_the_whole(&answer)));
+        }
+        if disposition.is_none() {
+            if let Some(elsewhere) = error::not_the_service(&answer, &self.0.base) {
+                return Err(elsewhere);
+            }
+            tracing::warn!("a download came without Content-Disposition; it may be a message instead of the file");
+        }
+        // 4. Name, type and length from the headers; core makes the name safe for a disk.
+        let name = disposition.and_then(|header| filestore_http::file_name(header.as_bytes()));
+        let mut file = StoredFile::new(request.reference, name.unwrap_or_else(|| "download".to_owned()));
+        file.content_type = answer.content_type();
+        file.size = answer.content_length();
+        file.stored_size = file.size;
+        // 5. The bytes, once.
+        let stream = answer.stream();
+        let length = stream.length();
+        Ok(Downloaded::new(file, ByteStream::download(stream.map_err(possibly_consumed), length)))
+    }
+
+    async fn delete(&self, request: Delete) -> Result<()> {
+        self.0.capabilities.check(Feature::Delete)?;
+        let key = FileKey::of(&request.reference)?;
+        let answer = self.send(self.management(Method::DELETE, &key, Repeat::Idempotent)).await?;
+        // After a lost answer, "not yours or gone" means that the first attempt did it.
+        if answer.status().as_u16() == 403 && answer.may_be_an_echo() {
+            return Ok(());
+        }
+        if answer.status().as_u16() == 204 {
+            return Ok(());
+        }
+        match self.answered::<wire::Envelope>(answer, Some(&key)).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
+        let key = FileKey::of(&request.reference)?;
+        // The account's listing knows how often and how long the link works; without it, once.
+        let entry = match self.0.who {
+            Who::Account(_) => self.look_up(&key).await?,
+            Who::Anonymous | Who::Owner(_) => None,
+        };
+        let expiry = entry.as_ref().map_or(Expiry::Default, |entry| entry.file.expiry);
+        if let Some(wanted) = request.lifetime {
+            check_lifetime(expiry, wanted, self.now())?;
+        }
+        let works_twice = |entry: &FileIoFile| {
+            entry.max_downloads == Some(MaxDownloads::Unlimited)
+                || entry.file.remaining_downloads.is_some_and(|left| left > 1)
+        };
+        let kind = if entry.as_ref().is_some_and(works_twice) { UrlKind::Direct } else { UrlKind::SingleUse };
+        let expires = match expiry {
+            Expiry::At(end) => Some(end),
+            _ => None,
+        };
+        Ok(FileUrl::new(key.url(&self.0.base), kind, expires))
+    }
+}
+
+/// *Unsupported* unless the file stays for `wanted`.
+fn check_lifetime(expiry: Expiry, wanted: Duration, now: Timestamp) -> Result<()> {
+    match expiry {
+        Expiry::Never => Ok(()),
+        Expiry::At(end) => {
+            let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
+            if wanted <= left {
+                return Ok(());
+            }
+            Err(Error::unsupported(format!(
+                "the link works for {} s more, {} s are wanted; update the expiry of the file first",
+                left.as_secs(),
+                wanted.as_secs()
+            )))
+        }
+        _ => Err(Error::unsupported(format!(
+            "how long the link works is known only for files of the account: {NEEDS_KEY}, or ask for no lifetime"
+        ))),
+    }
+}
+
+/// Says what a lost answer means here.
+fn possibly_consumed(error: Error) -> Error {
+    match error.effect() {
+        Effect::Unknown => error.with_note("the read may have been counted, so the file is possibly consumed"),
+        _ => error,
+    }
+}
+
+fn bearer(secret: &str) -> Result<HeaderValue> {
+    secret_header(&format!("Bearer {secret}"))
+}
+
+fn capabilities(who: &Who) -> Capabilities {
+    let mut capabilities = Capabilities::new(SCHEME)
+        .native([Feature::UnknownLength, Feature::EmptyFile, Feature::Expiry, Feature::ContentType])
+        .unsupported(Feature::Range, "a read counts whether it is whole or not")
+        .unsupported(Feature::Resume, "a read may take the file away; there is no second one")
+        .unsupported(Feature::Replace, "every upload makes a new file with a key of its own")
+        .unsupported(Feature::Refuse, "every upload makes a new file with a key of its own")
+        .unsupported(Feature::Modified, "the service keeps its own times only")
+        .unsupported(Feature::Metadata, "the service keeps a title and a description, see FileIoUpdate");
+    capabilities.address = Address::ServerKey;
+    capabilities.scope = ScopeKind::None;
+    capabilities.read_effect = ReadEffect::Consumes;
+    capabilities.url_kind = Some(UrlKind::SingleUse);
+    capabilities.list_order = ListOrder::NewestFirst;
+    capabilities.bearer_references = true;
+    capabilities.options = vec!["fileio"];
+    match who {
+        Who::Account(_) => capabilities
+            .native([Feature::List, Feature::RecursiveList, Feature::Delete])
+            .emulated(
+                Feature::Stat,
+                "the account's listing is read until the file is found; other accounts' files are not",
+            )
+            .emulated(Feature::Url, "the account's listing is read for the end of the link and the downloads left"),
+        Who::Anonymous => {
+            capabilities.max_size = Some(FREE_MAX);
+            capabilities
+                .native([Feature::Url])
+                .unsupported(Feature::List, NEEDS_KEY)
+                .unsupported(Feature::RecursiveList, NEEDS_KEY)
+                .unsupported(
+                    Feature::Stat,
+                    "only a read would tell, and a read consumes; the listing that knows needs an API key",
+                )
+                .unsupported(Feature::Delete, NEEDS_KEY)
+        }
+        Who::Owner(_) => {
+            capabilities.max_size = Some(FREE_MAX);
+            capabilities
+                .native([Feature::Url, Feature::Delete])
+                .unsupported(Feature::List, NEEDS_KEY)
+                .unsupported(Feature::RecursiveList, NEEDS_KEY)
+                .unsupported(
+                    Feature::Stat,
+                    "only a read would tell, and a read consumes; the listing that knows needs an API key",
+                )
+        }
+    }
+}
+
+impl fmt::Debug for FileIoStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = match self.0.who {
+            Who::Anonymous => "anonymous",
+            Who::Account(_) => "with an API key",
+            Who::Owner(_) => "with the token of an upload",
+        };
+        f.debug_tuple("FileIoStore").field(&self.0.base.as_str()).field(&who).finish()
+    }
+}

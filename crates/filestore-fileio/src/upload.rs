@@ -1,0 +1,247 @@
+//! What an upload asks of the service, and whether the answer is what was asked for.
+
+use std::time::Duration;
+
+use filestore_core::{Effect, Error, ErrorKind, Expiry, Result, StoredFile, Upload};
+use filestore_http::Form;
+use jiff::Timestamp;
+
+use crate::account::FileIoFile;
+use crate::options::{FileIoUpload, MaxDownloads};
+
+/// The longest life of a file on the free plan, with a leap day.
+const FREE_YEAR: Duration = Duration::from_secs(366 * 86_400);
+
+/// The service keeps milliseconds; this much is rounding, more is another expiry.
+const ROUNDING: Duration = Duration::from_secs(1);
+
+/// The wishes of an upload or update, in the service's terms.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) life: Life,
+    pub(crate) max_downloads: Option<MaxDownloads>,
+    pub(crate) auto_delete: Option<bool>,
+    pub(crate) title: Option<String>,
+}
+
+/// How long a file is to stay.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) enum Life {
+    /// Not said.
+    #[default]
+    Default,
+    Never,
+    For(Duration),
+    Until(Timestamp),
+}
+
+impl Life {
+    /// Calendar units become the days that they have from now on: whether the service adds a calendar
+    /// month or thirty days is unknown, and old servers read `m` as months.
+    pub(crate) fn of(expiry: Expiry, now: Timestamp) -> Result<Self> {
+        Ok(match expiry {
+            Expiry::Never => Self::Never,
+            Expiry::After(period) => Self::For(period.duration(now)?),
+            Expiry::At(instant) if instant <= now => {
+                return Err(Error::invalid(format!("the expiry {instant} is over; choose a later one")));
+            }
+            Expiry::At(instant) => Self::Until(instant),
+            _ => Self::Default,
+        })
+    }
+
+    /// The value of `expires`; `None`: the field is left out. Empty means never.
+    pub(crate) fn form_value(&self) -> Option<String> {
+        match self {
+            Self::Default => None,
+            Self::Never => Some(String::new()),
+            Self::For(duration) => {
+                let seconds = duration.as_secs();
+                Some(if seconds.is_multiple_of(86_400) {
+                    format!("{}d", seconds / 86_400)
+                } else if seconds.is_multiple_of(3600) {
+                    format!("{}h", seconds / 3600)
+                } else {
+                    format!("{seconds}s")
+                })
+            }
+            Self::Until(instant) => Some(format!("{instant:.3}")),
+        }
+    }
+}
+
+impl Asked {
+    pub(crate) fn of(upload: &Upload, now: Timestamp) -> Result<Self> {
+        let options = upload.options.get::<FileIoUpload>().cloned().unwrap_or_default();
+        Ok(Self {
+            life: Life::of(upload.expiry, now)?,
+            max_downloads: options.max_downloads,
+            auto_delete: options.auto_delete,
+            title: options.title,
+        })
+    }
+
+    /// *Unsupported* for what the service certainly refuses without an account.
+    pub(crate) fn check_free_plan(&self, now: Timestamp) -> Result<()> {
+        let life = match self.life {
+            Life::For(duration) => Some(duration),
+            Life::Until(instant) => Some(instant.duration_since(now).unsigned_abs()),
+            Life::Default | Life::Never => None,
+        };
+        let problem = if self.max_downloads.is_some_and(|max| max.times() != Some(1)) {
+            "more than one download"
+        } else if self.auto_delete == Some(false) {
+            "keeping a file that is used up (auto_delete = false)"
+        } else if self.life == Life::Never {
+            "a file that never expires"
+        } else if life.is_some_and(|life| life > FREE_YEAR) {
+            "an expiry later than in one year"
+        } else {
+            return Ok(());
+        };
+        Err(Error::unsupported(format!("{problem} needs an account with a paid plan; set api_key, or leave it out")))
+    }
+
+    /// The options as parts of a form; the file comes after them.
+    pub(crate) fn form(&self) -> Form {
+        let fields = [
+            ("expires", self.life.form_value()),
+            ("maxDownloads", self.max_downloads.map(MaxDownloads::form_value)),
+            ("autoDelete", self.auto_delete.map(|flag| flag.to_string())),
+        ];
+        fields.into_iter().fold(Form::new(), |form, (name, value)| match value {
+            Some(value) => form.field(name, value),
+            None => form,
+        })
+    }
+
+    /// Compares what is stored with what was asked for and what was sent. A difference is *integrity*
+    /// (another size) or *incomplete* (another option), and the error carries the stored file.
+    ///
+    /// Answers of generation 1 say neither size nor times: then there is nothing to compare.
+    pub(crate) fn compare(
+        &self,
+        stored: FileIoFile,
+        sent: Option<u64>,
+        starts: &[Option<Timestamp>],
+    ) -> Result<FileIoFile> {
+        let (kind, message) = match (sent, stored.file.size) {
+            (Some(sent), Some(size)) if sent != size => {
+                (ErrorKind::Integrity, format!("{sent} bytes were sent but the service says that it stored {size}"))
+            }
+            _ => match self.difference(&stored, starts) {
+                Some(difference) => (ErrorKind::Incomplete, format!("the file is stored, but {difference}")),
+                None => return Ok(stored),
+            },
+        };
+        Err(Error::new(kind, Effect::Applied, message).with_stored(stored.file))
+    }
+
+    fn difference(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Option<String> {
+        let file = &stored.file;
+        let wrong_end = match &self.life {
+            Life::Default => false,
+            Life::Never => matches!(file.expiry, Expiry::At(_)),
+            Life::Until(instant) => ends_elsewhere(file, &[*instant]),
+            Life::For(duration) => {
+                let ends: Vec<_> =
+                    starts.iter().flatten().filter_map(|start| start.checked_add(*duration).ok()).collect();
+                !ends.is_empty() && ends_elsewhere(file, &ends)
+            }
+        };
+        if wrong_end {
+            let asked = match &self.life {
+                Life::Never => "never".to_owned(),
+                life => life.form_value().unwrap_or_default(),
+            };
+            return Some(format!("its expiry is {} where {asked} was asked for", file.expiry));
+        }
+        if let (Some(asked), Some(answered)) = (self.max_downloads, stored.max_downloads)
+            && asked.times() != answered.times()
+        {
+            return Some(format!("it allows {} downloads where {} were asked for", shown(answered), shown(asked)));
+        }
+        if let (Some(asked), Some(answered)) = (self.auto_delete, stored.auto_delete)
+            && asked != answered
+        {
+            return Some(format!("auto_delete is {answered} where {asked} was asked for"));
+        }
+        // `created` is of generation 2, which has titles.
+        if self.title.is_some() && file.created.is_some() && self.title != stored.title {
+            return Some("it has not the title that was asked for".to_owned());
+        }
+        None
+    }
+}
+
+fn ends_elsewhere(file: &StoredFile, ends: &[Timestamp]) -> bool {
+    match file.expiry {
+        Expiry::At(end) => ends.iter().all(|expected| end.duration_since(*expected).unsigned_abs() > ROUNDING),
+        Expiry::Never => true,
+        // Not said.
+        _ => false,
+    }
+}
+
+fn shown(downloads: MaxDownloads) -> String {
+    downloads.times().map_or_else(|| "unlimited".to_owned(), |times| times.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2024-01-31T10:00:00Z";
+
+    fn life(expiry: &str) -> Result<Life> {
+        Life::of(expiry.parse()?, NOW.parse().unwrap())
+    }
+
+    #[test]
+    fn durations_are_sent_in_units_that_mean_one_thing() {
+        let value = |text| life(text).unwrap().form_value();
+        for (asked, sent) in [
+            ("90s", "90s"),
+            ("10m", "600s"),
+            ("2h", "2h"),
+            ("24h", "1d"),
+            ("2w", "14d"),
+            ("1M", "29d"),
+            ("1Q", "90d"),
+            ("1y", "366d"),
+            ("never", ""),
+            ("2024-09-18T08:15:30.5+02:00", "2024-09-18T06:15:30.500Z"),
+        ] {
+            assert_eq!(value(asked).as_deref(), Some(sent), "{asked}");
+        }
+        assert_eq!(value("default"), None);
+    }
+
+    #[test]
+    fn an_instant_that_is_over_is_refused() {
+        assert_eq!(life("2024-01-31T09:59:59Z").unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn the_free_plan_is_known_beforehand() {
+        let now = NOW.parse().unwrap();
+        let asked = |life, max: Option<u32>, auto_delete| Asked {
+            life,
+            max_downloads: max.map(MaxDownloads::Times),
+            auto_delete,
+            title: None,
+        };
+        assert!(asked(Life::Default, Some(1), Some(true)).check_free_plan(now).is_ok());
+        assert!(asked(life("1y").unwrap(), None, None).check_free_plan(now).is_ok());
+        for refused in [
+            asked(Life::Default, Some(2), None),
+            asked(Life::Default, None, Some(false)),
+            asked(Life::Never, None, None),
+            asked(life("2y").unwrap(), None, None),
+            asked(life("2026-01-01T00:00:00Z").unwrap(), None, None),
+        ] {
+            let error = refused.check_free_plan(now).unwrap_err();
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::NotSent));
+        }
+    }
+}
