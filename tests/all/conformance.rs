@@ -58,9 +58,9 @@ async fn memory_keeps_the_rules() {
 
 /// `tests/interop/run` starts a server, makes the bucket and runs this.
 #[tokio::test]
-#[ignore = "needs an S3 server: FILESTORE_S3_ENDPOINT"]
+#[ignore = "needs an S3 server: S3_ENDPOINT"]
 async fn s3_keeps_the_rules() {
-    let endpoint = std::env::var("FILESTORE_S3_ENDPOINT").unwrap();
+    let endpoint = std::env::var("S3_ENDPOINT").unwrap();
     check(&format!(
         r#"
 [stores.tested]
