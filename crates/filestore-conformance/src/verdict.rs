@@ -17,7 +17,16 @@ pub(crate) enum Stop {
 }
 
 pub(crate) fn failed<T>(expected: impl Into<String>, seen: impl Into<String>) -> Verdict<T> {
-    Err(Stop::Failed { expected: expected.into(), seen: seen.into() })
+    Err(Stop::Failed { expected: shortened(expected.into()), seen: shortened(seen.into()) })
+}
+
+/// A report is read by people: no page of a name or a content.
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(600) {
+        text.truncate(end);
+        text.push_str(" ...");
+    }
+    text
 }
 
 pub(crate) fn skipped<T>(capability: &str, reason: impl Into<String>) -> Verdict<T> {

@@ -1,12 +1,12 @@
 //! Q1 to Q4: where reads count or consume, nothing reads but a download that was asked for.
 
-use filestore_core::{Effect, ErrorKind, Feature, ReadEffect, StoredFile};
+use filestore_core::{Effect, ErrorKind, Feature, Overwrite, ReadEffect, StoredFile};
 use futures::{TryStreamExt, future};
 
 use crate::case::{Case, list_of};
 use crate::content;
 use crate::rule::{Rule, rule};
-use crate::verdict::{Verdict, check, failed, needed, refused, same, same_bytes, skipped, worked};
+use crate::verdict::{Stop, Verdict, check, failed, needed, refused, same, same_bytes, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("Q1", "A file can be read exactly as often as allowed.", [], as_often_as_allowed),
@@ -81,6 +81,14 @@ async fn one_read(case: &Case<'_>) -> Verdict {
     needed("its first bytes", download.stream.try_next().await)?;
     drop(download);
     same("the reads that a dropped download sent", &1, &(reads(case).await? - before))?;
+
+    // To the disk, with all that is checked before.
+    let (saved, _) = limited(case, "saved.bin", None).await?;
+    let folder = tempfile::tempdir().map_err(|error| Stop::Blocked { by: format!("a temporary folder: {error}") })?;
+    let before = reads(case).await?;
+    let target = folder.path().join("saved.bin");
+    worked("the download to a path", case.store.download_to_path(&saved.reference, target, Overwrite::Refuse).await)?;
+    same("the reads that a download to a path sent", &1, &(reads(case).await? - before))?;
 
     if allowed == 1 {
         let before = reads(case).await?;

@@ -14,15 +14,13 @@ pub(crate) const RULES: &[Rule] = &[
 ];
 
 async fn of_the_content(case: &Case<'_>) -> Verdict {
-    if case.capabilities().digests.is_empty() {
-        return skipped("digests", "the store states none");
-    }
     let max = case.capabilities().max_size.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
     let mut contents =
         vec![Bytes::from("abc"), content::with_leading_zero(), content::bytes(80, SEVERAL_CHUNKS.min(max))];
     if case.supports(Feature::EmptyFile) {
         contents.push(Bytes::new());
     }
+    let mut given = 0;
     for content in contents {
         let file = case.put(&format!("digest-{}.bin", content.len()), content.clone()).await?;
         true_digests("the upload", &file, &content)?;
@@ -32,6 +30,10 @@ async fn of_the_content(case: &Case<'_>) -> Verdict {
         }
         let download = needed("the download", case.store.download(&file.reference).await)?;
         true_digests("the download", &download.file, &content)?;
+        given += file.digests.len() + download.file.digests.len();
+    }
+    if given == 0 && case.capabilities().digests.is_empty() {
+        return skipped("digests", "the store has none");
     }
     Ok(())
 }

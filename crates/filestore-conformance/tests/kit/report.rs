@@ -1,5 +1,6 @@
 //! The report, and stores that would take the run down with them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use filestore_conformance::{Kit, Outcome, Report, run};
@@ -69,19 +70,19 @@ async fn the_kit_deletes_what_it_stored() {
 }
 
 /// The smallest harness: ten lines, nothing told.
-struct Smallest(std::sync::Arc<dyn FileStore>);
+struct Smallest(Arc<dyn FileStore>);
 
 #[async_trait::async_trait]
 impl filestore_conformance::Harness for Smallest {
     async fn open(&self) -> filestore_core::Result<Store> {
-        Ok(Store::new("smallest", self.0.clone()))
+        Ok(Store::new("smallest", Arc::clone(&self.0)))
     }
 }
 
 #[tokio::test]
 async fn a_harness_that_tells_nothing_is_enough() {
     for shape in [Shape::Paths, Shape::Channels, Shape::Keys] {
-        let report = run(&Smallest(std::sync::Arc::new(Memory::new(shape, std::sync::Arc::default())))).await;
+        let report = run(&Smallest(Arc::new(Memory::new(shape, Arc::default())))).await;
         assert!(report.passed(), "{report}");
         let told = |id: &str| matches!(report.outcome(id), Some(Outcome::Skipped { capability, .. }) if capability.starts_with("harness"));
         assert!(told("E1"), "{report}");

@@ -27,6 +27,7 @@ pub(crate) struct Honest {
 }
 
 type Hook<R, A> = Arc<dyn Fn(Honest, R) -> BoxFuture<'static, Result<A>> + Send + Sync>;
+type Asked = Arc<dyn Fn(&Service) + Send + Sync>;
 type Restate = Arc<dyn Fn(&mut Capabilities) + Send + Sync>;
 
 /// What is done wrong, and which rule it breaks.
@@ -37,7 +38,7 @@ pub(crate) struct Saboteur {
     shape: Shape,
     capabilities: Option<Restate>,
     later: Option<Restate>,
-    asked: Option<Arc<dyn Fn(&Service) + Send + Sync>>,
+    asked: Option<Asked>,
     alias: Option<&'static str>,
     upload: Option<Hook<Upload, StoredFile>>,
     list: Option<Hook<List, Page>>,

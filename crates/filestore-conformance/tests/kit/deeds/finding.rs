@@ -10,7 +10,7 @@ use filestore_core::{
 };
 use tokio::task::yield_now;
 
-use super::{other, read};
+use super::{locked, other, read};
 use crate::memory::{Shape, not_found, stream_of};
 use crate::saboteur::{Honest, Saboteur};
 
@@ -265,7 +265,7 @@ fn pages() -> Vec<Saboteur> {
             async move {
                 if let Some(token) = &request.page {
                     let number: usize = token.as_str().parse().map_err(|_| Error::invalid("not a token"))?;
-                    let (handle, token) = kept.lock().unwrap()[number].clone();
+                    let (handle, token) = locked(&kept)[number].clone();
                     if handle != honest.handle {
                         return Err(Error::invalid("the token is of another session"));
                     }
@@ -273,7 +273,7 @@ fn pages() -> Vec<Saboteur> {
                 }
                 let mut page = honest.store.list(request).await?;
                 page.next = page.next.map(|token| {
-                    let mut kept = kept.lock().unwrap();
+                    let mut kept = locked(&kept);
                     kept.push((honest.handle, token));
                     PageToken::new((kept.len() - 1).to_string())
                 });

@@ -4,6 +4,8 @@ mod finding;
 mod storing;
 mod telling;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use bytes::Bytes;
 use filestore_core::{Download, Effect, Error, ErrorKind, FileRef, FileStore, Result, Upload};
 use futures::TryStreamExt;
@@ -49,4 +51,9 @@ fn path_of(request: &Upload) -> FileRef {
 
 fn other(message: &str) -> Error {
     Error::new(ErrorKind::Other, Effect::Rejected, message)
+}
+
+/// What saboteurs keep between two requests.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@ use filestore_core::{
 use futures::TryStreamExt;
 use tokio::task::yield_now;
 
-use super::{gather, other, path_of, read, with};
+use super::{gather, locked, other, path_of, read, with};
 use crate::memory::Shape;
 use crate::saboteur::{Honest, Saboteur};
 
@@ -142,13 +142,13 @@ fn several() -> Vec<Saboteur> {
         Saboteur::of("U12", "has one buffer for all uploads").upload(move |honest, request| {
             let buffer = Arc::clone(&buffer);
             async move {
-                buffer.lock().unwrap().clear();
+                locked(&buffer).clear();
                 let mut stream = request.body.open().await?;
                 while let Some(chunk) = stream.try_next().await? {
-                    buffer.lock().unwrap().extend_from_slice(&chunk);
+                    locked(&buffer).extend_from_slice(&chunk);
                     yield_now().await;
                 }
-                let content = buffer.lock().unwrap().clone();
+                let content = locked(&buffer).clone();
                 let mut file = honest.store.upload(with(request, content)).await?;
                 file.size = None;
                 Ok(file)
@@ -158,11 +158,11 @@ fn several() -> Vec<Saboteur> {
             let seen = Arc::clone(&seen);
             async move {
                 let content = honest_body(&request).await?;
-                if let Some(file) = seen.lock().unwrap().get(&content) {
+                if let Some(file) = locked(&seen).get(&content) {
                     return Ok(file.clone());
                 }
                 let file = honest.store.upload(with(request, content.clone())).await?;
-                seen.lock().unwrap().insert(content, file.clone());
+                locked(&seen).insert(content, file.clone());
                 Ok(file)
             }
         }),

@@ -11,6 +11,7 @@ use filestore_core::{
 use jiff::SignedDuration;
 use tokio::task::yield_now;
 
+use super::locked;
 use crate::memory::{Reads, Shape, not_found};
 use crate::saboteur::Saboteur;
 
@@ -209,11 +210,11 @@ fn reads() -> Vec<Saboteur> {
                 let served = Arc::clone(&served);
                 async move {
                     let key = request.reference.components().concat();
-                    if served.lock().unwrap().get(&key).is_some_and(|count| *count > 0) {
+                    if locked(&served).get(&key).is_some_and(|count| *count > 0) {
                         return Err(not_found());
                     }
                     yield_now().await;
-                    *served.lock().unwrap().entry(key).or_default() += 1;
+                    *locked(&served).entry(key).or_default() += 1;
                     honest.store.download(request).await
                 }
             }),
