@@ -25,7 +25,7 @@ use tokio_util::io::ReaderStream;
 use self::commit::{Incoming, Sweeper, already_exists};
 use self::place::{Place, Root, blocked, sync_folder};
 use crate::error::of_file_system;
-use crate::page::Window;
+use crate::page::{LARGEST_PAGE, Window};
 use crate::path;
 
 /// Chunks of this size keep system calls rare and memory small.
@@ -184,7 +184,7 @@ impl FileStore for FsStore {
 impl Root {
     fn list(&self, scope: &[String], request: &List) -> Result<Page> {
         let prefix = if scope.is_empty() { String::new() } else { format!("{}/", scope.join("/")) };
-        let mut window = Window::new(request, &prefix)?;
+        let mut window = Window::new(request, &prefix, LARGEST_PAGE)?;
         let folder = match self.find(scope)? {
             Place::Folder(folder) => folder,
             // The first upload makes the root: before it, the store is empty.

@@ -5,11 +5,12 @@ use std::collections::BinaryHeap;
 
 use filestore_core::{Error, List, PageToken, Result};
 
-/// A page when the caller names no limit.
-const DEFAULT: usize = 1000;
+/// A page when the caller names no limit, of a listing that begins where the page does.
+pub(crate) const PAGE: usize = 1000;
 
-/// No page is larger: its files are in memory together.
-const LARGEST: usize = 10_000;
+/// No page is larger: its files are in memory together. It is the one of listings that are read from
+/// their beginning for every page, when the caller names no limit.
+pub(crate) const LARGEST_PAGE: usize = 10_000;
 
 /// The smallest paths after the page token: as many as fit on the page, and one more that tells
 /// whether there is a next page. Paths of folders end with `/`.
@@ -26,7 +27,9 @@ struct Entry<T> {
 
 impl<T> Window<T> {
     /// For `request`, whose scope is the folder `prefix` (empty, or ending with `/`).
-    pub(crate) fn new(request: &List, prefix: &str) -> Result<Self> {
+    ///
+    /// `default` is the size of the page when the caller names none.
+    pub(crate) fn new(request: &List, prefix: &str, default: usize) -> Result<Self> {
         let after = match &request.page {
             Some(token) if !token.as_str().starts_with(prefix) => {
                 return Err(Error::invalid("the page token belongs to the listing of another scope; use it there"));
@@ -34,7 +37,7 @@ impl<T> Window<T> {
             Some(token) => Some(token.as_str().to_owned()),
             None => None,
         };
-        let limit = request.limit.map_or(DEFAULT, |limit| (limit as usize).clamp(1, LARGEST));
+        let limit = request.limit.map_or(default, |limit| (limit as usize).clamp(1, LARGEST_PAGE));
         Ok(Self { after, limit, entries: BinaryHeap::new() })
     }
 
@@ -60,11 +63,11 @@ impl<T> Window<T> {
     }
 
     /// Takes `path` in if it is on the page.
-    pub(crate) fn offer(&mut self, path: String, facts: T) {
+    pub(crate) fn offer(&mut self, path: String, facts: impl FnOnce() -> T) {
         if self.after().is_some_and(|after| *path <= *after) || self.is_complete_at(&path) {
             return;
         }
-        self.entries.push(Entry { path, facts });
+        self.entries.push(Entry { path, facts: facts() });
         if self.entries.len() > self.limit + 1 {
             self.entries.pop();
         }
@@ -110,9 +113,9 @@ mod tests {
     fn page(paths: &[&str], limit: u32, after: Option<&str>) -> (Vec<String>, Option<String>) {
         let mut request = List::new().limit(limit);
         request.page = after.map(PageToken::new);
-        let mut window = Window::new(&request, "").unwrap();
+        let mut window = Window::new(&request, "", PAGE).unwrap();
         for path in paths {
-            window.offer((*path).to_owned(), ());
+            window.offer((*path).to_owned(), || ());
         }
         let (entries, next) = window.finish();
         (entries.into_iter().map(|(path, ())| path).collect(), next.map(|token| token.as_str().to_owned()))
@@ -140,12 +143,12 @@ mod tests {
     fn a_folder_is_entered_only_where_it_reaches_into_the_page() {
         let mut request = List::new().limit(1);
         request.page = Some(PageToken::new("m/x"));
-        let mut window = Window::new(&request, "").unwrap();
+        let mut window = Window::new(&request, "", PAGE).unwrap();
         assert!(!window.reaches("a/"));
         assert!(window.reaches("m/"));
         assert!(window.reaches("z/"));
-        window.offer("n".into(), ());
-        window.offer("o".into(), ());
+        window.offer("n".into(), || ());
+        window.offer("o".into(), || ());
         assert!(!window.reaches("z/"));
         assert!(window.reaches("m/"));
     }
@@ -154,6 +157,6 @@ mod tests {
     fn a_token_of_another_scope_is_refused() {
         let mut request = List::new();
         request.page = Some(PageToken::new("a/x"));
-        assert!(Window::<()>::new(&request, "b/").is_err());
+        assert!(Window::<()>::new(&request, "b/", PAGE).is_err());
     }
 }

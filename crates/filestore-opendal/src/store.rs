@@ -15,7 +15,7 @@ use opendal::{Metadata, Operator};
 
 use crate::error::{Stage, of_service};
 use crate::facts::{self, Traits};
-use crate::page::Window;
+use crate::page::{LARGEST_PAGE, PAGE, Window};
 use crate::send::{self, Sending};
 use crate::{path, retry};
 
@@ -130,7 +130,8 @@ impl FileStore for OpendalStore {
         self.capabilities.check(Feature::List)?;
         let scope = self.checked(path::of_scope(request.scope.as_deref())?)?;
         let prefix = if scope.is_empty() { String::new() } else { format!("{}/", scope.join("/")) };
-        let mut window = Window::new(&request, &prefix)?;
+        let default = if self.traits.ordered { PAGE } else { LARGEST_PAGE };
+        let mut window = Window::new(&request, &prefix, default)?;
         let options = ListOptions {
             recursive: request.recursive,
             limit: self.traits.ordered.then(|| window.limit() + 1),
@@ -152,7 +153,7 @@ impl FileStore for OpendalStore {
                 if (is_folder && request.recursive) || path == prefix || path == "/" {
                     continue;
                 }
-                window.offer(path, metadata);
+                window.offer(path, || metadata);
             }
             Ok(())
         };

@@ -47,17 +47,17 @@ pub(crate) fn walk(
         if kind.is_dir() {
             let path = format!("{prefix}{name}/");
             if !recursive {
-                window.offer(path, entry.path());
+                window.offer(path, || entry.path());
             } else if window.reaches(&path) {
                 next = Some((entry.path(), path));
             }
         } else if kind.is_file() {
-            window.offer(format!("{prefix}{name}"), entry.path());
+            window.offer(format!("{prefix}{name}"), || entry.path());
         } else if kind.is_symlink()
             && let Ok(target) = within(root, entry.path())
             && target.is_file()
         {
-            window.offer(format!("{prefix}{name}"), target);
+            window.offer(format!("{prefix}{name}"), || target);
         }
     }
 }
