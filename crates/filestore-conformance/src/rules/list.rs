@@ -211,7 +211,8 @@ fn every_file_once(case: &Case<'_>, files: &[StoredFile], listed: &[StoredFile])
     }
     let lost: Vec<_> = expected.iter().filter(|(reference, _)| !seen.contains_key(*reference)).collect();
     check(lost.is_empty(), "every file in the listing", Lost(lost.iter().map(|(_, name)| name.as_str()).collect()))?;
-    let more: Vec<_> = seen.iter().filter(|(reference, _)| !expected.contains_key(*reference)).collect();
+    let more = seen.iter().filter(|(reference, _)| !expected.contains_key(*reference));
+    let more: Vec<_> = more.map(|(_, name)| name).collect();
     check(!case.has_scope() || more.is_empty(), "nothing else in the listing", &more)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filestore_conformance::{Kit, Outcome, Report, run};
-use filestore_core::{Capabilities, Effect, Error, ErrorKind, FileStore, Store};
+use filestore_core::{Capabilities, Effect, Error, ErrorKind, Feature, FileStore, Store};
 
 use crate::memory::{Memory, Shape};
 use crate::saboteur::{MemoryHarness, Saboteur};
@@ -87,6 +87,23 @@ async fn a_harness_that_tells_nothing_is_enough() {
         let told = |id: &str| matches!(report.outcome(id), Some(Outcome::Skipped { capability, .. }) if capability.starts_with("harness"));
         assert!(told("E1"), "{report}");
     }
+}
+
+/// As for somebody without an account, on a service where the key is all there is.
+#[tokio::test]
+async fn a_store_that_can_only_upload_and_download_is_judged_by_that() {
+    let anonymous = Saboteur::of("", "does nothing wrong").on(Shape::Keys).states(|stated| {
+        for feature in [Feature::List, Feature::Stat, Feature::Delete, Feature::Url] {
+            *stated = stated.clone().unsupported(feature, "the service wants an account for it");
+        }
+        stated.url_kind = None;
+    });
+    let report = run(&anonymous.harness()).await;
+    assert!(report.passed(), "{report}");
+    let reason = "the service wants an account for it".to_owned();
+    let skipped = Outcome::Skipped { capability: "list".into(), reason };
+    assert_eq!(report.outcome("L1"), Some(&skipped));
+    assert_eq!(report.outcome("Q2"), Some(&Outcome::Passed));
 }
 
 async fn three_rules() -> Report {
