@@ -45,11 +45,18 @@ pub(crate) fn of_service(error: opendal::Error, stage: Stage, repeated: u32) -> 
     // After a repetition even a refusal proves nothing: the first request may have worked.
     let lost = matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Other) || repeated > 0;
     let effect = if lost && stage == Stage::Commit { Effect::Unknown } else { Effect::Rejected };
-    let message = match first_cause(&error) {
-        Some(cause) => format!("{advice}: {}: {cause}", error.message()),
-        None => format!("{advice}: {}", error.message()),
-    };
+    let mut message = advice.to_owned();
+    for part in said(error.message()).into_iter().chain(first_cause(&error)) {
+        message.push_str(": ");
+        message.push_str(&part);
+    }
     Error::new(kind, effect, message).with_attempts(repeated + 1).with_provider_code(error.kind().into_static())
+}
+
+/// What the service said, unless it is a web page; servers answer errors with whole ones.
+fn said(message: &str) -> Option<String> {
+    let text = message.trim();
+    (!text.is_empty() && !text.starts_with('<')).then(|| text.chars().take(300).collect())
 }
 
 /// Such as `Connection refused`. A text with a URL in it is not repeated.
@@ -112,6 +119,12 @@ mod tests {
             .set_source(io::Error::other("https://host/file?sig=hunter2: reset"));
         let error = of_service(error, Stage::Read, 0);
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+
+    #[test]
+    fn a_web_page_is_not_a_message() {
+        let error = opendal::Error::new(opendal::ErrorKind::NotFound, "<!DOCTYPE HTML><title>404</title>");
+        assert_eq!(of_service(error, Stage::Read, 0).to_string(), "there is no such file");
     }
 
     #[test]

@@ -72,7 +72,12 @@ impl OpendalStore {
         let refuse = request.if_exists == IfExists::Refuse && !self.traits.refuses;
         if self.traits.folders && !request.create_parents && components.len() > 1 {
             let parent = format!("{}/", components[..components.len() - 1].join("/"));
-            call(Stage::Read, self.operator.stat(&parent)).await?;
+            call(Stage::Read, self.operator.stat(&parent)).await.map_err(|error| match error.kind() {
+                ErrorKind::NotFound => {
+                    Error::not_found(format!("there is no folder {parent:?}; make it, or let the upload make it"))
+                }
+                _ => error,
+            })?;
         }
         if !(refuse || self.traits.folders) {
             return Ok(());
