@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use filestore_core::{
     Address, Body, Capabilities, Download, ErrorKind, Expiry, Feature, FileRef, IfExists, List, Period, ReadEffect,
-    Result, ScopeKind, Support, Upload,
+    Result, Support, Upload,
 };
 
 use super::option::WHOLE_SECOND;
@@ -130,8 +130,6 @@ async fn consistent(case: &Case<'_>) -> Verdict {
         }
     }
     implies(has(Feature::RecursiveList), has(Feature::List), "recursive-list only with list")?;
-    let folders = stated.scope == ScopeKind::Folder;
-    implies(has(Feature::RecursiveList), folders, "recursive-list only with folders")?;
     implies(has(Feature::Resume), has(Feature::Range), "resume only with range")?;
     let counted = stated.read_effect != ReadEffect::None;
     implies(counted, !has(Feature::Range) && !has(Feature::Resume), "no ranges where reads count or consume")?;

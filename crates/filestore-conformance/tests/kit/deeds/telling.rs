@@ -37,9 +37,9 @@ fn urls() -> Vec<Saboteur> {
             request.lifetime = Some(Duration::from_secs(30));
             honest.store.url(request).await
         }),
-        Saboteur::of("A2", "refuses a lifetime without naming the longest").url(|honest, request| async move {
+        Saboteur::of("A2", "says of a long lifetime that it is not permitted").url(|honest, request| async move {
             if request.lifetime > Some(Duration::from_secs(60)) {
-                return Err(Error::unsupported("too long"));
+                return Err(Error::new(ErrorKind::Permission, Effect::Rejected, "too long"));
             }
             honest.store.url(request).await
         }),
