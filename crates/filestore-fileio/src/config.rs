@@ -77,6 +77,15 @@ static KEYS: [Key; 2 + filestore_http::KEYS.len()] = with_http_keys([
     Key::new("api_key", KeyKind::Secret, "the API key of an account; without it everything is anonymous"),
 ]);
 
+impl FileIo {
+    /// The store itself, with what it has beyond a [`FileStore`]. *Config* when the settings are wrong.
+    pub fn connect(&self, settings: &Settings) -> Result<FileIoStore> {
+        let mut config: FileIoConfig = settings.read(&KEYS)?;
+        config.http = settings.read(&KEYS)?;
+        FileIoStore::new(config)
+    }
+}
+
 impl Backend for FileIo {
     fn name(&self) -> &'static str {
         "fileio"
@@ -95,9 +104,7 @@ impl Backend for FileIo {
     }
 
     fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>> {
-        let mut config: FileIoConfig = settings.read(&KEYS)?;
-        config.http = settings.read(&KEYS)?;
-        Ok(Arc::new(FileIoStore::new(config)?))
+        Ok(Arc::new(self.connect(settings)?))
     }
 
     fn options(&self, settings: &Settings) -> Result<Options> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use filestore_core::{
     Address, Body, ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Expiry, Feature,
-    FileRef, FileStore, FileUrl, List, ListOrder, Page, PageToken, ReadEffect, Result, ScopeKind, Stat, StoredFile,
-    Upload, UrlKind, UrlRequest,
+    FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, ReadEffect, Result, ScopeKind, Stat,
+    StoredFile, Upload, UrlKind, UrlRequest,
 };
 use filestore_http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, HeaderValue};
 use filestore_http::{Answer, Clock, HttpClient, JSON_LIMIT, Method, Repeat, Request, SystemClock, secret_header};
@@ -446,6 +446,8 @@ fn capabilities(who: &Who) -> Capabilities {
         .unsupported(Feature::Metadata, "the service keeps a title and a description, see FileIoUpdate");
     capabilities.address = Address::ServerKey;
     capabilities.scope = ScopeKind::None;
+    // A form that holds a quote in a file name is read differently by different servers.
+    capabilities.names = NameRules { max_bytes: Some(255), forbidden: "\"", ..NameRules::default() };
     capabilities.read_effect = ReadEffect::Consumes;
     capabilities.url_kind = Some(UrlKind::SingleUse);
     capabilities.list_order = ListOrder::NewestFirst;

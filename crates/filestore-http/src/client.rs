@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use filestore_core::{Effect, Error, ErrorKind, Result};
@@ -30,8 +30,10 @@ pub struct HttpClient(Arc<Shared>);
 pub(crate) struct Shared {
     /// Keeps connections open for the next request.
     keeping: reqwest::Client,
-    /// Opens a connection for each request.
-    fresh: reqwest::Client,
+    /// Opens a connection for each request. Made when it is first needed, because reading the
+    /// system's certificates takes its time.
+    fresh: OnceLock<reqwest::Client>,
+    config: HttpConfig,
     /// Where credentials may go.
     home: Origin,
     pub(crate) policy: Policy,
@@ -62,7 +64,8 @@ impl HttpClient {
     pub fn with_clock(config: &HttpConfig, base: &Url, clock: Arc<dyn Clock>) -> Result<Self> {
         Ok(Self(Arc::new(Shared {
             keeping: build(config, true)?,
-            fresh: build(config, false)?,
+            fresh: OnceLock::new(),
+            config: config.clone(),
             home: base.origin(),
             policy: Policy { max_retries: config.max_retries, ..Policy::default() },
             idle: config.idle_timeout,
@@ -76,6 +79,14 @@ impl HttpClient {
     /// Time and chance as this client knows them.
     pub fn clock(&self) -> &dyn Clock {
         self.0.clock.as_ref()
+    }
+
+    fn fresh(&self) -> Result<&reqwest::Client> {
+        if let Some(client) = self.0.fresh.get() {
+            return Ok(client);
+        }
+        let client = build(&self.0.config, false)?;
+        Ok(self.0.fresh.get_or_init(|| client))
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -160,7 +171,7 @@ impl HttpClient {
         request: &Request,
         handed: &Arc<Handed>,
     ) -> Result<(reqwest::Response, Option<Duration>), Failed> {
-        let Shared { keeping, fresh, clock, .. } = self.shared();
+        let Shared { keeping, clock, .. } = self.shared();
         let own = |error| Failed { outcome: Outcome::NotSent, error, own: true };
         // 1. The body, opened anew.
         let Opened { stream, length } = request.payload.open().await.map_err(own)?;
@@ -169,7 +180,7 @@ impl HttpClient {
             _ => reqwest::Body::wrap_stream(handed.watch(stream)),
         };
         // 2. The head. Credentials do not leave home.
-        let client = if request.own_connection { fresh } else { keeping };
+        let client = if request.own_connection { self.fresh().map_err(own)? } else { keeping };
         let mut built = reqwest::Request::new(request.method.clone(), request.url.clone());
         let headers = built.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));

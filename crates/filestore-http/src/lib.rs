@@ -28,6 +28,8 @@ mod request;
 mod resume;
 mod retry;
 mod retry_after;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

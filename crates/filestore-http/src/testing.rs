@@ -1,0 +1,347 @@
+//! For the tests of backends: a [`TestClock`] that nobody waits for, and a [`ScriptedServer`] that
+//! breaks connections where its script says.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, FutureExt, ready};
+use jiff::Timestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use url::Url;
+
+use crate::Clock;
+
+/// A clock that stands still. [`sleep`](Clock::sleep) moves it and returns at once;
+/// [`limit`](Clock::limit) rests until the clock has been moved that far. It begins at
+/// 2026-03-01T10:00:00Z, and its jitter is 1: waits are as long as they can be.
+#[derive(Debug, Default)]
+pub struct TestClock(Mutex<Hands>);
+
+#[derive(Default)]
+struct Hands {
+    elapsed: Duration,
+    slept: Vec<Duration>,
+    limits: Vec<(Duration, oneshot::Sender<()>)>,
+    before_sleep: Option<Box<dyn FnMut() + Send>>,
+}
+
+impl TestClock {
+    /// A clock, ready to be shared.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Moves the clock; limits that are over fire.
+    pub fn advance(&self, time: Duration) {
+        let mut hands = lock(&self.0);
+        hands.elapsed += time;
+        let now = hands.elapsed;
+        let (over, resting) = std::mem::take(&mut hands.limits).into_iter().partition(|(end, _)| *end <= now);
+        hands.limits = resting;
+        drop(hands);
+        for (_, sender) in over {
+            let _: Result<(), ()> = sender.send(());
+        }
+    }
+
+    /// All waits so far.
+    pub fn slept(&self) -> Vec<Duration> {
+        lock(&self.0).slept.clone()
+    }
+
+    /// Calls `hook` at the beginning of each wait: what happens between two attempts.
+    pub fn before_sleep(&self, hook: impl FnMut() + Send + 'static) {
+        lock(&self.0).before_sleep = Some(Box::new(hook));
+    }
+
+    /// Lets time pass in steps of `step` until `work` is done.
+    pub async fn run_out<T: Send + 'static>(&self, work: tokio::task::JoinHandle<T>, step: Duration) -> T {
+        while !work.is_finished() {
+            self.advance(step);
+            tokio::task::yield_now().await;
+        }
+        match work.await {
+            Ok(done) => done,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        let start = Timestamp::constant(1_772_359_200, 0);
+        start + lock(&self.0).elapsed
+    }
+
+    fn elapsed(&self) -> Duration {
+        lock(&self.0).elapsed
+    }
+
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        let mut hands = lock(&self.0);
+        hands.slept.push(wait);
+        if let Some(hook) = &mut hands.before_sleep {
+            hook();
+        }
+        drop(hands);
+        self.advance(wait);
+        ready(()).boxed()
+    }
+
+    fn limit(&self, longest: Duration) -> BoxFuture<'static, ()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut hands = lock(&self.0);
+        if longest.is_zero() {
+            return ready(()).boxed();
+        }
+        let end = hands.elapsed + longest;
+        hands.limits.push((end, sender));
+        receiver.map(drop).boxed()
+    }
+
+    fn jitter(&self) -> f64 {
+        1.0
+    }
+}
+
+impl fmt::Debug for Hands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hands").field("elapsed", &self.elapsed).finish_non_exhaustive()
+    }
+}
+
+/// What a [`ScriptedServer`] does with one connection.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Act {
+    /// Reads the request and sends these bytes: a whole answer, or less.
+    Answer(Vec<u8>),
+    /// The same, then resets the connection instead of closing it.
+    AnswerThenReset(Vec<u8>),
+    /// The same, then holds the connection open and sends nothing more.
+    AnswerThenHang(Vec<u8>),
+}
+
+impl Act {
+    /// A whole answer of `status` with these header lines and this body.
+    pub fn answer(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
+        Self::Answer(message(status, headers, body.as_ref().len(), body.as_ref()))
+    }
+
+    /// A whole JSON answer.
+    pub fn json(status: u16, body: &str) -> Self {
+        Self::answer(status, &["Content-Type: application/json"], body)
+    }
+
+    /// An answer that announces `length` bytes, of which only `body` comes before the reset.
+    pub fn cut(status: u16, headers: &[&str], length: usize, body: &str) -> Self {
+        Self::AnswerThenReset(message(status, headers, length, body.as_bytes()))
+    }
+
+    /// Reads the request and closes the connection: the answer is lost.
+    pub fn lost() -> Self {
+        Self::AnswerThenReset(Vec::new())
+    }
+
+    /// Reads the request and never answers.
+    pub fn hang() -> Self {
+        Self::AnswerThenHang(Vec::new())
+    }
+}
+
+fn message(status: u16, headers: &[&str], length: usize, body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n").into_bytes();
+    for header in headers {
+        bytes.extend_from_slice(header.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// A server on a port of its own: one act of the script a connection, in order. A connection too many
+/// is answered with 418.
+#[derive(Debug)]
+pub struct ScriptedServer {
+    url: Url,
+    requests: Arc<Mutex<Vec<Received>>>,
+    count: watch::Receiver<usize>,
+}
+
+/// A request as it arrived.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Received {
+    /// Request line and header lines.
+    pub head: String,
+    /// The body, without chunks.
+    pub body: Vec<u8>,
+    /// Whether it came in chunks.
+    pub chunked: bool,
+    /// Whether it came whole.
+    pub whole: bool,
+}
+
+impl Received {
+    /// `METHOD /path?query`.
+    pub fn line(&self) -> &str {
+        self.head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1")
+    }
+
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl ScriptedServer {
+    /// Listens at once.
+    pub async fn start(script: impl IntoIterator<Item = Act>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = address(listener.local_addr());
+        Self::serve(url, script, ready(Ok(listener)))
+    }
+
+    /// Has a port on which connections are refused until the second value is called.
+    pub fn start_later(script: impl IntoIterator<Item = Act>) -> (Self, impl FnOnce() + Send + 'static) {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let url = address(socket.local_addr());
+        let (sender, listener) = oneshot::channel();
+        let open = move || drop(sender.send(socket.listen(16).expect("a listener")));
+        (Self::serve(url, script, listener), open)
+    }
+
+    fn serve(
+        url: Url,
+        script: impl IntoIterator<Item = Act>,
+        listener: impl Future<Output = Result<TcpListener, oneshot::Canceled>> + Send + 'static,
+    ) -> Self {
+        let requests = Arc::<Mutex<Vec<Received>>>::default();
+        let (counted, count) = watch::channel(0);
+        let mut script: std::collections::VecDeque<Act> = script.into_iter().collect();
+        let seen = Arc::clone(&requests);
+        tokio::spawn(async move {
+            let Ok(listener) = listener.await else { return };
+            let mut held = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let act = script.pop_front().unwrap_or_else(|| Act::answer(418, &[], ""));
+                let received = receive(&mut stream).await;
+                lock(&seen).push(received);
+                counted.send_modify(|count| *count += 1);
+                let (Act::Answer(bytes) | Act::AnswerThenReset(bytes) | Act::AnswerThenHang(bytes)) = &act;
+                let _ = stream.write_all(bytes).await;
+                match act {
+                    Act::Answer(_) => drop(stream.shutdown().await),
+                    Act::AnswerThenReset(_) => reset(stream),
+                    Act::AnswerThenHang(_) => held.push(stream),
+                }
+            }
+        });
+        Self { url, requests, count }
+    }
+
+    /// `http://127.0.0.1:PORT/`.
+    pub fn url(&self) -> Url {
+        self.url.clone()
+    }
+
+    /// All requests so far.
+    pub fn requests(&self) -> Vec<Received> {
+        lock(&self.requests).clone()
+    }
+
+    /// The only request; panics if there were more or none.
+    pub fn request(&self) -> Received {
+        let mut requests = self.requests();
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        requests.remove(0)
+    }
+
+    /// Waits until so many requests arrived.
+    pub async fn received(&self, count: usize) {
+        let mut counted = self.count.clone();
+        counted.wait_for(|seen| *seen >= count).await.expect("the server runs");
+    }
+}
+
+fn address(local: std::io::Result<std::net::SocketAddr>) -> Url {
+    let local = local.expect("an address");
+    format!("http://{local}/").parse().expect("a URL")
+}
+
+/// Data that was sent but not read is lost with the connection, so the client has read nothing more
+/// than what was sent before.
+fn reset(stream: TcpStream) {
+    stream.set_zero_linger().expect("a socket option");
+    drop(stream);
+}
+
+/// Reads one request, whole or up to where the connection ends.
+async fn receive(stream: &mut TcpStream) -> Received {
+    let mut buffer = Vec::new();
+    let mut received = Received::default();
+    let head_end = loop {
+        if let Some(at) = find(&buffer, b"\r\n\r\n") {
+            break at + 4;
+        }
+        if !more(stream, &mut buffer).await {
+            return received;
+        }
+    };
+    received.head = String::from_utf8_lossy(&buffer[..head_end]).trim_end().to_owned();
+    received.chunked = received.header("transfer-encoding") == Some("chunked");
+    let length: usize = received.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = buffer.split_off(head_end);
+    if received.chunked {
+        received.whole = true;
+        while find(&body, b"0\r\n\r\n").is_none_or(|at| at > 0 && body[at - 1] != b'\n') {
+            if !more(stream, &mut body).await {
+                received.whole = false;
+                break;
+            }
+        }
+        received.body = unchunked(&body);
+    } else {
+        while body.len() < length && more(stream, &mut body).await {}
+        received.whole = body.len() == length;
+        received.body = body;
+    }
+    received
+}
+
+async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> bool {
+    stream.read_buf(buffer).await.is_ok_and(|read| read > 0)
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+fn unchunked(mut rest: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = find(rest, b"\r\n") {
+        let size = std::str::from_utf8(&rest[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let Some(size) = size.filter(|size| *size > 0 && rest.len() >= end + 2 + size) else { break };
+        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        rest = &rest[(end + 4 + size).min(rest.len())..];
+    }
+    body
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
