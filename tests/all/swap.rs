@@ -1,6 +1,7 @@
 //! One function, every backend, chosen by configuration text alone.
 
 use filestore::{Config, FileRef, Result, Store, Upload};
+use filestore_emulator::{Emulator, FILEIO_API_KEY, Options};
 use futures::TryStreamExt;
 
 /// What an application does. It does not know which backend it has.
@@ -35,6 +36,16 @@ async fn on_a_local_directory() {
 #[tokio::test]
 async fn in_memory() {
     with("[stores.uploads]\nbackend = \"memory\"\n").await;
+}
+
+#[tokio::test]
+async fn on_file_io_where_a_read_consumes() {
+    let emulator = Emulator::start(Options::default()).await.unwrap();
+    with(&format!(
+        "[stores.uploads]\nbackend = \"fileio\"\nbase_url = {:?}\napi_key = {FILEIO_API_KEY:?}\n",
+        emulator.url()
+    ))
+    .await;
 }
 
 #[tokio::test]

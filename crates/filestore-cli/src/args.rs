@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use filestore::fileio::MaxDownloads;
 use filestore::{Expiry, Period};
 
 const AFTER_HELP: &str = "\
@@ -68,6 +69,9 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Serve an emulator of the hosted services
     Emulator(Emulator),
+    /// What only file.io has
+    #[command(subcommand)]
+    Fileio(Fileio),
     /// Print a completion script
     Completions {
         /// The shell
@@ -170,6 +174,38 @@ pub(crate) enum Config {
     Check,
     /// Print every value, secrets masked, and where it came from
     Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Fileio {
+    /// Print the facts of the account
+    Me,
+    /// Change a stored file; what is not given is kept
+    Update(FileioUpdate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FileioUpdate {
+    #[command(flatten)]
+    pub of: Reference,
+    /// When it goes away, counted from now: 14d, 2027-01-31T12:00:00Z, never
+    #[arg(long, value_name = "D")]
+    pub expires: Option<Expiry>,
+    /// How many downloads it allows in all: a number, or unlimited
+    #[arg(long, value_name = "N")]
+    pub max_downloads: Option<MaxDownloads>,
+    /// Whether it is deleted when it is used up or expired
+    #[arg(long, value_name = "true|false")]
+    pub auto_delete: Option<bool>,
+    /// A title, besides the name
+    #[arg(long)]
+    pub title: Option<String>,
+    /// A description
+    #[arg(long)]
+    pub description: Option<String>,
+    /// Replace the whole file by this one: what is not given goes back to its default
+    #[arg(long, value_name = "FILE", conflicts_with = "description")]
+    pub replace_with: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

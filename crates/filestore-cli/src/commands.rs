@@ -6,6 +6,7 @@ mod delete;
 mod demo;
 mod download;
 mod emulator;
+mod fileio;
 mod list;
 mod manual;
 mod stat;
@@ -42,6 +43,7 @@ async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Stores => stores::run(&context()?),
         Command::Caps(args) => caps::run(&context()?, args),
         Command::Config(what) => config::run(&context()?, *what),
+        Command::Fileio(what) => fileio::run(&context()?, what).await,
         // These need no configuration, and work with a broken one.
         Command::Demo(args) => demo::run(args, cli.quiet).await,
         Command::Emulator(args) => emulator::run(args).await,

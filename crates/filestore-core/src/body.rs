@@ -110,6 +110,15 @@ impl Body {
         }
     }
 
+    /// The length, where no later opening can state another one.
+    pub(crate) fn fixed_length(&self) -> Option<u64> {
+        match &self.source {
+            Source::Bytes(bytes) => Some(bytes.len() as u64),
+            Source::Once { length, .. } => *length,
+            Source::Path { .. } | Source::Reopenable { .. } => None,
+        }
+    }
+
     /// Whether it can be opened again.
     pub fn can_replay(&self) -> bool {
         !matches!(self.source, Source::Once { .. })

@@ -392,6 +392,8 @@ pub struct NameRules {
     pub max_chars: Option<usize>,
     /// Whether white space at the beginning or end is refused.
     pub no_outer_space: bool,
+    /// Characters that are refused, because the service would drop or change them.
+    pub forbidden: &'static str,
 }
 
 impl NameRules {
@@ -401,6 +403,8 @@ impl NameRules {
             Some(format!("has {bytes} bytes, {max} are allowed here"))
         } else if let Some(max) = self.max_chars.filter(|max| chars > *max) {
             Some(format!("has {chars} characters, {max} are allowed here"))
+        } else if let Some(found) = name.chars().find(|c| self.forbidden.contains(*c)) {
+            Some(format!("holds {found}, which this store would not keep"))
         } else if self.no_outer_space && name.trim() != name {
             Some("begins or ends with white space, which this store would drop".into())
         } else {

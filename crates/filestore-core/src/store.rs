@@ -146,6 +146,7 @@ impl Store {
                 format!("{length} bytes exceed the {max} that this store accepts in one file"),
             ));
         }
+        let fixed = request.body.fixed_length();
         request.options.or(&self.options);
         let skipped = request.options.settle(&capabilities.options).map_err(|name| {
             Error::unsupported(format!("this store does not know the options {name:?}; leave them out"))
@@ -153,7 +154,7 @@ impl Store {
         let mut file = self.inner.upload(request).await?;
         file.skipped.extend(skipped);
         self.stamp(&mut file);
-        match (length, file.size) {
+        match (fixed, file.size) {
             (Some(sent), Some(stored)) if sent != stored => Err(Error::new(
                 ErrorKind::Integrity,
                 Effect::Applied,
@@ -310,7 +311,9 @@ impl Store {
         scope.map_or(Ok(()), |scope| check_scope(scope, capabilities.scope, &capabilities.names))
     }
 
-    fn check_reference(&self, reference: &FileRef) -> Result<()> {
+    /// *Invalid input* unless `reference` belongs to this store and is of its scheme. Every method that
+    /// takes a reference checks it; ask yourself before you hand one to a backend's own methods.
+    pub fn check_reference(&self, reference: &FileRef) -> Result<()> {
         if !self.names().any(|name| name == reference.store()) {
             return Err(Error::invalid(format!(
                 "the reference belongs to the store {:?}; use that store, or declare the name as an alias of {:?}",

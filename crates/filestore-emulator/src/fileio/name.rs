@@ -18,7 +18,7 @@ pub(super) fn sanitised(name: &str) -> String {
     }
     match clean.trim() {
         "" | "." | ".." => "file".to_owned(),
-        trimmed => trimmed.to_owned(),
+        _ => clean,
     }
 }
 
