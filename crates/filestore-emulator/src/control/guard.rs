@@ -14,14 +14,14 @@ use crate::http::{self as wire, Response};
 
 pub(crate) struct Guard {
     address: SocketAddr,
-    public_host: Option<String>,
+    /// What clients are told to call it.
+    public: Option<Url>,
     token: Option<String>,
 }
 
 impl Guard {
     pub(crate) fn new(address: SocketAddr, base: &str, token: Option<String>) -> Self {
-        let public = Url::parse(base).ok();
-        Guard { address, public_host: public.and_then(|url| url.host_str().map(str::to_owned)), token }
+        Guard { address, public: Url::parse(base).ok(), token }
     }
 
     /// The answer to somebody who may not.
@@ -32,7 +32,7 @@ impl Guard {
             Some(authority) => Some(authority.as_str()),
             None => header(head, HOST),
         };
-        if !host.is_some_and(|host| self.is_here(&format!("http://{host}"))) {
+        if !host.is_some_and(|host| self.is_here(&self.with_scheme(host))) {
             return Some(refusal(StatusCode::FORBIDDEN, "The Host is not this emulator's."));
         }
         if head.headers.contains_key(ORIGIN) && !header(head, ORIGIN).is_some_and(|origin| self.is_here(origin)) {
@@ -49,11 +49,17 @@ impl Guard {
         None
     }
 
+    /// The scheme decides which port a Host without one means; a proxy in front may add TLS.
+    fn with_scheme(&self, host: &str) -> String {
+        let scheme = self.public.as_ref().map_or("http", Url::scheme);
+        format!("{scheme}://{host}")
+    }
+
     fn is_here(&self, url: &str) -> bool {
         let Ok(url) = Url::parse(url) else {
             return false;
         };
-        if url.host_str().is_some() && url.host_str() == self.public_host.as_deref() {
+        if self.public.as_ref().is_some_and(|public| public.origin() == url.origin()) {
             return true;
         }
         let on_our_port = url.port_or_known_default() == Some(self.address.port());
@@ -108,7 +114,7 @@ impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
             .field("address", &self.address)
-            .field("public_host", &self.public_host)
+            .field("public", &self.public.as_ref().map(Url::as_str))
             .field("token", &self.token.as_ref().map(|_| "***"))
             .finish()
     }

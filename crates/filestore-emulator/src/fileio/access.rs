@@ -49,6 +49,14 @@ impl Caller {
         }
     }
 
+    /// What the caller hears of a refusal: a wrong key learns nothing about which files there are.
+    pub(super) fn hears(&self, refusal: Refusal) -> Refusal {
+        match (self, refusal) {
+            (Caller::Token(_), Refusal::NotFound) => Refusal::Unauthorized,
+            (_, refusal) => refusal,
+        }
+    }
+
     /// A wrong key must not look right only because downloads need none.
     pub(super) fn may_read(&self, file: &StoredFile, now: Timestamp) -> Result<(), Refusal> {
         match self {

@@ -161,10 +161,11 @@ impl FileIo {
     }
 
     async fn delete(&self, address: &str, call: Call<'_>) -> Result<Response, Refusal> {
-        let caller = self.manager(&call)?;
-        let now = call.now;
-        let may = move |file: &StoredFile| caller.may_change(file, now);
-        let file = self.files.delete(address, now, may).await?;
+        let (caller, now) = (self.manager(&call)?, call.now);
+        let owner = caller.clone();
+        let may = move |file: &StoredFile| owner.may_change(file, now);
+        let deleted = self.files.delete(address, now, may).await;
+        let file = deleted.map_err(|refusal| caller.hears(refusal))?;
         Ok(json(StatusCode::OK, &Answer::ok(Deleted { key: &file.key })))
     }
 

@@ -202,10 +202,10 @@ impl Files {
         .await
     }
 
-    /// The file as it is, whatever its state.
-    pub(super) async fn look(&self, key: &str, now: Timestamp) -> Result<StoredFile, Refusal> {
-        let key = key.to_owned();
-        self.run(move |shelf| shelf.present(&key, now)).await
+    /// A file as it is, addressed by key or id.
+    pub(super) async fn look(&self, address: &str, now: Timestamp) -> Result<StoredFile, Refusal> {
+        let address = address.to_owned();
+        self.run(move |shelf| shelf.addressed(&address, now)).await
     }
 
     /// One download by who `may` read: the content is open and the read is counted, or nothing
@@ -254,7 +254,7 @@ impl Files {
     ) -> Result<StoredFile, Refusal> {
         let address = address.to_owned();
         self.run(move |shelf| {
-            let before = shelf.present(&address, now)?;
+            let before = shelf.addressed(&address, now)?;
             let mut after = before.clone();
             change(&mut after)?;
             let grown = after.size.saturating_sub(before.size);
@@ -277,7 +277,7 @@ impl Files {
     ) -> Result<StoredFile, Refusal> {
         let address = address.to_owned();
         self.run(move |shelf| {
-            let file = shelf.present(&address, now)?;
+            let file = shelf.addressed(&address, now)?;
             may(&file)?;
             shelf.remove(&file)?;
             Ok(file)
@@ -342,18 +342,21 @@ impl Files {
 }
 
 impl Shelf {
-    /// The file of a key or an id. One that is gone is removed on the way.
-    fn present(&mut self, address: &str, now: Timestamp) -> Result<StoredFile, Refusal> {
-        let found = match self.files.get(address) {
-            Some(file) => Some(file),
-            None => self.files.values().find(|file| file.id == address),
-        };
-        let file = found.cloned().ok_or(Refusal::NotFound)?;
+    /// The file of a key. One that is gone is removed on the way.
+    fn present(&mut self, key: &str, now: Timestamp) -> Result<StoredFile, Refusal> {
+        let file = self.files.get(key).cloned().ok_or(Refusal::NotFound)?;
         if file.state(now) == State::Gone {
             self.remove(&file)?;
             return Err(Refusal::NotFound);
         }
         Ok(file)
+    }
+
+    /// The file of a key or an id: some clients manage files by their ids.
+    fn addressed(&mut self, address: &str, now: Timestamp) -> Result<StoredFile, Refusal> {
+        let of_id = self.files.values().find(|file| file.id == address);
+        let key = of_id.map(|file| file.key.clone());
+        self.present(key.as_deref().unwrap_or(address), now)
     }
 
     fn count(&mut self, file: &StoredFile, now: Timestamp) -> io::Result<()> {

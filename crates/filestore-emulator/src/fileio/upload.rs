@@ -124,12 +124,8 @@ impl FileIo {
 
     /// Refuses before a large body is read for nothing; the change itself checks again.
     async fn check_address(&self, address: &str, caller: &Caller, rules: Rules) -> Result<(), Refusal> {
-        match self.files.look(address, rules.now).await {
-            Ok(file) => caller.may_change(&file, rules.now),
-            // A wrong key learns nothing about which files there are.
-            Err(Refusal::NotFound) if matches!(caller, Caller::Token(_)) => Err(Refusal::Unauthorized),
-            Err(refusal) => Err(refusal),
-        }
+        let file = self.files.look(address, rules.now).await.map_err(|refusal| caller.hears(refusal))?;
+        caller.may_change(&file, rules.now)
     }
 
     async fn read_form(&self, call: Call<'_>, allowance: Allowance, raw: bool) -> Result<Form, Refusal> {

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use filestore_emulator::{Emulator, FILEIO_API_KEY, FaultPlan, JournalEntry, Options};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct Service {
     pub(crate) emulator: Emulator,
-    pub(crate) client: Client,
+    client: Client,
 }
 
 pub(crate) async fn service() -> Service {
@@ -28,7 +30,7 @@ pub(crate) async fn service_with(options: Options) -> Service {
 /// A service with the fault rules of a TOML text.
 pub(crate) async fn service_with_faults(rules: &str) -> Service {
     let service = service().await;
-    service.emulator.set_faults(FaultPlan::from_toml(rules).unwrap());
+    service.set_faults(rules);
     service
 }
 
@@ -37,37 +39,53 @@ impl Service {
         format!("{}{path}", self.emulator.url())
     }
 
+    pub(crate) fn set_faults(&self, rules: &str) {
+        self.emulator.set_faults(FaultPlan::from_toml(rules).unwrap());
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
-        self.client.get(self.url(path))
+        self.request(Method::GET, path)
     }
 
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
-        self.client.post(self.url(path))
+        self.request(Method::POST, path)
+    }
+
+    pub(crate) fn put(&self, path: &str) -> RequestBuilder {
+        self.request(Method::PUT, path)
     }
 
     pub(crate) fn patch(&self, path: &str) -> RequestBuilder {
-        self.client.patch(self.url(path))
+        self.request(Method::PATCH, path)
     }
 
     pub(crate) fn delete(&self, path: &str) -> RequestBuilder {
-        self.client.delete(self.url(path))
+        self.request(Method::DELETE, path)
     }
 
     /// Uploads as the built-in account, with the given fields.
     pub(crate) async fn upload(&self, name: &str, content: &[u8], fields: &[(&str, &str)]) -> Value {
-        let request = self.post("/").paid().form_file(name, content, fields);
-        request.send().await.unwrap().json_with(StatusCode::OK).await
+        self.post("/").paid().form_file(name, content, fields).json_with(StatusCode::OK).await
     }
 
-    /// Uploads without an account, and gives the key.
+    /// Uploads without an account, and gives the path of the link.
     pub(crate) async fn share(&self, content: &[u8]) -> String {
-        let request = self.post("/").form_file("report.txt", content, &[]);
-        let file = request.send().await.unwrap().json_with(StatusCode::OK).await;
-        file.key()
+        let file = self.post("/").form_file("report.txt", content, &[]).json_with(StatusCode::OK).await;
+        file.path()
     }
 
     pub(crate) async fn status_of(&self, path: &str) -> StatusCode {
-        self.get(path).send().await.unwrap().status()
+        self.get(path).answer().await.status()
+    }
+
+    pub(crate) async fn content_of(&self, path: &str) -> Vec<u8> {
+        let response = self.get(path).answer().await;
+        assert_eq!(response.status(), StatusCode::OK);
+        response.bytes().await.unwrap().to_vec()
     }
 
     /// The journal's entries of one operation.
@@ -76,13 +94,32 @@ impl Service {
         entries.retain(|entry| entry.operation == Some(operation));
         entries
     }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.emulator.addr()).await.unwrap()
+    }
+
+    /// Sends a text as it stands on a connection of its own, and reads until its end.
+    pub(crate) async fn raw(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
 }
 
 pub(crate) trait RequestExt {
     fn paid(self) -> Self;
     fn form_file(self, name: &str, content: &[u8], fields: &[(&str, &str)]) -> Self;
+    fn form_fields(self, fields: &[(&str, &str)]) -> Self;
     fn form_body(self, body: &[u8]) -> Self;
+    fn typed_body(self, content_type: &str, body: &str) -> Self;
+    async fn answer(self) -> Response;
+    async fn json_with(self, status: StatusCode) -> Value;
 }
+
+const DISPOSITION: &str = "Content-Disposition: form-data; name=";
 
 impl RequestExt for RequestBuilder {
     fn paid(self) -> Self {
@@ -91,40 +128,55 @@ impl RequestExt for RequestBuilder {
 
     /// The form as `requests` writes it: the file first, without a type.
     fn form_file(self, name: &str, content: &[u8], fields: &[(&str, &str)]) -> Self {
-        let disposition = "Content-Disposition: form-data; name=";
-        let mut body = format!("--B\r\n{disposition}\"file\"; filename=\"{name}\"\r\n\r\n").into_bytes();
-        body.extend_from_slice(content);
-        for (field, value) in fields {
-            body.extend(format!("\r\n--B\r\n{disposition}\"{field}\"\r\n\r\n{value}").bytes());
-        }
-        body.extend(b"\r\n--B--\r\n");
-        self.form_body(&body)
+        let head = format!("--B\r\n{DISPOSITION}\"file\"; filename=\"{name}\"\r\n\r\n");
+        let body = [head.as_bytes(), content, b"\r\n", &written(fields), b"--B--\r\n"];
+        self.form_body(&body.concat())
+    }
+
+    fn form_fields(self, fields: &[(&str, &str)]) -> Self {
+        self.form_body(&[&written(fields), &b"--B--\r\n"[..]].concat())
     }
 
     /// A multipart body, written out, with the boundary `B`.
     fn form_body(self, body: &[u8]) -> Self {
         self.header(CONTENT_TYPE, "multipart/form-data; boundary=B").body(body.to_vec())
     }
-}
 
-pub(crate) trait ResponseExt {
-    async fn json_with(self, status: StatusCode) -> Value;
-}
+    fn typed_body(self, content_type: &str, body: &str) -> Self {
+        self.header(CONTENT_TYPE, content_type).body(body.to_owned())
+    }
 
-impl ResponseExt for Response {
+    async fn answer(self) -> Response {
+        self.send().await.unwrap()
+    }
+
     async fn json_with(self, status: StatusCode) -> Value {
-        let (got, text) = (self.status(), self.text().await.unwrap());
+        let response = self.answer().await;
+        let (got, text) = (response.status(), response.text().await.unwrap());
         assert_eq!(got, status, "{text}");
         serde_json::from_str(&text).unwrap()
     }
 }
 
+fn written(fields: &[(&str, &str)]) -> Vec<u8> {
+    let parts = fields.iter().map(|(field, value)| format!("--B\r\n{DISPOSITION}\"{field}\"\r\n\r\n{value}\r\n"));
+    parts.collect::<String>().into_bytes()
+}
+
 pub(crate) trait ValueExt {
-    fn key(&self) -> String;
+    fn path(&self) -> String;
+    fn time(&self, field: &str) -> jiff::Timestamp;
 }
 
 impl ValueExt for Value {
-    fn key(&self) -> String {
-        self["key"].as_str().unwrap().to_owned()
+    /// The path of the link of an uploaded file.
+    fn path(&self) -> String {
+        format!("/{}", self["key"].as_str().unwrap())
+    }
+
+    fn time(&self, field: &str) -> jiff::Timestamp {
+        let text = self[field].as_str().unwrap();
+        assert_eq!(text.len(), "2024-09-18T08:15:30.123Z".len(), "{text}");
+        text.parse().unwrap()
     }
 }

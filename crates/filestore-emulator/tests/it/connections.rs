@@ -1,0 +1,105 @@
+//! HTTP itself: the shapes of requests that clients and proxies send.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::service;
+
+const FORM: &str = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--B--\r\n";
+
+/// Reads until `end` was read.
+async fn read_until(stream: &mut tokio::net::TcpStream, end: &str) -> String {
+    let mut text = String::new();
+    while !text.contains(end) {
+        let mut buffer = [0; 4096];
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "the connection ended after {text}");
+        text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_client_behind_a_proxy_setting_uploads_in_absolute_form_and_chunks() {
+    let service = service().await;
+    let (one, two) = FORM.split_at(20);
+    let answer = service
+        .raw(&format!(
+            "POST http://file.io/ HTTP/1.1\r\nHost: file.io\r\nConnection: close\r\n\
+             Content-Type: multipart/form-data; boundary=B\r\nTransfer-Encoding: chunked\r\n\r\n\
+             {:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
+            one.len(),
+            two.len()
+        ))
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains(&format!("\"link\":\"{}/", service.emulator.url())), "{answer}");
+}
+
+#[tokio::test]
+async fn one_connection_carries_one_request_after_another() {
+    let service = service().await;
+    let mut stream = service.connect().await;
+    for _ in 0..3 {
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: {}\r\n\r\n",
+            FORM.len() + "epilogue".len()
+        );
+        stream.write_all(format!("{head}{FORM}epilogue").as_bytes()).await.unwrap();
+        let answer = read_until(&mut stream, "}").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+    stream.write_all(b"GET /000000000000 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(read_until(&mut stream, "}").await.starts_with("HTTP/1.1 404 "));
+}
+
+#[tokio::test]
+async fn a_client_that_expects_100_continue_is_told_to_go_on() {
+    let service = service().await;
+    let mut stream = service.connect().await;
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
+         Content-Type: multipart/form-data; boundary=B\r\nContent-Length: {}\r\n\r\n",
+        FORM.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(read_until(&mut stream, "\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(FORM.as_bytes()).await.unwrap();
+    assert!(read_until(&mut stream, "}").await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn a_client_that_expects_100_continue_is_refused_before_it_sends() {
+    let service = service().await;
+    let mut stream = service.connect().await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nAuthorization: Bearer WRONG\r\n\
+                Content-Type: multipart/form-data; boundary=B\r\nContent-Length: 1000000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = read_until(&mut stream, "}").await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_in_the_middle_of_sending_gets_to_hear_a_refusal() {
+    let service = service().await;
+    let body = vec![0; 20_000_000];
+    let response = service_post(&service, body).await;
+    assert_eq!(response, 401);
+}
+
+async fn service_post(service: &crate::support::Service, body: Vec<u8>) -> u16 {
+    let request = service.post("/").bearer_auth("WRONG").body(body);
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_leaves_nothing() {
+    let service = service().await;
+    let mut stream = service.connect().await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: 1000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&FORM.as_bytes()[..80]).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(!String::from_utf8_lossy(&rest).contains("\"success\":true"));
+}

@@ -1,0 +1,140 @@
+//! The control API, and who may not use it.
+
+use filestore_emulator::Options;
+use reqwest::StatusCode;
+use reqwest::header::{HOST, ORIGIN};
+use serde_json::json;
+
+use crate::support::{RequestExt, ValueExt, service, service_with};
+
+#[tokio::test]
+async fn the_clock_is_read_and_moved() {
+    let service = service().await;
+    let path = service.share(b"a").await;
+    let before = service.get("/_emulator/clock").json_with(StatusCode::OK).await;
+    assert_eq!(before["offset_seconds"], 0.0);
+    let moved = service.post("/_emulator/clock").body(r#"{"advance":"15d"}"#).json_with(StatusCode::OK).await;
+    assert!((moved["offset_seconds"].as_f64().unwrap() - 15.0 * 86400.0).abs() < 1.0);
+    assert_eq!(service.status_of(&path).await, StatusCode::NOT_FOUND);
+    let set =
+        service.post("/_emulator/clock").body(r#"{"set":"2040-01-01T00:00:00Z"}"#).json_with(StatusCode::OK).await;
+    assert!(set["now"].as_str().unwrap().starts_with("2040-01-01T00:00:0"));
+    for wrong in [r#"{"advance":"soon"}"#, r#"{"forward":"1d"}"#, "", r#"{"advance":"99999y"}"#] {
+        let refused = service.post("/_emulator/clock").body(wrong).json_with(StatusCode::BAD_REQUEST).await;
+        assert!(refused["error"].is_string(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn faults_are_put_counted_and_deleted() {
+    let service = service().await;
+    let toml = "[[fault]]\nname = \"down\"\noperation = \"me\"\ndo = { status = { code = 503 } }";
+    let put = service.request(reqwest::Method::PUT, "/_emulator/faults").body(toml);
+    assert_eq!(put.json_with(StatusCode::OK).await, json!({"faults": [{"name": "down", "fired": 0}]}));
+    service.get("/me").json_with(StatusCode::SERVICE_UNAVAILABLE).await;
+    let fired = service.get("/_emulator/faults").json_with(StatusCode::OK).await;
+    assert_eq!(fired, json!({"faults": [{"name": "down", "fired": 1}]}));
+    service.delete("/_emulator/faults").json_with(StatusCode::OK).await;
+    service.get("/me").paid().json_with(StatusCode::OK).await;
+
+    let json = r#"{"fault":[{"operation":"me","do":"lost-answer"}]}"#;
+    let put = service.put("/_emulator/faults").typed_body("application/json", json);
+    assert_eq!(put.json_with(StatusCode::OK).await["faults"][0]["name"], "lost-answer");
+    let wrong = service.put("/_emulator/faults").body("[[fault]]\ndo = \"nothing\"");
+    assert!(wrong.json_with(StatusCode::BAD_REQUEST).await["error"].as_str().unwrap().contains("line 2"));
+}
+
+#[tokio::test]
+async fn the_journal_tells_what_was_asked_without_secrets() {
+    let service = service().await;
+    let file = service.upload("a.txt", b"hello", &[]).await;
+    service.content_of(&file.path()).await;
+    service.status_of(&file.path()).await;
+    service.status_of("/v1/nothing").await;
+    let journal = service.get("/_emulator/journal").answer().await.text().await.unwrap();
+    assert!(!journal.contains("EMULATO-RKEY000"), "{journal}");
+    let journal: serde_json::Value = serde_json::from_str(&journal).unwrap();
+    let entries = journal["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 4, "the control API's own requests are not in it");
+    let upload = &entries[0];
+    assert_eq!((&upload["service"], &upload["operation"]), (&json!("fileio"), &json!("upload")));
+    assert_eq!((&upload["status"], &upload["finished"]), (&json!(200), &json!(true)));
+    assert_eq!(upload["headers"]["authorization"], "Bearer ***");
+    assert!(upload["bytes_in"].as_u64().unwrap() > 5);
+    let download = &entries[1];
+    assert_eq!((&download["key"], &download["bytes_out"]), (&file["key"], &json!(5)));
+    assert_eq!((&entries[2]["status"], &entries[3]["service"]), (&json!(404), &json!(null)));
+
+    assert_eq!(service.delete("/_emulator/journal").answer().await.status(), StatusCode::NO_CONTENT);
+    assert!(service.emulator.journal().is_empty());
+}
+
+#[tokio::test]
+async fn a_reset_forgets_everything() {
+    let service = service_with(Options::default()).await;
+    let path = service.share(b"a").await;
+    service.set_faults("[[fault]]\noperation = \"me\"\ndo = \"lost-answer\"");
+    service.emulator.clock().advance(crate::support::DAY).unwrap();
+    assert_eq!(service.post("/_emulator/reset").answer().await.status(), StatusCode::NO_CONTENT);
+    assert!(service.emulator.journal().is_empty());
+    assert!(service.emulator.clock().offset().is_zero());
+    assert_eq!(service.status_of(&path).await, StatusCode::NOT_FOUND);
+    service.get("/me").paid().json_with(StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn the_status_page_shows_requests_harmlessly() {
+    let service = service().await;
+    service.status_of("/%3Cscript%3E").await;
+    service.raw("GET /<script> HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    let response = service.get("/_emulator/").answer().await;
+    assert!(response.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    let page = response.text().await.unwrap();
+    assert!(page.contains("Last requests") && !page.contains("<script>"), "{page}");
+}
+
+#[tokio::test]
+async fn another_site_cannot_use_the_control_api() {
+    let service = service().await;
+    for host in ["evil.example", "evil.example:80", "127.0.0.1:1", "localhost"] {
+        let request = service.get("/_emulator/clock").header(HOST, host);
+        assert_eq!(request.answer().await.status(), StatusCode::FORBIDDEN, "{host}");
+    }
+    let port = service.emulator.addr().port();
+    let ours = format!("localhost:{port}");
+    assert_eq!(service.get("/_emulator/clock").header(HOST, ours).answer().await.status(), StatusCode::OK);
+    for origin in ["https://evil.example", "null", "http://localhost:1"] {
+        let request = service.post("/_emulator/reset").header(ORIGIN, origin);
+        assert_eq!(request.answer().await.status(), StatusCode::FORBIDDEN, "{origin}");
+    }
+    let same = service.post("/_emulator/reset").header(ORIGIN, format!("http://127.0.0.1:{port}"));
+    assert_eq!(same.answer().await.status(), StatusCode::NO_CONTENT);
+    let absolute = format!(
+        "GET http://evil.example/_emulator/clock HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n"
+    );
+    assert!(service.raw(&absolute).await.starts_with("HTTP/1.1 403 "));
+}
+
+#[tokio::test]
+async fn a_configured_token_is_required() {
+    let service = service_with(Options { control_token: Some("secret".into()), ..Options::default() }).await;
+    let refused = service.get("/_emulator/").answer().await;
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    assert!(refused.headers()["www-authenticate"].to_str().unwrap().starts_with("Basic"));
+    let wrong = service.get("/_emulator/").bearer_auth("secreT").answer().await;
+    assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
+    for request in
+        [service.get("/_emulator/").bearer_auth("secret"), service.get("/_emulator/").basic_auth("me", Some("secret"))]
+    {
+        assert_eq!(request.answer().await.status(), StatusCode::OK);
+    }
+    let file = service.upload("a.txt", b"a", &[]).await;
+    assert_eq!(service.status_of(&file.path()).await, StatusCode::OK, "the services do not ask for it");
+}
+
+#[tokio::test]
+async fn an_unknown_control_route_is_not_found() {
+    let service = service().await;
+    service.get("/_emulator/other").json_with(StatusCode::NOT_FOUND).await;
+    service.put("/_emulator/journal").json_with(StatusCode::NOT_FOUND).await;
+}

@@ -1,0 +1,188 @@
+//! What a data directory promises: everything survives, nothing is revived, nothing is half.
+
+use std::fs;
+use std::path::Path;
+
+use filestore_emulator::{Emulator, Options, StartError};
+use reqwest::StatusCode;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{DAY, RequestExt, Service, ValueExt, service_with};
+
+async fn service_in(folder: &Path) -> Service {
+    service_with(Options { data_dir: Some(folder.to_owned()), ..Options::default() }).await
+}
+
+/// The directory as a kill at this moment would leave it.
+fn killed(folder: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(folder, copy.path());
+    copy
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn bodies(folder: &Path) -> usize {
+    fs::read_dir(folder.join("fileio/bodies")).unwrap().count()
+}
+
+#[tokio::test]
+async fn files_counts_tokens_and_the_clock_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service_in(folder.path()).await;
+    let large = vec![5; 200_000];
+    let read_once = service.upload("a.bin", &large, &[("maxDownloads", "2")]).await.path();
+    service.content_of(&read_once).await;
+    let consumed = service.share(b"x").await;
+    service.content_of(&consumed).await;
+    let anonymous = service.post("/").form_file("b.txt", b"b", &[("expires", "2h")]).answer().await;
+    let token = anonymous.headers()["x-file-io-anonymous-access-token"].to_str().unwrap().to_owned();
+    let anonymous = anonymous.json::<serde_json::Value>().await.unwrap().path();
+    let expired =
+        service.post("/").form_file("c.txt", b"c", &[("expires", "30m")]).json_with(StatusCode::OK).await.path();
+    service.emulator.clock().advance(DAY / 24).unwrap();
+    service.emulator.shutdown().await;
+
+    let service = service_in(folder.path()).await;
+    assert_eq!(service.emulator.clock().offset().as_hours(), 1);
+    assert_eq!(service.status_of(&expired).await, StatusCode::NOT_FOUND);
+    assert_eq!(service.status_of(&consumed).await, StatusCode::NOT_FOUND);
+    service.patch(&anonymous).bearer_auth(&token).form_fields(&[("title", "T")]).json_with(StatusCode::OK).await;
+    assert_eq!(service.content_of(&anonymous).await, b"b");
+    assert!(service.content_of(&read_once).await == large);
+    assert_eq!(service.status_of(&read_once).await, StatusCode::NOT_FOUND);
+    assert_eq!(bodies(folder.path()), 0, "nothing is left of files that are gone");
+}
+
+#[tokio::test]
+async fn a_kill_between_the_count_and_the_body_does_not_revive_the_file() {
+    for size in [5, 8_000_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let service = service_in(folder.path()).await;
+        let content = vec![1; size];
+        let path = service.share(&content).await;
+        let before = killed(folder.path());
+        let response = service.get(&path).answer().await;
+        let after = killed(folder.path());
+
+        assert!(service_in(before.path()).await.content_of(&path).await == content, "not read yet");
+        assert_eq!(service_in(after.path()).await.status_of(&path).await, StatusCode::NOT_FOUND);
+        assert_eq!(bodies(after.path()), 0);
+        assert!(response.bytes().await.unwrap() == content, "who won still gets all of it");
+    }
+}
+
+#[tokio::test]
+async fn a_kill_between_two_reads_remembers_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service_in(folder.path()).await;
+    let path = service.upload("a.txt", b"a", &[("maxDownloads", "2")]).await.path();
+    let response = service.get(&path).answer().await;
+    let restarted = killed(folder.path());
+    drop(response);
+    let service = service_in(restarted.path()).await;
+    assert_eq!(service.status_of(&path).await, StatusCode::OK);
+    assert_eq!(service.status_of(&path).await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_kill_during_an_upload_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service_in(folder.path()).await;
+    let mut stream = service.connect().await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: 1000000\r\n\r\n\
+                --B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&[0; 500_000]).await.unwrap();
+    while bodies(folder.path()) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let restarted = killed(folder.path());
+    assert_eq!(bodies(restarted.path()), 1);
+    let service = service_in(restarted.path()).await;
+    assert_eq!(bodies(restarted.path()), 0, "removed at the start");
+    assert_eq!(service.get("/").paid().json_with(StatusCode::OK).await["count"], 0);
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_leaves_nothing_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service_in(folder.path()).await;
+    let mut stream = service.connect().await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: 1000000\r\n\r\n\
+                --B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&[0; 500_000]).await.unwrap();
+    while bodies(folder.path()) == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(stream);
+    while bodies(folder.path()) == 1 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_was_not_finished_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service_in(folder.path()).await;
+    let path = service.share(b"a").await;
+    service.emulator.shutdown().await;
+    let unfinished = folder.path().join("fileio/records/.unfinished-x1y2z3");
+    fs::write(&unfinished, "{\"id\":").unwrap();
+    let service = service_in(folder.path()).await;
+    assert!(!unfinished.exists());
+    assert_eq!(service.content_of(&path).await, b"a");
+}
+
+#[tokio::test]
+async fn replacing_and_deleting_leave_one_body_and_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service_in(folder.path()).await;
+    let path = service.upload("a.txt", b"old", &[]).await.path();
+    service.put(&path).paid().form_file("a.txt", b"new", &[]).json_with(StatusCode::OK).await;
+    assert_eq!(bodies(folder.path()), 1);
+    service
+        .put(&path)
+        .paid()
+        .form_file("a.txt", b"newer", &[("expires", "never")])
+        .json_with(StatusCode::BAD_REQUEST)
+        .await;
+    assert_eq!(bodies(folder.path()), 1, "a refused content is not kept");
+    service.delete(&path).paid().json_with(StatusCode::OK).await;
+    assert_eq!(bodies(folder.path()), 0);
+}
+
+#[tokio::test]
+async fn one_directory_serves_one_emulator() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
+    let first = Emulator::start(options.clone()).await.unwrap();
+    let second = Emulator::start(options.clone()).await.unwrap_err();
+    assert!(matches!(second, StartError::InUse(_)), "{second}");
+    first.shutdown().await;
+    Emulator::start(options).await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_can_look_into_the_directory() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("new");
+    let _service = service_in(&data).await;
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+}

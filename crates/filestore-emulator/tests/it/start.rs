@@ -1,0 +1,195 @@
+//! Starting, being found, and ending.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use filestore_emulator::{Emulator, Options, StartError};
+use reqwest::StatusCode;
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{RequestExt, service, service_with};
+
+fn file(folder: &Path, name: &str, content: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, content).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn the_ready_file_is_one_line_with_the_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ready_file, write_config) = (folder.path().join("ready"), folder.path().join("stores.toml"));
+    let options = Options {
+        ready_file: Some(ready_file.clone()),
+        write_config: Some(write_config.clone()),
+        ..Options::default()
+    };
+    let emulator = Emulator::start(options).await.unwrap();
+    assert_eq!(fs::read_to_string(ready_file).unwrap(), format!("http://{}\n", emulator.addr()));
+    assert_eq!(emulator.url(), format!("http://{}", emulator.addr()));
+    let base = emulator.url();
+    assert_eq!(
+        fs::read_to_string(write_config).unwrap(),
+        format!(
+            r#"[stores.pubnub]
+backend = "pubnub"
+base_url = "{base}"
+publish_key = "pub-c-emulator"
+subscribe_key = "sub-c-emulator"
+user_id = "emulator-user"
+channel = "emulator"
+
+[stores.filescom]
+backend = "filescom"
+base_url = "{base}"
+api_key = "filescomemulatorkey"
+
+[stores.fileio]
+backend = "fileio"
+base_url = "{base}"
+api_key = "FILEIO0.EMULATO-RKEY000-0000000-0000000"
+"#
+        )
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
+}
+
+#[tokio::test]
+async fn links_and_the_configuration_begin_with_the_public_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let write_config = folder.path().join("stores.toml");
+    let credentials =
+        file(folder.path(), "users.json", r#"{"fileio":{"accounts":[{"name":"me","api_key":"MINE","plan":"paid"}]}}"#);
+    let options = Options {
+        public_url: Some("https://share.example.org/files/".into()),
+        write_config: Some(write_config.clone()),
+        credentials: Some(credentials),
+        ..Options::default()
+    };
+    let emulator = Emulator::start(options).await.unwrap();
+    assert_eq!(emulator.url(), "https://share.example.org/files");
+    let config = fs::read_to_string(write_config).unwrap();
+    assert!(config.contains("base_url = \"https://share.example.org/files\"\napi_key = \"MINE\"\n"), "{config}");
+}
+
+#[tokio::test]
+async fn off_loopback_it_refuses_to_start_with_what_everybody_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = r#"{"fileio":{"accounts":[{"name":"me","api_key":"MINE","plan":"paid"}]}}"#;
+    let credentials = Some(file(folder.path(), "users.json", users));
+    let control_token = Some("secret".to_owned());
+    let exposed = || Options { listen: "0.0.0.0:0".parse().unwrap(), ..Options::default() };
+    for options in [
+        exposed(),
+        Options { credentials: credentials.clone(), ..exposed() },
+        Options { control_token: control_token.clone(), ..exposed() },
+    ] {
+        let error = Emulator::start(options).await.unwrap_err();
+        assert!(matches!(error, StartError::Exposed(_)), "{error}");
+    }
+    Emulator::start(Options { credentials, control_token, ..exposed() }).await.unwrap();
+}
+
+async fn refusal(options: Options) -> String {
+    Emulator::start(options).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_wrong_credentials_file_is_refused_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    for (content, expected) in [
+        ("[fileio]\nanonymus = {}", "anonymus"),
+        ("[fileoi]", "fileoi"),
+        ("[[fileio.accounts]]\nname = \"a\"\napi_key = \"K\"\nplan = \"gold\"", "gold"),
+        ("[[fileio.accounts]]\nname = \"a\"\napi_key = \"with space\"\nplan = \"free\"", "api_key"),
+        (
+            "[[fileio.accounts]]\nname = \"a\"\napi_key = \"K\"\nplan = \"free\"\n\
+             [[fileio.accounts]]\nname = \"b\"\napi_key = \"K\"\nplan = \"free\"",
+            "another account's",
+        ),
+    ] {
+        let credentials = Some(file(folder.path(), "users.toml", content));
+        let message = refusal(Options { credentials, ..Options::default() }).await;
+        assert!(message.contains("users.toml") && message.contains(expected), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_fault_file_is_refused_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    for (content, expected) in [
+        ("[[fault]]\noperation = \"download\"\ndo = \"explode\"", "line 3"),
+        ("[[fault]]\ndo = \"lost-answer\"\ncolour = 1", "unknown field `colour`"),
+        ("[[fault]]\ndo = { latency = { delay = \"soon\" } }", "250ms"),
+        ("[[fault]]\ndo = { truncate = { keep = \"150%\" } }", "100%"),
+        ("[[fault]]\ndo = { status = { code = 99 } }", "200 to 999"),
+        ("[[fault]]\nnth = 0\ndo = \"lost-answer\"", "line 2"),
+        ("[[fault]]\nprobability = 2\ndo = \"lost-answer\"", "0 to 1"),
+        (
+            "\n[[fault]]\noperation = \"downlaod\"\ndo = \"lost-answer\"",
+            "line 2: `operation = \"downlaod\"` does not exist",
+        ),
+        ("[[fault]]\noperation = \"me\"\ndo = \"no-disposition\"", "has no effect on `operation = \"me\"`"),
+        ("[[fault]]\npart = 1\ndo = \"lost-answer\"", "`step` and `part` match nothing"),
+        ("[[fault]]\nservice = \"pubnub\"\ndo = \"lost-answer\"", "pubnub"),
+        ("[[fault]]\noperation = \"me\"", "do"),
+        ("[[faults]]", "faults"),
+    ] {
+        let faults = Some(file(folder.path(), "faults.toml", content));
+        let message = refusal(Options { faults, ..Options::default() }).await;
+        assert!(message.contains("faults.toml") && message.contains(expected), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("no/such");
+    let taken = service().await;
+    for (options, expected) in [
+        (Options { listen: taken.emulator.addr(), ..Options::default() }, "cannot listen on 127.0.0.1"),
+        (Options { faults: Some(missing.clone()), ..Options::default() }, "no/such"),
+        (Options { credentials: Some(missing.clone()), ..Options::default() }, "no/such"),
+        (Options { ready_file: Some(missing.clone()), ..Options::default() }, "no/such"),
+        (Options { write_config: Some(missing), ..Options::default() }, "no/such"),
+        (Options { data_dir: Some("/dev/null/x".into()), ..Options::default() }, "data directory /dev/null/x"),
+        (Options { public_url: Some("ftp://x".into()), ..Options::default() }, "ftp://x"),
+        (Options { public_url: Some("http://x/?q".into()), ..Options::default() }, "http://x/?q"),
+        (Options { control_token: Some("a b".into()), ..Options::default() }, "control token"),
+    ] {
+        let message = refusal(options).await;
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_file_is_in_force_from_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let faults = Some(file(folder.path(), "faults.json", r#"{"fault":[{"do":{"status":{"code":503}}}]}"#));
+    let service = service_with(Options { faults, ..Options::default() }).await;
+    assert_eq!(service.get("/me").json_with(StatusCode::SERVICE_UNAVAILABLE).await["code"], "SERVICE_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn shutting_down_lets_a_download_finish() {
+    let service = service().await;
+    let content = vec![3; 4_000_000];
+    let path = service.share(&content).await;
+    let response = service.get(&path).answer().await;
+    let (_, body) = tokio::join!(service.emulator.shutdown(), response.bytes());
+    assert!(body.unwrap() == content);
+}
+
+#[tokio::test]
+async fn shutting_down_does_not_wait_for_the_stalled() {
+    let service = service().await;
+    let mut stream = service.connect().await;
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf").await.unwrap();
+    while service.emulator.journal().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let begin = Instant::now();
+    service.emulator.shutdown().await;
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
