@@ -209,11 +209,19 @@ impl Partial {
         let path = self.path.path();
         let failed = |error: io::Error| Error::local(error, "write", path).with_effect(Effect::Rejected);
         let mut file = tokio::fs::File::from_std(self.file.try_clone().map_err(failed)?);
-        while let Some(chunk) = stream.try_next().await? {
-            file.write_all(&chunk).await.map_err(failed)?;
-            *written += chunk.len() as u64;
-        }
+        let ended = loop {
+            match stream.try_next().await {
+                Ok(Some(chunk)) => {
+                    file.write_all(&chunk).await.map_err(failed)?;
+                    *written += chunk.len() as u64;
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        // Before any error: the last write may still be under way, and it may be the only copy.
         file.flush().await.map_err(failed)?;
+        ended?;
         file.sync_all().await.map_err(failed)
     }
 
