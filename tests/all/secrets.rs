@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use filestore::{Config, FileRef};
+use filestore::{Config, Download, FileRef, List, Store, Upload};
+use filestore_emulator::{Emulator, FaultPlan, Options};
+use tracing_log::LogTracer;
 use tracing_subscriber::fmt::MakeWriter;
 
 const CANARY: &str = "canary-5c1f2a77";
@@ -18,7 +20,11 @@ impl Everything {
     }
 
     fn leaks(&self) -> bool {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(CANARY)
+        self.has(CANARY)
+    }
+
+    fn has(&self, secret: &str) -> bool {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(secret)
     }
 }
 
@@ -43,6 +49,8 @@ impl<'a> MakeWriter<'a> for Everything {
 
 /// Runs `body` with trace-level logs, spans and all, going into what is returned.
 async fn watching<F: Future<Output = ()>>(body: impl FnOnce(Everything) -> F) -> Everything {
+    // Some dependencies write to `log`.
+    let _ = LogTracer::init();
     let seen = Everything::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
@@ -127,4 +135,60 @@ async fn a_reference_shows_only_its_beginning_in_debug_and_errors() {
     })
     .await;
     assert!(!seen.leaks());
+}
+
+/// An emulator whose account has the canary as its key, and a store that uses it.
+async fn file_io(folder: &std::path::Path) -> (Emulator, Store) {
+    let credentials = folder.join("credentials.toml");
+    let account = format!("[[fileio.accounts]]\nname = \"team\"\napi_key = \"{CANARY}\"\nplan = \"paid\"\n");
+    std::fs::write(&credentials, account).unwrap();
+    let emulator = Emulator::start(Options { credentials: Some(credentials), ..Options::default() }).await.unwrap();
+    let text = format!("[stores.a]\nbackend = \"fileio\"\nbase_url = {:?}\napi_key = \"{CANARY}\"\n", emulator.url());
+    let stores = Config::parse(&text, "f.toml").unwrap().open(&filestore::registry()).unwrap();
+    let store = stores.default_store().unwrap().clone();
+    (emulator, store)
+}
+
+#[tokio::test]
+async fn a_key_on_the_wire_is_in_no_log_and_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (emulator, store) = file_io(folder.path()).await;
+    let seen = watching(|seen| async move {
+        seen.add(&format!("{store:?}"));
+        let file = store.upload(Upload::new("a.txt", "x")).await.unwrap();
+        seen.add(&format!("{:?}", store.list(List::new()).await.unwrap()));
+        for status in [400, 401, 403, 404, 413, 429, 500, 503] {
+            let rule = format!("[[fault]]\ndo = {{ status = {{ code = {status} }} }}\n");
+            emulator.set_faults(FaultPlan::from_toml(&rule).unwrap());
+            seen.add(&chain(&store.upload(Upload::new("b.txt", "x")).await.unwrap_err()));
+            // Status 429 and 5xx would be repeated for seconds; one reader is enough.
+            seen.add(&chain(&store.download(&file.reference).await.unwrap_err()));
+        }
+        emulator.set_faults(FaultPlan::from_toml("[[fault]]\ndo = \"lost-answer\"\n").unwrap());
+        seen.add(&chain(&store.upload(Upload::new("b.txt", "x")).await.unwrap_err()));
+        seen.add(&chain(&store.download(&file.reference).await.unwrap_err()));
+    })
+    .await;
+    assert!(!seen.leaks());
+}
+
+#[tokio::test]
+async fn a_key_that_is_the_permission_is_in_no_log_and_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (emulator, store) = file_io(folder.path()).await;
+    let file = store.upload(Upload::new("a.txt", "x")).await.unwrap();
+    let key = file.reference.components().remove(0);
+    let seen = watching(|seen| async move {
+        seen.add(&format!("{file:?} {:?}", store.stat(&file.reference).await.unwrap()));
+        seen.add(&format!("{:?} {:?}", store.url(&file.reference).await.unwrap(), Download::from(&file.reference)));
+        store.read(&file.reference, 10).await.unwrap();
+        seen.add(&chain(&store.read(&file.reference, 10).await.unwrap_err()));
+        seen.add(&chain(&store.stat(&file.reference).await.unwrap_err()));
+        emulator.set_faults(FaultPlan::from_toml("[[fault]]\ndo = { redirect = {} }\n").unwrap());
+        seen.add(&chain(&store.download(&file.reference).await.unwrap_err()));
+        emulator.set_faults(FaultPlan::from_toml("[[fault]]\ndo = { reset = { at = \"request\" } }\n").unwrap());
+        seen.add(&chain(&store.download(&file.reference).await.unwrap_err()));
+    })
+    .await;
+    assert!(!seen.has(&key));
 }

@@ -178,7 +178,9 @@ impl Partial {
             // As for any new file: the umask decides.
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
-        let created = builder.tempfile_in(folder).map_err(|error| Error::local(error, "write to", folder))?;
+        // Without the `.` of "here": the path may be shown to a person.
+        let full = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let created = builder.tempfile_in(full).map_err(|error| Error::local(error, "write to", folder))?;
         let (file, path) = NamedTempFile::into_parts(created);
         let path = if keep {
             Kept::Yes(path.keep().map_err(|error| Error::local(error.error, "write to", folder))?)
@@ -268,8 +270,9 @@ impl Partial {
             let _ = fs::remove_file(&path);
             return error;
         }
-        let note =
-            format!("the file is possibly consumed; the {written} bytes that arrived are kept in {}", path.display());
+        let known = error.message().contains("possibly consumed");
+        let consumed = if known { "" } else { "the file is possibly consumed; " };
+        let note = format!("{consumed}the {written} bytes that arrived are kept in {}", path.display());
         error.with_effect(Effect::Unknown).with_note(&note).with_partial(path)
     }
 }

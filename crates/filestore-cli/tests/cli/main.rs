@@ -5,5 +5,7 @@
 mod bad_input;
 mod commands;
 mod config;
+mod emulated;
 mod kill;
 mod program;
+mod served;

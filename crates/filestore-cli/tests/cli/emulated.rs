@@ -1,0 +1,250 @@
+//! file.io on the emulator, both as processes: reads that consume, options, the account, the demo.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::program::Home;
+use crate::served::Served;
+
+#[test]
+fn a_file_is_read_once_and_then_not_found() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "once");
+    let reference = served.run(&["upload", "a.txt", "--expires", "2d"]).line();
+    assert!(reference.starts_with("fileio:fileio:"), "{reference}");
+    assert!(served.run(&["stat", &reference]).out.contains("remaining downloads  1"));
+    assert_eq!(served.run(&["download", &reference, "-o", "copy"]).line(), "copy");
+    assert_eq!(std::fs::read(home.path().join("copy")).unwrap(), b"once");
+    let again = served.run(&["download", &reference, "-o", "copy2"]);
+    assert_eq!(again.code, 3, "{again:?}");
+    assert!(!home.path().join("copy2").exists());
+    assert_eq!(home.files_below(".").iter().filter(|path| path.to_string_lossy().contains(".part")).count(), 0);
+}
+
+#[test]
+fn nothing_but_a_download_reads() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "once");
+    home.file("exists", "x");
+    let reference = served.run(&["upload", "a.txt", "-O", "title=report"]).line();
+    for args in [
+        &["stat", &reference][..],
+        &["url", &reference],
+        &["url", &reference, "--expires", "1h"],
+        &["list"],
+        &["list", "--all", "--json"],
+        &["caps", "fileio"],
+        &["config", "show"],
+        &["stores"],
+        &["fileio", "me"],
+        &["fileio", "update", &reference, "--expires", "3d"],
+    ] {
+        assert_eq!(served.run(args).code, 0, "{args:?}");
+    }
+    // Refused before anything is sent.
+    assert_eq!(served.run(&["download", &reference, "-o", "exists"]).code, 5);
+    assert_eq!(served.run(&["download", &reference, "-o", "no/folder/x"]).code, 2);
+    assert_eq!(served.reads(), 0, "{:?}", served.operations());
+    assert_eq!(served.run(&["download", &reference, "-o", "-"]).bytes, b"once");
+    assert_eq!(served.reads(), 1);
+    served.run(&["delete", &reference]);
+    assert_eq!(served.reads(), 1);
+}
+
+#[test]
+fn options_and_updates_are_what_the_service_keeps() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "thrice");
+    home.file("b.txt", "replaced");
+    let upload = served.run(&["--json", "upload", "a.txt", "-O", "max_downloads=3", "--expires", "never"]);
+    let file: Value = serde_json::from_str(upload.line().as_str()).unwrap();
+    assert_eq!((file["remaining_downloads"].as_u64(), file["expires"].as_str()), (Some(3), Some("never")));
+    let reference = file["ref"].as_str().unwrap();
+    for _ in 0..3 {
+        assert_eq!(served.run(&["download", reference, "-o", "-"]).bytes, b"thrice");
+    }
+    assert_eq!(served.run(&["download", reference, "-o", "-"]).code, 3);
+
+    let reference = served.run(&["upload", "a.txt"]).line();
+    let update = served.run(&["--json", "fileio", "update", &reference, "--max-downloads", "5"]);
+    let file: Value = serde_json::from_str(update.line().as_str()).unwrap();
+    assert_eq!(file["remaining_downloads"].as_u64(), Some(5));
+    assert_eq!(served.run(&["fileio", "update", &reference, "--replace-with", "b.txt"]).line(), reference);
+    assert_eq!(served.run(&["download", &reference, "-o", "-"]).bytes, b"replaced");
+    let unknown = served.run(&["upload", "a.txt", "-O", "max_download=3"]);
+    assert!(unknown.code == 2 && unknown.err.contains("did you mean \"max_downloads\"?"), "{unknown:?}");
+    let account = served.run(&["--json", "fileio", "me"]).line();
+    assert!(account.contains("\"plan\":1"), "{account}");
+}
+
+#[test]
+fn an_anonymous_store_says_what_it_cannot_do() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "x");
+    home.file(
+        "anonymous.toml",
+        format!("[stores.drop]\nbackend = \"fileio\"\nbase_url = \"http://{}\"\n", served.address),
+    );
+    let run = |args: &[&str]| {
+        let mut all = vec!["--config", "anonymous.toml"];
+        all.extend(args);
+        home.run(&all)
+    };
+    let reference = run(&["upload", "a.txt"]).line();
+    let stat = run(&["stat", &reference]);
+    assert!(stat.code == 5 && stat.err.contains("a read consumes"), "{stat:?}");
+    assert_eq!(run(&["list"]).code, 5);
+    assert_eq!(run(&["upload", "a.txt", "-O", "max_downloads=2"]).code, 5);
+    assert_eq!(run(&["download", &reference, "-o", "-"]).bytes, b"x");
+    let rejected = home.run(&Served::with(&["--config", "stores.toml", "stores"]));
+    assert_eq!(rejected.code, 2, "an option given twice is a mistake");
+}
+
+#[test]
+fn a_consuming_download_that_breaks_keeps_what_came_and_is_not_repeated() {
+    for (fault, arrives) in [
+        ("do = \"lost-answer\"", false),
+        ("do = { reset = { at = \"headers\" } }", false),
+        ("do = { cut-download = { after = \"50%\" } }", true),
+        ("do = { reset = { at = \"body\", after = \"50%\" } }", true),
+    ] {
+        let home = Home::new();
+        let served = Served::start(&home, &[]);
+        home.file("big", vec![7; 4_000_000]);
+        let reference = served.run(&["upload", "big"]).line();
+        served.control("PUT", "faults", &format!("[[fault]]\noperation = \"download\"\n{fault}\n"));
+        let broken = served.run(&["download", &reference, "-o", "copy"]);
+        assert_eq!(broken.code, 8, "{fault}: {broken:?}");
+        assert!(broken.err.contains("possibly consumed"), "{fault}: {broken:?}");
+        assert_eq!(served.reads(), 1, "{fault}");
+        assert!(!home.path().join("copy").exists(), "{fault}");
+        let kept: Vec<_> = home
+            .files_below(".")
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|end| end == "part"))
+            .collect();
+        assert_eq!(kept.len(), 1, "{fault}: {kept:?}");
+        let name = kept[0].file_name().unwrap().to_string_lossy().into_owned();
+        assert!(broken.err.contains(&name), "{fault}: {broken:?}");
+        if arrives {
+            assert!(kept[0].metadata().unwrap().len() > 0, "{fault}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_missing_are_an_integrity_failure() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("big", vec![7; 100_000]);
+    let reference = served.run(&["upload", "big"]).line();
+    served.control(
+        "PUT",
+        "faults",
+        "[[fault]]\noperation = \"upload\"\ndo = { truncate = { keep = \"50%\", of = \"request\" } }\n",
+    );
+    let short = served.run(&["upload", "big"]);
+    assert_eq!(short.code, 7, "{short:?}");
+    assert!(short.out.starts_with("fileio:fileio:"), "stored, so the reference is not lost: {short:?}");
+    served.run(&["delete", &reference]);
+}
+
+#[test]
+fn an_emulator_with_a_data_folder_survives_a_kill() {
+    let home = Home::new();
+    let mut served = Served::start(&home, &["--data-dir", "data-of-emulator"]);
+    home.file("a", vec![1; 200_000]);
+    let kept = served.run(&["upload", "a"]).line();
+    let consumed = served.run(&["upload", "a"]).line();
+    assert_eq!(served.run(&["download", &consumed, "-o", "copy"]).code, 0);
+    served.kill();
+    let served = Served::start(&home, &["--data-dir", "data-of-emulator"]);
+    assert_eq!(served.run(&["download", &consumed, "-o", "again"]).code, 3, "a consumed file is not revived");
+    assert_eq!(served.run(&["download", &kept, "-o", "-"]).bytes.len(), 200_000);
+}
+
+#[test]
+fn a_kill_between_the_count_and_the_body_does_not_revive_the_file() {
+    let home = Home::new();
+    home.file("slow.toml", "[[fault]]\noperation = \"download\"\ndo = { stall-download = { after = \"10%\" } }\n");
+    let mut served = Served::start(&home, &["--data-dir", "data-of-emulator", "--faults", "slow.toml"]);
+    home.file("a", vec![1; 1_000_000]);
+    let reference = served.run(&["upload", "a"]).line();
+    let mut reader = home.command(&Served::with(&["download", &reference, "-o", "copy"])).spawn().unwrap();
+    // The count is taken once the journal has the read.
+    while served.reads() == 0 {
+        std::thread::yield_now();
+    }
+    served.kill();
+    assert_eq!(reader.wait().unwrap().code(), Some(8));
+    let served = Served::start(&home, &["--data-dir", "data-of-emulator"]);
+    assert_eq!(served.run(&["download", &reference, "-o", "-"]).code, 3);
+}
+
+#[test]
+fn a_killed_emulator_serves_no_partial_upload() {
+    let home = Home::new();
+    home.file("stall.toml", "[[fault]]\noperation = \"upload\"\ndo = { stall-upload = { after = \"50%\" } }\n");
+    let mut served = Served::start(&home, &["--data-dir", "data-of-emulator", "--faults", "stall.toml"]);
+    home.file("a", vec![1; 2_000_000]);
+    let mut writer = home.command(&Served::with(&["upload", "a"])).spawn().unwrap();
+    while served.operations().is_empty() {
+        std::thread::yield_now();
+    }
+    served.kill();
+    assert_ne!(writer.wait().unwrap().code(), Some(0));
+    let served = Served::start(&home, &["--data-dir", "data-of-emulator"]);
+    let listed = served.run(&["list", "--json"]);
+    assert_eq!((listed.code, listed.out.as_str()), (0, ""), "{listed:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn sigterm_ends_the_emulator_cleanly() {
+    let home = Home::new();
+    let mut served = Served::start(&home, &[]);
+    assert!(Command::new("kill").arg(served.pid().to_string()).status().unwrap().success());
+    assert_eq!(served.ended(), Some(0));
+}
+
+#[test]
+fn an_exposed_emulator_is_refused() {
+    let home = Home::new();
+    let refused = home.run(&["emulator", "--listen", "0.0.0.0:0"]);
+    assert!(refused.code == 2 && refused.err.contains("control token"), "{refused:?}");
+}
+
+#[test]
+fn a_demo_with_faults_fails_and_names_the_store_and_the_step() {
+    for (rule, words) in [
+        ("operation = \"download\"\ndo = { corrupt = { at = 10 } }", ["fileio: download FAILED", "byte 10"]),
+        ("operation = \"download\"\ndo = { truncate = { keep = \"50%\" } }", ["fileio: download FAILED", "bytes"]),
+        (
+            "operation = \"upload\"\ndo = { truncate = { keep = \"50%\", of = \"request\" } }",
+            ["fileio: upload FAILED", "bytes"],
+        ),
+        (
+            "operation = \"upload\"\ndo = { corrupt = { at = 5, of = \"request\" } }",
+            ["fileio: download FAILED", "byte 5"],
+        ),
+    ] {
+        let home = Home::new();
+        home.file("faults.toml", format!("[[fault]]\n{rule}\n"));
+        home.file("README.md", "a file of some length to send around\n".repeat(20));
+        let done = home.run(&["demo", "--faults", "faults.toml"]);
+        assert_ne!(done.code, 0, "{rule}: {done:?}");
+        for word in words {
+            assert!(done.out.contains(word), "{rule}: {}", done.out);
+        }
+        assert!(done.out.lines().any(|line| line.starts_with("fs ") && line.ends_with("ok")), "{}", done.out);
+    }
+    let home = Home::new();
+    home.file("faults.toml", "[[fault]]\ndo = \"explode\"\n");
+    let done = home.run(&["demo", "--faults", "faults.toml"]);
+    assert_eq!(done.code, 2, "{done:?}");
+}
