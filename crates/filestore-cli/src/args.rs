@@ -250,3 +250,50 @@ pub(crate) struct Emulator {
     #[arg(long)]
     pub strict_signature: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    /// README.md and everything in docs.
+    fn documents() -> Vec<PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut found = vec![root.join("README.md")];
+        for folder in [root.join("docs"), root.join("docs/backends")] {
+            found
+                .extend(fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()));
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_in_the_documents_is_one() {
+        let mut checked = 0;
+        for document in documents() {
+            for line in fs::read_to_string(&document).unwrap().lines() {
+                let line = line.strip_prefix("$ ").unwrap_or(line);
+                let Some(command) = line.strip_prefix("cargo run -- ").or_else(|| line.strip_prefix("filestore "))
+                else {
+                    continue;
+                };
+                let command = command.split([';', '|', '>', '<', '#']).next().unwrap_or_default();
+                let words = command.split_whitespace().map(|word| word.trim_matches(['\'', '"']));
+                if let Err(error) = Cli::try_parse_from(std::iter::once("filestore").chain(words)) {
+                    assert!(!error.use_stderr(), "{}: {line}: {error}", document.display());
+                }
+                checked += 1;
+            }
+        }
+        assert!(checked > 5, "{checked} commands were found");
+    }
+}

@@ -44,8 +44,3 @@ pub use harness::{Harness, Requests};
 pub use kit::{Kit, run};
 pub use report::{Counts, Outcome, Report, RuleReport};
 pub use rule::{Rule, rules};
-
-// The examples of the rules' page are compiled, too.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/conformance.md")]
-struct RulesPage;
