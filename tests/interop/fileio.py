@@ -136,8 +136,34 @@ def raw():
     check("no name on errors", "Content-Disposition" not in gone.headers, gone.headers)
 
 
+def full_disk(folder):
+    """A full disk is found before the read that would consume the file."""
+    (folder / "full").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder / "full"]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        print("skipped: a full disk (mounting one is not permitted here)")
+        return
+    try:
+        (folder / "large").write_bytes(b"x" * 100_000)
+        sent = filestore("upload", folder / "large")
+        before = reads()
+        filestore("download", sent, "-o", folder / "full" / "copy", code=5)
+        check("nothing is left on the full disk", not any((folder / "full").iterdir()))
+        check("nothing was read", reads() == before)
+        filestore("download", sent, "-o", folder / "copy")
+        check("the file was still there", (folder / "copy").stat().st_size == 100_000)
+    finally:
+        subprocess.run(["umount", folder / "full"], check=True)
+
+
+def reads():
+    journal = requests.get(f"{URL}/_emulator/journal", timeout=10).json()["entries"]
+    return sum(entry["operation"] == "download" for entry in journal)
+
+
 with tempfile.TemporaryDirectory() as name:
     wrapper(Path(name))
     plain(Path(name))
     raw()
+    full_disk(Path(name))
 print(f"{passed} passed, 0 failed")
