@@ -16,80 +16,18 @@ use url::Url;
 use crate::announce;
 use crate::clock::Clock;
 use crate::control::Guard;
-use crate::credentials::{Credentials, CredentialsError};
+use crate::credentials::Credentials;
 use crate::durable;
-use crate::faults::{FaultPlan, FaultPlanError, Faults};
+use crate::faults::{FaultPlan, Faults};
 use crate::fileio::FileIo;
 use crate::journal::{Journal, JournalEntry};
 use crate::options::Options;
 use crate::server;
 use crate::site::Site;
+use crate::start_error::StartError;
 
 /// How often expired files are looked for in real time. Nobody sees them before that either.
 const SWEEP: Duration = Duration::from_secs(60);
-
-/// Why an emulator did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// Anybody could use it with credentials that everybody knows.
-    #[error(
-        "{0} can be reached from other machines: this needs a credentials file and a control token, or listen on 127.0.0.1"
-    )]
-    Exposed(SocketAddr),
-    /// The public URL is not one that links can begin with.
-    #[error("the public URL {0:?} must be http or https, without query and fragment")]
-    PublicUrl(String),
-    /// The control token cannot be sent in a header.
-    #[error("the control token must be printable ASCII without spaces, and not empty")]
-    ControlToken,
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address asked for.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The fault file is wrong.
-    #[error("fault file {}: {source}", path.display())]
-    Faults {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: FaultPlanError,
-    },
-    /// The credentials file is wrong.
-    #[error("credentials file {}: {source}", path.display())]
-    Credentials {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: CredentialsError,
-    },
-    /// The data directory cannot be used.
-    #[error("data directory {}: {source}", path.display())]
-    DataDir {
-        /// The directory.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Another emulator uses the data directory.
-    #[error("data directory {}: another emulator is using it", .0.display())]
-    InUse(PathBuf),
-    /// No temporary folder can be made for large files.
-    #[error("no temporary folder for large files: {0}")]
-    TemporaryFolder(io::Error),
-    /// The ready file or the configuration cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-}
 
 /// A running emulator. Dropping it ends it without waiting; [`Emulator::shutdown`] is the
 /// orderly way.

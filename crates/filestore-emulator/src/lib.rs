@@ -27,10 +27,12 @@ mod scripted;
 mod server;
 mod service;
 mod site;
+mod start_error;
 
 pub use clock::Clock;
 pub use credentials::{CredentialsError, FILEIO_API_KEY};
-pub use emulator::{Emulator, StartError};
+pub use emulator::Emulator;
 pub use faults::{FaultPlan, FaultPlanError};
 pub use journal::JournalEntry;
 pub use options::Options;
+pub use start_error::StartError;

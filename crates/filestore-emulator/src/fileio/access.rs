@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 
 use super::error::Refusal;
-use super::store::{Owner, StoredFile};
+use super::file::{Owner, StoredFile};
 use crate::credentials::{Account, FileioUsers};
 
 #[derive(Clone, Debug)]

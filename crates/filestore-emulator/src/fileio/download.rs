@@ -9,13 +9,14 @@ use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
 
 use super::error::Refusal;
+use super::file::StoredFile;
 use super::name::disposition;
-use super::store::{Count, Files, StoredFile};
+use super::store::{Count, Files};
 use super::{Call, FileIo, pages};
 use crate::blobs::BlobReader;
 use crate::clock::Clock;
 use crate::faults::{Effects, Fault, HeadPolicy};
-use crate::http::{Response, empty, streamed};
+use crate::http::{Response, response, streamed};
 
 impl FileIo {
     /// The read is counted, and durable if files are, before the first byte of the answer.
@@ -88,7 +89,7 @@ impl FileIo {
 
     fn to_landing_page(&self, key: &str) -> Result<Response, Refusal> {
         let location = HeaderValue::try_from(format!("{}/download/{key}", self.base));
-        let mut response = empty(StatusCode::FOUND);
+        let mut response = response(StatusCode::FOUND, "text/plain; charset=utf-8", "");
         response.headers_mut().insert(LOCATION, location.map_err(|_| Refusal::NotFound)?);
         Ok(response)
     }

@@ -9,8 +9,8 @@ use mime_guess::mime::{self, Mime};
 use url::form_urlencoded;
 
 use super::error::Refusal;
+use super::file::Name;
 use super::name::sanitised;
-use super::store::Name;
 use super::terms::Wishes;
 use crate::blobs::{Blob, BlobWriter, Blobs};
 use crate::faults::ContentTamper;

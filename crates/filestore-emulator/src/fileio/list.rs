@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use url::form_urlencoded;
 
 use super::error::Refusal;
-use super::store::StoredFile;
+use super::file::StoredFile;
 
 /// The query of a list. An empty value is an absent one, as clients send all four always.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ mod access;
 mod download;
 mod error;
 mod expiry;
+mod file;
 mod form;
 mod list;
 mod name;
@@ -35,8 +36,9 @@ use crate::faults::{Effects, Fault, HeadPolicy, Plan};
 use crate::http::{RequestBody, Response, empty, json};
 use access::Caller;
 use error::Refusal;
+use file::StoredFile;
 use list::Selection;
-use store::{Files, StoredFile};
+use store::Files;
 use wire::{Answer, Deleted, FileDetails, List, PlanInfo};
 
 pub(crate) use route::{OPERATIONS, Route};

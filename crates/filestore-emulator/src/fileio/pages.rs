@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::store::StoredFile;
+use super::file::StoredFile;
 use crate::http::{self as wire, Response, escape_html};
 
 /// `/` in a browser: a form that uploads.

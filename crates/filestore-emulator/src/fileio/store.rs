@@ -5,106 +5,19 @@
 //! one gets it, and with a data directory the count is on disk before the reader is told.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{fmt, io};
 
 use jiff::Timestamp;
 use rand::distr::{Alphanumeric, SampleString};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::Refusal;
-use super::terms::Terms;
-use crate::blobs::{Blob, BlobId, BlobReader, Blobs};
+use super::file::{Draft, Owner, State, StoredFile};
+use crate::blobs::{BlobReader, Blobs};
 use crate::durable::Records;
-
-/// How long an anonymous uploader can manage its file.
-const TOKEN_SECONDS: i64 = 24 * 60 * 60;
-
-/// A stored file.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct StoredFile {
-    pub(super) id: String,
-    pub(super) key: String,
-    /// Orders files that were created in the same millisecond.
-    pub(super) sequence: u64,
-    pub(super) owner: Owner,
-    pub(super) name: String,
-    pub(super) title: Option<String>,
-    pub(super) description: Option<String>,
-    pub(super) size: u64,
-    pub(super) mime_type: String,
-    pub(super) terms: Terms,
-    pub(super) downloads: u64,
-    pub(super) plan_id: u32,
-    pub(super) created: Timestamp,
-    pub(super) modified: Timestamp,
-    pub(super) body: BlobId,
-}
-
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Owner {
-    Account(String),
-    /// Whoever has the token that the upload was answered with.
-    Anonymous {
-        token: String,
-        until: Timestamp,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    Live,
-    /// Read as often as allowed, and kept: an update can allow more.
-    Exhausted,
-    /// Past its time, and kept.
-    Expired,
-    Gone,
-}
-
-impl StoredFile {
-    pub(super) fn state(&self, now: Timestamp) -> State {
-        let exhausted = self.terms.max_downloads.is_some_and(|max| self.downloads >= max);
-        let expired = self.terms.expires.is_some_and(|end| now >= end);
-        match (exhausted, expired) {
-            (false, false) => State::Live,
-            _ if self.terms.auto_delete => State::Gone,
-            (true, _) => State::Exhausted,
-            (false, true) => State::Expired,
-        }
-    }
-}
-
-impl Owner {
-    pub(super) fn anonymous(now: Timestamp) -> Self {
-        Owner::Anonymous {
-            token: Alphanumeric.sample_string(&mut rand::rng(), 48),
-            until: now + jiff::SignedDuration::from_secs(TOKEN_SECONDS),
-        }
-    }
-
-    pub(super) fn has_token(&self, offered: &str, now: Timestamp) -> bool {
-        matches!(self, Owner::Anonymous { token, until } if token == offered && now < *until)
-    }
-}
-
-impl fmt::Debug for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Owner::Account(name) => f.debug_tuple("Account").field(name).finish(),
-            Owner::Anonymous { .. } => f.write_str("Anonymous"),
-        }
-    }
-}
-
-impl fmt::Debug for StoredFile {
-    /// The key is a permission.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredFile").field("id", &self.id).finish_non_exhaustive()
-    }
-}
 
 /// When a read counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,36 +25,6 @@ pub(super) enum Count {
     Now,
     /// Not by the read itself; see [`Files::count`].
     Never,
-}
-
-/// A file that has everything but a key.
-#[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) owner: Owner,
-    pub(super) name: Name,
-    pub(super) title: Option<String>,
-    pub(super) description: Option<String>,
-    pub(super) mime_type: String,
-    pub(super) terms: Terms,
-    pub(super) plan_id: u32,
-    pub(super) created: Timestamp,
-    pub(super) body: Blob,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Name {
-    Given(String),
-    /// The key with an extension, for content that came without a name.
-    OfKey(&'static str),
-}
-
-impl Name {
-    pub(super) fn resolve(self, key: &str) -> String {
-        match self {
-            Name::Given(name) => name,
-            Name::OfKey(extension) => format!("{key}.{extension}"),
-        }
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -154,6 +37,8 @@ pub(super) struct Files {
 #[derive(Debug)]
 struct Shelf {
     files: HashMap<String, StoredFile>,
+    /// The bytes of each owner's files. Expired ones count until they are swept.
+    stored: HashMap<Owner, u64>,
     last_sequence: u64,
     records: Option<Records<StoredFile>>,
     blobs: Arc<Blobs>,
@@ -175,12 +60,16 @@ impl Files {
     }
 
     fn with(files: Vec<StoredFile>, records: Option<Records<StoredFile>>, blobs: Arc<Blobs>) -> Self {
-        let shelf = Shelf {
+        let mut shelf = Shelf {
+            files: HashMap::new(),
+            stored: HashMap::new(),
             last_sequence: files.iter().map(|file| file.sequence).max().unwrap_or(0),
-            files: files.into_iter().map(|file| (file.key.clone(), file)).collect(),
             records,
             blobs: Arc::clone(&blobs),
         };
+        for file in files {
+            shelf.put(file);
+        }
         Files { durable: shelf.records.is_some(), shelf: Arc::new(Mutex::new(shelf)), blobs }
     }
 
@@ -299,22 +188,11 @@ impl Files {
 
     /// Removes what is gone, so that nobody has to ask for it first.
     pub(super) async fn sweep(&self, now: Timestamp) -> Result<(), Refusal> {
-        self.remove_all(move |file| file.state(now) == State::Gone).await
+        self.run(move |shelf| Ok(shelf.sweep(now)?)).await
     }
 
     pub(super) async fn clear(&self) -> Result<(), Refusal> {
-        self.remove_all(|_| true).await
-    }
-
-    async fn remove_all(&self, select: impl Fn(&StoredFile) -> bool + Send + 'static) -> Result<(), Refusal> {
-        self.run(move |shelf| {
-            let selected = shelf.files.values().filter(|file| select(file));
-            for file in selected.cloned().collect::<Vec<_>>() {
-                shelf.remove(&file)?;
-            }
-            Ok(())
-        })
-        .await
+        self.run(|shelf| Ok(shelf.remove_all(|_| true)?)).await
     }
 
     pub(super) fn len(&self) -> usize {
@@ -354,9 +232,12 @@ impl Shelf {
 
     /// The file of a key or an id: some clients manage files by their ids.
     fn addressed(&mut self, address: &str, now: Timestamp) -> Result<StoredFile, Refusal> {
+        if self.files.contains_key(address) {
+            return self.present(address, now);
+        }
         let of_id = self.files.values().find(|file| file.id == address);
-        let key = of_id.map(|file| file.key.clone());
-        self.present(key.as_deref().unwrap_or(address), now)
+        let key = of_id.map(|file| file.key.clone()).ok_or(Refusal::NotFound)?;
+        self.present(&key, now)
     }
 
     fn count(&mut self, file: &StoredFile, now: Timestamp) -> io::Result<()> {
@@ -392,7 +273,8 @@ impl Shelf {
         if let Some(records) = &self.records {
             records.save(&file.id, file)?;
         }
-        self.files.insert(file.key.clone(), file.clone());
+        self.take(&file.key);
+        self.put(file.clone());
         Ok(())
     }
 
@@ -401,22 +283,46 @@ impl Shelf {
         if let Some(records) = &self.records {
             records.remove(&file.id)?;
         }
-        self.files.remove(&file.key);
+        self.take(&file.key);
         self.blobs.remove(&file.body);
         Ok(())
     }
 
-    fn check_quota(&self, owner: &Owner, more: u64, quota: u64, now: Timestamp) -> Result<(), Refusal> {
-        let Owner::Account(_) = owner else {
-            return Ok(());
+    fn put(&mut self, file: StoredFile) {
+        *self.stored.entry(file.owner.clone()).or_default() += file.size;
+        self.files.insert(file.key.clone(), file);
+    }
+
+    fn take(&mut self, key: &str) {
+        let Some(file) = self.files.remove(key) else {
+            return;
         };
-        let owned = self.files.values().filter(|file| file.owner == *owner);
-        let used: u64 = owned.filter(|file| file.state(now) != State::Gone).map(|file| file.size).sum();
-        if used.saturating_add(more) > quota {
-            let message = format!("The account stores {used} of {quota} bytes already");
-            return Err(Refusal::PaymentRequired(message.into()));
+        if let Entry::Occupied(mut stored) = self.stored.entry(file.owner) {
+            *stored.get_mut() -= file.size;
+            if *stored.get() == 0 {
+                stored.remove();
+            }
         }
-        Ok(())
+    }
+
+    fn sweep(&mut self, now: Timestamp) -> io::Result<()> {
+        self.remove_all(|file| file.state(now) == State::Gone)
+    }
+
+    fn remove_all(&mut self, select: impl Fn(&StoredFile) -> bool) -> io::Result<()> {
+        let selected: Vec<_> = self.files.values().filter(|file| select(file)).cloned().collect();
+        selected.iter().try_for_each(|file| self.remove(file))
+    }
+
+    fn check_quota(&mut self, owner: &Owner, more: u64, quota: u64, now: Timestamp) -> Result<(), Refusal> {
+        let fits = |shelf: &Shelf| shelf.stored.get(owner).map_or(0, |bytes| *bytes).saturating_add(more) <= quota;
+        if !fits(self) {
+            self.sweep(now)?;
+        }
+        if fits(self) {
+            return Ok(());
+        }
+        Err(Refusal::PaymentRequired(format!("The account may store {quota} bytes").into()))
     }
 
     fn unused_key(&self, length: usize) -> String {

@@ -21,8 +21,9 @@ pub(crate) use link::Link;
 
 /// How long requests that are being served may take when the emulator ends.
 const GRACE: Duration = Duration::from_secs(2);
-/// A client that never finishes its head must not hold a connection for ever.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// A client that never finishes its head must not hold a connection for ever. Longer than clients
+/// keep idle connections: one that we close under them costs a request that may not be repeated.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// What the HTTP layer may buffer of one connection.
 const BUFFER: usize = 256 * 1024;
 
