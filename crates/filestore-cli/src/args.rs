@@ -24,21 +24,24 @@ Without a configuration, the store `local` keeps files in your data folder.
 The configuration is --config, else $FILESTORE_CONFIG, else ./filestore.toml,
 else filestore/filestore.toml in your configuration folder.";
 
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Global options";
+
 /// Store, list, read, share and delete files, the same way on every service.
 #[derive(Debug, Parser)]
 #[command(name = "filestore", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Cli {
     /// The configuration file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     pub config: Option<PathBuf>,
     /// The store to use, instead of the default one
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
     pub store: Option<String>,
     /// Print JSON, one object a line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
     /// Print no progress and no warnings
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
     #[command(subcommand)]
     pub command: Command,

@@ -54,14 +54,18 @@ fn literal_secrets(context: &Context, store: &StoreConfig) -> Vec<String> {
 /// Every value with its origin, and the defaults of the keys that are not there.
 fn show(context: &Context) -> Result<u8> {
     let mut rows = Vec::new();
+    if let Some(default) = context.config.default_setting() {
+        let name = default.as_str().unwrap_or_default().to_owned();
+        rows.push(vec!["default".to_owned(), name, default.origin.to_string()]);
+    }
     let mut row = |store: &str, key: &str, value: String, origin: String| {
         rows.push(vec![format!("stores.{store}.{key}"), value, origin]);
     };
     for store in context.config.stores() {
         let keys = keys_of(context, store);
         row(&store.name, "backend", store.backend_name().to_owned(), store.backend.origin.to_string());
-        if !store.aliases.is_empty() {
-            row(&store.name, "aliases", store.aliases.join(", "), store.backend.origin.to_string());
+        if let Some(origin) = &store.aliases_origin {
+            row(&store.name, "aliases", store.aliases.join(", "), origin.to_string());
         }
         for leaf in leaves(store, keys) {
             let (value, origin) = leaf.shown();
@@ -120,7 +124,7 @@ impl Leaf<'_> {
         if let Some(path) = text.strip_prefix("file:") {
             return (MASK.to_owned(), format!("{} ({place})", Origin::SecretFile { path: path.into() }));
         }
-        (if self.secret { MASK.to_owned() } else { text }, place)
+        (if self.secret || holds_a_user(&text) { MASK.to_owned() } else { text }, place)
     }
 }
 
@@ -154,6 +158,11 @@ fn collect<'a>(name: String, setting: &'a Setting, secret: bool, leaves: &mut Ve
         }
         _ => leaves.push(Leaf { name, setting, secret }),
     }
+}
+
+/// Whether it is a URL with a user, hence perhaps a password, in it.
+fn holds_a_user(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 /// Keys inside a table are the service's own; their names are all there is to go by.

@@ -6,7 +6,7 @@ mod walk;
 
 use std::path::{Path, PathBuf};
 
-use filestore::{Config, Error, Result};
+use filestore::{Config, Error, Result, Upload};
 use filestore_emulator::{FILEIO_API_KEY, Options};
 use tempfile::TempDir;
 
@@ -40,7 +40,8 @@ pub(crate) async fn run(args: &args::Demo, quiet: bool) -> Result<u8> {
 
 fn file(args: &args::Demo, folder: &Path) -> Result<PathBuf> {
     match &args.file {
-        Some(path) => Ok(path.clone()),
+        // A file that cannot be sent is not a failure of the stores.
+        Some(path) => Upload::path(path).map(|_| path.clone()),
         None if Path::new("README.md").is_file() => Ok("README.md".into()),
         None => {
             let path = folder.join("README.md");

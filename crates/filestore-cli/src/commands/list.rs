@@ -1,6 +1,7 @@
 //! `filestore list`: a page of files, or all of them.
 
-use filestore::{Error, List, Page, PageToken, Result, Store, StoredFile};
+use filestore::{List, Page, PageToken, Result, Store, StoredFile};
+use futures::TryStreamExt;
 use serde_json::json;
 
 use crate::args;
@@ -30,24 +31,14 @@ pub(crate) async fn run(context: &Context, args: &args::List) -> Result<u8> {
 }
 
 /// Page after page, each printed before the next is fetched. `--limit` is the size of a page here.
-async fn all(context: &Context, store: &Store, mut request: List) -> Result<()> {
+async fn all(context: &Context, store: &Store, request: List) -> Result<()> {
+    let mut pages = std::pin::pin!(store.list_pages(request));
     let mut first = true;
-    loop {
-        let page = store.list(request.clone()).await?;
+    while let Some(page) = pages.try_next().await? {
         print(context, &page, first)?;
         first = false;
-        match page.next {
-            None => return Ok(()),
-            Some(token) if Some(&token) == request.page.as_ref() => {
-                return Err(Error::new(
-                    filestore::ErrorKind::Protocol,
-                    filestore::Effect::Rejected,
-                    "the listing does not go on: the service gave the same page token twice",
-                ));
-            }
-            Some(token) => request = request.page(token),
-        }
     }
+    Ok(())
 }
 
 fn print(context: &Context, page: &Page, headings: bool) -> Result<()> {

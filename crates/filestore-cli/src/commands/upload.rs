@@ -49,11 +49,11 @@ async fn upload(
             .ok_or_else(|| Error::invalid("standard input has no name of its own; give it one with --name"))?;
         filestore::Upload::new(name, Body::reader(tokio::io::stdin(), None))
     } else {
-        filestore::Upload::path(path)?
+        match &args.name {
+            Some(name) => filestore::Upload::new(name, Body::path(path)?),
+            None => filestore::Upload::path(path)?,
+        }
     };
-    if let Some(name) = &args.name {
-        request = request.name(name);
-    }
     if args.no_clobber {
         request = request.if_exists(IfExists::Refuse);
     }
