@@ -72,6 +72,12 @@ impl Blobs {
         Ok(BlobReader::File(fs::File::open(self.path(id))?))
     }
 
+    /// The size of a blob in the folder.
+    pub(crate) fn size(&self, id: &BlobId) -> Option<u64> {
+        let metadata = fs::metadata(self.path(id)).ok()?;
+        Some(metadata.len())
+    }
+
     /// Forgets a blob. A failure leaves a file that nothing refers to, removed at the next start.
     pub(crate) fn remove(&self, id: &BlobId) {
         if self.small().remove(id).is_none()

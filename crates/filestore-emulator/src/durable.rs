@@ -24,9 +24,9 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Removes `path` for good; gone already is fine.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Ok(()) => sync_folder(folder_of(path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        // Also when it was gone: the sync of an earlier attempt may be what failed.
+        _ => sync_folder(folder_of(path)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -12,13 +13,15 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use serde::Serialize;
+use tokio::time::timeout;
 
 pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, io::Error>;
 pub(crate) type Response = http::Response<ResponseBody>;
 
 /// What early refusals still read of a body, so that a client in the middle of sending gets to
-/// see the answer instead of a reset.
+/// see the answer instead of a reset. One that waits for the answer first gets it after a moment.
 const DISCARDED: u64 = 256 * 1024 * 1024;
+const DISCARD_PAUSE: Duration = Duration::from_secs(1);
 
 /// The answer `content` with its length.
 pub(crate) fn response(status: StatusCode, content_type: &'static str, content: impl Into<Bytes>) -> Response {
@@ -135,10 +138,10 @@ impl RequestBody {
             return;
         }
         let mut discarded = 0;
-        while let Ok(Some(chunk)) = self.chunk().await {
-            discarded += chunk.len() as u64;
-            if discarded > DISCARDED {
-                return;
+        while discarded < DISCARDED {
+            match timeout(DISCARD_PAUSE, self.chunk()).await {
+                Ok(Ok(Some(chunk))) => discarded += chunk.len() as u64,
+                _ => return,
             }
         }
     }

@@ -12,6 +12,9 @@ use serde::Serialize;
 /// Older entries are dropped, so that an emulator can run for weeks.
 const KEPT: usize = 10_000;
 
+/// The longest path, query and header value, in characters.
+const LONGEST: usize = 500;
+
 /// Headers whose value is a secret. The scheme of `Authorization` is kept: it is what a test asks.
 const SECRET_HEADERS: [&str; 4] =
     ["authorization", "proxy-authorization", "cookie", "x-file-io-anonymous-access-token"];
@@ -82,8 +85,8 @@ impl Journal {
                 service: asked.service,
                 operation: asked.operation,
                 method: head.method.to_string(),
-                path: head.uri.path().to_owned(),
-                query: head.uri.query().map(str::to_owned),
+                path: shortened(head.uri.path()),
+                query: head.uri.query().map(shortened),
                 key: asked.key,
                 headers: masked(&head.headers),
                 status: None,
@@ -156,10 +159,18 @@ fn masked(headers: &HeaderMap) -> BTreeMap<String, String> {
         .keys()
         .map(|name| {
             let value = String::from_utf8_lossy(headers[name].as_bytes()).into_owned();
-            let shown = if SECRET_HEADERS.contains(&name.as_str()) { mask(&value) } else { value };
+            let shown = if SECRET_HEADERS.contains(&name.as_str()) { mask(&value) } else { shortened(&value) };
             (name.to_string(), shown)
         })
         .collect()
+}
+
+/// A journal of endless headers would be the emulator's memory in a client's hands.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn mask(secret: &str) -> String {

@@ -22,7 +22,10 @@ pub(crate) fn answer(site: &Site, head: &Parts, fault: &Fault, effects: &Effects
             response.headers_mut().extend(headers.clone());
             Some(response)
         }
-        Fault::Html { code, text } => Some(wire::html(*code, page(text.as_deref().unwrap_or("Internal Server Error")))),
+        Fault::Html { code, text } => {
+            let reason = code.canonical_reason().unwrap_or("Error");
+            Some(wire::html(*code, page(text.as_deref().unwrap_or(reason))))
+        }
         Fault::Redirect { code, location } => {
             let asked = head.uri.path_and_query().map_or("/", |asked| asked.as_str());
             let location = match location {
@@ -30,8 +33,7 @@ pub(crate) fn answer(site: &Site, head: &Parts, fault: &Fault, effects: &Effects
                 None => format!("{}{GONE_PAGE}{asked}", site.base),
             };
             let mut response = wire::html(*code, page("Moved"));
-            let location = HeaderValue::try_from(location).ok()?;
-            response.headers_mut().insert(LOCATION, location);
+            response.headers_mut().insert(LOCATION, HeaderValue::try_from(location).ok()?);
             Some(response)
         }
         Fault::RateLimit { retry_after, .. } => {

@@ -219,7 +219,7 @@ impl Rule {
     }
 }
 
-/// A number from 0 to 1 that depends on nothing but its arguments.
+/// A number from 0 to below 1 that depends on nothing but its arguments.
 fn chance(seed: u64, index: usize, (operation, step, part): Place, nth: u64) -> f64 {
     let text = format!("{seed}/{index}/{operation}/{step:?}/{part:?}/{nth}");
     // FNV-1a, then the finish of SplitMix64: stable across releases, unlike the hasher of std.
@@ -230,7 +230,7 @@ fn chance(seed: u64, index: usize, (operation, step, part): Place, nth: u64) -> 
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     let mixed = mixed ^ (mixed >> 31);
     // The upper half is enough, and fits a double exactly.
-    f64::from((mixed >> 32) as u32) / f64::from(u32::MAX)
+    f64::from((mixed >> 32) as u32) / 2_f64.powi(32)
 }
 
 /// Whether one more request stays within a rate; if so, it is remembered.

@@ -63,6 +63,7 @@ pub(crate) enum Fault {
     Redirect {
         #[serde(default = "moved_permanently", deserialize_with = "status")]
         code: StatusCode,
+        #[serde(default, deserialize_with = "location")]
         location: Option<String>,
     },
     /// 429 for more than so many requests a minute of one caller.
@@ -319,6 +320,15 @@ fn status<'de, D: Deserializer<'de>>(value: D) -> Result<StatusCode, D::Error> {
         .ok()
         .filter(|code| !code.is_informational())
         .ok_or_else(|| D::Error::custom("expected an HTTP status from 200 to 999"))
+}
+
+/// Whatever takes the place of `{path}` is a valid header value already.
+fn location<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(value)?;
+    match HeaderValue::try_from(&text) {
+        Ok(_) => Ok(Some(text)),
+        Err(_) => Err(D::Error::custom("expected a URL")),
+    }
 }
 
 fn headers<'de, D: Deserializer<'de>>(value: D) -> Result<HeaderMap, D::Error> {

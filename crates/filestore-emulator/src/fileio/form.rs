@@ -17,8 +17,7 @@ use crate::faults::ContentTamper;
 use crate::http::RequestBody;
 use crate::multipart::{Multipart, PartHead};
 
-/// The longest value of a field, and the longest body that is not a file.
-const LONGEST_FIELD: usize = 64 * 1024;
+/// The most that all fields of a form, or a body that is no file, may hold in memory.
 const LONGEST_TEXT: usize = 1024 * 1024;
 /// What a form may add to its file.
 const FORM_OVERHEAD: u64 = 1024 * 1024;
@@ -99,6 +98,7 @@ impl Form {
     async fn read_parts(body: &mut RequestBody, boundary: &str, mut intake: Intake) -> Result<Self, Refusal> {
         let mut form = Form::default();
         let (mut named, mut file, mut text) = (None, None, None);
+        let mut left = LONGEST_TEXT;
         let mut parts = Multipart::new(body, boundary);
         while let Some(head) = parts.next_part().await? {
             let candidate = match (&head.filename, head.name.as_deref()) {
@@ -106,7 +106,8 @@ impl Form {
                 (None, Some("file")) => &mut file,
                 (None, Some("text")) => &mut text,
                 (None, field) => {
-                    let value = read_field(&mut parts).await?;
+                    let value = read_field(&mut parts, left).await?;
+                    left -= value.len();
                     form.fields.entry(field.unwrap_or_default().to_owned()).or_insert(value);
                     continue;
                 }
@@ -131,7 +132,7 @@ impl Form {
         Ok(form)
     }
 
-    /// `text` or `file` is the content; numbers, booleans and nulls stand for their text.
+    /// `text` or `file` is the content; numbers and booleans stand for their text.
     async fn read_json(body: &mut RequestBody, intake: Intake) -> Result<Self, Refusal> {
         let text = body.collect(LONGEST_TEXT).await?.ok_or(Refusal::TooLarge(LONGEST_TEXT as u64))?;
         let object: serde_json::Map<String, serde_json::Value> =
@@ -139,6 +140,7 @@ impl Form {
         let mut form = Form::default();
         for (name, value) in object {
             let value = match value {
+                serde_json::Value::Null => continue,
                 serde_json::Value::String(text) => text,
                 other => other.to_string(),
             };
@@ -205,11 +207,11 @@ impl Intake {
     }
 }
 
-async fn read_field(parts: &mut Multipart<'_>) -> Result<String, Refusal> {
+async fn read_field(parts: &mut Multipart<'_>, longest: usize) -> Result<String, Refusal> {
     let mut value = Vec::new();
     while let Some(chunk) = parts.chunk().await? {
-        if value.len() + chunk.len() > LONGEST_FIELD {
-            return Err(Refusal::bad("a field is too long"));
+        if value.len() + chunk.len() > longest {
+            return Err(Refusal::bad("the fields are too long"));
         }
         value.extend_from_slice(&chunk);
     }

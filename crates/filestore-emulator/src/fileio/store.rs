@@ -54,7 +54,15 @@ impl Files {
     pub(super) fn kept_in(folder: &Path) -> io::Result<Self> {
         let records = Records::open(folder.join("records"))?;
         let blobs = Blobs::durable(folder.join("bodies"))?;
-        let files: Vec<StoredFile> = records.load()?;
+        let mut files: Vec<StoredFile> = records.load()?;
+        files.retain(|file| {
+            // Only a disk that failed between the two can have lost one of them.
+            let whole = blobs.size(&file.body).is_some_and(|size| size == file.size);
+            if !whole {
+                tracing::warn!(id = file.id, "a stored file lacks its content and is ignored");
+            }
+            whole
+        });
         blobs.remove_all_but(&files.iter().map(|file| &file.body).collect())?;
         Ok(Self::with(files, Some(records), blobs))
     }

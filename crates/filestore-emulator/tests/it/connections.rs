@@ -1,8 +1,9 @@
 //! HTTP itself: the shapes of requests that clients and proxies send.
 
+use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::service;
+use crate::support::{RequestExt, service};
 
 const FORM: &str = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--B--\r\n";
 
@@ -79,16 +80,28 @@ async fn a_client_that_expects_100_continue_is_refused_before_it_sends() {
 }
 
 #[tokio::test]
-async fn a_client_in_the_middle_of_sending_gets_to_hear_a_refusal() {
+async fn a_client_that_waits_for_an_answer_before_it_sends_gets_one() {
     let service = service().await;
-    let body = vec![0; 20_000_000];
-    let response = service_post(&service, body).await;
-    assert_eq!(response, 401);
+    let mut stream = service.connect().await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer WRONG\r\nContent-Length: 1000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(read_until(&mut stream, "}").await.starts_with("HTTP/1.1 401 "));
 }
 
-async fn service_post(service: &crate::support::Service, body: Vec<u8>) -> u16 {
-    let request = service.post("/").bearer_auth("WRONG").body(body);
-    request.send().await.unwrap().status().as_u16()
+#[tokio::test]
+async fn a_form_of_endless_fields_is_refused() {
+    let service = service().await;
+    let field = format!("--B\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n{}\r\n", "y".repeat(100_000));
+    let form = format!("{}{FORM}", field.repeat(11));
+    let response = service.post("/").form_body(form.as_bytes()).json_with(StatusCode::BAD_REQUEST).await;
+    assert_eq!(response["message"], "the fields are too long");
+}
+
+#[tokio::test]
+async fn a_client_in_the_middle_of_sending_gets_to_hear_a_refusal() {
+    let service = service().await;
+    let request = service.post("/").bearer_auth("WRONG").body(vec![0; 20_000_000]);
+    request.json_with(StatusCode::UNAUTHORIZED).await;
 }
 
 #[tokio::test]

@@ -148,6 +148,18 @@ async fn a_record_that_was_not_finished_is_removed() {
 }
 
 #[tokio::test]
+async fn a_file_without_its_content_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service_in(folder.path()).await;
+    let path = service.share(b"a").await;
+    service.emulator.shutdown().await;
+    for body in fs::read_dir(folder.path().join("fileio/bodies")).unwrap() {
+        fs::write(body.unwrap().path(), b"").unwrap();
+    }
+    assert_eq!(service_in(folder.path()).await.status_of(&path).await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn replacing_and_deleting_leave_one_body_and_none() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
