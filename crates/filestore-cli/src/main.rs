@@ -8,6 +8,7 @@ mod output;
 mod progress;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         if let Command::Emulator(_) = cli.command {
             return commands::run(cli).await;
         }
+        tokio::spawn(insist());
         tokio::select! {
             code = commands::run(cli) => code,
             code = interrupted() => code,
@@ -36,6 +38,13 @@ fn main() -> ExitCode {
     // A read of standard input may still be waiting for its terminal; do not wait with it.
     runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+/// Ends the program although its thread is held by a standard output that nobody reads (`list | less`).
+async fn insist() {
+    let code = interrupted().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    std::process::exit(i32::from(code));
 }
 
 /// Waits for a signal to end; the code is the one that shells use.

@@ -25,9 +25,12 @@ pub(crate) fn failed(error: io::Error) -> Error {
     Error::new(kind, Effect::Rejected, format!("cannot write to standard output: {error}")).with_source(error)
 }
 
-/// Writes a line for the person. If even that fails there is nobody to tell.
+/// Writes lines for the person, who may see what a server or a file name put into them. If even that fails there is nobody to tell.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let mut err = io::stderr().lock();
+    for line in text.lines() {
+        let _ = writeln!(err, "{}", visible(line));
+    }
 }
 
 /// Writes an error with the causes that its message does not name already.
@@ -74,9 +77,12 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The text with control characters escaped: a name must not move a terminal's cursor.
+/// The text with control characters escaped, and those that reverse text: a name must neither move a
+/// terminal's cursor nor look like another.
 pub(crate) fn visible(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    let turns = |c| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| if c.is_control() || turns(c) { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(shown).collect()
 }
 
 /// A file as one JSON object: `ref`, `name`, `size`, `store`, and what else is known.
@@ -118,5 +124,10 @@ mod tests {
     fn columns_are_aligned_and_control_characters_shown() {
         let rows = vec![vec!["a\u{1b}[2J".to_owned(), "1".to_owned()], vec!["b".to_owned(), "22".to_owned()]];
         assert_eq!(table(&["NAME", "SIZE"], &rows), "NAME        SIZE\na\\u{1b}[2J  1\nb           22\n");
+    }
+
+    #[test]
+    fn characters_that_reverse_text_are_shown() {
+        assert_eq!(visible("a\u{202e}gpj.exe"), "a\\u{202e}gpj.exe");
     }
 }

@@ -436,9 +436,14 @@ impl From<Error> for io::Error {
 impl Error {
     /// The error that travelled through an [`io::Error`], or an *io* error around it.
     pub fn from_reader(error: io::Error) -> Self {
+        Self::from_reader_with(error, Effect::Unknown)
+    }
+
+    /// The same, where the effect of a failure to read is known.
+    pub(crate) fn from_reader_with(error: io::Error, effect: Effect) -> Self {
         match error.downcast::<Self>() {
             Ok(own) => own,
-            Err(error) => Self::new(ErrorKind::Io, Effect::Unknown, format!("cannot read: {error}")).with_source(error),
+            Err(error) => Self::new(ErrorKind::Io, effect, format!("cannot read: {error}")).with_source(error),
         }
     }
 }

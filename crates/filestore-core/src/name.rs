@@ -24,7 +24,11 @@ pub fn check_scope(scope: &str, kind: ScopeKind, rules: &NameRules) -> Result<()
                 shown(scope)
             )));
         }
-        ScopeKind::Folder => scope.split('/').find_map(|part| component_problem(part).or_else(|| rules.problem(part))),
+        ScopeKind::Folder if scope.is_empty() => component_problem(scope),
+        ScopeKind::Folder => scope.split('/').find_map(|part| match part {
+            "" => Some("has an empty component: no / goes at its ends, and one between folders".to_owned()),
+            part => component_problem(part).or_else(|| rules.problem(part)),
+        }),
         ScopeKind::Channel => {
             if scope.is_empty() {
                 Some("is empty".to_owned())
@@ -145,7 +149,10 @@ mod tests {
     fn a_folder_scope_cannot_climb() {
         let rules = NameRules::default();
         assert!(check_scope("a/../b", ScopeKind::Folder, &rules).is_err());
-        assert!(check_scope("/a", ScopeKind::Folder, &rules).is_err());
+        for slash in ["/a", "a/", "a//b"] {
+            let message = check_scope(slash, ScopeKind::Folder, &rules).unwrap_err().to_string();
+            assert!(message.contains("empty component"), "{message}");
+        }
         assert!(check_scope("a/b", ScopeKind::Folder, &rules).is_ok());
         assert!(check_scope("../x", ScopeKind::Channel, &rules).is_ok());
     }

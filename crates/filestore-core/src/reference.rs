@@ -73,9 +73,8 @@ impl FileRef {
         let components = self.components();
         for component in &components {
             if matches!(component.as_str(), "" | "." | "..") || component.contains(['/', '\\', '\0']) {
-                return Err(Error::invalid(format!(
-                    "the reference {self:?} does not name a path below the root of its store"
-                )));
+                let problem = "the reference does not name a path below the root of its store";
+                return Err(Error::invalid(problem));
             }
         }
         Ok(components)

@@ -110,8 +110,9 @@ impl Store {
             Target::Folder(folder) => folder.join(sanitise(&answer.file.name)),
         };
         if !consumes {
-            check_target(&path, overwrite)?;
-            partial.check_space(answer.stream.length().unwrap_or(1))?;
+            let fits =
+                check_target(&path, overwrite).and_then(|()| partial.check_space(answer.stream.length().unwrap_or(1)));
+            fits.map_err(|error| error.with_effect(Effect::Rejected))?;
         }
         // 3. All bytes, on the disk, then under their name.
         let mut written = 0;
@@ -127,7 +128,15 @@ impl Store {
 }
 
 fn check_target(path: &Path, overwrite: Overwrite) -> Result<()> {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == Io::NotFound && names_a_folder(path) => {
+            return Err(Error::invalid(format!("there is no folder {}; make it, or name a file", path.display())));
+        }
+        Err(error) if error.kind() == Io::NotFound => return Ok(()),
+        // Too long a name, a file where a folder is needed: the rename would find out, after the read.
+        Err(error) => return Err(Error::local(error, "write to", path)),
+    };
     if metadata.is_dir() {
         return Err(Error::invalid(format!("{} is a folder; name a file in it", path.display())));
     }
@@ -138,6 +147,11 @@ fn check_target(path: &Path, overwrite: Overwrite) -> Result<()> {
         return Err(Error::invalid(format!("{} is not a regular file and cannot be replaced", path.display())));
     }
     Ok(())
+}
+
+/// Whether it ends with a separator, which [`Path`] forgets.
+fn names_a_folder(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().last().is_some_and(|last| std::path::is_separator(char::from(*last)))
 }
 
 fn already_exists(path: &Path) -> Error {
@@ -231,7 +245,8 @@ impl Partial {
     async fn rename(self, path: &Path, overwrite: Overwrite) -> Result<()> {
         let target = path.to_owned();
         let moved = tokio::task::spawn_blocking(move || {
-            let kept = matches!(self.path, Kept::Yes(_)).then(|| self.path.path().to_owned());
+            let consumes = matches!(self.path, Kept::Yes(_));
+            let kept = consumes.then(|| self.path.path().to_owned());
             let temporary = match self.path {
                 Kept::No(path) => path,
                 Kept::Yes(path) => match TempPath::try_from_path(path) {
@@ -254,10 +269,12 @@ impl Partial {
                         let _ = failed.path.keep();
                         error.with_effect(Effect::Applied).with_note(&note).with_partial(kept)
                     }
-                    None => error,
+                    None => error.with_effect(Effect::Rejected),
                 }
             })?;
-            sync_folder_of(&target).map_err(|error| Error::local(error, "sync the folder of", &target))
+            let effect = if consumes { Effect::Applied } else { Effect::Rejected };
+            sync_folder_of(&target)
+                .map_err(|error| Error::local(error, "sync the folder of", &target).with_effect(effect))
         });
         moved.await.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Other, Effect::Unknown, panic.to_string())))
     }
@@ -291,4 +308,32 @@ fn free_space(_: &fs::File) -> Option<u64> {
 /// Without this, a name may be lost with the power although its file is on the disk.
 fn sync_folder_of(path: &Path) -> io::Result<()> {
     if cfg!(unix) { fs::File::open(Target::File(path).folder())?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(path: &Path) -> Error {
+        check_target(path, Overwrite::Replace).unwrap_err()
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_is_refused_before_anything_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "x").unwrap();
+        assert!(check_target(&folder.path().join("new"), Overwrite::Refuse).is_ok());
+        for path in [folder.path().join("new/"), file.join("in"), folder.path().join("x".repeat(300))] {
+            let error = refused(&path);
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = refused(&folder.path().join("new/"));
+        assert!(error.to_string().contains("there is no folder"), "{error}");
+    }
 }

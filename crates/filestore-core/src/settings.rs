@@ -79,10 +79,10 @@ pub fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) 
         .filter(|(distance, candidate)| *distance <= 1 + name.len().max(candidate.len()) / 3);
     match nearest {
         Some((_, candidate)) => format!("did you mean {candidate:?}?"),
-        None => {
-            let all: Vec<&str> = known.collect();
-            format!("known are {}", all.join(", "))
-        }
+        None => match known.collect::<Vec<_>>().as_slice() {
+            [] => "there are none here".to_owned(),
+            all => format!("known are {}", all.join(", ")),
+        },
     }
 }
 
@@ -470,6 +470,12 @@ mod tests {
     fn a_misspelt_key_names_the_nearest() {
         let error = settings(&[("rooot", text("x"))]).read::<Config>(KEYS).unwrap_err();
         assert_eq!(error.to_string(), "f.toml:1: unknown key \"rooot\"; did you mean \"root\"?");
+    }
+
+    #[test]
+    fn where_nothing_is_known_nothing_is_suggested() {
+        let error = settings(&[("ttl", text("3"))]).read::<BTreeMap<String, String>>(&[]).unwrap_err();
+        assert_eq!(error.to_string(), "f.toml:1: unknown key \"ttl\"; there are none here");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use futures::stream::{self, Stream, TryStreamExt};
 
 use crate::{
     Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Expiry, Feature, FileRef, FileUrl, IfExists,
-    Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload, UrlRequest, check_name,
-    check_scope,
+    Layer, List, Operation, Options, Page, PageToken, Requirement, Result, Stat, StoredFile, Upload, UrlRequest,
+    check_name, check_scope,
 };
 
 /// What a backend or a layer implements: one method an operation, none with a default.
@@ -184,29 +184,34 @@ impl Store {
         Ok(page)
     }
 
-    /// All files of a listing, page after page as they are needed.
-    ///
-    /// A service that gives the same page token twice would be listed for ever: that ends with a
-    /// *protocol* error.
+    /// All files of a listing, page after page as they are needed; see [`list_pages`](Self::list_pages).
     pub fn list_all(&self, request: List) -> impl Stream<Item = Result<StoredFile>> + Send + '_ {
-        stream::try_unfold(Some(request), move |state| async move {
-            let Some(request) = state else { return Ok(None) };
+        self.list_pages(request).map_ok(|page| stream::iter(page.files.into_iter().map(Ok))).try_flatten()
+    }
+
+    /// All pages of a listing, as they are needed.
+    ///
+    /// A service that gives a page token twice would be listed for ever: that ends with a *protocol*
+    /// error.
+    pub fn list_pages(&self, request: List) -> impl Stream<Item = Result<Page>> + Send + '_ {
+        let circle = Circle::from(request.page.clone());
+        stream::try_unfold(Some((request, circle)), move |state| async move {
+            let Some((request, mut circle)) = state else { return Ok(None) };
             let page = self.list(request.clone()).await?;
-            let next = match page.next {
-                Some(token) if Some(&token) == request.page.as_ref() => {
+            let next = match page.next.clone() {
+                Some(token) if circle.closes_at(&token) => {
                     let error = Error::new(
                         ErrorKind::Protocol,
                         Effect::Rejected,
-                        "the listing does not go on: the service gave the same page token twice",
+                        "the listing does not end: the service gave a page token twice",
                     );
                     return Err(self.context(error, Operation::List, request.scope.as_deref()));
                 }
-                Some(token) => Some(request.page(token)),
+                Some(token) => Some((request.page(token), circle)),
                 None => None,
             };
-            Ok(Some((stream::iter(page.files.into_iter().map(Ok)), next)))
+            Ok(Some((page, next)))
         })
-        .try_flatten()
     }
 
     /// The files called `name` in `scope`. Several where names are not unique; none is no error.
@@ -354,6 +359,32 @@ impl Store {
     }
 }
 
+/// Finds that a listing goes round, of whatever length, by one remembered token (Brent's algorithm).
+struct Circle {
+    remembered: Option<PageToken>,
+    steps: u64,
+    until: u64,
+}
+
+impl From<Option<PageToken>> for Circle {
+    fn from(first: Option<PageToken>) -> Self {
+        Self { remembered: first, steps: 0, until: 1 }
+    }
+}
+
+impl Circle {
+    fn closes_at(&mut self, token: &PageToken) -> bool {
+        if self.remembered.as_ref() == Some(token) {
+            return true;
+        }
+        self.steps += 1;
+        if self.steps == self.until {
+            *self = Self { remembered: Some(token.clone()), steps: 0, until: 2 * self.until };
+        }
+        false
+    }
+}
+
 #[async_trait]
 impl FileStore for Store {
     fn capabilities(&self) -> &Capabilities {
@@ -382,5 +413,29 @@ impl FileStore for Store {
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
         Self::url(self, request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The page at which a listing is ended whose tokens are `tokens`, over and over.
+    fn ended_at(tokens: &[&str]) -> Option<usize> {
+        let mut circle = Circle::from(None);
+        tokens.iter().cycle().take(100).position(|token| circle.closes_at(&PageToken::new(token)))
+    }
+
+    #[test]
+    fn a_listing_that_goes_round_is_ended() {
+        assert_eq!(ended_at(&["a"]), Some(1));
+        assert_eq!(ended_at(&["a", "b"]), Some(3));
+        assert!(ended_at(&["a", "b", "c", "d", "e"]).is_some());
+    }
+
+    #[test]
+    fn a_listing_that_goes_on_is_not_ended() {
+        let mut circle = Circle::from(Some(PageToken::new("start")));
+        assert!((0..1000).all(|page| !circle.closes_at(&PageToken::new(page.to_string()))));
     }
 }

@@ -51,7 +51,9 @@ impl ByteStream {
     }
 
     pub(crate) fn from_reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
-        Self::upload(ReaderStream::with_capacity(reader, CHUNK).map_err(Error::from_reader), length)
+        // Without the rest of the body the request is cut before its end: no service has the whole of it.
+        let failed = |error| Error::from_reader_with(error, Effect::Rejected);
+        Self::upload(ReaderStream::with_capacity(reader, CHUNK).map_err(failed), length)
     }
 
     pub(crate) fn watched(mut self, watch: Watch, total: Option<u64>) -> Self {
@@ -104,7 +106,9 @@ impl ByteStream {
             Direction::Up => Error::new(
                 ErrorKind::InvalidInput,
                 Effect::Rejected,
-                format!("the body {what} {length} bytes that were announced; announce the true length"),
+                format!(
+                    "the body {what} {length} bytes that were announced; it changed meanwhile, or was announced wrongly"
+                ),
             ),
             Direction::Down => Error::new(
                 ErrorKind::Integrity,
@@ -176,6 +180,16 @@ mod tests {
         assert_eq!(stream.try_next().await.unwrap().unwrap(), "ab");
         assert!(stream.try_next().await.is_err());
         assert!(stream.try_next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_cannot_be_read_on_stores_nothing() {
+        let broken = tokio_util::io::StreamReader::new(futures::stream::iter([
+            Ok(Bytes::from_static(b"ab")),
+            Err(std::io::Error::other("the disk is broken")),
+        ]));
+        let error = ByteStream::from_reader(broken, None).collect(10).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Io, Effect::Rejected));
     }
 
     #[tokio::test]

@@ -50,8 +50,11 @@ impl FsStore {
     /// The directory `root`, which is made by the first upload if it does not exist.
     ///
     /// A relative path is taken from the current folder of now. Fails with *config* if `root` is
-    /// empty or there is no current folder.
+    /// empty or a file, or there is no current folder.
     pub fn new(root: impl AsRef<Path>) -> Result<Self> {
+        if std::fs::metadata(root.as_ref()).is_ok_and(|metadata| !metadata.is_dir()) {
+            return Err(Error::config(format!("{:?} cannot be the root: it is not a folder", root.as_ref())));
+        }
         let root = Root::new(root.as_ref())
             .map_err(|error| Error::config(format!("{:?} cannot be the root: {error}", root.as_ref())))?;
         Ok(Self(Arc::new(Inner { root, sweeper: Sweeper::default(), capabilities: capabilities() })))

@@ -22,7 +22,7 @@ const COMMON: &[Key] = &[
 #[derive(Debug, Clone)]
 pub struct Config {
     source: Option<PathBuf>,
-    default: Option<String>,
+    default: Option<Setting>,
     stores: Vec<StoreConfig>,
 }
 
@@ -36,6 +36,8 @@ pub struct StoreConfig {
     pub backend: Setting,
     /// Names that it had before.
     pub aliases: Vec<String>,
+    /// Where those were said.
+    pub aliases_origin: Option<Origin>,
     /// The backend's keys, as written: `env:` and `file:` not yet followed.
     pub settings: Settings,
     /// Provider options for every upload.
@@ -59,8 +61,10 @@ impl Config {
         let path = path.as_ref();
         let mut top = syntax::parse(text, path)?;
         let default = match top.remove("default") {
-            Some(setting) => Some(text_of("default", setting)?),
-            None => None,
+            Some(setting) if setting.as_str().is_none() => {
+                return Err(Error::config(format!("{}: \"default\" is not a text", setting.origin)));
+            }
+            other => other,
         };
         let mut stores = match top.remove("stores") {
             Some(setting) => tables_of(setting)?,
@@ -78,8 +82,11 @@ impl Config {
             .map(|(name, settings, line)| StoreConfig::read(name, settings, path, line))
             .collect::<Result<Vec<_>>>()?;
         let config = Self { source: Some(path.to_owned()), default, stores };
+        config.check_names()?;
         if let Some(default) = &config.default {
-            config.store(default)?;
+            config
+                .store(default.as_str().unwrap_or_default())
+                .map_err(|error| Error::config(format!("{}: {}", default.origin, error.message())))?;
         }
         Ok(config)
     }
@@ -104,10 +111,12 @@ impl Config {
             name: "local".to_owned(),
             backend: Setting::new(Value::Text("fs".to_owned()), Origin::BuiltIn),
             aliases: Vec::new(),
+            aliases_origin: None,
             settings,
             upload: Settings::new(),
         };
-        Ok(Self { source: None, default: Some("local".to_owned()), stores: vec![store] })
+        let default = Setting::new(Value::Text("local".to_owned()), Origin::BuiltIn);
+        Ok(Self { source: None, default: Some(default), stores: vec![store] })
     }
 
     /// The file that it was read from; `None` for the built-in one.
@@ -120,10 +129,15 @@ impl Config {
         &self.stores
     }
 
+    /// The key `default`, if it was given.
+    pub fn default_setting(&self) -> Option<&Setting> {
+        self.default.as_ref()
+    }
+
     /// The declared default store, or the only store.
     pub fn default_name(&self) -> Option<&str> {
         match (&self.default, self.stores.as_slice()) {
-            (Some(name), _) => Some(name),
+            (Some(default), _) => default.as_str(),
             (None, [only]) => Some(&only.name),
             (None, _) => None,
         }
@@ -144,7 +158,24 @@ impl Config {
     /// Opens all stores.
     pub fn open(&self, registry: &Registry) -> Result<Stores> {
         let stores = self.stores.iter().map(|store| store.open(registry)).collect::<Result<Vec<_>>>()?;
-        Stores::new(stores, self.default.as_deref())
+        Stores::new(stores, self.default.as_ref().and_then(Setting::as_str))
+    }
+
+    /// A name that means two stores would send files to the wrong one.
+    fn check_names(&self) -> Result<()> {
+        let mut seen: Vec<&str> = Vec::new();
+        for store in &self.stores {
+            for name in std::iter::once(&store.name).chain(&store.aliases) {
+                if seen.contains(&name.as_str()) {
+                    let origin = store.aliases_origin.as_ref().unwrap_or(&store.backend.origin);
+                    return Err(Error::config(format!(
+                        "{origin}: two stores are called {name:?}; names and aliases must differ"
+                    )));
+                }
+                seen.push(name);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -161,9 +192,11 @@ impl StoreConfig {
         if backend.as_str().is_none() {
             return Err(Error::config(format!("{}: \"backend\" is not a text", backend.origin)));
         }
-        let aliases = settings.remove("aliases").map(list_of).transpose()?.unwrap_or_default();
+        let aliases = settings.remove("aliases");
+        let aliases_origin = aliases.as_ref().map(|setting| setting.origin.clone());
+        let aliases = aliases.map(list_of).transpose()?.unwrap_or_default();
         let upload = settings.remove("upload").map(table_of).transpose()?.unwrap_or_default();
-        Ok(Self { name, backend, aliases, settings, upload })
+        Ok(Self { name, backend, aliases, aliases_origin, settings, upload })
     }
 
     /// The name of its backend.
@@ -298,8 +331,11 @@ mod tests {
     }
 
     #[test]
-    fn a_default_that_is_not_declared_is_refused() {
-        assert!(message("default = \"x\"\n[stores.a]\nbackend = \"memory\"\n").contains("there is no store \"x\""));
+    fn a_default_that_is_not_declared_is_refused_with_its_line() {
+        assert_eq!(
+            message("default = \"x\"\n[stores.a]\nbackend = \"memory\"\n"),
+            "f.toml:1: there is no store \"x\"; did you mean \"a\"?"
+        );
     }
 
     #[test]
@@ -309,9 +345,10 @@ mod tests {
     }
 
     #[test]
-    fn two_stores_of_one_name_are_refused() {
+    fn two_stores_of_one_name_are_refused_before_any_is_opened() {
+        // The program opens one store only, and would have taken the first of the two.
         let text = "[stores.a]\nbackend = \"memory\"\naliases = [\"b\"]\n[stores.b]\nbackend = \"memory\"\n";
-        assert!(message(text).contains("two stores are called \"b\""));
+        assert!(parse(text).unwrap_err().to_string().contains("two stores are called \"b\""));
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub(crate) fn configuration(explicit: Option<&Path>) -> Result<Option<PathBuf>> 
     if let Ok(folders) = folders() {
         candidates.push(folders.config_dir().join("filestore").join("filestore.toml"));
     }
-    Ok(candidates.into_iter().find(|path| path.exists()))
+    // One that cannot be looked at is not passed over: reading it then says why.
+    Ok(candidates.into_iter().find(|path| !matches!(path.try_exists(), Ok(false))))
 }
 
 /// The platform's folder for data of programs.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use filestore::{
-    Body, Error, IfExists, Options, Origin, Result, Setting, Settings, Store, StoreConfig, StoredFile, Value,
+    Body, Effect, Error, ErrorKind, IfExists, Options, Origin, Result, Setting, Settings, Store, StoreConfig,
+    StoredFile, Value,
 };
 
 use super::note_failure;
@@ -22,11 +23,11 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     let mut code = 0;
     for path in &args.files {
         match upload(context, &store, args, &options, path).await {
-            Ok(file) => print(context, &file)?,
+            Ok(file) => print(context, &file).map_err(|error| unread(&file, &error))?,
             Err(error) => {
                 // Stored although something failed: the reference must not be lost.
                 if let Some(file) = error.stored() {
-                    print(context, file)?;
+                    print(context, file).map_err(|error| unread(file, &error))?;
                 }
                 note_failure(&mut code, &error);
             }
@@ -78,6 +79,13 @@ fn options(context: &Context, store: &StoreConfig, pairs: &[String]) -> Result<O
     }
     let backend = context.registry.backend(store.backend_name())?;
     backend.options(&settings).map_err(|error| Error::invalid(format!("-O: {}", error.message())))
+}
+
+/// Stored, but standard output takes no reference: it goes where somebody may still see it, because on
+/// some services nothing else leads to the file.
+fn unread(file: &StoredFile, error: &Error) -> Error {
+    output::complain(&format!("stored as {}", file.reference));
+    Error::new(ErrorKind::Incomplete, Effect::Applied, format!("{:?} is stored, but: {}", file.name, error.message()))
 }
 
 fn print(context: &Context, file: &StoredFile) -> Result<()> {

@@ -103,3 +103,30 @@ fn usage() {
     assert_eq!(home.run(&["list", "--limit", "0"]).code, 2);
     refused(&home.run(&["upload", "x", "--expires", "1|"]), 2, &["14d"]);
 }
+
+#[test]
+fn a_root_that_is_a_file_is_a_mistake_of_the_configuration() {
+    let home = Home::new();
+    home.file("file", "x");
+    home.file("filestore.toml", "[stores.a]\nbackend = \"fs\"\nroot = \"file\"\n");
+    refused(&home.run(&["list"]), 2, &["cannot be the root", "not a folder"]);
+    assert_eq!(home.run(&["config", "check"]).code, 2);
+}
+
+#[test]
+fn a_demo_of_a_file_that_is_not_there_blames_no_store() {
+    refused(&Home::new().run(&["demo", "no-such-file"]), 2, &["no-such-file"]);
+}
+
+#[test]
+fn what_a_file_name_holds_does_not_reach_the_terminal() {
+    refused(&Home::new().run(&["upload", "no\u{1b}[31m-file"]), 2, &["no\\u{1b}[31m-file"]);
+}
+
+#[test]
+fn a_download_into_a_folder_that_is_not_there_says_so() {
+    let home = Home::new();
+    home.file("a", "x");
+    let reference = home.run(&["upload", "a"]).line();
+    refused(&home.run(&["download", &reference, "-o", "new/"]), 2, &["there is no folder new/"]);
+}

@@ -144,3 +144,51 @@ fn the_demo_passes_and_shows_a_row_for_each_store() {
         assert!(row.ends_with("ok") && !row.contains("FAILED"), "{row}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reference_that_standard_output_does_not_take_is_not_lost() {
+    let home = Home::new();
+    home.file("a", "x");
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let output = home.command(&["upload", "a"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(8), "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("stored as local:fs:a\n"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_name_is_not_text_is_stored_under_the_name_that_is_given() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let home = Home::new();
+    let name = std::ffi::OsStr::from_bytes(b"\xff");
+    std::fs::write(home.path().join(name), "x").unwrap();
+    assert_eq!(home.command(&["upload"]).arg(name).output().unwrap().status.code(), Some(2));
+    let named = home.command(&["upload", "--name", "a"]).arg(name).output().unwrap();
+    assert_eq!(named.stdout, b"local:fs:a\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_command_whose_output_nobody_reads() {
+    use std::io::Read;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Stdio};
+
+    let home = Home::new();
+    home.file("filestore.toml", "[stores.a]\nbackend = \"fs\"\nroot = \"files\"\n");
+    let folder = home.path().join("files");
+    std::fs::create_dir(&folder).unwrap();
+    // More than a pipe holds.
+    for number in 0..1000 {
+        std::fs::write(folder.join(format!("{number:0200}")), "").unwrap();
+    }
+    let mut child = home.command(&["list", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    // Its first byte is here, and nothing more is read.
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    let ended = child.wait().unwrap();
+    // By the signal itself, where it came before the program listened for it.
+    assert!(ended.code() == Some(143) || ended.signal() == Some(15), "{ended:?}");
+}

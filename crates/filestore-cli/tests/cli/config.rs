@@ -82,3 +82,28 @@ fn check_warns_of_literal_secrets_and_fails_for_missing_ones() {
     assert!(done.err.contains("secret_access_key") && !done.err.contains("s3cr3t"), "{done:?}");
     assert!(done.out.contains("DEMO_NOT_SET"), "{done:?}");
 }
+
+#[test]
+fn show_says_where_the_default_and_the_aliases_come_from() {
+    let home = Home::new();
+    home.file("filestore.toml", "default = \"a\"\n[stores.a]\nbackend = \"memory\"\naliases = [\"b\"]\n");
+    let shown = home.run(&["--json", "config", "show"]).out;
+    assert!(shown.contains(r#"{"key":"default","origin":"filestore.toml:1","value":"a"}"#), "{shown}");
+    assert!(shown.contains(r#"{"key":"stores.a.aliases","origin":"filestore.toml:4","value":"b"}"#), "{shown}");
+}
+
+#[test]
+fn a_password_in_an_url_is_not_shown() {
+    let home = Home::new();
+    home.file("filestore.toml", "[stores.a]\nbackend = \"fileio\"\nbase_url = \"http://u:hunter2@host\"\n");
+    assert!(!home.run(&["config", "show"]).out.contains("hunter2"));
+}
+
+#[test]
+fn an_alias_that_is_the_name_of_another_store_is_refused() {
+    let home = Home::new();
+    let text = "[stores.a]\nbackend = \"memory\"\naliases = [\"b\"]\n[stores.b]\nbackend = \"memory\"\n";
+    home.file("filestore.toml", text);
+    let done = home.run(&["--store", "b", "list"]);
+    assert!(done.code == 2 && done.err.contains("two stores are called \"b\""), "{done:?}");
+}
