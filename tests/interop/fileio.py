@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import fileio_upload
 import fileioapi
 import requests
 from fileio_wrapper import Fileio
@@ -127,6 +128,42 @@ def plain(folder):
     filestore("stat", ours, code=3)
 
 
+def command_line(folder):
+    """file.io-cli 1.0.4: its address is fixed, so it goes through us as its proxy, in chunks."""
+    path = folder / "from-cli.txt"
+    path.write_bytes(b"line\n")
+    program = Path(sys.executable).with_name("file.io-cli")
+    environment = os.environ | {"http_proxy": URL, "no_proxy": ""}
+    done = subprocess.run([program, path], capture_output=True, text=True, env=environment, check=False)
+    check("upload", done.returncode == 0 and URL in done.stdout, done)
+    key = done.stdout.split()[-1].rsplit("/", 1)[1]
+    saved = filestore("download", reference(key), "-o", folder / "cli")
+    check("their bytes in our file", Path(saved).read_bytes() == b"line\n")
+
+
+def printed(folder):
+    """fileio_upload 1.2.1: prints the link; its address is fixed too."""
+    path = folder / "printed.bin"
+    path.write_bytes(os.urandom(1000))
+    post, answers = requests.post, []
+
+    def here(url, **arguments):
+        answers.append(post(url.replace("https://file.io", URL), **arguments))
+        return answers[-1]
+
+    requests.post = here
+    try:
+        fileio_upload.Main(str(path)).upload()
+        fileio_upload.Main(str(path), expires="1w").upload()
+    finally:
+        requests.post = post
+    for answer in answers:
+        sent = answer.json()
+        saved = filestore("download", reference(sent["key"]), "-o", folder / f"printed-{sent['key']}")
+        check("their bytes in our file", Path(saved).read_bytes() == path.read_bytes())
+    check("two uploads", len(answers) == 2, answers)
+
+
 def raw():
     """What the home page of the service told people to do."""
     text = requests.post(URL, data={"text": "this is a secret pw"}, timeout=10).json()
@@ -164,6 +201,8 @@ def reads():
 with tempfile.TemporaryDirectory() as name:
     wrapper(Path(name))
     plain(Path(name))
+    command_line(Path(name))
+    printed(Path(name))
     raw()
     full_disk(Path(name))
 print(f"{passed} passed, 0 failed")
