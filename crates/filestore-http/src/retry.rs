@@ -164,6 +164,7 @@ fn is_harmless(repeat: Repeat, outcome: Outcome) -> bool {
 
 /// Exponential, the upper half of it random: clients that failed together do not come back together.
 fn delay(policy: &Policy, attempt: u32, jitter: f64) -> Duration {
+    // Not `backon`: its jitter is a random number of its own, and comes on top of the longest delay.
     let doubled = policy.first_delay.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
     doubled.min(policy.longest_delay).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
 }

@@ -165,7 +165,7 @@ fn message(status: u16, headers: &[&str], length: usize, body: &[u8]) -> Vec<u8>
 }
 
 /// A server on a port of its own: one act of the script a connection, in order. A connection too many
-/// is answered with 418.
+/// is answered with 418. It reads bodies whose length is announced, not chunks.
 #[derive(Debug)]
 pub struct ScriptedServer {
     url: Url,
@@ -179,20 +179,13 @@ pub struct ScriptedServer {
 pub struct Received {
     /// Request line and header lines.
     pub head: String,
-    /// The body, without chunks.
+    /// The body, as long as the head announces it.
     pub body: Vec<u8>,
-    /// Whether it came in chunks.
-    pub chunked: bool,
     /// Whether it came whole.
     pub whole: bool,
 }
 
 impl Received {
-    /// `METHOD /path?query`.
-    pub fn line(&self) -> &str {
-        self.head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1")
-    }
-
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
@@ -295,7 +288,7 @@ async fn receive(stream: &mut TcpStream) -> Received {
     let mut buffer = Vec::new();
     let mut received = Received::default();
     let head_end = loop {
-        if let Some(at) = find(&buffer, b"\r\n\r\n") {
+        if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;
         }
         if !more(stream, &mut buffer).await {
@@ -303,43 +296,15 @@ async fn receive(stream: &mut TcpStream) -> Received {
         }
     };
     received.head = String::from_utf8_lossy(&buffer[..head_end]).trim_end().to_owned();
-    received.chunked = received.header("transfer-encoding") == Some("chunked");
     let length: usize = received.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    let mut body = buffer.split_off(head_end);
-    if received.chunked {
-        received.whole = true;
-        while find(&body, b"0\r\n\r\n").is_none_or(|at| at > 0 && body[at - 1] != b'\n') {
-            if !more(stream, &mut body).await {
-                received.whole = false;
-                break;
-            }
-        }
-        received.body = unchunked(&body);
-    } else {
-        while body.len() < length && more(stream, &mut body).await {}
-        received.whole = body.len() == length;
-        received.body = body;
-    }
+    received.body = buffer.split_off(head_end);
+    while received.body.len() < length && more(stream, &mut received.body).await {}
+    received.whole = received.body.len() == length;
     received
 }
 
 async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> bool {
     stream.read_buf(buffer).await.is_ok_and(|read| read > 0)
-}
-
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
-}
-
-fn unchunked(mut rest: &[u8]) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Some(end) = find(rest, b"\r\n") {
-        let size = std::str::from_utf8(&rest[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
-        let Some(size) = size.filter(|size| *size > 0 && rest.len() >= end + 2 + size) else { break };
-        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
-        rest = &rest[(end + 4 + size).min(rest.len())..];
-    }
-    body
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

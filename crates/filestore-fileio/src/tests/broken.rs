@@ -1,0 +1,79 @@
+//! Connections that break, and what is known afterwards: no mock can lose an answer, so here the server
+//! follows a script.
+
+use std::sync::Arc;
+
+use filestore_core::{Effect, ErrorKind, FileStore, Overwrite, Store};
+use filestore_http::testing::{Act, ScriptedServer};
+
+use super::{API_KEY, facts, hello, key, open};
+use crate::{FileIoConfig, FileIoStore};
+
+fn anonymous(server: &ScriptedServer) -> FileIoStore {
+    open(FileIoConfig::new(server.url()))
+}
+
+fn with_key(server: &ScriptedServer) -> FileIoStore {
+    open(FileIoConfig::new(server.url()).api_key(API_KEY))
+}
+
+#[tokio::test]
+async fn an_upload_without_any_connection_was_not_sent() {
+    let (server, _never) = ScriptedServer::start_later([]);
+    let error = anonymous(&server).upload(hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::NotSent));
+    assert!(error.is_safe_to_retry());
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_an_upload_is_unknown_and_not_repeated() {
+    for act in [Act::lost(), Act::cut(200, &["Content-Type: application/json"], 600, "{\"succ")] {
+        let server = ScriptedServer::start([act]).await;
+        let error = anonymous(&server).upload(hello()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_replacement_is_unknown_and_not_repeated() {
+    let server = ScriptedServer::start([Act::lost()]).await;
+    let error = with_key(&server).replace(&key(), hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_broken_download_is_possibly_consumed_and_never_repeated() {
+    let cut = Act::cut(200, &["Content-Disposition: attachment; filename=a"], 11, "hello");
+    let headers_only = Act::cut(200, &["Content-Disposition: attachment; filename=a"], 11, "");
+    for act in [Act::lost(), headers_only, cut] {
+        let server = ScriptedServer::start([act.clone()]).await;
+        let error = match anonymous(&server).download(key().into()).await {
+            Ok(answer) => answer.bytes(100).await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!(error.effect(), Effect::Unknown, "{act:?} {error}");
+        assert!(error.to_string().contains("possibly consumed"), "{error}");
+        assert_eq!(server.requests().len(), 1, "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_download_to_a_path_keeps_what_came() {
+    // Closed in order: a reset could overtake the bytes before it.
+    let short = b"HTTP/1.1 200 X\r\nContent-Disposition: attachment; filename=a\r\nContent-Length: 11\r\n\r\nhello";
+    let server = ScriptedServer::start([Act::Answer(short.to_vec())]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new("drop", Arc::new(anonymous(&server)));
+    let error = store.download_to_folder(key(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+    assert!(error.to_string().contains("the 5 bytes that arrived"), "{error}");
+    assert_eq!(std::fs::read(error.partial().unwrap()).unwrap(), b"hello");
+}
+
+#[tokio::test]
+async fn a_refused_delete_after_a_lost_answer_was_done_by_the_first_attempt() {
+    let server = ScriptedServer::start([Act::lost(), Act::json(403, r#"{"success":false,"status":403}"#)]).await;
+    with_key(&server).delete(key().into()).await.unwrap();
+    assert_eq!(server.requests().len(), 2);
+}

@@ -1,0 +1,81 @@
+//! What every refusal of an upload means, and the answers that are not the service's at all.
+
+use std::time::Duration;
+
+use filestore_core::FileStore;
+
+use super::*;
+
+#[tokio::test]
+async fn every_status_has_its_kind() {
+    let table = [
+        (400, ErrorKind::InvalidInput, Effect::Rejected),
+        (401, ErrorKind::Unauthenticated, Effect::Rejected),
+        (402, ErrorKind::Quota, Effect::Rejected),
+        (403, ErrorKind::Permission, Effect::Rejected),
+        (404, ErrorKind::NotFound, Effect::Rejected),
+        (409, ErrorKind::Conflict, Effect::Rejected),
+        (413, ErrorKind::TooLarge, Effect::Rejected),
+        (418, ErrorKind::Protocol, Effect::Rejected),
+        (500, ErrorKind::Unavailable, Effect::Unknown),
+        (503, ErrorKind::Unavailable, Effect::Unknown),
+    ];
+    for (status, kind, effect) in table {
+        let server = answering([json(status, "{}")]).await;
+        let error = anonymous(&server).upload(hello()).await.unwrap_err();
+        assert_eq!((facts(&error), error.http_status()), ((kind, effect), Some(status)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_in_a_body_of_success_is_an_error() {
+    for body in [r#"{"success":false,"error":402,"message":"limit"}"#, r#"{"success":false,"status":402}"#] {
+        let server = answering([json(200, body)]).await;
+        let error = anonymous(&server).upload(hello()).await.unwrap_err();
+        assert_eq!((facts(&error), error.http_status()), ((ErrorKind::Quota, Effect::Rejected), Some(402)));
+    }
+}
+
+#[tokio::test]
+async fn too_many_requests_are_waited_out_when_the_service_says_how_long() {
+    let server = answering([json(429, TOO_MANY).insert_header("retry-after", "5"), json(200, STORED)]).await;
+    anonymous(&server).upload(hello()).await.unwrap();
+}
+
+#[tokio::test]
+async fn too_many_requests_without_a_time_mean_a_minute_which_nobody_waits_here() {
+    let server = answering([json(429, TOO_MANY)]).await;
+    let error = anonymous(&server).upload(hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::RateLimited, Effect::Rejected));
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
+    assert_eq!(error.provider_code(), Some("TOO_MANY_REQUESTS"));
+}
+
+#[tokio::test]
+async fn a_service_that_is_gone_is_called_so() {
+    let table = [
+        (redirect(301, "https://www.file.io/"), "redirects to www.file.io", Effect::Rejected),
+        (redirect(302, "https://www.file.io/"), "redirects to www.file.io", Effect::Rejected),
+        (redirect(308, "https://www.file.io/"), "redirects to www.file.io", Effect::Rejected),
+        (page(200), "a web page (status 200)", Effect::Unknown),
+        (page(404), "a web page (status 404)", Effect::Rejected),
+        (page(405), "a web page (status 405)", Effect::Rejected),
+        (page(410), "a web page (status 410)", Effect::Rejected),
+        (ResponseTemplate::new(405), "no file.io answer (status 405)", Effect::Rejected),
+        (ResponseTemplate::new(200).set_body_string("ok"), "text/plain where JSON is due", Effect::Unknown),
+        (ResponseTemplate::new(200), "without a content type", Effect::Unknown),
+    ];
+    for (answer, message, effect) in table {
+        let server = answering([answer]).await;
+        let error = anonymous(&server).upload(hello()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, effect), "{error}");
+        assert!(error.to_string().contains(message), "{error}");
+        assert!(error.to_string().contains("base_url"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_failing_server_is_failing_even_if_it_sends_a_page() {
+    let server = answering([page(500)]).await;
+    assert_eq!(anonymous(&server).upload(hello()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}

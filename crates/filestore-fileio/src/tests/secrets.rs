@@ -1,0 +1,60 @@
+//! What nobody may read in a trace or an error.
+
+use std::sync::{Arc, Mutex};
+
+use filestore_core::Store;
+use filestore_http::testing::{Act, ScriptedServer};
+
+use super::{API_KEY, NOT_FOUND, STORED, hello, key, open};
+use crate::FileIoConfig;
+
+/// Everything that was traced.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn neither_traces_nor_errors_show_a_key() {
+    let log = Log::default();
+    let sink = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || sink.clone())
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+
+    let script = [
+        Act::json(200, STORED),
+        Act::json(404, NOT_FOUND),
+        Act::lost(),
+        Act::json(403, NOT_FOUND),
+        Act::json(401, "{}"),
+    ];
+    let server = ScriptedServer::start(script).await;
+    let store = Store::new("drop", Arc::new(open(FileIoConfig::new(server.url()).api_key(API_KEY))));
+    let mut shown = format!("{store:?} {:?}", store.upload(hello()).await.unwrap());
+    for error in [
+        store.download(key()).await.unwrap_err(),
+        store.download(key()).await.unwrap_err(),
+        store.delete(key()).await.unwrap_err(),
+        store.stat(key()).await.unwrap_err(),
+    ] {
+        shown.push_str(&format!(" {error} {error:?}"));
+    }
+    assert_eq!(server.requests().len(), 5);
+    assert!(server.requests()[1].head.contains("KEYcanary123"));
+    assert!(!shown.contains("canary"), "{shown}");
+    let traced = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(traced.contains("decision="), "{traced}");
+    assert!(!traced.contains("canary"), "{traced}");
+}

@@ -1,0 +1,62 @@
+//! The backend: settings and options as they come from files and command lines.
+
+use filestore_core::{Backend, ErrorKind, Feature, Origin, Setting, Settings, Value};
+
+use super::API_KEY;
+use crate::{FileIo, FileIoUpload, MaxDownloads};
+
+fn settings(pairs: &[(&str, Value)]) -> Settings {
+    let mut settings = Settings::new();
+    for (key, value) in pairs {
+        settings.insert(*key, Setting::new(value.clone(), Origin::BuiltIn));
+    }
+    settings
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.into())
+}
+
+#[test]
+fn the_backend_reads_its_own_keys_and_those_of_http() {
+    let pairs = [("base_url", text("http://127.0.0.1:7070")), ("api_key", text(API_KEY)), ("idle_timeout", text("5s"))];
+    let store = FileIo.open(&settings(&pairs)).unwrap();
+    assert!(store.capabilities().supports(Feature::List));
+    assert!(!format!("{store:?}").contains("canary"));
+    let error = FileIo.open(&settings(&[("base_ulr", text("x"))])).unwrap_err();
+    assert!(error.to_string().contains("did you mean \"base_url\"?"), "{error}");
+}
+
+#[test]
+fn a_base_url_is_scheme_host_and_port() {
+    for bad in
+        ["file.io", "ftp://file.io", "https://u:CANARY@file.io", "https://file.io/api", "https://file.io/?a=CANARY"]
+    {
+        let error = FileIo.open(&settings(&[("base_url", text(bad))])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{bad}");
+        assert!(!error.to_string().contains("CANARY"), "{error}");
+    }
+    assert!(FileIo.open(&settings(&[])).is_ok());
+}
+
+#[test]
+fn options_come_as_texts_and_as_numbers() {
+    let read = |pairs: &[(&str, Value)]| {
+        FileIo.options(&settings(pairs)).map(|options| options.get::<FileIoUpload>().unwrap().clone())
+    };
+    let expected = FileIoUpload::new().max_downloads(3).auto_delete(false).title("t");
+    assert_eq!(
+        read(&[("max_downloads", text("3")), ("auto_delete", text("false")), ("title", text("t"))]).unwrap(),
+        expected
+    );
+    assert_eq!(
+        read(&[("max_downloads", Value::Integer(3)), ("auto_delete", Value::Flag(false)), ("title", text("t"))])
+            .unwrap(),
+        expected
+    );
+    assert_eq!(read(&[("max_downloads", text("unlimited"))]).unwrap().max_downloads, Some(MaxDownloads::Unlimited));
+    for bad in [text("0"), Value::Integer(0), Value::Integer(-1), text("many")] {
+        let error = read(&[("max_downloads", bad)]).unwrap_err();
+        assert!(error.to_string().contains("a number from 1, or unlimited"), "{error}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Changing a stored file: updates, replacements, and the tokens of those who have no account.
+
+use filestore_core::{FileStore, List, Period};
+use wiremock::matchers::{bearer_token, body_string, header, method, path};
+
+use super::*;
+use crate::{AnonymousToken, FileIoUpdate, MaxDownloads};
+
+#[tokio::test]
+async fn an_update_sends_only_what_changes() {
+    let answer = changed("2026-03-15", "2026-03-03").replace("\"maxDownloads\":1", "\"maxDownloads\":5");
+    let server = MockServer::start().await;
+    Mock::given(method("PATCH"))
+        .and(path("/KEYcanary123"))
+        .and(query(None))
+        .and(bearer_token(API_KEY))
+        .and(form(
+            "--B\r\nContent-Disposition: form-data; name=\"expires\"\r\n\r\n2d\r\n\
+             --B\r\nContent-Disposition: form-data; name=\"maxDownloads\"\r\n\r\n5\r\n--B--\r\n",
+        ))
+        .respond_with(json(200, &answer))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let update = FileIoUpdate::new().expires(Period::days(2)).max_downloads(5);
+    let updated = with_key(&server).update(&key(), update).await;
+    server.verify().await;
+    assert_eq!(updated.unwrap().max_downloads, Some(MaxDownloads::Times(5)));
+}
+
+#[tokio::test]
+async fn a_title_is_changed_in_json() {
+    let server = MockServer::start().await;
+    Mock::given(method("PATCH"))
+        .and(path("/KEYcanary123"))
+        .and(header("content-type", "application/json"))
+        .and(body_string(r#"{"autoDelete":true,"description":"d","title":"t"}"#))
+        .respond_with(json(200, &changed("\"title\":null", "\"title\":\"t\"")))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let update = FileIoUpdate::new().title("t").description("d").auto_delete(true);
+    let updated = with_key(&server).update(&key(), update).await;
+    server.verify().await;
+    assert_eq!(updated.unwrap().title.as_deref(), Some("t"));
+}
+
+#[tokio::test]
+async fn an_update_of_nothing_or_of_two_forms_at_once_is_refused() {
+    let server = answering([]).await;
+    for update in [FileIoUpdate::new(), FileIoUpdate::new().title("t").content("a", "x")] {
+        let error = with_key(&server).update(&key(), update).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+}
+
+#[tokio::test]
+async fn a_replacement_is_a_whole_upload_to_the_same_key() {
+    let server = MockServer::start().await;
+    Mock::given(method("PUT"))
+        .and(path("/KEYcanary123"))
+        .and(query(None))
+        .and(bearer_token(API_KEY))
+        .and(form(
+            "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"report.txt\"\r\nContent-Type: text/plain\r\n\r\nhello world\r\n--B--\r\n",
+        ))
+        .respond_with(json(200, STORED))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let replaced = with_key(&server).replace(&key(), hello()).await;
+    server.verify().await;
+    assert_eq!(replaced.unwrap().file.size, Some(11));
+}
+
+#[tokio::test]
+async fn the_token_of_an_anonymous_upload_manages_that_file() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(without_header("authorization"))
+        .respond_with(json(200, STORED).insert_header("x-file-io-anonymous-access-token", "TOKENcanary"))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("DELETE"))
+        .and(path("/KEYcanary123"))
+        .and(bearer_token("TOKENcanary"))
+        .respond_with(json(200, r#"{"success":true}"#))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let store = anonymous(&server);
+    let owned = store.upload_owned(hello()).await.unwrap();
+    assert!(!format!("{owned:?}").contains("canary"));
+    let owner = store.with_token(&owned.token.unwrap()).unwrap();
+    owner.delete(owned.file.reference().into()).await.unwrap();
+    assert_eq!(owner.list(List::new()).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert!(store.with_token(&AnonymousToken::new("a\nb")).is_err());
+}

@@ -1,0 +1,182 @@
+//! Uploads: their requests, and what their answers say.
+
+use filestore_core::{Body, Expiry, FileStore, Period};
+use wiremock::matchers::{bearer_token, body_string, body_string_contains, header, method, path};
+
+use super::*;
+use crate::{FileIoUpload, MaxDownloads};
+
+fn announced_exactly(request: &Request) -> bool {
+    request.headers.get("content-length").is_some_and(|length| *length == request.body.len().to_string())
+}
+
+#[tokio::test]
+async fn an_upload_is_one_form_with_the_file_last() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path("/"))
+        .and(query(None))
+        .and(header("accept", "application/json"))
+        .and(without_header("authorization"))
+        .and(announced_exactly)
+        .and(form(
+            "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"report.txt\"\r\nContent-Type: text/plain\r\n\r\nhello world\r\n--B--\r\n",
+        ))
+        .respond_with(json(200, STORED))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let stored = anonymous(&server).upload(hello()).await;
+    server.verify().await;
+    let file = stored.unwrap();
+    assert_eq!(file.reference().to_string(), ":fileio:KEYcanary123");
+    assert_eq!((file.name.as_str(), file.size, file.remaining_downloads), ("report.txt", Some(11), Some(1)));
+    assert_eq!(file.expiry, Expiry::At("2026-03-15T10:00:00Z".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn all_options_of_an_upload_are_sent() {
+    let answer = changed("\"title\":null", "\"title\":\"Q 3\"")
+        .replace("2026-03-15", "2026-03-31")
+        .replace("\"maxDownloads\":1", "\"maxDownloads\":3")
+        .replace("\"autoDelete\":true", "\"autoDelete\":false");
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path("/"))
+        .and(query(Some("title=Q+3")))
+        .and(bearer_token(API_KEY))
+        .and(form(
+            "--B\r\nContent-Disposition: form-data; name=\"expires\"\r\n\r\n30d\r\n\
+             --B\r\nContent-Disposition: form-data; name=\"maxDownloads\"\r\n\r\n3\r\n\
+             --B\r\nContent-Disposition: form-data; name=\"autoDelete\"\r\n\r\nfalse\r\n\
+             --B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"report.txt\"\r\nContent-Type: text/x-mine\r\n\r\nhello world\r\n--B--\r\n",
+        ))
+        .respond_with(json(200, &answer))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let options = FileIoUpload::new().max_downloads(3).auto_delete(false).title("Q 3");
+    let upload = hello().content_type("text/x-mine").expires_in(Period::days(30)).with(options);
+    let stored = with_key(&server).upload(upload).await;
+    server.verify().await;
+    assert_eq!(stored.unwrap().remaining_downloads, Some(3));
+}
+
+#[tokio::test]
+async fn never_and_unlimited_are_empty_values() {
+    let answer = changed("\"expires\":\"2026-03-15T10:00:00.000Z\"", "\"expires\":null")
+        .replace("\"maxDownloads\":1", "\"maxDownloads\":null");
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(body_string_contains("name=\"expires\"\r\n\r\n\r\n"))
+        .and(body_string_contains("name=\"maxDownloads\"\r\n\r\n\r\n"))
+        .respond_with(json(200, &answer))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let options = FileIoUpload::new().max_downloads(MaxDownloads::Unlimited);
+    let stored = with_key(&server).upload(hello().expires(Expiry::Never).with(options)).await;
+    server.verify().await;
+    let file = stored.unwrap();
+    assert_eq!((file.expiry, file.remaining_downloads), (Expiry::Never, None));
+}
+
+#[tokio::test]
+async fn without_a_key_what_needs_a_plan_is_refused_before_anything_is_sent() {
+    let server = answering([]).await;
+    let store = anonymous(&server);
+    for upload in [
+        hello().with(FileIoUpload::new().max_downloads(2)),
+        hello().with(FileIoUpload::new().auto_delete(false)),
+        hello().expires(Expiry::Never),
+    ] {
+        assert_eq!(facts(&store.upload(upload).await.unwrap_err()), (ErrorKind::Unsupported, Effect::NotSent));
+    }
+    let large = Body::reader(tokio::io::empty(), Some(2_000_000_001));
+    let error = store.upload(Upload::new("a", large)).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::TooLarge, Effect::NotSent));
+}
+
+#[tokio::test]
+async fn an_empty_file_is_stored() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(announced_exactly)
+        .and(body_string_contains("Content-Type: text/plain\r\n\r\n\r\n--"))
+        .respond_with(json(200, &changed("\"size\":11", "\"size\":0")))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let stored = anonymous(&server).upload(Upload::new("report.txt", "")).await;
+    server.verify().await;
+    assert_eq!(stored.unwrap().size, Some(0));
+}
+
+#[tokio::test]
+async fn a_stream_of_unknown_length_is_stored() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(header("transfer-encoding", "chunked"))
+        .and(without_header("content-length"))
+        .and(body_string_contains("\r\n\r\nhello world\r\n--"))
+        .respond_with(json(200, STORED))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let stored = anonymous(&server).upload(Upload::new("report.txt", Body::reader(&b"hello world"[..], None))).await;
+    server.verify().await;
+    assert_eq!(stored.unwrap().size, Some(11));
+}
+
+#[tokio::test]
+async fn an_answer_of_the_first_generation_is_a_success_with_less_to_say() {
+    let server = answering([json(200, GEN1)]).await;
+    let file = anonymous(&server).upload(hello().expires_in(Period::days(7))).await.unwrap();
+    assert_eq!(file.reference().components(), ["a1B2c3"]);
+    assert_eq!((file.name.as_str(), file.size, file.expiry), ("report.txt", Some(11), Expiry::Default));
+}
+
+#[tokio::test]
+async fn what_is_stored_otherwise_than_asked_is_an_error_with_the_file() {
+    let table = [
+        (changed("\"size\":11", "\"size\":10"), hello(), ErrorKind::Integrity),
+        (STORED.to_owned(), hello().expires_in(Period::days(7)), ErrorKind::Incomplete),
+        (STORED.to_owned(), hello().expires(Expiry::Never), ErrorKind::Incomplete),
+        (STORED.to_owned(), hello().expires("2026-03-16T10:00:00Z".parse::<Expiry>().unwrap()), ErrorKind::Incomplete),
+        (STORED.to_owned(), hello().with(FileIoUpload::new().max_downloads(3)), ErrorKind::Incomplete),
+        (STORED.to_owned(), hello().with(FileIoUpload::new().auto_delete(false)), ErrorKind::Incomplete),
+        (STORED.to_owned(), hello().with(FileIoUpload::new().title("t")), ErrorKind::Incomplete),
+    ];
+    for (answer, upload, kind) in table {
+        let server = answering([json(200, &answer)]).await;
+        let error = with_key(&server).upload(upload).await.unwrap_err();
+        assert_eq!(facts(&error), (kind, Effect::Applied), "{error}");
+        assert_eq!(error.stored().unwrap().reference().components(), ["KEYcanary123"]);
+    }
+}
+
+#[tokio::test]
+async fn a_success_without_a_usable_key_is_unknown() {
+    for answer in [r#"{"success":true}"#, r#"{"success":true,"key":"../x"}"#, r#"{"success":true,"key":"Ab12"#, "[]"] {
+        let server = answering([json(200, answer)]).await;
+        let error = anonymous(&server).upload(hello()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_is_a_form_of_its_own() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path("/"))
+        .and(header("content-type", "application/x-www-form-urlencoded"))
+        .and(body_string("text=a%26b+%C3%BC%3Dw%C3%B6rld&expires=14d"))
+        .respond_with(json(200, STORED))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let owned = anonymous(&server).upload_text("a&b ü=wörld", Expiry::After(Period::days(14))).await;
+    server.verify().await;
+    // 13 bytes were sent, the answer says 11.
+    assert_eq!(owned.unwrap_err().kind(), ErrorKind::Integrity);
+}

@@ -1,0 +1,97 @@
+//! Connections that break, before, between and after: what is sent again, and what is known then.
+
+use bytes::Bytes;
+use filestore_core::{Body, Effect, Error, ErrorKind};
+use futures::{TryStreamExt, stream};
+
+use super::{SECOND, client, one_shot, post};
+use crate::testing::{Act, ScriptedServer};
+use crate::{Method, Repeat, Request};
+
+#[tokio::test]
+async fn a_safe_request_is_repeated_until_it_is_answered() {
+    let busy = Act::answer(503, &[], "");
+    let server = ScriptedServer::start([busy, Act::lost(), Act::answer(200, &[], "ok")]).await;
+    let (client, clock) = client(&server.url());
+    let answer = client.send(Request::get(server.url())).await.unwrap();
+    assert_eq!((answer.attempts(), answer.status().as_u16()), (3, 200));
+    assert_eq!(clock.slept(), [SECOND / 2, SECOND]);
+}
+
+#[tokio::test]
+async fn a_lost_answer_of_something_done_once_is_unknown_and_final() {
+    let server = ScriptedServer::start([Act::lost()]).await;
+    let error = client(&server.url()).0.send(post(server.url(), Repeat::Once, "x".into())).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Unavailable, Effect::Unknown, 1));
+    assert!(server.request().whole);
+}
+
+#[tokio::test]
+async fn a_lost_answer_of_a_consuming_read_is_final() {
+    let server = ScriptedServer::start([Act::lost()]).await;
+    let request = Request::new(Method::GET, server.url(), Repeat::Consuming).own_connection();
+    let error = client(&server.url()).0.send(request).await.unwrap_err();
+    assert_eq!((error.effect(), error.attempts()), (Effect::Unknown, 1));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_idempotent_request_after_a_lost_answer_knows_that_it_may_be_an_echo() {
+    let server = ScriptedServer::start([Act::lost(), Act::answer(404, &[], "")]).await;
+    let request = Request::new(Method::DELETE, server.url(), Repeat::Idempotent);
+    let answer = client(&server.url()).0.send(request).await.unwrap();
+    assert!(answer.may_be_an_echo());
+    assert_eq!(answer.status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn a_refused_connection_was_not_sent_and_costs_a_one_shot_body_nothing() {
+    let (server, open) = ScriptedServer::start_later([Act::answer(200, &[], "ok")]);
+    let (client, clock) = client(&server.url());
+    let mut open = Some(open);
+    clock.before_sleep(move || open.take().into_iter().for_each(|open| open()));
+    let answer = client.send(post(server.url(), Repeat::Once, one_shot("hello"))).await.unwrap();
+    assert_eq!((answer.attempts(), answer.may_be_an_echo()), (2, false));
+    assert_eq!(server.request().text(), "hello");
+}
+
+#[tokio::test]
+async fn without_any_connection_nothing_was_sent() {
+    let (server, _never) = ScriptedServer::start_later([]);
+    let error = client(&server.url()).0.send(post(server.url(), Repeat::Once, "x".into())).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Unavailable, Effect::NotSent, 4));
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_one_shot_body_that_was_read_is_not_repeated() {
+    let server = ScriptedServer::start([Act::lost()]).await;
+    let error = client(&server.url()).0.send(post(server.url(), Repeat::Idempotent, one_shot("x"))).await.unwrap_err();
+    assert_eq!((error.effect(), error.attempts()), (Effect::Unknown, 1));
+}
+
+#[tokio::test]
+async fn the_bodys_own_error_comes_back_unchanged() {
+    let server = ScriptedServer::start([Act::answer(200, &[], "")]).await;
+    let (client, _) = client(&server.url());
+    let parts = [Ok(Bytes::from("ab")), Err(Error::new(ErrorKind::Quota, Effect::NotSent, "the disk is gone"))];
+    let error = client.send(post(server.url(), Repeat::Safe, Body::stream(stream::iter(parts), Some(4)))).await;
+    let error = error.unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Quota, "the disk is gone"));
+
+    let short = Body::stream(stream::iter([Ok(Bytes::from("ab"))]), Some(4));
+    let error = client.send(post(server.url(), Repeat::Safe, short)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("2 of the 4 bytes"), "{error}");
+    assert!(server.requests().iter().all(|request| !request.whole));
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_says_how_far_it_was() {
+    let server = ScriptedServer::start([Act::cut(200, &[], 10, "hell")]).await;
+    let request = Request::new(Method::GET, server.url(), Repeat::Consuming);
+    let stream = client(&server.url()).0.send(request).await.unwrap().stream();
+    assert_eq!(stream.length(), Some(10));
+    let error = stream.try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown));
+}

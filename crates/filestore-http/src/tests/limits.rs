@@ -1,0 +1,113 @@
+//! Time and size: waits that the service or the configuration asks for, and limits that end things.
+
+use bytes::Bytes;
+use filestore_core::{Body, Effect, ErrorKind};
+use futures::channel::oneshot;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{SECOND, client, client_with, post};
+use crate::testing::{Act, ScriptedServer};
+use crate::{HttpConfig, Repeat, Request};
+
+#[tokio::test]
+async fn retry_after_is_honoured_in_both_forms() {
+    let in_seconds = Act::answer(429, &["Retry-After: 7"], "");
+    let as_date = Act::answer(429, &["Retry-After: Sun, 01 Mar 2026 10:00:16 GMT"], "");
+    let server = ScriptedServer::start([in_seconds, as_date, Act::answer(200, &[], "")]).await;
+    let (client, clock) = client(&server.url());
+    // Once: a 429 did nothing, so it may be sent again.
+    let answer = client.send(post(server.url(), Repeat::Once, "x".into())).await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    assert_eq!(clock.slept(), [7 * SECOND, 9 * SECOND]);
+}
+
+#[tokio::test]
+async fn a_configured_rate_spaces_requests() {
+    let server = ScriptedServer::start(vec![Act::answer(200, &[], ""); 3]).await;
+    let config = HttpConfig { rate: std::num::NonZeroU32::new(30), ..HttpConfig::default() };
+    let (client, clock) = client_with(&config, &server.url());
+    for _ in 0..3 {
+        client.send(Request::get(server.url())).await.unwrap();
+    }
+    assert_eq!(clock.slept(), [2 * SECOND, 2 * SECOND]);
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_is_a_timeout_of_unknown_effect() {
+    let server = ScriptedServer::start([Act::hang()]).await;
+    let (client, clock) = client(&server.url());
+    let work = {
+        let request = post(server.url(), Repeat::Once, "x".into());
+        tokio::spawn(async move { client.send(request).await.map(|_| ()) })
+    };
+    server.received(1).await;
+    let error = clock.run_out(work, 60 * SECOND).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
+    assert!(error.to_string().contains("nothing moved for 60 s"), "{error}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_go_on_is_a_timeout() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell".to_vec();
+    let server = ScriptedServer::start([Act::AnswerThenHang(head)]).await;
+    let (client, clock) = client(&server.url());
+    let mut stream = client.send(Request::get(server.url())).await.unwrap().stream();
+    assert_eq!(stream.try_next().await.unwrap().unwrap(), "hell");
+    let work = tokio::spawn(async move { stream.try_next().await });
+    let error = clock.run_out(work, 60 * SECOND).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("after 4 of 10 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_caller_who_is_slow_himself_is_waited_for() {
+    let server = ScriptedServer::start([Act::answer(200, &[], "ok")]).await;
+    let (client, clock) = client(&server.url());
+    let (asked, was_asked) = oneshot::channel();
+    let (go, may_go) = oneshot::channel();
+    let slow = stream::once(async move {
+        asked.send(()).unwrap();
+        may_go.await.unwrap();
+        Ok(Bytes::from("cd"))
+    });
+    let body = Body::stream(stream::iter([Ok(Bytes::from("ab"))]).chain(slow), Some(4));
+    let request = post(server.url(), Repeat::Once, body);
+    let work = tokio::spawn(async move { client.send(request).await });
+    was_asked.await.unwrap();
+    for _ in 0..20 {
+        clock.advance(60 * SECOND);
+        tokio::task::yield_now().await;
+    }
+    go.send(()).unwrap();
+    work.await.unwrap().unwrap();
+    assert_eq!(server.request().text(), "abcd");
+}
+
+#[tokio::test]
+async fn a_total_limit_ends_a_transfer_that_moves() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell".to_vec();
+    let server = ScriptedServer::start([Act::AnswerThenHang(head)]).await;
+    let config = HttpConfig { timeout: Some(5 * SECOND), ..HttpConfig::default() };
+    let (client, clock) = client_with(&config, &server.url());
+    let mut stream = client.send(Request::get(server.url())).await.unwrap().stream();
+    assert!(stream.try_next().await.unwrap().is_some());
+    let work = tokio::spawn(async move { stream.try_next().await });
+    let error = clock.run_out(work, 5 * SECOND).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn json_has_a_bound_whether_it_is_announced_or_not() {
+    let announced = Act::answer(200, &[], vec![b' '; 2000]);
+    let mut chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7D0\r\n".to_vec();
+    chunked.extend([b' '; 2000]);
+    chunked.extend(b"\r\n0\r\n\r\n");
+    let server = ScriptedServer::start([announced, Act::Answer(chunked)]).await;
+    let (client, _) = client(&server.url());
+    for _ in 0..2 {
+        let mut answer = client.send(Request::get(server.url())).await.unwrap();
+        let error = answer.json::<Vec<u8>>(1999).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(error.to_string().contains("more than the 1999 bytes"), "{error}");
+    }
+}

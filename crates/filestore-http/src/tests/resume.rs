@@ -1,0 +1,59 @@
+//! Downloads that break and go on.
+
+use filestore_core::{Error, ErrorKind};
+use futures::FutureExt;
+
+use super::client;
+use crate::Request;
+use crate::testing::{Act, ScriptedServer};
+
+async fn resumed(acts: Vec<Act>) -> (Result<String, Error>, ScriptedServer) {
+    let server = ScriptedServer::start(acts).await;
+    let url = server.url();
+    let answer = client(&url).0.send(Request::get(url.clone())).await.unwrap();
+    let stream = answer.resumable_stream(move || {
+        let url = url.clone();
+        async move { Ok(Request::get(url)) }.boxed()
+    });
+    let bytes = stream.collect(1000).await;
+    (bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()), server)
+}
+
+#[tokio::test]
+async fn a_broken_download_goes_on_where_it_stopped() {
+    let (text, server) = resumed(vec![
+        Act::Answer(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec()),
+        Act::Answer(
+            b"HTTP/1.1 206 X\r\nETag: \"v1\"\r\nContent-Range: bytes 4-9/10\r\nContent-Length: 6\r\n\r\n45".to_vec(),
+        ),
+        Act::answer(206, &["ETag: \"v1\"", "Content-Range: bytes 6-9/10"], "6789"),
+    ])
+    .await;
+    assert_eq!(text.unwrap(), "0123456789");
+    let requests = server.requests();
+    assert_eq!(requests[0].header("range"), None);
+    assert_eq!(requests[1].header("range"), Some("bytes=4-9"));
+    assert_eq!(requests[1].header("if-range"), Some("\"v1\""));
+    assert_eq!(requests[2].header("range"), Some("bytes=6-9"));
+}
+
+#[tokio::test]
+async fn a_file_that_changed_is_not_glued_together() {
+    let first = Act::Answer(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
+    for second in [
+        Act::answer(200, &["ETag: \"v2\""], "abcdefghij"),
+        Act::answer(206, &["ETag: \"v2\"", "Content-Range: bytes 4-9/10"], "efghij"),
+        Act::answer(206, &["ETag: \"v1\"", "Content-Range: bytes 5-9/10"], "fghij"),
+    ] {
+        let (text, _) = resumed(vec![first.clone(), second]).await;
+        assert_eq!(text.unwrap_err().kind(), ErrorKind::Integrity);
+    }
+}
+
+#[tokio::test]
+async fn without_a_strong_etag_nothing_is_resumed() {
+    let weak = Act::Answer(b"HTTP/1.1 200 X\r\nETag: W/\"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
+    let (text, server) = resumed(vec![weak]).await;
+    assert_eq!(text.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(server.requests().len(), 1);
+}

@@ -1,0 +1,54 @@
+//! What nobody may read in a trace or an error.
+
+use std::sync::{Arc, Mutex};
+
+use super::client;
+use crate::Request;
+use crate::header::{AUTHORIZATION, HeaderValue};
+use crate::testing::{Act, ScriptedServer};
+
+/// Everything that was traced.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_trace_and_no_error_shows_a_secret() {
+    let log = Log::default();
+    let sink = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || sink.clone())
+        .finish();
+    // Global, because a scoped one is not heard by call sites that another test's thread meets first.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+
+    let server = ScriptedServer::start([Act::answer(503, &[], ""), Act::lost(), Act::lost(), Act::lost()]).await;
+    let (client, _) = client(&server.url());
+    let url = server.url().join("/PATH-CANARY?signature=QUERY-CANARY").unwrap();
+    let request =
+        Request::get(url).credential(AUTHORIZATION, HeaderValue::from_static("Bearer HEADER-CANARY")).secret_path();
+    let error = client.send(request).await.unwrap_err();
+
+    assert!(server.requests()[0].head.contains("HEADER-CANARY"));
+    let traced = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(traced.contains("attempt=4"), "{traced}");
+    assert!(!traced.contains("CANARY"), "{traced}");
+    let mut chain = format!("{error} {error:?}");
+    let mut cause = std::error::Error::source(&error);
+    while let Some(source) = cause {
+        chain.push_str(&format!(" {source} {source:?}"));
+        cause = source.source();
+    }
+    assert!(!chain.contains("CANARY"), "{chain}");
+}
