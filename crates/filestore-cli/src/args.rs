@@ -289,7 +289,7 @@ mod tests {
                 else {
                     continue;
                 };
-                let command = command.split([';', '|', '>', '<', '#']).next().unwrap_or_default();
+                let command = command.split([';', '|', '>', '<', '#', '&']).next().unwrap_or_default();
                 let words = command.split_whitespace().map(|word| word.trim_matches(['\'', '"']));
                 if let Err(error) = Cli::try_parse_from(std::iter::once("filestore").chain(words)) {
                     assert!(!error.use_stderr(), "{}: {line}: {error}", document.display());

@@ -92,14 +92,16 @@ impl Store {
         if let Target::File(path) = target {
             check_target(path, overwrite)?;
         }
-        let partial = Partial::create(target.folder(), consumes)?;
-        if consumes && self.capabilities().supports(Feature::Stat) {
-            // A listing tells the size without a read, unless the file is somebody else's.
-            let size = self.stat(&request.reference).await.ok().and_then(|file| file.size);
-            partial.check_space(size.unwrap_or(1))?;
-        } else {
-            partial.check_space(1)?;
+        // A listing tells name and size without a read, unless the file is somebody else's.
+        let listed = match consumes && self.capabilities().supports(Feature::Stat) {
+            true => self.stat(&request.reference).await.ok(),
+            false => None,
+        };
+        if let (Target::Folder(folder), Some(file)) = (&target, &listed) {
+            check_target(&folder.join(sanitise(&file.name)), overwrite)?;
         }
+        let partial = Partial::create(target.folder(), consumes)?;
+        partial.check_space(listed.and_then(|file| file.size).unwrap_or(1))?;
         // 2. From here on the service may have counted the read.
         let answer = match self.download(request).await {
             Ok(answer) => answer,

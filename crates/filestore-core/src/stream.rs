@@ -184,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_cannot_be_read_on_stores_nothing() {
-        let broken = tokio_util::io::StreamReader::new(futures::stream::iter([
+        let broken = StreamReader::new(futures::stream::iter([
             Ok(Bytes::from_static(b"ab")),
             Err(std::io::Error::other("the disk is broken")),
         ]));
