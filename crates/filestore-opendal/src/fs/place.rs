@@ -66,8 +66,14 @@ impl Root {
 
     /// Makes the root, wherever a part of it is missing, and gives it without links.
     pub(crate) fn make(&self) -> Result<PathBuf> {
-        make_folder(&self.0).map_err(|error| of_file_system(error, "create the root", &self.0))?;
-        fs::canonicalize(&self.0).map_err(|error| of_file_system(error, "open the root", &self.0))
+        let made = make_folder(&self.0).and_then(|()| fs::canonicalize(&self.0));
+        made.map_err(|error| match error.kind() {
+            // A link to nothing, a place like /proc: no file of the caller's is missing.
+            io::ErrorKind::NotFound => {
+                Error::config(format!("the root {} cannot be made: {error}; choose another one", self.0.display()))
+            }
+            _ => of_file_system(error, "create the root", &self.0),
+        })
     }
 
     /// Makes the folder that `components` lead to, wherever a part of it is missing.

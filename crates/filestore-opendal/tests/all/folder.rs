@@ -304,6 +304,24 @@ async fn a_folder_is_not_a_file() {
     assert!(error.to_string().contains("is a file, not a folder"), "{error}");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_root_that_cannot_be_made_is_no_missing_file() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("root");
+    std::os::unix::fs::symlink("nowhere", &root).unwrap();
+    let error = at(&root).upload(Upload::new("a", "x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Config, Effect::NotSent), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_cannot_be_the_root() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "x").unwrap();
+    assert_eq!(FsStore::new(&file).unwrap_err().kind(), ErrorKind::Config);
+}
+
 #[tokio::test]
 async fn without_create_parents_a_missing_folder_is_refused() {
     let (folder, store) = local();
