@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::credentials::{Credentials, FILEIO_API_KEY};
+use crate::credentials::Credentials;
 
 /// One line, `http://ADDR`. Whoever sees the file can connect.
 pub(crate) fn write_ready_file(path: &Path, address: SocketAddr) -> io::Result<()> {
@@ -14,8 +14,10 @@ pub(crate) fn write_ready_file(path: &Path, address: SocketAddr) -> io::Result<(
 /// A store for each service. The shape is relied on by scripts: three tables, each at the
 /// beginning of a line, one blank line between them, nothing nested.
 pub(crate) fn write_config(path: &Path, base: &str, credentials: &Credentials) -> io::Result<()> {
-    let api_key = credentials.fileio.first_api_key().unwrap_or(FILEIO_API_KEY);
-    let [base, api_key] = [base, api_key].map(toml_string);
+    let base = toml_string(base);
+    // Without accounts everybody is anonymous; any key would be refused.
+    let api_key = credentials.fileio.first_api_key();
+    let api_key = api_key.map(|key| format!("api_key = {}\n", toml_string(key))).unwrap_or_default();
     replace(
         path,
         &format!(
@@ -35,8 +37,7 @@ api_key = "filescomemulatorkey"
 [stores.fileio]
 backend = "fileio"
 base_url = {base}
-api_key = {api_key}
-"#
+{api_key}"#
         ),
     )
 }

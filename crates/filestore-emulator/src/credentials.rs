@@ -18,9 +18,15 @@ pub enum CredentialsError {
     /// The file could not be read.
     #[error("cannot read the file: {0}")]
     Read(#[from] io::Error),
-    /// It is not TOML, or has a key or value that is not described.
-    #[error("{0}")]
-    Toml(#[from] toml::de::Error),
+    /// It is not TOML, or has a key or value that is not described. The line is not shown: it may
+    /// hold an API key.
+    #[error("line {line}: {problem}")]
+    Toml {
+        /// Where.
+        line: usize,
+        /// What is wrong there.
+        problem: String,
+    },
     /// It is not JSON, or has a key or value that is not described.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
@@ -87,7 +93,10 @@ impl Credentials {
         let credentials: Credentials = if path.extension().is_some_and(|extension| extension == "json") {
             serde_json::from_str(&text)?
         } else {
-            toml::from_str(&text)?
+            toml::from_str(&text).map_err(|error| {
+                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                CredentialsError::Toml { line: 1 + before.matches('\n').count(), problem: error.message().to_owned() }
+            })?
         };
         credentials.fileio.check()?;
         Ok(credentials)

@@ -188,6 +188,9 @@ fn public_base(public_url: Option<&str>, address: SocketAddr) -> Result<String, 
         matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
     });
     let url = url.ok_or_else(|| StartError::PublicUrl(text.to_owned()))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(StartError::PublicUser);
+    }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 

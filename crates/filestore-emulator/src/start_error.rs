@@ -19,6 +19,9 @@ pub enum StartError {
     /// The public URL is not one that links can begin with.
     #[error("the public URL {0:?} must be http or https, without query and fragment")]
     PublicUrl(String),
+    /// Every link would carry the password.
+    #[error("the public URL must not hold a user or a password: links begin with it")]
+    PublicUser,
     /// The control token cannot be sent in a header.
     #[error("the control token must be printable ASCII without spaces, and not empty")]
     ControlToken,

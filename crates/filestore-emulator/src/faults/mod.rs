@@ -133,6 +133,11 @@ fn problem_of(rule: &Rule) -> Option<String> {
             ));
         }
     }
+    if let (Some(_), Some(operation @ ("upload" | "list" | "me" | "help" | "preflight" | "other"))) =
+        (&rule.key, rule.operation.as_deref())
+    {
+        return Some(format!("`operation = \"{operation}\"` has no key in its path"));
+    }
     if rule.step.is_some() || rule.part.is_some() {
         return Some("`step` and `part` match nothing: every operation of file.io is one request".to_owned());
     }
@@ -170,7 +175,7 @@ impl Faults {
             let nth = matched.entry((index, place)).or_default();
             *nth += 1;
             let fired = fired.entry(index).or_default();
-            if !rule.fires(plan.seed, index, place, *nth) || rule.times.is_some_and(|times| *fired >= times) {
+            if !rule.fires(plan.seed, index, place, *nth) || rule.times.is_some_and(|times| *fired >= times.get()) {
                 continue;
             }
             if let Fault::RateLimit { per_minute, .. } = &rule.fault {

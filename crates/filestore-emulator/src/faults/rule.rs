@@ -29,7 +29,7 @@ pub(super) struct Rule {
     #[serde(default, deserialize_with = "probability")]
     pub(super) probability: Option<f64>,
     /// At most so many times.
-    pub(super) times: Option<u64>,
+    pub(super) times: Option<NonZeroU64>,
     #[serde(rename = "do")]
     pub(super) fault: Fault,
 }

@@ -1,6 +1,7 @@
 //! The shapes that an upload comes in, read into one.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -121,7 +122,8 @@ impl Form {
     }
 
     async fn read_urlencoded(body: &mut RequestBody, intake: Intake) -> Result<Self, Refusal> {
-        let text = body.collect(LONGEST_TEXT).await?.ok_or(Refusal::TooLarge(LONGEST_TEXT as u64))?;
+        let text =
+            body.collect(LONGEST_TEXT).await.map_err(broken_off)?.ok_or(Refusal::TooLarge(LONGEST_TEXT as u64))?;
         let mut form = Form::default();
         for (name, value) in form_urlencoded::parse(&text) {
             form.fields.entry(name.into_owned()).or_insert_with(|| value.into_owned());
@@ -134,7 +136,8 @@ impl Form {
 
     /// `text` or `file` is the content; numbers and booleans stand for their text.
     async fn read_json(body: &mut RequestBody, intake: Intake) -> Result<Self, Refusal> {
-        let text = body.collect(LONGEST_TEXT).await?.ok_or(Refusal::TooLarge(LONGEST_TEXT as u64))?;
+        let text =
+            body.collect(LONGEST_TEXT).await.map_err(broken_off)?.ok_or(Refusal::TooLarge(LONGEST_TEXT as u64))?;
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(&text).map_err(|_| Refusal::bad("the body is not a JSON object"))?;
         let mut form = Form::default();
@@ -154,7 +157,7 @@ impl Form {
     }
 
     async fn read_raw(body: &mut RequestBody, media_type: Option<Mime>, mut intake: Intake) -> Result<Self, Refusal> {
-        let Some(first) = body.chunk().await? else {
+        let Some(first) = body.chunk().await.map_err(broken_off)? else {
             return Ok(Form::default());
         };
         if !intake.raw {
@@ -162,7 +165,7 @@ impl Form {
         }
         let mut writer = intake.blobs.writer();
         intake.store(&mut writer, first).await?;
-        while let Some(chunk) = body.chunk().await? {
+        while let Some(chunk) = body.chunk().await.map_err(broken_off)? {
             intake.store(&mut writer, chunk).await?;
         }
         let media_type = media_type.unwrap_or(mime::APPLICATION_OCTET_STREAM);
@@ -216,6 +219,11 @@ async fn read_field(parts: &mut Multipart<'_>, longest: usize) -> Result<String,
         value.extend_from_slice(&chunk);
     }
     String::from_utf8(value).map_err(|_| Refusal::bad("a field is not UTF-8"))
+}
+
+/// The client's doing, not a failure of the emulator.
+fn broken_off(error: io::Error) -> Refusal {
+    Refusal::bad(format!("the body was broken off: {error}"))
 }
 
 /// What the part says, else what its name suggests.

@@ -116,3 +116,18 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     let _ = stream.read_to_end(&mut rest).await;
     assert!(!String::from_utf8_lossy(&rest).contains("\"success\":true"));
 }
+
+#[tokio::test]
+async fn a_body_that_is_broken_off_is_the_clients_mistake_and_no_file() {
+    let service = service().await;
+    let types = ["application/octet-stream", "application/json", "application/x-www-form-urlencoded"];
+    for content_type in types {
+        let mut stream = service.connect().await;
+        let head =
+            format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: 9\r\n\r\ntext");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let answer = read_until(&mut stream, "}").await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("broken off"), "{content_type}: {answer}");
+    }
+}

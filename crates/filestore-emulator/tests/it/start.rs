@@ -74,6 +74,17 @@ async fn links_and_the_configuration_begin_with_the_public_url() {
 }
 
 #[tokio::test]
+async fn without_accounts_the_configuration_has_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let write_config = folder.path().join("stores.toml");
+    let credentials = Some(file(folder.path(), "users.toml", "[fileio]\n"));
+    let options = Options { write_config: Some(write_config.clone()), credentials, ..Options::default() };
+    let emulator = Emulator::start(options).await.unwrap();
+    let config = fs::read_to_string(write_config).unwrap();
+    assert!(config.ends_with(&format!("backend = \"fileio\"\nbase_url = \"{}\"\n", emulator.url())), "{config}");
+}
+
+#[tokio::test]
 async fn off_loopback_it_refuses_to_start_with_what_everybody_knows() {
     let folder = tempfile::tempdir().unwrap();
     let users = r#"{"fileio":{"accounts":[{"name":"me","api_key":"MINE","plan":"paid"}]}}"#;
@@ -116,6 +127,26 @@ async fn a_wrong_credentials_file_is_refused_with_its_place() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_credentials_is_said_without_the_line_that_holds_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for line in ["api_key = CANARY", "api_key = \"CANARY", "api_key = \"CANARY\", plan = \"paid\""] {
+        let content = format!("[[fileio.accounts]]\nname = \"a\"\n{line}\nplan = \"paid\"");
+        let credentials = Some(file(folder.path(), "users.toml", &content));
+        let error = Emulator::start(Options { credentials, ..Options::default() }).await.unwrap_err();
+        let said = format!("{error} {error:?}");
+        assert!(said.contains("line 3") && !said.contains("CANARY"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_public_url_with_a_password_is_refused_without_showing_it() {
+    let public_url = Some("http://me:CANARY@share.example.org".to_owned());
+    let error = Emulator::start(Options { public_url, ..Options::default() }).await.unwrap_err();
+    let said = format!("{error} {error:?}");
+    assert!(said.contains("must not hold a user") && !said.contains("CANARY"), "{said}");
+}
+
+#[tokio::test]
 async fn a_wrong_fault_file_is_refused_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     for (content, expected) in [
@@ -125,6 +156,8 @@ async fn a_wrong_fault_file_is_refused_with_its_place() {
         ("[[fault]]\ndo = { truncate = { keep = \"150%\" } }", "100%"),
         ("[[fault]]\ndo = { status = { code = 99 } }", "200 to 999"),
         ("[[fault]]\nnth = 0\ndo = \"lost-answer\"", "line 2"),
+        ("[[fault]]\ntimes = 0\ndo = \"lost-answer\"", "line 2"),
+        ("[[fault]]\noperation = \"upload\"\nkey = \"A\"\ndo = \"lost-answer\"", "no key in its path"),
         ("[[fault]]\nprobability = 2\ndo = \"lost-answer\"", "0 to 1"),
         (
             "\n[[fault]]\noperation = \"downlaod\"\ndo = \"lost-answer\"",
