@@ -23,7 +23,9 @@ pub(crate) async fn run(context: &Context, args: &args::List) -> Result<u8> {
             if context.json {
                 output::line(&json!({ "next": next.as_str() }).to_string())?;
             } else if !context.quiet {
-                output::complain(&format!("there is more; go on with --page {next}, or take --all"));
+                // As a shell takes it: the token may be a path with spaces in it.
+                let token = next.as_str().replace('\'', r"'\''");
+                output::complain(&format!("there is more; go on with --page='{token}', or take --all"));
             }
         }
     }

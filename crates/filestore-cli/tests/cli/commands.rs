@@ -192,3 +192,17 @@ fn a_signal_ends_a_command_whose_output_nobody_reads() {
     // By the signal itself, where it came before the program listened for it.
     assert!(ended.code() == Some(143) || ended.signal() == Some(15), "{ended:?}");
 }
+
+#[cfg(unix)]
+#[test]
+fn the_hint_at_the_next_page_can_be_given_to_a_shell() {
+    let home = Home::new();
+    home.file("a", "x");
+    for name in ["-a 'b", "-c"] {
+        home.run(&["upload", "a", &format!("--name={name}")]).line();
+    }
+    let hint = home.run(&["list", "--limit", "1"]).err;
+    let page = hint.split("go on with ").nth(1).unwrap().split(", or").next().unwrap();
+    let listed = home.shell(&format!("\"$0\" list {page}"));
+    assert!(listed.code == 0 && listed.out.contains("-c") && !listed.out.contains("-a"), "{listed:?}");
+}

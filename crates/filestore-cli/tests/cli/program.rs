@@ -45,7 +45,17 @@ impl Home {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_filestore"));
+        self.alone(Command::new(env!("CARGO_BIN_EXE_filestore")), args)
+    }
+
+    /// Runs a script of the shell, whose `$0` is the program.
+    #[cfg(unix)]
+    pub(crate) fn shell(&self, script: &str) -> Done {
+        let args = ["-c", script, env!("CARGO_BIN_EXE_filestore")];
+        done(self.alone(Command::new("sh"), &args).output().unwrap())
+    }
+
+    fn alone(&self, mut command: Command, args: &[&str]) -> Command {
         command
             .args(args)
             .current_dir(self.path())
