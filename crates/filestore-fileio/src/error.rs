@@ -6,7 +6,6 @@ use filestore_core::{Error, ErrorKind};
 use filestore_http::Answer;
 use url::Url;
 
-use crate::key::FileKey;
 use crate::wire::Envelope;
 
 /// Unless the service says otherwise: the free plan allowed one request a minute.
@@ -37,18 +36,19 @@ fn meaning(status: u16) -> (ErrorKind, &'static str) {
     }
 }
 
-/// The error of an answer that is no success, or whose body says that it is none.
-pub(crate) async fn refused(mut answer: Answer, base: &Url, key: Option<&FileKey>) -> Error {
+/// The error of an answer that is no success, or whose body says that it is none. What the service
+/// says is repeated without the `secrets` that it may have echoed.
+pub(crate) async fn refused(mut answer: Answer, base: &Url, secrets: &[&str]) -> Error {
     if let Some(elsewhere) = not_the_service(&answer, base) {
         return elsewhere;
     }
     let body = answer.error_body().await;
     let envelope = serde_json::from_slice(&body).unwrap_or_default();
-    refused_by(&answer, &envelope, key)
+    refused_by(&answer, &envelope, secrets)
 }
 
 /// The same, with the body read already.
-pub(crate) fn refused_by(answer: &Answer, envelope: &Envelope, key: Option<&FileKey>) -> Error {
+pub(crate) fn refused_by(answer: &Answer, envelope: &Envelope, secrets: &[&str]) -> Error {
     let http = answer.status().as_u16();
     // A clone of the service says 200 in the head and the truth in the body.
     let status = if http < 300 { envelope.status().filter(|said| *said >= 400).unwrap_or(400) } else { http };
@@ -56,7 +56,7 @@ pub(crate) fn refused_by(answer: &Answer, envelope: &Envelope, key: Option<&File
     let mut message = format!("{sentence} (status {status})");
     if let Some(said) = &envelope.message {
         message.push_str(": ");
-        message.push_str(&presentable(said, key));
+        message.push_str(&presentable(said, secrets));
     }
     let mut error = answer.error(kind, message);
     if http < 300 {
@@ -67,7 +67,7 @@ pub(crate) fn refused_by(answer: &Answer, envelope: &Envelope, key: Option<&File
         error = error.with_retry_after(wait).with_note(&format!("wait {} s", wait.as_secs()));
     }
     match &envelope.code {
-        Some(code) => error.with_provider_code(presentable(code, key)),
+        Some(code) => error.with_provider_code(presentable(code, secrets)),
         None => error,
     }
 }
@@ -106,7 +106,7 @@ fn gone(answer: &Answer, what: &str) -> Error {
 pub(crate) fn not_json(answer: &Answer, base: &Url) -> Error {
     let host = base.host_str().unwrap_or_default();
     let what = match answer.content_type() {
-        Some(essence) => format!("{host} answers with {} where JSON is due", presentable(&essence, None)),
+        Some(essence) => format!("{host} answers with {} where JSON is due", presentable(&essence, &[])),
         None => format!("{host} answers without a content type where JSON is due"),
     };
     gone(answer, &what)
@@ -119,7 +119,7 @@ pub(crate) fn landing_page(answer: &Answer, host: &str) -> Error {
         format!(
             "the service offers only a web page for this file, at {}, and no direct download; the plan of the \
              uploader may not include it",
-            presentable(host, None)
+            presentable(host, &[])
         ),
     )
 }
@@ -130,11 +130,9 @@ pub(crate) fn not_the_whole(answer: &Answer) -> Error {
     answer.error(ErrorKind::Protocol, format!("the service answers {status} to a request for the whole file"))
 }
 
-/// A text of the service that may be shown: one line, not long, without the key.
-fn presentable(text: &str, key: Option<&FileKey>) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
-    match key {
-        Some(key) => line.replace(key.as_str(), "..."),
-        None => line,
-    }
+/// A text of the service that may be shown: one line, not long, without secrets.
+fn presentable(text: &str, secrets: &[&str]) -> String {
+    let hide = |text: String, secret: &&str| text.replace(*secret, "...");
+    let hidden = secrets.iter().filter(|secret| !secret.is_empty()).fold(text.to_owned(), hide);
+    hidden.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }

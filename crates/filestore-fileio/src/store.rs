@@ -188,7 +188,7 @@ impl FileIoStore {
     async fn answered<T: DeserializeOwned>(&self, mut answer: Answer, key: Option<&FileKey>) -> Result<(Answer, T)> {
         // 1. Is it the service at all that speaks?
         if !answer.status().is_success() {
-            return Err(error::refused(answer, &self.0.base, key).await);
+            return Err(error::refused(answer, &self.0.base, &self.secrets(key)).await);
         }
         if let Some(elsewhere) = error::not_the_service(&answer, &self.0.base) {
             return Err(elsewhere);
@@ -200,7 +200,7 @@ impl FileIoStore {
         let bytes = answer.bytes(JSON_LIMIT).await?;
         let envelope: wire::Envelope = answer.parse_json(&bytes)?;
         if envelope.success == Some(false) {
-            return Err(error::refused_by(&answer, &envelope, key));
+            return Err(error::refused_by(&answer, &envelope, &self.secrets(key)));
         }
         // 3. Then it is what was asked for.
         let body = answer.parse_json(&bytes)?;
@@ -235,6 +235,16 @@ impl FileIoStore {
         let mut url = self.0.base.clone();
         url.set_path(path);
         url
+    }
+
+    /// What an error must not repeat although the service may: "invalid API key ...".
+    fn secrets<'a>(&'a self, key: Option<&'a FileKey>) -> Vec<&'a str> {
+        let credential = match &self.0.who {
+            Who::Account(header) | Who::Owner(header) => header.to_str().ok(),
+            Who::Anonymous => None,
+        };
+        let credential = credential.map(|bearer| bearer.trim_start_matches("Bearer "));
+        credential.into_iter().chain(key.map(FileKey::as_str)).collect()
     }
 
     pub(crate) fn base(&self) -> &Url {
@@ -337,7 +347,7 @@ impl FileStore for FileIoStore {
         // 3. The status decides: below 200 the body is the file, even if it looks like an error.
         let disposition = answer.headers().get(CONTENT_DISPOSITION).cloned();
         if !answer.status().is_success() {
-            return Err(possibly_consumed(error::refused(answer, &self.0.base, Some(&key)).await));
+            return Err(possibly_consumed(error::refused(answer, &self.0.base, &self.secrets(Some(&key))).await));
         }
         if answer.status().as_u16() != 200 {
             return Err(possibly_consumed(error::not_the_whole(&answer)));

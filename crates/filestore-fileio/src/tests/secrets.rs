@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use filestore_core::Store;
+use filestore_core::{Download, FileStore, Store};
 use filestore_http::testing::{Act, ScriptedServer};
 
 use super::{API_KEY, NOT_FOUND, STORED, hello, key, open};
@@ -57,4 +57,20 @@ async fn neither_traces_nor_errors_show_a_key() {
     let traced = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(traced.contains("decision="), "{traced}");
     assert!(!traced.contains("canary"), "{traced}");
+}
+
+#[tokio::test]
+async fn an_api_key_that_the_service_repeats_is_not_shown() {
+    let said = format!(r#"{{"success":false,"message":"Invalid API key {API_KEY}","code":"{API_KEY}"}}"#);
+    let script = [Act::json(401, &said), Act::json(200, &said), Act::json(401, &said)];
+    let server = ScriptedServer::start(script).await;
+    let store = open(FileIoConfig::new(server.url()).api_key(API_KEY));
+    for error in [
+        store.me().await.unwrap_err(),
+        store.upload(hello()).await.unwrap_err(),
+        store.download(Download::from(key())).await.unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("Invalid API key ..."), "{error}");
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+    }
 }
