@@ -101,7 +101,8 @@ impl Store {
             check_target(&folder.join(sanitise(&file.name)), overwrite)?;
         }
         let partial = Partial::create(target.folder(), consumes)?;
-        partial.check_space(listed.and_then(|file| file.size).unwrap_or(1))?;
+        let size = listed.and_then(|file| file.size);
+        partial.check_space(size.unwrap_or(1))?;
         // 2. From here on the service may have counted the read.
         let answer = match self.download(request).await {
             Ok(answer) => answer,
@@ -119,13 +120,25 @@ impl Store {
         // 3. All bytes, on the disk, then under their name.
         let mut written = 0;
         let stored = partial.write(answer.stream, &mut written).await;
-        match stored {
+        match stored.and_then(|()| check_size(written, size)) {
             Ok(()) => {
                 partial.rename(&path, overwrite).await?;
                 Ok(Saved { file: answer.file, path, bytes: written })
             }
             Err(error) => Err(partial.abandon(error, written)),
         }
+    }
+}
+
+/// The answer may state a length of its own that is wrong; the listing knows better.
+fn check_size(written: u64, listed: Option<u64>) -> Result<()> {
+    match listed {
+        Some(size) if size != written => Err(Error::new(
+            ErrorKind::Integrity,
+            Effect::Unknown,
+            format!("{written} bytes came, but the file was listed with {size}"),
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -291,7 +304,9 @@ impl Partial {
         }
         let known = error.message().contains("possibly consumed");
         let consumed = if known { "" } else { "the file is possibly consumed; " };
-        let note = format!("{consumed}the {written} bytes that arrived are kept in {}", path.display());
+        // On a full disk not all that arrived was written.
+        let kept = fs::metadata(&path).map_or(written, |metadata| metadata.len());
+        let note = format!("{consumed}{kept} bytes of it are kept in {}", path.display());
         error.with_effect(Effect::Unknown).with_note(&note).with_partial(path)
     }
 }

@@ -89,11 +89,15 @@ fn facts(account: &Account) -> Vec<(&'static str, String)> {
 }
 
 fn json_of(account: &Account) -> Value {
-    json!({
+    let mut facts = json!({
         "plan": account.plan_id,
         "max_upload_bytes": account.max_upload_bytes,
         "max_storage_bytes": account.max_storage_bytes,
         "used_storage_bytes": account.used_storage_bytes,
         "rate_limit": account.rate_limit,
-    })
+    });
+    for (name, value) in &account.other {
+        facts[name.as_str()] = value.clone();
+    }
+    facts
 }

@@ -158,6 +158,21 @@ fn bytes_that_are_missing_are_an_integrity_failure() {
 }
 
 #[test]
+fn a_consuming_download_that_is_shorter_than_listed_is_not_taken_for_whole() {
+    for rule in ["do = { truncate = { keep = \"50%\" } }", "do = \"empty-body\""] {
+        let home = Home::new();
+        let served = Served::start(&home, &[]);
+        home.file("big", vec![7; 100_000]);
+        let reference = served.run(&["upload", "big"]).line();
+        served.control("PUT", "faults", &format!("[[fault]]\noperation = \"download\"\n{rule}\n"));
+        let short = served.run(&["download", &reference, "-o", "copy"]);
+        assert_eq!(short.code, 7, "{rule}: {short:?}");
+        assert!(short.err.contains("listed with 100000") && short.err.contains("possibly consumed"), "{short:?}");
+        assert!(!home.path().join("copy").exists());
+    }
+}
+
+#[test]
 fn an_emulator_with_a_data_folder_survives_a_kill() {
     let home = Home::new();
     let mut served = Served::start(&home, &["--data-dir", "data-of-emulator"]);

@@ -63,6 +63,8 @@ impl Home {
             .env("HOME", self.path())
             .env("XDG_DATA_HOME", self.path().join("data"))
             .env("XDG_CONFIG_HOME", self.path().join("config"))
+            // What a killed process leaves there goes with the home.
+            .env("TMPDIR", self.path())
             .stdin(Stdio::null());
         command
     }

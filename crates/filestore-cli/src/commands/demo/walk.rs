@@ -8,6 +8,8 @@ use filestore::{Error, ErrorKind, Feature, FileRef, List, Overwrite, Result, Sto
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 
+use crate::exit;
+
 /// What [`walk`] does, in this order.
 pub(super) const STEPS: &[Step] =
     &[Step::Upload, Step::Stat, Step::List, Step::Url, Step::Download, Step::Delete, Step::Gone];
@@ -54,20 +56,36 @@ pub(super) enum Outcome {
     Held,
     /// The store cannot, for this reason.
     Skipped(String),
-    Failed(String),
+    /// What was wrong, and the exit code that says so.
+    Failed {
+        what: String,
+        code: u8,
+    },
     /// Nothing to try it on, because the upload failed.
     NotReached,
 }
 
 impl Outcome {
+    /// Something came back that is not what was sent.
+    fn differs(what: String) -> Self {
+        Self::Failed { what, code: DIFFERS }
+    }
+
     pub(super) fn cell(&self) -> &'static str {
         match self {
             Self::Held => "ok",
             Self::Skipped(_) => "-",
-            Self::Failed(_) => "FAILED",
+            Self::Failed { .. } => "FAILED",
             Self::NotReached => "",
         }
     }
+}
+
+/// The exit code of bytes that are missing or differ.
+const DIFFERS: u8 = 7;
+
+fn failed(error: &Error) -> Outcome {
+    Outcome::Failed { what: error.to_string(), code: exit::code(error) }
 }
 
 /// The outcomes of [`STEPS`] at one store.
@@ -77,6 +95,14 @@ pub(super) struct Walk {
 }
 
 impl Walk {
+    /// The exit code of the first step that failed.
+    pub(super) fn failure(&self) -> Option<u8> {
+        self.outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Failed { code, .. } => Some(*code),
+            _ => None,
+        })
+    }
+
     pub(super) fn held(&self) -> bool {
         self.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Held | Outcome::Skipped(_)))
     }
@@ -93,12 +119,12 @@ pub(super) async fn walk(store: &Store, file: &Path, folder: &Path) -> Walk {
                     reference = Some(stored);
                     Outcome::Held
                 }
-                Err(error) => Outcome::Failed(error.to_string()),
+                Err(error) => failed(&error),
             },
             (_, None) => Outcome::NotReached,
             (step, Some(reference)) => match run(*step, store, reference, file, folder).await {
                 Ok(outcome) => outcome,
-                Err(error) => Outcome::Failed(error.to_string()),
+                Err(error) => failed(&error),
             },
         };
         outcomes.push(outcome);
@@ -139,7 +165,7 @@ async fn stat(store: &Store, reference: &FileRef, file: &Path) -> Result<Outcome
     let size = store.stat(reference).await?.size;
     let sent = std::fs::metadata(file).map_err(|error| Error::local(error, "read", file))?.len();
     Ok(match size {
-        Some(size) if size != sent => Outcome::Failed(format!("{sent} bytes were sent, {size} are stored")),
+        Some(size) if size != sent => Outcome::differs(format!("{sent} bytes were sent, {size} are stored")),
         _ => Outcome::Held,
     })
 }
@@ -148,7 +174,7 @@ async fn list(store: &Store, reference: &FileRef) -> Result<Outcome> {
     let files: Vec<_> = store.list_all(List::new()).try_collect().await?;
     Ok(match files.iter().filter(|file| file.reference == *reference).count() {
         1 => Outcome::Held,
-        times => Outcome::Failed(format!("the file is listed {times} times among {}", files.len())),
+        times => Outcome::differs(format!("the file is listed {times} times among {}", files.len())),
     })
 }
 
@@ -157,7 +183,7 @@ async fn download(store: &Store, reference: &FileRef, file: &Path, folder: &Path
     store.download_to_path(reference, &copy, Overwrite::Refuse).await?;
     Ok(match compare(file, &copy)? {
         None => Outcome::Held,
-        Some(difference) => Outcome::Failed(difference),
+        Some(difference) => Outcome::differs(difference),
     })
 }
 
@@ -179,7 +205,7 @@ async fn gone(store: &Store, reference: &FileRef) -> Result<Outcome> {
     match store.stat(reference).await {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Outcome::Held),
         Err(error) => Err(error),
-        Ok(_) => Ok(Outcome::Failed("the file is still there".to_owned())),
+        Ok(_) => Ok(Outcome::differs("the file is still there".to_owned())),
     }
 }
 
