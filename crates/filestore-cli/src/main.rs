@@ -11,11 +11,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    log(cli.quiet);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -38,6 +41,13 @@ fn main() -> ExitCode {
     // A read of standard input may still be waiting for its terminal; do not wait with it.
     runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+/// Warnings of the libraries go to standard error; `RUST_LOG` asks for more or less.
+fn log(quiet: bool) {
+    let default = if quiet { LevelFilter::OFF } else { LevelFilter::WARN };
+    let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
 }
 
 /// Ends the program although its thread is held by a standard output that nobody reads (`list | less`).

@@ -141,6 +141,33 @@ fn a_consuming_download_that_breaks_keeps_what_came_and_is_not_repeated() {
 }
 
 #[test]
+fn neither_output_nor_logs_show_a_key() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "x");
+    let reference = served.run(&["upload", "a.txt"]).line();
+    let key = reference.rsplit(':').next().unwrap().to_owned();
+    let api_key = "FILEIO0.EMULATO-RKEY000-0000000-0000000";
+    for args in [
+        &["stat", &reference][..],
+        &["download", &reference, "-o", "copy"],
+        &["download", &reference, "-o", "copy2"],
+        &["delete", &reference],
+        &["fileio", "update", &reference, "--title", "t"],
+        &["fileio", "me"],
+        &["config", "show"],
+        &["config", "check"],
+        &["list", "--page", "nonsense"],
+    ] {
+        let output = home.command(&Served::with(args)).env("RUST_LOG", "trace").output().unwrap();
+        let logged = String::from_utf8_lossy(&output.stderr);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(!logged.contains(&key), "{args:?}: {logged}");
+        assert!(!logged.contains(api_key) && !printed.contains(api_key), "{args:?}: {logged} {printed}");
+    }
+}
+
+#[test]
 fn bytes_that_are_missing_are_an_integrity_failure() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
