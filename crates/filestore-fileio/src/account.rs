@@ -231,6 +231,20 @@ mod tests {
     }
 
     #[test]
+    fn one_wrongly_typed_field_does_not_lose_the_listing() {
+        let page =
+            page(r#"{"nodes":[{"key":"A","name":"a"},{"key":"B","name":"b","size":[]}],"count":"x"}"#, Search::new());
+        assert_eq!(names(&page.unwrap()), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_is_no_list_is_not_an_empty_one() {
+        for json in [r#"{"nodes":"none"}"#, r#"{"nodes":[1]}"#, r#"{"files":{}}"#, "[]"] {
+            assert!(serde_json::from_str::<wire::Listing>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
     fn a_file_without_a_key_is_a_protocol_error() {
         assert_eq!(page(r#"{"nodes":[{"name":"a"}]}"#, Search::new()).unwrap_err().kind(), ErrorKind::Protocol);
         assert!(page(r#"{"nodes":[{"key":"../x"}]}"#, Search::new()).is_err());

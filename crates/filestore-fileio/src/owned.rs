@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
 use crate::FileIoStore;
+use crate::store::possibly_stored;
 use crate::upload::{Asked, Life};
 
 /// A stored file, and the means to manage it.
@@ -76,7 +77,7 @@ impl FileIoStore {
         let body = Payload::Bytes("application/x-www-form-urlencoded", text_form(&text, &asked.life).into());
         let request = self.request(Method::POST, self.base().clone(), Repeat::Once).payload(body).own_connection();
         // 3. The answer is that of an upload.
-        let answer = self.send(request).await?;
+        let answer = self.send(request).await.map_err(possibly_stored)?;
         self.stored(answer, &asked, "text.txt", || text.len() as u64).await
     }
 

@@ -117,14 +117,14 @@ impl FileIoStore {
         self.check_plan(&asked)?;
         self.check_size(&upload.body)?;
         // 2. One form: options first, so that the service knows them before the content.
-        let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body);
+        let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
         let mut request = self.request(Method::POST, self.0.base.clone(), Repeat::Once);
         if let Some(title) = &asked.title {
             // The title was only ever seen in the query.
             request = request.query("title", title);
         }
         // 3. Sent once. A second success would be a second file with a link that nobody knows.
-        let answer = self.send(request.payload(form.clone()).own_connection()).await?;
+        let answer = self.send(request.payload(form.clone()).own_connection()).await.map_err(possibly_stored)?;
         // 4. The answer, compared with what was asked for and sent.
         self.stored(answer, &asked, &upload.name, || form.content_sent()).await
     }
@@ -137,7 +137,7 @@ impl FileIoStore {
         name: &str,
         sent: impl FnOnce() -> u64 + Send,
     ) -> Result<OwnedUpload> {
-        let (answer, wire) = self.answered::<wire::File>(answer, None).await?;
+        let (answer, wire) = self.answered::<wire::File>(answer, None).await.map_err(possibly_stored)?;
         let key = wire.key.as_deref().and_then(FileKey::new).ok_or_else(|| {
             answer.error(ErrorKind::Protocol, "the service says that the file is stored, but not under which key")
         })?;
@@ -437,6 +437,17 @@ fn check_lifetime(expiry: Expiry, wanted: Duration, now: Timestamp) -> Result<()
 fn possibly_consumed(error: Error) -> Error {
     match error.effect() {
         Effect::Unknown => error.with_note("the read may have been counted, so the file is possibly consumed"),
+        _ => error,
+    }
+}
+
+/// Says what an upload's lost answer means. Other answers of which the effect is unknown speak for
+/// themselves: a web page, or a success without a key.
+pub(crate) fn possibly_stored(error: Error) -> Error {
+    match (error.kind(), error.effect()) {
+        (ErrorKind::Unavailable | ErrorKind::Timeout, Effect::Unknown) => {
+            error.with_note("the file may be stored all the same")
+        }
         _ => error,
     }
 }

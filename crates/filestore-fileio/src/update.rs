@@ -132,7 +132,7 @@ impl FileIoStore {
             }
             Some(_) => {
                 let Some((name, body)) = update.content else { return Err(Error::invalid("no content")) };
-                let form = self.with_file(asked.form(), &name, None, body);
+                let form = self.with_file(asked.form(), &name, None, body)?;
                 (Payload::Form(form.clone()), Repeat::Once, Some(form))
             }
         };
@@ -149,7 +149,7 @@ impl FileIoStore {
         self.check_owner("a replacement")?;
         let asked = Asked::of(&upload, self.now())?;
         self.check_size(&upload.body)?;
-        let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body);
+        let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
         let mut request = self.management(Method::PUT, &key, Repeat::Once).payload(form.clone());
         if let Some(title) = &asked.title {
             request = request.query("title", title);
@@ -158,16 +158,30 @@ impl FileIoStore {
         self.changed(answer, &key, &asked, &upload.name, || Some(form.content_sent())).await
     }
 
-    /// `form` with a file at its end.
+    /// `form` with a file at its end. *Invalid input* for a name that a form would change.
     pub(crate) fn with_file(
         &self,
         form: filestore_http::Form,
         name: &str,
         content_type: Option<&str>,
         body: Body,
-    ) -> filestore_http::Form {
+    ) -> Result<filestore_http::Form> {
+        check_name(name)?;
         let guessed = || mime_guess::from_path(name).first_or_octet_stream().to_string();
         let content_type = content_type.map_or_else(guessed, str::to_owned);
-        form.file("file", name, Some(&content_type), Arc::new(body))
+        Ok(form.file("file", name, Some(&content_type), Arc::new(body)))
+    }
+}
+
+/// Forms write a quote and the ends of lines as these three and have no escape for the escapes, so a
+/// name that holds one as text arrives as another.
+fn check_name(name: &str) -> Result<()> {
+    let upper = name.to_ascii_uppercase();
+    match ["%22", "%0D", "%0A"].into_iter().find(|escape| upper.contains(escape)) {
+        Some(escape) => Err(Error::invalid(format!(
+            "the file name holds {escape}, which a form turns into another character, so it would be stored under \
+             another name; give it a name without %22, %0D and %0A"
+        ))),
+        None => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -14,31 +15,43 @@ use serde_json::Value;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct File {
     pub(crate) key: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) name: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) title: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) description: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) size: Option<u64>,
     /// Outer `None`: not said. Inner `None`: `null`, which means never.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) expires: Option<Option<Timestamp>>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) downloads: Option<u64>,
     /// Outer `None`: not said. Inner `None`: `null`, which means unlimited.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) max_downloads: Option<Option<u64>>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) auto_delete: Option<bool>,
     /// `pending` at the upload, `passed` in a later listing.
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) screening_status: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) mime_type: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) created: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) modified: Option<Timestamp>,
 }
 
-/// A listing. The service sent `nodes`; its own documentation says `files`.
+/// A listing. The service sent `nodes`; its own documentation says `files`. What is no list of files is
+/// an error: taken for missing, it would look like an account without files.
 #[derive(Deserialize)]
 pub(crate) struct Listing {
     pub(crate) nodes: Option<Vec<File>>,
     pub(crate) files: Option<Vec<File>>,
     /// Of the page or of the account: nobody knows.
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) count: Option<u64>,
 }
 
@@ -46,10 +59,15 @@ pub(crate) struct Listing {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Me {
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) plan_id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) max_upload_bytes: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) max_storage_bytes: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) used_storage_bytes: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) rate_limit: Option<u64>,
     #[serde(flatten)]
     pub(crate) other: BTreeMap<String, Value>,
@@ -62,10 +80,13 @@ pub(crate) struct Envelope {
     /// Missing on some answers that are fine: only `false` means something.
     pub(crate) success: Option<bool>,
     /// Repeats the HTTP status; of generation 2.
+    #[serde(deserialize_with = "lenient")]
     pub(crate) status: Option<u16>,
     /// The status in generation 1, and in a clone that sends it with HTTP 200. Sometimes a text.
     pub(crate) error: Value,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) code: Option<String>,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) message: Option<String>,
 }
 
@@ -78,13 +99,16 @@ impl Envelope {
     }
 }
 
-/// A field that is there, be it `null`.
-fn said<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+/// A field that may be missing: of a wrong type, it is missing. The key of a stored file must not be lost
+/// because a field beside it is odd. Integers may be decimal texts; `null` is for `T` to judge.
+fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: Deserialize<'de>,
+    T: DeserializeOwned,
 {
-    Option::deserialize(deserializer).map(Some)
+    let value = Value::deserialize(deserializer)?;
+    let integer = || value.as_str().and_then(|text| text.parse::<u64>().ok()).map(Value::from);
+    Ok(T::deserialize(&value).ok().or_else(|| T::deserialize(integer()?).ok()))
 }
 
 #[cfg(test)]
@@ -97,6 +121,18 @@ mod tests {
         assert_eq!(never.expires, Some(None));
         let silent: File = serde_json::from_str("{}").unwrap();
         assert_eq!(silent.expires, None);
+    }
+
+    #[test]
+    fn integers_may_be_decimal_texts() {
+        let file: File =
+            serde_json::from_str(r#"{"size":"6","maxDownloads":"3","name":"7","autoDelete":"1"}"#).unwrap();
+        assert_eq!((file.size, file.max_downloads), (Some(6), Some(Some(3))));
+        assert_eq!((file.name.as_deref(), file.auto_delete), (Some("7"), None));
+        for odd in ["\"six\"", "-6", "6.5", "[6]", "{}", "true", "null"] {
+            let file: File = serde_json::from_str(&format!("{{\"size\":{odd}}}")).unwrap();
+            assert_eq!(file.size, None, "{odd}");
+        }
     }
 
     #[test]

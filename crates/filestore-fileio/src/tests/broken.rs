@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use filestore_core::{Effect, ErrorKind, FileStore, Overwrite, Store};
+use filestore_core::{Effect, ErrorKind, Expiry, FileStore, Overwrite, Store};
 use filestore_http::testing::{Act, ScriptedServer};
 
 use super::{API_KEY, facts, hello, key, open};
@@ -33,6 +33,28 @@ async fn a_lost_answer_to_an_upload_is_unknown_and_not_repeated() {
         assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
         assert_eq!(server.requests().len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_an_upload_says_that_the_file_may_be_stored() {
+    for act in [Act::lost(), Act::cut(200, &["Content-Type: application/json"], 600, "{\"succ")] {
+        let server = ScriptedServer::start([act.clone(), act]).await;
+        let store = anonymous(&server);
+        let errors =
+            [store.upload(hello()).await.unwrap_err(), store.upload_text("hello", Expiry::Default).await.unwrap_err()];
+        for error in errors {
+            assert_eq!(error.effect(), Effect::Unknown);
+            assert!(error.to_string().contains("broke"), "{error}");
+            assert_eq!(error.to_string().matches("the file may be stored").count(), 1, "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_was_not_sent_does_not_say_that_the_file_may_be_stored() {
+    let (server, _never) = ScriptedServer::start_later([]);
+    let error = anonymous(&server).upload(hello()).await.unwrap_err();
+    assert!(!error.to_string().contains("stored"), "{error}");
 }
 
 #[tokio::test]
@@ -67,7 +89,7 @@ async fn a_broken_download_to_a_path_keeps_what_came() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new("drop", Arc::new(anonymous(&server)));
     let error = store.download_to_folder(key(), folder.path(), Overwrite::Refuse).await.unwrap_err();
-    assert!(error.to_string().contains("the 5 bytes that arrived"), "{error}");
+    assert!(error.to_string().contains("5 bytes of it are kept"), "{error}");
     assert_eq!(std::fs::read(error.partial().unwrap()).unwrap(), b"hello");
 }
 

@@ -4,7 +4,7 @@ use filestore_core::{Body, Expiry, FileStore, Period};
 use wiremock::matchers::{bearer_token, body_string, body_string_contains, header, method, path};
 
 use super::*;
-use crate::{FileIoUpload, MaxDownloads};
+use crate::{FileIoUpdate, FileIoUpload, MaxDownloads};
 
 fn announced_exactly(request: &Request) -> bool {
     request.headers.get("content-length").is_some_and(|length| *length == request.body.len().to_string())
@@ -162,6 +162,50 @@ async fn a_success_without_a_usable_key_is_unknown() {
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
         assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn one_wrongly_typed_field_does_not_lose_the_key() {
+    let odd = r#"{"success":true,"key":"Abc123","size":"six"}"#;
+    let odder = r#"{"success":true,"status":{},"code":1,"message":[],"key":"Abc123","name":1,"title":2,"description":[],"size":-1,"expires":14,"downloads":"no","maxDownloads":{},"autoDelete":"yes","screeningStatus":0,"mimeType":false,"created":0,"modified":"today"}"#;
+    for answer in [odd, odder] {
+        let server = answering([json(200, answer)]).await;
+        let upload = hello().expires_in(Period::days(7)).with(FileIoUpload::new().max_downloads(3));
+        let file = with_key(&server).upload(upload).await.unwrap();
+        assert_eq!(file.reference().components(), ["Abc123"]);
+        assert_eq!((file.name.as_str(), file.size, file.expiry), ("report.txt", Some(11), Expiry::Default));
+    }
+}
+
+#[tokio::test]
+async fn names_that_change_silently_are_refused_before_anything_is_sent() {
+    let server = answering([]).await;
+    let store = with_key(&server);
+    for name in ["a%22b.txt", "a%0Db.txt", "a%0db.txt", "a%0Ab.txt", "%0a"] {
+        let update = FileIoUpdate::new().content(name, "hello");
+        let errors = [
+            store.upload(Upload::new(name, "hello")).await.unwrap_err(),
+            store.replace(&key(), Upload::new(name, "hello")).await.unwrap_err(),
+            store.update(&key(), update).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{name}");
+            assert!(error.to_string().contains("give it a name without %22"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_other_percent_sign_of_a_name_is_kept() {
+    let server = MockServer::start().await;
+    Mock::given(body_string_contains("filename=\"100%2 %20%2F.txt\""))
+        .respond_with(json(200, STORED))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let stored = anonymous(&server).upload(Upload::new("100%2 %20%2F.txt", "hello world")).await;
+    server.verify().await;
+    stored.unwrap();
 }
 
 #[tokio::test]
