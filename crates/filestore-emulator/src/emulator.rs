@@ -1,13 +1,11 @@
 //! Starting and ending an emulator.
 
-use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -17,7 +15,7 @@ use crate::announce;
 use crate::clock::Clock;
 use crate::control::Guard;
 use crate::credentials::Credentials;
-use crate::durable;
+use crate::exposure;
 use crate::faults::{FaultPlan, Faults};
 use crate::fileio::FileIo;
 use crate::journal::{Journal, JournalEntry};
@@ -25,6 +23,7 @@ use crate::options::Options;
 use crate::server;
 use crate::site::Site;
 use crate::start_error::StartError;
+use crate::storage::Storage;
 
 /// How often expired files are looked for in real time. Nobody sees them before that either.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -52,22 +51,12 @@ const SWEEP: Duration = Duration::from_secs(60);
 pub struct Emulator {
     address: SocketAddr,
     site: Arc<Site>,
+    warnings: Vec<String>,
     end: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
     sweeping: JoinHandle<()>,
-    /// Held, not used: dropping it removes the temporary folder or unlocks the data directory.
+    /// Held, not used.
     _storage: Storage,
-}
-
-/// Where files are, for as long as the emulator runs.
-#[derive(Debug)]
-enum Storage {
-    /// Removed with everything in it.
-    Temporary(TempDir),
-    Kept {
-        folder: PathBuf,
-        _lock: File,
-    },
 }
 
 impl Emulator {
@@ -76,7 +65,7 @@ impl Emulator {
     /// # Errors
     /// See [`StartError`]; nothing is left running or listening.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        refuse_exposure(&options)?;
+        exposure::refuse(&options)?;
         let credentials = read_credentials(options.credentials.as_deref())?;
         let plan = read_faults(options.faults.as_deref())?;
         let storage = Storage::open(options.data_dir.as_deref())?;
@@ -89,13 +78,14 @@ impl Emulator {
         if let Some(path) = &options.write_config {
             announce::write_config(path, &base, &credentials).map_err(cannot_write(path))?;
         }
-        let site = Arc::new(storage.site(base, credentials, &options, address)?);
+        let warnings = exposure::warnings(&options, &base);
+        let site = Arc::new(site(&storage, base, credentials, &options, address)?);
         site.faults.load(plan);
         site.fileio.sweep().await;
         let (end, ended) = oneshot::channel();
         let serving = tokio::spawn(server::serve(listener, Arc::clone(&site), ended));
         let sweeping = tokio::spawn(sweep_for_ever(Arc::clone(&site)));
-        let emulator = Emulator { address, site, end: Some(end), serving, sweeping, _storage: storage };
+        let emulator = Emulator { address, site, warnings, end: Some(end), serving, sweeping, _storage: storage };
         if let Some(path) = &options.ready_file {
             announce::write_ready_file(path, address).map_err(cannot_write(path))?;
         }
@@ -110,6 +100,11 @@ impl Emulator {
     /// What clients are pointed at: the public URL, or `http://ADDR`. No slash at the end.
     pub fn url(&self) -> &str {
         &self.site.base
+    }
+
+    /// What whoever started it should be told, one sentence each: it is allowed, but hardly meant.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The clock of every service.
@@ -154,16 +149,6 @@ impl Drop for Emulator {
     }
 }
 
-fn refuse_exposure(options: &Options) -> Result<(), StartError> {
-    if let Some(token) = &options.control_token
-        && (token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()))
-    {
-        return Err(StartError::ControlToken);
-    }
-    let guarded = options.credentials.is_some() && options.control_token.is_some();
-    if options.listen.ip().is_loopback() || guarded { Ok(()) } else { Err(StartError::Exposed(options.listen)) }
-}
-
 fn read_credentials(path: Option<&Path>) -> Result<Credentials, StartError> {
     match path {
         None => Ok(Credentials::fixed()),
@@ -206,54 +191,33 @@ async fn sweep_for_ever(site: Arc<Site>) {
     }
 }
 
-impl Storage {
-    fn open(data_dir: Option<&Path>) -> Result<Self, StartError> {
-        let Some(folder) = data_dir else {
-            let folder = tempfile::Builder::new().prefix("filestore-emulator-").tempdir();
-            return folder.map(Storage::Temporary).map_err(StartError::TemporaryFolder);
-        };
-        let unusable = |source| StartError::DataDir { path: folder.to_owned(), source };
-        durable::create_private_folder(folder).map_err(unusable)?;
-        let lock =
-            File::options().create(true).truncate(false).write(true).open(folder.join("lock")).map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StartError::InUse(folder.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+fn site(
+    storage: &Storage,
+    base: String,
+    credentials: Credentials,
+    options: &Options,
+    address: SocketAddr,
+) -> Result<Site, StartError> {
+    let (users, files) = (credentials.fileio, storage.fileio());
+    let (clock, fileio) = match storage {
+        Storage::Temporary { .. } => {
+            let clock = Clock::in_memory();
+            let fileio = FileIo::in_memory(&files, users, clock.clone(), base.clone());
+            (clock, fileio.map_err(StartError::TemporaryFolder)?)
         }
-        // Absolute, so that a later change of the working directory moves nothing.
-        let folder = fs::canonicalize(folder).map_err(unusable)?;
-        Ok(Storage::Kept { folder, _lock: lock })
-    }
-
-    fn site(
-        &self,
-        base: String,
-        credentials: Credentials,
-        options: &Options,
-        address: SocketAddr,
-    ) -> Result<Site, StartError> {
-        let users = credentials.fileio;
-        let (clock, fileio) = match self {
-            Storage::Temporary(folder) => {
-                let clock = Clock::in_memory();
-                let fileio = FileIo::in_memory(&folder.path().join("fileio"), users, clock.clone(), base.clone());
-                (clock, fileio.map_err(StartError::TemporaryFolder)?)
-            }
-            Storage::Kept { folder, .. } => {
-                let unusable = |source| StartError::DataDir { path: folder.clone(), source };
-                let clock = Clock::kept_in(folder.join("clock")).map_err(unusable)?;
-                let fileio = FileIo::kept_in(&folder.join("fileio"), users, clock.clone(), base.clone());
-                (clock, fileio.map_err(unusable)?)
-            }
-        };
-        Ok(Site {
-            guard: Guard::new(address, &base, options.control_token.clone()),
-            base,
-            clock,
-            journal: Journal::default(),
-            faults: Faults::default(),
-            fileio,
-        })
-    }
+        Storage::Kept { folder, .. } => {
+            let unusable = |source| StartError::DataDir { path: folder.clone(), source };
+            let clock = Clock::kept_in(folder.join("clock")).map_err(unusable)?;
+            let fileio = FileIo::kept_in(&files, users, clock.clone(), base.clone());
+            (clock, fileio.map_err(unusable)?)
+        }
+    };
+    Ok(Site {
+        guard: Guard::new(address, &base, options.control_token.clone()),
+        base,
+        clock,
+        journal: Journal::default(),
+        faults: Faults::default(),
+        fileio,
+    })
 }

@@ -17,6 +17,7 @@ mod control;
 mod credentials;
 mod durable;
 mod emulator;
+mod exposure;
 mod faults;
 mod fileio;
 mod http;
@@ -28,6 +29,7 @@ mod server;
 mod service;
 mod site;
 mod start_error;
+mod storage;
 
 pub use clock::Clock;
 pub use credentials::{CredentialsError, FILEIO_API_KEY};

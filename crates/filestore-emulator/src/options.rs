@@ -21,7 +21,8 @@ pub struct Options {
     pub faults: Option<PathBuf>,
     /// A file of users, which replaces the fixed credentials.
     pub credentials: Option<PathBuf>,
-    /// What links begin with, when clients reach the emulator by another address than it has.
+    /// What links begin with, when clients reach the emulator by another address than it has. Off
+    /// loopback, the control API is closed without `control_token`.
     pub public_url: Option<String>,
     /// What the control API asks for, as Bearer token or Basic password.
     pub control_token: Option<String>,

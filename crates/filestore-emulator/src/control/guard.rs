@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use url::{Host, Url};
 
+use crate::exposure;
 use crate::http::{self as wire, Response};
 
 pub(crate) struct Guard {
@@ -17,15 +18,25 @@ pub(crate) struct Guard {
     /// What clients are told to call it.
     public: Option<Url>,
     token: Option<String>,
+    /// Other machines reach it and there is no token. A proxy may hide that in `Host`.
+    closed: bool,
 }
 
 impl Guard {
     pub(crate) fn new(address: SocketAddr, base: &str, token: Option<String>) -> Self {
-        Guard { address, public: Url::parse(base).ok(), token }
+        let public = Url::parse(base).ok();
+        let closed = token.is_none() && public.as_ref().is_some_and(exposure::is_off_loopback);
+        Guard { address, public, token, closed }
     }
 
     /// The answer to somebody who may not.
     pub(super) fn refuse(&self, head: &Parts) -> Option<Response> {
+        if self.closed {
+            return Some(refusal(
+                StatusCode::FORBIDDEN,
+                "The control API is closed: the public URL is open to other machines, so it needs --control-token.",
+            ));
+        }
         // A page of another site can make a browser send requests here, but not with our name in
         // Host (rebinding its own name to this machine) nor without its own in Origin.
         let host = match head.uri.authority() {
@@ -116,6 +127,7 @@ impl fmt::Debug for Guard {
             .field("address", &self.address)
             .field("public", &self.public.as_ref().map(Url::as_str))
             .field("token", &self.token.as_ref().map(|_| "***"))
+            .field("closed", &self.closed)
             .finish()
     }
 }

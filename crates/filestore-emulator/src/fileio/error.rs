@@ -29,8 +29,11 @@ pub(super) enum Refusal {
     MethodNotAllowed { allow: &'static str },
     #[error("The file is larger than {0} bytes")]
     TooLarge(u64),
+    /// The machine's disk, not the account's plan.
+    #[error("There is no space left to store this")]
+    NoSpace(#[source] io::Error),
     #[error("Internal error")]
-    Internal(#[from] io::Error),
+    Internal(#[source] io::Error),
 }
 
 impl Refusal {
@@ -47,19 +50,31 @@ impl Refusal {
             Refusal::NotFound => StatusCode::NOT_FOUND,
             Refusal::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
             Refusal::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     pub(super) fn answer(&self, base: &str, key: Option<&str>, generation: Generation) -> Response {
-        if let Refusal::Internal(error) = self {
-            tracing::error!(%error, "the emulator failed");
+        match self {
+            Refusal::NoSpace(error) => tracing::warn!(%error, "nothing can be stored"),
+            Refusal::Internal(error) => tracing::error!(%error, "the emulator failed"),
+            _ => {}
         }
         let mut response = failure(self.status(), &self.to_string(), base, key, generation);
         if let Refusal::MethodNotAllowed { allow } = self {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Refusal::NoSpace(error),
+            _ => Refusal::Internal(error),
+        }
     }
 }
 
@@ -119,6 +134,44 @@ fn code_of(status: StatusCode) -> &'static str {
         413 => "PAYLOAD_TOO_LARGE",
         429 => "TOO_MANY_REQUESTS",
         503 => "SERVICE_UNAVAILABLE",
+        507 => "INSUFFICIENT_STORAGE",
         _ => "INTERNAL_ERROR",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    async fn answered(error: io::Error) -> (StatusCode, serde_json::Value) {
+        let response = Refusal::from(error).answer("http://x", Some("KEY"), Generation::Second);
+        let status = response.status();
+        let content = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&content).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_insufficient_storage_and_other_failures_are_internal() {
+        for (kind, status, code) in [
+            (io::ErrorKind::StorageFull, 507, "INSUFFICIENT_STORAGE"),
+            (io::ErrorKind::QuotaExceeded, 507, "INSUFFICIENT_STORAGE"),
+            (io::ErrorKind::PermissionDenied, 500, "INTERNAL_ERROR"),
+        ] {
+            let (got, answer) = answered(kind.into()).await;
+            assert_eq!((got.as_u16(), answer["code"].as_str()), (status, Some(code)), "{kind}");
+            assert_eq!(answer["status"], status);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_disk_that_is_full_while_a_body_is_written_is_recognized() {
+        let mut full = tokio::fs::File::options().write(true).open("/dev/full").await.unwrap();
+        full.write_all(&[0; 1000]).await.unwrap();
+        let (status, _) = answered(full.flush().await.unwrap_err()).await;
+        assert_eq!(status, StatusCode::INSUFFICIENT_STORAGE);
     }
 }

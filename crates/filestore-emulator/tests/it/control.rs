@@ -1,8 +1,8 @@
 //! The control API, and who may not use it.
 
-use filestore_emulator::Options;
-use reqwest::StatusCode;
+use filestore_emulator::{Emulator, Options};
 use reqwest::header::{HOST, ORIGIN};
+use reqwest::{Client, StatusCode};
 use serde_json::json;
 
 use crate::support::{RequestExt, ValueExt, service, service_with};
@@ -130,6 +130,51 @@ async fn a_configured_token_is_required() {
     }
     let file = service.upload("a.txt", b"a", &[]).await;
     assert_eq!(service.status_of(&file.path()).await, StatusCode::OK, "the services do not ask for it");
+}
+
+#[tokio::test]
+async fn a_public_url_off_loopback_closes_the_control_api_without_a_token() {
+    for (public_url, open) in [
+        ("https://share.example.org", false),
+        ("http://192.0.2.1:7070", false),
+        ("http://[2001:db8::1]", false),
+        ("http://localhost.example.org", false),
+        ("http://localhost:8080", true),
+        ("http://127.8.0.1", true),
+        ("http://[::1]:8080", true),
+    ] {
+        let options = Options { public_url: Some(public_url.into()), ..Options::default() };
+        let emulator = Emulator::start(options).await.unwrap();
+        let here = format!("http://{}", emulator.addr());
+        let client = Client::builder().no_proxy().build().unwrap();
+        // By the address it has itself: that is what a proxy may put into `Host`.
+        for path in ["/_emulator/", "/_emulator/clock", "/_emulator/journal"] {
+            let response = client.get(format!("{here}{path}")).answer().await;
+            let (status, text) = (response.status(), response.text().await.unwrap());
+            let expected = if open { StatusCode::OK } else { StatusCode::FORBIDDEN };
+            assert_eq!(status, expected, "{public_url}{path}");
+            assert!(open || text.contains("--control-token"), "{text}");
+        }
+        let reset = client.post(format!("{here}/_emulator/reset")).answer().await;
+        assert_eq!(reset.status() == StatusCode::NO_CONTENT, open, "{public_url}");
+        client.get(format!("{here}/me")).paid().json_with(StatusCode::OK).await;
+    }
+}
+
+#[tokio::test]
+async fn a_public_url_off_loopback_leaves_the_control_api_to_who_knows_the_token() {
+    let options = Options {
+        public_url: Some("https://share.example.org".into()),
+        control_token: Some("secret".into()),
+        ..Options::default()
+    };
+    let emulator = Emulator::start(options).await.unwrap();
+    let clock = format!("http://{}/_emulator/clock", emulator.addr());
+    let client = Client::builder().no_proxy().build().unwrap();
+    assert_eq!(client.get(&clock).answer().await.status(), StatusCode::UNAUTHORIZED);
+    client.get(&clock).bearer_auth("secret").json_with(StatusCode::OK).await;
+    let proxied = client.get(&clock).header(HOST, "share.example.org").bearer_auth("secret");
+    proxied.json_with(StatusCode::OK).await;
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ mod connections;
 mod control;
 mod durability;
 mod faults;
+#[cfg(unix)]
+mod leftovers;
 mod lists;
 mod management;
 mod modes;

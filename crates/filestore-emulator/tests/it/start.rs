@@ -102,6 +102,25 @@ async fn off_loopback_it_refuses_to_start_with_what_everybody_knows() {
     Emulator::start(Options { credentials, control_token, ..exposed() }).await.unwrap();
 }
 
+#[tokio::test]
+async fn the_fixed_credentials_off_loopback_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = Some(file(folder.path(), "users.toml", "[fileio]\n"));
+    let public_url = Some("https://share.example.org".to_owned());
+    let known = Emulator::start(Options { public_url: public_url.clone(), ..Options::default() }).await.unwrap();
+    let [warning] = known.warnings() else { panic!("{:?}", known.warnings()) };
+    assert!(warning.contains("everybody knows the fixed keys") && warning.contains("--credentials"), "{warning}");
+    let here = Some("http://localhost:8080".to_owned());
+    for options in [
+        Options::default(),
+        Options { public_url: here, ..Options::default() },
+        Options { public_url, credentials, ..Options::default() },
+    ] {
+        let emulator = Emulator::start(options).await.unwrap();
+        assert!(emulator.warnings().is_empty(), "{:?}", emulator.warnings());
+    }
+}
+
 async fn refusal(options: Options) -> String {
     Emulator::start(options).await.unwrap_err().to_string()
 }
