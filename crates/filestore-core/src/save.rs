@@ -258,40 +258,31 @@ impl Partial {
 
     /// Gives it its name, and puts the name on the disk.
     async fn rename(self, path: &Path, overwrite: Overwrite) -> Result<()> {
-        let target = path.to_owned();
-        let moved = tokio::task::spawn_blocking(move || {
-            let consumes = matches!(self.path, Kept::Yes(_));
-            let kept = consumes.then(|| self.path.path().to_owned());
-            let temporary = match self.path {
-                Kept::No(path) => path,
-                Kept::Yes(path) => match TempPath::try_from_path(path) {
-                    Ok(path) => path,
-                    Err(error) => return Err(Error::local(error, "rename", &target)),
-                },
+        let (temporary, kept) = match self.path {
+            Kept::No(path) => (path, None),
+            Kept::Yes(path) => match TempPath::try_from_path(&path) {
+                Ok(temporary) => (temporary, Some(path)),
+                Err(error) => return Err(Error::local(error, "rename", &path)),
+            },
+        };
+        let effect = if kept.is_some() { Effect::Applied } else { Effect::Rejected };
+        // One system call, which waits for no data: those are synced.
+        let renamed = match overwrite {
+            Overwrite::Refuse => temporary.persist_noclobber(path),
+            Overwrite::Replace => temporary.persist(path),
+        };
+        if let Err(failed) = renamed {
+            let error = match failed.error.kind() {
+                Io::AlreadyExists => already_exists(path),
+                _ => Error::local(failed.error, "rename the download to", path),
             };
-            let renamed = match overwrite {
-                Overwrite::Refuse => temporary.persist_noclobber(&target),
-                Overwrite::Replace => temporary.persist(&target),
-            };
-            renamed.map_err(|failed| {
-                let error = match failed.error.kind() {
-                    Io::AlreadyExists => already_exists(&target),
-                    _ => Error::local(failed.error, "rename the download to", &target),
-                };
-                match kept {
-                    Some(kept) => {
-                        let note = format!("the whole file is kept in {}", kept.display());
-                        let _ = failed.path.keep();
-                        error.with_effect(Effect::Applied).with_note(&note).with_partial(kept)
-                    }
-                    None => error.with_effect(Effect::Rejected),
-                }
-            })?;
-            let effect = if consumes { Effect::Applied } else { Effect::Rejected };
-            sync_folder_of(&target)
-                .map_err(|error| Error::local(error, "sync the folder of", &target).with_effect(effect))
-        });
-        moved.await.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Other, Effect::Unknown, panic.to_string())))
+            let Some(kept) = kept else { return Err(error.with_effect(effect)) };
+            let note = format!("the whole file is kept in {}", kept.display());
+            let _ = failed.path.keep();
+            return Err(error.with_effect(effect).with_note(&note).with_partial(kept));
+        }
+        let synced = sync_folder_of(path).await;
+        synced.map_err(|error| Error::local(error, "sync the folder of", path).with_effect(effect))
     }
 
     /// Removes it, or says where it stays.
@@ -323,8 +314,8 @@ fn free_space(_: &fs::File) -> Option<u64> {
 }
 
 /// Without this, a name may be lost with the power although its file is on the disk.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { fs::File::open(Target::File(path).folder())?.sync_all() } else { Ok(()) }
+async fn sync_folder_of(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { tokio::fs::File::open(Target::File(path).folder()).await?.sync_all().await } else { Ok(()) }
 }
 
 #[cfg(test)]

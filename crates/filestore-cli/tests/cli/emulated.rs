@@ -221,8 +221,8 @@ fn a_kill_between_the_count_and_the_body_does_not_revive_the_file() {
     home.file("a", vec![1; 1_000_000]);
     let reference = served.run(&["upload", "a"]).line();
     let mut reader = home.command(&Served::with(&["download", &reference, "-o", "copy"])).spawn().unwrap();
-    // The count is taken once the journal has the read.
-    while served.reads() == 0 {
+    // The count is taken before the first byte goes out, and the last is held back.
+    while !served.has_sent() {
         std::thread::yield_now();
     }
     served.kill();

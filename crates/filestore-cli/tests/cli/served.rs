@@ -58,11 +58,20 @@ impl<'a> Served<'a> {
         body.to_owned()
     }
 
+    fn journal(&self) -> Vec<Value> {
+        let journal: Value = serde_json::from_str(&self.control("GET", "journal", "")).unwrap();
+        journal["entries"].as_array().unwrap().clone()
+    }
+
     /// The operations that it was asked for, in order.
     pub(crate) fn operations(&self) -> Vec<String> {
-        let journal: Value = serde_json::from_str(&self.control("GET", "journal", "")).unwrap();
-        let entries = journal["entries"].as_array().unwrap();
-        entries.iter().map(|entry| entry["operation"].as_str().unwrap_or("none").to_owned()).collect()
+        self.journal().iter().map(|entry| entry["operation"].as_str().unwrap_or("none").to_owned()).collect()
+    }
+
+    /// Whether bytes of a file were sent.
+    pub(crate) fn has_sent(&self) -> bool {
+        let sent = |entry: &Value| entry["operation"] == "download" && entry["bytes_out"].as_u64() > Some(0);
+        self.journal().iter().any(sent)
     }
 
     /// How many requests were a read of a file.
