@@ -46,7 +46,7 @@ async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Fileio(what) => fileio::run(&context()?, what).await,
         // These need no configuration, and work with a broken one.
         Command::Demo(args) => demo::run(args, cli.quiet).await,
-        Command::Emulator(args) => emulator::run(args).await,
+        Command::Emulator(args) => emulator::run(args, cli.quiet).await,
         Command::Completions { shell } => manual::completions(*shell),
         Command::Man { command } => manual::page(command.as_deref()),
     }

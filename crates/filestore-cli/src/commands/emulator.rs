@@ -6,10 +6,13 @@ use filestore_emulator::{Emulator, Options, StartError};
 use crate::args;
 use crate::output;
 
-pub(crate) async fn run(args: &args::Emulator) -> Result<u8> {
+pub(crate) async fn run(args: &args::Emulator, quiet: bool) -> Result<u8> {
     // Before the socket listens: whoever sees it ready may end it.
     let mut end = End::new()?;
     let emulator = start(options(args)?).await?;
+    if !quiet {
+        emulator.warnings().iter().for_each(|warning| output::complain(&format!("warning: {warning}")));
+    }
     output::line(&format!("listening on http://{}", emulator.addr()))?;
     end.wait().await;
     emulator.shutdown().await;
