@@ -5,6 +5,7 @@
 mod conformance;
 mod documents;
 mod generated;
+mod network;
 mod properties;
 mod secrets;
 mod swap;
