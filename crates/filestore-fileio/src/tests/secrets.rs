@@ -1,31 +1,16 @@
 //! What nobody may read in a trace or an error.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use filestore_core::{Download, FileStore, Store};
-use filestore_http::testing::{Act, ScriptedServer};
+use filestore_http::testing::{Act, ScriptedServer, Traces};
 
 use super::{API_KEY, NOT_FOUND, STORED, hello, key, open};
 use crate::FileIoConfig;
 
-/// Everything that was traced.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn neither_traces_nor_errors_show_a_key() {
-    let log = Log::default();
+    let log = Traces::default();
     let sink = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
@@ -54,7 +39,7 @@ async fn neither_traces_nor_errors_show_a_key() {
     assert_eq!(server.requests().len(), 5);
     assert!(server.requests()[1].head.contains("KEYcanary123"));
     assert!(!shown.contains("canary"), "{shown}");
-    let traced = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let traced = log.text();
     assert!(traced.contains("decision="), "{traced}");
     assert!(!traced.contains("canary"), "{traced}");
 }

@@ -1,30 +1,13 @@
 //! What nobody may read in a trace or an error.
 
-use std::sync::{Arc, Mutex};
-
 use super::client;
 use crate::Request;
 use crate::header::{AUTHORIZATION, HeaderValue};
-use crate::testing::{Act, ScriptedServer};
-
-/// Everything that was traced.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use crate::testing::{Act, ScriptedServer, Traces};
 
 #[tokio::test]
 async fn no_trace_and_no_error_shows_a_secret() {
-    let log = Log::default();
+    let log = Traces::default();
     let sink = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
@@ -41,7 +24,7 @@ async fn no_trace_and_no_error_shows_a_secret() {
     let error = client.send(request).await.unwrap_err();
 
     assert!(server.requests()[0].head.contains("HEADER-CANARY"));
-    let traced = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let traced = log.text();
     assert!(traced.contains("attempt=4"), "{traced}");
     assert!(!traced.contains("CANARY"), "{traced}");
     let mut chain = format!("{error} {error:?}");
