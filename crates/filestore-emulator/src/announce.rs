@@ -15,29 +15,31 @@ pub(crate) fn write_ready_file(path: &Path, address: SocketAddr) -> io::Result<(
 /// beginning of a line, one blank line between them, nothing nested.
 pub(crate) fn write_config(path: &Path, base: &str, credentials: &Credentials) -> io::Result<()> {
     let base = toml_string(base);
-    // Without accounts everybody is anonymous; any key would be refused.
-    let api_key = credentials.fileio.first_api_key();
-    let api_key = api_key.map(|key| format!("api_key = {}\n", toml_string(key))).unwrap_or_default();
+    // Without anybody who could use it, a table has no credentials: any would be refused.
+    let keyset = credentials.pubnub.first().map_or_else(String::new, |keyset| {
+        let (publish, subscribe) = (toml_string(&keyset.publish_key), toml_string(&keyset.subscribe_key));
+        format!("publish_key = {publish}\nsubscribe_key = {subscribe}\n")
+    });
+    let api_key = |key: Option<&str>| key.map(|key| format!("api_key = {}\n", toml_string(key))).unwrap_or_default();
+    let filescom = api_key(credentials.filescom.first_api_key());
+    let fileio = api_key(credentials.fileio.first_api_key());
     replace(
         path,
         &format!(
             r#"[stores.pubnub]
 backend = "pubnub"
 base_url = {base}
-publish_key = "pub-c-emulator"
-subscribe_key = "sub-c-emulator"
-user_id = "emulator-user"
+{keyset}user_id = "emulator-user"
 channel = "emulator"
 
 [stores.filescom]
 backend = "filescom"
 base_url = {base}
-api_key = "filescomemulatorkey"
-
+{filescom}
 [stores.fileio]
 backend = "fileio"
 base_url = {base}
-{api_key}"#
+{fileio}"#
         ),
     )
 }

@@ -7,9 +7,24 @@ use std::{fmt, fs, io};
 use serde::Deserialize;
 
 use crate::faults::Plan;
+use crate::filescom::Users;
+use crate::pubnub::Keysets;
 
 /// The API key of the built-in file.io account, which is on a paid plan.
 pub const FILEIO_API_KEY: &str = "FILEIO0.EMULATO-RKEY000-0000000-0000000";
+
+/// The publish key of the built-in PubNub keyset.
+pub const PUBNUB_PUBLISH_KEY: &str = "pub-c-emulator";
+/// The subscribe key of the built-in PubNub keyset.
+pub const PUBNUB_SUBSCRIBE_KEY: &str = "sub-c-emulator";
+/// The secret key of the built-in PubNub keyset.
+pub const PUBNUB_SECRET_KEY: &str = "sec-c-emulator";
+/// The API key of the built-in Files.com user.
+pub const FILESCOM_API_KEY: &str = "filescomemulatorkey";
+/// The name of the built-in Files.com user.
+pub const FILESCOM_USER: &str = "emulator";
+/// The password of the built-in Files.com user.
+pub const FILESCOM_PASSWORD: &str = "emulator-password";
 
 /// Why a credentials file was refused.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +45,12 @@ pub enum CredentialsError {
     /// It is not JSON, or has a key or value that is not described.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// An account that could never be used.
-    #[error("fileio account \"{name}\": {problem}")]
+    /// A user or keyset that could never be used.
+    #[error("{service} {name:?}: {problem}")]
     Account {
-        /// The account's name.
+        /// The service.
+        service: &'static str,
+        /// The name of the account, user or keyset.
         name: String,
         /// What is wrong with it.
         problem: &'static str,
@@ -44,6 +61,12 @@ pub enum CredentialsError {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Credentials {
+    /// A service whose table is absent knows nobody.
+    #[serde(default)]
+    pub(crate) pubnub: Keysets,
+    #[serde(default)]
+    pub(crate) filescom: Users,
+    #[serde(default)]
     pub(crate) fileio: FileioUsers,
 }
 
@@ -85,7 +108,11 @@ impl Credentials {
             max_upload_bytes: None,
             max_storage_bytes: None,
         };
-        Credentials { fileio: FileioUsers { anonymous: Anonymous::default(), accounts: vec![account] } }
+        Credentials {
+            pubnub: Keysets::fixed(),
+            filescom: Users::fixed(),
+            fileio: FileioUsers { anonymous: Anonymous::default(), accounts: vec![account] },
+        }
     }
 
     pub(crate) fn read(path: &Path) -> Result<Self, CredentialsError> {
@@ -98,6 +125,8 @@ impl Credentials {
                 CredentialsError::Toml { line: 1 + before.matches('\n').count(), problem: error.message().to_owned() }
             })?
         };
+        credentials.pubnub.check()?;
+        credentials.filescom.check()?;
         credentials.fileio.check()?;
         Ok(credentials)
     }
@@ -117,7 +146,7 @@ impl FileioUsers {
         for account in &self.accounts {
             let refuse = |problem| {
                 let name = account.name.clone();
-                Err(CredentialsError::Account { name, problem })
+                Err(CredentialsError::Account { service: "fileio account", name, problem })
             };
             let others = || self.accounts.iter().filter(|other| !std::ptr::eq(*other, account));
             if account.name.is_empty() || others().any(|other| other.name == account.name) {

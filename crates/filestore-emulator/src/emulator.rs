@@ -18,12 +18,15 @@ use crate::credentials::Credentials;
 use crate::exposure;
 use crate::faults::{FaultPlan, Faults};
 use crate::fileio::FileIo;
+use crate::filescom::FilesCom;
 use crate::journal::{Journal, JournalEntry};
 use crate::options::Options;
+use crate::pubnub::PubNub;
 use crate::server;
+use crate::service::ServiceName;
 use crate::site::Site;
 use crate::start_error::StartError;
-use crate::storage::Storage;
+use crate::storage::{Ground, Storage};
 
 /// How often expired files are looked for in real time. Nobody sees them before that either.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -81,7 +84,7 @@ impl Emulator {
         let warnings = exposure::warnings(&options, &base);
         let site = Arc::new(site(&storage, base, credentials, &options, address)?);
         site.faults.load(plan);
-        site.fileio.sweep().await;
+        site.sweep().await;
         let (end, ended) = oneshot::channel();
         let serving = tokio::spawn(server::serve(listener, Arc::clone(&site), ended));
         let sweeping = tokio::spawn(sweep_for_ever(Arc::clone(&site)));
@@ -187,7 +190,7 @@ fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> StartError {
 async fn sweep_for_ever(site: Arc<Site>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        site.fileio.sweep().await;
+        site.sweep().await;
     }
 }
 
@@ -198,26 +201,24 @@ fn site(
     options: &Options,
     address: SocketAddr,
 ) -> Result<Site, StartError> {
-    let (users, files) = (credentials.fileio, storage.fileio());
-    let (clock, fileio) = match storage {
-        Storage::Temporary { .. } => {
-            let clock = Clock::in_memory();
-            let fileio = FileIo::in_memory(&files, users, clock.clone(), base.clone());
-            (clock, fileio.map_err(StartError::TemporaryFolder)?)
-        }
-        Storage::Kept { folder, .. } => {
-            let unusable = |source| StartError::DataDir { path: folder.clone(), source };
-            let clock = Clock::kept_in(folder.join("clock")).map_err(unusable)?;
-            let fileio = FileIo::kept_in(&files, users, clock.clone(), base.clone());
-            (clock, fileio.map_err(unusable)?)
-        }
+    let Credentials { pubnub, filescom, fileio } = credentials;
+    let unusable = |source| match storage {
+        Storage::Temporary { .. } => StartError::TemporaryFolder(source),
+        Storage::Kept { folder, .. } => StartError::DataDir { path: folder.clone(), source },
     };
+    let (clock, kept) = match storage {
+        Storage::Temporary { .. } => (Clock::in_memory(), false),
+        Storage::Kept { folder, .. } => (Clock::kept_in(folder.join("clock")).map_err(unusable)?, true),
+    };
+    let ground = |service| Ground { folder: storage.folder(service), kept, clock: clock.clone(), base: base.clone() };
     Ok(Site {
         guard: Guard::new(address, &base, options.control_token.clone()),
-        base,
-        clock,
         journal: Journal::default(),
         faults: Faults::default(),
-        fileio,
+        pubnub: PubNub::open(ground(ServiceName::Pubnub), pubnub, options).map_err(unusable)?,
+        filescom: FilesCom::open(ground(ServiceName::Filescom), filescom).map_err(unusable)?,
+        fileio: FileIo::open(ground(ServiceName::Fileio), fileio).map_err(unusable)?,
+        base,
+        clock,
     })
 }

@@ -6,7 +6,7 @@
 //! confidence. What is exact and what is a choice is written down in `docs/emulator.md`.
 //!
 //! [`Emulator::start`] is the way in. Inside, a request passes the `server`, which applies fault
-//! rules and keeps the journal, to a service (`fileio`) or to the `control` API; services share
+//! rules and keeps the journal, to a service (`pubnub`, `filescom`, `fileio`) or to the `control` API; services share
 //! the clock, the blobs and nothing else. Nothing here is shared with the clients of this
 //! workspace either: common code would have common mistakes.
 
@@ -20,10 +20,12 @@ mod emulator;
 mod exposure;
 mod faults;
 mod fileio;
+mod filescom;
 mod http;
 mod journal;
 mod multipart;
 mod options;
+mod pubnub;
 mod scripted;
 mod server;
 mod service;
@@ -32,7 +34,10 @@ mod start_error;
 mod storage;
 
 pub use clock::Clock;
-pub use credentials::{CredentialsError, FILEIO_API_KEY};
+pub use credentials::{
+    CredentialsError, FILEIO_API_KEY, FILESCOM_API_KEY, FILESCOM_PASSWORD, FILESCOM_USER, PUBNUB_PUBLISH_KEY,
+    PUBNUB_SECRET_KEY, PUBNUB_SUBSCRIBE_KEY,
+};
 pub use emulator::Emulator;
 pub use faults::{FaultPlan, FaultPlanError};
 pub use journal::JournalEntry;

@@ -9,15 +9,21 @@ use http::{HeaderValue, StatusCode};
 
 use crate::faults::{Effects, Fault, RetryAfter};
 use crate::http::{self as wire, Response, escape_html};
-use crate::site::{GONE_PAGE, Site};
+use crate::site::{GONE_PAGE, ServiceRoute, Site};
 
 /// The answer that a fault gives instead of the service, if it is one that answers.
-pub(crate) fn answer(site: &Site, head: &Parts, fault: &Fault, effects: &Effects) -> Option<Response> {
+pub(crate) fn answer(
+    site: &Site,
+    route: &ServiceRoute,
+    head: &Parts,
+    fault: &Fault,
+    effects: &Effects,
+) -> Option<Response> {
     match fault {
         Fault::Status { code, text, headers } => {
             let mut response = match text {
                 Some(text) => wire::response(*code, "text/plain; charset=utf-8", text.clone()),
-                None => site.fileio.error(*code, head, effects),
+                None => site.error(route, *code, head, effects),
             };
             response.headers_mut().extend(headers.clone());
             Some(response)
@@ -37,7 +43,7 @@ pub(crate) fn answer(site: &Site, head: &Parts, fault: &Fault, effects: &Effects
             Some(response)
         }
         Fault::RateLimit { retry_after, .. } => {
-            let mut response = site.fileio.error(StatusCode::TOO_MANY_REQUESTS, head, effects);
+            let mut response = site.error(route, StatusCode::TOO_MANY_REQUESTS, head, effects);
             if let Some(value) = retry_after_value(*retry_after) {
                 response.headers_mut().insert(RETRY_AFTER, value);
             }

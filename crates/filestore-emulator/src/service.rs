@@ -2,28 +2,70 @@
 
 use serde::Deserialize;
 
-use crate::fileio;
+use crate::{fileio, filescom, pubnub};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ServiceName {
+    Pubnub,
+    Filescom,
     Fileio,
 }
 
 impl ServiceName {
-    pub(crate) const ALL: [ServiceName; 1] = [ServiceName::Fileio];
+    pub(crate) const ALL: [ServiceName; 3] = [ServiceName::Pubnub, ServiceName::Filescom, ServiceName::Fileio];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            ServiceName::Pubnub => "pubnub",
+            ServiceName::Filescom => "filescom",
             ServiceName::Fileio => "fileio",
         }
     }
 
     /// What can be asked of the service.
-    pub(crate) fn operations(self) -> &'static [&'static str] {
+    pub(crate) fn operations(self) -> &'static [Operation] {
         match self {
+            ServiceName::Pubnub => pubnub::OPERATIONS,
+            ServiceName::Filescom => filescom::OPERATIONS,
             ServiceName::Fileio => fileio::OPERATIONS,
         }
+    }
+}
+
+/// One thing that can be asked of a service, in the words of fault rules and of the journal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operation {
+    pub(crate) name: &'static str,
+    /// The requests that it takes, where it takes several.
+    pub(crate) steps: &'static [&'static str],
+    /// Whether its path addresses a file.
+    pub(crate) has_key: bool,
+    /// Whether it carries the content of a file.
+    pub(crate) carries_content: bool,
+    /// Whether its requests are of one part of an upload.
+    pub(crate) has_parts: bool,
+}
+
+impl Operation {
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Operation { name, steps: &[], has_key: false, carries_content: false, has_parts: false }
+    }
+
+    pub(crate) const fn with_key(self) -> Self {
+        Operation { has_key: true, ..self }
+    }
+
+    pub(crate) const fn with_steps(self, steps: &'static [&'static str]) -> Self {
+        Operation { steps, ..self }
+    }
+
+    pub(crate) const fn with_content(self) -> Self {
+        Operation { carries_content: true, ..self }
+    }
+
+    pub(crate) const fn with_parts(self) -> Self {
+        Operation { has_parts: true, ..self }
     }
 }
 

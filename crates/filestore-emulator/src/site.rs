@@ -2,13 +2,18 @@
 
 use std::io;
 
+use http::StatusCode;
 use http::request::Parts;
 
 use crate::clock::Clock;
 use crate::control::Guard;
-use crate::faults::{FaultPlan, Faults};
+use crate::faults::{Effects, FaultPlan, Faults};
 use crate::fileio::{self, FileIo};
+use crate::filescom::{self, FilesCom};
+use crate::http::{RequestBody, Response};
 use crate::journal::Journal;
+use crate::pubnub::{self, PubNub};
+use crate::service::{ServiceName, Target};
 
 /// Where redirects of the `redirect` fault lead to.
 pub(crate) const GONE_PAGE: &str = "/_emulator/gone";
@@ -21,16 +26,51 @@ pub(crate) struct Site {
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
     pub(crate) guard: Guard,
+    pub(crate) pubnub: PubNub,
+    pub(crate) filescom: FilesCom,
     pub(crate) fileio: FileIo,
 }
 
 impl Site {
     /// As if it had just been started with nothing: files, faults, journal and clock.
     pub(crate) async fn reset(&self) -> io::Result<()> {
+        self.pubnub.clear().await?;
+        self.filescom.clear().await?;
         self.fileio.clear().await?;
         self.faults.load(FaultPlan::default());
         self.journal.clear();
         self.clock.reset()
+    }
+
+    /// What time alone changes, before somebody asks for it.
+    pub(crate) async fn sweep(&self) {
+        self.pubnub.sweep().await;
+        self.filescom.sweep().await;
+        self.fileio.sweep().await;
+    }
+
+    /// What a service answers.
+    pub(crate) async fn answer(
+        &self,
+        route: &ServiceRoute,
+        head: &Parts,
+        body: &mut RequestBody,
+        effects: &Effects,
+    ) -> Response {
+        match route {
+            ServiceRoute::Pubnub(route) => self.pubnub.answer(route, head, body, effects).await,
+            ServiceRoute::Filescom(route) => self.filescom.answer(route, head, body, effects).await,
+            ServiceRoute::Fileio(route) => self.fileio.answer(route, head, body, effects).await,
+        }
+    }
+
+    /// A service's own error of a status.
+    pub(crate) fn error(&self, route: &ServiceRoute, status: StatusCode, head: &Parts, effects: &Effects) -> Response {
+        match route {
+            ServiceRoute::Pubnub(route) => self.pubnub.error(route, status),
+            ServiceRoute::Filescom(route) => self.filescom.error(route, status),
+            ServiceRoute::Fileio(_) => self.fileio.error(status, head, effects),
+        }
     }
 }
 
@@ -39,8 +79,16 @@ impl Site {
 pub(crate) enum Destination {
     Control,
     Gone,
-    Fileio(fileio::Route),
     Nowhere,
+    Service(ServiceRoute),
+}
+
+/// What a request means to the service that it is for.
+#[derive(Debug)]
+pub(crate) enum ServiceRoute {
+    Pubnub(pubnub::Route),
+    Filescom(filescom::Route),
+    Fileio(fileio::Route),
 }
 
 impl Destination {
@@ -49,11 +97,34 @@ impl Destination {
         if path == GONE_PAGE || path.starts_with(&format!("{GONE_PAGE}/")) {
             return Destination::Gone;
         }
-        match path.split('/').nth(1).unwrap_or_default() {
-            "_emulator" => Destination::Control,
-            // The paths of PubNub and Files.com and of their storage, which are not emulated yet.
-            "v1" | "v2" | "v3" | "publish" | "time" | "api" | "f" | "_storage" => Destination::Nowhere,
-            _ => Destination::Fileio(fileio::Route::of(&head.method, path)),
+        let mut components = path.split('/').skip(1);
+        let route = match (components.next().unwrap_or_default(), components.next().unwrap_or_default()) {
+            ("_emulator", _) => return Destination::Control,
+            ("v1" | "v2" | "v3" | "publish" | "time", _) | ("_storage", "pubnub") => {
+                ServiceRoute::Pubnub(pubnub::Route::of(head))
+            }
+            ("api" | "f", _) | ("_storage", "filescom") => ServiceRoute::Filescom(filescom::Route::of(head)),
+            ("_storage", _) => return Destination::Nowhere,
+            _ => ServiceRoute::Fileio(fileio::Route::of(&head.method, path)),
+        };
+        Destination::Service(route)
+    }
+}
+
+impl ServiceRoute {
+    pub(crate) fn service(&self) -> ServiceName {
+        match self {
+            ServiceRoute::Pubnub(_) => ServiceName::Pubnub,
+            ServiceRoute::Filescom(_) => ServiceName::Filescom,
+            ServiceRoute::Fileio(_) => ServiceName::Fileio,
+        }
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        match self {
+            ServiceRoute::Pubnub(route) => route.target(),
+            ServiceRoute::Filescom(route) => route.target(),
+            ServiceRoute::Fileio(route) => route.target(),
         }
     }
 }

@@ -7,17 +7,29 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::clock::Clock;
 use crate::durable;
+use crate::service::ServiceName;
 use crate::start_error::StartError;
 
 /// What names of temporary folders begin with.
 const TEMPORARY: &str = "filestore-emulator-";
 /// The file in every folder that is locked while an emulator uses it.
 const LOCK: &str = "lock";
-/// The services' folder in a temporary one, with everything that is large.
-const FILES: &str = "fileio";
 /// A folder younger than this may be of an emulator that is about to take its lock.
 const SETTLED: Duration = Duration::from_secs(60);
+
+/// What a service stands on.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    /// Where its files are, and nobody else's.
+    pub(crate) folder: PathBuf,
+    /// Whether they survive a restart and a kill.
+    pub(crate) kept: bool,
+    pub(crate) clock: Clock,
+    /// What links begin with, without a slash at the end.
+    pub(crate) base: String,
+}
 
 /// Held for as long as the emulator runs: dropping it removes the temporary folder or unlocks the
 /// data directory.
@@ -42,11 +54,11 @@ impl Storage {
         }
     }
 
-    /// Where file.io's files are.
-    pub(crate) fn fileio(&self) -> PathBuf {
+    /// Where a service's files are.
+    pub(crate) fn folder(&self, service: ServiceName) -> PathBuf {
         match self {
-            Storage::Temporary { folder, .. } => folder.path().join(FILES),
-            Storage::Kept { folder, .. } => folder.join(FILES),
+            Storage::Temporary { folder, .. } => folder.path().join(service.as_str()),
+            Storage::Kept { folder, .. } => folder.join(service.as_str()),
         }
     }
 
@@ -107,7 +119,9 @@ fn remove_if_left_over(folder: &Path, own: &Metadata) -> io::Result<()> {
     let lock = File::open(lock)?;
     if lock.try_lock().is_ok() {
         // The lock goes last: a removal that is cut short is taken up by the next start.
-        let _ = fs::remove_dir_all(folder.join(FILES));
+        for service in ServiceName::ALL {
+            let _ = fs::remove_dir_all(folder.join(service.as_str()));
+        }
         fs::remove_dir_all(folder)?;
     }
     Ok(())

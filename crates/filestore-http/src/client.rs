@@ -19,8 +19,8 @@ use crate::handed::Handed;
 use crate::pace::Pace;
 use crate::payload::Opened;
 use crate::{
-    Answer, Clock, Decision, HttpConfig, Outcome, Policy, Request, Situation, SystemClock, decide, effect_of,
-    retry_after,
+    Answer, Attempts, Clock, Decision, HttpConfig, Outcome, Policy, Repeat, Request, Situation, SystemClock, decide,
+    effect_of, retry_after,
 };
 
 /// The client of one store. Cheap to clone; clones share connections, pace and retry budget.
@@ -99,9 +99,17 @@ impl HttpClient {
     /// protocol's business. Errors: *unavailable* (no connection, a broken one), *timeout*, and the
     /// body's own, unchanged. Their effect is *not sent* when the service cannot have acted.
     pub async fn send(&self, request: Request) -> Result<Answer> {
+        self.send_within(request, &mut Attempts::new()).await
+    }
+
+    /// [`send`](Self::send), for a step that may take several requests: retries come out of what
+    /// `attempts` has left.
+    pub async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Answer> {
         let Shared { clock, policy, budget, pace, .. } = self.shared();
-        let (mut attempt, mut waited, mut lost_before) = (1, Duration::ZERO, false);
+        let mut lost_before = false;
         loop {
+            attempts.made += 1;
+            let attempt = attempts.made;
             pace.wait(&request.url, clock.as_ref()).await;
             let handed = Handed::new(Arc::clone(clock));
             let tried = self.attempt(&request, &handed).await;
@@ -121,7 +129,7 @@ impl HttpClient {
                     outcome,
                     replayable: !own && (!handed.any() || request.payload.can_replay()),
                     attempt,
-                    waited,
+                    waited: attempts.waited,
                     retry_after: wished,
                     budget: budget.allows_a_retry(),
                     jitter: clock.jitter(),
@@ -160,9 +168,40 @@ impl HttpClient {
             }
             drop(tried);
             clock.sleep(wait).await;
-            waited += wait;
-            attempt += 1;
+            attempts.waited += wait;
         }
+    }
+
+    /// Whether a step that failed may be made again with fresh means, such as a new URL for one that
+    /// expired. Waits as long as the policy says, and counts like any other retry.
+    pub async fn may_repeat(&self, attempts: &mut Attempts) -> bool {
+        let decision = self.repetition(attempts.made, attempts.waited);
+        let Decision::Retry(wait) = decision else { return false };
+        self.0.clock.sleep(wait).await;
+        attempts.waited += wait;
+        true
+    }
+
+    /// The decision over something harmless that came to nothing, paid for if it is made again.
+    pub(crate) fn repetition(&self, attempt: u32, waited: Duration) -> Decision {
+        let Shared { clock, policy, budget, .. } = self.shared();
+        let decision = decide(
+            policy,
+            &Situation {
+                repeat: Repeat::Safe,
+                outcome: Outcome::Lost,
+                replayable: true,
+                attempt,
+                waited,
+                retry_after: None,
+                budget: budget.allows_a_retry(),
+                jitter: clock.jitter(),
+            },
+        );
+        if matches!(decision, Decision::Retry(_)) {
+            budget.pay_for_a_retry();
+        }
+        decision
     }
 
     /// One attempt: the answer's head, and the moment at which its body must be there.

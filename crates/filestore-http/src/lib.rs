@@ -14,6 +14,7 @@
 //! Applications do not use this crate: they see its settings through [`HttpConfig`] and nothing else.
 
 mod answer;
+mod attempts;
 mod budget;
 mod client;
 mod clock;
@@ -34,6 +35,7 @@ pub mod testing;
 mod tests;
 
 pub use answer::{Answer, ContentRange};
+pub use attempts::Attempts;
 pub use client::HttpClient;
 pub use clock::{Clock, SystemClock};
 pub use config::{HttpConfig, KEYS, with_http_keys};

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use reqwest::header::{ETAG, HeaderValue, IF_RANGE, RANGE};
 
-use crate::{Answer, Decision, HttpClient, Outcome, Repeat, Request, Situation, decide};
+use crate::{Answer, Decision, HttpClient, Repeat, Request};
 
 /// Makes the request of a download again, with a fresh URL where the old one may have expired.
 type Again = Box<dyn Fn() -> BoxFuture<'static, Result<Request>> + Send + Sync>;
@@ -83,7 +83,7 @@ impl Resumable {
                 return Ok(None);
             }
             self.attempt += 1;
-            let wait = match self.client.may_resume(self.attempt, self.waited) {
+            let wait = match self.client.repetition(self.attempt, self.waited) {
                 Decision::Retry(wait) => wait,
                 Decision::Stop(_) => return Err(error.with_attempts(self.attempt)),
             };
@@ -115,29 +115,6 @@ impl Resumable {
                 format!("the download broke after {} bytes and could not go on: status {status}", self.at),
             )),
         }
-    }
-}
-
-impl HttpClient {
-    fn may_resume(&self, attempt: u32, waited: Duration) -> Decision {
-        let shared = self.shared();
-        let decision = decide(
-            &shared.policy,
-            &Situation {
-                repeat: Repeat::Safe,
-                outcome: Outcome::Lost,
-                replayable: true,
-                attempt,
-                waited,
-                retry_after: None,
-                budget: shared.budget.allows_a_retry(),
-                jitter: shared.clock.jitter(),
-            },
-        );
-        if matches!(decision, Decision::Retry(_)) {
-            shared.budget.pay_for_a_retry();
-        }
-        decision
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn answer(site: &Site, head: &Parts, mut body: RequestBody) -> 
         (&Method::GET, "/_emulator/clock") => clock(&site.clock),
         (&Method::POST, "/_emulator/clock") => match move_clock(&site.clock, &text) {
             Ok(()) => {
-                site.fileio.sweep().await;
+                site.sweep().await;
                 clock(&site.clock)
             }
             Err(error) => problem(StatusCode::BAD_REQUEST, error),
@@ -61,7 +61,14 @@ pub(crate) async fn answer(site: &Site, head: &Parts, mut body: RequestBody) -> 
             Ok(()) => wire::empty(StatusCode::NO_CONTENT),
             Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, error),
         },
-        _ => problem(StatusCode::NOT_FOUND, "the control API has no such route"),
+        (method, path) => {
+            let of_service = match path.split('/').nth(2) {
+                Some("pubnub") => site.pubnub.control(method, path, &text).await,
+                Some("filescom") => site.filescom.control(method, path, &text).await,
+                _ => None,
+            };
+            of_service.unwrap_or_else(|| problem(StatusCode::NOT_FOUND, "the control API has no such route"))
+        }
     }
 }
 
@@ -138,7 +145,7 @@ struct Problem {
     error: String,
 }
 
-fn problem(status: StatusCode, error: impl ToString) -> Response {
+pub(crate) fn problem(status: StatusCode, error: impl ToString) -> Response {
     let error = error.to_string();
     wire::json(status, &Problem { error })
 }

@@ -12,7 +12,9 @@ const SHOWN: usize = 50;
 
 pub(super) fn status(site: &Site) -> Response {
     let base = escape_html(&site.base);
-    let (now, files) = (site.clock.now(), site.fileio.stored_files());
+    let now = site.clock.now();
+    let (pubnub, filescom) = (site.pubnub.stored_files(), site.filescom.stored_files());
+    let fileio = site.fileio.stored_files();
     let (requests, faults) = (requests(site), faults(site));
     wire::html(
         StatusCode::OK,
@@ -20,7 +22,7 @@ pub(super) fn status(site: &Site) -> Response {
             "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><title>filestore emulator</title>\
              <style>body{{font:14px sans-serif}}td{{padding-right:1em}}</style></head><body>\
              <h1>filestore emulator</h1>\
-             <p>{base}: the clock shows {now}; file.io has {files} stored files.</p>\
+             <p>{base}: the clock shows {now}; stored files: {pubnub} at PubNub, {filescom} at Files.com, {fileio} at file.io.</p>\
              <h2>Faults</h2><table>{faults}</table>\
              <h2>Last requests</h2><table>{requests}</table></body></html>\n"
         ),

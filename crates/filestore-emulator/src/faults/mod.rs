@@ -21,7 +21,7 @@ use toml::Spanned;
 pub(crate) use rule::{Fault, HeadPolicy, Plan, ResetAt, RetryAfter};
 pub(crate) use tamper::{ContentTamper, tamper_with_request, tamper_with_response};
 
-use crate::service::{ServiceName, Target};
+use crate::service::{Operation, ServiceName, Target};
 use rule::Rule;
 
 /// A checked set of fault rules, ready for [`Emulator::set_faults`](crate::Emulator::set_faults).
@@ -118,30 +118,55 @@ fn problem_of(rule: &Rule) -> Option<String> {
         Some(service) => vec![service],
         None => ServiceName::ALL.to_vec(),
     };
-    let known: Vec<&str> = services.iter().flat_map(|service| service.operations()).copied().collect();
-    if let Some(operation) = rule.operation.as_deref() {
-        if !known.contains(&operation) {
-            return Some(format!("`operation = \"{operation}\"` does not exist; there are {}", known.join(", ")));
-        }
-        if let Some(possible) = rule.fault.operations()
-            && !possible.contains(&operation)
-        {
-            return Some(format!(
-                "`do = {}` has no effect on `operation = \"{operation}\"`, only on {}",
-                rule.fault.kind(),
-                possible.join(", ")
-            ));
-        }
+    let all: Vec<_> =
+        services.iter().flat_map(|service| service.operations().iter().map(|one| (*service, one))).collect();
+    // What the rule says is narrowed word by word: the first word that leaves nothing is named.
+    let named: Vec<_> = match rule.operation.as_deref() {
+        Some(name) => all.iter().copied().filter(|(_, operation)| operation.name == name).collect(),
+        None => all.clone(),
+    };
+    let operation = rule.operation.as_deref().unwrap_or_default();
+    if named.is_empty() {
+        return Some(format!("`operation = \"{operation}\"` does not exist; there are {}", names(&all)));
     }
-    if let (Some(_), Some(operation @ ("upload" | "list" | "me" | "help" | "preflight" | "other"))) =
-        (&rule.key, rule.operation.as_deref())
-    {
+    let fits = |(service, operation): &(ServiceName, &Operation)| rule.fault.fits(*service, operation);
+    if !named.iter().any(fits) {
+        let possible: Vec<_> = all.iter().copied().filter(fits).collect();
+        let kind = rule.fault.kind();
+        return Some(match possible.as_slice() {
+            [] => format!("`do = {kind}` has no effect on this service"),
+            possible => {
+                format!("`do = {kind}` has no effect on `operation = \"{operation}\"`, only on {}", names(possible))
+            }
+        });
+    }
+    if rule.key.is_some() && !named.iter().any(|(_, operation)| operation.has_key) {
         return Some(format!("`operation = \"{operation}\"` has no key in its path"));
     }
-    if rule.step.is_some() || rule.part.is_some() {
-        return Some("`step` and `part` match nothing: every operation of file.io is one request".to_owned());
+    if let Some(step) = rule.step.as_deref()
+        && !named.iter().any(|(_, operation)| operation.steps.contains(&step))
+    {
+        let known: Vec<&str> = named.iter().flat_map(|(_, operation)| operation.steps).copied().collect();
+        return Some(match known.as_slice() {
+            [] => "`step` matches nothing: there every operation is one request".to_owned(),
+            known => format!("`step = \"{step}\"` does not exist; there are {}", known.join(", ")),
+        });
+    }
+    if rule.part.is_some() && !named.iter().any(|(_, operation)| operation.has_parts) {
+        return Some("`part` matches nothing: nothing is sent in parts there".to_owned());
     }
     None
+}
+
+/// Each name once, in the order of the services.
+fn names(operations: &[(ServiceName, &Operation)]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for (_, operation) in operations {
+        if !names.contains(&operation.name) {
+            names.push(operation.name);
+        }
+    }
+    names.join(", ")
 }
 
 /// The rules in force, and what they have done so far.
@@ -158,7 +183,7 @@ struct InForce {
     recent: HashMap<(usize, String), VecDeque<Timestamp>>,
 }
 
-type Place = (&'static str, Option<&'static str>, Option<u32>);
+type Place = (ServiceName, &'static str, Option<&'static str>, Option<u32>);
 
 impl Faults {
     pub(crate) fn load(&self, plan: FaultPlan) {
@@ -171,7 +196,7 @@ impl Faults {
         let InForce { plan, matched, fired, recent } = &mut *in_force;
         let mut effects = Effects::default();
         for (index, rule) in plan.rules.iter().enumerate().filter(|(_, rule)| rule.matches(target)) {
-            let place = (target.operation, target.step, target.part);
+            let place = (target.service, target.operation, target.step, target.part);
             let nth = matched.entry((index, place)).or_default();
             *nth += 1;
             let fired = fired.entry(index).or_default();
@@ -215,7 +240,11 @@ impl Rule {
             && self.step.as_deref().is_none_or(|step| Some(step) == target.step)
             && self.part.is_none_or(|part| Some(part.get()) == target.part)
             && self.key.as_ref().is_none_or(|key| Some(key) == target.key.as_ref())
-            && self.fault.operations().is_none_or(|possible| possible.contains(&target.operation))
+            && target
+                .service
+                .operations()
+                .iter()
+                .any(|one| one.name == target.operation && self.fault.fits(target.service, one))
     }
 
     fn fires(&self, seed: u64, index: usize, place: Place, nth: u64) -> bool {
@@ -225,8 +254,9 @@ impl Rule {
 }
 
 /// A number from 0 to below 1 that depends on nothing but its arguments.
-fn chance(seed: u64, index: usize, (operation, step, part): Place, nth: u64) -> f64 {
-    let text = format!("{seed}/{index}/{operation}/{step:?}/{part:?}/{nth}");
+fn chance(seed: u64, index: usize, (service, operation, step, part): Place, nth: u64) -> f64 {
+    let service = service.as_str();
+    let text = format!("{seed}/{index}/{service}/{operation}/{step:?}/{part:?}/{nth}");
     // FNV-1a, then the finish of SplitMix64: stable across releases, unlike the hasher of std.
     let hash = text
         .bytes()

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::service::ServiceName;
+use crate::service::{Operation, ServiceName};
 
 /// One rule: `do` to the requests that everything else matches.
 #[derive(Clone, Debug, Deserialize)]
@@ -125,6 +125,13 @@ pub(crate) enum Fault {
         of: Direction,
     },
 
+    /// PubNub and Files.com: the signed URL or form that the request uses has expired.
+    ExpiredUrl,
+    /// Files.com: the upload that the request belongs to is not known any more.
+    StaleRef,
+    /// PubNub and Files.com: the storage gives an ETag that is not the digest of the content.
+    WrongEtag,
+
     /// file.io: the first generation of the API.
     Gen1,
     /// file.io: browsers are sent to the landing page.
@@ -159,6 +166,9 @@ impl Fault {
             Fault::EmptyBody => "empty-body",
             Fault::Corrupt { .. } => "corrupt",
             Fault::Slow { .. } => "slow",
+            Fault::ExpiredUrl => "expired-url",
+            Fault::StaleRef => "stale-ref",
+            Fault::WrongEtag => "wrong-etag",
             Fault::Gen1 => "gen1",
             Fault::Landing => "landing",
             Fault::NoDisposition => "no-disposition",
@@ -169,20 +179,26 @@ impl Fault {
         }
     }
 
-    /// The operations that this fault can do something to, `None` for all of them. A rule that
-    /// names another would never fire, and its test would prove nothing.
-    pub(super) fn operations(&self) -> Option<&'static [&'static str]> {
+    /// Whether this fault can do something to an operation. A rule for any other would never
+    /// fire, and its test would prove nothing.
+    pub(super) fn fits(&self, service: ServiceName, operation: &Operation) -> bool {
+        let of_fileio = |names: &[&str]| service == ServiceName::Fileio && names.contains(&operation.name);
         match self {
-            Fault::Landing | Fault::CountAtCompletion => Some(&["download"]),
-            Fault::NoDisposition => Some(&["download", "head"]),
-            Fault::Head(_) => Some(&["head"]),
-            Fault::Clamp => Some(&["upload", "replace", "update"]),
+            Fault::Landing | Fault::CountAtCompletion => of_fileio(&["download"]),
+            Fault::NoDisposition => of_fileio(&["download", "head"]),
+            Fault::Head(_) => of_fileio(&["head"]),
+            Fault::Clamp => of_fileio(&["upload", "replace", "update"]),
+            Fault::Gen1 | Fault::Plan(_) => service == ServiceName::Fileio,
             Fault::StallUpload { .. }
             | Fault::CutUpload { .. }
             | Fault::Truncate { of: Direction::Request, .. }
             | Fault::Corrupt { of: Direction::Request, .. }
-            | Fault::Slow { of: Direction::Request, .. } => Some(&["upload", "replace", "update"]),
-            _ => None,
+            | Fault::Slow { of: Direction::Request, .. } => operation.carries_content,
+            Fault::ExpiredUrl | Fault::WrongEtag => {
+                service != ServiceName::Fileio && matches!(operation.name, "upload" | "download")
+            }
+            Fault::StaleRef => service == ServiceName::Filescom && operation.name == "upload",
+            _ => true,
         }
     }
 }

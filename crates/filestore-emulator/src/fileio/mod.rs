@@ -20,7 +20,6 @@ mod upload;
 mod wire;
 
 use std::io;
-use std::path::Path;
 
 use http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -34,6 +33,7 @@ use crate::clock::Clock;
 use crate::credentials::FileioUsers;
 use crate::faults::{Effects, Fault, HeadPolicy, Plan};
 use crate::http::{RequestBody, Response, empty, json};
+use crate::storage::Ground;
 use access::Caller;
 use error::Refusal;
 use file::StoredFile;
@@ -69,12 +69,9 @@ struct Call<'a> {
 }
 
 impl FileIo {
-    pub(crate) fn in_memory(folder: &Path, users: FileioUsers, clock: Clock, base: String) -> io::Result<Self> {
-        Ok(FileIo { files: Files::in_memory(folder)?, users, clock, base })
-    }
-
-    pub(crate) fn kept_in(folder: &Path, users: FileioUsers, clock: Clock, base: String) -> io::Result<Self> {
-        Ok(FileIo { files: Files::kept_in(folder)?, users, clock, base })
+    pub(crate) fn open(Ground { folder, kept, clock, base }: Ground, users: FileioUsers) -> io::Result<Self> {
+        let files = if kept { Files::kept_in(&folder)? } else { Files::in_memory(&folder)? };
+        Ok(FileIo { files, users, clock, base })
     }
 
     pub(crate) async fn answer(

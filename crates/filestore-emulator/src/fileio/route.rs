@@ -2,22 +2,22 @@
 
 use http::Method;
 
-use crate::service::{ServiceName, Target};
+use crate::service::{Operation, ServiceName, Target};
 
 /// What can be asked, in the words of fault rules and of the journal.
-pub(crate) const OPERATIONS: &[&str] = &[
-    "upload",
-    "list",
-    "me",
-    "download",
-    "head",
-    "replace",
-    "update",
-    "delete",
-    "landing",
-    "help",
-    "preflight",
-    "other",
+pub(crate) const OPERATIONS: &[Operation] = &[
+    Operation::new("upload").with_content(),
+    Operation::new("list"),
+    Operation::new("me"),
+    Operation::new("download").with_key(),
+    Operation::new("head").with_key(),
+    Operation::new("replace").with_key().with_content(),
+    Operation::new("update").with_key().with_content(),
+    Operation::new("delete").with_key(),
+    Operation::new("landing").with_key(),
+    Operation::new("help"),
+    Operation::new("preflight"),
+    Operation::new("other"),
 ];
 
 /// One request's meaning.
@@ -146,7 +146,7 @@ mod tests {
             (Method::GET, "/a/b", "other"),
         ] {
             assert_eq!(Route::of(&method, path).target().operation, operation, "{method} {path}");
-            assert!(OPERATIONS.contains(&operation));
+            assert!(OPERATIONS.iter().any(|known| known.name == operation));
         }
     }
 }

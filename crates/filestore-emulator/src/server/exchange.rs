@@ -10,9 +10,8 @@ use super::Link;
 use crate::faults::{self, Effects, Fault, ResetAt};
 use crate::http::{self as wire, RequestBody, Response};
 use crate::journal::{Asked, Recorded};
-use crate::service::ServiceName;
-use crate::site::{Destination, Site};
-use crate::{control, fileio, scripted};
+use crate::site::{Destination, ServiceRoute, Site};
+use crate::{control, scripted};
 
 /// Ends the connection without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +28,7 @@ pub(super) async fn exchange(
     match Destination::of(&head) {
         Destination::Control => Ok(control::answer(&site, &head, body).await),
         Destination::Gone => Ok(scripted::gone_page()),
-        Destination::Fileio(route) => serve_fileio(&site, &link, route, &head, body).await,
+        Destination::Service(route) => serve(&site, &link, &route, &head, body).await,
         Destination::Nowhere => {
             let recorded = site.journal.begin(site.clock.now(), &head, Asked::default());
             Ok(counted(recorded, scripted::no_such_service()))
@@ -37,10 +36,10 @@ pub(super) async fn exchange(
     }
 }
 
-async fn serve_fileio(
+async fn serve(
     site: &Arc<Site>,
     link: &Arc<Link>,
-    route: fileio::Route,
+    route: &ServiceRoute,
     head: &Parts,
     body: RequestBody,
 ) -> Result<Response, NoAnswer> {
@@ -50,7 +49,7 @@ async fn serve_fileio(
         site.clock.now(),
         head,
         Asked {
-            service: Some(ServiceName::Fileio.as_str()),
+            service: Some(route.service().as_str()),
             operation: Some(target.operation),
             key: target.key,
             faults: effects.names(),
@@ -58,9 +57,9 @@ async fn serve_fileio(
     );
     let mut body = faults::tamper_with_request(&effects, link, watched(&recorded, body));
 
-    let response = match instead(site, link, head, &mut body, &effects).await? {
+    let response = match instead(site, link, route, head, &mut body, &effects).await? {
         Some(response) => response,
-        None => site.fileio.answer(&route, head, &mut body, &effects).await,
+        None => site.answer(route, head, &mut body, &effects).await,
     };
     body.discard().await;
     if link.is_to_be_reset() {
@@ -79,6 +78,7 @@ async fn serve_fileio(
 async fn instead(
     site: &Site,
     link: &Link,
+    route: &ServiceRoute,
     head: &Parts,
     body: &mut RequestBody,
     effects: &Effects,
@@ -96,7 +96,7 @@ async fn instead(
                 return Err(NoAnswer);
             }
             fault => {
-                if let Some(response) = scripted::answer(site, head, fault, effects) {
+                if let Some(response) = scripted::answer(site, route, head, fault, effects) {
                     return Ok(Some(response));
                 }
             }

@@ -50,7 +50,7 @@ async fn the_journal_tells_what_was_asked_without_secrets() {
     let file = service.upload("a.txt", b"hello", &[]).await;
     service.content_of(&file.path()).await;
     service.status_of(&file.path()).await;
-    service.status_of("/v1/nothing").await;
+    service.status_of("/_storage/nothing").await;
     let journal = service.get("/_emulator/journal").answer().await.text().await.unwrap();
     assert!(!journal.contains("EMULATO-RKEY000"), "{journal}");
     let journal: serde_json::Value = serde_json::from_str(&journal).unwrap();

@@ -176,15 +176,20 @@ async fn a_wrong_fault_file_is_refused_with_its_place() {
         ("[[fault]]\ndo = { status = { code = 99 } }", "200 to 999"),
         ("[[fault]]\nnth = 0\ndo = \"lost-answer\"", "line 2"),
         ("[[fault]]\ntimes = 0\ndo = \"lost-answer\"", "line 2"),
-        ("[[fault]]\noperation = \"upload\"\nkey = \"A\"\ndo = \"lost-answer\"", "no key in its path"),
+        (
+            "[[fault]]\nservice = \"fileio\"\noperation = \"upload\"\nkey = \"A\"\ndo = \"lost-answer\"",
+            "no key in its path",
+        ),
         ("[[fault]]\nprobability = 2\ndo = \"lost-answer\"", "0 to 1"),
         (
             "\n[[fault]]\noperation = \"downlaod\"\ndo = \"lost-answer\"",
             "line 2: `operation = \"downlaod\"` does not exist",
         ),
         ("[[fault]]\noperation = \"me\"\ndo = \"no-disposition\"", "has no effect on `operation = \"me\"`"),
-        ("[[fault]]\npart = 1\ndo = \"lost-answer\"", "`step` and `part` match nothing"),
-        ("[[fault]]\nservice = \"pubnub\"\ndo = \"lost-answer\"", "pubnub"),
+        ("[[fault]]\nservice = \"fileio\"\npart = 1\ndo = \"lost-answer\"", "`part` matches nothing"),
+        ("[[fault]]\nservice = \"fileio\"\nstep = \"begin\"\ndo = \"lost-answer\"", "`step` matches nothing"),
+        ("[[fault]]\noperation = \"upload\"\nstep = \"middle\"\ndo = \"lost-answer\"", "there are generate-upload-url"),
+        ("[[fault]]\nservice = \"pubnub\"\ndo = \"gen1\"", "has no effect on this service"),
         ("[[fault]]\noperation = \"me\"", "do"),
         ("[[faults]]", "faults"),
     ] {

@@ -1,0 +1,1 @@
+//! Files.com as a [`FileStore`](filestore_core::FileStore).

@@ -1,0 +1,27 @@
+//! [`Attempts`]: what the requests of one protocol step share.
+
+use std::time::Duration;
+
+/// How often a step was tried and how long it waited, over all the requests that it took.
+///
+/// A flow that repeats a step with fresh means (a new URL for an expired one) does so out of the same
+/// attempts and the same time as the retries below it:
+/// [`HttpClient::send_within`](crate::HttpClient::send_within) and
+/// [`HttpClient::may_repeat`](crate::HttpClient::may_repeat) both count here.
+#[derive(Debug, Clone, Default)]
+pub struct Attempts {
+    pub(crate) made: u32,
+    pub(crate) waited: Duration,
+}
+
+impl Attempts {
+    /// None made, nothing waited.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many were made.
+    pub fn made(&self) -> u32 {
+        self.made
+    }
+}

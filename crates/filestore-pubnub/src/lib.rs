@@ -1,0 +1,1 @@
+//! PubNub Files as a [`FileStore`](filestore_core::FileStore).
