@@ -191,6 +191,7 @@ struct Facts {
     attempts: u32,
     stored: Option<StoredFile>,
     partial: Option<PathBuf>,
+    possibly_consumed: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -211,6 +212,7 @@ impl Error {
             attempts: 1,
             stored: None,
             partial: None,
+            possibly_consumed: false,
             source: None,
         }))
     }
@@ -332,6 +334,16 @@ impl Error {
         self
     }
 
+    /// Says that the read that failed may have used the file up: the effect is *unknown*, and the
+    /// message says so, once.
+    pub fn possibly_consumed(mut self) -> Self {
+        self.0.effect = Effect::Unknown;
+        if std::mem::replace(&mut self.0.possibly_consumed, true) {
+            return self;
+        }
+        self.with_note("the file is possibly consumed")
+    }
+
     /// What kind of failure it was.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -445,5 +457,17 @@ impl Error {
             Ok(own) => own,
             Err(error) => Self::new(ErrorKind::Io, effect, format!("cannot read: {error}")).with_source(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_possibly_consumed_file_is_mentioned_once() {
+        let error = Error::not_found("it broke").possibly_consumed().possibly_consumed();
+        assert_eq!(error.effect(), Effect::Unknown);
+        assert_eq!(error.message(), "it broke; the file is possibly consumed");
     }
 }

@@ -293,12 +293,10 @@ impl Partial {
             let _ = fs::remove_file(&path);
             return error;
         }
-        let known = error.message().contains("possibly consumed");
-        let consumed = if known { "" } else { "the file is possibly consumed; " };
         // On a full disk not all that arrived was written.
         let kept = fs::metadata(&path).map_or(written, |metadata| metadata.len());
-        let note = format!("{consumed}{kept} bytes of it are kept in {}", path.display());
-        error.with_effect(Effect::Unknown).with_note(&note).with_partial(path)
+        let note = format!("{kept} bytes of it are kept in {}", path.display());
+        error.possibly_consumed().with_note(&note).with_partial(path)
     }
 }
 

@@ -436,7 +436,7 @@ fn check_lifetime(expiry: Expiry, wanted: Duration, now: Timestamp) -> Result<()
 /// Says what a lost answer means here.
 fn possibly_consumed(error: Error) -> Error {
     match error.effect() {
-        Effect::Unknown => error.with_note("the read may have been counted, so the file is possibly consumed"),
+        Effect::Unknown => error.possibly_consumed(),
         _ => error,
     }
 }

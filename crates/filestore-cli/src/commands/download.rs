@@ -55,7 +55,7 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
         let error = error.with_operation(filestore::Operation::Download).with_store(reference.store());
         // Once the service has answered, the read is counted.
         if consumes && error.http_status().is_none() && error.effect() != Effect::NotSent {
-            return error.with_effect(Effect::Unknown).with_note("the file is possibly consumed");
+            return error.possibly_consumed();
         }
         error
     })
