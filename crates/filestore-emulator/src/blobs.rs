@@ -6,16 +6,18 @@
 //! before its first byte goes out.
 
 use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::{self, SeekFrom};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::{fs, io};
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use serde::{Deserialize, Serialize};
 use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
@@ -209,6 +211,8 @@ impl Drop for BlobWriter {
     }
 }
 
+type Content = BoxStream<'static, io::Result<Bytes>>;
+
 /// An opened blob: its content stays readable whatever happens to the blob.
 #[derive(Debug)]
 pub(crate) enum BlobReader {
@@ -217,10 +221,50 @@ pub(crate) enum BlobReader {
 }
 
 impl BlobReader {
-    pub(crate) fn stream(self) -> BoxStream<'static, io::Result<Bytes>> {
+    pub(crate) fn stream(self) -> Content {
         match self {
             BlobReader::Memory(content) => stream::iter([Ok(content)]).boxed(),
             BlobReader::File(file) => ReaderStream::with_capacity(File::from_std(file), READ).boxed(),
+        }
+    }
+
+    /// The bytes from `start` to before `end`, which are inside the content.
+    pub(crate) async fn stream_range(self, Range { start, end }: Range<u64>) -> io::Result<Content> {
+        match self {
+            BlobReader::Memory(content) => {
+                let inside = |at| usize::try_from(at).map_or(content.len(), |at| at.min(content.len()));
+                Ok(stream::iter([Ok(content.slice(inside(start)..inside(end)))]).boxed())
+            }
+            BlobReader::File(file) => {
+                let mut file = File::from_std(file);
+                file.seek(SeekFrom::Start(start)).await?;
+                Ok(ReaderStream::with_capacity(file.take(end - start), READ).boxed())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_range_is_the_same_from_memory_and_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::temporary(folder.path().join("bodies")).unwrap();
+        for size in [SMALL, SMALL + 1] {
+            let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            let mut writer = blobs.writer();
+            writer.write(&content).await.unwrap();
+            let blob = writer.finish().await.unwrap().keep();
+            for range in [0..size, 1000..1003, size - 1..size, 7..7] {
+                let wanted = range.start as u64..range.end as u64;
+                let stream = blobs.reader(&blob).unwrap().stream_range(wanted).await.unwrap();
+                let read: Vec<Bytes> = stream.try_collect().await.unwrap();
+                assert!(read.concat() == content[range]);
+            }
         }
     }
 }

@@ -16,12 +16,22 @@ const KEPT: usize = 10_000;
 const LONGEST: usize = 500;
 
 /// Headers whose value is a secret. The scheme of `Authorization` is kept: it is what a test asks.
-const SECRET_HEADERS: [&str; 4] =
-    ["authorization", "proxy-authorization", "cookie", "x-file-io-anonymous-access-token"];
+const SECRET_HEADERS: [&str; 6] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "x-file-io-anonymous-access-token",
+    "x-filesapi-auth",
+    "x-filesapi-key",
+];
+
+/// Parameters of a query whose value is a secret or, as a signature, as good as one.
+const SECRET_PARAMETERS: [&str; 5] =
+    ["auth", "signature", "x-amz-credential", "x-amz-security-token", "x-amz-signature"];
 
 /// One request to an emulated service, as the journal shows it.
 ///
-/// Secret header values are masked. Paths are not: a file.io key in a path is a permission, but
+/// Secret values of headers and of the query are masked. Paths are not: a file.io key in a path is a permission, but
 /// counting the requests for a key is what the journal is for.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -38,7 +48,7 @@ pub struct JournalEntry {
     pub method: String,
     /// The path without query.
     pub path: String,
-    /// The query as sent.
+    /// The query as sent, but for the masked values.
     pub query: Option<String>,
     /// The key that the path addresses.
     pub key: Option<String>,
@@ -86,7 +96,7 @@ impl Journal {
                 operation: asked.operation,
                 method: head.method.to_string(),
                 path: shortened(head.uri.path()),
-                query: head.uri.query().map(shortened),
+                query: head.uri.query().map(|query| shortened(&masked_query(query))),
                 key: asked.key,
                 headers: masked(&head.headers),
                 status: None,
@@ -165,6 +175,16 @@ fn masked(headers: &HeaderMap) -> BTreeMap<String, String> {
         .collect()
 }
 
+fn masked_query(query: &str) -> String {
+    let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
+        Some((name, _)) if SECRET_PARAMETERS.iter().any(|secret| secret.eq_ignore_ascii_case(name)) => {
+            format!("{name}=***")
+        }
+        _ => parameter.to_owned(),
+    });
+    parameters.collect::<Vec<_>>().join("&")
+}
+
 /// A journal of endless headers would be the emulator's memory in a client's hands.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
@@ -188,5 +208,12 @@ mod tests {
     fn a_secret_header_shows_its_scheme_only() {
         assert_eq!(mask("Bearer FILEIO0.EMULATO"), "Bearer ***");
         assert_eq!(mask("FILEIO0.EMULATO"), "***");
+    }
+
+    #[test]
+    fn a_secret_parameter_shows_its_name_only() {
+        let query = "uuid=a&auth=p0F2&X-Amz-Signature=0f&signature=v2.x=&author=b&auth&";
+        let shown = "uuid=a&auth=***&X-Amz-Signature=***&signature=***&author=b&auth&";
+        assert_eq!(masked_query(query), shown);
     }
 }
