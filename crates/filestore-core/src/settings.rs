@@ -4,12 +4,12 @@
 //! reads its own serde struct out of it with [`Settings::read`], which refuses unknown keys by
 //! naming the nearest known one. Values may be secrets, so nothing here prints them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{self, DeserializeOwned, IntoDeserializer, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqDeserializer};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
 
 use crate::{Error, Result};
 
@@ -65,8 +65,8 @@ impl Settings {
                 return Err(Error::config(format!("the key {:?} is missing ({})", key.name, key.help)));
             }
         }
-        let entries = self.values.iter().map(|(key, setting)| (key.as_str(), Named { key, setting }));
-        T::deserialize(MapDeserializer::new(entries)).map_err(|Wrong(message)| Error::config(message))
+        let entries = MapAccessDeserializer::new(Entries::of(&self.values));
+        T::deserialize(entries).map_err(|Wrong(message)| Error::config(message))
     }
 }
 
@@ -270,7 +270,36 @@ impl KeyKind {
     }
 }
 
+/// The settings of a table, each read under its name: a field that reads its value in a way of its own
+/// reports what is wrong with key and origin, too.
+struct Entries<'a> {
+    left: btree_map::Iter<'a, String, Setting>,
+    value: Option<Named<'a>>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(table: &'a BTreeMap<String, Setting>) -> Self {
+        Self { left: table.iter(), value: None }
+    }
+}
+
+impl<'a> MapAccess<'a> for Entries<'a> {
+    type Error = Wrong;
+
+    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
+        let Some((key, setting)) = self.left.next() else { return Ok(None) };
+        self.value = Some(Named { key, setting });
+        seed.deserialize(key.as_str().into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
+        let named = self.value.take().ok_or_else(|| Wrong("a value was asked for before its key".to_owned()))?;
+        seed.deserialize(named).map_err(|error| named.wrong(error))
+    }
+}
+
 /// A setting with its key, so that a wrong type can be reported with both.
+#[derive(Clone, Copy)]
 struct Named<'a> {
     key: &'a str,
     setting: &'a Setting,
@@ -351,9 +380,7 @@ impl<'a> de::Deserializer<'a> for Named<'a> {
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Flag(flag) => visitor.visit_bool(*flag),
             Value::List(list) => visitor.visit_seq(SeqDeserializer::new(list.iter().map(named))),
-            Value::Table(table) => visitor.visit_map(MapDeserializer::new(
-                table.iter().map(|(key, setting)| (key.as_str(), Named { key, setting })),
-            )),
+            Value::Table(table) => visitor.visit_map(Entries::of(table)),
         }
         .map_err(|error| self.wrong(error))
     }

@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_limit_in_calendar_units_is_refused() {
         let error = read(&[("timeout", text("1M"))]).unwrap_err();
-        assert!(error.to_string().contains("s, m, h, d or w"), "{error}");
+        assert!(error.to_string().contains("\"timeout\"") && error.to_string().contains("s, m, h, d or w"), "{error}");
         assert!(read(&[("timeout", text("soon"))]).is_err());
         assert!(read(&[("rate", Value::Integer(0))]).is_err());
     }

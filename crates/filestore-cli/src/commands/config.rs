@@ -48,7 +48,10 @@ fn literal_secrets(context: &Context, store: &StoreConfig) -> Vec<String> {
     let written = |setting: &Setting| {
         setting.as_str().is_some_and(|text| !text.starts_with("env:") && !text.starts_with("file:"))
     };
-    leaves(store, keys).into_iter().filter(|leaf| leaf.secret && written(leaf.setting)).map(|leaf| leaf.name).collect()
+    // A key that nobody knows is masked, but what it holds has no name.
+    let known = |leaf: &Leaf<'_>| keys.iter().any(|key| leaf.name.split(['.', '[']).next() == Some(key.name));
+    let literal = leaves(store, keys).into_iter().filter(|leaf| leaf.secret && known(leaf) && written(leaf.setting));
+    literal.map(|leaf| leaf.name).collect()
 }
 
 /// Every value with its origin, and the defaults of the keys that are not there.
