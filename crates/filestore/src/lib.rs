@@ -25,6 +25,7 @@
 //! | `opendal` (default) | `fs`, `memory`, and `opendal` for the services below |
 //! | `s3`, `gcs`, `azblob`, `webdav`, `sftp` | that service of `opendal` |
 //! | `fileio` (default) | `fileio` |
+//! | `filescom` (default) | `filescom` |
 
 mod config;
 mod locate;
@@ -39,6 +40,9 @@ use std::path::Path;
 /// file.io, with what it has beyond a [`FileStore`].
 #[cfg(feature = "fileio")]
 pub use filestore_fileio as fileio;
+/// Files.com, with what it has beyond a [`FileStore`].
+#[cfg(feature = "filescom")]
+pub use filestore_filescom as filescom;
 /// Any OpenDAL operator as a [`FileStore`].
 #[cfg(feature = "opendal")]
 pub use filestore_opendal as opendal;
@@ -51,6 +55,8 @@ pub fn registry() -> Registry {
         registry.with(filestore_opendal::Fs).with(filestore_opendal::Memory).with(filestore_opendal::Opendal);
     #[cfg(feature = "fileio")]
     let registry = registry.with(filestore_fileio::FileIo);
+    #[cfg(feature = "filescom")]
+    let registry = registry.with(filestore_filescom::FilesCom);
     registry
 }
 

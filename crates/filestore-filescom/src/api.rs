@@ -1,0 +1,169 @@
+//! The client of the API: one request a function call, one credential, every refusal an error.
+
+use std::sync::Arc;
+
+use filestore_core::{Effect, Error, ErrorKind, Result};
+use filestore_http::header::{ACCEPT_LANGUAGE, HeaderName, HeaderValue};
+use filestore_http::{
+    Answer, Attempts, Clock, HttpClient, JSON_LIMIT, Method, Payload, Repeat, Request, secret_header,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::config::FilesComConfig;
+use crate::error;
+use crate::path::SitePath;
+
+const KEY_HEADER: HeaderName = HeaderName::from_static("x-filesapi-key");
+const SESSION_HEADER: HeaderName = HeaderName::from_static("x-filesapi-auth");
+const WORKSPACE_HEADER: HeaderName = HeaderName::from_static("x-files-workspace-id");
+
+/// Who asks. Exactly one of these goes with a request.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Credential {
+    /// An API key.
+    ApiKey(SecretString),
+    /// The id of a session.
+    Session(SecretString),
+}
+
+/// The API as one user sees it. Cheap to clone; clones share connections, pace and retry budget.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    http: HttpClient,
+    base: Url,
+    credential: Option<Credential>,
+    workspace: Option<HeaderValue>,
+    language: Option<HeaderValue>,
+}
+
+impl Api {
+    pub(crate) fn new(config: &FilesComConfig, clock: Arc<dyn Clock>) -> Result<Self> {
+        let base = config.base()?;
+        let credential = match (&config.api_key, &config.session_id) {
+            (Some(_), Some(_)) => {
+                return Err(Error::config("api_key and session_id are both set; the service wants one of them"));
+            }
+            (Some(key), None) => Some(Credential::ApiKey(key.clone())),
+            (None, Some(session)) => Some(Credential::Session(session.clone())),
+            (None, None) => None,
+        };
+        let language = config.language.as_deref().map(HeaderValue::try_from).transpose();
+        let api = Self {
+            http: HttpClient::with_clock(&config.http, &base, clock)?,
+            base,
+            credential: None,
+            workspace: config.workspace_id.map(HeaderValue::from),
+            language: language.map_err(|_| Error::config("language cannot be a header; write it like de"))?,
+        };
+        match credential {
+            Some(credential) => api.with_credential(Some(credential)),
+            None => Ok(api),
+        }
+    }
+
+    /// The same API for somebody else; `None`: for nobody, which logging in needs.
+    pub(crate) fn with_credential(&self, credential: Option<Credential>) -> Result<Self> {
+        let api = Self { credential, ..self.clone() };
+        api.header()?;
+        Ok(api)
+    }
+
+    /// The header of the credential. *Config* if it cannot be one.
+    fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>> {
+        Ok(match &self.credential {
+            Some(Credential::ApiKey(key)) => Some((KEY_HEADER, secret_header(key.expose_secret())?)),
+            Some(Credential::Session(id)) => Some((SESSION_HEADER, secret_header(id.expose_secret())?)),
+            None => None,
+        })
+    }
+
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref()
+    }
+
+    pub(crate) fn http(&self) -> &HttpClient {
+        &self.http
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.http.clock()
+    }
+
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// `method` to `/api/rest/v1/ENDPOINT/PATH`, which does what `repeat` says when it is sent twice.
+    /// *Unauthenticated* if nobody asks.
+    pub(crate) fn request(&self, method: Method, endpoint: &str, path: &SitePath, repeat: Repeat) -> Result<Request> {
+        let Some((name, value)) = self.header()? else {
+            return Err(Error::new(
+                ErrorKind::Unauthenticated,
+                Effect::NotSent,
+                "the service wants a credential; set api_key, or log in for a session_id",
+            ));
+        };
+        Ok(self.anonymous_request(method, endpoint, path, repeat).credential(name, value))
+    }
+
+    /// The same without a credential.
+    pub(crate) fn anonymous_request(&self, method: Method, endpoint: &str, path: &SitePath, repeat: Repeat) -> Request {
+        let mut url = self.base.clone();
+        let slash = if path.is_root() { "" } else { "/" };
+        url.set_path(&format!("/api/rest/v1/{endpoint}{slash}{}", path.encoded()));
+        let mut request = Request::new(method, url, repeat);
+        if let Some(workspace) = &self.workspace {
+            request = request.header(WORKSPACE_HEADER, workspace.clone());
+        }
+        if let Some(language) = &self.language {
+            request = request.header(ACCEPT_LANGUAGE, language.clone());
+        }
+        request
+    }
+
+    /// The answer, if it is a success. Everything else is an error: *as the table of refusals says*.
+    pub(crate) async fn send(&self, request: Request) -> Result<Answer> {
+        self.send_within(request, &mut Attempts::new()).await
+    }
+
+    /// [`send`](Self::send), out of what `attempts` has left.
+    pub(crate) async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Answer> {
+        let answer = self.http.send_within(request, attempts).await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let secret = self.credential.as_ref().map(|credential| match credential {
+            Credential::ApiKey(secret) | Credential::Session(secret) => secret.expose_secret(),
+        });
+        Err(error::refused(answer, secret).await)
+    }
+
+    /// The JSON of a success.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
+        read(&mut self.send(request).await?).await
+    }
+
+    /// [`ask`](Self::ask), out of what `attempts` has left.
+    pub(crate) async fn ask_within<T: DeserializeOwned>(&self, request: Request, attempts: &mut Attempts) -> Result<T> {
+        read(&mut self.send_within(request, attempts).await?).await
+    }
+}
+
+/// The JSON of a success. *Protocol* if it is none.
+pub(crate) async fn read<T: DeserializeOwned>(answer: &mut Answer) -> Result<T> {
+    if !answer.is_json() {
+        let message = "the answer is not JSON, so it is not the service that speaks; check base_url";
+        return Err(answer.error(ErrorKind::Protocol, message));
+    }
+    answer.json(JSON_LIMIT).await
+}
+
+/// `body` as the JSON of a request.
+pub(crate) fn json(body: &impl Serialize) -> Result<Payload> {
+    let text = serde_json::to_vec(body).map_err(|error| Error::invalid(format!("this cannot be JSON: {error}")))?;
+    Ok(Payload::Bytes("application/json", text.into()))
+}

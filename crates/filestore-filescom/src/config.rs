@@ -1,0 +1,240 @@
+//! [`FilesComConfig`] and [`FilesCom`], the backend as a configuration file knows it.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use filestore_core::{Backend, Error, FileStore, Key, KeyKind, Options, Result, Settings};
+use filestore_http::{HttpConfig, with_http_keys};
+use secrecy::SecretString;
+use serde::Deserialize;
+use url::Url;
+
+use crate::{ByteSize, FilesComStore, FilesComUpload, options};
+
+/// Which site, who asks, and how content is moved.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct FilesComConfig {
+    /// Scheme, host and port of the site: `https://app.files.com` for any, or the site's own.
+    pub base_url: String,
+    /// An API key. One of this and `session_id`, not both.
+    pub api_key: Option<SecretString>,
+    /// The id of a session that somebody logged in.
+    pub session_id: Option<SecretString>,
+    /// The workspace that requests are for; none: the service's default.
+    pub workspace_id: Option<u64>,
+    /// The folder of the site that this store is; empty: all of it.
+    pub root: String,
+    /// What is checked of content on its way.
+    pub verify: Verify,
+    /// How many parts of one file are on their way at once.
+    pub parallel: NonZeroU32,
+    /// The size of parts; none: chosen by the size of the file, 16 MiB or more.
+    pub part_size: Option<ByteSize>,
+    /// How much content of one transfer is held in memory at most: parts of a body that is a stream,
+    /// ranges of a large download.
+    pub memory: ByteSize,
+    /// The language of the service's error messages, such as `de`.
+    pub language: Option<String>,
+    /// How HTTP is spoken.
+    #[serde(skip)]
+    pub http: HttpConfig,
+}
+
+/// What is checked of content on its way. Lengths always are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Verify {
+    /// Up: the MD5 of each part against the storage's `ETag`. Down: the digest that the service has,
+    /// CRC-32 before MD5. No request more than without.
+    #[default]
+    Etag,
+    /// The same, and the CRC-32 of the whole file both ways. The service computes it after the upload,
+    /// so this asks until it is there.
+    Crc32,
+    /// Nothing but lengths.
+    None,
+}
+
+impl Default for FilesComConfig {
+    fn default() -> Self {
+        Self {
+            base_url: "https://app.files.com".to_owned(),
+            api_key: None,
+            session_id: None,
+            workspace_id: None,
+            root: String::new(),
+            verify: Verify::Etag,
+            parallel: NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN),
+            part_size: None,
+            memory: ByteSize::mib(48),
+            language: None,
+            http: http(),
+        }
+    }
+}
+
+/// The service's own clients wait longer than others: 30 s for a connection, 80 s without progress.
+fn http() -> HttpConfig {
+    HttpConfig {
+        connect_timeout: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(80),
+        ..HttpConfig::default()
+    }
+}
+
+impl FilesComConfig {
+    /// The site at `base_url`.
+    pub fn new(base_url: impl Into<String>) -> Self {
+        Self { base_url: base_url.into(), ..Self::default() }
+    }
+
+    /// With an API key.
+    pub fn api_key(mut self, api_key: impl Into<String>) -> Self {
+        self.api_key = Some(SecretString::from(api_key.into()));
+        self
+    }
+
+    /// With the id of a session.
+    pub fn session_id(mut self, session_id: impl Into<String>) -> Self {
+        self.session_id = Some(SecretString::from(session_id.into()));
+        self
+    }
+
+    /// For one workspace.
+    pub fn workspace_id(mut self, workspace_id: u64) -> Self {
+        self.workspace_id = Some(workspace_id);
+        self
+    }
+
+    /// Only what is below this folder.
+    pub fn root(mut self, root: impl Into<String>) -> Self {
+        self.root = root.into();
+        self
+    }
+
+    /// With other checks of content.
+    pub fn verify(mut self, verify: Verify) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// With other time limits, a proxy and so on.
+    pub fn http(mut self, http: HttpConfig) -> Self {
+        self.http = http;
+        self
+    }
+
+    /// The base URL, with nothing but scheme, host and port.
+    pub(crate) fn base(&self) -> Result<Url> {
+        // The text itself is not repeated: it might hold a password.
+        let wrong = |what: &str| Error::config(format!("base_url {what}; write it like https://app.files.com"));
+        let url: Url = self.base_url.parse().map_err(|_| wrong("is not a URL"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong("is neither http nor https"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("holds a user; log in for a session_id, or use an api_key"));
+        }
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("has more than scheme, host and port"));
+        }
+        Ok(url)
+    }
+}
+
+/// The backend `filescom`, for a [`Registry`](filestore_core::Registry).
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a name for code")]
+pub struct FilesCom;
+
+const OWN: usize = 10;
+
+static KEYS: [Key; OWN + filestore_http::KEYS.len()] = with_own_defaults(with_http_keys([
+    Key::new("base_url", KeyKind::Text, "scheme, host and port of the site").default("https://app.files.com"),
+    Key::new("api_key", KeyKind::Secret, "an API key; either this or session_id"),
+    Key::new("session_id", KeyKind::Secret, "the id of a session that somebody logged in"),
+    Key::new("workspace_id", KeyKind::Integer, "the workspace that requests are for; the service's default unless set"),
+    Key::new("root", KeyKind::Text, "the folder of the site that this store is; all of the site unless set"),
+    Key::new(
+        "verify",
+        KeyKind::Text,
+        "etag: MD5 of parts up, digest of the service down; crc32: of the whole, both ways; none: lengths only",
+    )
+    .default("etag"),
+    Key::new("parallel", KeyKind::Integer, "how many parts of one file are on their way at once").default("8"),
+    Key::new("part_size", KeyKind::Text, "the size of parts, such as 64MiB; chosen by the size of the file unless set"),
+    Key::new("memory", KeyKind::Text, "how much content of one transfer is held in memory at most").default("48MiB"),
+    Key::new("language", KeyKind::Text, "the language of the service's error messages, such as de"),
+]));
+
+/// The keys of HTTP with the defaults of [`http`].
+const fn with_own_defaults<const N: usize>(mut keys: [Key; N]) -> [Key; N] {
+    // The order of `filestore_http::KEYS`; a test compares.
+    keys[OWN] = keys[OWN].default("30s");
+    keys[OWN + 1] = keys[OWN + 1].default("80s");
+    keys
+}
+
+impl FilesCom {
+    /// The store itself, with what it has beyond a [`FileStore`]. *Config* when the settings are wrong.
+    pub fn connect(&self, settings: &Settings) -> Result<FilesComStore> {
+        let mut config: FilesComConfig = settings.read(&KEYS)?;
+        config.http = settings.read(&KEYS)?;
+        let own = http();
+        if settings.get("connect_timeout").is_none() {
+            config.http.connect_timeout = own.connect_timeout;
+        }
+        if settings.get("idle_timeout").is_none() {
+            config.http.idle_timeout = own.idle_timeout;
+        }
+        FilesComStore::new(config)
+    }
+}
+
+impl Backend for FilesCom {
+    fn name(&self) -> &'static str {
+        "filescom"
+    }
+
+    fn about(&self) -> &'static str {
+        "Files.com: a site's folders and files"
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &KEYS
+    }
+
+    fn option_keys(&self) -> &'static [Key] {
+        &options::KEYS
+    }
+
+    fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>> {
+        Ok(Arc::new(self.connect(settings)?))
+    }
+
+    fn options(&self, settings: &Settings) -> Result<Options> {
+        let mut options = Options::default();
+        options.require(Arc::new(settings.read::<FilesComUpload>(&options::KEYS)?));
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_defaults_are_those_that_hold() {
+        let default = |name: &str| KEYS.iter().find(|key| key.name == name).and_then(|key| key.default);
+        let config = FilesComConfig::default();
+        assert_eq!(default("connect_timeout"), Some("30s"));
+        assert_eq!(default("idle_timeout"), Some("80s"));
+        assert_eq!((config.http.connect_timeout.as_secs(), config.http.idle_timeout.as_secs()), (30, 80));
+        assert_eq!(default("memory"), Some(config.memory.to_string().as_str()));
+        assert_eq!(default("parallel"), Some(config.parallel.to_string().as_str()));
+    }
+}

@@ -1,0 +1,195 @@
+//! Listing: pages by the service's cursor, and a walk of all folders that fits into a page token.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use filestore_core::{Effect, Error, ErrorKind, List, Page, PageToken, Result, StoredFile};
+use filestore_http::{Answer, Method, Repeat};
+use serde::{Deserialize, Serialize};
+
+use crate::api;
+use crate::path::SitePath;
+use crate::store::FilesComStore;
+use crate::wire::Entry;
+
+/// Entries of a page when the caller names no limit; the service recommends no more.
+const PAGE: u32 = 1000;
+
+/// The most that the service gives at once.
+const LARGEST_PAGE: u32 = 10_000;
+
+/// One page of one folder, as the service gives it.
+pub(crate) struct FolderPage {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) next: Option<String>,
+}
+
+/// Where a listing goes on: what is left of each folder that it is in, the innermost last. A folder's
+/// subfolders are walked before its next page is read, so this never holds more than a page's names
+/// for each level of the tree.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Walk {
+    /// A cursor is valid with the page size that it was made for, and no other.
+    #[serde(rename = "n")]
+    per_page: u32,
+    #[serde(rename = "l")]
+    levels: Vec<Level>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Level {
+    /// Below the folder of the level above; the first is below the scope.
+    #[serde(rename = "f")]
+    folder: String,
+    /// Subfolders of the last page that are still to be walked, in reverse.
+    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
+    subfolders: Vec<String>,
+    #[serde(rename = "c")]
+    next: Next,
+}
+
+/// What of a folder is to be read next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Next {
+    #[serde(rename = "b")]
+    Beginning,
+    #[serde(rename = "c")]
+    Cursor(String),
+    #[serde(rename = "e")]
+    Nothing,
+}
+
+impl Walk {
+    fn new(per_page: u32) -> Self {
+        let scope = Level { folder: String::new(), subfolders: Vec::new(), next: Next::Beginning };
+        Self { per_page, levels: vec![scope] }
+    }
+
+    fn of(token: &PageToken) -> Result<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(token.as_str()).ok();
+        let walk = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        let fits = |walk: &Self| !walk.levels.is_empty() && (1..=LARGEST_PAGE).contains(&walk.per_page);
+        walk.filter(fits).ok_or_else(|| Error::invalid("the page token is not one of this store"))
+    }
+
+    fn token(&self) -> Result<PageToken> {
+        let json = serde_json::to_vec(self).map_err(|error| Error::invalid(format!("no page token: {error}")))?;
+        Ok(PageToken::new(URL_SAFE_NO_PAD.encode(json)))
+    }
+
+    /// Goes to the next folder that has something left; `false` where there is none.
+    fn advance(&mut self) -> bool {
+        while let Some(level) = self.levels.last_mut() {
+            if let Some(folder) = level.subfolders.pop() {
+                self.levels.push(Level { folder, subfolders: Vec::new(), next: Next::Beginning });
+                return true;
+            }
+            if level.next != Next::Nothing {
+                return true;
+            }
+            self.levels.pop();
+        }
+        false
+    }
+
+    /// The folder to be read, below the scope.
+    fn folder(&self) -> String {
+        let names: Vec<_> = self.levels.iter().map(|level| level.folder.as_str()).collect();
+        names.join("/")
+    }
+}
+
+impl FilesComStore {
+    /// One request for a page of `folder`. *Not found* if there is no such folder.
+    pub(crate) async fn folder_page(
+        &self,
+        folder: &SitePath,
+        per_page: u32,
+        cursor: Option<&str>,
+        query: &[(String, String)],
+    ) -> Result<FolderPage> {
+        let mut request =
+            self.api().request(Method::GET, "folders", folder, Repeat::Safe)?.query("per_page", &per_page.to_string());
+        if let Some(cursor) = cursor {
+            request = request.query("cursor", cursor);
+        }
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        let mut answer = self.api().send(request).await?;
+        let next = next_cursor(&answer);
+        let entries = api::read(&mut answer).await?;
+        if next.is_some() && next.as_deref() == cursor {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                Effect::Rejected,
+                "the listing does not go on: the service gives the cursor that it was asked with",
+            ));
+        }
+        Ok(FolderPage { entries, next })
+    }
+
+    pub(crate) async fn list_page(&self, request: List) -> Result<Page> {
+        let scope = self.root().join(request.scope.as_deref().unwrap_or_default())?;
+        let mut walk = match &request.page {
+            Some(token) => Walk::of(token)?,
+            None => Walk::new(request.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE)),
+        };
+        let mut page = Page::default();
+        while walk.advance() {
+            self.walk_on(&mut walk, &scope, request.recursive, &mut page).await?;
+            // Pages of folders alone are nothing to look at in a walk.
+            if !page.files.is_empty() || !request.recursive {
+                break;
+            }
+        }
+        page.next = walk.advance().then(|| walk.token()).transpose()?;
+        Ok(page)
+    }
+
+    /// Reads one page of the folder that `walk` is at.
+    async fn walk_on(&self, walk: &mut Walk, scope: &SitePath, recursive: bool, page: &mut Page) -> Result<()> {
+        let folder = scope.join(&walk.folder())?;
+        let per_page = walk.per_page;
+        let nested = walk.levels.len() > 1;
+        let Some(level) = walk.levels.last_mut() else { return Ok(()) };
+        let cursor = match &level.next {
+            Next::Cursor(cursor) => Some(cursor.as_str()),
+            Next::Beginning | Next::Nothing => None,
+        };
+        let read = match self.folder_page(&folder, per_page, cursor, &[]).await {
+            Ok(read) => read,
+            // Deleted since its name was read.
+            Err(error) if nested && error.kind() == ErrorKind::NotFound => {
+                FolderPage { entries: Vec::new(), next: None }
+            }
+            Err(error) => return Err(error),
+        };
+        level.next = read.next.map_or(Next::Nothing, Next::Cursor);
+        for entry in read.entries {
+            // What no path can name cannot be asked for either.
+            let Ok(path) = SitePath::parse(entry.path.as_deref().unwrap_or_default()) else { continue };
+            // Direct children only; the service is said to have given others.
+            if path.is_root() || path.parent().below(&folder).as_deref() != Some("") {
+                continue;
+            }
+            match (entry.is_folder(), recursive) {
+                (false, _) => page.files.push(self.stored(&path, entry)),
+                (true, true) => level.subfolders.push(path.name().to_owned()),
+                (true, false) => page.folders.extend(path.below(self.root())),
+            }
+        }
+        level.subfolders.reverse();
+        Ok(())
+    }
+
+    /// The file of an entry.
+    pub(crate) fn stored(&self, path: &SitePath, entry: Entry) -> StoredFile {
+        crate::facts::stored(path, entry)
+    }
+}
+
+/// The documented name was never seen, the other one always; a blank one is none.
+fn next_cursor(answer: &Answer) -> Option<String> {
+    let header = answer.header("x-files-cursor").or_else(|| answer.header("x-files-cursor-next"))?;
+    Some(header.to_owned()).filter(|cursor| !cursor.trim().is_empty())
+}

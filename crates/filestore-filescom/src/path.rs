@@ -1,0 +1,156 @@
+//! [`SitePath`]: where a file or folder is on the site, checked before anything is sent.
+
+use std::fmt;
+
+use filestore_core::{Error, FileRef, Result};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::compare::{check_names, is_same};
+
+pub(crate) const SCHEME: &str = "filescom";
+
+/// What a path in a URL writes as `%XX`, component by component.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The longest path in characters.
+const LONGEST: usize = 5000;
+
+/// The longest component in characters.
+pub(crate) const LONGEST_NAME: usize = 512;
+
+/// The components of a path, from the root of the site; none for the root itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct SitePath(Vec<String>);
+
+impl SitePath {
+    /// A path as the service writes it, or as a configuration does. Slashes at its ends do not matter.
+    ///
+    /// *Invalid input* for what the service refuses, drops or changes.
+    pub(crate) fn parse(path: &str) -> Result<Self> {
+        Self::default().join(path)
+    }
+
+    /// The path of a reference.
+    pub(crate) fn of(reference: &FileRef) -> Result<Self> {
+        checked(reference.path()?)
+    }
+
+    /// A path below this one.
+    pub(crate) fn join(&self, below: &str) -> Result<Self> {
+        let below = below.trim_matches('/');
+        let more = below.split('/').filter(|_| !below.is_empty()).map(str::to_owned);
+        checked(self.0.iter().cloned().chain(more).collect())
+    }
+
+    /// The folder that it is in; the root is in itself.
+    pub(crate) fn parent(&self) -> Self {
+        Self(self.0[..self.0.len().saturating_sub(1)].to_vec())
+    }
+
+    /// The same folder, another name.
+    pub(crate) fn beside(&self, name: &str) -> Result<Self> {
+        self.parent().join(name)
+    }
+
+    /// Its last component; empty for the root.
+    pub(crate) fn name(&self) -> &str {
+        self.0.last().map_or("", String::as_str)
+    }
+
+    pub(crate) fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is left of it below `folder`, as the service compares; `None` where it is not below.
+    pub(crate) fn below(&self, folder: &Self) -> Option<String> {
+        let (above, rest) = self.0.split_at_checked(folder.0.len())?;
+        above.iter().zip(&folder.0).all(|(a, b)| is_same(a, b)).then(|| rest.join("/"))
+    }
+
+    /// The reference of what is here.
+    pub(crate) fn reference(&self) -> FileRef {
+        FileRef::new(SCHEME, &self.0)
+    }
+
+    /// As a URL has it, slashes kept.
+    pub(crate) fn encoded(&self) -> String {
+        let encoded: Vec<_> = self.0.iter().map(|part| utf8_percent_encode(part, ENCODED).to_string()).collect();
+        encoded.join("/")
+    }
+}
+
+impl fmt::Display for SitePath {
+    /// As the service writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("/"))
+    }
+}
+
+fn checked(components: Vec<String>) -> Result<SitePath> {
+    for component in &components {
+        if let Some(problem) = problem(component) {
+            let shown: String = component.chars().take(60).collect();
+            return Err(Error::invalid(format!("the path component {shown:?} {problem}")));
+        }
+        if !component.is_ascii() {
+            check_names(component)?;
+        }
+    }
+    let chars = components.iter().map(|component| component.chars().count() + 1).sum::<usize>().saturating_sub(1);
+    if chars > LONGEST {
+        return Err(Error::invalid(format!("the path has {chars} characters, {LONGEST} are allowed here")));
+    }
+    Ok(SitePath(components))
+}
+
+fn problem(component: &str) -> Option<String> {
+    let chars = component.chars().count();
+    if matches!(component, "" | "." | "..") {
+        Some("is no name: the service would drop it".to_owned())
+    } else if component.contains(['/', '\\', '\0']) {
+        Some("holds /, \\ or NUL, which the service would change".to_owned())
+    } else if component.contains('\u{200B}') {
+        Some("holds a zero-width space, which the service refuses".to_owned())
+    } else if component.trim_end() != component {
+        Some("ends with white space, which the service refuses".to_owned())
+    } else if chars > LONGEST_NAME {
+        Some(format!("has {chars} characters, {LONGEST_NAME} are allowed here"))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_encoded_component_by_component() {
+        let path = SitePath::parse("/a b/ü+%2F;(1).txt").unwrap();
+        assert_eq!(path.encoded(), "a%20b/%C3%BC%2B%252F%3B%281%29.txt");
+        assert_eq!(path.to_string(), "a b/ü+%2F;(1).txt");
+        assert_eq!(SitePath::parse("nil").unwrap().encoded(), "nil");
+        assert_eq!(SitePath::parse("/").unwrap().encoded(), "");
+    }
+
+    #[test]
+    fn what_the_service_would_refuse_or_change_is_not_sent() {
+        for bad in ["a//b", "a/../b", "./a", "a ", "a\t/b", "a/b\u{a0}", "a\u{200B}b", "a\\b", "a\0b"] {
+            assert!(SitePath::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(SitePath::parse(&"x".repeat(512)).is_ok());
+        assert!(SitePath::parse(&"x".repeat(513)).is_err());
+        assert!(SitePath::parse(&vec!["x".repeat(499); 10].join("/")).is_ok());
+        let long = SitePath::parse(&vec!["x".repeat(499); 12].join("/")).unwrap_err();
+        assert!(long.to_string().contains("5999 characters, 5000"), "{long}");
+    }
+
+    #[test]
+    fn below_is_by_whole_components_and_without_regard_to_case() {
+        let below = |path: &str, folder: &str| SitePath::parse(path).unwrap().below(&SitePath::parse(folder).unwrap());
+        assert_eq!(below("Invoices/2026/a", "invoices"), Some("2026/a".into()));
+        assert_eq!(below("invoices-old/a", "invoices"), None);
+        assert_eq!(below("a", ""), Some("a".into()));
+        assert_eq!(below("a", "a/b"), None);
+    }
+}

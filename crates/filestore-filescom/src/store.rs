@@ -1,0 +1,146 @@
+//! [`FilesComStore`]: the store, and the operations that are one request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use filestore_core::{
+    Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, FileRef, FileStore, FileUrl, List, Page,
+    Result, Stat, StoredFile, Upload, UrlRequest,
+};
+use filestore_http::{Clock, Method, Repeat, SystemClock};
+
+use crate::api::{Api, Credential};
+use crate::config::FilesComConfig;
+use crate::facts;
+use crate::path::SitePath;
+use crate::wire::Entry;
+
+/// A site of Files.com, or a folder of it, as a store. Cheap to clone; clones share connections, pace
+/// and retry budget.
+#[derive(Clone)]
+pub struct FilesComStore(Arc<Shared>);
+
+struct Shared {
+    api: Api,
+    config: FilesComConfig,
+    root: SitePath,
+    capabilities: Capabilities,
+}
+
+impl FilesComStore {
+    /// A store over the site at the configuration's base URL. Sends nothing.
+    ///
+    /// *Config* if the base URL is not scheme, host and port, if both an API key and a session are given,
+    /// or if one cannot be a header. Without either, only logging in works.
+    pub fn new(config: FilesComConfig) -> Result<Self> {
+        Self::with_clock(config, Arc::new(SystemClock::default()))
+    }
+
+    pub(crate) fn with_clock(config: FilesComConfig, clock: Arc<dyn Clock>) -> Result<Self> {
+        let api = Api::new(&config, clock)?;
+        let root =
+            SitePath::parse(&config.root).map_err(|error| Error::config(format!("root: {}", error.message())))?;
+        Ok(Self(Arc::new(Shared { api, config, root, capabilities: facts::capabilities() })))
+    }
+
+    /// The same store for another user, over the same connections. *Config* if the credential cannot be
+    /// a header.
+    pub fn with_credential(&self, credential: Credential) -> Result<Self> {
+        let Shared { api, config, root, capabilities } = self.0.as_ref();
+        let api = api.with_credential(Some(credential))?;
+        let (config, root, capabilities) = (config.clone(), root.clone(), capabilities.clone());
+        Ok(Self(Arc::new(Shared { api, config, root, capabilities })))
+    }
+
+    pub(crate) fn api(&self) -> &Api {
+        &self.0.api
+    }
+
+    pub(crate) fn config(&self) -> &FilesComConfig {
+        &self.0.config
+    }
+
+    /// The folder that this store is.
+    pub(crate) fn root(&self) -> &SitePath {
+        &self.0.root
+    }
+
+    /// The path of a reference. *Invalid input* if it is not below the root of the store.
+    pub(crate) fn path_of(&self, reference: &FileRef) -> Result<SitePath> {
+        let path = SitePath::of(reference)?;
+        match path.below(self.root()) {
+            Some(below) if !below.is_empty() => Ok(path),
+            _ => Err(Error::invalid(format!("the reference is outside of the root of this store, {}", self.root()))),
+        }
+    }
+
+    /// What is at `path`: a file or a folder. *Not found* if there is nothing.
+    pub(crate) async fn entry(&self, path: &SitePath) -> Result<Entry> {
+        let request = self.api().request(Method::GET, "file_actions/metadata", path, Repeat::Safe)?;
+        self.api().ask(request).await
+    }
+}
+
+#[async_trait]
+impl FileStore for FilesComStore {
+    fn capabilities(&self) -> &Capabilities {
+        &self.0.capabilities
+    }
+
+    async fn upload(&self, request: Upload) -> Result<StoredFile> {
+        let _ = request;
+        Err(Error::unsupported("uploads are under construction"))
+    }
+
+    async fn list(&self, request: List) -> Result<Page> {
+        self.list_page(request).await
+    }
+
+    async fn stat(&self, request: Stat) -> Result<StoredFile> {
+        let path = self.path_of(&request.reference)?;
+        let entry = self.entry(&path).await?;
+        if entry.is_folder() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                Effect::Rejected,
+                format!("{path} is a folder; list it, or name a file in it"),
+            ));
+        }
+        Ok(self.stored(&path, entry))
+    }
+
+    async fn download(&self, request: Download) -> Result<Downloaded> {
+        let _ = request;
+        Err(Error::unsupported("downloads are under construction"))
+    }
+
+    async fn delete(&self, request: Delete) -> Result<()> {
+        let path = self.path_of(&request.reference)?;
+        let mut delete = self.api().request(Method::DELETE, "files", &path, Repeat::Idempotent)?;
+        if request.recursive {
+            delete = delete.query("recursive", "true");
+        }
+        match self.api().send(delete).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
+        let _ = request;
+        Err(Error::unsupported("addresses are under construction"))
+    }
+}
+
+impl fmt::Debug for FilesComStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = match self.0.api.credential() {
+            Some(Credential::ApiKey(_)) => "with an API key",
+            Some(Credential::Session(_)) => "in a session",
+            None => "nobody",
+        };
+        f.debug_tuple("FilesComStore").field(&self.0.api.base().as_str()).field(&who).finish()
+    }
+}

@@ -1,0 +1,227 @@
+//! The service's own words: JSON bodies in both directions, and nothing else.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+/// A file or folder, as every answer describes it. Old answers leave fields out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Entry {
+    /// From the root of the site, without slashes at its ends; the root itself is empty.
+    pub(crate) path: Option<String>,
+    pub(crate) display_name: Option<String>,
+    #[serde(rename = "type")]
+    pub(crate) kind: Option<EntryKind>,
+    /// `null` for a folder.
+    #[serde(deserialize_with = "number")]
+    pub(crate) size: Option<u64>,
+    /// Now, also where a file was replaced.
+    pub(crate) created_at: Option<Timestamp>,
+    /// The service's own time; a folder's moves with everything below it.
+    pub(crate) mtime: Option<Timestamp>,
+    /// The time to show, where somebody gave one. Whole seconds.
+    pub(crate) provided_mtime: Option<Timestamp>,
+    /// Hex without leading zeros: `0` for an empty file. `null` until computed, like the others.
+    pub(crate) crc32: Option<String>,
+    pub(crate) md5: Option<String>,
+    pub(crate) sha1: Option<String>,
+    pub(crate) sha256: Option<String>,
+    pub(crate) mime_type: Option<String>,
+    #[serde(deserialize_with = "texts")]
+    pub(crate) custom_metadata: BTreeMap<String, String>,
+    /// Some of `lrwd`.
+    pub(crate) permissions: Option<String>,
+    /// Only where a download was asked for. A secret.
+    pub(crate) download_uri: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EntryKind {
+    File,
+    Directory,
+    #[serde(other)]
+    Other,
+}
+
+impl Entry {
+    pub(crate) fn is_folder(&self) -> bool {
+        self.kind == Some(EntryKind::Directory)
+    }
+
+    /// When its content changed last, as far as a person cares.
+    pub(crate) fn modified(&self) -> Option<Timestamp> {
+        self.provided_mtime.or(self.mtime)
+    }
+}
+
+/// An error of the API. Errors of proxied transfers write `http_code`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Refused {
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) error: Option<String>,
+    /// Repeats the status. The catch-all 500 writes it as a text.
+    #[serde(rename = "http-code", alias = "http_code", deserialize_with = "number")]
+    pub(crate) http_code: Option<u64>,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) title: Option<String>,
+    #[serde(rename = "type", deserialize_with = "lenient")]
+    pub(crate) kind: Option<String>,
+    /// The id of the request, dashes left out.
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) instance: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) detail: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) data: Option<Map<String, Value>>,
+    /// Texts, or errors inside the error.
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) errors: Option<Vec<Value>>,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) model_errors: Option<BTreeMap<String, Vec<String>>>,
+}
+
+/// Begins an upload, or asks for further addresses of its parts.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Begin<'a> {
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub(crate) reference: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) part: Option<u32>,
+    /// How many consecutive parts. The service may give fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<u64>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) mkdir_parents: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) with_rename: bool,
+}
+
+/// Where a part goes, and what the service says of all of them.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct PartTarget {
+    #[serde(rename = "ref")]
+    pub(crate) reference: String,
+    pub(crate) part_number: u32,
+    /// Signed: a secret. Works for about 15 minutes.
+    pub(crate) upload_uri: String,
+    #[serde(default)]
+    pub(crate) http_method: Option<String>,
+    /// To be sent with the part. Empty as far as anybody has seen.
+    #[serde(default, deserialize_with = "texts")]
+    pub(crate) headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) expires: Option<Timestamp>,
+    /// A hint on native storage, to be kept elsewhere.
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) partsize: Option<u64>,
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) available_parts: Option<u64>,
+    #[serde(default)]
+    pub(crate) parallel_parts: Option<bool>,
+    /// Absent: yes.
+    #[serde(default)]
+    pub(crate) retry_parts: Option<bool>,
+    /// Then every address wants `part_offset=BYTE`.
+    #[serde(default)]
+    pub(crate) part_offset_query: Option<bool>,
+    #[serde(default)]
+    pub(crate) variable_part_limits: Option<VariablePartLimits>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct VariablePartLimits {
+    pub(crate) min_nonfinal_bytes: u64,
+    pub(crate) max_part_bytes: u64,
+    pub(crate) max_parts: u32,
+    pub(crate) max_file_bytes: u64,
+}
+
+/// Makes the parts a file.
+#[derive(Debug, Serialize)]
+pub(crate) struct Finish<'a> {
+    pub(crate) action: &'static str,
+    #[serde(rename = "ref")]
+    pub(crate) reference: &'a str,
+    /// Optional on native storage, where the service finds the parts by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) etags: Option<Vec<PartTag<'a>>>,
+    pub(crate) size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) provided_mtime: Option<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) mkdir_parents: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) with_rename: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) custom_metadata: &'a BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PartTag<'a> {
+    pub(crate) etag: &'a str,
+    pub(crate) part: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// A field that is worth having but not worth failing for.
+fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: serde::de::DeserializeOwned,
+{
+    Ok(T::deserialize(Value::deserialize(deserializer)?).ok())
+}
+
+/// A whole number, which may be written as a text.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()))
+}
+
+/// Texts by name; `null` is none. What is no text is written as JSON.
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let pairs = Option::<Map<String, Value>>::deserialize(deserializer)?.unwrap_or_default();
+    let text = |value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    Ok(pairs.into_iter().map(|(name, value)| (name, text(value))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_no_size_and_an_unknown_kind_is_no_error() {
+        let folder: Entry = serde_json::from_str(r#"{"path":"a","type":"directory","size":null}"#).unwrap();
+        assert!(folder.is_folder() && folder.size.is_none());
+        let other: Entry = serde_json::from_str(r#"{"path":"a","type":"symlink","custom_metadata":null}"#).unwrap();
+        assert_eq!(other.kind, Some(EntryKind::Other));
+    }
+
+    #[test]
+    fn the_status_in_an_error_may_be_a_text_and_may_be_spelled_with_an_underscore() {
+        let catch_all: Refused = serde_json::from_str(r#"{"error":"Internal","http-code":"500"}"#).unwrap();
+        assert_eq!((catch_all.http_code, catch_all.kind), (Some(500), None));
+        let proxied: Refused = serde_json::from_str(r#"{"type":"download_source_changed","http_code":409}"#).unwrap();
+        assert_eq!(proxied.http_code, Some(409));
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_not_sent() {
+        let begin = Begin { size: Some(4), mkdir_parents: true, ..Begin::default() };
+        assert_eq!(serde_json::to_string(&begin).unwrap(), r#"{"size":4,"mkdir_parents":true}"#);
+    }
+}
