@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct Attempts {
     pub(crate) made: u32,
     pub(crate) waited: Duration,
+    /// What its retries took from the shared budget. It comes back when one of them succeeds.
+    pub(crate) paid: u32,
 }
 
 impl Attempts {

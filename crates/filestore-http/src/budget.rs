@@ -3,16 +3,17 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A bucket of tokens. When a service is down, every request fails; without this, each of them would
-/// come back several times and keep it down.
+/// come back several times and keep it down. A retry that succeeds gives back what it cost: connections
+/// that break now and then are no outage, however many parts a file has.
 #[derive(Debug)]
 pub(crate) struct Budget {
     /// In tenths of a retry.
     tenths: AtomicU32,
 }
 
-/// Twenty retries in a row, then one for every ten requests that went well.
+/// Twenty retries without success, then one for every ten requests that went well.
 const FULL: u32 = 200;
-const RETRY: u32 = 10;
+pub(crate) const RETRY: u32 = 10;
 
 impl Default for Budget {
     fn default() -> Self {
@@ -25,12 +26,16 @@ impl Budget {
         self.tenths.load(Ordering::Relaxed) >= RETRY
     }
 
-    pub(crate) fn pay_for_a_retry(&self) {
+    /// Takes the price of a retry, and says it.
+    pub(crate) fn pay_for_a_retry(&self) -> u32 {
         let _ = self.tenths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(RETRY)));
+        RETRY
     }
 
-    pub(crate) fn refill_after_success(&self) {
-        let _ = self.tenths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(FULL.min(left + 1)));
+    /// Gives back what the retries before a success took, and a little more.
+    pub(crate) fn refill_after_success(&self, paid: u32) {
+        let more = 1 + paid;
+        let _ = self.tenths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(FULL.min(left + more)));
     }
 }
 
@@ -48,10 +53,21 @@ mod tests {
         }
         assert_eq!(retries, 20);
         for _ in 0..9 {
-            budget.refill_after_success();
+            budget.refill_after_success(0);
         }
         assert!(!budget.allows_a_retry());
-        budget.refill_after_success();
+        budget.refill_after_success(0);
+        assert!(budget.allows_a_retry());
+    }
+
+    #[test]
+    fn a_retry_that_succeeds_costs_nothing() {
+        let budget = Budget::default();
+        for _ in 0..100 {
+            assert!(budget.allows_a_retry());
+            let paid = budget.pay_for_a_retry();
+            budget.refill_after_success(paid);
+        }
         assert!(budget.allows_a_retry());
     }
 }

@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 use url::{Origin, Url};
 
 use crate::answer::Context;
-use crate::budget::Budget;
+use crate::budget::{Budget, RETRY};
 use crate::handed::Handed;
 use crate::pace::Pace;
 use crate::payload::Opened;
@@ -67,7 +67,12 @@ impl HttpClient {
             fresh: OnceLock::new(),
             config: config.clone(),
             home: base.origin(),
-            policy: Policy { max_retries: config.max_retries, ..Policy::default() },
+            policy: Policy {
+                max_retries: config.max_retries,
+                first_delay: config.initial_retry_delay,
+                longest_delay: config.max_retry_delay,
+                ..Policy::default()
+            },
             idle: config.idle_timeout,
             timeout: config.timeout,
             budget: Budget::default(),
@@ -138,7 +143,7 @@ impl HttpClient {
             tracing::debug!(method = %request.method, url = request.shown(), attempt, ?outcome, ?decision, "http");
             let Decision::Retry(wait) = decision else {
                 if matches!(outcome, Outcome::Status(status) if status < 500 && status != 429) {
-                    budget.refill_after_success();
+                    budget.refill_after_success(std::mem::take(&mut attempts.paid));
                 }
                 return match tried {
                     Ok((response, deadline)) => Ok(Answer::new(
@@ -161,7 +166,7 @@ impl HttpClient {
                     Err(Failed { error, .. }) => Err(error.with_attempts(attempt)),
                 };
             };
-            budget.pay_for_a_retry();
+            attempts.paid += budget.pay_for_a_retry();
             lost_before |= effect_of(request.repeat, outcome) == Effect::Unknown;
             if outcome == Outcome::Status(429) {
                 pace.pause(&request.url, wait, clock.elapsed());
@@ -179,6 +184,7 @@ impl HttpClient {
         let Decision::Retry(wait) = decision else { return false };
         self.0.clock.sleep(wait).await;
         attempts.waited += wait;
+        attempts.paid += RETRY;
         true
     }
 

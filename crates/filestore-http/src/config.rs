@@ -9,7 +9,9 @@ use filestore_core::{Error, Key, KeyKind, Period, PeriodUnit, Result};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
-/// How a backend talks HTTP. In a configuration, durations are texts such as `30s` or `5m`.
+use crate::Policy;
+
+/// How a backend talks HTTP. In a configuration, durations are texts such as `30s`, `5m` or `500ms`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 pub struct HttpConfig {
@@ -26,6 +28,12 @@ pub struct HttpConfig {
     pub timeout: Option<Duration>,
     /// How often a request is repeated after the first attempt.
     pub max_retries: u32,
+    /// The longest wait before the first repetition; doubled for each further one.
+    #[serde(deserialize_with = "duration")]
+    pub initial_retry_delay: Duration,
+    /// The longest wait before any repetition, unless the service asks for a longer one.
+    #[serde(deserialize_with = "duration")]
+    pub max_retry_delay: Duration,
     /// At most so many requests a minute to one host. `None`: no pacing but after a 429.
     pub rate: Option<NonZeroU32>,
     /// The URL of a proxy, or `none`. Not set: the environment's `HTTPS_PROXY`, `HTTP_PROXY`,
@@ -41,11 +49,14 @@ pub struct HttpConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
+        let policy = Policy::default();
         Self {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             timeout: None,
-            max_retries: 3,
+            max_retries: policy.max_retries,
+            initial_retry_delay: policy.first_delay,
+            max_retry_delay: policy.longest_delay,
             rate: None,
             proxy: None,
             ca_file: None,
@@ -56,11 +67,23 @@ impl Default for HttpConfig {
 }
 
 /// The keys of [`HttpConfig`], for a backend to [append](with_http_keys) to its own.
-pub const KEYS: [Key; 9] = [
+pub const KEYS: [Key; 11] = [
     Key::new("connect_timeout", KeyKind::Text, "the longest time until a connection stands").default("10s"),
     Key::new("idle_timeout", KeyKind::Text, "the longest time without progress").default("60s"),
     Key::new("timeout", KeyKind::Text, "the longest time for one request with its body; none unless set"),
     Key::new("max_retries", KeyKind::Integer, "how often a request is repeated where that is safe").default("3"),
+    Key::new(
+        "initial_retry_delay",
+        KeyKind::Text,
+        "the longest wait before the first repetition; doubled for each further",
+    )
+    .default("500ms"),
+    Key::new(
+        "max_retry_delay",
+        KeyKind::Text,
+        "the longest wait before a repetition, unless the service asks for more",
+    )
+    .default("2s"),
     Key::new("rate", KeyKind::Integer, "at most so many requests a minute to one host; no limit unless set"),
     Key::new("proxy", KeyKind::Secret, "the URL of a proxy, or none; the environment's unless set"),
     Key::new("ca_file", KeyKind::Text, "a PEM file of certificates to trust besides the system's"),
@@ -97,8 +120,11 @@ fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     duration(deserializer).map(Some)
 }
 
-/// A period in units that have a fixed length.
+/// A period in units that have a fixed length, or milliseconds.
 fn parse(text: &str) -> Result<Duration> {
+    if let Some(Ok(milliseconds)) = text.strip_suffix("ms").map(str::parse::<u32>) {
+        return Ok(Duration::from_millis(milliseconds.into()));
+    }
     let period: Period = text.parse()?;
     let seconds = match period.unit() {
         PeriodUnit::Seconds => 1,
@@ -107,7 +133,7 @@ fn parse(text: &str) -> Result<Duration> {
         PeriodUnit::Days => 86_400,
         PeriodUnit::Weeks => 604_800,
         PeriodUnit::Months | PeriodUnit::Quarters | PeriodUnit::Years => {
-            return Err(Error::invalid("a time limit is written in s, m, h, d or w, such as 30s"));
+            return Err(Error::invalid("a time is written in ms, s, m, h, d or w, such as 30s"));
         }
     };
     Ok(Duration::from_secs(u64::from(period.count()) * seconds))
@@ -138,6 +164,8 @@ mod tests {
             ("idle_timeout", text("2m")),
             ("timeout", text("1h")),
             ("max_retries", Value::Integer(0)),
+            ("initial_retry_delay", text("100ms")),
+            ("max_retry_delay", text("5s")),
             ("rate", text("60")),
             ("proxy", text("http://user:hunter2@proxy:3128")),
             ("ca_file", text("/etc/ca.pem")),
@@ -149,6 +177,8 @@ mod tests {
         assert_eq!(config.idle_timeout, Duration::from_secs(120));
         assert_eq!(config.timeout, Some(Duration::from_secs(3600)));
         assert_eq!((config.max_retries, config.rate.unwrap().get()), (0, 60));
+        assert_eq!(config.initial_retry_delay, Duration::from_millis(100));
+        assert_eq!(config.max_retry_delay, Duration::from_secs(5));
         assert_eq!(config.source_address.unwrap().to_string(), "127.0.0.1");
         assert!(!format!("{config:?}").contains("hunter2"));
     }
@@ -164,7 +194,10 @@ mod tests {
     #[test]
     fn a_limit_in_calendar_units_is_refused() {
         let error = read(&[("timeout", text("1M"))]).unwrap_err();
-        assert!(error.to_string().contains("\"timeout\"") && error.to_string().contains("s, m, h, d or w"), "{error}");
+        assert!(
+            error.to_string().contains("\"timeout\"") && error.to_string().contains("ms, s, m, h, d or w"),
+            "{error}"
+        );
         assert!(read(&[("timeout", text("soon"))]).is_err());
         assert!(read(&[("rate", Value::Integer(0))]).is_err());
     }
