@@ -11,11 +11,8 @@ use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::wire::Entry;
 
-/// Entries of a page when the caller names no limit; the service recommends no more.
+/// Entries of a page at most: the service gives up to 10,000, but recommends no more than this.
 const PAGE: u32 = 1000;
-
-/// The most that the service gives at once.
-const LARGEST_PAGE: u32 = 10_000;
 
 /// One page of one folder, as the service gives it.
 pub(crate) struct FolderPage {
@@ -67,7 +64,7 @@ impl Walk {
     fn of(token: &PageToken) -> Result<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(token.as_str()).ok();
         let walk = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
-        let fits = |walk: &Self| !walk.levels.is_empty() && (1..=LARGEST_PAGE).contains(&walk.per_page);
+        let fits = |walk: &Self| !walk.levels.is_empty() && (1..=PAGE).contains(&walk.per_page);
         walk.filter(fits).ok_or_else(|| Error::invalid("the page token is not one of this store"))
     }
 
@@ -132,7 +129,7 @@ impl FilesComStore {
         let scope = self.root().join(request.scope.as_deref().unwrap_or_default())?;
         let mut walk = match &request.page {
             Some(token) => Walk::of(token)?,
-            None => Walk::new(request.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE)),
+            None => Walk::new(request.limit.unwrap_or(PAGE).clamp(1, PAGE)),
         };
         let mut page = Page::default();
         while walk.advance() {
