@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, Stream, TryStreamExt};
+use jiff::Timestamp;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 
@@ -34,6 +35,16 @@ enum Source {
     Path { path: Arc<Path>, length: u64 },
     Reopenable { open: Open, length: Option<u64> },
     Once { stream: Mutex<Option<ByteStream>>, length: Option<u64> },
+}
+
+/// What tells whether the source of a body is still what it was; see [`Body::fingerprint`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fingerprint {
+    /// The length in bytes, now.
+    pub length: u64,
+    /// When a file was changed last, as its file system says.
+    pub modified: Option<Timestamp>,
 }
 
 type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<ByteStream>> + Send + Sync>;
@@ -127,6 +138,22 @@ impl Body {
     /// Whether [`open_range`](Self::open_range) works.
     pub fn can_seek(&self) -> bool {
         matches!(self.source, Source::Bytes(_) | Source::Path { .. })
+    }
+
+    /// What tells whether the source is still what it was: asked before and after an upload in parts, which
+    /// opens it several times. `None` where the body [cannot seek](Self::can_seek).
+    ///
+    /// Fails with *invalid input* if the file is gone.
+    pub async fn fingerprint(&self) -> Result<Option<Fingerprint>> {
+        match &self.source {
+            Source::Bytes(bytes) => Ok(Some(Fingerprint { length: bytes.len() as u64, modified: None })),
+            Source::Path { path, .. } => {
+                let metadata = tokio::fs::metadata(path).await.map_err(|error| Error::local(error, "read", path))?;
+                let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+                Ok(Some(Fingerprint { length: metadata.len(), modified }))
+            }
+            Source::Reopenable { .. } | Source::Once { .. } => Ok(None),
+        }
     }
 
     /// A second body with the same content, exactly when this one [can be replayed](Self::can_replay).
@@ -243,6 +270,19 @@ mod tests {
         let body = Body::path(file.path()).unwrap();
         file.write_all(b"two").unwrap();
         assert_eq!(read(&body).await.unwrap(), "onetwo");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changed_has_another_fingerprint() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"one").unwrap();
+        let body = Body::path(file.path()).unwrap();
+        let before = body.fingerprint().await.unwrap().unwrap();
+        assert_eq!(before.length, 3);
+        assert!(before.modified.is_some());
+        file.write_all(b"two").unwrap();
+        assert_ne!(body.fingerprint().await.unwrap(), Some(before));
+        assert_eq!(Body::reader(&b"abc"[..], Some(3)).fingerprint().await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -41,7 +41,7 @@ mod stores;
 mod stream;
 
 pub use answer::{Digest, DigestAlgorithm, Downloaded, FileUrl, Page, PageToken, StoredFile, UrlKind};
-pub use body::Body;
+pub use body::{Body, Fingerprint};
 pub use capabilities::{
     Address, Capabilities, DigestFact, DigestWhen, Feature, ListOrder, NameRules, ReadEffect, Requirement, ScopeKind,
     Support,
