@@ -72,6 +72,11 @@ impl Api {
         Ok(api)
     }
 
+    /// The same API for another workspace.
+    pub(crate) fn with_workspace(&self, workspace: Option<u64>) -> Self {
+        Self { workspace: workspace.map(HeaderValue::from), ..self.clone() }
+    }
+
     /// The header of the credential. *Config* if it cannot be one.
     fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>> {
         Ok(match &self.credential {
@@ -139,7 +144,13 @@ impl Api {
         let secret = self.credential.as_ref().map(|credential| match credential {
             Credential::ApiKey(secret) | Credential::Session(secret) => secret.expose_secret(),
         });
-        Err(error::refused(answer, secret).await)
+        let error = error::refused(answer, secret).await;
+        Err(match &self.credential {
+            Some(Credential::Session(_)) if error.kind() == ErrorKind::Unauthenticated => {
+                error.with_note("the session has ended, or never was; log in again")
+            }
+            _ => error,
+        })
     }
 
     /// The JSON of a success.

@@ -72,19 +72,20 @@ pub fn is_same(a: &str, b: &str) -> bool {
 /// assert!(check_names("a/．．").is_err()); // FULLWIDTH FULL STOP
 /// ```
 pub fn check_names(path: &str) -> Result<()> {
-    for name in components(&cleaned(path)) {
-        let folded = fold::fold(name);
-        let what = match folded.trim_end() {
-            "" => "of which nothing is left",
-            "." | ".." => "which is a relative path",
-            text if text.contains('/') => "which holds a path separator",
-            _ => continue,
-        };
-        return Err(Error::invalid(format!(
-            "the service compares the name {name:?} as {folded:?}, {what}; choose another name"
-        )));
-    }
-    Ok(())
+    let problem = |name: &str| Some(format!("the name {name:?} {}; choose another name", problem(name)?));
+    components(&cleaned(path)).find_map(problem).map_or(Ok(()), |sentence| Err(Error::invalid(sentence)))
+}
+
+/// What is wrong with one name.
+pub(crate) fn problem(name: &str) -> Option<String> {
+    let folded = fold::fold(name);
+    let what = match folded.trim_end() {
+        "" => "of which nothing is left",
+        "." | ".." => "which is a relative path",
+        text if text.contains('/') => "which holds a path separator",
+        _ => return None,
+    };
+    Some(format!("is {folded:?} to the service, {what}"))
 }
 
 /// The paths of a batch of uploads that would replace each other, in groups of two and more.

@@ -90,7 +90,36 @@ const TYPES: &[(&str, ErrorKind, &str)] = &[
     ("bad-request/path-cannot-have-trailing-whitespace", ErrorKind::InvalidInput, "a name ends with white space"),
     ("bad-request/destination-same", ErrorKind::InvalidInput, "source and destination are the same"),
     ("bad-request/part-number-too-large", ErrorKind::TooLarge, "the file has more parts than the service accepts"),
-    ("not-authorized/two-factor-authentication-required", ErrorKind::Unauthenticated, "a second factor is required"),
+    (
+        "not-authenticated/invalid-username-or-password",
+        ErrorKind::Unauthenticated,
+        "the user name or the password is wrong",
+    ),
+    (
+        "not-authenticated/one-time-password-incorrect",
+        ErrorKind::Unauthenticated,
+        "the one-time password is wrong or was used already",
+    ),
+    (
+        "not-authenticated/two-factor-authentication-setup-expired",
+        ErrorKind::Unauthenticated,
+        "the second factor was not set up in time; set it up on the site",
+    ),
+    (
+        "not-authenticated/locked-out",
+        ErrorKind::Unauthenticated,
+        "the user is locked out after failed attempts; wait, or ask the site's administrator",
+    ),
+    (
+        "not-authenticated/lockout-region-mismatch",
+        ErrorKind::Unauthenticated,
+        "the user belongs to another server; set base_url to the one that the service names",
+    ),
+    (
+        "not-authorized/two-factor-authentication-required",
+        ErrorKind::Unauthenticated,
+        "the service wants a one-time password, too",
+    ),
     ("not-authorized/api-key-is-disabled", ErrorKind::Unauthenticated, "the API key is disabled"),
     ("not-authorized/api-key-is-path-restricted", ErrorKind::Permission, "the API key is for another folder"),
     ("not-authorized/read-only-session", ErrorKind::Permission, "the session may only read"),

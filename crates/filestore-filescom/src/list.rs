@@ -12,7 +12,7 @@ use crate::store::FilesComStore;
 use crate::wire::Entry;
 
 /// Entries of a page at most: the service gives up to 10,000, but recommends no more than this.
-const PAGE: u32 = 1000;
+pub(crate) const PAGE: u32 = 1000;
 
 /// One page of one folder, as the service gives it.
 pub(crate) struct FolderPage {
@@ -102,7 +102,7 @@ impl FilesComStore {
         folder: &SitePath,
         per_page: u32,
         cursor: Option<&str>,
-        query: &[(String, String)],
+        query: &[(&str, String)],
     ) -> Result<FolderPage> {
         let mut request =
             self.api().request(Method::GET, "folders", folder, Repeat::Safe)?.query("per_page", &per_page.to_string());
@@ -186,7 +186,7 @@ impl FilesComStore {
 }
 
 /// The documented name was never seen, the other one always; a blank one is none.
-fn next_cursor(answer: &Answer) -> Option<String> {
+pub(crate) fn next_cursor(answer: &Answer) -> Option<String> {
     let header = answer.header("x-files-cursor").or_else(|| answer.header("x-files-cursor-next"))?;
     Some(header.to_owned()).filter(|cursor| !cursor.trim().is_empty())
 }

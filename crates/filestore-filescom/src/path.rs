@@ -5,6 +5,8 @@ use std::fmt;
 use filestore_core::{Error, FileRef, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::compare;
+
 use crate::compare::{check_names, is_same};
 
 pub(crate) const SCHEME: &str = "filescom";
@@ -116,7 +118,7 @@ fn problem(component: &str) -> Option<String> {
     } else if chars > LONGEST_NAME {
         Some(format!("has {chars} characters, {LONGEST_NAME} are allowed here"))
     } else {
-        None
+        compare::problem(component)
     }
 }
 
@@ -135,7 +137,8 @@ mod tests {
 
     #[test]
     fn what_the_service_would_refuse_or_change_is_not_sent() {
-        for bad in ["a//b", "a/../b", "./a", "a ", "a\t/b", "a/b\u{a0}", "a\u{200B}b", "a\\b", "a\0b"] {
+        for bad in ["a//b", "a/../b", "./a", "a ", "a\t/b", "a/b\u{a0}", "a\u{200B}b", "a\\b", "a\0b", "．．/a", "a℀"]
+        {
             assert!(SitePath::parse(bad).is_err(), "{bad:?}");
         }
         assert!(SitePath::parse(&"x".repeat(512)).is_ok());
@@ -146,9 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn below_is_by_whole_components_and_without_regard_to_case() {
+    fn below_is_by_whole_components_and_as_the_service_compares() {
         let below = |path: &str, folder: &str| SitePath::parse(path).unwrap().below(&SitePath::parse(folder).unwrap());
         assert_eq!(below("Invoices/2026/a", "invoices"), Some("2026/a".into()));
+        assert_eq!(below("Übersicht/a", "UBERSICHT"), Some("a".into()));
         assert_eq!(below("invoices-old/a", "invoices"), None);
         assert_eq!(below("a", ""), Some("a".into()));
         assert_eq!(below("a", "a/b"), None);

@@ -47,10 +47,18 @@ impl FilesComStore {
     /// The same store for another user, over the same connections. *Config* if the credential cannot be
     /// a header.
     pub fn with_credential(&self, credential: Credential) -> Result<Self> {
-        let Shared { api, config, root, capabilities } = self.0.as_ref();
-        let api = api.with_credential(Some(credential))?;
+        Ok(self.with_api(self.api().with_credential(Some(credential))?))
+    }
+
+    /// The same store with requests for another workspace; `None`: the service's default.
+    pub fn with_workspace(&self, workspace_id: Option<u64>) -> Self {
+        self.with_api(self.api().with_workspace(workspace_id))
+    }
+
+    fn with_api(&self, api: Api) -> Self {
+        let Shared { config, root, capabilities, .. } = self.0.as_ref();
         let (config, root, capabilities) = (config.clone(), root.clone(), capabilities.clone());
-        Ok(Self(Arc::new(Shared { api, config, root, capabilities })))
+        Self(Arc::new(Shared { api, config, root, capabilities }))
     }
 
     pub(crate) fn api(&self) -> &Api {

@@ -1,10 +1,14 @@
 //! The service's own words: JSON bodies in both directions, and nothing else.
 
+mod operations;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+
+pub(crate) use operations::*;
 
 /// A file or folder, as every answer describes it. Old answers leave fields out.
 #[derive(Debug, Clone, Default, Deserialize)]

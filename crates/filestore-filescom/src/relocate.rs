@@ -1,0 +1,239 @@
+//! Copies and moves inside the service, and the jobs that it makes of large ones.
+
+use std::time::Duration;
+
+use filestore_core::{Effect, Error, ErrorKind, FileRef, Result};
+use filestore_http::{Attempts, Method, Repeat};
+
+use crate::api;
+use crate::compare::PathKey;
+use crate::error;
+use crate::path::SitePath;
+use crate::store::FilesComStore;
+use crate::wire::{self, Entry};
+
+const PARENT_MISSING: &str = "processing-failure/destination-parent-does-not-exist";
+
+/// Jobs are asked for after this time first, then after twice as long each time.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Where a copy or move goes.
+///
+/// ```
+/// use filestore_filescom::Relocate;
+///
+/// let to = Relocate::to("archive/2026/q3.pdf").overwrite(true);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Relocate {
+    /// The whole new path below the root of the store, name included.
+    pub destination: String,
+    /// Whether a file that is there is replaced, and a folder merged into. Default: no.
+    pub overwrite: bool,
+    /// Whether missing folders of the destination are made. Default: yes.
+    pub parents: bool,
+    /// How long to wait for a job to end. Default: one hour.
+    pub longest_wait: Duration,
+}
+
+impl Relocate {
+    /// To this path, unless something is there.
+    pub fn to(destination: impl Into<String>) -> Self {
+        Self {
+            destination: destination.into(),
+            overwrite: false,
+            parents: true,
+            longest_wait: Duration::from_secs(3600),
+        }
+    }
+
+    /// Says whether what is there is replaced.
+    pub fn overwrite(mut self, overwrite: bool) -> Self {
+        self.overwrite = overwrite;
+        self
+    }
+
+    /// Says whether missing folders are made.
+    pub fn parents(mut self, parents: bool) -> Self {
+        self.parents = parents;
+        self
+    }
+
+    /// Says how long to wait for the end of a job.
+    pub fn longest_wait(mut self, longest: Duration) -> Self {
+        self.longest_wait = longest;
+        self
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Copy,
+    Move,
+}
+
+impl Verb {
+    fn endpoint(self) -> &'static str {
+        match self {
+            Self::Copy => "file_actions/copy",
+            Self::Move => "file_actions/move",
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Move => "move",
+        }
+    }
+}
+
+/// What became of one request.
+enum Relocation {
+    Completed,
+    /// The job that does it, where the service says which.
+    Pending(Option<u64>),
+}
+
+impl FilesComStore {
+    /// Copies a file, or a folder with all that is in it; gives the reference of the copy. Time and
+    /// metadata are copied, too.
+    ///
+    /// Waits for the end where the service makes a job of it. *Already exists*, *not found* (the source, or
+    /// a folder of the destination when `parents` is off), *invalid input* (onto or into itself),
+    /// *timeout* when the job takes longer than [`longest_wait`](Relocate::longest_wait): it goes on, and the
+    /// effect is *unknown*. A job that fails is *other*, with the service's reason; what it did until then
+    /// stays. A lost answer is resolved by looking at source and destination.
+    pub async fn copy(&self, source: &FileRef, to: Relocate) -> Result<FileRef> {
+        self.relocate(Verb::Copy, source, to).await
+    }
+
+    /// Moves or renames a file, or a folder with all that is in it; gives its new reference. Errors are
+    /// those of [`copy`](Self::copy).
+    pub async fn move_to(&self, source: &FileRef, to: Relocate) -> Result<FileRef> {
+        self.relocate(Verb::Move, source, to).await
+    }
+
+    async fn relocate(&self, verb: Verb, source: &FileRef, to: Relocate) -> Result<FileRef> {
+        // 1. What is certain to be refused is not sent.
+        let source = self.path_of(source)?;
+        let destination = self.path_below(&to.destination)?;
+        check(&source, &destination)?;
+        // 2. The request; the destination's folders are made when the service misses them, and not before.
+        let asked = match self.ask_to_relocate(verb, &source, &destination, to.overwrite).await {
+            Err(error) if to.parents && error::is(&error, PARENT_MISSING) => {
+                self.make_folder(&destination.parent(), true).await?;
+                self.ask_to_relocate(verb, &source, &destination, to.overwrite).await?
+            }
+            asked => asked?,
+        };
+        // 3. The job, if it is one.
+        match asked {
+            Relocation::Completed => {}
+            Relocation::Pending(Some(job)) => self.await_job(verb, job, to.longest_wait).await?,
+            Relocation::Pending(None) => {
+                let message = format!("the service makes a job of the {} and does not say which", verb.noun());
+                return Err(Error::new(ErrorKind::Protocol, Effect::Unknown, message));
+            }
+        }
+        Ok(destination.reference())
+    }
+
+    /// One copy or move. Where the answer is lost, what source and destination look like is the answer; if
+    /// nothing has happened it is asked for again.
+    async fn ask_to_relocate(
+        &self,
+        verb: Verb,
+        source: &SitePath,
+        destination: &SitePath,
+        overwrite: bool,
+    ) -> Result<Relocation> {
+        let body = wire::Relocation { destination: &destination.to_string(), overwrite };
+        let payload = api::json(&body)?;
+        let mut attempts = Attempts::new();
+        loop {
+            let request = self.api().request(Method::POST, verb.endpoint(), source, Repeat::Once)?;
+            let asked = self.api().ask_within::<wire::Relocated>(request.payload(payload.clone()), &mut attempts);
+            let lost = match asked.await {
+                Ok(answer) if answer.status == "completed" => return Ok(Relocation::Completed),
+                Ok(answer) => return Ok(Relocation::Pending(answer.file_migration_id)),
+                Err(error) if error.effect() == Effect::Unknown => error,
+                Err(error) => return Err(error),
+            };
+            let (Ok(before), Ok(after)) = (self.find_entry(source).await, self.find_entry(destination).await) else {
+                return Err(lost);
+            };
+            match (verb, before, after) {
+                (Verb::Move, None, Some(_)) => return Ok(Relocation::Completed),
+                (Verb::Copy, Some(before), Some(after)) if is_copy(&before, &after) => {
+                    return Ok(Relocation::Completed);
+                }
+                // A folder may be a job that has not begun.
+                (_, Some(before), None) if !before.is_folder() && self.api().http().may_repeat(&mut attempts).await => {
+                }
+                _ => return Err(lost.with_note("look at source and destination before you repeat it")),
+            }
+        }
+    }
+
+    /// Waits until the job has ended.
+    async fn await_job(&self, verb: Verb, job: u64, longest: Duration) -> Result<()> {
+        let unknown = |kind, message| Error::new(kind, Effect::Unknown, message);
+        let endpoint = format!("file_migrations/{job}");
+        let (mut pause, mut waited) = (FIRST_LOOK, Duration::ZERO);
+        while waited < longest {
+            self.api().clock().sleep(pause).await;
+            waited += pause;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let request = self.api().request(Method::GET, &endpoint, &SitePath::default(), Repeat::Safe)?;
+            let found: wire::Migration = self.api().ask(request).await.map_err(|error| {
+                let note = format!("the {} is job {job} of the service and may go on", verb.noun());
+                error.with_effect(Effect::Unknown).with_note(&note)
+            })?;
+            match found.status.as_str() {
+                "completed" => return Ok(()),
+                "failed" | "cancelled" => {
+                    let reason = found.failure_message.as_deref().unwrap_or("no reason given");
+                    let moved = found.files_moved.map(|files| format!(", {files} files done")).unwrap_or_default();
+                    let message = format!(
+                        "the service could not finish the {} (job {job}, {}{moved}): {}",
+                        verb.noun(),
+                        found.status,
+                        error::presentable(reason)
+                    );
+                    return Err(unknown(ErrorKind::Other, message));
+                }
+                _ => {}
+            }
+        }
+        let message = format!(
+            "the {} still goes on after {} s, as job {job} of the service; look again later",
+            verb.noun(),
+            waited.as_secs()
+        );
+        Err(unknown(ErrorKind::Timeout, message))
+    }
+}
+
+/// Refuses what cannot be: onto itself, or a folder into itself.
+fn check(source: &SitePath, destination: &SitePath) -> Result<()> {
+    if source == destination {
+        return Err(Error::invalid("source and destination are the same"));
+    }
+    let (from, to) = (PathKey::new(&source.to_string()), PathKey::new(&destination.to_string()));
+    if to.as_str().strip_prefix(from.as_str()).is_some_and(|rest| rest.starts_with('/')) {
+        return Err(Error::invalid("the destination is inside of the source"));
+    }
+    Ok(())
+}
+
+/// Whether two files have the same content as far as the service says. Digests that it has not computed
+/// yet say nothing.
+fn is_copy(a: &Entry, b: &Entry) -> bool {
+    let digests = [(&a.md5, &b.md5), (&a.crc32, &b.crc32)];
+    let known = |(a, b): &(&Option<String>, &Option<String>)| a.is_some() && b.is_some();
+    let mut known = digests.into_iter().filter(known).peekable();
+    !a.is_folder() && !b.is_folder() && a.size == b.size && known.peek().is_some() && known.all(|(a, b)| a == b)
+}

@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use filestore_http::testing::{Act, ScriptedServer};
+
+use super::*;
+use crate::Relocate;
+
+fn completed() -> ResponseTemplate {
+    answer(201, &json!({"status": "completed"}))
+}
+
+fn pending() -> ResponseTemplate {
+    answer(201, &json!({"status": "pending", "file_migration_id": 12}))
+}
+
+fn job(status: &str) -> ResponseTemplate {
+    answer(200, &json!({"id": 12, "status": status, "files_moved": 3, "failure_message": null}))
+}
+
+#[tokio::test]
+async fn a_copy_that_is_done_at_once_is_one_request() {
+    let server = answering([completed()]).await;
+    let copy = store(&server).copy(&reference("a/b.txt"), Relocate::to("c/d e.txt")).await.unwrap();
+    assert_eq!(copy.to_string(), ":filescom:c/d%20e.txt");
+    assert_eq!(
+        seen(&server).await,
+        [r#"POST file_actions/copy/a/b.txt {"destination":"c/d e.txt","overwrite":false}"#]
+    );
+}
+
+#[tokio::test]
+async fn a_destination_that_is_there_is_left_unless_told_otherwise() {
+    let server = answering([refusal(422, "processing-failure/destination-exists"), completed()]).await;
+    let store = store(&server);
+    let error = store.move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
+    store.move_to(&reference("a"), Relocate::to("b").overwrite(true)).await.unwrap();
+    assert_eq!(seen(&server).await[1], r#"POST file_actions/move/a {"destination":"b","overwrite":true}"#);
+}
+
+#[tokio::test]
+async fn missing_folders_are_made_only_when_the_service_misses_them() {
+    let missing = || refusal(409, "processing-failure/destination-parent-does-not-exist");
+    let server = answering([missing(), answer(201, &folder("x/y")), completed()]).await;
+    store(&server).move_to(&reference("a"), Relocate::to("x/y/a")).await.unwrap();
+    assert_eq!(seen(&server).await[1], r#"POST folders/x/y {"mkdir_parents":true}"#);
+
+    let server = answering([missing()]).await;
+    let error = store(&server).move_to(&reference("a"), Relocate::to("x/a").parents(false)).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_not_sent() {
+    let server = answering([]).await;
+    let store = store(&server);
+    for (from, to) in [("a", "a"), ("a", "a/b"), ("A/b", "a/B/c"), ("a", ""), ("a", "b/.."), ("a", "b ")] {
+        let error = store.copy(&reference(from), Relocate::to(to)).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{from} {to}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_waited_for_with_growing_pauses() {
+    let server = answering([pending(), job("pending"), job("in_progress"), job("processing"), job("completed")]).await;
+    let (store, clock) = open(FilesComConfig::new(server.uri()).api_key(API_KEY));
+    store.copy(&reference("a"), Relocate::to("b")).await.unwrap();
+    assert_eq!(seen(&server).await[1..], ["GET file_migrations/12"; 4]);
+    assert_eq!(clock.slept().iter().map(Duration::as_millis).collect::<Vec<_>>(), [250, 500, 1000, 2000]);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_says_why() {
+    let failed = json!({"id": 12, "status": "failed", "files_moved": 3, "failure_message": "disk full"});
+    let server = answering([pending(), answer(200, &failed)]).await;
+    let error = store(&server).move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Other, Effect::Unknown));
+    assert!(error.to_string().contains("job 12, failed, 3 files done): disk full"), "{error}");
+}
+
+#[tokio::test]
+async fn a_job_that_takes_too_long_is_named() {
+    let server = answering([pending(), job("processing"), job("processing")]).await;
+    let to = Relocate::to("b").longest_wait(Duration::from_millis(700));
+    let error = store(&server).move_to(&reference("a"), to).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Timeout, Effect::Unknown));
+    assert!(error.to_string().contains("as job 12"), "{error}");
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_asked_for_may_go_on() {
+    let server = answering([pending(), refusal(403, "not-authorized/insufficient-permission-for-site")]).await;
+    let error = store(&server).copy(&reference("a"), Relocate::to("b")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Unknown));
+    assert!(error.to_string().contains("is job 12 of the service and may go on"), "{error}");
+}
+
+/// A store whose service follows a script.
+async fn scripted(script: impl IntoIterator<Item = Act>) -> (FilesComStore, ScriptedServer) {
+    let server = ScriptedServer::start(script).await;
+    let config = FilesComConfig::new(server.url().as_str()).api_key(API_KEY);
+    (open(config).0, server)
+}
+
+fn found(entry: &Value) -> Act {
+    Act::json(200, &entry.to_string())
+}
+
+fn missing() -> Act {
+    Act::json(404, r#"{"type":"not-found","error":"Not Found","http-code":404}"#)
+}
+
+#[tokio::test]
+async fn a_move_whose_answer_is_lost_happened_if_only_the_destination_is_there() {
+    let (store, server) = scripted([Act::lost(), missing(), found(&file("b"))]).await;
+    store.move_to(&reference("a"), Relocate::to("b")).await.unwrap();
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_move_whose_answer_is_lost_is_repeated_if_nothing_happened() {
+    let done = Act::json(201, r#"{"status":"completed"}"#);
+    let (store, server) = scripted([Act::lost(), found(&file("a")), missing(), done]).await;
+    store.move_to(&reference("a"), Relocate::to("b")).await.unwrap();
+    assert_eq!(server.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn a_move_whose_answer_is_lost_is_unknown_if_nobody_can_tell() {
+    for (before, after) in [
+        (found(&file("a")), found(&file("b"))),
+        (missing(), missing()),
+        // It may be a job that has not begun.
+        (found(&folder("a")), missing()),
+        (Act::lost(), missing()),
+    ] {
+        let more_of_the_same = std::iter::repeat_n(Act::lost(), 4);
+        let (store, _server) = scripted([Act::lost(), before, after].into_iter().chain(more_of_the_same)).await;
+        let error = store.move_to(&reference("a"), Relocate::to("b").overwrite(true)).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown));
+    }
+}
+
+#[tokio::test]
+async fn a_copy_whose_answer_is_lost_happened_if_the_contents_are_the_same() {
+    let (store, _server) = scripted([Act::lost(), found(&file("a")), found(&file("b"))]).await;
+    store.copy(&reference("a"), Relocate::to("b")).await.unwrap();
+
+    let mut other = file("b");
+    other["md5"] = "ffffffffffffffffffffffffffffffff".into();
+    let mut unknown = file("b");
+    (unknown["md5"], unknown["crc32"]) = (Value::Null, Value::Null);
+    for after in [other, unknown, folder("b")] {
+        let (store, _server) = scripted([Act::lost(), found(&file("a")), found(&after)]).await;
+        let error = store.copy(&reference("a"), Relocate::to("b")).await.unwrap_err();
+        assert_eq!(error.effect(), Effect::Unknown);
+        assert!(error.to_string().contains("look at source and destination"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_without_a_number_is_said_to_be_one() {
+    let server = answering([answer(201, &json!({"status": "pending"}))]).await;
+    let error = store(&server).copy(&reference("a"), Relocate::to("b")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown));
+}

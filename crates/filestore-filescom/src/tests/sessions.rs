@@ -1,0 +1,141 @@
+use filestore_core::FileStore;
+use secrecy::ExposeSecret;
+use wiremock::matchers::{body_json, method, path};
+
+use super::*;
+use crate::{Credential, Login, SecondFactor};
+
+const SESSION: &str = "SESSIONcanary0123456789abcdef0123456789a";
+
+fn challenge() -> ResponseTemplate {
+    let body = json!({"error": "Two factor", "http-code": 403, "instance": "1", "title": "T",
+        "type": "not-authorized/two-factor-authentication-required",
+        "data": {"partial_session_id": "PARTIALcanary", "two_factor_authentication_methods": ["totp", "sms"],
+            "u2f_sign_requests": []}});
+    answer(403, &body)
+}
+
+fn session() -> ResponseTemplate {
+    answer(201, &json!({"id": SESSION, "language": "en", "read_only": true, "sftp_insecure_ciphers": false}))
+}
+
+#[tokio::test]
+async fn login_sends_no_credential_and_gives_a_session_that_does() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path("/api/rest/v1/sessions"))
+        .and(body_json(json!({"username": "ann", "password": "PWcanary"})))
+        .and(with_header("x-filesapi-key", None))
+        .and(with_header("x-filesapi-auth", None))
+        .respond_with(session())
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("GET"))
+        .and(with_header("x-filesapi-key", None))
+        .and(with_header("x-filesapi-auth", Some(SESSION)))
+        .respond_with(answer(200, &file("a")))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let store = store(&server);
+    let session = store.login(&Login::new("ann", "PWcanary")).await.unwrap();
+    assert!(session.read_only);
+    assert_eq!(session.id.expose_secret(), SESSION);
+    store.with_session(&session).unwrap().stat(reference("a").into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_factor_is_asked_for_and_answered() {
+    let server = answering([challenge(), session()]).await;
+    let (store, _) = open(FilesComConfig::new(server.uri()));
+    let login = Login::new("ann", "pw");
+    let error = store.login(&login).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
+    let asked = SecondFactor::of(&error).unwrap();
+    assert_eq!(asked.methods(), ["totp", "sms"]);
+    store.login(&login.answer(&asked, "123456")).await.unwrap();
+    assert_eq!(
+        seen(&server).await[1],
+        r#"POST sessions {"username":"ann","password":"pw","otp":"123456","partial_session_id":"PARTIALcanary"}"#
+    );
+}
+
+#[tokio::test]
+async fn a_login_that_fails_says_why() {
+    for (type_name, status, kind, said) in [
+        ("not-authenticated/invalid-username-or-password", 401, ErrorKind::Unauthenticated, "password is wrong"),
+        ("not-authenticated/one-time-password-incorrect", 401, ErrorKind::Unauthenticated, "one-time password"),
+        ("not-authenticated/locked-out", 401, ErrorKind::Unauthenticated, "locked out"),
+        ("not-authenticated/lockout-region-mismatch", 401, ErrorKind::Unauthenticated, "base_url"),
+    ] {
+        let server = answering([refusal(status, type_name)]).await;
+        let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
+        assert_eq!(facts(&error), (kind, Effect::Rejected), "{type_name}");
+        assert!(error.to_string().contains(said), "{error}");
+        assert!(SecondFactor::of(&error).is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_login_whose_answer_is_lost_is_not_repeated() {
+    let server = answering([ResponseTemplate::new(502)]).await;
+    let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown));
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_says_to_log_in_again() {
+    let server = answering([refusal(401, "not-authenticated/invalid-credentials")]).await;
+    let store = store(&server).with_credential(Credential::Session(SESSION.into())).unwrap();
+    let error = store.stat(reference("a").into()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
+    assert!(error.to_string().contains("the session has ended, or never was; log in again"), "{error}");
+}
+
+#[tokio::test]
+async fn logout_ends_the_session_and_a_second_one_is_no_error() {
+    let server = answering([gone(), refusal(401, "not-authenticated/invalid-session")]).await;
+    let store = store(&server).with_credential(Credential::Session(SESSION.into())).unwrap();
+    store.logout().await.unwrap();
+    store.logout().await.unwrap();
+    assert_eq!(seen(&server).await, ["DELETE sessions"; 2]);
+    let requests = server.received_requests().await.unwrap();
+    assert!(requests.iter().all(|request| request.headers["x-filesapi-auth"] == SESSION));
+}
+
+#[tokio::test]
+async fn without_a_session_there_is_nothing_to_log_out_of() {
+    let server = answering([]).await;
+    let error = store(&server).logout().await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+}
+
+#[tokio::test]
+async fn a_call_may_be_made_with_another_key_and_workspace() {
+    let server = answering([answer(200, &file("a")), answer(200, &file("a"))]).await;
+    let store = store(&server);
+    let theirs = store.with_api_key("other").unwrap().with_workspace(Some(7));
+    theirs.stat(reference("a").into()).await.unwrap();
+    store.stat(reference("a").into()).await.unwrap();
+    let requests = server.received_requests().await.unwrap();
+    assert_eq!(requests[0].headers["x-filesapi-key"], "other");
+    assert_eq!(requests[0].headers["x-files-workspace-id"], "7");
+    assert_eq!(requests[1].headers["x-filesapi-key"], API_KEY);
+    assert!(!requests[1].headers.contains_key("x-files-workspace-id"));
+}
+
+#[tokio::test]
+async fn neither_passwords_nor_sessions_are_shown() {
+    let echo = json!({"error": "no user with password PWcanary", "type": "not-authenticated/invalid-credentials"});
+    let server = answering([answer(401, &echo), challenge(), session()]).await;
+    let store = store(&server);
+    let login = Login::new("ann", "PWcanary").one_time_password("OTPcanary");
+    let refused = store.login(&login).await.unwrap_err();
+    let challenged = store.login(&login).await.unwrap_err();
+    let asked = SecondFactor::of(&challenged).unwrap();
+    let session = store.login(&login).await.unwrap();
+    let inside = store.with_session(&session).unwrap();
+    let shown = format!("{login:?} {refused:?} {refused} {challenged:?} {challenged} {asked:?} {session:?} {inside:?}");
+    assert!(!shown.contains("canary"), "{shown}");
+}

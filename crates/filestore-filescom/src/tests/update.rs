@@ -1,0 +1,60 @@
+use super::*;
+use crate::FilesComUpdate;
+
+#[tokio::test]
+async fn only_what_changes_is_sent() {
+    let mut changed = file("a");
+    changed["provided_mtime"] = "2025-12-24T08:00:00Z".into();
+    let server = answering([answer(200, &changed), answer(200, &file("a"))]).await;
+    let store = store(&server);
+    let update = FilesComUpdate::new().modified("2025-12-24T08:00:00.9Z".parse().unwrap());
+    let file = store.update(&reference("a"), update).await.unwrap();
+    assert_eq!(file.modified, Some("2025-12-24T08:00:00Z".parse().unwrap()));
+    let update = FilesComUpdate::new().metadata([("k", "v")]).priority_color("red");
+    store.update(&reference("a"), update).await.unwrap();
+    assert_eq!(
+        seen(&server).await,
+        [
+            r#"PATCH files/a {"provided_mtime":"2025-12-24T08:00:00Z"}"#,
+            r#"PATCH files/a {"custom_metadata":{"k":"v"},"priority_color":"red"}"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_empty_map_removes_the_metadata() {
+    let server = answering([answer(200, &file("a"))]).await;
+    store(&server).update(&reference("a"), FilesComUpdate::new().metadata([("", ""); 0])).await.unwrap();
+    assert_eq!(seen(&server).await, [r#"PATCH files/a {"custom_metadata":{}}"#]);
+}
+
+#[tokio::test]
+async fn nothing_to_change_and_too_much_of_it_are_refused_before_sending() {
+    let server = answering([]).await;
+    let store = store(&server);
+    let many = (0..33).map(|key| (key.to_string(), "v"));
+    for update in [
+        FilesComUpdate::new(),
+        FilesComUpdate::new().metadata(many),
+        FilesComUpdate::new().metadata([("k".repeat(257), "v")]),
+        FilesComUpdate::new().metadata([("k", "ü".repeat(1025))]),
+    ] {
+        let error = store.update(&reference("a"), update).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    }
+}
+
+#[tokio::test]
+async fn metadata_at_the_limits_is_sent() {
+    let server = answering([answer(200, &file("a"))]).await;
+    let most = (0..32).map(|key| (format!("{key:ü>256}"), "ü".repeat(1024)));
+    store(&server).update(&reference("a"), FilesComUpdate::new().metadata(most)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mounted_folder_keeps_no_metadata() {
+    let server = answering([refusal(422, "processing-failure/metadata-not-supported-on-remotes")]).await;
+    let update = FilesComUpdate::new().metadata([("k", "v")]);
+    let error = store(&server).update(&reference("a"), update).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected));
+}

@@ -1,0 +1,102 @@
+//! Changing the facts of what is stored.
+
+use std::collections::BTreeMap;
+
+use filestore_core::{Error, FileRef, Result, StoredFile};
+use filestore_http::{Method, Repeat};
+use jiff::Timestamp;
+
+use crate::api;
+use crate::store::FilesComStore;
+use crate::wire::{Change, Entry};
+
+const MOST_KEYS: usize = 32;
+const LONGEST_KEY: usize = 256;
+const LONGEST_VALUE: usize = 1024;
+
+/// What to change of a file or folder; what is not said is kept.
+///
+/// ```
+/// use filestore_filescom::FilesComUpdate;
+///
+/// let update = FilesComUpdate::new().metadata([("project", "apollo")]);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FilesComUpdate {
+    /// The time of the last change to show, cut to the second.
+    pub modified: Option<Timestamp>,
+    /// All of its metadata; an empty map removes it.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// A colour by which people sort, such as `red`.
+    pub priority_color: Option<String>,
+}
+
+impl FilesComUpdate {
+    /// Changes nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says which time of the last change to show.
+    pub fn modified(mut self, time: Timestamp) -> Self {
+        self.modified = Some(time);
+        self
+    }
+
+    /// Replaces its metadata as a whole: at most 32 keys of 256 characters, with values of 1,024.
+    pub fn metadata<K: Into<String>, V: Into<String>>(mut self, pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        self.metadata = Some(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect());
+        self
+    }
+
+    /// Gives it a colour.
+    pub fn priority_color(mut self, color: impl Into<String>) -> Self {
+        self.priority_color = Some(color.into());
+        self
+    }
+}
+
+impl FilesComStore {
+    /// Changes a file or folder; gives what it is now.
+    ///
+    /// *Invalid input* if there is nothing to change or metadata exceeds a limit, *not found*,
+    /// *permission*, *unsupported* in mounted folders. Safe to repeat.
+    pub async fn update(&self, reference: &FileRef, update: FilesComUpdate) -> Result<StoredFile> {
+        let path = self.path_of(reference)?;
+        if update == FilesComUpdate::default() {
+            return Err(Error::invalid("the update says nothing to change"));
+        }
+        if let Some(metadata) = &update.metadata {
+            check_metadata(metadata)?;
+        }
+        let change = Change {
+            provided_mtime: update.modified.map(seconds),
+            custom_metadata: update.metadata.as_ref(),
+            priority_color: update.priority_color.as_deref(),
+        };
+        let request =
+            self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?.payload(api::json(&change)?);
+        let entry: Entry = self.api().ask(request).await?;
+        Ok(self.stored(&path, entry))
+    }
+}
+
+/// A time as the service takes it. It cuts fractions off; some of its years have four digits only.
+pub(crate) fn seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// *Invalid input* if the service would not keep all of it.
+pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<()> {
+    let problem = if metadata.len() > MOST_KEYS {
+        format!("{} keys of metadata, {MOST_KEYS} are allowed", metadata.len())
+    } else if let Some((key, _)) = metadata.iter().find(|(key, _)| key.chars().count() > LONGEST_KEY) {
+        format!("a key of metadata has {} characters, {LONGEST_KEY} are allowed", key.chars().count())
+    } else if let Some((key, value)) = metadata.iter().find(|(_, value)| value.chars().count() > LONGEST_VALUE) {
+        format!("the metadata {key:?} has {} characters, {LONGEST_VALUE} are allowed", value.chars().count())
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(problem))
+}

@@ -1,0 +1,128 @@
+//! Sessions, copies and moves, folders, changes, share links.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::{is_false, lenient, number};
+
+/// Logs somebody in.
+#[derive(Serialize)]
+pub(crate) struct NewSession<'a> {
+    pub(crate) username: &'a str,
+    pub(crate) password: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) otp: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) partial_session_id: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Session {
+    /// The credential itself.
+    pub(crate) id: SecretString,
+    #[serde(default)]
+    pub(crate) read_only: bool,
+}
+
+/// What goes with the refusal that asks for a second factor.
+#[derive(Deserialize)]
+pub(crate) struct SecondFactor {
+    pub(crate) partial_session_id: SecretString,
+    #[serde(default)]
+    pub(crate) two_factor_authentication_methods: Vec<String>,
+}
+
+/// Makes a folder.
+#[derive(Serialize)]
+pub(crate) struct NewFolder {
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) mkdir_parents: bool,
+}
+
+/// Copies or moves. The destination is the whole path, not the folder.
+#[derive(Serialize)]
+pub(crate) struct Relocation<'a> {
+    pub(crate) destination: &'a str,
+    pub(crate) overwrite: bool,
+}
+
+/// What became of it: done, or a job to ask for.
+#[derive(Deserialize)]
+pub(crate) struct Relocated {
+    pub(crate) status: String,
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) file_migration_id: Option<u64>,
+}
+
+/// A job. Old answers have little more than the status.
+#[derive(Deserialize)]
+pub(crate) struct Migration {
+    /// `pending`, `processing` (once `in_progress`), then `completed` or `failed`.
+    pub(crate) status: String,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) failure_message: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) files_moved: Option<u64>,
+}
+
+/// Changes a file or folder. What is not said is kept; the map is replaced as a whole.
+#[derive(Serialize)]
+pub(crate) struct Change<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) provided_mtime: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) custom_metadata: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) priority_color: Option<&'a str>,
+}
+
+/// Makes a share link.
+#[derive(Serialize)]
+pub(crate) struct NewBundle<'a> {
+    pub(crate) paths: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) password: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_uses: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) permissions: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) require_registration: bool,
+}
+
+/// A share link. A listing may leave `paths` out.
+#[derive(Deserialize)]
+pub(crate) struct Bundle {
+    pub(crate) id: u64,
+    #[serde(default)]
+    pub(crate) code: String,
+    /// A web page, not the bytes. Whoever has it may read.
+    pub(crate) url: String,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) expires_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) password_protected: bool,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) permissions: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) max_uses: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) paths: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) created_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) description: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) note: Option<String>,
+}
