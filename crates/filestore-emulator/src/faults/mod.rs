@@ -152,6 +152,11 @@ fn problem_of(rule: &Rule) -> Option<String> {
             known => format!("`step = \"{step}\"` does not exist; there are {}", known.join(", ")),
         });
     }
+    if let Some(step) = rule.step.as_deref()
+        && !named.iter().any(|(service, _)| rule.fault.fits_step(*service, Some(step)))
+    {
+        return Some(format!("`do = {}` has no effect on `step = \"{step}\"`", rule.fault.kind()));
+    }
     if rule.part.is_some() && !named.iter().any(|(_, operation)| operation.has_parts) {
         return Some("`part` matches nothing: nothing is sent in parts there".to_owned());
     }
@@ -245,6 +250,7 @@ impl Rule {
                 .operations()
                 .iter()
                 .any(|one| one.name == target.operation && self.fault.fits(target.service, one))
+            && self.fault.fits_step(target.service, target.step)
     }
 
     fn fires(&self, seed: u64, index: usize, place: Place, nth: u64) -> bool {

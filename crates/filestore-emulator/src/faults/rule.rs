@@ -201,6 +201,20 @@ impl Fault {
             _ => true,
         }
     }
+
+    /// Whether this fault can do something to one step of an operation that it fits: what is
+    /// done to content happens where PubNub's storage is asked, not where it is signed for.
+    pub(super) fn fits_step(&self, service: ServiceName, step: Option<&str>) -> bool {
+        let of_content = matches!(
+            self,
+            Fault::ExpiredUrl
+                | Fault::WrongEtag
+                | Fault::Truncate { of: Direction::Request, .. }
+                | Fault::Corrupt { of: Direction::Request, .. }
+        );
+        let signs = matches!(step, Some("generate-upload-url" | "publish" | "url"));
+        !(of_content && signs && service == ServiceName::Pubnub)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

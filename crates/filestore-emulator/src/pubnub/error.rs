@@ -1,0 +1,169 @@
+//! Everything that PubNub refuses, in the four shapes that its parts answer in.
+
+use std::borrow::Cow;
+use std::io;
+
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_RANGE, SERVER};
+use http::{HeaderValue, StatusCode};
+use hyper::ext::ReasonPhrase;
+
+use super::route::Route;
+use super::storage_error::StorageError;
+use super::wire::{AccessFailure, FilesError, FilesFailure, SignatureDetail, SignatureError, SignatureFailure, json};
+use crate::http::{Response, response};
+
+/// Why a request was refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("the Files service refuses: {message}")]
+    Files { status: StatusCode, code: u32, message: Cow<'static, str> },
+    #[error("the edge refuses: {message}")]
+    Access { status: StatusCode, service: Option<&'static str>, message: &'static str },
+    #[error("there is no permission for {0:?}")]
+    Forbidden(Vec<String>),
+    #[error("the token is revoked")]
+    Revoked,
+    #[error("the signature is wrong: {0}")]
+    Signature(&'static str),
+    #[error("not published: {message}")]
+    Unpublished { status: StatusCode, message: &'static str },
+    #[error("the storage refuses: {0}")]
+    Storage(#[from] StorageError),
+    #[error("there is nothing at this path")]
+    NoSuchPath,
+    #[error("there is no space left to store this")]
+    NoSpace(#[source] io::Error),
+    #[error("internal error")]
+    Internal(#[source] io::Error),
+}
+
+impl Refusal {
+    pub(super) fn files(message: impl Into<Cow<'static, str>>) -> Self {
+        Refusal::Files { status: StatusCode::BAD_REQUEST, code: 3001, message: message.into() }
+    }
+
+    pub(super) fn channel() -> Self {
+        Self::files("[channel] contains invalid characters")
+    }
+
+    pub(super) fn files_disabled() -> Self {
+        let message = "Files service not enabled for subkey".into();
+        Refusal::Files { status: StatusCode::PAYMENT_REQUIRED, code: 3005, message }
+    }
+
+    pub(super) fn access(status: StatusCode, message: &'static str) -> Self {
+        Refusal::Access { status, service: Some("Access Manager"), message }
+    }
+
+    pub(super) fn unpublished(message: &'static str) -> Self {
+        Refusal::Unpublished { status: StatusCode::BAD_REQUEST, message }
+    }
+
+    pub(super) fn answer(&self, route: &Route, timetoken: u64) -> Response {
+        match self {
+            Refusal::Files { status, code, message } => files(*status, *code, message),
+            Refusal::Access { status, service, message } => access(*status, *service, message, None),
+            Refusal::Forbidden(channels) => {
+                let service = Some("Access Manager");
+                with_cause(access(StatusCode::FORBIDDEN, service, "Forbidden", Some(channels)), "9999")
+            }
+            Refusal::Revoked => {
+                let service = Some("Access Manager");
+                with_cause(access(StatusCode::FORBIDDEN, service, "Token is revoked", None), "4001")
+            }
+            Refusal::Signature(detail) => signature(detail),
+            Refusal::Unpublished { status, message } => unpublished(*status, message, timetoken),
+            Refusal::Storage(error) => storage(error, route),
+            Refusal::NoSuchPath => access(StatusCode::NOT_FOUND, None, "Not Found", None),
+            Refusal::NoSpace(error) => {
+                tracing::warn!(%error, "nothing can be stored");
+                of_status(route, StatusCode::INSUFFICIENT_STORAGE, timetoken)
+            }
+            Refusal::Internal(error) => {
+                tracing::error!(%error, "the emulator failed");
+                of_status(route, StatusCode::INTERNAL_SERVER_ERROR, timetoken)
+            }
+        }
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Refusal::NoSpace(error),
+            _ => Refusal::Internal(error),
+        }
+    }
+}
+
+/// The error of a status in the words of the part that the request is for.
+pub(super) fn of_status(route: &Route, status: StatusCode, timetoken: u64) -> Response {
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let files = matches!(
+        route,
+        Route::GenerateUploadUrl { .. } | Route::List { .. } | Route::Url { .. } | Route::Delete { .. }
+    );
+    match (route, status.as_u16()) {
+        (Route::Form | Route::Content { .. }, _) => storage(&StorageError::of_status(status), route),
+        (Route::Publish { .. }, 400) => unpublished(status, "Invalid JSON", timetoken),
+        (Route::Publish { .. }, 413) => unpublished(status, "Message Too Large", timetoken),
+        (_, 403) => Refusal::Forbidden(route.channels()).answer(route, timetoken),
+        (_, 413) => access(status, Some("Balancer"), "Request Entity Too Large.", None),
+        (_, 414) => access(status, Some("Balancer"), "Request URI Too Long", None),
+        (_, 429) => access(status, None, "Too many requests.", None),
+        (_, 402) if files => Refusal::files_disabled().answer(route, timetoken),
+        (_, 503 | 504) => access(status, Some("Access Manager"), "Service Unavailable", None),
+        _ if files => self::files(status, 3000, reason),
+        _ => access(status, None, reason, None),
+    }
+}
+
+fn files(status: StatusCode, code: u32, message: &str) -> Response {
+    json(status, &FilesFailure { status: status.as_u16(), error: FilesError { message, source: "Files", code } })
+}
+
+fn access(status: StatusCode, service: Option<&str>, message: &str, channels: Option<&[String]>) -> Response {
+    let failure =
+        AccessFailure { message, payload: channels.map(Into::into), error: true, service, status: status.as_u16() };
+    access_manager(status, serde_json::to_string(&failure).unwrap_or_default())
+}
+
+fn signature(detail: &str) -> Response {
+    let details = [SignatureDetail { message: detail, location: "signature", location_type: "query" }];
+    let error = SignatureError { message: "Invalid signature", source: "grant", details };
+    let status = StatusCode::FORBIDDEN;
+    let failure = SignatureFailure { error, service: "Access Manager", status: status.as_u16() };
+    access_manager(status, serde_json::to_string(&failure).unwrap_or_default())
+}
+
+fn access_manager(status: StatusCode, text: String) -> Response {
+    let mut response = response(status, "text/javascript; charset=UTF-8", text + "\n");
+    let never = HeaderValue::from_static("no-cache, no-store, must-revalidate");
+    response.headers_mut().insert(CACHE_CONTROL, never);
+    response
+}
+
+fn with_cause(mut response: Response, cause: &'static str) -> Response {
+    response.headers_mut().insert("x-pn-cause", HeaderValue::from_static(cause));
+    response
+}
+
+fn unpublished(status: StatusCode, message: &str, timetoken: u64) -> Response {
+    let text = serde_json::to_string(&(0, message, timetoken.to_string())).unwrap_or_default();
+    let mut response = response(status, "text/javascript; charset=\"UTF-8\"", text);
+    response.extensions_mut().insert(ReasonPhrase::from_static(b"INVALID"));
+    response
+}
+
+fn storage(error: &StorageError, route: &Route) -> Response {
+    let mut response = response(error.status, "application/xml", error.xml());
+    let headers = response.headers_mut();
+    headers.insert(SERVER, HeaderValue::from_static("AmazonS3"));
+    if *route == Route::Form {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(range) = error.content_range() {
+        headers.insert(CONTENT_RANGE, range);
+    }
+    response
+}

@@ -1,0 +1,139 @@
+//! What Access Manager has granted: tokens, and what they are good for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::{fmt, io};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::error::Refusal;
+use crate::durable::Records;
+
+/// The channel of a grant that is for every channel.
+const EVERY: &str = "*";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Right {
+    Read,
+    Write,
+    Delete,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Grant {
+    id: String,
+    pub(super) token: String,
+    pub(super) subscribe_key: String,
+    pub(super) channels: BTreeMap<String, Vec<Right>>,
+    /// The only user who may use it, if there is one.
+    pub(super) user: Option<String>,
+    pub(super) expires: Timestamp,
+    revoked: bool,
+}
+
+impl Grant {
+    pub(super) fn new(
+        subscribe_key: &str,
+        channels: BTreeMap<String, Vec<Right>>,
+        user: Option<String>,
+        token: Option<String>,
+        expires: Timestamp,
+    ) -> Self {
+        Grant {
+            id: Uuid::new_v4().to_string(),
+            // The service's own begin so; the rest is opaque to every client.
+            token: token.unwrap_or_else(|| format!("qEF2AkF0{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 48]>()))),
+            subscribe_key: subscribe_key.to_owned(),
+            channels,
+            user,
+            expires,
+            revoked: false,
+        }
+    }
+
+    fn permits(&self, right: Right, channel: &str) -> bool {
+        [channel, EVERY].iter().filter_map(|channel| self.channels.get(*channel)).flatten().any(|one| *one == right)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Grants {
+    by_token: HashMap<String, Grant>,
+    records: Option<Records<Grant>>,
+}
+
+impl Grants {
+    pub(super) fn kept_in(folder: &Path) -> io::Result<Self> {
+        let records = Records::open(folder.join("grants"))?;
+        let by_token = records.load()?.into_iter().map(|grant: Grant| (grant.token.clone(), grant)).collect();
+        Ok(Grants { by_token, records: Some(records) })
+    }
+
+    pub(super) fn add(&mut self, mut grant: Grant) -> io::Result<()> {
+        if let Some(before) = self.by_token.get(&grant.token) {
+            grant.id.clone_from(&before.id);
+        }
+        if let Some(records) = &self.records {
+            records.save(&grant.id, &grant)?;
+        }
+        self.by_token.insert(grant.token.clone(), grant);
+        Ok(())
+    }
+
+    /// Whether there was such a token.
+    pub(super) fn revoke(&mut self, token: &str) -> io::Result<bool> {
+        let Some(grant) = self.by_token.get(token).cloned() else {
+            return Ok(false);
+        };
+        self.add(Grant { revoked: true, ..grant })?;
+        Ok(true)
+    }
+
+    /// Whether a token gives its bearer a right on all of some channels.
+    pub(super) fn check(
+        &self,
+        token: Option<&str>,
+        subscribe_key: &str,
+        user: &str,
+        right: Right,
+        channels: &[String],
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let grant = token.and_then(|token| self.by_token.get(token));
+        let grant = grant.filter(|grant| grant.subscribe_key == subscribe_key);
+        let Some(grant) = grant.filter(|grant| grant.user.as_deref().is_none_or(|only| only == user)) else {
+            return Err(Refusal::Forbidden(channels.to_vec()));
+        };
+        if grant.revoked {
+            return Err(Refusal::Revoked);
+        }
+        if now >= grant.expires {
+            return Err(Refusal::access(StatusCode::FORBIDDEN, "Token is expired."));
+        }
+        let denied: Vec<_> = channels.iter().filter(|channel| !grant.permits(right, channel)).cloned().collect();
+        if denied.is_empty() { Ok(()) } else { Err(Refusal::Forbidden(denied)) }
+    }
+
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        for grant in self.by_token.values() {
+            if let Some(records) = &self.records {
+                records.remove(&grant.id)?;
+            }
+        }
+        self.by_token.clear();
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Grant {
+    /// The token is the permission.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,142 @@
+//! Publishing: the message that announces a file, and plain ones.
+
+use std::str::FromStr;
+
+use http::header::{ACCESS_CONTROL_ALLOW_METHODS, CACHE_CONTROL};
+use http::{HeaderValue, StatusCode};
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+
+use super::access::is_channel;
+use super::error::Refusal;
+use super::grants::Right;
+use super::keysets::Keyset;
+use super::messages::Message;
+use super::query::Query;
+use super::route::{ChannelOf, Kind};
+use super::wire::javascript;
+use super::{Call, LONGEST_URI, PubNub};
+use crate::http::{RequestBody, Response};
+
+/// What a publisher says about its message.
+struct Terms {
+    stored: bool,
+    expires: Option<Timestamp>,
+    meta: Option<Box<RawValue>>,
+    custom_type: Option<String>,
+}
+
+impl PubNub {
+    /// Whether the file exists is nobody's concern here.
+    pub(super) async fn publish(
+        &self,
+        kind: Kind,
+        publish_key: &str,
+        of: &ChannelOf,
+        payload: Option<&str>,
+        call: &Call<'_>,
+        body: &mut RequestBody,
+    ) -> Result<Response, Refusal> {
+        let body = body.collect(LONGEST_URI).await.map_err(|_| Refusal::unpublished("Invalid JSON"))?;
+        let body =
+            body.ok_or(Refusal::Unpublished { status: StatusCode::PAYLOAD_TOO_LARGE, message: "Message Too Large" })?;
+        if self.keyset(&of.subscribe_key).is_none_or(|keyset| keyset.publish_key != publish_key) {
+            return Err(Refusal::unpublished("Invalid Key"));
+        }
+        let channels = std::slice::from_ref(&of.channel);
+        let keyset = self.admit(&of.subscribe_key, Some(Right::Write), channels, call, &body).await?;
+        if !is_channel(&of.channel) {
+            return Err(Refusal::unpublished("Invalid Channel"));
+        }
+        let payload = match payload {
+            Some(text) => json(text),
+            None => std::str::from_utf8(&body).ok().and_then(json),
+        };
+        let payload = payload.ok_or_else(|| Refusal::unpublished("Invalid JSON"))?;
+        let terms = Terms::of(&call.query, &keyset, call.now)?;
+
+        let of = of.clone();
+        let user = call.query.get("uuid").unwrap_or_default().to_owned();
+        let now = call.now;
+        let publish = self.store.run(move |state| {
+            let message = |timetoken| Message {
+                timetoken,
+                subscribe_key: of.subscribe_key,
+                channel: of.channel,
+                file: kind == Kind::File,
+                user,
+                payload,
+                meta: terms.meta,
+                custom_type: terms.custom_type,
+                expires: terms.expires,
+            };
+            Ok(state.messages.publish(terms.stored, now, message)?)
+        });
+        let timetoken = publish.await?;
+        let mut response = javascript(&(1, "Sent", timetoken.to_string()));
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET"));
+        Ok(response)
+    }
+}
+
+impl Terms {
+    fn of(query: &Query, keyset: &Keyset, now: Timestamp) -> Result<Self, Refusal> {
+        let stored = match query.get("store") {
+            None | Some("1") => true,
+            Some("0") => false,
+            Some(_) => return Err(Refusal::unpublished("Invalid store parameter")),
+        };
+        let hours = query.get("ttl").map(i64::from_str).transpose();
+        let hours = hours.ok().filter(|hours| hours.is_none_or(|hours| hours >= 0));
+        let expires = match hours.ok_or_else(|| Refusal::unpublished("Invalid ttl parameter"))? {
+            None => {
+                let days = i64::from(keyset.message_retention_days);
+                if days == 0 { None } else { hours_after(now, 24 * days) }
+            }
+            Some(0) => None,
+            // A time that does not exist is later than any that will be.
+            Some(hours) => hours_after(now, hours),
+        };
+        let meta = query.get("meta").filter(|text| *text != "null");
+        let meta = meta.map(|text| json(text).ok_or_else(|| Refusal::unpublished("Invalid meta parameter")));
+        let custom_type = query.get("custom_message_type").map(str::to_owned);
+        if custom_type.as_deref().is_some_and(|name| !is_custom_type(name)) {
+            return Err(Refusal::unpublished("Invalid custom_message_type parameter"));
+        }
+        Ok(Terms { stored, expires, meta: meta.transpose()?, custom_type })
+    }
+}
+
+fn hours_after(now: Timestamp, hours: i64) -> Option<Timestamp> {
+    now.as_second().checked_add(hours.checked_mul(3600)?).and_then(|second| Timestamp::from_second(second).ok())
+}
+
+fn is_custom_type(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let reserved = ["-", "_", "pn_", "pn-"];
+    (3..=50).contains(&name.len())
+        && name.bytes().all(allowed)
+        && !reserved.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn json(text: &str) -> Option<Box<RawValue>> {
+    // Not `RawValue::from_string`: white space around it is not the value's.
+    serde_json::from_str(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn custom_types_have_the_documented_form() {
+        for name in ["abc", "my-type_1", &"a".repeat(50)] {
+            assert!(is_custom_type(name), "{name}");
+        }
+        for name in ["", "ab", "a b", "é-type", "-abc", "_abc", "pn_abc", "pn-abc", &"a".repeat(51)] {
+            assert!(!is_custom_type(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Subscribing: a request that waits for what is published.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::error::Refusal;
+use super::grants::Right;
+use super::messages::Message;
+use super::wire::{Cursor, Event, Events, Presence, javascript};
+use super::{Call, PubNub};
+use crate::http::Response;
+
+/// How long a request waits, in real time. Clients give up after 310 seconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(280);
+/// The region of every cursor.
+const REGION: u32 = 12;
+/// What the service calls the message that announces a file.
+const FILE_EVENT: u8 = 4;
+
+impl PubNub {
+    /// The first request of a subscriber gets a cursor at once; later ones wait for what comes
+    /// behind theirs.
+    pub(super) async fn subscribe(
+        &self,
+        subscribe_key: &str,
+        channels: &[String],
+        call: &Call<'_>,
+    ) -> Result<Response, Refusal> {
+        self.admit(subscribe_key, Some(Right::Read), channels, call, &[]).await?;
+        let given = call.query.get("tt").unwrap_or("0");
+        let cursor: u64 =
+            given.parse().map_err(|_| Refusal::access(http::StatusCode::BAD_REQUEST, "Invalid timetoken"))?;
+        if cursor == 0 {
+            let now = call.now;
+            let cursor = self.store.run(move |state| Ok(state.messages.next_timetoken(now))).await?;
+            return Ok(events(cursor, &[]));
+        }
+        let messages = self.wait(subscribe_key, channels, cursor).await?;
+        let cursor = messages.last().map_or(cursor, |message| message.timetoken);
+        Ok(events(cursor, &messages))
+    }
+
+    /// What was published behind a cursor, or nothing when that takes too long.
+    async fn wait(&self, subscribe_key: &str, channels: &[String], cursor: u64) -> Result<Vec<Arc<Message>>, Refusal> {
+        let end = Instant::now() + LONGEST_WAIT;
+        let mut news = self.store.run(|state| Ok(state.messages.news())).await?;
+        loop {
+            news.mark_unchanged();
+            let (subscribe_key, channels) = (subscribe_key.to_owned(), channels.to_vec());
+            let look = self.store.run(move |state| Ok(state.messages.since(&subscribe_key, &channels, cursor)));
+            let messages = look.await?;
+            if !messages.is_empty() || timeout_at(end, news.changed()).await.is_err() {
+                return Ok(messages);
+            }
+        }
+    }
+
+    /// Nobody is told who is there; clients want an answer all the same.
+    pub(super) async fn presence(
+        &self,
+        subscribe_key: &str,
+        channels: &[String],
+        leave: bool,
+        call: &Call<'_>,
+    ) -> Result<Response, Refusal> {
+        self.admit(subscribe_key, Some(Right::Read), channels, call, &[]).await?;
+        let action = leave.then_some("leave");
+        Ok(javascript(&Presence { status: 200, message: "OK", action, service: "Presence" }))
+    }
+}
+
+fn events(cursor: u64, messages: &[Arc<Message>]) -> Response {
+    let at = |timetoken: u64| Cursor { t: timetoken.to_string(), r: REGION };
+    let events = messages.iter().map(|message| Event {
+        a: "0",
+        f: 0,
+        e: message.file.then_some(FILE_EVENT),
+        i: &message.user,
+        p: at(message.timetoken),
+        k: &message.subscribe_key,
+        c: &message.channel,
+        d: &message.payload,
+        u: message.meta.as_deref(),
+        cmt: message.custom_type.as_deref(),
+    });
+    javascript(&Events { t: at(cursor), m: events.collect() })
+}
