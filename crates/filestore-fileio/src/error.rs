@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use filestore_core::{Error, ErrorKind};
-use filestore_http::Answer;
+use filestore_http::{Answer, presentable};
 use url::Url;
 
 use crate::wire::Envelope;
@@ -128,11 +128,4 @@ pub(crate) fn landing_page(answer: &Answer, host: &str) -> Error {
 pub(crate) fn not_the_whole(answer: &Answer) -> Error {
     let status = answer.status().as_u16();
     answer.error(ErrorKind::Protocol, format!("the service answers {status} to a request for the whole file"))
-}
-
-/// A text of the service that may be shown: one line, not long, without secrets.
-fn presentable(text: &str, secrets: &[&str]) -> String {
-    let hide = |text: String, secret: &&str| text.replace(*secret, "...");
-    let hidden = secrets.iter().filter(|secret| !secret.is_empty()).fold(text.to_owned(), hide);
-    hidden.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }

@@ -42,7 +42,7 @@ pub use config::{HttpConfig, KEYS, with_http_keys};
 pub use disposition::file_name;
 pub use form::Form;
 pub use payload::Payload;
-pub use redact::shown;
+pub use redact::{presentable, shown};
 pub use request::{Repeat, Request, secret_header};
 pub use retry::{Decision, Outcome, Policy, Situation, Stop, decide, effect_of};
 pub use retry_after::retry_after;

@@ -1,4 +1,4 @@
-//! URLs as errors and traces show them.
+//! URLs and texts of services as errors and traces show them.
 
 use url::{Position, Url};
 
@@ -10,9 +10,22 @@ pub fn shown(url: &Url, secret_path: bool) -> String {
     if secret_path { format!("{origin}/...") } else { format!("{origin}{}", url.path()) }
 }
 
+/// A text of a service that may be shown: one line, not long, without the `secrets` that it may repeat.
+pub fn presentable(text: &str, secrets: &[&str]) -> String {
+    let hide = |text: String, secret: &&str| text.replace(*secret, "...");
+    let hidden = secrets.iter().filter(|secret| !secret.is_empty()).fold(text.to_owned(), hide);
+    hidden.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_services_text_is_one_short_line_without_secrets() {
+        assert_eq!(presentable("no such\nkey KEY-1!", &["KEY-1", ""]), "no such key ...!");
+        assert_eq!(presentable(&"x".repeat(1000), &[]).len(), 300);
+    }
 
     #[test]
     fn neither_user_nor_query_nor_a_secret_path_is_shown() {
