@@ -100,6 +100,19 @@ backend = "fileio"
 [stores.account]
 backend = "fileio"
 api_key = "key"
+
+[stores.uploads]
+backend = "pubnub"
+user_id = "server-1"
+publish_key = "key"
+subscribe_key = "key"
+
+[stores.sealed]
+backend = "pubnub"
+user_id = "server-1"
+publish_key = "key"
+subscribe_key = "key"
+cipher_key = "key"
 "#,
         "generated.toml",
     )
@@ -112,6 +125,8 @@ api_key = "key"
         ("`memory`", "scratch"),
         ("`fileio`, without an API key", "drop"),
         ("`fileio`, with an API key", "account"),
+        ("`pubnub`", "uploads"),
+        ("`pubnub`, with a cipher key", "sealed"),
     ] {
         text.push_str(&section(title, stores.get(name).unwrap()));
     }

@@ -1,1 +1,59 @@
-//! PubNub Files as a [`FileStore`](filestore_core::FileStore).
+//! PubNub Files as a [`FileStore`](filestore_core::FileStore): files of a channel, each announced by a
+//! message.
+//!
+//! An upload stores a file and publishes a message that names it. Where only the message fails, the error
+//! carries the stored file, and [`PubNubStore::publish_file_message`] finishes it.
+//!
+//! Files and messages are encrypted if there is a cipher key, in one of PubNub's two schemes; both are
+//! read. See [`Cipher`] for what they do not protect.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use filestore_core::{ErrorKind, Result, Store, Upload};
+//! use filestore_pubnub::{PubNubConfig, PubNubSend, PubNubStore};
+//! use serde_json::json;
+//!
+//! # async fn example() -> Result<()> {
+//! let config = PubNubConfig::new("pub-c-...", "sub-c-...", "server-1").channel("room-1");
+//! let pubnub = PubNubStore::new(config)?;
+//! let store = Store::new("uploads", Arc::new(pubnub.clone()));
+//!
+//! let send = PubNubSend::new().message(json!({"text": "the figures"}));
+//! match store.upload(Upload::path("q3.pdf")?.with(send.clone())).await {
+//!     Ok(file) => println!("{}", file.reference()),
+//!     Err(error) if error.kind() == ErrorKind::Incomplete => {
+//!         let file = error.stored().expect("what is stored comes along");
+//!         pubnub.publish_file_message(file.reference(), &send).await?;
+//!     }
+//!     Err(error) => return Err(error),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod address;
+mod blocks;
+mod cipher;
+mod config;
+mod download;
+mod error;
+mod keyset;
+mod message;
+mod options;
+mod place;
+mod push;
+mod source;
+mod store;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod wire;
+
+pub use cipher::{Cipher, Crypto};
+pub use config::{PubNub, PubNubConfig};
+pub use message::{FileMessage, Published};
+pub use options::PubNubSend;
+pub use push::{Apns, Fcm};
+pub use store::PubNubStore;
+pub use upload::Sent;

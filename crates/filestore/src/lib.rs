@@ -26,6 +26,7 @@
 //! | `s3`, `gcs`, `azblob`, `webdav`, `sftp` | that service of `opendal` |
 //! | `fileio` (default) | `fileio` |
 //! | `filescom` (default) | `filescom` |
+//! | `pubnub` (default) | `pubnub` |
 
 mod config;
 mod locate;
@@ -46,6 +47,9 @@ pub use filestore_filescom as filescom;
 /// Any OpenDAL operator as a [`FileStore`].
 #[cfg(feature = "opendal")]
 pub use filestore_opendal as opendal;
+/// PubNub Files, with what it has beyond a [`FileStore`].
+#[cfg(feature = "pubnub")]
+pub use filestore_pubnub as pubnub;
 
 /// The backends that this build knows.
 pub fn registry() -> Registry {
@@ -57,6 +61,8 @@ pub fn registry() -> Registry {
     let registry = registry.with(filestore_fileio::FileIo);
     #[cfg(feature = "filescom")]
     let registry = registry.with(filestore_filescom::FilesCom);
+    #[cfg(feature = "pubnub")]
+    let registry = registry.with(filestore_pubnub::PubNub);
     registry
 }
 

@@ -1,0 +1,142 @@
+//! [`Address`]: where the storage has a file, signed, and for how long.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use filestore_core::{Effect, Error, ErrorKind, Result};
+use jiff::{SignedDuration, Timestamp};
+use url::Url;
+
+use crate::place::Place;
+
+/// So long before its end an address is not used any more.
+const MARGIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// So many addresses are remembered.
+const REMEMBERED: usize = 1024;
+
+#[derive(Clone)]
+pub(crate) struct Address {
+    pub(crate) url: Url,
+    /// `None` if it does not say.
+    pub(crate) end: Option<Timestamp>,
+}
+
+impl Address {
+    pub(crate) fn new(url: Url) -> Self {
+        let field = |wanted: &str| url.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value);
+        let begin = field("X-Amz-Date").and_then(|date| date.parse::<Timestamp>().ok());
+        let seconds = field("X-Amz-Expires").and_then(|seconds| seconds.parse().ok());
+        let end =
+            begin.zip(seconds).and_then(|(begin, seconds)| begin.checked_add(SignedDuration::from_secs(seconds)).ok());
+        Self { url, end }
+    }
+
+    /// How long it still works at `now`.
+    pub(crate) fn left(&self, now: Timestamp) -> SignedDuration {
+        self.end.map_or(SignedDuration::ZERO, |end| end.duration_since(now))
+    }
+}
+
+/// Addresses that still work, so that a second download asks for nothing.
+#[derive(Default)]
+pub(crate) struct Addresses(Mutex<HashMap<Place, Address>>);
+
+impl Addresses {
+    pub(crate) fn get(&self, place: &Place, now: Timestamp) -> Option<Address> {
+        self.map().get(place).filter(|address| address.left(now) > MARGIN).cloned()
+    }
+
+    pub(crate) fn remember(&self, place: &Place, address: &Address, now: Timestamp) {
+        let mut map = self.map();
+        if map.len() >= REMEMBERED {
+            map.retain(|_, address| address.left(now) > MARGIN);
+        }
+        if map.len() < REMEMBERED && address.left(now) > MARGIN {
+            map.insert(place.clone(), address.clone());
+        }
+    }
+
+    pub(crate) fn forget(&self, place: &Place) {
+        self.map().remove(place);
+    }
+
+    fn map(&self) -> MutexGuard<'_, HashMap<Place, Address>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An address that the service gives for its storage: any host, but no step down from https.
+///
+/// *Protocol* otherwise. The text is not repeated: it is a secret.
+pub(crate) fn storage_url(text: &str, base: &Url) -> Result<Url> {
+    let wrong = |what: &str| {
+        let message = format!("the service gives an address for its storage that {what}; check base_url");
+        Error::new(ErrorKind::Protocol, Effect::Rejected, message)
+    };
+    let url = Url::parse(text).map_err(|_| wrong("is no absolute URL"))?;
+    match url.scheme() {
+        "https" => {}
+        "http" if base.scheme() == "http" => {}
+        _ => return Err(wrong("is not https")),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("holds a user"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIGNED: &str = "https://files.example/a?X-Amz-Date=20250102T030000Z&X-Amz-Expires=3900&X-Amz-Signature=s";
+
+    fn address() -> Address {
+        Address::new(SIGNED.parse().unwrap())
+    }
+
+    fn place(name: &str) -> Place {
+        Place { channel: "c".into(), id: "1".into(), name: name.into() }
+    }
+
+    #[test]
+    fn an_address_says_when_it_ends() {
+        assert_eq!(address().end, Some("2025-01-02T04:05:00Z".parse().unwrap()));
+        assert_eq!(Address::new("https://files.example/a".parse().unwrap()).end, None);
+    }
+
+    #[test]
+    fn an_address_is_remembered_until_a_minute_before_its_end() {
+        let addresses = Addresses::default();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        addresses.remember(&place("a"), &address(), at("2025-01-02T03:10:00Z"));
+        assert!(addresses.get(&place("a"), at("2025-01-02T04:03:59Z")).is_some());
+        assert!(addresses.get(&place("a"), at("2025-01-02T04:04:00Z")).is_none());
+        assert!(addresses.get(&place("b"), at("2025-01-02T03:10:00Z")).is_none());
+        addresses.forget(&place("a"));
+        assert!(addresses.get(&place("a"), at("2025-01-02T03:10:00Z")).is_none());
+    }
+
+    #[test]
+    fn no_more_than_some_addresses_are_remembered() {
+        let addresses = Addresses::default();
+        let now = "2025-01-02T03:10:00Z".parse().unwrap();
+        for number in 0..2000 {
+            addresses.remember(&place(&number.to_string()), &address(), now);
+        }
+        assert_eq!(addresses.map().len(), REMEMBERED);
+    }
+
+    #[test]
+    fn the_storage_may_be_any_host_but_not_less_than_https() {
+        let https: Url = "https://ps.pndsn.com".parse().unwrap();
+        let http: Url = "http://127.0.0.1:7070".parse().unwrap();
+        assert!(storage_url(SIGNED, &https).is_ok());
+        assert!(storage_url("http://127.0.0.1:7070/x", &http).is_ok());
+        for bad in ["http://files.example/a", "/a", "ftp://x/a", "https://u:p@files.example/a", ""] {
+            let error = storage_url(bad, &https).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Protocol, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Downloads: an address, then the bytes.
+
+use std::ops::Range;
+
+use filestore_core::{
+    ByteRange, ByteStream, Digest as ContentDigest, DigestAlgorithm, Download, Downloaded, Effect, Error, ErrorKind,
+    Feature, FileStore, Result, StoredFile,
+};
+use filestore_http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
+use filestore_http::{Answer, Attempts, Method, Repeat, Request, Url};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use md5::{Digest, Md5};
+
+use crate::PubNubStore;
+use crate::address::{Address, storage_url};
+use crate::error::refused;
+use crate::place::Place;
+use crate::source::hex;
+use crate::upload::{etag, expiry};
+
+impl PubNubStore {
+    pub(crate) async fn read(&self, request: Download) -> Result<Downloaded> {
+        let place = Place::of(&request.reference)?;
+        if request.range.is_some() {
+            self.capabilities().check(Feature::Range)?;
+        }
+        // 1. The address, then the file.
+        let wanted = request.range.map(|range| (range.start, range.end));
+        let answer = self.open_stored(&place, wanted).await?;
+        // 2. What its head says.
+        let mut file = StoredFile::new(request.reference, place.name.clone());
+        file.expiry = expiry(&answer);
+        file.stored_size = match answer.content_range() {
+            Some(range) => range.size,
+            None => answer.content_length(),
+        };
+        let md5 = etag(&answer);
+        if self.cipher().is_none() {
+            file.size = file.stored_size;
+            file.content_type = answer.content_type();
+            file.digests = md5.iter().map(|md5| ContentDigest::new(DigestAlgorithm::Md5, md5)).collect();
+        }
+        // 3. Some of it, ...
+        if let Some(range) = request.range {
+            return self.some(range, file, answer, &place);
+        }
+        // 4. ... or all: compared with its digest, and decrypted.
+        let stored = verified(self.resumable(answer, &place), md5);
+        let content = match self.cipher() {
+            Some(cipher) => cipher.decrypt(stored),
+            None => stored,
+        };
+        Ok(Downloaded::new(file, content))
+    }
+
+    /// Some bytes of a file that is not encrypted.
+    fn some(&self, range: ByteRange, mut file: StoredFile, answer: Answer, place: &Place) -> Result<Downloaded> {
+        let protocol =
+            |answer: &Answer| answer.error(ErrorKind::Protocol, "the storage answers with other bytes than asked for");
+        let (stream, range) = match answer.content_range() {
+            Some(sent)
+                if sent.range.start == range.start
+                    && range.end.is_none_or(|end| sent.range.end <= end.max(range.start + 1)) =>
+            {
+                let asked = range.of(sent.size.unwrap_or(sent.range.end))?;
+                (self.resumable(answer, place), asked)
+            }
+            Some(_) => return Err(protocol(&answer)),
+            // A storage that knows no ranges sends all of it.
+            None => {
+                let size = answer.content_length().ok_or_else(|| protocol(&answer))?;
+                let asked = range.of(size)?;
+                (cut(self.resumable(answer, place), asked.clone()), asked)
+            }
+        };
+        // The digest is that of the whole, which does not come.
+        file.stored_size = file.size;
+        let length = range.end.saturating_sub(range.start);
+        let mut downloaded = Downloaded::new(file, ByteStream::download(cut(stream, 0..length), Some(length)));
+        downloaded.range = Some(range);
+        Ok(downloaded)
+    }
+
+    fn resumable(&self, answer: Answer, place: &Place) -> ByteStream {
+        let (store, place) = (self.clone(), place.clone());
+        answer.resumable_stream(move || {
+            let (store, place) = (store.clone(), place.clone());
+            // A fresh address: the old one may have ended meanwhile.
+            Box::pin(async move { Ok(get(store.address(&place).await?.url)) })
+        })
+    }
+
+    /// The answer with the stored bytes, or with those from the first to before the second of `range`.
+    pub(crate) async fn open_stored(&self, place: &Place, range: Option<(u64, Option<u64>)>) -> Result<Answer> {
+        let mut attempts = Attempts::new();
+        let mut is_renewed = false;
+        loop {
+            let remembered = self.addresses().get(place, self.now());
+            let is_remembered = remembered.is_some();
+            let address = match remembered {
+                Some(address) => address,
+                None => self.address(place).await?,
+            };
+            let mut request = get(address.url);
+            if let Some((start, end)) = range {
+                // The last byte, not the one after it; an empty range asks for one byte.
+                let last = end.map(|end| end.saturating_sub(1).max(start).to_string()).unwrap_or_default();
+                let value = HeaderValue::try_from(format!("bytes={start}-{last}"))
+                    .map_err(|_| Error::invalid("the range cannot be a header"))?;
+                request = request.header(RANGE, value);
+            }
+            let answer = self.http().send_within(request, &mut attempts).await?;
+            if matches!(answer.status().as_u16(), 200 | 206) {
+                return Ok(answer);
+            }
+            let is_refused = answer.status().as_u16() == 403;
+            let (error, said) = refused(answer, &self.secrets()).await;
+            self.addresses().forget(place);
+            // An address that ended, or may have: a fresh one, once.
+            let may_help = is_refused && !is_renewed && (is_remembered || said.is_expired());
+            if !(may_help && self.http().may_repeat(&mut attempts).await) {
+                return Err(error);
+            }
+            is_renewed = true;
+        }
+    }
+
+    /// The address of a file at the storage. Nobody checks that the file exists.
+    pub(crate) async fn address(&self, place: &Place) -> Result<Address> {
+        let segments = ["files", &place.id, &place.name];
+        let call = self.keyset().files(Method::GET, Repeat::Safe, &place.channel, &segments);
+        let (answer, request_id) = self.send(&call).await?;
+        if answer.status().as_u16() != 307 {
+            return Err(self.refused(answer, request_id).await);
+        }
+        // Read, not followed: the storage must not see our credentials.
+        let location = answer.header("location").unwrap_or_default();
+        let address = Address::new(storage_url(location, self.keyset().base())?);
+        self.addresses().remember(place, &address, self.now());
+        Ok(address)
+    }
+}
+
+/// Nothing but the address: it is all that the storage wants.
+fn get(url: Url) -> Request {
+    Request::new(Method::GET, url, Repeat::Safe)
+        .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+        .secret_path()
+}
+
+/// The same stream, which ends with *integrity* if its digest is another one.
+fn verified(stored: ByteStream, md5: Option<String>) -> ByteStream {
+    let Some(md5) = md5 else { return stored };
+    let length = stored.length();
+    let chunks = stream::try_unfold((stored, Md5::new(), md5), |(mut stored, mut digest, md5)| async {
+        if let Some(chunk) = stored.try_next().await? {
+            digest.update(&chunk);
+            return Ok(Some((chunk, (stored, digest, md5))));
+        }
+        if hex(&digest.finalize()) == md5 {
+            return Ok(None);
+        }
+        let message = "the bytes that came are not those that are stored: their digest differs; read it again";
+        Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message))
+    });
+    ByteStream::download(chunks, length)
+}
+
+/// The bytes of `range` of a stream; it is read no further.
+fn cut(stream: ByteStream, range: Range<u64>) -> ByteStream {
+    let state = (stream, range.start, range.end.saturating_sub(range.start));
+    let chunks = stream::try_unfold(state, |(mut stream, mut skip, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        while let Some(mut chunk) = stream.try_next().await? {
+            let before = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+            let _ = chunk.split_to(before);
+            skip -= before as u64;
+            if !chunk.is_empty() {
+                chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                let left = left - chunk.len() as u64;
+                return Ok(Some((chunk, (stream, skip, left))));
+            }
+        }
+        Ok(None)
+    });
+    ByteStream::download(chunks.boxed(), None)
+}

@@ -1,0 +1,144 @@
+//! [`Source`]: the content of an upload, ready before anything is asked for.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind, Result};
+use futures::TryStreamExt;
+use md5::{Digest, Md5};
+
+use crate::Cipher;
+use crate::config::LARGEST;
+
+/// As much of a stream as is held in memory. The form wants the length, lives for 60 s, and may have to
+/// be sent again: a stream can do none of that.
+pub(crate) const HELD: u64 = LARGEST;
+
+/// What is to be stored: opened, measured, its encryption ready.
+pub(crate) struct Source {
+    pub(crate) body: Arc<Body>,
+    /// Bytes of content.
+    pub(crate) size: u64,
+    /// Bytes as they are stored.
+    pub(crate) stored_size: u64,
+    digest: Arc<Mutex<Md5>>,
+}
+
+/// What there is to know about size.
+pub(crate) struct Limit {
+    /// Bytes as they are stored.
+    pub(crate) stored: u64,
+    pub(crate) cipher: Option<Cipher>,
+}
+
+impl Limit {
+    fn stored_size(&self, content: u64) -> u64 {
+        self.cipher.as_ref().map_or(content, |cipher| cipher.stored_size(content))
+    }
+
+    /// The largest content.
+    pub(crate) fn content(&self) -> u64 {
+        self.cipher.as_ref().map_or(Some(self.stored), |cipher| cipher.content_size(self.stored)).unwrap_or_default()
+    }
+
+    /// *Too large* unless `content` bytes can be stored.
+    pub(crate) fn check(&self, content: u64) -> Result<()> {
+        let stored = self.stored_size(content);
+        if stored <= self.stored {
+            return Ok(());
+        }
+        let (allowed, largest) = (self.stored, self.content());
+        let message = match self.cipher {
+            Some(_) => format!(
+                "{stored} bytes after encryption exceed the {allowed} that the keyset accepts; send at most {largest}"
+            ),
+            None => format!("{stored} bytes exceed the {allowed} that the keyset accepts"),
+        };
+        Err(Error::new(ErrorKind::TooLarge, Effect::NotSent, message))
+    }
+}
+
+impl Source {
+    pub(crate) async fn prepare(body: Body, limit: Limit) -> Result<Self> {
+        // 1. What is known to be too large is not opened.
+        if let Some(length) = body.length() {
+            limit.check(length)?;
+        }
+        // 2. Opened and measured; a stream is read now.
+        let mut body = Arc::new(body);
+        let mut opened = body.open().await?;
+        let is_known = opened.length().is_some();
+        if !body.can_replay() && opened.length().is_none_or(|length| length <= HELD) || !is_known {
+            body = Arc::new(Body::from(held(opened, &limit).await?));
+            opened = body.open().await?;
+        }
+        let size = opened.length().unwrap_or_default();
+        limit.check(size)?;
+        // 3. Each opening is encrypted anew and counted into the digest.
+        let stored_size = limit.stored_size(size);
+        let digest = Arc::<Mutex<Md5>>::default();
+        let finish = {
+            let (cipher, digest) = (limit.cipher, Arc::clone(&digest));
+            move |content: ByteStream| {
+                // A file that changed since it was measured is not what was asked to be stored.
+                let content = ByteStream::upload(content, Some(size));
+                let stored = match &cipher {
+                    Some(cipher) => cipher.encrypt(content),
+                    None => content,
+                };
+                digested(stored, Arc::clone(&digest))
+            }
+        };
+        let body = if body.can_replay() {
+            let first = Mutex::new(Some(opened));
+            let open = move || {
+                let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let (body, finish) = (Arc::clone(&body), finish.clone());
+                async move {
+                    let content = match first {
+                        Some(opened) => opened,
+                        None => body.open().await?,
+                    };
+                    Ok(finish(content))
+                }
+            };
+            Body::reopenable(open, Some(stored_size))
+        } else {
+            Body::stream(finish(opened), Some(stored_size))
+        };
+        Ok(Self { body: Arc::new(body), size, stored_size, digest })
+    }
+
+    /// The MD5 of what the latest attempt has sent, as the storage writes it.
+    pub(crate) fn md5(&self) -> String {
+        let digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        hex(&digest.finalize())
+    }
+}
+
+/// A stream in memory, if it is short enough.
+async fn held(content: ByteStream, limit: &Limit) -> Result<bytes::Bytes> {
+    let most = limit.content().min(HELD);
+    content.collect(usize::try_from(most).unwrap_or(usize::MAX)).await.map_err(|error| match error.kind() {
+        ErrorKind::TooLarge if most == limit.content() => {
+            let message = format!("the stream is longer than the {most} bytes that the keyset accepts");
+            Error::new(ErrorKind::TooLarge, Effect::NotSent, message)
+        }
+        ErrorKind::TooLarge => {
+            let message =
+                format!("a stream of unknown length may have at most {most} bytes; state its length, or send a file");
+            Error::new(ErrorKind::TooLarge, Effect::NotSent, message)
+        }
+        _ => error,
+    })
+}
+
+fn digested(stored: ByteStream, digest: Arc<Mutex<Md5>>) -> ByteStream {
+    *digest.lock().unwrap_or_else(PoisonError::into_inner) = Md5::new();
+    let length = stored.length();
+    let count = move |chunk: &bytes::Bytes| digest.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
+    ByteStream::upload(stored.inspect_ok(count), length)
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

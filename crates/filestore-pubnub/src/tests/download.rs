@@ -1,0 +1,217 @@
+//! Downloads: the address, the bytes, and what holds when they break.
+
+use filestore_core::{Delete, Download, FileStore, UrlKind, UrlRequest};
+use filestore_http::testing::TestClock;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::{Cipher, Crypto};
+
+const CONTENT: &[u8] = b"hello world";
+
+async fn read(store: &PubNubStore) -> filestore_core::Result<Vec<u8>> {
+    let downloaded = store.download(file().into()).await?;
+    downloaded.bytes(1 << 20).await.map(|bytes| bytes.to_vec())
+}
+
+/// The storage answers `script`; the service gives its address `times` times.
+async fn servers(script: impl IntoIterator<Item = Act>, times: usize) -> (ScriptedServer, ScriptedServer, PubNubStore) {
+    let storage = ScriptedServer::start(script).await;
+    let (service, store) = store(vec![redirect(&storage, 3900); times]).await;
+    (storage, service, store)
+}
+
+#[tokio::test]
+async fn a_download_asks_for_the_address_and_takes_nothing_else_there() {
+    let storage = ScriptedServer::start([whole(CONTENT)]).await;
+    let service = ScriptedServer::start([redirect(&storage, 3900)]).await;
+    let store = open(config(&service).token("TOKENcanary").secret_key("SECRETcanary"));
+    let downloaded = store.download(file().into()).await.unwrap();
+    assert_eq!((downloaded.file.name.as_str(), downloaded.file.size), ("cat.txt", Some(11)));
+    assert_eq!(downloaded.file.content_type.as_deref(), Some("text/plain"));
+    assert_eq!(downloaded.file.digests[0].hex, md5(CONTENT));
+    assert_eq!(downloaded.bytes(100).await.unwrap(), CONTENT);
+
+    assert_eq!(paths(&service), [format!("GET /v1/files/sub-c-canary/channels/room-1/files/{ID}/cat.txt")]);
+    let get = storage.request();
+    assert!(
+        get.head.starts_with(&format!(
+            "GET /sub/H/{ID}/cat.txt?X-Amz-Date=20260301T100000Z&X-Amz-Expires=3900&X-Amz-Signature=SIGcanary HTTP"
+        )),
+        "{}",
+        get.head
+    );
+    assert!(!get.head.contains("TOKEN") && !get.head.contains("uuid") && !get.head.contains("SECRET"), "{}", get.head);
+}
+
+#[tokio::test]
+async fn an_address_is_asked_for_once_while_it_works() {
+    let storage = ScriptedServer::start(vec![whole(CONTENT); 3]).await;
+    let service = ScriptedServer::start(vec![redirect(&storage, 3900); 2]).await;
+    let clock = TestClock::new();
+    let store = PubNubStore::with_clock(config(&service), Arc::<TestClock>::clone(&clock)).unwrap();
+    read(&store).await.unwrap();
+    read(&store).await.unwrap();
+    assert_eq!(service.requests().len(), 1);
+    clock.advance(Duration::from_secs(3840));
+    read(&store).await.unwrap();
+    assert_eq!(service.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn an_address_that_ended_is_renewed_once() {
+    let ended = || xml(403, "AccessDenied", "Request has expired");
+    let (storage, service, store) = servers([ended(), whole(CONTENT)], 2).await;
+    assert_eq!(read(&store).await.unwrap(), CONTENT);
+    assert_eq!((storage.requests().len(), service.requests().len()), (2, 2));
+
+    let (storage, _service, store) = servers([ended(), ended()], 2).await;
+    let error = read(&store).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Timeout, Effect::Rejected));
+    assert_eq!(storage.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_missing_file_is_not_found() {
+    let (storage, _service, store) = servers([xml(404, "NoSuchKey", "The specified key does not exist.")], 1).await;
+    let error = read(&store).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+    assert_eq!((error.provider_code(), storage.requests().len()), (Some("NoSuchKey"), 1));
+}
+
+#[tokio::test]
+async fn a_broken_download_goes_on_with_a_fresh_address() {
+    let head = format!("ETag: \"{}\"", md5(CONTENT));
+    let rest = Act::answer(206, &[&head, "Content-Range: bytes 6-10/11"], "world");
+    let (storage, service, store) = servers([Act::cut(200, &[&head], 11, "hello "), rest], 2).await;
+    // A reset may overtake the bytes before it: then the rest is asked for from an earlier byte.
+    match read(&store).await {
+        Ok(content) => assert_eq!(content, CONTENT),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Integrity, "{error}"),
+    }
+    assert_eq!((storage.requests().len(), service.requests().len()), (2, 2));
+    assert_eq!(storage.requests()[1].header("if-range"), Some(&*format!("\"{}\"", md5(CONTENT))));
+}
+
+#[tokio::test]
+async fn other_bytes_than_the_digest_says_are_an_error_at_the_end() {
+    let lying = Act::answer(200, &[&format!("ETag: \"{}\"", md5(b"other"))], CONTENT);
+    let (_storage, _service, store) = servers([lying], 1).await;
+    assert_eq!(facts(&read(&store).await.unwrap_err()), (ErrorKind::Integrity, Effect::Rejected));
+}
+
+#[tokio::test]
+async fn a_truncated_download_is_an_error() {
+    let short = b"HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: 11\r\n\r\nhello".to_vec();
+    let (_storage, _service, store) = servers([Act::Answer(short)], 1).await;
+    assert!(read(&store).await.is_err());
+}
+
+#[tokio::test]
+async fn what_comes_is_decrypted_by_its_first_bytes() {
+    for crypto in [Crypto::Acrh, Crypto::Legacy] {
+        let content = filestore_core::Body::from(CONTENT).open().await.unwrap();
+        let sealed = Cipher::new(crypto, "k").encrypt(content).collect(1000).await.unwrap();
+        let (_storage, _service, store) = servers([whole(&sealed)], 1).await;
+        let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k")));
+        let downloaded = store.download(file().into()).await.unwrap();
+        assert_eq!((downloaded.file.size, downloaded.file.stored_size), (None, Some(sealed.len() as u64)));
+        assert!(downloaded.file.digests.is_empty());
+        assert_eq!(downloaded.bytes(100).await.unwrap(), CONTENT);
+    }
+}
+
+#[tokio::test]
+async fn a_range_is_asked_for_and_stated() {
+    let part = Act::answer(206, &["Content-Range: bytes 2-4/11", "ETag: \"x\""], "llo");
+    let (storage, _service, store) = servers([part], 1).await;
+    let downloaded = store.download(Download::from(file()).range(2..5)).await.unwrap();
+    assert_eq!((downloaded.range.clone(), downloaded.file.size), (Some(2..5), Some(11)));
+    assert_eq!(downloaded.bytes(100).await.unwrap(), "llo");
+    assert_eq!(storage.request().header("range"), Some("bytes=2-4"));
+}
+
+#[tokio::test]
+async fn a_range_is_cut_out_of_the_whole_where_the_storage_knows_none() {
+    for (range, expected) in [(2..5, &b"llo"[..]), (6..100, b"world"), (0..11, CONTENT), (3..3, b"")] {
+        let (_storage, _service, store) = servers([whole(CONTENT)], 1).await;
+        let downloaded = store.download(Download::from(file()).range(range.clone())).await.unwrap();
+        assert_eq!(downloaded.range, Some(range.start..range.end.min(11)));
+        assert_eq!(downloaded.bytes(100).await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_range_beyond_the_end_is_invalid() {
+    let (_storage, _service, store) =
+        servers([xml(416, "InvalidRange", "The requested range is not satisfiable")], 1).await;
+    let error = store.download(Download::from(file()).range(100..)).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    let (_storage, _service, store) = servers([whole(CONTENT)], 1).await;
+    let error = store.download(Download::from(file()).range(11..)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn other_bytes_than_asked_for_are_a_protocol_error() {
+    let other = Act::answer(206, &["Content-Range: bytes 3-5/11"], "lo ");
+    let (_storage, _service, store) = servers([other], 1).await;
+    let error = store.download(Download::from(file()).range(2..5)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn addresses_that_are_none_are_refused_without_being_shown() {
+    for location in ["/relative?X-Amz-Signature=SIGcanary", "ftp://x/?SIGcanary", "", "https://u:SIGcanary@x/"] {
+        let (_service, store) = store([Act::answer(307, &[&format!("Location: {location}")], "")]).await;
+        let error = read(&store).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{location}");
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    }
+    let (_service, store) = store([Act::json(200, "{}")]).await;
+    assert_eq!(read(&store).await.unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn a_url_is_the_address_with_its_end_and_without_our_credentials() {
+    let storage = ScriptedServer::start([]).await;
+    let service = ScriptedServer::start([redirect(&storage, 3900)]).await;
+    let store = open(config(&service).token("TOKENcanary"));
+    let url = store.url(file().into()).await.unwrap();
+    assert_eq!((url.kind(), url.expires()), (UrlKind::Signed, Some("2026-03-01T11:05:00Z".parse().unwrap())));
+    assert!(url.as_str().starts_with(storage.url().as_str()) && !url.as_str().contains("TOKEN"));
+    // Remembered, as long as it is enough.
+    store.url(UrlRequest::from(file()).lifetime(Duration::from_secs(3900))).await.unwrap();
+    assert_eq!((service.requests().len(), storage.requests().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_url_for_longer_than_there_is_says_how_long_there_is() {
+    let storage = ScriptedServer::start([]).await;
+    let (_service, store) = store([redirect(&storage, 3900)]).await;
+    let error = store.url(UrlRequest::from(file()).lifetime(Duration::from_secs(3901))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("3900 s"), "{error}");
+}
+
+#[tokio::test]
+async fn a_url_of_an_encrypted_file_is_given_by_its_own_name_only() {
+    let storage = ScriptedServer::start([]).await;
+    let (service, store) = store([redirect(&storage, 3900)]).await;
+    let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k")));
+    assert_eq!(store.url(file().into()).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert!(service.requests().is_empty());
+    store.file_url(&file(), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_files_address_is_forgotten() {
+    let storage = ScriptedServer::start([whole(CONTENT), xml(404, "NoSuchKey", "m")]).await;
+    let (service, store) =
+        store([redirect(&storage, 3900), Act::json(200, "{\"status\":200}"), redirect(&storage, 3900)]).await;
+    read(&store).await.unwrap();
+    store.delete(Delete::from(file())).await.unwrap();
+    assert_eq!(read(&store).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(service.requests().len(), 3);
+}

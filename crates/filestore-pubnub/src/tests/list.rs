@@ -1,0 +1,82 @@
+//! Listings, stat and delete.
+
+use filestore_core::{Delete, FileStore, List, PageToken, Stat};
+
+use super::*;
+use crate::{Cipher, Crypto};
+
+fn page(ids: &[&str], next: Option<&str>) -> Act {
+    let entry = |id: &&str| format!(r#"{{"name":"cat.txt","id":"{id}","size":19,"created":"2025-01-02T03:04:12Z"}}"#);
+    let data: Vec<_> = ids.iter().map(entry).collect();
+    let next = next.map_or("null".to_owned(), |next| format!("{next:?}"));
+    Act::json(200, &format!(r#"{{"status":200,"data":[{}],"next":{next},"count":{}}}"#, data.join(","), ids.len()))
+}
+
+#[tokio::test]
+async fn a_page_has_files_and_where_it_goes_on() {
+    let (service, store) = store([page(&["1a", "2b"], Some("1ab+/=")), page(&[], None)]).await;
+    let first = store.list(List::new().limit(2)).await.unwrap();
+    assert_eq!(first.files[0].reference().to_string(), ":pubnub:room-1/1a/cat.txt");
+    assert_eq!((first.files[0].size, first.files[0].stored_size), (Some(19), Some(19)));
+    assert_eq!(first.files[0].created, Some("2025-01-02T03:04:12Z".parse().unwrap()));
+    let token = PageToken::new(first.next.unwrap().as_str());
+    let second = store.list(List::new().scope("room 2").page(token)).await.unwrap();
+    assert!(second.files.is_empty() && second.next.is_none());
+    let lines = lines(&service.requests());
+    assert!(lines[0].starts_with("GET /v1/files/sub-c-canary/channels/room-1/files?limit=2&uuid=alice&"), "{lines:?}");
+    assert!(lines[1].contains("/channels/room%202/files?limit=100&next=1ab%2B%2F%3D&uuid="), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_page_is_never_asked_to_be_longer_than_it_can_be() {
+    let (service, store) = store([page(&[], None)]).await;
+    store.list(List::new().limit(1000)).await.unwrap();
+    assert!(lines(&service.requests())[0].contains("?limit=100&"));
+}
+
+#[tokio::test]
+async fn of_encrypted_files_only_the_stored_size_is_known() {
+    let (_service, store) = store([page(&["1a"], None)]).await;
+    let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k")));
+    let file = store.list(List::new()).await.unwrap().files.remove(0);
+    assert_eq!((file.size, file.stored_size), (None, Some(19)));
+}
+
+#[tokio::test]
+async fn stat_reads_the_listing_up_to_the_file() {
+    let (service, store) = store([page(&["1a", "2b"], Some("next")), page(&["3c", ID], Some("more"))]).await;
+    let found = store.stat(Stat::from(file())).await.unwrap();
+    assert_eq!((found.reference().components(), found.size), (file().components(), Some(19)));
+    assert_eq!(service.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn stat_stops_where_the_file_cannot_come_any_more() {
+    let (service, store) = store([page(&["1a", "7a"], Some("next"))]).await;
+    let error = store.stat(Stat::from(file())).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+    assert_eq!(service.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn stat_does_not_take_another_name_for_the_file() {
+    let (_service, store) = store([page(&[ID], None)]).await;
+    let other: FileRef = format!("s:pubnub:room-1/{ID}/dog.txt").parse().unwrap();
+    assert_eq!(store.stat(Stat::from(other)).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_listing_that_does_not_go_on_is_a_protocol_error() {
+    let (_service, store) = store([page(&["1a"], Some("x")), page(&["1a"], Some("x"))]).await;
+    assert_eq!(store.stat(Stat::from(file())).await.unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn deleting_succeeds_whether_the_file_is_there_or_not() {
+    let ok = || Act::json(200, r#"{"status":200}"#);
+    let (service, store) = store([ok(), Act::lost(), ok(), Act::json(404, "{}")]).await;
+    for _ in 0..3 {
+        store.delete(Delete::from(file())).await.unwrap();
+    }
+    assert_eq!(paths(&service), vec![format!("DELETE /v1/files/sub-c-canary/channels/room-1/files/{ID}/cat.txt"); 4]);
+}

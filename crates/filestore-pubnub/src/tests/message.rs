@@ -1,0 +1,196 @@
+//! File messages: what happens when only they fail, and how they are read.
+
+use filestore_core::{FileStore, Upload};
+use serde_json::json;
+
+use super::*;
+use crate::{Apns, Cipher, Crypto, Fcm, PubNubSend};
+
+fn hello() -> Upload {
+    Upload::new("cat.txt", "hello world")
+}
+
+const FORBIDDEN: &str =
+    r#"{"message":"Forbidden","payload":{"channels":["room-1"]},"error":true,"service":"Access Manager","status":403}"#;
+
+/// An upload whose message gets these answers.
+async fn upload(
+    answers: impl IntoIterator<Item = Act>,
+) -> (filestore_core::Result<crate::Sent>, ScriptedServer, PubNubStore) {
+    let storage = ScriptedServer::start([stored(b"hello world")]).await;
+    let (service, store) = store([form(&storage)].into_iter().chain(answers)).await;
+    let result = store.send_file(hello()).await;
+    (result, service, store)
+}
+
+#[tokio::test]
+async fn a_file_without_its_message_is_incomplete_and_can_be_finished() {
+    let (result, service, store) = upload([Act::json(403, FORBIDDEN), published()]).await;
+    let error = result.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied));
+    assert_eq!(error.http_status(), Some(403));
+    assert!(error.to_string().contains("filestore pubnub publish REF"), "{error}");
+    let file = error.stored().unwrap();
+    assert_eq!((file.size, file.reference().components()[1].as_str()), (Some(11), ID));
+    assert_eq!(service.requests().len(), 2, "403 is not repeated");
+
+    // Another process has nothing but the text of the reference.
+    let reference: FileRef = format!("s{}", file.reference()).parse().unwrap();
+    let again = open(config(&service));
+    let finished = again.publish_file_message(&reference, &PubNubSend::new().message("late")).await.unwrap();
+    assert_eq!(finished.timetoken, TIMETOKEN);
+    assert!(lines(&service.requests())[2].contains(ID));
+    drop(store);
+}
+
+#[tokio::test]
+async fn a_message_is_repeated_where_that_may_help() {
+    for fault in [Act::lost(), Act::json(503, "{}"), Act::json(500, "{}"), Act::json(429, "{}"), Act::json(504, "{}")] {
+        let (result, service, _store) = upload([fault.clone(), fault, published()]).await;
+        assert_eq!(result.unwrap().published.timetoken, TIMETOKEN);
+        let requests = lines(&service.requests());
+        assert_eq!(requests[1], requests[2], "the same message with the same request id");
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_given_up_after_four_attempts() {
+    let (result, service, store) =
+        upload(vec![Act::json(503, "{}"); 4].into_iter().chain([Act::json(503, "{}"), published()])).await;
+    let error = result.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied));
+    assert_eq!((error.attempts(), service.requests().len()), (4, 5));
+    assert!(error.to_string().contains("nobody knows whether"), "{error}");
+    // The fifth refusal and the success.
+    store.publish_file_message(error.stored().unwrap().reference(), &PubNubSend::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn refusals_of_a_message_are_not_repeated() {
+    let table = [
+        (400, r#"[0,"Invalid Key","14820999375199241"]"#),
+        (400, r#"[0,"Message Too Large","14820999375199241"]"#),
+        (413, r#"{"status":413,"error":true,"service":"Balancer","message":"Request Entity Too Large."}"#),
+        (414, r#"{"message":"Request URI Too Long","error":true,"service":"Balancer","status":414}"#),
+        (200, r#"[0,"Account quota exceeded","14820999375199241"]"#),
+        (200, r#"{"message":"strange"}"#),
+    ];
+    for (status, body) in table {
+        let (result, service, _store) = upload([Act::json(status, body)]).await;
+        let error = result.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied), "{body}");
+        assert!(error.stored().is_some());
+        assert_eq!(service.requests().len(), 2, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn publishing_alone_says_what_became_of_it() {
+    let table = [
+        (Act::json(400, r#"[0,"Invalid Key","1"]"#), ErrorKind::Unauthenticated, Effect::Rejected),
+        (Act::json(403, FORBIDDEN), ErrorKind::Permission, Effect::Rejected),
+        (Act::json(200, r#"[0,"Account quota exceeded","1"]"#), ErrorKind::InvalidInput, Effect::Rejected),
+        (Act::json(200, "[1]"), ErrorKind::Protocol, Effect::Unknown),
+        (Act::json(200, "gone"), ErrorKind::Protocol, Effect::Unknown),
+    ];
+    for (act, kind, effect) in table {
+        let (_service, store) = store([act]).await;
+        let error = store.publish_file_message(&file(), &PubNubSend::new()).await.unwrap_err();
+        assert_eq!(facts(&error), (kind, effect), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn notifications_go_into_the_message() {
+    let (service, store) = store([published()]).await;
+    let send = PubNubSend::new()
+        .message(json!({"text": "hi"}))
+        .apns(Apns::new("cat.txt").title("Alice").badge(2).sound("default").topic("com.example").development(true))
+        .fcm(Fcm::new("cat.txt").title("Alice").data("room", "1"));
+    store.publish_file_message(&file(), &send).await.unwrap();
+    let line = lines(&service.requests()).remove(0);
+    let path = line.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();
+    let text = percent_encoding::percent_decode_str(&path).decode_utf8().unwrap().into_owned();
+    let payload: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        payload["message"],
+        json!({
+            "text": "hi",
+            "pn_apns": {
+                "aps": {"alert": {"title": "Alice", "body": "cat.txt"}, "badge": 2, "sound": "default"},
+                "pn_push": [{"version": "v2", "push_type": "alert", "targets": [{"environment": "development", "topic": "com.example"}]}],
+            },
+            "pn_fcm": {"notification": {"title": "Alice", "body": "cat.txt"}, "data": {"room": "1"}},
+        })
+    );
+}
+
+#[tokio::test]
+async fn notifications_that_would_reach_nobody_are_refused() {
+    let (service, store) = store([]).await;
+    let error =
+        store.publish_file_message(&file(), &PubNubSend::new().message("text").fcm(Fcm::new("x"))).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    let encrypted = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k")));
+    let error = encrypted.publish_file_message(&file(), &PubNubSend::new().apns(Apns::new("x"))).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::NotSent));
+    assert!(service.requests().is_empty());
+}
+
+#[tokio::test]
+async fn messages_of_all_clients_are_read() {
+    let (_service, store) = store([]).await;
+    let read = |payload| store.read_message("room-1", &payload);
+    let forms = [
+        json!({"message": {"text": "hi"}, "file": {"id": ID, "name": "cat.txt"}}),
+        json!({"file": {"name": "cat.txt", "id": ID, "size": 3, "mime-type": "text/plain", "url": "x"}, "extra": 1}),
+        json!({"message": null, "file": {"id": ID, "name": "cat.txt"}}),
+    ];
+    for form in forms {
+        let message = read(form.clone()).unwrap();
+        assert_eq!(message.file.to_string(), format!(":pubnub:room-1/{ID}/cat.txt"));
+        assert_eq!(message.message, form["message"]);
+    }
+    for no_message in [json!({"text": "hi"}), json!(1), json!({"file": {"id": "../x", "name": "a"}}), json!("text")] {
+        assert_eq!(read(no_message).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_another_key_cannot_be_read() {
+    let (_service, store) = store([]).await;
+    let [mine, other] = ["mine", "other"].map(|key| Cipher::new(Crypto::Acrh, key));
+    let sealed = json!(other.encrypt_message(&format!(r#"{{"file":{{"id":"{ID}","name":"cat.txt"}}}}"#)));
+    assert_eq!(store.with_cipher(Some(mine)).read_message("room-1", &sealed).unwrap_err().kind(), ErrorKind::Integrity);
+    assert_eq!(store.with_cipher(Some(other)).read_message("room-1", &sealed).unwrap().name, "cat.txt");
+}
+
+#[tokio::test]
+async fn a_message_that_makes_the_url_too_long_is_refused_before_anything_is_sent() {
+    let (service, store) = store([]).await;
+    let encrypted = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k")));
+    for store in [&store, &encrypted] {
+        let send = PubNubSend::new().message("x".repeat(33_000));
+        for error in [
+            store.upload(hello().with(send.clone())).await.unwrap_err(),
+            store.publish_file_message(&file(), &send).await.unwrap_err(),
+        ] {
+            assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+            assert!(error.to_string().contains("32768"), "{error}");
+        }
+    }
+    assert!(service.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_that_just_fits_is_sent() {
+    let (service, store) = store([published()]).await;
+    let fits = (30_000..33_000).rev().find(|size| {
+        let place = crate::place::Place::of(&file()).unwrap();
+        store.announcement(&place, &PubNubSend::new().message("x".repeat(*size))).is_ok()
+    });
+    let send = PubNubSend::new().message("x".repeat(fits.unwrap()));
+    store.publish_file_message(&file(), &send).await.unwrap();
+    let target = lines(&service.requests()).remove(0).len() - "GET ".len();
+    assert_eq!(service.url().as_str().trim_end_matches('/').len() + target, 32_768);
+}

@@ -1,0 +1,67 @@
+//! What nobody may read in a trace or an error.
+
+use std::sync::Arc;
+
+use filestore_core::{List, Store, Upload};
+use filestore_http::testing::Traces;
+use serde_json::json;
+
+use super::*;
+use crate::{Crypto, PubNubSend};
+
+#[tokio::test]
+async fn neither_traces_nor_errors_show_a_key_a_signature_or_a_message() {
+    let log = Traces::default();
+    let sink = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || sink.clone())
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+
+    let echo = r#"{"error":true,"status":403,"service":"Access Manager","message":"no: pub-c-canary sub-c-canary TOKcanary SECcanary"}"#;
+    let storage = ScriptedServer::start([
+        Act::answer(204, &[], ""),
+        expired(),
+        xml(403, "SignatureDoesNotMatch", "signature differs"),
+        whole(b"not encrypted"),
+        Act::lost(),
+        Act::lost(),
+    ])
+    .await;
+    let service = ScriptedServer::start([
+        form(&storage),
+        Act::json(403, echo),
+        form(&storage),
+        Act::json(403, echo),
+        redirect(&storage, 3900),
+        redirect(&storage, 3900),
+        Act::json(403, echo),
+        Act::json(403, echo),
+        Act::json(200, "CANARY is no JSON"),
+    ])
+    .await;
+    let config = config(&service).token("TOKcanary").secret_key("SECcanary").cipher_key(Crypto::Acrh, "KEYcanary");
+    let pubnub = open(config.clone());
+    let store = Store::new("s", Arc::new(pubnub.clone()));
+    let send = PubNubSend::new().message(json!({"text": "TEXTcanary"})).meta("METAcanary").cipher_key("OWNcanary");
+    let upload = || Upload::new("cat.txt", "hello").with(send.clone());
+
+    let mut shown = format!("{config:?} {pubnub:?} {store:?} {send:?} {:?}", upload());
+    for error in [
+        store.upload(upload()).await.unwrap_err(),
+        store.upload(upload()).await.unwrap_err(),
+        store.download(file()).await.unwrap_err(),
+        store.read(file(), 1000).await.unwrap_err(),
+        pubnub.publish_file_message(&file(), &send).await.unwrap_err(),
+        store.delete(file()).await.unwrap_err(),
+        store.list(List::new()).await.unwrap_err(),
+    ] {
+        shown.push_str(&format!(" {error} {error:?}"));
+    }
+    assert!(lines(&service.requests()).iter().all(|line| line.contains("canary")));
+    assert!(!shown.to_lowercase().contains("canary"), "{shown}");
+    let traced = log.text();
+    assert!(traced.contains("decision="), "{traced}");
+    assert!(!traced.to_lowercase().contains("canary"), "{traced}");
+}

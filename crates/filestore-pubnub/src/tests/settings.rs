@@ -1,0 +1,92 @@
+//! The backend as a configuration file knows it.
+
+use filestore_core::{Backend, Feature, Origin, Setting, Settings, Value};
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use super::*;
+use crate::{Crypto, PubNub, PubNubSend};
+
+fn settings(values: &[(&str, &str)]) -> Settings {
+    let mut settings = Settings::new();
+    for (key, value) in values {
+        settings.insert(*key, Setting::new(Value::Text((*value).to_owned()), Origin::BuiltIn));
+    }
+    settings
+}
+
+const REQUIRED: [(&str, &str); 3] = [("user_id", "alice"), ("publish_key", "pub-c-1"), ("subscribe_key", "sub-c-1")];
+
+#[test]
+fn a_store_is_opened_from_settings() {
+    let all = [
+        ("base_url", "http://127.0.0.1:7070"),
+        ("channel", "room-1"),
+        ("secret_key", "sec-c-1"),
+        ("token", "t"),
+        ("auth_key", "a"),
+        ("cipher_key", "k"),
+        ("crypto", "legacy"),
+        ("max_file_size", "20000000"),
+        ("idle_timeout", "5s"),
+    ];
+    let store = PubNub.connect(&settings(&[&REQUIRED[..], &all].concat())).unwrap();
+    assert_eq!(store.cipher().unwrap().crypto(), Crypto::Legacy);
+    let shown = format!("{store:?}");
+    assert_eq!(
+        shown,
+        "PubNubStore { base: \"http://127.0.0.1:7070/\", channel: Some(\"room-1\"), cipher: Some(Cipher(Legacy)), .. }"
+    );
+    assert!(PubNub.open(&settings(&REQUIRED)).unwrap().capabilities().supports(Feature::Url));
+}
+
+#[test]
+fn what_is_missing_or_unknown_is_named() {
+    for (left_out, _) in REQUIRED {
+        let rest: Vec<_> = REQUIRED.into_iter().filter(|(key, _)| *key != left_out).collect();
+        let error = PubNub.connect(&settings(&rest)).unwrap_err();
+        assert!(error.to_string().contains(left_out), "{error}");
+    }
+    let error = PubNub.connect(&settings(&[&REQUIRED[..], &[("crypto", "aes")]].concat())).unwrap_err();
+    assert!(error.to_string().contains("acrh, legacy, legacy-static-iv"), "{error}");
+    let error = PubNub.connect(&settings(&[&REQUIRED[..], &[("chanel", "x")]].concat())).unwrap_err();
+    assert!(error.to_string().contains("did you mean \"channel\"?"), "{error}");
+}
+
+#[test]
+fn options_are_read_from_texts() {
+    let options = PubNub
+        .options(&settings(&[
+            ("message", r#"{"text":"hi"}"#),
+            ("meta", r#"{"a":1}"#),
+            ("ttl", "24"),
+            ("store", "false"),
+            ("custom_message_type", "my-type"),
+            ("cipher_key", "k"),
+        ]))
+        .unwrap();
+    let send: &PubNubSend = options.get().unwrap();
+    assert_eq!((&send.message, &send.meta), (&Some(json!({"text": "hi"})), &Some(json!({"a": 1}))));
+    assert_eq!((send.ttl, send.store), (Some(24), Some(false)));
+    assert_eq!(send.cipher_key.as_ref().unwrap().expose_secret(), "k");
+}
+
+#[test]
+fn a_message_that_is_not_json_is_refused_with_what_to_write() {
+    for (key, value) in [("message", "hello"), ("message", "{\"a\":"), ("meta", "{CANARY")] {
+        let error = PubNub.options(&settings(&[(key, value)])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("not JSON") && error.to_string().contains(key), "{error}");
+        assert!(!error.to_string().contains("CANARY"), "{error}");
+    }
+    assert_eq!(PubNub.options(&settings(&[("custom_message_type", "x")])).unwrap_err().kind(), ErrorKind::Config);
+}
+
+#[test]
+fn a_table_is_a_message_too() {
+    let table = [("text".to_owned(), Setting::new(Value::Text("hi".into()), Origin::BuiltIn))].into();
+    let mut settings = Settings::new();
+    settings.insert("message", Setting::new(Value::Table(table), Origin::BuiltIn));
+    let options = PubNub.options(&settings).unwrap();
+    assert_eq!(options.get::<PubNubSend>().unwrap().message, Some(json!({"text": "hi"})));
+}

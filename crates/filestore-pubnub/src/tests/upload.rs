@@ -1,0 +1,339 @@
+//! Uploads: what is sent in which order, and what is known when it breaks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use filestore_core::{Body, ByteStream, DigestAlgorithm, Expiry, FileStore, Upload};
+use futures::stream;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{Cipher, Crypto, PubNubSend};
+
+fn hello() -> Upload {
+    Upload::new("cat.txt", "hello world")
+}
+
+/// Two servers and a store: the service answers `script`, after the form.
+async fn servers(
+    storage: impl IntoIterator<Item = Act>,
+    then: impl IntoIterator<Item = Act>,
+) -> (ScriptedServer, ScriptedServer, PubNubStore) {
+    let storage = ScriptedServer::start(storage).await;
+    let (service, store) = store([form(&storage)].into_iter().chain(then)).await;
+    (storage, service, store)
+}
+
+/// The payload of the published message.
+fn payload(request: &Received) -> Value {
+    let line = lines(std::slice::from_ref(request)).remove(0);
+    let path = line.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();
+    let text = percent_encoding::percent_decode_str(&path).decode_utf8().unwrap().into_owned();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn an_upload_is_a_form_the_file_and_a_message() {
+    let (storage, service, store) = servers([stored(b"hello world")], [published()]).await;
+    let sent = store.send_file(hello()).await.unwrap();
+
+    let requests = service.requests();
+    assert_eq!(
+        paths(&service),
+        [
+            "POST /v1/files/sub-c-canary/channels/room-1/generate-upload-url".to_owned(),
+            format!(
+                "GET /v1/files/publish-file/pub-c-canary/sub-c-canary/0/room-1/0/%7B%22file%22%3A%7B%22id%22%3A%22{ID}%22%2C%22name%22%3A%22cat.txt%22%7D%7D"
+            ),
+        ]
+    );
+    assert_eq!(requests[0].text(), r#"{"name":"cat.txt"}"#);
+    assert_eq!(requests[0].header("content-type"), Some("application/json"));
+    assert!(lines(&requests)[1].contains("?store=1&uuid=alice&requestid="), "{:?}", lines(&requests));
+
+    let post = storage.request();
+    assert_eq!(lines(std::slice::from_ref(&post)), ["POST /"]);
+    assert_eq!(post.header("content-length"), Some(&*post.body.len().to_string()));
+    let parts = parts(&post);
+    let names: Vec<_> = parts.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["tagging", "key", "Content-Type", "X-Amz-Security-Token", "Policy", "X-Amz-Signature", "file"]);
+    assert_eq!(parts[0].1, b"<Tagging>");
+    assert_eq!(parts[2].1, b"text/plain; charset=utf-8");
+    assert_eq!(parts[3].1, b"");
+    assert_eq!(parts[6].1, b"hello world");
+
+    let file = sent.file;
+    assert_eq!(file.reference().to_string(), format!(":pubnub:room-1/{ID}/cat.txt"));
+    assert_eq!((file.name.as_str(), file.size, file.stored_size), ("cat.txt", Some(11), Some(11)));
+    assert_eq!(file.content_type.as_deref(), Some("text/plain; charset=utf-8"));
+    assert_eq!(file.expiry, Expiry::At("2026-03-03T00:00:00Z".parse().unwrap()));
+    assert_eq!((file.digests[0].algorithm, &file.digests[0].hex), (DigestAlgorithm::Md5, &md5(b"hello world")));
+    assert_eq!(sent.published.timetoken, TIMETOKEN);
+}
+
+#[tokio::test]
+async fn the_message_says_what_it_was_given() {
+    let (_storage, service, store) = servers([stored(b"hello world")], [published()]).await;
+    let send = PubNubSend::new()
+        .message(json!({"text": "häi"}))
+        .meta(json!({"tag": "a b"}))
+        .ttl(24)
+        .store(false)
+        .custom_message_type("my-type");
+    store.upload(hello().scope("room 1/a").with(send)).await.unwrap();
+    let requests = service.requests();
+    assert_eq!(payload(&requests[1]), json!({"message": {"text": "häi"}, "file": {"id": ID, "name": "cat.txt"}}));
+    let line = &lines(&requests)[1];
+    assert!(line.contains("/0/room%201%2Fa/0/%7B"), "{line}");
+    assert!(
+        line.contains("?store=0&ttl=24&meta=%7B%22tag%22%3A%22a%20b%22%7D&custom_message_type=my-type&uuid="),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn the_name_that_the_service_gives_counts_from_then_on() {
+    let (storage, service, store) = servers([stored(b"hello world")], [published()]).await;
+    let file = store.upload(Upload::new("c/a:t.txt", "hello world")).await.unwrap();
+    assert_eq!(file.name, "cat.txt");
+    assert_eq!(service.requests()[0].text(), r#"{"name":"c/a:t.txt"}"#);
+    assert_eq!(payload(&service.requests()[1])["file"]["name"], "cat.txt");
+    assert!(storage.request().text().contains("filename=\"cat.txt\""));
+}
+
+#[tokio::test]
+async fn the_callers_content_type_replaces_the_guess() {
+    let (storage, _service, store) = servers([stored(b"hello world")], [published()]).await;
+    let file = store.upload(hello().content_type("text/x-mine")).await.unwrap();
+    assert_eq!(file.content_type.as_deref(), Some("text/x-mine"));
+    assert_eq!(parts(&storage.request())[2].1, b"text/x-mine");
+}
+
+#[tokio::test]
+async fn a_cipher_key_encrypts_file_and_message() {
+    for crypto in [Crypto::Acrh, Crypto::Legacy] {
+        let storage = ScriptedServer::start([Act::answer(204, &[], "")]).await;
+        let service = ScriptedServer::start([form(&storage), published()]).await;
+        let store = open(config(&service).cipher_key(crypto, "KEYcanary"));
+        let send = PubNubSend::new().message("hi");
+        let file = store.upload(hello().with(send)).await.unwrap();
+
+        let cipher = Cipher::new(crypto, "KEYcanary");
+        assert_eq!((file.size, file.stored_size), (Some(11), Some(cipher.stored_size(11))));
+        assert!(file.digests.is_empty() && file.content_type.is_none());
+        let parts = parts(&storage.request());
+        assert_eq!(parts[2].1, b"application/octet-stream");
+        let sealed = ByteStream::upload(stream::iter([Ok(Bytes::from(parts[6].1.clone()))]), None);
+        assert_eq!(cipher.decrypt(sealed).collect(100).await.unwrap(), "hello world");
+        let message = store.read_message("room-1", &payload(&service.requests()[1])).unwrap();
+        assert_eq!((message.message, message.name.as_str()), (json!("hi"), "cat.txt"));
+        assert_eq!(message.file, file.reference);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_may_have_a_key_of_its_own() {
+    let storage = ScriptedServer::start([Act::answer(204, &[], "")]).await;
+    let (service, store) = store([form(&storage), published()]).await;
+    store.upload(hello().with(PubNubSend::new().message("hi").cipher_key("other"))).await.unwrap();
+    let other = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "other")));
+    assert_eq!(other.read_message("room-1", &payload(&service.requests()[1])).unwrap().message, json!("hi"));
+    assert!(parts(&storage.request())[6].1.starts_with(b"PNED"));
+    assert!(store.read_message("room-1", &payload(&service.requests()[1])).is_err());
+}
+
+#[tokio::test]
+async fn an_empty_file_is_stored_in_the_clear_and_encrypted() {
+    let (storage, _service, store) = servers([stored(b"")], [published()]).await;
+    assert_eq!(store.upload(Upload::new("cat.txt", "")).await.unwrap().size, Some(0));
+    assert_eq!(parts(&storage.request())[6].1, b"");
+
+    let storage = ScriptedServer::start([Act::answer(204, &[], "")]).await;
+    let service = ScriptedServer::start([form(&storage), published()]).await;
+    let store = open(config(&service).cipher_key(Crypto::Legacy, "k"));
+    assert_eq!(store.upload(Upload::new("cat.txt", "")).await.unwrap().stored_size, Some(32));
+}
+
+#[tokio::test]
+async fn a_stream_is_measured_before_the_form_is_asked_for() {
+    let (storage, _service, store) = servers([stored(b"hello world")], [published()]).await;
+    store.upload(Upload::new("cat.txt", Body::reader(&b"hello world"[..], None))).await.unwrap();
+    assert_eq!(parts(&storage.request())[6].1, b"hello world");
+
+    let (service, store) = super::store([]).await;
+    let broken = stream::iter([Ok(Bytes::from_static(b"abc")), Err(Error::invalid("the source is gone"))]);
+    let error = store.upload(Upload::new("cat.txt", Body::stream(broken, None))).await.unwrap_err();
+    assert_eq!(error.to_string(), "the source is gone");
+    assert!(service.requests().is_empty());
+}
+
+#[tokio::test]
+async fn the_largest_file_passes_and_one_byte_more_is_refused_before_any_request() {
+    for (crypto, largest) in [(None, 5_242_880), (Some(Crypto::Acrh), 5_242_847), (Some(Crypto::Legacy), 5_242_863)] {
+        let storage = ScriptedServer::start([Act::answer(204, &[], "")]).await;
+        let service = ScriptedServer::start([form(&storage), published()]).await;
+        let mut config = config(&service);
+        if let Some(crypto) = crypto {
+            config = config.cipher_key(crypto, "k");
+        }
+        let store = open(config);
+        assert_eq!(store.capabilities().max_size, Some(largest));
+        let content = |size: u64| Body::from(vec![7; size as usize]);
+        assert_eq!(store.upload(Upload::new("cat.txt", content(largest))).await.unwrap().size, Some(largest));
+        let length = parts(&storage.request())[6].1.len() as u64;
+        assert!(length <= 5_242_880 && length + 16 >= 5_242_864, "{length}");
+
+        let unknown = Body::reader(std::io::Cursor::new(vec![7; largest as usize + 1]), None);
+        for body in [content(largest + 1), unknown] {
+            let error = store.upload(Upload::new("cat.txt", body)).await.unwrap_err();
+            assert_eq!(facts(&error), (ErrorKind::TooLarge, Effect::NotSent), "{error}");
+            assert!(error.to_string().contains(&largest.to_string()), "{error}");
+        }
+        assert_eq!(service.requests().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_keyset_with_a_raised_limit_takes_more() {
+    let storage = ScriptedServer::start([Act::answer(204, &[], "")]).await;
+    let service = ScriptedServer::start([form_of(&storage, ID, 20_000_000), published()]).await;
+    let store = open(config(&service).max_file_size(20_000_000));
+    // A stream that is longer than what is held is sent as it comes.
+    let body = Body::reader(std::io::Cursor::new(vec![7; 6_000_000]), Some(6_000_000));
+    assert_eq!(store.upload(Upload::new("cat.txt", body)).await.unwrap().size, Some(6_000_000));
+    let unknown = Body::reader(std::io::Cursor::new(vec![7; 6_000_000]), None);
+    let error = store.upload(Upload::new("cat.txt", unknown)).await.unwrap_err();
+    assert!(error.to_string().contains("state its length"), "{error}");
+    assert_eq!(service.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_smaller_limit_of_the_policy_is_kept_and_remembered() {
+    let storage = ScriptedServer::start([]).await;
+    let (service, store) = store([form_of(&storage, ID, 10)]).await;
+    let error = store.upload(hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::TooLarge, Effect::Rejected));
+    assert!(error.to_string().contains("11 stored bytes exceed the 10"), "{error}");
+    assert_eq!(store.upload(hello()).await.unwrap_err().effect(), Effect::NotSent);
+    assert_eq!((service.requests().len(), storage.requests().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn another_digest_than_that_of_what_was_sent_is_an_error_with_the_file() {
+    let (_storage, service, store) = servers([stored(b"other bytes")], []).await;
+    let error = store.upload(hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Applied));
+    assert_eq!(error.stored().unwrap().reference().components()[1], ID);
+    assert_eq!(service.requests().len(), 1, "nothing is published");
+}
+
+#[tokio::test]
+async fn the_same_form_is_sent_again_when_the_storage_fails() {
+    for fault in [Act::lost(), xml(500, "InternalError", "m"), xml(503, "SlowDown", "m"), Act::answer(429, &[], "")] {
+        let (storage, service, store) = servers([fault, stored(b"hello world")], [published()]).await;
+        store.upload(hello()).await.unwrap();
+        let bodies: Vec<_> = storage.requests().iter().map(parts).collect();
+        assert_eq!(bodies[0], bodies[1]);
+        assert_eq!(service.requests().len(), 2, "one form, one message");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_ended_is_replaced_and_the_new_id_counts() {
+    let storage = ScriptedServer::start([expired(), stored(b"hello world")]).await;
+    let second = form_of(&storage, "22222222-6f0a-4d0e-9a54-0f2f4a3b7c11", 5_242_880);
+    let (service, store) = store([form(&storage), second, published()]).await;
+    let file = store.upload(hello()).await.unwrap();
+    assert_eq!(file.reference().components()[1], "22222222-6f0a-4d0e-9a54-0f2f4a3b7c11");
+    assert_eq!(payload(&service.requests()[2])["file"]["id"], "22222222-6f0a-4d0e-9a54-0f2f4a3b7c11");
+    assert_eq!(parts(&storage.requests()[1])[1].1, b"sub/H/22222222-6f0a-4d0e-9a54-0f2f4a3b7c11/cat.txt");
+}
+
+#[tokio::test]
+async fn forms_that_always_end_are_given_up_and_nothing_is_stored() {
+    let storage = ScriptedServer::start([expired(), expired(), expired(), expired()]).await;
+    let (service, store) = store([form(&storage), form(&storage), form(&storage), form(&storage)]).await;
+    let error = store.upload(hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Timeout, Effect::Rejected), "{error}");
+    assert_eq!(error.request_id(), Some("4442587FB7D0A2F9"));
+    assert_eq!((storage.requests().len(), service.requests().len()), (4, 4));
+}
+
+#[tokio::test]
+async fn a_file_that_is_stored_already_is_not_stored_twice_because_its_form_ended() {
+    // The first answer is lost, the repetition comes too late. One byte of the file shows that it is there.
+    let one_byte =
+        Act::answer(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
+    let storage = ScriptedServer::start([Act::lost(), expired(), one_byte]).await;
+    let (service, store) = store([form(&storage), redirect(&storage, 3900), published()]).await;
+    let file = store.upload(hello()).await.unwrap();
+    assert_eq!(file.reference().components()[1], ID);
+    assert_eq!(storage.requests()[2].header("range"), Some("bytes=0-0"));
+    assert_eq!(service.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_form_that_ended_after_a_lost_answer_is_replaced_if_nothing_is_stored() {
+    let missing = xml(404, "NoSuchKey", "The specified key does not exist.");
+    let storage = ScriptedServer::start([Act::lost(), expired(), missing, stored(b"hello world")]).await;
+    let second = form_of(&storage, "22222222-6f0a-4d0e-9a54-0f2f4a3b7c11", 5_242_880);
+    let (_service, store) = store([form(&storage), redirect(&storage, 3900), second, published()]).await;
+    let file = store.upload(hello()).await.unwrap();
+    assert_eq!(file.reference().components()[1], "22222222-6f0a-4d0e-9a54-0f2f4a3b7c11");
+}
+
+#[tokio::test]
+async fn what_cannot_be_found_out_is_unknown_and_names_the_file() {
+    let forbidden = r#"{"message":"Forbidden","payload":{"channels":["room-1"]},"error":true,"service":"Access Manager","status":403}"#;
+    for last in [expired(), Act::lost()] {
+        let storage = ScriptedServer::start([Act::lost(), Act::lost(), Act::lost(), last]).await;
+        let (_service, store) = store([form(&storage), Act::json(403, forbidden)]).await;
+        let error = store.upload(hello()).await.unwrap_err();
+        assert_eq!(error.effect(), Effect::Unknown, "{error}");
+        assert!(error.to_string().contains(&format!("may be stored as pubnub:room-1/{ID}/cat.txt")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_whose_answers_were_all_lost_is_looked_for() {
+    let one_byte =
+        Act::answer(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
+    let storage = ScriptedServer::start([Act::lost(), Act::lost(), Act::lost(), Act::lost(), one_byte]).await;
+    let (service, store) = store([form(&storage), redirect(&storage, 3900), published()]).await;
+    store.upload(hello()).await.unwrap();
+    assert_eq!(paths(&service).len(), 3);
+}
+
+#[tokio::test]
+async fn a_refused_form_says_why() {
+    let (_storage, service, store) =
+        servers([xml(403, "AccessDenied", "Invalid according to Policy: Extra input fields: x")], []).await;
+    let error = store.upload(hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+    assert_eq!((error.provider_code(), error.http_status()), (Some("AccessDenied"), Some(403)));
+    assert!(error.to_string().contains("Extra input fields"), "{error}");
+    assert_eq!(service.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_is_opened_anew_for_each_attempt_and_before_the_form_is_asked_for() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&opened);
+    let body = Body::reopenable(
+        move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            let chunk = Ok(Bytes::from_static(b"hello world"));
+            std::future::ready(Ok(ByteStream::upload(stream::iter([chunk]), Some(11))))
+        },
+        Some(11),
+    );
+    let (_storage, _service, store) = servers([xml(503, "SlowDown", "m"), stored(b"hello world")], [published()]).await;
+    store.upload(Upload::new("cat.txt", body)).await.unwrap();
+    assert_eq!(opened.load(Ordering::Relaxed), 2);
+
+    let gone = Body::reopenable(|| std::future::ready(Err(Error::invalid("the file is gone"))), Some(11));
+    let (service, store) = super::store([]).await;
+    assert_eq!(store.upload(Upload::new("cat.txt", gone)).await.unwrap_err().to_string(), "the file is gone");
+    assert!(service.requests().is_empty());
+}

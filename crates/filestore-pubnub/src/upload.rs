@@ -1,0 +1,276 @@
+//! Uploads: a form, the file, a message.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use filestore_core::{Digest, DigestAlgorithm, Effect, Error, ErrorKind, Expiry, Feature, Result, StoredFile, Upload};
+use filestore_http::{Answer, Attempts, Form, HeaderValue, Method, Repeat, Request};
+
+use crate::address::storage_url;
+use crate::error::refused;
+use crate::message::Published;
+use crate::place::Place;
+use crate::source::Source;
+use crate::{PubNubSend, PubNubStore, wire};
+
+const OCTETS: &str = "application/octet-stream";
+
+/// As long as the ids that the service gives.
+const SOME_ID: &str = "00000000-0000-4000-8000-000000000000";
+
+/// A file that is stored, and the message that announces it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Sent {
+    /// The file.
+    pub file: StoredFile,
+    /// The message.
+    pub published: Published,
+}
+
+/// The file of an upload, with all that is known before it has an id.
+struct Outgoing {
+    channel: String,
+    name: String,
+    content_type: Option<String>,
+    encrypted: bool,
+    source: Source,
+    send: PubNubSend,
+}
+
+impl PubNubStore {
+    /// [`upload`](filestore_core::FileStore::upload), and with it when the message was published.
+    ///
+    /// Stores the file, then publishes a message that names it. If only the message fails, the error is
+    /// *incomplete* with the effect *applied* and [`stored`](Error::stored): finish it with
+    /// [`publish_file_message`](Self::publish_file_message), from any process, with the reference alone.
+    ///
+    /// *Too large*, with the largest content, before anything is sent. *Invalid input* for a channel that
+    /// cannot be one, and for a message that makes a URL of more than 32 KiB. *Integrity*, with
+    /// [`stored`](Error::stored), if the storage has other bytes than were sent. With effect *unknown* the
+    /// file may be stored; no message names it.
+    pub async fn send_file(&self, upload: Upload) -> Result<Sent> {
+        // 1. What is certain to be refused is not sent.
+        let send = upload.options.get::<PubNubSend>().cloned().unwrap_or_default();
+        send.check()?;
+        let channel = self.channel(upload.scope)?;
+        let cipher = self.cipher_of(&send);
+        check_content_type(upload.content_type.as_deref(), cipher.is_some())?;
+        let place = Place { channel, id: SOME_ID.to_owned(), name: upload.name };
+        self.announcement(&place, &send)?;
+        // 2. The form lives for 60 s: the source is open, its length known and its encryption ready before.
+        let encrypted = cipher.is_some();
+        let source = Source::prepare(upload.body, self.limit(cipher)).await?;
+        // 3. The file.
+        let Place { channel, name, .. } = place;
+        let outgoing = Outgoing { channel, name, content_type: upload.content_type, encrypted, source, send };
+        let (place, file) = self.store_file(&outgoing).await?;
+        // 4. The message.
+        match self.publish(&place, &outgoing.send).await {
+            Ok(published) => Ok(Sent { file, published }),
+            Err(error) => Err(not_announced(error, file)),
+        }
+    }
+
+    /// Stores the file, with a fresh form where one ended, out of the same attempts.
+    async fn store_file(&self, outgoing: &Outgoing) -> Result<(Place, StoredFile)> {
+        let mut attempts = Attempts::new();
+        loop {
+            // 1. A form. The name in it is the one that counts from now on.
+            let generated = self.generate_upload_url(&outgoing.channel, &outgoing.name).await?;
+            let wire::FileId { id, name } = generated.data;
+            let place = Place { channel: outgoing.channel.clone(), id, name };
+            // 2. What the form does not allow, and a message that became too long with them, is not sent.
+            self.check_policy(&generated.file_upload_request, &outgoing.source)?;
+            self.announcement(&place, &outgoing.send)?;
+            // 3. The file. The same form again is the same file.
+            let (request, content_type) = self.form_post(&generated.file_upload_request, outgoing, &place)?;
+            let answer = match self.http().send_within(request, &mut attempts).await {
+                Ok(answer) => answer,
+                // The answer is lost, but the file may be there.
+                Err(error) if error.effect() == Effect::Unknown => {
+                    return match self.find(&place, outgoing).await {
+                        Ok(Some(file)) => Ok((place, file)),
+                        _ => Err(possibly_stored(error, &place)),
+                    };
+                }
+                Err(error) => return Err(error),
+            };
+            if answer.status().as_u16() == 204 {
+                let file = stored(&answer, &place, outgoing, content_type)?;
+                return Ok((place, file));
+            }
+            // 4. A form that ended: another one, unless the file is there since an answer that was lost.
+            let is_echo = answer.may_be_an_echo();
+            let (error, said) = refused(answer, &self.secrets()).await;
+            if is_echo {
+                match self.find(&place, outgoing).await {
+                    Ok(Some(file)) => return Ok((place, file)),
+                    Ok(None) => {}
+                    Err(_) => return Err(possibly_stored(error.with_effect(Effect::Unknown), &place)),
+                }
+            }
+            let again = said.is_expired() && outgoing.source.body.can_replay();
+            if !(again && self.http().may_repeat(&mut attempts).await) {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn generate_upload_url(&self, channel: &str, name: &str) -> Result<wire::Generated> {
+        let body = serde_json::to_string(&wire::Named { name })
+            .map_err(|error| Error::invalid(format!("the name cannot be JSON: {error}")))?;
+        // An id that nobody uses costs nothing and shows nowhere: nothing is changed by asking.
+        let call = self.keyset().files(Method::POST, Repeat::Safe, channel, &["generate-upload-url"]).body(body);
+        self.json(&call).await
+    }
+
+    /// *Too large* if the policy of the form says so; the store remembers it.
+    fn check_policy(&self, upload: &wire::UploadRequest, source: &Source) -> Result<()> {
+        let policy = upload.form_fields.iter().find(|field| field.key == "Policy");
+        let json = policy.and_then(|field| STANDARD.decode(&field.value).ok());
+        let largest = json.and_then(|json| serde_json::from_slice::<wire::Policy>(&json).ok()?.largest());
+        let Some(largest) = largest else { return Ok(()) };
+        self.learn_limit(largest);
+        if source.stored_size <= largest {
+            return Ok(());
+        }
+        let (size, message) = (source.stored_size, "exceed the");
+        let message = format!("{size} stored bytes {message} {largest} that the policy of the keyset allows");
+        Err(Error::new(ErrorKind::TooLarge, Effect::Rejected, message))
+    }
+
+    /// The form with the file, and the content type that it gives to the file.
+    fn form_post(
+        &self,
+        upload: &wire::UploadRequest,
+        outgoing: &Outgoing,
+        place: &Place,
+    ) -> Result<(Request, Option<String>)> {
+        let url = storage_url(&upload.url, self.keyset().base())?;
+        // The service guesses the type by the extension. Ciphertext is of none.
+        let own = if outgoing.encrypted { Some(OCTETS) } else { outgoing.content_type.as_deref() };
+        let mut content_type = None;
+        let mut form = Form::new();
+        // In the order in which they came: the storage reads nothing after the file.
+        for wire::FormField { key, value } in &upload.form_fields {
+            let is_type = key.eq_ignore_ascii_case("content-type");
+            let value = own.filter(|_| is_type).unwrap_or(value);
+            if is_type {
+                content_type = Some(value.to_owned());
+            }
+            form = form.field(key, value);
+        }
+        let form = form.file("file", &place.name, Some(OCTETS), Arc::clone(&outgoing.source.body));
+        let request = Request::new(Method::POST, url, Repeat::Idempotent).secret_path().payload(form);
+        Ok((request, content_type))
+    }
+
+    /// The file, if it is stored already as it was sent. Reads one byte of it.
+    async fn find(&self, place: &Place, outgoing: &Outgoing) -> Result<Option<StoredFile>> {
+        let answer = match self.open_stored(place, Some((0, Some(1)))).await {
+            Ok(answer) => answer,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // An empty file has not even one byte.
+            Err(error) if error.http_status() == Some(416) && outgoing.source.stored_size == 0 => {
+                return Ok(Some(described(place, outgoing)));
+            }
+            Err(error) => return Err(error),
+        };
+        let is_ours = etag(&answer).is_some_and(|etag| etag == outgoing.source.md5());
+        Ok(is_ours.then(|| described(place, outgoing)))
+    }
+}
+
+/// *Invalid input* for a type that no header can hold, *unsupported* beside encryption.
+fn check_content_type(content_type: Option<&str>, encrypted: bool) -> Result<()> {
+    let Some(content_type) = content_type else { return Ok(()) };
+    if encrypted {
+        return Err(Error::unsupported(format!(
+            "{} is not supported here: what is stored is ciphertext; leave it out",
+            Feature::ContentType
+        )));
+    }
+    HeaderValue::try_from(content_type)
+        .map(drop)
+        .map_err(|_| Error::invalid("the content type cannot be a header; choose another"))
+}
+
+/// The file that the storage has taken. *Integrity* if its digest is not that of what was sent.
+fn stored(answer: &Answer, place: &Place, outgoing: &Outgoing, content_type: Option<String>) -> Result<StoredFile> {
+    let sent = outgoing.source.md5();
+    let mut file = described(place, outgoing);
+    file.expiry = expiry(answer);
+    if !outgoing.encrypted {
+        file.content_type = content_type;
+    }
+    match etag(answer) {
+        Some(etag) if etag != sent => Err(Error::new(
+            ErrorKind::Integrity,
+            Effect::Applied,
+            "the storage has other bytes than were sent; no message names the file: delete it and send it again",
+        )
+        .with_stored(file)),
+        _ => Ok(file),
+    }
+}
+
+fn described(place: &Place, outgoing: &Outgoing) -> StoredFile {
+    let source = &outgoing.source;
+    let mut file = StoredFile::new(place.reference(), place.name.clone());
+    file.size = Some(source.size);
+    file.stored_size = Some(source.stored_size);
+    if !outgoing.encrypted {
+        file.digests = vec![Digest::new(DigestAlgorithm::Md5, &source.md5())];
+    }
+    file
+}
+
+/// The MD5 of what is stored, where the `ETag` is one.
+pub(crate) fn etag(answer: &Answer) -> Option<String> {
+    let etag = answer.header("etag")?.strip_prefix('"')?.strip_suffix('"')?;
+    (etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| etag.to_ascii_lowercase())
+}
+
+/// The day on which the storage deletes the file.
+pub(crate) fn expiry(answer: &Answer) -> Expiry {
+    let date = answer.header("x-amz-expiration").and_then(|text| {
+        let (_, rest) = text.split_once("expiry-date=\"")?;
+        jiff::fmt::rfc2822::parse(rest.split_once('"')?.0).ok()
+    });
+    date.map_or(Expiry::Default, |date| Expiry::At(date.timestamp()))
+}
+
+fn possibly_stored(error: Error, place: &Place) -> Error {
+    let reference = place.reference();
+    error.with_note(&format!(
+        "the file may be stored as {}, and no message names it",
+        reference.to_string().trim_start_matches(':')
+    ))
+}
+
+/// The file is stored, its message failed: everything that finishes it, and why it is to be finished.
+fn not_announced(cause: Error, file: StoredFile) -> Error {
+    let maybe = if cause.effect() == Effect::Unknown { ", or nobody knows whether it was" } else { "" };
+    let message = format!(
+        "the file is stored, but the message that names it was not published{maybe}: {}; publish it with \
+         `filestore pubnub publish REF`, or publish_file_message",
+        cause.message()
+    );
+    let mut error =
+        Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_attempts(cause.attempts()).with_stored(file);
+    if let Some(status) = cause.http_status() {
+        error = error.with_http_status(status);
+    }
+    if let Some(code) = cause.provider_code() {
+        error = error.with_provider_code(code);
+    }
+    if let Some(id) = cause.request_id() {
+        error = error.with_request_id(id);
+    }
+    if let Some(wait) = cause.retry_after() {
+        error = error.with_retry_after(wait);
+    }
+    error.with_source(cause)
+}
