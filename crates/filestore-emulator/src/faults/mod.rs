@@ -153,7 +153,9 @@ fn problem_of(rule: &Rule) -> Option<String> {
         });
     }
     if let Some(step) = rule.step.as_deref()
-        && !named.iter().any(|(service, _)| rule.fault.fits_step(*service, Some(step)))
+        && !named
+            .iter()
+            .any(|(service, operation)| operation.steps.contains(&step) && rule.fault.fits_step(*service, Some(step)))
     {
         return Some(format!("`do = {}` has no effect on `step = \"{step}\"`", rule.fault.kind()));
     }

@@ -12,7 +12,9 @@ use super::grants::Right;
 use super::objects::{ObjectKey, StoredObject, folder};
 use super::query::Query;
 use super::route::{ChannelOf, FileName, STORAGE};
-use super::storage_keys::{ALGORITHM, StorageKeys, UNRESERVED, UNRESERVED_AND_SLASH, compact, seconds, text_of_url};
+use super::storage_keys::{
+    ALGORITHM, StorageKeys, UNRESERVED, UNRESERVED_AND_SLASH, compact, seconds, text_of_url, whole_seconds,
+};
 use super::wire::{Done, FileList, ListedFile, json};
 use super::{Call, PubNub};
 use crate::http::{Response, empty};
@@ -41,7 +43,7 @@ impl PubNub {
         self.admit_to_files(of, Right::Read, call, &[]).await?;
         let key = ObjectKey::new(&of.subscribe_key, &of.channel, &file.id, &file.name);
         let hour = Timestamp::from_second(call.now.as_second() / 3600 * 3600).unwrap_or(call.now);
-        let max_age = hour.duration_since(call.now) + URL_LIFE - CACHE_MARGIN;
+        let max_age = hour.duration_since(whole_seconds(call.now)) + URL_LIFE - CACHE_MARGIN;
         let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));

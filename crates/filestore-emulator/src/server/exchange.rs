@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use http::request::Parts;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
 use super::Link;
 use crate::faults::{self, Effects, Fault, ResetAt};
@@ -65,7 +65,13 @@ async fn serve(
     if link.is_to_be_reset() {
         return Err(NoAnswer);
     }
-    if effects.any(|fault| matches!(fault, Fault::LostAnswer)) {
+    // Of an answer without body nothing is left to send behind a reset.
+    let bodiless = response.body().is_end_stream();
+    if effects.any(|fault| match fault {
+        Fault::LostAnswer => true,
+        Fault::Reset { at: ResetAt::Headers | ResetAt::Body, .. } => bodiless,
+        _ => false,
+    }) {
         link.end_with_reset();
         return Err(NoAnswer);
     }

@@ -15,7 +15,7 @@ async fn service_in(folder: &Path) -> Service {
 }
 
 /// The directory as a kill at this moment would leave it.
-fn killed(folder: &Path) -> TempDir {
+pub(crate) fn killed(folder: &Path) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_folder(folder, copy.path());
     copy
