@@ -89,9 +89,10 @@ impl Blobs {
         }
     }
 
-    /// Removes every file that is none of `kept`: uploads that never became a record, and
+    /// Removes everything that is none of `kept`: uploads that never became a record, and
     /// contents of records that are gone.
     pub(crate) fn remove_all_but(&self, kept: &HashSet<&BlobId>) -> io::Result<()> {
+        self.small().retain(|id, _| kept.contains(id));
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let id = BlobId(entry.file_name().to_string_lossy().into_owned());

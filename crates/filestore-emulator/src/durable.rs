@@ -1,7 +1,7 @@
 //! Writing to a directory so that a kill at any moment leaves the old state or the new one.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -96,5 +96,129 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
 
     fn path(&self, id: &str) -> PathBuf {
         self.folder.join(format!("{id}.json"))
+    }
+}
+
+/// A file of entries, one JSON line each: an entry is there as a whole or not at all.
+#[derive(Debug)]
+pub(crate) struct Log<T> {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    /// The length at which it is worth writing anew.
+    too_long: u64,
+    entry: PhantomData<fn(T) -> T>,
+}
+
+/// How much a log may grow beyond twice what it was when it was last written anew.
+const SLACK: u64 = 16 * 1024 * 1024;
+
+impl<T: Serialize + DeserializeOwned> Log<T> {
+    /// The log and its entries. What a crash cut off is none.
+    pub(crate) fn open(path: PathBuf) -> io::Result<(Self, Vec<T>)> {
+        let folder = folder_of(&path);
+        create_private_folder(folder)?;
+        let file = File::options().create(true).append(true).read(true).open(&path)?;
+        sync_folder(folder)?;
+        let mut entries = Vec::new();
+        let mut length = 0;
+        let mut lines = BufReader::new(&file);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line)? > 0 {
+            match serde_json::from_slice(&line) {
+                Ok(entry) if line.ends_with(b"\n") => entries.push(entry),
+                // Only the last can be of a write that nobody was told about.
+                _ if lines.fill_buf()?.is_empty() => break,
+                Ok(_) => {}
+                Err(error) => return Err(io::Error::other(format!("{} is damaged: {error}", path.display()))),
+            }
+            length += line.len() as u64;
+            line.clear();
+        }
+        file.set_len(length)?;
+        Ok((Log { path, file, length, too_long: length.saturating_mul(2) + SLACK, entry: PhantomData }, entries))
+    }
+
+    /// Adds an entry, which survives a crash when this returns.
+    pub(crate) fn append(&mut self, entry: &T) -> io::Result<()> {
+        let mut line = serde_json::to_vec(entry).map_err(io::Error::other)?;
+        line.push(b'\n');
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        if written.is_err() {
+            // Half a line must not become the beginning of the next one.
+            self.file.set_len(self.length)?;
+            return written;
+        }
+        self.length += line.len() as u64;
+        Ok(())
+    }
+
+    /// Whether most of it is history.
+    pub(crate) fn is_long(&self) -> bool {
+        self.length > self.too_long
+    }
+
+    /// Writes it anew with these entries alone.
+    pub(crate) fn rewrite(&mut self, entries: impl Iterator<Item = T>) -> io::Result<()> {
+        let folder = folder_of(&self.path);
+        let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+        let mut lines = BufWriter::new(file);
+        for entry in entries {
+            serde_json::to_writer(&mut lines, &entry).map_err(io::Error::other)?;
+            lines.write_all(b"\n")?;
+        }
+        let file = lines.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path)?;
+        sync_folder(folder)?;
+        self.file = File::options().append(true).open(&self.path)?;
+        self.length = self.file.metadata()?.len();
+        self.too_long = self.length.saturating_mul(2) + SLACK;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_gives_back_what_was_added_and_drops_a_line_that_was_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let (mut log, entries) = Log::<Vec<u32>>::open(path.clone()).unwrap();
+        assert!(entries.is_empty());
+        log.append(&vec![1, 2]).unwrap();
+        log.append(&vec![3]).unwrap();
+        let whole = fs::read(&path).unwrap();
+        assert_eq!(whole, b"[1,2]\n[3]\n");
+        for end in b"[1,2]\n".len()..whole.len() {
+            fs::write(&path, &whole[..end]).unwrap();
+            let (mut log, entries) = Log::<Vec<u32>>::open(path.clone()).unwrap();
+            assert_eq!(entries, [[1, 2]], "cut at {end}");
+            log.append(&vec![4]).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"[1,2]\n[4]\n");
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_damaged_in_the_middle_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs::write(&path, "[1]\n[2\n[3]\n").unwrap();
+        let error = Log::<Vec<u32>>::open(path).unwrap_err();
+        assert!(error.to_string().contains("is damaged"), "{error}");
+    }
+
+    #[test]
+    fn a_log_written_anew_has_the_new_entries_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let (mut log, _) = Log::<u32>::open(path.clone()).unwrap();
+        log.append(&1).unwrap();
+        log.append(&2).unwrap();
+        log.rewrite([3].into_iter()).unwrap();
+        log.append(&4).unwrap();
+        assert_eq!(Log::<u32>::open(path).unwrap().1, [3, 4]);
     }
 }

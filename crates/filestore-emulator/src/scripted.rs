@@ -20,10 +20,10 @@ pub(crate) fn answer(
     effects: &Effects,
 ) -> Option<Response> {
     match fault {
-        Fault::Status { code, text, headers } => {
+        Fault::Status { code, kind, text, headers } => {
             let mut response = match text {
                 Some(text) => wire::response(*code, "text/plain; charset=utf-8", text.clone()),
-                None => site.error(route, *code, head, effects),
+                None => site.error(route, *code, kind.as_deref(), head, effects),
             };
             response.headers_mut().extend(headers.clone());
             Some(response)
@@ -43,7 +43,7 @@ pub(crate) fn answer(
             Some(response)
         }
         Fault::RateLimit { retry_after, .. } => {
-            let mut response = site.error(route, StatusCode::TOO_MANY_REQUESTS, head, effects);
+            let mut response = site.error(route, StatusCode::TOO_MANY_REQUESTS, None, head, effects);
             if let Some(value) = retry_after_value(*retry_after) {
                 response.headers_mut().insert(RETRY_AFTER, value);
             }

@@ -64,11 +64,18 @@ impl Site {
         }
     }
 
-    /// A service's own error of a status.
-    pub(crate) fn error(&self, route: &ServiceRoute, status: StatusCode, head: &Parts, effects: &Effects) -> Response {
+    /// A service's own error of a status, of a type that the service may have several of.
+    pub(crate) fn error(
+        &self,
+        route: &ServiceRoute,
+        status: StatusCode,
+        kind: Option<&str>,
+        head: &Parts,
+        effects: &Effects,
+    ) -> Response {
         match route {
             ServiceRoute::Pubnub(route) => self.pubnub.error(route, status),
-            ServiceRoute::Filescom(route) => self.filescom.error(route, status),
+            ServiceRoute::Filescom(route) => self.filescom.error(route, status, kind),
             ServiceRoute::Fileio(_) => self.fileio.error(status, head, effects),
         }
     }

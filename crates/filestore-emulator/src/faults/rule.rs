@@ -48,6 +48,9 @@ pub(crate) enum Fault {
     Status {
         #[serde(deserialize_with = "status")]
         code: StatusCode,
+        /// Files.com: which of its errors of that status; for a step of the storage, the code in its XML.
+        #[serde(rename = "type")]
+        kind: Option<String>,
         /// Absent: the service's own error of that status.
         text: Option<String>,
         #[serde(default, deserialize_with = "headers")]
@@ -184,6 +187,7 @@ impl Fault {
     pub(super) fn fits(&self, service: ServiceName, operation: &Operation) -> bool {
         let of_fileio = |names: &[&str]| service == ServiceName::Fileio && names.contains(&operation.name);
         match self {
+            Fault::Status { kind: Some(_), .. } => service == ServiceName::Filescom,
             Fault::Landing | Fault::CountAtCompletion => of_fileio(&["download"]),
             Fault::NoDisposition => of_fileio(&["download", "head"]),
             Fault::Head(_) => of_fileio(&["head"]),

@@ -1,7 +1,10 @@
 //! The paths and methods of Files.com.
 
+use http::Method;
 use http::request::Parts;
 
+use super::migration::Operation as Transfer;
+use super::{path, sign};
 use crate::service::{Operation, ServiceName, Target};
 
 /// What can be asked, in the words of fault rules and of the journal.
@@ -24,15 +27,225 @@ pub(crate) const OPERATIONS: &[Operation] = &[
 /// One request's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
+    Login,
+    Logout,
+    OnPath {
+        what: OnPath,
+        /// As it stands in the URL.
+        raw: String,
+        /// Not in the API, but sent by a client.
+        alias: bool,
+    },
+    Migration(String),
+    Bundles,
+    CreateBundle,
+    Bundle(OnBundle, String),
+    /// `/f/CODE`.
+    Share(String),
+    Part {
+        upload: String,
+        path: String,
+        number: u32,
+    },
+    Content {
+        id: String,
+        path: String,
+    },
+    WrongMethod,
     Unknown,
+    UnknownStorage,
+}
+
+/// What can be asked of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnPath {
+    BeginUpload,
+    PostFile,
+    GetFile,
+    Stat,
+    List,
+    Update,
+    Delete,
+    BeginDelete,
+    Mkdir,
+    Transfer(Transfer),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnBundle {
+    Get,
+    Update,
+    Delete,
+    Share,
 }
 
 impl Route {
-    pub(crate) fn of(_head: &Parts) -> Self {
-        Route::Unknown
+    pub(crate) fn of(head: &Parts) -> Self {
+        let path = head.uri.path();
+        if let Some(rest) = path.strip_prefix("/api/rest/v1/") {
+            return Self::of_api(&head.method, rest);
+        }
+        if let Some(rest) = path.strip_prefix("/_storage/filescom/") {
+            return Self::of_storage(head, rest);
+        }
+        match path.strip_prefix("/f/") {
+            Some(code) if matches!(head.method, Method::GET | Method::HEAD | Method::POST) => {
+                Route::Share(code.to_owned())
+            }
+            Some(_) => Route::WrongMethod,
+            None => Route::Unknown,
+        }
+    }
+
+    fn of_api(method: &Method, path: &str) -> Self {
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        let (resource, rest) = path.split_once('/').unwrap_or((path, ""));
+        let on = |what| Route::OnPath { what, raw: rest.to_owned(), alias: false };
+        let alias = |what, raw: &str| Route::OnPath { what, raw: raw.to_owned(), alias: true };
+        match (resource, method) {
+            ("sessions", &Method::POST) => Route::Login,
+            ("sessions", &Method::DELETE) => Route::Logout,
+            ("files", &Method::POST) => on(OnPath::PostFile),
+            ("files", &Method::GET) => on(OnPath::GetFile),
+            ("files", &Method::PATCH) => on(OnPath::Update),
+            ("files", &Method::DELETE) => on(OnPath::Delete),
+            ("folders", &Method::GET) => on(OnPath::List),
+            ("folders", &Method::POST) => on(OnPath::Mkdir),
+            ("folders", &Method::DELETE) => alias(OnPath::Delete, rest),
+            ("file_actions", _) => {
+                let (action, raw) = rest.split_once('/').unwrap_or((rest, ""));
+                let on = |what| Route::OnPath { what, raw: raw.to_owned(), alias: false };
+                match (action, method) {
+                    ("metadata", &Method::GET) => on(OnPath::Stat),
+                    ("metadata", &Method::POST) => alias(OnPath::Stat, raw),
+                    ("begin_upload", &Method::POST) => on(OnPath::BeginUpload),
+                    ("copy", &Method::POST) => on(OnPath::Transfer(Transfer::Copy)),
+                    ("move", &Method::POST) => on(OnPath::Transfer(Transfer::Move)),
+                    ("delete", &Method::POST) => on(OnPath::BeginDelete),
+                    ("metadata" | "begin_upload" | "copy" | "move" | "delete", _) => Route::WrongMethod,
+                    _ => Route::Unknown,
+                }
+            }
+            ("file_migrations", &Method::GET) => Route::Migration(rest.to_owned()),
+            ("bundles", &Method::GET) if rest.is_empty() => Route::Bundles,
+            ("bundles", &Method::POST) if rest.is_empty() => Route::CreateBundle,
+            ("bundles", &Method::GET) => Route::Bundle(OnBundle::Get, rest.to_owned()),
+            ("bundles", &Method::PATCH) => Route::Bundle(OnBundle::Update, rest.to_owned()),
+            ("bundles", &Method::DELETE) => Route::Bundle(OnBundle::Delete, rest.to_owned()),
+            ("bundles", &Method::POST) => match rest.strip_suffix("/share") {
+                Some(id) => Route::Bundle(OnBundle::Share, id.to_owned()),
+                None => Route::WrongMethod,
+            },
+            ("sessions" | "files" | "folders" | "file_migrations" | "bundles", _) => Route::WrongMethod,
+            _ => Route::Unknown,
+        }
+    }
+
+    fn of_storage(head: &Parts, path: &str) -> Self {
+        match path.splitn(3, '/').collect::<Vec<_>>()[..] {
+            ["uploads", upload, path] => Route::Part {
+                upload: upload.to_owned(),
+                path: sign::decoded(path),
+                number: sign::query(head, "partNumber").and_then(|number| number.parse().ok()).unwrap_or(0),
+            },
+            ["files", id, path] => Route::Content { id: id.to_owned(), path: sign::decoded(path) },
+            _ => Route::UnknownStorage,
+        }
+    }
+
+    /// Whether it is the storage that answers, in XML.
+    pub(super) fn is_storage(&self) -> bool {
+        matches!(self, Route::Part { .. } | Route::Content { .. } | Route::UnknownStorage)
     }
 
     pub(crate) fn target(&self) -> Target {
-        Target { service: ServiceName::Filescom, operation: "other", step: None, part: None, key: None }
+        let (operation, step) = match self {
+            Route::OnPath { what, .. } => match what {
+                OnPath::BeginUpload => ("upload", Some("begin")),
+                OnPath::PostFile => ("upload", Some("finish")),
+                OnPath::GetFile => ("download", Some("url")),
+                OnPath::Stat => ("stat", None),
+                OnPath::List => ("list", None),
+                OnPath::Update => ("update", None),
+                OnPath::Delete | OnPath::BeginDelete => ("delete", None),
+                OnPath::Mkdir => ("mkdir", None),
+                OnPath::Transfer(Transfer::Copy) => ("copy", None),
+                OnPath::Transfer(Transfer::Move) => ("move", None),
+                OnPath::Transfer(Transfer::Delete) => ("delete", None),
+            },
+            Route::Part { .. } => ("upload", Some("part")),
+            Route::Content { .. } => ("download", Some("content")),
+            Route::Migration(_) => ("migration", None),
+            Route::Login | Route::Logout => ("session", None),
+            Route::Bundles | Route::CreateBundle | Route::Bundle(..) | Route::Share(_) => ("bundle", None),
+            Route::WrongMethod | Route::Unknown | Route::UnknownStorage => ("other", None),
+        };
+        let key = match self {
+            Route::OnPath { raw, .. } => Some(path::shown(raw)),
+            Route::Part { path, .. } | Route::Content { path, .. } => Some(path.clone()),
+            _ => None,
+        };
+        let part = match self {
+            Route::Part { number, .. } => Some(*number),
+            _ => None,
+        };
+        Target { service: ServiceName::Filescom, operation, step, part, key }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(method: &Method, path: &str) -> Target {
+        let request = http::Request::builder().method(method).uri(path).body(()).unwrap();
+        Route::of(&request.into_parts().0).target()
+    }
+
+    #[test]
+    fn every_operation_has_a_route_and_a_name() {
+        for (method, path, operation, step) in [
+            (Method::POST, "begin_upload/a", "upload", Some("begin")),
+            (Method::GET, "metadata/a", "stat", None),
+            (Method::POST, "metadata/a", "stat", None),
+            (Method::POST, "copy/a", "copy", None),
+            (Method::POST, "move/a", "move", None),
+            (Method::POST, "delete/a", "delete", None),
+            (Method::PUT, "delete/a", "other", None),
+        ] {
+            let target = target(&method, &format!("/api/rest/v1/file_actions/{path}"));
+            assert_eq!((target.operation, target.step), (operation, step), "{method} {path}");
+        }
+        for (method, path, operation, step) in [
+            (Method::POST, "/api/rest/v1/files/a", "upload", Some("finish")),
+            (Method::GET, "/api/rest/v1/files/a", "download", Some("url")),
+            (Method::HEAD, "/api/rest/v1/files/a", "download", Some("url")),
+            (Method::PATCH, "/api/rest/v1/files/a", "update", None),
+            (Method::DELETE, "/api/rest/v1/files/a", "delete", None),
+            (Method::GET, "/api/rest/v1/folders", "list", None),
+            (Method::POST, "/api/rest/v1/folders/a", "mkdir", None),
+            (Method::DELETE, "/api/rest/v1/folders/a", "delete", None),
+            (Method::GET, "/api/rest/v1/file_migrations/1", "migration", None),
+            (Method::POST, "/api/rest/v1/sessions", "session", None),
+            (Method::DELETE, "/api/rest/v1/sessions", "session", None),
+            (Method::POST, "/api/rest/v1/bundles", "bundle", None),
+            (Method::POST, "/api/rest/v1/bundles/1/share", "bundle", None),
+            (Method::GET, "/f/abc", "bundle", None),
+            (Method::GET, "/_storage/filescom/files/put-1/a", "download", Some("content")),
+            (Method::PUT, "/_storage/filescom/uploads/put-1/a?partNumber=7", "upload", Some("part")),
+            (Method::GET, "/api/rest/v2/files/a", "other", None),
+        ] {
+            let target = target(&method, path);
+            assert_eq!((target.operation, target.step), (operation, step), "{method} {path}");
+            assert!(OPERATIONS.iter().any(|known| known.name == operation));
+        }
+    }
+
+    #[test]
+    fn a_key_is_the_path_however_it_is_written_and_a_part_has_its_number() {
+        assert_eq!(target(&Method::GET, "/api/rest/v1/files/%2Fa%2Fb").key.as_deref(), Some("a/b"));
+        assert_eq!(target(&Method::GET, "/api/rest/v1/files/a/b").key.as_deref(), Some("a/b"));
+        let part = target(&Method::PUT, "/_storage/filescom/uploads/put-1/a/b?partNumber=7");
+        assert_eq!((part.key.as_deref(), part.part), (Some("a/b"), Some(7)));
     }
 }

@@ -1,0 +1,74 @@
+//! Who asks, and what they may do.
+
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+
+use super::FilesCom;
+use super::error::Refusal;
+use super::path::{RemotePath, Trailing};
+use super::users::User;
+
+pub(super) const API_KEY: &str = "x-filesapi-key";
+pub(super) const SESSION: &str = "x-filesapi-auth";
+const WORKSPACE: &str = "x-files-workspace-id";
+
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) user: User,
+    pub(super) id: u64,
+    by_key: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    List,
+    Read,
+    Write,
+    Delete,
+}
+
+impl FilesCom {
+    /// Of several credentials the first valid one counts.
+    pub(super) async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Refusal> {
+        check_workspace(headers)?;
+        let (key, session) = (text(headers, API_KEY), text(headers, SESSION));
+        if key.is_none() && session.is_none() {
+            return Err(Refusal::AuthenticationRequired);
+        }
+        if let Some(user) = key.and_then(|key| self.users.of_key(&key)) {
+            return Ok(Caller { user: user.clone(), id: self.users.id(&user.name), by_key: true });
+        }
+        let session = session.ok_or(Refusal::InvalidCredentials)?;
+        let name = self.store.run(move |state| Ok::<_, Refusal>(state.user_of_session(&session, now))).await?;
+        let user = name.and_then(|name| self.users.named(&name)).ok_or(Refusal::InvalidCredentials)?;
+        Ok(Caller { user: user.clone(), id: self.users.id(&user.name), by_key: false })
+    }
+}
+
+impl Caller {
+    pub(super) fn may(&self, right: Right, path: &RemotePath) -> Result<(), Refusal> {
+        let own = RemotePath::of_text(&self.user.path, Trailing::RefusedEverywhere)?;
+        let (letter, refusal) = match right {
+            Right::List => ('l', Refusal::ReadPermission),
+            Right::Read => ('r', Refusal::ReadPermission),
+            Right::Write => ('w', Refusal::WritePermission),
+            Right::Delete => ('d', Refusal::FullPermission),
+        };
+        if !path.is_within(&own) {
+            return Err(if self.by_key { Refusal::PathRestricted } else { refusal });
+        }
+        if self.user.permissions.contains(letter) { Ok(()) } else { Err(refusal) }
+    }
+}
+
+fn check_workspace(headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(value) = headers.get(WORKSPACE) else {
+        return Ok(());
+    };
+    let number = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    number.map(|_| ()).ok_or(Refusal::InvalidWorkspace)
+}
+
+pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).map(HeaderValue::as_bytes).map(|value| String::from_utf8_lossy(value).into_owned())
+}

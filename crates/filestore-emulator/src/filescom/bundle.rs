@@ -1,0 +1,320 @@
+//! Share links: made and managed at the API, opened by people at `/f/CODE`.
+
+use http::StatusCode;
+use jiff::Timestamp;
+use rand::distr::{Alphanumeric, SampleString};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::access::{Caller, Right};
+use super::cursor::{self, At, Cursor};
+use super::error::Refusal;
+use super::params::Params;
+use super::path::{RemotePath, Trailing};
+use super::sign::PART_LIFE;
+use super::storage_error::StorageRefusal;
+use super::store::{Change, State};
+use super::tree::Node;
+use super::wire::{BundleEntity, BundlePath};
+use super::{Call, FilesCom, pages};
+use crate::http::{Response, empty, json};
+
+const PERMISSIONS: [&str; 6] = ["read", "write", "read_write", "full", "none", "preview_only"];
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Bundle {
+    pub(super) id: u64,
+    code: String,
+    paths: Vec<String>,
+    password: Option<String>,
+    expires_at: Option<Timestamp>,
+    max_uses: Option<u64>,
+    uses: u64,
+    permissions: String,
+    description: String,
+    note: String,
+    require_registration: bool,
+    created_at: Timestamp,
+    user: u64,
+    username: String,
+}
+
+impl std::fmt::Debug for Bundle {
+    /// The code is a permission.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bundle").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What somebody with a link gets to see.
+enum Opened {
+    AskPassword,
+    File { name: String, content: String },
+    /// Paths below the link's, with their contents.
+    Files(Vec<(String, String)>),
+    Gone,
+}
+
+impl FilesCom {
+    pub(super) async fn create_bundle(&self, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+        let paths = paths(&call.params)?;
+        for path in &paths {
+            caller.may(Right::Read, path).map_err(|_| Refusal::BundlePermission)?;
+        }
+        let bundle = Bundle {
+            id: 0,
+            code: Alphanumeric.sample_string(&mut rand::rng(), 12),
+            paths: Vec::new(),
+            password: None,
+            expires_at: None,
+            max_uses: None,
+            uses: 0,
+            permissions: "read".to_owned(),
+            description: String::new(),
+            note: String::new(),
+            require_registration: false,
+            created_at: call.now,
+            user: caller.id,
+            username: caller.user.name.clone(),
+        };
+        let bundle = bundle.with(&call.params)?;
+        let base = self.base.clone();
+        self.store
+            .run(move |state| {
+                let nodes = paths.iter().map(|path| state.node_at(path).map_err(|_| Refusal::BundlePathNotFound));
+                let paths = nodes.map(|node| Ok(state.tree.path(node?.id))).collect::<Result<_, Refusal>>()?;
+                let bundle = Bundle { id: state.tree.next_id(), paths, ..bundle };
+                state.keep_bundle(&bundle)?;
+                Ok(json(StatusCode::CREATED, &bundle.shown(&base)))
+            })
+            .await
+    }
+
+    pub(super) async fn list_bundles(&self, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+        let per_page = cursor::per_page(&call.params)?;
+        let list = format!("bundles {} {per_page}", caller.id);
+        let at = call.params.text("cursor")?.map(|text| Cursor::read(&text, &list)).transpose()?;
+        let skipped = match at {
+            Some(At::Skip(skipped)) => skipped,
+            _ => 0,
+        };
+        let base = self.base.clone();
+        self.store
+            .run(move |state| {
+                let own: Vec<_> = state.bundles.values().filter(|bundle| bundle.user == caller.id).collect();
+                let page: Vec<_> = own.iter().skip(skipped).take(per_page).map(|bundle| bundle.shown(&base)).collect();
+                let mut response = json(StatusCode::OK, &page);
+                let end = skipped + per_page;
+                let next = (end < own.len()).then_some(At::Skip(end));
+                let prev = (skipped > 0).then(|| At::Skip(skipped.saturating_sub(per_page)));
+                cursor::announce(&mut response, &list, next, prev);
+                Ok(response)
+            })
+            .await
+    }
+
+    pub(super) async fn get_bundle(&self, id: &str, caller: Caller) -> Result<Response, Refusal> {
+        let (id, base) = (id.to_owned(), self.base.clone());
+        self.store
+            .run(move |state| Ok(json(StatusCode::OK, &state.own_bundle(&id, &caller)?.shown(&base))))
+            .await
+    }
+
+    pub(super) async fn update_bundle(&self, id: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+        let (id, base, params) = (id.to_owned(), self.base.clone(), call.params);
+        self.store
+            .run(move |state| {
+                let bundle = state.own_bundle(&id, &caller)?.clone().with(&params)?;
+                state.keep_bundle(&bundle)?;
+                Ok(json(StatusCode::OK, &bundle.shown(&base)))
+            })
+            .await
+    }
+
+    pub(super) async fn delete_bundle(&self, id: &str, caller: Caller) -> Result<Response, Refusal> {
+        let id = id.to_owned();
+        self.store
+            .run(move |state| {
+                let id = state.own_bundle(&id, &caller)?.id;
+                Ok::<_, Refusal>(state.commit(vec![Change::BundleGone(id)])?)
+            })
+            .await?;
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Mails are not sent.
+    pub(super) async fn share_bundle(&self, id: &str, caller: Caller) -> Result<Response, Refusal> {
+        let id = id.to_owned();
+        self.store.run(move |state| state.own_bundle(&id, &caller).map(|_| ())).await?;
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    /// `/f/CODE`, asked without credentials. Seeing the files is a use, the question for the password is none.
+    pub(super) async fn open_bundle(&self, code: &str, call: Call<'_>) -> Result<Response, Refusal> {
+        let (code, now) = (code.to_owned(), call.now);
+        let password = call.params.text("password")?;
+        let is_head = call.head.method == http::Method::HEAD;
+        let opened = self
+            .store
+            .run(move |state| Ok::<_, Refusal>(state.open_bundle(&code, password.as_deref(), !is_head, now)?))
+            .await?;
+        match opened {
+            Opened::Gone => Ok(pages::gone()),
+            Opened::AskPassword => Ok(pages::password()),
+            Opened::Files(files) => {
+                let links = files.into_iter().map(|(path, content)| {
+                    let url = self.signer.content(&content, &path, PART_LIFE, now);
+                    (path, url)
+                });
+                Ok(pages::files(links))
+            }
+            Opened::File { name, content } => {
+                let content = self.content(&content).await?.ok_or(Refusal::NotFound)?;
+                let etag = format!("\"{}\"", content.etag);
+                // Whoever reads a link a second time uses it a second time: no ranges.
+                let served = self.served(content, &name, &etag, &http::HeaderMap::new());
+                served.map_err(|refusal| match refusal {
+                    StorageRefusal::Internal(error) => Refusal::Internal(error),
+                    _ => Refusal::NotFound,
+                })
+            }
+        }
+    }
+}
+
+impl Bundle {
+    /// What is given changes, the rest stays.
+    fn with(mut self, params: &Params) -> Result<Self, Refusal> {
+        if params.get("password").is_some() {
+            self.password = params.text("password")?;
+        }
+        if params.get("expires_at").is_some() {
+            self.expires_at = params.time("expires_at")?;
+        }
+        if params.get("max_uses").is_some() {
+            let uses = params.int("max_uses")?.map(u64::try_from).transpose();
+            self.max_uses = uses.map_err(|_| Refusal::invalid("max_uses"))?;
+        }
+        if let Some(permissions) = params.text("permissions")? {
+            if !PERMISSIONS.contains(&permissions.as_str()) {
+                return Err(Refusal::invalid("permissions"));
+            }
+            self.permissions = permissions;
+        }
+        if params.get("description").is_some() {
+            self.description = params.text("description")?.unwrap_or_default();
+        }
+        if params.get("note").is_some() {
+            self.note = params.text("note")?.unwrap_or_default();
+        }
+        if params.get("require_registration").is_some() {
+            self.require_registration = params.flag("require_registration")?;
+        }
+        if let Some(code) = params.text("code")? {
+            if !code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+                return Err(Refusal::invalid("code"));
+            }
+            self.code = code;
+        }
+        Ok(self)
+    }
+
+    fn is_open(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+            && self.max_uses.is_none_or(|most| self.uses < most)
+            && self.permissions != "none"
+    }
+
+    fn shown<'b>(&'b self, base: &str) -> BundleEntity<'b> {
+        BundleEntity {
+            id: self.id,
+            code: &self.code,
+            url: format!("{base}/f/{}", self.code),
+            expires_at: self.expires_at,
+            password_protected: self.password.is_some(),
+            permissions: &self.permissions,
+            preview_only: self.permissions == "preview_only",
+            require_registration: self.require_registration,
+            max_uses: self.max_uses,
+            paths: &self.paths,
+            bundlepaths: self.paths.iter().map(|path| BundlePath { recursive: true, path }).collect(),
+            created_at: self.created_at,
+            description: &self.description,
+            note: &self.note,
+            user_id: self.user,
+            username: &self.username,
+            has_inbox: false,
+        }
+    }
+}
+
+impl State {
+    fn own_bundle(&self, id: &str, caller: &Caller) -> Result<&Bundle, Refusal> {
+        let bundle = id.parse().ok().and_then(|id: u64| self.bundles.get(&id));
+        bundle.filter(|bundle| bundle.user == caller.id).ok_or(Refusal::NotFound)
+    }
+
+    fn keep_bundle(&mut self, bundle: &Bundle) -> Result<(), Refusal> {
+        let taken = self.bundles.values().any(|other| other.id != bundle.id && other.code == bundle.code);
+        if taken {
+            return Err(Refusal::ModelSave { field: "code", text: "Code has already been taken" });
+        }
+        Ok(self.commit(vec![Change::Bundle(bundle.clone())])?)
+    }
+
+    fn open_bundle(
+        &mut self,
+        code: &str,
+        password: Option<&str>,
+        counts: bool,
+        now: Timestamp,
+    ) -> std::io::Result<Opened> {
+        let Some(bundle) = self.bundles.values().find(|bundle| bundle.code == code && bundle.is_open(now)) else {
+            return Ok(Opened::Gone);
+        };
+        if bundle.password.is_some() && bundle.password.as_deref() != password {
+            return Ok(Opened::AskPassword);
+        }
+        let found = bundle.paths.iter().filter_map(|path| {
+            let path = RemotePath::of_text(path, Trailing::AllowedInLast).ok()?;
+            self.node_at(&path).ok()
+        });
+        let found: Vec<&Node> = found.collect();
+        let opened = match found[..] {
+            [] => return Ok(Opened::Gone),
+            [Node { content: Some(content), name, .. }] => {
+                Opened::File { name: name.clone(), content: content.clone() }
+            }
+            ref found => Opened::Files(found.iter().flat_map(|node| self.files_below(node)).collect()),
+        };
+        if counts {
+            let used = Bundle { uses: bundle.uses + 1, ..bundle.clone() };
+            self.commit(vec![Change::Bundle(used)])?;
+        }
+        Ok(opened)
+    }
+
+    /// Their paths as the link shows them, beginning with the shared folder.
+    fn files_below(&self, node: &Node) -> Vec<(String, String)> {
+        let before = node.parent.map(|parent| self.tree.path(parent)).unwrap_or_default();
+        let files = self.tree.subtree(node.id).into_iter().filter_map(|file| {
+            let content = file.content.clone()?;
+            let path = self.tree.path(file.id);
+            Some((path[before.len()..].trim_start_matches('/').to_owned(), content))
+        });
+        files.collect()
+    }
+}
+
+fn paths(params: &Params) -> Result<Vec<RemotePath>, Refusal> {
+    let texts = match params.get("paths") {
+        None | Some(Value::Null) => return Err(Refusal::Missing("paths")),
+        Some(Value::Array(paths)) if !paths.is_empty() => paths,
+        Some(_) => return Err(Refusal::invalid("paths")),
+    };
+    let path = |text: &Value| {
+        let text = text.as_str().ok_or(Refusal::invalid("paths"))?;
+        RemotePath::of_text(text, Trailing::AllowedInLast)
+    };
+    texts.iter().map(path).collect()
+}

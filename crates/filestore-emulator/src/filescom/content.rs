@@ -1,0 +1,99 @@
+//! Contents of files: pieces in the order of the parts that they were uploaded in, never copied together.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use md5::{Digest, Md5};
+use serde::{Deserialize, Serialize};
+
+use super::sign::hex;
+use crate::blobs::{BlobId, BlobReader, Blobs};
+
+/// How much is digested at a time.
+const READ: usize = 256 * 1024;
+
+/// One version of a file. It never changes, and outlives its file for as long as it is read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Content {
+    /// The upload that it came by.
+    pub(super) id: String,
+    pub(super) size: u64,
+    pub(super) pieces: Vec<Piece>,
+    /// As the storage gives it: not the MD5 of the content.
+    pub(super) etag: String,
+    pub(super) stored: Timestamp,
+    /// Known some time after the upload.
+    pub(super) digests: Option<Digests>,
+    /// Held by everybody who reads it.
+    #[serde(skip)]
+    pub(super) lease: Arc<()>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Piece {
+    pub(super) blob: BlobId,
+    pub(super) size: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Digests {
+    pub(super) md5: String,
+    pub(super) crc32: u32,
+}
+
+impl Content {
+    pub(super) fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.lease) > 1
+    }
+
+    /// The bytes from `start` on, `length` of them. Pieces are opened as their turn comes.
+    pub(super) fn stream(self, blobs: Arc<Blobs>, start: u64, length: u64) -> BoxStream<'static, io::Result<Bytes>> {
+        let end = start + length;
+        let mut begin = 0;
+        let mut ranges = Vec::new();
+        for piece in &self.pieces {
+            let (from, to) = (start.max(begin), end.min(begin + piece.size));
+            if from < to {
+                ranges.push((piece.blob.clone(), from - begin..to - begin));
+            }
+            begin += piece.size;
+        }
+        let lease = self.lease;
+        stream::iter(ranges)
+            .then(move |(blob, range)| {
+                let (blobs, lease) = (Arc::clone(&blobs), Arc::clone(&lease));
+                async move {
+                    let pieces = blobs.reader(&blob)?.stream_range(range).await?;
+                    Ok::<_, io::Error>(pieces.inspect(move |_| _ = &lease))
+                }
+            })
+            .try_flatten()
+            .boxed()
+    }
+
+    /// Reads all of it, which takes a while: not for a thread that serves requests.
+    pub(super) fn digest(&self, blobs: &Blobs) -> io::Result<Digests> {
+        let (mut md5, mut crc32) = (Md5::new(), crc32fast::Hasher::new());
+        let mut buffer = vec![0; READ];
+        for piece in &self.pieces {
+            match blobs.reader(&piece.blob)? {
+                BlobReader::Memory(content) => {
+                    md5.update(&content);
+                    crc32.update(&content);
+                }
+                BlobReader::File(mut file) => loop {
+                    let read = file.read(&mut buffer)?;
+                    if read == 0 {
+                        break;
+                    }
+                    md5.update(&buffer[..read]);
+                    crc32.update(&buffer[..read]);
+                },
+            }
+        }
+        Ok(Digests { md5: hex(&md5.finalize()), crc32: crc32.finalize() })
+    }
+}

@@ -1,0 +1,136 @@
+//! What is done to a file or folder where it is: stat, update, delete, mkdir.
+
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::access::{Caller, Right};
+use super::entity::View;
+use super::error::Refusal;
+use super::path::{RemotePath, Trailing};
+use super::store::{Change, State};
+use super::tree::{Node, NodeId};
+use super::{Call, FilesCom, metadata};
+use crate::http::{Response, empty, json};
+
+impl FilesCom {
+    pub(super) async fn stat(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+        let path = RemotePath::of_url(raw, Trailing::AllowedInLast)?;
+        caller.may(Right::List, &path)?;
+        let view = View::of(&caller, call.params.flag("with_priority_color")?, call.now);
+        self.store
+            .run(move |state| {
+                let node = state.node_at(&path)?;
+                Ok(json(StatusCode::OK, &state.entity(node, state.tree.path(node.id), &view)))
+            })
+            .await
+    }
+
+    /// What is given changes, the rest stays.
+    pub(super) async fn update(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+        let params = &call.params;
+        let provided_mtime = params.get("provided_mtime").map(|_| params.time("provided_mtime")).transpose()?;
+        let custom_metadata = metadata::custom(params)?;
+        let priority_color = match params.get("priority_color") {
+            None => None,
+            Some(Value::Null) => Some(None),
+            Some(_) => Some(params.text("priority_color")?),
+        };
+        let path = below_root(raw, Trailing::AllowedInLast)?;
+        caller.may(Right::Write, &path)?;
+        let view = View::of(&caller, params.flag("with_priority_color")?, call.now);
+        self.store
+            .run(move |state| {
+                let mut node = state.node_at(&path)?.clone();
+                node.provided_mtime = provided_mtime.unwrap_or(node.provided_mtime);
+                node.custom_metadata = custom_metadata.unwrap_or(node.custom_metadata);
+                node.priority_color = priority_color.unwrap_or(node.priority_color);
+                state.commit(vec![Change::Node(Box::new(node.clone()))])?;
+                Ok(json(StatusCode::OK, &state.entity(&node, state.tree.path(node.id), &view)))
+            })
+            .await
+    }
+
+    pub(super) async fn delete(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+        let recursive = call.params.flag("recursive")?;
+        let path = below_root(raw, Trailing::AllowedInLast)?;
+        caller.may(Right::Delete, &path)?;
+        let now = call.now;
+        self.store
+            .run(move |state| {
+                let (changes, _) = state.plan_delete(&path, recursive, now)?;
+                Ok::<_, Refusal>(state.commit(changes)?)
+            })
+            .await?;
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    pub(super) async fn mkdir(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+        let params = &call.params;
+        let create = params.flag("mkdir_parents")?;
+        let provided_mtime = params.time("provided_mtime")?;
+        let path = RemotePath::of_url(raw, Trailing::RefusedEverywhere)?;
+        caller.may(Right::Write, &path)?;
+        let view = View::of(&caller, params.flag("with_priority_color")?, call.now);
+        let (user, now) = (caller.id, call.now);
+        self.store
+            .run(move |state| {
+                let id = state.mkdir(&path, create, provided_mtime, user, now)?;
+                let node = state.tree.get(id).ok_or(Refusal::NotFound)?;
+                Ok(json(StatusCode::CREATED, &state.entity(node, state.tree.path(id), &view)))
+            })
+            .await
+    }
+}
+
+impl State {
+    pub(super) fn node_at(&self, path: &RemotePath) -> Result<&Node, Refusal> {
+        self.tree.find(path).ok_or(Refusal::NotFound)
+    }
+
+    fn mkdir(
+        &mut self,
+        path: &RemotePath,
+        create: bool,
+        provided_mtime: Option<Timestamp>,
+        user: u64,
+        now: Timestamp,
+    ) -> Result<NodeId, Refusal> {
+        let (parents, last) = path.split_last().ok_or(Refusal::DestinationExists)?;
+        let mut changes = Vec::new();
+        let parent = self.folder_for(parents, create, Refusal::NotFound, user, now, &mut changes)?;
+        if self.tree.child(parent, &last.key).is_some() {
+            return Err(Refusal::DestinationExists);
+        }
+        let id = self.tree.next_id();
+        let folder = Node { provided_mtime, ..Node::folder(id, Some(parent), &last.name, user, now) };
+        changes.push(Change::Node(Box::new(folder)));
+        changes.extend(self.touched(parent, now));
+        self.commit(changes)?;
+        Ok(id)
+    }
+
+    /// What deleting means, and how many files it takes.
+    pub(super) fn plan_delete(
+        &self,
+        path: &RemotePath,
+        recursive: bool,
+        now: Timestamp,
+    ) -> Result<(Vec<Change>, u64), Refusal> {
+        let node = self.node_at(path)?;
+        if !recursive && !self.tree.is_empty(node.id) {
+            return Err(Refusal::FolderNotEmpty);
+        }
+        let nodes = self.tree.subtree(node.id);
+        let files = nodes.iter().filter(|node| node.is_file()).count() as u64;
+        let mut changes: Vec<_> = nodes.iter().rev().map(|node| Change::NodeGone(node.id)).collect();
+        changes.extend(node.parent.into_iter().flat_map(|parent| self.touched(parent, now)));
+        Ok((changes, files))
+    }
+}
+
+/// The site itself is nothing that can be changed.
+pub(super) fn below_root(raw: &str, trailing: Trailing) -> Result<RemotePath, Refusal> {
+    let path = RemotePath::of_url(raw, trailing)?;
+    if path.is_root() { Err(Refusal::InvalidPath("the root cannot be changed")) } else { Ok(path) }
+}

@@ -1,0 +1,161 @@
+//! Logins, with a second factor for those who have one.
+
+use std::collections::HashMap;
+
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::access::{API_KEY, SESSION};
+use super::error::Refusal;
+use super::sign::hex;
+use super::store::{Change, State};
+use super::users::User;
+use super::wire::SessionCreated;
+use super::{Call, FilesCom, access};
+use crate::http::{Response, empty, json};
+
+/// How long a login may wait for its second factor.
+const PARTIAL_LIFE: SignedDuration = SignedDuration::from_mins(10);
+/// So many wrong logins in a row lock a user out, for so long.
+const WRONG_LOGINS: u32 = 10;
+const LOCKOUT: SignedDuration = SignedDuration::from_mins(10);
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Session {
+    /// 40 hex digits.
+    pub(super) id: String,
+    pub(super) user: String,
+    pub(super) expires: Timestamp,
+    /// The password was right, the second factor is still to come.
+    partial: bool,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Wrong logins of each user, and when the last of them was.
+pub(super) type WrongLogins = HashMap<String, (u32, Timestamp)>;
+
+impl FilesCom {
+    pub(super) async fn login(&self, call: Call<'_>) -> Result<Response, Refusal> {
+        if call.head.headers.contains_key(API_KEY) {
+            return Err(Refusal::LoginWithKey);
+        }
+        let (otp, partial) = (call.params.text("otp")?, call.params.text("partial_session_id")?);
+        let user = match partial {
+            Some(partial) => self.half_logged_in(partial, call.now).await?,
+            None => {
+                let name = call.params.text("username")?.ok_or(Refusal::Required("username"))?;
+                let password = call.params.text("password")?.ok_or(Refusal::Required("password"))?;
+                self.with_password(&name, &password, call.now)?
+            }
+        };
+        match (&user.otp, otp) {
+            (Some(_), None) => {
+                let session = self.begin_session(&user, PARTIAL_LIFE, true, call.now).await?;
+                return Err(Refusal::TwoFactorRequired { partial_session_id: session.id });
+            }
+            (Some(right), Some(given)) if *right != given => {
+                self.count_wrong_login(&user.name, call.now);
+                return Err(Refusal::WrongOtp);
+            }
+            _ => {}
+        }
+        self.wrong_logins().remove(&user.name);
+        let timeout = self.settings().await?.session_timeout;
+        let session = self.begin_session(&user, timeout, false, call.now).await?;
+        let created = SessionCreated {
+            id: session.id,
+            language: "en",
+            read_only: !user.permissions.contains(['w', 'd']),
+            sftp_insecure_ciphers: false,
+        };
+        Ok(json(StatusCode::CREATED, &created))
+    }
+
+    pub(super) async fn logout(&self, call: Call<'_>) -> Result<Response, Refusal> {
+        let Some(id) = access::text(&call.head.headers, SESSION) else {
+            let with_key = call.head.headers.contains_key(API_KEY);
+            return Err(if with_key { Refusal::KeySession } else { Refusal::AuthenticationRequired });
+        };
+        let now = call.now;
+        self.store
+            .run(move |state| {
+                state.user_of_session(&id, now).ok_or(Refusal::InvalidCredentials)?;
+                Ok::<_, Refusal>(state.commit(vec![Change::SessionGone(id)])?)
+            })
+            .await?;
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    fn with_password(&self, name: &str, password: &str, now: Timestamp) -> Result<User, Refusal> {
+        let user = self.users.named(name).ok_or(Refusal::WrongLogin)?;
+        let locked = self.wrong_logins().get(name).is_some_and(|(wrong, last)| {
+            *wrong >= WRONG_LOGINS && now.duration_since(*last) < LOCKOUT
+        });
+        if locked {
+            return Err(Refusal::LockedOut);
+        }
+        if user.password.as_deref() != Some(password) {
+            self.count_wrong_login(name, now);
+            return Err(Refusal::WrongLogin);
+        }
+        Ok(user.clone())
+    }
+
+    fn count_wrong_login(&self, name: &str, now: Timestamp) {
+        let mut wrong_logins = self.wrong_logins();
+        let (wrong, last) = wrong_logins.entry(name.to_owned()).or_insert((0, now));
+        if now.duration_since(*last) >= LOCKOUT {
+            *wrong = 0;
+        }
+        (*wrong, *last) = (*wrong + 1, now);
+    }
+
+    async fn half_logged_in(&self, id: String, now: Timestamp) -> Result<User, Refusal> {
+        let name = self
+            .store
+            .run(move |state| {
+                let session = state.sessions.get(&id).filter(|session| session.partial && now < session.expires);
+                Ok::<_, Refusal>(session.map(|session| session.user.clone()))
+            })
+            .await?;
+        name.and_then(|name| self.users.named(&name)).cloned().ok_or(Refusal::TwoFactorError)
+    }
+
+    async fn begin_session(
+        &self,
+        user: &User,
+        life: SignedDuration,
+        partial: bool,
+        now: Timestamp,
+    ) -> Result<Session, Refusal> {
+        let session = Session {
+            id: hex(&rand::rng().random::<[u8; 20]>()),
+            user: user.name.clone(),
+            expires: now.checked_add(life).unwrap_or(Timestamp::MAX),
+            partial,
+        };
+        let kept = session.clone();
+        self.store.run(move |state| Ok::<_, Refusal>(state.commit(vec![Change::Session(kept)])?)).await?;
+        Ok(session)
+    }
+}
+
+impl State {
+    pub(super) fn user_of_session(&self, id: &str, now: Timestamp) -> Option<String> {
+        let session = self.sessions.get(id).filter(|session| !session.partial && now < session.expires)?;
+        Some(session.user.clone())
+    }
+
+    pub(super) fn forget_sessions(&mut self, now: Timestamp) -> std::io::Result<()> {
+        let expired = self.sessions.values().filter(|session| now >= session.expires);
+        let gone: Vec<_> = expired.map(|session| Change::SessionGone(session.id.clone())).collect();
+        if gone.is_empty() { Ok(()) } else { self.commit(gone) }
+    }
+}

@@ -1,0 +1,292 @@
+//! The one state of the service. Every change is decided, made durable and applied under one lock, by a task that a
+//! client's disconnect cannot interrupt.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::bundle::Bundle;
+use super::content::{Content, Digests};
+use super::migration::Migration;
+use super::session::Session;
+use super::settings::Settings;
+use super::tree::{Node, NodeId, ROOT, Tree};
+use super::upload::{Part, Upload};
+use crate::blobs::{BlobId, Blobs};
+use crate::clock::Clock;
+use crate::durable::Log;
+
+/// One thing that is different afterwards. What the emulator knows is the sum of its changes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Change {
+    Node(Box<Node>),
+    NodeGone(NodeId),
+    /// Something below a folder was written.
+    Touched(NodeId, Timestamp),
+    Content(Content),
+    Digests(String, Digests),
+    Upload(Upload),
+    UploadGone(String),
+    Part(String, u32, Part),
+    Session(Session),
+    SessionGone(String),
+    Bundle(Bundle),
+    BundleGone(u64),
+    Migration(Migration),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    state: Arc<Mutex<State>>,
+    blobs: Arc<Blobs>,
+    durable: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) tree: Tree,
+    pub(super) contents: HashMap<String, Content>,
+    pub(super) uploads: HashMap<String, Upload>,
+    pub(super) sessions: HashMap<String, Session>,
+    pub(super) bundles: BTreeMap<u64, Bundle>,
+    pub(super) migrations: BTreeMap<u64, Migration>,
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    /// How many files have a content.
+    holders: HashMap<String, usize>,
+    /// Contents of no file any more, and since when: a URL of theirs may still be good.
+    retired: HashMap<String, Timestamp>,
+    log: Option<Log<Vec<Change>>>,
+    blobs: Arc<Blobs>,
+}
+
+impl Store {
+    pub(super) fn open(folder: &Path, kept: bool, clock: Clock) -> io::Result<Self> {
+        let bodies = folder.join("bodies");
+        let (blobs, log, history) = if kept {
+            let (log, history) = Log::open(folder.join("log"))?;
+            (Blobs::durable(bodies)?, Some(log), history)
+        } else {
+            (Blobs::temporary(bodies)?, None, Vec::new())
+        };
+        let mut state = State::new(clock, log, Arc::clone(&blobs));
+        history.into_iter().flatten().for_each(|change| state.apply(change));
+        if kept {
+            state.forget_leftovers()?;
+        }
+        state.ensure_root()?;
+        Ok(Store { state: Arc::new(Mutex::new(state)), blobs, durable: kept })
+    }
+
+    pub(super) fn blobs(&self) -> &Arc<Blobs> {
+        &self.blobs
+    }
+
+    /// Runs a step to its end, even if nobody waits for it any more.
+    pub(super) async fn run<T, E>(&self, step: impl FnOnce(&mut State) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<io::Error> + Send + 'static,
+    {
+        let state = Arc::clone(&self.state);
+        let locked = move || {
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.run_due_migrations()?;
+            step(&mut state)
+        };
+        if self.durable {
+            // Syncing a disk takes milliseconds, which no request on this thread should wait for.
+            tokio::task::spawn_blocking(locked).await.map_err(|error| E::from(io::Error::other(error)))?
+        } else {
+            locked()
+        }
+    }
+
+    /// Contents whose digests a restart has interrupted.
+    pub(super) fn undigested(&self) -> Vec<Content> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.contents.values().filter(|content| content.digests.is_none()).cloned().collect()
+    }
+
+    pub(super) fn files(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).tree.files()
+    }
+}
+
+impl State {
+    fn new(clock: Clock, log: Option<Log<Vec<Change>>>, blobs: Arc<Blobs>) -> Self {
+        State {
+            tree: Tree::default(),
+            contents: HashMap::new(),
+            uploads: HashMap::new(),
+            sessions: HashMap::new(),
+            bundles: BTreeMap::new(),
+            migrations: BTreeMap::new(),
+            settings: Settings::default(),
+            clock,
+            holders: HashMap::new(),
+            retired: HashMap::new(),
+            log,
+            blobs,
+        }
+    }
+
+    /// Makes changes durable, then true; all of them or none.
+    pub(super) fn commit(&mut self, changes: Vec<Change>) -> io::Result<()> {
+        if let Some(log) = &mut self.log {
+            log.append(&changes)?;
+        }
+        changes.into_iter().for_each(|change| self.apply(change));
+        if self.log.as_ref().is_some_and(Log::is_long)
+            && let Err(error) = self.write_anew()
+        {
+            // Nothing is lost: the long log still says everything.
+            tracing::warn!(%error, "the log could not be shortened");
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Node(node) => {
+                if let Some(content) = &node.content {
+                    *self.holders.entry(content.clone()).or_default() += 1;
+                    self.retired.remove(content);
+                }
+                let before = self.tree.get(node.id).and_then(|before| before.content.clone());
+                self.tree.put(*node);
+                self.release(before);
+            }
+            Change::NodeGone(id) => {
+                let node = self.tree.remove(id);
+                self.release(node.and_then(|node| node.content));
+            }
+            Change::Touched(id, at) => {
+                if let Some(node) = self.tree.get_mut(id) {
+                    node.mtime = at;
+                }
+            }
+            Change::Content(content) => _ = self.contents.insert(content.id.clone(), content),
+            Change::Digests(id, digests) => {
+                if let Some(content) = self.contents.get_mut(&id) {
+                    content.digests = Some(digests);
+                }
+            }
+            Change::Upload(upload) => _ = self.uploads.insert(upload.id.clone(), upload),
+            Change::UploadGone(id) => _ = self.uploads.remove(&id),
+            Change::Part(id, number, part) => {
+                if let Some(upload) = self.uploads.get_mut(&id) {
+                    upload.parts.insert(number, part);
+                }
+            }
+            Change::Session(session) => _ = self.sessions.insert(session.id.clone(), session),
+            Change::SessionGone(id) => _ = self.sessions.remove(&id),
+            Change::Bundle(bundle) => {
+                self.tree.has_id(bundle.id);
+                self.bundles.insert(bundle.id, bundle);
+            }
+            Change::BundleGone(id) => _ = self.bundles.remove(&id),
+            Change::Migration(migration) => {
+                self.tree.has_id(migration.id);
+                self.migrations.insert(migration.id, migration);
+            }
+        }
+    }
+
+    fn release(&mut self, content: Option<String>) {
+        let Some(id) = content else { return };
+        let holders = self.holders.entry(id.clone()).or_default();
+        *holders = holders.saturating_sub(1);
+        if *holders == 0 {
+            self.holders.remove(&id);
+            self.retired.insert(id, self.clock.now());
+        }
+    }
+
+    /// That something below a node was written shows in all of its ancestors.
+    pub(super) fn touched(&self, parent: NodeId, now: Timestamp) -> Vec<Change> {
+        let folders = self.tree.get(parent).into_iter().chain(self.tree.ancestors(parent));
+        folders.map(|folder| Change::Touched(folder.id, now)).collect()
+    }
+
+    /// Removes contents that nothing can lead to any more. One that is being read stays.
+    pub(super) fn forget_retired(&mut self, before: Timestamp) {
+        let State { retired, contents, blobs, .. } = self;
+        retired.retain(|id, since| {
+            if *since >= before || contents.get(id).is_some_and(Content::is_in_use) {
+                return true;
+            }
+            for piece in contents.remove(id).into_iter().flat_map(|content| content.pieces) {
+                blobs.remove(&piece.blob);
+            }
+            false
+        });
+    }
+
+    pub(super) fn remove_blobs<'a>(&self, blobs: impl IntoIterator<Item = &'a BlobId>) {
+        blobs.into_iter().for_each(|blob| self.blobs.remove(blob));
+    }
+
+    /// As if it had just been started with nothing.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        if let Some(log) = &mut self.log {
+            log.rewrite(std::iter::empty())?;
+        }
+        *self = State::new(self.clock.clone(), self.log.take(), Arc::clone(&self.blobs));
+        self.blobs.remove_all_but(&HashSet::new())?;
+        self.ensure_root()
+    }
+
+    /// What a crash left: contents that no file got, and bodies that nothing names.
+    fn forget_leftovers(&mut self) -> io::Result<()> {
+        self.retired.clear();
+        let State { contents, holders, uploads, .. } = self;
+        contents.retain(|id, _| holders.contains_key(id));
+        let pieces = contents.values().flat_map(|content| content.pieces.iter().map(|piece| &piece.blob));
+        let parts = uploads.values().flat_map(|upload| upload.parts.values().map(|part| &part.blob));
+        self.blobs.remove_all_but(&pieces.chain(parts).collect())?;
+        self.write_anew()
+    }
+
+    fn ensure_root(&mut self) -> io::Result<()> {
+        if self.tree.get(ROOT).is_some() {
+            return Ok(());
+        }
+        let root = Node::folder(ROOT, None, "", 0, self.clock.now());
+        self.commit(vec![Change::Node(Box::new(root))])
+    }
+
+    fn write_anew(&mut self) -> io::Result<()> {
+        let Some(mut log) = self.log.take() else {
+            return Ok(());
+        };
+        let written = log.rewrite(self.all().map(|change| vec![change]));
+        self.log = Some(log);
+        written
+    }
+
+    /// Everything that is known, as the shortest list of changes that leads to it.
+    fn all(&self) -> impl Iterator<Item = Change> {
+        let parts = |upload: &Upload| {
+            let id = upload.id.clone();
+            let parts = upload.parts.clone().into_iter();
+            parts.map(move |(number, part)| Change::Part(id.clone(), number, part))
+        };
+        let contents = self.contents.values().cloned().map(Change::Content);
+        let nodes = self.tree.nodes().cloned().map(|node| Change::Node(Box::new(node)));
+        let uploads =
+            self.uploads.values().flat_map(move |upload| {
+                std::iter::once(Change::Upload(upload.clone())).chain(parts(upload))
+            });
+        contents
+            .chain(nodes)
+            .chain(uploads)
+            .chain(self.sessions.values().cloned().map(Change::Session))
+            .chain(self.bundles.values().cloned().map(Change::Bundle))
+            .chain(self.migrations.values().cloned().map(Change::Migration))
+    }
+}
