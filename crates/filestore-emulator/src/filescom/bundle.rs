@@ -49,7 +49,10 @@ impl std::fmt::Debug for Bundle {
 /// What somebody with a link gets to see.
 enum Opened {
     AskPassword,
-    File { name: String, content: String },
+    File {
+        name: String,
+        content: String,
+    },
     /// Paths below the link's, with their contents.
     Files(Vec<(String, String)>),
     Gone,
@@ -115,9 +118,7 @@ impl FilesCom {
 
     pub(super) async fn get_bundle(&self, id: &str, caller: Caller) -> Result<Response, Refusal> {
         let (id, base) = (id.to_owned(), self.base.clone());
-        self.store
-            .run(move |state| Ok(json(StatusCode::OK, &state.own_bundle(&id, &caller)?.shown(&base))))
-            .await
+        self.store.run(move |state| Ok(json(StatusCode::OK, &state.own_bundle(&id, &caller)?.shown(&base)))).await
     }
 
     pub(super) async fn update_bundle(&self, id: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {

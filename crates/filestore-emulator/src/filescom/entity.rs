@@ -85,7 +85,8 @@ pub(super) fn mime_type(name: &str) -> String {
 }
 
 pub(super) fn disposition(name: &str) -> HeaderValue {
-    let plain: String = name.chars().map(|c| if c.is_ascii() && !c.is_control() && c != '"' { c } else { '_' }).collect();
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii() && !c.is_control() && c != '"' { c } else { '_' }).collect();
     let text = if plain == name {
         format!("attachment; filename=\"{name}\"")
     } else {

@@ -135,8 +135,8 @@ impl Listing {
         let more = following.next().is_some();
         let next = nodes.last().filter(|_| more).map(|last| At::Behind(last.place()));
         let prev = behind.map(|behind| {
-            let before = state.tree.children_up_to(folder, &behind).rev().filter(|node| self.wants(node));
-            before.skip(self.per_page).next().map_or(At::Skip(0), |last| At::Behind(last.place()))
+            let mut before = state.tree.children_up_to(folder, &behind).rev().filter(|node| self.wants(node));
+            before.nth(self.per_page).map_or(At::Skip(0), |last| At::Behind(last.place()))
         });
         Page { nodes, next, prev }
     }
@@ -203,7 +203,8 @@ impl Sort {
 
     /// Folders stay first; entries that are equal stay in the order of paths.
     fn compare(self, state: &State, one: &Node, other: &Node) -> Ordering {
-        let size = |node: &Node| node.content.as_ref().and_then(|id| state.contents.get(id)).map(|content| content.size);
+        let size =
+            |node: &Node| node.content.as_ref().and_then(|id| state.contents.get(id)).map(|content| content.size);
         let ascending = match self.by {
             Field::Path => one.place().cmp(&other.place()),
             Field::Size => size(one).cmp(&size(other)),

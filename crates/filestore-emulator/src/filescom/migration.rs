@@ -36,7 +36,7 @@ struct Work {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Copy,
     Move,
     Delete,
@@ -122,9 +122,8 @@ impl State {
     /// Does what has become due.
     pub(super) fn run_due_migrations(&mut self) -> std::io::Result<()> {
         let now = self.clock.now();
-        let is_due = |migration: &&Migration| {
-            migration.outcome.is_none() && matches!(migration.due, Due::At(due) if now >= due)
-        };
+        let is_due =
+            |migration: &&Migration| migration.outcome.is_none() && matches!(migration.due, Due::At(due) if now >= due);
         let due: Vec<_> = self.migrations.values().filter(is_due).cloned().collect();
         due.into_iter().try_for_each(|migration| self.run_migration(migration))
     }

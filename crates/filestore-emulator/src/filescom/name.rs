@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn lists_are_in_the_order_of_the_service() {
-        let names = ["a b", "a_b", "a-b", "a.b", "a!b", "a1", "aa", "LA", "ła", "lb", "sync_test.go", "sync.go", "z", "þ"];
+        let names =
+            ["a b", "a_b", "a-b", "a.b", "a!b", "a1", "aa", "LA", "ła", "lb", "sync_test.go", "sync.go", "z", "þ"];
         let mut sorted = names;
         sorted.sort_by_key(|name| NameKey::of(name));
         assert_eq!(sorted, names);

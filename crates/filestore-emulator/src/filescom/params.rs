@@ -79,9 +79,12 @@ impl Params {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(pairs)) => pairs.iter().map(pair).collect::<Result<_, _>>().map(Some),
             Some(Value::Object(columns)) => match (columns.get("etag"), columns.get("part")) {
-                (Some(Value::Array(etags)), Some(Value::Array(parts))) if etags.len() == parts.len() => {
-                    etags.iter().zip(parts).map(|(etag, part)| read_pair(etag, part)).collect::<Result<_, _>>().map(Some)
-                }
+                (Some(Value::Array(etags)), Some(Value::Array(parts))) if etags.len() == parts.len() => etags
+                    .iter()
+                    .zip(parts)
+                    .map(|(etag, part)| read_pair(etag, part))
+                    .collect::<Result<_, _>>()
+                    .map(Some),
                 (Some(etag), Some(part)) => Ok(Some(vec![read_pair(etag, part)?])),
                 _ => columns.values().map(pair).collect::<Result<_, _>>().map(Some),
             },
@@ -239,7 +242,10 @@ mod tests {
     #[test]
     fn booleans_and_numbers_may_be_text() {
         let params = form("a=True&b=false&c=yes&n=12&m=1.5");
-        assert_eq!((params.flag("a").unwrap(), params.flag("b").unwrap(), params.flag("absent").unwrap()), (true, false, false));
+        assert_eq!(
+            (params.flag("a").unwrap(), params.flag("b").unwrap(), params.flag("absent").unwrap()),
+            (true, false, false)
+        );
         assert!(params.flag("c").is_err());
         assert_eq!(params.int("n").unwrap(), Some(12));
         assert_eq!(params.int("m").unwrap_err().to_string(), "m is invalid");

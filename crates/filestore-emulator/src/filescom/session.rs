@@ -95,9 +95,10 @@ impl FilesCom {
 
     fn with_password(&self, name: &str, password: &str, now: Timestamp) -> Result<User, Refusal> {
         let user = self.users.named(name).ok_or(Refusal::WrongLogin)?;
-        let locked = self.wrong_logins().get(name).is_some_and(|(wrong, last)| {
-            *wrong >= WRONG_LOGINS && now.duration_since(*last) < LOCKOUT
-        });
+        let locked = self
+            .wrong_logins()
+            .get(name)
+            .is_some_and(|(wrong, last)| *wrong >= WRONG_LOGINS && now.duration_since(*last) < LOCKOUT);
         if locked {
             return Err(Refusal::LockedOut);
         }

@@ -14,7 +14,9 @@ pub(super) enum StorageRefusal {
     Expired,
     #[error("The request signature we calculated does not match the signature you provided.")]
     Signature,
-    #[error("The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.")]
+    #[error(
+        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."
+    )]
     NoSuchUpload,
     #[error("The specified key does not exist.")]
     NoSuchKey,

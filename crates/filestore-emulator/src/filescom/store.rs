@@ -278,10 +278,10 @@ impl State {
         };
         let contents = self.contents.values().cloned().map(Change::Content);
         let nodes = self.tree.nodes().cloned().map(|node| Change::Node(Box::new(node)));
-        let uploads =
-            self.uploads.values().flat_map(move |upload| {
-                std::iter::once(Change::Upload(upload.clone())).chain(parts(upload))
-            });
+        let uploads = self
+            .uploads
+            .values()
+            .flat_map(move |upload| std::iter::once(Change::Upload(upload.clone())).chain(parts(upload)));
         contents
             .chain(nodes)
             .chain(uploads)

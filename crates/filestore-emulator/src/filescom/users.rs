@@ -53,9 +53,8 @@ impl Users {
 
     pub(crate) fn check(&self) -> Result<(), CredentialsError> {
         for user in &self.users {
-            let refuse = |problem| {
-                Err(CredentialsError::Account { service: "filescom user", name: user.name.clone(), problem })
-            };
+            let refuse =
+                |problem| Err(CredentialsError::Account { service: "filescom user", name: user.name.clone(), problem });
             let others = || self.users.iter().filter(|other| !std::ptr::eq(*other, user));
             if user.name.is_empty() || others().any(|other| other.name == user.name) {
                 return refuse("`name` must be there, and no other user's");

@@ -6,6 +6,7 @@ mod connections;
 mod control;
 mod durability;
 mod faults;
+mod filescom;
 #[cfg(unix)]
 mod leftovers;
 mod lists;

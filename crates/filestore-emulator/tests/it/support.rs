@@ -39,6 +39,11 @@ impl Service {
         format!("{}{path}", self.emulator.url())
     }
 
+    /// The path and query of a URL that leads here.
+    pub(crate) fn path_of<'u>(&self, url: &'u str) -> &'u str {
+        url.strip_prefix(self.emulator.url()).unwrap()
+    }
+
     pub(crate) fn set_faults(&self, rules: &str) {
         self.emulator.set_faults(FaultPlan::from_toml(rules).unwrap());
     }
