@@ -1,11 +1,12 @@
 //! Files.com as a [`FileStore`](filestore_core::FileStore): folders and files of a site, uploaded in
 //! parallel parts and verified both ways.
 
-#![allow(dead_code, reason = "the transfers are about to use it")]
-
 mod api;
 mod compare;
 mod config;
+mod content;
+mod digest;
+mod download;
 mod error;
 mod facts;
 mod folders;
@@ -16,11 +17,14 @@ mod relocate;
 mod search;
 mod session;
 mod share;
+mod signed;
 mod size;
+mod storage;
 mod store;
 #[cfg(test)]
 mod tests;
 mod update;
+mod upload;
 mod wire;
 
 pub use api::Credential;
@@ -35,3 +39,4 @@ pub use share::{Share, ShareLink, ShareLinks, SharePermissions};
 pub use size::ByteSize;
 pub use store::FilesComStore;
 pub use update::FilesComUpdate;
+pub use upload::UploadCheckpoint;

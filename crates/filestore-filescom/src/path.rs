@@ -44,6 +44,11 @@ impl SitePath {
         checked(self.0.iter().cloned().chain(more).collect())
     }
 
+    /// What is called `name` in this folder.
+    pub(crate) fn child(&self, name: &str) -> Result<Self> {
+        checked(self.0.iter().cloned().chain([name.to_owned()]).collect())
+    }
+
     /// The folder that it is in; the root is in itself.
     pub(crate) fn parent(&self) -> Self {
         Self(self.0[..self.0.len().saturating_sub(1)].to_vec())
@@ -51,7 +56,7 @@ impl SitePath {
 
     /// The same folder, another name.
     pub(crate) fn beside(&self, name: &str) -> Result<Self> {
-        self.parent().join(name)
+        self.parent().child(name)
     }
 
     /// Its last component; empty for the root.

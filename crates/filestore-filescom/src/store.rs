@@ -9,11 +9,13 @@ use filestore_core::{
     Result, Stat, StoredFile, Upload, UrlRequest,
 };
 use filestore_http::{Clock, Method, Repeat, SystemClock};
+use futures::lock::{Mutex, MutexGuard};
 
 use crate::api::{Api, Credential};
 use crate::config::FilesComConfig;
 use crate::facts;
 use crate::path::SitePath;
+use crate::upload::Wishes;
 use crate::wire::Entry;
 
 /// A site of Files.com, or a folder of it, as a store. Cheap to clone; clones share connections, pace
@@ -26,6 +28,8 @@ struct Shared {
     config: FilesComConfig,
     root: SitePath,
     capabilities: Capabilities,
+    /// Held by one who makes folders after being in somebody's way.
+    making_folders: Arc<Mutex<()>>,
 }
 
 impl FilesComStore {
@@ -41,7 +45,13 @@ impl FilesComStore {
         let api = Api::new(&config, clock)?;
         let root =
             SitePath::parse(&config.root).map_err(|error| Error::config(format!("root: {}", error.message())))?;
-        Ok(Self(Arc::new(Shared { api, config, root, capabilities: facts::capabilities() })))
+        Ok(Self(Arc::new(Shared {
+            api,
+            config,
+            root,
+            capabilities: facts::capabilities(),
+            making_folders: Arc::default(),
+        })))
     }
 
     /// The same store for another user, over the same connections. *Config* if the credential cannot be
@@ -56,9 +66,14 @@ impl FilesComStore {
     }
 
     fn with_api(&self, api: Api) -> Self {
-        let Shared { config, root, capabilities, .. } = self.0.as_ref();
-        let (config, root, capabilities) = (config.clone(), root.clone(), capabilities.clone());
-        Self(Arc::new(Shared { api, config, root, capabilities }))
+        let Shared { config, root, capabilities, making_folders, .. } = self.0.as_ref();
+        Self(Arc::new(Shared {
+            api,
+            config: config.clone(),
+            root: root.clone(),
+            capabilities: capabilities.clone(),
+            making_folders: Arc::clone(making_folders),
+        }))
     }
 
     pub(crate) fn api(&self) -> &Api {
@@ -72,6 +87,11 @@ impl FilesComStore {
     /// The folder that this store is.
     pub(crate) fn root(&self) -> &SitePath {
         &self.0.root
+    }
+
+    /// A turn to make folders.
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.0.making_folders.lock().await
     }
 
     /// The path of a reference. *Invalid input* if it is not below the root of the store.
@@ -97,8 +117,9 @@ impl FileStore for FilesComStore {
     }
 
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
-        let _ = request;
-        Err(Error::unsupported("uploads are under construction"))
+        let path = self.upload_path(&request)?;
+        let wishes = Wishes::of(&request)?;
+        self.send_file(&path, request.body.into(), &wishes, None, None).await
     }
 
     async fn list(&self, request: List) -> Result<Page> {
@@ -119,8 +140,7 @@ impl FileStore for FilesComStore {
     }
 
     async fn download(&self, request: Download) -> Result<Downloaded> {
-        let _ = request;
-        Err(Error::unsupported("downloads are under construction"))
+        self.begin_download(request).await
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
@@ -137,8 +157,7 @@ impl FileStore for FilesComStore {
     }
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
-        let _ = request;
-        Err(Error::unsupported("addresses are under construction"))
+        self.signed_url(request).await
     }
 }
 

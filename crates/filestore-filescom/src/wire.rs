@@ -135,6 +135,9 @@ pub(crate) struct PartTarget {
     /// Then every address wants `part_offset=BYTE`.
     #[serde(default)]
     pub(crate) part_offset_query: Option<bool>,
+    /// `s3`, or what is in front of something slower.
+    #[serde(default)]
+    pub(crate) upload_target_class: Option<String>,
     #[serde(default)]
     pub(crate) variable_part_limits: Option<VariablePartLimits>,
 }

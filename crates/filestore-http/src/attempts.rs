@@ -22,6 +22,11 @@ impl Attempts {
         Self::default()
     }
 
+    /// Some of an answer came: the attempts for its rest count anew, after this one.
+    pub fn progressed(&mut self) {
+        (self.made, self.waited) = (1, Duration::ZERO);
+    }
+
     /// How many were made.
     pub fn made(&self) -> u32 {
         self.made

@@ -1,0 +1,231 @@
+//! The content of one file at the storage: addresses that are renewed, and answers that are provably of
+//! that file.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
+use filestore_http::header::{ACCEPT_ENCODING, ETAG, HeaderValue, RANGE};
+use filestore_http::{Answer, Attempts, Method, Repeat, Request};
+use futures::StreamExt;
+use futures::lock::Mutex;
+
+use crate::path::SitePath;
+use crate::signed;
+use crate::storage::{self, Remedy};
+use crate::store::FilesComStore;
+use crate::wire::Entry;
+
+/// An address that ends within this time is not used any more.
+const MARGIN: i64 = 2;
+
+/// A file's content, for as many requests as it takes.
+pub(crate) struct Content {
+    store: FilesComStore,
+    path: SitePath,
+    /// The file as it was when the download began.
+    entry: Entry,
+    /// The address as the service gave it last: a secret.
+    uri: Mutex<String>,
+    /// The storage's strong validator, of the first answer.
+    etag: OnceLock<Option<HeaderValue>>,
+}
+
+impl FilesComStore {
+    /// The facts of a file, and its content. *Not found*, or *invalid input* for a folder.
+    pub(crate) async fn content(&self, path: SitePath) -> Result<Content> {
+        let (entry, uri) = self.download_uri(&path).await?;
+        Ok(Content { store: self.clone(), path, entry, uri: Mutex::new(uri), etag: OnceLock::new() })
+    }
+
+    /// The facts of a file, and an address of its content that works for a minute.
+    pub(crate) async fn download_uri(&self, path: &SitePath) -> Result<(Entry, String)> {
+        let request = self.api().request(Method::GET, "files", path, Repeat::Safe)?;
+        let mut entry: Entry = self.api().ask(request).await?;
+        if entry.is_folder() {
+            let message = format!("{path} is a folder; download the files in it one by one");
+            return Err(Error::new(ErrorKind::InvalidInput, Effect::Rejected, message));
+        }
+        let uri = entry.download_uri.take().filter(|uri| !uri.is_empty());
+        let uri = uri.ok_or_else(|| {
+            Error::new(ErrorKind::Protocol, Effect::Rejected, "the service gives no address of the content")
+        })?;
+        Ok((entry, uri))
+    }
+}
+
+impl Content {
+    pub(crate) fn path(&self) -> &SitePath {
+        &self.path
+    }
+
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    pub(crate) fn store(&self) -> &FilesComStore {
+        &self.store
+    }
+
+    /// An answer with the bytes of `range`, or with all: never one with something else. `first` is the
+    /// first request of the download, which has nothing to be compared with.
+    pub(crate) async fn get(&self, range: Option<Range<u64>>, attempts: &mut Attempts) -> Result<Answer> {
+        loop {
+            let uri = self.address().await?;
+            // No credential: the address is one.
+            let mut request = Request::get(storage::address(self.store.api(), &uri)?)
+                .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+                .secret_path();
+            if let Some(range) = &range {
+                let value = HeaderValue::try_from(format!("bytes={}-{}", range.start, range.end - 1));
+                request = request.header(RANGE, value.map_err(|_| Error::invalid("the range cannot be a header"))?);
+            }
+            let http = self.store.api().http();
+            let answer = http.send_within(request, attempts).await?;
+            if answer.status().is_success() {
+                self.check(&answer, range.as_ref())?;
+                return Ok(answer);
+            }
+            let (remedy, error) = storage::refused(answer, &uri, http.clock().now()).await;
+            if remedy == Remedy::None || !http.may_repeat(attempts).await {
+                return Err(error.with_attempts(attempts.made()));
+            }
+            if remedy == Remedy::FreshAddress {
+                self.renew(&uri).await?;
+            }
+        }
+    }
+
+    /// The address, renewed if it is about to end.
+    async fn address(&self) -> Result<String> {
+        let uri = self.uri.lock().await.clone();
+        let now = self.store.api().clock().now().as_second();
+        match signed::end(&uri) {
+            Some(end) if end.as_second() - now < MARGIN => self.renew(&uri).await,
+            _ => Ok(uri),
+        }
+    }
+
+    /// A fresh address of the same file. *Integrity* if it is another file by now.
+    async fn renew(&self, old: &str) -> Result<String> {
+        let mut uri = self.uri.lock().await;
+        // Another range was here before.
+        if *uri != old {
+            return Ok(uri.clone());
+        }
+        let (entry, fresh) = self.store.download_uri(&self.path).await?;
+        if !is_same(&self.entry, &entry) {
+            return Err(changed());
+        }
+        uri.clone_from(&fresh);
+        Ok(fresh)
+    }
+
+    /// Whether the rest of the file can be asked for after a break: only what is provably of one file is
+    /// put together. Without a validator of the storage, the service is asked whether it is the same file.
+    async fn can_go_on(&self) -> Result<bool> {
+        if self.has_etag() || digest(&self.entry).is_none() {
+            return Ok(self.has_etag());
+        }
+        let uri = self.uri.lock().await.clone();
+        self.renew(&uri).await.map(|_| true)
+    }
+
+    /// Whether answers prove themselves to be of one file.
+    pub(crate) fn has_etag(&self) -> bool {
+        self.etag.get().is_some_and(Option::is_some)
+    }
+
+    /// *Integrity* if the answer is of another file than those before, *protocol* if it is not what was
+    /// asked for.
+    fn check(&self, answer: &Answer, range: Option<&Range<u64>>) -> Result<()> {
+        let protocol = |message: &str| answer.error(ErrorKind::Protocol, message).with_effect(Effect::Rejected);
+        // 1. Not a page about the file.
+        let page = answer.content_type().is_some_and(|essence| essence == "text/html")
+            && self.entry.mime_type.as_deref().is_some_and(|essence| !essence.contains("html"));
+        if page || answer.headers().contains_key("x-files-frontend-app") {
+            return Err(protocol("the storage answers with a web page and not with the file"));
+        }
+        // 2. All of what was asked for, and nothing else.
+        let size = match (answer.status().as_u16(), range, answer.content_range()) {
+            (200, _, _) => answer.content_length(),
+            (206, Some(range), Some(found)) if found.range == *range => found.size,
+            (status, ..) => {
+                return Err(protocol(&format!("the storage answers {status} with another part of the file")));
+            }
+        };
+        if let (Some(size), Some(expected)) = (size, self.entry.size)
+            && size != expected
+        {
+            return Err(changed());
+        }
+        // 3. Of the same file.
+        let etag = answer.headers().get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")).cloned();
+        if *self.etag.get_or_init(|| etag.clone()) != etag {
+            return Err(changed());
+        }
+        Ok(())
+    }
+}
+
+/// The digest that a download is compared with.
+pub(crate) fn digest(entry: &Entry) -> Option<&str> {
+    entry.crc32.as_deref().or(entry.md5.as_deref()).filter(|hex| !hex.is_empty())
+}
+
+/// Whether two entries of a path are of one file, as far as they say. Digests may come later.
+fn is_same(before: &Entry, now: &Entry) -> bool {
+    let same = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
+    (before.size, before.mtime, before.created_at) == (now.size, now.mtime, now.created_at)
+        && same(&before.crc32, &now.crc32)
+        && same(&before.md5, &now.md5)
+}
+
+fn changed() -> Error {
+    let message = "the file changed while it was read, and its parts do not fit together; read it again";
+    Error::new(ErrorKind::Integrity, Effect::Rejected, message)
+}
+
+/// A range of the content on its way; it goes on where it broke.
+pub(crate) struct Reading {
+    stream: ByteStream,
+    at: u64,
+    end: u64,
+    attempts: Attempts,
+}
+
+impl Reading {
+    /// Of an answer to a request for `at..end`.
+    pub(crate) fn new(answer: Answer, range: Range<u64>, attempts: Attempts) -> Self {
+        Self { stream: answer.stream(), at: range.start, end: range.end, attempts }
+    }
+
+    /// The next bytes; `None` at the end of the range.
+    pub(crate) async fn next(&mut self, content: &Content) -> Result<Option<Bytes>> {
+        loop {
+            let error = match self.stream.next().await {
+                Some(Ok(chunk)) => {
+                    self.at += chunk.len() as u64;
+                    self.attempts.progressed();
+                    return Ok(Some(chunk));
+                }
+                Some(Err(error)) => error,
+                None => Error::new(ErrorKind::Integrity, Effect::Rejected, "the content ends before its end"),
+            };
+            // The last byte may be there although the connection ended badly.
+            if self.at == self.end {
+                return Ok(None);
+            }
+            if !content.can_go_on().await? || !content.store.api().http().may_repeat(&mut self.attempts).await {
+                return Err(error.with_attempts(self.attempts.made()));
+            }
+            tracing::debug!(at = self.at, %error, "a download goes on");
+            let answer = content.get(Some(self.at..self.end), &mut self.attempts).await?;
+            if answer.status().as_u16() != 206 {
+                return Err(error.with_note("the storage does not go on where it stopped"));
+            }
+            self.stream = answer.stream();
+        }
+    }
+}

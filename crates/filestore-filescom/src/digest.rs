@@ -1,0 +1,166 @@
+//! Digests computed while bytes pass, beside the runtime and not in it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use crc32fast::Hasher as Crc32;
+use filestore_core::{Error, Result};
+use futures::stream::{self, Stream, StreamExt};
+use md5::{Digest as _, Md5};
+
+/// Chunks from this size on are digested on a thread for blocking work: MD5 takes half a millisecond for
+/// 256 KiB, in which nothing else of its thread would move.
+const LARGE: usize = 64 * 1024;
+
+/// Which digests are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    pub(crate) md5: bool,
+    pub(crate) crc32: bool,
+}
+
+/// Digests of what has passed so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Running {
+    md5: Option<Md5>,
+    crc32: Option<Crc32>,
+    length: u64,
+}
+
+/// Digests of all that passed.
+#[derive(Debug, Clone)]
+pub(crate) struct Sums {
+    /// In lower-case hex.
+    pub(crate) md5: Option<String>,
+    /// Can be combined with that of what follows.
+    pub(crate) crc32: Option<Crc32>,
+}
+
+impl Running {
+    pub(crate) fn new(wanted: Wanted) -> Self {
+        Self { md5: wanted.md5.then(Md5::new), crc32: wanted.crc32.then(Crc32::new), length: 0 }
+    }
+
+    fn update(&mut self, chunk: &[u8]) {
+        self.length += chunk.len() as u64;
+        if let Some(md5) = &mut self.md5 {
+            md5.update(chunk);
+        }
+        if let Some(crc32) = &mut self.crc32 {
+            crc32.update(chunk);
+        }
+    }
+
+    /// Takes a chunk in and gives it back. CRC-32 is as fast as a copy; MD5 is not.
+    pub(crate) async fn pass(&mut self, chunk: Bytes) -> Result<Bytes> {
+        if self.md5.is_none() || chunk.len() < LARGE {
+            self.update(&chunk);
+            return Ok(chunk);
+        }
+        let mut running = std::mem::take(self);
+        let work = tokio::task::spawn_blocking(move || {
+            running.update(&chunk);
+            (running, chunk)
+        });
+        let (running, chunk) = work.await.map_err(|error| Error::from_reader(std::io::Error::other(error)))?;
+        *self = running;
+        Ok(chunk)
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    pub(crate) fn sums(self) -> Sums {
+        Sums { md5: self.md5.map(|md5| hex(&md5.finalize())), crc32: self.crc32 }
+    }
+}
+
+/// A place for the digests of a stream of which only the end is known to somebody else.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Slot(Arc<Mutex<Option<Sums>>>);
+
+impl Slot {
+    pub(crate) fn set(&self, sums: Option<Sums>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sums;
+    }
+
+    pub(crate) fn take(&self) -> Option<Sums> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// `stream`, of `length` bytes. Their digests are in `slot` as soon as the last byte has passed: nobody
+/// need ask for what comes after it.
+pub(crate) fn digested(
+    stream: impl Stream<Item = Result<Bytes>> + Send + 'static,
+    length: u64,
+    wanted: Wanted,
+    slot: Slot,
+) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+    let running = Running::new(wanted);
+    slot.set((length == 0).then(|| running.clone().sums()));
+    stream::unfold(Some((stream.boxed(), running, slot)), move |state| async move {
+        let (mut stream, mut running, slot) = state?;
+        let chunk = match stream.next().await? {
+            Ok(chunk) => running.pass(chunk).await,
+            Err(error) => Err(error),
+        };
+        match chunk {
+            Ok(chunk) => {
+                if running.length() == length {
+                    slot.set(Some(running.clone().sums()));
+                }
+                Some((Ok(chunk), Some((stream, running, slot))))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+/// CRC-32 as the service and this crate compare it: eight lower-case digits.
+pub(crate) fn crc32_hex(crc32: Crc32) -> String {
+    format!("{:08x}", crc32.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    async fn sums_of(content: &[u8], chunk: usize) -> Option<Sums> {
+        let chunks: Vec<_> = content.chunks(chunk).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+        let slot = Slot::default();
+        let wanted = Wanted { md5: true, crc32: true };
+        let stream = digested(stream::iter(chunks), content.len() as u64, wanted, slot.clone());
+        let passed: Vec<Bytes> = stream.try_collect().await.unwrap();
+        assert_eq!(passed.concat(), content);
+        slot.take()
+    }
+
+    #[tokio::test]
+    async fn digests_are_known_when_the_last_byte_has_passed() {
+        let empty = sums_of(b"", 1).await.unwrap();
+        assert_eq!(empty.md5.as_deref(), Some("d41d8cd98f00b204e9800998ecf8427e"));
+        let check = sums_of(b"123456789", 4).await.unwrap();
+        assert_eq!(check.md5.as_deref(), Some("25f9e794323b453885f5181f1b624d0b"));
+        assert_eq!(check.crc32.map(crc32_hex).as_deref(), Some("cbf43926"));
+    }
+
+    #[tokio::test]
+    async fn large_chunks_are_digested_elsewhere_to_the_same_end() {
+        let content = vec![7; 3 * LARGE];
+        let (large, small) = (sums_of(&content, LARGE).await.unwrap(), sums_of(&content, 100).await.unwrap());
+        assert_eq!(large.md5, small.md5);
+        assert_eq!(large.crc32.map(crc32_hex), small.crc32.map(crc32_hex));
+    }
+}

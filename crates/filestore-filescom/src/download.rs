@@ -1,0 +1,223 @@
+//! A download, step by step: the address, the first answer, ranges side by side, and the digest.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use filestore_core::{
+    ByteStream, Download, Downloaded, Effect, Error, ErrorKind, FileUrl, Result, UrlKind, UrlRequest,
+};
+use filestore_http::Attempts;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+
+use crate::config::Verify;
+use crate::content::{Content, Reading};
+use crate::digest::{Running, Sums, Wanted, crc32_hex};
+use crate::facts::{self, URL_LIFETIME};
+use crate::signed;
+use crate::store::FilesComStore;
+use crate::wire::Entry;
+
+/// A range of a large download. Each is held in memory until those before it have been taken.
+const RANGE: u64 = 4 << 20;
+
+/// The pauses before the digest of a file that was just stored is looked for again.
+const LOOKS: [u64; 7] = [100, 200, 400, 800, 1600, 3200, 3200];
+
+impl FilesComStore {
+    pub(crate) async fn begin_download(&self, request: Download) -> Result<Downloaded> {
+        // 1. The facts, and an address that works for a minute.
+        let content = Arc::new(self.content(self.path_of(&request.reference)?).await?);
+        let size = content.entry().size;
+        // 2. Which bytes.
+        let range = match (request.range, size) {
+            (Some(range), Some(size)) => Some(range.of(size).map_err(|error| error.with_effect(Effect::Rejected))?),
+            (Some(_), None) => {
+                return Err(Error::unsupported("the service does not know the size of this file; read the whole"));
+            }
+            (None, _) => None,
+        };
+        // 3. The bytes, checked at the end if they are all.
+        let wanted = range.clone().or_else(|| size.map(|size| 0..size));
+        let length = wanted.as_ref().map(|wanted| wanted.end - wanted.start);
+        let bytes = read(Arc::clone(&content), wanted, range.is_some()).await?;
+        let bytes = match (&range, self.config().verify) {
+            (Some(_), _) | (None, Verify::None) => bytes,
+            (None, verify) => verified(bytes, Arc::clone(&content), verify),
+        };
+        let file = facts::stored(content.path(), content.entry().clone());
+        let mut answer = Downloaded::new(file, ByteStream::download(bytes, length));
+        answer.range = range;
+        Ok(answer)
+    }
+
+    pub(crate) async fn signed_url(&self, request: UrlRequest) -> Result<FileUrl> {
+        let path = self.path_of(&request.reference)?;
+        let too_long = |longest: Duration| {
+            Error::unsupported(format!(
+                "an address for {} s is not to be had: the service signs for {} s; make a share link (a bundle), which \
+                 lasts as long as you say",
+                request.lifetime.unwrap_or_default().as_secs(),
+                longest.as_secs()
+            ))
+        };
+        if request.lifetime.is_some_and(|wanted| wanted > URL_LIFETIME) {
+            return Err(too_long(URL_LIFETIME));
+        }
+        let (_, uri) = self.download_uri(&path).await?;
+        let lifetime = signed::lifetime(&uri).unwrap_or(URL_LIFETIME);
+        if request.lifetime.is_some_and(|wanted| wanted > lifetime) {
+            return Err(too_long(lifetime).with_effect(Effect::Rejected));
+        }
+        let end = signed::end(&uri).or_else(|| self.api().clock().now().checked_add(lifetime).ok());
+        Ok(FileUrl::new(uri, UrlKind::Signed, end))
+    }
+}
+
+/// The bytes of `wanted`; `None`: all, of a file whose size nobody knows.
+async fn read(
+    content: Arc<Content>,
+    wanted: Option<Range<u64>>,
+    is_part: bool,
+) -> Result<BoxStream<'static, Result<Bytes>>> {
+    let mut attempts = Attempts::new();
+    let Some(wanted) = wanted else { return Ok(content.get(None, &mut attempts).await?.stream().boxed()) };
+    let config = content.store().config();
+    let window = (config.memory.as_u64() / 3 / RANGE).min(u64::from(config.parallel.get()));
+    // A large file is asked for piece by piece, if the storage plays along.
+    if wanted.end - wanted.start > 2 * RANGE && window > 1 {
+        let first = wanted.start..wanted.start + RANGE;
+        let answer = content.get(Some(first.clone()), &mut attempts).await?;
+        if answer.status().as_u16() == 206 && content.has_etag() {
+            let first = Reading::new(answer, first, attempts);
+            return Ok(side_by_side(content, first, wanted, usize::try_from(window).unwrap_or(1)));
+        }
+        // It gives the whole at once.
+        if answer.status().as_u16() == 200 && !is_part {
+            return Ok(one_by_one(content, Reading::new(answer, wanted, attempts)));
+        }
+    }
+    let asked = is_part.then(|| wanted.clone());
+    let answer = content.get(asked, &mut attempts).await?;
+    if is_part && answer.status().as_u16() != 206 {
+        return Err(Error::unsupported("the storage of this file gives no ranges; read the whole")
+            .with_effect(Effect::Rejected));
+    }
+    Ok(one_by_one(content, Reading::new(answer, wanted, attempts)))
+}
+
+/// One range, as it comes.
+fn one_by_one(content: Arc<Content>, reading: Reading) -> BoxStream<'static, Result<Bytes>> {
+    let chunks = stream::try_unfold((content, reading), |(content, mut reading)| async move {
+        let chunk = reading.next(&content).await?;
+        Ok::<_, Error>(chunk.map(|chunk| (chunk, (content, reading))))
+    });
+    chunks.boxed()
+}
+
+/// All ranges of `wanted` in order, `window` of them on their way or waiting.
+fn side_by_side(
+    content: Arc<Content>,
+    first: Reading,
+    wanted: Range<u64>,
+    window: usize,
+) -> BoxStream<'static, Result<Bytes>> {
+    let starts = (wanted.start + RANGE..wanted.end).step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
+    let ranges = starts.map(move |start| (None, start..wanted.end.min(start + RANGE)));
+    let first = std::iter::once((Some(first), 0..0));
+    stream::iter(first.chain(ranges))
+        .map(move |(begun, range)| {
+            let content = Arc::clone(&content);
+            async move {
+                let mut reading = match begun {
+                    Some(begun) => begun,
+                    None => {
+                        let mut attempts = Attempts::new();
+                        let answer = content.get(Some(range.clone()), &mut attempts).await?;
+                        Reading::new(answer, range, attempts)
+                    }
+                };
+                let mut chunks = VecDeque::new();
+                while let Some(chunk) = reading.next(&content).await? {
+                    chunks.push_back(Ok::<_, Error>(chunk));
+                }
+                Ok(stream::iter(chunks))
+            }
+        })
+        .buffered(window)
+        .try_flatten()
+        .boxed()
+}
+
+/// The same bytes, and an *integrity* error in the end if they are not those that the service's digest
+/// is of.
+fn verified(
+    bytes: BoxStream<'static, Result<Bytes>>,
+    content: Arc<Content>,
+    verify: Verify,
+) -> BoxStream<'static, Result<Bytes>> {
+    let entry = content.entry();
+    // CRC-32 costs nothing; MD5 is for where there is no other.
+    let md5 = entry.md5.is_some() && entry.crc32.is_none() && verify == Verify::Etag;
+    let wanted = Wanted { md5, crc32: !md5 && (entry.crc32.is_some() || verify == Verify::Crc32) };
+    let state = Some((bytes, Running::new(wanted), content));
+    let checked = stream::unfold(state, move |state| async move {
+        let (mut bytes, mut running, content) = state?;
+        let passed = match bytes.next().await {
+            Some(Ok(chunk)) => running.pass(chunk).await,
+            Some(Err(error)) => Err(error),
+            None => return compare(running.sums(), &content, verify).await.err().map(|error| (Err(error), None)),
+        };
+        match passed {
+            Ok(chunk) => Some((Ok(chunk), Some((bytes, running, content)))),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    checked.boxed()
+}
+
+/// *Integrity* if the digests differ, or if there should be one and is none.
+async fn compare(sums: Sums, content: &Content, verify: Verify) -> Result<()> {
+    let failed = |message: &str| Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
+    let mut entry = content.entry().clone();
+    if verify == Verify::Crc32 {
+        entry.crc32 = later_crc32(content, entry.clone()).await?;
+        if entry.crc32.is_none() {
+            return failed(
+                "the service has computed no CRC-32 to check the content with; a mounted folder has none, so use \
+                 verify = \"etag\" there",
+            );
+        }
+    }
+    let theirs = |hex: &Option<String>, width: usize| {
+        let hex = hex.as_deref().filter(|hex| !hex.is_empty())?;
+        Some(format!("{:0>width$}", hex.to_ascii_lowercase()))
+    };
+    let differs = |ours: Option<String>, theirs: Option<String>| ours.zip(theirs).is_some_and(|(a, b)| a != b);
+    if differs(sums.crc32.map(crc32_hex), theirs(&entry.crc32, 8)) || differs(sums.md5, theirs(&entry.md5, 32)) {
+        return failed("the content that came is not the one whose digest the service has; read it again");
+    }
+    Ok(())
+}
+
+/// The CRC-32 of the file, waited for if it was just stored.
+async fn later_crc32(content: &Content, mut entry: Entry) -> Result<Option<String>> {
+    let (size, created) = (entry.size, entry.created_at);
+    for pause in LOOKS {
+        if entry.crc32.is_some() {
+            break;
+        }
+        content.store().api().clock().sleep(Duration::from_millis(pause)).await;
+        entry = content.store().entry(content.path()).await?;
+        if (entry.size, entry.created_at) != (size, created) {
+            return Err(Error::new(
+                ErrorKind::Integrity,
+                Effect::Rejected,
+                "the file was replaced before its content could be checked; read it again",
+            ));
+        }
+    }
+    Ok(entry.crc32)
+}

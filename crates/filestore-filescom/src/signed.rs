@@ -1,0 +1,99 @@
+//! What a signed address says of itself: when it ends, and whose it is.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use url::Url;
+
+/// When a signed address ends. `None` where that cannot be told: then nothing is assumed.
+///
+/// S3, Google and the service itself sign a date and a number of seconds; Azure signs the end.
+pub(crate) fn end(url: &str) -> Option<Timestamp> {
+    let url: Url = url.parse().ok()?;
+    for scheme in ["X-Amz", "X-Goog", "X-Files"] {
+        let date = only(&url, &format!("{scheme}-Date"));
+        let seconds = only(&url, &format!("{scheme}-Expires"));
+        if let (Some(date), Some(seconds)) = (date, seconds) {
+            return date_of(&date)?.checked_add(Duration::from_secs(seconds.parse().ok()?)).ok();
+        }
+    }
+    // The value of `sp` is itself `se=DATE`.
+    date_of(only(&url, "sp")?.strip_prefix("se=")?)
+}
+
+/// How long a signed address was made to work. `None` where it does not say.
+pub(crate) fn lifetime(url: &str) -> Option<Duration> {
+    let url: Url = url.parse().ok()?;
+    let seconds = ["X-Amz-Expires", "X-Goog-Expires", "X-Files-Expires"].iter().find_map(|name| only(&url, name))?;
+    seconds.parse().ok().map(Duration::from_secs)
+}
+
+/// Whether it is an address of the service in front of a mounted server, and not one of a storage.
+pub(crate) fn is_proxied(url: &str) -> bool {
+    url.contains("X-Files-Date=")
+}
+
+/// The value of a parameter that is there once, empty pairs being nobody's.
+fn only(url: &Url, name: &str) -> Option<String> {
+    // An empty pair makes the query one that nobody signed.
+    if url.query()?.split('&').any(str::is_empty) {
+        return None;
+    }
+    let mut values = url.query_pairs().filter(|(found, _)| found == name).map(|(_, value)| value.into_owned());
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// `20260301T100000Z`.
+fn date_of(text: &str) -> Option<Timestamp> {
+    let civil = DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    Some(TimeZone::UTC.to_zoned(civil).ok()?.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end_of(query: &str) -> Option<String> {
+        end(&format!("https://storage.example/bucket/file-to-download.txt?{query}")).map(|end| end.to_string())
+    }
+
+    #[test]
+    fn s3_google_and_the_service_sign_a_date_and_a_lifetime() {
+        let expected = Some("2022-01-01T12:15:00Z".to_owned());
+        for name in ["Amz", "Goog", "Files"] {
+            let query = format!(
+                "X-{name}-Algorithm=A&X-{name}-Date=20220101T120000Z&X-{name}-Expires=900&X-{name}-Signature=s"
+            );
+            assert_eq!(end_of(&query), expected, "{name}");
+        }
+        assert_eq!(end_of("X-Amz-Expires=900&X-Amz-Date=20220101T120000Z"), expected);
+        assert_eq!(lifetime("https://s/x?X-Amz-Expires=60"), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn azure_signs_the_end() {
+        assert_eq!(end_of("sp=se=20220101T120000Z").as_deref(), Some("2022-01-01T12:00:00Z"));
+    }
+
+    #[test]
+    fn an_end_that_cannot_be_told_is_none() {
+        for query in [
+            "X-Goog-Date=20220101T120000Z",
+            "X-Goog-Date=20220101T120000Z&X-Goog-Date=20220101T120000Z&X-Goog-Expires=900",
+            "X-Goog-Expires=900&X-Goog-Expires=600",
+            "sp=se=20220101T120000Z&sp=se=20220202T120000Z",
+            "sp=20220101T120000Z",
+            "X-Goog-Date=20220101&X-Goog-Expires=900",
+            "X-Goog-Date=asdf&X-Goog-Expires=900",
+            "X-Amz-Date=asdf&X-Amz-Expires=900",
+            "X-Goog-Date=20220101T120000Z&&X-Goog-Expires=900",
+            "x-amz-date=20220101T120000Z&x-amz-expires=900",
+            "",
+        ] {
+            assert_eq!(end_of(query), None, "{query}");
+        }
+        assert_eq!(end("not a url"), None);
+    }
+}

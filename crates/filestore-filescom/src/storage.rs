@@ -1,0 +1,105 @@
+//! The storage beside the API: its refusals, and what to do about them.
+
+use filestore_core::{Effect, Error, ErrorKind};
+use filestore_http::Answer;
+use jiff::Timestamp;
+use url::Url;
+
+use crate::api::Api;
+use crate::error::{UPLOAD_NOT_FOUND, presentable};
+use crate::{signed, wire};
+
+/// Within this time before the end of a signed address, a refusal is its end: clocks differ.
+const NEARLY_OVER: i64 = 60;
+
+/// What to do about a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Ask for a fresh address, and send it again.
+    FreshAddress,
+    /// Send it again.
+    Again,
+    /// Nothing.
+    None,
+}
+
+/// Codes of the storage that pass.
+const PASSING: [&str; 7] = [
+    "RequestTimeout",
+    "InternalError",
+    "TemporarilyUnavailable",
+    "ServiceUnavailable",
+    "SlowDown",
+    "RequestLimitExceeded",
+    "DatabaseTimeout",
+];
+
+/// The address of content, checked. *Protocol* if it is none, or if it would send in the clear what the
+/// API is asked for in secret.
+pub(crate) fn address(api: &Api, uri: &str) -> Result<Url, Error> {
+    let wrong = |what: &str| {
+        let message = format!("the service gives an address of content that {what}");
+        Error::new(ErrorKind::Protocol, Effect::Rejected, message)
+    };
+    let url: Url = uri.parse().map_err(|_| wrong("is no URL"))?;
+    match (api.base().scheme(), url.scheme()) {
+        (_, "https") | ("http", "http") => Ok(url),
+        (_, "http") => Err(wrong("is not encrypted, although the service's own is")),
+        _ => Err(wrong("is neither http nor https")),
+    }
+}
+
+/// What the storage's refusal of a request to `uri` means.
+pub(crate) async fn refused(mut answer: Answer, uri: &str, now: Timestamp) -> (Remedy, Error) {
+    let status = answer.status().as_u16();
+    let body = answer.error_body().await;
+    let text = String::from_utf8_lossy(&body);
+    let json: Option<wire::Refused> = serde_json::from_str(&text).ok();
+    let (code, said) = match &json {
+        Some(refused) => (refused.kind.clone(), refused.error.clone()),
+        None => (element(&text, "Code"), element(&text, "Message")),
+    };
+    let code_is = |codes: &[&str]| code.as_deref().is_some_and(|code| codes.contains(&code));
+    let nearly_over = signed::end(uri).is_some_and(|end| end.as_second() - now.as_second() < NEARLY_OVER);
+    let expired = matches!(status, 400 | 403)
+        && (text.contains("Request has expired")
+            || code_is(&["ExpiredToken"])
+            || text.contains("Signature not valid in the specified time frame")
+            || status == 403 && nearly_over)
+        || code_is(&["upload_request_expired", "download_request_expired"]);
+    let (remedy, kind, sentence) = if expired {
+        (Remedy::FreshAddress, ErrorKind::Unavailable, "the address of the content has expired")
+    } else if matches!(status, 400 | 403 | 429 | 500..) && code_is(&PASSING) {
+        (Remedy::Again, ErrorKind::Unavailable, "the storage cannot do it at the moment; try again later")
+    } else if code_is(&["NoSuchUpload"]) {
+        (Remedy::None, ErrorKind::Conflict, "the storage does not know this unfinished upload (any more)")
+    } else if code_is(&["download_source_changed"]) || status == 412 {
+        (Remedy::None, ErrorKind::Integrity, "the file changed meanwhile")
+    } else {
+        let kind = match status {
+            401 | 403 => ErrorKind::Permission,
+            404 => ErrorKind::NotFound,
+            413 => ErrorKind::TooLarge,
+            429 => ErrorKind::RateLimited,
+            500.. => ErrorKind::Unavailable,
+            _ if code_is(&["EntityTooLarge"]) => ErrorKind::TooLarge,
+            _ => ErrorKind::Protocol,
+        };
+        (Remedy::None, kind, "the storage refuses the request")
+    };
+    let said = said.map(|said| format!(": {}", presentable(&said))).unwrap_or_default();
+    let error = answer.error(kind, format!("{sentence} (status {status}){said}")).with_effect(Effect::Rejected);
+    let error = match code {
+        Some(code) if code == "NoSuchUpload" => error.with_provider_code(UPLOAD_NOT_FOUND),
+        Some(code) => error.with_provider_code(presentable(&code)),
+        None => error,
+    };
+    (remedy, error)
+}
+
+/// The text of the first element `name`. Errors of storages are flat.
+fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(text.to_owned())
+}

@@ -1,0 +1,112 @@
+//! [`UploadCheckpoint`]: how far an upload is, for another process to go on.
+
+use filestore_core::{Error, Fingerprint, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::path::SitePath;
+use crate::upload::put::Stored;
+
+/// How far an upload is. It may be stored, as JSON for instance, and given to
+/// [`FilesComStore::upload_resumable`](crate::FilesComStore::upload_resumable) by another process. It holds no
+/// secret. The service keeps unfinished uploads for about three days.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadCheckpoint {
+    path: String,
+    #[serde(rename = "ref")]
+    reference: String,
+    size: u64,
+    part_size: u64,
+    /// Of the file that is uploaded.
+    modified: Option<Timestamp>,
+    parts: Vec<CheckpointPart>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct CheckpointPart {
+    part: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crc32: Option<u32>,
+}
+
+impl UploadCheckpoint {
+    pub(crate) fn new(path: &SitePath, reference: &str, source: Fingerprint, part_size: u64) -> Self {
+        Self {
+            path: path.to_string(),
+            reference: reference.to_owned(),
+            size: source.length,
+            part_size,
+            modified: source.modified,
+            parts: Vec::new(),
+        }
+    }
+
+    /// The path on the site that the file will have.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The size of the file.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How many bytes are stored.
+    pub fn stored(&self) -> u64 {
+        self.parts.iter().map(|part| self.length_of(part.part)).sum()
+    }
+
+    pub(crate) fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    pub(crate) fn part_size(&self) -> u64 {
+        self.part_size
+    }
+
+    pub(crate) fn add(&mut self, part: &Stored) {
+        let crc32 = part.crc32.clone().map(crc32fast::Hasher::finalize);
+        self.parts.push(CheckpointPart { part: part.number, etag: part.etag.clone(), crc32 });
+    }
+
+    /// The parts that are stored, in order.
+    pub(crate) fn parts(&self) -> Vec<Stored> {
+        let mut parts: Vec<_> = self
+            .parts
+            .iter()
+            .map(|part| {
+                let length = self.length_of(part.part);
+                let hasher = |crc| crc32fast::Hasher::new_with_initial_len(crc, length);
+                Stored { number: part.part, length, etag: part.etag.clone(), crc32: part.crc32.map(hasher) }
+            })
+            .collect();
+        parts.sort_by_key(|part| part.number);
+        parts.dedup_by_key(|part| part.number);
+        parts
+    }
+
+    /// *Invalid input* unless it is of an upload to `path` from a source that is still the same.
+    pub(crate) fn check(&self, path: &SitePath, source: Fingerprint) -> Result<()> {
+        let problem = if self.path != path.to_string() {
+            "is of an upload to another path"
+        } else if (self.size, self.modified) != (source.length, source.modified) {
+            "is of another content: the file changed since"
+        } else if self.part_size == 0 || self.parts.iter().any(|part| part.part == 0 || part.part > self.count()) {
+            "is damaged"
+        } else {
+            return Ok(());
+        };
+        Err(Error::invalid(format!("the checkpoint {problem}; upload without it")))
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.size.div_ceil(self.part_size).max(1)).unwrap_or(u32::MAX)
+    }
+
+    fn length_of(&self, number: u32) -> u64 {
+        let begin = u64::from(number.saturating_sub(1)).saturating_mul(self.part_size);
+        self.size.saturating_sub(begin).min(self.part_size)
+    }
+}

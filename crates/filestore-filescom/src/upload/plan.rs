@@ -1,0 +1,181 @@
+//! How a file is cut into parts.
+
+use filestore_core::{Effect, Error, ErrorKind, Result};
+
+use crate::signed;
+use crate::wire::PartTarget;
+
+const MIB: u64 = 1 << 20;
+
+/// Parts of a file that is read where it lies.
+const LARGE_PART: u64 = 16 * MIB;
+
+/// The first parts of content that is held in memory while it is on its way.
+pub(crate) const HELD_PART: u64 = 8 * MIB;
+
+/// What the target takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Of each part but the last.
+    smallest: u64,
+    largest: u64,
+    parts: u32,
+    file: u64,
+    /// The size that a target without freedom wants.
+    fixed: Option<u64>,
+    pub(crate) parallel: bool,
+}
+
+impl Limits {
+    pub(crate) fn of(first: &PartTarget) -> Self {
+        let parallel = first.parallel_parts == Some(true);
+        let parts = first.available_parts.and_then(|parts| u32::try_from(parts).ok()).unwrap_or(10_000).max(1);
+        if let Some(limits) = first.variable_part_limits {
+            return Self {
+                smallest: limits.min_nonfinal_bytes.max(1),
+                largest: limits.max_part_bytes.max(1),
+                parts: limits.max_parts.max(1),
+                file: limits.max_file_bytes,
+                fixed: None,
+                parallel,
+            };
+        }
+        // Native storage takes any size within its limits, whatever the answer suggests.
+        let native = match first.upload_target_class.as_deref() {
+            Some(class) => class == "s3",
+            None => parallel && !signed::is_proxied(&first.upload_uri),
+        };
+        Self {
+            smallest: 5 * MIB,
+            largest: 5 << 30,
+            parts,
+            file: 5 << 40,
+            fixed: first.partsize.filter(|size| !native && *size > 0),
+            parallel,
+        }
+    }
+
+    /// The size of all parts but the last, for a file of `size` bytes. `held`: the most that a part may
+    /// have because it is held in memory.
+    pub(crate) fn size_for(&self, size: u64, wanted: Option<u64>, held: Option<u64>) -> Result<u64> {
+        if size > self.file {
+            return Err(too_large(format!("{size} bytes exceed the {} that the target takes in one file", self.file)));
+        }
+        let base = wanted.unwrap_or(if held.is_some() { HELD_PART } else { LARGE_PART });
+        let least = size.div_ceil(u64::from(self.parts));
+        let least = if least > MIB { least.next_multiple_of(MIB) } else { least };
+        let part = self.fixed.unwrap_or_else(|| base.min(held.unwrap_or(u64::MAX)).max(least)).min(self.largest);
+        let part = if self.fixed.is_some() { part } else { part.max(self.smallest) };
+        if part.saturating_mul(u64::from(self.parts)) < size {
+            return Err(too_large(format!(
+                "{size} bytes do not fit into the {} parts that the target takes",
+                self.parts
+            )));
+        }
+        match held {
+            Some(held) if part > held && size > held => Err(too_large(format!(
+                "a stream of {size} bytes goes in parts of {part}, and two of them must fit into memory; set the key \
+                 memory to {} MiB, or upload a file",
+                (2 * part).div_ceil(MIB)
+            ))),
+            _ => Ok(part),
+        }
+    }
+
+    /// The size of part `number` of content whose end is unknown: small files are not kept waiting, and
+    /// large ones fit into the number of parts. `held` as above.
+    pub(crate) fn growing_size(&self, number: u32, wanted: Option<u64>, held: u64) -> Result<u64> {
+        if number > self.parts {
+            return Err(too_large(format!(
+                "the content does not fit into the {} parts that the target takes, of the size that fits into memory \
+                 twice; set the key memory higher, or upload a file",
+                self.parts
+            )));
+        }
+        // 100 times the numbers of Fibonacci, each of double size: 10,000 parts have more than 5 TiB.
+        let ends = [100, 300, 600, 1100, 1900, 3200, 5300, 8700];
+        let tier = ends.iter().filter(|end| number > **end).count();
+        let size = self.fixed.or(wanted).unwrap_or(HELD_PART << tier).min(held).min(self.largest);
+        Ok(if self.fixed.is_some() { size } else { size.max(self.smallest) })
+    }
+}
+
+fn too_large(message: String) -> Error {
+    Error::new(ErrorKind::TooLarge, Effect::Rejected, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+    const HELD: u64 = 24 * MIB;
+
+    fn target(extra: &str) -> PartTarget {
+        let json = format!(
+            r#"{{"ref":"put-1","part_number":1,"upload_uri":"https://s3/x","partsize":5242880,"available_parts":10000{extra}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    }
+
+    fn native() -> Limits {
+        Limits::of(&target(r#","parallel_parts":true"#))
+    }
+
+    #[test]
+    fn the_size_of_parts_follows_from_the_size_of_the_file() {
+        let size = |bytes| native().size_for(bytes, None, None).unwrap();
+        assert_eq!(size(0), 16 * MIB);
+        assert_eq!(size(GIB), 16 * MIB);
+        assert_eq!(size(160_000 * MIB), 16 * MIB);
+        assert_eq!(size(160_000 * MIB + 1), 17 * MIB);
+        assert_eq!(size(5 << 40), 525 * MIB);
+        assert_eq!(native().size_for((5 << 40) + 1, None, None).unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn a_wanted_size_is_kept_within_the_limits() {
+        let size = |bytes, wanted| native().size_for(bytes, Some(wanted), None).unwrap();
+        assert_eq!(size(GIB, 64 * MIB), 64 * MIB);
+        assert_eq!(size(GIB, MIB), 5 * MIB);
+        assert_eq!(size(5 << 40, 5 * MIB), 525 * MIB);
+        assert_eq!(size(GIB, 6 * GIB), 5 * GIB);
+    }
+
+    #[test]
+    fn what_is_held_in_memory_stays_within_it() {
+        let size = |bytes| native().size_for(bytes, None, Some(HELD));
+        assert_eq!(size(GIB).unwrap(), 8 * MIB);
+        assert_eq!(size(200_000 * MIB).unwrap(), 20 * MIB);
+        let error = size(300_000 * MIB).unwrap_err();
+        assert!(error.to_string().contains("memory to 60 MiB"), "{error}");
+    }
+
+    #[test]
+    fn parts_of_unknown_length_grow_until_memory_bounds_them() {
+        let size = |number, held| native().growing_size(number, None, held).unwrap() / MIB;
+        assert_eq!([1, 100, 101, 300, 301, 10_000].map(|number| size(number, HELD)), [8, 8, 16, 16, 24, 24]);
+        let all: u64 = (1..=10_000).map(|number| size(number, u64::MAX)).sum();
+        assert!(all > 5 << 20, "{all} MiB");
+        assert_eq!(native().growing_size(10_001, None, HELD).unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn limits_of_the_target_win() {
+        let own = r#","parallel_parts":true,"variable_part_limits":{"min_nonfinal_bytes":4,"max_part_bytes":8,"max_parts":3,"max_file_bytes":20}"#;
+        let limits = Limits::of(&target(own));
+        assert_eq!(limits.size_for(12, None, None).unwrap(), 8);
+        assert_eq!(limits.size_for(12, Some(1), None).unwrap(), 4);
+        assert_eq!(limits.size_for(21, None, None).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(limits.growing_size(1, None, HELD).unwrap(), 8);
+    }
+
+    #[test]
+    fn where_parts_do_not_go_in_parallel_the_size_is_the_one_asked_for() {
+        for extra in ["", r#","parallel_parts":false"#, r#","parallel_parts":true,"upload_target_class":"agent_fiw""#] {
+            let limits = Limits::of(&target(extra));
+            assert_eq!(limits.size_for(GIB, None, None).unwrap(), 5 * MIB, "{extra}");
+            assert_eq!(limits.growing_size(1, None, HELD).unwrap(), 5 * MIB, "{extra}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! One part on its way to the storage: as often as it takes, and checked.
+
+use filestore_core::{Effect, Error, ErrorKind, Result};
+use filestore_http::header::{ETAG, HeaderName, HeaderValue};
+use filestore_http::{Answer, Attempts, Method, Repeat, Request};
+
+use crate::api::Api;
+use crate::digest::{Slot, Sums, Wanted};
+use crate::storage::{self, Remedy};
+use crate::upload::session::Session;
+use crate::upload::source::Part;
+use crate::wire::PartTarget;
+
+/// A part that is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) number: u32,
+    pub(crate) length: u64,
+    /// Without quotes. Mounted servers give none.
+    pub(crate) etag: Option<String>,
+    pub(crate) crc32: Option<crc32fast::Hasher>,
+}
+
+/// Stores a part. Expired addresses, passing refusals and broken content are made good out of the
+/// attempts that one request has.
+pub(crate) async fn put(api: &Api, session: &Session<'_>, part: Part, digests: bool) -> Result<Stored> {
+    let wanted = Wanted { md5: digests, crc32: digests };
+    let mut attempts = Attempts::new();
+    loop {
+        // 1. Where to. Asking is a request of its own, with attempts of its own.
+        let target = session.target(part.number, part.offset).await?;
+        // 2. The content, digested while it passes.
+        let slot = Slot::default();
+        let request = request(api, session, &target, &part, wanted, &slot)?;
+        let answer = api.http().send_within(request, &mut attempts).await?;
+        // 3. Is it there, and is it what was sent?
+        let (remedy, error) = if answer.status().is_success() {
+            match checked(&answer, &part, slot.take()) {
+                Ok(stored) => return Ok(stored),
+                Err(error) => (Remedy::Again, error),
+            }
+        } else {
+            storage::refused(answer, &target.upload_uri, api.clock().now()).await
+        };
+        // 4. If not, once more with a fresh address.
+        if remedy == Remedy::None || !session.retry_parts || !api.http().may_repeat(&mut attempts).await {
+            return Err(error.with_attempts(attempts.made()).with_note(&format!("this was part {}", part.number)));
+        }
+        tracing::debug!(part = part.number, ?remedy, %error, "a part is sent again");
+    }
+}
+
+fn request(
+    api: &Api,
+    session: &Session<'_>,
+    target: &PartTarget,
+    part: &Part,
+    wanted: Wanted,
+    slot: &Slot,
+) -> Result<Request> {
+    let method = match target.http_method.as_deref().map(str::to_ascii_uppercase).as_deref() {
+        None | Some("PUT") => Method::PUT,
+        Some("POST") => Method::POST,
+        Some("PATCH") => Method::PATCH,
+        Some(_) => return Err(unusable("a method that parts are not sent with")),
+    };
+    let repeat = if session.retry_parts { Repeat::Idempotent } else { Repeat::Once };
+    // No credential: the address is one.
+    let mut request = Request::new(method, storage::address(api, &target.upload_uri)?, repeat)
+        .payload(part.payload(wanted, slot))
+        .secret_path();
+    for (name, value) in &target.headers {
+        let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+            return Err(unusable("a header that cannot be sent"));
+        };
+        request = request.header(name, value);
+    }
+    Ok(request)
+}
+
+fn unusable(what: &str) -> Error {
+    Error::new(ErrorKind::Protocol, Effect::Rejected, format!("the service gives {what}"))
+}
+
+/// The part as the storage has it. *Integrity* if its tag is an MD5 and not that of what was sent.
+fn checked(answer: &Answer, part: &Part, sums: Option<Sums>) -> Result<Stored> {
+    let etag = answer.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
+    let etag = etag.map(|etag| etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty());
+    let sums = sums.unwrap_or(Sums { md5: None, crc32: None });
+    let is_md5 = |tag: &&String| tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let (Some(sent), Some(tag)) = (&sums.md5, etag.as_ref().filter(is_md5))
+        && !tag.eq_ignore_ascii_case(sent)
+    {
+        let message = "the storage has other content than was sent: its MD5 differs";
+        return Err(answer.error(ErrorKind::Integrity, message).with_effect(Effect::Rejected));
+    }
+    Ok(Stored { number: part.number, length: part.length, etag, crc32: sums.crc32 })
+}

@@ -1,0 +1,194 @@
+//! One upload session of the service: its reference, the addresses of its parts, and its end.
+
+use std::collections::BTreeMap;
+
+use filestore_core::{Effect, Error, ErrorKind, Result};
+use filestore_http::{Attempts, Method, Repeat};
+use futures::lock::Mutex;
+
+use crate::api::{self, Api};
+use crate::path::SitePath;
+use crate::storage;
+use crate::upload::Wishes;
+use crate::upload::plan::Limits;
+use crate::upload::put::Stored;
+use crate::wire::{Begin, Entry, Finish, PartTag, PartTarget};
+
+/// An address that ends within this time is not used for a part any more.
+const MARGIN: i64 = 30;
+
+/// An unfinished upload. There is no request that ends it early: what is not finished lapses.
+pub(crate) struct Session<'a> {
+    api: &'a Api,
+    path: &'a SitePath,
+    wishes: &'a Wishes,
+    pub(crate) reference: String,
+    pub(crate) limits: Limits,
+    pub(crate) retry_parts: bool,
+    offset_query: bool,
+    /// How many addresses are asked for at once.
+    batch: u32,
+    /// The last part, where it is known: nobody asks beyond it.
+    last: Option<u32>,
+    targets: Mutex<BTreeMap<u32, PartTarget>>,
+}
+
+impl<'a> Session<'a> {
+    /// Begins an upload of `size` bytes, if that is known, and takes along the addresses of the first
+    /// `batch` parts.
+    pub(crate) async fn begin(
+        api: &'a Api,
+        path: &'a SitePath,
+        wishes: &'a Wishes,
+        size: Option<u64>,
+        batch: u32,
+        attempts: &mut Attempts,
+    ) -> Result<Self> {
+        let begin = Begin { size, parts: (batch > 1).then_some(batch), ..Self::asking(wishes) };
+        // Each begin makes a session that lapses by itself: twice is as good as once.
+        let request = api.request(Method::POST, "file_actions/begin_upload", path, Repeat::Idempotent)?;
+        let targets = api.ask_within(request.payload(api::json(&begin)?), attempts).await?;
+        Self::of(api, path, wishes, batch, None, 1, targets)
+    }
+
+    /// Goes on with an upload that was begun, at part `number`.
+    pub(crate) async fn resume(
+        api: &'a Api,
+        path: &'a SitePath,
+        wishes: &'a Wishes,
+        reference: &str,
+        number: u32,
+        batch: u32,
+    ) -> Result<Self> {
+        let targets = ask(api, path, wishes, reference, number, batch).await?;
+        Self::of(api, path, wishes, batch, Some(reference), number, targets)
+    }
+
+    fn asking(wishes: &Wishes) -> Begin<'a> {
+        Begin { mkdir_parents: wishes.mkdir_parents, with_rename: wishes.with_rename, ..Begin::default() }
+    }
+
+    fn of(
+        api: &'a Api,
+        path: &'a SitePath,
+        wishes: &'a Wishes,
+        batch: u32,
+        reference: Option<&str>,
+        number: u32,
+        targets: Vec<PartTarget>,
+    ) -> Result<Self> {
+        let targets = checked(targets, reference, number)?;
+        let first = targets.first_key_value().map(|(_, first)| first).ok_or_else(|| protocol("no part"))?;
+        Ok(Self {
+            api,
+            path,
+            wishes,
+            reference: first.reference.clone(),
+            limits: Limits::of(first),
+            retry_parts: first.retry_parts != Some(false),
+            offset_query: first.part_offset_query == Some(true),
+            batch,
+            last: None,
+            targets: Mutex::new(targets),
+        })
+    }
+
+    /// Says which part is the last.
+    pub(crate) fn ends_with(&mut self, last: u32) {
+        self.last = Some(last);
+    }
+
+    /// An address for part `number`, out of the last batch or asked for. Parts that wait for the same
+    /// batch wait for one request.
+    pub(crate) async fn target(&self, number: u32, offset: u64) -> Result<PartTarget> {
+        let mut targets = self.targets.lock().await;
+        let now = self.api.clock().now().as_second();
+        let fresh = |target: &PartTarget| target.expires.is_none_or(|end| end.as_second() - now > MARGIN);
+        let mut target = match targets.remove(&number).filter(fresh) {
+            Some(target) => target,
+            None => {
+                let left = self.last.map_or(self.batch, |last| last.saturating_sub(number) + 1);
+                // Those that are there already are not asked for again.
+                let gap = targets.range(number..).next().map_or(u32::MAX, |(next, _)| next - number);
+                let wanted = left.min(self.batch).min(gap).max(1);
+                let (api, path) = (self.api, self.path);
+                let answer = ask(api, path, self.wishes, &self.reference, number, wanted).await?;
+                let mut asked = checked(answer, Some(&self.reference), number)?;
+                let target = asked.remove(&number).ok_or_else(|| protocol("another part than the one asked for"))?;
+                targets.append(&mut asked);
+                target
+            }
+        };
+        if self.offset_query {
+            let mut url = storage::address(self.api, &target.upload_uri)?;
+            url.query_pairs_mut().append_pair("part_offset", &offset.to_string());
+            target.upload_uri = url.into();
+        }
+        Ok(target)
+    }
+
+    /// Makes the parts a file. A second time, the service says that there is no such upload.
+    pub(crate) async fn finish(&self, parts: &[Stored], size: u64, attempts: &mut Attempts) -> Result<Entry> {
+        let tags: Option<Vec<_>> =
+            parts.iter().map(|part| Some(PartTag { etag: part.etag.as_deref()?, part: part.number })).collect();
+        let finish = Finish {
+            action: "end",
+            reference: &self.reference,
+            // A target without tags finds its parts by itself; some of them would be worse than none.
+            etags: tags,
+            size,
+            provided_mtime: self.wishes.provided_mtime.map(|time| time.to_string()),
+            mkdir_parents: self.wishes.mkdir_parents,
+            with_rename: self.wishes.with_rename,
+            custom_metadata: &self.wishes.metadata,
+        };
+        let request = self.api.request(Method::POST, "files", self.path, Repeat::Idempotent)?;
+        let mut answer = self.api.send_within(request.payload(api::json(&finish)?), attempts).await?;
+        // It happened, whatever the answer looks like.
+        api::read(&mut answer).await.map_err(|error| error.with_effect(Effect::Unknown))
+    }
+}
+
+/// Asks for the addresses of `wanted` parts of an upload that was begun.
+async fn ask(
+    api: &Api,
+    path: &SitePath,
+    wishes: &Wishes,
+    reference: &str,
+    number: u32,
+    wanted: u32,
+) -> Result<Vec<PartTarget>> {
+    let begin = Begin {
+        reference: Some(reference),
+        part: Some(number),
+        parts: (wanted > 1).then_some(wanted),
+        ..Session::asking(wishes)
+    };
+    let request = api.request(Method::POST, "file_actions/begin_upload", path, Repeat::Safe)?;
+    api.ask(request.payload(api::json(&begin)?)).await
+}
+
+/// The parts by number: consecutive from `first`, of one upload.
+fn checked(targets: Vec<PartTarget>, reference: Option<&str>, first: u32) -> Result<BTreeMap<u32, PartTarget>> {
+    let reference = reference.map(str::to_owned).or_else(|| targets.first().map(|target| target.reference.clone()));
+    let mut parts = BTreeMap::new();
+    for (number, target) in (first..).zip(targets) {
+        // An address of another upload would begin a second one for this part.
+        if Some(&target.reference) != reference.as_ref() {
+            return Err(protocol("a part of another upload"));
+        }
+        if target.part_number != number {
+            return Err(protocol("another part than the one asked for"));
+        }
+        parts.insert(number, target);
+    }
+    Ok(parts)
+}
+
+fn protocol(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Protocol,
+        Effect::Rejected,
+        format!("asked for the address of a part, the service gives {what}"),
+    )
+}

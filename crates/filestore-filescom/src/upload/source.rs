@@ -1,0 +1,221 @@
+//! Where the content of parts comes from: read where it lies, or held while it is on its way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use filestore_core::{Body, ByteStream, Result};
+use filestore_http::Payload;
+use futures::StreamExt;
+use futures::stream;
+
+use crate::digest::{Slot, Wanted, digested};
+
+/// One part, ready to be sent as often as it takes.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) number: u32,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    /// A range of a body that can be opened anywhere.
+    Range(Arc<Body>),
+    /// Pieces of a stream, not copied together.
+    Held(Arc<Vec<Bytes>>),
+}
+
+impl Part {
+    /// What a request sends. The digests are in `slot` when the last byte has gone to the connection.
+    pub(crate) fn payload(&self, wanted: Wanted, slot: &Slot) -> Payload {
+        let (content, slot, offset, length) = (self.content.clone(), slot.clone(), self.offset, self.length);
+        let open = move || {
+            let (content, slot) = (content.clone(), slot.clone());
+            async move {
+                let stream = match content {
+                    Content::Range(body) => body.open_range(offset, length).await?.boxed(),
+                    Content::Held(pieces) => {
+                        let pieces = (0..pieces.len()).map(move |at| Ok(pieces[at].clone()));
+                        stream::iter(pieces).boxed()
+                    }
+                };
+                Ok(ByteStream::upload(digested(stream, length, wanted, slot), Some(length)))
+            }
+        };
+        Payload::Body(None, Arc::new(Body::reopenable(open, Some(length))))
+    }
+
+    /// Bytes that are in memory because of it.
+    pub(crate) fn held(&self) -> u64 {
+        match self.content {
+            Content::Range(_) => 0,
+            Content::Held(_) => self.length,
+        }
+    }
+}
+
+/// The content of an upload, to be cut into parts from the beginning.
+pub(crate) enum Source {
+    Range { body: Arc<Body>, size: u64, at: u64, number: u32 },
+    Held(Held),
+}
+
+/// A stream, read ahead by no more than the part that is asked for.
+pub(crate) struct Held {
+    stream: ByteStream,
+    pieces: VecDeque<Bytes>,
+    filled: u64,
+    ended: bool,
+    at: u64,
+    number: u32,
+}
+
+impl Source {
+    /// Of a body that can be opened anywhere and has `size` bytes, or of one that is opened now.
+    pub(crate) async fn open(body: &Arc<Body>, size: Option<u64>) -> Result<Self> {
+        if let Some(size) = size {
+            return Ok(Self::Range { body: Arc::clone(body), size, at: 0, number: 0 });
+        }
+        let stream = body.open().await?;
+        Ok(Self::Held(Held { stream, pieces: VecDeque::new(), filled: 0, ended: false, at: 0, number: 0 }))
+    }
+
+    /// The size of the whole, as far as it is known: a stream that ends within `first` bytes says it.
+    pub(crate) async fn size(&mut self, first: u64) -> Result<Option<u64>> {
+        match self {
+            Self::Range { size, .. } => Ok(Some(*size)),
+            Self::Held(held) => {
+                held.fill(first).await?;
+                Ok(if held.ended { Some(held.at + held.filled) } else { held.stream.length() })
+            }
+        }
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::Held(_))
+    }
+
+    /// The number of the part that comes next, from 1.
+    pub(crate) fn next_number(&self) -> u32 {
+        match self {
+            Self::Range { number, .. } | Self::Held(Held { number, .. }) => number + 1,
+        }
+    }
+
+    /// Passes over a part of `length` bytes that is stored already.
+    pub(crate) fn skip(&mut self, length: u64) {
+        if let Self::Range { size, at, number, .. } = self {
+            *at = (*at + length).min(*size);
+            *number += 1;
+        }
+    }
+
+    /// The next part, of `length` bytes or of what is left; `None` at the end. An empty body is one empty
+    /// part, and nothing else has an empty one. May be dropped and called again.
+    pub(crate) async fn next(&mut self, length: u64) -> Result<Option<Part>> {
+        match self {
+            Self::Range { body, size, at, number } => {
+                if *at == *size && *number > 0 {
+                    return Ok(None);
+                }
+                let (offset, length) = (*at, length.min(*size - *at));
+                (*at, *number) = (offset + length, *number + 1);
+                Ok(Some(Part { number: *number, offset, length, content: Content::Range(Arc::clone(body)) }))
+            }
+            Self::Held(held) => {
+                held.fill(length).await?;
+                Ok(held.take(length))
+            }
+        }
+    }
+}
+
+impl Held {
+    /// Reads until more than `length` bytes are there, or all.
+    async fn fill(&mut self, length: u64) -> Result<()> {
+        while self.filled <= length && !self.ended {
+            match self.stream.next().await.transpose()? {
+                Some(piece) => {
+                    self.filled += piece.len() as u64;
+                    self.pieces.push_back(piece);
+                }
+                None => self.ended = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, length: u64) -> Option<Part> {
+        if self.filled == 0 && self.number > 0 {
+            return None;
+        }
+        let length = length.min(self.filled);
+        let (mut missing, mut pieces) = (length, Vec::new());
+        while missing > 0
+            && let Some(mut piece) = self.pieces.pop_front()
+        {
+            if piece.len() as u64 > missing {
+                let rest = piece.split_off(usize::try_from(missing).unwrap_or(usize::MAX));
+                self.pieces.push_front(rest);
+            }
+            missing -= piece.len() as u64;
+            pieces.push(piece);
+        }
+        let offset = self.at;
+        (self.at, self.filled, self.number) = (offset + length, self.filled - length, self.number + 1);
+        Some(Part { number: self.number, offset, length, content: Content::Held(Arc::new(pieces)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use filestore_core::ErrorKind;
+
+    use super::*;
+
+    fn streamed(pieces: &[&'static str], length: Option<u64>) -> Arc<Body> {
+        let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))).collect();
+        Arc::new(Body::stream(stream::iter(pieces), length))
+    }
+
+    async fn parts(mut source: Source, length: u64) -> Vec<(u32, u64, u64)> {
+        let mut parts = Vec::new();
+        while let Some(part) = source.next(length).await.unwrap() {
+            parts.push((part.number, part.offset, part.length));
+        }
+        parts
+    }
+
+    #[tokio::test]
+    async fn an_exact_multiple_has_no_empty_part_at_its_end() {
+        let stream = Source::open(&streamed(&["abc", "defg", "h"], None), None).await.unwrap();
+        assert_eq!(parts(stream, 4).await, [(1, 0, 4), (2, 4, 4)]);
+        let bytes = Source::open(&Arc::new(Body::from("abcdefgh")), Some(8)).await.unwrap();
+        assert_eq!(parts(bytes, 4).await, [(1, 0, 4), (2, 4, 4)]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_one_empty_part() {
+        let stream = Source::open(&streamed(&[], None), None).await.unwrap();
+        assert_eq!(parts(stream, 4).await, [(1, 0, 0)]);
+        let bytes = Source::open(&Arc::new(Body::from("")), Some(0)).await.unwrap();
+        assert_eq!(parts(bytes, 4).await, [(1, 0, 0)]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_early_says_its_size() {
+        let mut short = Source::open(&streamed(&["abc"], None), None).await.unwrap();
+        assert_eq!(short.size(10).await.unwrap(), Some(3));
+        let mut long = Source::open(&streamed(&["abc", "def"], None), None).await.unwrap();
+        assert_eq!(long.size(3).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_another_length_than_announced_is_the_callers_error() {
+        let mut source = Source::open(&streamed(&["abc"], Some(5)), None).await.unwrap();
+        assert_eq!(source.next(10).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
