@@ -64,7 +64,11 @@ pub(crate) fn capabilities() -> Capabilities {
             Feature::RecursiveList,
             "a request for every folder; what moves meanwhile may be missed or seen twice",
         )
-        .unsupported(Feature::Refuse, "under construction")
+        .emulated(
+            Feature::Refuse,
+            "a look first, then an upload under a name of its own that is moved into place: two requests more, and a \
+             process that dies between the two leaves a file .filestore-...",
+        )
         .unsupported(Feature::Expiry, "files stay; folders may have rules of the site that delete them")
         .unsupported(Feature::ContentType, "the service derives it from the name");
     capabilities.address = Address::CallerPath;

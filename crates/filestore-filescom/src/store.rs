@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use filestore_core::{
-    Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, FileRef, FileStore, FileUrl, List, Page,
-    Result, Stat, StoredFile, Upload, UrlRequest,
+    Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, FileRef, FileStore, FileUrl, IfExists, List,
+    Page, Result, Stat, StoredFile, Upload, UrlRequest,
 };
 use filestore_http::{Clock, Method, Repeat, SystemClock};
 use futures::lock::{Mutex, MutexGuard};
@@ -103,6 +103,20 @@ impl FilesComStore {
         }
     }
 
+    /// Deletes what is at `path`, a folder only if it is empty or goes with all that is in it. What is not
+    /// there is deleted already.
+    pub(crate) async fn remove(&self, path: &SitePath, recursive: bool) -> Result<()> {
+        let mut delete = self.api().request(Method::DELETE, "files", path, Repeat::Idempotent)?;
+        if recursive {
+            delete = delete.query("recursive", "true");
+        }
+        match self.api().send(delete).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What is at `path`: a file or a folder. *Not found* if there is nothing.
     pub(crate) async fn entry(&self, path: &SitePath) -> Result<Entry> {
         let request = self.api().request(Method::GET, "file_actions/metadata", path, Repeat::Safe)?;
@@ -119,7 +133,10 @@ impl FileStore for FilesComStore {
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
         let path = self.upload_path(&request)?;
         let wishes = Wishes::of(&request)?;
-        self.send_file(&path, request.body.into(), &wishes, None, None).await
+        match request.if_exists {
+            IfExists::Refuse => self.send_new(&path, request.body.into(), &wishes).await,
+            _ => self.send_file(&path, request.body.into(), &wishes, None, None).await,
+        }
     }
 
     async fn list(&self, request: List) -> Result<Page> {
@@ -144,16 +161,7 @@ impl FileStore for FilesComStore {
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
-        let path = self.path_of(&request.reference)?;
-        let mut delete = self.api().request(Method::DELETE, "files", &path, Repeat::Idempotent)?;
-        if request.recursive {
-            delete = delete.query("recursive", "true");
-        }
-        match self.api().send(delete).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.remove(&self.path_of(&request.reference)?, request.recursive).await
     }
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {

@@ -6,7 +6,9 @@ mod relocate;
 mod search;
 mod sessions;
 mod share;
+mod site;
 mod update;
+mod upload;
 
 use std::sync::Arc;
 

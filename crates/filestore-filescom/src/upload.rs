@@ -27,6 +27,7 @@ use crate::digest::crc32_hex;
 use crate::error::{self, COULD_NOT_CREATE_PARENT, DESTINATION_EXISTS, UPLOAD_NOT_FOUND};
 use crate::options::FilesComUpload;
 use crate::path::SitePath;
+use crate::relocate::Relocate;
 use crate::store::FilesComStore;
 use crate::wire::Entry;
 use crate::{api, facts};
@@ -119,6 +120,39 @@ impl FilesComStore {
         self.send_file(&path, request.body.into(), &wishes, checkpoint, Some(&report)).await
     }
 
+    /// Stores a file where nothing is, or fails with *already exists*.
+    ///
+    /// The service has no such upload, but its moves refuse to overwrite: the file is uploaded under a name
+    /// that nobody else has, and moved.
+    pub(crate) async fn send_new(&self, path: &SitePath, body: Arc<Body>, wishes: &Wishes) -> Result<StoredFile> {
+        if wishes.with_rename {
+            return Err(Error::invalid("with_rename finds a free name, and the upload refuses a taken one; choose"));
+        }
+        // 1. What is there now need not wait for the content.
+        if self.find_entry(path).await?.is_some() {
+            let message = "there is a file or folder of that name already, which is left as it is";
+            return Err(Error::new(ErrorKind::AlreadyExists, Effect::Rejected, message));
+        }
+        // 2. The content, in the same folder and with the same extension: rules of the site may go by them.
+        let extension = path.name().rsplit_once('.').map_or("part", |(_, extension)| extension);
+        let temporary = path.beside(&format!(".filestore-{:016x}.{extension}", rand::random::<u64>()))?;
+        let mut file = self.send_file(&temporary, body, wishes, None, None).await?;
+        // 3. Its name, if that is still free.
+        let below = path.below(self.root()).unwrap_or_default();
+        if let Err(error) = self.move_to(&temporary.reference(), Relocate::to(below).parents(false)).await {
+            if error.effect() == Effect::Unknown {
+                return Err(error.with_note(&format!("the content may still be at {temporary}")));
+            }
+            let deleted = self.remove(&temporary, false).await;
+            return Err(match deleted {
+                Ok(()) => error,
+                Err(_) => error.with_note(&format!("its content stays behind at {temporary}; delete it")),
+            });
+        }
+        (file.reference, file.name) = (path.reference(), path.name().to_owned());
+        Ok(file)
+    }
+
     /// Where an upload goes.
     pub(crate) fn upload_path(&self, request: &Upload) -> Result<SitePath> {
         self.root().join(request.scope.as_deref().unwrap_or_default())?.child(&request.name)
@@ -180,11 +214,11 @@ impl FilesComStore {
         let mut session = match &checkpoint {
             Some(checkpoint) => {
                 let missing = (1..).find(|number| resumed.iter().all(|part| part.number != *number)).unwrap_or(1);
-                Session::resume(self.api(), path, wishes, checkpoint.reference(), missing, 1).await?
+                Session::resume(self.api(), path, wishes, checkpoint.reference(), missing, batch).await?
             }
             None => {
                 let parts = size.map_or(batch, |size| self.likely_parts(size, wanted_size, held).min(batch));
-                self.begin(path, wishes, size, parts).await?
+                self.begin(path, wishes, size, parts, batch).await?
             }
         };
         // 3. Its parts.
@@ -238,12 +272,13 @@ impl FilesComStore {
         path: &'a SitePath,
         wishes: &'a Wishes,
         size: Option<u64>,
-        parts: u32,
+        first: u32,
+        batch: u32,
     ) -> Result<Session<'a>> {
         let mut attempts = Attempts::new();
         let mut turn = None;
         loop {
-            let error = match Session::begin(self.api(), path, wishes, size, parts, &mut attempts).await {
+            let error = match Session::begin(self.api(), path, wishes, size, first, batch, &mut attempts).await {
                 Err(error) => error,
                 begun => return begun,
             };

@@ -30,21 +30,29 @@ pub(crate) struct Session<'a> {
     batch: u32,
     /// The last part, where it is known: nobody asks beyond it.
     last: Option<u32>,
-    targets: Mutex<BTreeMap<u32, PartTarget>>,
+    targets: Mutex<Targets>,
+}
+
+/// Addresses that were given and not used yet.
+struct Targets {
+    unused: BTreeMap<u32, PartTarget>,
+    /// The last part that an address was given for.
+    last: u32,
 }
 
 impl<'a> Session<'a> {
-    /// Begins an upload of `size` bytes, if that is known, and takes along the addresses of the first
-    /// `batch` parts.
+    /// Begins an upload of `size` bytes, if that is known, and takes along the addresses of the `first`
+    /// parts. Later ones come in batches.
     pub(crate) async fn begin(
         api: &'a Api,
         path: &'a SitePath,
         wishes: &'a Wishes,
         size: Option<u64>,
+        first: u32,
         batch: u32,
         attempts: &mut Attempts,
     ) -> Result<Self> {
-        let begin = Begin { size, parts: (batch > 1).then_some(batch), ..Self::asking(wishes) };
+        let begin = Begin { size, parts: (first > 1).then_some(first), ..Self::asking(wishes) };
         // Each begin makes a session that lapses by itself: twice is as good as once.
         let request = api.request(Method::POST, "file_actions/begin_upload", path, Repeat::Idempotent)?;
         let targets = api.ask_within(request.payload(api::json(&begin)?), attempts).await?;
@@ -78,18 +86,23 @@ impl<'a> Session<'a> {
         targets: Vec<PartTarget>,
     ) -> Result<Self> {
         let targets = checked(targets, reference, number)?;
-        let first = targets.first_key_value().map(|(_, first)| first).ok_or_else(|| protocol("no part"))?;
+        let nothing = || protocol("none");
+        let (_, first) = targets.first_key_value().ok_or_else(nothing)?;
+        let (last, _) = targets.last_key_value().ok_or_else(nothing)?;
+        let limits = Limits::of(first);
+        // Who takes one part at a time is asked for one at a time.
+        let batch = if limits.parallel { batch } else { 1 };
         Ok(Self {
             api,
             path,
             wishes,
             reference: first.reference.clone(),
-            limits: Limits::of(first),
+            limits,
             retry_parts: first.retry_parts != Some(false),
             offset_query: first.part_offset_query == Some(true),
             batch,
             last: None,
-            targets: Mutex::new(targets),
+            targets: Mutex::new(Targets { last: *last, unused: targets }),
         })
     }
 
@@ -104,18 +117,17 @@ impl<'a> Session<'a> {
         let mut targets = self.targets.lock().await;
         let now = self.api.clock().now().as_second();
         let fresh = |target: &PartTarget| target.expires.is_none_or(|end| end.as_second() - now > MARGIN);
-        let mut target = match targets.remove(&number).filter(fresh) {
+        let mut target = match targets.unused.remove(&number).filter(fresh) {
             Some(target) => target,
             None => {
-                let left = self.last.map_or(self.batch, |last| last.saturating_sub(number) + 1);
-                // Those that are there already are not asked for again.
-                let gap = targets.range(number..).next().map_or(u32::MAX, |(next, _)| next - number);
-                let wanted = left.min(self.batch).min(gap).max(1);
-                let (api, path) = (self.api, self.path);
-                let answer = ask(api, path, self.wishes, &self.reference, number, wanted).await?;
+                // What was given before is renewed alone.
+                let new = self.last.unwrap_or(u32::MAX).saturating_sub(number).saturating_add(1).min(self.batch);
+                let wanted = if number > targets.last { new } else { 1 };
+                let answer = ask(self.api, self.path, self.wishes, &self.reference, number, wanted).await?;
                 let mut asked = checked(answer, Some(&self.reference), number)?;
-                let target = asked.remove(&number).ok_or_else(|| protocol("another part than the one asked for"))?;
-                targets.append(&mut asked);
+                let target = asked.remove(&number).ok_or_else(|| protocol("none"))?;
+                targets.last = asked.keys().last().map_or(number, |last| *last).max(targets.last);
+                targets.unused.append(&mut asked);
                 target
             }
         };

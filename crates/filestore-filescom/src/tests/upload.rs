@@ -1,0 +1,562 @@
+//! Uploads: what goes over the wire, and what becomes of them when something breaks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use filestore_core::{Body, Effect, ErrorKind, FileStore, IfExists, Upload};
+use futures::stream;
+use serde_json::{Value, json};
+use wiremock::ResponseTemplate;
+
+use super::site::{Act, Site, expired, xml};
+use super::{facts, folder, not_found, refusal};
+use crate::{ByteSize, FilesComUpload, Verify};
+
+const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
+
+fn alphabet() -> Upload {
+    Upload::new("a.txt", ALPHABET)
+}
+
+/// A stream of `content`, in pieces of three bytes.
+fn streamed(content: &'static [u8], length: Option<u64>) -> Body {
+    Body::stream(stream::iter(content.chunks(3).map(|piece| Ok(Bytes::from_static(piece)))), length)
+}
+
+fn one_at_a_time(site: &Site) -> crate::FilesComStore {
+    site.open(|mut config| {
+        config.parallel = std::num::NonZeroU32::MIN;
+        config
+    })
+    .0
+}
+
+#[tokio::test]
+async fn a_small_file_is_three_requests() {
+    let site = Site::with_parts_of(100).await;
+    let file = site.store().upload(Upload::new("a.txt", "hello").scope("in/b")).await.unwrap();
+    assert_eq!(
+        site.log(),
+        [
+            r#"POST file_actions/begin_upload/in/b/a.txt {"size":5,"mkdir_parents":true}"#,
+            "PUT /storage/up/1/1",
+            r#"POST files/in/b/a.txt {"action":"end","ref":"put-1","etags":[{"etag":"5d41402abc4b2a76b9719d911017c592","part":1}],"size":5,"mkdir_parents":true}"#,
+        ]
+    );
+    assert_eq!(file.reference.to_string(), ":filescom:in/b/a.txt");
+    assert_eq!((file.size, file.name.as_str()), (Some(5), "a.txt"));
+    assert_eq!(site.content("in/b/a.txt").unwrap(), b"hello");
+}
+
+#[tokio::test]
+async fn an_empty_file_is_one_empty_part() {
+    let site = Site::with_parts_of(100).await;
+    for body in [Body::from(""), streamed(b"", None), streamed(b"", Some(0))] {
+        let file = site.store().upload(Upload::new("empty", body)).await.unwrap();
+        assert_eq!(file.size, Some(0));
+    }
+    assert_eq!((site.count("PUT "), site.count("POST file_actions")), (3, 3));
+    assert!(site.log()[2].contains(r#"[{"etag":"d41d8cd98f00b204e9800998ecf8427e","part":1}],"size":0"#));
+}
+
+#[tokio::test]
+async fn parts_go_side_by_side_and_arrive_in_order_from_every_kind_of_body() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, ALPHABET).unwrap();
+    let reopenable = Body::reopenable(
+        || async { Ok(filestore_core::ByteStream::upload(stream::iter([Ok(ALPHABET.into())]), None)) },
+        None,
+    );
+    for body in [
+        Body::from(ALPHABET),
+        Body::path(file.path()).unwrap(),
+        streamed(ALPHABET, Some(26)),
+        streamed(ALPHABET, None),
+        reopenable,
+    ] {
+        let site = Site::with_parts_of(4).await;
+        let stored = site.store().upload(Upload::new("a.txt", body)).await.unwrap();
+        assert_eq!(site.content("a.txt").unwrap(), ALPHABET);
+        assert_eq!((stored.size, site.count("PUT ")), (Some(26), 7));
+    }
+}
+
+#[tokio::test]
+async fn addresses_are_asked_for_in_batches() {
+    let site = Site::with_parts_of(1).await;
+    site.store().upload(alphabet()).await.unwrap();
+    // One part was expected; then what is left, at most two for each that is on its way.
+    let asked: Vec<_> = site.log().into_iter().filter(|line| line.contains("begin_upload")).collect();
+    assert_eq!(
+        asked,
+        [
+            r#"POST file_actions/begin_upload/a.txt {"size":26,"mkdir_parents":true}"#,
+            r#"POST file_actions/begin_upload/a.txt {"ref":"put-1","part":2,"parts":16,"mkdir_parents":true}"#,
+            r#"POST file_actions/begin_upload/a.txt {"ref":"put-1","part":18,"parts":9,"mkdir_parents":true}"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_target_that_wants_one_part_at_a_time_gets_them_so() {
+    let site = Site::with_parts_of(4).await;
+    site.state().target = json!({"parallel_parts": false, "variable_part_limits": null, "partsize": 9});
+    site.store().upload(alphabet()).await.unwrap();
+    assert_eq!((site.content("a.txt").unwrap(), site.count("PUT ")), (ALPHABET.to_vec(), 3));
+}
+
+#[tokio::test]
+async fn an_offset_and_headers_that_the_target_wants_go_with_each_part() {
+    let site = Site::with_parts_of(20).await;
+    site.state().target = json!({"part_offset_query": true, "headers": {"x-mine": "yes"}});
+    site.store().upload(alphabet()).await.unwrap();
+    let requests = site.requests().await;
+    let parts: Vec<_> = requests.iter().filter(|request| request.method == "PUT").collect();
+    let mut offsets: Vec<_> = parts.iter().map(|part| part.url.query().unwrap().split("part_offset=").nth(1)).collect();
+    offsets.sort_unstable();
+    assert_eq!(offsets, [Some("0"), Some("20")]);
+    assert!(parts.iter().all(|part| part.headers["x-mine"] == "yes"));
+}
+
+#[tokio::test]
+async fn time_and_metadata_go_with_the_finish() {
+    let site = Site::with_parts_of(100).await;
+    let upload = alphabet().metadata("colour", "red").modified("2025-12-24T08:00:00.75Z".parse().unwrap());
+    let file = site.store().upload(upload).await.unwrap();
+    assert!(site.log()[2].contains(r#""provided_mtime":"2025-12-24T08:00:00Z""#));
+    assert!(site.log()[2].contains(r#""custom_metadata":{"colour":"red"}"#));
+    assert_eq!(site.log().len(), 3);
+    assert_eq!(file.modified, Some("2025-12-24T08:00:00Z".parse().unwrap()));
+    assert_eq!(file.metadata["colour"], "red");
+}
+
+#[tokio::test]
+async fn metadata_that_the_finish_did_not_take_is_set_afterwards() {
+    let site = Site::with_parts_of(100).await;
+    let ignored = json!({"path": "a.txt", "type": "file", "size": 26, "custom_metadata": {}});
+    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(ignored)));
+    let file = site.store().upload(alphabet().metadata("colour", "red")).await.unwrap();
+    assert_eq!(site.log()[3], r#"PATCH files/a.txt {"custom_metadata":{"colour":"red"}}"#);
+    assert_eq!(file.metadata["colour"], "red");
+
+    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))));
+    site.fault("PATCH ", Act::Answer(refusal(422, "processing-failure/metadata-not-supported-on-remotes")));
+    let error = site.store().upload(alphabet().metadata("colour", "red")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied));
+    assert_eq!(error.stored().unwrap().reference.to_string(), ":filescom:a.txt");
+}
+
+#[tokio::test]
+async fn metadata_beyond_the_limits_is_refused_before_anything_is_sent() {
+    let site = Site::with_parts_of(100).await;
+    let many = (0..33).fold(alphabet(), |upload, number| upload.metadata(number.to_string(), ""));
+    for upload in [
+        many,
+        alphabet().metadata("", "x"),
+        alphabet().metadata("k".repeat(257), ""),
+        alphabet().metadata("k", "v".repeat(1025)),
+    ] {
+        let error = site.store().upload(upload).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    }
+    assert_eq!(site.log().len(), 0);
+}
+
+#[tokio::test]
+async fn a_name_that_the_service_chose_is_the_one_of_the_answer() {
+    let site = Site::with_parts_of(100).await;
+    let renamed = json!({"path": "a_2.txt", "type": "file", "size": 26});
+    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(renamed)));
+    let file = site.store().upload(alphabet().with(FilesComUpload::new().with_rename(true))).await.unwrap();
+    assert_eq!((file.name.as_str(), file.reference.to_string().as_str()), ("a_2.txt", ":filescom:a_2.txt"));
+    assert!(
+        site.log().iter().filter(|line| line.starts_with("POST")).all(|line| line.contains(r#""with_rename":true"#))
+    );
+}
+
+#[tokio::test]
+async fn without_parents_none_are_asked_for() {
+    let site = Site::with_parts_of(100).await;
+    site.store().upload(alphabet().create_parents(false)).await.unwrap();
+    assert!(site.log().iter().all(|line| !line.contains("mkdir_parents")));
+}
+
+#[tokio::test]
+async fn with_no_verification_a_mangled_part_goes_unseen_and_no_request_is_added() {
+    let site = Site::with_parts_of(4).await;
+    site.fault(
+        "PUT ",
+        Act::DoneBut(ResponseTemplate::new(200).insert_header("etag", "\"00000000000000000000000000000000\"")),
+    );
+    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({}))));
+    let store = site.open(|config| config.verify(Verify::None)).0;
+    site.state().finish_checks_tags = false;
+    store.upload(alphabet()).await.unwrap();
+    assert_eq!((site.count("PUT "), site.count("GET "), site.count("POST files/")), (7, 0, 1));
+}
+
+#[tokio::test]
+async fn a_wrong_etag_is_a_part_that_is_sent_again() {
+    let site = Site::with_parts_of(4).await;
+    let wrong = ResponseTemplate::new(200).insert_header("etag", "\"00000000000000000000000000000000\"");
+    site.fault("PUT /storage/up/1/3", Act::DoneBut(wrong.clone()));
+    site.store().upload(alphabet()).await.unwrap();
+    assert_eq!((site.content("a.txt").unwrap(), site.count("PUT ")), (ALPHABET.to_vec(), 8));
+
+    site.faults(4, "PUT /storage/up/2/3", Act::DoneBut(wrong));
+    let error = site.store().upload(alphabet()).await.unwrap_err();
+    assert_eq!((facts(&error), error.attempts()), ((ErrorKind::Integrity, Effect::Rejected), 4));
+    assert!(error.to_string().contains("MD5 differs; this was part 3"), "{error}");
+}
+
+#[tokio::test]
+async fn tags_that_are_no_md5_or_are_not_there_are_taken_as_they_are() {
+    let site = Site::with_parts_of(100).await;
+    site.state().finish_checks_tags = false;
+    site.fault("PUT ", Act::DoneBut(ResponseTemplate::new(200).insert_header("etag", "\"abc-1\"")));
+    site.store().upload(alphabet()).await.unwrap();
+    assert!(site.log()[2].contains(r#""etags":[{"etag":"abc-1","part":1}]"#));
+    site.fault("PUT ", Act::DoneBut(ResponseTemplate::new(200)));
+    site.store().upload(alphabet()).await.unwrap();
+    assert!(!site.log()[5].contains("etags"));
+}
+
+#[tokio::test]
+async fn an_expired_address_is_renewed_for_its_part_alone() {
+    let site = Site::with_parts_of(4).await;
+    site.fault("PUT /storage/up/1/5", Act::Answer(expired()));
+    site.store().upload(alphabet()).await.unwrap();
+    assert_eq!(site.content("a.txt").unwrap(), ALPHABET);
+    assert_eq!(site.count("PUT /storage/up/1/5"), 2);
+    assert!(
+        site.log().iter().any(|line| line.contains(r#""ref":"put-1","part":5,"mkdir_parents""#)),
+        "{:?}",
+        site.log()
+    );
+    assert_eq!(site.sessions(), 1);
+}
+
+#[tokio::test]
+async fn a_storage_that_cannot_keep_up_is_given_time() {
+    for slow in [
+        xml(503, "SlowDown", "slow"),
+        xml(400, "RequestTimeout", "late"),
+        xml(500, "InternalError", "oops"),
+        ResponseTemplate::new(429),
+    ] {
+        let site = Site::with_parts_of(4).await;
+        let (store, clock) = site.open(|config| config);
+        site.fault("PUT /storage/up/1/2", Act::Answer(slow));
+        store.upload(alphabet()).await.unwrap();
+        assert_eq!((site.content("a.txt").unwrap(), clock.slept().len()), (ALPHABET.to_vec(), 1));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_storage_ends_the_upload_and_says_why() {
+    let site = Site::with_parts_of(4).await;
+    site.fault("PUT /storage/up/1/2", Act::Answer(xml(403, "SignatureDoesNotMatch", "no")));
+    let error = site.store().upload(alphabet()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+    assert_eq!((error.provider_code(), error.http_status()), (Some("SignatureDoesNotMatch"), Some(403)));
+    assert!(!format!("{error:?}").contains("canary"));
+    assert_eq!(site.count("POST files/"), 0);
+}
+
+#[tokio::test]
+async fn a_session_that_is_gone_begins_the_whole_upload_anew() {
+    let site = Site::with_parts_of(4).await;
+    let stale = || refusal(404, "not-found/file-upload-not-found");
+    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Answer(stale()));
+    site.store().upload(alphabet()).await.unwrap();
+    assert_eq!(site.content("a.txt").unwrap(), ALPHABET);
+    assert_eq!((site.sessions(), site.count("POST files/")), (2, 1));
+    assert!(site.log().last().unwrap().contains("put-2"));
+
+    // The storage may be the first to notice.
+    site.fault("PUT /storage/up/3/7", Act::Answer(xml(404, "NoSuchUpload", "gone")));
+    site.store().upload(alphabet()).await.unwrap();
+    assert!(site.log().last().unwrap().contains("put-4"));
+
+    // What cannot be sent again is not.
+    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Answer(stale()));
+    let error = site.store().upload(Upload::new("a.txt", streamed(ALPHABET, None))).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Conflict, Effect::Rejected));
+    assert!(error.to_string().contains("cannot be sent again"), "{error}");
+}
+
+#[tokio::test]
+async fn a_part_of_another_session_is_refused() {
+    let site = Site::with_parts_of(4).await;
+    let other = json!([{"ref": "put-9", "part_number": 2, "upload_uri": "http://127.0.0.1:1/x"}]);
+    site.fault(
+        r#"POST file_actions/begin_upload/a.txt {"ref""#,
+        Act::Answer(ResponseTemplate::new(200).set_body_json(other)),
+    );
+    let error = site.store().upload(alphabet()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+}
+
+#[tokio::test]
+async fn a_finish_whose_answer_is_lost_is_resolved_by_a_look() {
+    let site = Site::with_parts_of(4).await;
+    site.state().digests = true;
+    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(503)));
+    let file = site.store().upload(alphabet()).await.unwrap();
+    assert_eq!((file.size, site.sessions(), site.count("POST files/")), (Some(26), 1, 2));
+    assert!(file.digests.len() == 2);
+
+    // All answers are lost.
+    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(500)));
+    site.faults(3, "POST files/", Act::Answer(ResponseTemplate::new(500)));
+    site.store().upload(alphabet()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_finish_without_proof_is_of_unknown_effect() {
+    let site = Site::with_parts_of(4).await;
+    site.put("a.txt", vec![b'x'; 26]);
+    site.state().digests = true;
+    site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(500)));
+    let error = site.store().upload(alphabet()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown));
+    assert!(error.to_string().contains("may be stored all the same"), "{error}");
+    // The old file has the size, but not the digest.
+    assert_eq!(site.content("a.txt").unwrap(), vec![b'x'; 26]);
+}
+
+#[tokio::test]
+async fn a_missing_part_at_the_finish_is_an_error_that_says_so() {
+    let site = Site::with_parts_of(4).await;
+    site.fault("POST files/", Act::Answer(refusal(422, "processing-failure/file-not-uploaded")));
+    let error = site.store().upload(alphabet()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
+    assert_eq!(error.provider_code(), Some("processing-failure/file-not-uploaded"));
+    assert_eq!(site.sessions(), 1);
+}
+
+#[tokio::test]
+async fn another_size_than_sent_is_an_error_with_the_file() {
+    let site = Site::with_parts_of(4).await;
+    let short = json!({"path": "a.txt", "type": "file", "size": 25});
+    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(short)));
+    let error = site.store().upload(alphabet()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Applied));
+    assert_eq!(error.stored().unwrap().size, Some(25));
+}
+
+#[tokio::test]
+async fn with_crc32_the_digest_of_the_whole_is_waited_for_and_compared() {
+    let site = Site::with_parts_of(4).await;
+    let (store, clock) = site.open(|config| config.verify(Verify::Crc32));
+    site.faults(3, "GET file_actions/metadata", Act::After(Box::new(|_| ())));
+    site.fault("GET file_actions/metadata", Act::After(Box::new(|state| state.digests = true)));
+    store.upload(alphabet()).await.unwrap();
+    assert_eq!(site.count("GET "), 4);
+    assert!(!clock.slept().is_empty());
+
+    site.fault(
+        "POST files/",
+        Act::After(Box::new(|state| {
+            state.sessions[1].insert(1, b"XXXX".to_vec());
+            state.finish_checks_tags = false;
+        })),
+    );
+    let error = store.upload(alphabet()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Applied));
+
+    site.state().digests = false;
+    let error = store.upload(alphabet()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied));
+}
+
+#[tokio::test]
+async fn uploads_that_make_the_same_folders_do_not_fail_each_other() {
+    let site = Site::with_parts_of(100).await;
+    site.faults(30, "POST file_actions", Act::Answer(refusal(422, "processing-failure/destination-exists")));
+    site.faults(20, "POST file_actions", Act::Answer(refusal(422, "processing-failure/could-not-create-parent")));
+    let (store, clock) = site.open(|config| config);
+    let uploads = (0..50).map(|number| store.upload(Upload::new(format!("{number}.txt"), "hello").scope("new/folder")));
+    for stored in futures::future::join_all(uploads).await {
+        stored.unwrap();
+    }
+    assert_eq!(site.files().len(), 50);
+    assert_eq!(clock.slept(), []);
+}
+
+#[tokio::test]
+async fn a_folder_of_the_name_is_not_overwritten() {
+    for request in ["POST file_actions", "POST files/"] {
+        let site = Site::with_parts_of(100).await;
+        site.fault(request, Act::Answer(refusal(422, "processing-failure/destination-exists")));
+        site.fault("GET file_actions/metadata", Act::Answer(ResponseTemplate::new(200).set_body_json(folder("a.txt"))));
+        let error = site.store().upload(alphabet()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
+        assert_eq!(site.count(request), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_parent_is_not_found_and_names_that() {
+    let site = Site::with_parts_of(100).await;
+    site.fault("POST file_actions", Act::Answer(not_found()));
+    let error = site.store().upload(alphabet().create_parents(false)).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+    assert_eq!(site.log().len(), 1);
+}
+
+#[tokio::test]
+async fn a_state_of_the_service_that_passes_is_waited_for() {
+    let site = Site::with_parts_of(100).await;
+    site.fault("POST file_actions", Act::Answer(refusal(422, "service-unavailable/uploads-unavailable")));
+    site.fault("POST files/", Act::Answer(refusal(422, "processing-failure/file-pending-processing")));
+    let (store, clock) = site.open(|config| config);
+    store.upload(alphabet()).await.unwrap();
+    assert_eq!(clock.slept().len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_it_is_sent_is_not_stored() {
+    let site = Site::with_parts_of(4).await;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, ALPHABET).unwrap();
+    let path = file.path().to_owned();
+    site.fault(
+        "PUT /storage/up/1/7",
+        Act::After(Box::new(move |_| {
+            let writer = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+            std::io::Write::write_all(&mut &writer, b"more").unwrap();
+        })),
+    );
+    let error = site.store().upload(Upload::path(file.path()).unwrap().name("a.txt")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    assert_eq!(site.count("POST files/"), 0);
+}
+
+#[tokio::test]
+async fn a_name_that_must_be_free_is_taken_in_one_step() {
+    let site = Site::with_parts_of(100).await;
+    let upload = || alphabet().scope("in").if_exists(IfExists::Refuse);
+    let file = site.store().upload(upload()).await.unwrap();
+    assert_eq!(file.reference.to_string(), ":filescom:in/a.txt");
+    assert_eq!(site.files(), ["in/a.txt"]);
+
+    let error = site.store().upload(upload()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
+    assert_eq!(site.sessions(), 1, "nothing was sent");
+
+    // Somebody else was faster, between the look and the move.
+    site.state().files.clear();
+    site.fault(
+        "POST file_actions/move",
+        Act::After(Box::new(|state| {
+            let file = state.files.values().next().unwrap().clone();
+            state.files.insert("in/a.txt".to_owned(), file);
+        })),
+    );
+    let error = site.store().upload(upload()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
+    assert_eq!(site.files(), ["in/a.txt"]);
+}
+
+#[tokio::test]
+async fn memory_bounds_how_much_of_a_stream_is_on_its_way() {
+    let site = Site::with_parts_of(10).await;
+    let read = Arc::new(AtomicUsize::new(0));
+    let (counter, log) = (Arc::clone(&read), Arc::new(std::sync::Mutex::new(Vec::new())));
+    let body = Body::stream(
+        stream::iter((0..100).map(move |_| {
+            counter.fetch_add(10, Ordering::Relaxed);
+            Ok(Bytes::from_static(b"0123456789"))
+        })),
+        None,
+    );
+    let (seen, read_so_far, stored) = (Arc::clone(&log), Arc::clone(&read), Arc::new(AtomicUsize::new(0)));
+    site.faults(
+        100,
+        "PUT ",
+        Act::After(Box::new(move |_| {
+            let done = stored.fetch_add(10, Ordering::Relaxed);
+            seen.lock().unwrap().push(read_so_far.load(Ordering::Relaxed) - done);
+        })),
+    );
+    let store = site.open(|mut config| {
+        config.memory = ByteSize::bytes(40);
+        config
+    });
+    store.0.upload(Upload::new("a.txt", body)).await.unwrap();
+    // Four parts, and the piece that tells whether there is another.
+    assert!(log.lock().unwrap().iter().all(|held| *held <= 50 + 10), "{:?}", log.lock().unwrap());
+    assert_eq!(site.content("a.txt").unwrap().len(), 1000);
+}
+
+#[tokio::test]
+async fn another_run_goes_on_where_one_stopped() {
+    let site = Site::with_parts_of(4).await;
+    let checkpoints = Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+    let told = |checkpoint: &crate::UploadCheckpoint| {
+        checkpoints.lock().unwrap().push(serde_json::to_string(checkpoint).unwrap());
+    };
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, ALPHABET).unwrap();
+    let upload = || Upload::path(file.path()).unwrap().name("a.txt");
+    site.fault("PUT /storage/up/1/5", Act::Answer(xml(403, "AccessDenied", "no")));
+    let store = one_at_a_time(&site);
+    store.upload_resumable(upload(), None, told).await.unwrap_err();
+    let last = checkpoints.lock().unwrap().last().unwrap().clone();
+    assert!(!last.contains("canary"), "{last}");
+    let last: crate::UploadCheckpoint = serde_json::from_str(&last).unwrap();
+    assert_eq!((last.path(), last.size(), last.stored()), ("a.txt", 26, 16));
+
+    let before = site.count("PUT ");
+    store.upload_resumable(upload(), Some(last.clone()), told).await.unwrap();
+    assert_eq!((site.content("a.txt").unwrap(), site.count("PUT ") - before), (ALPHABET.to_vec(), 3));
+    assert_eq!(site.sessions(), 1);
+
+    // Of another file, or of one that changed.
+    let error = store.upload_resumable(upload().name("b.txt"), Some(last.clone()), told).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    std::io::Write::write_all(&mut file, b"more").unwrap();
+    let upload = Upload::path(file.path()).unwrap().name("a.txt");
+    let error = store.upload_resumable(upload, Some(last), told).await.unwrap_err();
+    assert!(error.to_string().contains("the file changed since"), "{error}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_a_session_that_is_gone_begins_anew() {
+    let site = Site::with_parts_of(4).await;
+    let old = json!({"path": "a.txt", "ref": "put-7", "size": 26, "part_size": 4, "modified": null,
+        "parts": [{"part": 1, "etag": "x", "crc32": 1}]});
+    let old: crate::UploadCheckpoint = serde_json::from_value(old).unwrap();
+    site.store().upload_resumable(alphabet(), Some(old), |_| ()).await.unwrap();
+    assert_eq!((site.content("a.txt").unwrap(), site.count("PUT ")), (ALPHABET.to_vec(), 7));
+}
+
+#[tokio::test]
+async fn an_upload_that_is_dropped_leaves_nothing_running() {
+    let site = Site::with_parts_of(1).await;
+    let never = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(3600));
+    site.faults(26, "PUT ", Act::Answer(never));
+    let store = site.store();
+    let upload = tokio::spawn(async move { store.upload(alphabet()).await });
+    while site.count("PUT ") < 8 {
+        tokio::task::yield_now().await;
+    }
+    upload.abort();
+    assert!(upload.await.unwrap_err().is_cancelled());
+    let at_the_end = site.log();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((site.log(), site.files().len()), (at_the_end, 0));
+}
+
+#[tokio::test]
+async fn an_upload_in_the_clear_of_a_secret_site_is_refused() {
+    let entry: Value = json!([{"ref": "put-1", "part_number": 1, "upload_uri": "ftp://127.0.0.1/x"}]);
+    let site = Site::with_parts_of(4).await;
+    site.fault("POST file_actions", Act::Answer(ResponseTemplate::new(200).set_body_json(entry)));
+    let error = site.store().upload(alphabet()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+}
