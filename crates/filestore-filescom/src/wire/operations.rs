@@ -106,7 +106,6 @@ pub(crate) struct NewBundle<'a> {
 pub(crate) struct Bundle {
     pub(crate) id: u64,
     #[serde(default)]
-    pub(crate) code: String,
     /// A web page, not the bytes. Whoever has it may read.
     pub(crate) url: String,
     #[serde(default, deserialize_with = "lenient")]
