@@ -72,6 +72,12 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Serve an emulator of the hosted services
     Emulator(Emulator),
+    /// What only PubNub has
+    #[command(subcommand)]
+    Pubnub(Pubnub),
+    /// What only Files.com has
+    #[command(subcommand)]
+    Filescom(Filescom),
     /// What only file.io has
     #[command(subcommand)]
     Fileio(Fileio),
@@ -177,6 +183,92 @@ pub(crate) enum Config {
     Check,
     /// Print every value, secrets masked, and where it came from
     Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Pubnub {
+    /// Announce a stored file on its channel; prints the timetoken of the message
+    Publish(PubnubPublish),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PubnubPublish {
+    #[command(flatten)]
+    pub of: Reference,
+    /// What the message says besides the file: any JSON
+    #[arg(long, value_name = "JSON")]
+    pub message: Option<String>,
+    /// Another option of an upload, such as ttl=24 or store=false; `filestore caps` names them
+    #[arg(short = 'O', value_name = "KEY=VALUE")]
+    pub options: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Filescom {
+    /// Log in; prints the id of the session, for `session_id = "file:PATH"` in the configuration
+    Login(FilescomLogin),
+    /// End the session of the configuration
+    Logout,
+    /// Make folders, with those above them; prints their references
+    Mkdir {
+        /// Paths below the root of the store
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<String>,
+    },
+    /// Copy a file or folder inside the service; prints the new reference
+    Cp(FilescomRelocate),
+    /// Move or rename a file or folder inside the service; prints the new reference
+    Mv(FilescomRelocate),
+    /// Make a share link: a web page that shows these files; prints its URL
+    Share(FilescomShare),
+    /// End a share link
+    Unshare {
+        /// Its URL, or its id
+        link: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FilescomLogin {
+    /// The name of the user
+    pub user: String,
+    /// Where the password is: `env:NAME` or `file:PATH`; else it is read from standard input
+    #[arg(long, value_name = "WHERE")]
+    pub password: Option<String>,
+    /// The one-time password, where the account has a second factor
+    #[arg(long, value_name = "CODE")]
+    pub otp: Option<String>,
+    /// Write the id here, readable by you alone, instead of printing it
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FilescomRelocate {
+    #[command(flatten)]
+    pub of: Reference,
+    /// The whole new path below the root of the store, name included
+    #[arg(value_name = "PATH")]
+    pub to: String,
+    /// Replace a file that is there, merge into a folder
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FilescomShare {
+    /// What it shows
+    #[arg(required = true, value_name = "REF")]
+    pub references: Vec<String>,
+    /// When it ends: 14d, 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "D", default_value = "default")]
+    pub expires: Expiry,
+    /// Where a password is that people need: `env:NAME` or `file:PATH`
+    #[arg(long, value_name = "WHERE")]
+    pub password: Option<String>,
+    /// How often it may be used
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_uses: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,8 +7,10 @@ mod demo;
 mod download;
 mod emulator;
 mod fileio;
+mod filescom;
 mod list;
 mod manual;
+mod pubnub;
 mod stat;
 mod stores;
 mod upload;
@@ -43,6 +45,8 @@ async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Stores => stores::run(&context()?),
         Command::Caps(args) => caps::run(&context()?, args),
         Command::Config(what) => config::run(&context()?, *what),
+        Command::Pubnub(what) => pubnub::run(&context()?, what).await,
+        Command::Filescom(what) => filescom::run(&context()?, what).await,
         Command::Fileio(what) => fileio::run(&context()?, what).await,
         // These need no configuration, and work with a broken one.
         Command::Demo(args) => demo::run(args, cli.quiet).await,

@@ -1,6 +1,6 @@
 //! What every command needs: the configuration, the backends, the flags that hold for all.
 
-use filestore::{Config, Error, FileRef, Registry, Result, Store, StoreConfig};
+use filestore::{Backend, Config, Error, FileRef, Registry, Result, Store, StoreConfig, StoreSettings};
 
 use crate::args::Cli;
 use crate::output;
@@ -43,6 +43,19 @@ impl Context {
 
     pub(crate) fn open(&self, store: &StoreConfig) -> Result<Store> {
         store.open(&self.registry)
+    }
+
+    /// The settings of a store that must be of `backend`, for what only that one has.
+    pub(crate) fn settings_of(&self, store: &StoreConfig, backend: &dyn Backend) -> Result<StoreSettings> {
+        if store.backend_name() != backend.name() {
+            return Err(Error::invalid(format!(
+                "the store {:?} is of the backend {:?}; name one of {:?} with --store",
+                store.name,
+                store.backend_name(),
+                backend.name()
+            )));
+        }
+        store.resolve(&self.registry)
     }
 
     /// The store of a reference, and the reference.

@@ -7,7 +7,9 @@ mod walk;
 use std::path::{Path, PathBuf};
 
 use filestore::{Config, Error, Result, Upload};
-use filestore_emulator::{FILEIO_API_KEY, Options};
+use filestore_emulator::{
+    FILEIO_API_KEY, FILESCOM_API_KEY, Options, PUBNUB_PUBLISH_KEY, PUBNUB_SECRET_KEY, PUBNUB_SUBSCRIBE_KEY,
+};
 use tempfile::TempDir;
 
 use self::walk::{Outcome, STEPS, Walk, walk};
@@ -61,6 +63,20 @@ root = {root:?}
 
 [stores.memory]
 backend = "memory"
+
+[stores.pubnub]
+backend = "pubnub"
+base_url = {emulator:?}
+channel = "demo"
+user_id = "demo"
+publish_key = {PUBNUB_PUBLISH_KEY:?}
+subscribe_key = {PUBNUB_SUBSCRIBE_KEY:?}
+secret_key = {PUBNUB_SECRET_KEY:?}
+
+[stores.filescom]
+backend = "filescom"
+base_url = {emulator:?}
+api_key = {FILESCOM_API_KEY:?}
 
 [stores.fileio]
 backend = "fileio"

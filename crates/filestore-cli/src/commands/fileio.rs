@@ -1,7 +1,7 @@
 //! `filestore fileio`: the account, and changing what is stored.
 
 use filestore::fileio::{Account, FileIo, FileIoFile, FileIoStore, FileIoUpdate, FileIoUpload};
-use filestore::{Backend, Error, Result, StoreConfig, Upload};
+use filestore::{Result, StoreConfig, Upload};
 use serde_json::{Value, json};
 
 use crate::args;
@@ -65,14 +65,7 @@ fn replacement(args: &args::FileioUpdate, path: &std::path::Path) -> Result<Uplo
 }
 
 fn connect(context: &Context, declared: &StoreConfig) -> Result<FileIoStore> {
-    if declared.backend_name() != FileIo.name() {
-        return Err(Error::invalid(format!(
-            "the store {:?} is of the backend {:?}; name one of file.io with --store",
-            declared.name,
-            declared.backend_name()
-        )));
-    }
-    let resolved = declared.resolve(&context.registry)?;
+    let resolved = context.settings_of(declared, &FileIo)?;
     FileIo.connect(&resolved.settings).map_err(|error| error.with_store(&declared.name))
 }
 

@@ -1,9 +1,10 @@
 //! `filestore upload`: files in, references out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use filestore::filescom::find_collisions;
 use filestore::{
-    Body, Effect, Error, ErrorKind, IfExists, Options, Origin, Result, Setting, Settings, Store, StoreConfig,
+    Address, Body, Effect, Error, ErrorKind, IfExists, Options, Origin, Result, Setting, Settings, Store, StoreConfig,
     StoredFile, Value,
 };
 
@@ -20,6 +21,7 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     let declared = context.chosen()?;
     let options = options(context, declared, &args.options)?;
     let store = context.open(declared)?;
+    check_collisions(&store, declared, &args.files)?;
     let mut code = 0;
     for path in &args.files {
         match upload(context, &store, args, &options, path).await {
@@ -34,6 +36,30 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
         }
     }
     Ok(code)
+}
+
+/// Where the name is the address, the second of two files of one name would replace the first.
+fn check_collisions(store: &Store, declared: &StoreConfig, files: &[PathBuf]) -> Result<()> {
+    if store.capabilities().address != Address::CallerPath {
+        return Ok(());
+    }
+    let mut names: Vec<String> =
+        files.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
+    let groups = match declared.backend_name() {
+        // To this service, other names are the same, too.
+        "filescom" => find_collisions(names),
+        _ => {
+            names.sort_unstable();
+            names.chunk_by(|one, other| one == other).filter(|same| same.len() > 1).map(<[String]>::to_vec).collect()
+        }
+    };
+    match groups.first() {
+        Some(group) => Err(Error::invalid(format!(
+            "{} would replace each other in this store; upload them one by one, with --name or --to",
+            group.join(" and ")
+        ))),
+        None => Ok(()),
+    }
 }
 
 async fn upload(
@@ -72,13 +98,19 @@ fn options(context: &Context, store: &StoreConfig, pairs: &[String]) -> Result<O
         return Ok(Options::default());
     }
     let mut settings = Settings::new();
+    insert(&mut settings, pairs)?;
+    let backend = context.registry.backend(store.backend_name())?;
+    backend.options(&settings).map_err(|error| Error::invalid(format!("-O: {}", error.message())))
+}
+
+/// Adds `KEY=VALUE` pairs.
+pub(super) fn insert(settings: &mut Settings, pairs: &[String]) -> Result<()> {
     for pair in pairs {
         let (key, value) =
             pair.split_once('=').ok_or_else(|| Error::invalid(format!("-O {pair}: an option reads KEY=VALUE")))?;
         settings.insert(key, Setting::new(Value::Text(value.to_owned()), Origin::CommandLine));
     }
-    let backend = context.registry.backend(store.backend_name())?;
-    backend.options(&settings).map_err(|error| Error::invalid(format!("-O: {}", error.message())))
+    Ok(())
 }
 
 /// Stored, but standard output takes no reference: it goes where somebody may still see it, because on

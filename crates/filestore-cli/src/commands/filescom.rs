@@ -1,0 +1,210 @@
+//! `filestore filescom`: sessions, folders, copies inside the service, share links.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use filestore::filescom::{FilesCom, FilesComStore, Login, Relocate, SecondFactor, Share};
+use filestore::{Error, Expiry, FileRef, Result, Store, StoreConfig};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+
+use crate::args::{self, FilescomLogin, FilescomRelocate, FilescomShare};
+use crate::context::Context;
+use crate::output;
+
+pub(crate) async fn run(context: &Context, what: &args::Filescom) -> Result<u8> {
+    match what {
+        args::Filescom::Login(args) => login(context, args).await,
+        args::Filescom::Logout => logout(context).await,
+        args::Filescom::Mkdir { paths } => mkdir(context, paths).await,
+        args::Filescom::Cp(args) => relocate(context, args, Way::Copy).await,
+        args::Filescom::Mv(args) => relocate(context, args, Way::Move).await,
+        args::Filescom::Share(args) => share(context, args).await,
+        args::Filescom::Unshare { link } => unshare(context, link).await,
+    }
+    .map(|()| 0)
+}
+
+async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
+    let (site, named) = connect(context, context.chosen()?)?;
+    let password = match &args.password {
+        Some(place) => secret("--password", place)?,
+        None => from_standard_input()?,
+    };
+    let mut login = Login::new(&args.user, password.expose_secret());
+    if let Some(otp) = &args.otp {
+        login = login.one_time_password(otp);
+    }
+    let session = match (site.login(&login).await, &args.otp) {
+        // The service answers a one-time password only with the session that it began itself.
+        (Err(error), Some(otp)) if let Some(challenge) = SecondFactor::of(&error) => {
+            site.login(&login.answer(&challenge, otp)).await
+        }
+        (Err(error), None) if let Some(challenge) = SecondFactor::of(&error) => {
+            let methods = challenge.methods().join(", ");
+            Err(error.with_note(&format!("the account has a second factor ({methods}); log in again with --otp CODE")))
+        }
+        (outcome, _) => outcome,
+    };
+    let session = session.map_err(&named)?;
+    match &args.output {
+        Some(path) => match write_private(path, session.id.expose_secret()) {
+            Ok(()) => output::line(&path.display().to_string()),
+            Err(error) => {
+                // Nobody will ever know its id.
+                let _ = site.with_session(&session)?.logout().await;
+                Err(error)
+            }
+        },
+        None => output::line(session.id.expose_secret()),
+    }
+}
+
+async fn logout(context: &Context) -> Result<()> {
+    let (site, named) = connect(context, context.chosen()?)?;
+    site.logout().await.map_err(named)
+}
+
+async fn mkdir(context: &Context, paths: &[String]) -> Result<()> {
+    let declared = context.chosen()?;
+    let (site, named) = connect(context, declared)?;
+    for path in paths {
+        site.create_folder(path, true).await.map_err(&named)?;
+        print(context, &declared.name, &site.reference(path)?)?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    Copy,
+    Move,
+}
+
+async fn relocate(context: &Context, args: &FilescomRelocate, way: Way) -> Result<()> {
+    let (store, reference) = context.of(&args.of.reference)?;
+    let (site, named) = connect_of(context, &store, &reference)?;
+    let to = Relocate::to(&args.to).overwrite(args.overwrite);
+    let moved = match way {
+        Way::Copy => site.copy(&reference, to).await,
+        Way::Move => site.move_to(&reference, to).await,
+    };
+    print(context, store.name(), &moved.map_err(named)?)
+}
+
+async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
+    let references: Vec<(Store, FileRef)> =
+        args.references.iter().map(|text| context.of(text)).collect::<Result<_>>()?;
+    let Some((store, first)) = references.first() else { return Ok(()) };
+    if let Some((other, _)) = references.iter().find(|(other, _)| other.name() != store.name()) {
+        let (store, other) = (store.name(), other.name());
+        return Err(Error::invalid(format!("one link shows files of one store, these are of {store} and {other}")));
+    }
+    let (site, named) = connect_of(context, store, first)?;
+    let mut share = Share::new();
+    share.expires = args.expires.instant(Timestamp::now())?;
+    share.max_uses = args.max_uses;
+    share.password = args.password.as_deref().map(|place| secret("--password", place)).transpose()?;
+    let link = site.share(references.iter().map(|(_, reference)| reference), share).await.map_err(named)?;
+    output::line(&if context.json {
+        let expires = match link.url.expires() {
+            Some(end) => Expiry::At(end).to_string(),
+            None => Expiry::Never.to_string(),
+        };
+        json!({ "id": link.id, "url": link.url.as_str(), "expires": expires, "store": store.name() }).to_string()
+    } else {
+        link.url.as_str().to_owned()
+    })
+}
+
+async fn unshare(context: &Context, link: &str) -> Result<()> {
+    let (site, named) = connect(context, context.chosen()?)?;
+    let ended = async {
+        match link.parse() {
+            Ok(id) => site.unshare(id).await,
+            Err(_) => site.unshare(id_of(&site, link).await?).await,
+        }
+    };
+    ended.await.map_err(named)
+}
+
+/// The id of the share link with this URL.
+async fn id_of(site: &FilesComStore, url: &str) -> Result<u64> {
+    let mut page = None;
+    loop {
+        let links = site.shares(page.as_ref()).await?;
+        if let Some(found) = links.links.iter().find(|link| link.url.as_str() == url) {
+            return Ok(found.id);
+        }
+        page = links.next;
+        if page.is_none() {
+            return Err(Error::not_found("there is no share link with this URL; it has ended, or is another user's"));
+        }
+    }
+}
+
+/// The site of a store, and what names the store in its errors.
+fn connect(context: &Context, declared: &StoreConfig) -> Result<(FilesComStore, impl Fn(Error) -> Error)> {
+    let resolved = context.settings_of(declared, &FilesCom)?;
+    let name = declared.name.clone();
+    let named = move |error: Error| error.with_store(&name);
+    Ok((FilesCom.connect(&resolved.settings).map_err(&named)?, named))
+}
+
+/// The same for the store of a reference, which must be its own.
+fn connect_of(
+    context: &Context,
+    store: &Store,
+    reference: &FileRef,
+) -> Result<(FilesComStore, impl Fn(Error) -> Error)> {
+    store.check_reference(reference)?;
+    connect(context, context.config.store(store.name())?)
+}
+
+fn print(context: &Context, store: &str, reference: &FileRef) -> Result<()> {
+    let reference = reference.stamped(&Arc::from(store)).to_string();
+    output::line(&if context.json { json!({ "ref": reference, "store": store }).to_string() } else { reference })
+}
+
+/// What is at `env:NAME` or `file:PATH`. A literal one would be in the list of processes and in the
+/// history of the shell.
+fn secret(option: &str, place: &str) -> Result<SecretString> {
+    if let Some(variable) = place.strip_prefix("env:") {
+        return std::env::var(variable).map(SecretString::from).map_err(|_| {
+            Error::config(format!("{option} wants the environment variable {variable}, which is not set"))
+        });
+    }
+    match place.strip_prefix("file:") {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| Error::local(error, "read", Path::new(path)))?;
+            Ok(text.trim_end_matches(['\r', '\n']).into())
+        }
+        None => Err(Error::invalid(format!("{option} takes env:NAME or file:PATH; here others could read it"))),
+    }
+}
+
+fn from_standard_input() -> Result<SecretString> {
+    if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        return Err(Error::invalid(
+            "where is the password? give --password env:NAME or --password file:PATH, or pipe it into standard input",
+        ));
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Error::invalid(format!("cannot read the password from standard input: {error}")))?;
+    Ok(text.trim_end_matches(['\r', '\n']).into())
+}
+
+/// A file that only this user can read, replaced as a whole.
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+        writeln!(file, "{text}")?;
+        file.persist(path)?;
+        Ok(())
+    });
+    written.map_err(|error| Error::local(error, "write", path))
+}

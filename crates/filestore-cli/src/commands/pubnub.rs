@@ -1,0 +1,41 @@
+//! `filestore pubnub`: announcing a file that is stored already.
+
+use filestore::pubnub::{PubNub, PubNubSend};
+use filestore::{Backend, Error, Origin, Result, Setting, Value};
+use serde_json::json;
+
+use super::upload;
+use crate::args;
+use crate::context::Context;
+use crate::output;
+
+pub(crate) async fn run(context: &Context, what: &args::Pubnub) -> Result<u8> {
+    match what {
+        args::Pubnub::Publish(args) => publish(context, args).await,
+    }
+}
+
+async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
+    let (store, reference) = context.of(&args.of.reference)?;
+    store.check_reference(&reference)?;
+    let resolved = context.settings_of(context.config.store(store.name())?, &PubNub)?;
+
+    // What an upload of this store would say, then what the command line says.
+    let mut said = resolved.upload;
+    upload::insert(&mut said, &args.options)?;
+    if let Some(message) = &args.message {
+        said.insert("message", Setting::new(Value::Text(message.clone()), Origin::CommandLine));
+    }
+    let options = PubNub.options(&said).map_err(|error| Error::invalid(error.message().to_owned()))?;
+    let send = options.get::<PubNubSend>().cloned().unwrap_or_default();
+
+    let pubnub = PubNub.connect(&resolved.settings).map_err(|error| error.with_store(store.name()))?;
+    let published = pubnub.publish_file_message(&reference, &send).await;
+    let published = published.map_err(|error| error.with_store(store.name()))?;
+    output::line(&if context.json {
+        json!({ "ref": reference.to_string(), "store": store.name(), "timetoken": published.timetoken }).to_string()
+    } else {
+        published.timetoken
+    })?;
+    Ok(0)
+}
