@@ -7,10 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use filestore::fileio::FileIoUpload;
-use filestore::{Config, Error, FileUrl, Result, Store};
+use filestore::filescom::FilesComUpload;
+use filestore::pubnub::PubNubSend;
+use filestore::{Config, Error, FileUrl, ProviderOptions, Result, Store};
 use filestore_conformance::{Harness, Requests, run};
-use filestore_emulator::{Emulator, FILEIO_API_KEY, Options};
+use filestore_emulator::{Emulator, FILEIO_API_KEY, FILESCOM_API_KEY, Options};
 use jiff::Timestamp;
+use serde_json::json;
 
 /// A store that configuration text declares.
 struct Declared {
@@ -61,26 +64,27 @@ async fn memory_keeps_the_rules() {
     check("[stores.tested]\nbackend = \"memory\"\n").await;
 }
 
-/// file.io on the emulator, which counts requests and moves its clock.
-struct FileIo {
+/// A service on the emulator, which counts requests and moves its clock.
+struct Emulated {
     emulator: Emulator,
     declared: Declared,
-    /// Whether more than one read can be had.
-    paid: bool,
+    known_options: filestore::Options,
+    /// How options allow so many reads, where reads are counted and more than one can be had.
+    reads: fn(u64) -> filestore::Options,
 }
 
-impl FileIo {
-    async fn start(api_key: Option<&str>) -> Self {
+impl Emulated {
+    /// `settings` of a store, without its base URL.
+    async fn start(settings: &str, known_options: filestore::Options) -> Self {
         let emulator = Emulator::start(Options::default()).await.unwrap();
-        let paid = api_key.is_some();
-        let api_key = api_key.map(|key| format!("api_key = {key:?}\n")).unwrap_or_default();
-        let text = format!("[stores.tested]\nbackend = \"fileio\"\nbase_url = {:?}\n{api_key}", emulator.url());
-        Self { emulator, declared: Declared::new(&text), paid }
+        let text = format!("[stores.tested]\nbase_url = {:?}\n{settings}", emulator.url());
+        let declared = Declared::new(&text);
+        Self { emulator, declared, known_options, reads: |_| filestore::Options::default() }
     }
 }
 
 #[async_trait]
-impl Harness for FileIo {
+impl Harness for Emulated {
     async fn open(&self) -> Result<Store> {
         self.declared.open().await
     }
@@ -104,33 +108,70 @@ impl Harness for FileIo {
     }
 
     fn known_options(&self) -> filestore::Options {
-        options(FileIoUpload::new().title("conformance"))
+        self.known_options.clone()
     }
 
     fn reads(&self, count: u64) -> filestore::Options {
-        if !self.paid {
-            return filestore::Options::default();
-        }
-        options(FileIoUpload::new().max_downloads(u32::try_from(count).unwrap()))
+        (self.reads)(count)
     }
 }
 
-fn options(upload: FileIoUpload) -> filestore::Options {
-    let mut options = filestore::Options::default();
-    options.require(Arc::new(upload));
-    options
+fn options(options: impl ProviderOptions) -> filestore::Options {
+    let mut all = filestore::Options::default();
+    all.require(Arc::new(options));
+    all
+}
+
+async fn holds(service: Emulated) {
+    let report = run(&service).await;
+    assert!(report.passed(), "{report}");
+}
+
+const PUBNUB: &str = r#"
+backend = "pubnub"
+publish_key = "pub-c-emulator"
+subscribe_key = "sub-c-emulator"
+user_id = "conformance"
+channel = "conformance"
+"#;
+
+fn message() -> filestore::Options {
+    options(PubNubSend::new().message(json!({ "text": "look" })))
+}
+
+#[tokio::test]
+async fn pubnub_keeps_the_rules() {
+    holds(Emulated::start(PUBNUB, message()).await).await;
+}
+
+#[tokio::test]
+async fn signed_and_encrypted_pubnub_keeps_the_rules() {
+    for crypto in ["acrh", "legacy"] {
+        let settings = format!("{PUBNUB}secret_key = \"sec-c-emulator\"\ncipher_key = \"key\"\ncrypto = {crypto:?}\n");
+        holds(Emulated::start(&settings, message()).await).await;
+    }
+}
+
+#[tokio::test]
+async fn files_com_keeps_the_rules() {
+    let settings = format!("backend = \"filescom\"\napi_key = {FILESCOM_API_KEY:?}\n");
+    for more in ["", "root = \"below/here\"\n", "verify = \"crc32\"\n", "verify = \"none\"\n"] {
+        let known = options(FilesComUpload::new());
+        holds(Emulated::start(&format!("{settings}{more}"), known).await).await;
+    }
 }
 
 #[tokio::test]
 async fn file_io_with_an_account_keeps_the_rules() {
-    let report = run(&FileIo::start(Some(FILEIO_API_KEY)).await).await;
-    assert!(report.passed(), "{report}");
+    let settings = format!("backend = \"fileio\"\napi_key = {FILEIO_API_KEY:?}\n");
+    let mut service = Emulated::start(&settings, options(FileIoUpload::new().title("conformance"))).await;
+    service.reads = |count| options(FileIoUpload::new().max_downloads(u32::try_from(count).unwrap()));
+    holds(service).await;
 }
 
 #[tokio::test]
 async fn anonymous_file_io_keeps_the_rules() {
-    let report = run(&FileIo::start(None).await).await;
-    assert!(report.passed(), "{report}");
+    holds(Emulated::start("backend = \"fileio\"\n", options(FileIoUpload::new().title("conformance"))).await).await;
 }
 
 /// `tests/interop/run` starts a server, makes the bucket and runs this.

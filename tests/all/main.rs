@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do is a failure of the test")]
 
+mod campaign;
 mod conformance;
 mod documents;
+mod filescom_faults;
 mod generated;
 mod network;
 mod properties;
+mod pubnub_faults;
 mod secrets;
 mod swap;

@@ -1,7 +1,7 @@
 //! One function, every backend, chosen by configuration text alone.
 
 use filestore::{Config, FileRef, Result, Store, Upload};
-use filestore_emulator::{Emulator, FILEIO_API_KEY, Options};
+use filestore_emulator::{Emulator, FILEIO_API_KEY, FILESCOM_API_KEY, Options};
 use futures::TryStreamExt;
 
 /// What an application does. It does not know which backend it has.
@@ -36,6 +36,27 @@ async fn on_a_local_directory() {
 #[tokio::test]
 async fn in_memory() {
     with("[stores.uploads]\nbackend = \"memory\"\n").await;
+}
+
+#[tokio::test]
+async fn on_pubnub() {
+    let emulator = Emulator::start(Options::default()).await.unwrap();
+    let keys = "publish_key = \"pub-c-emulator\"\nsubscribe_key = \"sub-c-emulator\"\n";
+    with(&format!(
+        "[stores.uploads]\nbackend = \"pubnub\"\nbase_url = {:?}\nuser_id = \"me\"\nchannel = \"room-1\"\n{keys}",
+        emulator.url()
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn on_files_com() {
+    let emulator = Emulator::start(Options::default()).await.unwrap();
+    with(&format!(
+        "[stores.uploads]\nbackend = \"filescom\"\nbase_url = {:?}\napi_key = {FILESCOM_API_KEY:?}\n",
+        emulator.url()
+    ))
+    .await;
 }
 
 #[tokio::test]

@@ -1,0 +1,277 @@
+//! Files.com under every fault that a large upload or download can meet.
+
+use std::io::Write;
+use std::path::Path;
+
+use bytes::Bytes;
+use filestore::{Config, Effect, Error, ErrorKind, List, Result, Store, StoredFile, Upload};
+use filestore_emulator::{Emulator, FILESCOM_API_KEY, FaultPlan, Options};
+use futures::TryStreamExt;
+use tempfile::TempDir;
+
+const BLOCK: usize = 1 << 20;
+const BLOCKS: usize = 200;
+
+/// Every block differs from every other.
+fn block(number: usize) -> Vec<u8> {
+    let mut block = vec![number as u8; BLOCK];
+    block[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    block
+}
+
+fn large_file(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("large.bin");
+    let mut file = std::fs::File::create(&path).unwrap();
+    for number in 0..BLOCKS {
+        file.write_all(&block(number)).unwrap();
+    }
+    path
+}
+
+struct Site {
+    emulator: Emulator,
+    store: Store,
+    folder: TempDir,
+}
+
+impl Site {
+    async fn start(more: &str) -> Self {
+        let emulator = Emulator::start(Options::default()).await.unwrap();
+        let text = format!(
+            "[stores.tested]\nbackend = \"filescom\"\nbase_url = {:?}\napi_key = {FILESCOM_API_KEY:?}\n{more}",
+            emulator.url()
+        );
+        let stores = Config::parse(&text, "faults.toml").unwrap().open(&filestore::registry()).unwrap();
+        let store = stores.default_store().unwrap().clone();
+        Self { emulator, store, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn set_faults(&self, rules: &str) {
+        self.emulator.set_faults(FaultPlan::from_toml(rules).unwrap());
+    }
+
+    /// Uploads the large file under these rules; what is there afterwards is whole.
+    async fn upload(&self, rules: &str) -> Result<StoredFile> {
+        let path = large_file(self.folder.path());
+        self.set_faults(rules);
+        let outcome = self.store.upload(Upload::path(path).unwrap()).await;
+        self.set_faults("");
+        let listed: Vec<StoredFile> = self.store.list_all(List::new()).try_collect().await.unwrap();
+        match &outcome {
+            Ok(_) => assert_eq!(listed.len(), 1),
+            Err(error) if error.effect() == Effect::Unknown => {}
+            Err(error) => assert!(listed.is_empty() || error.stored().is_some(), "{error:?}"),
+        }
+        for file in &listed {
+            self.check(file).await;
+        }
+        outcome
+    }
+
+    async fn check(&self, file: &StoredFile) {
+        assert_eq!(file.size, Some((BLOCK * BLOCKS) as u64));
+        self.read(file).await.unwrap();
+    }
+
+    /// Reads it, block by block: a byte that differs fails the test, whatever the answer says.
+    async fn read(&self, file: &StoredFile) -> Result<()> {
+        let mut stream = self.store.download(&file.reference).await?.stream;
+        let mut at = 0;
+        while let Some(chunk) = stream.try_next().await? {
+            compare(&chunk, at);
+            at += chunk.len();
+        }
+        assert_eq!(at, BLOCK * BLOCKS);
+        Ok(())
+    }
+
+    /// How many upload sessions were begun.
+    fn count(&self, step: &str) -> usize {
+        let path = match step {
+            "begin" => "/api/rest/v1/file_actions/begin_upload/",
+            "part" => "/_storage/filescom/",
+            other => panic!("{other}"),
+        };
+        self.emulator.journal().iter().filter(|entry| entry.path.starts_with(path)).count()
+    }
+}
+
+fn compare(mut chunk: &[u8], mut at: usize) {
+    while !chunk.is_empty() {
+        let (number, from) = (at / BLOCK, at % BLOCK);
+        let length = chunk.len().min(BLOCK - from);
+        assert!(chunk[..length] == block(number)[from..from + length], "differs near byte {at}");
+        chunk = &chunk[length..];
+        at += length;
+    }
+}
+
+fn rule(step: &str, what: &str) -> String {
+    format!("[[fault]]\noperation = \"upload\"\nstep = {step:?}\n{what}\n")
+}
+
+#[tokio::test]
+async fn each_part_reset_once_is_sent_again() {
+    let site = Site::start("max_retries = 5\n").await;
+    let rules: String = (1..=12)
+        .map(|part| rule("part", &format!("part = {part}\nnth = 1\ndo = {{ reset = {{ at = \"request-body\" }} }}")))
+        .collect();
+    site.upload(&rules).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_expired_part_gets_a_fresh_url() {
+    let site = Site::start("").await;
+    site.upload(&rule("part", "part = 3\nnth = 1\ndo = \"expired-url\"")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_storage_that_wants_less_gets_the_part_later() {
+    let site = Site::start("").await;
+    site.upload(&rule("part", "part = 2\nnth = 1\ndo = { status = { code = 503 } }")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_etag_is_sent_again_or_an_integrity_error() {
+    let site = Site::start("").await;
+    if let Err(error) = site.upload(&rule("part", "part = 2\nnth = 1\ndo = \"wrong-etag\"")).await {
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
+    }
+    let site = Site::start("").await;
+    let error = site.upload(&rule("part", "part = 2\ndo = \"wrong-etag\"")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_part_that_arrives_corrupted_is_noticed() {
+    let site = Site::start("").await;
+    site.upload(&rule("part", "part = 2\nnth = 1\ndo = { corrupt = { at = 7, of = \"request\" } }")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stale_ref_restarts_the_whole_upload() {
+    let site = Site::start("").await;
+    let outcome = site.upload(&rule("part", "part = 7\nnth = 1\ndo = \"stale-ref\"")).await;
+    let outcome = match outcome {
+        Ok(file) => Ok(file),
+        Err(_) => site.upload(&rule("begin", "part = 7\nnth = 1\ndo = \"stale-ref\"")).await,
+    };
+    outcome.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_the_finish_is_resolved() {
+    for fault in ["\"lost-answer\"", "{ reset = { at = \"headers\" } }", "{ reset = { at = \"request\" } }"] {
+        let site = Site::start("").await;
+        site.upload(&rule("finish", &format!("nth = 1\ndo = {fault}"))).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_finish_that_is_refused_leaves_nothing_half_done() {
+    let site = Site::start("").await;
+    let error = site.upload(&rule("finish", "do = { status = { code = 422 } }")).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Rejected, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_stalled_connection_ends_at_the_idle_limit() {
+    let site = Site::start("idle_timeout = \"1s\"\nmax_retries = 0\n").await;
+    let error = site.upload(&rule("part", "part = 1\ndo = { stall-upload = { after = \"10%\" } }")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    let site = Site::start("idle_timeout = \"1s\"\n").await;
+    site.upload(&rule("part", "part = 1\nnth = 1\ndo = { stall-upload = { after = \"10%\" } }")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_download_is_the_right_file_or_an_error() {
+    let site = Site::start("idle_timeout = \"2s\"\n").await;
+    let file = site.upload("").await.unwrap();
+    let content = |what: &str| format!("[[fault]]\noperation = \"download\"\nstep = \"content\"\n{what}\n");
+    for (what, healed) in [
+        ("nth = 1\ndo = { reset = { at = \"body\", after = \"40%\" } }", true),
+        ("nth = 1\ndo = { cut-download = { after = \"40%\" } }", true),
+        ("nth = 1\ndo = { stall-download = { after = \"40%\" } }", true),
+        ("nth = 1\ndo = \"expired-url\"", true),
+        ("nth = 2\ndo = \"expired-url\"", true),
+        ("nth = 1\ndo = { status = { code = 503 } }", true),
+        ("do = { corrupt = { at = 70000 } }", false),
+        ("do = { truncate = { keep = \"40%\" } }", false),
+        ("do = { html = { code = 200 } }", false),
+    ] {
+        site.set_faults(&content(what));
+        let outcome = site.read_checked(&file).await;
+        site.set_faults("");
+        assert_eq!(outcome.is_ok(), healed, "{what}: {outcome:?}");
+    }
+}
+
+impl Site {
+    /// As [`read`](Self::read), but for faults that change bytes on purpose: then only the end counts.
+    async fn read_checked(&self, file: &StoredFile) -> Result<(), Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let saved =
+            self.store.download_to_path(&file.reference, folder.path().join("x"), filestore::Overwrite::Refuse).await?;
+        let read = std::fs::read(saved.path).unwrap();
+        for (number, chunk) in read.chunks(BLOCK).enumerate() {
+            assert!(chunk == block(number), "block {number} differs");
+        }
+        assert_eq!(read.len(), BLOCK * BLOCKS);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_midway_is_never_mixed() {
+    let site = Site::start("").await;
+    let file = site.upload("").await.unwrap();
+    site.set_faults("[[fault]]\noperation = \"download\"\nstep = \"content\"\nnth = 1\ndo = { reset = { at = \"body\", after = \"40%\" } }");
+    let mut stream = site.store.download(&file.reference).await.unwrap().stream;
+    let mut at = 0;
+    let first = stream.try_next().await.unwrap().unwrap();
+    compare(&first, at);
+    at += first.len();
+    // The same length, so that nothing but the content tells.
+    let other = Bytes::from(vec![0xee; BLOCK * BLOCKS]);
+    site.store.upload(Upload::new("large.bin", other)).await.unwrap();
+    loop {
+        match stream.try_next().await {
+            // What was there when the download began is the right file, too.
+            Ok(Some(chunk)) => {
+                compare(&chunk, at);
+                at += chunk.len();
+            }
+            Ok(None) => {
+                assert_eq!(at, BLOCK * BLOCKS);
+                break;
+            }
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Integrity | ErrorKind::Conflict), "{error:?}");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn fifty_uploads_into_folders_that_are_not_there_all_arrive() {
+    let site = Site::start("").await;
+    let uploads = (0..50).map(|number| {
+        let scope = format!("new/{}/deep", number % 5);
+        let upload = Upload::new(format!("{number}.txt"), format!("content {number}")).scope(scope);
+        let store = site.store.clone();
+        async move { store.upload(upload).await }
+    });
+    for outcome in futures::future::join_all(uploads).await {
+        outcome.unwrap();
+    }
+    let listed: Vec<StoredFile> = site.store.list_all(List::new().recursive(true)).try_collect().await.unwrap();
+    assert_eq!(listed.len(), 50);
+}
+
+#[tokio::test]
+async fn without_verification_an_upload_is_begin_parts_and_finish() {
+    let site = Site::start("verify = \"none\"\n").await;
+    site.store.upload(Upload::new("a.txt", "small")).await.unwrap();
+    assert_eq!((site.count("begin"), site.count("part"), site.emulator.journal().len()), (1, 1, 3));
+}

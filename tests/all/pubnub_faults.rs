@@ -1,0 +1,166 @@
+//! PubNub under every fault that an upload or a download can meet.
+
+use filestore::{Effect, ErrorKind};
+
+use crate::campaign::Campaign;
+
+async fn plain() -> Campaign {
+    Campaign::start(SETTINGS).await
+}
+
+const SETTINGS: &str = r#"
+backend = "pubnub"
+publish_key = "pub-c-emulator"
+subscribe_key = "sub-c-emulator"
+secret_key = "sec-c-emulator"
+user_id = "campaign"
+channel = "room-1"
+"#;
+
+const STEPS: [&str; 3] = ["generate-upload-url", "form", "publish"];
+
+fn rule(step: &str, times: u32, fault: &str) -> String {
+    format!(
+        "seed = 7\n[[fault]]\noperation = \"upload\"\nstep = {step:?}\ntimes = {times}\nprobability = 0.3\ndo = {fault}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_reset_before_the_answer_loses_nothing() {
+    for step in STEPS {
+        for at in ["request", "request-body"] {
+            let uploaded = plain().await.upload(&rule(step, 15, &format!("{{ reset = {{ at = {at:?} }} }}"))).await;
+            // A message may be out although nobody heard so; everything else is sent again.
+            let unannounced = uploaded.errors.iter().all(|(_, error)| error.kind() == ErrorKind::Incomplete);
+            assert!(uploaded.all() || step == "publish" && unannounced, "{step} {at}: {:?}", uploaded.errors);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_found_again() {
+    for step in STEPS {
+        for fault in ["\"lost-answer\"", "{ reset = { at = \"headers\" } }", "{ reset = { at = \"body\" } }"] {
+            let uploaded = plain().await.upload(&rule(step, 15, fault)).await;
+            let unannounced = uploaded.errors.iter().all(|(_, error)| error.kind() == ErrorKind::Incomplete);
+            assert!(uploaded.all() || step == "publish" && unannounced, "{step} {fault}: {:?}", uploaded.errors);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_busy_service_is_asked_again() {
+    for step in STEPS {
+        for fault in
+            ["{ rate-limit = { per_minute = 90 } }", "{ status = { code = 503 } }", "{ status = { code = 429 } }"]
+        {
+            let uploaded = plain().await.upload(&rule(step, 15, fault)).await;
+            let unannounced = uploaded.errors.iter().all(|(_, error)| error.kind() == ErrorKind::Incomplete);
+            assert!(uploaded.all() || step == "publish" && unannounced, "{step} {fault}: {:?}", uploaded.errors);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_long_wait_that_the_service_asks_for_is_the_callers() {
+    for step in STEPS {
+        let fault = "{ status = { code = 429, headers = { Retry-After = \"60\" } } }";
+        let uploaded = plain().await.upload(&rule(step, 15, fault)).await;
+        assert_eq!(uploaded.errors.len(), 15, "{step}");
+        for (_, error) in &uploaded.errors {
+            let expected = if step == "publish" { Effect::Applied } else { Effect::Rejected };
+            assert_eq!(error.effect(), expected, "{step}: {error:?}");
+            assert_eq!(error.retry_after().map(|wait| wait.as_secs()), Some(60), "{step}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_outage_is_not_multiplied_and_says_what_it_left() {
+    for step in STEPS {
+        let rules =
+            format!("[[fault]]\noperation = \"upload\"\nstep = {step:?}\ndo = {{ status = {{ code = 503 }} }}\n");
+        let campaign = plain().await;
+        let uploaded = campaign.upload(&rules).await;
+        assert_eq!(uploaded.errors.len(), 100);
+        // Twenty retries, and one more for every ten requests that went well.
+        let refused = campaign.emulator.journal().iter().filter(|entry| !entry.faults.is_empty()).count();
+        assert!(refused <= 100 + 20 + 20, "{step}: {refused} requests to a service that is down");
+        for (_, error) in &uploaded.errors {
+            assert_eq!(error.kind() == ErrorKind::Incomplete, step == "publish", "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_expired_form_is_asked_for_anew() {
+    let uploaded = plain().await.upload(&rule("form", 15, "\"expired-url\"")).await;
+    assert!(uploaded.all(), "{:?}", uploaded.errors);
+}
+
+#[tokio::test]
+async fn a_wrong_etag_is_never_taken_for_a_success() {
+    let uploaded = plain().await.upload(&rule("form", 10, "\"wrong-etag\"")).await;
+    for (_, error) in &uploaded.errors {
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_differently_is_never_taken_for_a_success() {
+    let fault = "{ corrupt = { at = 0, of = \"request\" } }";
+    let campaign = plain().await;
+    campaign.set_faults(&rule("form", 10, fault));
+    let error = loop {
+        if let Err(error) = campaign.store.upload(filestore::Upload::new("a", "content")).await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_download_is_right_or_an_error() {
+    let campaign = plain().await;
+    let uploaded = campaign.upload("").await;
+    assert!(uploaded.all());
+    for (fault, healed) in [
+        ("{ reset = { at = \"request\" } }", true),
+        ("{ reset = { at = \"body\", after = \"40%\" } }", true),
+        ("{ cut-download = { after = \"40%\" } }", true),
+        ("{ truncate = { keep = \"40%\" } }", false),
+        ("{ corrupt = { at = 0 } }", false),
+        ("{ status = { code = 503 } }", true),
+        ("\"expired-url\"", true),
+    ] {
+        for step in ["url", "content"] {
+            let rules = format!(
+                "seed = 3\n[[fault]]\noperation = \"download\"\nstep = {step:?}\ntimes = 15\nprobability = 0.3\ndo = {fault}\n"
+            );
+            if filestore_emulator::FaultPlan::from_toml(&rules).is_err() {
+                continue;
+            }
+            let errors = campaign.download(&uploaded, &rules).await;
+            assert!(errors.is_empty() || !healed, "{step} {fault}: {errors:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_host_takes_no_credential_along() {
+    let campaign = plain().await;
+    let uploaded = campaign.upload("").await;
+    let other = Campaign::start(SETTINGS).await;
+    let location = format!("{}/_emulator/gone", other.emulator.url());
+    for step in ["url", "content"] {
+        let rules = format!(
+            "[[fault]]\noperation = \"download\"\nstep = {step:?}\ndo = {{ redirect = {{ code = 307, location = {location:?} }} }}\n"
+        );
+        let errors = campaign.download(&uploaded, &rules).await;
+        assert_eq!(errors.len(), 100, "{step}: a page of somebody else is no file");
+    }
+    for entry in other.emulator.journal() {
+        let query = entry.query.unwrap_or_default();
+        assert!(!query.contains("signature") && !query.contains("auth="), "{query}");
+    }
+}
