@@ -93,7 +93,7 @@ impl FileIoStore {
     /// *Unsupported* without an API key, *unauthenticated* with a wrong one.
     pub async fn me(&self) -> Result<Account> {
         self.check_account("the account")?;
-        let request = self.request(Method::GET, self.url("me"), Repeat::Safe);
+        let request = self.request(Method::GET, self.url("me"), Repeat::Safe).whole_answer();
         let (_, me) = self.answered::<wire::Me>(self.send(request).await?, None).await?;
         let account = Account::from(me);
         self.0.largest.store(account.max_upload_bytes.unwrap_or_default(), Ordering::Relaxed);
@@ -105,7 +105,7 @@ impl FileIoStore {
     /// *Unsupported* without an API key. While files come and go, an offset may skip or repeat some.
     pub async fn search(&self, search: &Search) -> Result<FileIoPage> {
         self.0.capabilities.check(Feature::List)?;
-        let request = self.request(Method::GET, self.0.base.clone(), Repeat::Safe);
+        let request = self.request(Method::GET, self.0.base.clone(), Repeat::Safe).whole_answer();
         let request = search.query().iter().fold(request, |request, (name, value)| request.query(name, value));
         let (_, listing) = self.answered(self.send(request).await?, None).await?;
         FileIoPage::new(listing, search)
@@ -118,7 +118,7 @@ impl FileIoStore {
         self.check_size(&upload.body)?;
         // 2. One form: options first, so that the service knows them before the content.
         let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
-        let mut request = self.request(Method::POST, self.0.base.clone(), Repeat::Once);
+        let mut request = self.request(Method::POST, self.0.base.clone(), Repeat::Once).whole_answer();
         if let Some(title) = &asked.title {
             // The title was only ever seen in the query.
             request = request.query("title", title);
@@ -224,7 +224,7 @@ impl FileIoStore {
 
     /// A request that changes one file.
     pub(crate) fn management(&self, method: Method, key: &FileKey, repeat: Repeat) -> Request {
-        let request = self.request(method, key.url(&self.0.base), repeat).secret_path();
+        let request = self.request(method, key.url(&self.0.base), repeat).whole_answer().secret_path();
         match &self.0.who {
             Who::Owner(token) => request.credential(AUTHORIZATION, token.clone()),
             Who::Anonymous | Who::Account(_) => request,

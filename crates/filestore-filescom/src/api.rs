@@ -120,7 +120,7 @@ impl Api {
         let mut url = self.base.clone();
         let slash = if path.is_root() { "" } else { "/" };
         url.set_path(&format!("/api/rest/v1/{endpoint}{slash}{}", path.encoded()));
-        let mut request = Request::new(method, url, repeat);
+        let mut request = Request::new(method, url, repeat).whole_answer();
         if let Some(workspace) = &self.workspace {
             request = request.header(WORKSPACE_HEADER, workspace.clone());
         }

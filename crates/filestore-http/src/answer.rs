@@ -205,7 +205,7 @@ impl Answer {
 }
 
 /// A body that broke off.
-struct Broken {
+pub(crate) struct Broken {
     kind: ErrorKind,
     effect: Effect,
     what: String,
@@ -213,14 +213,14 @@ struct Broken {
 }
 
 impl Broken {
-    fn after(self, passed: u64, length: Option<u64>) -> Error {
+    pub(crate) fn after(self, passed: u64, length: Option<u64>) -> Error {
         let of = length.map(|length| format!(" of {length}")).unwrap_or_default();
         let message = format!("{} after {passed}{of} bytes of the answer", self.what);
         Error::new(self.kind, self.effect, message).with_attempts(self.attempts)
     }
 }
 
-async fn next_chunk(response: &mut reqwest::Response, context: &Context) -> Result<Option<Bytes>, Broken> {
+pub(crate) async fn next_chunk(response: &mut reqwest::Response, context: &Context) -> Result<Option<Bytes>, Broken> {
     let client = context.client.shared();
     let left = context.client.left(context.deadline);
     let limit = client.clock.limit(left.map_or(client.idle, |left| left.min(client.idle)));

@@ -6,6 +6,7 @@ use std::fs;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use filestore_core::{Effect, Error, ErrorKind, Result};
 use futures::future::{self, Either};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
@@ -13,14 +14,14 @@ use reqwest::redirect;
 use secrecy::ExposeSecret;
 use url::{Origin, Url};
 
-use crate::answer::Context;
+use crate::answer::{Context, next_chunk};
 use crate::budget::{Budget, RETRY};
 use crate::handed::Handed;
 use crate::pace::Pace;
 use crate::payload::Opened;
 use crate::{
-    Answer, Attempts, Clock, Decision, HttpConfig, Outcome, Policy, Repeat, Request, Situation, SystemClock, decide,
-    effect_of, retry_after,
+    Answer, Attempts, Clock, Decision, HttpConfig, JSON_LIMIT, Outcome, Policy, Repeat, Request, Situation,
+    SystemClock, decide, effect_of, retry_after,
 };
 
 /// The client of one store. Cheap to clone; clones share connections, pace and retry budget.
@@ -251,6 +252,9 @@ impl HttpClient {
             let left = self.left(deadline).map_or(self.0.idle, |left| left.min(self.0.idle));
             let limit = clock.limit(left.saturating_sub(handed.idle()));
             match future::select(pending.as_mut(), limit).await {
+                Either::Left((Ok(response), _)) if request.whole_answer && response.status().is_success() => {
+                    return Ok((self.read_whole(request, response, deadline).await?, deadline));
+                }
                 Either::Left((Ok(response), _)) => return Ok((response, deadline)),
                 Either::Left((Err(error), _)) => return Err(self.failed(request, handed, length, error)),
                 Either::Right(_) if self.left(deadline) == Some(Duration::ZERO) => {
@@ -263,6 +267,40 @@ impl HttpClient {
                 Either::Right(_) => {}
             }
         }
+    }
+
+    /// The same answer with its body in memory.
+    async fn read_whole(
+        &self,
+        request: &Request,
+        mut response: reqwest::Response,
+        deadline: Option<Duration>,
+    ) -> Result<reqwest::Response, Failed> {
+        let context = Context {
+            client: self.clone(),
+            shown: request.shown(),
+            repeat: request.repeat,
+            attempts: 1,
+            lost_before: false,
+            retry_after: None,
+            deadline,
+        };
+        let (length, mut body) = (response.content_length(), BytesMut::new());
+        loop {
+            match next_chunk(&mut response, &context).await {
+                // Longer than anybody reads: what is there is enough to be told so.
+                Ok(Some(chunk)) if body.len() <= JSON_LIMIT => body.extend_from_slice(&chunk),
+                Ok(_) => break,
+                Err(broken) => {
+                    let error = broken.after(body.len() as u64, length);
+                    return Err(Failed { outcome: Outcome::Lost, error, own: false });
+                }
+            }
+        }
+        let mut whole = http::Response::new(body.freeze());
+        *whole.status_mut() = response.status();
+        *whole.headers_mut() = std::mem::take(response.headers_mut());
+        Ok(whole.into())
     }
 
     /// The time until `deadline`, if there is one.

@@ -34,6 +34,7 @@ pub struct Request {
     pub(crate) secret_path: bool,
     pub(crate) own_connection: bool,
     pub(crate) pause_after_429: Option<Duration>,
+    pub(crate) whole_answer: bool,
 }
 
 impl Request {
@@ -49,6 +50,7 @@ impl Request {
             secret_path: false,
             own_connection: false,
             pause_after_429: None,
+            whole_answer: false,
         }
     }
 
@@ -100,6 +102,14 @@ impl Request {
     /// ends the retries and becomes the error's `retry_after`.
     pub fn pause_after_429(mut self, pause: Duration) -> Self {
         self.pause_after_429 = Some(pause);
+        self
+    }
+
+    /// Says that the answer is short, and of use only as a whole: a success whose body breaks off is as
+    /// lost as one that never came, and repeated like it. The body is held in memory, up to
+    /// [`JSON_LIMIT`](crate::JSON_LIMIT).
+    pub fn whole_answer(mut self) -> Self {
+        self.whole_answer = true;
         self
     }
 

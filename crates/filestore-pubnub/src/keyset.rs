@@ -116,7 +116,7 @@ impl Keyset {
         let url = self.url(call, &request_id, now);
         // What is signed must be what is sent: nothing is left for the parser to escape.
         let url = Url::parse(&url).map_err(|_| Error::invalid("the request cannot be made into a URL"))?;
-        let mut request = Request::new(call.method.clone(), url, call.repeat).secret_path();
+        let mut request = Request::new(call.method.clone(), url, call.repeat).whole_answer().secret_path();
         if let Some(body) = &call.body {
             request = request.payload(Payload::Bytes("application/json", body.clone().into()));
         }

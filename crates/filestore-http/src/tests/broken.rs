@@ -95,3 +95,28 @@ async fn a_download_that_breaks_says_how_far_it_was() {
     let error = stream.try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown));
 }
+
+#[tokio::test]
+async fn an_answer_that_is_wanted_whole_and_breaks_off_is_asked_for_again() {
+    let server = ScriptedServer::start([Act::cut(200, &[], 10, "hal"), Act::answer(200, &["X-A: b"], "whole")]).await;
+    let (client, clock) = client(&server.url());
+    let mut answer = client.send(Request::get(server.url()).whole_answer()).await.unwrap();
+    assert_eq!((answer.attempts(), answer.header("x-a"), clock.slept().len()), (2, Some("b"), 1));
+    assert_eq!(answer.bytes(5).await.unwrap(), "whole");
+}
+
+#[tokio::test]
+async fn an_answer_to_something_done_once_that_breaks_off_is_unknown_and_final() {
+    let server = ScriptedServer::start([Act::cut(200, &[], 10, "hal")]).await;
+    let request = post(server.url(), Repeat::Once, "x".into()).whole_answer();
+    let error = client(&server.url()).0.send(request).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Unavailable, Effect::Unknown, 1));
+}
+
+#[tokio::test]
+async fn an_error_that_breaks_off_is_the_error_all_the_same() {
+    let server = ScriptedServer::start([Act::cut(404, &[], 10, "not")]).await;
+    let mut answer = client(&server.url()).0.send(Request::get(server.url()).whole_answer()).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.attempts()), (404, 1));
+    assert_eq!(answer.error_body().await, "not");
+}
