@@ -21,6 +21,7 @@ mod documents {
         ErrorsAndRetries "../docs/errors-and-retries.md"
         FileIo "../docs/backends/fileio.md"
         OpenDal "../docs/backends/opendal.md"
+        PubNub "../docs/backends/pubnub.md"
         Performance "../docs/performance.md"
         Security "../docs/security.md"
         WritingABackend "../docs/writing-a-backend.md"

@@ -66,14 +66,19 @@ pub(crate) struct Decryptor {
 }
 
 enum State {
-    /// The beginning is not read yet.
-    Beginning(Arc<Keys>),
+    /// The beginning is not read yet. In a part of a file it is a vector, and the scheme is known.
+    Beginning(Arc<Keys>, Option<Scheme>),
     Blocks(Box<cbc::Decryptor<Aes256>>),
 }
 
 impl Decryptor {
     pub(crate) fn new(keys: Arc<Keys>) -> Self {
-        Self { state: State::Beginning(keys), pending: BytesMut::new() }
+        Self { state: State::Beginning(keys, None), pending: BytesMut::new() }
+    }
+
+    /// Of the blocks of a file from any one on: the block before it is their vector.
+    pub(crate) fn of_part(keys: Arc<Keys>, scheme: Scheme) -> Self {
+        Self { state: State::Beginning(keys, Some(scheme)), pending: BytesMut::new() }
     }
 
     pub(crate) fn without_prefix(key: &[u8; 32], iv: [u8; BLOCK]) -> Self {
@@ -85,12 +90,19 @@ impl Decryptor {
         let mut held = std::mem::take(&mut self.pending);
         held.reserve(stored.len());
         held.extend_from_slice(stored);
-        if let State::Beginning(keys) = &self.state {
-            let Some(prefix) = Prefix::read(&held)? else {
+        if let State::Beginning(keys, scheme) = &self.state {
+            let prefix = match scheme {
+                Some(scheme) => Prefix::vector(*scheme, &held),
+                None => Prefix::read(&held)?,
+            };
+            let Some(prefix) = prefix else {
                 self.pending = held;
                 return Ok(Bytes::new());
             };
-            let key = if prefix.legacy { &keys.legacy } else { &keys.acrh };
+            let key = match prefix.scheme {
+                Scheme::Acrh => &keys.acrh,
+                Scheme::Legacy => &keys.legacy,
+            };
             let cbc = cbc::Decryptor::new(key.expose_secret().into(), &prefix.iv.into());
             self.state = State::Blocks(Box::new(cbc));
             let _ = held.split_to(prefix.size);
@@ -123,20 +135,34 @@ impl Decryptor {
     }
 }
 
-/// What stands before the blocks.
+/// Which key the blocks are under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Acrh,
+    Legacy,
+}
+
+/// What stands before the blocks. Its end is the vector, always.
 pub(crate) struct Prefix {
-    pub(crate) legacy: bool,
+    pub(crate) scheme: Scheme,
     pub(crate) iv: [u8; BLOCK],
     pub(crate) size: usize,
 }
 
 impl Prefix {
+    /// The longest, with the long form of the length.
+    pub(crate) const LONGEST: usize = HEADER.len() + 2 + BLOCK;
+
+    fn vector(scheme: Scheme, bytes: &[u8]) -> Option<Self> {
+        bytes.first_chunk().map(|iv| Self { scheme, iv: *iv, size: BLOCK })
+    }
+
     /// Reads it; `None` as long as there are too few bytes. *Unsupported* for an unknown scheme.
     pub(crate) fn read(bytes: &[u8]) -> Result<Option<Self>> {
         let magic = &HEADER[..4];
         if !bytes.starts_with(&magic[..bytes.len().min(4)]) {
             // No header: the legacy scheme. It begins with the vector.
-            return Ok(bytes.first_chunk().map(|iv| Self { legacy: true, iv: *iv, size: BLOCK }));
+            return Ok(Self::vector(Scheme::Legacy, bytes));
         }
         // As soon as it is known, the version and then the id decide.
         match bytes.get(4) {
@@ -157,7 +183,7 @@ impl Prefix {
             return Err(undecryptable(&format!("its initialization vector has {length} bytes instead of {BLOCK}")));
         }
         let iv = bytes.get(start..).and_then(<[u8]>::first_chunk);
-        Ok(iv.map(|iv| Self { legacy: false, iv: *iv, size: start + BLOCK }))
+        Ok(iv.map(|iv| Self { scheme: Scheme::Acrh, iv: *iv, size: start + BLOCK }))
     }
 }
 

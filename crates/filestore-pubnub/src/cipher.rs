@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretBox};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::blocks::{BLOCK, Decryptor, Encryptor, HEADER};
+use crate::blocks::{BLOCK, Decryptor, Encryptor, HEADER, Scheme};
 
 /// The initialization vector of old clients' messages. It is not transmitted.
 const STATIC_IV: [u8; BLOCK] = *b"0123456789012345";
@@ -159,16 +159,24 @@ impl Cipher {
     /// The stream ends with *integrity* if it cannot be decrypted (a wrong key, missing or changed
     /// bytes) and with *unsupported* if it was written by an unknown scheme.
     pub fn decrypt(&self, stored: ByteStream) -> ByteStream {
-        let decryptor = Decryptor::new(Arc::clone(&self.keys));
-        let chunks = stream::try_unfold(Some((stored, decryptor)), |state| async {
-            let Some((mut stored, mut decryptor)) = state else { return Ok(None) };
-            Ok(Some(match stored.try_next().await? {
-                Some(chunk) => (decryptor.update(&chunk)?, Some((stored, decryptor))),
-                None => (decryptor.finish()?, None),
-            }))
-        });
-        ByteStream::download(not_empty(chunks), None)
+        decrypted(stored, Decryptor::new(Arc::clone(&self.keys)))
     }
+
+    /// Decrypts a file from one of its blocks on; the block before it comes first.
+    pub(crate) fn decrypt_part(&self, stored: ByteStream, scheme: Scheme) -> ByteStream {
+        decrypted(stored, Decryptor::of_part(Arc::clone(&self.keys), scheme))
+    }
+}
+
+fn decrypted(stored: ByteStream, decryptor: Decryptor) -> ByteStream {
+    let chunks = stream::try_unfold(Some((stored, decryptor)), |state| async {
+        let Some((mut stored, mut decryptor)) = state else { return Ok(None) };
+        Ok(Some(match stored.try_next().await? {
+            Some(chunk) => (decryptor.update(&chunk)?, Some((stored, decryptor))),
+            None => (decryptor.finish()?, None),
+        }))
+    });
+    ByteStream::download(not_empty(chunks), None)
 }
 
 fn not_empty(

@@ -4,25 +4,27 @@ use std::ops::Range;
 
 use filestore_core::{
     ByteRange, ByteStream, Digest as ContentDigest, DigestAlgorithm, Download, Downloaded, Effect, Error, ErrorKind,
-    Feature, FileStore, Result, StoredFile,
+    FileRef, Result, StoredFile,
 };
 use filestore_http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 use filestore_http::{Answer, Attempts, Method, Repeat, Request, Url};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use md5::{Digest, Md5};
 
-use crate::PubNubStore;
 use crate::address::{Address, storage_url};
+use crate::blocks::{BLOCK, Prefix};
+use crate::cipher::undecryptable;
 use crate::error::refused;
 use crate::place::Place;
 use crate::source::hex;
 use crate::upload::{etag, expiry};
+use crate::{Cipher, PubNubStore};
 
 impl PubNubStore {
     pub(crate) async fn read(&self, request: Download) -> Result<Downloaded> {
         let place = Place::of(&request.reference)?;
-        if request.range.is_some() {
-            self.capabilities().check(Feature::Range)?;
+        if let (Some(range), Some(cipher)) = (request.range, self.cipher()) {
+            return self.some_decrypted(range, request.reference, &place, cipher).await;
         }
         // 1. The address, then the file.
         let wanted = request.range.map(|range| (range.start, range.end));
@@ -51,6 +53,49 @@ impl PubNubStore {
             None => stored,
         };
         Ok(Downloaded::new(file, content))
+    }
+
+    /// Some bytes of an encrypted file. A block needs nothing but the one before it.
+    async fn some_decrypted(
+        &self,
+        range: ByteRange,
+        reference: FileRef,
+        place: &Place,
+        cipher: &Cipher,
+    ) -> Result<Downloaded> {
+        // 1. The beginning tells the scheme.
+        let mut answer = self.open_stored(place, Some((0, Some(Prefix::LONGEST as u64)))).await?;
+        let stored_size = answer
+            .content_range()
+            .and_then(|range| range.size)
+            .ok_or_else(|| answer.error(ErrorKind::Unsupported, "the storage gives no ranges; read the whole file"))?;
+        let mut file = StoredFile::new(reference, place.name.clone());
+        (file.stored_size, file.expiry) = (Some(stored_size), expiry(&answer));
+        let cut_short = || undecryptable("it does not end with a whole block");
+        let prefix = Prefix::read(&answer.bytes(Prefix::LONGEST).await?)?.ok_or_else(cut_short)?;
+        let (block, begin) = (BLOCK as u64, prefix.size as u64);
+        let blocks = stored_size.saturating_sub(begin) / block;
+        if blocks == 0 || begin + blocks * block != stored_size {
+            return Err(cut_short());
+        }
+        // 2. The last block tells the size.
+        let last = self.open_stored(place, Some((stored_size - 2 * block, Some(stored_size)))).await?;
+        let last = cipher.decrypt_part(last.stream(), prefix.scheme).collect(BLOCK).await?;
+        let size = (blocks - 1) * block + last.len() as u64;
+        let wanted = range.of(size)?;
+        file.size = Some(size);
+        // 3. The blocks of the range, with the one before them. The one behind them, if there is one, is
+        //    never decrypted: it keeps the last of them from being taken for the end of the file.
+        let first = wanted.start / block * block;
+        let end = (begin + wanted.end.next_multiple_of(block) + block).min(stored_size);
+        let answer = self.open_stored(place, Some((begin + first - block, Some(end)))).await?;
+        let content = cipher.decrypt_part(self.resumable(answer, place), prefix.scheme);
+        let length = wanted.end.saturating_sub(wanted.start);
+        let before = wanted.start - first;
+        let content = cut(content, before..before + length);
+        let mut downloaded = Downloaded::new(file, ByteStream::download(content, Some(length)));
+        downloaded.range = Some(wanted);
+        Ok(downloaded)
     }
 
     /// Some bytes of a file that is not encrypted.

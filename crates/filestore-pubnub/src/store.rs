@@ -308,8 +308,8 @@ fn capabilities(max_size: u64, encrypted: bool) -> Capabilities {
     if encrypted {
         return capabilities
             .unsupported(Feature::Url, "it would give ciphertext; PubNubStore::file_url gives it all the same")
-            .unsupported(Feature::Range, "the size of an encrypted file is known at its end only")
-            .unsupported(Feature::Resume, "it is resumed within a download, but not across, for want of ranges")
+            .emulated(Feature::Range, "two small reads before: the beginning tells the scheme, the end the size")
+            .native([Feature::Resume])
             .unsupported(Feature::ContentType, "what is stored is ciphertext");
     }
     capabilities.url_kind = Some(UrlKind::Signed);

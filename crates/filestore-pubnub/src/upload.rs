@@ -58,6 +58,9 @@ impl PubNubStore {
         let cipher = self.cipher_of(&send);
         check_content_type(upload.content_type.as_deref(), cipher.is_some())?;
         let place = Place { channel, id: SOME_ID.to_owned(), name: upload.name };
+        if place.name.bytes().all(|byte| byte == b'.') {
+            return Err(Error::invalid("a name of nothing but dots cannot be kept; choose another"));
+        }
         self.announcement(&place, &send)?;
         // 2. The form lives for 60 s: the source is open, its length known and its encryption ready before.
         let encrypted = cipher.is_some();
@@ -136,8 +139,8 @@ impl PubNubStore {
         if source.stored_size <= largest {
             return Ok(());
         }
-        let (size, message) = (source.stored_size, "exceed the");
-        let message = format!("{size} stored bytes {message} {largest} that the policy of the keyset allows");
+        let size = source.stored_size;
+        let message = format!("{size} stored bytes exceed the {largest} that the policy of the keyset allows");
         Err(Error::new(ErrorKind::TooLarge, Effect::Rejected, message))
     }
 

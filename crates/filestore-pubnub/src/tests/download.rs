@@ -132,6 +132,81 @@ async fn a_range_is_asked_for_and_stated() {
     assert_eq!(storage.request().header("range"), Some("bytes=2-4"));
 }
 
+/// What a storage with `content` answers to the range `bytes=FROM-TO`.
+fn part_of(content: &[u8], from: usize, to: usize) -> Act {
+    let to = to.min(content.len() - 1);
+    Act::answer(206, &[&format!("Content-Range: bytes {from}-{to}/{}", content.len())], &content[from..=to])
+}
+
+#[tokio::test]
+async fn a_range_of_an_encrypted_file_is_the_blocks_that_it_needs() {
+    let content: Vec<u8> = (0..100).collect();
+    for (crypto, vector) in [(Crypto::Acrh, 10), (Crypto::Legacy, 0)] {
+        let cipher = Cipher::new(crypto, "k");
+        let body = filestore_core::Body::from(content.clone()).open().await.unwrap();
+        let sealed = cipher.encrypt(body).collect(1000).await.unwrap();
+        let end = sealed.len();
+        // The range, and what is read for it, counted from the vector: the block before it, its own, and the
+        // one behind.
+        let table = [
+            (20..40, 16..80),
+            (0..1, 0..48),
+            (16..32, 16..64),
+            (15..17, 0..64),
+            (90..1000, 80..128),
+            (99..100, 96..128),
+            (96..97, 96..128),
+            (0..100, 0..128),
+            (48..48, 48..80),
+        ];
+        for (range, blocks) in table {
+            let (from, to) = (vector + blocks.start, vector + blocks.end - 1);
+            let acts = [part_of(&sealed, 0, 27), part_of(&sealed, end - 32, end - 1), part_of(&sealed, from, to)];
+            let (storage, _service, store) = servers(acts, 1).await;
+            let store = store.with_cipher(Some(cipher.clone()));
+            let downloaded = store.download(Download::from(file()).range(range.clone())).await.unwrap();
+            let asked: Vec<_> =
+                storage.requests().iter().map(|request| request.header("range").unwrap().to_owned()).collect();
+            assert_eq!(
+                asked,
+                ["bytes=0-27".to_owned(), format!("bytes={}-{}", end - 32, end - 1), format!("bytes={from}-{to}"),],
+                "{crypto:?} {range:?}"
+            );
+            assert_eq!((downloaded.file.size, downloaded.file.stored_size), (Some(100), Some(end as u64)));
+            let stated = range.start..range.end.min(100);
+            assert_eq!(downloaded.range, Some(stated.clone()));
+            let expected = &content[stated.start as usize..stated.end as usize];
+            assert_eq!(downloaded.bytes(1000).await.unwrap(), expected, "{crypto:?} {range:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_range_of_what_is_no_encrypted_file_is_an_error() {
+    let key = || Some(Cipher::new(Crypto::Acrh, "k"));
+    let ranged = || Download::from(file()).range(0..1);
+    for content in [&b"short"[..], b"sixteen bytes....", b"exactly a vector"] {
+        let (_storage, _service, store) = servers([part_of(content, 0, 27)], 1).await;
+        let error = store.with_cipher(key()).download(ranged()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+    }
+    let (_storage, _service, store) = servers([part_of(b"PNED\x01XXXX\x10 and more of it", 0, 27)], 1).await;
+    assert_eq!(store.with_cipher(key()).download(ranged()).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    let (_storage, _service, store) = servers([whole(CONTENT)], 1).await;
+    assert_eq!(store.with_cipher(key()).download(ranged()).await.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn a_range_beyond_the_end_of_an_encrypted_file_is_invalid() {
+    let cipher = Cipher::new(Crypto::Acrh, "k");
+    let body = filestore_core::Body::from(CONTENT).open().await.unwrap();
+    let sealed = cipher.encrypt(body).collect(1000).await.unwrap();
+    let end = sealed.len();
+    let (_storage, _service, store) = servers([part_of(&sealed, 0, 27), part_of(&sealed, end - 32, end - 1)], 1).await;
+    let error = store.with_cipher(Some(cipher)).download(Download::from(file()).range(11..)).await.unwrap_err();
+    assert_eq!(facts(&error).0, ErrorKind::InvalidInput, "{error}");
+}
+
 #[tokio::test]
 async fn a_range_is_cut_out_of_the_whole_where_the_storage_knows_none() {
     for (range, expected) in [(2..5, &b"llo"[..]), (6..100, b"world"), (0..11, CONTENT), (3..3, b"")] {

@@ -26,6 +26,8 @@ async fn what_cannot_be_right_is_refused_before_anything_is_sent() {
         let error = store.upload(upload().with(PubNubSend::new().custom_message_type(label))).await.unwrap_err();
         assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{label:?}");
     }
+    let error = store.upload(Upload::new("...", "hello")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     let error = store.upload(upload().content_type("a\nb")).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     let secret = upload().content_type("text/plain").with(PubNubSend::new().cipher_key("k"));
