@@ -20,6 +20,7 @@ mod documents {
         Emulator "../docs/emulator.md"
         ErrorsAndRetries "../docs/errors-and-retries.md"
         FileIo "../docs/backends/fileio.md"
+        FilesCom "../docs/backends/filescom.md"
         OpenDal "../docs/backends/opendal.md"
         PubNub "../docs/backends/pubnub.md"
         Performance "../docs/performance.md"

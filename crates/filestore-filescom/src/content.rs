@@ -124,12 +124,17 @@ impl Content {
 
     /// Whether the rest of the file can be asked for after a break: only what is provably of one file is
     /// put together. Without a validator of the storage, the service is asked whether it is the same file.
-    async fn can_go_on(&self) -> Result<bool> {
+    pub(crate) async fn can_go_on(&self) -> Result<bool> {
         if self.has_etag() || digest(&self.entry).is_none() {
             return Ok(self.has_etag());
         }
         let uri = self.uri.lock().await.clone();
         self.renew(&uri).await.map(|_| true)
+    }
+
+    /// Whether some of it was read already.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.etag.get().is_some()
     }
 
     /// Whether answers prove themselves to be of one file.
@@ -199,6 +204,11 @@ impl Reading {
     /// Of an answer to a request for `at..end`.
     pub(crate) fn new(answer: Answer, range: Range<u64>, attempts: Attempts) -> Self {
         Self { stream: answer.stream(), at: range.start, end: range.end, attempts }
+    }
+
+    /// Where the range ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
     }
 
     /// The next bytes; `None` at the end of the range.

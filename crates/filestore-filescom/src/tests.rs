@@ -2,6 +2,7 @@
 //! count. Connections that break: against a server that follows a script.
 
 mod folders;
+mod reader;
 mod relocate;
 mod search;
 mod sessions;
@@ -9,6 +10,7 @@ mod share;
 mod site;
 mod update;
 mod upload;
+mod writer;
 
 use std::sync::Arc;
 

@@ -8,11 +8,8 @@ use jiff::Timestamp;
 
 use crate::api;
 use crate::store::FilesComStore;
+use crate::upload::check_metadata;
 use crate::wire::{Change, Entry};
-
-const MOST_KEYS: usize = 32;
-const LONGEST_KEY: usize = 256;
-const LONGEST_VALUE: usize = 1024;
 
 /// What to change of a file or folder; what is not said is kept.
 ///
@@ -85,18 +82,4 @@ impl FilesComStore {
 /// A time as the service takes it. It cuts fractions off; some of its years have four digits only.
 pub(crate) fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// *Invalid input* if the service would not keep all of it.
-pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<()> {
-    let problem = if metadata.len() > MOST_KEYS {
-        format!("{} keys of metadata, {MOST_KEYS} are allowed", metadata.len())
-    } else if let Some((key, _)) = metadata.iter().find(|(key, _)| key.chars().count() > LONGEST_KEY) {
-        format!("a key of metadata has {} characters, {LONGEST_KEY} are allowed", key.chars().count())
-    } else if let Some((key, value)) = metadata.iter().find(|(_, value)| value.chars().count() > LONGEST_VALUE) {
-        format!("the metadata {key:?} has {} characters, {LONGEST_VALUE} are allowed", value.chars().count())
-    } else {
-        return Ok(());
-    };
-    Err(Error::invalid(problem))
 }

@@ -1,0 +1,107 @@
+use filestore_core::Upload;
+use tokio::io::AsyncWriteExt;
+
+use super::site::{Act, Site};
+use super::*;
+use crate::ByteSize;
+
+const PART: u64 = 256 * 1024;
+
+#[tokio::test]
+async fn what_is_written_is_a_file_after_the_shutdown_and_not_before() {
+    let site = Site::with_parts_of(PART).await;
+    let mut writer = site.store().create(|body| Upload::new("a.txt", body).scope("logs"));
+    writer.write_all("first line\n".as_bytes()).await.unwrap();
+    writer.flush().await.unwrap();
+    writer.write_all("zweite Zeile, größer\n".as_bytes()).await.unwrap();
+    assert!(site.files().is_empty());
+    writer.shutdown().await.unwrap();
+    assert_eq!(site.content("logs/a.txt").unwrap(), "first line\nzweite Zeile, größer\n".as_bytes());
+    assert_eq!(site.sessions(), 1);
+}
+
+#[tokio::test]
+async fn finish_says_what_is_stored() {
+    let site = Site::with_parts_of(PART).await;
+    let mut writer = site.store().create(|body| Upload::new("a.txt", body).metadata("k", "v"));
+    writer.write_all(b"abc").await.unwrap();
+    let file = writer.finish().await.unwrap();
+    assert_eq!((file.name.as_str(), file.size), ("a.txt", Some(3)));
+    assert_eq!(file.metadata["k"], "v");
+}
+
+#[tokio::test]
+async fn parts_go_out_as_they_fill() {
+    let site = Site::with_parts_of(PART).await;
+    let (store, _) = site.open(|mut config| {
+        config.memory = ByteSize::bytes(4 * PART);
+        config
+    });
+    let mut writer = store.create(|body| Upload::new("a", body));
+    let content: Vec<u8> = (0..12 * u32::try_from(PART).unwrap() / 4).flat_map(u32::to_le_bytes).collect();
+    writer.write_all(&content).await.unwrap();
+    // No more than four parts are held, so most have been sent by now.
+    assert!(site.count("PUT ") >= 4, "{:?}", site.log());
+    assert_eq!(site.count("POST files/"), 0);
+    writer.shutdown().await.unwrap();
+    assert!(site.content("a").unwrap() == content);
+}
+
+#[tokio::test]
+async fn nothing_written_is_an_empty_file() {
+    let site = Site::with_parts_of(PART).await;
+    site.store().create(|body| Upload::new("a", body)).shutdown().await.unwrap();
+    assert_eq!(site.content("a").unwrap(), b"");
+}
+
+#[tokio::test]
+async fn a_writer_that_is_dropped_leaves_what_was_there() {
+    let site = Site::with_parts_of(PART).await;
+    site.put("a", "before");
+    let mut writer = site.store().create(|body| Upload::new("a", body));
+    writer.write_all(&vec![0; 3 * usize::try_from(PART).unwrap()]).await.unwrap();
+    drop(writer);
+    // Whatever was to come of it has its turn.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(site.content("a").unwrap(), b"before");
+    assert_eq!(site.count("POST files/"), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_before_something_is_written() {
+    let site = Site::with_parts_of(PART).await;
+    drop(site.store().create(|body| Upload::new("a", body)));
+    assert!(site.log().is_empty());
+}
+
+#[tokio::test]
+async fn the_error_of_the_upload_comes_out_of_the_writer() {
+    let site = Site::with_parts_of(PART).await;
+    let forbidden = || Act::Answer(refusal(403, "not-authorized/write-permission-required"));
+    site.fault("POST file_actions/begin_upload/a", forbidden());
+    let mut writer = site.store().create(|body| Upload::new("a", body));
+    let error = Error::from_reader(writer.write_all(&vec![0; 16 << 20]).await.unwrap_err());
+    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+    // The error is given out once; nothing more can be written.
+    assert_eq!(Error::from_reader(writer.write_all(b"x").await.unwrap_err()).kind(), ErrorKind::InvalidInput);
+    assert_eq!(Error::from_reader(writer.shutdown().await.unwrap_err()).kind(), ErrorKind::InvalidInput);
+
+    site.fault("POST file_actions/begin_upload/b", forbidden());
+    let mut writer = site.store().create(|body| Upload::new("b", body));
+    writer.write_all(b"little").await.unwrap();
+    let error = Error::from_reader(writer.shutdown().await.unwrap_err());
+    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+}
+
+#[tokio::test]
+async fn after_the_shutdown_nothing_can_be_written() {
+    let site = Site::with_parts_of(PART).await;
+    let mut writer = site.store().create(|body| Upload::new("a", body));
+    writer.write_all(b"abc").await.unwrap();
+    writer.shutdown().await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert!(writer.write_all(b"d").await.is_err());
+    assert_eq!(site.content("a").unwrap(), b"abc");
+}
