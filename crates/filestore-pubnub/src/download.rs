@@ -138,7 +138,6 @@ impl PubNubStore {
     /// The answer with the stored bytes, or with those from the first to before the second of `range`.
     pub(crate) async fn open_stored(&self, place: &Place, range: Option<(u64, Option<u64>)>) -> Result<Answer> {
         let mut attempts = Attempts::new();
-        let mut is_renewed = false;
         loop {
             let remembered = self.addresses().get(place, self.now());
             let is_remembered = remembered.is_some();
@@ -161,12 +160,11 @@ impl PubNubStore {
             let is_refused = answer.status().as_u16() == 403;
             let (error, said) = refused(answer, &self.secrets()).await;
             self.addresses().forget(place);
-            // An address that ended, or may have: a fresh one, once.
-            let may_help = is_refused && !is_renewed && (is_remembered || said.is_expired());
+            // An address that ended, or may have: a fresh one, out of the same attempts.
+            let may_help = is_refused && (is_remembered || said.is_expired());
             if !(may_help && self.http().may_repeat(&mut attempts).await) {
                 return Err(error);
             }
-            is_renewed = true;
         }
     }
 

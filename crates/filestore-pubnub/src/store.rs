@@ -106,9 +106,10 @@ impl PubNubStore {
         Limit { stored: self.0.link.largest.load(Ordering::Relaxed), cipher }
     }
 
-    /// Remembers that a policy allows no more than `largest` stored bytes.
+    /// Remembers that the policy allows no more than `largest` stored bytes.
     pub(crate) fn learn_limit(&self, largest: u64) {
-        self.0.link.largest.fetch_min(largest, Ordering::Relaxed);
+        let link = &self.0.link;
+        link.largest.store(largest.min(link.configured_largest), Ordering::Relaxed);
     }
 
     pub(crate) fn http(&self) -> &HttpClient {

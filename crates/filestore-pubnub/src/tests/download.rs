@@ -60,16 +60,21 @@ async fn an_address_is_asked_for_once_while_it_works() {
 }
 
 #[tokio::test]
-async fn an_address_that_ended_is_renewed_once() {
+async fn an_address_that_ended_is_renewed_within_the_attempts() {
     let ended = || xml(403, "AccessDenied", "Request has expired");
     let (storage, service, store) = servers([ended(), whole(CONTENT)], 2).await;
     assert_eq!(read(&store).await.unwrap(), CONTENT);
     assert_eq!((storage.requests().len(), service.requests().len()), (2, 2));
 
-    let (storage, _service, store) = servers([ended(), ended()], 2).await;
+    let (storage, service, store) = servers([ended(), ended(), ended(), ended()], 4).await;
     let error = read(&store).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Timeout, Effect::Rejected));
-    assert_eq!(storage.requests().len(), 2);
+    assert_eq!((storage.requests().len(), service.requests().len()), (4, 4));
+
+    let other = || xml(403, "SignatureDoesNotMatch", "m");
+    let (storage, _service, store) = servers([other()], 1).await;
+    assert_eq!(read(&store).await.unwrap_err().kind(), ErrorKind::Permission);
+    assert_eq!(storage.requests().len(), 1, "a fresh address would be refused as well");
 }
 
 #[tokio::test]
