@@ -1,5 +1,8 @@
 //! Files.com, as its clients see it.
 
+mod downloads;
+mod entries;
+mod lists;
 mod uploads;
 
 use filestore_emulator::{FILESCOM_API_KEY, Options};

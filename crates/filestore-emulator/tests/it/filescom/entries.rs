@@ -1,0 +1,231 @@
+//! Stat, update, delete, mkdir; and how a path is read.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Refused, site};
+use crate::support::RequestExt;
+
+#[tokio::test]
+async fn a_path_is_the_same_however_it_is_written() {
+    let site = site().await;
+    site.upload("Dir/File.txt", b"x").await;
+    for path in [
+        "Dir/File.txt",
+        "Dir%2FFile.txt",
+        "%2FDir%2FFile.txt",
+        "/Dir//File.txt/",
+        "dir/FILE.TXT",
+        "d%C3%ADr%5Cfile.txt",
+    ] {
+        assert_eq!(site.stat(path).await["path"], "Dir/File.txt", "{path}");
+    }
+    site.upload("a%252Fb", b"x").await;
+    assert_eq!(site.stat("a%252Fb").await["path"], "a%2Fb");
+    site.upload("a+b", b"x").await;
+    assert_eq!(site.stat("a+b").await["path"], "a+b");
+}
+
+#[tokio::test]
+async fn the_root_is_a_folder_in_all_its_spellings() {
+    let site = site().await;
+    for path in ["", "/", "/%2F"] {
+        let root = site.get(&format!("/file_actions/metadata{path}")).json_with(StatusCode::OK).await;
+        assert_eq!((&root["path"], &root["type"]), (&json!(""), &json!("directory")), "{path}");
+        site.get(&format!("/folders{path}")).json_with(StatusCode::OK).await;
+    }
+    assert_eq!(site.post("/folders/", &json!({})).refused(422).await, "processing-failure/destination-exists");
+    let delete = site.api(Method::DELETE, "/files/?recursive=true");
+    assert_eq!(delete.refused(422).await, "bad-request/invalid-path");
+}
+
+#[tokio::test]
+async fn a_path_in_query_or_body_is_ignored() {
+    let site = site().await;
+    site.upload("a.txt", b"x").await;
+    assert_eq!(site.stat("a.txt?path=other&unknown=1").await["path"], "a.txt");
+    let folder = site.post("/folders/right", &json!({"path": "/wrong", "-": 1})).json_with(StatusCode::CREATED).await;
+    assert_eq!(folder["path"], "right");
+}
+
+#[tokio::test]
+async fn bodies_are_json_forms_or_nothing() {
+    let site = site().await;
+    let form = "--B\r\nContent-Disposition: form-data; name=\"mkdir_parents\"\r\n\r\ntrue\r\n--B--\r\n";
+    for (path, content_type, body) in [
+        ("a/b", "application/json", r#"{"mkdir_parents": true}"#),
+        ("c/d", "application/x-www-form-urlencoded", "mkdir_parents=True"),
+        ("e/f", "multipart/form-data; boundary=B", form),
+        ("g", "application/json", ""),
+    ] {
+        let mkdir = site.api(Method::POST, &format!("/folders/{path}")).typed_body(content_type, body);
+        mkdir.json_with(StatusCode::CREATED).await;
+    }
+    let untyped = site.api(Method::POST, "/folders/h/i").body(r#"{"mkdir_parents": "true"}"#);
+    untyped.json_with(StatusCode::CREATED).await;
+    let in_query = site.api(Method::POST, "/folders/j/k?mkdir_parents=true");
+    in_query.json_with(StatusCode::CREATED).await;
+    for (content_type, body, kind) in [
+        ("application/json", "[1]", "bad-request/invalid-body"),
+        ("application/json", "{", "bad-request/invalid-body"),
+        ("text/xml", "<a/>", "bad-request/unsupported-media-type"),
+        ("application/json", r#"{"mkdir_parents": 1}"#, "bad-request"),
+    ] {
+        let refused = site.api(Method::POST, "/folders/x").typed_body(content_type, body).refused(422).await;
+        assert_eq!(refused, kind, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_the_headers_of_the_service() {
+    let site = site().await;
+    let response = site.get("/folders/").answer().await;
+    for (header, value) in [
+        ("content-type", "application/json"),
+        ("cache-control", "no-cache, no-store, max-age=0, must-revalidate"),
+        ("pragma", "no-cache"),
+        ("expires", "Fri, 01 Jan 1990 00:00:00 GMT"),
+        ("server", "files.com"),
+    ] {
+        assert_eq!(response.headers()[header], value);
+    }
+    assert_eq!(response.headers()["x-request-id"].len(), 32);
+
+    site.upload("a", b"x").await;
+    let deleted = site.api(Method::DELETE, "/files/a").answer().await;
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    assert!(!deleted.headers().contains_key("content-type"), "clients would parse it");
+    assert_eq!(deleted.bytes().await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn an_error_says_what_when_and_why() {
+    let site = site().await;
+    let error = site.get("/file_actions/metadata/none").json_with(StatusCode::NOT_FOUND).await;
+    assert_eq!(error["error"], "Not Found.  This may be related to your permissions.");
+    assert_eq!((&error["title"], &error["type"]), (&json!("Not Found"), &json!("not-found")));
+    let error = site.post("/files/a", &json!({"action": "end"})).json_with(StatusCode::UNPROCESSABLE_ENTITY).await;
+    assert_eq!(error["error"], "Required request parameter missing: ref");
+    assert_eq!(error["title"], "Request Params Required");
+    assert_eq!(site.api(Method::PUT, "/files/a").refused(405).await, "bad-request/method-not-allowed");
+}
+
+#[tokio::test]
+async fn folders_are_made_with_their_parents_only_where_that_is_asked_for() {
+    let site = site().await;
+    assert_eq!(site.post("/folders/a/b", &json!({})).refused(404).await, "not-found");
+    let folder = site.mkdir("a/b").await;
+    for (field, expected) in [
+        ("path", json!("a/b")),
+        ("type", json!("directory")),
+        ("size", Value::Null),
+        ("subfolders_locked?", json!(false)),
+        ("md5", Value::Null),
+    ] {
+        assert_eq!(folder[field], expected, "{field}");
+    }
+    assert_eq!(folder.get("mime_type"), None);
+    site.upload("file", b"x").await;
+    for (path, kind) in [
+        ("a/b", "processing-failure/destination-exists"),
+        ("A/B", "processing-failure/destination-exists"),
+        ("file", "processing-failure/destination-exists"),
+        ("file/b", "bad-request/folder-must-not-be-a-file"),
+        ("b%20", "bad-request/path-cannot-have-trailing-whitespace"),
+        ("%E2%80%A5", "bad-request/invalid-path"),
+    ] {
+        let mkdir = site.post(&format!("/folders/{path}"), &json!({"mkdir_parents": true}));
+        assert_eq!(mkdir.refused(422).await, kind, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_update_changes_what_it_names() {
+    let site = site().await;
+    let file = site.upload("a.txt", b"x").await;
+    let patch = async |body: Value| site.api(Method::PATCH, "/files/a.txt").json(&body).json_with(StatusCode::OK).await;
+    let entity = patch(json!({"provided_mtime": "2020-01-01 10:00:00 -0700", "custom_metadata": {"a": "b"}})).await;
+    assert_eq!(entity["provided_mtime"], "2020-01-01T17:00:00Z");
+    let entity = patch(json!({"custom_metadata": {"c": "d"}, "priority_color": "red"})).await;
+    assert_eq!(
+        (&entity["custom_metadata"], &entity["provided_mtime"]),
+        (&json!({"c": "d"}), &json!("2020-01-01T17:00:00Z"))
+    );
+    assert_eq!((&entity["mtime"], &entity["created_at"]), (&file["mtime"], &file["created_at"]));
+    assert_eq!(patch(json!({"custom_metadata": null})).await["custom_metadata"], json!({}));
+    assert_eq!(site.stat("a.txt?with_priority_color=true").await["priority_color"], "red");
+    assert_eq!(site.stat("a.txt").await.get("priority_color"), None);
+
+    let many: serde_json::Map<_, _> = (0..33).map(|n| (n.to_string(), json!("x"))).collect();
+    for (metadata, kind) in [
+        (json!({"a": 1}), "bad-request"),
+        (json!("a"), "bad-request"),
+        (json!(many), "processing-failure/model-save-error"),
+        (json!({"k".repeat(257): "x"}), "processing-failure/model-save-error"),
+        (json!({"k": "x".repeat(1025)}), "processing-failure/model-save-error"),
+    ] {
+        let patch = site.api(Method::PATCH, "/files/a.txt").json(&json!({"custom_metadata": metadata}));
+        assert_eq!(patch.refused(422).await, kind);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_is_deleted_with_what_is_in_it_only_where_that_is_asked_for() {
+    let site = site().await;
+    site.upload("dir/below/a.txt", b"x").await;
+    let refused = site.api(Method::DELETE, "/files/dir").refused(422).await;
+    assert_eq!(refused, "processing-failure/folder-not-empty");
+    let deleted = site.api(Method::DELETE, "/files/dir?recursive=True").answer().await;
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    assert!(!site.is_there("dir/below/a.txt").await);
+    assert_eq!(site.api(Method::DELETE, "/files/dir").refused(404).await, "not-found");
+    site.mkdir("dir").await;
+    let in_body = site.api(Method::DELETE, "/files/dir").json(&json!({"recursive": false})).answer().await;
+    assert_eq!(in_body.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_write_moves_the_time_of_every_folder_above_it() {
+    let site = site().await;
+    site.mkdir("a/b/c").await;
+    site.mkdir("beside").await;
+    let times = async || {
+        [site.stat("").await, site.stat("a").await, site.stat("a/b").await].map(|folder| folder["mtime"].clone())
+    };
+    let minute = || site.service.emulator.clock().advance(Duration::from_secs(60)).unwrap();
+    let mut before = times().await;
+    let beside = site.stat("beside").await["mtime"].clone();
+    let steps: [(Method, &str, Value); 4] = [
+        (Method::POST, "/folders/a/b/d", json!({})),
+        (Method::POST, "/file_actions/copy/a/b/c", json!({"destination": "a/b/e"})),
+        (Method::POST, "/file_actions/move/a/b/e", json!({"destination": "a/b/f"})),
+        (Method::DELETE, "/files/a/b/c", json!({})),
+    ];
+    for (method, path, body) in steps {
+        minute();
+        assert!(site.api(method, path).json(&body).answer().await.status().is_success());
+        let after = times().await;
+        assert!(after.iter().zip(&before).all(|(after, before)| after.as_str() > before.as_str()), "{path}");
+        before = after;
+    }
+    minute();
+    site.upload("a/b/x", b"x").await;
+    assert!(times().await.iter().zip(&before).all(|(after, before)| after.as_str() > before.as_str()));
+    assert_eq!(site.stat("beside").await["mtime"], beside);
+}
+
+#[tokio::test]
+async fn the_requests_of_one_client_that_the_api_does_not_have_can_be_refused() {
+    let site = site().await;
+    site.mkdir("a").await;
+    site.post("/file_actions/metadata/a", &json!({})).json_with(StatusCode::OK).await;
+    site.set(json!({"strict_methods": true})).await;
+    assert_eq!(site.post("/file_actions/metadata/a", &json!({})).refused(405).await, "bad-request/method-not-allowed");
+    assert_eq!(site.api(Method::DELETE, "/folders/a").refused(405).await, "bad-request/method-not-allowed");
+    site.set(json!({})).await;
+    assert_eq!(site.api(Method::DELETE, "/folders/a").answer().await.status(), StatusCode::NO_CONTENT);
+    let unknown = site.service.put("/_emulator/filescom/settings").json(&json!({"part_sise": 1})).answer().await;
+    assert_eq!(unknown.status(), StatusCode::BAD_REQUEST);
+}
