@@ -132,6 +132,8 @@ pub(crate) enum Fault {
     ExpiredUrl,
     /// Files.com: the upload that the request belongs to is not known any more.
     StaleRef,
+    /// Files.com: somebody replaces the file before its URL is made, by one of the same size.
+    ReplacedFile,
     /// PubNub and Files.com: the storage gives an ETag that is not the digest of the content.
     WrongEtag,
 
@@ -171,6 +173,7 @@ impl Fault {
             Fault::Slow { .. } => "slow",
             Fault::ExpiredUrl => "expired-url",
             Fault::StaleRef => "stale-ref",
+            Fault::ReplacedFile => "replaced-file",
             Fault::WrongEtag => "wrong-etag",
             Fault::Gen1 => "gen1",
             Fault::Landing => "landing",
@@ -202,6 +205,7 @@ impl Fault {
                 service != ServiceName::Fileio && matches!(operation.name, "upload" | "download")
             }
             Fault::StaleRef => service == ServiceName::Filescom && operation.name == "upload",
+            Fault::ReplacedFile => service == ServiceName::Filescom && operation.name == "download",
             _ => true,
         }
     }

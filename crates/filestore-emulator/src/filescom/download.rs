@@ -32,6 +32,9 @@ impl FilesCom {
         };
         let path = RemotePath::of_url(raw, Trailing::AllowedInLast)?;
         caller.may(Right::Read, &path)?;
+        if call.effects.any(|fault| matches!(fault, Fault::ReplacedFile)) {
+            self.replace_by_another(path.clone(), call.now).await?;
+        }
         let now = call.now;
         let expired = call.effects.any(|fault| matches!(fault, Fault::ExpiredUrl));
         let signed = if expired { now.saturating_sub(DOWNLOAD_LIFE).unwrap_or(now) } else { now };

@@ -243,6 +243,19 @@ impl State {
 
     /// What a crash left: contents that no file got, and bodies that nothing names.
     fn forget_leftovers(&mut self) -> io::Result<()> {
+        // Only a disk that failed can have lost the body of a content.
+        let blobs = Arc::clone(&self.blobs);
+        let is_whole = |id: &String| {
+            let content = self.contents.get(id);
+            content
+                .is_some_and(|content| content.pieces.iter().all(|piece| blobs.size(&piece.blob) == Some(piece.size)))
+        };
+        let without = self.tree.nodes().filter(|node| node.content.as_ref().is_some_and(|id| !is_whole(id)));
+        let without: Vec<_> = without.map(|node| node.id).collect();
+        for id in without {
+            tracing::warn!(path = self.tree.path(id), "a stored file lacks its content and is ignored");
+            self.apply(Change::NodeGone(id));
+        }
         self.retired.clear();
         let State { contents, holders, uploads, .. } = self;
         contents.retain(|id, _| holders.contains_key(id));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::StreamExt;
 use http::header::ETAG;
 use http::{HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -246,6 +247,38 @@ impl FilesCom {
         Ok(response)
     }
 
+    /// Somebody else's upload of other bytes, as many as there were.
+    pub(super) async fn replace_by_another(&self, path: RemotePath, now: Timestamp) -> Result<(), Refusal> {
+        let wanted = path.clone();
+        let before = self
+            .store
+            .run(move |state| {
+                let content = state.node_at(&wanted)?.content.clone();
+                Ok::<_, Refusal>(content.and_then(|id| state.contents.get(&id)).cloned())
+            })
+            .await?;
+        let Some(before) = before else { return Ok(()) };
+        let (mut writer, mut md5, mut crc32) = (self.store.blobs().writer(), Md5::new(), crc32fast::Hasher::new());
+        let size = before.size;
+        let mut bytes = before.stream(Arc::clone(self.store.blobs()), 0, size);
+        while let Some(chunk) = bytes.next().await {
+            let other: Vec<u8> = chunk?.iter().map(|byte| !byte).collect();
+            md5.update(&other);
+            crc32.update(&other);
+            writer.write(&other).await?;
+        }
+        let blob = writer.finish().await?;
+        self.store
+            .run(move |state| {
+                let node = state.node_at(&path)?.clone();
+                let part = Part { blob: blob.keep(), size, md5: hex(&md5.finalize()), crc32: crc32.finalize() };
+                let content = content(&new_id(), &[(1, &part)], now);
+                let other = Node { content: Some(content.id.clone()), created_at: now, mtime: now, ..node };
+                Ok(state.commit(vec![Change::Content(content), Change::Node(Box::new(other))])?)
+            })
+            .await
+    }
+
     /// As if it had lapsed.
     async fn forget_upload(&self, id: &str) -> std::io::Result<()> {
         let id = id.to_owned();
@@ -314,7 +347,7 @@ impl State {
         let (folders, _) = path.split_last().ok_or(Refusal::InvalidPath("the root is no file"))?;
         self.folder_for(folders, wanted.mkdir_parents, Refusal::NotFound, user, now, &mut changes)?;
         let upload = Upload {
-            id: format!("put-{}", rand::rng().random_range(7_000_000_000_u64..7_000_000_000_000)),
+            id: new_id(),
             path: path.to_string(),
             user,
             with_rename: wanted.with_rename,
@@ -508,6 +541,10 @@ fn content(id: &str, parts: &[(u32, &Part)], now: Timestamp) -> Content {
         digests,
         lease: Arc::new(()),
     }
+}
+
+fn new_id() -> String {
+    format!("put-{}", rand::rng().random_range(7_000_000_000_u64..7_000_000_000_000))
 }
 
 fn file_path(raw: &str) -> Result<RemotePath, Refusal> {

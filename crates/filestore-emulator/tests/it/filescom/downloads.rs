@@ -205,3 +205,16 @@ async fn the_error_of_last_resort_has_a_status_as_text_and_no_type() {
     assert_eq!(error["http-code"], "500");
     assert_eq!(error.get("type"), None::<&Value>);
 }
+
+#[tokio::test]
+async fn a_fault_replaces_a_file_by_another_of_its_size() {
+    let rule = "[[fault]]\noperation = \"download\"\nstep = \"url\"\nnth = 2\ndo = \"replaced-file\"";
+    let site = site_with_faults(rule).await;
+    site.upload("a.txt", b"0123").await;
+    let old = site.download_uri("a.txt").await;
+    let new = site.download_uri("a.txt").await;
+    assert_eq!(site.storage(&old).answer().await.bytes().await.unwrap(), "0123");
+    assert_eq!(site.storage(&new).answer().await.bytes().await.unwrap(), &[0xcf, 0xce, 0xcd, 0xcc][..]);
+    let entity = site.stat("a.txt").await;
+    assert_eq!((&entity["size"], &entity["md5"]), (&json!(4), &json!("8f3c37b010e44316e48f64eac5638adf")));
+}

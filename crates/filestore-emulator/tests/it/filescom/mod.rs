@@ -1,8 +1,11 @@
 //! Files.com, as its clients see it.
 
+mod access;
 mod downloads;
+mod durability;
 mod entries;
 mod lists;
+mod transfers;
 mod uploads;
 
 use filestore_emulator::{FILESCOM_API_KEY, Options};

@@ -1,0 +1,299 @@
+//! Keys, sessions, permissions and share links.
+
+use std::fs;
+use std::time::Duration;
+
+use filestore_emulator::{FILESCOM_PASSWORD, FILESCOM_USER, Options};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Refused, Site, site, site_with};
+use crate::support::{RequestExt, Service};
+
+const USERS: &str = r#"
+    [[filescom.users]]
+    name = "admin"
+    api_key = "adminkey"
+    [[filescom.users]]
+    name = "careful"
+    password = "right"
+    otp = "123456"
+    [[filescom.users]]
+    name = "reader"
+    api_key = "readerkey"
+    permissions = "lr"
+    [[filescom.users]]
+    name = "client"
+    api_key = "clientkey"
+    password = "client"
+    path = "Clients/Acme"
+"#;
+
+async fn site_of(key: &str) -> Site {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials.toml");
+    fs::write(&file, USERS).unwrap();
+    let site = site_with(Options { credentials: Some(file), ..Options::default() }).await;
+    Site { key: key.to_owned(), ..site }
+}
+
+fn login(site: &Site, body: Value) -> reqwest::RequestBuilder {
+    site.open(Method::POST, "/sessions").json(&body)
+}
+
+async fn session(site: &Site) -> String {
+    let body = json!({"username": FILESCOM_USER, "password": FILESCOM_PASSWORD});
+    let session = login(site, body).json_with(StatusCode::CREATED).await;
+    session["id"].as_str().unwrap().to_owned()
+}
+
+fn as_session(site: &Site, method: Method, path: &str, id: &str) -> reqwest::RequestBuilder {
+    site.open(method, path).header("X-FilesAPI-Auth", id)
+}
+
+#[tokio::test]
+async fn a_request_needs_a_credential_that_is_valid() {
+    let site = site().await;
+    let root = "/folders/";
+    assert_eq!(site.open(Method::GET, root).refused(401).await, "not-authenticated/authentication-required");
+    let wrong = site.open(Method::GET, root).header("X-FilesAPI-Key", "wrong");
+    assert_eq!(wrong.refused(401).await, "not-authenticated/invalid-credentials");
+    let wrong = as_session(&site, Method::GET, root, &"0".repeat(40));
+    assert_eq!(wrong.refused(401).await, "not-authenticated/invalid-credentials");
+    let one_of_two = site.get(root).header("X-FilesAPI-Auth", "wrong");
+    assert_eq!(one_of_two.answer().await.status(), StatusCode::OK);
+    for (workspace, status) in [("0", 200), ("12", 200), ("x", 422), ("-1", 422)] {
+        let response = site.get(root).header("X-Files-Workspace-Id", workspace).answer().await;
+        assert_eq!(response.status(), status, "{workspace}");
+    }
+    let bad = site.get(root).header("X-Files-Workspace-Id", "x");
+    assert_eq!(bad.refused(422).await, "bad-request/invalid-workspace-id-header");
+}
+
+#[tokio::test]
+async fn a_session_begins_with_a_password_and_ends_with_a_logout_or_its_time() {
+    let site = site().await;
+    let id = session(&site).await;
+    assert!(id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    assert_eq!(as_session(&site, Method::GET, "/folders/", &id).answer().await.status(), StatusCode::OK);
+    let logout = as_session(&site, Method::DELETE, "/sessions", &id).answer().await;
+    assert_eq!(logout.status(), StatusCode::NO_CONTENT);
+    let after = as_session(&site, Method::GET, "/folders/", &id);
+    assert_eq!(after.refused(401).await, "not-authenticated/invalid-credentials");
+
+    let id = session(&site).await;
+    site.service.emulator.clock().advance(Duration::from_secs(6 * 3600 - 1)).unwrap();
+    assert_eq!(as_session(&site, Method::GET, "/folders/", &id).answer().await.status(), StatusCode::OK);
+    site.service.emulator.clock().advance(Duration::from_secs(1)).unwrap();
+    let after = as_session(&site, Method::GET, "/folders/", &id);
+    assert_eq!(after.refused(401).await, "not-authenticated/invalid-credentials");
+}
+
+#[tokio::test]
+async fn a_login_that_cannot_be_is_refused_by_its_type() {
+    let site = site().await;
+    for (body, status, kind) in [
+        (json!({"username": FILESCOM_USER, "password": "x"}), 401, "not-authenticated/invalid-username-or-password"),
+        (json!({"username": "nobody", "password": "x"}), 401, "not-authenticated/invalid-username-or-password"),
+        (json!({"username": FILESCOM_USER}), 422, "bad-request/request-params-required"),
+        (json!({"otp": "1", "partial_session_id": "x"}), 401, "not-authenticated/two-factor-authentication-error"),
+    ] {
+        assert_eq!(login(&site, body).refused(status).await, kind);
+    }
+    let with_key = site.post("/sessions", &json!({"username": "a", "password": "b"}));
+    assert_eq!(with_key.refused(403).await, "not-authorized/cannot-login-while-using-key");
+    let logout = site.api(Method::DELETE, "/sessions");
+    assert_eq!(logout.refused(401).await, "not-authenticated/api-key-sessions-not-supported");
+}
+
+#[tokio::test]
+async fn ten_wrong_passwords_lock_a_user_out_for_a_while() {
+    let site = site().await;
+    for _ in 0..10 {
+        login(&site, json!({"username": FILESCOM_USER, "password": "x"})).refused(401).await;
+    }
+    let right = json!({"username": FILESCOM_USER, "password": FILESCOM_PASSWORD});
+    assert_eq!(login(&site, right).refused(401).await, "not-authenticated/locked-out");
+    site.service.emulator.clock().advance(Duration::from_secs(600)).unwrap();
+    session(&site).await;
+}
+
+#[tokio::test]
+async fn a_second_factor_continues_the_login_that_asked_for_it() {
+    let site = site_of("adminkey").await;
+    let asked = login(&site, json!({"username": "careful", "password": "right"}));
+    let asked = asked.json_with(StatusCode::FORBIDDEN).await;
+    assert_eq!(asked["type"], "not-authorized/two-factor-authentication-required");
+    assert_eq!(asked["data"]["two_factor_authentication_methods"], json!(["totp"]));
+    let partial = &asked["data"]["partial_session_id"];
+    let id = partial.as_str().unwrap();
+    let half = as_session(&site, Method::GET, "/folders/", id);
+    assert_eq!(half.refused(401).await, "not-authenticated/invalid-credentials", "half a login is none");
+
+    let wrong = login(&site, json!({"otp": "000000", "partial_session_id": partial}));
+    assert_eq!(wrong.refused(401).await, "not-authenticated/one-time-password-incorrect");
+    let session = login(&site, json!({"otp": 123456, "partial_session_id": partial}));
+    let session = session.json_with(StatusCode::CREATED).await;
+    let id = session["id"].as_str().unwrap();
+    assert_eq!(as_session(&site, Method::GET, "/folders/", id).answer().await.status(), StatusCode::OK);
+    let at_once = login(&site, json!({"username": "careful", "password": "right", "otp": "123456"}));
+    at_once.json_with(StatusCode::CREATED).await;
+}
+
+#[tokio::test]
+async fn a_user_may_do_what_the_permissions_say() {
+    let site = site_of("adminkey").await;
+    site.upload("a.txt", b"x").await;
+    let site = Site { key: "readerkey".to_owned(), ..site };
+    assert_eq!(site.content("a.txt").await, b"x");
+    assert_eq!(site.stat("a.txt").await["permissions"], "lr");
+    let destination = json!({"destination": "b.txt"});
+    for (request, kind) in [
+        (site.post("/file_actions/begin_upload/b.txt", &json!({})), "not-authorized/write-permission-required"),
+        (site.post("/folders/b", &json!({})), "not-authorized/write-permission-required"),
+        (site.post("/file_actions/copy/a.txt", &destination), "not-authorized/write-permission-required"),
+        (site.post("/file_actions/move/a.txt", &destination), "not-authorized/full-permission-required"),
+        (site.api(Method::DELETE, "/files/a.txt"), "not-authorized/full-permission-required"),
+        (site.api(Method::PATCH, "/files/a.txt"), "not-authorized/write-permission-required"),
+    ] {
+        assert_eq!(request.refused(403).await, kind);
+    }
+}
+
+#[tokio::test]
+async fn a_restricted_key_reaches_its_folder_and_nothing_else() {
+    let site = site_of("adminkey").await;
+    site.upload("clients/acme/a.txt", b"x").await;
+    site.upload("clients/acme2/b.txt", b"x").await;
+    let site = Site { key: "clientkey".to_owned(), ..site };
+    assert_eq!(site.list("CLIENTS/acme").await, ["clients/acme/a.txt"]);
+    site.upload("clients/acme/new.txt", b"x").await;
+    let restricted = "not-authorized/api-key-is-path-restricted";
+    for path in ["/folders/", "/folders/clients/acme2", "/files/clients/acme2/b.txt", "/file_actions/metadata/clients"]
+    {
+        assert_eq!(site.get(path).refused(403).await, restricted, "{path}");
+    }
+    let out = site.post("/file_actions/copy/clients/acme/a.txt", &json!({"destination": "clients/acme2/a.txt"}));
+    assert_eq!(out.refused(403).await, restricted);
+    let session = login(&site, json!({"username": "client", "password": "client"}));
+    let session = session.json_with(StatusCode::CREATED).await;
+    let outside = as_session(&site, Method::GET, "/folders/", session["id"].as_str().unwrap());
+    assert_eq!(outside.refused(403).await, "not-authorized/read-permission-required");
+}
+
+#[tokio::test]
+async fn nothing_secret_is_in_the_journal() {
+    let site = site().await;
+    let id = session(&site).await;
+    as_session(&site, Method::GET, "/folders/", &id).answer().await;
+    let part = &site.begin("a.txt", json!({})).await[0];
+    site.put(part, b"x").await;
+    let journal = serde_json::to_string(&site.service.emulator.journal()).unwrap();
+    let signature = part["upload_uri"].as_str().unwrap().rsplit('=').next().unwrap();
+    for secret in [&id, signature, &site.key] {
+        assert!(!journal.contains(secret));
+    }
+}
+
+async fn share(site: &Site, body: Value) -> Value {
+    site.post("/bundles", &body).json_with(StatusCode::CREATED).await
+}
+
+/// What a browser gets for a link.
+async fn open(service: &Service, bundle: &Value) -> reqwest::Response {
+    service.get(service.path_of(bundle["url"].as_str().unwrap())).answer().await
+}
+
+#[tokio::test]
+async fn a_link_to_one_file_serves_it_as_often_and_as_long_as_it_says() {
+    let site = site().await;
+    site.upload("a.txt", b"shared").await;
+    let bundle = share(&site, json!({"paths": ["A.TXT"], "max_uses": 2, "expires_at": "2999-01-01T00:00:00Z"})).await;
+    assert_eq!(bundle["paths"], json!(["a.txt"]));
+    assert_eq!(bundle["bundlepaths"], json!([{"recursive": true, "path": "a.txt"}]));
+    assert_eq!(bundle["url"], site.service.url(&format!("/f/{}", bundle["code"].as_str().unwrap())));
+    for _ in 0..2 {
+        let response = open(&site.service, &bundle).await;
+        assert_eq!(response.headers()["content-disposition"], "attachment; filename=\"a.txt\"");
+        assert_eq!(response.bytes().await.unwrap(), "shared");
+    }
+    assert_eq!(open(&site.service, &bundle).await.status(), StatusCode::NOT_FOUND);
+
+    let soon = site.emulated_hour_from_now();
+    let bundle = share(&site, json!({"paths": ["a.txt"], "expires_at": soon})).await;
+    assert_eq!(open(&site.service, &bundle).await.status(), StatusCode::OK);
+    site.service.emulator.clock().advance(Duration::from_secs(3600)).unwrap();
+    assert_eq!(open(&site.service, &bundle).await.status(), StatusCode::NOT_FOUND);
+}
+
+impl Site {
+    fn emulated_hour_from_now(&self) -> String {
+        (self.service.emulator.clock().now() + jiff::SignedDuration::from_hours(1)).to_string()
+    }
+}
+
+#[tokio::test]
+async fn a_link_with_a_password_asks_for_it() {
+    let site = site().await;
+    site.upload("a.txt", b"shared").await;
+    let bundle = share(&site, json!({"paths": ["a.txt"], "password": "open sesame", "max_uses": 1})).await;
+    assert_eq!(bundle["password_protected"], true);
+    assert!(!bundle.to_string().contains("sesame"));
+    let page = open(&site.service, &bundle).await.text().await.unwrap();
+    assert!(page.contains("<form method=\"post\">") && !page.contains("shared"), "{page}");
+    let path = site.service.path_of(bundle["url"].as_str().unwrap());
+    let with = |password: &str| {
+        let form = format!("password={password}");
+        site.service.post(path).typed_body("application/x-www-form-urlencoded", &form).answer()
+    };
+    assert!(with("wrong").await.text().await.unwrap().contains("<form"));
+    assert_eq!(with("open+sesame").await.text().await.unwrap(), "shared");
+}
+
+#[tokio::test]
+async fn a_link_to_several_files_is_a_page_of_them() {
+    let site = site().await;
+    site.upload("dir/sub/a & b.txt", b"first").await;
+    site.upload("c.txt", b"second").await;
+    let bundle = share(&site, json!({"paths": ["dir", "c.txt"]})).await;
+    let page = open(&site.service, &bundle).await.text().await.unwrap();
+    assert!(page.contains(">dir/sub/a &amp; b.txt</a>") && page.contains(">c.txt</a>"), "{page}");
+    let links: Vec<_> = page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let mut contents = Vec::new();
+    for link in links {
+        contents.push(site.storage(&link.replace("&amp;", "&")).answer().await.text().await.unwrap());
+    }
+    assert_eq!(contents, ["first", "second"]);
+}
+
+#[tokio::test]
+async fn links_are_listed_changed_and_deleted_by_their_owner() {
+    let site = site_of("adminkey").await;
+    site.upload("a.txt", b"x").await;
+    let first = share(&site, json!({"paths": ["a.txt"], "description": "one", "code": "mine"})).await;
+    let second = share(&site, json!({"paths": ["a.txt"]})).await;
+    let path = format!("/bundles/{}", first["id"]);
+    assert_eq!(site.get(&path).json_with(StatusCode::OK).await, first);
+    let listed = site.get("/bundles?per_page=1").answer().await;
+    let cursor = listed.headers()["x-files-cursor"].to_str().unwrap().to_owned();
+    assert_eq!(listed.json::<Value>().await.unwrap(), json!([first]));
+    let rest = site.get(&format!("/bundles?per_page=1&cursor={}", cursor.replace('+', "%2B"))).answer().await;
+    assert!(!rest.headers().contains_key("x-files-cursor"));
+    assert_eq!(rest.json::<Value>().await.unwrap(), json!([second]));
+
+    let changed = site.api(Method::PATCH, &path).json(&json!({"max_uses": 3})).json_with(StatusCode::OK).await;
+    assert_eq!((&changed["max_uses"], &changed["description"]), (&json!(3), &json!("one")));
+    assert_eq!(site.api(Method::POST, &format!("{path}/share")).answer().await.status(), StatusCode::NO_CONTENT);
+    let other = Site { key: "readerkey".to_owned(), ..site };
+    assert_eq!(other.get(&path).refused(404).await, "not-found");
+    let site = Site { key: "adminkey".to_owned(), ..other };
+    let taken = site.post("/bundles", &json!({"paths": ["a.txt"], "code": "mine"})).refused(422).await;
+    assert_eq!(taken, "processing-failure/model-save-error");
+    assert_eq!(site.api(Method::DELETE, &path).answer().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(open(&site.service, &first).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        site.post("/bundles", &json!({"paths": ["none"]})).refused(404).await,
+        "not-found/bundle-path-not-found"
+    );
+    assert_eq!(site.post("/bundles", &json!({})).refused(422).await, "bad-request");
+}
