@@ -7,6 +7,7 @@ Usage: filescom.py FILESTORE EMULATOR_URL CONFIG
 
 import hashlib
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -24,6 +25,8 @@ LOGIN = {"username": "emulator", "password": "emulator-password"}
 SECOND_GENERATION = files_sdk.version.startswith("2.")
 MIB = 1 << 20
 
+# Every refusal is logged as well, and this script asks for many.
+logging.getLogger("files_sdk").setLevel(logging.CRITICAL)
 files_sdk.base_url = URL
 files_sdk.set_api_key(KEY)
 
