@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
-use futures::stream::{self, TryStreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use secrecy::{ExposeSecret, SecretBox};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -16,6 +16,9 @@ use crate::blocks::{BLOCK, Decryptor, Encryptor, HEADER, Scheme};
 
 /// The initialization vector of old clients' messages. It is not transmitted.
 const STATIC_IV: [u8; BLOCK] = *b"0123456789012345";
+
+/// So much is encrypted or decrypted at once: what fits into a fast cache.
+const PIECE: usize = 64 * 1024;
 
 /// Which scheme writes. Both are read, whichever it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -143,7 +146,7 @@ impl Cipher {
 
     pub(crate) fn encrypt_with_iv(&self, content: ByteStream, iv: [u8; BLOCK]) -> ByteStream {
         let length = content.length().map(|length| self.stored_size(length));
-        let chunks = stream::try_unfold(Some((content, self.encryptor(iv))), |state| async {
+        let chunks = stream::try_unfold(Some((pieces(content), self.encryptor(iv))), |state| async {
             let Some((mut content, mut encryptor)) = state else { return Ok(None) };
             Ok(Some(match content.try_next().await? {
                 Some(chunk) => (encryptor.update(&chunk), Some((content, encryptor))),
@@ -169,7 +172,7 @@ impl Cipher {
 }
 
 fn decrypted(stored: ByteStream, decryptor: Decryptor) -> ByteStream {
-    let chunks = stream::try_unfold(Some((stored, decryptor)), |state| async {
+    let chunks = stream::try_unfold(Some((pieces(stored), decryptor)), |state| async {
         let Some((mut stored, mut decryptor)) = state else { return Ok(None) };
         Ok(Some(match stored.try_next().await? {
             Some(chunk) => (decryptor.update(&chunk)?, Some((stored, decryptor))),
@@ -177,6 +180,16 @@ fn decrypted(stored: ByteStream, decryptor: Decryptor) -> ByteStream {
         }))
     });
     ByteStream::download(not_empty(chunks), None)
+}
+
+fn pieces(stream: ByteStream) -> BoxStream<'static, Result<Bytes>> {
+    let cut = |mut chunk: Bytes| {
+        stream::iter(std::iter::from_fn(move || {
+            let piece = chunk.split_to(chunk.len().min(PIECE));
+            (!piece.is_empty()).then_some(Ok(piece))
+        }))
+    };
+    stream.map_ok(cut).try_flatten().boxed()
 }
 
 fn not_empty(

@@ -268,6 +268,16 @@ fn debug_hides_the_key() {
 }
 
 #[test]
+fn a_file_of_many_pieces_comes_back_whole() {
+    let content = content(300_001);
+    for crypto in [Crypto::Acrh, Crypto::Legacy] {
+        let cipher = Cipher::new(crypto, KEY_A);
+        let stored = encrypt(&cipher, &content, 300_001);
+        assert_eq!(decrypt(&cipher, &stored, 100_000).unwrap(), content);
+    }
+}
+
+#[test]
 fn a_failing_source_ends_the_encryption_with_its_own_error() {
     let broken = stream::iter([Ok(Bytes::from_static(b"abc")), Err(Error::invalid("the source is gone"))]);
     let stream = Cipher::new(Crypto::Acrh, KEY_A).encrypt(ByteStream::upload(broken, None));
