@@ -16,13 +16,14 @@ const KEPT: usize = 10_000;
 const LONGEST: usize = 500;
 
 /// Headers whose value is a secret. The scheme of `Authorization` is kept: it is what a test asks.
-const SECRET_HEADERS: [&str; 6] = [
+const SECRET_HEADERS: [&str; 7] = [
     "authorization",
     "proxy-authorization",
     "cookie",
     "x-file-io-anonymous-access-token",
     "x-filesapi-auth",
     "x-filesapi-key",
+    "x-files-reauthentication",
 ];
 
 /// Parameters of a query whose value is a secret or, as a signature, as good as one.

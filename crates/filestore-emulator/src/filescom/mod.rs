@@ -152,7 +152,7 @@ impl FilesCom {
     pub(crate) async fn sweep(&self) {
         let now = self.clock.now();
         let before = |life: SignedDuration| now.saturating_sub(life).unwrap_or(Timestamp::MIN);
-        let (lapsed, unreachable) = (before(upload::UPLOAD_LIFE), before(sign::PART_LIFE));
+        let (lapsed, unreachable) = (before(upload::UPLOAD_LIFE), before(sign::DOWNLOAD_LIFE));
         let swept = self.store.run(move |state| {
             state.forget_uploads(|upload| upload.begun < lapsed)?;
             state.forget_sessions(now)?;

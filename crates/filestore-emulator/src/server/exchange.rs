@@ -113,8 +113,9 @@ async fn instead(
 
 /// Whom a rate limit counts: one credential, or everybody without.
 fn caller(head: &Parts) -> &str {
-    let credential = head.headers.get(http::header::AUTHORIZATION);
-    credential.and_then(|value| value.to_str().ok()).unwrap_or("")
+    let credentials = ["authorization", "x-filesapi-key", "x-filesapi-auth"];
+    let given = credentials.iter().find_map(|name| head.headers.get(*name));
+    given.and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
 fn watched(recorded: &Arc<Recorded>, body: RequestBody) -> RequestBody {
