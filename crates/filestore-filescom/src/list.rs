@@ -134,8 +134,9 @@ impl FilesComStore {
         let mut page = Page::default();
         while walk.advance() {
             self.walk_on(&mut walk, &scope, request.recursive, &mut page).await?;
-            // Pages of folders alone are nothing to look at in a walk.
-            if !page.files.is_empty() || !request.recursive {
+            // A walk goes on until a page is worth looking at; a limit that was asked for is not exceeded.
+            let enough = if request.limit.is_some() { 1 } else { PAGE as usize };
+            if !request.recursive || page.files.len() >= enough {
                 break;
             }
         }

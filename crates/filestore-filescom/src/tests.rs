@@ -1,11 +1,16 @@
 //! The whole store. What a request looks like and what an answer means: against mocks that match and
 //! count. Connections that break: against a server that follows a script.
 
+mod broken;
+mod download;
 mod folders;
+
+mod list;
 mod reader;
 mod relocate;
 mod search;
 mod sessions;
+mod settings;
 mod share;
 mod site;
 mod update;

@@ -203,8 +203,17 @@ impl Received {
 impl ScriptedServer {
     /// Listens at once.
     pub async fn start(script: impl IntoIterator<Item = Act>) -> Self {
+        Self::start_with(|_| script).await
+    }
+
+    /// The same, for answers that name the server itself.
+    pub async fn start_with<S>(script: impl FnOnce(&Url) -> S) -> Self
+    where
+        S: IntoIterator<Item = Act>,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = address(listener.local_addr());
+        let script = script(&url);
         Self::serve(url, script, ready(Ok(listener)))
     }
 

@@ -105,6 +105,10 @@ impl Site {
         self.state().log.clone()
     }
 
+    pub(super) fn url(&self) -> String {
+        self.server.uri()
+    }
+
     pub(super) async fn requests(&self) -> Vec<Request> {
         self.server.received_requests().await.unwrap()
     }
@@ -127,7 +131,7 @@ impl Site {
     }
 
     pub(super) fn put(&self, path: &str, content: impl Into<Vec<u8>>) {
-        self.state().store(path, content.into(), Value::Null, json!({}));
+        self.state().replace(path, content.into());
     }
 }
 
@@ -258,6 +262,10 @@ impl State {
         self.files.insert(path.to_owned(), file);
     }
 
+    pub(super) fn replace(&mut self, path: &str, content: Vec<u8>) {
+        self.store(path, content, Value::Null, json!({}));
+    }
+
     fn rename(&mut self, path: &str, body: &Value) -> ResponseTemplate {
         let destination = body["destination"].as_str().unwrap();
         if self.files.contains_key(destination) {
@@ -286,9 +294,9 @@ impl State {
             "mime_type": "application/octet-stream"}))
     }
 
-    fn address(&self, path: &str) -> ResponseTemplate {
+    fn address(&mut self, path: &str) -> ResponseTemplate {
         let Some(mut entry) = self.entry(path, self.digests) else { return not_found() };
-        entry["download_uri"] = json!(format!("{}/storage/down/{path}?{CONTENT_QUERY}", self.server));
+        entry["download_uri"] = json!(format!("{}/storage/down/{path}?{CONTENT_QUERY}{}", self.server, self.log.len()));
         answer(200, &entry)
     }
 

@@ -105,7 +105,6 @@ pub(crate) struct NewBundle<'a> {
 #[derive(Deserialize)]
 pub(crate) struct Bundle {
     pub(crate) id: u64,
-    #[serde(default)]
     /// A web page, not the bytes. Whoever has it may read.
     pub(crate) url: String,
     #[serde(default, deserialize_with = "lenient")]

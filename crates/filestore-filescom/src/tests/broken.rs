@@ -1,0 +1,155 @@
+//! Transfers over connections that break and stall: against a server that follows a script.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use filestore_core::{Download, Effect, Error, ErrorKind, FileStore, Store, StoredFile, Upload};
+use filestore_http::testing::{Act, ScriptedServer, TestClock, Traces};
+use url::Url;
+
+use super::{API_KEY, facts, open, reference};
+use crate::{FilesComConfig, FilesComStore, Verify};
+
+fn targets(url: &Url, numbers: std::ops::RangeInclusive<u32>) -> Act {
+    let target = |number| {
+        format!(
+            r#"{{"ref":"put-1","part_number":{number},"upload_uri":"{url}up/{number}?X-Amz-Signature=SIGcanary","parallel_parts":true,
+            "variable_part_limits":{{"min_nonfinal_bytes":1,"max_part_bytes":4,"max_parts":9,"max_file_bytes":99}}}}"#
+        )
+    };
+    Act::json(200, &format!("[{}]", numbers.map(target).collect::<Vec<_>>().join(",")))
+}
+
+fn part() -> Act {
+    // Not an MD5, so it is taken as it is.
+    Act::answer(200, &["ETag: \"tag\""], "")
+}
+
+fn stored() -> Act {
+    Act::json(201, r#"{"path":"a.txt","type":"file","size":12,"crc32":null}"#)
+}
+
+fn one_at_a_time(server: &ScriptedServer) -> (FilesComStore, Arc<TestClock>) {
+    let mut config = FilesComConfig::new(server.url()).api_key(API_KEY);
+    config.parallel = std::num::NonZeroU32::MIN;
+    open(config)
+}
+
+async fn uploaded(script: impl FnOnce(&Url) -> Vec<Act> + Send) -> (Result<StoredFile, Error>, ScriptedServer) {
+    let server = ScriptedServer::start_with(script).await;
+    let result = one_at_a_time(&server).0.upload(Upload::new("a.txt", "123456781234")).await;
+    (result, server)
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_once_in_each_part_costs_each_part_once_more() {
+    let (file, server) = uploaded(|url| {
+        let mut script = vec![targets(url, 1..=1), Act::lost(), part(), targets(url, 2..=3)];
+        script.extend([Act::lost(), part(), Act::lost(), part(), stored()]);
+        script
+    })
+    .await;
+    assert_eq!(file.unwrap().size, Some(12));
+    let parts: Vec<_> =
+        server.requests().iter().filter(|got| got.head.starts_with("PUT")).map(|got| got.text()).collect();
+    assert_eq!(parts, ["1234", "1234", "5678", "5678", "1234", "1234"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_every_time_ends_the_upload_with_nothing_stored() {
+    let (file, server) = uploaded(|url| [vec![targets(url, 1..=3)], vec![Act::lost(); 4]].concat()).await;
+    let error = file.unwrap_err();
+    assert_eq!((facts(&error), error.attempts()), ((ErrorKind::Unavailable, Effect::Rejected), 4));
+    assert_eq!(server.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn a_finish_that_is_lost_and_then_unknown_is_what_is_there() {
+    let unknown = || Act::json(404, r#"{"error":"gone","http-code":404,"type":"not-found/file-upload-not-found"}"#);
+    let found =
+        |crc32: &str| Act::json(200, &format!(r#"{{"path":"a.txt","type":"file","size":12,"crc32":"{crc32}"}}"#));
+    let crc32 = format!("{:x}", crc32fast::hash(b"123456781234"));
+    let script =
+        |entry: Act| move |url: &Url| vec![targets(url, 1..=3), part(), part(), part(), Act::lost(), unknown(), entry];
+    let (file, _) = uploaded(script(found(&crc32))).await;
+    assert_eq!(file.unwrap().size, Some(12));
+    let (file, _) = uploaded(script(found("1"))).await;
+    assert_eq!(facts(&file.unwrap_err()), (ErrorKind::Conflict, Effect::Unknown));
+}
+
+#[tokio::test]
+async fn a_part_that_stalls_is_given_up_after_the_idle_limit_and_sent_again() {
+    let script = |url: &Url| vec![targets(url, 1..=3), part(), Act::hang(), part(), part(), stored()];
+    let server = ScriptedServer::start_with(script).await;
+    let (store, clock) = one_at_a_time(&server);
+    let upload = tokio::spawn(async move { store.upload(Upload::new("a.txt", "123456781234")).await });
+    server.received(3).await;
+    clock.advance(Duration::from_secs(81));
+    assert_eq!(upload.await.unwrap().unwrap().size, Some(12));
+}
+
+#[tokio::test]
+async fn a_download_that_stalls_goes_on_after_the_idle_limit() {
+    let etag = "ETag: \"v1\"";
+    let script = |url: &Url| {
+        let entry = format!(r#"{{"path":"a","type":"file","size":10,"download_uri":"{url}content"}}"#);
+        let half = b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n01234".to_vec();
+        let rest = Act::answer(206, &[etag, "Content-Range: bytes 5-9/10"], "56789");
+        vec![Act::json(200, &entry), Act::AnswerThenHang(half), rest]
+    };
+    let server = ScriptedServer::start_with(script).await;
+    let (store, clock) = open(FilesComConfig::new(server.url()).api_key(API_KEY).verify(Verify::None));
+    let mut stream = store.download(Download::from(reference("a"))).await.unwrap().stream;
+    let first = futures::TryStreamExt::try_next(&mut stream).await.unwrap().unwrap();
+    let rest = tokio::spawn(stream.collect(100));
+    tokio::task::yield_now().await;
+    clock.advance(Duration::from_secs(81));
+    assert_eq!([first, rest.await.unwrap().unwrap()].concat(), b"0123456789");
+}
+
+#[tokio::test]
+async fn neither_traces_nor_errors_show_a_key_or_a_signature() {
+    let log = Traces::default();
+    let sink = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || sink.clone())
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+
+    let refused =
+        "<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message><StringToSign>SIGcanary</StringToSign></Error>";
+    let script = |url: &Url| {
+        let entry =
+            format!(r#"{{"path":"a","type":"file","size":3,"download_uri":"{url}c?X-Amz-Signature=SIGcanary"}}"#);
+        vec![
+            targets(url, 1..=3),
+            Act::lost(),
+            Act::answer(403, &[], refused),
+            Act::json(200, &entry),
+            Act::answer(403, &[], refused),
+            Act::json(200, &entry),
+            Act::json(
+                401,
+                &format!(r#"{{"error":"bad key {API_KEY}","type":"not-authenticated/invalid-credentials"}}"#),
+            ),
+        ]
+    };
+    let server = ScriptedServer::start_with(script).await;
+    let store = Store::new("team", Arc::new(one_at_a_time(&server).0));
+    let mut shown = String::new();
+    for error in
+        [store.upload(Upload::new("a", "1234")).await.unwrap_err(), store.download(reference("a")).await.unwrap_err()]
+    {
+        shown.push_str(&format!(" {error} {error:?}"));
+    }
+    shown.push_str(&format!(" {store:?} {:?}", store.url(reference("a")).await.unwrap()));
+    let error = store.stat(reference("a")).await.unwrap_err();
+    shown.push_str(&format!(" {error} {error:?}"));
+    assert_eq!(server.requests().len(), 7);
+    assert!(server.requests()[0].head.contains(API_KEY));
+    assert!(!shown.contains("canary"), "{shown}");
+    let traced = log.text();
+    assert!(traced.contains("decision="), "{traced}");
+    assert!(!traced.contains("canary"), "{traced}");
+}

@@ -1,0 +1,279 @@
+//! Downloads: the address and its end, ranges side by side, breaks, and other content than expected.
+
+use std::time::Duration;
+
+use filestore_core::{Download, Effect, Error, ErrorKind, FileStore, UrlKind, UrlRequest};
+use filestore_http::testing::{Act as Deed, ScriptedServer};
+use futures::TryStreamExt;
+use serde_json::json;
+use wiremock::ResponseTemplate;
+
+use super::site::{Act, Site, expired, xml};
+use super::{API_KEY, facts, folder, not_found, open, reference, refusal};
+use crate::{FilesComConfig, FilesComStore, Verify};
+
+const CONTENT: &[u8] = b"The quick brown fox jumps over the lazy dog.";
+
+async fn read(store: &FilesComStore, request: impl Into<Download>) -> Result<Vec<u8>, Error> {
+    let bytes = store.download(request.into()).await?.bytes(1 << 30).await?;
+    Ok(bytes.to_vec())
+}
+
+async fn site() -> Site {
+    let site = Site::with_parts_of(100).await;
+    site.put("in/a.txt", CONTENT);
+    site.state().digests = true;
+    site
+}
+
+/// More than is asked for at once.
+fn large() -> Vec<u8> {
+    (0..10 << 20).map(|at: u32| (at / 251) as u8).collect()
+}
+
+#[tokio::test]
+async fn a_download_is_two_requests_and_only_the_first_has_the_credential() {
+    let site = site().await;
+    let answer = site.store().download(reference("in/a.txt").into()).await.unwrap();
+    assert_eq!((answer.file.size, answer.file.name.as_str(), answer.stream.length()), (Some(44), "a.txt", Some(44)));
+    assert_eq!(answer.bytes(100).await.unwrap(), CONTENT);
+    assert_eq!(site.log(), ["GET files/in/a.txt", "GET /storage/down/in/a.txt"]);
+    let requests = site.requests().await;
+    assert!(!requests[1].headers.contains_key("range"));
+    assert_eq!(requests[1].headers["accept-encoding"], "identity");
+}
+
+#[tokio::test]
+async fn a_range_is_the_bytes_that_were_asked_for() {
+    let site = site().await;
+    let answer = site.store().download(Download::from(reference("in/a.txt")).range(4..9)).await.unwrap();
+    assert_eq!(answer.range, Some(4..9));
+    assert_eq!(answer.bytes(100).await.unwrap(), "quick");
+    assert_eq!(read(&site.store(), Download::from(reference("in/a.txt")).range(40..)).await.unwrap(), b"dog.");
+    let beyond = read(&site.store(), Download::from(reference("in/a.txt")).range(44..)).await.unwrap_err();
+    assert_eq!(facts(&beyond), (ErrorKind::InvalidInput, Effect::Rejected));
+}
+
+#[tokio::test]
+async fn a_large_file_comes_by_ranges_side_by_side_in_order() {
+    let site = site().await;
+    site.put("big", large());
+    assert!(read(&site.store(), reference("big")).await.unwrap() == large());
+    let requests = site.requests().await;
+    let mut ranges: Vec<_> =
+        requests.iter().filter_map(|request| request.headers.get("range")?.to_str().ok()).collect();
+    ranges.sort_unstable();
+    assert_eq!(ranges, ["bytes=0-4194303", "bytes=4194304-8388607", "bytes=8388608-10485759"]);
+    assert_eq!(site.count("GET files/"), 1);
+    // So does a large range.
+    let asked = Download::from(reference("big")).range(5..10_000_000);
+    assert!(read(&site.store(), asked).await.unwrap() == large()[5..10_000_000]);
+}
+
+#[tokio::test]
+async fn a_storage_without_ranges_or_validators_gives_a_large_file_at_once() {
+    let site = site().await;
+    site.put("big", large());
+    site.state().storage_etag = None;
+    assert!(read(&site.store(), reference("big")).await.unwrap() == large());
+    assert_eq!(site.count("GET /storage"), 2);
+
+    site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(large())));
+    assert!(read(&site.store(), reference("big")).await.unwrap() == large());
+    assert_eq!(site.count("GET /storage"), 3);
+}
+
+#[tokio::test]
+async fn an_address_that_has_expired_is_renewed() {
+    let site = site().await;
+    site.fault("GET /storage", Act::Answer(expired()));
+    assert_eq!(read(&site.store(), reference("in/a.txt")).await.unwrap(), CONTENT);
+    assert_eq!(site.count("GET files/"), 2);
+    // In the middle of a large file, once for all ranges.
+    site.put("big", large());
+    site.fault("GET /storage", Act::After(Box::new(|_| ())));
+    site.faults(2, "GET /storage", Act::Answer(expired()));
+    assert!(read(&site.store(), reference("big")).await.unwrap() == large());
+    assert_eq!(site.count("GET files/"), 4);
+}
+
+#[tokio::test]
+async fn an_address_whose_minute_is_over_is_renewed_before_it_is_used() {
+    let site = site().await;
+    let (store, clock) = site.open(|config| config);
+    clock.advance(Duration::from_secs(59));
+    assert_eq!(read(&store, reference("in/a.txt")).await.unwrap(), CONTENT);
+    assert_eq!((site.count("GET files/"), site.count("GET /storage")), (2, 1));
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_midway_is_an_error_and_never_a_mixture() {
+    let site = site().await;
+    site.put("big", large());
+    let replaced = |content: Vec<u8>| {
+        Act::After(Box::new(move |state: &mut super::site::State| {
+            state.replace("big", content.clone());
+        }))
+    };
+    // The storage serves the new one; it has another validator.
+    site.fault("GET /storage", Act::After(Box::new(|_| ())));
+    site.fault("GET /storage", replaced(vec![0; 10 << 20]));
+    let error = read(&site.store(), reference("big")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
+    assert!(error.to_string().contains("changed while it was read"), "{error}");
+    // The address was over, and the fresh one is of the new one.
+    site.put("big", large());
+    site.fault("GET /storage", Act::After(Box::new(|_| ())));
+    site.fault("GET files/", Act::After(Box::new(|_| ())));
+    site.fault("GET files/", replaced(vec![0; 10 << 20]));
+    site.fault("GET /storage", Act::Answer(expired()));
+    let error = read(&site.store(), reference("big")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
+    // A proxy says it itself.
+    let said = json!({"type": "download_source_changed", "http_code": 409, "error": "changed"});
+    site.fault("GET /storage", Act::Answer(ResponseTemplate::new(409).set_body_json(said)));
+    let error = read(&site.store(), reference("in/a.txt")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
+}
+
+#[tokio::test]
+async fn content_with_another_digest_than_the_services_is_an_error_at_its_end() {
+    let site = site().await;
+    let other = b"The quick brown fox jumps over the lazy cat.";
+    for verify in [Verify::Etag, Verify::Crc32] {
+        site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(other)));
+        let store = site.open(|config| config.verify(verify)).0;
+        let mut stream = store.download(reference("in/a.txt").into()).await.unwrap().stream;
+        assert_eq!(stream.try_next().await.unwrap().unwrap().as_ref(), other);
+        assert_eq!(stream.try_next().await.unwrap_err().kind(), ErrorKind::Integrity);
+    }
+    site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(other)));
+    let store = site.open(|config| config.verify(Verify::None)).0;
+    assert_eq!(read(&store, reference("in/a.txt")).await.unwrap(), other);
+}
+
+#[tokio::test]
+async fn a_crc32_without_its_zeros_and_an_md5_alone_are_compared() {
+    let content = "file 67904";
+    assert_eq!(crc32fast::hash(content.as_bytes()), 0x6959);
+    for (crc32, md5, good) in [
+        (json!("6959"), json!(null), true),
+        (json!("6950"), json!(null), false),
+        (json!(null), json!("de601033b28add424567828b34c4a756"), true),
+        (json!(null), json!("77963b7a931377ad4ab5ad6a9cd718ab"), false),
+    ] {
+        let site = site().await;
+        let uri = format!("{}/storage/down/in/a.txt", site.url());
+        let entry =
+            json!({"path": "in/a.txt", "type": "file", "size": 10, "crc32": crc32, "md5": md5, "download_uri": uri});
+        site.fault("GET files/", Act::Answer(ResponseTemplate::new(200).set_body_json(entry)));
+        site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(content)));
+        assert_eq!(read(&site.store(), reference("in/a.txt")).await.is_ok(), good, "{crc32} {md5}");
+    }
+}
+
+#[tokio::test]
+async fn with_crc32_a_digest_that_is_not_there_yet_is_waited_for() {
+    let site = site().await;
+    site.state().digests = false;
+    site.fault("GET file_actions/metadata", Act::After(Box::new(|_| ())));
+    site.fault("GET file_actions/metadata", Act::After(Box::new(|state| state.digests = true)));
+    let store = site.open(|config| config.verify(Verify::Crc32)).0;
+    assert_eq!(read(&store, reference("in/a.txt")).await.unwrap(), CONTENT);
+    assert_eq!(site.count("GET file_actions/metadata"), 2);
+    // Without it, what is known is enough.
+    site.state().digests = false;
+    assert_eq!(read(&site.store(), reference("in/a.txt")).await.unwrap(), CONTENT);
+    let error = read(&store, reference("in/a.txt")).await.unwrap_err();
+    assert!(error.to_string().contains("no CRC-32"), "{error}");
+}
+
+#[tokio::test]
+async fn a_page_or_another_length_is_never_the_file() {
+    let site = site().await;
+    let page = "<html>0123456789012345678901234567890123456</html>";
+    for wrong in [
+        ResponseTemplate::new(200).set_body_raw(page, "text/html; charset=utf-8"),
+        ResponseTemplate::new(200).insert_header("x-files-frontend-app", "1").set_body_bytes(CONTENT),
+        ResponseTemplate::new(206).set_body_bytes(CONTENT),
+        ResponseTemplate::new(204),
+    ] {
+        site.fault("GET /storage", Act::Answer(wrong));
+        let error = read(&site.store(), reference("in/a.txt")).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    }
+    site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(&CONTENT[1..])));
+    assert_eq!(read(&site.store(), reference("in/a.txt")).await.unwrap_err().kind(), ErrorKind::Integrity);
+    site.fault("GET /storage", Act::Answer(xml(404, "NoSuchKey", "gone")));
+    let error = read(&site.store(), reference("in/a.txt")).await.unwrap_err();
+    assert_eq!((error.kind(), error.provider_code()), (ErrorKind::NotFound, Some("NoSuchKey")));
+}
+
+#[tokio::test]
+async fn a_folder_and_a_missing_file_are_told_apart() {
+    let site = site().await;
+    site.fault("GET files/", Act::Answer(refusal(422, "bad-request/cannot-download-directory")));
+    let error = read(&site.store(), reference("in")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    site.fault("GET files/", Act::Answer(ResponseTemplate::new(200).set_body_json(folder("in"))));
+    let error = read(&site.store(), reference("in")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    site.fault("GET files/", Act::Answer(not_found()));
+    let error = read(&site.store(), reference("none")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+}
+
+/// What comes of a script that begins with the facts of a file of ten bytes; `None` gives them again.
+async fn scripted(extra: &str, deeds: Vec<Option<Deed>>) -> (Result<Vec<u8>, Error>, ScriptedServer) {
+    let script = |url: &url::Url| {
+        let entry = format!(
+            r#"{{"path":"a","type":"file","size":10,"mtime":"2026-03-01T10:00:00Z"{extra},"download_uri":"{url}content"}}"#
+        );
+        let deeds = std::iter::once(None).chain(deeds);
+        deeds.map(|deed| deed.unwrap_or_else(|| Deed::json(200, &entry))).collect::<Vec<_>>()
+    };
+    let server = ScriptedServer::start_with(script).await;
+    let (store, _) = open(FilesComConfig::new(server.url()).api_key(API_KEY));
+    (read(&store, reference("a")).await, server)
+}
+
+#[tokio::test]
+async fn a_broken_download_goes_on_where_it_stopped() {
+    let etag = "ETag: \"v1\"";
+    let (bytes, server) = scripted(
+        "",
+        vec![
+            Some(Deed::cut(200, &[etag], 10, "0123")),
+            Some(Deed::cut(206, &[etag, "Content-Range: bytes 4-9/10"], 6, "45")),
+            Some(Deed::answer(206, &[etag, "Content-Range: bytes 6-9/10"], "6789")),
+        ],
+    )
+    .await;
+    assert_eq!(bytes.unwrap(), b"0123456789");
+    let ranges: Vec<_> = server.requests().iter().map(|request| request.header("range").map(str::to_owned)).collect();
+    assert_eq!(ranges, [None, None, Some("bytes=4-9".to_owned()), Some("bytes=6-9".to_owned())]);
+}
+
+#[tokio::test]
+async fn without_a_validator_a_digest_of_the_service_proves_the_file_and_without_both_nothing_does() {
+    let digest = format!(r#","crc32":"{:x}""#, crc32fast::hash(b"0123456789"));
+    let rest = || Some(Deed::answer(206, &["Content-Range: bytes 4-9/10"], "456789"));
+    let (bytes, _) = scripted(&digest, vec![Some(Deed::cut(200, &[], 10, "0123")), None, rest()]).await;
+    assert_eq!(bytes.unwrap(), b"0123456789");
+    let (bytes, server) = scripted("", vec![Some(Deed::cut(200, &[], 10, "0123")), rest()]).await;
+    assert_eq!(bytes.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn the_address_is_signed_for_a_minute_and_says_so() {
+    let site = site().await;
+    let request = UrlRequest::from(reference("in/a.txt")).lifetime(Duration::from_secs(60));
+    let url = site.store().url(request).await.unwrap();
+    assert_eq!((url.kind(), url.expires()), (UrlKind::Signed, Some("2026-03-01T10:01:00Z".parse().unwrap())));
+    assert!(url.as_str().contains("/storage/down/in/a.txt?X-Amz-Date="));
+    let request = UrlRequest::from(reference("in/a.txt")).lifetime(Duration::from_secs(61));
+    let error = site.store().url(request).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::NotSent));
+    assert!(error.to_string().contains("signs for 60 s; make a share link (a bundle)"), "{error}");
+}

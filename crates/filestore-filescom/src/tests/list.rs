@@ -1,0 +1,183 @@
+//! Listings: pages, cursors, and the walk of all folders.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use filestore_core::{Delete, Effect, ErrorKind, FileStore, List, PageToken, Stat, Store};
+use futures::TryStreamExt;
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path, query_param, query_param_is_missing};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::{API_KEY, answer, answering, facts, file, folder, gone, not_found, open, reference, refusal, seen, store};
+use crate::FilesComConfig;
+
+fn page(entries: &[Value], cursor: Option<(&str, &str)>) -> ResponseTemplate {
+    let answer = answer(200, &json!(entries));
+    match cursor {
+        Some((name, value)) => answer.insert_header(name, value),
+        None => answer,
+    }
+}
+
+#[tokio::test]
+async fn a_page_has_the_files_the_folders_and_a_token_for_the_next() {
+    let first = page(&[folder("in/b"), file("in/a.txt")], Some(("x-files-cursor", "c2:next:aW4+/==")));
+    let server = answering([first, page(&[file("in/z.txt")], None)]).await;
+    let store = store(&server);
+    let request = List::new().scope("in").limit(2);
+    let one = store.list(request.clone()).await.unwrap();
+    assert_eq!((one.files[0].reference.to_string(), one.folders), (":filescom:in/a.txt".into(), vec!["in/b".into()]));
+    let stored = &one.files[0];
+    assert_eq!((stored.digests[0].hex.as_str(), stored.digests.len()), ("001f2e3d", 2));
+    assert_eq!(stored.content_type.as_deref(), Some("text/plain"));
+    // The token is enough for another process; the page size belongs to it.
+    let two = store.list(List::new().scope("in").page(one.next.unwrap())).await.unwrap();
+    assert_eq!((two.files[0].name.as_str(), two.next), ("z.txt", None));
+    assert_eq!(
+        seen(&server).await,
+        ["GET folders/in?per_page=2", "GET folders/in?per_page=2&cursor=c2%3Anext%3AaW4%2B%2F%3D%3D"]
+    );
+}
+
+#[tokio::test]
+async fn the_documented_name_of_the_cursor_is_read_too_and_a_blank_one_is_none() {
+    let server =
+        answering([page(&[], Some(("x-files-cursor-next", "n"))), page(&[file("a")], Some(("x-files-cursor", " ")))])
+            .await;
+    let store = Store::new("team", Arc::new(store(&server)));
+    let all: Vec<_> = store.list_all(List::new()).try_collect().await.unwrap();
+    assert_eq!((all.len(), seen(&server).await.len()), (1, 2));
+    assert_eq!(seen(&server).await[0], "GET folders?per_page=1000");
+}
+
+#[tokio::test]
+async fn a_cursor_that_comes_back_ends_the_listing() {
+    let again = || page(&[], Some(("x-files-cursor", "c")));
+    let server = answering([again(), again()]).await;
+    let store = Store::new("team", Arc::new(store(&server)));
+    let error = store.list_all(List::new()).try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+}
+
+/// A tree, each folder in two pages of two entries.
+async fn tree() -> MockServer {
+    let server = MockServer::start().await;
+    let tree: BTreeMap<&str, [Vec<Value>; 2]> = BTreeMap::from([
+        ("", [vec![folder("a"), folder("B")], vec![file("x"), file("y")]]),
+        ("a", [vec![folder("a/deep"), file("a/1")], vec![file("a/2")]]),
+        ("a/deep", [vec![file("a/deep/3")], vec![]]),
+        ("B", [vec![], vec![]]),
+    ]);
+    for (name, [first, second]) in tree {
+        let address = format!("/api/rest/v1/folders{}{name}", if name.is_empty() { "" } else { "/" });
+        let first = page(&first, Some(("x-files-cursor", "2")));
+        Mock::given(method("GET"))
+            .and(path(address.as_str()))
+            .and(query_param_is_missing("cursor"))
+            .respond_with(first)
+            .mount(&server)
+            .await;
+        Mock::given(method("GET"))
+            .and(path(address.as_str()))
+            .and(query_param("cursor", "2"))
+            .respond_with(page(&second, None))
+            .mount(&server)
+            .await;
+    }
+    server
+}
+
+#[tokio::test]
+async fn a_walk_visits_every_folder_and_can_go_on_in_another_process_after_any_page() {
+    let server = tree().await;
+    let mut names = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let mut request = List::new().recursive(true).limit(2);
+        request.page = token.map(PageToken::new);
+        let page = store(&server).list(request).await.unwrap();
+        assert!(page.files.len() <= 2 && page.folders.is_empty());
+        names.extend(page.files.into_iter().map(|file| file.reference.components().join("/")));
+        let Some(next) = page.next else { break };
+        token = Some(next.to_string());
+    }
+    names.sort();
+    assert_eq!(names, ["a/1", "a/2", "a/deep/3", "x", "y"]);
+    assert_eq!(seen(&server).await.len(), 8);
+}
+
+#[tokio::test]
+async fn a_walk_without_a_limit_fills_its_page() {
+    let server = tree().await;
+    let page = store(&server).list(List::new().recursive(true)).await.unwrap();
+    assert_eq!((page.files.len(), page.next), (5, None));
+}
+
+#[tokio::test]
+async fn a_folder_that_goes_while_it_is_walked_is_an_empty_one_but_a_missing_scope_is_not_found() {
+    let server = answering([page(&[folder("a"), file("x")], None), not_found()]).await;
+    let page = store(&server).list(List::new().recursive(true)).await.unwrap();
+    assert_eq!(page.files.len(), 1);
+    let server = answering([not_found()]).await;
+    let error = store(&server).list(List::new().scope("none")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+}
+
+#[tokio::test]
+async fn scopes_are_below_the_root_of_the_store_in_whatever_case() {
+    let server =
+        answering([page(&[folder("Invoices/2026"), file("Invoices/a"), file("Invoices/2026/deep")], None)]).await;
+    let (store, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("/invoices/"));
+    let page = store.list(List::new()).await.unwrap();
+    assert_eq!((page.folders, page.files.len()), (vec!["2026".to_owned()], 1));
+    assert_eq!(page.files[0].reference.to_string(), ":filescom:Invoices/a");
+    for outside in ["other/a", "invoices", "invoices-old/a"] {
+        let error = store.stat(Stat::from(reference(outside))).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{outside}");
+    }
+    assert_eq!(seen(&server).await, ["GET folders/invoices?per_page=1000"]);
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_of_ours_or_of_the_services_is_refused() {
+    let server = answering([refusal(422, "bad-request/invalid-cursor")]).await;
+    let store = store(&server);
+    for bad in ["", "x", "e30", "eyJuIjowLCJsIjpbXX0"] {
+        let error = store.list(List::new().page(PageToken::new(bad))).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{bad}");
+    }
+    let stale = PageToken::new("eyJuIjoxMCwibCI6W3siZiI6IiIsImMiOnsiYyI6InN0YWxlIn19XX0");
+    let error = store.list(List::new().page(stale)).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    assert!(error.to_string().contains("list from the beginning"), "{error}");
+}
+
+#[tokio::test]
+async fn facts_come_from_the_metadata_and_a_folder_is_no_file() {
+    let server = answering([answer(200, &file("a b/ü.txt")), answer(200, &folder("in")), not_found()]).await;
+    let store = store(&server);
+    let stored = store.stat(Stat::from(reference("a%20b/%C3%BC.txt"))).await.unwrap();
+    assert_eq!((stored.name.as_str(), stored.size), ("ü.txt", Some(9)));
+    assert_eq!(seen(&server).await, ["GET file_actions/metadata/a%20b/%C3%BC.txt"]);
+    let error = store.stat(Stat::from(reference("in"))).await.unwrap_err();
+    assert!(error.to_string().contains("in is a folder"), "{error}");
+    let error = store.stat(Stat::from(reference("none"))).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.provider_code(), error.request_id()),
+        (ErrorKind::NotFound, Some("not-found"), Some("0123456789abcdef"))
+    );
+}
+
+#[tokio::test]
+async fn a_delete_is_recursive_only_when_asked_and_what_is_not_there_is_deleted() {
+    let server = answering([gone(), gone(), not_found(), refusal(422, "processing-failure/folder-not-empty")]).await;
+    let store = store(&server);
+    store.delete(reference("a").into()).await.unwrap();
+    store.delete(Delete::from(reference("in")).recursive(true)).await.unwrap();
+    store.delete(reference("none").into()).await.unwrap();
+    let error = store.delete(reference("in").into()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Conflict, Effect::Rejected));
+    let requests = seen(&server).await;
+    assert_eq!(requests[..2], ["DELETE files/a", "DELETE files/in?recursive=true"]);
+}

@@ -1,0 +1,132 @@
+//! The backend: settings and options as they come from files and command lines, and who asks.
+
+use filestore_core::{Backend, Effect, ErrorKind, FileStore, List, Origin, Setting, Settings, Value};
+
+use super::{API_KEY, answer, answering, facts, open, refusal, seen};
+use crate::{ByteSize, Credential, FilesCom, FilesComConfig, FilesComUpload, Refusal, Verify};
+
+fn settings(pairs: &[(&str, Value)]) -> Settings {
+    let mut settings = Settings::new();
+    for (key, value) in pairs {
+        settings.insert(*key, Setting::new(value.clone(), Origin::BuiltIn));
+    }
+    settings
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.into())
+}
+
+#[test]
+fn every_key_is_read() {
+    let pairs = [
+        ("base_url", text("http://127.0.0.1:7070")),
+        ("api_key", text(API_KEY)),
+        ("workspace_id", Value::Integer(7)),
+        ("root", text("invoices")),
+        ("verify", text("crc32")),
+        ("parallel", Value::Integer(4)),
+        ("part_size", text("64MiB")),
+        ("memory", text("96MiB")),
+        ("language", text("de")),
+        ("max_retry_delay", text("5s")),
+    ];
+    let store = FilesCom.connect(&settings(&pairs)).unwrap();
+    let config = store.config();
+    assert_eq!((config.verify, config.parallel.get(), config.workspace_id), (Verify::Crc32, 4, Some(7)));
+    assert_eq!((config.part_size, config.memory), (Some(ByteSize::mib(64)), ByteSize::mib(96)));
+    assert_eq!((config.http.connect_timeout.as_secs(), config.http.idle_timeout.as_secs()), (30, 80));
+    assert!(!format!("{store:?} {config:?}").contains("canary"));
+    let error = FilesCom.open(&settings(&[("base_ulr", text("x"))])).unwrap_err();
+    assert!(error.to_string().contains("did you mean \"base_url\"?"), "{error}");
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_configuration_errors() {
+    for bad in [
+        [("base_url", text("app.files.com"))],
+        [("base_url", text("https://u:canary@app.files.com"))],
+        [("base_url", text("https://app.files.com/api/rest/v1"))],
+        [("root", text("a/../b"))],
+        [("verify", text("sha9"))],
+        [("parallel", Value::Integer(0))],
+        [("api_key", text("canary\nx"))],
+    ] {
+        let error = FilesCom.open(&settings(&bad)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{bad:?}");
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+    let both = [("api_key", text(API_KEY)), ("session_id", text(API_KEY))];
+    assert_eq!(FilesCom.open(&settings(&both)).unwrap_err().kind(), ErrorKind::Config);
+    assert!(FilesCom.open(&settings(&[])).is_ok());
+}
+
+#[test]
+fn options_come_as_texts_and_as_numbers() {
+    let read = |pairs: &[(&str, Value)]| {
+        FilesCom.options(&settings(pairs)).map(|options| options.get::<FilesComUpload>().unwrap().clone())
+    };
+    let time = "2026-03-01T10:00:00Z";
+    let expected = FilesComUpload::new()
+        .provided_mtime(time.parse().unwrap())
+        .mkdir_parents(false)
+        .with_rename(true)
+        .part_size(ByteSize::mib(8));
+    let flags = [("mkdir_parents", text("false")), ("with_rename", Value::Flag(true))];
+    let rest = [("provided_mtime", text(time)), ("part_size", Value::Integer(8 << 20))];
+    assert_eq!(read(&[flags, rest].concat()).unwrap(), expected);
+    assert!(read(&[("part_size", text("large"))]).is_err());
+}
+
+#[tokio::test]
+async fn exactly_one_credential_goes_with_a_request_and_the_workspace_and_language_with_it() {
+    let server = answering([answer(200, &serde_json::json!([])), answer(200, &serde_json::json!([]))]).await;
+    let mut config = FilesComConfig::new(server.uri()).api_key(API_KEY).workspace_id(0);
+    config.language = Some("de".to_owned());
+    let (store, _) = open(config);
+    store.list(List::new()).await.unwrap();
+    let session = store.with_credential(Credential::Session("SESSIONcanary".to_owned().into())).unwrap();
+    session.list(List::new()).await.unwrap();
+    let requests = server.received_requests().await.unwrap();
+    assert_eq!(requests[0].headers["x-filesapi-key"], API_KEY);
+    assert!(!requests[0].headers.contains_key("x-filesapi-auth"));
+    assert_eq!(requests[1].headers["x-filesapi-auth"], "SESSIONcanary");
+    assert!(!requests[1].headers.contains_key("x-filesapi-key"));
+    assert_eq!(
+        (&requests[0].headers["x-files-workspace-id"], &requests[0].headers["accept-language"]),
+        (&"0".parse().unwrap(), &"de".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn nobody_is_told_so_before_anything_is_sent() {
+    let server = answering([]).await;
+    let error = open(FilesComConfig::new(server.uri())).0.list(List::new()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unauthenticated, Effect::NotSent));
+    assert!(seen(&server).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_all_that_the_service_said_but_not_the_key() {
+    let body = serde_json::json!({"error": format!("The key {API_KEY} is wrong"), "http-code": 401, "instance": "abc",
+        "title": "Invalid Credentials", "type": "not-authenticated/invalid-credentials", "data": {"host": "x.files.com"},
+        "errors": ["one"], "model_errors": {"path": ["is bad"]}, "detail": "more"});
+    let server = answering([answer(401, &body), refusal(403, "not-authorized/api-key-is-path-restricted")]).await;
+    let store = super::store(&server);
+    let error = store.list(List::new()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
+    assert_eq!(
+        (error.request_id(), error.provider_code()),
+        (Some("abc"), Some("not-authenticated/invalid-credentials"))
+    );
+    let refusal = Refusal::of(&error).unwrap();
+    assert_eq!((refusal.title(), refusal.detail()), (Some("Invalid Credentials"), Some("more")));
+    assert_eq!(
+        (refusal.errors(), &refusal.model_errors()["path"]),
+        (&["one".to_owned()][..], &vec!["is bad".to_owned()])
+    );
+    assert_eq!(refusal.data()["host"], "x.files.com");
+    assert!(!format!("{error} {error:?}").contains("canary"));
+    let error = store.list(List::new()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+}
