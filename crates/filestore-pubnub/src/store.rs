@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use filestore_core::{
-    Address as AddressKind, Capabilities, Delete, DigestAlgorithm, DigestFact, DigestWhen, Download, Downloaded, Error,
-    ErrorKind, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, Result, ScopeKind,
-    Stat, StoredFile, Upload, UrlKind, UrlRequest,
+    Address as AddressKind, Capabilities, Delete, DigestAlgorithm, DigestFact, DigestWhen, Download, Downloaded,
+    Effect, Error, ErrorKind, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken,
+    Result, ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
 use filestore_http::{Answer, Attempts, Clock, HttpClient, JSON_LIMIT, Method, Repeat, SystemClock};
 use jiff::Timestamp;
@@ -163,8 +163,11 @@ impl PubNubStore {
     }
 
     pub(crate) async fn refused(&self, answer: Answer, request_id: String) -> Error {
+        let is_echo = answer.may_be_an_echo();
         let (error, _) = error::refused(answer, &self.secrets()).await;
-        error.with_request_id(request_id)
+        let error = error.with_request_id(request_id);
+        // This attempt was refused, but an earlier one may have done it.
+        if is_echo { error.with_effect(Effect::Unknown) } else { error }
     }
 
     /// What an error must not repeat although the service may.
@@ -227,7 +230,7 @@ impl FileStore for PubNubStore {
             }
             if next == token {
                 let message = "the listing does not go on: the service gives the same page again";
-                return Err(Error::new(ErrorKind::Protocol, filestore_core::Effect::Rejected, message));
+                return Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message));
             }
             token = next;
         }

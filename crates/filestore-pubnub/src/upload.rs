@@ -84,6 +84,10 @@ impl PubNubStore {
             let generated = self.generate_upload_url(&outgoing.channel, &outgoing.name).await?;
             let wire::FileId { id, name } = generated.data;
             let place = Place { channel: outgoing.channel.clone(), id, name };
+            Place::of(&place.reference()).map_err(|_| {
+                let message = "the service gives the file an id or a name that it could not be found by";
+                Error::new(ErrorKind::Protocol, Effect::Rejected, message)
+            })?;
             // 2. What the form does not allow, and a message that became too long with them, is not sent.
             self.check_policy(&generated.file_upload_request, &outgoing.source)?;
             self.announcement(&place, &outgoing.send)?;

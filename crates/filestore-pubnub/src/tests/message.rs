@@ -101,6 +101,13 @@ async fn publishing_alone_says_what_became_of_it() {
 }
 
 #[tokio::test]
+async fn a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_published() {
+    let (_service, store) = store([Act::lost(), Act::json(403, FORBIDDEN)]).await;
+    let error = store.publish_file_message(&file(), &PubNubSend::new()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Unknown), "{error}");
+}
+
+#[tokio::test]
 async fn notifications_go_into_the_message() {
     let (service, store) = store([published()]).await;
     let send = PubNubSend::new()

@@ -103,6 +103,17 @@ async fn the_name_that_the_service_gives_counts_from_then_on() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_none_is_a_protocol_error_and_nothing_is_stored() {
+    let storage = ScriptedServer::start([]).await;
+    for id in ["..", "a/b", ""] {
+        let (_service, store) = store([form_of(&storage, id, 5_242_880)]).await;
+        let error = store.upload(hello()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{id}");
+    }
+    assert!(storage.requests().is_empty());
+}
+
+#[tokio::test]
 async fn the_callers_content_type_replaces_the_guess() {
     let (storage, _service, store) = servers([stored(b"hello world")], [published()]).await;
     let file = store.upload(hello().content_type("text/x-mine")).await.unwrap();
