@@ -26,9 +26,9 @@ pub struct Options {
     pub public_url: Option<String>,
     /// What the control API asks for, as Bearer token or Basic password.
     pub control_token: Option<String>,
-    /// Refuse PubNub requests without a signature. For the PubNub service, which is not there yet.
+    /// Refuse PubNub requests without a signature. One that is there is always checked.
     pub pubnub_require_signature: bool,
-    /// Accept only signatures over the path as it was sent. For the services to come.
+    /// Accept only PubNub signatures over the path as it was sent.
     pub strict_signature: bool,
 }
 

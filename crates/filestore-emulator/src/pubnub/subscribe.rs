@@ -87,3 +87,28 @@ fn events(cursor: u64, messages: &[Arc<Message>]) -> Response {
     });
     javascript(&Events { t: at(cursor), m: events.collect() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::options::Options;
+    use crate::pubnub::Keysets;
+    use crate::storage::Ground;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subscriber_who_hears_nothing_is_answered_after_280_seconds() {
+        let folder = tempfile::tempdir().unwrap();
+        let ground = Ground {
+            folder: folder.path().to_owned(),
+            kept: false,
+            clock: Clock::in_memory(),
+            base: "http://127.0.0.1:7070".to_owned(),
+        };
+        let service = PubNub::open(ground, Keysets::fixed(), &Options::default()).unwrap();
+        let before = Instant::now();
+        let messages = service.wait("sub", &["room-1".to_owned()], 1).await.unwrap();
+        assert!(messages.is_empty());
+        assert_eq!(before.elapsed().as_secs(), 280);
+    }
+}
