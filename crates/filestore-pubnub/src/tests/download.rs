@@ -243,7 +243,13 @@ async fn other_bytes_than_asked_for_are_a_protocol_error() {
 
 #[tokio::test]
 async fn addresses_that_are_none_are_refused_without_being_shown() {
-    for location in ["/relative?X-Amz-Signature=SIGcanary", "ftp://x/?SIGcanary", "", "https://u:SIGcanary@x/"] {
+    for location in [
+        "/relative?X-Amz-Signature=SIGcanary",
+        "ftp://x/?SIGcanary",
+        "",
+        "https://u:SIGcanary@x/",
+        "https://elsewhere/SIGcanary",
+    ] {
         let (_service, store) = store([Act::answer(307, &[&format!("Location: {location}")], "")]).await;
         let error = read(&store).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{location}");
