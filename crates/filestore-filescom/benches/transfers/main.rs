@@ -1,9 +1,10 @@
 //! Moves the same bytes three ways, side by side: with plain reqwest, which does only what is needed and
 //! computes the same digests; with this crate; with the crate `files-sdk`.
 //!
-//! `cargo bench -p filestore-filescom --features bench`. Each contestant runs each job in a process of its own, so
+//! `cargo bench -p filestore-filescom --features bench --bench transfers`. Each contestant runs each job in a process of its own, so
 //! that its peak memory is known, against one server in ours. Rounds are interleaved, and the table has the
-//! medians. `FILESTORE_BENCH=large=64,small=500,entries=5000,rounds=1` makes it quick.
+//! medians. `FILESTORE_BENCH=large=64,small=500,entries=5000,rounds=1` makes it quick; `-- up list`
+//! runs these jobs alone.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
 
@@ -68,7 +69,11 @@ fn main() {
 
     println!("{} MiB, {} files of 4 KiB, {} entries, {} rounds", scale.large, scale.small, scale.entries, scale.rounds);
     println!("{:12} {:10} {:>9} {:>9} {:>9}", "", "", "seconds", "ratio", "peak MiB");
-    for job in Job::ALL {
+    let chosen = |job: &Job| {
+        let mut names = arguments[1..].iter().filter(|word| !word.starts_with('-')).peekable();
+        names.peek().is_none() || names.any(|name| name == job.name())
+    };
+    for job in Job::ALL.into_iter().filter(chosen) {
         let mut runs = BTreeMap::<Contestant, Vec<Run>>::new();
         for _ in 0..scale.rounds {
             for contestant in Contestant::ALL {

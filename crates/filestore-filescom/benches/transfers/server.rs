@@ -65,7 +65,7 @@ pub(crate) fn start(large: u64, entries: usize) -> SocketAddr {
                 block,
             });
             // Before anybody looks at a clock.
-            for length in [SMALL].into_iter().chain((1..=64).map(|mib| mib << 20)) {
+            for length in [SMALL].into_iter().chain([4, 8, 16, 32].map(|mib| mib << 20)) {
                 service.tag(length);
             }
             sender.send(address).unwrap();

@@ -41,7 +41,10 @@ struct Run {
 pub(super) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for c in text.chars() {
-        if !push_run(c, &mut folded) {
+        // Most of most names.
+        if matches!(c, ' '..='~') {
+            folded.push(c.to_ascii_lowercase());
+        } else if !push_run(c, &mut folded) {
             NFKD.normalize_iter(iter::once(c)).for_each(|part| {
                 if !push_run(part, &mut folded) {
                     folded.push(part);

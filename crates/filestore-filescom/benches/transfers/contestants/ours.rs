@@ -50,7 +50,11 @@ pub(crate) async fn run(task: &Task) -> Duration {
         }
         Job::List => {
             timed(async {
-                let files = store.list_all(List::default()).try_fold(0, async |count, _| Ok(count + 1)).await.unwrap();
+                let files = store
+                    .list_all(List::default().scope("many"))
+                    .try_fold(0, async |count, _| Ok(count + 1))
+                    .await
+                    .unwrap();
                 assert_eq!(files, task.count);
             })
             .await

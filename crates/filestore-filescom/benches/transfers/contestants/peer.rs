@@ -43,7 +43,7 @@ pub(crate) async fn run(task: &Task) -> Duration {
         }
         Job::List => {
             timed(async {
-                let entries = FolderHandler::new(client).list_folder_all("/").await.unwrap();
+                let entries = FolderHandler::new(client).list_folder_all("/many").await.unwrap();
                 assert_eq!(entries.len(), task.count);
             })
             .await

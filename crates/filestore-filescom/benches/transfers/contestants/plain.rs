@@ -136,7 +136,7 @@ impl Plain {
     async fn list(&self, count: usize) {
         let (mut found, mut cursor) = (0, None);
         loop {
-            let mut url = format!("{}/folders?per_page=1000", self.api);
+            let mut url = format!("{}/folders/many?per_page=1000", self.api);
             if let Some(cursor) = &cursor {
                 url.push_str(&format!("&cursor={cursor}"));
             }
