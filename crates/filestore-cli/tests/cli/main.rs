@@ -6,6 +6,8 @@ mod bad_input;
 mod commands;
 mod config;
 mod emulated;
+mod filescom;
 mod kill;
 mod program;
+mod pubnub;
 mod served;

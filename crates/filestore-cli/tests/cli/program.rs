@@ -98,7 +98,7 @@ impl Home {
     }
 }
 
-fn done(output: std::process::Output) -> Done {
+pub(crate) fn done(output: std::process::Output) -> Done {
     Done {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -43,10 +43,19 @@ impl<'a> Served<'a> {
 
     /// Asks the control API.
     pub(crate) fn control(&self, method: &str, path: &str, body: &str) -> String {
+        self.ask(method, &format!("/_emulator/{path}"), body)
+    }
+
+    /// What a browser gets.
+    pub(crate) fn get(&self, path: &str) -> String {
+        self.ask("GET", path, "")
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(
             stream,
-            "{method} /_emulator/{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
             body.len()
         )

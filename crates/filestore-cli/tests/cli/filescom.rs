@@ -1,0 +1,143 @@
+//! Files.com on the emulator, both as processes: sessions, folders, copies, share links.
+
+use serde_json::Value;
+
+use crate::program::{Done, Home};
+use crate::served::Served;
+
+fn site(home: &Home, args: &[&str]) -> Done {
+    let mut all = vec!["--config", "stores.toml", "--store", "filescom"];
+    all.extend(args);
+    home.run(&all)
+}
+
+#[test]
+fn files_are_copied_and_moved_inside_the_service() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("q3.txt", "figures");
+    let reference = site(&home, &["upload", "q3.txt", "--to", "2026/drafts"]).line();
+    assert_eq!(reference, "filescom:filescom:2026/drafts/q3.txt");
+    let copy = site(&home, &["filescom", "cp", &reference, "2026/final/q3.txt"]).line();
+    assert_eq!(copy, "filescom:filescom:2026/final/q3.txt");
+    let taken = site(&home, &["filescom", "cp", &reference, "2026/final/q3.txt"]);
+    assert_eq!(taken.code, 5, "{taken:?}");
+    assert_eq!(site(&home, &["filescom", "cp", &reference, "2026/final/q3.txt", "--overwrite"]).code, 0);
+    let moved = site(&home, &["--json", "filescom", "mv", &reference, "old/q3-old.txt"]).line();
+    let moved: Value = serde_json::from_str(&moved).unwrap();
+    assert_eq!(moved["ref"], "filescom:filescom:old/q3-old.txt");
+    assert_eq!(site(&home, &["stat", &reference]).code, 3);
+    for reference in [copy.as_str(), moved["ref"].as_str().unwrap()] {
+        assert_eq!(site(&home, &["download", reference, "-o", "-"]).bytes, b"figures");
+    }
+    let folder = site(&home, &["filescom", "mkdir", "empty/below"]).line();
+    assert_eq!(folder, "filescom:filescom:empty/below");
+    assert_eq!(site(&home, &["delete", "filescom:filescom:empty"]).code, 1, "there is something in it");
+    assert_eq!(site(&home, &["delete", "--recursive", "filescom:filescom:empty"]).code, 0);
+    drop(served);
+}
+
+#[test]
+fn a_session_is_used_until_it_is_ended() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "x");
+    home.file("password", "emulator-password\n");
+    let printed = site(&home, &["filescom", "login", "emulator", "--password", "file:password", "-o", "session"]);
+    assert_eq!(printed.line(), "session");
+    let text = format!(
+        "[stores.filescom]\nbackend = \"filescom\"\nbase_url = \"http://{}\"\nsession_id = \"file:session\"\n",
+        served.address
+    );
+    let with_key = std::fs::read(home.path().join("stores.toml")).unwrap();
+    home.file("stores.toml", text);
+    let reference = site(&home, &["upload", "a.txt"]).line();
+    assert_eq!(site(&home, &["filescom", "logout"]).code, 0);
+    let ended = site(&home, &["stat", &reference]);
+    assert!(ended.code == 4 && ended.err.contains("log in again"), "{ended:?}");
+
+    home.file("stores.toml", with_key);
+    let mut args = vec!["--config", "stores.toml", "--store", "filescom", "filescom", "login", "emulator"];
+    let wrong = home.run_with_input(&args, b"wrong\n");
+    assert_eq!((wrong.code, wrong.out.as_str()), (4, ""), "{wrong:?}");
+    let id = home.run_with_input(&args, b"emulator-password\n").line();
+    assert_eq!(id.len(), 40);
+    args.extend(["--password", "emulator-password"]);
+    let literal = home.run(&args);
+    assert!(literal.code == 2 && !literal.err.contains("emulator-password"), "{literal:?}");
+}
+
+#[test]
+fn a_second_factor_is_asked_for_and_answered() {
+    let home = Home::new();
+    let users = "[[filescom.users]]\nname = \"ann\"\npassword = \"pw\"\notp = \"123456\"\napi_key = \"annKey\"\n";
+    home.file("users.toml", users);
+    let _served = Served::start(&home, &["--credentials", "users.toml"]);
+    home.file("password", "pw");
+    let login = ["filescom", "login", "ann", "--password", "file:password"];
+    let asked = site(&home, &login);
+    assert!(asked.code == 4 && asked.err.contains("--otp"), "{asked:?}");
+    let wrong = site(&home, &[&login[..], &["--otp", "000000"]].concat());
+    assert_eq!(wrong.code, 4, "{wrong:?}");
+    assert_eq!(site(&home, &[&login[..], &["--otp", "123456"]].concat()).line().len(), 40);
+}
+
+#[test]
+fn a_share_link_serves_the_file_until_it_is_ended() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "for everybody");
+    let reference = site(&home, &["upload", "a.txt"]).line();
+    let url = site(&home, &["filescom", "share", &reference, "--expires", "2d", "--max-uses", "5"]).line();
+    let path = url.strip_prefix(&format!("http://{}", served.address)).expect(&url);
+    assert_eq!(served.get(path), "for everybody");
+    assert_eq!(site(&home, &["filescom", "unshare", &url]).code, 0);
+    assert_eq!(site(&home, &["filescom", "unshare", &url]).code, 3);
+    let link = site(&home, &["--json", "filescom", "share", &reference]).line();
+    let link: Value = serde_json::from_str(&link).unwrap();
+    assert_eq!(site(&home, &["filescom", "unshare", &link["id"].to_string()]).code, 0);
+    assert_eq!(site(&home, &["filescom", "share", "filescom:filescom:nothing"]).code, 3);
+}
+
+#[test]
+fn names_that_are_one_to_the_store_are_refused_before_anything_is_sent() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("résumé.txt", "one");
+    home.file("RESUME.TXT", "two");
+    let refused = site(&home, &["upload", "résumé.txt", "RESUME.TXT"]);
+    assert!(refused.code == 2 && refused.err.contains("replace each other"), "{refused:?}");
+    assert!(served.operations().is_empty());
+    for folder in ["x", "y"] {
+        std::fs::create_dir(home.path().join(folder)).unwrap();
+        home.file(&format!("{folder}/same.txt"), folder);
+    }
+    let local = home.run(&["upload", "x/same.txt", "y/same.txt"]);
+    assert_eq!(local.code, 2, "{local:?}");
+}
+
+#[test]
+fn bad_input_is_named_and_nothing_is_half_done() {
+    let home = Home::new();
+    let _served = Served::start(&home, &[]);
+    home.file("a.txt", "x");
+    assert_eq!(site(&home, &["upload", "a.txt", "--to", "folder"]).code, 0);
+    let long = format!("{}/x", "p".repeat(500));
+    let longer = vec![long.as_str(); 12].join("/");
+    for (args, code) in [
+        (vec!["upload", "a.txt", "--name", "trailing "], 2),
+        (vec!["upload", "a.txt", "--name", "zero\u{200B}width"], 2),
+        (vec!["upload", "a.txt", "--to", &longer], 2),
+        (vec!["upload", "a.txt", "--name", "folder"], 5),
+        (vec!["upload", "a.txt", "--to", "missing", "-O", "mkdir_parents=false"], 3),
+        (vec!["list", "--page", "c2:next:garbage"], 2),
+        (vec!["list", "nowhere"], 3),
+        (vec!["filescom", "share", "filescom:filescom:folder", "--max-uses", "0"], 2),
+        (vec!["filescom", "mv", "filescom:filescom:folder", "folder/inside"], 2),
+    ] {
+        let refused = site(&home, &args);
+        assert_eq!(refused.code, code, "{args:?}: {refused:?}");
+    }
+    let left = site(&home, &["list", "--all", "--recursive"]);
+    assert_eq!(left.out.matches("filescom:filescom:").count(), 1, "{left:?}");
+}

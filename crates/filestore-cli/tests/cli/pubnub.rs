@@ -1,0 +1,147 @@
+//! PubNub on the emulator, both as processes: messages, what is stored but not announced, bad input.
+
+use serde_json::Value;
+
+use crate::program::{Done, Home};
+use crate::served::Served;
+
+/// A configuration whose store `room` has more than the emulator writes.
+fn configure(home: &Home, served: &Served<'_>, more: &str) {
+    let text = format!(
+        "[stores.room]\nbackend = \"pubnub\"\nbase_url = \"http://{}\"\nuser_id = \"ann\"\nchannel = \"room-1\"\n\
+         publish_key = \"pub-c-emulator\"\nsubscribe_key = \"sub-c-emulator\"\nsecret_key = \"env:SECRET\"\n{more}\n",
+        served.address
+    );
+    home.file("room.toml", text);
+}
+
+fn room(home: &Home, args: &[&str]) -> Done {
+    let mut all = vec!["--config", "room.toml", "--store", "room"];
+    all.extend(args);
+    let output = home.command(&all).env("SECRET", "sec-c-emulator").output().unwrap();
+    crate::program::done(output)
+}
+
+/// The file messages of the channel, as its history has them.
+fn messages(served: &Served<'_>) -> Vec<Value> {
+    let query = "max=100&include_meta=true&uuid=ann";
+    let history = served.get(&format!("/v3/history/sub-key/sub-c-emulator/channel/room-1?{query}"));
+    let history: Value = serde_json::from_str(&history).unwrap();
+    history["channels"]["room-1"].as_array().cloned().unwrap_or_default()
+}
+
+#[test]
+fn a_file_is_announced_with_its_message() {
+    let home = Home::new();
+    let served = Served::start(&home, &["--pubnub-require-signature"]);
+    configure(&home, &served, "");
+    home.file("cat.jpg", "meow");
+    let sent = room(&home, &["upload", "cat.jpg", "-O", r#"message={"text":"look"}"#, "-O", r#"meta={"from":"ann"}"#]);
+    let reference = sent.line();
+    assert!(reference.starts_with("room:pubnub:room-1/") && reference.ends_with("/cat.jpg"), "{reference}");
+    assert_eq!(room(&home, &["download", &reference, "-o", "-"]).bytes, b"meow");
+
+    let again = room(&home, &["pubnub", "publish", &reference, "--message", "\"again\"", "-O", "ttl=24"]);
+    assert!(again.line().len() == 17 && again.line().bytes().all(|byte| byte.is_ascii_digit()), "{again:?}");
+    assert_eq!(room(&home, &["pubnub", "publish", &reference, "-O", "store=false"]).code, 0);
+}
+
+#[test]
+fn what_is_stored_but_not_announced_is_finished_by_another_process() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    configure(&home, &served, "upload = { message = '{\"text\":\"from the configuration\"}' }");
+    home.file("cat.jpg", "meow");
+    served.control(
+        "PUT",
+        "faults",
+        "[[fault]]\nservice = \"pubnub\"\noperation = \"upload\"\nstep = \"publish\"\ndo = { status = { code = 403 } }\n",
+    );
+    let sent = room(&home, &["upload", "cat.jpg"]);
+    assert_eq!(sent.code, 8, "{sent:?}");
+    let reference = sent.out.trim().to_owned();
+    assert!(sent.err.contains("filestore pubnub publish"), "{}", sent.err);
+    let refused = room(&home, &["pubnub", "publish", &reference]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    served.control("DELETE", "faults", "");
+    assert!(messages(&served).is_empty());
+
+    assert_eq!(room(&home, &["pubnub", "publish", &reference]).code, 0);
+    let announced = messages(&served);
+    assert_eq!(announced.len(), 1, "{announced:?}");
+    assert_eq!(announced[0]["message"]["message"]["text"], "from the configuration");
+    assert_eq!(announced[0]["message"]["file"]["name"], "cat.jpg");
+    assert_eq!(room(&home, &["download", &reference, "-o", "-"]).bytes, b"meow");
+    assert_eq!(served.operations().iter().filter(|operation| *operation == "list").count(), 0);
+}
+
+#[test]
+fn encrypted_files_are_read_with_the_key_and_with_no_other() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("cat.jpg", vec![7; 100_000]);
+    for crypto in ["acrh", "legacy"] {
+        configure(&home, &served, &format!("cipher_key = \"enigma\"\ncrypto = {crypto:?}"));
+        let reference = room(&home, &["upload", "cat.jpg"]).line();
+        assert_eq!(room(&home, &["download", &reference, "-o", "-"]).bytes, vec![7; 100_000]);
+        configure(&home, &served, "cipher_key = \"another\"");
+        let wrong = room(&home, &["download", &reference, "-o", "wrong.jpg"]);
+        assert_eq!(wrong.code, 7, "{wrong:?}");
+        assert!(!home.path().join("wrong.jpg").exists());
+    }
+}
+
+#[test]
+fn the_largest_file_passes_and_one_byte_more_sends_nothing() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    for (more, largest) in [
+        ("", 5_242_880),
+        ("cipher_key = \"enigma\"", 5_242_847),
+        ("cipher_key = \"enigma\"\ncrypto = \"legacy\"", 5_242_863),
+    ] {
+        configure(&home, &served, more);
+        home.file("large", vec![1; largest]);
+        home.file("larger", vec![1; largest + 1]);
+        let reference = room(&home, &["upload", "large"]).line();
+        assert_eq!(room(&home, &["download", &reference, "-o", "-"]).bytes.len(), largest, "{more}");
+        let before = served.operations().len();
+        let refused = room(&home, &["upload", "larger"]);
+        assert_eq!(refused.code, 5, "{refused:?}");
+        assert!(refused.err.contains(&largest.to_string()), "{}", refused.err);
+        assert_eq!(served.operations().len(), before, "{more}: something was sent");
+    }
+}
+
+#[test]
+fn bad_input_is_named_and_nothing_is_sent() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    configure(&home, &served, "");
+    home.file("a", "x");
+    let long = format!("message={:?}", "x".repeat(33_000));
+    let reference = room(&home, &["upload", "a"]).line();
+    let before = served.operations().len();
+    for (args, expected) in [
+        (vec!["upload", "a", "--to", ""], "scope"),
+        (vec!["upload", "a", "--to", "a,b"], "channel"),
+        (vec!["upload", "a", "-O", "message={"], "message"),
+        (vec!["upload", "a", "-O", &long], "32"),
+        (vec!["upload", "a", "-O", "custom_message_type=pn_x"], "custom_message_type"),
+        (vec!["pubnub", "publish", &reference, "--message", "{"], "message"),
+        (vec!["pubnub", "publish", "room:pubnub:nothing"], "CHANNEL/ID/NAME"),
+        (vec!["pubnub", "publish", &reference, "-O", "ttl=soon"], "ttl"),
+    ] {
+        let refused = room(&home, &args);
+        assert_eq!(refused.code, 2, "{args:?}: {refused:?}");
+        assert!(refused.err.contains(expected), "{args:?}: {}", refused.err);
+    }
+    assert_eq!(served.operations().len(), before);
+    let user = "u".repeat(93);
+    let text = std::fs::read_to_string(home.path().join("room.toml")).unwrap().replace("\"ann\"", &format!("{user:?}"));
+    home.file("room.toml", text);
+    let refused = room(&home, &["upload", "a"]);
+    assert!(refused.code == 2 && refused.err.contains("user_id"), "{refused:?}");
+    let other = served.run(&["pubnub", "publish", &reference, "--message", "{}"]);
+    assert_eq!(other.code, 2, "{other:?}");
+}
