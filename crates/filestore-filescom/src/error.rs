@@ -30,7 +30,7 @@ const TYPES: &[(&str, ErrorKind, &str)] = &[
         ErrorKind::Conflict,
         "a folder above it could not be made; somebody else may be making it",
     ),
-    ("processing-failure/folder-not-empty", ErrorKind::Conflict, "the folder is not empty; delete it recursively"),
+    ("processing-failure/folder-not-empty", ErrorKind::InvalidInput, "the folder is not empty; delete it recursively"),
     (
         "processing-failure/file-not-uploaded",
         ErrorKind::Integrity,

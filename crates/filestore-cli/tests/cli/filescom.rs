@@ -32,7 +32,7 @@ fn files_are_copied_and_moved_inside_the_service() {
     }
     let folder = site(&home, &["filescom", "mkdir", "empty/below"]).line();
     assert_eq!(folder, "filescom:filescom:empty/below");
-    assert_eq!(site(&home, &["delete", "filescom:filescom:empty"]).code, 1, "there is something in it");
+    assert_eq!(site(&home, &["delete", "filescom:filescom:empty"]).code, 2, "there is something in it");
     assert_eq!(site(&home, &["delete", "--recursive", "filescom:filescom:empty"]).code, 0);
     drop(served);
 }

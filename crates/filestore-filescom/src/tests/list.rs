@@ -177,7 +177,7 @@ async fn a_delete_is_recursive_only_when_asked_and_what_is_not_there_is_deleted(
     store.delete(Delete::from(reference("in")).recursive(true)).await.unwrap();
     store.delete(reference("none").into()).await.unwrap();
     let error = store.delete(reference("in").into()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Conflict, Effect::Rejected));
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
     let requests = seen(&server).await;
     assert_eq!(requests[..2], ["DELETE files/a", "DELETE files/in?recursive=true"]);
 }
