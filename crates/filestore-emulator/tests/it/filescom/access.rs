@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use filestore_emulator::{FILESCOM_PASSWORD, FILESCOM_USER, Options};
+use filestore_emulator::{Emulator, FILESCOM_PASSWORD, FILESCOM_USER, Options};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -35,6 +35,39 @@ async fn site_of(key: &str) -> Site {
     fs::write(&file, USERS).unwrap();
     let site = site_with(Options { credentials: Some(file), ..Options::default() }).await;
     Site { key: key.to_owned(), ..site }
+}
+
+#[tokio::test]
+async fn the_example_of_the_documentation_is_a_credentials_file() {
+    let page = include_str!("../../../../../docs/emulator.md");
+    let example = page.split("```toml credentials").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials.toml");
+    fs::write(&file, example).unwrap();
+    let site = site_with(Options { credentials: Some(file), ..Options::default() }).await;
+    let site = Site { key: "lettersAndDigits".to_owned(), ..site };
+    site.mkdir("clients/acme").await;
+    let site = Site { key: "anotherKey".to_owned(), ..site };
+    assert_eq!(site.stat("clients/acme").await["permissions"], "lr");
+}
+
+#[tokio::test]
+async fn users_that_could_never_be_used_are_refused_at_the_start() {
+    for (user, problem) in [
+        ("name = \"a\"", "needs a `password`"),
+        ("name = \"a\"\napi_key = \"not-a-key\"", "letters and digits"),
+        ("name = \"a\"\napi_key = \"k\"\npermissions = \"rx\"", "letters lrwd"),
+        ("name = \"a\"\napi_key = \"k\"\notp = \"1\"", "`otp` needs"),
+        ("name = \"a\"\napi_key = \"k\"\npath = \"a \"", "no path"),
+        ("name = \"\"\napi_key = \"k\"", "`name` must be there"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("credentials.toml");
+        fs::write(&file, format!("[[filescom.users]]\n{user}\n")).unwrap();
+        let started = Emulator::start(Options { credentials: Some(file), ..Options::default() }).await;
+        let error = std::error::Error::source(&started.unwrap_err()).unwrap().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
 }
 
 fn login(site: &Site, body: Value) -> reqwest::RequestBuilder {
