@@ -101,6 +101,10 @@ backend = "fileio"
 backend = "fileio"
 api_key = "key"
 
+[stores.team]
+backend = "filescom"
+api_key = "key"
+
 [stores.uploads]
 backend = "pubnub"
 user_id = "server-1"
@@ -125,6 +129,7 @@ cipher_key = "key"
         ("`memory`", "scratch"),
         ("`fileio`, without an API key", "drop"),
         ("`fileio`, with an API key", "account"),
+        ("`filescom`", "team"),
         ("`pubnub`", "uploads"),
         ("`pubnub`, with a cipher key", "sealed"),
     ] {
