@@ -45,11 +45,14 @@ impl FileRef {
     ///
     /// [`Store`](crate::Store) stamps every reference that leaves it.
     pub fn new<C: AsRef<str>>(scheme: &str, components: impl IntoIterator<Item = C>) -> Self {
-        let encoded: Vec<String> = components
-            .into_iter()
-            .map(|component| utf8_percent_encode(component.as_ref(), ENCODED).to_string())
-            .collect();
-        Self { store: "".into(), scheme: scheme.into(), locator: encoded.join("/").into() }
+        let mut locator = String::new();
+        for (at, component) in components.into_iter().enumerate() {
+            if at > 0 {
+                locator.push('/');
+            }
+            locator.extend(utf8_percent_encode(component.as_ref(), ENCODED));
+        }
+        Self { store: "".into(), scheme: scheme.into(), locator: locator.into() }
     }
 
     /// The name of the store; empty as long as no store has stamped it.

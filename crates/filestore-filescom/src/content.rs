@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
@@ -18,7 +19,7 @@ use crate::store::FilesComStore;
 use crate::wire::Entry;
 
 /// An address that ends within this time is not used any more.
-const MARGIN: i64 = 2;
+const MARGIN: Duration = Duration::from_secs(2);
 
 /// A file's content, for as many requests as it takes.
 pub(crate) struct Content {
@@ -26,8 +27,8 @@ pub(crate) struct Content {
     path: SitePath,
     /// The file as it was when the download began.
     entry: Entry,
-    /// The address as the service gave it last: a secret.
-    uri: Mutex<String>,
+    /// The address as the service gave it last, and when: a secret.
+    uri: Mutex<(String, Duration)>,
     /// The storage's strong validator, of the first answer.
     etag: OnceLock<Option<HeaderValue>>,
 }
@@ -35,8 +36,9 @@ pub(crate) struct Content {
 impl FilesComStore {
     /// The facts of a file, and its content. *Not found*, or *invalid input* for a folder.
     pub(crate) async fn content(&self, path: SitePath) -> Result<Content> {
+        let since = self.api().clock().elapsed();
         let (entry, uri) = self.download_uri(&path).await?;
-        Ok(Content { store: self.clone(), path, entry, uri: Mutex::new(uri), etag: OnceLock::new() })
+        Ok(Content { store: self.clone(), path, entry, uri: Mutex::new((uri, since)), etag: OnceLock::new() })
     }
 
     /// The facts of a file, and an address of its content that works for a minute.
@@ -68,8 +70,7 @@ impl Content {
         &self.store
     }
 
-    /// An answer with the bytes of `range`, or with all: never one with something else. `first` is the
-    /// first request of the download, which has nothing to be compared with.
+    /// An answer with the bytes of `range`, or with all: never one with something else.
     pub(crate) async fn get(&self, range: Option<Range<u64>>, attempts: &mut Attempts) -> Result<Answer> {
         loop {
             let uri = self.address().await?;
@@ -97,28 +98,39 @@ impl Content {
         }
     }
 
-    /// The address, renewed if it is about to end.
+    /// What is put together with other bytes: exactly those of `range`.
+    pub(crate) async fn get_range(&self, range: Range<u64>, attempts: &mut Attempts) -> Result<Answer> {
+        let answer = self.get(Some(range), attempts).await?;
+        if answer.status().as_u16() == 206 {
+            return Ok(answer);
+        }
+        let message = "the storage gives the whole file where a range was asked for";
+        Err(answer.error(ErrorKind::Protocol, message).with_effect(Effect::Rejected))
+    }
+
+    /// The address, renewed if it is about to end. By the time since it came: clocks differ.
     async fn address(&self) -> Result<String> {
-        let uri = self.uri.lock().await.clone();
-        let now = self.store.api().clock().now().as_second();
-        match signed::end(&uri) {
-            Some(end) if end.as_second() - now < MARGIN => self.renew(&uri).await,
+        let (uri, since) = self.uri.lock().await.clone();
+        let age = self.store.api().clock().elapsed().saturating_sub(since);
+        match signed::lifetime(&uri) {
+            Some(lifetime) if age + MARGIN > lifetime => self.renew(&uri).await,
             _ => Ok(uri),
         }
     }
 
     /// A fresh address of the same file. *Integrity* if it is another file by now.
     async fn renew(&self, old: &str) -> Result<String> {
-        let mut uri = self.uri.lock().await;
+        let mut current = self.uri.lock().await;
         // Another range was here before.
-        if *uri != old {
-            return Ok(uri.clone());
+        if current.0 != old {
+            return Ok(current.0.clone());
         }
+        let since = self.store.api().clock().elapsed();
         let (entry, fresh) = self.store.download_uri(&self.path).await?;
         if !is_same(&self.entry, &entry) {
             return Err(changed());
         }
-        uri.clone_from(&fresh);
+        *current = (fresh.clone(), since);
         Ok(fresh)
     }
 
@@ -128,7 +140,7 @@ impl Content {
         if self.has_etag() || digest(&self.entry).is_none() {
             return Ok(self.has_etag());
         }
-        let uri = self.uri.lock().await.clone();
+        let (uri, _) = self.uri.lock().await.clone();
         self.renew(&uri).await.map(|_| true)
     }
 
@@ -231,10 +243,7 @@ impl Reading {
                 return Err(error.with_attempts(self.attempts.made()));
             }
             tracing::debug!(at = self.at, %error, "a download goes on");
-            let answer = content.get(Some(self.at..self.end), &mut self.attempts).await?;
-            if answer.status().as_u16() != 206 {
-                return Err(error.with_note("the storage does not go on where it stopped"));
-            }
+            let answer = content.get_range(self.at..self.end, &mut self.attempts).await?;
             self.stream = answer.stream();
         }
     }

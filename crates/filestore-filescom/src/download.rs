@@ -21,7 +21,16 @@ use crate::store::FilesComStore;
 use crate::wire::Entry;
 
 /// A range of a large download. Each is held in memory until those before it have been taken.
-const RANGE: u64 = 4 << 20;
+const RANGE: u64 = 2 << 20;
+
+/// The first range of a large download, which is not held, and tells how fast one connection is.
+const FIRST: u64 = 2 * RANGE;
+
+/// Smaller files come with one request.
+const LARGE: u64 = 2 * FIRST;
+
+/// Who has the first range by then (200 MiB a second) is not made faster by more connections.
+const FAST: Duration = Duration::from_millis(20);
 
 /// The pauses before the digest of a file that was just stored is looked for again.
 const LOOKS: [u64; 7] = [100, 200, 400, 800, 1600, 3200, 3200];
@@ -85,14 +94,26 @@ async fn read(
     let mut attempts = Attempts::new();
     let Some(wanted) = wanted else { return Ok(content.get(None, &mut attempts).await?.stream().boxed()) };
     let config = content.store().config();
-    let window = (config.memory.as_u64() / 3 / RANGE).min(u64::from(config.parallel.get()));
+    // Content is in memory elsewhere, too: on its way from the socket, and to the disk.
+    let window = (config.memory.as_u64() / 4 / RANGE).min(u64::from(config.parallel.get()));
     // A large file is asked for piece by piece, if the storage plays along.
-    if wanted.end - wanted.start > 2 * RANGE && window > 1 {
-        let first = wanted.start..wanted.start + RANGE;
+    if wanted.end - wanted.start > LARGE && window > 1 {
+        let begun = content.store().api().clock().elapsed();
+        let first = wanted.start..wanted.start + FIRST;
         let answer = content.get(Some(first.clone()), &mut attempts).await?;
         if answer.status().as_u16() == 206 && content.has_etag() {
-            let first = Reading::new(answer, first, attempts);
-            return Ok(side_by_side(content, first, wanted, usize::try_from(window).unwrap_or(1)));
+            let rest = first.end..wanted.end;
+            let first = one_by_one(Arc::clone(&content), Reading::new(answer, first, attempts));
+            let rest = async move {
+                let took = content.store().api().clock().elapsed() - begun;
+                if took > FAST {
+                    return Ok(side_by_side(content, rest, usize::try_from(window).unwrap_or(1)));
+                }
+                let mut attempts = Attempts::new();
+                let answer = content.get_range(rest.clone(), &mut attempts).await?;
+                Ok(one_by_one(content, Reading::new(answer, rest, attempts)))
+            };
+            return Ok(first.chain(stream::once(rest).try_flatten()).boxed());
         }
         // It gives the whole at once.
         if answer.status().as_u16() == 200 && !is_part {
@@ -118,27 +139,15 @@ fn one_by_one(content: Arc<Content>, reading: Reading) -> BoxStream<'static, Res
 }
 
 /// All ranges of `wanted` in order, `window` of them on their way or waiting.
-fn side_by_side(
-    content: Arc<Content>,
-    first: Reading,
-    wanted: Range<u64>,
-    window: usize,
-) -> BoxStream<'static, Result<Bytes>> {
-    let starts = (wanted.start + RANGE..wanted.end).step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
-    let ranges = starts.map(move |start| (None, start..wanted.end.min(start + RANGE)));
-    let first = std::iter::once((Some(first), 0..0));
-    stream::iter(first.chain(ranges))
-        .map(move |(begun, range)| {
-            let content = Arc::clone(&content);
+fn side_by_side(content: Arc<Content>, wanted: Range<u64>, window: usize) -> BoxStream<'static, Result<Bytes>> {
+    let starts = wanted.clone().step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
+    stream::iter(starts)
+        .map(move |start| {
+            let (content, range) = (Arc::clone(&content), start..wanted.end.min(start + RANGE));
             async move {
-                let mut reading = match begun {
-                    Some(begun) => begun,
-                    None => {
-                        let mut attempts = Attempts::new();
-                        let answer = content.get(Some(range.clone()), &mut attempts).await?;
-                        Reading::new(answer, range, attempts)
-                    }
-                };
+                let mut attempts = Attempts::new();
+                let answer = content.get_range(range.clone(), &mut attempts).await?;
+                let mut reading = Reading::new(answer, range, attempts);
                 let mut chunks = VecDeque::new();
                 while let Some(chunk) = reading.next(&content).await? {
                     chunks.push_back(Ok::<_, Error>(chunk));

@@ -167,7 +167,7 @@ impl FilesComStore {
             // What no path can name cannot be asked for either.
             let Ok(path) = SitePath::parse(entry.path.as_deref().unwrap_or_default()) else { continue };
             // Direct children only; the service is said to have given others.
-            if path.is_root() || path.parent().below(&folder).as_deref() != Some("") {
+            if !path.is_in(&folder) {
                 continue;
             }
             match (entry.is_folder(), recursive) {

@@ -5,9 +5,7 @@ use std::fmt;
 use filestore_core::{Error, FileRef, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::compare;
-
-use crate::compare::{check_names, is_same};
+use crate::compare::{self, is_same};
 
 pub(crate) const SCHEME: &str = "filescom";
 
@@ -74,6 +72,11 @@ impl SitePath {
         above.iter().zip(&folder.0).all(|(a, b)| is_same(a, b)).then(|| rest.join("/"))
     }
 
+    /// Whether it is directly in `folder`.
+    pub(crate) fn is_in(&self, folder: &Self) -> bool {
+        self.0.len() == folder.0.len() + 1 && self.0.iter().zip(&folder.0).all(|(a, b)| is_same(a, b))
+    }
+
     /// The reference of what is here.
     pub(crate) fn reference(&self) -> FileRef {
         FileRef::new(SCHEME, &self.0)
@@ -99,19 +102,19 @@ fn checked(components: Vec<String>) -> Result<SitePath> {
             let shown: String = component.chars().take(60).collect();
             return Err(Error::invalid(format!("the path component {shown:?} {problem}")));
         }
-        if !component.is_ascii() {
-            check_names(component)?;
-        }
     }
-    let chars = components.iter().map(|component| component.chars().count() + 1).sum::<usize>().saturating_sub(1);
-    if chars > LONGEST {
+    let bytes: usize = components.iter().map(|component| component.len() + 1).sum();
+    let chars = || components.iter().map(|component| component.chars().count() + 1).sum::<usize>() - 1;
+    if bytes > LONGEST
+        && let chars = chars()
+        && chars > LONGEST
+    {
         return Err(Error::invalid(format!("the path has {chars} characters, {LONGEST} are allowed here")));
     }
     Ok(SitePath(components))
 }
 
 fn problem(component: &str) -> Option<String> {
-    let chars = component.chars().count();
     if matches!(component, "" | "." | "..") {
         Some("is no name: the service would drop it".to_owned())
     } else if component.contains(['/', '\\', '\0']) {
@@ -120,7 +123,10 @@ fn problem(component: &str) -> Option<String> {
         Some("holds a zero-width space, which the service refuses".to_owned())
     } else if component.trim_end() != component {
         Some("ends with white space, which the service refuses".to_owned())
-    } else if chars > LONGEST_NAME {
+    } else if component.len() > LONGEST_NAME
+        && let chars = component.chars().count()
+        && chars > LONGEST_NAME
+    {
         Some(format!("has {chars} characters, {LONGEST_NAME} are allowed here"))
     } else {
         compare::problem(component)

@@ -120,8 +120,6 @@ pub(crate) struct PartTarget {
     /// To be sent with the part. Empty as far as anybody has seen.
     #[serde(default, deserialize_with = "texts")]
     pub(crate) headers: BTreeMap<String, String>,
-    #[serde(default)]
-    pub(crate) expires: Option<Timestamp>,
     /// A hint on native storage, to be kept elsewhere.
     #[serde(default, deserialize_with = "number")]
     pub(crate) partsize: Option<u64>,

@@ -54,20 +54,39 @@ async fn a_range_is_the_bytes_that_were_asked_for() {
     assert_eq!(facts(&beyond), (ErrorKind::InvalidInput, Effect::Rejected));
 }
 
+/// A store whose first answer of the storage takes a second: one connection is slow.
+fn slow(site: &Site) -> FilesComStore {
+    let (store, clock) = site.open(|config| config);
+    site.fault("GET /storage", Act::After(Box::new(move |_| clock.advance(Duration::from_secs(1)))));
+    store
+}
+
+async fn ranges(site: &Site) -> Vec<String> {
+    let requests = site.requests().await;
+    let ranges = requests.iter().filter_map(|request| request.headers.get("range")?.to_str().ok());
+    ranges.map(str::to_owned).collect()
+}
+
 #[tokio::test]
-async fn a_large_file_comes_by_ranges_side_by_side_in_order() {
+async fn a_large_file_over_a_slow_line_comes_by_ranges_side_by_side_in_order() {
+    let site = site().await;
+    site.put("big", large());
+    assert!(read(&slow(&site), reference("big")).await.unwrap() == large());
+    let mut asked = ranges(&site).await;
+    asked.sort_unstable();
+    assert_eq!(asked, ["bytes=0-4194303", "bytes=4194304-6291455", "bytes=6291456-8388607", "bytes=8388608-10485759"]);
+    assert_eq!(site.count("GET files/"), 1);
+    // So does a large range.
+    let request = Download::from(reference("big")).range(5..10_000_000);
+    assert!(read(&slow(&site), request).await.unwrap() == large()[5..10_000_000]);
+}
+
+#[tokio::test]
+async fn a_large_file_over_a_fast_line_comes_over_one_connection() {
     let site = site().await;
     site.put("big", large());
     assert!(read(&site.store(), reference("big")).await.unwrap() == large());
-    let requests = site.requests().await;
-    let mut ranges: Vec<_> =
-        requests.iter().filter_map(|request| request.headers.get("range")?.to_str().ok()).collect();
-    ranges.sort_unstable();
-    assert_eq!(ranges, ["bytes=0-4194303", "bytes=4194304-8388607", "bytes=8388608-10485759"]);
-    assert_eq!(site.count("GET files/"), 1);
-    // So does a large range.
-    let asked = Download::from(reference("big")).range(5..10_000_000);
-    assert!(read(&site.store(), asked).await.unwrap() == large()[5..10_000_000]);
+    assert_eq!(ranges(&site).await, ["bytes=0-4194303", "bytes=4194304-10485759"]);
 }
 
 #[tokio::test]
@@ -91,9 +110,9 @@ async fn an_address_that_has_expired_is_renewed() {
     assert_eq!(site.count("GET files/"), 2);
     // In the middle of a large file, once for all ranges.
     site.put("big", large());
-    site.fault("GET /storage", Act::After(Box::new(|_| ())));
+    let store = slow(&site);
     site.faults(2, "GET /storage", Act::Answer(expired()));
-    assert!(read(&site.store(), reference("big")).await.unwrap() == large());
+    assert!(read(&store, reference("big")).await.unwrap() == large());
     assert_eq!(site.count("GET files/"), 4);
 }
 
@@ -101,9 +120,11 @@ async fn an_address_that_has_expired_is_renewed() {
 async fn an_address_whose_minute_is_over_is_renewed_before_it_is_used() {
     let site = site().await;
     let (store, clock) = site.open(|config| config);
-    clock.advance(Duration::from_secs(59));
-    assert_eq!(read(&store, reference("in/a.txt")).await.unwrap(), CONTENT);
-    assert_eq!((site.count("GET files/"), site.count("GET /storage")), (2, 1));
+    site.put("big", large());
+    site.fault("GET /storage", Act::After(Box::new(move |_| clock.advance(Duration::from_secs(59)))));
+    assert!(read(&store, reference("big")).await.unwrap() == large());
+    // Once for all ranges.
+    assert_eq!((site.count("GET files/"), site.count("GET /storage")), (2, 4));
 }
 
 #[tokio::test]
@@ -116,9 +137,9 @@ async fn a_file_that_is_replaced_midway_is_an_error_and_never_a_mixture() {
         }))
     };
     // The storage serves the new one; it has another validator.
-    site.fault("GET /storage", Act::After(Box::new(|_| ())));
+    let store = slow(&site);
     site.fault("GET /storage", replaced(vec![0; 10 << 20]));
-    let error = read(&site.store(), reference("big")).await.unwrap_err();
+    let error = read(&store, reference("big")).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
     assert!(error.to_string().contains("changed while it was read"), "{error}");
     // The address was over, and the fresh one is of the new one.
@@ -207,6 +228,19 @@ async fn a_page_or_another_length_is_never_the_file() {
     site.fault("GET /storage", Act::Answer(xml(404, "NoSuchKey", "gone")));
     let error = read(&site.store(), reference("in/a.txt")).await.unwrap_err();
     assert_eq!((error.kind(), error.provider_code()), (ErrorKind::NotFound, Some("NoSuchKey")));
+}
+
+#[tokio::test]
+async fn the_whole_file_is_not_taken_for_a_range_in_its_middle() {
+    let site = site().await;
+    site.put("big", large());
+    let store = slow(&site);
+    site.fault(
+        "GET /storage",
+        Act::Answer(ResponseTemplate::new(200).insert_header("etag", "\"v2-1\"").set_body_bytes(large())),
+    );
+    let error = read(&store, reference("big")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! One upload session of the service: its reference, the addresses of its parts, and its end.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use filestore_core::{Effect, Error, ErrorKind, Result};
 use filestore_http::{Attempts, Method, Repeat};
@@ -8,14 +9,14 @@ use futures::lock::Mutex;
 
 use crate::api::{self, Api};
 use crate::path::SitePath;
-use crate::storage;
 use crate::upload::Wishes;
 use crate::upload::plan::Limits;
 use crate::upload::put::Stored;
 use crate::wire::{Begin, Entry, Finish, PartTag, PartTarget};
+use crate::{signed, storage};
 
 /// An address that ends within this time is not used for a part any more.
-const MARGIN: i64 = 30;
+const MARGIN: Duration = Duration::from_secs(30);
 
 /// An unfinished upload. There is no request that ends it early: what is not finished lapses.
 pub(crate) struct Session<'a> {
@@ -35,7 +36,7 @@ pub(crate) struct Session<'a> {
 
 /// Addresses that were given and not used yet.
 struct Targets {
-    unused: BTreeMap<u32, PartTarget>,
+    unused: BTreeMap<u32, (PartTarget, Duration)>,
     /// The last part that an address was given for.
     last: u32,
 }
@@ -89,7 +90,7 @@ impl<'a> Session<'a> {
         let nothing = || protocol("none");
         let (_, first) = targets.first_key_value().ok_or_else(nothing)?;
         let (last, _) = targets.last_key_value().ok_or_else(nothing)?;
-        let limits = Limits::of(first);
+        let (limits, now) = (Limits::of(first), api.clock().elapsed());
         // Who takes one part at a time is asked for one at a time.
         let batch = if limits.parallel { batch } else { 1 };
         Ok(Self {
@@ -102,7 +103,10 @@ impl<'a> Session<'a> {
             offset_query: first.part_offset_query == Some(true),
             batch,
             last: None,
-            targets: Mutex::new(Targets { last: *last, unused: targets }),
+            targets: Mutex::new(Targets {
+                last: *last,
+                unused: targets.into_iter().map(|(number, target)| (number, (target, now))).collect(),
+            }),
         })
     }
 
@@ -115,10 +119,13 @@ impl<'a> Session<'a> {
     /// batch wait for one request.
     pub(crate) async fn target(&self, number: u32, offset: u64) -> Result<PartTarget> {
         let mut targets = self.targets.lock().await;
-        let now = self.api.clock().now().as_second();
-        let fresh = |target: &PartTarget| target.expires.is_none_or(|end| end.as_second() - now > MARGIN);
+        // By the time since it came: clocks differ.
+        let now = self.api.clock().elapsed();
+        let fresh = |(target, since): &(PartTarget, Duration)| {
+            signed::lifetime(&target.upload_uri).is_none_or(|lifetime| now + MARGIN < *since + lifetime)
+        };
         let mut target = match targets.unused.remove(&number).filter(fresh) {
-            Some(target) => target,
+            Some((target, _)) => target,
             None => {
                 // What was given before is renewed alone.
                 let new = self.last.unwrap_or(u32::MAX).saturating_sub(number).saturating_add(1).min(self.batch);
@@ -127,7 +134,7 @@ impl<'a> Session<'a> {
                 let mut asked = checked(answer, Some(&self.reference), number)?;
                 let target = asked.remove(&number).ok_or_else(|| protocol("none"))?;
                 targets.last = asked.keys().last().map_or(number, |last| *last).max(targets.last);
-                targets.unused.append(&mut asked);
+                targets.unused.extend(asked.into_iter().map(|(number, target)| (number, (target, now))));
                 target
             }
         };
