@@ -24,7 +24,11 @@ impl Everything {
     }
 
     fn has(&self, secret: &str) -> bool {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(secret)
+        self.text().contains(secret)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 }
 
@@ -191,4 +195,84 @@ async fn a_key_that_is_the_permission_is_in_no_log_and_no_error() {
     })
     .await;
     assert!(!seen.has(&key));
+}
+
+/// Alphanumeric, as keys of Files.com are.
+const PLAIN_CANARY: &str = "canary5c1f2a77";
+
+/// An emulator that knows the canaries, and a store of its that uses them.
+async fn store_with(users: &str, settings: &str) -> (Emulator, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = folder.path().join("credentials.toml");
+    std::fs::write(&credentials, users).unwrap();
+    let emulator = Emulator::start(Options { credentials: Some(credentials), ..Options::default() }).await.unwrap();
+    let text = format!("[stores.a]\nbase_url = {:?}\nmax_retries = 0\n{settings}", emulator.url());
+    let stores = Config::parse(&text, "f.toml").unwrap().open(&filestore::registry()).unwrap();
+    let store = stores.default_store().unwrap().clone();
+    (emulator, store)
+}
+
+/// Everything that can be done, with every refusal at every step.
+async fn everything(seen: &Everything, emulator: &Emulator, store: &Store) {
+    seen.add(&format!("{store:?}"));
+    let file = store.upload(Upload::new("a.txt", "x")).await.unwrap();
+    seen.add(&format!("{file:?} {:?}", store.list(List::new()).await.unwrap()));
+    seen.add(&format!("{:?} {:?}", store.stat(&file.reference).await.unwrap(), Download::from(&file.reference)));
+    store.read(&file.reference, 10).await.unwrap();
+    if let Ok(url) = store.url(&file.reference).await {
+        seen.add(&format!("{url:?}"));
+    }
+    let faults =
+        [400, 401, 403, 404, 413, 422, 429, 500, 503].map(|code| format!("{{ status = {{ code = {code} }} }}"));
+    let others =
+        ["\"lost-answer\"", "{ html = { code = 200 } }", "{ redirect = {} }", "\"expired-url\"", "\"wrong-etag\""];
+    for fault in faults.iter().map(String::as_str).chain(others) {
+        for step in 1..=3 {
+            emulator.set_faults(FaultPlan::from_toml(&format!("[[fault]]\nnth = {step}\ndo = {fault}\n")).unwrap());
+            for outcome in [
+                store.upload(Upload::new("b.txt", "x")).await.map(|_| ()),
+                store.read(&file.reference, 10).await.map(|_| ()),
+                store.stat(&file.reference).await.map(|_| ()),
+                store.delete(&file.reference).await,
+                store.url(&file.reference).await.map(|_| ()),
+            ] {
+                if let Err(error) = outcome {
+                    seen.add(&chain(&error));
+                }
+            }
+        }
+    }
+    emulator.set_faults(FaultPlan::default());
+    seen.add(&serde_json::to_string(&emulator.journal()).unwrap());
+}
+
+#[tokio::test]
+async fn keys_tokens_signatures_and_signed_urls_of_pubnub_are_in_no_log_and_no_error() {
+    let keys = format!("publish_key = \"pub-{CANARY}\"\nsubscribe_key = \"sub-c\"\nsecret_key = {CANARY:?}\n");
+    let settings = format!(
+        "backend = \"pubnub\"\nuser_id = \"me\"\nchannel = \"room\"\n{keys}\n\
+         token = \"token-{CANARY}\"\ncipher_key = \"cipher-{CANARY}\"\n"
+    );
+    let (emulator, store) = store_with(&format!("[[pubnub.keysets]]\n{keys}"), &settings).await;
+    let seen = watching(|seen| async move { everything(&seen, &emulator, &store).await }).await;
+    // The journal is the service's: the publish key stands in its paths.
+    assert!(!seen.text().replace(&format!("pub-{CANARY}"), "").contains(CANARY));
+    assert!(!seen.has("signature=v2."));
+    for signed in ["X-Amz-Signature=", "x-amz-signature="] {
+        let text = seen.text();
+        let shown = text.match_indices(signed).map(|(at, _)| &text[at + signed.len()..]);
+        assert!(shown.clone().all(|rest| rest.starts_with("***")), "{:?}", shown.map(|rest| &rest[..9]).next());
+    }
+}
+
+#[tokio::test]
+async fn keys_and_signed_urls_of_files_com_are_in_no_log_and_no_error() {
+    let users = format!("[[filescom.users]]\nname = \"ann\"\napi_key = {PLAIN_CANARY:?}\n");
+    let settings = format!("backend = \"filescom\"\napi_key = {PLAIN_CANARY:?}\n");
+    let (emulator, store) = store_with(&users, &settings).await;
+    let seen = watching(|seen| async move { everything(&seen, &emulator, &store).await }).await;
+    assert!(!seen.has(PLAIN_CANARY));
+    let text = seen.text();
+    let shown = text.match_indices("X-Amz-Signature=").map(|(at, found)| &text[at + found.len()..]);
+    assert!(shown.clone().all(|rest| rest.starts_with("***")), "{:?}", shown.map(|rest| &rest[..9]).next());
 }
