@@ -6,6 +6,7 @@ mod campaign;
 mod conformance;
 mod documents;
 mod filescom_faults;
+mod filescom_operations;
 mod generated;
 mod network;
 mod properties;
