@@ -123,7 +123,7 @@ fn bad_input_is_named_and_nothing_is_half_done() {
     home.file("a.txt", "x");
     assert_eq!(site(&home, &["upload", "a.txt", "--to", "folder"]).code, 0);
     let long = format!("{}/x", "p".repeat(500));
-    let longer = vec![long.as_str(); 12].join("/");
+    let longer = [long.as_str(); 12].join("/");
     for (args, code) in [
         (vec!["upload", "a.txt", "--name", "trailing "], 2),
         (vec!["upload", "a.txt", "--name", "zero\u{200B}width"], 2),
