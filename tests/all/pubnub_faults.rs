@@ -98,6 +98,36 @@ async fn an_expired_form_is_asked_for_anew() {
 }
 
 #[tokio::test]
+async fn a_form_that_ends_after_its_answer_was_lost_stores_nothing_twice() {
+    for key in ["", "cipher_key = \"key\"\n"] {
+        let campaign = Campaign::start(&format!("{SETTINGS}{key}")).await;
+        campaign.set_faults(
+            "[[fault]]\noperation = \"upload\"\nstep = \"form\"\nnth = 1\ndo = \"lost-answer\"\n\
+             [[fault]]\noperation = \"upload\"\nstep = \"form\"\nnth = 2\ndo = \"expired-url\"\n",
+        );
+        // Large enough for a storage that refuses the form without reading the file.
+        let content = vec![7_u8; 3 << 20];
+        let file = campaign.store.upload(filestore::Upload::new("a", content)).await.unwrap();
+        let page = campaign.store.list(filestore::List::new()).await.unwrap();
+        let there: Vec<_> = page.files.iter().map(|file| &file.reference).collect();
+        assert_eq!(there, [&file.reference], "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_the_place_of_a_file_is_an_error() {
+    let campaign = plain().await;
+    let file = campaign.store.upload(filestore::Upload::new("a", "content")).await.unwrap();
+    for step in ["url", "content"] {
+        campaign.set_faults(&format!(
+            "[[fault]]\noperation = \"download\"\nstep = {step:?}\ndo = {{ html = {{ code = 200 }} }}\n"
+        ));
+        let error = campaign.store.read(&file.reference, 1000).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{step}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_etag_is_never_taken_for_a_success() {
     let uploaded = plain().await.upload(&rule("form", 10, "\"wrong-etag\"")).await;
     for (_, error) in &uploaded.errors {

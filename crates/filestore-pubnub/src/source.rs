@@ -20,8 +20,11 @@ pub(crate) struct Source {
     pub(crate) size: u64,
     /// Bytes as they are stored.
     pub(crate) stored_size: u64,
-    digest: Arc<Mutex<Md5>>,
+    md5: Whole,
 }
+
+/// The MD5 of the latest attempt that sent all of it; `None` until there is one.
+type Whole = Arc<Mutex<Option<String>>>;
 
 /// What there is to know about size.
 pub(crate) struct Limit {
@@ -73,19 +76,20 @@ impl Source {
         }
         let size = opened.length().unwrap_or_default();
         limit.check(size)?;
-        // 3. Each opening is encrypted anew and counted into the digest.
+        // 3. Each opening is encrypted under the same vector: what is sent again is the same bytes, so
+        //    that a file can be known by them whichever attempt has stored it.
         let stored_size = limit.stored_size(size);
-        let digest = Arc::<Mutex<Md5>>::default();
+        let md5 = Whole::new(Mutex::new((stored_size == 0).then(|| hex(&Md5::digest(b"")))));
         let finish = {
-            let (cipher, digest) = (limit.cipher, Arc::clone(&digest));
+            let (cipher, iv, md5) = (limit.cipher, rand::random(), Arc::clone(&md5));
             move |content: ByteStream| {
                 // A file that changed since it was measured is not what was asked to be stored.
                 let content = ByteStream::upload(content, Some(size));
                 let stored = match &cipher {
-                    Some(cipher) => cipher.encrypt(content),
+                    Some(cipher) => cipher.encrypt_with_iv(content, iv),
                     None => content,
                 };
-                digested(stored, Arc::clone(&digest))
+                digested(stored, stored_size, Arc::clone(&md5))
             }
         };
         let body = if body.can_replay() {
@@ -105,13 +109,12 @@ impl Source {
         } else {
             Body::stream(finish(opened), Some(stored_size))
         };
-        Ok(Self { body: Arc::new(body), size, stored_size, digest })
+        Ok(Self { body: Arc::new(body), size, stored_size, md5 })
     }
 
-    /// The MD5 of what the latest attempt has sent, as the storage writes it.
-    pub(crate) fn md5(&self) -> String {
-        let digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        hex(&digest.finalize())
+    /// The MD5 of what was sent, as the storage writes it. `None` if no attempt has sent all of it.
+    pub(crate) fn md5(&self) -> Option<String> {
+        self.md5.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -132,11 +135,17 @@ async fn held(content: ByteStream, limit: &Limit) -> Result<bytes::Bytes> {
     })
 }
 
-fn digested(stored: ByteStream, digest: Arc<Mutex<Md5>>) -> ByteStream {
-    *digest.lock().unwrap_or_else(PoisonError::into_inner) = Md5::new();
-    let length = stored.length();
-    let count = move |chunk: &bytes::Bytes| digest.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
-    ByteStream::upload(stored.inspect_ok(count), length)
+/// The same stream, whose digest is in `md5` when all of its `size` bytes have passed.
+fn digested(stored: ByteStream, size: u64, md5: Whole) -> ByteStream {
+    let (mut digest, mut left) = (Md5::new(), size);
+    let count = move |chunk: &bytes::Bytes| {
+        digest.update(chunk);
+        left = left.saturating_sub(chunk.len() as u64);
+        if left == 0 {
+            *md5.lock().unwrap_or_else(PoisonError::into_inner) = Some(hex(&digest.clone().finalize()));
+        }
+    };
+    ByteStream::upload(stored.inspect_ok(count), Some(size))
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

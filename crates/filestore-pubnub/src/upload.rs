@@ -108,19 +108,21 @@ impl PubNubStore {
                 let file = stored(&answer, &place, outgoing, content_type)?;
                 return Ok((place, file));
             }
-            // 4. A form that ended: another one, unless the file is there since an answer that was lost.
-            let is_echo = answer.may_be_an_echo();
+            // 4. An answer that was lost before, or a page in its place: the file may be there all the same.
+            let is_unsure = answer.may_be_an_echo() || answer.status().is_success();
             let (error, said) = refused(answer, &self.secrets()).await;
-            if is_echo {
+            if is_unsure {
                 match self.find(&place, outgoing).await {
                     Ok(Some(file)) => return Ok((place, file)),
                     Ok(None) => {}
-                    Err(_) => return Err(possibly_stored(error.with_effect(Effect::Unknown), &place)),
+                    Err(_) => return Err(possibly_stored(error, &place)),
                 }
             }
+            // 5. A form that ended: another one.
             let again = said.is_expired() && outgoing.source.body.can_replay();
             if !(again && self.http().may_repeat(&mut attempts).await) {
-                return Err(error);
+                let is_unknown = error.effect() == Effect::Unknown;
+                return Err(if is_unknown { possibly_stored(error, &place) } else { error });
             }
         }
     }
@@ -174,7 +176,7 @@ impl PubNubStore {
         Ok((request, content_type))
     }
 
-    /// The file, if it is stored already as it was sent. Reads one byte of it.
+    /// The file, if it is stored already as it was sent; `None` if nothing is. Reads one byte of it.
     async fn find(&self, place: &Place, outgoing: &Outgoing) -> Result<Option<StoredFile>> {
         let answer = match self.open_stored(place, Some((0, Some(1)))).await {
             Ok(answer) => answer,
@@ -185,8 +187,10 @@ impl PubNubStore {
             }
             Err(error) => return Err(error),
         };
-        let is_ours = etag(&answer).is_some_and(|etag| etag == outgoing.source.md5());
-        Ok(is_ours.then(|| described(place, outgoing)))
+        if etag(&answer).is_some_and(|there| outgoing.source.md5() == Some(there)) {
+            return Ok(Some(described(place, outgoing)));
+        }
+        Err(answer.error(ErrorKind::Integrity, "what is stored there are other bytes than were sent"))
     }
 }
 
@@ -213,7 +217,7 @@ fn stored(answer: &Answer, place: &Place, outgoing: &Outgoing, content_type: Opt
         file.content_type = content_type;
     }
     match etag(answer) {
-        Some(etag) if etag != sent => Err(Error::new(
+        Some(etag) if sent.as_ref() != Some(&etag) => Err(Error::new(
             ErrorKind::Integrity,
             Effect::Applied,
             "the storage has other bytes than were sent; no message names the file: delete it and send it again",
@@ -229,7 +233,7 @@ fn described(place: &Place, outgoing: &Outgoing) -> StoredFile {
     file.size = Some(source.size);
     file.stored_size = Some(source.stored_size);
     if !outgoing.encrypted {
-        file.digests = vec![Digest::new(DigestAlgorithm::Md5, &source.md5())];
+        file.digests = source.md5().iter().map(|md5| Digest::new(DigestAlgorithm::Md5, md5)).collect();
     }
     file
 }
@@ -251,7 +255,7 @@ pub(crate) fn expiry(answer: &Answer) -> Expiry {
 
 fn possibly_stored(error: Error, place: &Place) -> Error {
     let reference = place.reference();
-    error.with_note(&format!(
+    error.with_effect(Effect::Unknown).with_note(&format!(
         "the file may be stored as {}, and no message names it",
         reference.to_string().trim_start_matches(':')
     ))

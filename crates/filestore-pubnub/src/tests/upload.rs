@@ -285,6 +285,45 @@ async fn a_file_that_is_stored_already_is_not_stored_twice_because_its_form_ende
 }
 
 #[tokio::test]
+async fn an_encrypted_file_is_the_same_bytes_in_each_attempt() {
+    // Or nobody could tell whose digest it is that the storage has.
+    let storage = ScriptedServer::start([Act::lost(), xml(503, "SlowDown", "m"), Act::answer(204, &[], "")]).await;
+    let (_service, store) = store([form(&storage), published()]).await;
+    store.upload(hello().with(PubNubSend::new().cipher_key("k"))).await.unwrap();
+    let bodies: Vec<_> = storage.requests().iter().map(parts).collect();
+    assert_eq!((&bodies[0], &bodies[1]), (&bodies[1], &bodies[2]));
+}
+
+#[tokio::test]
+async fn a_success_that_is_none_is_looked_into() {
+    // A page in the place of the storage's answer says nothing about the file.
+    let page = || Act::answer(200, &["Content-Type: text/html"], "<html>Welcome</html>");
+    let one_byte =
+        Act::answer(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
+    let storage = ScriptedServer::start([page(), one_byte]).await;
+    let (service, store) = store([form(&storage), redirect(&storage, 3900), published()]).await;
+    store.upload(hello()).await.unwrap();
+    assert_eq!(service.requests().len(), 3);
+
+    let storage = ScriptedServer::start([page(), page()]).await;
+    let (_service, store) = super::store([form(&storage), redirect(&storage, 3900)]).await;
+    let error = store.upload(hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+    assert!(error.to_string().contains(&format!("may be stored as pubnub:room-1/{ID}/cat.txt")), "{error}");
+}
+
+#[tokio::test]
+async fn other_bytes_under_the_id_are_not_stored_a_second_time_without_a_word() {
+    let other = Act::answer(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"other"))], "h");
+    let storage = ScriptedServer::start([Act::lost(), expired(), other]).await;
+    let (service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
+    let error = store.upload(hello()).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown, "{error}");
+    assert!(error.to_string().contains("may be stored as"), "{error}");
+    assert_eq!(service.requests().len(), 2, "no other form is asked for");
+}
+
+#[tokio::test]
 async fn a_form_that_ended_after_a_lost_answer_is_replaced_if_nothing_is_stored() {
     let missing = xml(404, "NoSuchKey", "The specified key does not exist.");
     let storage = ScriptedServer::start([Act::lost(), expired(), missing, stored(b"hello world")]).await;
