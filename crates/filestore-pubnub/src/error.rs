@@ -17,6 +17,7 @@ const SAID: &[(&str, ErrorKind, &str)] = &[
     ("Invalid Key", ErrorKind::Unauthenticated, KEYS),
     ("Invalid signature", ErrorKind::Unauthenticated, SIGNATURE),
     ("different signatures", ErrorKind::Unauthenticated, SIGNATURE),
+    ("Invalid Timestamp", ErrorKind::Unauthenticated, SIGNATURE),
     ("Token is", ErrorKind::Unauthenticated, "the access token has ended or was revoked; set another token"),
     ("Message Too Large", ErrorKind::TooLarge, "the message is too long; shorten it"),
 ];
@@ -201,6 +202,11 @@ mod tests {
             (
                 403,
                 r#"{"error":{"message":"Invalid signature","source":"grant","details":[{"message":"Client and server produced different signatures for the same inputs.","location":"signature","locationType":"query"}]},"service":"Access Manager","status":403}"#,
+                Unauthenticated,
+            ),
+            (
+                400,
+                r#"{"message":"Invalid Timestamp","error":true,"service":"Access Manager","status":400}"#,
                 Unauthenticated,
             ),
             (414, r#"{"message":"Request URI Too Long","error":true,"service":"Balancer","status":414}"#, TooLarge),

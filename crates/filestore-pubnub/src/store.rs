@@ -146,7 +146,7 @@ impl PubNubStore {
             let Signed { request, request_id } = keyset.request(call, self.now())?;
             let answer = http.send_within(request, &mut attempts).await?;
             let is_old = keyset.is_signed() && http.clock().elapsed() - begin > SIGNATURE_LIVES;
-            if answer.status().as_u16() == 403 && is_old && http.may_repeat(&mut attempts).await {
+            if matches!(answer.status().as_u16(), 400 | 403) && is_old && http.may_repeat(&mut attempts).await {
                 continue;
             }
             return Ok((answer, request_id));

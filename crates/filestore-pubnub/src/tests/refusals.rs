@@ -81,20 +81,23 @@ async fn a_signature_that_grew_old_between_attempts_is_made_anew() {
     // The first attempt hangs until the limit of a minute; its signature is then too old for the second.
     let empty = r#"{"status":200,"data":[],"next":null,"count":0}"#;
     let forbidden = r#"{"error":{"message":"Invalid signature","source":"x"},"service":"Access Manager","status":403}"#;
-    let service = ScriptedServer::start([Act::hang(), Act::json(403, forbidden), Act::json(200, empty)]).await;
-    let clock = TestClock::new();
-    let config = config(&service).secret_key("sec").http(HttpConfig::default());
-    let store = PubNubStore::with_clock(config, Arc::<TestClock>::clone(&clock)).unwrap();
-    let work = tokio::spawn(async move { store.list(List::new()).await });
-    service.received(1).await;
-    let page = clock.run_out(work, Duration::from_secs(1)).await.unwrap();
-    assert!(page.files.is_empty());
-    let timestamps: Vec<_> = lines(&service.requests())
-        .iter()
-        .map(|line| line.split("timestamp=").nth(1).unwrap()[..10].to_owned())
-        .collect();
-    assert_eq!(timestamps[0], timestamps[1]);
-    assert_ne!(timestamps[1], timestamps[2]);
+    let late = r#"{"message":"Invalid Timestamp","error":true,"service":"Access Manager","status":400}"#;
+    for refusal in [Act::json(403, forbidden), Act::json(400, late)] {
+        let service = ScriptedServer::start([Act::hang(), refusal, Act::json(200, empty)]).await;
+        let clock = TestClock::new();
+        let config = config(&service).secret_key("sec").http(HttpConfig::default());
+        let store = PubNubStore::with_clock(config, Arc::<TestClock>::clone(&clock)).unwrap();
+        let work = tokio::spawn(async move { store.list(List::new()).await });
+        service.received(1).await;
+        let page = clock.run_out(work, Duration::from_secs(1)).await.unwrap();
+        assert!(page.files.is_empty());
+        let timestamps: Vec<_> = lines(&service.requests())
+            .iter()
+            .map(|line| line.split("timestamp=").nth(1).unwrap()[..10].to_owned())
+            .collect();
+        assert_eq!(timestamps[0], timestamps[1]);
+        assert_ne!(timestamps[1], timestamps[2]);
+    }
 }
 
 #[tokio::test]
