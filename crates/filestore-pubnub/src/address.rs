@@ -18,27 +18,29 @@ const REMEMBERED: usize = 1024;
 #[derive(Clone)]
 pub(crate) struct Address {
     pub(crate) url: Url,
-    /// `None` if it does not say.
+    /// By the service's clock; `None` if it does not say.
     pub(crate) end: Option<Timestamp>,
+    /// How far the clock of this machine is ahead of the service's.
+    ahead: SignedDuration,
 }
 
 impl Address {
-    pub(crate) fn new(url: Url) -> Self {
+    pub(crate) fn new(url: Url, ahead: SignedDuration) -> Self {
         let field = |wanted: &str| url.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value);
         let begin = field("X-Amz-Date").and_then(|date| date.parse::<Timestamp>().ok());
         let seconds = field("X-Amz-Expires").and_then(|seconds| seconds.parse().ok());
         let end =
             begin.zip(seconds).and_then(|(begin, seconds)| begin.checked_add(SignedDuration::from_secs(seconds)).ok());
-        Self { url, end }
+        Self { url, end, ahead }
     }
 
     pub(crate) fn is_signed(&self) -> bool {
         self.url.query_pairs().any(|(name, _)| name == "X-Amz-Signature")
     }
 
-    /// How long it still works at `now`.
+    /// How long it still works at `now`, which is by the clock of this machine.
     pub(crate) fn left(&self, now: Timestamp) -> SignedDuration {
-        self.end.map_or(SignedDuration::ZERO, |end| end.duration_since(now))
+        self.end.map_or(SignedDuration::ZERO, |end| end.duration_since(now) + self.ahead)
     }
 }
 
@@ -97,7 +99,7 @@ mod tests {
     const SIGNED: &str = "https://files.example/a?X-Amz-Date=20250102T030000Z&X-Amz-Expires=3900&X-Amz-Signature=s";
 
     fn address() -> Address {
-        Address::new(SIGNED.parse().unwrap())
+        Address::new(SIGNED.parse().unwrap(), SignedDuration::ZERO)
     }
 
     fn place(name: &str) -> Place {
@@ -107,7 +109,7 @@ mod tests {
     #[test]
     fn an_address_says_when_it_ends() {
         assert_eq!(address().end, Some("2025-01-02T04:05:00Z".parse().unwrap()));
-        assert_eq!(Address::new("https://files.example/a".parse().unwrap()).end, None);
+        assert_eq!(Address::new("https://files.example/a".parse().unwrap(), SignedDuration::ZERO).end, None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use filestore_core::{
 use filestore_http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 use filestore_http::{Answer, Attempts, Method, Repeat, Request, Url};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use jiff::SignedDuration;
 use md5::{Digest, Md5};
 
 use crate::address::{Address, storage_url};
@@ -155,7 +156,12 @@ impl PubNubStore {
             }
             let answer = self.http().send_within(request, &mut attempts).await?;
             if matches!(answer.status().as_u16(), 200 | 206) {
-                return Ok(answer);
+                if answer.header("etag").is_some() {
+                    return Ok(answer);
+                }
+                let message = "a success without the ETag that the storage gives with every file: somebody else \
+                               answers in its place; check the proxy and the network";
+                return Err(answer.error(ErrorKind::Protocol, message));
             }
             let is_refused = answer.status().as_u16() == 403;
             let (error, said) = refused(answer, &self.secrets()).await;
@@ -178,7 +184,10 @@ impl PubNubStore {
         }
         // Read, not followed: the storage must not see our credentials.
         let location = answer.header("location").unwrap_or_default();
-        let address = Address::new(storage_url(location, self.keyset().base())?);
+        let served = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        let now = self.now();
+        let clock = served.map_or(SignedDuration::ZERO, |served| now.duration_since(served.timestamp()));
+        let address = Address::new(storage_url(location, self.keyset().base())?, clock);
         if !address.is_signed() {
             // A proxy, or a page of somebody else: what is there is not the file.
             let host = address.url.host_str().unwrap_or_default();
@@ -186,7 +195,7 @@ impl PubNubStore {
                 format!("the service redirects to {host}, to an address that it has not signed; check base_url");
             return Err(answer.error(ErrorKind::Protocol, message).with_request_id(request_id));
         }
-        self.addresses().remember(place, &address, self.now());
+        self.addresses().remember(place, &address, now);
         Ok(address)
     }
 }

@@ -140,7 +140,8 @@ async fn a_range_is_asked_for_and_stated() {
 /// What a storage with `content` answers to the range `bytes=FROM-TO`.
 fn part_of(content: &[u8], from: usize, to: usize) -> Act {
     let to = to.min(content.len() - 1);
-    Act::answer(206, &[&format!("Content-Range: bytes {from}-{to}/{}", content.len())], &content[from..=to])
+    let range = format!("Content-Range: bytes {from}-{to}/{}", content.len());
+    Act::answer(206, &[&range, "ETag: \"x\""], &content[from..=to])
 }
 
 #[tokio::test]
@@ -235,7 +236,7 @@ async fn a_range_beyond_the_end_is_invalid() {
 
 #[tokio::test]
 async fn other_bytes_than_asked_for_are_a_protocol_error() {
-    let other = Act::answer(206, &["Content-Range: bytes 3-5/11"], "lo ");
+    let other = Act::answer(206, &["Content-Range: bytes 3-5/11", "ETag: \"x\""], "lo ");
     let (_storage, _service, store) = servers([other], 1).await;
     let error = store.download(Download::from(file()).range(2..5)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
@@ -270,6 +271,33 @@ async fn a_url_is_the_address_with_its_end_and_without_our_credentials() {
     // Remembered, as long as it is enough.
     store.url(UrlRequest::from(file()).lifetime(Duration::from_secs(3900))).await.unwrap();
     assert_eq!((service.requests().len(), storage.requests().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn an_address_lives_by_the_services_clock() {
+    // It is 10:00 here. Where it is 10:30, an address to 11:05 lives for 35 minutes.
+    let storage = ScriptedServer::start([]).await;
+    let signed = format!("{}a?X-Amz-Date=20260301T100000Z&X-Amz-Expires=3900&X-Amz-Signature=s", storage.url());
+    let address = |date: &str| Act::answer(307, &[&format!("Location: {signed}"), &format!("Date: {date}")], "");
+    let script = ["Sun, 01 Mar 2026 10:30:00 GMT", "Sun, 01 Mar 2026 11:04:30 GMT", "Sun, 01 Mar 2026 09:00:00 GMT"];
+    let (service, store) = store(script.map(address)).await;
+    let lasting = |seconds| store.url(UrlRequest::from(file()).lifetime(Duration::from_secs(seconds)));
+    lasting(2100).await.unwrap();
+    let error = lasting(2101).await.unwrap_err();
+    assert!(error.to_string().contains("end in 30 s"), "{error}");
+    // Nor is it remembered then. Where it is only 9:00, it lives for two hours.
+    lasting(7500).await.unwrap();
+    assert_eq!(service.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_success_that_is_not_the_storages_is_no_file() {
+    for body in ["<html>Sign in to this network</html>", ""] {
+        let page = Act::answer(200, &["Content-Type: text/html"], body);
+        let (_service, _storage, store) = servers([page], 1).await;
+        let error = read(&store).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    }
 }
 
 #[tokio::test]
