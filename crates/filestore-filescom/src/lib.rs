@@ -1,5 +1,36 @@
 //! Files.com as a [`FileStore`](filestore_core::FileStore): folders and files of a site, uploaded in
 //! parallel parts and verified both ways.
+//!
+//! What differs from most stores:
+//!
+//! - **Names are compared without case and accents.** `Résumé.TXT` replaces `resume.txt`; see [`is_same`].
+//! - **Addresses of content work for a minute.** What lasts longer is a share link, a web page:
+//!   [`FilesComStore::share`].
+//! - **Digests come later.** The service computes CRC-32 and MD5 within a second or so of an upload. The parts
+//!   of an upload are verified while they are sent, unless [`Verify::None`] is set.
+//! - **An unfinished upload cannot be ended early**; it lapses by itself after about three days. Nothing is visible
+//!   before an upload is finished.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use filestore_core::{Result, Store, Upload};
+//! use filestore_filescom::{FilesComConfig, FilesComStore};
+//!
+//! # async fn example() -> Result<()> {
+//! let config = FilesComConfig::new("https://app.files.com").api_key("APIKEY").root("invoices");
+//! let files = FilesComStore::new(config)?;
+//! let store = Store::new("team", Arc::new(files.clone()));
+//!
+//! let file = store.upload(Upload::path("q3.pdf")?.scope("2026")).await?;
+//! assert_eq!(file.reference().to_string(), "team:filescom:invoices/2026/q3.pdf");
+//!
+//! // Another process goes on with a large upload from the last checkpoint.
+//! let upload = Upload::path("backup.tar")?;
+//! files.upload_resumable(upload, None, |checkpoint| println!("{} bytes are there", checkpoint.stored())).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod api;
 mod compare;
