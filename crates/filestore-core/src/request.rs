@@ -9,7 +9,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::progress::Watch;
-use crate::{Body, Error, Expiry, FileRef, Observer, Options, PageToken, Period, ProviderOptions, Result};
+use crate::{
+    Body, Capabilities, Effect, Error, ErrorKind, Expiry, Feature, FileRef, Observer, Options, PageToken, Period,
+    ProviderOptions, Result, check_name, check_scope,
+};
 
 /// Stores a file.
 ///
@@ -160,6 +163,37 @@ impl Upload {
             create_parents: self.create_parents,
             options: self.options.clone(),
         })
+    }
+
+    /// What a [`Store`](crate::Store) checks before it calls a backend: *invalid input* (name, scope),
+    /// *unsupported* (what these `capabilities` lack), *too large*. A backend's own uploads call it.
+    pub fn check(&self, capabilities: &Capabilities) -> Result<()> {
+        check_name(&self.name, &capabilities.names)?;
+        if let Some(scope) = &self.scope {
+            check_scope(scope, capabilities.scope, &capabilities.names)?;
+        }
+        let length = self.body.length();
+        for (wanted, feature) in [
+            (self.expiry != Expiry::Default, Feature::Expiry),
+            (self.content_type.is_some(), Feature::ContentType),
+            (self.modified.is_some(), Feature::Modified),
+            (!self.metadata.is_empty(), Feature::Metadata),
+            (self.if_exists == IfExists::Refuse, Feature::Refuse),
+            (length.is_none(), Feature::UnknownLength),
+            (length == Some(0), Feature::EmptyFile),
+        ] {
+            if wanted {
+                capabilities.check(feature)?;
+            }
+        }
+        match length.zip(capabilities.max_size) {
+            Some((length, max)) if length > max => Err(Error::new(
+                ErrorKind::TooLarge,
+                Effect::NotSent,
+                format!("{length} bytes exceed the {max} that this store accepts in one file"),
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

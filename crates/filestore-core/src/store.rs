@@ -8,9 +8,8 @@ use bytes::Bytes;
 use futures::stream::{self, Stream, TryStreamExt};
 
 use crate::{
-    Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Expiry, Feature, FileRef, FileUrl, IfExists,
-    Layer, List, Operation, Options, Page, PageToken, Requirement, Result, Stat, StoredFile, Upload, UrlRequest,
-    check_name, check_scope,
+    Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileUrl, Layer, List,
+    Operation, Options, Page, PageToken, Requirement, Result, Stat, StoredFile, Upload, UrlRequest, check_scope,
 };
 
 /// What a backend or a layer implements: one method an operation, none with a default.
@@ -112,7 +111,7 @@ impl Store {
     ///
     /// Nothing is stored under the name unless all of the body arrived. Errors: *invalid input* (name,
     /// scope, a body of another length than announced), *unsupported* (an option that this store does
-    /// not have), *too large*, *already exists* (with [`IfExists::Refuse`]), and what the service says.
+    /// not have), *too large*, *already exists* (with [`IfExists::Refuse`](crate::IfExists::Refuse)), and what the service says.
     /// With effect *unknown* the file may be stored.
     pub async fn upload(&self, request: Upload) -> Result<StoredFile> {
         let name = request.name.clone();
@@ -121,31 +120,7 @@ impl Store {
 
     async fn upload_checked(&self, mut request: Upload) -> Result<StoredFile> {
         let capabilities = self.capabilities();
-        check_name(&request.name, &capabilities.names)?;
-        self.check_scope(request.scope.as_deref())?;
-        for (wanted, feature) in [
-            (request.expiry != Expiry::Default, Feature::Expiry),
-            (request.content_type.is_some(), Feature::ContentType),
-            (request.modified.is_some(), Feature::Modified),
-            (!request.metadata.is_empty(), Feature::Metadata),
-            (request.if_exists == IfExists::Refuse, Feature::Refuse),
-            (request.body.length().is_none(), Feature::UnknownLength),
-            (request.body.length() == Some(0), Feature::EmptyFile),
-        ] {
-            if wanted {
-                capabilities.check(feature)?;
-            }
-        }
-        let length = request.body.length();
-        if let (Some(length), Some(max)) = (length, capabilities.max_size)
-            && length > max
-        {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                Effect::NotSent,
-                format!("{length} bytes exceed the {max} that this store accepts in one file"),
-            ));
-        }
+        request.check(capabilities)?;
         let fixed = request.body.fixed_length();
         request.options.or(&self.options);
         let skipped = request.options.settle(&capabilities.options).map_err(|name| {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use filestore_core::{Digest, DigestAlgorithm, Effect, Error, ErrorKind, Expiry, Feature, Result, StoredFile, Upload};
+use filestore_core::{
+    Digest, DigestAlgorithm, Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result, StoredFile, Upload,
+};
 use filestore_http::{Answer, Attempts, Form, HeaderValue, Method, Repeat, Request};
 
 use crate::address::storage_url;
@@ -46,12 +48,13 @@ impl PubNubStore {
     /// *incomplete* with the effect *applied* and [`stored`](Error::stored): finish it with
     /// [`publish_file_message`](Self::publish_file_message), from any process, with the reference alone.
     ///
-    /// *Too large*, with the largest content, before anything is sent. *Invalid input* for a channel that
-    /// cannot be one, and for a message that makes a URL of more than 32 KiB. *Integrity*, with
+    /// *Too large*, with the largest content, before anything is sent. *Unsupported* for what the service
+    /// lacks, such as an expiry. *Invalid input* for a name or channel that cannot be one, and for a message that makes a URL of more than 32 KiB. *Integrity*, with
     /// [`stored`](Error::stored), if the storage has other bytes than were sent. With effect *unknown* the
     /// file may be stored; no message names it.
     pub async fn send_file(&self, upload: Upload) -> Result<Sent> {
         // 1. What is certain to be refused is not sent.
+        upload.check(self.capabilities())?;
         let send = upload.options.get::<PubNubSend>().cloned().unwrap_or_default();
         send.check()?;
         let channel = self.channel(upload.scope)?;

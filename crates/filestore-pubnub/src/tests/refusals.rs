@@ -36,6 +36,21 @@ async fn what_cannot_be_right_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
+async fn an_upload_with_its_timetoken_is_checked_as_every_upload_is() {
+    let (service, store) = store([]).await;
+    let upload = || Upload::new("cat.txt", "hello");
+    for (bad, kind) in [
+        (upload().expires_in(filestore_core::Period::days(7)), ErrorKind::Unsupported),
+        (upload().metadata("key", "value"), ErrorKind::Unsupported),
+        (Upload::new("a/b", "hello"), ErrorKind::InvalidInput),
+        (Upload::new("x".repeat(256), "hello"), ErrorKind::InvalidInput),
+    ] {
+        assert_eq!(facts(&store.send_file(bad).await.unwrap_err()), (kind, Effect::NotSent));
+    }
+    assert!(service.requests().is_empty());
+}
+
+#[tokio::test]
 async fn without_a_channel_nothing_is_sent() {
     let service = ScriptedServer::start([]).await;
     let mut config = config(&service);

@@ -95,9 +95,9 @@ async fn the_message_says_what_it_was_given() {
 #[tokio::test]
 async fn the_name_that_the_service_gives_counts_from_then_on() {
     let (storage, service, store) = servers([stored(b"hello world")], [published()]).await;
-    let file = store.upload(Upload::new("c/a:t.txt", "hello world")).await.unwrap();
+    let file = store.upload(Upload::new("c:a:t.txt", "hello world")).await.unwrap();
     assert_eq!(file.name, "cat.txt");
-    assert_eq!(service.requests()[0].text(), r#"{"name":"c/a:t.txt"}"#);
+    assert_eq!(service.requests()[0].text(), r#"{"name":"c:a:t.txt"}"#);
     assert_eq!(payload(&service.requests()[1])["file"]["name"], "cat.txt");
     assert!(storage.request().text().contains("filename=\"cat.txt\""));
 }
