@@ -10,11 +10,26 @@ pub fn shown(url: &Url, secret_path: bool) -> String {
     if secret_path { format!("{origin}/...") } else { format!("{origin}{}", url.path()) }
 }
 
-/// A text of a service that may be shown: one line, not long, without the `secrets` that it may repeat.
+/// A text of a service that may be shown: one line, not long, without the `secrets` that it may repeat,
+/// and without queries of URLs.
 pub fn presentable(text: &str, secrets: &[&str]) -> String {
     let hide = |text: String, secret: &&str| text.replace(*secret, "...");
-    let hidden = secrets.iter().filter(|secret| !secret.is_empty()).fold(text.to_owned(), hide);
+    let hidden = secrets.iter().filter(|secret| !secret.is_empty()).fold(without_queries(text), hide);
     hidden.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+}
+
+/// In a query there may be signatures, and secrets in another spelling: escaped.
+fn without_queries(text: &str) -> String {
+    let mut pieces = text.split('?');
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(|c: char| c.is_whitespace() || "\"'<>)".contains(c)).unwrap_or(piece.len());
+        let (query, rest) = piece.split_at(end);
+        shown.push('?');
+        shown.push_str(if query.contains('=') { "..." } else { query });
+        shown.push_str(rest);
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -25,6 +40,15 @@ mod tests {
     fn a_services_text_is_one_short_line_without_secrets() {
         assert_eq!(presentable("no such\nkey KEY-1!", &["KEY-1", ""]), "no such key ...!");
         assert_eq!(presentable(&"x".repeat(1000), &[]).len(), 300);
+    }
+
+    #[test]
+    fn the_query_of_a_url_in_a_services_text_is_not_shown() {
+        assert_eq!(
+            presentable("cannot GET /v1/x?uuid=me&auth=tok%3D&signature=v2.s (what? 1=1? yes)", &["tok="]),
+            "cannot GET /v1/x?... (what? 1=1? yes)"
+        );
+        assert_eq!(presentable("<a href=\"http://h/?s=KEY\">here</a>?", &[]), "<a href=\"http://h/?...\">here</a>?");
     }
 
     #[test]

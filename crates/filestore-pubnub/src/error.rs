@@ -76,7 +76,7 @@ impl Said {
             Ok(Value::Array(array)) => Self { message: text_of(array.get(1)), ..Self::default() },
             Ok(object @ Value::Object(_)) => Self::of(serde_json::from_value(object).unwrap_or_default()),
             _ if text.trim_start().starts_with('<') => Self::of_xml(&text),
-            _ => Self { message: text.chars().take(200).collect(), ..Self::default() },
+            _ => Self { message: text.into_owned(), ..Self::default() },
         }
     }
 

@@ -20,6 +20,7 @@ async fn neither_traces_nor_errors_show_a_key_a_signature_or_a_message() {
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
     let echo = r#"{"error":true,"status":403,"service":"Access Manager","message":"no: pub-c-canary sub-c-canary TOKcanary SECcanary"}"#;
+    let page = "cannot GET /v1/files/sub-c-canary/channels?uuid=me&auth=TOKcanary&signature=v2.SIGcanary";
     let storage = ScriptedServer::start([
         Act::answer(204, &[], ""),
         expired(),
@@ -39,6 +40,7 @@ async fn neither_traces_nor_errors_show_a_key_a_signature_or_a_message() {
         Act::json(403, echo),
         Act::json(403, echo),
         Act::json(200, "CANARY is no JSON"),
+        Act::answer(404, &[], page),
     ])
     .await;
     let config = config(&service).token("TOKcanary").secret_key("SECcanary").cipher_key(Crypto::Acrh, "KEYcanary");
@@ -55,6 +57,7 @@ async fn neither_traces_nor_errors_show_a_key_a_signature_or_a_message() {
         store.read(file(), 1000).await.unwrap_err(),
         pubnub.publish_file_message(&file(), &send).await.unwrap_err(),
         store.delete(file()).await.unwrap_err(),
+        store.list(List::new()).await.unwrap_err(),
         store.list(List::new()).await.unwrap_err(),
     ] {
         shown.push_str(&format!(" {error} {error:?}"));
