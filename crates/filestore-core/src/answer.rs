@@ -79,7 +79,9 @@ impl Digest {
     /// A digest from its hexadecimal digits; short ones get their leading zeros back.
     pub fn new(algorithm: DigestAlgorithm, hex: &str) -> Self {
         let width = algorithm.hex_digits();
-        Self { algorithm, hex: format!("{:0>width$}", hex.to_ascii_lowercase()) }
+        let is_right = hex.len() >= width && !hex.bytes().any(|digit| digit.is_ascii_uppercase());
+        let hex = if is_right { hex.to_owned() } else { format!("{:0>width$}", hex.to_ascii_lowercase()) };
+        Self { algorithm, hex }
     }
 }
 

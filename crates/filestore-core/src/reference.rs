@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -36,23 +36,30 @@ const LONGEST: usize = 64 * 1024;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileRef {
     store: Arc<str>,
-    scheme: Arc<str>,
-    locator: Arc<str>,
+    /// `SCHEME:LOCATOR` in one piece: listings make many of them.
+    named: Arc<str>,
 }
+
+/// The store of a reference that none has stamped yet.
+static UNSTAMPED: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
 
 impl FileRef {
     /// For backends: the reference of `components` in `scheme`, not yet stamped with a store's name.
     ///
     /// [`Store`](crate::Store) stamps every reference that leaves it.
     pub fn new<C: AsRef<str>>(scheme: &str, components: impl IntoIterator<Item = C>) -> Self {
-        let mut locator = String::new();
+        let mut named = format!("{scheme}:");
         for (at, component) in components.into_iter().enumerate() {
             if at > 0 {
-                locator.push('/');
+                named.push('/');
             }
-            locator.extend(utf8_percent_encode(component.as_ref(), ENCODED));
+            named.extend(utf8_percent_encode(component.as_ref(), ENCODED));
         }
-        Self { store: "".into(), scheme: scheme.into(), locator: locator.into() }
+        Self { store: Arc::clone(&UNSTAMPED), named: named.into() }
+    }
+
+    fn locator(&self) -> &str {
+        self.named.split_once(':').map_or("", |(_, locator)| locator)
     }
 
     /// The name of the store; empty as long as no store has stamped it.
@@ -62,12 +69,12 @@ impl FileRef {
 
     /// The scheme: which kind of service reads the locator.
     pub fn scheme(&self) -> &str {
-        &self.scheme
+        self.named.split_once(':').map_or("", |(scheme, _)| scheme)
     }
 
     /// The locator's components, decoded. A component may hold any character, `/` included.
     pub fn components(&self) -> Vec<String> {
-        self.locator.split('/').map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect()
+        self.locator().split('/').map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect()
     }
 
     /// The components as the path of a file below a root, safe to join: none is empty, `.` or `..`,
@@ -85,20 +92,20 @@ impl FileRef {
 
     /// The same file as known to the store `name`.
     pub fn stamped(&self, name: &Arc<str>) -> Self {
-        Self { store: Arc::clone(name), ..self.clone() }
+        Self { store: Arc::clone(name), named: Arc::clone(&self.named) }
     }
 
     /// The text without most of the locator, for errors and logs.
     pub fn redacted(&self) -> String {
-        let shown: String = self.locator.chars().take(3).collect();
-        format!("{}:{}:{shown}...", self.store, self.scheme)
+        let shown: String = self.locator().chars().take(3).collect();
+        format!("{}:{}:{shown}...", self.store, self.scheme())
     }
 }
 
 impl fmt::Display for FileRef {
     /// The whole text. On services where the address is the permission, whoever sees it has the file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.store, self.scheme, self.locator)
+        write!(f, "{}:{}", self.store, self.named)
     }
 }
 
@@ -119,7 +126,7 @@ impl FromStr for FileRef {
         let problem = match split(text) {
             Some((store, scheme, locator)) => match check(store, scheme, locator) {
                 Ok(()) => {
-                    return Ok(Self { store: store.into(), scheme: scheme.into(), locator: locator.into() });
+                    return Ok(Self { store: store.into(), named: format!("{scheme}:{locator}").into() });
                 }
                 Err(problem) => problem,
             },

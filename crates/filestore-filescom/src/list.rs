@@ -164,12 +164,9 @@ impl FilesComStore {
         };
         level.next = read.next.map_or(Next::Nothing, Next::Cursor);
         for entry in read.entries {
-            // What no path can name cannot be asked for either.
-            let Ok(path) = SitePath::parse(entry.path.as_deref().unwrap_or_default()) else { continue };
-            // Direct children only; the service is said to have given others.
-            if !path.is_in(&folder) {
-                continue;
-            }
+            // What no path can name cannot be asked for either; the service is said to have given others
+            // than direct children.
+            let Some(path) = folder.entry(entry.path.as_deref().unwrap_or_default()) else { continue };
             match (entry.is_folder(), recursive) {
                 (false, _) => page.files.push(self.stored(&path, entry)),
                 (true, true) => level.subfolders.push(path.name().to_owned()),

@@ -44,7 +44,21 @@ impl SitePath {
 
     /// What is called `name` in this folder.
     pub(crate) fn child(&self, name: &str) -> Result<Self> {
-        checked(self.0.iter().cloned().chain([name.to_owned()]).collect())
+        check(name)?;
+        let mut components = Vec::with_capacity(self.0.len() + 1);
+        components.extend(self.0.iter().cloned());
+        components.push(name.to_owned());
+        not_too_long(components)
+    }
+
+    /// The path that the service gives for an entry of this folder; `None` if it is not directly in it.
+    pub(crate) fn entry(&self, path: &str) -> Option<Self> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        // Nearly always it is spelled as it was asked for.
+        if folder.split('/').filter(|part| !part.is_empty()).eq(self.0.iter().map(String::as_str)) {
+            return self.child(name).ok();
+        }
+        Self::parse(path).ok().filter(|path| path.is_in(self))
     }
 
     /// The folder that it is in; the root is in itself.
@@ -73,7 +87,7 @@ impl SitePath {
     }
 
     /// Whether it is directly in `folder`.
-    pub(crate) fn is_in(&self, folder: &Self) -> bool {
+    fn is_in(&self, folder: &Self) -> bool {
         self.0.len() == folder.0.len() + 1 && self.0.iter().zip(&folder.0).all(|(a, b)| is_same(a, b))
     }
 
@@ -97,12 +111,17 @@ impl fmt::Display for SitePath {
 }
 
 fn checked(components: Vec<String>) -> Result<SitePath> {
-    for component in &components {
-        if let Some(problem) = problem(component) {
-            let shown: String = component.chars().take(60).collect();
-            return Err(Error::invalid(format!("the path component {shown:?} {problem}")));
-        }
-    }
+    components.iter().try_for_each(|component| check(component))?;
+    not_too_long(components)
+}
+
+fn check(component: &str) -> Result<()> {
+    let Some(problem) = problem(component) else { return Ok(()) };
+    let shown: String = component.chars().take(60).collect();
+    Err(Error::invalid(format!("the path component {shown:?} {problem}")))
+}
+
+fn not_too_long(components: Vec<String>) -> Result<SitePath> {
     let bytes: usize = components.iter().map(|component| component.len() + 1).sum();
     let chars = || components.iter().map(|component| component.chars().count() + 1).sum::<usize>() - 1;
     if bytes > LONGEST
@@ -157,6 +176,20 @@ mod tests {
         assert!(SitePath::parse(&vec!["x".repeat(499); 10].join("/")).is_ok());
         let long = SitePath::parse(&vec!["x".repeat(499); 12].join("/")).unwrap_err();
         assert!(long.to_string().contains("5999 characters, 5000"), "{long}");
+    }
+
+    #[test]
+    fn an_entry_is_directly_in_its_folder_however_that_is_spelled() {
+        let folder = SitePath::parse("Invoices/2026").unwrap();
+        let name = |path: &str| folder.entry(path).map(|path| path.to_string());
+        assert_eq!(name("Invoices/2026/a.txt").as_deref(), Some("Invoices/2026/a.txt"));
+        assert_eq!(name("invoices/2026/a.txt").as_deref(), Some("invoices/2026/a.txt"));
+        for other in ["Invoices/2026", "Invoices/a.txt", "Invoices/2026/a/b", "Invoices/2026/..", "a.txt", ""] {
+            assert_eq!(name(other), None, "{other}");
+        }
+        let root = SitePath::default();
+        assert_eq!(root.entry("a.txt").unwrap().to_string(), "a.txt");
+        assert!(root.entry("a/b").is_none() && root.entry("").is_none());
     }
 
     #[test]

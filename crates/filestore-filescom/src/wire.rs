@@ -16,7 +16,6 @@ pub(crate) use operations::*;
 pub(crate) struct Entry {
     /// From the root of the site, without slashes at its ends; the root itself is empty.
     pub(crate) path: Option<String>,
-    pub(crate) display_name: Option<String>,
     #[serde(rename = "type")]
     pub(crate) kind: Option<EntryKind>,
     /// `null` for a folder.

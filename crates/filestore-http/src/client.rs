@@ -14,7 +14,7 @@ use reqwest::redirect;
 use secrecy::ExposeSecret;
 use url::{Origin, Url};
 
-use crate::answer::{Context, next_chunk};
+use crate::answer::{Context, expected, next_chunk};
 use crate::budget::{Budget, RETRY};
 use crate::handed::Handed;
 use crate::pace::Pace;
@@ -285,7 +285,8 @@ impl HttpClient {
             retry_after: None,
             deadline,
         };
-        let (length, mut body) = (response.content_length(), BytesMut::new());
+        let length = response.content_length();
+        let mut body = BytesMut::with_capacity(expected(length, JSON_LIMIT));
         loop {
             match next_chunk(&mut response, &context).await {
                 // Longer than anybody reads: what is there is enough to be told so.
