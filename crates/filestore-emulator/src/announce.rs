@@ -12,15 +12,13 @@ pub(crate) fn write_ready_file(path: &Path, address: SocketAddr) -> io::Result<(
 }
 
 /// A store for each service. The shape is relied on by scripts: three tables, each at the
-/// beginning of a line, one blank line between them, nothing nested. `signed`: the secret key of PubNub is
-/// there, too.
-pub(crate) fn write_config(path: &Path, base: &str, credentials: &Credentials, signed: bool) -> io::Result<()> {
+/// beginning of a line, one blank line between them, nothing nested.
+pub(crate) fn write_config(path: &Path, base: &str, credentials: &Credentials) -> io::Result<()> {
     let base = toml_string(base);
     // Without anybody who could use it, a table has no credentials: any would be refused.
     let keyset = credentials.pubnub.first().map_or_else(String::new, |keyset| {
         let (publish, subscribe) = (toml_string(&keyset.publish_key), toml_string(&keyset.subscribe_key));
-        let secret = if signed { format!("secret_key = {}\n", toml_string(&keyset.secret_key)) } else { String::new() };
-        format!("publish_key = {publish}\nsubscribe_key = {subscribe}\n{secret}")
+        format!("publish_key = {publish}\nsubscribe_key = {subscribe}\n")
     });
     let api_key = |key: Option<&str>| key.map(|key| format!("api_key = {}\n", toml_string(key))).unwrap_or_default();
     let filescom = api_key(credentials.filescom.first_api_key());

@@ -79,8 +79,7 @@ impl Emulator {
         let base = public_base(options.public_url.as_deref(), address)?;
 
         if let Some(path) = &options.write_config {
-            let signed = options.pubnub_require_signature;
-            announce::write_config(path, &base, &credentials, signed).map_err(cannot_write(path))?;
+            announce::write_config(path, &base, &credentials).map_err(cannot_write(path))?;
         }
         let warnings = exposure::warnings(&options, &base);
         let site = Arc::new(site(&storage, base, credentials, &options, address)?);

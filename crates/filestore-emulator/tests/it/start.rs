@@ -74,19 +74,6 @@ async fn links_and_the_configuration_begin_with_the_public_url() {
 }
 
 #[tokio::test]
-async fn the_configuration_signs_where_signatures_are_required() {
-    let folder = tempfile::tempdir().unwrap();
-    let write_config = folder.path().join("stores.toml");
-    for pubnub_require_signature in [false, true] {
-        let options =
-            Options { write_config: Some(write_config.clone()), pubnub_require_signature, ..Options::default() };
-        let _emulator = Emulator::start(options).await.unwrap();
-        let config = fs::read_to_string(&write_config).unwrap();
-        assert_eq!(config.contains("secret_key = \"sec-c-emulator\"\n"), pubnub_require_signature, "{config}");
-    }
-}
-
-#[tokio::test]
 async fn without_accounts_the_configuration_has_no_key() {
     let folder = tempfile::tempdir().unwrap();
     let write_config = folder.path().join("stores.toml");
