@@ -73,6 +73,18 @@ async fn links_and_the_configuration_begin_with_the_public_url() {
     assert!(config.contains("base_url = \"https://share.example.org/files\"\napi_key = \"MINE\"\n"), "{config}");
 }
 
+/// Scripts add their own: a second one would make the file no TOML.
+#[tokio::test]
+async fn the_configuration_never_has_a_secret_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let write_config = folder.path().join("stores.toml");
+    let options =
+        Options { write_config: Some(write_config.clone()), pubnub_require_signature: true, ..Options::default() };
+    let _emulator = Emulator::start(options).await.unwrap();
+    let config = fs::read_to_string(&write_config).unwrap();
+    assert!(!config.contains("secret_key") && !config.contains("cipher_key"), "{config}");
+}
+
 #[tokio::test]
 async fn without_accounts_the_configuration_has_no_key() {
     let folder = tempfile::tempdir().unwrap();
