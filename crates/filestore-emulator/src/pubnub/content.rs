@@ -1,6 +1,7 @@
 //! What the storage does with a signed URL.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
@@ -23,15 +24,21 @@ impl PubNub {
     pub(super) async fn content(&self, key: &str, call: &Call<'_>) -> Result<Response, Refusal> {
         let key = ObjectKey::given(key);
         self.check_url(&key, call)?;
-        let (wanted, now) = (key.clone(), call.now);
-        let found = self.store.run(move |state| Ok(state.objects.get(&wanted, now).cloned()));
-        let object = found.await?.ok_or_else(|| StorageError::no_such_key(key.as_str()))?;
+        let (now, blobs) = (call.now, Arc::clone(self.store.blobs()));
+        let find = self.store.run(move |state| {
+            let object = state.objects.get(&key, now).cloned();
+            let object = object.ok_or_else(|| StorageError::no_such_key(key.as_str()))?;
+            // Opened before anybody can delete or replace it.
+            let body = blobs.reader(&object.body)?;
+            Ok((object, body))
+        });
+        let (object, body) = find.await?;
 
         let asked = &call.head.headers;
         let mut response = match part(&object, asked)? {
             Part::Unchanged => empty(StatusCode::NOT_MODIFIED),
             Part::Range(range) => {
-                let content = self.store.blobs().reader(&object.body)?.stream_range(range.clone()).await?;
+                let content = body.stream_range(range.clone()).await?;
                 let mut response = streamed(range.end - range.start, content);
                 if range != (0..object.size) || ranged(&object, asked) {
                     let sent = format!("bytes {}-{}/{}", range.start, range.end - 1, object.size);

@@ -44,6 +44,25 @@ async fn files_messages_and_open_forms_survive_a_kill() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_replaced_while_it_is_read_is_still_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service_in(folder.path()).await;
+    let form = service.stored("room-1", "a.txt", b"one").await;
+    let url = service.signed("room-1", &form.id, "a.txt").await;
+    let replace = async {
+        for _ in 0..40 {
+            service.post_form(&form, b"two").answer().await;
+        }
+    };
+    let read = async {
+        for _ in 0..200 {
+            assert_eq!(service.content_of(&url).await.len(), 3);
+        }
+    };
+    tokio::join!(replace, read);
+}
+
+#[tokio::test]
 async fn grants_survive_and_stay_revoked() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
