@@ -1,6 +1,6 @@
 //! File messages: published, and read.
 
-use filestore_core::{Error, ErrorKind, FileRef, Result};
+use filestore_core::{Effect, Error, ErrorKind, FileRef, Result};
 use filestore_http::JSON_LIMIT;
 use serde_json::Value;
 
@@ -69,7 +69,9 @@ impl PubNubStore {
             (Some(0), _) => {
                 let (error, _) = refused_by(&answer, &body, &self.secrets());
                 let kind = if error.kind() == ErrorKind::Protocol { ErrorKind::InvalidInput } else { error.kind() };
-                let refusal = Error::new(kind, filestore_core::Effect::Rejected, error.message());
+                // It refuses this attempt; an earlier one may have published.
+                let effect = if answer.may_be_an_echo() { Effect::Unknown } else { Effect::Rejected };
+                let refusal = Error::new(kind, effect, error.message()).with_attempts(answer.attempts());
                 Err(refusal.with_http_status(200).with_request_id(request_id))
             }
             _ => Err(answer.error(ErrorKind::Protocol, "the service does not say whether the message is published")),

@@ -102,9 +102,14 @@ async fn publishing_alone_says_what_became_of_it() {
 
 #[tokio::test]
 async fn a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_published() {
-    let (_service, store) = store([Act::lost(), Act::json(403, FORBIDDEN)]).await;
-    let error = store.publish_file_message(&file(), &PubNubSend::new()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Unknown), "{error}");
+    let in_spite_of_its_status = Act::json(200, r#"[0,"Account quota exceeded","1"]"#);
+    for (refusal, kind) in
+        [(Act::json(403, FORBIDDEN), ErrorKind::Permission), (in_spite_of_its_status, ErrorKind::InvalidInput)]
+    {
+        let (_service, store) = store([Act::lost(), refusal]).await;
+        let error = store.publish_file_message(&file(), &PubNubSend::new()).await.unwrap_err();
+        assert_eq!((facts(&error), error.attempts()), ((kind, Effect::Unknown), 2), "{error}");
+    }
 }
 
 #[tokio::test]
