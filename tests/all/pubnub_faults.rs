@@ -1,6 +1,10 @@
 //! PubNub under every fault that an upload or a download can meet.
 
-use filestore::{Effect, ErrorKind};
+use std::collections::HashMap;
+
+use filestore::pubnub::{PubNubConfig, PubNubSend, PubNubStore};
+use filestore::{Effect, ErrorKind, StoredFile};
+use serde_json::Value;
 
 use crate::campaign::Campaign;
 
@@ -89,6 +93,38 @@ async fn an_outage_is_not_multiplied_and_says_what_it_left() {
             assert_eq!(error.kind() == ErrorKind::Incomplete, step == "publish", "{error:?}");
         }
     }
+}
+
+/// How often each id was announced.
+async fn announced(campaign: &Campaign) -> HashMap<String, usize> {
+    let history = "v3/history/sub-key/sub-c-emulator/channel/room-1?uuid=subscriber&max=100";
+    let url = format!("{}/{history}", campaign.emulator.url());
+    let answer = reqwest::get(url).await.unwrap().bytes().await.unwrap();
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    let mut times = HashMap::new();
+    for entry in answer["channels"]["room-1"].as_array().unwrap() {
+        *times.entry(entry["message"]["file"]["id"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    times
+}
+
+#[tokio::test]
+async fn messages_that_are_refused_are_published_later_without_a_second_upload() {
+    let campaign = plain().await;
+    let refused = "step = \"publish\"\ntimes = 60\ndo = { status = { code = 503 } }";
+    let uploaded = campaign.upload(&format!("[[fault]]\noperation = \"upload\"\n{refused}\n")).await;
+    assert!(uploaded.errors.len() >= 15, "four attempts are not enough for these");
+    // Another process, with the references alone.
+    let config = PubNubConfig::new("pub-c-emulator", "sub-c-emulator", "later").secret_key("sec-c-emulator");
+    let later = PubNubStore::new(config.base_url(campaign.emulator.url())).unwrap();
+    for (_, error) in &uploaded.errors {
+        let file = error.stored().map(StoredFile::reference).unwrap();
+        later.publish_file_message(file, &PubNubSend::new()).await.unwrap();
+    }
+    let times = announced(&campaign).await;
+    assert_eq!((times.len(), times.values().max()), (100, Some(&1)));
+    let forms = campaign.emulator.journal().iter().filter(|entry| entry.path == "/_storage/pubnub/").count();
+    assert_eq!(forms, 100);
 }
 
 #[tokio::test]

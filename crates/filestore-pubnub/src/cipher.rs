@@ -31,7 +31,7 @@ pub enum Crypto {
     /// The scheme of a bare cipher key: AES-256-CBC under 32 hexadecimal digits, hence 128 bits of key.
     #[serde(rename = "legacy")]
     Legacy,
-    /// The same, with messages as clients wrote them before 2021: under an initialization vector that
+    /// The same, with messages as old clients wrote them: under an initialization vector that
     /// never changes, so that equal messages look equal. Files are those of [`Crypto::Legacy`].
     #[serde(rename = "legacy-static-iv")]
     LegacyStaticIv,
