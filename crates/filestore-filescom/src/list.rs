@@ -185,6 +185,6 @@ impl FilesComStore {
 
 /// The documented name was never seen, the other one always; a blank one is none.
 pub(crate) fn next_cursor(answer: &Answer) -> Option<String> {
-    let header = answer.header("x-files-cursor").or_else(|| answer.header("x-files-cursor-next"))?;
-    Some(header.to_owned()).filter(|cursor| !cursor.trim().is_empty())
+    let header = |name| answer.header(name).filter(|cursor| !cursor.trim().is_empty());
+    header("x-files-cursor").or_else(|| header("x-files-cursor-next")).map(str::to_owned)
 }

@@ -3,8 +3,10 @@
 mod operations;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -22,10 +24,13 @@ pub(crate) struct Entry {
     #[serde(deserialize_with = "number")]
     pub(crate) size: Option<u64>,
     /// Now, also where a file was replaced.
+    #[serde(deserialize_with = "time")]
     pub(crate) created_at: Option<Timestamp>,
     /// The service's own time; a folder's moves with everything below it.
+    #[serde(deserialize_with = "time")]
     pub(crate) mtime: Option<Timestamp>,
     /// The time to show, where somebody gave one. Whole seconds.
+    #[serde(deserialize_with = "time")]
     pub(crate) provided_mtime: Option<Timestamp>,
     /// Hex without leading zeros: `0` for an empty file. `null` until computed, like the others.
     pub(crate) crc32: Option<String>,
@@ -193,6 +198,29 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::
     Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()))
 }
 
+/// A time. One that nobody can read is none: a folder is listed all the same.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    struct Time;
+
+    impl Visitor<'_> for Time {
+        type Value = Option<Timestamp>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a time or null")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(text.parse().ok())
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+
+    deserializer.deserialize_any(Time)
+}
+
 /// Texts by name; `null` is none. What is no text is written as JSON.
 fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let pairs = Option::<Map<String, Value>>::deserialize(deserializer)?.unwrap_or_default();
@@ -213,6 +241,14 @@ mod tests {
         assert!(folder.is_folder() && folder.size.is_none());
         let other: Entry = serde_json::from_str(r#"{"path":"a","type":"symlink","custom_metadata":null}"#).unwrap();
         assert_eq!(other.kind, Some(EntryKind::Other));
+    }
+
+    #[test]
+    fn a_time_that_nobody_can_read_is_none_and_the_entry_is_read() {
+        let entry = r#"{"path":"a","mtime":"30828-09-14T02:48:05Z","created_at":null,"provided_mtime":"2026-03-01T10:00:00-08:00"}"#;
+        let entry: Entry = serde_json::from_str(entry).unwrap();
+        assert_eq!((entry.mtime, entry.created_at), (None, None));
+        assert_eq!(entry.provided_mtime.unwrap().to_string(), "2026-03-01T18:00:00Z");
     }
 
     #[test]

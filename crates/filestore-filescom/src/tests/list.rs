@@ -52,6 +52,15 @@ async fn the_documented_name_of_the_cursor_is_read_too_and_a_blank_one_is_none()
 }
 
 #[tokio::test]
+async fn a_blank_cursor_does_not_hide_the_one_of_the_other_name() {
+    let both = page(&[file("a")], Some(("x-files-cursor", " "))).insert_header("x-files-cursor-next", "n");
+    let server = answering([both, page(&[file("b")], None)]).await;
+    let store = Store::new("team", Arc::new(store(&server)));
+    let all: Vec<_> = store.list_all(List::new()).try_collect().await.unwrap();
+    assert_eq!(all.len(), 2);
+}
+
+#[tokio::test]
 async fn a_cursor_that_comes_back_ends_the_listing() {
     let again = || page(&[], Some(("x-files-cursor", "c")));
     let server = answering([again(), again()]).await;
