@@ -227,6 +227,10 @@ impl Reading {
     pub(crate) async fn next(&mut self, content: &Content) -> Result<Option<Bytes>> {
         loop {
             let error = match self.stream.next().await {
+                Some(Ok(chunk)) if chunk.len() as u64 > self.end - self.at => {
+                    let message = "the storage gives more than was asked for";
+                    return Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
+                }
                 Some(Ok(chunk)) => {
                     self.at += chunk.len() as u64;
                     self.attempts.progressed();

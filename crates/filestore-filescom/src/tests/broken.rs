@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use filestore_core::{Download, Effect, Error, ErrorKind, FileStore, Store, StoredFile, Upload};
 use filestore_http::testing::{Act, ScriptedServer, TestClock, Traces};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use url::Url;
 
 use super::{API_KEY, facts, open, reference};
@@ -86,6 +88,35 @@ async fn a_part_that_stalls_is_given_up_after_the_idle_limit_and_sent_again() {
     server.received(3).await;
     clock.advance(Duration::from_secs(81));
     assert_eq!(upload.await.unwrap().unwrap().size, Some(12));
+}
+
+#[tokio::test]
+async fn a_part_that_is_acknowledged_before_all_of_it_was_sent_is_not_stored() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let target = format!(
+        r#"[{{"ref":"put-1","part_number":1,"upload_uri":"{url}up","variable_part_limits":{{"min_nonfinal_bytes":99999999,
+        "max_part_bytes":99999999,"max_parts":9,"max_file_bytes":99999999}}}}]"#
+    );
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4];
+            stream.read_exact(&mut head).await.unwrap();
+            let (headers, body) = match head.as_slice() {
+                b"PUT " => ("ETag: \"00000000000000000000000000000000\"", ""),
+                _ => ("Content-Type: application/json\r\nConnection: close", target.as_str()),
+            };
+            let answer = format!("HTTP/1.1 200 X\r\n{headers}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            open.push(stream);
+        }
+    });
+    let (store, _) = open(FilesComConfig::new(url).api_key(API_KEY));
+    let error = store.upload(Upload::new("a", vec![0; 64 << 20])).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected), "{error}");
+    assert!(error.to_string().contains("before all of it was sent"), "{error}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 use std::io::SeekFrom;
 
+use filestore_http::testing::{Act as Deed, ScriptedServer};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt};
 
 use super::site::{Act, Site, xml};
@@ -163,4 +164,18 @@ async fn what_is_no_file_cannot_be_opened() {
     let server = answering([answer(200, &folder("a"))]).await;
     let error = store(&server).open(&reference("a")).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+}
+
+#[tokio::test]
+async fn bytes_beyond_the_range_that_was_asked_for_are_never_the_file() {
+    let server = ScriptedServer::start_with(|url| {
+        let entry = format!(r#"{{"path":"a","type":"file","size":10,"download_uri":"{url}content"}}"#);
+        let more = Deed::answer(206, &["ETag: \"v\"", "Content-Range: bytes 0-3/10"], "0123XX");
+        vec![Deed::json(200, &entry), more]
+    })
+    .await;
+    let (store, _) = open(FilesComConfig::new(server.url()).api_key(API_KEY));
+    let mut reader = store.open(&reference("a")).await.unwrap().read_ahead(ByteSize::bytes(4));
+    let error = reader.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(Error::from_reader(error).kind(), ErrorKind::Integrity);
 }

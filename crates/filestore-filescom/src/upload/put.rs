@@ -82,11 +82,16 @@ fn unusable(what: &str) -> Error {
     Error::new(ErrorKind::Protocol, Effect::Rejected, format!("the service gives {what}"))
 }
 
-/// The part as the storage has it. *Integrity* if its tag is an MD5 and not that of what was sent.
+/// The part as the storage has it. *Integrity* if its tag is an MD5 and not that of what was sent, or if
+/// not all was sent.
 fn checked(answer: &Answer, part: &Part, sums: Option<Sums>) -> Result<Stored> {
     let etag = answer.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
     let etag = etag.map(|etag| etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty());
-    let sums = sums.unwrap_or(Sums { md5: None, crc32: None });
+    // They are there when the last byte has gone out.
+    let Some(sums) = sums else {
+        let message = "the storage says that it has the part before all of it was sent";
+        return Err(answer.error(ErrorKind::Integrity, message).with_effect(Effect::Rejected));
+    };
     let is_md5 = |tag: &&String| tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
     if let (Some(sent), Some(tag)) = (&sums.md5, etag.as_ref().filter(is_md5))
         && !tag.eq_ignore_ascii_case(sent)
