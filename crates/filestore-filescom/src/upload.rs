@@ -39,6 +39,9 @@ use source::Source;
 /// The pauses between two looks for a digest: the service computes it within a second, as a rule.
 const LOOKS: [u64; 8] = [0, 100, 200, 400, 800, 1600, 3200, 3200];
 
+/// What follows the last dot of a longer name says nothing of the kind of a file.
+const LONGEST_EXTENSION: usize = 32;
+
 /// What an upload asks of the service besides keeping its content.
 #[derive(Debug, Clone)]
 pub(crate) struct Wishes {
@@ -134,23 +137,43 @@ impl FilesComStore {
             return Err(Error::new(ErrorKind::AlreadyExists, Effect::Rejected, message));
         }
         // 2. The content, in the same folder and with the same extension: rules of the site may go by them.
-        let extension = path.name().rsplit_once('.').map_or("part", |(_, extension)| extension);
+        let extension = path.name().rsplit_once('.').map(|(_, extension)| extension);
+        let extension = extension.filter(|extension| extension.len() <= LONGEST_EXTENSION).unwrap_or("part");
         let temporary = path.beside(&format!(".filestore-{:016x}.{extension}", rand::random::<u64>()))?;
-        let mut file = self.send_file(&temporary, body, wishes, None, None).await?;
+        let mut file = match self.send_file(&temporary, body, wishes, None, None).await {
+            Err(error) if matches!(error.effect(), Effect::Applied | Effect::Unknown) => {
+                return Err(self.discard(&temporary, error).await);
+            }
+            sent => sent?,
+        };
         // 3. Its name, if that is still free.
         let below = path.below(self.root()).unwrap_or_default();
         if let Err(error) = self.move_to(&temporary.reference(), Relocate::to(below).parents(false)).await {
             if error.effect() == Effect::Unknown {
                 return Err(error.with_note(&format!("the content may still be at {temporary}")));
             }
-            let deleted = self.remove(&temporary, false).await;
-            return Err(match deleted {
-                Ok(()) => error,
-                Err(_) => error.with_note(&format!("its content stays behind at {temporary}; delete it")),
-            });
+            return Err(self.discard(&temporary, error).await);
         }
         (file.reference, file.name) = (path.reference(), path.name().to_owned());
         Ok(file)
+    }
+
+    /// Deletes what nobody asked for under this name. The error is then one of an upload that stored nothing.
+    async fn discard(&self, temporary: &SitePath, error: Error) -> Error {
+        let deleted = self.remove(temporary, false).await;
+        let error = match error.effect() {
+            Effect::Applied => {
+                let kind = if error.kind() == ErrorKind::Incomplete { ErrorKind::Other } else { error.kind() };
+                Error::new(kind, Effect::Rejected, error.message().to_owned())
+                    .with_note("nothing has the name that was to be free")
+                    .with_source(error)
+            }
+            _ => error,
+        };
+        match deleted {
+            Ok(()) => error,
+            Err(_) => error.with_note(&format!("its content stays behind at {temporary}; delete it")),
+        }
     }
 
     /// Where an upload goes.
@@ -169,6 +192,7 @@ impl FilesComStore {
     ) -> Result<StoredFile> {
         let mut restarts = Attempts::new();
         loop {
+            restarts.begin();
             let sent = Box::pin(self.send_once(path, &body, wishes, checkpoint.take(), report)).await;
             match sent {
                 Ok(entry) => return self.settle(path, entry, wishes).await,
@@ -207,6 +231,9 @@ impl FilesComStore {
         let resumed = match (&checkpoint, before) {
             (Some(checkpoint), Some(before)) => {
                 checkpoint.check(path, before)?;
+                if before.modified.is_none() {
+                    checkpoint.check_content(body).await?;
+                }
                 checkpoint.parts()
             }
             _ => Vec::new(),

@@ -22,6 +22,11 @@ impl Attempts {
         Self::default()
     }
 
+    /// One more is made, of a step whose requests have attempts of their own.
+    pub fn begin(&mut self) {
+        self.made += 1;
+    }
+
     /// Some of an answer came: the attempts for its rest count anew, after this one.
     pub fn progressed(&mut self) {
         (self.made, self.waited) = (1, Duration::ZERO);

@@ -287,6 +287,23 @@ async fn a_session_that_is_gone_begins_the_whole_upload_anew() {
 }
 
 #[tokio::test]
+async fn an_upload_whose_sessions_are_always_gone_ends_with_the_retries() {
+    let site = Site::with_parts_of(4).await;
+    let stale = || refusal(404, "not-found/file-upload-not-found");
+    site.faults(99, r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Answer(stale()));
+    let error = site.store().upload(alphabet()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Conflict, Effect::Rejected));
+    assert_eq!(site.sessions(), 4);
+
+    let never = site.open(|mut config| {
+        config.http.max_retries = 0;
+        config
+    });
+    never.0.upload(alphabet()).await.unwrap_err();
+    assert_eq!(site.sessions(), 5);
+}
+
+#[tokio::test]
 async fn a_part_of_another_session_is_refused() {
     let site = Site::with_parts_of(4).await;
     let other = json!([{"ref": "put-9", "part_number": 2, "upload_uri": "http://127.0.0.1:1/x"}]);
@@ -461,6 +478,31 @@ async fn a_name_that_must_be_free_is_taken_in_one_step() {
 }
 
 #[tokio::test]
+async fn an_upload_under_a_free_name_that_fails_its_checks_leaves_nothing_behind() {
+    let site = Site::with_parts_of(100).await;
+    let upload = || alphabet().if_exists(IfExists::Refuse);
+    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 3}))));
+    let error = site.store().upload(upload()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
+    assert!(error.stored().is_none() && site.files().is_empty(), "{error:?} {:?}", site.files());
+
+    // The same where a later step fails.
+    site.fault("PATCH files/", Act::Answer(refusal(403, "not-authorized")));
+    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))));
+    let error = site.store().upload(upload().metadata("a", "b")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Other, Effect::Rejected));
+    assert!(error.stored().is_none() && site.files().is_empty(), "{error:?} {:?}", site.files());
+}
+
+#[tokio::test]
+async fn a_free_name_may_be_as_long_as_any() {
+    let site = Site::with_parts_of(100).await;
+    let name = format!("a.{}", "x".repeat(510));
+    site.store().upload(alphabet().name(name.clone()).if_exists(IfExists::Refuse)).await.unwrap();
+    assert_eq!(site.files(), [name]);
+}
+
+#[tokio::test]
 async fn memory_bounds_how_much_of_a_stream_is_on_its_way() {
     let site = Site::with_parts_of(10).await;
     let read = Arc::new(AtomicUsize::new(0));
@@ -527,10 +569,26 @@ async fn another_run_goes_on_where_one_stopped() {
 async fn a_checkpoint_of_a_session_that_is_gone_begins_anew() {
     let site = Site::with_parts_of(4).await;
     let old = json!({"path": "a.txt", "ref": "put-7", "size": 26, "part_size": 4, "modified": null,
-        "parts": [{"part": 1, "etag": "x", "crc32": 1}]});
+        "parts": [{"part": 1, "etag": "x", "crc32": crc32fast::hash(b"abcd")}]});
     let old: crate::UploadCheckpoint = serde_json::from_value(old).unwrap();
     site.store().upload_resumable(alphabet(), Some(old), |_| ()).await.unwrap();
     assert_eq!((site.content("a.txt").unwrap(), site.count("PUT ")), (ALPHABET.to_vec(), 7));
+}
+
+#[tokio::test]
+async fn another_content_of_the_same_size_does_not_go_on_with_the_parts_of_the_first() {
+    let site = Site::with_parts_of(4).await;
+    let last = std::sync::Mutex::new(None);
+    let told = |checkpoint: &crate::UploadCheckpoint| *last.lock().unwrap() = Some(checkpoint.clone());
+    site.fault("PUT /storage/up/1/2", Act::Answer(xml(403, "AccessDenied", "no")));
+    let store = one_at_a_time(&site);
+    store.upload_resumable(Upload::new("a.txt", "12345678"), None, told).await.unwrap_err();
+    let checkpoint = last.lock().unwrap().clone();
+    let other = Upload::new("a.txt", "abcdefgh");
+    let error = store.upload_resumable(other, checkpoint.clone(), |_| ()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    store.upload_resumable(Upload::new("a.txt", "12345678"), checkpoint, |_| ()).await.unwrap();
+    assert_eq!((site.content("a.txt").unwrap(), site.sessions()), (b"12345678".to_vec(), 1));
 }
 
 #[tokio::test]

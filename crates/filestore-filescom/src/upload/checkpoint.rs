@@ -1,6 +1,7 @@
 //! [`UploadCheckpoint`]: how far an upload is, for another process to go on.
 
-use filestore_core::{Error, Fingerprint, Result};
+use filestore_core::{Body, Error, Fingerprint, Result};
+use futures::TryStreamExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +99,24 @@ impl UploadCheckpoint {
         } else {
             return Ok(());
         };
-        Err(Error::invalid(format!("the checkpoint {problem}; upload without it")))
+        Err(refused(problem))
+    }
+
+    /// *Invalid input* if a stored part is not of this source, which has no time of change to tell.
+    pub(crate) async fn check_content(&self, source: &Body) -> Result<()> {
+        for part in &self.parts {
+            let Some(stored) = part.crc32 else { continue };
+            let offset = u64::from(part.part - 1) * self.part_size;
+            let mut content = source.open_range(offset, self.length_of(part.part)).await?;
+            let mut crc32 = crc32fast::Hasher::new();
+            while let Some(chunk) = content.try_next().await? {
+                crc32.update(&chunk);
+            }
+            if crc32.finalize() != stored {
+                return Err(refused("is of another content, although of the same size"));
+            }
+        }
+        Ok(())
     }
 
     fn count(&self) -> u32 {
@@ -109,4 +127,8 @@ impl UploadCheckpoint {
         let begin = u64::from(number.saturating_sub(1)).saturating_mul(self.part_size);
         self.size.saturating_sub(begin).min(self.part_size)
     }
+}
+
+fn refused(problem: &str) -> Error {
+    Error::invalid(format!("the checkpoint {problem}; upload without it"))
 }
