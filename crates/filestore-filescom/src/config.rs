@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filestore_core::{Backend, Error, FileStore, Key, KeyKind, Options, Result, Settings};
-use filestore_http::{HttpConfig, with_http_keys};
+use filestore_core::{Backend, FileStore, Key, KeyKind, Options, Result, Settings};
+use filestore_http::{HttpConfig, base_url, with_http_keys};
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
@@ -130,19 +130,7 @@ impl FilesComConfig {
 
     /// The base URL, with nothing but scheme, host and port.
     pub(crate) fn base(&self) -> Result<Url> {
-        // The text itself is not repeated: it might hold a password.
-        let wrong = |what: &str| Error::config(format!("base_url {what}; write it like https://app.files.com"));
-        let url: Url = self.base_url.parse().map_err(|_| wrong("is not a URL"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong("is neither http nor https"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("holds a user; log in for a session_id, or use an api_key"));
-        }
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("has more than scheme, host and port"));
-        }
-        Ok(url)
+        base_url(&self.base_url, "https://app.files.com")
     }
 }
 

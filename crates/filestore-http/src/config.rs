@@ -8,6 +8,7 @@ use std::time::Duration;
 use filestore_core::{Error, Key, KeyKind, Period, PeriodUnit, Result};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
+use url::Url;
 
 use crate::Policy;
 
@@ -64,6 +65,28 @@ impl Default for HttpConfig {
             user_agent: None,
         }
     }
+}
+
+/// The base URL of a service: scheme, host and port, nothing else. *Config* otherwise, with `like` as an
+/// example; the text itself is not repeated, because it might hold a password.
+///
+/// ```
+/// assert!(filestore_http::base_url("http://127.0.0.1:7070", "https://file.io").is_ok());
+/// assert!(filestore_http::base_url("https://file.io/v2", "https://file.io").is_err());
+/// ```
+pub fn base_url(text: &str, like: &str) -> Result<Url> {
+    let wrong = |what: &str| Error::config(format!("base_url {what}; write it like {like}"));
+    let url: Url = text.parse().map_err(|_| wrong("is not a URL"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong("is neither http nor https"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("holds a user; credentials have keys of their own"));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has more than scheme, host and port"));
+    }
+    Ok(url)
 }
 
 /// The keys of [`HttpConfig`], for a backend to [append](with_http_keys) to its own.

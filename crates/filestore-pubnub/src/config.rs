@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use filestore_core::{Backend, Error, FileStore, Key, KeyKind, Options, Result, Settings};
-use filestore_http::{HttpConfig, with_http_keys};
+use filestore_http::{HttpConfig, base_url, with_http_keys};
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
@@ -131,19 +131,7 @@ impl PubNubConfig {
         if let Some(channel) = &self.channel {
             check_channel(channel).map_err(|error| Error::config(error.message()))?;
         }
-        // The text itself is not repeated: it might hold a password.
-        let wrong = |what: &str| Error::config(format!("base_url {what}; write it like https://ps.pndsn.com"));
-        let url: Url = self.base_url.parse().map_err(|_| wrong("is not a URL"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong("is neither http nor https"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("holds a user; PubNub knows none"));
-        }
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("has more than scheme, host and port"));
-        }
-        Ok(url)
+        base_url(&self.base_url, "https://ps.pndsn.com")
     }
 }
 
