@@ -107,7 +107,7 @@ impl FilesCom {
                 let own: Vec<_> = state.bundles.values().filter(|bundle| bundle.user == caller.id).collect();
                 let page: Vec<_> = own.iter().skip(skipped).take(per_page).map(|bundle| bundle.shown(&base)).collect();
                 let mut response = json(StatusCode::OK, &page);
-                let end = skipped + per_page;
+                let end = skipped.saturating_add(per_page);
                 let next = (end < own.len()).then_some(At::Skip(end));
                 let prev = (skipped > 0).then(|| At::Skip(skipped.saturating_sub(per_page)));
                 cursor::announce(&mut response, &list, next, prev);
@@ -223,7 +223,8 @@ impl Bundle {
     fn is_open(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|end| now < end)
             && self.max_uses.is_none_or(|most| self.uses < most)
-            && self.permissions != "none"
+            // The page of a link only shows files: who may do no more than upload or look finds nothing there.
+            && matches!(self.permissions.as_str(), "read" | "read_write" | "full")
     }
 
     fn shown<'b>(&'b self, base: &str) -> BundleEntity<'b> {

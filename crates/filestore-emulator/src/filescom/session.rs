@@ -48,7 +48,11 @@ impl FilesCom {
         }
         let (otp, partial) = (call.params.text("otp")?, call.params.text("partial_session_id")?);
         let user = match partial {
-            Some(partial) => self.half_logged_in(partial, call.now).await?,
+            Some(partial) => {
+                let user = self.half_logged_in(partial, call.now).await?;
+                self.check_lock(&user.name, call.now)?;
+                user
+            }
             None => {
                 let name = call.params.text("username")?.ok_or(Refusal::Required("username"))?;
                 let password = call.params.text("password")?.ok_or(Refusal::Required("password"))?;
@@ -95,18 +99,20 @@ impl FilesCom {
 
     fn with_password(&self, name: &str, password: &str, now: Timestamp) -> Result<User, Refusal> {
         let user = self.users.named(name).ok_or(Refusal::WrongLogin)?;
-        let locked = self
-            .wrong_logins()
-            .get(name)
-            .is_some_and(|(wrong, last)| *wrong >= WRONG_LOGINS && now.duration_since(*last) < LOCKOUT);
-        if locked {
-            return Err(Refusal::LockedOut);
-        }
+        self.check_lock(name, now)?;
         if user.password.as_deref() != Some(password) {
             self.count_wrong_login(name, now);
             return Err(Refusal::WrongLogin);
         }
         Ok(user.clone())
+    }
+
+    fn check_lock(&self, name: &str, now: Timestamp) -> Result<(), Refusal> {
+        let locked = self
+            .wrong_logins()
+            .get(name)
+            .is_some_and(|(wrong, last)| *wrong >= WRONG_LOGINS && now.duration_since(*last) < LOCKOUT);
+        if locked { Err(Refusal::LockedOut) } else { Ok(()) }
     }
 
     fn count_wrong_login(&self, name: &str, now: Timestamp) {

@@ -140,7 +140,7 @@ impl FilesCom {
             expires: signed.checked_add(PART_LIFE).unwrap_or(signed),
             headers: BTreeMap::new(),
             http_method: "PUT",
-            next_partsize: part_size + part_size.div_ceil(5),
+            next_partsize: part_size.saturating_add(part_size.div_ceil(5)),
             parallel_parts: true,
             retry_parts: true,
             parameters: BTreeMap::new(),

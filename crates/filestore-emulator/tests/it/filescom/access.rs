@@ -1,5 +1,7 @@
 //! Keys, sessions, permissions and share links.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use std::fs;
 use std::time::Duration;
 
@@ -174,6 +176,18 @@ async fn a_second_factor_continues_the_login_that_asked_for_it() {
 }
 
 #[tokio::test]
+async fn ten_wrong_one_time_passwords_lock_half_a_login_out_too() {
+    let site = site_of("adminkey").await;
+    let asked = login(&site, json!({"username": "careful", "password": "right"}));
+    let asked = asked.json_with(StatusCode::FORBIDDEN).await;
+    let with = |otp: &str| login(&site, json!({"otp": otp, "partial_session_id": asked["data"]["partial_session_id"]}));
+    for _ in 0..10 {
+        with("000000").refused(401).await;
+    }
+    assert_eq!(with("123456").refused(401).await, "not-authenticated/locked-out");
+}
+
+#[tokio::test]
 async fn a_user_may_do_what_the_permissions_say() {
     let site = site_of("adminkey").await;
     site.upload("a.txt", b"x").await;
@@ -297,6 +311,32 @@ async fn a_link_to_several_files_is_a_page_of_them() {
         contents.push(site.storage(&link.replace("&amp;", "&")).answer().await.text().await.unwrap());
     }
     assert_eq!(contents, ["first", "second"]);
+}
+
+#[tokio::test]
+async fn a_link_without_the_permission_to_read_shows_nothing() {
+    let site = site().await;
+    site.upload("a.txt", b"x").await;
+    for (permissions, status) in [("read", 200), ("full", 200), ("write", 404), ("preview_only", 404), ("none", 404)] {
+        let bundle = share(&site, json!({"paths": ["a.txt"], "permissions": permissions})).await;
+        assert_eq!(open(&site.service, &bundle).await.status(), status, "{permissions}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_that_somebody_made_up_leads_to_the_end_of_the_list() {
+    let site = site().await;
+    site.upload("a.txt", b"x").await;
+    for _ in 0..2 {
+        share(&site, json!({"paths": ["a.txt"]})).await;
+    }
+    let listed = site.get("/bundles?per_page=1").answer().await;
+    let cursor = listed.headers()["x-files-cursor"].to_str().unwrap().strip_prefix("c2:next:").unwrap();
+    let made_up = String::from_utf8(STANDARD_NO_PAD.decode(cursor).unwrap()).unwrap();
+    let made_up = made_up.replace("{\"Skip\":1}", "{\"Skip\":18446744073709551615}");
+    let cursor = format!("c2:next:{}", STANDARD_NO_PAD.encode(made_up));
+    let page = site.get(&format!("/bundles?per_page=1&cursor={}", cursor.replace('+', "%2B")));
+    assert_eq!(page.json_with(StatusCode::OK).await, json!([]));
 }
 
 #[tokio::test]

@@ -405,3 +405,10 @@ async fn faults_of_an_upload_step() {
     assert_eq!(stale, "not-found/file-upload-not-found");
     assert_eq!(site.finish("a.txt", &finish).refused(404).await, "not-found/file-upload-not-found");
 }
+
+#[tokio::test]
+async fn the_recommended_size_of_parts_may_be_any() {
+    let site = site().await;
+    site.set(json!({"part_size": u64::MAX})).await;
+    assert_eq!(site.begin("a.txt", json!({})).await[0]["next_partsize"], u64::MAX);
+}
