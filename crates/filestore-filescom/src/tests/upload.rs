@@ -344,6 +344,16 @@ async fn a_lost_finish_without_proof_is_of_unknown_effect() {
 }
 
 #[tokio::test]
+async fn a_digest_that_nothing_is_compared_with_is_not_waited_for() {
+    let site = Site::with_parts_of(100).await;
+    let (store, clock) = site.open(|config| config.verify(Verify::None));
+    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(200).set_body_string("?")));
+    let error = store.upload(alphabet()).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown);
+    assert_eq!((site.count("GET file_actions/metadata"), clock.slept().len()), (1, 0));
+}
+
+#[tokio::test]
 async fn a_missing_part_at_the_finish_is_an_error_that_says_so() {
     let site = Site::with_parts_of(4).await;
     site.fault("POST files/", Act::Answer(refusal(422, "processing-failure/file-not-uploaded")));
