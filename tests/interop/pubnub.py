@@ -345,7 +345,7 @@ def events(folder, config):
                 check("its meta", signed or seen.user_metadata == {"k": "v"}, vars(seen))
             with subscribed(theirs, channel) as event:
                 ours = our_store(scheme, signed)
-                flags = ["-O", 'message={"text": "öurs"}', "-O", 'meta={"k": "v"}', "-O", "store=false"]
+                flags = ["-O", 'message={"text": "öurs"}', "-O", 'meta={"k": "v"}', "-O", "should_store=false"]
                 ref = filestore("upload", path, "--to", channel, *flags, config=config, store=ours)
                 _, file_id, name = parts_of(ref)
                 seen = event()

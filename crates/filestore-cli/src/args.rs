@@ -198,7 +198,7 @@ pub(crate) struct PubnubPublish {
     /// What the message says besides the file: any JSON
     #[arg(long, value_name = "JSON")]
     pub message: Option<String>,
-    /// Another option of an upload, such as ttl=24 or store=false; `filestore caps` names them
+    /// Another option of an upload, such as ttl=24 or should_store=false; `filestore caps` names them
     #[arg(short = 'O', value_name = "KEY=VALUE")]
     pub options: Vec<String>,
 }

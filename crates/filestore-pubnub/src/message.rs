@@ -86,7 +86,7 @@ impl PubNubStore {
         let text = json(&wire::Announcement { message: message.as_ref(), file })?;
         // Encrypted, all of it is one text: that is how receivers tell.
         let payload = cipher.map_or(Ok(text.clone()), |cipher| json(&cipher.encrypt_message(&text)))?;
-        let store = if send.store.unwrap_or(true) { "1" } else { "0" };
+        let store = if send.should_store.unwrap_or(true) { "1" } else { "0" };
         let mut call = self.keyset().publish_file(&place.channel, &payload).query("store", store);
         if let Some(ttl) = send.ttl {
             call = call.query("ttl", ttl.to_string());

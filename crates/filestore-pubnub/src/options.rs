@@ -35,7 +35,7 @@ pub struct PubNubSend {
     /// as the keyset says in any case.
     pub ttl: Option<u32>,
     /// Whether the message is kept in the history of the channel; `None` means yes.
-    pub store: Option<bool>,
+    pub should_store: Option<bool>,
     /// A label for receivers: 3 to 50 of `A-Za-z0-9_-`, beginning with neither `-`, `_`, `pn-` nor `pn_`.
     pub custom_message_type: Option<String>,
     /// Encrypts this file and message with another key than the store's, in the store's scheme.
@@ -53,7 +53,8 @@ pub(crate) static KEYS: [Key; 6] = [
     Key::new("message", KeyKind::Text, "what the message says besides the file, as JSON"),
     Key::new("meta", KeyKind::Text, "what subscribers filter messages by, as JSON; never encrypted"),
     Key::new("ttl", KeyKind::Integer, "for how many hours the message is kept; 0: for good").default("the keyset's"),
-    Key::new("store", KeyKind::Flag, "whether the message is kept in the history of the channel").default("true"),
+    Key::new("should_store", KeyKind::Flag, "whether the message is kept in the history of the channel")
+        .default("true"),
     Key::new("custom_message_type", KeyKind::Text, "a label for receivers: 3 to 50 of A-Za-z0-9_-"),
     Key::new("cipher_key", KeyKind::Secret, "encrypts this file and message with another key than the store's"),
 ];
@@ -83,8 +84,8 @@ impl PubNubSend {
     }
 
     /// Says whether the message is kept in the history.
-    pub fn store(mut self, store: bool) -> Self {
-        self.store = Some(store);
+    pub fn should_store(mut self, should_store: bool) -> Self {
+        self.should_store = Some(should_store);
         self
     }
 
@@ -170,7 +171,7 @@ impl fmt::Debug for PubNubSend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PubNubSend")
             .field("ttl", &self.ttl)
-            .field("store", &self.store)
+            .field("should_store", &self.should_store)
             .field("custom_message_type", &self.custom_message_type)
             .finish_non_exhaustive()
     }

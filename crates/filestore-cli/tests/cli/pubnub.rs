@@ -43,7 +43,7 @@ fn a_file_is_announced_with_its_message() {
 
     let again = room(&home, &["pubnub", "publish", &reference, "--message", "\"again\"", "-O", "ttl=24"]);
     assert!(again.line().len() == 17 && again.line().bytes().all(|byte| byte.is_ascii_digit()), "{again:?}");
-    assert_eq!(room(&home, &["pubnub", "publish", &reference, "-O", "store=false"]).code, 0);
+    assert_eq!(room(&home, &["pubnub", "publish", &reference, "-O", "should_store=false"]).code, 0);
 }
 
 #[test]

@@ -60,14 +60,14 @@ fn options_are_read_from_texts() {
             ("message", r#"{"text":"hi"}"#),
             ("meta", r#"{"a":1}"#),
             ("ttl", "24"),
-            ("store", "false"),
+            ("should_store", "false"),
             ("custom_message_type", "my-type"),
             ("cipher_key", "k"),
         ]))
         .unwrap();
     let send: &PubNubSend = options.get().unwrap();
     assert_eq!((&send.message, &send.meta), (&Some(json!({"text": "hi"})), &Some(json!({"a": 1}))));
-    assert_eq!((send.ttl, send.store), (Some(24), Some(false)));
+    assert_eq!((send.ttl, send.should_store), (Some(24), Some(false)));
     assert_eq!(send.cipher_key.as_ref().unwrap().expose_secret(), "k");
 }
 

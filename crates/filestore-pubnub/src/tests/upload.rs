@@ -79,7 +79,7 @@ async fn the_message_says_what_it_was_given() {
         .message(json!({"text": "häi"}))
         .meta(json!({"tag": "a b"}))
         .ttl(24)
-        .store(false)
+        .should_store(false)
         .custom_message_type("my-type");
     store.upload(hello().scope("room 1/a").with(send)).await.unwrap();
     let requests = service.requests();
