@@ -13,6 +13,12 @@ pub(crate) struct Context {
     store: Option<String>,
 }
 
+/// The variable that the `option` of a command line names with `env:NAME`.
+pub(crate) fn from_environment(option: &str, variable: &str) -> Result<String> {
+    std::env::var(variable)
+        .map_err(|_| Error::config(format!("{option} wants the environment variable {variable}, which is not set")))
+}
+
 impl Context {
     pub(crate) fn new(cli: &Cli) -> Result<Self> {
         Ok(Self {

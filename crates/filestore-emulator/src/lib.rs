@@ -21,6 +21,7 @@ mod exposure;
 mod faults;
 mod fileio;
 mod filescom;
+mod hex;
 mod http;
 mod journal;
 mod multipart;

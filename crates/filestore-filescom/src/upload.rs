@@ -16,6 +16,7 @@ use filestore_core::{Body, Effect, Error, ErrorKind, Result, StoredFile, Upload}
 use filestore_http::{Attempts, Method, Repeat};
 use futures::StreamExt;
 use futures::future::{self, Either};
+use futures::lock::MutexGuard;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use serde_json::json;
@@ -292,8 +293,7 @@ impl FilesComStore {
         u32::try_from(size.div_ceil(part.max(1))).unwrap_or(u32::MAX).max(1)
     }
 
-    /// Begins a session. Folders that several uploads make at once are in each other's way: those that
-    /// were, try again one after the other.
+    /// Begins a session.
     async fn begin<'a>(
         &'a self,
         path: &'a SitePath,
@@ -309,18 +309,29 @@ impl FilesComStore {
                 Err(error) => error,
                 begun => return begun,
             };
-            if self.met_another(&error, path, wishes).await {
-                if turn.is_none() {
-                    turn = Some(self.turn().await);
-                    continue;
-                }
-            } else if !error::passes(&error) {
-                return Err(error);
-            }
-            if !self.api().http().may_repeat(&mut attempts).await {
-                return Err(error);
-            }
+            self.try_again(error, path, wishes, &mut turn, &mut attempts).await?;
         }
+    }
+
+    /// Returns when a step that failed with `error` may be tried again, or else the error. Folders that
+    /// several uploads make at once are in each other's way: those that were, wait for their turn.
+    async fn try_again<'a>(
+        &'a self,
+        error: Error,
+        path: &SitePath,
+        wishes: &Wishes,
+        turn: &mut Option<MutexGuard<'a, ()>>,
+        attempts: &mut Attempts,
+    ) -> Result<()> {
+        if self.met_another(&error, path, wishes).await {
+            if turn.is_none() {
+                *turn = Some(self.turn().await);
+                return Ok(());
+            }
+        } else if !error::passes(&error) {
+            return Err(error);
+        }
+        if self.api().http().may_repeat(attempts).await { Ok(()) } else { Err(error) }
     }
 
     /// Whether this is the refusal of somebody who made the same folder at the same time, and not that of
@@ -408,17 +419,7 @@ impl FilesComStore {
                     None => Err(error.with_effect(Effect::Unknown).with_note("the file may be stored all the same")),
                 };
             }
-            if self.met_another(&error, path, wishes).await {
-                if turn.is_none() {
-                    turn = Some(self.turn().await);
-                    continue;
-                }
-            } else if !error::passes(&error) {
-                return Err(error);
-            }
-            if !self.api().http().may_repeat(&mut attempts).await {
-                return Err(error);
-            }
+            self.try_again(error, path, wishes, &mut turn, &mut attempts).await?;
         }
     }
 

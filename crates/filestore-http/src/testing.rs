@@ -325,6 +325,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Traces(Arc<Mutex<Vec<u8>>>);
 
 impl Traces {
+    /// All traces of this process from now on, whatever thread they are of. Once a process: a scoped
+    /// collector is not heard by call sites that another test's thread meets first.
+    pub fn of_this_process() -> Self {
+        let traces = Self::default();
+        let sink = traces.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_writer(move || sink.clone())
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).expect("the only collector");
+        traces
+    }
+
     /// What was traced so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()

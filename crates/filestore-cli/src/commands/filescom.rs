@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use crate::args::{self, FilescomLogin, FilescomRelocate, FilescomShare};
-use crate::context::Context;
+use crate::context::{Context, from_environment};
 use crate::output;
 
 pub(crate) async fn run(context: &Context, what: &args::Filescom) -> Result<u8> {
@@ -172,9 +172,7 @@ fn print(context: &Context, store: &str, reference: &FileRef) -> Result<()> {
 /// history of the shell.
 fn secret(option: &str, place: &str) -> Result<SecretString> {
     if let Some(variable) = place.strip_prefix("env:") {
-        return std::env::var(variable).map(SecretString::from).map_err(|_| {
-            Error::config(format!("{option} wants the environment variable {variable}, which is not set"))
-        });
+        return from_environment(option, variable).map(SecretString::from);
     }
     match place.strip_prefix("file:") {
         Some(path) => {

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use filestore::filescom::find_collisions;
+use filestore::filescom::{FilesCom, find_collisions};
 use filestore::{
-    Address, Body, Effect, Error, ErrorKind, IfExists, Options, Origin, Result, Setting, Settings, Store, StoreConfig,
-    StoredFile, Value,
+    Address, Backend, Body, Effect, Error, ErrorKind, IfExists, Options, Origin, Result, Setting, Settings, Store,
+    StoreConfig, StoredFile, Value,
 };
 
 use super::note_failure;
@@ -45,13 +45,12 @@ fn check_collisions(store: &Store, declared: &StoreConfig, files: &[PathBuf]) ->
     }
     let mut names: Vec<String> =
         files.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
-    let groups = match declared.backend_name() {
+    let groups: Vec<Vec<String>> = if declared.backend_name() == FilesCom.name() {
         // To this service, other names are the same, too.
-        "filescom" => find_collisions(names),
-        _ => {
-            names.sort_unstable();
-            names.chunk_by(|one, other| one == other).filter(|same| same.len() > 1).map(<[String]>::to_vec).collect()
-        }
+        find_collisions(names)
+    } else {
+        names.sort_unstable();
+        names.chunk_by(|one, other| one == other).filter(|same| same.len() > 1).map(<[String]>::to_vec).collect()
     };
     match groups.first() {
         Some(group) => Err(Error::invalid(format!(

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
-use super::sign::hex;
 use crate::blobs::{BlobId, BlobReader, Blobs};
+use crate::hex::hex;
 
 /// How much is digested at a time.
 const READ: usize = 256 * 1024;

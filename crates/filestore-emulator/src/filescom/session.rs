@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{API_KEY, SESSION};
 use super::error::Refusal;
-use super::sign::hex;
 use super::store::{Change, State};
 use super::users::User;
 use super::wire::SessionCreated;
 use super::{Call, FilesCom, access};
+use crate::hex::hex;
 use crate::http::{Response, empty, json};
 
 /// How long a login may wait for its second factor.

@@ -11,6 +11,8 @@ use url::form_urlencoded;
 
 use super::storage_error::StorageRefusal;
 
+use crate::hex::hex;
+
 /// How long a part can be put, and a download begun.
 pub(super) const PART_LIFE: SignedDuration = SignedDuration::from_mins(15);
 pub(super) const DOWNLOAD_LIFE: SignedDuration = SignedDuration::from_mins(1);
@@ -100,10 +102,6 @@ fn expiry(head: &Parts) -> Option<Timestamp> {
     let begin = jiff::civil::DateTime::strptime(DATE, query(head, "X-Amz-Date")?).ok()?;
     let begin = jiff::tz::Offset::UTC.to_timestamp(begin).ok()?;
     begin.checked_add(SignedDuration::from_secs(query(head, "X-Amz-Expires")?.parse().ok()?)).ok()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

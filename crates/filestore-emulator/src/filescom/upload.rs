@@ -17,7 +17,7 @@ use super::entity::View;
 use super::error::Refusal;
 use super::metadata;
 use super::path::{Component, RemotePath, Trailing};
-use super::sign::{PART_LIFE, hex};
+use super::sign::PART_LIFE;
 use super::storage_error::StorageRefusal;
 use super::store::{Change, State};
 use super::tree::{Node, NodeId, ROOT};
@@ -25,6 +25,7 @@ use super::wire::UploadPart;
 use super::{Call, FilesCom, StorageCall};
 use crate::blobs::BlobId;
 use crate::faults::{ContentTamper, Fault};
+use crate::hex::hex;
 use crate::http::{Response, empty, json};
 
 const MOST_PARTS: u32 = 10_000;

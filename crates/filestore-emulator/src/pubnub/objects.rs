@@ -13,9 +13,9 @@ use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::storage_keys::hex;
 use crate::blobs::{BlobId, Blobs};
 use crate::durable::Records;
+use crate::hex::hex;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StoredObject {

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::query::Query;
 use crate::durable;
+use crate::hex::hex;
 
 pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 pub(super) const BUCKET: &str = "pubnub-emulator-files-us-east-1";
@@ -109,15 +110,6 @@ pub(super) fn parse_compact(text: &str) -> Option<Timestamp> {
 /// `2025-01-02T03:05:05Z`, as JSON and XML have times.
 pub(super) fn seconds(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-        text
-    })
 }
 
 fn mac(key: &[u8], text: &str) -> Hmac<Sha256> {

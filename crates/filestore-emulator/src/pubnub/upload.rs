@@ -18,11 +18,12 @@ use super::objects::{ObjectKey, StoredObject};
 use super::policy::{self, Policy, value};
 use super::route::{ChannelOf, STORAGE};
 use super::storage_error::{StorageError, host_id, request_id};
-use super::storage_keys::{ALGORITHM, StorageKeys, UNRESERVED, compact, hex, parse_compact, seconds, whole_seconds};
+use super::storage_keys::{ALGORITHM, StorageKeys, UNRESERVED, compact, parse_compact, seconds, whole_seconds};
 use super::wire::{FileInfo, FormField, UploadRequest, UploadUrl, Wanted, json};
 use super::{Call, PubNub};
 use crate::blobs::Blob;
 use crate::faults::{ContentTamper, Fault};
+use crate::hex::hex;
 use crate::http::{RequestBody, Response, empty};
 use crate::multipart::{Multipart, MultipartError};
 

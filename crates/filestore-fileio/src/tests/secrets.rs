@@ -10,13 +10,7 @@ use crate::FileIoConfig;
 
 #[tokio::test]
 async fn neither_traces_nor_errors_show_a_key() {
-    let log = Traces::default();
-    let sink = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || sink.clone())
-        .finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let log = Traces::of_this_process();
 
     let script = [
         Act::json(200, STORED),

@@ -140,13 +140,7 @@ async fn a_download_that_stalls_goes_on_after_the_idle_limit() {
 
 #[tokio::test]
 async fn neither_traces_nor_errors_show_a_key_or_a_signature() {
-    let log = Traces::default();
-    let sink = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || sink.clone())
-        .finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let log = Traces::of_this_process();
 
     let refused =
         "<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message><StringToSign>SIGcanary</StringToSign></Error>";

@@ -7,14 +7,7 @@ use crate::testing::{Act, ScriptedServer, Traces};
 
 #[tokio::test]
 async fn no_trace_and_no_error_shows_a_secret() {
-    let log = Traces::default();
-    let sink = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || sink.clone())
-        .finish();
-    // Global, because a scoped one is not heard by call sites that another test's thread meets first.
-    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let log = Traces::of_this_process();
 
     let server = ScriptedServer::start([Act::answer(503, &[], ""), Act::lost(), Act::lost(), Act::lost()]).await;
     let (client, _) = client(&server.url());

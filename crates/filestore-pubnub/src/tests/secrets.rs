@@ -11,13 +11,7 @@ use crate::{Crypto, PubNubSend};
 
 #[tokio::test]
 async fn neither_traces_nor_errors_show_a_key_a_signature_or_a_message() {
-    let log = Traces::default();
-    let sink = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || sink.clone())
-        .finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let log = Traces::of_this_process();
 
     let echo = r#"{"error":true,"status":403,"service":"Access Manager","message":"no: pub-c-canary sub-c-canary TOKcanary SECcanary"}"#;
     let page = "cannot GET /v1/files/sub-c-canary/channels?uuid=me&auth=TOKcanary&signature=v2.SIGcanary";
