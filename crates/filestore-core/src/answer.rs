@@ -77,10 +77,13 @@ pub struct Digest {
 
 impl Digest {
     /// A digest from its hexadecimal digits; short ones get their leading zeros back.
-    pub fn new(algorithm: DigestAlgorithm, hex: &str) -> Self {
+    pub fn new(algorithm: DigestAlgorithm, hex: impl Into<String>) -> Self {
+        let mut hex = hex.into();
+        hex.make_ascii_lowercase();
         let width = algorithm.hex_digits();
-        let is_right = hex.len() >= width && !hex.bytes().any(|digit| digit.is_ascii_uppercase());
-        let hex = if is_right { hex.to_owned() } else { format!("{:0>width$}", hex.to_ascii_lowercase()) };
+        if hex.len() < width {
+            hex = format!("{hex:0>width$}");
+        }
         Self { algorithm, hex }
     }
 }

@@ -58,6 +58,18 @@ impl FileRef {
         Self { store: Arc::clone(&UNSTAMPED), named: named.into() }
     }
 
+    /// For backends: the reference of what is called `component` below this one. A listing makes those of
+    /// a folder's files faster this way than each from the beginning.
+    pub fn child(&self, component: &str) -> Self {
+        let mut named = String::with_capacity(self.named.len() + 1 + component.len());
+        named.push_str(&self.named);
+        if !named.ends_with(':') {
+            named.push('/');
+        }
+        named.extend(utf8_percent_encode(component, ENCODED));
+        Self { store: Arc::clone(&self.store), named: named.into() }
+    }
+
     fn locator(&self) -> &str {
         self.named.split_once(':').map_or("", |(_, locator)| locator)
     }

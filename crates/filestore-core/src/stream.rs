@@ -90,14 +90,23 @@ impl ByteStream {
         if self.length.is_some_and(|length| length > limit as u64) {
             return Err(too_large());
         }
+        // A file in one piece is not copied.
+        let mut first = Bytes::new();
         let mut all = BytesMut::new();
         while let Some(chunk) = self.try_next().await? {
-            if all.len() + chunk.len() > limit {
+            if first.len().max(all.len()) + chunk.len() > limit {
                 return Err(too_large());
+            }
+            if first.is_empty() {
+                first = chunk;
+                continue;
+            }
+            if all.is_empty() {
+                all.extend_from_slice(&first);
             }
             all.extend_from_slice(&chunk);
         }
-        Ok(all.freeze())
+        Ok(if all.is_empty() { first } else { all.freeze() })
     }
 
     fn broken(&self, what: &str) -> Error {

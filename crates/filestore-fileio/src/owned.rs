@@ -74,7 +74,7 @@ impl FileIoStore {
         let asked = Asked { life: Life::of(expiry, self.now())?, ..Asked::default() };
         self.check_plan(&asked)?;
         // 2. A form of one or two fields.
-        let body = Payload::Bytes("application/x-www-form-urlencoded", text_form(&text, &asked.life).into());
+        let body = Payload::Bytes(Some("application/x-www-form-urlencoded"), text_form(&text, &asked.life).into());
         let request = self.request(Method::POST, self.base().clone(), Repeat::Once).payload(body).own_connection();
         // 3. The answer is that of an upload.
         let answer = self.send(request).await.map_err(possibly_stored)?;

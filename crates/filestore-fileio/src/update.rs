@@ -122,7 +122,9 @@ impl FileIoStore {
         }
         // 2. JSON or a form.
         let (payload, repeat, form) = match &update.content {
-            None if is_json => (Payload::Bytes("application/json", update.json(&asked)), Repeat::Idempotent, None),
+            None if is_json => {
+                (Payload::Bytes(Some("application/json"), update.json(&asked)), Repeat::Idempotent, None)
+            }
             None => {
                 let form = asked.form();
                 if form.is_empty() {

@@ -36,6 +36,8 @@ pub(crate) struct Api {
     http: HttpClient,
     base: Url,
     credential: Option<Credential>,
+    /// The header of the credential.
+    header: Option<(HeaderName, HeaderValue)>,
     workspace: Option<HeaderValue>,
     language: Option<HeaderValue>,
 }
@@ -56,34 +58,27 @@ impl Api {
             http: HttpClient::with_clock(&config.http, &base, clock)?,
             base,
             credential: None,
+            header: None,
             workspace: config.workspace_id.map(HeaderValue::from),
             language: language.map_err(|_| Error::config("language cannot be a header; write it like de"))?,
         };
-        match credential {
-            Some(credential) => api.with_credential(Some(credential)),
-            None => Ok(api),
-        }
+        api.with_credential(credential)
     }
 
-    /// The same API for somebody else; `None`: for nobody, which logging in needs.
+    /// The same API for somebody else; `None`: for nobody, which logging in needs. *Config* if the
+    /// credential cannot be a header.
     pub(crate) fn with_credential(&self, credential: Option<Credential>) -> Result<Self> {
-        let api = Self { credential, ..self.clone() };
-        api.header()?;
-        Ok(api)
+        let header = match &credential {
+            Some(Credential::ApiKey(key)) => Some((KEY_HEADER, secret_header(key.expose_secret())?)),
+            Some(Credential::Session(id)) => Some((SESSION_HEADER, secret_header(id.expose_secret())?)),
+            None => None,
+        };
+        Ok(Self { credential, header, ..self.clone() })
     }
 
     /// The same API for another workspace.
     pub(crate) fn with_workspace(&self, workspace: Option<u64>) -> Self {
         Self { workspace: workspace.map(HeaderValue::from), ..self.clone() }
-    }
-
-    /// The header of the credential. *Config* if it cannot be one.
-    fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>> {
-        Ok(match &self.credential {
-            Some(Credential::ApiKey(key)) => Some((KEY_HEADER, secret_header(key.expose_secret())?)),
-            Some(Credential::Session(id)) => Some((SESSION_HEADER, secret_header(id.expose_secret())?)),
-            None => None,
-        })
     }
 
     pub(crate) fn credential(&self) -> Option<&Credential> {
@@ -105,7 +100,7 @@ impl Api {
     /// `method` to `/api/rest/v1/ENDPOINT/PATH`, which does what `repeat` says when it is sent twice.
     /// *Unauthenticated* if nobody asks.
     pub(crate) fn request(&self, method: Method, endpoint: &str, path: &SitePath, repeat: Repeat) -> Result<Request> {
-        let Some((name, value)) = self.header()? else {
+        let Some((name, value)) = self.header.clone() else {
             return Err(Error::new(
                 ErrorKind::Unauthenticated,
                 Effect::NotSent,
@@ -118,8 +113,9 @@ impl Api {
     /// The same without a credential.
     pub(crate) fn anonymous_request(&self, method: Method, endpoint: &str, path: &SitePath, repeat: Repeat) -> Request {
         let mut url = self.base.clone();
-        let slash = if path.is_root() { "" } else { "/" };
-        url.set_path(&format!("/api/rest/v1/{endpoint}{slash}{}", path.encoded()));
+        let mut below = format!("/api/rest/v1/{endpoint}");
+        path.encode_below(&mut below);
+        url.set_path(&below);
         let mut request = Request::new(method, url, repeat).whole_answer();
         if let Some(workspace) = &self.workspace {
             request = request.header(WORKSPACE_HEADER, workspace.clone());
@@ -176,5 +172,5 @@ pub(crate) async fn read<T: DeserializeOwned>(answer: &mut Answer) -> Result<T> 
 /// `body` as the JSON of a request.
 pub(crate) fn json(body: &impl Serialize) -> Result<Payload> {
     let text = serde_json::to_vec(body).map_err(|error| Error::invalid(format!("this cannot be JSON: {error}")))?;
-    Ok(Payload::Bytes("application/json", text.into()))
+    Ok(Payload::Bytes(Some("application/json"), text.into()))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
 use filestore_http::header::{ACCEPT_ENCODING, ETAG, HeaderValue, RANGE};
-use filestore_http::{Answer, Attempts, Method, Repeat, Request};
+use filestore_http::{Answer, Attempts, Method, Repeat, Request, Url};
 use futures::StreamExt;
 use futures::lock::Mutex;
 
@@ -28,7 +28,7 @@ pub(crate) struct Content {
     /// The file as it was when the download began.
     entry: Entry,
     /// The address as the service gave it last, and when: a secret.
-    uri: Mutex<(String, Duration)>,
+    url: Mutex<(Url, Duration)>,
     /// The storage's strong validator, of the first answer.
     etag: OnceLock<Option<HeaderValue>>,
 }
@@ -38,7 +38,8 @@ impl FilesComStore {
     pub(crate) async fn content(&self, path: SitePath) -> Result<Content> {
         let since = self.api().clock().elapsed();
         let (entry, uri) = self.download_uri(&path).await?;
-        Ok(Content { store: self.clone(), path, entry, uri: Mutex::new((uri, since)), etag: OnceLock::new() })
+        let url = Mutex::new((storage::address(self.api(), &uri)?, since));
+        Ok(Content { store: self.clone(), path, entry, url, etag: OnceLock::new() })
     }
 
     /// The facts of a file, and an address of its content that works for a minute.
@@ -73,11 +74,10 @@ impl Content {
     /// An answer with the bytes of `range`, or with all: never one with something else.
     pub(crate) async fn get(&self, range: Option<Range<u64>>, attempts: &mut Attempts) -> Result<Answer> {
         loop {
-            let uri = self.address().await?;
+            let url = self.address().await?;
             // No credential: the address is one.
-            let mut request = Request::get(storage::address(self.store.api(), &uri)?)
-                .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-                .secret_path();
+            let mut request =
+                Request::get(url.clone()).header(ACCEPT_ENCODING, HeaderValue::from_static("identity")).secret_path();
             if let Some(range) = &range {
                 let value = HeaderValue::try_from(format!("bytes={}-{}", range.start, range.end - 1));
                 request = request.header(RANGE, value.map_err(|_| Error::invalid("the range cannot be a header"))?);
@@ -88,12 +88,12 @@ impl Content {
                 self.check(&answer, range.as_ref())?;
                 return Ok(answer);
             }
-            let (remedy, error) = storage::refused(answer, &uri, http.clock().now()).await;
+            let (remedy, error) = storage::refused(answer, &url, http.clock().now()).await;
             if remedy == Remedy::None || !http.may_repeat(attempts).await {
                 return Err(error.with_attempts(attempts.made()));
             }
             if remedy == Remedy::FreshAddress {
-                self.renew(&uri).await?;
+                self.renew(&url).await?;
             }
         }
     }
@@ -108,21 +108,18 @@ impl Content {
         Err(answer.error(ErrorKind::Protocol, message).with_effect(Effect::Rejected))
     }
 
-    /// The address, renewed if it is about to end. By the time since it came: clocks differ.
-    async fn address(&self) -> Result<String> {
-        let (uri, since) = self.uri.lock().await.clone();
+    /// The address, renewed if it is about to end.
+    async fn address(&self) -> Result<Url> {
+        let (url, since) = self.url.lock().await.clone();
         let age = self.store.api().clock().elapsed().saturating_sub(since);
-        match signed::lifetime(&uri) {
-            Some(lifetime) if age + MARGIN > lifetime => self.renew(&uri).await,
-            _ => Ok(uri),
-        }
+        if signed::is_fresh(&url, age, MARGIN) { Ok(url) } else { self.renew(&url).await }
     }
 
     /// A fresh address of the same file. *Integrity* if it is another file by now.
-    async fn renew(&self, old: &str) -> Result<String> {
-        let mut current = self.uri.lock().await;
+    async fn renew(&self, old: &Url) -> Result<Url> {
+        let mut current = self.url.lock().await;
         // Another range was here before.
-        if current.0 != old {
+        if current.0 != *old {
             return Ok(current.0.clone());
         }
         let since = self.store.api().clock().elapsed();
@@ -130,6 +127,7 @@ impl Content {
         if !is_same(&self.entry, &entry) {
             return Err(changed());
         }
+        let fresh = storage::address(self.store.api(), &fresh)?;
         *current = (fresh.clone(), since);
         Ok(fresh)
     }
@@ -140,8 +138,8 @@ impl Content {
         if self.has_etag() || digest(&self.entry).is_none() {
             return Ok(self.has_etag());
         }
-        let (uri, _) = self.uri.lock().await.clone();
-        self.renew(&uri).await.map(|_| true)
+        let (url, _) = self.url.lock().await.clone();
+        self.renew(&url).await.map(|_| true)
     }
 
     /// Whether some of it was read already.

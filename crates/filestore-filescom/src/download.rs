@@ -16,9 +16,9 @@ use crate::config::Verify;
 use crate::content::{Content, Reading};
 use crate::digest::{Running, Sums, Wanted, crc32_hex};
 use crate::facts::{self, URL_LIFETIME};
-use crate::signed;
 use crate::store::FilesComStore;
 use crate::wire::Entry;
+use crate::{signed, storage};
 
 /// A range of a large download. Each is held in memory until those before it have been taken.
 const RANGE: u64 = 2 << 20;
@@ -76,11 +76,12 @@ impl FilesComStore {
             return Err(too_long(URL_LIFETIME));
         }
         let (_, uri) = self.download_uri(&path).await?;
-        let lifetime = signed::lifetime(&uri).unwrap_or(URL_LIFETIME);
+        let url = storage::address(self.api(), &uri)?;
+        let lifetime = signed::lifetime(&url).unwrap_or(URL_LIFETIME);
         if request.lifetime.is_some_and(|wanted| wanted > lifetime) {
             return Err(too_long(lifetime).with_effect(Effect::Rejected));
         }
-        let end = signed::end(&uri).or_else(|| self.api().clock().now().checked_add(lifetime).ok());
+        let end = signed::end(&url).or_else(|| self.api().clock().now().checked_add(lifetime).ok());
         Ok(FileUrl::new(uri, UrlKind::Signed, end))
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use filestore_core::{
-    Address, Capabilities, Digest, DigestAlgorithm, DigestFact, DigestWhen, Expiry, Feature, ListOrder, NameRules,
-    ReadEffect, ScopeKind, StoredFile, UrlKind,
+    Address, Capabilities, Digest, DigestAlgorithm, DigestFact, DigestWhen, Expiry, Feature, FileRef, ListOrder,
+    NameRules, ReadEffect, ScopeKind, StoredFile, UrlKind,
 };
 
 use crate::path::{LONGEST_NAME, SCHEME, SitePath};
@@ -18,31 +18,31 @@ pub(crate) const URL_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The file of an entry.
 pub(crate) fn stored(path: &SitePath, entry: Entry) -> StoredFile {
-    let mut file = StoredFile::new(path.reference(), path.name());
+    file(path.reference(), path.name(), entry)
+}
+
+/// The same, of which reference and name are known.
+pub(crate) fn file(reference: FileRef, name: &str, entry: Entry) -> StoredFile {
+    let mut file = StoredFile::new(reference, name);
     file.size = entry.size;
     file.stored_size = entry.size;
     file.created = entry.created_at;
     file.modified = entry.modified();
-    file.digests = digests(&entry);
+    // Those that the service has computed so far.
+    let digests = [
+        (DigestAlgorithm::Crc32, entry.crc32),
+        (DigestAlgorithm::Md5, entry.md5),
+        (DigestAlgorithm::Sha1, entry.sha1),
+        (DigestAlgorithm::Sha256, entry.sha256),
+    ];
+    let known = |(algorithm, hex): (DigestAlgorithm, Option<String>)| {
+        Some(Digest::new(algorithm, hex.filter(|hex| !hex.is_empty())?))
+    };
+    file.digests.extend(digests.into_iter().filter_map(known));
     file.content_type = entry.mime_type;
     file.metadata = entry.custom_metadata;
     file.expiry = Expiry::Never;
     file
-}
-
-/// The digests that the service has computed so far.
-fn digests(entry: &Entry) -> Vec<Digest> {
-    let known = [
-        (DigestAlgorithm::Crc32, &entry.crc32),
-        (DigestAlgorithm::Md5, &entry.md5),
-        (DigestAlgorithm::Sha1, &entry.sha1),
-        (DigestAlgorithm::Sha256, &entry.sha256),
-    ];
-    let said = |(algorithm, hex): (DigestAlgorithm, &Option<String>)| {
-        let hex = hex.as_deref().filter(|hex| !hex.is_empty())?;
-        Some(Digest::new(algorithm, hex))
-    };
-    known.into_iter().filter_map(said).collect()
 }
 
 pub(crate) fn capabilities() -> Capabilities {

@@ -2,14 +2,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use filestore_core::{Effect, Error, ErrorKind, List, Page, PageToken, Result, StoredFile};
+use filestore_core::{Effect, Error, ErrorKind, FileRef, List, Page, PageToken, Result};
 use filestore_http::{Answer, Method, Repeat};
 use serde::{Deserialize, Serialize};
 
-use crate::api;
-use crate::path::SitePath;
+use crate::path::{self, SitePath};
 use crate::store::FilesComStore;
 use crate::wire::Entry;
+use crate::{api, facts};
 
 /// Entries of a page at most: the service gives up to 10,000, but recommends no more than this.
 pub(crate) const PAGE: u32 = 1000;
@@ -163,12 +163,21 @@ impl FilesComStore {
             Err(error) => return Err(error),
         };
         level.next = read.next.map_or(Next::Nothing, Next::Cursor);
-        for entry in read.entries {
+        let children = Children::of(&folder);
+        page.files.reserve(read.entries.len());
+        for mut entry in read.entries {
+            let path = entry.path.take().unwrap_or_default();
+            if !entry.is_folder()
+                && let Some(name) = children.name(&path)
+            {
+                page.files.push(facts::file(children.reference.child(name), name, entry));
+                continue;
+            }
             // What no path can name cannot be asked for either; the service is said to have given others
             // than direct children.
-            let Some(path) = folder.entry(entry.path.as_deref().unwrap_or_default()) else { continue };
+            let Some(path) = folder.entry(&path) else { continue };
             match (entry.is_folder(), recursive) {
-                (false, _) => page.files.push(self.stored(&path, entry)),
+                (false, _) => page.files.push(facts::stored(&path, entry)),
                 (true, true) => level.subfolders.push(path.name().to_owned()),
                 (true, false) => page.folders.extend(path.below(self.root())),
             }
@@ -176,10 +185,23 @@ impl FilesComStore {
         level.subfolders.reverse();
         Ok(())
     }
+}
 
-    /// The file of an entry.
-    pub(crate) fn stored(&self, path: &SitePath, entry: Entry) -> StoredFile {
-        crate::facts::stored(path, entry)
+/// What nearly all entries of a folder have in common: the folder, spelled as it was asked for.
+struct Children {
+    folder: String,
+    reference: FileRef,
+}
+
+impl Children {
+    fn of(folder: &SitePath) -> Self {
+        Self { folder: folder.to_string(), reference: folder.reference() }
+    }
+
+    /// The name of the entry at `path`, if it is such a one.
+    fn name<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        (folder == self.folder && path::is_name_in(folder, name)).then_some(name)
     }
 }
 

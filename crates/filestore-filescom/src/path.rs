@@ -53,11 +53,6 @@ impl SitePath {
 
     /// The path that the service gives for an entry of this folder; `None` if it is not directly in it.
     pub(crate) fn entry(&self, path: &str) -> Option<Self> {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        // Nearly always it is spelled as it was asked for.
-        if folder.split('/').filter(|part| !part.is_empty()).eq(self.0.iter().map(String::as_str)) {
-            return self.child(name).ok();
-        }
         Self::parse(path).ok().filter(|path| path.is_in(self))
     }
 
@@ -96,10 +91,12 @@ impl SitePath {
         FileRef::new(SCHEME, &self.0)
     }
 
-    /// As a URL has it, slashes kept.
-    pub(crate) fn encoded(&self) -> String {
-        let encoded: Vec<_> = self.0.iter().map(|part| utf8_percent_encode(part, ENCODED).to_string()).collect();
-        encoded.join("/")
+    /// Appends it to `url` as URLs have it: a slash before each component.
+    pub(crate) fn encode_below(&self, url: &mut String) {
+        for component in &self.0 {
+            url.push('/');
+            url.extend(utf8_percent_encode(component, ENCODED));
+        }
     }
 }
 
@@ -108,6 +105,11 @@ impl fmt::Display for SitePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("/"))
     }
+}
+
+/// Whether `name` can be in `folder`, of which the path is short enough at a glance.
+pub(crate) fn is_name_in(folder: &str, name: &str) -> bool {
+    folder.len() + 1 + name.len() <= LONGEST && problem(name).is_none()
 }
 
 fn checked(components: Vec<String>) -> Result<SitePath> {
@@ -158,11 +160,15 @@ mod tests {
 
     #[test]
     fn a_path_is_encoded_component_by_component() {
-        let path = SitePath::parse("/a b/ü+%2F;(1).txt").unwrap();
-        assert_eq!(path.encoded(), "a%20b/%C3%BC%2B%252F%3B%281%29.txt");
-        assert_eq!(path.to_string(), "a b/ü+%2F;(1).txt");
-        assert_eq!(SitePath::parse("nil").unwrap().encoded(), "nil");
-        assert_eq!(SitePath::parse("/").unwrap().encoded(), "");
+        let encoded = |path: &str| {
+            let mut url = String::from("/files");
+            SitePath::parse(path).unwrap().encode_below(&mut url);
+            url
+        };
+        assert_eq!(encoded("/a b/ü+%2F;(1).txt"), "/files/a%20b/%C3%BC%2B%252F%3B%281%29.txt");
+        assert_eq!(encoded("nil"), "/files/nil");
+        assert_eq!(encoded("/"), "/files");
+        assert_eq!(SitePath::parse("/a b/ü+%2F;(1).txt").unwrap().to_string(), "a b/ü+%2F;(1).txt");
     }
 
     #[test]

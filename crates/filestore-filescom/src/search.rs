@@ -3,6 +3,7 @@
 use filestore_core::{Error, PageToken, Result, StoredFile};
 use jiff::Timestamp;
 
+use crate::facts;
 use crate::list::PAGE;
 use crate::path::SitePath;
 use crate::store::FilesComStore;
@@ -202,7 +203,7 @@ impl FilesComStore {
                 entry_type: if entry.is_folder() { EntryType::Folder } else { EntryType::File },
                 path: path.below(self.root())?,
                 permissions: entry.permissions.clone().unwrap_or_default(),
-                file: self.stored(&path, entry),
+                file: facts::stored(&path, entry),
             })
         });
         Ok(FilesComPage { entries: entries.collect(), next: page.next.map(PageToken::new) })

@@ -49,8 +49,8 @@ pub(crate) fn address(api: &Api, uri: &str) -> Result<Url, Error> {
     }
 }
 
-/// What the storage's refusal of a request to `uri` means.
-pub(crate) async fn refused(mut answer: Answer, uri: &str, now: Timestamp) -> (Remedy, Error) {
+/// What the storage's refusal of a request to `url` means.
+pub(crate) async fn refused(mut answer: Answer, url: &Url, now: Timestamp) -> (Remedy, Error) {
     let status = answer.status().as_u16();
     let body = answer.error_body().await;
     let text = String::from_utf8_lossy(&body);
@@ -60,7 +60,7 @@ pub(crate) async fn refused(mut answer: Answer, uri: &str, now: Timestamp) -> (R
         None => (element(&text, "Code"), element(&text, "Message")),
     };
     let code_is = |codes: &[&str]| code.as_deref().is_some_and(|code| codes.contains(&code));
-    let nearly_over = signed::end(uri).is_some_and(|end| end.as_second() - now.as_second() < NEARLY_OVER);
+    let nearly_over = signed::end(url).is_some_and(|end| end.as_second() - now.as_second() < NEARLY_OVER);
     let expired = matches!(status, 400 | 403)
         && (text.contains("Request has expired")
             || code_is(&["ExpiredToken"])

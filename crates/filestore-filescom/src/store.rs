@@ -153,7 +153,7 @@ impl FileStore for FilesComStore {
                 format!("{path} is a folder; list it, or name a file in it"),
             ));
         }
-        Ok(self.stored(&path, entry))
+        Ok(facts::stored(&path, entry))
     }
 
     async fn download(&self, request: Download) -> Result<Downloaded> {

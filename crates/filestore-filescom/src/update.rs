@@ -7,6 +7,7 @@ use filestore_http::{Method, Repeat};
 use jiff::Timestamp;
 
 use crate::api;
+use crate::facts;
 use crate::store::FilesComStore;
 use crate::upload::check_metadata;
 use crate::wire::{Change, Entry};
@@ -75,7 +76,7 @@ impl FilesComStore {
         let request =
             self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?.payload(api::json(&change)?);
         let entry: Entry = self.api().ask(request).await?;
-        Ok(self.stored(&path, entry))
+        Ok(facts::stored(&path, entry))
     }
 }
 

@@ -192,33 +192,61 @@ where
     Ok(T::deserialize(Value::deserialize(deserializer)?).ok())
 }
 
-/// A whole number, which may be written as a text.
+/// A whole number, which may be written as a text. What is neither is none.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let value = Value::deserialize(deserializer)?;
-    Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()))
+    deserializer.deserialize_any(Lenient {
+        expected: "a whole number or null",
+        of_number: Some,
+        of_text: |text| text.parse().ok(),
+    })
 }
 
 /// A time. One that nobody can read is none: a folder is listed all the same.
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    struct Time;
+    deserializer.deserialize_any(Lenient {
+        expected: "a time or null",
+        of_number: |_| None,
+        of_text: |text| text.parse().ok(),
+    })
+}
 
-    impl Visitor<'_> for Time {
-        type Value = Option<Timestamp>;
+/// Reads a number, a text or `null`, without making a value of it first.
+struct Lenient<T> {
+    expected: &'static str,
+    of_number: fn(u64) -> Option<T>,
+    of_text: fn(&str) -> Option<T>,
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a time or null")
-        }
+impl<T> Visitor<'_> for Lenient<T> {
+    type Value = Option<T>;
 
-        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-            Ok(text.parse().ok())
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
     }
 
-    deserializer.deserialize_any(Time)
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok((self.of_text)(text))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok((self.of_number)(number))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
 }
 
 /// Texts by name; `null` is none. What is no text is written as JSON.

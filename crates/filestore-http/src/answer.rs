@@ -2,37 +2,37 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::pin::Pin;
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
-use futures::future::{self, Either};
-use futures::stream::{self, StreamExt};
+use futures::stream::Stream;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use url::Url;
 
-use crate::client::{HttpClient, root};
-use crate::{ERROR_BODY_LIMIT, Outcome, Repeat, effect_of};
+use crate::incoming::{Broken, Incoming, expected};
+use crate::{ERROR_BODY_LIMIT, HttpClient, Outcome, Repeat, effect_of};
 
 /// An answer: status and headers are here, the body comes as it is read.
 pub struct Answer {
-    response: reqwest::Response,
+    incoming: Incoming,
     context: Context,
 }
 
 /// What an answer remembers of its request.
-#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) client: HttpClient,
-    pub(crate) shown: String,
+    pub(crate) url: Url,
+    pub(crate) secret_path: bool,
     pub(crate) repeat: Repeat,
     pub(crate) attempts: u32,
     pub(crate) lost_before: bool,
     pub(crate) retry_after: Option<Duration>,
-    pub(crate) deadline: Option<Duration>,
 }
 
 /// The range that an answer says it has: `Content-Range: bytes 5-9/20`.
@@ -46,18 +46,18 @@ pub struct ContentRange {
 }
 
 impl Answer {
-    pub(crate) fn new(response: reqwest::Response, context: Context) -> Self {
-        Self { response, context }
+    pub(crate) fn new(incoming: Incoming, context: Context) -> Self {
+        Self { incoming, context }
     }
 
     /// The status.
     pub fn status(&self) -> StatusCode {
-        self.response.status()
+        self.incoming.response.status()
     }
 
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
-        self.response.headers()
+        self.incoming.response.headers()
     }
 
     /// A header, if it is plain text.
@@ -73,12 +73,14 @@ impl Answer {
 
     /// Whether the content type is JSON.
     pub fn is_json(&self) -> bool {
-        self.content_type().is_some_and(|essence| essence.ends_with("/json") || essence.ends_with("+json"))
+        let value = self.headers().get(CONTENT_TYPE);
+        let said = value.is_some_and(|value| value == "application/json");
+        said || self.content_type().is_some_and(|essence| essence.ends_with("/json") || essence.ends_with("+json"))
     }
 
     /// The length of the body, where the service says it.
     pub fn content_length(&self) -> Option<u64> {
-        self.response.content_length()
+        self.incoming.length
     }
 
     /// The range that comes.
@@ -88,7 +90,7 @@ impl Answer {
 
     /// Where a redirect points to, made absolute.
     pub fn location(&self) -> Option<Url> {
-        self.response.url().join(self.headers().get(LOCATION)?.to_str().ok()?).ok()
+        self.context.url.join(self.headers().get(LOCATION)?.to_str().ok()?).ok()
     }
 
     /// How often it was tried.
@@ -130,19 +132,22 @@ impl Answer {
 
     /// The whole body, if it is at most `limit` bytes; else *protocol*.
     pub async fn bytes(&mut self, limit: usize) -> Result<Bytes> {
-        let length = self.response.content_length();
-        let mut all = BytesMut::with_capacity(expected(length, limit));
+        let length = self.incoming.length;
+        let mut all = BytesMut::new();
         while length.is_none_or(|length| length <= limit as u64) {
-            match next_chunk(&mut self.response, &self.context).await {
+            match self.incoming.chunk().await {
                 // All of it in one piece, as where it was read already.
                 Ok(Some(chunk)) if all.is_empty() && length == Some(chunk.len() as u64) => return Ok(chunk),
-                Ok(Some(chunk)) if all.len() + chunk.len() <= limit => all.extend_from_slice(&chunk),
+                Ok(Some(chunk)) if all.len() + chunk.len() <= limit => {
+                    all.reserve(expected(length, limit).saturating_sub(all.len()));
+                    all.extend_from_slice(&chunk);
+                }
                 Ok(Some(_)) => break,
                 Ok(None) => return Ok(all.freeze()),
-                Err(broken) => return Err(broken.after(all.len() as u64, length)),
+                Err(broken) => return Err(self.context.broken(&broken, all.len() as u64, length)),
             }
         }
-        let message = format!("{} answers with more than the {limit} bytes that are read", self.context.shown);
+        let message = format!("{} answers with more than the {limit} bytes that are read", self.context.shown());
         Err(self.error(ErrorKind::Protocol, message))
     }
 
@@ -166,7 +171,7 @@ impl Answer {
                 Category::Data => "JSON of another shape than expected",
                 Category::Syntax | Category::Io => "no JSON",
             };
-            let (shown, line, column) = (&self.context.shown, error.line(), error.column());
+            let (shown, line, column) = (self.context.shown(), error.line(), error.column());
             self.error(ErrorKind::Protocol, format!("{shown} answers with {what} (line {line}, column {column})"))
         })
     }
@@ -174,7 +179,7 @@ impl Answer {
     /// The beginning of an error's body. Never fails: what does not come is left out.
     pub async fn error_body(&mut self) -> Bytes {
         let mut all = BytesMut::new();
-        while let Ok(Some(chunk)) = next_chunk(&mut self.response, &self.context).await {
+        while let Ok(Some(chunk)) = self.incoming.chunk().await {
             let room = ERROR_BODY_LIMIT - all.len();
             all.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if all.len() == ERROR_BODY_LIMIT {
@@ -187,23 +192,8 @@ impl Answer {
     /// The body as it comes, held to its length. A broken connection is *unavailable*, one on which
     /// nothing moves *timeout*, with the effect that a lost answer to this request has.
     pub fn stream(self) -> ByteStream {
-        let length = self.response.content_length();
-        let (context, mut passed) = (self.context, 0_u64);
-        let chunks = stream::unfold(Some(self.response), move |state| {
-            let context = context.clone();
-            async move {
-                let mut response = state?;
-                match next_chunk(&mut response, &context).await {
-                    Ok(Some(chunk)) => Some((Ok(chunk), Some(response))),
-                    Ok(None) => None,
-                    Err(error) => Some((Err(error), None)),
-                }
-            }
-        })
-        .map(move |item| {
-            item.inspect(|chunk| passed += chunk.len() as u64).map_err(|broken| broken.after(passed, length))
-        });
-        ByteStream::download(chunks, length)
+        let length = self.incoming.length;
+        ByteStream::download(Chunks { answer: self, passed: 0 }, length)
     }
 
     pub(crate) fn context(&self) -> &Context {
@@ -211,44 +201,50 @@ impl Answer {
     }
 }
 
-/// How much room a body of this length takes, if it is at most `limit`.
-pub(crate) fn expected(length: Option<u64>, limit: usize) -> usize {
-    length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= limit).unwrap_or_default()
-}
+impl Context {
+    /// The address as errors show it.
+    fn shown(&self) -> String {
+        crate::shown(&self.url, self.secret_path)
+    }
 
-/// A body that broke off.
-pub(crate) struct Broken {
-    kind: ErrorKind,
-    effect: Effect,
-    what: String,
-    attempts: u32,
-}
-
-impl Broken {
-    pub(crate) fn after(self, passed: u64, length: Option<u64>) -> Error {
-        let of = length.map(|length| format!(" of {length}")).unwrap_or_default();
-        let message = format!("{} after {passed}{of} bytes of the answer", self.what);
-        Error::new(self.kind, self.effect, message).with_attempts(self.attempts)
+    /// The error of a body that broke off after `passed` bytes.
+    pub(crate) fn broken(&self, broken: &Broken, passed: u64, length: Option<u64>) -> Error {
+        broken_off(&self.shown(), self.repeat, broken, passed, length).with_attempts(self.attempts)
     }
 }
 
-pub(crate) async fn next_chunk(response: &mut reqwest::Response, context: &Context) -> Result<Option<Bytes>, Broken> {
-    let client = context.client.shared();
-    let left = context.client.left(context.deadline);
-    let limit = client.clock.limit(left.map_or(client.idle, |left| left.min(client.idle)));
-    let chunk = std::pin::pin!(response.chunk());
-    let broken = |kind, what| Broken {
-        kind,
-        effect: effect_of(context.repeat, Outcome::Lost),
-        what,
-        attempts: context.attempts,
+/// The error of an answer whose body broke off.
+pub(crate) fn broken_off(shown: &str, repeat: Repeat, broken: &Broken, passed: u64, length: Option<u64>) -> Error {
+    let kind = match broken {
+        Broken::Lost(_) => ErrorKind::Unavailable,
+        Broken::TooSlow(_) => ErrorKind::Timeout,
     };
-    match future::select(chunk, limit).await {
-        Either::Left((Ok(chunk), _)) => Ok(chunk),
-        Either::Left((Err(error), _)) => {
-            Err(broken(ErrorKind::Unavailable, format!("the connection to {} broke ({})", context.shown, root(&error))))
-        }
-        Either::Right(_) => Err(broken(ErrorKind::Timeout, format!("{} took too long", context.shown))),
+    let of = length.map(|length| format!(" of {length}")).unwrap_or_default();
+    let message = format!("{} after {passed}{of} bytes of the answer", broken.describe(shown));
+    Error::new(kind, effect_of(repeat, Outcome::Lost), message)
+}
+
+/// The body of an answer.
+struct Chunks {
+    answer: Answer,
+    passed: u64,
+}
+
+impl Stream for Chunks {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(match ready!(self.answer.incoming.poll_chunk(cx)) {
+            Ok(Some(chunk)) => {
+                self.passed += chunk.len() as u64;
+                Some(Ok(chunk))
+            }
+            Ok(None) => None,
+            Err(broken) => {
+                let Answer { incoming, context } = &self.answer;
+                Some(Err(context.broken(&broken, self.passed, incoming.length)))
+            }
+        })
     }
 }
 
@@ -266,7 +262,7 @@ fn parse_content_range(text: &str) -> Option<ContentRange> {
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} from {}", self.status(), self.context.shown)
+        write!(f, "{} from {}", self.status(), self.context.shown())
     }
 }
 

@@ -4,23 +4,24 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::fs;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use filestore_core::{Effect, Error, ErrorKind, Result};
-use futures::future::{self, Either};
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use futures::future::poll_fn;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect;
 use secrecy::ExposeSecret;
-use url::{Origin, Url};
+use url::{Position, Url};
 
-use crate::answer::{Context, expected, next_chunk};
+use crate::answer::{Context, broken_off};
 use crate::budget::{Budget, RETRY};
 use crate::handed::Handed;
+use crate::incoming::Incoming;
 use crate::pace::Pace;
-use crate::payload::Opened;
+use crate::patience::{Over, Patience};
 use crate::{
-    Answer, Attempts, Clock, Decision, HttpConfig, JSON_LIMIT, Outcome, Policy, Repeat, Request, Situation,
+    Answer, Attempts, Clock, Decision, HttpConfig, JSON_LIMIT, Outcome, Payload, Policy, Repeat, Request, Situation,
     SystemClock, decide, effect_of, retry_after,
 };
 
@@ -35,8 +36,8 @@ pub(crate) struct Shared {
     /// system's certificates takes its time.
     fresh: OnceLock<reqwest::Client>,
     config: HttpConfig,
-    /// Where credentials may go.
-    home: Origin,
+    /// Credentials may go to its origin.
+    home: Url,
     pub(crate) policy: Policy,
     pub(crate) idle: Duration,
     timeout: Option<Duration>,
@@ -67,7 +68,7 @@ impl HttpClient {
             keeping: build(config, true)?,
             fresh: OnceLock::new(),
             config: config.clone(),
-            home: base.origin(),
+            home: base.clone(),
             policy: Policy {
                 max_retries: config.max_retries,
                 first_delay: config.initial_retry_delay,
@@ -120,7 +121,7 @@ impl HttpClient {
             let handed = Handed::new(Arc::clone(clock));
             let tried = self.attempt(&request, &handed).await;
             let (outcome, wished) = match &tried {
-                Ok((response, _)) => {
+                Ok(Incoming { response, .. }) => {
                     let status = response.status().as_u16();
                     let default = request.pause_after_429.filter(|_| status == 429);
                     (Outcome::Status(status), retry_after(response.headers(), clock.now()).or(default))
@@ -147,16 +148,16 @@ impl HttpClient {
                     budget.refill_after_success(std::mem::take(&mut attempts.paid));
                 }
                 return match tried {
-                    Ok((response, deadline)) => Ok(Answer::new(
-                        response,
+                    Ok(incoming) => Ok(Answer::new(
+                        incoming,
                         Context {
                             client: self.clone(),
-                            shown: request.shown(),
+                            url: request.url,
+                            secret_path: request.secret_path,
                             repeat: request.repeat,
                             attempts: attempt,
                             lost_before,
                             retry_after: wished,
-                            deadline,
                         },
                     )),
                     // An earlier attempt may have had an effect although the last one did not leave.
@@ -211,102 +212,58 @@ impl HttpClient {
         decision
     }
 
-    /// One attempt: the answer's head, and the moment at which its body must be there.
-    async fn attempt(
-        &self,
-        request: &Request,
-        handed: &Arc<Handed>,
-    ) -> Result<(reqwest::Response, Option<Duration>), Failed> {
-        let Shared { keeping, clock, .. } = self.shared();
+    /// One attempt.
+    async fn attempt(&self, request: &Request, handed: &Arc<Handed>) -> Result<Incoming, Failed> {
         let own = |error| Failed { outcome: Outcome::NotSent, error, own: true };
         // 1. The body, opened anew.
-        let Opened { stream, length } = request.payload.open().await.map_err(own)?;
-        let body = match length {
-            Some(0) => reqwest::Body::default(),
-            _ => reqwest::Body::wrap_stream(handed.watch(stream)),
-        };
-        // 2. The head. Credentials do not leave home.
-        let client = if request.own_connection { self.fresh().map_err(own)? } else { keeping };
+        let opened = request.payload.open().await.map_err(own)?;
+        let length = opened.length();
+        // 2. The head.
         let mut built = reqwest::Request::new(request.method.clone(), request.url.clone());
-        let headers = built.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        if let Some(content_type) = request.payload.content_type() {
-            let value = HeaderValue::try_from(content_type)
-                .map_err(|_| own(Error::invalid("the content type cannot be a header; choose another")))?;
-            headers.insert(CONTENT_TYPE, value);
+        *built.headers_mut() = self.head(request, length).map_err(own)?;
+        if length != Some(0) {
+            *built.body_mut() = Some(reqwest::Body::wrap(handed.watch(opened)));
         }
-        headers.extend(request.headers.clone());
-        if request.url.origin() == self.0.home {
-            headers.extend(request.credentials.clone());
-        }
-        if let Some(length) = length
-            && !matches!(request.payload, crate::Payload::Empty)
-        {
-            headers.insert(CONTENT_LENGTH, length.into());
-        }
-        *built.body_mut() = Some(body);
         // 3. The exchange, within its limits.
-        let deadline = self.0.timeout.map(|timeout| clock.elapsed() + timeout);
+        let Shared { keeping, clock, idle, timeout, .. } = self.shared();
+        let client = if request.own_connection { self.fresh().map_err(own)? } else { keeping };
+        let mut patience = Patience::new(Arc::clone(clock), *idle, *timeout);
         let mut pending = std::pin::pin!(client.execute(built));
-        loop {
-            let left = self.left(deadline).map_or(self.0.idle, |left| left.min(self.0.idle));
-            let limit = clock.limit(left.saturating_sub(handed.idle()));
-            match future::select(pending.as_mut(), limit).await {
-                Either::Left((Ok(response), _)) if request.whole_answer && response.status().is_success() => {
-                    return Ok((self.read_whole(request, response, deadline).await?, deadline));
-                }
-                Either::Left((Ok(response), _)) => return Ok((response, deadline)),
-                Either::Left((Err(error), _)) => return Err(self.failed(request, handed, length, error)),
-                Either::Right(_) if self.left(deadline) == Some(Duration::ZERO) => {
-                    return Err(too_slow(request, handed, length, "it took longer than the limit for one request"));
-                }
-                Either::Right(_) if handed.idle() >= self.0.idle => {
-                    let message = format!("nothing moved for {} s", self.0.idle.as_secs_f64());
-                    return Err(too_slow(request, handed, length, &message));
-                }
-                Either::Right(_) => {}
-            }
-        }
-    }
-
-    /// The same answer with its body in memory.
-    async fn read_whole(
-        &self,
-        request: &Request,
-        mut response: reqwest::Response,
-        deadline: Option<Duration>,
-    ) -> Result<reqwest::Response, Failed> {
-        let context = Context {
-            client: self.clone(),
-            shown: request.shown(),
-            repeat: request.repeat,
-            attempts: 1,
-            lost_before: false,
-            retry_after: None,
-            deadline,
+        let response = poll_fn(|cx| match pending.as_mut().poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(Ok(answered)),
+            Poll::Pending => patience.poll_over(cx, handed.moved()).map(Err),
+        });
+        let response = match response.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(self.failed(request, handed, length, error)),
+            Err(over) => return Err(too_slow(request, handed, length, over)),
         };
-        let length = response.content_length();
-        let mut body = BytesMut::with_capacity(expected(length, JSON_LIMIT));
-        loop {
-            match next_chunk(&mut response, &context).await {
-                // Longer than anybody reads: what is there is enough to be told so.
-                Ok(Some(chunk)) if body.len() <= JSON_LIMIT => body.extend_from_slice(&chunk),
-                Ok(_) => break,
-                Err(broken) => {
-                    let error = broken.after(body.len() as u64, length);
-                    return Err(Failed { outcome: Outcome::Lost, error, own: false });
-                }
-            }
+        let mut incoming = Incoming::new(response, patience);
+        if request.whole_answer && incoming.response.status().is_success() {
+            incoming.read_whole(JSON_LIMIT).await.map_err(|(broken, read)| {
+                let error = broken_off(&request.shown(), request.repeat, &broken, read, incoming.length);
+                Failed { outcome: Outcome::Lost, error, own: false }
+            })?;
         }
-        let mut whole = http::Response::new(body.freeze());
-        *whole.status_mut() = response.status();
-        *whole.headers_mut() = std::mem::take(response.headers_mut());
-        Ok(whole.into())
+        Ok(incoming)
     }
 
-    /// The time until `deadline`, if there is one.
-    pub(crate) fn left(&self, deadline: Option<Duration>) -> Option<Duration> {
-        deadline.map(|deadline| deadline.saturating_sub(self.0.clock.elapsed()))
+    /// The headers of a request whose body has this length. Credentials do not leave home.
+    fn head(&self, request: &Request, length: Option<u64>) -> Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        if let Some(content_type) = request.payload.content_type()? {
+            headers.insert(CONTENT_TYPE, content_type);
+        }
+        // Any other length is that of the body.
+        if length == Some(0) && !matches!(request.payload, Payload::Empty) {
+            headers.insert(CONTENT_LENGTH, 0.into());
+        }
+        let at_home = request.url[..Position::AfterPort] == self.0.home[..Position::AfterPort];
+        let credentials = if at_home { request.credentials.as_slice() } else { &[] };
+        for (name, value) in request.headers.iter().chain(credentials) {
+            headers.insert(name.clone(), value.clone());
+        }
+        Ok(headers)
     }
 
     fn failed(&self, request: &Request, handed: &Handed, length: Option<u64>, error: reqwest::Error) -> Failed {
@@ -336,9 +293,9 @@ fn how_far(handed: &Handed, length: Option<u64>) -> Outcome {
     if length != Some(0) && !handed.any() { Outcome::NotSent } else { Outcome::Lost }
 }
 
-fn too_slow(request: &Request, handed: &Handed, length: Option<u64>, what: &str) -> Failed {
+fn too_slow(request: &Request, handed: &Handed, length: Option<u64>, over: Over) -> Failed {
     let outcome = how_far(handed, length);
-    let message = format!("{}: {what}", request.shown());
+    let message = format!("{}: {over}", request.shown());
     Failed { outcome, error: Error::new(ErrorKind::Timeout, effect_of(request.repeat, outcome), message), own: false }
 }
 
@@ -388,6 +345,6 @@ fn build(config: &HttpConfig, keep: bool) -> Result<reqwest::Client> {
 
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpClient").field("home", &self.0.home.ascii_serialization()).finish_non_exhaustive()
+        f.debug_struct("HttpClient").field("home", &self.0.home.origin().ascii_serialization()).finish_non_exhaustive()
     }
 }

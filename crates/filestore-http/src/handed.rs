@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use filestore_core::{Error, Result};
-use futures::stream::{BoxStream, Stream, StreamExt};
+use filestore_core::Error;
+use futures::stream::StreamExt;
+use http_body::{Body, Frame, SizeHint};
 
 use crate::Clock;
+use crate::payload::Opened;
 
 /// Whether any byte of a body was handed to the connection, when the last one was, and what the body
 /// itself reported.
@@ -38,12 +40,10 @@ impl Handed {
         Arc::new(handed)
     }
 
-    /// `stream`, watched. The error that it yields stays here; the connection gets a stand-in.
-    pub(crate) fn watch(
-        self: &Arc<Self>,
-        stream: BoxStream<'static, Result<Bytes>>,
-    ) -> impl Stream<Item = Result<Bytes, BodyFailed>> + Send + 'static {
-        Watched { stream, handed: Arc::clone(self) }
+    /// `opened` as the connection reads it, watched. An error that it yields stays here; the connection
+    /// gets a stand-in.
+    pub(crate) fn watch(self: &Arc<Self>, opened: Opened) -> Watched {
+        Watched { left: opened.length(), opened: Mutex::new(opened), handed: Arc::clone(self) }
     }
 
     /// Whether any byte, or the end of a body that turned out empty, was handed to the connection. It
@@ -57,12 +57,12 @@ impl Handed {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// How long nothing has moved. A body that is slow itself counts as movement.
-    pub(crate) fn idle(&self) -> Duration {
+    /// When something moved last. A body that is slow itself counts as movement.
+    pub(crate) fn moved(&self) -> Duration {
         if self.body_is_slow.load(Ordering::Acquire) {
-            return Duration::ZERO;
+            return self.clock.elapsed();
         }
-        self.clock.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Acquire)))
+        Duration::from_millis(self.last.load(Ordering::Acquire))
     }
 
     fn progress(&self) {
@@ -83,29 +83,42 @@ impl std::fmt::Display for BodyFailed {
 
 impl std::error::Error for BodyFailed {}
 
-struct Watched {
-    stream: BoxStream<'static, Result<Bytes>>,
+/// A body whose way out is watched.
+pub(crate) struct Watched {
+    /// Never locked: streams are not `Sync`, and bodies have to be.
+    opened: Mutex<Opened>,
+    left: Option<u64>,
     handed: Arc<Handed>,
 }
 
-impl Stream for Watched {
-    type Item = Result<Bytes, BodyFailed>;
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = BodyFailed;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = self.stream.poll_next_unpin(cx);
-        let handed = &self.handed;
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailed>>> {
+        let Self { opened, left, handed } = &mut *self;
+        let polled = match opened.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            Opened::Whole(bytes) => Poll::Ready((!bytes.is_empty()).then(|| Ok(std::mem::take(bytes)))),
+            Opened::Flow(flow) => flow.stream.poll_next_unpin(cx),
+        };
         handed.body_is_slow.store(polled.is_pending(), Ordering::Release);
         handed.progress();
         if matches!(polled, Poll::Ready(Some(Ok(_)) | None)) {
             handed.any.store(true, Ordering::Release);
         }
-        polled.map(|item| {
-            item.map(|chunk| {
-                chunk.map_err(|error| {
-                    *handed.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    BodyFailed
-                })
-            })
+        polled.map(|item| match item? {
+            Ok(chunk) => {
+                *left = left.map(|left| left.saturating_sub(chunk.len() as u64));
+                Some(Ok(Frame::data(chunk)))
+            }
+            Err(error) => {
+                *handed.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                Some(Err(BodyFailed))
+            }
         })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

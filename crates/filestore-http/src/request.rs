@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use filestore_core::{Error, Result};
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderName, HeaderValue};
 use url::Url;
 
 use crate::Payload;
@@ -28,8 +28,8 @@ pub struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) repeat: Repeat,
-    pub(crate) headers: HeaderMap,
-    pub(crate) credentials: HeaderMap,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) credentials: Vec<(HeaderName, HeaderValue)>,
     pub(crate) payload: Payload,
     pub(crate) secret_path: bool,
     pub(crate) own_connection: bool,
@@ -44,8 +44,8 @@ impl Request {
             method,
             url,
             repeat,
-            headers: HeaderMap::new(),
-            credentials: HeaderMap::new(),
+            headers: Vec::new(),
+            credentials: Vec::new(),
             payload: Payload::Empty,
             secret_path: false,
             own_connection: false,
@@ -67,7 +67,7 @@ impl Request {
 
     /// Sets a header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 
@@ -75,7 +75,7 @@ impl Request {
     /// is never shown. See [`secret_header`].
     pub fn credential(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
-        self.credentials.insert(name, value);
+        self.credentials.push((name, value));
         self
     }
 
@@ -144,7 +144,7 @@ mod tests {
             .credential(AUTHORIZATION, secret_header("HEADER-CANARY").unwrap())
             .secret_path();
         assert_eq!(format!("{request:?}"), "GET http://a/... (Safe)");
-        assert_eq!(format!("{:?}", request.credentials["authorization"]), "Sensitive");
+        assert_eq!(format!("{:?}", request.credentials[0].1), "Sensitive");
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Keyset {
         let url = Url::parse(&url).map_err(|_| Error::invalid("the request cannot be made into a URL"))?;
         let mut request = Request::new(call.method.clone(), url, call.repeat).whole_answer().secret_path();
         if let Some(body) = &call.body {
-            request = request.payload(Payload::Bytes("application/json", body.clone().into()));
+            request = request.payload(Payload::Bytes(Some("application/json"), body.clone().into()));
         }
         Ok(Signed { request, request_id })
     }

@@ -2,14 +2,13 @@
 
 use filestore_core::{Effect, Error, ErrorKind, Result};
 use filestore_http::header::{ETAG, HeaderName, HeaderValue};
-use filestore_http::{Answer, Attempts, Method, Repeat, Request};
+use filestore_http::{Answer, Attempts, Method, Payload, Repeat, Request};
 
 use crate::api::Api;
 use crate::digest::{Slot, Sums, Wanted};
 use crate::storage::{self, Remedy};
-use crate::upload::session::Session;
+use crate::upload::session::{Session, Target};
 use crate::upload::source::Part;
-use crate::wire::PartTarget;
 
 /// A part that is stored.
 #[derive(Debug, Clone)]
@@ -31,7 +30,7 @@ pub(crate) async fn put(api: &Api, session: &Session<'_>, part: Part, digests: b
         let target = session.target(part.number, part.offset).await?;
         // 2. The content, digested while it passes.
         let slot = Slot::default();
-        let request = request(api, session, &target, &part, wanted, &slot)?;
+        let request = request(session, &target, part.payload(wanted, &slot).await?)?;
         let answer = api.http().send_within(request, &mut attempts).await?;
         // 3. Is it there, and is it what was sent?
         let (remedy, error) = if answer.status().is_success() {
@@ -40,7 +39,7 @@ pub(crate) async fn put(api: &Api, session: &Session<'_>, part: Part, digests: b
                 Err(error) => (Remedy::Again, error),
             }
         } else {
-            storage::refused(answer, &target.upload_uri, api.clock().now()).await
+            storage::refused(answer, &target.url, api.clock().now()).await
         };
         // 4. If not, once more with a fresh address.
         if remedy == Remedy::None || !session.retry_parts || !api.http().may_repeat(&mut attempts).await {
@@ -50,15 +49,8 @@ pub(crate) async fn put(api: &Api, session: &Session<'_>, part: Part, digests: b
     }
 }
 
-fn request(
-    api: &Api,
-    session: &Session<'_>,
-    target: &PartTarget,
-    part: &Part,
-    wanted: Wanted,
-    slot: &Slot,
-) -> Result<Request> {
-    let method = match target.http_method.as_deref().map(str::to_ascii_uppercase).as_deref() {
+fn request(session: &Session<'_>, target: &Target, content: Payload) -> Result<Request> {
+    let method = match target.said.http_method.as_deref().map(str::to_ascii_uppercase).as_deref() {
         None | Some("PUT") => Method::PUT,
         Some("POST") => Method::POST,
         Some("PATCH") => Method::PATCH,
@@ -66,10 +58,8 @@ fn request(
     };
     let repeat = if session.retry_parts { Repeat::Idempotent } else { Repeat::Once };
     // No credential: the address is one.
-    let mut request = Request::new(method, storage::address(api, &target.upload_uri)?, repeat)
-        .payload(part.payload(wanted, slot))
-        .secret_path();
-    for (name, value) in &target.headers {
+    let mut request = Request::new(method, target.url.clone(), repeat).payload(content).secret_path();
+    for (name, value) in &target.said.headers {
         let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
             return Err(unusable("a header that cannot be sent"));
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use filestore_core::{Effect, Error, ErrorKind, Result};
-use filestore_http::{Attempts, Method, Repeat};
+use filestore_http::{Attempts, Method, Repeat, Url};
 use futures::lock::Mutex;
 
 use crate::api::{self, Api};
@@ -34,9 +34,16 @@ pub(crate) struct Session<'a> {
     targets: Mutex<Targets>,
 }
 
+/// Where a part goes.
+pub(crate) struct Target {
+    pub(crate) url: Url,
+    pub(crate) said: PartTarget,
+    since: Duration,
+}
+
 /// Addresses that were given and not used yet.
 struct Targets {
-    unused: BTreeMap<u32, (PartTarget, Duration)>,
+    unused: BTreeMap<u32, Target>,
     /// The last part that an address was given for.
     last: u32,
 }
@@ -86,11 +93,11 @@ impl<'a> Session<'a> {
         number: u32,
         targets: Vec<PartTarget>,
     ) -> Result<Self> {
-        let targets = checked(targets, reference, number)?;
+        let unused = checked(api, targets, reference, number)?;
         let nothing = || protocol("none");
-        let (_, first) = targets.first_key_value().ok_or_else(nothing)?;
-        let (last, _) = targets.last_key_value().ok_or_else(nothing)?;
-        let (limits, now) = (Limits::of(first), api.clock().elapsed());
+        let (_, Target { said: first, .. }) = unused.first_key_value().ok_or_else(nothing)?;
+        let (last, _) = unused.last_key_value().ok_or_else(nothing)?;
+        let limits = Limits::of(first);
         // Who takes one part at a time is asked for one at a time.
         let batch = if limits.parallel { batch } else { 1 };
         Ok(Self {
@@ -103,10 +110,7 @@ impl<'a> Session<'a> {
             offset_query: first.part_offset_query == Some(true),
             batch,
             last: None,
-            targets: Mutex::new(Targets {
-                last: *last,
-                unused: targets.into_iter().map(|(number, target)| (number, (target, now))).collect(),
-            }),
+            targets: Mutex::new(Targets { last: *last, unused }),
         })
     }
 
@@ -117,31 +121,26 @@ impl<'a> Session<'a> {
 
     /// An address for part `number`, out of the last batch or asked for. Parts that wait for the same
     /// batch wait for one request.
-    pub(crate) async fn target(&self, number: u32, offset: u64) -> Result<PartTarget> {
+    pub(crate) async fn target(&self, number: u32, offset: u64) -> Result<Target> {
         let mut targets = self.targets.lock().await;
-        // By the time since it came: clocks differ.
         let now = self.api.clock().elapsed();
-        let fresh = |(target, since): &(PartTarget, Duration)| {
-            signed::lifetime(&target.upload_uri).is_none_or(|lifetime| now + MARGIN < *since + lifetime)
-        };
+        let fresh = |target: &Target| signed::is_fresh(&target.url, now.saturating_sub(target.since), MARGIN);
         let mut target = match targets.unused.remove(&number).filter(fresh) {
-            Some((target, _)) => target,
+            Some(target) => target,
             None => {
                 // What was given before is renewed alone.
                 let new = self.last.unwrap_or(u32::MAX).saturating_sub(number).saturating_add(1).min(self.batch);
                 let wanted = if number > targets.last { new } else { 1 };
                 let answer = ask(self.api, self.path, self.wishes, &self.reference, number, wanted).await?;
-                let mut asked = checked(answer, Some(&self.reference), number)?;
+                let mut asked = checked(self.api, answer, Some(&self.reference), number)?;
                 let target = asked.remove(&number).ok_or_else(|| protocol("none"))?;
                 targets.last = asked.keys().last().map_or(number, |last| *last).max(targets.last);
-                targets.unused.extend(asked.into_iter().map(|(number, target)| (number, (target, now))));
+                targets.unused.extend(asked);
                 target
             }
         };
         if self.offset_query {
-            let mut url = storage::address(self.api, &target.upload_uri)?;
-            url.query_pairs_mut().append_pair("part_offset", &offset.to_string());
-            target.upload_uri = url.into();
+            target.url.query_pairs_mut().append_pair("part_offset", &offset.to_string());
         }
         Ok(target)
     }
@@ -188,18 +187,19 @@ async fn ask(
 }
 
 /// The parts by number: consecutive from `first`, of one upload.
-fn checked(targets: Vec<PartTarget>, reference: Option<&str>, first: u32) -> Result<BTreeMap<u32, PartTarget>> {
+fn checked(api: &Api, targets: Vec<PartTarget>, reference: Option<&str>, first: u32) -> Result<BTreeMap<u32, Target>> {
     let reference = reference.map(str::to_owned).or_else(|| targets.first().map(|target| target.reference.clone()));
+    let since = api.clock().elapsed();
     let mut parts = BTreeMap::new();
-    for (number, target) in (first..).zip(targets) {
+    for (number, said) in (first..).zip(targets) {
         // An address of another upload would begin a second one for this part.
-        if Some(&target.reference) != reference.as_ref() {
+        if Some(&said.reference) != reference.as_ref() {
             return Err(protocol("a part of another upload"));
         }
-        if target.part_number != number {
+        if said.part_number != number {
             return Err(protocol("another part than the one asked for"));
         }
-        parts.insert(number, target);
+        parts.insert(number, Target { url: storage::address(api, &said.upload_uri)?, said, since });
     }
     Ok(parts)
 }

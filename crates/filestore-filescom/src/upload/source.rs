@@ -9,7 +9,7 @@ use filestore_http::Payload;
 use futures::StreamExt;
 use futures::stream;
 
-use crate::digest::{Slot, Wanted, digested};
+use crate::digest::{Running, SMALL, Slot, Wanted, digested};
 
 /// One part, ready to be sent as often as it takes.
 #[derive(Debug)]
@@ -30,22 +30,21 @@ enum Content {
 
 impl Part {
     /// What a request sends. The digests are in `slot` when the last byte has gone to the connection.
-    pub(crate) fn payload(&self, wanted: Wanted, slot: &Slot) -> Payload {
+    pub(crate) async fn payload(&self, wanted: Wanted, slot: &Slot) -> Result<Payload> {
         let (content, slot, offset, length) = (self.content.clone(), slot.clone(), self.offset, self.length);
+        if length <= SMALL as u64 {
+            let bytes = content.open(offset, length).await?.collect(SMALL).await?;
+            slot.set(Some(Running::new(wanted).sums_of(&bytes)));
+            return Ok(Payload::Bytes(None, bytes));
+        }
         let open = move || {
             let (content, slot) = (content.clone(), slot.clone());
             async move {
-                let stream = match content {
-                    Content::Range(body) => body.open_range(offset, length).await?.boxed(),
-                    Content::Held(pieces) => {
-                        let pieces = (0..pieces.len()).map(move |at| Ok(pieces[at].clone()));
-                        stream::iter(pieces).boxed()
-                    }
-                };
+                let stream = content.open(offset, length).await?;
                 Ok(ByteStream::upload(digested(stream, length, wanted, slot), Some(length)))
             }
         };
-        Payload::Body(None, Arc::new(Body::reopenable(open, Some(length))))
+        Ok(Payload::Body(None, Arc::new(Body::reopenable(open, Some(length)))))
     }
 
     /// Bytes that are in memory because of it.
@@ -53,6 +52,18 @@ impl Part {
         match self.content {
             Content::Range(_) => 0,
             Content::Held(_) => self.length,
+        }
+    }
+}
+
+impl Content {
+    async fn open(self, offset: u64, length: u64) -> Result<ByteStream> {
+        match self {
+            Self::Range(body) => body.open_range(offset, length).await,
+            Self::Held(pieces) => {
+                let pieces = (0..pieces.len()).map(move |at| Ok(pieces[at].clone()));
+                Ok(ByteStream::upload(stream::iter(pieces), Some(length)))
+            }
         }
     }
 }

@@ -1,0 +1,89 @@
+//! [`Incoming`]: an answer as it comes in.
+
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::future::poll_fn;
+use reqwest::Response;
+
+use crate::client::root;
+use crate::patience::{Over, Patience};
+
+/// The head of an answer, and its body as it comes or as it was read already.
+pub(crate) struct Incoming {
+    pub(crate) response: Response,
+    /// Of the whole body, where the service says it.
+    pub(crate) length: Option<u64>,
+    whole: Option<Bytes>,
+    patience: Patience,
+    /// When something came last.
+    moved: Duration,
+}
+
+/// Why a body broke off.
+pub(crate) enum Broken {
+    Lost(reqwest::Error),
+    TooSlow(Over),
+}
+
+impl Incoming {
+    pub(crate) fn new(response: Response, patience: Patience) -> Self {
+        Self { length: response.content_length(), response, whole: None, moved: patience.now(), patience }
+    }
+
+    /// Reads the body into memory, or what of it is more than `limit`: nobody reads that.
+    pub(crate) async fn read_whole(&mut self, limit: usize) -> Result<(), (Broken, u64)> {
+        let mut read = BytesMut::new();
+        while read.len() <= limit {
+            match self.chunk().await {
+                Ok(Some(chunk)) if self.length == Some(chunk.len() as u64) => {
+                    self.whole = Some(chunk);
+                    return Ok(());
+                }
+                Ok(Some(chunk)) => {
+                    read.reserve(expected(self.length, limit).saturating_sub(read.len()));
+                    read.extend_from_slice(&chunk);
+                }
+                Ok(None) => break,
+                Err(broken) => return Err((broken, read.len() as u64)),
+            }
+        }
+        self.whole = Some(read.freeze());
+        Ok(())
+    }
+
+    /// The next bytes of the body; `None` at its end.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Broken> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Broken>> {
+        if let Some(whole) = &mut self.whole {
+            let rest = std::mem::take(whole);
+            return Poll::Ready(Ok((!rest.is_empty()).then_some(rest)));
+        }
+        // It keeps nothing of its own from one poll to the next.
+        if let Poll::Ready(chunk) = pin!(self.response.chunk()).poll(cx) {
+            self.moved = self.patience.now();
+            return Poll::Ready(chunk.map_err(Broken::Lost));
+        }
+        Poll::Ready(Err(Broken::TooSlow(ready!(self.patience.poll_over(cx, self.moved)))))
+    }
+}
+
+/// How much room a body of this length takes, if it is at most `limit`.
+pub(crate) fn expected(length: Option<u64>, limit: usize) -> usize {
+    length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= limit).unwrap_or_default()
+}
+
+impl Broken {
+    /// What happened to the body of `shown`.
+    pub(crate) fn describe(&self, shown: &str) -> String {
+        match self {
+            Self::Lost(error) => format!("the connection to {shown} broke ({})", root(error)),
+            Self::TooSlow(over) => format!("{shown} took too long: {over}"),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! [`Patience`]: how long something may take, and how long nothing may move.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+
+use crate::Clock;
+
+/// The limits of one exchange. They share one timer, which is set anew only when it runs out: most
+/// exchanges are over long before.
+pub(crate) struct Patience {
+    clock: Arc<dyn Clock>,
+    idle: Duration,
+    /// By the clock.
+    deadline: Option<Duration>,
+    timer: Option<BoxFuture<'static, ()>>,
+}
+
+/// Which limit is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// Nothing moved for that long.
+    Idle(Duration),
+    /// All of it took too long.
+    Total,
+}
+
+impl Patience {
+    pub(crate) fn new(clock: Arc<dyn Clock>, idle: Duration, timeout: Option<Duration>) -> Self {
+        let deadline = timeout.map(|timeout| clock.elapsed() + timeout);
+        Self { clock, idle, deadline, timer: None }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    /// Ready when a limit is over, where nothing has moved since `moved`.
+    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>, moved: Duration) -> Poll<Over> {
+        loop {
+            let now = self.now();
+            let left = (moved + self.idle).saturating_sub(now);
+            let in_all = self.deadline.map_or(left, |deadline| deadline.saturating_sub(now));
+            if in_all.is_zero() && self.deadline.is_some() {
+                return Poll::Ready(Over::Total);
+            }
+            if left.is_zero() {
+                return Poll::Ready(Over::Idle(self.idle));
+            }
+            let timer = self.timer.get_or_insert_with(|| self.clock.limit(left.min(in_all)));
+            ready!(timer.poll_unpin(cx));
+            self.timer = None;
+        }
+    }
+}
+
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle(idle) => write!(f, "nothing moved for {} s", idle.as_secs_f64()),
+            Self::Total => f.write_str("it took longer than the limit for one request"),
+        }
+    }
+}
