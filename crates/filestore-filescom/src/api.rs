@@ -1,5 +1,6 @@
 //! The client of the API: one request a function call, one credential, every refusal an error.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use filestore_core::{Effect, Error, ErrorKind, Result};
@@ -9,7 +10,7 @@ use filestore_http::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use url::Url;
 
 use crate::config::FilesComConfig;
@@ -162,11 +163,20 @@ impl Api {
 
 /// The JSON of a success. *Protocol* if it is none.
 pub(crate) async fn read<T: DeserializeOwned>(answer: &mut Answer) -> Result<T> {
+    read_into(answer, PhantomData::<T>).await
+}
+
+/// [`read`] for what takes it in piece by piece.
+pub(crate) async fn read_into<V>(
+    answer: &mut Answer,
+    seed: impl for<'de> DeserializeSeed<'de, Value = V>,
+) -> Result<V> {
     if !answer.is_json() {
         let message = "the answer is not JSON, so it is not the service that speaks; check base_url";
         return Err(answer.error(ErrorKind::Protocol, message));
     }
-    answer.json(JSON_LIMIT).await
+    let bytes = answer.bytes(JSON_LIMIT).await?;
+    answer.parse_json_into(&bytes, seed)
 }
 
 /// `body` as the JSON of a request.

@@ -8,17 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::path::{self, SitePath};
 use crate::store::FilesComStore;
-use crate::wire::Entry;
+use crate::wire::{Each, Entry};
 use crate::{api, facts};
 
 /// Entries of a page at most: the service gives up to 10,000, but recommends no more than this.
 pub(crate) const PAGE: u32 = 1000;
-
-/// One page of one folder, as the service gives it.
-pub(crate) struct FolderPage {
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) next: Option<String>,
-}
 
 /// Where a listing goes on: what is left of each folder that it is in, the innermost last. A folder's
 /// subfolders are walked before its next page is read, so this never holds more than a page's names
@@ -96,14 +90,16 @@ impl Walk {
 }
 
 impl FilesComStore {
-    /// One request for a page of `folder`. *Not found* if there is no such folder.
+    /// One request for a page of `folder`, of which `each` takes the entries; the answer is the cursor of the
+    /// next page. *Not found* if there is no such folder.
     pub(crate) async fn folder_page(
         &self,
         folder: &SitePath,
         per_page: u32,
         cursor: Option<&str>,
         query: &[(&str, String)],
-    ) -> Result<FolderPage> {
+        each: impl FnMut(Entry) + Send,
+    ) -> Result<Option<String>> {
         let mut request =
             self.api().request(Method::GET, "folders", folder, Repeat::Safe)?.query("per_page", &per_page.to_string());
         if let Some(cursor) = cursor {
@@ -114,7 +110,7 @@ impl FilesComStore {
         }
         let mut answer = self.api().send(request).await?;
         let next = next_cursor(&answer);
-        let entries = api::read(&mut answer).await?;
+        api::read_into(&mut answer, Each(each)).await?;
         if next.is_some() && next.as_deref() == cursor {
             return Err(Error::new(
                 ErrorKind::Protocol,
@@ -122,7 +118,7 @@ impl FilesComStore {
                 "the listing does not go on: the service gives the cursor that it was asked with",
             ));
         }
-        Ok(FolderPage { entries, next })
+        Ok(next)
     }
 
     pub(crate) async fn list_page(&self, request: List) -> Result<Page> {
@@ -150,39 +146,37 @@ impl FilesComStore {
         let per_page = walk.per_page;
         let nested = walk.levels.len() > 1;
         let Some(level) = walk.levels.last_mut() else { return Ok(()) };
-        let cursor = match &level.next {
+        let Level { subfolders, next, .. } = level;
+        let cursor = match next {
             Next::Cursor(cursor) => Some(cursor.as_str()),
             Next::Beginning | Next::Nothing => None,
         };
-        let read = match self.folder_page(&folder, per_page, cursor, &[]).await {
-            Ok(read) => read,
-            // Deleted since its name was read.
-            Err(error) if nested && error.kind() == ErrorKind::NotFound => {
-                FolderPage { entries: Vec::new(), next: None }
-            }
-            Err(error) => return Err(error),
-        };
-        level.next = read.next.map_or(Next::Nothing, Next::Cursor);
         let children = Children::of(&folder);
-        page.files.reserve(read.entries.len());
-        for mut entry in read.entries {
+        let each = |mut entry: Entry| {
             let path = entry.path.take().unwrap_or_default();
             if !entry.is_folder()
                 && let Some(name) = children.name(&path)
             {
                 page.files.push(facts::file(children.reference.child(name), name, entry));
-                continue;
+                return;
             }
             // What no path can name cannot be asked for either; the service is said to have given others
             // than direct children.
-            let Some(path) = folder.entry(&path) else { continue };
+            let Some(path) = folder.entry(&path) else { return };
             match (entry.is_folder(), recursive) {
                 (false, _) => page.files.push(facts::stored(&path, entry)),
-                (true, true) => level.subfolders.push(path.name().to_owned()),
+                (true, true) => subfolders.push(path.name().to_owned()),
                 (true, false) => page.folders.extend(path.below(self.root())),
             }
-        }
-        level.subfolders.reverse();
+        };
+        let following = match self.folder_page(&folder, per_page, cursor, &[], each).await {
+            Ok(following) => following,
+            // Deleted since its name was read.
+            Err(error) if nested && error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        *next = following.map_or(Next::Nothing, Next::Cursor);
+        subfolders.reverse();
         Ok(())
     }
 }

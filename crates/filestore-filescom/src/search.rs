@@ -8,6 +8,7 @@ use crate::list::PAGE;
 use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::update::seconds;
+use crate::wire::Entry;
 
 /// Which entries of a folder, or of the whole site, and in which order.
 ///
@@ -195,17 +196,20 @@ impl FilesComStore {
         let folder = self.root().join(&search.folder)?;
         let per_page = search.limit.unwrap_or(PAGE).clamp(1, PAGE);
         let cursor = search.page.as_ref().map(PageToken::as_str);
-        let page = self.folder_page(&folder, per_page, cursor, &search.query()).await?;
+        let query = search.query();
+        let mut entries = Vec::new();
         // 3. What this store can name.
-        let entries = page.entries.into_iter().filter_map(|entry| {
-            let path = SitePath::parse(entry.path.as_deref()?).ok()?;
-            Some(FilesComEntry {
+        let each = |entry: Entry| {
+            let Some(path) = entry.path.as_deref().and_then(|path| SitePath::parse(path).ok()) else { return };
+            let Some(below) = path.below(self.root()) else { return };
+            entries.push(FilesComEntry {
                 entry_type: if entry.is_folder() { EntryType::Folder } else { EntryType::File },
-                path: path.below(self.root())?,
+                path: below,
                 permissions: entry.permissions.clone().unwrap_or_default(),
                 file: facts::stored(&path, entry),
-            })
-        });
-        Ok(FilesComPage { entries: entries.collect(), next: page.next.map(PageToken::new) })
+            });
+        };
+        let next = self.folder_page(&folder, per_page, cursor, &query, each).await?.map(PageToken::new);
+        Ok(FilesComPage { entries, next })
     }
 }

@@ -1,12 +1,13 @@
 //! The service's own words: JSON bodies in both directions, and nothing else.
 
 mod operations;
+mod time;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::de::Visitor;
+use serde::de::{DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -44,6 +45,32 @@ pub(crate) struct Entry {
     pub(crate) permissions: Option<String>,
     /// Only where a download was asked for. A secret.
     pub(crate) download_uri: Option<String>,
+}
+
+/// Reads a list of entries one by one: those of a large page are never all there.
+pub(crate) struct Each<F>(pub(crate) F);
+
+impl<'de, F: FnMut(Entry)> DeserializeSeed<'de> for Each<F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, F: FnMut(Entry)> Visitor<'de> for Each<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of entries")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
+        while let Some(entry) = entries.next_element()? {
+            (self.0)(entry);
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -203,11 +230,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::
 
 /// A time. One that nobody can read is none: a folder is listed all the same.
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    deserializer.deserialize_any(Lenient {
-        expected: "a time or null",
-        of_number: |_| None,
-        of_text: |text| text.parse().ok(),
-    })
+    deserializer.deserialize_any(Lenient { expected: "a time or null", of_number: |_| None, of_text: time::parse })
 }
 
 /// Reads a number, a text or `null`, without making a value of it first.

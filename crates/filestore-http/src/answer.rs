@@ -1,6 +1,7 @@
 //! [`Answer`]: what came back, read within bounds.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
@@ -11,7 +12,7 @@ use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
 use futures::stream::Stream;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::error::Category;
 use url::Url;
 
@@ -159,10 +160,16 @@ impl Answer {
 
     /// Bytes of this answer as JSON, for protocols that look at them twice. *Protocol* as above.
     pub fn parse_json<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
+        self.parse_json_into(bytes, PhantomData::<T>)
+    }
+
+    /// Bytes of this answer as JSON, for what takes it in piece by piece. *Protocol* as above: then some
+    /// pieces may have been taken in.
+    pub fn parse_json_into<'de, S: DeserializeSeed<'de>>(&self, bytes: &'de [u8], seed: S) -> Result<S::Value> {
         // Looked at once as a whole, text is read faster than string by string.
         let parsed = match std::str::from_utf8(bytes) {
-            Ok(text) => serde_json::from_str(text),
-            Err(_) => serde_json::from_slice(bytes),
+            Ok(text) => read_all(serde_json::Deserializer::from_str(text), seed),
+            Err(_) => read_all(serde_json::Deserializer::from_slice(bytes), seed),
         };
         parsed.map_err(|error| {
             // serde's own text repeats values, which may be secrets.
@@ -246,6 +253,16 @@ impl Stream for Chunks {
             }
         })
     }
+}
+
+/// Reads one value, and nothing after it.
+fn read_all<'de, R: serde_json::de::Read<'de>, S: DeserializeSeed<'de>>(
+    mut json: serde_json::Deserializer<R>,
+    seed: S,
+) -> serde_json::Result<S::Value> {
+    let value = seed.deserialize(&mut json)?;
+    json.end()?;
+    Ok(value)
 }
 
 fn parse_content_range(text: &str) -> Option<ContentRange> {
