@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io::SeekFrom;
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,8 @@ use futures::future::BoxFuture;
 use futures::stream::{self, Stream, TryStreamExt};
 use jiff::Timestamp;
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
+use tokio::io::AsyncRead;
+use tokio::task::spawn_blocking;
 
 use crate::progress::{Observer, Watch};
 use crate::{ByteStream, Error, Result};
@@ -174,9 +175,8 @@ impl Body {
         let stream = match &self.source {
             Source::Bytes(bytes) => ByteStream::upload(chunks(bytes.clone()), Some(bytes.len() as u64)),
             Source::Path { path, .. } => {
-                let file = open_file(path).await?;
-                let length = file.metadata().await.map_err(|error| Error::local(error, "read", path))?.len();
-                ByteStream::from_reader(file, Some(length))
+                let (file, length) = open_file(path, 0).await?;
+                ByteStream::from_file(file, length)
             }
             Source::Reopenable { open, .. } => open().await?,
             Source::Once { stream, .. } => {
@@ -206,9 +206,8 @@ impl Body {
                 ByteStream::upload(chunks(bytes.slice(start..end)), Some(length))
             }
             Source::Path { path, .. } => {
-                let mut file = open_file(path).await?;
-                file.seek(SeekFrom::Start(offset)).await.map_err(|error| Error::local(error, "read", path))?;
-                ByteStream::from_reader(file.take(length), Some(length))
+                let (file, _) = open_file(path, offset).await?;
+                ByteStream::from_part(file, length)
             }
             Source::Reopenable { .. } | Source::Once { .. } => {
                 return Err(Error::unsupported("this body can only be read from its beginning"));
@@ -222,8 +221,17 @@ impl Body {
     }
 }
 
-async fn open_file(path: &Path) -> Result<File> {
-    File::open(path).await.map_err(|error| Error::local(error, "read", path))
+/// A file at `offset`, and its length as a whole.
+async fn open_file(path: &Arc<Path>, offset: u64) -> Result<(std::fs::File, u64)> {
+    let place = Arc::clone(path);
+    let open = move || {
+        let mut file = std::fs::File::open(&place)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let length = file.metadata()?.len();
+        Ok((file, length))
+    };
+    let opened = spawn_blocking(open).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    opened.map_err(|error| Error::local(error, "read", path))
 }
 
 /// Pieces of one buffer, so that progress and back-pressure work as for a file. Nothing is copied.

@@ -27,6 +27,7 @@ mod body;
 mod capabilities;
 mod error;
 mod expiry;
+mod file;
 mod layer;
 mod name;
 mod options;

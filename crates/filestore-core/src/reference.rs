@@ -202,6 +202,14 @@ mod tests {
     }
 
     #[test]
+    fn a_child_is_the_reference_of_all_components() {
+        for folder in [&[][..], &["a b"], &["a", "ü/:"]] {
+            let child = FileRef::new("x", folder).child("c/d e");
+            assert_eq!(child, FileRef::new("x", folder.iter().chain(&["c/d e"])), "{folder:?}");
+        }
+    }
+
+    #[test]
     fn garbage_is_refused_with_the_form_that_is_wanted() {
         for garbage in
             ["", "x", "a:b", "a:b:", ":fs:x", "a b:fs:x", "a:FS:x", "a:fs:x//y", "a:fs:/x", "a:fs:%c3", "a:fs:ü"]

@@ -1,26 +1,33 @@
 //! [`ByteStream`]: bytes on their way, with the length that they promised.
 
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use futures::stream::{BoxStream, Stream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use tokio::io::AsyncRead;
+use tokio::task::spawn_blocking;
 use tokio_util::io::{ReaderStream, StreamReader};
 
+use crate::file::{FileChunks, Look};
 use crate::progress::Watch;
 use crate::{Effect, Error, ErrorKind, Result};
 
 /// Chunks of this size keep system calls rare and memory small.
 pub(crate) const CHUNK: usize = 256 * 1024;
 
+/// Chunks up to this size are looked at where they are.
+const SMALL: usize = 64 * 1024;
+
 /// A stream of bytes that ends where it said, or with an error.
 ///
 /// Where the length is known, a stream that ends early or goes on is an error of its own: nobody who
 /// reads it to the end can take a truncated file for a whole one.
 pub struct ByteStream {
-    inner: BoxStream<'static, Result<Bytes>>,
+    inner: Inner,
     length: Option<u64>,
     passed: u64,
     direction: Direction,
@@ -29,6 +36,12 @@ pub struct ByteStream {
 }
 
 /// Who promised the length decides what a broken promise is called.
+enum Inner {
+    Stream(BoxStream<'static, Result<Bytes>>),
+    /// Of an upload.
+    File(FileChunks),
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Direction {
     Up,
@@ -38,22 +51,58 @@ enum Direction {
 impl ByteStream {
     /// What a caller sends. A wrong `length` is *invalid input*.
     pub fn upload(stream: impl Stream<Item = Result<Bytes>> + Send + 'static, length: Option<u64>) -> Self {
-        Self::new(stream.boxed(), length, Direction::Up)
+        Self::new(Inner::Stream(stream.boxed()), length, Direction::Up)
     }
 
     /// What a service sends. A wrong `length` is an *integrity* error.
     pub fn download(stream: impl Stream<Item = Result<Bytes>> + Send + 'static, length: Option<u64>) -> Self {
-        Self::new(stream.boxed(), length, Direction::Down)
+        Self::new(Inner::Stream(stream.boxed()), length, Direction::Down)
     }
 
-    fn new(inner: BoxStream<'static, Result<Bytes>>, length: Option<u64>, direction: Direction) -> Self {
+    fn new(inner: Inner, length: Option<u64>, direction: Direction) -> Self {
         Self { inner, length, passed: 0, direction, watch: None, ended: false }
     }
 
     pub(crate) fn from_reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
-        // Without the rest of the body the request is cut before its end: no service has the whole of it.
-        let failed = |error| Error::from_reader_with(error, Effect::Rejected);
-        Self::upload(ReaderStream::with_capacity(reader, CHUNK).map_err(failed), length)
+        Self::upload(ReaderStream::with_capacity(reader, CHUNK).map_err(unread), length)
+    }
+
+    /// A file of `length` bytes, to its end: one more byte than that is an error.
+    pub(crate) fn from_file(file: File, length: u64) -> Self {
+        Self::new(Inner::File(FileChunks::new(file, length.saturating_add(1), CHUNK)), Some(length), Direction::Up)
+    }
+
+    /// The next `length` bytes of a file.
+    pub(crate) fn from_part(file: File, length: u64) -> Self {
+        Self::new(Inner::File(FileChunks::new(file, length, CHUNK)), Some(length), Direction::Up)
+    }
+
+    /// The same bytes, each chunk of which `look` sees before it is handed on: for digests. It may take its
+    /// time: a file is looked at by the thread that reads it, other chunks of more than 64 KiB by one for
+    /// blocking work.
+    pub fn inspected(mut self, look: impl FnMut(&[u8]) + Send + 'static) -> Self {
+        let mut look: Look = Box::new(look);
+        if let Inner::File(file) = &mut self.inner {
+            look = match file.look(look) {
+                Ok(()) => return self,
+                Err(look) => look,
+            };
+        }
+        let Self { length, direction, .. } = self;
+        let chunks = stream::try_unfold((self, look), async |(mut stream, mut look)| {
+            let Some(chunk) = stream.try_next().await? else { return Ok(None) };
+            if chunk.len() <= SMALL {
+                look(&chunk);
+                return Ok(Some((chunk, (stream, look))));
+            }
+            let work = spawn_blocking(move || {
+                look(&chunk);
+                (chunk, look)
+            });
+            let (chunk, look) = work.await.map_err(|error| unread(io::Error::other(error)))?;
+            Ok(Some((chunk, (stream, look))))
+        });
+        Self::new(Inner::Stream(chunks.boxed()), length, direction)
     }
 
     pub(crate) fn watched(mut self, watch: Watch, total: Option<u64>) -> Self {
@@ -75,7 +124,7 @@ impl ByteStream {
     /// The same bytes as an `AsyncRead`. Errors come out as [`std::io::Error`]; see
     /// [`Error::from_reader`].
     pub fn into_reader(self) -> impl AsyncRead + Send + Unpin + 'static {
-        StreamReader::new(self.map_err(std::io::Error::from))
+        StreamReader::new(self.map_err(io::Error::from))
     }
 
     /// All bytes, if they are at most `limit`; else *too large*.
@@ -128,6 +177,11 @@ impl ByteStream {
     }
 }
 
+/// Without the rest of the body the request is cut before its end: no service has the whole of it.
+fn unread(error: io::Error) -> Error {
+    Error::from_reader_with(error, Effect::Rejected)
+}
+
 impl Stream for ByteStream {
     type Item = Result<Bytes>;
 
@@ -135,7 +189,10 @@ impl Stream for ByteStream {
         if self.ended {
             return Poll::Ready(None);
         }
-        let next = std::task::ready!(self.inner.poll_next_unpin(cx));
+        let next = std::task::ready!(match &mut self.inner {
+            Inner::Stream(stream) => stream.poll_next_unpin(cx),
+            Inner::File(file) => file.poll_next_unpin(cx).map_err(unread),
+        });
         let item = match next {
             Some(Ok(chunk)) => {
                 self.passed += chunk.len() as u64;
@@ -168,10 +225,12 @@ impl fmt::Debug for ByteStream {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     fn chunks(parts: &[&'static str]) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
-        futures::stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect::<Vec<_>>())
+        stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect::<Vec<_>>())
     }
 
     #[tokio::test]
@@ -193,9 +252,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_cannot_be_read_on_stores_nothing() {
-        let broken = StreamReader::new(futures::stream::iter([
+        let broken = StreamReader::new(stream::iter([
             Ok(Bytes::from_static(b"ab")),
-            Err(std::io::Error::other("the disk is broken")),
+            Err(io::Error::other("the disk is broken")),
         ]));
         let error = ByteStream::from_reader(broken, None).collect(10).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Io, Effect::Rejected));
@@ -205,5 +264,45 @@ mod tests {
     async fn collecting_stops_at_the_limit() {
         let error = ByteStream::download(chunks(&["ab", "cd"]), None).collect(3).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
+    }
+
+    #[tokio::test]
+    async fn every_chunk_is_looked_at_before_it_is_handed_on_whatever_its_size() {
+        for size in [1, SMALL, SMALL + 1, 3 * SMALL] {
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let sink = Arc::clone(&seen);
+            let chunks = stream::iter((0..3_u8).map(move |byte| Ok(Bytes::from(vec![byte; size]))));
+            let mut stream = ByteStream::upload(chunks, Some(3 * size as u64))
+                .inspected(move |chunk| sink.lock().unwrap().extend_from_slice(chunk));
+            let mut passed = Vec::new();
+            while let Some(chunk) = stream.try_next().await.unwrap() {
+                passed.extend_from_slice(&chunk);
+                assert_eq!(*seen.lock().unwrap(), passed);
+            }
+            assert_eq!((passed.len(), stream.length()), (3 * size, Some(3 * size as u64)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_short_body_is_as_short_when_it_is_looked_at() {
+        let stream = ByteStream::upload(chunks(&["ab"]), Some(3)).inspected(|_| {});
+        assert_eq!(stream.collect(10).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_grows_while_it_is_read_is_an_error() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, b"abc").unwrap();
+        let error = ByteStream::from_file(file.reopen().unwrap(), 2).collect(10).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let part = ByteStream::from_part(file.reopen().unwrap(), 2).collect(10).await.unwrap();
+        assert_eq!(part, "ab");
+    }
+
+    #[tokio::test]
+    async fn a_file_in_one_piece_or_in_several_is_collected_whole() {
+        for pieces in [&["abc"][..], &["a", "b", "c"], &["", "abc"], &["ab", "", "c"]] {
+            assert_eq!(ByteStream::download(chunks(pieces), Some(3)).collect(3).await.unwrap(), "abc", "{pieces:?}");
+        }
     }
 }

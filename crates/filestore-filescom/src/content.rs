@@ -26,7 +26,7 @@ pub(crate) struct Content {
     store: FilesComStore,
     path: SitePath,
     /// The file as it was when the download began.
-    entry: Entry,
+    entry: Box<Entry>,
     /// The address as the service gave it last, and when: a secret.
     url: Mutex<(Url, Duration)>,
     /// The storage's strong validator, of the first answer.
@@ -43,9 +43,9 @@ impl FilesComStore {
     }
 
     /// The facts of a file, and an address of its content that works for a minute.
-    pub(crate) async fn download_uri(&self, path: &SitePath) -> Result<(Entry, String)> {
+    pub(crate) async fn download_uri(&self, path: &SitePath) -> Result<(Box<Entry>, String)> {
         let request = self.api().request(Method::GET, "files", path, Repeat::Safe)?;
-        let mut entry: Entry = self.api().ask(request).await?;
+        let mut entry: Box<Entry> = self.api().ask(request).await?;
         if entry.is_folder() {
             let message = format!("{path} is a folder; download the files in it one by one");
             return Err(Error::new(ErrorKind::InvalidInput, Effect::Rejected, message));
@@ -241,12 +241,19 @@ impl Reading {
             if self.at == self.end {
                 return Ok(None);
             }
-            if !content.can_go_on().await? || !content.store.api().http().may_repeat(&mut self.attempts).await {
-                return Err(error.with_attempts(self.attempts.made()));
-            }
-            tracing::debug!(at = self.at, %error, "a download goes on");
-            let answer = content.get_range(self.at..self.end, &mut self.attempts).await?;
-            self.stream = answer.stream();
+            // It seldom happens, and should not make every future larger.
+            Box::pin(self.go_on(content, error)).await?;
         }
+    }
+
+    /// Asks for what is missing after `error`, or else gives it back.
+    async fn go_on(&mut self, content: &Content, error: Error) -> Result<()> {
+        if !content.can_go_on().await? || !content.store.api().http().may_repeat(&mut self.attempts).await {
+            return Err(error.with_attempts(self.attempts.made()));
+        }
+        tracing::debug!(at = self.at, %error, "a download goes on");
+        let answer = content.get_range(self.at..self.end, &mut self.attempts).await?;
+        self.stream = answer.stream();
+        Ok(())
     }
 }

@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use crc32fast::Hasher as Crc32;
-use filestore_core::{Error, Result};
-use futures::stream::{self, Stream, StreamExt};
+use filestore_core::{ByteStream, Error, Result};
 use md5::{Digest as _, Md5};
 
 /// Chunks up to this size are digested where they are, larger ones on a thread for blocking work: MD5 takes half
@@ -67,10 +66,6 @@ impl Running {
         Ok(chunk)
     }
 
-    pub(crate) fn length(&self) -> u64 {
-        self.length
-    }
-
     /// The digests of what has passed, and `rest`.
     pub(crate) fn sums_of(mut self, rest: &[u8]) -> Sums {
         self.update(rest);
@@ -98,28 +93,13 @@ impl Slot {
 
 /// `stream`, of `length` bytes. Their digests are in `slot` as soon as the last byte has passed: nobody
 /// need ask for what comes after it.
-pub(crate) fn digested(
-    stream: impl Stream<Item = Result<Bytes>> + Send + 'static,
-    length: u64,
-    wanted: Wanted,
-    slot: Slot,
-) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
-    let running = Running::new(wanted);
+pub(crate) fn digested(stream: ByteStream, length: u64, wanted: Wanted, slot: Slot) -> ByteStream {
+    let mut running = Running::new(wanted);
     slot.set((length == 0).then(|| running.clone().sums()));
-    stream::unfold(Some((stream.boxed(), running, slot)), move |state| async move {
-        let (mut stream, mut running, slot) = state?;
-        let chunk = match stream.next().await? {
-            Ok(chunk) => running.pass(chunk).await,
-            Err(error) => Err(error),
-        };
-        match chunk {
-            Ok(chunk) => {
-                if running.length() == length {
-                    slot.set(Some(running.clone().sums()));
-                }
-                Some((Ok(chunk), Some((stream, running, slot))))
-            }
-            Err(error) => Some((Err(error), None)),
+    stream.inspected(move |chunk| {
+        running.update(chunk);
+        if running.length == length {
+            slot.set(Some(running.clone().sums()));
         }
     })
 }
@@ -139,7 +119,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use futures::TryStreamExt;
+    use futures::{TryStreamExt, stream};
 
     use super::*;
 
@@ -147,7 +127,8 @@ mod tests {
         let chunks: Vec<_> = content.chunks(chunk).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
         let slot = Slot::default();
         let wanted = Wanted { md5: true, crc32: true };
-        let stream = digested(stream::iter(chunks), content.len() as u64, wanted, slot.clone());
+        let stream = ByteStream::upload(stream::iter(chunks), None);
+        let stream = digested(stream, content.len() as u64, wanted, slot.clone());
         let passed: Vec<Bytes> = stream.try_collect().await.unwrap();
         assert_eq!(passed.concat(), content);
         slot.take()

@@ -17,7 +17,6 @@ use crate::content::{Content, Reading};
 use crate::digest::{Running, Sums, Wanted, crc32_hex};
 use crate::facts::{self, URL_LIFETIME};
 use crate::store::FilesComStore;
-use crate::wire::Entry;
 use crate::{signed, storage};
 
 /// A range of a large download. Each is held in memory until those before it have been taken.
@@ -191,43 +190,46 @@ fn verified(
 /// *Integrity* if the digests differ, or if there should be one and is none.
 async fn compare(sums: Sums, content: &Content, verify: Verify) -> Result<()> {
     let failed = |message: &str| Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
-    let mut entry = content.entry().clone();
-    if verify == Verify::Crc32 {
-        entry.crc32 = later_crc32(content, entry.clone()).await?;
-        if entry.crc32.is_none() {
+    let entry = content.entry();
+    let mut crc32 = entry.crc32.clone();
+    if crc32.is_none() && verify == Verify::Crc32 {
+        crc32 = Box::pin(later_crc32(content)).await?;
+        if crc32.is_none() {
             return failed(
                 "the service has computed no CRC-32 to check the content with; a mounted folder has none, so use \
                  verify = \"etag\" there",
             );
         }
     }
-    let theirs = |hex: &Option<String>, width: usize| {
-        let hex = hex.as_deref().filter(|hex| !hex.is_empty())?;
+    let theirs = |hex: Option<&str>, width: usize| {
+        let hex = hex.filter(|hex| !hex.is_empty())?;
         Some(format!("{:0>width$}", hex.to_ascii_lowercase()))
     };
     let differs = |ours: Option<String>, theirs: Option<String>| ours.zip(theirs).is_some_and(|(a, b)| a != b);
-    if differs(sums.crc32.map(crc32_hex), theirs(&entry.crc32, 8)) || differs(sums.md5, theirs(&entry.md5, 32)) {
+    let wrong = differs(sums.crc32.map(crc32_hex), theirs(crc32.as_deref(), 8))
+        || differs(sums.md5, theirs(entry.md5.as_deref(), 32));
+    if wrong {
         return failed("the content that came is not the one whose digest the service has; read it again");
     }
     Ok(())
 }
 
 /// The CRC-32 of the file, waited for if it was just stored.
-async fn later_crc32(content: &Content, mut entry: Entry) -> Result<Option<String>> {
-    let (size, created) = (entry.size, entry.created_at);
+async fn later_crc32(content: &Content) -> Result<Option<String>> {
+    let before = content.entry();
     for pause in LOOKS {
-        if entry.crc32.is_some() {
-            break;
-        }
         content.store().api().clock().sleep(Duration::from_millis(pause)).await;
-        entry = content.store().entry(content.path()).await?;
-        if (entry.size, entry.created_at) != (size, created) {
+        let entry = content.store().entry(content.path()).await?;
+        if (entry.size, entry.created_at) != (before.size, before.created_at) {
             return Err(Error::new(
                 ErrorKind::Integrity,
                 Effect::Rejected,
                 "the file was replaced before its content could be checked; read it again",
             ));
         }
+        if entry.crc32.is_some() {
+            return Ok(entry.crc32);
+        }
     }
-    Ok(entry.crc32)
+    Ok(None)
 }

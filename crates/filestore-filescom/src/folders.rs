@@ -55,7 +55,7 @@ impl FilesComStore {
     }
 
     /// What is at `path`; `None` if there is nothing.
-    pub(crate) async fn find_entry(&self, path: &SitePath) -> Result<Option<Entry>> {
+    pub(crate) async fn find_entry(&self, path: &SitePath) -> Result<Option<Box<Entry>>> {
         match self.entry(path).await {
             Ok(entry) => Ok(Some(entry)),
             Err(error) if error.kind() == ErrorKind::NotFound && error.effect() == Effect::Rejected => Ok(None),

@@ -118,7 +118,7 @@ impl FilesComStore {
     }
 
     /// What is at `path`: a file or a folder. *Not found* if there is nothing.
-    pub(crate) async fn entry(&self, path: &SitePath) -> Result<Entry> {
+    pub(crate) async fn entry(&self, path: &SitePath) -> Result<Box<Entry>> {
         let request = self.api().request(Method::GET, "file_actions/metadata", path, Repeat::Safe)?;
         self.api().ask(request).await
     }
@@ -153,7 +153,7 @@ impl FileStore for FilesComStore {
                 format!("{path} is a folder; list it, or name a file in it"),
             ));
         }
-        Ok(facts::stored(&path, entry))
+        Ok(facts::stored(&path, *entry))
     }
 
     async fn download(&self, request: Download) -> Result<Downloaded> {

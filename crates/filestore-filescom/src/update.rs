@@ -75,8 +75,8 @@ impl FilesComStore {
         };
         let request =
             self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?.payload(api::json(&change)?);
-        let entry: Entry = self.api().ask(request).await?;
-        Ok(facts::stored(&path, entry))
+        let entry: Box<Entry> = self.api().ask(request).await?;
+        Ok(facts::stored(&path, *entry))
     }
 }
 

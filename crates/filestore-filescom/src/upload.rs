@@ -219,7 +219,7 @@ impl FilesComStore {
         wishes: &Wishes,
         checkpoint: Option<UploadCheckpoint>,
         report: Option<Report<'_>>,
-    ) -> Result<Entry> {
+    ) -> Result<Box<Entry>> {
         // 1. The source, as it is now.
         let before = body.fingerprint().await?;
         let mut source = Source::open(body, before.map(|source| source.length)).await?;
@@ -242,7 +242,7 @@ impl FilesComStore {
         let mut session = match &checkpoint {
             Some(checkpoint) => {
                 let missing = (1..).find(|number| resumed.iter().all(|part| part.number != *number)).unwrap_or(1);
-                Session::resume(self.api(), path, wishes, checkpoint.reference(), missing, batch).await?
+                Box::pin(Session::resume(self.api(), path, wishes, checkpoint.reference(), missing, batch)).await?
             }
             None => {
                 let parts = size.map_or(batch, |size| self.likely_parts(size, wanted_size, held).min(batch));
@@ -309,7 +309,7 @@ impl FilesComStore {
                 Err(error) => error,
                 begun => return begun,
             };
-            self.try_again(error, path, wishes, &mut turn, &mut attempts).await?;
+            Box::pin(self.try_again(error, path, wishes, &mut turn, &mut attempts)).await?;
         }
     }
 
@@ -400,7 +400,7 @@ impl FilesComStore {
 
     /// Makes the parts a file. An answer that is lost, or that says that the upload is gone, is resolved by
     /// looking at what is there.
-    async fn finish(&self, session: &Session<'_>, path: &SitePath, wishes: &Wishes, sent: &Sent) -> Result<Entry> {
+    async fn finish(&self, session: &Session<'_>, path: &SitePath, wishes: &Wishes, sent: &Sent) -> Result<Box<Entry>> {
         let mut attempts = Attempts::new();
         let mut turn = None;
         loop {
@@ -411,7 +411,7 @@ impl FilesComStore {
             let gone = error::is(&error, UPLOAD_NOT_FOUND);
             if gone || error.effect() == Effect::Unknown {
                 // With a name that the service chose, there is no telling where to look.
-                let found = if wishes.with_rename { None } else { self.find_sent(path, sent, wishes).await };
+                let found = if wishes.with_rename { None } else { Box::pin(self.find_sent(path, sent, wishes)).await };
                 return match found {
                     Some(entry) => Ok(entry),
                     // The first finish of a session that is gone: nothing happened.
@@ -419,13 +419,13 @@ impl FilesComStore {
                     None => Err(error.with_effect(Effect::Unknown).with_note("the file may be stored all the same")),
                 };
             }
-            self.try_again(error, path, wishes, &mut turn, &mut attempts).await?;
+            Box::pin(self.try_again(error, path, wishes, &mut turn, &mut attempts)).await?;
         }
     }
 
     /// What is at `path`, if it is certainly what was sent: of its size, and of its digest, or of its
     /// time where the service has no digest.
-    async fn find_sent(&self, path: &SitePath, sent: &Sent, wishes: &Wishes) -> Option<Entry> {
+    async fn find_sent(&self, path: &SitePath, sent: &Sent, wishes: &Wishes) -> Option<Box<Entry>> {
         let entry = self.digested_entry(path, sent).await.ok()?;
         if entry.is_folder() || entry.size != Some(sent.size) {
             return None;
@@ -435,7 +435,7 @@ impl FilesComStore {
     }
 
     /// What is at `path`, with its digest if the service computes it soon.
-    async fn digested_entry(&self, path: &SitePath, sent: &Sent) -> Result<Entry> {
+    async fn digested_entry(&self, path: &SitePath, sent: &Sent) -> Result<Box<Entry>> {
         let mut entry = self.entry(path).await?;
         for pause in LOOKS {
             let known = sent.crc32.is_none() || sent.is_the_content_of(&entry).is_some();
@@ -450,14 +450,15 @@ impl FilesComStore {
 
     /// The file as stored, if that is what was sent. *Integrity* if not, *conflict* if somebody else
     /// replaced it; the error has the file.
-    async fn confirm(&self, path: &SitePath, mut entry: Entry, sent: &Sent) -> Result<Entry> {
+    async fn confirm(&self, path: &SitePath, mut entry: Box<Entry>, sent: &Sent) -> Result<Box<Entry>> {
         let verify = self.config().verify;
         let was_right = entry.size == Some(sent.size);
         let path = stored_path(path, &entry);
         // An answer without a size is one of a service that says little.
         if entry.size.is_none() && verify != Verify::None || verify == Verify::Crc32 {
-            entry =
-                self.digested_entry(&path, sent).await.map_err(|error| stored_but(error, &path, Entry::default()))?;
+            entry = Box::pin(self.digested_entry(&path, sent))
+                .await
+                .map_err(|error| stored_but(error, &path, Box::default()))?;
         }
         let (kind, message) = match (entry.size, sent.is_the_content_of(&entry)) {
             (Some(size), _) if size != sent.size && was_right => {
@@ -478,12 +479,12 @@ impl FilesComStore {
             _ => return Ok(entry),
         };
         let error = Error::new(kind, Effect::Applied, message);
-        Err(error.with_stored(facts::stored(&path, entry)))
+        Err(error.with_stored(facts::stored(&path, *entry)))
     }
 
     /// The stored file, with the time and metadata that were asked for: where the finish did not take them,
     /// they are set afterwards.
-    async fn settle(&self, path: &SitePath, mut entry: Entry, wishes: &Wishes) -> Result<StoredFile> {
+    async fn settle(&self, path: &SitePath, mut entry: Box<Entry>, wishes: &Wishes) -> Result<StoredFile> {
         let path = stored_path(path, &entry);
         let mut missing = serde_json::Map::new();
         if let Some(time) = wishes.provided_mtime.filter(|time| entry.provided_mtime != Some(*time)) {
@@ -497,11 +498,11 @@ impl FilesComStore {
                 let request = self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?;
                 self.api().ask::<Entry>(request.payload(api::json(&missing)?)).await
             };
-            let updated = update.await.map_err(|error| stored_but(error, &path, entry.clone()))?;
+            let updated = Box::pin(update).await.map_err(|error| stored_but(error, &path, entry.clone()))?;
             entry.provided_mtime = updated.provided_mtime.or(wishes.provided_mtime);
             entry.custom_metadata = wishes.metadata.clone();
         }
-        Ok(facts::stored(&path, entry))
+        Ok(facts::stored(&path, *entry))
     }
 }
 
@@ -542,10 +543,10 @@ fn changed() -> Error {
 }
 
 /// The file is there; what was to come after it failed.
-fn stored_but(error: Error, path: &SitePath, entry: Entry) -> Error {
+fn stored_but(error: Error, path: &SitePath, entry: Box<Entry>) -> Error {
     let message = format!("the file is stored, but not all was done: {}", error.message());
     let incomplete =
-        Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(facts::stored(path, entry));
+        Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(facts::stored(path, *entry));
     match error.provider_code() {
         Some(code) => incomplete.with_provider_code(code.to_owned()).with_source(error),
         None => incomplete.with_source(error),

@@ -16,11 +16,13 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::error::Category;
 use url::Url;
 
-use crate::incoming::{Broken, Incoming, expected};
+use crate::incoming::{Broken, Incoming};
 use crate::{ERROR_BODY_LIMIT, HttpClient, Outcome, Repeat, effect_of};
 
-/// An answer: status and headers are here, the body comes as it is read.
-pub struct Answer {
+/// An answer: status and headers are here, the body comes as it is read. Small to move, like a request.
+pub struct Answer(Box<Parts>);
+
+struct Parts {
     incoming: Incoming,
     context: Context,
 }
@@ -48,17 +50,17 @@ pub struct ContentRange {
 
 impl Answer {
     pub(crate) fn new(incoming: Incoming, context: Context) -> Self {
-        Self { incoming, context }
+        Self(Box::new(Parts { incoming, context }))
     }
 
     /// The status.
     pub fn status(&self) -> StatusCode {
-        self.incoming.response.status()
+        self.0.incoming.response.status()
     }
 
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
-        self.incoming.response.headers()
+        self.0.incoming.response.headers()
     }
 
     /// A header, if it is plain text.
@@ -81,7 +83,7 @@ impl Answer {
 
     /// The length of the body, where the service says it.
     pub fn content_length(&self) -> Option<u64> {
-        self.incoming.length
+        self.0.incoming.length
     }
 
     /// The range that comes.
@@ -91,36 +93,36 @@ impl Answer {
 
     /// Where a redirect points to, made absolute.
     pub fn location(&self) -> Option<Url> {
-        self.context.url.join(self.headers().get(LOCATION)?.to_str().ok()?).ok()
+        self.0.context.url.join(self.headers().get(LOCATION)?.to_str().ok()?).ok()
     }
 
     /// How often it was tried.
     pub fn attempts(&self) -> u32 {
-        self.context.attempts
+        self.0.context.attempts
     }
 
     /// Whether an earlier attempt may have had its effect although its answer was lost. Then "it is
     /// gone already" may be our own doing.
     pub fn may_be_an_echo(&self) -> bool {
-        self.context.lost_before
+        self.0.context.lost_before
     }
 
     /// How long the service asks to wait, or the request's own pause after a 429.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.context.retry_after
+        self.0.context.retry_after
     }
 
     /// What is true of the effect if this answer is an error.
     pub fn effect(&self) -> Effect {
-        effect_of(self.context.repeat, Outcome::Status(self.status().as_u16()))
+        effect_of(self.0.context.repeat, Outcome::Status(self.status().as_u16()))
     }
 
     /// An error of `kind` with what this answer says: status, effect, attempts, wait, request id.
     pub fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
         let error = Error::new(kind, self.effect(), message)
             .with_http_status(self.status().as_u16())
-            .with_attempts(self.context.attempts);
-        let error = match self.context.retry_after {
+            .with_attempts(self.0.context.attempts);
+        let error = match self.0.context.retry_after {
             Some(wait) => error.with_retry_after(wait),
             None => error,
         };
@@ -133,23 +135,18 @@ impl Answer {
 
     /// The whole body, if it is at most `limit` bytes; else *protocol*.
     pub async fn bytes(&mut self, limit: usize) -> Result<Bytes> {
-        let length = self.incoming.length;
-        let mut all = BytesMut::new();
-        while length.is_none_or(|length| length <= limit as u64) {
-            match self.incoming.chunk().await {
-                // All of it in one piece, as where it was read already.
-                Ok(Some(chunk)) if all.is_empty() && length == Some(chunk.len() as u64) => return Ok(chunk),
-                Ok(Some(chunk)) if all.len() + chunk.len() <= limit => {
-                    all.reserve(expected(length, limit).saturating_sub(all.len()));
-                    all.extend_from_slice(&chunk);
-                }
-                Ok(Some(_)) => break,
-                Ok(None) => return Ok(all.freeze()),
-                Err(broken) => return Err(self.context.broken(&broken, all.len() as u64, length)),
-            }
+        let Parts { incoming, context } = &mut *self.0;
+        let length = incoming.length;
+        let mut whole = None;
+        if length.is_none_or(|length| length <= limit as u64) {
+            let read = incoming.read_whole(limit).await;
+            read.map_err(|(broken, passed)| context.broken(&broken, passed, length))?;
+            whole = incoming.take_whole().filter(|whole| whole.len() <= limit);
         }
-        let message = format!("{} answers with more than the {limit} bytes that are read", self.context.shown());
-        Err(self.error(ErrorKind::Protocol, message))
+        whole.ok_or_else(|| {
+            let message = format!("{} answers with more than the {limit} bytes that are read", self.0.context.shown());
+            self.error(ErrorKind::Protocol, message)
+        })
     }
 
     /// The body as JSON, if it is at most `limit` bytes. *Protocol* if it is not what is expected.
@@ -178,7 +175,7 @@ impl Answer {
                 Category::Data => "JSON of another shape than expected",
                 Category::Syntax | Category::Io => "no JSON",
             };
-            let (shown, line, column) = (self.context.shown(), error.line(), error.column());
+            let (shown, line, column) = (self.0.context.shown(), error.line(), error.column());
             self.error(ErrorKind::Protocol, format!("{shown} answers with {what} (line {line}, column {column})"))
         })
     }
@@ -186,7 +183,7 @@ impl Answer {
     /// The beginning of an error's body. Never fails: what does not come is left out.
     pub async fn error_body(&mut self) -> Bytes {
         let mut all = BytesMut::new();
-        while let Ok(Some(chunk)) = self.incoming.chunk().await {
+        while let Ok(Some(chunk)) = self.0.incoming.chunk().await {
             let room = ERROR_BODY_LIMIT - all.len();
             all.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if all.len() == ERROR_BODY_LIMIT {
@@ -199,12 +196,12 @@ impl Answer {
     /// The body as it comes, held to its length. A broken connection is *unavailable*, one on which
     /// nothing moves *timeout*, with the effect that a lost answer to this request has.
     pub fn stream(self) -> ByteStream {
-        let length = self.incoming.length;
+        let length = self.0.incoming.length;
         ByteStream::download(Chunks { answer: self, passed: 0 }, length)
     }
 
     pub(crate) fn context(&self) -> &Context {
-        &self.context
+        &self.0.context
     }
 }
 
@@ -241,14 +238,14 @@ impl Stream for Chunks {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(match ready!(self.answer.incoming.poll_chunk(cx)) {
+        Poll::Ready(match ready!(self.answer.0.incoming.poll_chunk(cx)) {
             Ok(Some(chunk)) => {
                 self.passed += chunk.len() as u64;
                 Some(Ok(chunk))
             }
             Ok(None) => None,
             Err(broken) => {
-                let Answer { incoming, context } = &self.answer;
+                let Parts { incoming, context } = &*self.answer.0;
                 Some(Err(context.broken(&broken, self.passed, incoming.length)))
             }
         })
@@ -279,7 +276,7 @@ fn parse_content_range(text: &str) -> Option<ContentRange> {
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} from {}", self.status(), self.context.shown())
+        write!(f, "{} from {}", self.status(), self.0.context.shown())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::handed::Handed;
 use crate::incoming::Incoming;
 use crate::pace::Pace;
 use crate::patience::{Over, Patience};
+use crate::request::Parts;
 use crate::{
     Answer, Attempts, Clock, Decision, HttpConfig, JSON_LIMIT, Outcome, Payload, Policy, Repeat, Request, Situation,
     SystemClock, decide, effect_of, retry_after,
@@ -113,6 +114,7 @@ impl HttpClient {
     /// `attempts` has left.
     pub async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Answer> {
         let Shared { clock, policy, budget, pace, .. } = self.shared();
+        let request = request.0;
         let mut lost_before = false;
         loop {
             attempts.made += 1;
@@ -213,7 +215,7 @@ impl HttpClient {
     }
 
     /// One attempt.
-    async fn attempt(&self, request: &Request, handed: &Arc<Handed>) -> Result<Incoming, Failed> {
+    async fn attempt(&self, request: &Parts, handed: &Arc<Handed>) -> Result<Incoming, Failed> {
         let own = |error| Failed { outcome: Outcome::NotSent, error, own: true };
         // 1. The body, opened anew.
         let opened = request.payload.open().await.map_err(own)?;
@@ -249,7 +251,7 @@ impl HttpClient {
     }
 
     /// The headers of a request whose body has this length. Credentials do not leave home.
-    fn head(&self, request: &Request, length: Option<u64>) -> Result<HeaderMap> {
+    fn head(&self, request: &Parts, length: Option<u64>) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         if let Some(content_type) = request.payload.content_type()? {
             headers.insert(CONTENT_TYPE, content_type);
@@ -266,7 +268,7 @@ impl HttpClient {
         Ok(headers)
     }
 
-    fn failed(&self, request: &Request, handed: &Handed, length: Option<u64>, error: reqwest::Error) -> Failed {
+    fn failed(&self, request: &Parts, handed: &Handed, length: Option<u64>, error: reqwest::Error) -> Failed {
         if let Some(own) = handed.take_failure() {
             return Failed { outcome: Outcome::Lost, error: own, own: true };
         }
@@ -293,7 +295,7 @@ fn how_far(handed: &Handed, length: Option<u64>) -> Outcome {
     if length != Some(0) && !handed.any() { Outcome::NotSent } else { Outcome::Lost }
 }
 
-fn too_slow(request: &Request, handed: &Handed, length: Option<u64>, over: Over) -> Failed {
+fn too_slow(request: &Parts, handed: &Handed, length: Option<u64>, over: Over) -> Failed {
     let outcome = how_far(handed, length);
     let message = format!("{}: {over}", request.shown());
     Failed { outcome, error: Error::new(ErrorKind::Timeout, effect_of(request.repeat, outcome), message), own: false }

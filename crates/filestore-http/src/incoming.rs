@@ -33,17 +33,23 @@ impl Incoming {
         Self { length: response.content_length(), response, whole: None, moved: patience.now(), patience }
     }
 
-    /// Reads the body into memory, or what of it is more than `limit`: nobody reads that.
+    /// Reads the body into memory, or what of it is more than `limit`: nobody reads that. Where it breaks off,
+    /// says after how many bytes.
     pub(crate) async fn read_whole(&mut self, limit: usize) -> Result<(), (Broken, u64)> {
+        if self.whole.is_some() {
+            return Ok(());
+        }
+        let room = self.length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= limit);
         let mut read = BytesMut::new();
         while read.len() <= limit {
             match self.chunk().await {
-                Ok(Some(chunk)) if self.length == Some(chunk.len() as u64) => {
+                // All of it in one piece.
+                Ok(Some(chunk)) if room == Some(chunk.len()) => {
                     self.whole = Some(chunk);
                     return Ok(());
                 }
                 Ok(Some(chunk)) => {
-                    read.reserve(expected(self.length, limit).saturating_sub(read.len()));
+                    read.reserve(room.unwrap_or_default().saturating_sub(read.len()));
                     read.extend_from_slice(&chunk);
                 }
                 Ok(None) => break,
@@ -52,6 +58,11 @@ impl Incoming {
         }
         self.whole = Some(read.freeze());
         Ok(())
+    }
+
+    /// What [`read_whole`](Self::read_whole) has read.
+    pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
+        self.whole.as_mut().map(std::mem::take)
     }
 
     /// The next bytes of the body; `None` at its end.
@@ -71,11 +82,6 @@ impl Incoming {
         }
         Poll::Ready(Err(Broken::TooSlow(ready!(self.patience.poll_over(cx, self.moved)))))
     }
-}
-
-/// How much room a body of this length takes, if it is at most `limit`.
-pub(crate) fn expected(length: Option<u64>, limit: usize) -> usize {
-    length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= limit).unwrap_or_default()
 }
 
 impl Broken {

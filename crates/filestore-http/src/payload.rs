@@ -77,8 +77,8 @@ impl Payload {
         Ok(match self {
             Self::Empty => Opened::Whole(Bytes::new()),
             Self::Bytes(_, bytes) => Opened::Whole(bytes.clone()),
-            Self::Body(_, body) => Opened::Flow(open(body).await?),
-            Self::Form(form) => Opened::Flow(form.open().await?),
+            Self::Body(_, body) => Opened::Flow(Box::pin(open(body)).await?),
+            Self::Form(form) => Opened::Flow(Box::pin(form.open()).await?),
         })
     }
 }

@@ -24,7 +24,11 @@ pub enum Repeat {
 }
 
 /// A request. `Debug` shows neither credentials nor a query nor a secret path.
-pub struct Request {
+///
+/// Small to move: it passes through the futures of a whole flow.
+pub struct Request(pub(crate) Box<Parts>);
+
+pub(crate) struct Parts {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) repeat: Repeat,
@@ -40,7 +44,7 @@ pub struct Request {
 impl Request {
     /// `method` to `url`, which does what `repeat` says when it is sent twice.
     pub fn new(method: Method, url: Url, repeat: Repeat) -> Self {
-        Self {
+        Self(Box::new(Parts {
             method,
             url,
             repeat,
@@ -51,7 +55,7 @@ impl Request {
             own_connection: false,
             pause_after_429: None,
             whole_answer: false,
-        }
+        }))
     }
 
     /// A `GET` that changes nothing.
@@ -61,13 +65,13 @@ impl Request {
 
     /// Adds a pair to the query.
     pub fn query(mut self, name: &str, value: &str) -> Self {
-        self.url.query_pairs_mut().append_pair(name, value);
+        self.0.url.query_pairs_mut().append_pair(name, value);
         self
     }
 
     /// Sets a header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.0.headers.push((name, value));
         self
     }
 
@@ -75,33 +79,33 @@ impl Request {
     /// is never shown. See [`secret_header`].
     pub fn credential(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
-        self.credentials.push((name, value));
+        self.0.credentials.push((name, value));
         self
     }
 
     /// Sends `payload`. Its content type becomes the header, unless one is set.
     pub fn payload(mut self, payload: impl Into<Payload>) -> Self {
-        self.payload = payload.into();
+        self.0.payload = payload.into();
         self
     }
 
     /// Says that the path is a secret, such as a key that is the permission itself.
     pub fn secret_path(mut self) -> Self {
-        self.secret_path = true;
+        self.0.secret_path = true;
         self
     }
 
     /// Sends it on a connection of its own. A kept connection may just have been closed by the other
     /// side: then the answer counts as lost although nobody saw the request.
     pub fn own_connection(mut self) -> Self {
-        self.own_connection = true;
+        self.0.own_connection = true;
         self
     }
 
     /// The wait after a 429 that does not say how long. Longer than the policy's longest wait, it
     /// ends the retries and becomes the error's `retry_after`.
     pub fn pause_after_429(mut self, pause: Duration) -> Self {
-        self.pause_after_429 = Some(pause);
+        self.0.pause_after_429 = Some(pause);
         self
     }
 
@@ -109,10 +113,12 @@ impl Request {
     /// lost as one that never came, and repeated like it. The body is held in memory, up to
     /// [`JSON_LIMIT`](crate::JSON_LIMIT).
     pub fn whole_answer(mut self) -> Self {
-        self.whole_answer = true;
+        self.0.whole_answer = true;
         self
     }
+}
 
+impl Parts {
     pub(crate) fn shown(&self) -> String {
         crate::shown(&self.url, self.secret_path)
     }
@@ -120,7 +126,7 @@ impl Request {
 
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} ({:?})", self.method, self.shown(), self.repeat)
+        write!(f, "{} {} ({:?})", self.0.method, self.0.shown(), self.0.repeat)
     }
 }
 
@@ -144,7 +150,7 @@ mod tests {
             .credential(AUTHORIZATION, secret_header("HEADER-CANARY").unwrap())
             .secret_path();
         assert_eq!(format!("{request:?}"), "GET http://a/... (Safe)");
-        assert_eq!(format!("{:?}", request.credentials[0].1), "Sensitive");
+        assert_eq!(format!("{:?}", request.0.credentials[0].1), "Sensitive");
     }
 
     #[test]

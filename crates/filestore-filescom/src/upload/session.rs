@@ -131,7 +131,8 @@ impl<'a> Session<'a> {
                 // What was given before is renewed alone.
                 let new = self.last.unwrap_or(u32::MAX).saturating_sub(number).saturating_add(1).min(self.batch);
                 let wanted = if number > targets.last { new } else { 1 };
-                let answer = ask(self.api, self.path, self.wishes, &self.reference, number, wanted).await?;
+                let asking = ask(self.api, self.path, self.wishes, &self.reference, number, wanted);
+                let answer = Box::pin(asking).await?;
                 let mut asked = checked(self.api, answer, Some(&self.reference), number)?;
                 let target = asked.remove(&number).ok_or_else(|| protocol("none"))?;
                 targets.last = asked.keys().last().map_or(number, |last| *last).max(targets.last);
@@ -146,7 +147,7 @@ impl<'a> Session<'a> {
     }
 
     /// Makes the parts a file. A second time, the service says that there is no such upload.
-    pub(crate) async fn finish(&self, parts: &[Stored], size: u64, attempts: &mut Attempts) -> Result<Entry> {
+    pub(crate) async fn finish(&self, parts: &[Stored], size: u64, attempts: &mut Attempts) -> Result<Box<Entry>> {
         let tags: Option<Vec<_>> =
             parts.iter().map(|part| Some(PartTag { etag: part.etag.as_deref()?, part: part.number })).collect();
         let finish = Finish {

@@ -39,10 +39,7 @@ impl Part {
         }
         let open = move || {
             let (content, slot) = (content.clone(), slot.clone());
-            async move {
-                let stream = content.open(offset, length).await?;
-                Ok(ByteStream::upload(digested(stream, length, wanted, slot), Some(length)))
-            }
+            async move { Ok(digested(content.open(offset, length).await?, length, wanted, slot)) }
         };
         Ok(Payload::Body(None, Arc::new(Body::reopenable(open, Some(length)))))
     }

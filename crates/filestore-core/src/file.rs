@@ -1,0 +1,202 @@
+//! [`FileChunks`]: a file on its way, read by threads for blocking work.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures::future::FutureExt;
+use futures::stream::Stream;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// What sees each chunk before it is handed on.
+pub(crate) type Look = Box<dyn FnMut(&[u8]) + Send>;
+
+/// Chunks that are remembered in order to be filled again.
+const REMEMBERED: usize = 4;
+
+/// The rest of a file, or a part of it.
+pub(crate) struct FileChunks {
+    state: State,
+    /// Bytes that are still to be read.
+    left: u64,
+    chunk: usize,
+    /// Chunks that were handed on. One that nobody has any more is filled again: fresh memory costs as much as
+    /// reading into it.
+    out: VecDeque<Bytes>,
+}
+
+enum State {
+    Resting(Reader),
+    /// With the number of bytes that are wanted.
+    Reading(JoinHandle<(Reader, io::Result<BytesMut>)>, usize),
+    Ended,
+}
+
+struct Reader {
+    file: File,
+    look: Option<Look>,
+}
+
+impl FileChunks {
+    /// The next `length` bytes of `file`, or what there is of them, in chunks of `chunk` bytes.
+    pub(crate) fn new(file: File, length: u64, chunk: usize) -> Self {
+        Self { state: State::Resting(Reader { file, look: None }), left: length, chunk, out: VecDeque::new() }
+    }
+
+    /// Lets the thread that reads look, too. Given back where somebody looks already.
+    pub(crate) fn look(&mut self, look: Look) -> Result<(), Look> {
+        match &mut self.state {
+            State::Resting(reader) if reader.look.is_none() => {
+                reader.look = Some(look);
+                Ok(())
+            }
+            _ => Err(look),
+        }
+    }
+
+    fn begin(&mut self, mut reader: Reader) -> State {
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.chunk);
+        if wanted == 0 {
+            return State::Ended;
+        }
+        let room = self.room();
+        let work = spawn_blocking(move || {
+            let read = reader.read(room, wanted);
+            (reader, read)
+        });
+        State::Reading(work, wanted)
+    }
+
+    /// A chunk that is free, or nothing.
+    fn room(&mut self) -> BytesMut {
+        match self.out.pop_front().map(Bytes::try_into_mut) {
+            Some(Ok(free)) => free,
+            Some(Err(in_use)) if self.out.len() + 1 < REMEMBERED => {
+                self.out.push_front(in_use);
+                BytesMut::new()
+            }
+            _ => BytesMut::new(),
+        }
+    }
+}
+
+impl Reader {
+    fn read(&mut self, mut room: BytesMut, wanted: usize) -> io::Result<BytesMut> {
+        if room.is_empty() {
+            room = BytesMut::zeroed(wanted);
+        }
+        room.resize(wanted, 0);
+        let mut read = 0;
+        while read < wanted {
+            match self.file.read(&mut room[read..]) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        room.truncate(read);
+        if let Some(look) = &mut self.look {
+            look(&room);
+        }
+        Ok(room)
+    }
+}
+
+impl Stream for FileChunks {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Ended) {
+                State::Ended => return Poll::Ready(None),
+                State::Resting(reader) => self.state = self.begin(reader),
+                State::Reading(mut work, wanted) => {
+                    let Poll::Ready(done) = work.poll_unpin(cx) else {
+                        self.state = State::Reading(work, wanted);
+                        return Poll::Pending;
+                    };
+                    let (reader, read) = done.map_err(io::Error::other)?;
+                    let chunk = read?.freeze();
+                    if chunk.is_empty() {
+                        return Poll::Ready(None);
+                    }
+                    self.left -= chunk.len() as u64;
+                    self.out.push_back(chunk.clone());
+                    // Less than was wanted is the end.
+                    if chunk.len() == wanted {
+                        self.state = State::Resting(reader);
+                    }
+                    return Poll::Ready(Some(Ok(chunk)));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use futures::stream::TryStreamExt;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> File {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        file.reopen().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_in_chunks_up_to_its_end_or_the_length() {
+        let read = async |length| {
+            let chunks: Vec<_> = FileChunks::new(file(b"abcdefgh"), length, 3).try_collect().await.unwrap();
+            chunks
+        };
+        assert_eq!(read(8).await, ["abc", "def", "gh"]);
+        assert_eq!(read(6).await, ["abc", "def"]);
+        assert_eq!(read(100).await, ["abc", "def", "gh"]);
+        assert!(read(0).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_chunk_that_somebody_has_is_never_written_to() {
+        let content: Vec<u8> = (0..=255).collect();
+        // Some are kept, some are given back at once.
+        let mut chunks = FileChunks::new(file(&content), 256, 7);
+        let mut kept = Vec::new();
+        let mut at = 0;
+        while let Some(chunk) = chunks.try_next().await.unwrap() {
+            assert_eq!(chunk, content[at..at + chunk.len()]);
+            if at % 3 == 0 {
+                kept.push((at, chunk.slice(1..)));
+            }
+            at += chunk.len();
+        }
+        assert_eq!(at, 256);
+        for (at, chunk) in kept {
+            assert_eq!(chunk, content[at + 1..at + 1 + chunk.len()]);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_looks_sees_every_byte_before_it_is_handed_on() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        let mut chunks = FileChunks::new(file(b"abcdefgh"), 8, 3);
+        let Ok(()) = chunks.look(Box::new(move |chunk| sink.lock().unwrap().extend_from_slice(chunk))) else {
+            panic!()
+        };
+        let mut passed = Vec::new();
+        while let Some(chunk) = chunks.try_next().await.unwrap() {
+            passed.extend_from_slice(&chunk);
+            assert_eq!(*seen.lock().unwrap(), passed);
+        }
+        assert_eq!(passed, b"abcdefgh");
+    }
+}
