@@ -292,7 +292,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_grows_while_it_is_read_is_an_error() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        std::io::Write::write_all(&mut file, b"abc").unwrap();
+        io::Write::write_all(&mut file, b"abc").unwrap();
         let error = ByteStream::from_file(file.reopen().unwrap(), 2).collect(10).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         let part = ByteStream::from_part(file.reopen().unwrap(), 2).collect(10).await.unwrap();

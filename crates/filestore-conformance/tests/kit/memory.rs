@@ -277,7 +277,7 @@ fn digest(algorithm: DigestAlgorithm, content: &[u8]) -> Digest {
         DigestAlgorithm::Sha1 => sha1::Sha1::digest(content).to_vec(),
         _ => sha2::Sha256::digest(content).to_vec(),
     };
-    Digest::new(algorithm, &bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    Digest::new(algorithm, bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 fn capabilities(shape: Shape) -> Capabilities {
