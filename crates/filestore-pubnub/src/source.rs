@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind, Result};
-use futures::TryStreamExt;
 use md5::{Digest, Md5};
 
 use crate::Cipher;
@@ -138,14 +137,14 @@ async fn held(content: ByteStream, limit: &Limit) -> Result<bytes::Bytes> {
 /// The same stream, whose digest is in `md5` when all of its `size` bytes have passed.
 fn digested(stored: ByteStream, size: u64, md5: Whole) -> ByteStream {
     let (mut digest, mut left) = (Md5::new(), size);
-    let count = move |chunk: &bytes::Bytes| {
+    let count = move |chunk: &[u8]| {
         digest.update(chunk);
         left = left.saturating_sub(chunk.len() as u64);
         if left == 0 {
             *md5.lock().unwrap_or_else(PoisonError::into_inner) = Some(hex(&digest.clone().finalize()));
         }
     };
-    ByteStream::upload(stored.inspect_ok(count), Some(size))
+    ByteStream::upload(stored.inspected(count), Some(size))
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
