@@ -251,7 +251,7 @@ impl HttpClient {
     }
 
     /// The headers of a request whose body has this length. Credentials do not leave home.
-    fn head(&self, request: &Parts, length: Option<u64>) -> Result<HeaderMap> {
+    pub(crate) fn head(&self, request: &Parts, length: Option<u64>) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         if let Some(content_type) = request.payload.content_type()? {
             headers.insert(CONTENT_TYPE, content_type);

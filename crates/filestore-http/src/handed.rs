@@ -43,7 +43,8 @@ impl Handed {
     /// `opened` as the connection reads it, watched. An error that it yields stays here; the connection
     /// gets a stand-in.
     pub(crate) fn watch(self: &Arc<Self>, opened: Opened) -> Watched {
-        Watched { left: opened.length(), opened: Mutex::new(opened), handed: Arc::clone(self) }
+        self.progress();
+        Watched { left: opened.length(), opened: Mutex::new(opened), last: None, handed: Arc::clone(self) }
     }
 
     /// Whether any byte, or the end of a body that turned out empty, was handed to the connection. It
@@ -88,6 +89,9 @@ pub(crate) struct Watched {
     /// Never locked: streams are not `Sync`, and bodies have to be.
     opened: Mutex<Opened>,
     left: Option<u64>,
+    /// What completes the announced length. Nobody asks for more after it: it is handed on when nothing
+    /// follows, so that no service has the whole of a body that is wrong.
+    last: Option<Bytes>,
     handed: Arc<Handed>,
 }
 
@@ -96,10 +100,18 @@ impl Body for Watched {
     type Error = BodyFailed;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailed>>> {
-        let Self { opened, left, handed } = &mut *self;
+        let Self { opened, left, last, handed } = &mut *self;
         let polled = match opened.get_mut().unwrap_or_else(PoisonError::into_inner) {
             Opened::Whole(bytes) => Poll::Ready((!bytes.is_empty()).then(|| Ok(std::mem::take(bytes)))),
-            Opened::Flow(flow) => flow.stream.poll_next_unpin(cx),
+            Opened::Flow(flow) => loop {
+                match flow.stream.poll_next_unpin(cx) {
+                    Poll::Ready(Some(Ok(chunk))) if last.is_none() && *left == Some(chunk.len() as u64) => {
+                        *last = Some(chunk);
+                    }
+                    Poll::Ready(None) => break Poll::Ready(last.take().map(Ok)),
+                    polled => break polled,
+                }
+            },
         };
         handed.body_is_slow.store(polled.is_pending(), Ordering::Release);
         handed.progress();

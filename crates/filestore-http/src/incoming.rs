@@ -18,8 +18,8 @@ pub(crate) struct Incoming {
     pub(crate) length: Option<u64>,
     whole: Option<Bytes>,
     patience: Patience,
-    /// When something came last.
-    moved: Duration,
+    /// Since when somebody waits for what comes next. Who is busy with what came does not wait.
+    waiting: Option<Duration>,
 }
 
 /// Why a body broke off.
@@ -30,7 +30,7 @@ pub(crate) enum Broken {
 
 impl Incoming {
     pub(crate) fn new(response: Response, patience: Patience) -> Self {
-        Self { length: response.content_length(), response, whole: None, moved: patience.now(), patience }
+        Self { length: response.content_length(), response, whole: None, waiting: None, patience }
     }
 
     /// Reads the body into memory, or what of it is more than `limit`: nobody reads that. Where it breaks off,
@@ -62,7 +62,7 @@ impl Incoming {
 
     /// What [`read_whole`](Self::read_whole) has read.
     pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
-        self.whole.as_mut().map(std::mem::take)
+        self.whole.take()
     }
 
     /// The next bytes of the body; `None` at its end.
@@ -71,16 +71,17 @@ impl Incoming {
     }
 
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Broken>> {
-        if let Some(whole) = &mut self.whole {
-            let rest = std::mem::take(whole);
-            return Poll::Ready(Ok((!rest.is_empty()).then_some(rest)));
+        // There is more after it only where it is more than anybody reads at once.
+        if let Some(whole) = self.whole.take() {
+            return Poll::Ready(Ok(Some(whole)));
         }
         // It keeps nothing of its own from one poll to the next.
         if let Poll::Ready(chunk) = pin!(self.response.chunk()).poll(cx) {
-            self.moved = self.patience.now();
+            self.waiting = None;
             return Poll::Ready(chunk.map_err(Broken::Lost));
         }
-        Poll::Ready(Err(Broken::TooSlow(ready!(self.patience.poll_over(cx, self.moved)))))
+        let since = *self.waiting.get_or_insert_with(|| self.patience.now());
+        Poll::Ready(Err(Broken::TooSlow(ready!(self.patience.poll_over(cx, since)))))
     }
 }
 

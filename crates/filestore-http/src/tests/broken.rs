@@ -120,3 +120,15 @@ async fn an_error_that_breaks_off_is_the_error_all_the_same() {
     assert_eq!((answer.status().as_u16(), answer.attempts()), (404, 1));
     assert_eq!(answer.error_body().await, "not");
 }
+
+#[tokio::test]
+async fn a_body_that_goes_on_after_its_length_fails_the_upload() {
+    for (parts, length) in [(&["ab", "cd"][..], 2), (&["ab", "cd"], 3)] {
+        let server = ScriptedServer::start([Act::answer(200, &[], "")]).await;
+        let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
+        let body = Body::stream(stream::iter(parts), Some(length));
+        let sent = client(&server.url()).0.send(post(server.url(), Repeat::Once, body)).await;
+        assert_eq!(sent.unwrap_err().kind(), ErrorKind::InvalidInput, "{length}");
+        assert!(server.requests().iter().all(|request| !request.whole), "{length}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Time and size: waits that the service or the configuration asks for, and limits that end things.
 
 use bytes::Bytes;
-use filestore_core::{Body, Effect, ErrorKind};
+use filestore_core::{Body, ByteStream, Effect, ErrorKind};
 use futures::channel::oneshot;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -57,6 +57,45 @@ async fn a_body_that_does_not_go_on_is_a_timeout() {
     let error = clock.run_out(work, 60 * SECOND).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("after 4 of 10 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_reader_who_takes_his_time_has_the_whole_idle_limit_afterwards() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell".to_vec();
+    let server = ScriptedServer::start([Act::AnswerThenHang(head)]).await;
+    let (client, clock) = client(&server.url());
+    let mut stream = client.send(Request::get(server.url())).await.unwrap().stream();
+    clock.advance(600 * SECOND);
+    assert_eq!(stream.try_next().await.unwrap().unwrap(), "hell");
+    for busy in [600 * SECOND, 59 * SECOND] {
+        clock.advance(busy);
+        assert!(futures::poll!(stream.try_next()).is_pending(), "after {busy:?}");
+    }
+    clock.advance(SECOND);
+    assert_eq!(stream.try_next().await.unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn a_body_that_takes_long_to_open_does_not_use_up_the_idle_limit() {
+    let server = ScriptedServer::start([Act::answer(200, &[], "")]).await;
+    let (client, clock) = client(&server.url());
+    let open = move || {
+        clock.advance(600 * SECOND);
+        async { Ok(ByteStream::upload(stream::iter([Ok(Bytes::from("ab"))]), Some(2))) }
+    };
+    client.send(post(server.url(), Repeat::Once, Body::reopenable(open, Some(2)))).await.unwrap();
+    assert_eq!(server.request().text(), "ab");
+}
+
+#[tokio::test]
+async fn an_answer_too_long_to_be_held_is_streamed_to_its_end() {
+    let length = crate::JSON_LIMIT + 1_000_000;
+    let mut answer = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    answer.resize(answer.len() + length, b'x');
+    let server = ScriptedServer::start([Act::Answer(answer)]).await;
+    let (client, _) = client(&server.url());
+    let stream = client.send(Request::get(server.url()).whole_answer()).await.unwrap().stream();
+    assert_eq!(stream.collect(length).await.unwrap().len(), length);
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use wiremock::matchers::{any, body_string, header, header_regex, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{client, one_shot, post, text};
-use crate::header::AUTHORIZATION;
-use crate::{Form, Method, Payload, Repeat, Request, Url, secret_header};
+use crate::header::{AUTHORIZATION, CONTENT_TYPE};
+use crate::{Form, HeaderValue, Method, Payload, Repeat, Request, Url, secret_header};
 
 fn url(server: &MockServer) -> Url {
     server.uri().parse().unwrap()
@@ -76,6 +76,70 @@ async fn credentials_stay_at_home() {
     let (client, _) = client(&url(&home));
     for url in [url(&home), url(&other)] {
         client.send(Request::get(url).credential(AUTHORIZATION, secret_header("Bearer x").unwrap())).await.unwrap();
+    }
+}
+
+#[test]
+fn home_is_scheme_host_and_port_however_they_are_written() {
+    let home: Url = "https://Files.Example.com:443/api/v1".parse().unwrap();
+    let (client, _) = client(&home);
+    for (url, is_home) in [
+        ("https://files.example.com/elsewhere?x=1", true),
+        ("HTTPS://FILES.EXAMPLE.COM:443", true),
+        ("http://files.example.com/api/v1", false),
+        ("http://files.example.com:443/api/v1", false),
+        ("https://files.example.com:4433/api/v1", false),
+        ("https://files.example.com.evil.test/", false),
+        ("https://files.example.com@evil.test/", false),
+        ("https://evil.test/https://files.example.com/", false),
+        ("https://files.example.com./", false),
+    ] {
+        let request = Request::get(url.parse().unwrap()).credential(AUTHORIZATION, secret_header("x").unwrap());
+        let head = client.head(&request.0, Some(0)).unwrap();
+        assert_eq!(head.contains_key(AUTHORIZATION), is_home, "{url}");
+        assert!(head.values().all(HeaderValue::is_sensitive), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_is_set_twice_is_sent_once_as_it_was_set_last() {
+    let server = MockServer::start().await;
+    Mock::given(header("content-type", "text/b"))
+        .respond_with(ResponseTemplate::new(200))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let request = Request::new(Method::POST, url(&server), Repeat::Once)
+        .payload(Payload::Bytes(Some("text/own"), "x".into()))
+        .header(CONTENT_TYPE, HeaderValue::from_static("text/a"))
+        .header(CONTENT_TYPE, HeaderValue::from_static("text/b"));
+    client(&url(&server)).0.send(request).await.unwrap();
+    let received = server.received_requests().await.unwrap();
+    assert_eq!(received[0].headers.get_all(CONTENT_TYPE).iter().count(), 1);
+}
+
+#[tokio::test]
+async fn a_length_is_announced_once_whatever_carries_the_body() {
+    let bytes = || Payload::Bytes(None, "abc".into());
+    let known = || Payload::Body(None, Arc::new(one_shot("abc")));
+    let unknown = || Payload::Body(None, Arc::new(Body::reader(&b"abc"[..], None)));
+    for (method, payload, length, content) in [
+        (Method::POST, Payload::Empty, None, ""),
+        (Method::GET, Payload::Empty, None, ""),
+        (Method::POST, Payload::Bytes(None, Bytes::new()), Some("0"), ""),
+        (Method::GET, bytes(), Some("3"), "abc"),
+        (Method::POST, bytes(), Some("3"), "abc"),
+        (Method::PUT, known(), Some("3"), "abc"),
+        (Method::PUT, unknown(), None, "abc"),
+    ] {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+        let request = Request::new(method.clone(), url(&server), Repeat::Once).payload(payload);
+        client(&url(&server)).0.send(request).await.unwrap();
+        let received = server.received_requests().await.unwrap().remove(0);
+        let lengths: Vec<_> =
+            received.headers.get_all("content-length").iter().map(|it| it.to_str().unwrap()).collect();
+        assert_eq!((lengths, received.body.as_slice()), (Vec::from_iter(length), content.as_bytes()), "{method}");
     }
 }
 
