@@ -186,12 +186,13 @@ impl Content {
 
 /// The digest that a download is compared with.
 pub(crate) fn digest(entry: &Entry) -> Option<&str> {
-    entry.crc32.as_deref().or(entry.md5.as_deref()).filter(|hex| !hex.is_empty())
+    entry.crc32.as_deref().or(entry.md5.as_deref())
 }
 
-/// Whether two entries of a path are of one file, as far as they say. Digests may come later.
+/// Whether two entries of a path are of one file, as far as they say. Digests may come later, but those of a
+/// file do not go away: another file of the same second and size has none yet.
 fn is_same(before: &Entry, now: &Entry) -> bool {
-    let same = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
+    let same = |before: &Option<String>, now: &Option<String>| before.is_none() || before == now;
     (before.size, before.mtime, before.created_at) == (now.size, now.mtime, now.created_at)
         && same(&before.crc32, &now.crc32)
         && same(&before.md5, &now.md5)

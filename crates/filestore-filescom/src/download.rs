@@ -201,10 +201,7 @@ async fn compare(sums: Sums, content: &Content, verify: Verify) -> Result<()> {
             );
         }
     }
-    let theirs = |hex: Option<&str>, width: usize| {
-        let hex = hex.filter(|hex| !hex.is_empty())?;
-        Some(format!("{:0>width$}", hex.to_ascii_lowercase()))
-    };
+    let theirs = |hex: Option<&str>, width: usize| hex.map(|hex| format!("{:0>width$}", hex.to_ascii_lowercase()));
     let differs = |ours: Option<String>, theirs: Option<String>| ours.zip(theirs).is_some_and(|(a, b)| a != b);
     let wrong = differs(sums.crc32.map(crc32_hex), theirs(crc32.as_deref(), 8))
         || differs(sums.md5, theirs(entry.md5.as_deref(), 32));

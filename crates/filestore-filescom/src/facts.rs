@@ -35,9 +35,7 @@ pub(crate) fn file(reference: FileRef, name: &str, entry: Entry) -> StoredFile {
         (DigestAlgorithm::Sha1, entry.sha1),
         (DigestAlgorithm::Sha256, entry.sha256),
     ];
-    let known = |(algorithm, hex): (DigestAlgorithm, Option<String>)| {
-        Some(Digest::new(algorithm, hex.filter(|hex| !hex.is_empty())?))
-    };
+    let known = |(algorithm, hex): (DigestAlgorithm, Option<String>)| Some(Digest::new(algorithm, hex?));
     file.digests.extend(digests.into_iter().filter_map(known));
     file.content_type = entry.mime_type;
     file.metadata = entry.custom_metadata;

@@ -36,6 +36,12 @@ struct Level {
     subfolders: Vec<String>,
     #[serde(rename = "c")]
     next: Next,
+    /// How many of its pages were read, and the cursor that followed one of them: were it to come again, the
+    /// pages would go round.
+    #[serde(rename = "p", default)]
+    pages: u32,
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    mark: Option<String>,
 }
 
 /// What of a folder is to be read next.
@@ -51,8 +57,7 @@ enum Next {
 
 impl Walk {
     fn new(per_page: u32) -> Self {
-        let scope = Level { folder: String::new(), subfolders: Vec::new(), next: Next::Beginning };
-        Self { per_page, levels: vec![scope] }
+        Self { per_page, levels: vec![Level::of(String::new())] }
     }
 
     fn of(token: &PageToken) -> Result<Self> {
@@ -71,7 +76,7 @@ impl Walk {
     fn advance(&mut self) -> bool {
         while let Some(level) = self.levels.last_mut() {
             if let Some(folder) = level.subfolders.pop() {
-                self.levels.push(Level { folder, subfolders: Vec::new(), next: Next::Beginning });
+                self.levels.push(Level::of(folder));
                 return true;
             }
             if level.next != Next::Nothing {
@@ -87,6 +92,31 @@ impl Walk {
         let names: Vec<_> = self.levels.iter().map(|level| level.folder.as_str()).collect();
         names.join("/")
     }
+}
+
+impl Level {
+    fn of(folder: String) -> Self {
+        Self { folder, subfolders: Vec::new(), next: Next::Beginning, pages: 0, mark: None }
+    }
+
+    /// Goes on to the page at `cursor`. *Protocol* if the service leads round in a circle, however long: the
+    /// mark is set anew after 1, 2, 4, 8... pages, so at last it lies in the circle and is met again.
+    fn go_on(&mut self, cursor: Option<String>) -> Result<()> {
+        if cursor.is_some() && cursor == self.mark {
+            return Err(does_not_go_on("a cursor that it gave before"));
+        }
+        self.pages = self.pages.saturating_add(1);
+        if self.pages.is_power_of_two() {
+            self.mark.clone_from(&cursor);
+        }
+        self.next = cursor.map_or(Next::Nothing, Next::Cursor);
+        Ok(())
+    }
+}
+
+fn does_not_go_on(gives: &str) -> Error {
+    let message = format!("the listing does not go on: the service gives {gives}");
+    Error::new(ErrorKind::Protocol, Effect::Rejected, message)
 }
 
 impl FilesComStore {
@@ -112,11 +142,7 @@ impl FilesComStore {
         let next = next_cursor(&answer);
         api::read_into(&mut answer, Each(each)).await?;
         if next.is_some() && next.as_deref() == cursor {
-            return Err(Error::new(
-                ErrorKind::Protocol,
-                Effect::Rejected,
-                "the listing does not go on: the service gives the cursor that it was asked with",
-            ));
+            return Err(does_not_go_on("the cursor that it was asked with"));
         }
         Ok(next)
     }
@@ -160,8 +186,7 @@ impl FilesComStore {
                 page.files.push(facts::file(children.reference.child(name), name, entry));
                 return;
             }
-            // What no path can name cannot be asked for either; the service is said to have given others
-            // than direct children.
+            // The service is said to have given others than direct children.
             let Some(path) = folder.entry(&path) else { return };
             match (entry.is_folder(), recursive) {
                 (false, _) => page.files.push(facts::stored(&path, entry)),
@@ -175,9 +200,8 @@ impl FilesComStore {
             Err(error) if nested && error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        *next = following.map_or(Next::Nothing, Next::Cursor);
         subfolders.reverse();
-        Ok(())
+        level.go_on(following)
     }
 }
 
@@ -203,4 +227,68 @@ impl Children {
 pub(crate) fn next_cursor(answer: &Answer) -> Option<String> {
     let header = |name| answer.header(name).filter(|cursor| !cursor.trim().is_empty());
     header("x-files-cursor").or_else(|| header("x-files-cursor-next")).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_spelled_as_asked_has_the_name_and_reference_that_it_has_by_the_general_rules() {
+        let long = "x".repeat(512);
+        let deep = vec!["x".repeat(499); 9].join("/");
+        let wide = vec!["ü".repeat(499); 9].join("/");
+        let names = [
+            "a.txt",
+            "100%",
+            "%2F",
+            "a:b",
+            "a b+c",
+            "ü",
+            "u\u{308}",
+            "..a",
+            "~",
+            ".",
+            "..",
+            "",
+            "a ",
+            " a",
+            "a\\b",
+            "a\u{200B}",
+        ];
+        for folder in ["", "in", "in:1", "50%/ü", "in/a.txt", deep.as_str(), wide.as_str()] {
+            let folder = SitePath::parse(folder).unwrap();
+            let children = Children::of(&folder);
+            let (x, xx, xxx) = ("x".repeat(499), "x".repeat(500), "x".repeat(513));
+            for name in names.iter().copied().chain([long.as_str(), &x, &xx, &xxx, "deeper/a", "a/", "/a"]) {
+                for said in [format!("{folder}/{name}"), format!("IN/{name}"), format!("/{folder}/{name}"), name.into()]
+                {
+                    let general = folder.entry(&said).map(|path| (path.name().to_owned(), path.reference()));
+                    let short = children.name(&said).map(|name| (name.to_owned(), children.reference.child(name)));
+                    assert!(short.is_none() || short == general, "{said} in {folder}: {short:?}, not {general:?}");
+                }
+            }
+            // Only a path that may be too long goes the long way.
+            let plain = format!("{folder}/a.txt");
+            assert_eq!(children.name(plain.trim_start_matches('/')).is_some(), plain.len() <= 5000);
+        }
+    }
+
+    #[test]
+    fn a_circle_of_cursors_is_found_whatever_its_length_and_whatever_comes_before_it() {
+        for (before, length) in [(0, 1), (0, 2), (0, 3), (1, 2), (5, 4), (100, 7), (3, 1000)] {
+            let mut walk = Walk::new(10);
+            let circle = (0..).map(|page| if page < before { page } else { before + (page - before) % length });
+            let met = circle.enumerate().position(|(at, cursor)| {
+                // Also where each page is read by another process.
+                walk = Walk::of(&walk.token().unwrap()).unwrap();
+                assert!(at < 4 * (before + length) + 4, "{before} and a circle of {length}");
+                walk.levels[0].go_on(Some(cursor.to_string())).is_err()
+            });
+            assert!(met >= Some(before + length), "{before} and a circle of {length}: {met:?}");
+        }
+        let mut straight = Level::of(String::new());
+        assert!((0..5000).all(|page| straight.go_on(Some(page.to_string())).is_ok()));
+        straight.go_on(None).unwrap();
+    }
 }

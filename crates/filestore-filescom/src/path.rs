@@ -51,9 +51,15 @@ impl SitePath {
         not_too_long(components)
     }
 
-    /// The path that the service gives for an entry of this folder; `None` if it is not directly in it.
+    /// The path that the service gives for an entry. `None` if it is none that could be asked for; the log says so.
+    pub(crate) fn listed(path: &str) -> Option<Self> {
+        let left_out = |error: &Error| tracing::warn!(%error, "the listing leaves an entry out");
+        Self::parse(path).inspect_err(left_out).ok()
+    }
+
+    /// The same for an entry of this folder; `None` if it is not directly in it.
     pub(crate) fn entry(&self, path: &str) -> Option<Self> {
-        Self::parse(path).ok().filter(|path| path.is_in(self))
+        Self::listed(path).filter(|path| path.is_in(self))
     }
 
     /// The folder that it is in; the root is in itself.

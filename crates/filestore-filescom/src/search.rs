@@ -200,7 +200,7 @@ impl FilesComStore {
         let mut entries = Vec::new();
         // 3. What this store can name.
         let each = |entry: Entry| {
-            let Some(path) = entry.path.as_deref().and_then(|path| SitePath::parse(path).ok()) else { return };
+            let Some(path) = entry.path.as_deref().and_then(SitePath::listed) else { return };
             let Some(below) = path.below(self.root()) else { return };
             entries.push(FilesComEntry {
                 entry_type: if entry.is_folder() { EntryType::Folder } else { EntryType::File },

@@ -17,10 +17,10 @@ mod update;
 mod upload;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use filestore_core::{Effect, Error, ErrorKind, FileRef};
-use filestore_http::testing::TestClock;
+use filestore_http::testing::{TestClock, Traces};
 use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Match, Mock, MockServer, Request, ResponseTemplate};
@@ -28,6 +28,9 @@ use wiremock::{Match, Mock, MockServer, Request, ResponseTemplate};
 use crate::{FilesComConfig, FilesComStore};
 
 const API_KEY: &str = "APIcanary0123456789";
+
+/// What all tests trace, once one of them wants to know.
+static TRACES: LazyLock<Traces> = LazyLock::new(Traces::of_this_process);
 
 fn store(server: &MockServer) -> FilesComStore {
     open(FilesComConfig::new(server.uri()).api_key(API_KEY)).0

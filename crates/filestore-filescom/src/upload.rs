@@ -518,7 +518,7 @@ impl Sent {
 
     /// Whether the entry's digest is that of what was sent; `None` where one of them is not known.
     fn is_the_content_of(&self, entry: &Entry) -> Option<bool> {
-        let theirs = entry.crc32.as_deref().filter(|hex| !hex.is_empty())?;
+        let theirs = entry.crc32.as_deref()?;
         Some(format!("{:0>8}", theirs.to_ascii_lowercase()) == *self.crc32.as_deref()?)
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::de::{DeserializeSeed, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -34,9 +34,13 @@ pub(crate) struct Entry {
     #[serde(deserialize_with = "time")]
     pub(crate) provided_mtime: Option<Timestamp>,
     /// Hex without leading zeros: `0` for an empty file. `null` until computed, like the others.
+    #[serde(deserialize_with = "not_blank")]
     pub(crate) crc32: Option<String>,
+    #[serde(deserialize_with = "not_blank")]
     pub(crate) md5: Option<String>,
+    #[serde(deserialize_with = "not_blank")]
     pub(crate) sha1: Option<String>,
+    #[serde(deserialize_with = "not_blank")]
     pub(crate) sha256: Option<String>,
     pub(crate) mime_type: Option<String>,
     #[serde(deserialize_with = "texts")]
@@ -219,6 +223,11 @@ where
     Ok(T::deserialize(Value::deserialize(deserializer)?).ok())
 }
 
+/// A text. A blank one says nothing: a digest of that kind would pass for one that was compared.
+fn not_blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
+}
+
 /// A whole number, which may be written as a text. What is neither is none.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     deserializer.deserialize_any(Lenient {
@@ -233,14 +242,14 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>,
     deserializer.deserialize_any(Lenient { expected: "a time or null", of_number: |_| None, of_text: time::parse })
 }
 
-/// Reads a number, a text or `null`, without making a value of it first.
+/// Reads a number, a text or `null`, without making a value of it first. Anything else is none.
 struct Lenient<T> {
     expected: &'static str,
     of_number: fn(u64) -> Option<T>,
     of_text: fn(&str) -> Option<T>,
 }
 
-impl<T> Visitor<'_> for Lenient<T> {
+impl<'de, T> Visitor<'de> for Lenient<T> {
     type Value = Option<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -269,6 +278,14 @@ impl<T> Visitor<'_> for Lenient<T> {
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_seq(list).map(|_| None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_map(object).map(|_| None)
     }
 }
 
@@ -300,6 +317,25 @@ mod tests {
         let entry: Entry = serde_json::from_str(entry).unwrap();
         assert_eq!((entry.mtime, entry.created_at), (None, None));
         assert_eq!(entry.provided_mtime.unwrap().to_string(), "2026-03-01T18:00:00Z");
+    }
+
+    #[test]
+    fn a_number_or_a_time_of_any_other_shape_is_none_and_the_entry_is_read() {
+        for odd in ["-1", "1.5", "18446744073709551616", "true", "{\"a\":[1]}", "[[],{}]", "\"\"", "\"x\""] {
+            let entry = format!(r#"{{"size":{odd},"mtime":{odd},"path":"a"}}"#);
+            let entry: Entry = serde_json::from_str(&entry).unwrap();
+            assert_eq!((entry.size, entry.mtime, entry.path.as_deref()), (None, None, Some("a")), "{odd}");
+        }
+        for (text, size) in [("0", 0), ("18446744073709551615", u64::MAX), ("\"7\"", 7)] {
+            let entry: Entry = serde_json::from_str(&format!(r#"{{"size":{text},"mtime":7}}"#)).unwrap();
+            assert_eq!((entry.size, entry.mtime), (Some(size), None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_blank_digest_is_none() {
+        let entry: Entry = serde_json::from_str(r#"{"crc32":"","md5":null,"sha1":"0"}"#).unwrap();
+        assert_eq!((entry.crc32, entry.md5, entry.sha1.as_deref()), (None, None, Some("0")));
     }
 
     #[test]

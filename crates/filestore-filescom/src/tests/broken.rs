@@ -1,15 +1,16 @@
 //! Transfers over connections that break and stall: against a server that follows a script.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use filestore_core::{Download, Effect, Error, ErrorKind, FileStore, Store, StoredFile, Upload};
-use filestore_http::testing::{Act, ScriptedServer, TestClock, Traces};
+use filestore_core::{Download, Effect, Error, ErrorKind, FileStore, List, Store, StoredFile, Upload};
+use filestore_http::testing::{Act, ScriptedServer, TestClock};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use url::Url;
 
-use super::{API_KEY, facts, open, reference};
+use super::{API_KEY, TRACES, facts, file, open, reference};
 use crate::{FilesComConfig, FilesComStore, Verify};
 
 fn targets(url: &Url, numbers: std::ops::RangeInclusive<u32>) -> Act {
@@ -120,6 +121,16 @@ async fn a_part_that_is_acknowledged_before_all_of_it_was_sent_is_not_stored() {
 }
 
 #[tokio::test]
+async fn a_page_that_breaks_off_is_asked_for_again_and_no_entry_of_it_comes_twice() {
+    let whole = json!([file("a"), file("b"), file("c")]).to_string();
+    let json = "Content-Type: application/json";
+    let half = Act::cut(200, &[json], whole.len(), &whole[..whole.len() / 2]);
+    let server = ScriptedServer::start_with(|_| vec![half.clone(), half, Act::json(200, &whole)]).await;
+    let page = one_at_a_time(&server).0.list(List::new()).await.unwrap();
+    assert_eq!(page.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+}
+
+#[tokio::test]
 async fn a_download_that_stalls_goes_on_after_the_idle_limit() {
     let etag = "ETag: \"v1\"";
     let script = |url: &Url| {
@@ -140,8 +151,7 @@ async fn a_download_that_stalls_goes_on_after_the_idle_limit() {
 
 #[tokio::test]
 async fn neither_traces_nor_errors_show_a_key_or_a_signature() {
-    let log = Traces::of_this_process();
-
+    LazyLock::force(&TRACES);
     let refused =
         "<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message><StringToSign>SIGcanary</StringToSign></Error>";
     let script = |url: &Url| {
@@ -174,7 +184,7 @@ async fn neither_traces_nor_errors_show_a_key_or_a_signature() {
     assert_eq!(server.requests().len(), 7);
     assert!(server.requests()[0].head.contains(API_KEY));
     assert!(!shown.contains("canary"), "{shown}");
-    let traced = log.text();
+    let traced = TRACES.text();
     assert!(traced.contains("decision="), "{traced}");
     assert!(!traced.contains("canary"), "{traced}");
 }

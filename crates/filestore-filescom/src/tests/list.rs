@@ -1,7 +1,7 @@
 //! Listings: pages, cursors, and the walk of all folders.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use filestore_core::{Delete, Effect, ErrorKind, FileStore, List, PageToken, Stat, Store};
 use futures::TryStreamExt;
@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::{API_KEY, answer, answering, facts, file, folder, gone, not_found, open, reference, refusal, seen, store};
+use super::{
+    API_KEY, TRACES, answer, answering, facts, file, folder, gone, not_found, open, reference, refusal, seen, store,
+};
 use crate::FilesComConfig;
 
 fn page(entries: &[Value], cursor: Option<(&str, &str)>) -> ResponseTemplate {
@@ -67,6 +69,62 @@ async fn a_cursor_that_comes_back_ends_the_listing() {
     let store = Store::new("team", Arc::new(store(&server)));
     let error = store.list_all(List::new()).try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn cursors_that_go_round_end_a_walk_that_finds_no_files() {
+    let server = MockServer::start().await;
+    let to = |cursor| page(&[], Some(("x-files-cursor", cursor)));
+    for (asked, next) in [("a", "b"), ("b", "c"), ("c", "a")] {
+        Mock::given(query_param("cursor", asked)).respond_with(to(next)).mount(&server).await;
+    }
+    Mock::given(query_param_is_missing("cursor")).respond_with(to("a")).mount(&server).await;
+    let error = store(&server).list(List::new().recursive(true)).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert!(error.to_string().contains("does not go on"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_list_of_entries_is_an_error_and_no_empty_or_shorter_page() {
+    let file = file("a").to_string();
+    for body in [
+        "null".to_owned(),
+        "{}".to_owned(),
+        file.clone(),
+        format!("[{file},null]"),
+        format!("[{file},"),
+        format!("[{file}"),
+        format!("[{file}] {file}"),
+        format!("[{file},{{\"path\":7}}]"),
+        String::new(),
+    ] {
+        let odd = ResponseTemplate::new(200).set_body_raw(body.clone(), "application/json");
+        let server = answering([odd.clone(), odd.clone(), page(&[folder("in")], None), odd]).await;
+        let store = store(&server);
+        let listed = [
+            store.list(List::new()).await.map(|page| page.files.len()),
+            store.search(&crate::Search::default()).await.map(|page| page.entries.len()),
+            store.list(List::new().recursive(true)).await.map(|page| page.files.len()),
+        ];
+        for listed in listed {
+            assert_eq!(facts(&listed.unwrap_err()), (ErrorKind::Protocol, Effect::Rejected), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_no_path_can_name_is_left_out_and_the_log_says_so() {
+    LazyLock::force(&TRACES);
+    let entries = [folder("in/lost\u{200B}folder"), file("in/a"), file("in/lost\u{200B}file"), file("elsewhere/a")];
+    let server = answering([page(&entries, None), page(&[file("lost hit ")], None)]).await;
+    let found = store(&server).list(List::new().scope("in")).await.unwrap();
+    assert_eq!((found.files.len(), found.folders.len()), (1, 0));
+    assert!(store(&server).search(&crate::Search::default()).await.unwrap().entries.is_empty());
+    let traced = TRACES.text();
+    for name in ["lost\\u{200b}folder", "lost\\u{200b}file", "lost hit "] {
+        let said = |line: &str| line.contains("WARN") && line.contains("leaves an entry out") && line.contains(name);
+        assert!(traced.lines().any(said), "{name}: {traced}");
+    }
 }
 
 /// A tree, each folder in two pages of two entries.
