@@ -201,7 +201,7 @@ impl Body {
     pub async fn open_range(&self, offset: u64, length: u64) -> Result<ByteStream> {
         let stream = match &self.source {
             Source::Bytes(bytes) => {
-                let end = bytes.len().min(usize::try_from(offset + length).unwrap_or(usize::MAX));
+                let end = bytes.len().min(usize::try_from(offset.saturating_add(length)).unwrap_or(usize::MAX));
                 let start = end.min(usize::try_from(offset).unwrap_or(usize::MAX));
                 ByteStream::upload(chunks(bytes.slice(start..end)), Some(length))
             }
@@ -309,6 +309,7 @@ mod tests {
             let part = body.open_range(3, 4).await.unwrap().collect(10).await.unwrap();
             assert_eq!(part, "3456");
             assert!(body.open_range(8, 4).await.unwrap().collect(10).await.is_err());
+            assert!(body.open_range(8, u64::MAX).await.unwrap().collect(10).await.is_err());
         }
     }
 

@@ -199,4 +199,96 @@ mod tests {
         }
         assert_eq!(passed, b"abcdefgh");
     }
+
+    #[tokio::test]
+    async fn a_whole_number_of_chunks_and_any_length_are_read_as_they_are() {
+        let content: Vec<u8> = (0..=255).collect();
+        for chunk in [1, 2, 64, 128, 255, 256, 257, 1 << 20] {
+            for length in [0, 1, 63, 64, 65, 256, 257, u64::MAX] {
+                let read: Vec<Bytes> = FileChunks::new(file(&content), length, chunk).try_collect().await.unwrap();
+                let there = content.len().min(usize::try_from(length).unwrap());
+                assert_eq!(read.concat(), content[..there], "{length} in chunks of {chunk}");
+                assert!(read.iter().rev().skip(1).all(|read| read.len() == chunk), "{length} in chunks of {chunk}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn memory_is_filled_again_and_no_more_of_it_is_held_than_is_remembered() {
+        let content = vec![7; 100];
+        let mut chunks = FileChunks::new(file(&content), 100, 10);
+        let mut places = std::collections::HashSet::new();
+        while let Some(chunk) = chunks.try_next().await.unwrap() {
+            places.insert(chunk.as_ptr());
+        }
+        assert_eq!(places.len(), 1, "given back at once");
+
+        let mut chunks = FileChunks::new(file(&content), 100, 10);
+        let mut kept = Vec::new();
+        while let Some(chunk) = chunks.try_next().await.unwrap() {
+            assert!(chunks.out.len() <= REMEMBERED);
+            kept.push(chunk);
+        }
+        assert_eq!(kept.len(), 10);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_chunk_that_other_threads_have_is_never_written_to() {
+        let content: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut chunks = FileChunks::new(file(&content), u64::MAX, 1000);
+        let mut work = Vec::new();
+        let mut at = 0;
+        while let Some(chunk) = chunks.try_next().await.unwrap() {
+            let expected = content[at..at + chunk.len()].to_vec();
+            at += chunk.len();
+            work.push(tokio::spawn(async move {
+                let half = chunk.slice(500..);
+                for _ in 0..at % 7 {
+                    tokio::task::yield_now().await;
+                    assert_eq!(chunk, expected);
+                }
+                drop(chunk);
+                tokio::task::yield_now().await;
+                assert_eq!(half, expected[500..]);
+            }));
+        }
+        assert_eq!(at, content.len());
+        for work in work {
+            work.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn after_its_end_or_an_error_nothing_comes() {
+        let mut ended = FileChunks::new(file(b"abc"), 3, 3);
+        assert_eq!(ended.try_next().await.unwrap().unwrap(), "abc");
+        let folder = tempfile::tempdir().unwrap();
+        let mut broken = FileChunks::new(File::open(folder.path()).unwrap(), 3, 3);
+        broken.try_next().await.unwrap_err();
+        for chunks in [&mut ended, &mut broken] {
+            for _ in 0..3 {
+                assert!(chunks.try_next().await.unwrap().is_none());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_looks_and_panics_is_an_error() {
+        let mut chunks = FileChunks::new(file(b"abcdef"), 6, 3);
+        let Ok(()) = chunks.look(Box::new(|chunk| assert_eq!(chunk, b"abc"))) else { panic!() };
+        assert_eq!(chunks.try_next().await.unwrap().unwrap(), "abc");
+        chunks.try_next().await.unwrap_err();
+        assert!(chunks.try_next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_shrinks_while_it_is_read_ends() {
+        let mut place = tempfile::NamedTempFile::new().unwrap();
+        place.write_all(&[7; 100]).unwrap();
+        let mut chunks = FileChunks::new(place.reopen().unwrap(), 100, 40);
+        assert_eq!(chunks.try_next().await.unwrap().unwrap().len(), 40);
+        place.as_file().set_len(50).unwrap();
+        assert_eq!(chunks.try_next().await.unwrap().unwrap().len(), 10);
+        assert!(chunks.try_next().await.unwrap().is_none());
+    }
 }

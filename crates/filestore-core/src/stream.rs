@@ -79,7 +79,8 @@ impl ByteStream {
 
     /// The same bytes, each chunk of which `look` sees before it is handed on: for digests. It may take its
     /// time: a file is looked at by the thread that reads it, other chunks of more than 64 KiB by one for
-    /// blocking work.
+    /// blocking work. Where the stream is dropped or fails, it may have seen a chunk that nobody got, even
+    /// afterwards.
     pub fn inspected(mut self, look: impl FnMut(&[u8]) + Send + 'static) -> Self {
         let mut look: Look = Box::new(look);
         if let Inner::File(file) = &mut self.inner {
@@ -88,7 +89,7 @@ impl ByteStream {
                 Err(look) => look,
             };
         }
-        let Self { length, direction, .. } = self;
+        let Self { length, passed, direction, .. } = self;
         let chunks = stream::try_unfold((self, look), async |(mut stream, mut look)| {
             let Some(chunk) = stream.try_next().await? else { return Ok(None) };
             if chunk.len() <= SMALL {
@@ -102,7 +103,7 @@ impl ByteStream {
             let (chunk, look) = work.await.map_err(|error| unread(io::Error::other(error)))?;
             Ok(Some((chunk, (stream, look))))
         });
-        Self::new(Inner::Stream(chunks.boxed()), length, direction)
+        Self { passed, ..Self::new(Inner::Stream(chunks.boxed()), length, direction) }
     }
 
     pub(crate) fn watched(mut self, watch: Watch, total: Option<u64>) -> Self {
@@ -303,6 +304,67 @@ mod tests {
     async fn a_file_in_one_piece_or_in_several_is_collected_whole() {
         for pieces in [&["abc"][..], &["a", "b", "c"], &["", "abc"], &["ab", "", "c"]] {
             assert_eq!(ByteStream::download(chunks(pieces), Some(3)).collect(3).await.unwrap(), "abc", "{pieces:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_was_begun_can_be_looked_at_from_there() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        io::Write::write_all(&mut file, &vec![7; CHUNK + 3]).unwrap();
+        let begun = |stream: ByteStream, rest| async move {
+            let mut stream = stream;
+            stream.try_next().await.unwrap();
+            let seen = Arc::new(Mutex::new(0));
+            let sink = Arc::clone(&seen);
+            let left = stream.inspected(move |chunk| *sink.lock().unwrap() += chunk.len());
+            assert_eq!((left.collect(2 * CHUNK).await.unwrap().len(), *seen.lock().unwrap()), (rest, rest));
+        };
+        begun(ByteStream::upload(chunks(&["ab", "c"]), Some(3)), 1).await;
+        begun(ByteStream::from_part(file.reopen().unwrap(), CHUNK as u64 + 3), 3).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_collected_is_at_most_the_limit() {
+        for (pieces, limit, fits) in [
+            (&["abc"][..], 3, true),
+            (&["abc"], 2, false),
+            (&["ab", "c"], 3, true),
+            (&["ab", "cd"], 3, false),
+            (&["a", "b", "c"], 2, false),
+            (&["", ""], 0, true),
+            (&["", "a"], 0, false),
+        ] {
+            for length in [None, Some(pieces.concat().len() as u64)] {
+                let all = ByteStream::download(chunks(pieces), length).collect(limit).await;
+                assert_eq!(
+                    all.map_err(|error| error.kind()),
+                    fits.then(|| pieces.concat().into()).ok_or(ErrorKind::TooLarge)
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_whole_chunks_that_shrinks_or_grows_is_an_error() {
+        for (size, length) in
+            [(CHUNK, CHUNK), (2 * CHUNK, CHUNK), (CHUNK + 1, CHUNK), (CHUNK, CHUNK + 1), (0, 1), (1, 0)]
+        {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            io::Write::write_all(&mut file, &vec![7; size]).unwrap();
+            let all = ByteStream::from_file(file.reopen().unwrap(), length as u64).collect(3 * CHUNK).await;
+            let kind = (size != length).then_some(ErrorKind::InvalidInput);
+            assert_eq!(all.err().map(|error| error.kind()), kind, "{size} for {length}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_looks_and_panics_fails_the_body_and_stores_nothing() {
+        for piece in [CHUNK, SMALL + 1] {
+            let pieces = vec![Ok(Bytes::from(vec![7; piece]))];
+            let stream =
+                ByteStream::upload(stream::iter(pieces), Some(piece as u64)).inspected(|_| panic!("on purpose"));
+            let error = stream.collect(CHUNK).await.unwrap_err();
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Io, Effect::Rejected));
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct HttpConfig {
     #[serde(deserialize_with = "duration")]
     pub connect_timeout: Duration,
     /// The longest time without progress in either direction. Time in which the caller's own body has
-    /// nothing to send does not count.
+    /// nothing to send does not count, nor does time in which nobody reads the answer.
     #[serde(deserialize_with = "duration")]
     pub idle_timeout: Duration,
     /// The longest time for one request, its answer's body included. `None`: no such limit, because a

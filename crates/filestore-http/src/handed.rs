@@ -113,8 +113,9 @@ impl Body for Watched {
                 }
             },
         };
-        handed.body_is_slow.store(polled.is_pending(), Ordering::Release);
+        // In this order: nobody sees a body that is not slow any more and has not moved yet.
         handed.progress();
+        handed.body_is_slow.store(polled.is_pending(), Ordering::Release);
         if matches!(polled, Poll::Ready(Some(Ok(_)) | None)) {
             handed.any.store(true, Ordering::Release);
         }
