@@ -84,6 +84,17 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_used_until_its_margin_and_always_when_it_has_just_come() {
+        let fresh = |query: &str, age| is_fresh(&url(query), Duration::from_millis(age), Duration::from_secs(30));
+        let minute = "X-Amz-Expires=60";
+        assert_eq!([0, 29_999, 30_000, 60_001].map(|age| fresh(minute, age)), [true, true, false, false]);
+        assert_eq!([0, 999, 1000].map(|age| fresh("X-Files-Expires=10", age)), [true, true, false]);
+        for no_end in ["", "X-Amz-Expires=soon", "X-Goog-Expires=900&X-Goog-Expires=600"] {
+            assert!(fresh(no_end, u64::MAX), "{no_end}");
+        }
+    }
+
+    #[test]
     fn azure_signs_the_end() {
         assert_eq!(end_of("sp=se=20220101T120000Z").as_deref(), Some("2022-01-01T12:00:00Z"));
     }

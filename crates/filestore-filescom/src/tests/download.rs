@@ -300,6 +300,32 @@ async fn without_a_validator_a_digest_of_the_service_proves_the_file_and_without
 }
 
 #[tokio::test]
+async fn a_digest_that_is_gone_after_a_break_is_that_of_another_file() {
+    // Of the same size and second: what was just stored has no digest yet.
+    let replaced = r#"{"path":"a","type":"file","size":10,"mtime":"2026-03-01T10:00:00Z","download_uri":"http://x/"}"#;
+    let deeds = vec![Some(Deed::cut(200, &[], 10, "0123")), Some(Deed::json(200, replaced))];
+    let (bytes, server) = scripted(r#","crc32":"1a2b3c""#, deeds).await;
+    assert_eq!(facts(&bytes.unwrap_err()), (ErrorKind::Integrity, Effect::Rejected));
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn with_crc32_a_blank_digest_is_one_that_is_not_there_yet() {
+    let entry =
+        |crc32: &str| json!({"path": "a", "type": "file", "size": 10, "crc32": crc32, "download_uri": "http://x/"});
+    let (site, content) = (site().await, "0123456789");
+    let store = site.open(|config| config.verify(Verify::Crc32)).0;
+    for (later, good) in [(format!("{:x}", crc32fast::hash(content.as_bytes())), true), ("1".to_owned(), false)] {
+        let mut first = entry("");
+        first["download_uri"] = json!(format!("{}/storage/down/a", site.url()));
+        site.fault("GET files/", Act::Answer(ResponseTemplate::new(200).set_body_json(first)));
+        site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(content)));
+        site.fault("GET file_actions", Act::Answer(ResponseTemplate::new(200).set_body_json(entry(&later))));
+        assert_eq!(read(&store, reference("a")).await.is_ok(), good, "{later}");
+    }
+}
+
+#[tokio::test]
 async fn the_address_is_signed_for_a_minute_and_says_so() {
     let site = site().await;
     let request = UrlRequest::from(reference("in/a.txt")).lifetime(Duration::from_secs(60));

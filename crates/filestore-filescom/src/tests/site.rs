@@ -65,7 +65,8 @@ impl Site {
     /// A site whose storage takes parts of `part` bytes.
     pub(super) async fn with_parts_of(part: u64) -> Self {
         let limits = json!({"min_nonfinal_bytes": 1, "max_part_bytes": part, "max_parts": 10_000, "max_file_bytes": 1_u64 << 40});
-        let server = MockServer::start().await;
+        // Of its own: what a test leaves on its way must not reach the next one that has the server.
+        let server = MockServer::builder().start().await;
         let state = State {
             limits,
             server: server.uri(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use filestore_core::{Body, Effect, ErrorKind, FileStore, IfExists, Upload};
 use futures::stream;
-use serde_json::{Value, json};
+use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use super::site::{Act, Site, expired, xml};
@@ -208,6 +208,29 @@ async fn a_wrong_etag_is_a_part_that_is_sent_again() {
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!((facts(&error), error.attempts()), ((ErrorKind::Integrity, Effect::Rejected), 4));
     assert!(error.to_string().contains("MD5 differs; this was part 3"), "{error}");
+}
+
+#[tokio::test]
+async fn parts_are_sent_again_whole_whether_they_are_held_or_read_anew() {
+    // Up to 64 KiB they are held.
+    for part in [64 << 10, (64 << 10) + 1] {
+        let content: Vec<u8> = (0..3 * part - 5).map(|at: usize| (at / 251) as u8).collect();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, &content).unwrap();
+        let pieces: Vec<_> = content.chunks(50_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let bodies =
+            [content.clone().into(), Body::path(file.path()).unwrap(), Body::stream(stream::iter(pieces), None)];
+        for body in bodies {
+            let site = Site::with_parts_of(part as u64).await;
+            let wrong = ResponseTemplate::new(200).insert_header("etag", "\"00000000000000000000000000000000\"");
+            site.fault("PUT /storage/up/1/1", Act::Answer(expired()));
+            site.fault("PUT /storage/up/1/2", Act::Answer(xml(503, "SlowDown", "slow")));
+            site.fault("PUT /storage/up/1/3", Act::DoneBut(wrong));
+            site.store().upload(Upload::new("a", body)).await.unwrap();
+            assert!(site.content("a").unwrap() == content, "parts of {part}");
+            assert_eq!((site.count("PUT "), site.sessions()), (6, 1));
+        }
+    }
 }
 
 #[tokio::test]
@@ -462,6 +485,37 @@ async fn a_file_that_changes_while_it_is_sent_is_not_stored() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_cut_short_before_it_is_read_is_not_stored() {
+    for part in [64 << 10, 1 << 20] {
+        let site = Site::with_parts_of(part).await;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(100_000).unwrap();
+        let path = file.path().to_owned();
+        let cut = move |_: &mut super::site::State| {
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(10).unwrap();
+        };
+        site.fault("POST file_actions", Act::After(Box::new(cut)));
+        let error = site.store().upload(Upload::path(file.path()).unwrap().name("a")).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
+        assert_eq!((site.count("POST files/"), site.files().len()), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn uploads_of_one_name_at_the_same_time_all_end_and_one_of_them_stays_whole() {
+    let site = Site::with_parts_of(100).await;
+    let store = site.store();
+    let contents: Vec<_> = (0..64).map(|number| format!("{number:02}").repeat(125)).collect();
+    let uploads = contents.iter().map(|content| store.upload(Upload::new("a", content.clone())));
+    for file in futures::future::join_all(uploads).await {
+        assert_eq!(file.unwrap().size, Some(250));
+    }
+    let stored = String::from_utf8(site.content("a").unwrap()).unwrap();
+    assert!(contents.contains(&stored), "{stored}");
+    assert_eq!((site.sessions(), site.count("PUT "), site.count("POST files/")), (64, 192, 64));
+}
+
+#[tokio::test]
 async fn a_name_that_must_be_free_is_taken_in_one_step() {
     let site = Site::with_parts_of(100).await;
     let upload = || alphabet().scope("in").if_exists(IfExists::Refuse);
@@ -621,10 +675,27 @@ async fn an_upload_that_is_dropped_leaves_nothing_running() {
 }
 
 #[tokio::test]
-async fn an_upload_in_the_clear_of_a_secret_site_is_refused() {
-    let entry: Value = json!([{"ref": "put-1", "part_number": 1, "upload_uri": "ftp://127.0.0.1/x"}]);
-    let site = Site::with_parts_of(4).await;
-    site.fault("POST file_actions", Act::Answer(ResponseTemplate::new(200).set_body_json(entry)));
-    let error = site.store().upload(alphabet()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+async fn a_part_whose_address_cannot_be_used_is_not_sent_and_the_address_not_shown() {
+    for address in ["ftp://127.0.0.1/SIGcanary", "SIGcanary", "", "http://SIGcanary:x/"] {
+        let entry = json!([{"ref": "put-1", "part_number": 1, "upload_uri": address}]);
+        let site = Site::with_parts_of(4).await;
+        site.fault("POST file_actions", Act::Answer(ResponseTemplate::new(200).set_body_json(entry)));
+        let error = site.store().upload(alphabet()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+        assert_eq!(site.log().len(), 1);
+    }
+}
+
+#[test]
+fn content_of_a_secret_site_does_not_go_in_the_clear() {
+    let usable = |base: &str, uri| {
+        let (store, _) = super::open(crate::FilesComConfig::new(base).api_key(super::API_KEY));
+        crate::storage::address(store.api(), uri).is_ok()
+    };
+    assert!(usable("https://app.files.com", "https://s3.example/x"));
+    assert!(!usable("https://app.files.com", "http://s3.example/x"));
+    assert!(
+        usable("http://127.0.0.1:1", "http://127.0.0.1:2/x") && usable("http://127.0.0.1:1", "https://s3.example/x")
+    );
 }
