@@ -30,7 +30,7 @@ pub(crate) enum Over {
 
 impl Patience {
     pub(crate) fn new(clock: Arc<dyn Clock>, idle: Duration, timeout: Option<Duration>) -> Self {
-        let deadline = timeout.map(|timeout| clock.elapsed() + timeout);
+        let deadline = timeout.map(|timeout| clock.elapsed().saturating_add(timeout));
         Self { clock, idle, deadline, timer: None }
     }
 
@@ -42,7 +42,7 @@ impl Patience {
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>, moved: Duration) -> Poll<Over> {
         loop {
             let now = self.now();
-            let left = (moved + self.idle).saturating_sub(now);
+            let left = moved.saturating_add(self.idle).saturating_sub(now);
             let in_all = self.deadline.map_or(left, |deadline| deadline.saturating_sub(now));
             if in_all.is_zero() && self.deadline.is_some() {
                 return Poll::Ready(Over::Total);

@@ -136,6 +136,17 @@ async fn a_total_limit_ends_a_transfer_that_moves() {
 }
 
 #[tokio::test]
+async fn limits_may_be_as_long_as_any_time() {
+    let server = ScriptedServer::start([Act::answer(200, &[], "ok")]).await;
+    let longest = std::time::Duration::MAX;
+    let config = HttpConfig { idle_timeout: longest, timeout: Some(longest), ..HttpConfig::default() };
+    let (client, clock) = client_with(&config, &server.url());
+    clock.advance(SECOND);
+    let answer = client.send(Request::get(server.url())).await.unwrap();
+    assert_eq!(answer.stream().collect(2).await.unwrap(), "ok");
+}
+
+#[tokio::test]
 async fn json_has_a_bound_whether_it_is_announced_or_not() {
     let announced = Act::answer(200, &[], vec![b' '; 2000]);
     let mut chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7D0\r\n".to_vec();
