@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use filestore_core::{Body, Effect, Error, ErrorKind};
-use futures::{TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{SECOND, client, one_shot, post};
 use crate::testing::{Act, ScriptedServer};
@@ -122,8 +123,8 @@ async fn an_error_that_breaks_off_is_the_error_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_body_that_goes_on_after_its_length_fails_the_upload() {
-    for (parts, length) in [(&["ab", "cd"][..], 2), (&["ab", "cd"], 3)] {
+async fn a_body_that_is_longer_or_shorter_than_it_said_fails_the_upload() {
+    for (parts, length) in [(&["ab", "cd"][..], 2), (&["ab", "cd"], 3), (&["ab", "", "cd"], 5), (&["ab", ""], 3)] {
         let server = ScriptedServer::start([Act::answer(200, &[], "")]).await;
         let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
         let body = Body::stream(stream::iter(parts), Some(length));
@@ -131,4 +132,32 @@ async fn a_body_that_goes_on_after_its_length_fails_the_upload() {
         assert_eq!(sent.unwrap_err().kind(), ErrorKind::InvalidInput, "{length}");
         assert!(server.requests().iter().all(|request| !request.whole), "{length}");
     }
+}
+
+#[tokio::test]
+async fn a_body_is_whole_however_it_is_cut() {
+    for parts in [&["ab", "", "cd", ""][..], &["", "abcd"], &["abc", "d"]] {
+        let server = ScriptedServer::start([Act::answer(200, &[], "")]).await;
+        let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
+        let body = Body::stream(stream::iter(parts), Some(4));
+        client(&server.url()).0.send(post(server.url(), Repeat::Once, body)).await.unwrap();
+        assert_eq!(server.request().text(), "abcd");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_body_ended_is_the_answer() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: crate::Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let service = tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        connection.read_u8().await.unwrap();
+        connection.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno").await.unwrap();
+        connection
+    });
+    let never_ends = stream::iter([Ok(Bytes::from("ab"))]).chain(stream::pending());
+    let request = post(url.clone(), Repeat::Once, Body::stream(never_ends, Some(4)));
+    let mut answer = client(&url).0.send(request).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.bytes(2).await.unwrap()), (413, Bytes::from("no")));
+    drop(service.await.unwrap());
 }
