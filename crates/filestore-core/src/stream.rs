@@ -35,13 +35,13 @@ pub struct ByteStream {
     ended: bool,
 }
 
-/// Who promised the length decides what a broken promise is called.
 enum Inner {
     Stream(BoxStream<'static, Result<Bytes>>),
     /// Of an upload.
     File(FileChunks),
 }
 
+/// Who promised the length decides what a broken promise is called.
 #[derive(Debug, Clone, Copy)]
 enum Direction {
     Up,
