@@ -221,7 +221,10 @@ impl HttpClient {
         let opened = request.payload.open().await.map_err(own)?;
         let length = opened.length();
         // 2. The head.
-        let mut built = reqwest::Request::new(request.method.clone(), request.url.clone());
+        let mut url = request.url.clone();
+        // A user in it is not sent, but the connection's own traces would show the password.
+        let _: (Result<(), ()>, Result<(), ()>) = (url.set_password(None), url.set_username(""));
+        let mut built = reqwest::Request::new(request.method.clone(), url);
         *built.headers_mut() = self.head(request, length).map_err(own)?;
         if length != Some(0) {
             *built.body_mut() = Some(reqwest::Body::wrap(handed.watch(opened)));
@@ -260,7 +263,7 @@ impl HttpClient {
         if length == Some(0) && !matches!(request.payload, Payload::Empty) {
             headers.insert(CONTENT_LENGTH, 0.into());
         }
-        let at_home = request.url[..Position::AfterPort] == self.0.home[..Position::AfterPort];
+        let at_home = origin(&request.url) == origin(&self.0.home);
         let credentials = if at_home { request.credentials.as_slice() } else { &[] };
         for (name, value) in request.headers.iter().chain(credentials) {
             headers.insert(name.clone(), value.clone());
@@ -288,6 +291,11 @@ impl HttpClient {
         let error = Error::new(kind, effect_of(request.repeat, outcome), message).with_source(error.without_url());
         Failed { outcome, error, own: false }
     }
+}
+
+/// Scheme, host and port: those of a URL are in one spelling.
+fn origin(url: &Url) -> (&str, &str) {
+    (url.scheme(), &url[Position::BeforeHost..Position::AfterPort])
 }
 
 /// A service cannot act on a request of whose body it has nothing.

@@ -86,6 +86,7 @@ fn home_is_scheme_host_and_port_however_they_are_written() {
     for (url, is_home) in [
         ("https://files.example.com/elsewhere?x=1", true),
         ("HTTPS://FILES.EXAMPLE.COM:443", true),
+        ("https://me:pw@files.example.com/", true),
         ("http://files.example.com/api/v1", false),
         ("http://files.example.com:443/api/v1", false),
         ("https://files.example.com:4433/api/v1", false),
