@@ -30,7 +30,7 @@ struct Scale {
 
 impl Scale {
     fn read() -> Self {
-        let mut scale = Self { large: 1024, small: 10_000, entries: 100_000, rounds: 5 };
+        let mut scale = Self { large: 1024, small: 10_000, entries: 100_000, rounds: 9 };
         for pair in env::var("FILESTORE_BENCH").unwrap_or_default().split(',').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').expect("NAME=NUMBER");
             let number: usize = value.parse().expect("a number");
