@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -53,8 +53,9 @@ type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<ByteStream>> + Send + Sync
 impl Body {
     /// The file at `path`, opened anew each time it is sent.
     ///
-    /// A pipe or device becomes a one-shot body of unknown length. Fails with *invalid input* if there
-    /// is no such file or it is a folder, *permission* if it cannot be read.
+    /// A pipe or device, or a file of the system that does not know its size, becomes a one-shot body of
+    /// unknown length. Fails with *invalid input* if there is no such file or it is a folder, *permission*
+    /// if it cannot be read.
     pub fn path(path: impl Into<PathBuf>) -> Result<Self> {
         let path: PathBuf = path.into();
         let metadata = std::fs::metadata(&path).map_err(|error| Error::local(error, "read", &path))?;
@@ -65,7 +66,11 @@ impl Body {
             return Ok(Self::pipe(path));
         }
         // Opening it now finds a forbidden file before anything is sent.
-        std::fs::File::open(&path).map_err(|error| Error::local(error, "read", &path))?;
+        let mut file = std::fs::File::open(&path).map_err(|error| Error::local(error, "read", &path))?;
+        // Some of the system's own, such as those in /proc, have content although they say that they are empty.
+        if metadata.len() == 0 && file.read(&mut [0]).is_ok_and(|read| read > 0) {
+            return Ok(Self::pipe(path));
+        }
         Ok(Self::of(Source::Path { path: path.into(), length: metadata.len() }))
     }
 
@@ -269,6 +274,16 @@ mod tests {
 
     async fn read(body: &Body) -> Result<Bytes> {
         body.open().await?.collect(1 << 20).await
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_file_that_says_that_it_is_empty_and_is_not_is_read_whole() {
+        let body = Body::path("/proc/self/status").unwrap();
+        assert_eq!((body.length(), body.can_replay()), (None, false));
+        assert!(read(&body).await.unwrap().starts_with(b"Name:"));
+        let empty = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(Body::path(empty.path()).unwrap().length(), Some(0));
     }
 
     #[tokio::test]
