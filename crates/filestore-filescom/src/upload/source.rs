@@ -29,7 +29,8 @@ enum Content {
 }
 
 impl Part {
-    /// What a request sends. The digests are in `slot` when the last byte has gone to the connection.
+    /// What a request sends. The digests are in `slot` when the last byte has gone to the connection; those of
+    /// small content, which is read and digested here, at once.
     pub(crate) async fn payload(&self, wanted: Wanted, slot: &Slot) -> Result<Payload> {
         let (content, slot, offset, length) = (self.content.clone(), slot.clone(), self.offset, self.length);
         if length <= SMALL as u64 {
