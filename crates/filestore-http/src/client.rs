@@ -221,10 +221,7 @@ impl HttpClient {
         let opened = request.payload.open().await.map_err(own)?;
         let length = opened.length();
         // 2. The head.
-        let mut url = request.url.clone();
-        // A user in it is not sent, but the connection's own traces would show the password.
-        let _: (Result<(), ()>, Result<(), ()>) = (url.set_password(None), url.set_username(""));
-        let mut built = reqwest::Request::new(request.method.clone(), url);
+        let mut built = reqwest::Request::new(request.method.clone(), request.url.clone());
         *built.headers_mut() = self.head(request, length).map_err(own)?;
         if length != Some(0) {
             *built.body_mut() = Some(reqwest::Body::wrap(handed.watch(opened)));

@@ -42,8 +42,10 @@ pub(crate) struct Parts {
 }
 
 impl Request {
-    /// `method` to `url`, which does what `repeat` says when it is sent twice.
-    pub fn new(method: Method, url: Url, repeat: Repeat) -> Self {
+    /// `method` to `url`, which does what `repeat` says when it is sent twice. A user in the URL is not sent.
+    pub fn new(method: Method, mut url: Url, repeat: Repeat) -> Self {
+        // The connection's own traces would show the password.
+        let _: (Result<(), ()>, Result<(), ()>) = (url.set_password(None), url.set_username(""));
         Self(Box::new(Parts {
             method,
             url,
