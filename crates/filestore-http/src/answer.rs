@@ -16,8 +16,9 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::error::Category;
 use url::Url;
 
+use crate::failure::unsettled;
 use crate::incoming::{Broken, Incoming};
-use crate::{ERROR_BODY_LIMIT, HttpClient, Outcome, Repeat, effect_of};
+use crate::{ERROR_BODY_LIMIT, History, HttpClient, Outcome, Repeat};
 
 /// An answer: status and headers are here, the body comes as it is read. Small to move, like a request.
 pub struct Answer(Box<Parts>);
@@ -34,7 +35,7 @@ pub(crate) struct Context {
     pub(crate) secret_path: bool,
     pub(crate) repeat: Repeat,
     pub(crate) attempts: u32,
-    pub(crate) lost_before: bool,
+    pub(crate) history: History,
     pub(crate) retry_after: Option<Duration>,
 }
 
@@ -104,7 +105,7 @@ impl Answer {
     /// Whether an earlier attempt may have had its effect although its answer was lost. Then "it is
     /// gone already" may be our own doing.
     pub fn may_be_an_echo(&self) -> bool {
-        self.0.context.lost_before
+        self.0.context.history.earlier_may_have_applied()
     }
 
     /// How long the service asks to wait, or the request's own pause after a 429.
@@ -112,9 +113,14 @@ impl Answer {
         self.0.context.retry_after
     }
 
-    /// What is true of the effect if this answer is an error.
+    /// The effect if this answer is an error: that of all attempts together.
     pub fn effect(&self) -> Effect {
-        effect_of(self.0.context.repeat, Outcome::Status(self.status().as_u16()))
+        self.0.context.history.effect()
+    }
+
+    /// The effect if the body of this answer says that the request was rejected, whatever the status.
+    pub fn effect_if_rejected(&self) -> Effect {
+        self.0.context.history.effect_if_rejected()
     }
 
     /// An error of `kind` with what this answer says: status, effect, attempts, wait, request id.
@@ -123,7 +129,10 @@ impl Answer {
             .with_http_status(self.status().as_u16())
             .with_attempts(self.0.context.attempts);
         let error = match self.0.context.retry_after {
-            Some(wait) => error.with_retry_after(wait),
+            Some(wait) => {
+                let note = format!("the service asks to wait {} s", wait.as_secs_f64().ceil());
+                error.with_retry_after(wait).with_note(&note)
+            }
             None => error,
         };
         let ids = ["x-request-id", "x-amz-request-id"];
@@ -183,10 +192,11 @@ impl Answer {
     /// The beginning of an error's body. Never fails: what does not come is left out.
     pub async fn error_body(&mut self) -> Bytes {
         let mut all = BytesMut::new();
+        let begun = self.0.incoming.now();
         while let Ok(Some(chunk)) = self.0.incoming.chunk().await {
             let room = ERROR_BODY_LIMIT - all.len();
             all.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if all.len() == ERROR_BODY_LIMIT {
+            if all.len() == ERROR_BODY_LIMIT || self.0.incoming.check_rate(begun, all.len()).is_err() {
                 break;
             }
         }
@@ -213,19 +223,19 @@ impl Context {
 
     /// The error of a body that broke off after `passed` bytes.
     pub(crate) fn broken(&self, broken: &Broken, passed: u64, length: Option<u64>) -> Error {
-        broken_off(&self.shown(), self.repeat, broken, passed, length).with_attempts(self.attempts)
+        let effect = self.history.ended_by(self.repeat, Outcome::Lost).effect();
+        broken_off(&self.shown(), broken, passed, length).with_effect(effect).with_attempts(self.attempts)
     }
 }
 
 /// The error of an answer whose body broke off.
-pub(crate) fn broken_off(shown: &str, repeat: Repeat, broken: &Broken, passed: u64, length: Option<u64>) -> Error {
+pub(crate) fn broken_off(shown: &str, broken: &Broken, passed: u64, length: Option<u64>) -> Error {
     let kind = match broken {
         Broken::Lost(_) => ErrorKind::Unavailable,
         Broken::TooSlow(_) => ErrorKind::Timeout,
     };
     let of = length.map(|length| format!(" of {length}")).unwrap_or_default();
-    let message = format!("{} after {passed}{of} bytes of the answer", broken.describe(shown));
-    Error::new(kind, effect_of(repeat, Outcome::Lost), message)
+    unsettled(kind, format!("{} after {passed}{of} bytes of the answer", broken.describe(shown)))
 }
 
 /// The body of an answer.

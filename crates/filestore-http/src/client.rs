@@ -1,13 +1,12 @@
 //! [`HttpClient`]: sends requests, again where that is right, within their limits.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::fs;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use filestore_core::{Effect, Error, ErrorKind, Result};
+use filestore_core::{Error, Result};
 use futures::future::poll_fn;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect;
@@ -16,14 +15,16 @@ use url::{Position, Url};
 
 use crate::answer::{Context, broken_off};
 use crate::budget::{Budget, RETRY};
+use crate::failure::{Failed, root};
 use crate::handed::Handed;
 use crate::incoming::Incoming;
 use crate::pace::Pace;
-use crate::patience::{Over, Patience};
+use crate::patience::Patience;
+use crate::proxy::Proxies;
 use crate::request::Parts;
 use crate::{
     Answer, Attempts, Clock, Decision, HttpConfig, JSON_LIMIT, Outcome, Payload, Policy, Repeat, Request, Situation,
-    SystemClock, decide, effect_of, retry_after,
+    SystemClock, decide, retry_after,
 };
 
 /// The client of one store. Cheap to clone; clones share connections, pace and retry budget.
@@ -39,20 +40,13 @@ pub(crate) struct Shared {
     config: HttpConfig,
     /// Credentials may go to its origin.
     home: Url,
+    proxies: Proxies,
     pub(crate) policy: Policy,
     pub(crate) idle: Duration,
     timeout: Option<Duration>,
     pub(crate) budget: Budget,
     pace: Pace,
     pub(crate) clock: Arc<dyn Clock>,
-}
-
-/// An attempt that brought no answer.
-struct Failed {
-    outcome: Outcome,
-    error: Error,
-    /// The body itself failed: no attempt will make it better.
-    own: bool,
 }
 
 impl HttpClient {
@@ -70,6 +64,9 @@ impl HttpClient {
             fresh: OnceLock::new(),
             config: config.clone(),
             home: base.clone(),
+            proxies: Proxies::new(config.proxy.as_ref().map(ExposeSecret::expose_secret), |name| {
+                std::env::var(name).ok()
+            })?,
             policy: Policy {
                 max_retries: config.max_retries,
                 first_delay: config.initial_retry_delay,
@@ -104,33 +101,30 @@ impl HttpClient {
     /// Sends `request`, and again as [`decide`] says.
     ///
     /// Every answer is a success here, whatever its status, redirects included: what it means is the
-    /// protocol's business. Errors: *unavailable* (no connection, a broken one), *timeout*, and the
-    /// body's own, unchanged. Their effect is *not sent* when the service cannot have acted.
+    /// protocol's business. Errors: *unavailable* (no connection, a broken one), *timeout*, *config* and *permission*
+    /// (no connection can come about: TLS, the proxy), and the body's own, unchanged. Their effect is that of all
+    /// attempts together; see [`History`](crate::History).
     pub async fn send(&self, request: Request) -> Result<Answer> {
         self.send_within(request, &mut Attempts::new()).await
     }
 
     /// [`send`](Self::send), for a step that may take several requests: retries come out of what
-    /// `attempts` has left.
+    /// `attempts` has left, and what they all prove is its history.
     pub async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Answer> {
         let Shared { clock, policy, budget, pace, .. } = self.shared();
         let request = request.0;
-        let mut lost_before = false;
         loop {
             attempts.made += 1;
             let attempt = attempts.made;
             pace.wait(&request.url, clock.as_ref()).await;
             let handed = Handed::new(Arc::clone(clock));
             let tried = self.attempt(&request, &handed).await;
-            let (outcome, wished) = match &tried {
-                Ok(Incoming { response, .. }) => {
-                    let status = response.status().as_u16();
-                    let default = request.pause_after_429.filter(|_| status == 429);
-                    (Outcome::Status(status), retry_after(response.headers(), clock.now()).or(default))
-                }
-                Err(failed) => (failed.outcome, None),
-            };
+            let (outcome, wished) = self.outcome(&request, &tried);
             let own = matches!(&tried, Err(failed) if failed.own);
+            match &tried {
+                Err(failed) if failed.own => attempts.history.record_own(failed.error.effect()),
+                _ => attempts.history.record(request.repeat, outcome),
+            }
             let decision = decide(
                 policy,
                 &Situation {
@@ -149,35 +143,70 @@ impl HttpClient {
                 if matches!(outcome, Outcome::Status(status) if status < 500 && status != 429) {
                     budget.refill_after_success(std::mem::take(&mut attempts.paid));
                 }
-                return match tried {
-                    Ok(incoming) => Ok(Answer::new(
-                        incoming,
-                        Context {
-                            client: self.clone(),
-                            url: request.url,
-                            secret_path: request.secret_path,
-                            repeat: request.repeat,
-                            attempts: attempt,
-                            lost_before,
-                            retry_after: wished,
-                        },
-                    )),
-                    // An earlier attempt may have had an effect although the last one did not leave.
-                    Err(Failed { error, .. }) if lost_before && error.effect() == Effect::NotSent => {
-                        let effect = effect_of(request.repeat, Outcome::Lost);
-                        Err(error.with_effect(effect).with_attempts(attempt))
-                    }
-                    Err(Failed { error, .. }) => Err(error.with_attempts(attempt)),
-                };
+                return self.finished(request, tried, wished, attempts);
             };
             attempts.paid += budget.pay_for_a_retry();
-            lost_before |= effect_of(request.repeat, outcome) == Effect::Unknown;
             if outcome == Outcome::Status(429) {
                 pace.pause(&request.url, wait, clock.elapsed());
             }
             drop(tried);
             clock.sleep(wait).await;
-            attempts.waited += wait;
+            attempts.waited = attempts.waited.saturating_add(wait);
+        }
+    }
+
+    /// Sends `request` once, whatever becomes of it, and says what did: for those who repeat by a rule of their own.
+    ///
+    /// Limits and errors are those of [`send`](Self::send).
+    pub async fn exchange(&self, request: Request) -> (Outcome, Result<Answer>) {
+        let Shared { clock, pace, .. } = self.shared();
+        let request = request.0;
+        pace.wait(&request.url, clock.as_ref()).await;
+        let tried = self.attempt(&request, &Handed::new(Arc::clone(clock))).await;
+        let (outcome, wished) = self.outcome(&request, &tried);
+        let mut attempts = Attempts::new();
+        attempts.made = 1;
+        match &tried {
+            Err(failed) if failed.own => attempts.history.record_own(failed.error.effect()),
+            _ => attempts.history.record(request.repeat, outcome),
+        }
+        (outcome, self.finished(request, tried, wished, &attempts))
+    }
+
+    /// What became of an attempt, and how long the service asks to wait.
+    fn outcome(&self, request: &Parts, tried: &Result<Incoming, Failed>) -> (Outcome, Option<Duration>) {
+        match tried {
+            Ok(Incoming { response, .. }) => {
+                let status = response.status().as_u16();
+                let default = request.pause_after_429.filter(|_| status == 429);
+                (Outcome::Status(status), retry_after(response.headers(), self.0.clock.now()).or(default))
+            }
+            Err(failed) => (failed.outcome, None),
+        }
+    }
+
+    /// What the caller gets of the last attempt.
+    fn finished(
+        &self,
+        request: Box<Parts>,
+        tried: Result<Incoming, Failed>,
+        retry_after: Option<Duration>,
+        attempts: &Attempts,
+    ) -> Result<Answer> {
+        match tried {
+            Ok(incoming) => Ok(Answer::new(
+                incoming,
+                Context {
+                    client: self.clone(),
+                    url: request.url,
+                    secret_path: request.secret_path,
+                    repeat: request.repeat,
+                    attempts: attempts.made,
+                    history: attempts.history,
+                    retry_after,
+                },
+            )),
+            Err(Failed { error, .. }) => Err(error.with_effect(attempts.history.effect()).with_attempts(attempts.made)),
         }
     }
 
@@ -187,7 +216,7 @@ impl HttpClient {
         let decision = self.repetition(attempts.made, attempts.waited);
         let Decision::Retry(wait) = decision else { return false };
         self.0.clock.sleep(wait).await;
-        attempts.waited += wait;
+        attempts.waited = attempts.waited.saturating_add(wait);
         attempts.paid += RETRY;
         true
     }
@@ -216,34 +245,37 @@ impl HttpClient {
 
     /// One attempt.
     async fn attempt(&self, request: &Parts, handed: &Arc<Handed>) -> Result<Incoming, Failed> {
-        let own = |error| Failed { outcome: Outcome::NotSent, error, own: true };
         // 1. The body, opened anew.
-        let opened = request.payload.open().await.map_err(own)?;
+        let opened = request.payload.open().await.map_err(Failed::own)?;
         let length = opened.length();
         // 2. The head.
         let mut built = reqwest::Request::new(request.method.clone(), request.url.clone());
-        *built.headers_mut() = self.head(request, length).map_err(own)?;
+        *built.headers_mut() = self.head(request, length).map_err(Failed::own)?;
         if length != Some(0) {
             *built.body_mut() = Some(reqwest::Body::wrap(handed.watch(opened)));
         }
         // 3. The exchange, within its limits.
-        let Shared { keeping, clock, idle, timeout, .. } = self.shared();
-        let client = if request.own_connection { self.fresh().map_err(own)? } else { keeping };
+        let Shared { keeping, clock, idle, timeout, proxies, .. } = self.shared();
+        let client = if request.own_connection { self.fresh().map_err(Failed::own)? } else { keeping };
         let mut patience = Patience::new(Arc::clone(clock), *idle, *timeout);
         let mut pending = std::pin::pin!(client.execute(built));
         let response = poll_fn(|cx| match pending.as_mut().poll(cx) {
             Poll::Ready(answered) => Poll::Ready(Ok(answered)),
             Poll::Pending => patience.poll_over(cx, handed.moved()).map(Err),
         });
+        let proxy = proxies.of(&request.url);
         let response = match response.await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(self.failed(request, handed, length, error)),
-            Err(over) => return Err(too_slow(request, handed, length, over)),
+            Ok(Err(error)) => return Err(Failed::of(request, handed, length, error, proxy)),
+            Err(over) => return Err(Failed::too_slow(request, handed, length, over)),
         };
+        if let (407, Some(proxy)) = (response.status().as_u16(), proxy) {
+            return Err(Failed::of_proxy(proxy));
+        }
         let mut incoming = Incoming::new(response, patience);
         if request.whole_answer && incoming.response.status().is_success() {
             incoming.read_whole(JSON_LIMIT).await.map_err(|(broken, read)| {
-                let error = broken_off(&request.shown(), request.repeat, &broken, read, incoming.length);
+                let error = broken_off(&request.shown(), &broken, read, incoming.length);
                 Failed { outcome: Outcome::Lost, error, own: false }
             })?;
         }
@@ -267,52 +299,11 @@ impl HttpClient {
         }
         Ok(headers)
     }
-
-    fn failed(&self, request: &Parts, handed: &Handed, length: Option<u64>, error: reqwest::Error) -> Failed {
-        if let Some(own) = handed.take_failure() {
-            return Failed { outcome: Outcome::Lost, error: own, own: true };
-        }
-        let cause = root(&error);
-        if error.is_builder() {
-            let error = Error::invalid(format!("{} cannot be asked: {cause}", request.shown()));
-            return Failed { outcome: Outcome::NotSent, error, own: true };
-        }
-        let connecting = error.is_connect();
-        let outcome = if connecting { Outcome::NotSent } else { how_far(handed, length) };
-        let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Unavailable };
-        let message = if connecting {
-            format!("cannot connect to {}: {cause}", crate::shown(&request.url, true).trim_end_matches("/..."))
-        } else {
-            format!("the connection to {} broke before the answer came: {cause}", request.shown())
-        };
-        let error = Error::new(kind, effect_of(request.repeat, outcome), message).with_source(error.without_url());
-        Failed { outcome, error, own: false }
-    }
 }
 
 /// Scheme, host and port: those of a URL are in one spelling.
 fn origin(url: &Url) -> (&str, &str) {
     (url.scheme(), &url[Position::BeforeHost..Position::AfterPort])
-}
-
-/// A service cannot act on a request of whose body it has nothing.
-fn how_far(handed: &Handed, length: Option<u64>) -> Outcome {
-    if length != Some(0) && !handed.any() { Outcome::NotSent } else { Outcome::Lost }
-}
-
-fn too_slow(request: &Parts, handed: &Handed, length: Option<u64>, over: Over) -> Failed {
-    let outcome = how_far(handed, length);
-    let message = format!("{}: {over}", request.shown());
-    Failed { outcome, error: Error::new(ErrorKind::Timeout, effect_of(request.repeat, outcome), message), own: false }
-}
-
-/// The text of the innermost cause: the outer ones say only that something failed.
-pub(crate) fn root(error: &reqwest::Error) -> String {
-    let mut cause: &dyn StdError = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 fn build(config: &HttpConfig, keep: bool) -> Result<reqwest::Client> {
@@ -332,10 +323,9 @@ fn build(config: &HttpConfig, keep: bool) -> Result<reqwest::Client> {
     if let Some(proxy) = &config.proxy {
         builder = match proxy.expose_secret() {
             "none" => builder.no_proxy(),
-            // The URL may hold a password: neither it nor the parser's text is shown.
-            url => builder.proxy(reqwest::Proxy::all(url).map_err(|_| {
-                Error::config("proxy: not the URL of a proxy; write http://HOST:PORT, or none to use no proxy")
-            })?),
+            // The URL may hold a password: neither it nor the parser's text is shown. What is wrong with it is said
+            // where it is checked.
+            url => builder.proxy(reqwest::Proxy::all(url).map_err(|_| Error::config("proxy: not the URL of a proxy"))?),
         };
     }
     if let Some(path) = &config.ca_file {

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures::future::poll_fn;
 use reqwest::Response;
 
-use crate::client::root;
+use crate::failure::root;
 use crate::patience::{Over, Patience};
 
 /// The head of an answer, and its body as it comes or as it was read already.
@@ -41,6 +41,7 @@ impl Incoming {
         }
         let room = self.length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= limit);
         let mut read = BytesMut::new();
+        let begun = self.now();
         while read.len() <= limit {
             match self.chunk().await {
                 // All of it in one piece.
@@ -51,6 +52,7 @@ impl Incoming {
                 Ok(Some(chunk)) => {
                     read.reserve(room.unwrap_or_default().saturating_sub(read.len()));
                     read.extend_from_slice(&chunk);
+                    self.check_rate(begun, read.len()).map_err(|broken| (broken, read.len() as u64))?;
                 }
                 Ok(None) => break,
                 Err(broken) => return Err((broken, read.len() as u64)),
@@ -58,6 +60,16 @@ impl Incoming {
         }
         self.whole = Some(read.freeze());
         Ok(())
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.patience.now()
+    }
+
+    /// *Too slow* if of a body that is held in memory only `read` bytes came since `begun`: a few bytes now and then
+    /// are progress, but no response is worth waiting for days.
+    pub(crate) fn check_rate(&self, begun: Duration, read: usize) -> Result<(), Broken> {
+        self.patience.check_rate(begun, read as u64).map_err(Broken::TooSlow)
     }
 
     /// What [`read_whole`](Self::read_whole) has read.

@@ -4,8 +4,8 @@
 //!
 //! - what may be repeated is decided by a pure function, [`decide`], out of what the request
 //!   [does](Repeat) and what is known of its [outcome](Outcome);
-//! - the [effect](filestore_core::Effect) of every error is true: a lost answer is *unknown*, a
-//!   connection that never came about is *not sent*;
+//! - the [effect](filestore_core::Effect) of every error is true over [all attempts](History): after a lost
+//!   response it is *unknown*, whatever came later; a connection that never came about is *not sent*;
 //! - limits are by progress ([`HttpConfig::idle_timeout`]), so no limit depends on the size of a file;
 //! - credentials go to the origin of the base URL and to no other; redirects are not followed, they
 //!   are answers; URLs in errors and traces have no query, and no path where the path is a secret;
@@ -20,12 +20,15 @@ mod client;
 mod clock;
 mod config;
 mod disposition;
+mod failure;
 mod form;
 mod handed;
+mod history;
 mod incoming;
 mod pace;
 mod patience;
 mod payload;
+mod proxy;
 mod redact;
 mod request;
 mod resume;
@@ -43,10 +46,11 @@ pub use clock::{Clock, SystemClock};
 pub use config::{HttpConfig, KEYS, base_url, with_http_keys};
 pub use disposition::file_name;
 pub use form::Form;
+pub use history::History;
 pub use payload::Payload;
 pub use redact::{presentable, shown};
 pub use request::{Repeat, Request, secret_header};
-pub use retry::{Decision, Outcome, Policy, Situation, Stop, decide, effect_of};
+pub use retry::{Decision, Outcome, Policy, Situation, Stop, decide};
 pub use retry_after::retry_after;
 
 pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};

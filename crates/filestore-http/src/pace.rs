@@ -41,7 +41,7 @@ impl Pace {
         let host = host(url);
         let begin = next.get(host).map_or(now, |begin| now.max(*begin));
         if !self.interval.is_zero() {
-            next.insert(host.to_owned(), begin + self.interval);
+            next.insert(host.to_owned(), begin.saturating_add(self.interval));
         }
         begin - now
     }
@@ -50,7 +50,7 @@ impl Pace {
     pub(crate) fn pause(&self, url: &Url, wait: Duration, now: Duration) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = next.entry(host(url).to_owned()).or_default();
-        *begin = (*begin).max(now + wait);
+        *begin = (*begin).max(now.saturating_add(wait));
     }
 }
 

@@ -26,7 +26,13 @@ pub(crate) enum Over {
     Idle(Duration),
     /// All of it took too long.
     Total,
+    /// What is held in memory came at less than [`SLOWEST`].
+    Rate,
 }
+
+/// The lowest average rate of a response that is held in memory, in bytes a second, once it takes longer than the
+/// idle limit.
+const SLOWEST: u64 = 1024;
 
 impl Patience {
     pub(crate) fn new(clock: Arc<dyn Clock>, idle: Duration, timeout: Option<Duration>) -> Self {
@@ -36,6 +42,12 @@ impl Patience {
 
     pub(crate) fn now(&self) -> Duration {
         self.clock.elapsed()
+    }
+
+    /// Whether `read` bytes since `begun` are enough.
+    pub(crate) fn check_rate(&self, begun: Duration, read: u64) -> Result<(), Over> {
+        let allowed = self.idle.saturating_add(Duration::from_secs(read / SLOWEST));
+        if self.now().saturating_sub(begun) > allowed { Err(Over::Rate) } else { Ok(()) }
     }
 
     /// Ready when a limit is over, where nothing has moved since `moved`.
@@ -61,6 +73,7 @@ impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Idle(idle) => write!(f, "nothing moved for {} s", idle.as_secs_f64()),
+            Self::Rate => write!(f, "the response comes at less than {SLOWEST} bytes a second"),
             Self::Total => f.write_str("it took longer than the limit for one request"),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! | outcome | safe | idempotent | once | consuming |
 //! |---|---|---|---|---|
-//! | nothing left this machine | again | again | again | again |
+//! | nothing was sent, and the connection may come about next time | again | again | again | again |
+//! | the connection cannot come about (TLS, proxy), or what came is not HTTP | no | no | no | no |
 //! | 429 | again | again | again | no |
 //! | 408, 5xx but 501 | again | again | no | no |
 //! | the answer was lost | again | again | no | no |
@@ -12,8 +13,6 @@
 //! the client's shared budget are used up, or when the service asks for a longer wait than that.
 
 use std::time::Duration;
-
-use filestore_core::Effect;
 
 use crate::Repeat;
 
@@ -46,10 +45,15 @@ impl Default for Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The service cannot have acted: there was no connection, or no byte of the body left.
+    /// The service cannot have acted: there was no connection, or no byte of the body was sent.
     NotSent,
+    /// No connection can come about with these settings: an untrusted certificate, a server without TLS, a proxy
+    /// that wants a password. Nothing was sent.
+    Misconfigured,
     /// It may have arrived; no answer did.
     Lost,
+    /// It may have arrived; what came back is not HTTP, and will not be next time.
+    NotHttp,
     /// It was answered with this status.
     Status(u16),
 }
@@ -135,7 +139,7 @@ pub fn decide(policy: &Policy, situation: &Situation) -> Decision {
         Stop::Body
     } else if situation.attempt > policy.max_retries {
         Stop::Attempts
-    } else if situation.waited + wait > policy.longest_wait {
+    } else if situation.waited.checked_add(wait).is_none_or(|all| all > policy.longest_wait) {
         Stop::Time
     } else if !situation.budget {
         Stop::Budget
@@ -148,6 +152,7 @@ pub fn decide(policy: &Policy, situation: &Situation) -> Decision {
 fn is_temporary(outcome: Outcome) -> bool {
     match outcome {
         Outcome::NotSent | Outcome::Lost => true,
+        Outcome::Misconfigured | Outcome::NotHttp => false,
         Outcome::Status(status) => matches!(status, 408 | 429) || (status >= 500 && status != 501),
     }
 }
@@ -166,25 +171,16 @@ fn is_harmless(repeat: Repeat, outcome: Outcome) -> bool {
 fn delay(policy: &Policy, attempt: u32, jitter: f64) -> Duration {
     // Not `backon`: its jitter is a random number of its own, and comes on top of the longest delay.
     let doubled = policy.first_delay.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
-    doubled.min(policy.longest_delay).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
-}
-
-/// What is true of the effect of a request that ended like this and is an error.
-///
-/// A success whose body cannot be read counts as a lost answer.
-pub fn effect_of(repeat: Repeat, outcome: Outcome) -> Effect {
-    match outcome {
-        Outcome::NotSent => Effect::NotSent,
-        // There is nothing that a safe request could have changed.
-        _ if repeat == Repeat::Safe => Effect::Rejected,
-        Outcome::Lost => Effect::Unknown,
-        Outcome::Status(300..=499 | 501) => Effect::Rejected,
-        Outcome::Status(_) => Effect::Unknown,
-    }
+    let longest = doubled.min(policy.longest_delay);
+    // NaN stays NaN here, and is no duration below.
+    let share = 0.5 + 0.5 * jitter.clamp(0.0, 1.0);
+    Duration::try_from_secs_f64(longest.as_secs_f64() * share).map_or(longest, |delay| delay.min(longest))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const ALL: [Repeat; 4] = [Repeat::Safe, Repeat::Idempotent, Repeat::Once, Repeat::Consuming];
@@ -212,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_table_of_outcomes() {
-        use Outcome::{Lost, NotSent, Status};
+        use Outcome::{Lost, Misconfigured, NotHttp, NotSent, Status};
         use Stop::{Effect, Final};
 
         // outcome, then safe / idempotent / once / consuming; None: again.
@@ -225,6 +221,8 @@ mod tests {
             (Status(503), [None, None, Some(Effect), Some(Effect)]),
             (Status(504), [None, None, Some(Effect), Some(Effect)]),
             (Lost, [None, None, Some(Effect), Some(Effect)]),
+            (Misconfigured, [Some(Final); 4]),
+            (NotHttp, [Some(Final); 4]),
             (Status(501), [Some(Final); 4]),
             (Status(200), [Some(Final); 4]),
             (Status(301), [Some(Final); 4]),
@@ -258,6 +256,7 @@ mod tests {
             (Situation { retry_after: wait(20), ..lost }, Decision::Retry(ms(20_000))),
             (Situation { retry_after: wait(20), waited: ms(20_000), ..lost }, Decision::Stop(Stop::Time)),
             (Situation { retry_after: wait(60), ..lost }, Decision::Stop(Stop::Time)),
+            (Situation { retry_after: wait(u64::MAX), waited: ms(1000), ..lost }, Decision::Stop(Stop::Time)),
         ];
         for (situation, expected) in rows {
             assert_eq!(again(*situation), *expected, "{situation:?}");
@@ -272,25 +271,36 @@ mod tests {
         assert_eq!(wait(3, 0.5), ms(1500));
     }
 
-    #[test]
-    fn the_table_of_effects() {
-        use Effect::{NotSent, Rejected, Unknown};
+    fn durations() -> impl Strategy<Value = Duration> {
+        prop_oneof![
+            Just(Duration::ZERO),
+            Just(Duration::MAX),
+            (0..100_000_u64).prop_map(Duration::from_millis),
+            (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(seconds, nanos)| Duration::new(seconds, nanos)),
+        ]
+    }
 
-        // outcome, then safe / idempotent / once / consuming.
-        let table: &[(Outcome, [Effect; 4])] = &[
-            (Outcome::NotSent, [NotSent, NotSent, NotSent, NotSent]),
-            (Outcome::Lost, [Rejected, Unknown, Unknown, Unknown]),
-            (Outcome::Status(200), [Rejected, Unknown, Unknown, Unknown]),
-            (Outcome::Status(301), [Rejected, Rejected, Rejected, Rejected]),
-            (Outcome::Status(404), [Rejected, Rejected, Rejected, Rejected]),
-            (Outcome::Status(429), [Rejected, Rejected, Rejected, Rejected]),
-            (Outcome::Status(500), [Rejected, Unknown, Unknown, Unknown]),
-            (Outcome::Status(501), [Rejected, Rejected, Rejected, Rejected]),
-            (Outcome::Status(503), [Rejected, Unknown, Unknown, Unknown]),
-        ];
-        for (outcome, row) in table {
-            for (repeat, effect) in ALL.into_iter().zip(row) {
-                assert_eq!(effect_of(repeat, *outcome), *effect, "{outcome:?} {repeat:?}");
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5000))]
+
+        #[test]
+        fn any_wish_any_clock_and_any_policy_wait_no_longer_than_the_policy(
+            max_retries in any::<u32>(),
+            (first_delay, longest_delay, longest_wait) in (durations(), durations(), durations()),
+            (attempt, waited, budget) in (any::<u32>(), durations(), any::<bool>()),
+            retry_after in prop::option::of(durations()),
+            outcome in prop_oneof![
+                Just(Outcome::NotSent), Just(Outcome::Lost), Just(Outcome::Misconfigured), Just(Outcome::NotHttp),
+                any::<u16>().prop_map(Outcome::Status)
+            ],
+            repeat in prop::sample::select(&ALL[..]),
+            (replayable, jitter) in (any::<bool>(), any::<f64>()),
+        ) {
+            let policy = Policy { max_retries, first_delay, longest_delay, longest_wait };
+            let situation = Situation { repeat, outcome, replayable, attempt, waited, retry_after, budget, jitter };
+            if let Decision::Retry(wait) = decide(&policy, &situation) {
+                prop_assert!(waited.checked_add(wait).is_some_and(|all| all <= longest_wait), "{wait:?}");
+                prop_assert!(wait >= retry_after.unwrap_or_default() && attempt <= max_retries && budget);
             }
         }
     }

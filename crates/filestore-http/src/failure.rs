@@ -1,0 +1,140 @@
+//! [`Failed`]: an attempt that brought no response, and why.
+
+use std::error::Error as StdError;
+use std::io;
+
+use filestore_core::{Effect, Error, ErrorKind};
+
+use crate::Outcome;
+use crate::handed::Handed;
+use crate::patience::Over;
+use crate::proxy::Proxy;
+use crate::request::Parts;
+
+/// An attempt that brought no response. The effect of its error is that of all attempts, and is set with them.
+pub(crate) struct Failed {
+    pub(crate) outcome: Outcome,
+    pub(crate) error: Error,
+    /// The request itself failed: no attempt will make it better.
+    pub(crate) own: bool,
+}
+
+impl Failed {
+    /// The request could not be made, because of `error`.
+    pub(crate) fn own(error: Error) -> Self {
+        Self { outcome: Outcome::NotSent, error, own: true }
+    }
+
+    /// The proxy wants other credentials, and handed nothing on.
+    pub(crate) fn of_proxy(proxy: &Proxy) -> Self {
+        let message = format!(
+            "{proxy} wants a user and a password, or other ones (status 407); write it like http://USER:PASSWORD@HOST:PORT"
+        );
+        let error = Error::new(ErrorKind::Permission, Effect::NotSent, message).with_http_status(407);
+        Self { outcome: Outcome::Misconfigured, error, own: false }
+    }
+
+    pub(crate) fn too_slow(request: &Parts, handed: &Handed, length: Option<u64>, over: Over) -> Self {
+        let error = unsettled(ErrorKind::Timeout, format!("{}: {over}", request.shown()));
+        Self { outcome: how_far(handed, length), error, own: false }
+    }
+
+    pub(crate) fn of(
+        request: &Parts,
+        handed: &Handed,
+        length: Option<u64>,
+        error: reqwest::Error,
+        proxy: Option<&Proxy>,
+    ) -> Self {
+        if let Some(error) = handed.take_failure() {
+            return Self { outcome: Outcome::Lost, error, own: true };
+        }
+        if error.is_builder() {
+            return Self::own(Error::invalid(format!("{} cannot be requested: {}", request.shown(), root(&error))));
+        }
+        if error.is_connect() {
+            return Self::connecting(request, error, proxy);
+        }
+        let cause = root(&error);
+        if is_no_http(&error) {
+            let message = format!(
+                "{} answers with something that is not HTTP ({cause}); check scheme and port of the URL",
+                request.shown()
+            );
+            return Self {
+                outcome: Outcome::NotHttp,
+                error: unsettled(ErrorKind::Protocol, message).with_source(error.without_url()),
+                own: false,
+            };
+        }
+        let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Unavailable };
+        let through = proxy.map(|proxy| format!(" through {proxy}")).unwrap_or_default();
+        let message = format!("the connection to {}{through} broke before the answer came: {cause}", request.shown());
+        let error = unsettled(kind, message).with_source(error.without_url());
+        Self { outcome: how_far(handed, length), error, own: false }
+    }
+
+    /// There was no connection, and nothing was sent.
+    fn connecting(request: &Parts, error: reqwest::Error, proxy: Option<&Proxy>) -> Self {
+        let (cause, shown) = (root(&error), crate::shown(&request.url, true));
+        let service = shown.trim_end_matches("/...");
+        let tunnel =
+            causes(&error).find_map(|cause| Some(cause.to_string().strip_prefix("tunnel error: ")?.to_owned()));
+        if let (Some(proxy), Some("proxy authorization required")) = (proxy, tunnel.as_deref()) {
+            return Self::of_proxy(proxy);
+        }
+        let permanent = is_tls(&error);
+        let message = match proxy {
+            _ if permanent && cause.contains("certificate") => format!(
+                "cannot trust the certificate of {service}: {cause}; name the file of its CA with ca_file, or check the \
+                 host in the URL"
+            ),
+            _ if permanent => format!(
+                "cannot connect to {service}: it does not speak TLS as it should ({cause}); check scheme and port of \
+                 the URL"
+            ),
+            // Any other failure of a tunnel is the proxy's answer.
+            Some(proxy) if tunnel.as_deref().is_none_or(|what| what.contains("underlying connection")) => {
+                format!("cannot connect to {proxy}, on the way to {service}: {cause}")
+            }
+            Some(proxy) => format!("cannot connect to {service} through {proxy}: {cause}"),
+            None => format!("cannot connect to {service}: {cause}"),
+        };
+        let (outcome, kind) = match permanent {
+            true => (Outcome::Misconfigured, ErrorKind::Config),
+            false if error.is_timeout() => (Outcome::NotSent, ErrorKind::Timeout),
+            false => (Outcome::NotSent, ErrorKind::Unavailable),
+        };
+        Self { outcome, error: unsettled(kind, message).with_source(error.without_url()), own: false }
+    }
+}
+
+/// An error whose effect is set with the history of all attempts; until then it claims nothing.
+pub(crate) fn unsettled(kind: ErrorKind, message: String) -> Error {
+    Error::new(kind, Effect::Unknown, message)
+}
+
+/// A service cannot act on a request of whose body it has nothing.
+fn how_far(handed: &Handed, length: Option<u64>) -> Outcome {
+    if length != Some(0) && !handed.any() { Outcome::NotSent } else { Outcome::Lost }
+}
+
+fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error as &(dyn StdError + 'static)), |cause| (*cause).source())
+}
+
+/// The text of the innermost cause: the outer ones say only that something failed.
+pub(crate) fn root(error: &reqwest::Error) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Whether the two sides could not agree on TLS: what the TLS library reports comes as data that is invalid.
+fn is_tls(error: &reqwest::Error) -> bool {
+    causes(error)
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::InvalidData))
+}
+
+/// Whether what came could not be read as a response.
+fn is_no_http(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse))
+}
