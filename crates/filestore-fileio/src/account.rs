@@ -169,9 +169,12 @@ pub struct FileIoPage {
 }
 
 impl FileIoPage {
-    /// The page that answers `search`. *Protocol* for a file without a key.
+    /// The page that answers `search`. *Protocol* without a list, and for a file without a key.
     pub(crate) fn new(listing: wire::Listing, search: &Search) -> Result<Self> {
-        let nodes = listing.nodes.or(listing.files).unwrap_or_default();
+        let nodes = listing.nodes.or(listing.files).ok_or_else(|| {
+            let message = "the answer to a listing holds no list of files; check base_url";
+            Error::new(ErrorKind::Protocol, filestore_core::Effect::Rejected, message)
+        })?;
         let mut files = Vec::with_capacity(nodes.len());
         for node in nodes {
             let key = node.key.as_deref().and_then(FileKey::new).ok_or_else(|| {
@@ -209,7 +212,7 @@ mod tests {
             let page = page(json, Search::new()).unwrap();
             assert_eq!((names(&page), page.next), (vec!["a"], None), "{json}");
         }
-        assert!(page("{}", Search::new()).unwrap().files.is_empty());
+        assert!(page(r#"{"nodes":[]}"#, Search::new()).unwrap().files.is_empty());
     }
 
     #[test]
@@ -242,6 +245,12 @@ mod tests {
         for json in [r#"{"nodes":"none"}"#, r#"{"nodes":[1]}"#, r#"{"files":{}}"#, "[]"] {
             assert!(serde_json::from_str::<wire::Listing>(json).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn a_listing_without_a_list_is_a_protocol_error() {
+        assert_eq!(page("{}", Search::new()).unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(page(r#"{"success":true,"count":0}"#, Search::new()).unwrap_err().kind(), ErrorKind::Protocol);
     }
 
     #[test]

@@ -60,11 +60,10 @@ pub(crate) fn refused_by(answer: &Answer, envelope: &Envelope, secrets: &[&str])
     }
     let mut error = answer.error(kind, message);
     if http < 300 {
-        error = error.with_effect(filestore_core::Effect::Rejected).with_http_status(status);
+        error = error.with_effect(answer.effect_if_rejected()).with_http_status(status);
     }
-    if kind == ErrorKind::RateLimited {
-        let wait = answer.retry_after().unwrap_or(PAUSE);
-        error = error.with_retry_after(wait).with_note(&format!("wait {} s", wait.as_secs()));
+    if kind == ErrorKind::RateLimited && answer.retry_after().is_none() {
+        error = error.with_retry_after(PAUSE).with_note(&format!("wait {} s", PAUSE.as_secs()));
     }
     match &envelope.code {
         Some(code) => error.with_provider_code(presentable(code, secrets)),

@@ -16,7 +16,8 @@ use filestore_http::{Answer, Clock, HttpClient, JSON_LIMIT, Method, Repeat, Requ
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 use url::Url;
 
 use crate::account::{Account, FileIoFile, FileIoPage, Search};
@@ -94,7 +95,7 @@ impl FileIoStore {
     pub async fn me(&self) -> Result<Account> {
         self.check_account("the account")?;
         let request = self.request(Method::GET, self.url("me"), Repeat::Safe).whole_answer();
-        let (_, me) = self.answered::<wire::Me>(self.send(request).await?, None).await?;
+        let (_, me) = self.confirmed::<wire::Me>(self.send(request).await?, None).await?;
         let account = Account::from(me);
         self.0.largest.store(account.max_upload_bytes.unwrap_or_default(), Ordering::Relaxed);
         Ok(account)
@@ -143,14 +144,42 @@ impl FileIoStore {
         })?;
         let token = answer.header(TOKEN_HEADER).map(AnonymousToken::new);
         let (created, sent) = (wire.created, sent());
-        let mut stored = asked.compare(FileIoFile::new(&key, wire, name), Some(sent), &[created])?.file;
-        stored.size.get_or_insert(sent);
-        stored.stored_size.get_or_insert(sent);
-        Ok(OwnedUpload { file: stored, token })
+        let mut stored = FileIoFile::new(&key, wire, name);
+        let starts = [created];
+        asked.check_size(&stored, Some(sent))?;
+        if let Some(lost) = asked.lost_protection(&stored, &starts) {
+            return Err(self.undo(stored.file, token.as_ref(), &lost).await);
+        }
+        stored.file.skipped = asked.ignored(&stored, &starts);
+        let mut file = stored.file;
+        file.size.get_or_insert(sent);
+        file.stored_size.get_or_insert(sent);
+        Ok(OwnedUpload { file, token })
+    }
+
+    /// Deletes a file that the service stored without a protection that was asked for, and says so.
+    async fn undo(&self, file: StoredFile, token: Option<&AnonymousToken>, lost: &str) -> Error {
+        let delete = Delete::from(&file.reference);
+        let deleted = match token {
+            Some(token) => async { self.with_token(token)?.delete(delete).await }.await,
+            None => self.delete(delete).await,
+        };
+        match deleted {
+            Ok(()) => {
+                let message = format!("{lost}; the file was deleted again, and nothing is stored");
+                Error::new(ErrorKind::Unsupported, Effect::Rejected, message)
+            }
+            Err(error) => {
+                let message = format!("the file is stored, but {lost}; delete it: it could not be deleted here");
+                Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(file).with_source(error)
+            }
+        }
     }
 
     /// The file that an update's answer speaks of. Whether a new period counts from the upload or from
     /// the update is not documented: both are right.
+    ///
+    /// A protection that the service did not give is *incomplete*: what the file was before is gone.
     pub(crate) async fn changed(
         &self,
         answer: Answer,
@@ -159,9 +188,16 @@ impl FileIoStore {
         name: &str,
         sent: impl FnOnce() -> Option<u64> + Send,
     ) -> Result<FileIoFile> {
-        let (_, wire) = self.answered::<wire::File>(answer, Some(key)).await?;
+        let (_, wire) = self.confirmed::<wire::File>(answer, Some(key)).await?;
         let starts = [wire.modified, wire.created, wire.created.and(Some(self.now()))];
-        asked.compare(FileIoFile::new(key, wire, name), sent(), &starts)
+        let mut stored = FileIoFile::new(key, wire, name);
+        asked.check_size(&stored, sent())?;
+        if let Some(lost) = asked.lost_protection(&stored, &starts) {
+            let message = format!("the file is changed, but {lost}");
+            return Err(Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(stored.file));
+        }
+        stored.file.skipped = asked.ignored(&stored, &starts);
+        Ok(stored)
     }
 
     /// The account's entry of a key, found page by page. Reads nothing but the listing.
@@ -204,6 +240,18 @@ impl FileIoStore {
         }
         // 3. Then it is what was asked for.
         let body = answer.parse_json(&bytes)?;
+        Ok((answer, body))
+    }
+
+    /// [`answered`](Self::answered), where the service has to say that it was done. *Protocol* unless the body says
+    /// `"success": true`, and speaks of no other file than `key`.
+    async fn confirmed<T: DeserializeOwned>(&self, answer: Answer, key: Option<&FileKey>) -> Result<(Answer, T)> {
+        let (answer, body) = self.answered::<Value>(answer, key).await?;
+        let is_of_another = key.zip(body["key"].as_str()).is_some_and(|(key, said)| said != key.as_str());
+        if answer.status().as_u16() != 200 || body["success"] != true || is_of_another {
+            return Err(answer.unexpected("JSON that says \"success\": true"));
+        }
+        let body = T::deserialize(body).map_err(|_| answer.unexpected("JSON of another shape"))?;
         Ok((answer, body))
     }
 
@@ -373,19 +421,15 @@ impl FileStore for FileIoStore {
     async fn delete(&self, request: Delete) -> Result<()> {
         self.0.capabilities.check(Feature::Delete)?;
         let key = FileKey::of(&request.reference)?;
-        let answer = self.send(self.management(Method::DELETE, &key, Repeat::Idempotent)).await?;
-        // After a lost answer, "not yours or gone" means that the first attempt did it.
-        if answer.status().as_u16() == 403 && answer.may_be_an_echo() {
-            return Ok(());
+        let mut answer = self.send(self.management(Method::DELETE, &key, Repeat::Idempotent)).await?;
+        if answer.status().as_u16() == 404 {
+            // In the service's own words only: a 404 of a proxy or a web site says nothing about the file.
+            let envelope: wire::Envelope = serde_json::from_slice(&answer.error_body().await).unwrap_or_default();
+            let is_gone = envelope.success == Some(false);
+            return if is_gone { Ok(()) } else { Err(answer.unexpected("JSON that says \"success\": false")) };
         }
-        if answer.status().as_u16() == 204 {
-            return Ok(());
-        }
-        match self.answered::<wire::Envelope>(answer, Some(&key)).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
+        // A 403 is no success, also after a lost answer: it may be our own deed, or a file of another account.
+        self.confirmed::<IgnoredAny>(answer, Some(&key)).await.map(drop)
     }
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {

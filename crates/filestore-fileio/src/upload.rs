@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use filestore_core::{Effect, Error, ErrorKind, Expiry, Result, StoredFile, Upload};
+use filestore_core::{Effect, Error, ErrorKind, Expiry, Result, Upload};
 use filestore_http::Form;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::account::FileIoFile;
 use crate::options::{FileIoUpload, MaxDownloads};
@@ -13,7 +13,7 @@ use crate::options::{FileIoUpload, MaxDownloads};
 const FREE_YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 /// The service keeps milliseconds; this much is rounding, more is another expiry.
-const ROUNDING: Duration = Duration::from_secs(1);
+const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
 
 /// The wishes of an upload or update, in the service's terms.
 #[derive(Debug, Default)]
@@ -70,6 +70,19 @@ impl Life {
     }
 }
 
+impl Life {
+    /// When it may end, counted from each of `starts`; nothing where that is not known.
+    fn ends(&self, starts: &[Option<Timestamp>]) -> Vec<Timestamp> {
+        match self {
+            Self::Until(instant) => vec![*instant],
+            Self::For(duration) => {
+                starts.iter().flatten().filter_map(|start| start.checked_add(*duration).ok()).collect()
+            }
+            Self::Default | Self::Never => Vec::new(),
+        }
+    }
+}
+
 impl Asked {
     pub(crate) fn of(upload: &Upload, now: Timestamp) -> Result<Self> {
         let options = upload.options.get::<FileIoUpload>().cloned().unwrap_or_default();
@@ -115,71 +128,65 @@ impl Asked {
         })
     }
 
-    /// Compares what is stored with what was asked for and what was sent. A difference is *integrity*
-    /// (another size) or *incomplete* (another option), and the error carries the stored file.
-    ///
-    /// Answers of generation 1 say neither size nor times: then there is nothing to compare.
-    pub(crate) fn compare(
-        &self,
-        stored: FileIoFile,
-        sent: Option<u64>,
-        starts: &[Option<Timestamp>],
-    ) -> Result<FileIoFile> {
-        let (kind, message) = match (sent, stored.file.size) {
+    /// *Integrity*, with the stored file, if the service says that it stored another size than was sent.
+    pub(crate) fn check_size(&self, stored: &FileIoFile, sent: Option<u64>) -> Result<()> {
+        match (sent, stored.file.size) {
             (Some(sent), Some(size)) if sent != size => {
-                (ErrorKind::Integrity, format!("{sent} bytes were sent but the service says that it stored {size}"))
+                let message = format!("{sent} bytes were sent but the service says that it stored {size}");
+                Err(Error::new(ErrorKind::Integrity, Effect::Applied, message).with_stored(stored.file.clone()))
             }
-            _ => match self.difference(&stored, starts) {
-                Some(difference) => (ErrorKind::Incomplete, format!("the file is stored, but {difference}")),
-                None => return Ok(stored),
-            },
-        };
-        Err(Error::new(kind, Effect::Applied, message).with_stored(stored.file))
+            _ => Ok(()),
+        }
     }
 
-    fn difference(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Option<String> {
-        let file = &stored.file;
-        let wrong_end = match &self.life {
-            Life::Default => false,
-            Life::Never => matches!(file.expiry, Expiry::At(_)),
-            Life::Until(instant) => ends_elsewhere(file, &[*instant]),
-            Life::For(duration) => {
-                let ends: Vec<_> =
-                    starts.iter().flatten().filter_map(|start| start.checked_add(*duration).ok()).collect();
-                !ends.is_empty() && ends_elsewhere(file, &ends)
-            }
+    /// The protection that was asked for and is not there: the file can be read longer or more often.
+    ///
+    /// Answers of generation 1 say neither times nor options: then there is nothing to compare.
+    pub(crate) fn lost_protection(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Option<String> {
+        let ends = self.life.ends(starts);
+        let is_longer = match stored.file.expiry {
+            Expiry::At(end) => ends.iter().max().is_some_and(|last| end.duration_since(*last) > ROUNDING),
+            Expiry::Never => matches!(self.life, Life::For(_) | Life::Until(_)),
+            _ => false,
         };
-        if wrong_end {
-            let asked = match &self.life {
-                Life::Never => "never".to_owned(),
-                life => life.form_value().unwrap_or_default(),
-            };
-            return Some(format!("its expiry is {} where {asked} was asked for", file.expiry));
+        if is_longer {
+            let asked = self.life.form_value().unwrap_or_default();
+            return Some(format!("its expiry is {} where {asked} was asked for", stored.file.expiry));
         }
         if let (Some(asked), Some(answered)) = (self.max_downloads, stored.max_downloads)
-            && asked.times() != answered.times()
+            && let Some(most) = asked.times()
+            && answered.times().is_none_or(|times| times > most)
         {
-            return Some(format!("it allows {} downloads where {} were asked for", shown(answered), shown(asked)));
+            return Some(format!("it allows {} downloads where {most} were asked for", shown(answered)));
         }
-        if let (Some(asked), Some(answered)) = (self.auto_delete, stored.auto_delete)
-            && asked != answered
-        {
-            return Some(format!("auto_delete is {answered} where {asked} was asked for"));
-        }
-        // `created` is of generation 2, which has titles.
-        if self.title.is_some() && file.created.is_some() && self.title != stored.title {
-            return Some("it has not the title that was asked for".to_owned());
+        if (self.auto_delete, stored.auto_delete) == (Some(true), Some(false)) {
+            return Some("auto_delete is false where true was asked for".to_owned());
         }
         None
     }
-}
 
-fn ends_elsewhere(file: &StoredFile, ends: &[Timestamp]) -> bool {
-    match file.expiry {
-        Expiry::At(end) => ends.iter().all(|expected| end.duration_since(*expected).unsigned_abs() > ROUNDING),
-        Expiry::Never => true,
-        // Not said.
-        _ => false,
+    /// The other options that the service did not take.
+    pub(crate) fn ignored(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Vec<&'static str> {
+        let file = &stored.file;
+        let ends = self.life.ends(starts);
+        let is_shorter = match file.expiry {
+            Expiry::At(end) => {
+                self.life == Life::Never || ends.iter().min().is_some_and(|first| first.duration_since(end) > ROUNDING)
+            }
+            _ => false,
+        };
+        let differs = |asked: Option<MaxDownloads>, answered: Option<MaxDownloads>| {
+            asked.zip(answered).is_some_and(|(asked, answered)| asked.times() != answered.times())
+        };
+        // `created` is of generation 2, which has titles.
+        let titles = self.title.is_some() && file.created.is_some() && self.title != stored.title;
+        let all = [
+            ("expiry", is_shorter),
+            ("max_downloads", differs(self.max_downloads, stored.max_downloads)),
+            ("auto_delete", (self.auto_delete, stored.auto_delete) == (Some(false), Some(true))),
+            ("title", titles),
+        ];
+        all.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name).collect()
     }
 }
 

@@ -14,7 +14,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 use url::Url;
 
 use crate::config::FilesComConfig;
-use crate::error;
+use crate::error::{self, NOT_FOUND};
 use crate::path::SitePath;
 
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-filesapi-key");
@@ -150,6 +150,17 @@ impl Api {
         })
     }
 
+    /// Sends what deletes or ends something: done where the service answers 204, as it documents, and where it says
+    /// that there is nothing.
+    pub(crate) async fn remove(&self, request: Request) -> Result<()> {
+        match self.send(request).await {
+            Ok(answer) if answer.status().as_u16() == 204 => Ok(()),
+            Ok(answer) => Err(answer.unexpected("status 204")),
+            Err(error) if error::is(&error, NOT_FOUND) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The JSON of a success.
     pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
         read(&mut self.send(request).await?).await
@@ -172,8 +183,7 @@ pub(crate) async fn read_into<V>(
     seed: impl for<'de> DeserializeSeed<'de, Value = V>,
 ) -> Result<V> {
     if !answer.is_json() {
-        let message = "the answer is not JSON, so it is not the service that speaks; check base_url";
-        return Err(answer.error(ErrorKind::Protocol, message));
+        return Err(answer.unexpected("JSON"));
     }
     let bytes = answer.bytes(JSON_LIMIT).await?;
     answer.parse_json_into(&bytes, seed)

@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::wire;
 
+/// There is no such file, folder or object. A 404 without this type is not the service's: a proxy's, a web site's.
+pub(crate) const NOT_FOUND: &str = "not-found";
 /// The unfinished upload is unknown: it lapsed, was finished, or belongs to another path.
 pub(crate) const UPLOAD_NOT_FOUND: &str = "not-found/file-upload-not-found";
 pub(crate) const DESTINATION_EXISTS: &str = "processing-failure/destination-exists";
@@ -16,6 +18,7 @@ pub(crate) const COULD_NOT_CREATE_PARENT: &str = "processing-failure/could-not-c
 
 /// Types that mean something of their own. The others are known by their group.
 const TYPES: &[(&str, ErrorKind, &str)] = &[
+    (NOT_FOUND, ErrorKind::NotFound, "there is nothing, or it is hidden from this user"),
     (UPLOAD_NOT_FOUND, ErrorKind::Conflict, "the service does not know this unfinished upload (any more)"),
     ("not-found/bundle-path-not-found", ErrorKind::NotFound, "a path of the share link does not exist"),
     (DESTINATION_EXISTS, ErrorKind::AlreadyExists, "there is a file or folder of that name already"),
@@ -151,7 +154,7 @@ const STATUSES: &[(u16, ErrorKind, &str)] = &[
     (400, ErrorKind::InvalidInput, "the service refuses the request"),
     (401, ErrorKind::Unauthenticated, "the service does not accept the credential; check api_key or log in again"),
     (403, ErrorKind::Permission, "the user or key may not do this"),
-    (404, ErrorKind::NotFound, "there is nothing, or it is hidden from this user"),
+    (404, ErrorKind::NotFound, "there is nothing, or something other than the service answers; check base_url"),
     (405, ErrorKind::Protocol, "the service does not know this request; check base_url"),
     (408, ErrorKind::Timeout, "the service waited too long for the request"),
     (409, ErrorKind::Conflict, "somebody else changed it at the same time"),

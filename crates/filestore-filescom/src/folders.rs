@@ -1,10 +1,11 @@
 //! Folders, and references to what was not uploaded here.
 
-use filestore_core::{Effect, Error, ErrorKind, FileRef, Result};
+use filestore_core::{Error, FileRef, Result};
 use filestore_http::{Method, Repeat};
+use serde_json::{Map, Value};
 
 use crate::api;
-use crate::error::{self, DESTINATION_EXISTS};
+use crate::error::{self, DESTINATION_EXISTS, NOT_FOUND};
 use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::wire::{Entry, NewFolder};
@@ -42,15 +43,16 @@ impl FilesComStore {
             .api()
             .request(Method::POST, "folders", path, Repeat::Idempotent)?
             .payload(api::json(&NewFolder { mkdir_parents: parents })?);
-        let taken = match self.api().send(request).await {
+        let taken = match self.api().ask::<Map<String, Value>>(request).await {
             Ok(_) => return Ok(true),
             Err(error) if error::is(&error, DESTINATION_EXISTS) => error,
             Err(error) => return Err(error),
         };
-        // 2. Which of the two.
-        match self.entry(path).await?.is_folder() {
-            true => Ok(false),
-            false => Err(taken.with_note("it is a file")),
+        // 2. Which of the two. A look that fails settles nothing about the request before it.
+        match self.entry(path).await {
+            Ok(entry) if entry.is_folder() => Ok(false),
+            Ok(_) => Err(taken.with_note("it is a file")),
+            Err(error) => Err(error.with_effect(taken.effect())),
         }
     }
 
@@ -58,7 +60,7 @@ impl FilesComStore {
     pub(crate) async fn find_entry(&self, path: &SitePath) -> Result<Option<Box<Entry>>> {
         match self.entry(path).await {
             Ok(entry) => Ok(Some(entry)),
-            Err(error) if error.kind() == ErrorKind::NotFound && error.effect() == Effect::Rejected => Ok(None),
+            Err(error) if error::is(&error, NOT_FOUND) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -90,6 +90,16 @@ impl Verb {
     }
 }
 
+/// A copy or move that is asked for.
+struct Step<'a> {
+    verb: Verb,
+    source: &'a SitePath,
+    destination: &'a SitePath,
+    overwrite: bool,
+    /// What a move is about, as it was before.
+    before: Option<Box<Entry>>,
+}
+
 /// What became of one request.
 enum Relocation {
     Completed,
@@ -121,15 +131,23 @@ impl FilesComStore {
         let source = self.path_of(source)?;
         let destination = self.path_below(&to.destination)?;
         check(&source, &destination)?;
-        // 2. The request; the destination's folders are made when the service misses them, and not before.
-        let asked = match self.ask_to_relocate(verb, &source, &destination, to.overwrite).await {
-            Err(error) if to.parents && error::is(&error, PARENT_MISSING) => {
-                self.make_folder(&destination.parent(), true).await?;
-                self.ask_to_relocate(verb, &source, &destination, to.overwrite).await?
+        // 2. What is to be moved: without it nobody could tell a move whose response is lost from a file that never was.
+        let before = match verb {
+            Verb::Copy => None,
+            Verb::Move => Some(self.entry(&source).await?),
+        };
+        // 3. The request; the destination's folders are made when the service misses them, and not before.
+        let step = Step { verb, source: &source, destination: &destination, overwrite: to.overwrite, before };
+        let asked = match self.ask_to_relocate(&step).await {
+            Err(error) if to.parents && error::is(&error, PARENT_MISSING) && error.effect() == Effect::Rejected => {
+                // A folder that may have been made is no copy and no move.
+                let made = self.make_folder(&destination.parent(), true).await;
+                made.map_err(|error| error.with_effect(Effect::Rejected))?;
+                self.ask_to_relocate(&step).await?
             }
             asked => asked?,
         };
-        // 3. The job, if it is one.
+        // 4. The job, if it is one.
         match asked {
             Relocation::Completed => {}
             Relocation::Pending(Some(job)) => self.await_job(verb, job, to.longest_wait).await?,
@@ -141,39 +159,43 @@ impl FilesComStore {
         Ok(destination.reference())
     }
 
-    /// One copy or move. Where the answer is lost, what source and destination look like is the answer; if
-    /// nothing has happened it is asked for again.
-    async fn ask_to_relocate(
-        &self,
-        verb: Verb,
-        source: &SitePath,
-        destination: &SitePath,
-        overwrite: bool,
-    ) -> Result<Relocation> {
-        let body = wire::Relocation { destination: &destination.to_string(), overwrite };
+    /// Asks for a copy or move, and again where it certainly has not happened yet. After a response that is lost, what is
+    /// there tells.
+    async fn ask_to_relocate(&self, step: &Step<'_>) -> Result<Relocation> {
+        let Step { verb, source, destination, overwrite, before } = step;
+        let body = wire::Relocation { destination: &destination.to_string(), overwrite: *overwrite };
         let payload = api::json(&body)?;
         let mut attempts = Attempts::new();
         loop {
             let request = self.api().request(Method::POST, verb.endpoint(), source, Repeat::Once)?;
             let asked = self.api().ask_within::<wire::Relocated>(request.payload(payload.clone()), &mut attempts);
-            let lost = match asked.await {
+            let error = match asked.await {
                 Ok(answer) if answer.status == "completed" => return Ok(Relocation::Completed),
                 Ok(answer) => return Ok(Relocation::Pending(answer.file_migration_id)),
                 Err(error) if error.effect() == Effect::Unknown => error,
                 Err(error) => return Err(error),
             };
-            let (Ok(before), Ok(after)) = (self.find_entry(source).await, self.find_entry(destination).await) else {
-                return Err(lost);
+            let unsettled = |error: Error| error.with_note("look at source and destination before you repeat it");
+            let (Ok(source), Ok(there)) = (self.find_entry(source).await, self.find_entry(destination).await) else {
+                return Err(unsettled(error));
             };
-            match (verb, before, after) {
-                (Verb::Move, None, Some(_)) => return Ok(Relocation::Completed),
-                (Verb::Copy, Some(before), Some(after)) if is_copy(&before, &after) => {
-                    return Ok(Relocation::Completed);
-                }
-                // A folder may be a job that has not begun.
-                (_, Some(before), None) if !before.is_folder() && self.api().http().may_repeat(&mut attempts).await => {
-                }
-                _ => return Err(lost.with_note("look at source and destination before you repeat it")),
+            let happened = match (verb, &source, &there) {
+                (Verb::Move, None, Some(there)) => before.as_ref().is_some_and(|before| is_moved(before, there)),
+                (Verb::Copy, Some(source), Some(there)) => is_copy(source, there),
+                _ => false,
+            };
+            if happened {
+                return Ok(Relocation::Completed);
+            }
+            // A folder may be a job that has not begun.
+            if source.is_none_or(|source| source.is_folder()) {
+                return Err(unsettled(error));
+            }
+            let effect = attempts.record_nothing_found();
+            let passes = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
+            if !(passes && there.is_none() && self.api().http().may_repeat(&mut attempts).await) {
+                let error = error.with_effect(effect);
+                return Err(if effect == Effect::Unknown { unsettled(error) } else { error });
             }
         }
     }
@@ -229,11 +251,24 @@ fn check(source: &SitePath, destination: &SitePath) -> Result<()> {
     Ok(())
 }
 
-/// Whether two files have the same content as far as the service says. Digests that it has not computed
-/// yet say nothing.
+/// Whether two files have the same content, by a digest that the service has computed of both.
 fn is_copy(a: &Entry, b: &Entry) -> bool {
+    !a.is_folder() && !b.is_folder() && a.size == b.size && equal_digests(a, b) == Some(true)
+}
+
+/// Whether what is at the destination of a move may be what was at its source before: a folder for a folder, a file of
+/// its size and with no other digest for a file.
+fn is_moved(before: &Entry, there: &Entry) -> bool {
+    match (before.is_folder(), there.is_folder()) {
+        (true, true) => true,
+        (false, false) => before.size == there.size && equal_digests(before, there) != Some(false),
+        _ => false,
+    }
+}
+
+/// Whether the digests are equal; `None` where none is known of both files.
+fn equal_digests(a: &Entry, b: &Entry) -> Option<bool> {
     let digests = [(&a.md5, &b.md5), (&a.crc32, &b.crc32)];
-    let known = |(a, b): &(&Option<String>, &Option<String>)| a.is_some() && b.is_some();
-    let mut known = digests.into_iter().filter(known).peekable();
-    !a.is_folder() && !b.is_folder() && a.size == b.size && known.peek().is_some() && known.all(|(a, b)| a == b)
+    let known = |(a, b): (&Option<String>, &Option<String>)| Some(a.as_ref()? == b.as_ref()?);
+    digests.into_iter().filter_map(known).reduce(|all, equal| all && equal)
 }

@@ -142,9 +142,9 @@ impl FilesComStore {
             return Err(Error::invalid("this store is in no session, so there is none to end"));
         }
         let request = self.api().request(Method::DELETE, "sessions", &SitePath::default(), Repeat::Idempotent)?;
-        match self.api().send(request).await {
-            Err(error) if error.kind() != ErrorKind::Unauthenticated => Err(error),
-            _ => Ok(()),
+        match self.api().remove(request).await {
+            Err(error) if error.kind() == ErrorKind::Unauthenticated && error.provider_code().is_some() => Ok(()),
+            ended => ended,
         }
     }
 

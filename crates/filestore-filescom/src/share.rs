@@ -1,6 +1,6 @@
 //! Share links: web pages of the service through which people without an account get at files.
 
-use filestore_core::{Error, ErrorKind, FileRef, FileUrl, PageToken, Result, UrlKind};
+use filestore_core::{Effect, Error, ErrorKind, FileRef, FileUrl, PageToken, Result, UrlKind};
 use filestore_http::{Method, Repeat};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -71,6 +71,17 @@ impl SharePermissions {
             Self::None => "none",
         }
     }
+
+    /// The permissions that allow less, in the words of the service.
+    fn weaker(self) -> &'static [&'static str] {
+        match self {
+            Self::None => &[],
+            Self::PreviewOnly | Self::Write => &["none"],
+            Self::Read => &["none", "preview_only"],
+            Self::ReadWrite => &["none", "preview_only", "read", "write"],
+            Self::Full => &["none", "preview_only", "read", "write", "read_write"],
+        }
+    }
 }
 
 /// A share link that exists.
@@ -95,6 +106,8 @@ pub struct ShareLink {
     pub description: Option<String>,
     /// What the site's own users see of it.
     pub note: Option<String>,
+    /// Options that were asked for and that the service did not take.
+    pub skipped: Vec<&'static str>,
 }
 
 /// A part of the list of share links.
@@ -169,11 +182,12 @@ impl From<Bundle> for ShareLink {
             url: FileUrl::new(wire.url, UrlKind::Page, wire.expires_at),
             paths: wire.paths.unwrap_or_default(),
             permissions: wire.permissions,
-            password_protected: wire.password_protected,
+            password_protected: wire.password_protected == Some(true),
             max_uses: wire.max_uses,
             created: wire.created_at,
             description: wire.description,
             note: wire.note,
+            skipped: Vec::new(),
         }
     }
 }
@@ -212,7 +226,29 @@ impl FilesComStore {
         };
         let request = self.api().request(Method::POST, "bundles", &SitePath::default(), Repeat::Once)?;
         let bundle: Bundle = self.api().ask(request.payload(api::json(&body)?)).await?;
-        Ok(bundle.into())
+        // What the link protects is what the service says, not what it was asked for.
+        if let Some(lost) = lost_protection(&share, &bundle) {
+            return Err(self.undo_share(bundle.id, lost).await);
+        }
+        let skipped = ignored(&share, &bundle);
+        Ok(ShareLink { skipped, ..bundle.into() })
+    }
+
+    /// Removes a link that the service made without a protection that was asked for, and says so.
+    async fn undo_share(&self, id: u64, lost: &str) -> Error {
+        match self.unshare(id).await {
+            Ok(()) => {
+                let message = format!("the service made the share link without {lost}; the link was removed again");
+                Error::new(ErrorKind::Unsupported, Effect::Rejected, message)
+            }
+            Err(error) => {
+                let message = format!(
+                    "the service made the share link {id} without {lost}, and it could not be removed here; remove it \
+                     with `filestore filescom unshare {id}`, or unshare"
+                );
+                Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_source(error)
+            }
+        }
     }
 
     /// A share link. *Not found* if there is none of this id.
@@ -238,9 +274,39 @@ impl FilesComStore {
     pub async fn unshare(&self, id: u64) -> Result<()> {
         let endpoint = format!("bundles/{id}");
         let request = self.api().request(Method::DELETE, &endpoint, &SitePath::default(), Repeat::Idempotent)?;
-        match self.api().send(request).await {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        self.api().remove(request).await
     }
+}
+
+/// The protection that was asked for and that the service does not confirm: the link would show more, to more people,
+/// or for longer.
+fn lost_protection(share: &Share, bundle: &Bundle) -> Option<&'static str> {
+    let is_longer = |asked: Timestamp| bundle.expires_at.is_none_or(|end| end.as_second() > asked.as_second());
+    let allows_more = |asked: SharePermissions| {
+        let granted = bundle.permissions.as_deref();
+        granted != Some(asked.as_str()) && !asked.weaker().contains(&granted.unwrap_or_default())
+    };
+    let protections = [
+        ("the password", share.password.is_some() && bundle.password_protected != Some(true)),
+        ("the expiry", share.expires.is_some_and(is_longer)),
+        ("the limit of uses", share.max_uses.is_some_and(|most| bundle.max_uses.is_none_or(|uses| uses > most.into()))),
+        ("the permissions", share.permissions.is_some_and(allows_more)),
+        ("the registration", share.require_registration && bundle.require_registration != Some(true)),
+    ];
+    protections.into_iter().find(|(_, lost)| *lost).map(|(name, _)| name)
+}
+
+/// The other options that the service did not take.
+fn ignored(share: &Share, bundle: &Bundle) -> Vec<&'static str> {
+    let differs = |asked: &Option<String>, said: &Option<String>| asked.is_some() && asked != said;
+    let is_shorter = |asked: Timestamp| bundle.expires_at.is_some_and(|end| end.as_second() < asked.as_second());
+    let options = [
+        ("expires", share.expires.is_some_and(is_shorter)),
+        ("max_uses", share.max_uses.is_some_and(|most| bundle.max_uses.is_some_and(|uses| uses < most.into()))),
+        ("permissions", share.permissions.is_some_and(|asked| bundle.permissions.as_deref() != Some(asked.as_str()))),
+        ("code", differs(&share.code, &bundle.code)),
+        ("description", differs(&share.description, &bundle.description)),
+        ("note", differs(&share.note, &bundle.note)),
+    ];
+    options.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name).collect()
 }

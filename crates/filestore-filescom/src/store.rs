@@ -110,11 +110,7 @@ impl FilesComStore {
         if recursive {
             delete = delete.query("recursive", "true");
         }
-        match self.api().send(delete).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.api().remove(delete).await
     }
 
     /// What is at `path`: a file or a folder. *Not found* if there is nothing.

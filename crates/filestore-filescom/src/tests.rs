@@ -13,6 +13,7 @@ mod sessions;
 mod settings;
 mod share;
 mod site;
+mod unconfirmed;
 mod update;
 mod upload;
 mod writer;

@@ -25,7 +25,7 @@ pub use checkpoint::UploadCheckpoint;
 
 use crate::config::Verify;
 use crate::digest::crc32_hex;
-use crate::error::{self, COULD_NOT_CREATE_PARENT, DESTINATION_EXISTS, UPLOAD_NOT_FOUND};
+use crate::error::{self, COULD_NOT_CREATE_PARENT, DESTINATION_EXISTS, NOT_FOUND, UPLOAD_NOT_FOUND};
 use crate::options::FilesComUpload;
 use crate::path::SitePath;
 use crate::relocate::Relocate;
@@ -95,6 +95,16 @@ struct Sent {
     crc32: Option<String>,
 }
 
+/// What a look at the path of an upload shows.
+enum Look {
+    /// What was sent.
+    Stored(Box<Entry>),
+    /// Nothing, or something else.
+    NotStored,
+    /// It cannot be told.
+    Unclear,
+}
+
 /// Told of every part that is stored.
 type Report<'a> = &'a (dyn Fn(&UploadCheckpoint) + Send + Sync);
 
@@ -159,9 +169,11 @@ impl FilesComStore {
         Ok(file)
     }
 
-    /// Deletes what nobody asked for under this name. The error is then one of an upload that stored nothing.
+    /// Deletes what nobody asked for under this name. The error is then one of an upload that stored nothing: nothing has
+    /// the name that was to be free.
     async fn discard(&self, temporary: &SitePath, error: Error) -> Error {
         let deleted = self.remove(temporary, false).await;
+        let may_come_back = error.effect() == Effect::Unknown;
         let error = match error.effect() {
             Effect::Applied => {
                 let kind = if error.kind() == ErrorKind::Incomplete { ErrorKind::Other } else { error.kind() };
@@ -169,11 +181,12 @@ impl FilesComStore {
                     .with_note("nothing has the name that was to be free")
                     .with_source(error)
             }
+            Effect::Unknown => error.with_effect(Effect::Rejected),
             _ => error,
         };
         match deleted {
-            Ok(()) => error,
-            Err(_) => error.with_note(&format!("its content stays behind at {temporary}; delete it")),
+            Ok(()) if !may_come_back => error,
+            _ => error.with_note(&format!("its content may stay behind at {temporary}; delete it")),
         }
     }
 
@@ -408,30 +421,44 @@ impl FilesComStore {
                 Err(error) => error,
                 finished => return finished,
             };
-            let gone = error::is(&error, UPLOAD_NOT_FOUND);
-            if gone || error.effect() == Effect::Unknown {
+            if error::is(&error, UPLOAD_NOT_FOUND) || error.effect() == Effect::Unknown {
                 // With a name that the service chose, there is no telling where to look.
-                let found = if wishes.with_rename { None } else { Box::pin(self.find_sent(path, sent, wishes)).await };
-                return match found {
-                    Some(entry) => Ok(entry),
-                    // The first finish of a session that is gone: nothing happened.
-                    None if gone && attempts.made() == 1 => Err(error),
-                    None => Err(error.with_effect(Effect::Unknown).with_note("the file may be stored all the same")),
+                let look =
+                    if wishes.with_rename { Look::Unclear } else { Box::pin(self.look(path, sent, wishes)).await };
+                let effect = match look {
+                    Look::Stored(entry) => return Ok(entry),
+                    Look::NotStored => attempts.record_nothing_found(),
+                    Look::Unclear => error.effect(),
                 };
+                let error = error.with_effect(effect);
+                return Err(match effect {
+                    Effect::Unknown => error.with_note("the file may be stored all the same"),
+                    _ => error,
+                });
             }
             Box::pin(self.try_again(error, path, wishes, &mut turn, &mut attempts)).await?;
         }
     }
 
-    /// What is at `path`, if it is certainly what was sent: of its size, and of its digest, or of its
-    /// time where the service has no digest.
-    async fn find_sent(&self, path: &SitePath, sent: &Sent, wishes: &Wishes) -> Option<Box<Entry>> {
-        let entry = self.digested_entry(path, sent).await.ok()?;
+    /// Compares what is at `path` with what was sent: by its size, and by its digest, or by its time where the service
+    /// has no digest.
+    async fn look(&self, path: &SitePath, sent: &Sent, wishes: &Wishes) -> Look {
+        let entry = match self.digested_entry(path, sent).await {
+            Ok(entry) => entry,
+            Err(error) if error::is(&error, NOT_FOUND) => return Look::NotStored,
+            Err(_) => return Look::Unclear,
+        };
         if entry.is_folder() || entry.size != Some(sent.size) {
-            return None;
+            return Look::NotStored;
         }
-        let same_time = || wishes.provided_mtime.is_some() && entry.provided_mtime == wishes.provided_mtime;
-        sent.is_the_content_of(&entry).unwrap_or_else(same_time).then_some(entry)
+        match sent.is_the_content_of(&entry) {
+            Some(true) => Look::Stored(entry),
+            Some(false) => Look::NotStored,
+            None if wishes.provided_mtime.is_some() && entry.provided_mtime == wishes.provided_mtime => {
+                Look::Stored(entry)
+            }
+            None => Look::Unclear,
+        }
     }
 
     /// What is at `path`, with its digest if the service computes it soon.
@@ -529,12 +556,10 @@ fn stored_path(asked: &SitePath, entry: &Entry) -> SitePath {
     said.filter(|path| !path.is_root()).unwrap_or_else(|| asked.clone())
 }
 
-/// Before the finish, whatever becomes of a part changes nothing that anybody can see.
+/// Before the finish, whatever becomes of a part changes nothing that anybody can see. The service was asked to begin,
+/// so it is not true that nothing was sent.
 fn not_finished(error: Error) -> Error {
-    match error.effect() {
-        Effect::NotSent | Effect::Rejected => error,
-        _ => error.with_effect(Effect::Rejected),
-    }
+    error.with_effect(Effect::Rejected)
 }
 
 fn changed() -> Error {

@@ -142,6 +142,20 @@ impl Answer {
         }
     }
 
+    /// The error of an answer that is not the one that the protocol documents, which is `expected`. A captive portal,
+    /// a proxy or a web site may have given it.
+    pub fn unexpected(&self, expected: &str) -> Error {
+        let what = self.content_type().map(|essence| format!(", {}", crate::presentable(&essence, &[])));
+        let message = format!(
+            "{} answers with status {}{} where {expected} is due: something other than the service answered; check \
+             base_url, the proxy and the network",
+            self.0.context.shown(),
+            self.status().as_u16(),
+            what.unwrap_or_default()
+        );
+        self.error(ErrorKind::Protocol, message)
+    }
+
     /// The whole body, if it is at most `limit` bytes; else *protocol*.
     pub async fn bytes(&mut self, limit: usize) -> Result<Bytes> {
         let Parts { incoming, context } = &mut *self.0;

@@ -47,8 +47,9 @@ impl Evidence {
             Outcome::NotSent | Outcome::Misconfigured => Self::NotSent,
             // A safe request cannot have changed anything.
             _ if repeat == Repeat::Safe => Self::Rejected,
-            // A gateway that gives up says nothing about the service behind it.
-            Outcome::Lost | Outcome::NotHttp | Outcome::Status(502 | 504) => Self::Unanswered,
+            // A gateway that gives up says nothing about the service behind it, and a success that is an error all the
+            // same is not the service's.
+            Outcome::Lost | Outcome::NotHttp | Outcome::Status(502 | 504 | 200..=299) => Self::Unanswered,
             Outcome::Status(408) => Self::Doubtful,
             Outcome::Status(300..=499 | 501) => Self::Rejected,
             Outcome::Status(_) => Self::Doubtful,
@@ -205,8 +206,9 @@ mod tests {
             Just((Outcome::NotSent, Applied::Never)),
             Just((Outcome::Misconfigured, Applied::Never)),
             late.clone().prop_map(|applied| (Outcome::Lost, applied)),
-            (prop_oneof![Just(502_u16), Just(504)], late).prop_map(|(status, late)| (Outcome::Status(status), late)),
-            (prop_oneof![Just(200_u16), Just(408), Just(500), Just(503)], sometimes)
+            (prop_oneof![Just(200_u16), Just(502), Just(504)], late)
+                .prop_map(|(status, late)| (Outcome::Status(status), late)),
+            (prop_oneof![Just(408_u16), Just(500), Just(503)], sometimes)
                 .prop_map(|(status, applied)| (Outcome::Status(status), applied)),
             prop_oneof![Just(301_u16), Just(400), Just(403), Just(404), Just(409), Just(429), Just(501)]
                 .prop_map(|status| (Outcome::Status(status), Applied::Never)),

@@ -15,7 +15,7 @@ use md5::{Digest, Md5};
 use crate::address::{Address, storage_url};
 use crate::blocks::{BLOCK, Prefix};
 use crate::cipher::undecryptable;
-use crate::error::refused;
+use crate::error::{Responder, refused};
 use crate::place::Place;
 use crate::source::hex;
 use crate::upload::{etag, expiry};
@@ -164,7 +164,7 @@ impl PubNubStore {
                 return Err(answer.error(ErrorKind::Protocol, message));
             }
             let is_refused = answer.status().as_u16() == 403;
-            let (error, said) = refused(answer, &self.secrets()).await;
+            let (error, said) = refused(answer, Responder::Storage, &self.secrets()).await;
             self.addresses().forget(place);
             // An address that ended, or may have: a fresh one, out of the same attempts.
             let may_help = is_refused && (is_remembered || said.is_expired());

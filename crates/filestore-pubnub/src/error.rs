@@ -44,10 +44,32 @@ const STATUS: &[(u16, ErrorKind, &str)] = &[
     (429, ErrorKind::RateLimited, "too many requests"),
 ];
 
-fn meaning(status: u16, said: &Said) -> (ErrorKind, &'static str) {
+/// Status, kind, and what to do, where the storage answers: it knows neither the keyset nor its channels.
+const STORAGE: &[(u16, ErrorKind, &str)] = &[
+    (400, ErrorKind::InvalidInput, "the storage rejects the request"),
+    (403, ErrorKind::Permission, "the storage rejects the form or the presigned URL that the service gave"),
+    (404, ErrorKind::NotFound, "there is no such file"),
+    (412, ErrorKind::Conflict, "a condition of the request does not hold at the storage"),
+];
+
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Responder {
+    Service,
+    Storage,
+}
+
+fn meaning(responder: Responder, status: u16, said: &Said) -> (ErrorKind, &'static str) {
     let code = said.code.as_deref().unwrap_or_default();
     let by_text = SAID.iter().find(|(text, ..)| code == *text || said.message.contains(text));
-    let by_status = || STATUS.iter().find(|(known, ..)| *known == status).map(|(_, kind, what)| (*kind, *what));
+    let tables = match responder {
+        Responder::Service => [STATUS, &[]],
+        Responder::Storage => [STORAGE, STATUS],
+    };
+    let by_status = || {
+        let mut rows = tables.into_iter().flatten();
+        rows.find(|(known, ..)| *known == status).map(|(_, kind, what)| (*kind, *what))
+    };
     match by_text.map(|(_, kind, what)| (*kind, *what)).or_else(by_status) {
         Some(meaning) => meaning,
         None if status >= 500 => (ErrorKind::Unavailable, "the service is failing; try again later"),
@@ -126,25 +148,22 @@ fn element(xml: &str, name: &str) -> Option<String> {
 
 /// The error of an answer that is no success, and what its body says, without the `secrets` that it may
 /// have repeated.
-pub(crate) async fn refused(mut answer: Answer, secrets: &[&str]) -> (Error, Said) {
+pub(crate) async fn refused(mut answer: Answer, responder: Responder, secrets: &[&str]) -> (Error, Said) {
     let body = answer.error_body().await;
-    refused_by(&answer, &body, secrets)
+    refused_by(&answer, responder, &body, secrets)
 }
 
 /// The same, with the body read already.
-pub(crate) fn refused_by(answer: &Answer, body: &[u8], secrets: &[&str]) -> (Error, Said) {
+pub(crate) fn refused_by(answer: &Answer, responder: Responder, body: &[u8], secrets: &[&str]) -> (Error, Said) {
     let status = answer.status().as_u16();
     let said = Said::read(body);
-    let (kind, what) = meaning(status, &said);
+    let (kind, what) = meaning(responder, status, &said);
     let mut message = format!("{what} (status {status})");
     for part in [said.service.as_deref(), Some(&*said.message)].into_iter().flatten().filter(|part| !part.is_empty()) {
         message.push_str(": ");
         message.push_str(&presentable(part, secrets));
     }
     let mut error = answer.error(kind, message);
-    if let Some(wait) = answer.retry_after() {
-        error = error.with_note(&format!("wait {} s", wait.as_secs()));
-    }
     // The Access Manager's cause is a header.
     if let Some(code) = said.code.as_deref().or_else(|| answer.header("x-pn-cause")) {
         error = error.with_provider_code(presentable(code, secrets));
@@ -160,7 +179,7 @@ mod tests {
     use super::*;
 
     fn kind(status: u16, body: &str) -> ErrorKind {
-        meaning(status, &Said::read(body.as_bytes())).0
+        meaning(Responder::Service, status, &Said::read(body.as_bytes())).0
     }
 
     #[test]
@@ -247,6 +266,15 @@ mod tests {
         for (status, body, expected) in table {
             assert_eq!(kind(status, body), expected, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn the_storage_does_not_speak_for_the_keyset() {
+        let body = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+        let (kind, what) = meaning(Responder::Storage, 403, &Said::read(body.as_bytes()));
+        assert_eq!(kind, ErrorKind::Permission);
+        assert!(what.contains("the storage rejects the form or the presigned URL"), "{what}");
+        assert_eq!(meaning(Responder::Storage, 429, &Said::default()).0, ErrorKind::RateLimited);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! File messages: published, and read.
 
-use filestore_core::{Effect, Error, ErrorKind, FileRef, Result};
+use filestore_core::{Error, ErrorKind, FileRef, Result};
 use filestore_http::JSON_LIMIT;
 use serde_json::Value;
 
 use crate::cipher::undecryptable;
-use crate::error::refused_by;
+use crate::error::{Responder, refused_by};
 use crate::keyset::Call;
 use crate::place::Place;
 use crate::{PubNubSend, PubNubStore, wire};
@@ -67,14 +67,14 @@ impl PubNubStore {
             (Some(1), Some(timetoken)) => Ok(Published { timetoken: timetoken.to_owned() }),
             // A refusal in spite of its status.
             (Some(0), _) => {
-                let (error, _) = refused_by(&answer, &body, &self.secrets());
+                let (error, _) = refused_by(&answer, Responder::Service, &body, &self.secrets());
                 let kind = if error.kind() == ErrorKind::Protocol { ErrorKind::InvalidInput } else { error.kind() };
-                // It refuses this attempt; an earlier one may have published.
-                let effect = if answer.may_be_an_echo() { Effect::Unknown } else { Effect::Rejected };
+                // It rejects this attempt; an earlier one may have published.
+                let effect = answer.effect_if_rejected();
                 let refusal = Error::new(kind, effect, error.message()).with_attempts(answer.attempts());
                 Err(refusal.with_http_status(200).with_request_id(request_id))
             }
-            _ => Err(answer.error(ErrorKind::Protocol, "the service does not say whether the message is published")),
+            _ => Err(answer.unexpected("the timetoken of the message").with_request_id(request_id)),
         }
     }
 

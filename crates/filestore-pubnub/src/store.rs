@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::address::Addresses;
 use crate::config::PubNubConfig;
-use crate::error;
+use crate::error::{self, Responder};
 use crate::keyset::{Call, Keyset, Signed, check_channel};
 use crate::place::{Place, SCHEME};
 use crate::source::Limit;
@@ -163,11 +163,8 @@ impl PubNubStore {
     }
 
     pub(crate) async fn refused(&self, answer: Answer, request_id: String) -> Error {
-        let is_echo = answer.may_be_an_echo();
-        let (error, _) = error::refused(answer, &self.secrets()).await;
-        let error = error.with_request_id(request_id);
-        // This attempt was refused, but an earlier one may have done it.
-        if is_echo { error.with_effect(Effect::Unknown) } else { error }
+        let (error, _) = error::refused(answer, Responder::Service, &self.secrets()).await;
+        error.with_request_id(request_id)
     }
 
     /// What an error must not repeat although the service may.
@@ -245,12 +242,19 @@ impl FileStore for PubNubStore {
         self.addresses().forget(&place);
         let segments = ["files", &place.id, &place.name];
         let call = self.keyset().files(Method::DELETE, Repeat::Idempotent, &place.channel, &segments);
-        let (answer, request_id) = self.send(&call).await?;
-        match answer.status().as_u16() {
-            // What is not there is deleted already.
-            200 | 204 | 404 => Ok(()),
-            _ => Err(self.refused(answer, request_id).await),
+        let (mut answer, request_id) = self.send(&call).await?;
+        let status = answer.status().as_u16();
+        if !matches!(status, 200 | 404) {
+            return Err(self.refused(answer, request_id).await);
         }
+        // Of a file that is not there, which is deleted already, the service says the same or 404. Both in its own
+        // words: any other 200 or 404 is of something between us and the service.
+        let body: serde_json::Value = serde_json::from_slice(&answer.error_body().await).unwrap_or_default();
+        if body["status"] == status {
+            return Ok(());
+        }
+        let expected = format!("JSON that says \"status\": {status}");
+        Err(answer.unexpected(&expected).with_request_id(request_id))
     }
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {

@@ -10,7 +10,7 @@ use filestore_core::{
 use filestore_http::{Answer, Attempts, Form, HeaderValue, Method, Repeat, Request};
 
 use crate::address::storage_url;
-use crate::error::refused;
+use crate::error::{Responder, refused};
 use crate::message::Published;
 use crate::place::Place;
 use crate::source::Source;
@@ -96,36 +96,37 @@ impl PubNubStore {
             self.announcement(&place, &outgoing.send)?;
             // 3. The file. The same form again is the same file.
             let (request, content_type) = self.form_post(&generated.file_upload_request, outgoing, &place)?;
-            let answer = match self.http().send_within(request, &mut attempts).await {
-                Ok(answer) => answer,
-                // The answer is lost, but the file may be there.
-                Err(error) if error.effect() == Effect::Unknown => {
-                    return match self.find(&place, outgoing).await {
-                        Ok(Some(file)) => Ok((place, file)),
-                        _ => Err(possibly_stored(error, &place)),
-                    };
+            let (error, is_expired) = match self.http().send_within(request, &mut attempts).await {
+                // A storage that has stored a file says which.
+                Ok(answer) if answer.status().as_u16() == 204 && answer.header("etag").is_some() => {
+                    let file = stored(&answer, &place, outgoing, content_type)?;
+                    return Ok((place, file));
                 }
-                Err(error) => return Err(error),
+                Ok(answer) if answer.status().is_success() => (answer.unexpected("an ETag of what is stored"), false),
+                Ok(answer) => {
+                    let (error, said) = refused(answer, Responder::Storage, &self.secrets()).await;
+                    (error, said.is_expired())
+                }
+                Err(error) => (error, false),
             };
-            if answer.status().as_u16() == 204 {
-                let file = stored(&answer, &place, outgoing, content_type)?;
-                return Ok((place, file));
-            }
-            // 4. An answer that was lost before, or a page in its place: the file may be there all the same.
-            let is_unsure = answer.may_be_an_echo() || answer.status().is_success();
-            let (error, said) = refused(answer, &self.secrets()).await;
-            if is_unsure {
-                match self.find(&place, outgoing).await {
+            // 4. It may be stored all the same. Only after answered attempts does a look settle that it is not.
+            let effect = match attempts.history().effect() {
+                Effect::Unknown => match self.find(&place, outgoing).await {
                     Ok(Some(file)) => return Ok((place, file)),
-                    Ok(None) => {}
-                    Err(_) => return Err(possibly_stored(error, &place)),
-                }
+                    Ok(None) => attempts.record_nothing_found(),
+                    Err(_) => Effect::Unknown,
+                },
+                // The service was asked for the form.
+                Effect::NotSent => Effect::Rejected,
+                effect => effect,
+            };
+            if effect == Effect::Unknown {
+                return Err(possibly_stored(error, &place));
             }
             // 5. A form that ended: another one.
-            let again = said.is_expired() && outgoing.source.body.can_replay();
+            let again = is_expired && outgoing.source.body.can_replay();
             if !(again && self.http().may_repeat(&mut attempts).await) {
-                let is_unknown = error.effect() == Effect::Unknown;
-                return Err(if is_unknown { possibly_stored(error, &place) } else { error });
+                return Err(error.with_effect(effect));
             }
         }
     }

@@ -71,7 +71,7 @@ async fn without_a_key_stat_list_delete_and_me_send_nothing() {
 
 #[tokio::test]
 async fn a_delete_succeeds_when_there_is_nothing_left() {
-    for answer in [json(200, r#"{"success":true,"status":200}"#), json(404, NOT_FOUND), ResponseTemplate::new(204)] {
+    for answer in [json(200, r#"{"success":true,"status":200}"#), json(404, NOT_FOUND), json(404, NOT_FOUND_1)] {
         let server = MockServer::start().await;
         Mock::given(method("DELETE"))
             .and(path("/KEYcanary123"))
@@ -81,6 +81,41 @@ async fn a_delete_succeeds_when_there_is_nothing_left() {
             .mount(&server)
             .await;
         with_key(&server).delete(key().into()).await.unwrap();
+    }
+}
+
+/// Answers that a captive portal, a proxy or another service may give.
+fn unconfirmed() -> [ResponseTemplate; 5] {
+    [
+        page(200),
+        ResponseTemplate::new(200),
+        ResponseTemplate::new(204),
+        json(200, "{}"),
+        json(200, r#"{"success":true,"key":"Another1"}"#),
+    ]
+}
+
+#[tokio::test]
+async fn a_change_that_the_service_did_not_confirm_is_unknown() {
+    for answer in unconfirmed() {
+        let server = answering([answer.clone(), answer]).await;
+        let store = with_key(&server);
+        let errors = [
+            store.delete(key().into()).await.unwrap_err(),
+            store.update(&key(), FileIoUpdate::new().title("x")).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_404_that_is_not_the_services_own_is_no_delete() {
+    for answer in [page(404), json(404, "{}"), ResponseTemplate::new(404)] {
+        let server = answering([answer]).await;
+        let error = with_key(&server).delete(key().into()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
     }
 }
 

@@ -7,7 +7,7 @@ use filestore_core::{Effect, ErrorKind, Expiry, FileStore, Overwrite, Store};
 use filestore_http::testing::{Act, ScriptedServer};
 
 use super::{API_KEY, facts, hello, key, open};
-use crate::{FileIoConfig, FileIoStore};
+use crate::{FileIoConfig, FileIoStore, FileIoUpdate};
 
 fn anonymous(server: &ScriptedServer) -> FileIoStore {
     open(FileIoConfig::new(server.url()))
@@ -94,8 +94,25 @@ async fn a_broken_download_to_a_path_keeps_what_came() {
 }
 
 #[tokio::test]
-async fn a_refused_delete_after_a_lost_answer_was_done_by_the_first_attempt() {
-    let server = ScriptedServer::start([Act::lost(), Act::json(403, r#"{"success":false,"status":403}"#)]).await;
+async fn a_rejection_after_a_lost_answer_leaves_the_effect_unknown() {
+    let rejections = [400, 401, 403, 409, 422];
+    for status in rejections {
+        let rejected = Act::json(status, &format!(r#"{{"success":false,"status":{status}}}"#));
+        let server = ScriptedServer::start([Act::lost(), rejected.clone(), Act::lost(), rejected]).await;
+        let store = with_key(&server);
+        let errors = [
+            store.delete(key().into()).await.unwrap_err(),
+            store.update(&key(), FileIoUpdate::new().title("x")).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!((error.effect(), error.attempts()), (Effect::Unknown, 2), "{status}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_delete_of_a_file_that_is_gone_after_a_lost_answer_is_done() {
+    let server = ScriptedServer::start([Act::lost(), Act::json(404, r#"{"success":false,"status":404}"#)]).await;
     with_key(&server).delete(key().into()).await.unwrap();
     assert_eq!(server.requests().len(), 2);
 }

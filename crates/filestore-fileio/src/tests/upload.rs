@@ -137,21 +137,77 @@ async fn an_answer_of_the_first_generation_is_a_success_with_less_to_say() {
 }
 
 #[tokio::test]
-async fn what_is_stored_otherwise_than_asked_is_an_error_with_the_file() {
-    let table = [
-        (changed("\"size\":11", "\"size\":10"), hello(), ErrorKind::Integrity),
-        (STORED.to_owned(), hello().expires_in(Period::days(7)), ErrorKind::Incomplete),
-        (STORED.to_owned(), hello().expires(Expiry::Never), ErrorKind::Incomplete),
-        (STORED.to_owned(), hello().expires("2026-03-16T10:00:00Z".parse::<Expiry>().unwrap()), ErrorKind::Incomplete),
-        (STORED.to_owned(), hello().with(FileIoUpload::new().max_downloads(3)), ErrorKind::Incomplete),
-        (STORED.to_owned(), hello().with(FileIoUpload::new().auto_delete(false)), ErrorKind::Incomplete),
-        (STORED.to_owned(), hello().with(FileIoUpload::new().title("t")), ErrorKind::Incomplete),
-    ];
-    for (answer, upload, kind) in table {
-        let server = answering([json(200, &answer)]).await;
+async fn another_size_than_was_sent_is_integrity_with_the_file() {
+    let server = answering([json(200, &changed("\"size\":11", "\"size\":10"))]).await;
+    let error = with_key(&server).upload(hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Applied), "{error}");
+    assert_eq!(error.stored().unwrap().reference().components(), ["KEYcanary123"]);
+}
+
+/// Uploads that ask for a protection, and answers that do not give it.
+fn unprotected() -> [(Upload, String); 4] {
+    [
+        (hello().expires_in(Period::days(7)), STORED.to_owned()),
+        (hello().expires_in(Period::days(7)), changed("\"expires\":\"2026-03-15T10:00:00.000Z\"", "\"expires\":null")),
+        (hello().with(FileIoUpload::new().max_downloads(1)), changed("\"maxDownloads\":1", "\"maxDownloads\":null")),
+        (hello().with(FileIoUpload::new().auto_delete(true)), changed("\"autoDelete\":true", "\"autoDelete\":false")),
+    ]
+}
+
+#[tokio::test]
+async fn a_file_without_the_protection_that_was_asked_for_is_deleted_again() {
+    for (upload, answer) in unprotected() {
+        let server = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(json(200, &answer)).expect(1).mount(&server).await;
+        Mock::given(method("DELETE"))
+            .and(path("/KEYcanary123"))
+            .respond_with(json(200, r#"{"success":true,"status":200}"#))
+            .expect(1)
+            .mount(&server)
+            .await;
         let error = with_key(&server).upload(upload).await.unwrap_err();
-        assert_eq!(facts(&error), (kind, Effect::Applied), "{error}");
+        assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
+        assert!(error.to_string().contains("deleted again") && error.stored().is_none(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_without_its_protection_that_cannot_be_deleted_comes_with_the_error() {
+    for (upload, answer) in unprotected() {
+        let server = answering([json(200, &answer), json(403, r#"{"success":false,"status":403}"#)]).await;
+        let error = with_key(&server).upload(upload).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
         assert_eq!(error.stored().unwrap().reference().components(), ["KEYcanary123"]);
+    }
+}
+
+#[tokio::test]
+async fn an_anonymous_file_without_its_protection_is_deleted_with_its_token() {
+    let server = MockServer::start().await;
+    let longer = json(200, STORED).insert_header("x-file-io-anonymous-access-token", "TOKENcanary");
+    Mock::given(method("POST")).respond_with(longer).expect(1).mount(&server).await;
+    Mock::given(method("DELETE"))
+        .and(bearer_token("TOKENcanary"))
+        .respond_with(json(200, r#"{"success":true}"#))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let error = anonymous(&server).upload(hello().expires_in(Period::days(7))).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
+}
+
+#[tokio::test]
+async fn other_options_that_the_service_ignores_are_reported() {
+    let table = [
+        (hello().expires(Expiry::Never), "expiry"),
+        (hello().expires("2026-03-16T10:00:00Z".parse::<Expiry>().unwrap()), "expiry"),
+        (hello().with(FileIoUpload::new().max_downloads(3)), "max_downloads"),
+        (hello().with(FileIoUpload::new().auto_delete(false)), "auto_delete"),
+        (hello().with(FileIoUpload::new().title("t")), "title"),
+    ];
+    for (upload, ignored) in table {
+        let server = answering([json(200, STORED)]).await;
+        assert_eq!(with_key(&server).upload(upload).await.unwrap().skipped, [ignored]);
     }
 }
 

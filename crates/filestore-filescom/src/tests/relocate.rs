@@ -13,6 +13,11 @@ fn pending() -> ResponseTemplate {
     answer(201, &json!({"status": "pending", "file_migration_id": 12}))
 }
 
+/// What is to be moved, as it is looked at before.
+fn there() -> ResponseTemplate {
+    answer(200, &file("a"))
+}
+
 fn job(status: &str) -> ResponseTemplate {
     answer(200, &json!({"id": 12, "status": status, "files_moved": 3, "failure_message": null}))
 }
@@ -30,22 +35,23 @@ async fn a_copy_that_is_done_at_once_is_one_request() {
 
 #[tokio::test]
 async fn a_destination_that_is_there_is_left_unless_told_otherwise() {
-    let server = answering([refusal(422, "processing-failure/destination-exists"), completed()]).await;
+    let taken = refusal(422, "processing-failure/destination-exists");
+    let server = answering([there(), taken, there(), completed()]).await;
     let store = store(&server);
     let error = store.move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
     store.move_to(&reference("a"), Relocate::to("b").overwrite(true)).await.unwrap();
-    assert_eq!(seen(&server).await[1], r#"POST file_actions/move/a {"destination":"b","overwrite":true}"#);
+    assert_eq!(seen(&server).await[3], r#"POST file_actions/move/a {"destination":"b","overwrite":true}"#);
 }
 
 #[tokio::test]
 async fn missing_folders_are_made_only_when_the_service_misses_them() {
     let missing = || refusal(409, "processing-failure/destination-parent-does-not-exist");
-    let server = answering([missing(), answer(201, &folder("x/y")), completed()]).await;
+    let server = answering([there(), missing(), answer(201, &folder("x/y")), completed()]).await;
     store(&server).move_to(&reference("a"), Relocate::to("x/y/a")).await.unwrap();
-    assert_eq!(seen(&server).await[1], r#"POST folders/x/y {"mkdir_parents":true}"#);
+    assert_eq!(seen(&server).await[2], r#"POST folders/x/y {"mkdir_parents":true}"#);
 
-    let server = answering([missing()]).await;
+    let server = answering([there(), missing()]).await;
     let error = store(&server).move_to(&reference("a"), Relocate::to("x/a").parents(false)).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
 }
@@ -72,7 +78,7 @@ async fn a_job_is_waited_for_with_growing_pauses() {
 #[tokio::test]
 async fn a_job_that_fails_says_why() {
     let failed = json!({"id": 12, "status": "failed", "files_moved": 3, "failure_message": "disk full"});
-    let server = answering([pending(), answer(200, &failed)]).await;
+    let server = answering([there(), pending(), answer(200, &failed)]).await;
     let error = store(&server).move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Other, Effect::Unknown));
     assert!(error.to_string().contains("job 12, failed, 3 files done): disk full"), "{error}");
@@ -80,7 +86,7 @@ async fn a_job_that_fails_says_why() {
 
 #[tokio::test]
 async fn a_job_that_takes_too_long_is_named() {
-    let server = answering([pending(), job("processing"), job("processing")]).await;
+    let server = answering([there(), pending(), job("processing"), job("processing")]).await;
     let to = Relocate::to("b").longest_wait(Duration::from_millis(700));
     let error = store(&server).move_to(&reference("a"), to).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Timeout, Effect::Unknown));
@@ -111,34 +117,63 @@ fn missing() -> Act {
 }
 
 #[tokio::test]
-async fn a_move_whose_answer_is_lost_happened_if_only_the_destination_is_there() {
-    let (store, server) = scripted([Act::lost(), missing(), found(&file("b"))]).await;
-    store.move_to(&reference("a"), Relocate::to("b")).await.unwrap();
-    assert_eq!(server.requests().len(), 3);
+async fn a_move_whose_answer_is_lost_happened_if_the_destination_is_what_the_source_was() {
+    for (before, after) in [(file("a"), file("b")), (folder("a"), folder("b"))] {
+        let (store, server) = scripted([found(&before), Act::lost(), missing(), found(&after)]).await;
+        store.move_to(&reference("a"), Relocate::to("b")).await.unwrap();
+        assert_eq!(server.requests().len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_move_of_what_never_was_is_not_done_by_a_file_at_the_destination() {
+    let (store, server) = scripted([missing()]).await;
+    let error = store.move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected), "{error}");
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn a_move_whose_answer_is_lost_is_repeated_if_nothing_happened() {
     let done = Act::json(201, r#"{"status":"completed"}"#);
-    let (store, server) = scripted([Act::lost(), found(&file("a")), missing(), done]).await;
+    let (store, server) = scripted([found(&file("a")), Act::lost(), found(&file("a")), missing(), done]).await;
     store.move_to(&reference("a"), Relocate::to("b")).await.unwrap();
-    assert_eq!(server.requests().len(), 4);
+    assert_eq!(server.requests().len(), 5);
 }
 
 #[tokio::test]
 async fn a_move_whose_answer_is_lost_is_unknown_if_nobody_can_tell() {
-    for (before, after) in [
-        (found(&file("a")), found(&file("b"))),
-        (missing(), missing()),
+    let mut other = file("b");
+    other["md5"] = "ffffffffffffffffffffffffffffffff".into();
+    for (what, now, after) in [
+        (file("a"), found(&file("a")), found(&file("b"))),
+        (file("a"), missing(), missing()),
+        (file("a"), missing(), found(&other)),
         // It may be a job that has not begun.
-        (found(&folder("a")), missing()),
-        (Act::lost(), missing()),
+        (folder("a"), found(&folder("a")), missing()),
+        (file("a"), Act::lost(), missing()),
     ] {
         let more_of_the_same = std::iter::repeat_n(Act::lost(), 4);
-        let (store, _server) = scripted([Act::lost(), before, after].into_iter().chain(more_of_the_same)).await;
+        let script = [found(&what), Act::lost(), now, after].into_iter().chain(more_of_the_same);
+        let (store, _server) = scripted(script).await;
         let error = store.move_to(&reference("a"), Relocate::to("b").overwrite(true)).await.unwrap_err();
         assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown));
     }
+}
+
+#[tokio::test]
+async fn a_move_that_was_answered_and_did_nothing_is_not_applied() {
+    let busy = || Act::json(503, "{}");
+    let nothing = || [busy(), found(&file("a")), missing()];
+    let script = std::iter::once(found(&file("a"))).chain((0..4).flat_map(|_| nothing()));
+    let (store, _server) = scripted(script).await;
+    let error = store.move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+    // One lost answer among them, and it is not known.
+    let script = [found(&file("a")), Act::lost(), found(&file("a")), missing()];
+    let (store, _server) = scripted(script.into_iter().chain((0..3).flat_map(|_| nothing()))).await;
+    let error = store.move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
 }
 
 #[tokio::test]

@@ -12,7 +12,9 @@ fn bundle() -> Value {
 
 #[tokio::test]
 async fn a_share_link_has_what_was_asked_for() {
-    let server = answering([answer(201, &bundle()), answer(201, &bundle())]).await;
+    let mut made = bundle();
+    (made["require_registration"], made["code"]) = (true.into(), "q3".into());
+    let server = answering([answer(201, &made), answer(201, &bundle())]).await;
     let store = store(&server);
     let share = Share::new()
         .expires("2026-04-01T00:00:00.5Z".parse().unwrap())
@@ -25,6 +27,11 @@ async fn a_share_link_has_what_was_asked_for() {
         .require_registration();
     let link = store.share(&[reference("dir/a.txt"), reference("b")], share).await.unwrap();
     assert_eq!((link.id, link.max_uses, link.password_protected), (42, Some(3), true));
+    assert_eq!(
+        link.skipped,
+        ["permissions", "description", "note"],
+        "what the service did not take and protects nothing"
+    );
     assert_eq!((link.url.kind(), link.url.as_str()), (UrlKind::Page, "https://x.files.com/f/CODEcanary"));
     assert_eq!(link.url.expires(), Some("2026-04-01T00:00:00Z".parse().unwrap()));
     assert_eq!(link.paths, ["dir/a.txt"]);
@@ -37,6 +44,50 @@ async fn a_share_link_has_what_was_asked_for() {
             r#"POST bundles {"paths":["b"]}"#,
         ]
     );
+}
+
+/// Links that ask for a protection, and what the service says where it does not give it.
+fn unprotected() -> Vec<(Share, Value)> {
+    let with = |field: &str, value: Value| {
+        let mut made = bundle();
+        made[field] = value;
+        made
+    };
+    let end: jiff::Timestamp = "2026-04-01T00:00:00Z".parse().unwrap();
+    let read = || Share::new().permissions(SharePermissions::Read);
+    vec![
+        (Share::new().password("pw"), with("password_protected", false.into())),
+        (Share::new().password("pw"), with("password_protected", Value::Null)),
+        (Share::new().expires(end), with("expires_at", Value::Null)),
+        (Share::new().expires(end), with("expires_at", "2026-04-02T00:00:00Z".into())),
+        (Share::new().max_uses(1), with("max_uses", Value::Null)),
+        (Share::new().max_uses(1), with("max_uses", 2.into())),
+        (read(), with("permissions", "full".into())),
+        (read(), with("permissions", "write".into())),
+        (read(), with("permissions", Value::Null)),
+        (Share::new().require_registration(), bundle()),
+    ]
+}
+
+#[tokio::test]
+async fn a_share_link_without_the_protection_that_was_asked_for_is_removed_again() {
+    for (share, made) in unprotected() {
+        let server = answering([answer(201, &made), ResponseTemplate::new(204)]).await;
+        let error = store(&server).share([&reference("b")], share).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
+        assert_eq!(seen(&server).await[1], "DELETE bundles/42");
+    }
+}
+
+#[tokio::test]
+async fn a_share_link_without_its_protection_that_cannot_be_removed_is_named() {
+    for (share, made) in unprotected() {
+        let server =
+            answering([answer(201, &made), refusal(403, "not-authorized/insufficient-permission-for-site")]).await;
+        let error = store(&server).share([&reference("b")], share).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+        assert!(error.to_string().contains("unshare 42"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -354,16 +354,66 @@ async fn a_finish_whose_answer_is_lost_is_resolved_by_a_look() {
 }
 
 #[tokio::test]
-async fn a_lost_finish_without_proof_is_of_unknown_effect() {
+async fn a_finish_that_failed_without_proof_is_of_unknown_effect() {
+    // A file of the size is there, and its digest is not known.
     let site = Site::with_parts_of(4).await;
     site.put("a.txt", vec![b'x'; 26]);
-    site.state().digests = true;
     site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(500)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown));
     assert!(error.to_string().contains("may be stored all the same"), "{error}");
-    // The old file has the size, but not the digest.
     assert_eq!(site.content("a.txt").unwrap(), vec![b'x'; 26]);
+}
+
+#[tokio::test]
+async fn a_finish_that_was_answered_and_left_something_else_is_not_applied() {
+    let site = Site::with_parts_of(4).await;
+    site.state().digests = true;
+    for old in [None, Some(vec![b'x'; 26]), Some(vec![b'x'; 3])] {
+        if let Some(old) = old {
+            site.put("a.txt", old);
+        }
+        site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(503)));
+        let error = site.store().upload(alphabet()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+        assert!(error.is_safe_to_retry());
+    }
+    // A gateway does not answer for the service.
+    site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(504)));
+    let error = site.store().upload(alphabet()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+}
+
+#[tokio::test]
+async fn a_rejection_after_a_finish_of_unknown_effect_is_resolved_by_a_look() {
+    for status in [429, 403, 404] {
+        let site = Site::with_parts_of(4).await;
+        site.state().digests = true;
+        site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(503)));
+        site.faults(3, "POST files/", Act::Answer(ResponseTemplate::new(status)));
+        let file = site.store().upload(alphabet()).await.unwrap();
+        assert_eq!((file.size, site.content("a.txt").unwrap()), (Some(26), ALPHABET.to_vec()), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_beginning_can_store_nothing() {
+    for status in [500, 503, 504] {
+        let site = Site::with_parts_of(4).await;
+        site.faults(4, "POST file_actions/begin_upload", Act::Answer(ResponseTemplate::new(status)));
+        let error = site.store().upload(alphabet()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+        assert!(error.is_safe_to_retry());
+    }
+}
+
+#[tokio::test]
+async fn a_free_name_whose_move_fails_leaves_no_temporary_file() {
+    let site = Site::with_parts_of(100).await;
+    site.faults(4, "POST file_actions/move", Act::Answer(ResponseTemplate::new(503)));
+    let error = site.store().upload(alphabet().if_exists(IfExists::Refuse)).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+    assert!(error.is_safe_to_retry() && site.files().is_empty(), "{:?}", site.files());
 }
 
 #[tokio::test]

@@ -61,8 +61,8 @@ impl<'a> Session<'a> {
         attempts: &mut Attempts,
     ) -> Result<Self> {
         let begin = Begin { size, parts: (first > 1).then_some(first), ..Self::asking(wishes) };
-        // Each begin makes a session that lapses by itself: twice is as good as once.
-        let request = api.request(Method::POST, "file_actions/begin_upload", path, Repeat::Idempotent)?;
+        // Each begin makes a session that lapses by itself, and no file: nothing is changed by asking.
+        let request = api.request(Method::POST, "file_actions/begin_upload", path, Repeat::Safe)?;
         let targets = api.ask_within(request.payload(api::json(&begin)?), attempts).await?;
         Self::of(api, path, wishes, batch, None, 1, targets)
     }

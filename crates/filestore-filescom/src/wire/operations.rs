@@ -109,8 +109,8 @@ pub(crate) struct Bundle {
     pub(crate) url: String,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) expires_at: Option<Timestamp>,
-    #[serde(default)]
-    pub(crate) password_protected: bool,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) password_protected: Option<bool>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) permissions: Option<String>,
     #[serde(default, deserialize_with = "number")]
@@ -123,4 +123,8 @@ pub(crate) struct Bundle {
     pub(crate) description: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) note: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) code: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) require_registration: Option<bool>,
 }

@@ -74,9 +74,40 @@ async fn a_listing_that_does_not_go_on_is_a_protocol_error() {
 #[tokio::test]
 async fn deleting_succeeds_whether_the_file_is_there_or_not() {
     let ok = || Act::json(200, r#"{"status":200}"#);
-    let (service, store) = store([ok(), Act::lost(), ok(), Act::json(404, "{}")]).await;
+    let missing = Act::json(404, r#"{"status":404,"error":{"message":"m","source":"Files","code":1}}"#);
+    let (service, store) = store([ok(), Act::lost(), ok(), missing]).await;
     for _ in 0..3 {
         store.delete(Delete::from(file())).await.unwrap();
     }
     assert_eq!(paths(&service), vec![format!("DELETE /v1/files/sub-c-canary/channels/room-1/files/{ID}/cat.txt"); 4]);
+}
+
+#[tokio::test]
+async fn a_delete_that_the_service_did_not_confirm_is_unknown() {
+    let page = Act::answer(200, &["Content-Type: text/html"], "<html>Welcome</html>");
+    let others = [page, Act::answer(200, &[], ""), Act::json(200, "{}"), Act::json(200, r#"{"status":"ok"}"#)];
+    for other in others {
+        let (_service, store) = store([other]).await;
+        let error = store.delete(Delete::from(file())).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+        assert!(error.to_string().contains("something other than the service answered"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_404_that_is_not_the_services_own_is_no_delete() {
+    for other in [Act::answer(404, &["Content-Type: text/html"], "<html>404</html>"), Act::json(404, "{}")] {
+        let (_service, store) = store([other]).await;
+        let error = store.delete(Delete::from(file())).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_delete_after_a_lost_answer_is_unknown() {
+    for status in [400, 401, 403, 404, 409, 422] {
+        let (_service, store) = store([Act::lost(), Act::json(status, "{}")]).await;
+        let error = store.delete(Delete::from(file())).await.unwrap_err();
+        assert_eq!((error.effect(), error.attempts()), (Effect::Unknown, 2), "{status}: {error}");
+    }
 }

@@ -124,7 +124,7 @@ async fn the_callers_content_type_replaces_the_guess() {
 #[tokio::test]
 async fn a_cipher_key_encrypts_file_and_message() {
     for crypto in [Crypto::Acrh, Crypto::Legacy] {
-        let storage = ScriptedServer::start([Act::answer(204, &[], "")]).await;
+        let storage = ScriptedServer::start([Act::answer(204, &["ETag: \"of ciphertext\""], "")]).await;
         let service = ScriptedServer::start([form(&storage), published()]).await;
         let store = open(config(&service).cipher_key(crypto, "KEYcanary"));
         let send = PubNubSend::new().message("hi");
@@ -145,7 +145,7 @@ async fn a_cipher_key_encrypts_file_and_message() {
 
 #[tokio::test]
 async fn an_upload_may_have_a_key_of_its_own() {
-    let storage = ScriptedServer::start([Act::answer(204, &[], "")]).await;
+    let storage = ScriptedServer::start([Act::answer(204, &["ETag: \"of ciphertext\""], "")]).await;
     let (service, store) = store([form(&storage), published()]).await;
     store.upload(hello().with(PubNubSend::new().message("hi").cipher_key("other"))).await.unwrap();
     let other = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "other")));
@@ -160,7 +160,7 @@ async fn an_empty_file_is_stored_in_the_clear_and_encrypted() {
     assert_eq!(store.upload(Upload::new("cat.txt", "")).await.unwrap().size, Some(0));
     assert_eq!(parts(&storage.request())[6].1, b"");
 
-    let storage = ScriptedServer::start([Act::answer(204, &[], "")]).await;
+    let storage = ScriptedServer::start([Act::answer(204, &["ETag: \"of ciphertext\""], "")]).await;
     let service = ScriptedServer::start([form(&storage), published()]).await;
     let store = open(config(&service).cipher_key(Crypto::Legacy, "k"));
     assert_eq!(store.upload(Upload::new("cat.txt", "")).await.unwrap().stored_size, Some(32));
@@ -182,7 +182,7 @@ async fn a_stream_is_measured_before_the_form_is_asked_for() {
 #[tokio::test]
 async fn the_largest_file_passes_and_one_byte_more_is_refused_before_any_request() {
     for (crypto, largest) in [(None, 5_242_880), (Some(Crypto::Acrh), 5_242_847), (Some(Crypto::Legacy), 5_242_863)] {
-        let storage = ScriptedServer::start([Act::answer(204, &[], "")]).await;
+        let storage = ScriptedServer::start([Act::answer(204, &["ETag: \"of ciphertext\""], "")]).await;
         let service = ScriptedServer::start([form(&storage), published()]).await;
         let mut config = config(&service);
         if let Some(crypto) = crypto {
@@ -207,7 +207,7 @@ async fn the_largest_file_passes_and_one_byte_more_is_refused_before_any_request
 
 #[tokio::test]
 async fn a_keyset_with_a_raised_limit_takes_more() {
-    let storage = ScriptedServer::start([Act::answer(204, &[], "")]).await;
+    let storage = ScriptedServer::start([Act::answer(204, &["ETag: \"of ciphertext\""], "")]).await;
     let service = ScriptedServer::start([form_of(&storage, ID, 20_000_000), published()]).await;
     let store = open(config(&service).max_file_size(20_000_000));
     // A stream that is longer than what is held is sent as it comes.
@@ -287,7 +287,12 @@ async fn a_file_that_is_stored_already_is_not_stored_twice_because_its_form_ende
 #[tokio::test]
 async fn an_encrypted_file_is_the_same_bytes_in_each_attempt() {
     // Or nobody could tell whose digest it is that the storage has.
-    let storage = ScriptedServer::start([Act::lost(), xml(503, "SlowDown", "m"), Act::answer(204, &[], "")]).await;
+    let storage = ScriptedServer::start([
+        Act::lost(),
+        xml(503, "SlowDown", "m"),
+        Act::answer(204, &["ETag: \"of ciphertext\""], ""),
+    ])
+    .await;
     let (_service, store) = store([form(&storage), published()]).await;
     store.upload(hello().with(PubNubSend::new().cipher_key("k"))).await.unwrap();
     let bodies: Vec<_> = storage.requests().iter().map(parts).collect();
@@ -323,14 +328,59 @@ async fn other_bytes_under_the_id_are_not_stored_a_second_time_without_a_word() 
     assert_eq!(service.requests().len(), 2, "no other form is asked for");
 }
 
+/// The look at the storage that finds nothing.
+fn missing() -> Act {
+    xml(404, "NoSuchKey", "The specified key does not exist.")
+}
+
 #[tokio::test]
-async fn a_form_that_ended_after_a_lost_answer_is_replaced_if_nothing_is_stored() {
-    let missing = xml(404, "NoSuchKey", "The specified key does not exist.");
-    let storage = ScriptedServer::start([Act::lost(), expired(), missing, stored(b"hello world")]).await;
+async fn a_form_that_ended_after_an_answered_failure_is_replaced_if_nothing_is_stored() {
+    let failed = xml(500, "InternalError", "We encountered an internal error.");
+    let storage = ScriptedServer::start([failed, expired(), missing(), stored(b"hello world")]).await;
     let second = form_of(&storage, "22222222-6f0a-4d0e-9a54-0f2f4a3b7c11", 5_242_880);
     let (_service, store) = store([form(&storage), redirect(&storage, 3900), second, published()]).await;
     let file = store.upload(hello()).await.unwrap();
     assert_eq!(file.reference().components()[1], "22222222-6f0a-4d0e-9a54-0f2f4a3b7c11");
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_nothing_found_proves_nothing() {
+    // The first request may still be under way: a second form would be a second file.
+    for rejection in [expired(), xml(403, "AccessDenied", "m"), xml(400, "MalformedPOSTRequest", "m")] {
+        let storage = ScriptedServer::start([Act::lost(), rejection, missing()]).await;
+        let (service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
+        let error = store.upload(hello()).await.unwrap_err();
+        assert_eq!(error.effect(), Effect::Unknown, "{error}");
+        assert!(error.to_string().contains(&format!("may be stored as pubnub:room-1/{ID}/cat.txt")), "{error}");
+        assert_eq!(service.requests().len(), 2, "no other form is asked for");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_the_storage_that_was_answered_and_left_nothing_is_safe_to_retry() {
+    let busy = || xml(503, "SlowDown", "m");
+    let storage = ScriptedServer::start([busy(), busy(), busy(), busy(), missing()]).await;
+    let (_service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
+    let error = store.upload(hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+}
+
+#[tokio::test]
+async fn a_storage_that_is_never_reached_has_stored_nothing() {
+    let (storage, _never) = ScriptedServer::start_later([]);
+    let (_service, store) = store([form(&storage)]).await;
+    let error = store.upload(hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+}
+
+#[tokio::test]
+async fn a_204_without_an_etag_is_not_the_storages() {
+    let portal = || Act::answer(204, &[], "");
+    let storage = ScriptedServer::start([portal(), missing()]).await;
+    let (_service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
+    let error = store.upload(hello()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+    assert!(error.to_string().contains("something other than the service answered"), "{error}");
 }
 
 #[tokio::test]
