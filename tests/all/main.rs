@@ -5,9 +5,12 @@
 mod campaign;
 mod conformance;
 mod documents;
+mod effects;
 mod filescom_faults;
 mod filescom_operations;
+mod gateway;
 mod generated;
+mod hostile;
 mod network;
 mod properties;
 mod pubnub_faults;

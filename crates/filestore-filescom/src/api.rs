@@ -16,6 +16,7 @@ use url::Url;
 use crate::config::FilesComConfig;
 use crate::error::{self, NOT_FOUND};
 use crate::path::SitePath;
+use crate::wire::Entry;
 
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-filesapi-key");
 const SESSION_HEADER: HeaderName = HeaderName::from_static("x-filesapi-auth");
@@ -164,6 +165,16 @@ impl Api {
     /// The JSON of a success.
     pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
         read(&mut self.send(request).await?).await
+    }
+
+    /// The file or folder that was changed. *Protocol* if the answer names none.
+    pub(crate) async fn ask_for_entry(&self, request: Request) -> Result<Box<Entry>> {
+        let mut answer = self.send(request).await?;
+        let entry: Box<Entry> = read(&mut answer).await?;
+        if entry.path.is_none() {
+            return Err(answer.unexpected("JSON that names the file or folder"));
+        }
+        Ok(entry)
     }
 
     /// [`ask`](Self::ask), out of what `attempts` has left.

@@ -2,7 +2,6 @@
 
 use filestore_core::{Error, FileRef, Result};
 use filestore_http::{Method, Repeat};
-use serde_json::{Map, Value};
 
 use crate::api;
 use crate::error::{self, DESTINATION_EXISTS, NOT_FOUND};
@@ -43,7 +42,7 @@ impl FilesComStore {
             .api()
             .request(Method::POST, "folders", path, Repeat::Idempotent)?
             .payload(api::json(&NewFolder { mkdir_parents: parents })?);
-        let taken = match self.api().ask::<Map<String, Value>>(request).await {
+        let taken = match self.api().ask_for_entry(request).await {
             Ok(_) => return Ok(true),
             Err(error) if error::is(&error, DESTINATION_EXISTS) => error,
             Err(error) => return Err(error),

@@ -10,7 +10,7 @@ use crate::api;
 use crate::facts;
 use crate::store::FilesComStore;
 use crate::upload::check_metadata;
-use crate::wire::{Change, Entry};
+use crate::wire::Change;
 
 /// What to change of a file or folder; what is not said is kept.
 ///
@@ -75,7 +75,7 @@ impl FilesComStore {
         };
         let request =
             self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?.payload(api::json(&change)?);
-        let entry: Box<Entry> = self.api().ask(request).await?;
+        let entry = self.api().ask_for_entry(request).await?;
         Ok(facts::stored(&path, *entry))
     }
 }

@@ -1,0 +1,271 @@
+//! Servers, certificates and proxies that no request gets past: the same table for every backend that speaks HTTP.
+//! Each failure ends within its limits, is one attempt where no other could do better, and says what to change.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use filestore::{Config, Delete, Effect, Error, ErrorKind, List, Result, Store, Upload};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+/// The settings of a store of each backend at `URL`.
+const BACKENDS: [(&str, &str); 5] = [
+    (
+        "pubnub",
+        "backend = \"pubnub\"\nuser_id = \"u\"\npublish_key = \"p\"\nsubscribe_key = \"s\"\nchannel = \"c\"\nbase_url = \"URL\"\n",
+    ),
+    ("filescom", "backend = \"filescom\"\napi_key = \"k\"\nbase_url = \"URL\"\n"),
+    ("fileio", "backend = \"fileio\"\napi_key = \"k\"\nbase_url = \"URL\"\n"),
+    (
+        "s3",
+        "backend = \"opendal\"\nservice = \"s3\"\noptions = { bucket = \"b\", region = \"us-east-1\", endpoint = \"URL\", \
+         access_key_id = \"a\", secret_access_key = \"s\", disable_config_load = \"true\" }\n",
+    ),
+    ("webdav", "backend = \"opendal\"\nservice = \"webdav\"\noptions = { endpoint = \"URL\" }\n"),
+];
+
+/// Retries come at once; without them a server that never answers is met once.
+const QUICK: &str = "initial_retry_delay = \"1ms\"\nmax_retry_delay = \"1ms\"\n";
+
+fn open(settings: &str, url: &str, more: &str) -> Result<Store> {
+    let text = format!("[stores.a]\n{}{QUICK}{more}\n", settings.replace("URL", url));
+    Ok(Config::parse(&text, "hostile.toml")?.open(&filestore::registry())?.default_store()?.clone())
+}
+
+/// The errors of operations of each kind: a read, a change, an upload.
+async fn errors(store: &Store) -> [Error; 3] {
+    let scheme = store.capabilities().scheme.to_string();
+    let file = match scheme.as_str() {
+        "pubnub" => "a:pubnub:c/6b1c6c2e-6f0a-4d0e-9a54-0f2f4a3b7c11/a.txt".to_owned(),
+        "fileio" => "a:fileio:Ab12Cd34Ef56".to_owned(),
+        scheme => format!("a:{scheme}:a.txt"),
+    };
+    let file: filestore::FileRef = file.parse().unwrap();
+    [
+        store.list(List::new()).await.unwrap_err(),
+        store.delete(Delete::from(&file)).await.unwrap_err(),
+        store.upload(Upload::new("a.txt", "content")).await.unwrap_err(),
+    ]
+}
+
+/// A server that does the same to every connection, and counts them.
+struct Server {
+    address: String,
+    connections: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start<F: Future<Output = ()> + Send + 'static>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(serve(stream));
+            }
+        });
+        Self { address, connections, task }
+    }
+
+    /// Answers every request with `response`.
+    async fn answering(response: String) -> Self {
+        Self::start(move |mut stream| {
+            let response = response.clone();
+            async move {
+                read_head(&mut stream).await;
+                let _ = stream.write_all(response.as_bytes()).await;
+                let _ = stream.shutdown().await;
+                // What is left of the request is read, so that the response is not lost in a reset.
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            }
+        })
+        .await
+    }
+
+    /// A certificate that nobody trusts.
+    async fn untrusted() -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let config =
+            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.into()], key).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::start(move |stream| {
+            let accepting = acceptor.accept(stream);
+            async move {
+                let _ = accepting.await;
+            }
+        })
+        .await
+    }
+
+    fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}", self.address)
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn read_head(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") && stream.read_buf(&mut head).await.unwrap_or(0) > 0 {}
+}
+
+/// One attempt each, nothing sent, and the sentence says `what`.
+async fn permanent(name: &str, store: &Store, kind: ErrorKind, what: &[&str]) {
+    for error in errors(store).await {
+        let message = error.to_string();
+        assert_eq!((error.kind(), error.effect(), error.attempts()), (kind, Effect::NotSent, 1), "{name}: {message}");
+        assert!(!error.is_safe_to_retry(), "{name}: {message}");
+        assert!(what.iter().all(|what| message.contains(what)), "{name}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn an_untrusted_certificate_is_one_attempt_and_names_the_setting() {
+    for (name, settings) in BACKENDS {
+        let server = Server::untrusted().await;
+        let store = open(settings, &server.url("https"), "").unwrap();
+        permanent(name, &store, ErrorKind::Config, &["certificate", "ca_file"]).await;
+        assert_eq!(server.connections(), 3, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn tls_to_a_server_without_it_is_one_attempt() {
+    for (name, settings) in BACKENDS {
+        let server = Server::answering("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".to_owned()).await;
+        let store = open(settings, &server.url("https"), "").unwrap();
+        permanent(name, &store, ErrorKind::Config, &["TLS", "scheme and port"]).await;
+        assert_eq!(server.connections(), 3, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_a_password_is_one_attempt_and_a_matter_of_permission() {
+    let response = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    for (name, settings) in BACKENDS {
+        for scheme in ["http", "https"] {
+            let proxy = Server::answering(response.to_owned()).await;
+            let more = format!("proxy = \"{}\"", proxy.url("http"));
+            let store = open(settings, &format!("{scheme}://files.invalid"), &more).unwrap();
+            permanent(name, &store, ErrorKind::Permission, &["407", &proxy.address, "the setting proxy"]).await;
+            assert_eq!(proxy.connections(), 3, "{name} {scheme}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_used_is_a_configuration_error() {
+    for (name, settings) in BACKENDS {
+        for proxy in ["socks5://127.0.0.1:1080", "not a url"] {
+            let error = open(settings, "http://files.invalid", &format!("proxy = {proxy:?}")).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{name}: {error}");
+            assert!(error.to_string().contains("proxy"), "{name}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_there_is_named_with_the_place_that_configures_it() {
+    for (name, settings) in BACKENDS {
+        for scheme in ["http", "https"] {
+            let store = open(settings, &format!("{scheme}://files.invalid"), "proxy = \"http://127.0.0.1:9\"").unwrap();
+            for error in errors(&store).await {
+                let message = error.to_string();
+                assert_eq!(
+                    (error.kind(), error.effect()),
+                    (ErrorKind::Unavailable, Effect::NotSent),
+                    "{name}: {message}"
+                );
+                assert!(error.is_safe_to_retry() && error.attempts() == 4, "{name}: {message}");
+                let named = message.contains("http://127.0.0.1:9") && message.contains("the setting proxy");
+                assert!(named, "{name}: {message}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_ends_by_the_idle_limit() {
+    for (name, settings) in BACKENDS {
+        let server = Server::start(|mut stream| async move {
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        })
+        .await;
+        let store = open(settings, &server.url("http"), "idle_timeout = \"100ms\"\nmax_retries = 0").unwrap();
+        for error in errors(&store).await {
+            assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 1), "{name}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_is_parsed_and_does_not_end_is_cut_off() {
+    const CHUNK: usize = 64 * 1024;
+    for (name, settings) in BACKENDS {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&sent);
+        let json = matches!(name, "pubnub" | "filescom" | "fileio");
+        let server = Server::start(move |mut stream| {
+            let counter = Arc::clone(&counter);
+            async move {
+                read_head(&mut stream).await;
+                let (status, content_type) = match name {
+                    "webdav" => ("207", "application/xml"),
+                    _ if json => ("200", "application/json"),
+                    _ => ("200", "application/xml"),
+                };
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n"
+                );
+                let mut open = stream.write_all(head.as_bytes()).await.is_ok();
+                let chunk = format!("{CHUNK:x}\r\n{}\r\n", " ".repeat(CHUNK));
+                while open {
+                    open = stream.write_all(chunk.as_bytes()).await.is_ok();
+                    counter.fetch_add(CHUNK, Ordering::Relaxed);
+                }
+            }
+        })
+        .await;
+        let store = open(settings, &server.url("http"), "max_retries = 0").unwrap();
+        let error = store.list(List::new()).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{name}: {error}");
+        // The bound, and what is on its way in the buffers of the connection.
+        let sent = sent.load(Ordering::Relaxed);
+        assert!((16 << 20..40 << 20).contains(&sent), "{name}: {sent} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    for (name, settings) in BACKENDS {
+        let other = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother".to_owned()).await;
+        for status in [301, 302, 303, 307, 308] {
+            let location = other.url("http");
+            let response = format!(
+                "HTTP/1.1 {status} X\r\nlocation: {location}/elsewhere\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            );
+            let server = Server::answering(response).await;
+            let store = open(settings, &server.url("http"), "").unwrap();
+            for error in errors(&store).await {
+                assert_eq!((error.effect(), error.attempts()), (Effect::Rejected, 1), "{name} {status}: {error}");
+            }
+        }
+        assert_eq!(other.connections(), 0, "{name}");
+    }
+}
