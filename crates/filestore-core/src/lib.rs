@@ -25,6 +25,7 @@
 mod answer;
 mod body;
 mod capabilities;
+mod cursor_loop_guard;
 mod error;
 mod expiry;
 mod file;
@@ -47,6 +48,7 @@ pub use capabilities::{
     Address, Capabilities, DigestFact, DigestWhen, Feature, ListOrder, NameRules, ReadEffect, Requirement, ScopeKind,
     Support,
 };
+pub use cursor_loop_guard::CursorLoopGuard;
 pub use error::{Effect, Error, ErrorKind, Operation, Result};
 pub use expiry::{Expiry, Period, PeriodUnit};
 pub use layer::Layer;

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::stream::{self, Stream, TryStreamExt};
 
 use crate::{
-    Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileUrl, Layer, List,
-    Operation, Options, Page, PageToken, Requirement, Result, Stat, StoredFile, Upload, UrlRequest, check_scope,
+    Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileUrl,
+    Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload, UrlRequest, check_scope,
 };
 
 /// What a backend or a layer implements: one method an operation, none with a default.
@@ -164,28 +164,20 @@ impl Store {
         self.list_pages(request).map_ok(|page| stream::iter(page.files.into_iter().map(Ok))).try_flatten()
     }
 
-    /// All pages of a listing, as they are needed.
+    /// Returns all pages of a listing, as they are needed.
     ///
-    /// A service that gives a page token twice would be listed for ever: that ends with a *protocol*
-    /// error.
+    /// A listing that does not end (a page token that comes twice, endless empty pages, the same pages again
+    /// and again) is a *protocol* error; see [`CursorLoopGuard`].
     pub fn list_pages(&self, request: List) -> impl Stream<Item = Result<Page>> + Send + '_ {
-        let circle = Circle::from(request.page.clone());
-        stream::try_unfold(Some((request, circle)), move |state| async move {
-            let Some((request, mut circle)) = state else { return Ok(None) };
+        let guard = request.page.as_ref().map_or_else(CursorLoopGuard::new, CursorLoopGuard::starting_at);
+        stream::try_unfold(Some((request, guard)), move |state| async move {
+            let Some((request, mut guard)) = state else { return Ok(None) };
             let page = self.list(request.clone()).await?;
-            let next = match page.next.clone() {
-                Some(token) if circle.closes_at(&token) => {
-                    let error = Error::new(
-                        ErrorKind::Protocol,
-                        Effect::Rejected,
-                        "the listing does not end: the service gave a page token twice",
-                    );
-                    return Err(self.context(error, Operation::List, request.scope.as_deref()));
-                }
-                Some(token) => Some((request.page(token), circle)),
-                None => None,
-            };
-            Ok(Some((page, next)))
+            let Some(token) = page.next.clone() else { return Ok(Some((page, None))) };
+            page.files.iter().for_each(|file| guard.entry(&file.reference));
+            page.folders.iter().for_each(|folder| guard.entry(folder));
+            guard.next_page(&token).map_err(|error| self.context(error, Operation::List, request.scope.as_deref()))?;
+            Ok(Some((page, Some((request.page(token), guard)))))
         })
     }
 
@@ -334,32 +326,6 @@ impl Store {
     }
 }
 
-/// Finds that a listing goes round, of whatever length, by one remembered token (Brent's algorithm).
-struct Circle {
-    remembered: Option<PageToken>,
-    steps: u64,
-    until: u64,
-}
-
-impl From<Option<PageToken>> for Circle {
-    fn from(first: Option<PageToken>) -> Self {
-        Self { remembered: first, steps: 0, until: 1 }
-    }
-}
-
-impl Circle {
-    fn closes_at(&mut self, token: &PageToken) -> bool {
-        if self.remembered.as_ref() == Some(token) {
-            return true;
-        }
-        self.steps += 1;
-        if self.steps == self.until {
-            *self = Self { remembered: Some(token.clone()), steps: 0, until: 2 * self.until };
-        }
-        false
-    }
-}
-
 #[async_trait]
 impl FileStore for Store {
     fn capabilities(&self) -> &Capabilities {
@@ -388,29 +354,5 @@ impl FileStore for Store {
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
         Self::url(self, request).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The page at which a listing is ended whose tokens are `tokens`, over and over.
-    fn ended_at(tokens: &[&str]) -> Option<usize> {
-        let mut circle = Circle::from(None);
-        tokens.iter().cycle().take(100).position(|token| circle.closes_at(&PageToken::new(*token)))
-    }
-
-    #[test]
-    fn a_listing_that_goes_round_is_ended() {
-        assert_eq!(ended_at(&["a"]), Some(1));
-        assert_eq!(ended_at(&["a", "b"]), Some(2));
-        assert!(ended_at(&["a", "b", "c", "d", "e"]).is_some());
-    }
-
-    #[test]
-    fn a_listing_that_goes_on_is_not_ended() {
-        let mut circle = Circle::from(Some(PageToken::new("start")));
-        assert!((0..1000).all(|page| !circle.closes_at(&PageToken::new(page.to_string()))));
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use filestore_core::{
-    Address, Body, ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Expiry, Feature,
-    FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, ReadEffect, Result, ScopeKind, Stat,
-    StoredFile, Upload, UrlKind, UrlRequest,
+    Address, Body, ByteStream, Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind,
+    Expiry, Feature, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, ReadEffect, Result, ScopeKind,
+    Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
 use filestore_http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, HeaderValue};
 use filestore_http::{Answer, Clock, HttpClient, JSON_LIMIT, Method, Repeat, Request, SystemClock, secret_header};
@@ -204,19 +204,16 @@ impl FileIoStore {
     async fn look_up(&self, key: &FileKey) -> Result<Option<FileIoFile>> {
         let reference = key.reference();
         let mut search = Search::new().limit(LOOKUP_PAGE);
-        let mut first_of_last_page: Option<FileRef> = None;
+        let mut guard = CursorLoopGuard::new();
         loop {
             let page = self.search(&search).await?;
-            let first = page.files.first().map(|entry| entry.file.reference.clone());
-            if first.is_some() && first == first_of_last_page {
-                let message = "the listing does not go on: the service gives the same files again";
-                return Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message));
-            }
+            page.files.iter().for_each(|entry| guard.entry(&entry.file.reference));
             if let Some(entry) = page.files.into_iter().find(|entry| entry.file.reference == reference) {
                 return Ok(Some(entry));
             }
             let Some(next) = page.next else { return Ok(None) };
-            (search.offset, first_of_last_page) = (next, first);
+            guard.next_page(&next)?;
+            search.offset = next;
         }
     }
 

@@ -4,6 +4,7 @@
 mod account;
 mod broken;
 mod download;
+mod endless;
 mod refusals;
 mod secrets;
 mod settings;

@@ -259,13 +259,17 @@ impl FilesComStore {
     }
 
     /// A part of the share links that the user may see, whatever the root of this store.
+    ///
+    /// *Protocol* if the next part would be this one again. Give the others to a
+    /// [`CursorLoopGuard`](filestore_core::CursorLoopGuard) when you read all of them.
     pub async fn shares(&self, page: Option<&PageToken>) -> Result<ShareLinks> {
         let mut request = self.api().request(Method::GET, "bundles", &SitePath::default(), Repeat::Safe)?;
         if let Some(token) = page {
             request = request.query("cursor", token.as_str());
         }
         let mut answer = self.api().send(request).await?;
-        let next = list::next_cursor(&answer).filter(|next| page.is_none_or(|page| page.as_str() != next));
+        let next = list::next_cursor(&answer);
+        list::check_cursor(next.as_deref(), page.map(PageToken::as_str))?;
         let bundles: Vec<Bundle> = api::read(&mut answer).await?;
         Ok(ShareLinks { links: bundles.into_iter().map(ShareLink::from).collect(), next: next.map(PageToken::new) })
     }

@@ -24,6 +24,7 @@ mod config;
 mod error;
 mod facts;
 mod fs;
+mod list_guard;
 mod page;
 mod path;
 #[cfg(feature = "remote")]

@@ -15,6 +15,7 @@ use opendal::{Metadata, Operator};
 
 use crate::error::{Stage, of_service};
 use crate::facts::{self, Traits};
+use crate::list_guard::ListGuard;
 use crate::page::{LARGEST_PAGE, PAGE, Window};
 use crate::send::{self, Sending};
 use crate::{path, retry};
@@ -144,10 +145,12 @@ impl FileStore for OpendalStore {
             ..ListOptions::default()
         };
         let from = if prefix.is_empty() { "/" } else { &prefix };
+        let guard = ListGuard::default();
         let reading = async {
-            let mut lister = self.operator.lister_options(from, options).await?;
+            let mut lister = guard.watch(&self.operator).lister_options(from, options).await?;
             while let Some(entry) = lister.next().await {
                 let (path, metadata) = entry?.into_parts();
+                guard.entry(&path)?;
                 // Object stores list the files of one answer in order, its folders before them: a file
                 // that cannot be on the page any more ends it, a folder does not.
                 if self.traits.ordered && !metadata.is_dir() && window.is_complete_at(&path) {
@@ -162,7 +165,7 @@ impl FileStore for OpendalStore {
             }
             Ok(())
         };
-        call(Stage::Read, reading).await?;
+        call(Stage::Read, reading).await.map_err(|error| guard.failure().unwrap_or(error))?;
 
         let (entries, next) = window.finish();
         let mut page = Page::new(Vec::new(), next);

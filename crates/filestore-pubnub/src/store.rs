@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use filestore_core::{
-    Address as AddressKind, Capabilities, Delete, DigestAlgorithm, DigestFact, DigestWhen, Download, Downloaded,
-    Effect, Error, ErrorKind, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken,
+    Address as AddressKind, Capabilities, CursorLoopGuard, Delete, DigestAlgorithm, DigestFact, DigestWhen, Download,
+    Downloaded, Effect, Error, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken,
     Result, ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
 use filestore_http::{Answer, Attempts, Clock, HttpClient, JSON_LIMIT, Method, Repeat, SystemClock};
@@ -213,23 +213,21 @@ impl FileStore for PubNubStore {
     async fn stat(&self, request: Stat) -> Result<StoredFile> {
         let place = Place::of(&request.reference)?;
         let mut token: Option<PageToken> = None;
+        let mut guard = CursorLoopGuard::new();
         loop {
             let listing = self.page(&place.channel, LONGEST_PAGE, token.as_ref()).await?;
             // Ids come in order: beyond the wanted one, it cannot come any more.
+            listing.data.iter().for_each(|listed| guard.entry(&(&listed.id, &listed.name)));
             let is_beyond = listing.data.last().is_some_and(|last| last.id > place.id);
             let found = listing.data.into_iter().find(|listed| listed.id == place.id && listed.name == place.name);
             if let Some(found) = found {
                 return Ok(self.listed(&place.channel, found));
             }
-            let next = listing.next.map(PageToken::new).filter(|_| !is_beyond);
-            if next.is_none() {
+            let Some(next) = listing.next.map(PageToken::new).filter(|_| !is_beyond) else {
                 return Err(Error::not_found("the channel has no such file: it was deleted, or its retention ended"));
-            }
-            if next == token {
-                let message = "the listing does not go on: the service gives the same page again";
-                return Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message));
-            }
-            token = next;
+            };
+            guard.next_page(&next)?;
+            token = Some(next);
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use filestore::filescom::{FilesCom, FilesComStore, Login, Relocate, SecondFactor, Share};
-use filestore::{Error, Expiry, FileRef, Result, Store, StoreConfig};
+use filestore::{CursorLoopGuard, Error, Expiry, FileRef, Result, Store, StoreConfig};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -133,15 +133,18 @@ async fn unshare(context: &Context, link: &str) -> Result<()> {
 /// The id of the share link with this URL.
 async fn id_of(site: &FilesComStore, url: &str) -> Result<u64> {
     let mut page = None;
+    let mut guard = CursorLoopGuard::new();
     loop {
         let links = site.shares(page.as_ref()).await?;
         if let Some(found) = links.links.iter().find(|link| link.url.as_str() == url) {
             return Ok(found.id);
         }
-        page = links.next;
-        if page.is_none() {
+        let Some(next) = links.next else {
             return Err(Error::not_found("there is no share link with this URL; it has ended, or is another user's"));
-        }
+        };
+        links.links.iter().for_each(|link| guard.entry(&link.id));
+        guard.next_page(&next)?;
+        page = Some(next);
     }
 }
 

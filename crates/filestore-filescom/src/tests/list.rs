@@ -1,13 +1,14 @@
 //! Listings: pages, cursors, and the walk of all folders.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use filestore_core::{Delete, Effect, ErrorKind, FileStore, List, PageToken, Stat, Store};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path, query_param, query_param_is_missing};
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::{
     API_KEY, TRACES, answer, answering, facts, file, folder, gone, not_found, open, reference, refusal, seen, store,
@@ -81,7 +82,59 @@ async fn cursors_that_go_round_end_a_walk_that_finds_no_files() {
     Mock::given(query_param_is_missing("cursor")).respond_with(to("a")).mount(&server).await;
     let error = store(&server).list(List::new().recursive(true)).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
-    assert!(error.to_string().contains("does not go on"), "{error}");
+    assert!(error.to_string().contains("does not end"), "{error}");
+}
+
+/// Answers every request with these entries and a cursor that it never gave before.
+fn new_cursors(entries: &'static [&'static str]) -> impl Fn(&Request) -> ResponseTemplate {
+    let number = AtomicU32::new(0);
+    move |_: &Request| {
+        let cursor = number.fetch_add(1, Ordering::Relaxed).to_string();
+        let entries: Vec<_> = entries.iter().map(|path| file(path)).collect();
+        page(&entries, Some(("x-files-cursor", cursor.as_str())))
+    }
+}
+
+#[tokio::test]
+async fn a_listing_of_endless_empty_pages_is_a_protocol_error_plain_and_recursive() {
+    for recursive in [false, true] {
+        let server = MockServer::start().await;
+        Mock::given(method("GET")).respond_with(new_cursors(&[])).mount(&server).await;
+        let store = Store::new("team", Arc::new(store(&server)));
+        let error = store.list_all(List::new().recursive(recursive)).try_collect::<Vec<_>>().await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+        assert_eq!(seen(&server).await.len(), 1001, "recursive: {recursive}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_comes_again_with_new_cursors_is_a_protocol_error_plain_and_recursive() {
+    for recursive in [false, true] {
+        let server = MockServer::start().await;
+        Mock::given(method("GET")).respond_with(new_cursors(&["a", "b", "c", "d"])).mount(&server).await;
+        let store = Store::new("team", Arc::new(store(&server)));
+        let list = List::new().recursive(recursive).limit(4);
+        let error = store.list_all(list).try_collect::<Vec<_>>().await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+        assert_eq!(seen(&server).await.len(), 252, "recursive: {recursive}");
+    }
+}
+
+#[tokio::test]
+async fn one_page_of_a_walk_reads_a_bounded_number_of_folders() {
+    let server = MockServer::start().await;
+    let folders: Vec<_> = (0..1500).map(|number| folder(&number.to_string())).collect();
+    Mock::given(path("/api/rest/v1/folders")).respond_with(page(&folders, None)).mount(&server).await;
+    let last = page(&[file("0/a.txt")], None);
+    Mock::given(path("/api/rest/v1/folders/1499")).respond_with(page(&[], None)).mount(&server).await;
+    Mock::given(path("/api/rest/v1/folders/1498")).respond_with(last).mount(&server).await;
+    Mock::given(method("GET")).respond_with(page(&[], None)).mount(&server).await;
+    let store = store(&server);
+    let list = List::new().recursive(true).limit(1000);
+    let one = store.list(list.clone()).await.unwrap();
+    assert_eq!((one.files.len(), seen(&server).await.len()), (0, 1000));
+    let two = store.list(list.page(one.next.unwrap())).await.unwrap();
+    assert_eq!((two.next, seen(&server).await.len()), (None, 1501));
 }
 
 #[tokio::test]

@@ -109,6 +109,16 @@ async fn a_share_link_whose_answer_is_lost_is_not_made_twice() {
 }
 
 #[tokio::test]
+async fn a_list_of_share_links_whose_cursor_comes_again_is_a_protocol_error_and_no_end() {
+    let again = || answer(200, &json!([bundle()])).insert_header("x-files-cursor", "c");
+    let server = answering([again(), again()]).await;
+    let store = store(&server);
+    let first = store.shares(None).await.unwrap();
+    let error = store.shares(first.next.as_ref()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+}
+
+#[tokio::test]
 async fn share_links_are_found_listed_and_ended() {
     let first = answer(200, &json!([bundle()])).insert_header("x-files-cursor", "c2:next:z");
     let server = answering([answer(200, &bundle()), first, answer(200, &json!([])), gone(), not_found()]).await;

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "tests state what they expect")]
 
 mod config;
+#[cfg(feature = "s3")]
+mod endless;
 mod folder;
 mod memory;
 #[cfg(feature = "s3")]

@@ -1,6 +1,9 @@
 //! Listings, stat and delete.
 
-use filestore_core::{Delete, FileStore, List, PageToken, Stat};
+use std::sync::Arc;
+
+use filestore_core::{Delete, FileStore, List, PageToken, Stat, Store};
+use futures::TryStreamExt;
 
 use super::*;
 use crate::{Cipher, Crypto};
@@ -69,6 +72,28 @@ async fn stat_does_not_take_another_name_for_the_file() {
 async fn a_listing_that_does_not_go_on_is_a_protocol_error() {
     let (_service, store) = store([page(&["1a"], Some("x")), page(&["1a"], Some("x"))]).await;
     assert_eq!(store.stat(Stat::from(file())).await.unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+/// More empty pages than any listing may have in a row, each with a cursor of its own.
+fn empty_pages() -> impl Iterator<Item = Act> {
+    (0..2000).map(|number| page(&[], Some(&number.to_string())))
+}
+
+#[tokio::test]
+async fn a_listing_of_endless_empty_pages_is_a_protocol_error() {
+    let (service, store) = store(empty_pages()).await;
+    let store = Store::new("s", Arc::new(store));
+    let error = store.list_all(List::new()).try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert_eq!(service.requests().len(), 1001);
+}
+
+#[tokio::test]
+async fn stat_in_a_channel_of_endless_empty_pages_is_a_protocol_error() {
+    let (service, store) = store(empty_pages()).await;
+    let error = store.stat(Stat::from(file())).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert_eq!(service.requests().len(), 1001);
 }
 
 #[tokio::test]

@@ -1,0 +1,53 @@
+//! Listings that a service never ends, over HTTP.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use filestore_core::{Effect, ErrorKind, List, Store};
+use filestore_opendal::OpendalStore;
+use futures::TryStreamExt;
+use opendal::{HttpTransporter, OperationContext, Operator, services};
+use opendal_http_transport_reqwest::ReqwestTransport;
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+/// A bucket whose listing has these entries on each page, always with a new token for the next one.
+async fn bucket(entries: String) -> (MockServer, Store) {
+    let server = MockServer::start().await;
+    let number = AtomicU32::new(0);
+    let answer = move |_: &Request| {
+        let token = number.fetch_add(1, Ordering::Relaxed);
+        let head = format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>");
+        ResponseTemplate::new(200).set_body_string(format!("<ListBucketResult>{head}{entries}</ListBucketResult>"))
+    };
+    Mock::given(method("GET")).respond_with(answer).mount(&server).await;
+    let service = services::S3::default()
+        .endpoint(&server.uri())
+        .bucket("bucket")
+        .region("us-east-1")
+        .access_key_id("key")
+        .secret_access_key("secret");
+    let transport = HttpTransporter::new(ReqwestTransport::new(reqwest::Client::new()));
+    let context = OperationContext::new().with_http_transport(transport);
+    let operator = Operator::new(service).unwrap().with_context(context);
+    (server, crate::store(OpendalStore::new(operator).unwrap()))
+}
+
+async fn fails(entries: String, list: List) -> usize {
+    let (server, store) = bucket(entries).await;
+    let error = store.list_all(list).try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    server.received_requests().await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_listing_of_endless_empty_pages_is_a_protocol_error() {
+    assert_eq!(fails(String::new(), List::new()).await, 1000);
+}
+
+#[tokio::test]
+async fn folders_that_come_again_on_every_page_are_a_protocol_error() {
+    let folders: String =
+        (0..10).map(|number| format!("<CommonPrefixes><Prefix>{number}/</Prefix></CommonPrefixes>")).collect();
+    let requests = fails(folders, List::new().limit(100)).await;
+    assert!(requests < 300, "{requests}");
+}
