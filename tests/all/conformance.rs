@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,10 +11,12 @@ use filestore::fileio::FileIoUpload;
 use filestore::filescom::FilesComUpload;
 use filestore::pubnub::PubNubSend;
 use filestore::{Config, Error, FileUrl, ProviderOptions, Result, Store};
-use filestore_conformance::{Harness, Requests, run};
-use filestore_emulator::{Emulator, FILEIO_API_KEY, FILESCOM_API_KEY, Options};
+use filestore_conformance::{Disturbance, Harness, Outcome, Requests, run};
+use filestore_emulator::{Emulator, FILEIO_API_KEY, FILESCOM_API_KEY, JournalEntry, Options};
 use jiff::Timestamp;
 use serde_json::json;
+
+use crate::disturbance::{self, Service};
 
 /// A store that configuration text declares.
 struct Declared {
@@ -64,9 +67,12 @@ async fn memory_keeps_the_rules() {
     check("[stores.tested]\nbackend = \"memory\"\n").await;
 }
 
-/// A service on the emulator, which counts requests and moves its clock.
+/// A service on the emulator, which counts requests, moves its clock and misbehaves.
 struct Emulated {
     emulator: Emulator,
+    service: Service,
+    /// The last request before it began to misbehave; 0: it does not.
+    disturbed: AtomicU64,
     declared: Declared,
     known_options: filestore::Options,
     /// How options allow so many reads, where reads are counted and more than one can be had.
@@ -75,11 +81,13 @@ struct Emulated {
 
 impl Emulated {
     /// `settings` of a store, without its base URL.
-    async fn start(settings: &str, known_options: filestore::Options) -> Self {
+    async fn start(service: Service, settings: &str, known_options: filestore::Options) -> Self {
         let emulator = Emulator::start(Options::default()).await.unwrap();
-        let text = format!("[stores.tested]\nbase_url = {:?}\n{settings}", emulator.url());
-        let declared = Declared::new(&text);
-        Self { emulator, declared, known_options, reads: |_| filestore::Options::default() }
+        let url = emulator.url();
+        let delays = "initial_retry_delay = \"1ms\"\nmax_retry_delay = \"1ms\"";
+        let declared = Declared::new(&format!("[stores.tested]\nbase_url = {url:?}\n{delays}\n{settings}"));
+        let reads = |_| filestore::Options::default();
+        Self { emulator, service, disturbed: AtomicU64::new(0), declared, known_options, reads }
     }
 }
 
@@ -101,6 +109,20 @@ impl Harness for Emulated {
 
     async fn advance(&self, by: Duration) -> bool {
         self.emulator.clock().advance(by).is_ok()
+    }
+
+    async fn disturb(&self, disturbance: Disturbance) -> bool {
+        let journal = self.emulator.journal();
+        let before = self.disturbed.swap(0, Ordering::Relaxed);
+        let met =
+            |entry: &JournalEntry| entry.number > before && entry.faults.iter().any(|name| name == disturbance::NAME);
+        assert!(before == 0 || journal.iter().any(met), "the disturbance before {disturbance:?} met no request");
+        let Some(plan) = self.service.plan(disturbance) else { return false };
+        self.emulator.set_faults(plan);
+        if disturbance != Disturbance::None {
+            self.disturbed.store(journal.last().map_or(0, |entry| entry.number), Ordering::Relaxed);
+        }
+        true
     }
 
     async fn fetch(&self, url: &FileUrl) -> Option<Result<Bytes>> {
@@ -125,6 +147,11 @@ fn options(options: impl ProviderOptions) -> filestore::Options {
 async fn holds(service: Emulated) {
     let report = run(&service).await;
     assert!(report.passed(), "{report}");
+    for rule in &report.rules {
+        let is_shown =
+            !matches!(&rule.outcome, Outcome::Skipped { capability, .. } if capability == "harness: disturb");
+        assert!(is_shown, "the emulator shows {}: {report}", rule.id);
+    }
 }
 
 const PUBNUB: &str = r#"
@@ -141,14 +168,14 @@ fn message() -> filestore::Options {
 
 #[tokio::test]
 async fn pubnub_keeps_the_rules() {
-    holds(Emulated::start(PUBNUB, message()).await).await;
+    holds(Emulated::start(Service::PubNub, PUBNUB, message()).await).await;
 }
 
 #[tokio::test]
 async fn signed_and_encrypted_pubnub_keeps_the_rules() {
     for crypto in ["acrh", "legacy"] {
         let settings = format!("{PUBNUB}secret_key = \"sec-c-emulator\"\ncipher_key = \"key\"\ncrypto = {crypto:?}\n");
-        holds(Emulated::start(&settings, message()).await).await;
+        holds(Emulated::start(Service::PubNub, &settings, message()).await).await;
     }
 }
 
@@ -157,21 +184,26 @@ async fn files_com_keeps_the_rules() {
     let settings = format!("backend = \"filescom\"\napi_key = {FILESCOM_API_KEY:?}\n");
     for more in ["", "root = \"below/here\"\n", "verify = \"crc32\"\n", "verify = \"none\"\n"] {
         let known = options(FilesComUpload::new());
-        holds(Emulated::start(&format!("{settings}{more}"), known).await).await;
+        holds(Emulated::start(Service::FilesCom, &format!("{settings}{more}"), known).await).await;
     }
 }
 
 #[tokio::test]
 async fn file_io_with_an_account_keeps_the_rules() {
     let settings = format!("backend = \"fileio\"\napi_key = {FILEIO_API_KEY:?}\n");
-    let mut service = Emulated::start(&settings, options(FileIoUpload::new().title("conformance"))).await;
+    let mut service =
+        Emulated::start(Service::FileIo, &settings, options(FileIoUpload::new().title("conformance"))).await;
     service.reads = |count| options(FileIoUpload::new().max_downloads(u32::try_from(count).unwrap()));
     holds(service).await;
 }
 
 #[tokio::test]
 async fn anonymous_file_io_keeps_the_rules() {
-    holds(Emulated::start("backend = \"fileio\"\n", options(FileIoUpload::new().title("conformance"))).await).await;
+    holds(
+        Emulated::start(Service::FileIo, "backend = \"fileio\"\n", options(FileIoUpload::new().title("conformance")))
+            .await,
+    )
+    .await;
 }
 
 /// `tests/interop/run` starts a server, makes the bucket and runs this.

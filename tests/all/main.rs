@@ -4,6 +4,7 @@
 
 mod campaign;
 mod conformance;
+mod disturbance;
 mod documents;
 mod effects;
 mod filescom_faults;

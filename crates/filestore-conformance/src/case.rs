@@ -1,6 +1,7 @@
 //! [`Case`]: the surroundings of one rule: a store, a scope of its own, and the files it has stored.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use filestore_core::{
 };
 use futures::TryStreamExt;
 
-use crate::harness::{Harness, Requests};
+use crate::harness::{Disturbance, Harness, Requests};
 use crate::verdict::{Verdict, failed, needed, skipped};
 
 /// No rule stores more than this in one file.
@@ -22,12 +23,13 @@ pub(crate) struct Case<'a> {
     pub(crate) scope: Option<String>,
     label: String,
     stored: Mutex<Vec<FileRef>>,
+    disturbed: AtomicBool,
 }
 
 impl<'a> Case<'a> {
     pub(crate) fn new(harness: &'a dyn Harness, store: Store, label: String) -> Self {
         let scope = harness.scope(&label, store.capabilities().scope);
-        Self { harness, store, scope, label, stored: Mutex::default() }
+        Self { harness, store, scope, label, stored: Mutex::default(), disturbed: AtomicBool::new(false) }
     }
 
     pub(crate) fn capabilities(&self) -> &Capabilities {
@@ -147,6 +149,19 @@ impl<'a> Case<'a> {
     /// What the service has received so far; `None` where nobody counts.
     pub(crate) async fn requests(&self) -> Option<Requests> {
         self.harness.requests().await
+    }
+
+    /// Makes the service misbehave, and returns whether it does; [`calm`](Self::calm) ends it.
+    pub(crate) async fn disturb(&self, disturbance: Disturbance) -> bool {
+        self.disturbed.store(true, Ordering::Relaxed);
+        self.harness.disturb(disturbance).await
+    }
+
+    /// Lets the service work again.
+    pub(crate) async fn calm(&self) {
+        if self.disturbed.swap(false, Ordering::Relaxed) {
+            self.harness.disturb(Disturbance::None).await;
+        }
     }
 
     /// Nothing was sent since `before`.

@@ -60,9 +60,43 @@ pub trait Harness: Send + Sync {
         Options::default()
     }
 
+    /// Makes the service misbehave from now on, until another disturbance or [`Disturbance::None`] takes its
+    /// place. Returns false if the harness cannot: rules about the disturbance are skipped then.
+    ///
+    /// The kit asks for one disturbance at a time, and lifts it before it examines what is stored.
+    async fn disturb(&self, disturbance: Disturbance) -> bool {
+        let _ = disturbance;
+        false
+    }
+
     /// Removes what is left when all rules are done. The kit has deleted its own files by then, where
     /// the store can.
     async fn clean_up(&self) {}
+}
+
+/// A misbehavior of the service that a harness can cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Disturbance {
+    /// The service works.
+    #[default]
+    None,
+    /// The service applies the next request that stores or deletes a file, and its response is lost. Every
+    /// later request of that kind is rejected, for example with 403, 409 or 429. A rejection with a wait
+    /// should ask for a short one.
+    LostThenRejected,
+    /// Something other than the service answers requests to delete with status 200 and a web page, as the
+    /// login page of a network does. Nothing is deleted.
+    OkPage,
+    /// As [`OkPage`](Self::OkPage), with an empty body.
+    OkEmpty,
+    /// Each page of a listing is empty, and the cursor of the next page is the same every time.
+    RepeatedCursor,
+    /// Each page of a listing is empty, and the cursor of the next page is a new one every time.
+    EmptyPages,
+    /// Each page of a listing has the same files, none of which the kit stored, and the cursor of the next
+    /// page is a new one every time. Where a listing is in order, the files belong before all others.
+    RepeatedPage,
 }
 
 /// How many requests a service has received since it began to count.

@@ -108,7 +108,9 @@ impl Kit {
         };
         let case = Case::new(harness, store, label.to_owned());
         let verdict = self.bounded((rule.check)(&case)).await;
-        // However the rule ended, nothing of it stays. A failure here belongs to the rules of chapter X.
+        // However the rule ended, nothing of it stays.
+        let _ = self.bounded(case.calm()).await;
+        // A failure here belongs to the rules of chapter X.
         let _ = self.bounded(case.delete_all()).await;
         match verdict {
             Ok(Ok(())) => Outcome::Passed,

@@ -28,8 +28,8 @@
 //!
 //! Rules that do not bind a store are skipped with the reason that its
 //! [`Capabilities`](filestore_core::Capabilities) give. What the kit cannot find out by itself (the
-//! requests that a service received, its clock, the bytes behind a URL) a harness may tell, and so
-//! unlock more rules.
+//! requests that a service received, its clock, the bytes behind a URL) a harness may tell, and what it
+//! cannot cause (lost responses, listings without end) a harness may cause, and so unlock more rules.
 
 mod case;
 mod content;
@@ -40,7 +40,7 @@ mod rule;
 mod rules;
 mod verdict;
 
-pub use harness::{Harness, Requests};
+pub use harness::{Disturbance, Harness, Requests};
 pub use kit::{Kit, run};
 pub use report::{Counts, Outcome, Report, RuleReport};
 pub use rule::{Rule, rules};

@@ -1,8 +1,11 @@
-//! U6 to U14: bodies that are wrong, given up, too large, watched, sent at the same time, sent again.
+//! U6 to U15: bodies that are wrong, given up, too large, watched, sent at the same time, sent again, changed.
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use filestore_core::{Body, Download, Effect, Error, ErrorKind, Feature, Progress, StoredFile};
@@ -11,10 +14,10 @@ use futures::stream::{self, StreamExt};
 
 use super::upload::pieces;
 use crate::case::{Case, LARGEST};
-use crate::content;
+use crate::content::{self, SEVERAL_CHUNKS};
 use crate::rule::{Rule, rule};
 use crate::verdict::{
-    NOT_APPLIED, UNSENT, Verdict, check, described, failed, needed, refused, same, same_bytes, skipped, worked,
+    NOT_APPLIED, Stop, UNSENT, Verdict, check, described, failed, needed, refused, same, same_bytes, skipped, worked,
 };
 
 pub(crate) const RULES: &[Rule] = &[
@@ -27,6 +30,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule!("U12", "Uploads at the same time do not disturb each other.", [], at_the_same_time),
     rule!("U13", "An observer hears of every byte.", [], observed),
     rule!("U14", "An upload can be repeated exactly when its body can be opened again.", [], repeated),
+    rule!("U15", "A source that changes while it is read stores nothing.", [], changed),
 ];
 
 /// The length that wrong bodies announce: more than one chunk, in every backend that we know.
@@ -204,4 +208,52 @@ async fn repeated(case: &Case<'_>) -> Verdict {
         same_bytes("the content", &content, &seen)?;
     }
     Ok(())
+}
+
+async fn changed(case: &Case<'_>) -> Verdict {
+    case.put("right.bin", "right").await?;
+    for (name, change) in [("grown.bin", grow as Change), ("rewritten.bin", rewrite)] {
+        let before = case.snapshot().await?;
+        let folder = tempfile::tempdir().map_err(local)?;
+        let path = folder.path().join(name);
+        let max = case.capabilities().max_size.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+        std::fs::write(&path, content::bytes(16, SEVERAL_CHUNKS.min(max))).map_err(local)?;
+        // File systems keep times in steps: the change is in another one for certain.
+        let written = SystemTime::now() - Duration::from_secs(3600);
+        File::options().write(true).open(&path).and_then(|file| file.set_modified(written)).map_err(local)?;
+
+        let body = worked("a body of a path", Body::path(&path))?;
+        // At the first progress a part was read, and the rest was not.
+        let failure: Arc<Mutex<Option<io::Result<()>>>> = Arc::default();
+        let done = Arc::clone(&failure);
+        let upload = case.upload(name, body).observed(move |_: Progress| {
+            done.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| change(&path));
+        });
+        let result = case.send(upload).await;
+        match failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(change) => change.map_err(local)?,
+            None => return failed("progress while the body is sent", "none"),
+        }
+        let what = format!("the upload of the file {name:?} that changes while it is read");
+        refused(&what, result, &[ErrorKind::InvalidInput], NOT_APPLIED)?;
+        case.nothing_new(&before, &what).await?;
+    }
+    Ok(())
+}
+
+type Change = fn(&Path) -> io::Result<()>;
+
+fn grow(path: &Path) -> io::Result<()> {
+    File::options().append(true).open(path)?.write_all(b"more")
+}
+
+/// Other bytes, as many as before.
+fn rewrite(path: &Path) -> io::Result<()> {
+    let mut file = File::options().write(true).open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    file.write_all(&content::bytes(17, length))
+}
+
+fn local(error: io::Error) -> Stop {
+    Stop::Blocked { by: format!("a temporary file: {error}") }
 }

@@ -13,6 +13,7 @@ mod capability;
 mod consume;
 mod delete;
 mod digest;
+mod disturbed;
 mod download;
 mod error;
 mod exists;
@@ -45,5 +46,6 @@ pub(crate) const CHAPTERS: &[&[Rule]] = &[
     digest::RULES,
     consume::RULES,
     error::RULES,
+    disturbed::RULES,
     time::RULES,
 ];

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use filestore_conformance::Requests;
+use filestore_conformance::{Disturbance, Requests};
 use filestore_core::{
     Address, ByteStream, Capabilities, Delete, Digest, DigestAlgorithm, DigestFact, DigestWhen, Download, Downloaded,
     Effect, Error, ErrorKind, Expiry, Feature, FileRef, FileStore, FileUrl, IfExists, List, ListOrder, NameRules, Page,
@@ -47,6 +47,8 @@ pub(crate) struct Service {
     total: AtomicU64,
     reads: AtomicU64,
     clock: AtomicI64,
+    disturbance: Mutex<Disturbance>,
+    cursors: AtomicU64,
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +65,40 @@ impl Service {
 
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.fetch_add(by.as_secs().cast_signed(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn disturb(&self, disturbance: Disturbance) {
+        *self.disturbance.lock().unwrap_or_else(PoisonError::into_inner) = disturbance;
+    }
+
+    pub(crate) fn disturbance(&self) -> Disturbance {
+        *self.disturbance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an honest store says of a change that was made although its response was lost.
+    fn lost(&self) -> Result<()> {
+        match self.disturbance() {
+            Disturbance::LostThenRejected => Err(Error::new(
+                ErrorKind::RateLimited,
+                Effect::Unknown,
+                "the response was lost; look before you repeat",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// A page of a listing that does not end, if the service gives such ones now.
+    fn endless_page(&self) -> Option<Page> {
+        let cursor = PageToken::new(format!("\n{}", self.cursors.fetch_add(1, Ordering::Relaxed)));
+        match self.disturbance() {
+            Disturbance::RepeatedCursor => Some(Page::new(Vec::new(), Some(PageToken::new("again")))),
+            Disturbance::EmptyPages => Some(Page::new(Vec::new(), Some(cursor))),
+            Disturbance::RepeatedPage => {
+                let file = StoredFile::new(FileRef::new("memory", ["0"]), "0");
+                Some(Page::new(vec![file], Some(cursor)))
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn requests(&self) -> Requests {
@@ -193,11 +229,15 @@ impl FileStore for Memory {
             return Err(Error::new(ErrorKind::AlreadyExists, Effect::Rejected, "the name is taken; choose another"));
         }
         files.insert(key, entry);
+        self.service.lost()?;
         Ok(file)
     }
 
     async fn list(&self, request: List) -> Result<Page> {
         self.service.count_request();
+        if let Some(page) = self.service.endless_page() {
+            return Ok(page);
+        }
         let scope = request.scope.unwrap_or_default();
         let below = format!("{scope}/");
         let files = self.service.files();
@@ -241,11 +281,15 @@ impl FileStore for Memory {
 
     async fn delete(&self, request: Delete) -> Result<()> {
         self.service.count_request();
+        if matches!(self.service.disturbance(), Disturbance::OkPage | Disturbance::OkEmpty) {
+            let message = "something other than the service answered; check the network and look before you repeat";
+            return Err(Error::new(ErrorKind::Protocol, Effect::Unknown, message));
+        }
         let mut files = self.service.files();
         if let Ok(key) = find(&files, &request.reference) {
             files.remove(&key);
         }
-        Ok(())
+        self.service.lost()
     }
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use filestore_conformance::{Harness, Requests};
+use filestore_conformance::{Disturbance, Harness, Requests};
 use filestore_core::{
     Capabilities, Delete, Download, Downloaded, FileStore, FileUrl, List, Options, Page, Result, Stat, Store,
     StoredFile, Upload, UrlRequest,
@@ -238,6 +238,11 @@ impl Harness for MemoryHarness {
 
     async fn advance(&self, by: Duration) -> bool {
         self.service.advance(by);
+        true
+    }
+
+    async fn disturb(&self, disturbance: Disturbance) -> bool {
+        self.service.disturb(disturbance);
         true
     }
 

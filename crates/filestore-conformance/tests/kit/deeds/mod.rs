@@ -1,5 +1,6 @@
 //! What stores do wrong: at least one deed for every rule.
 
+mod disturbed;
 mod finding;
 mod storing;
 mod telling;
@@ -13,7 +14,7 @@ use futures::TryStreamExt;
 use crate::saboteur::{Honest, Saboteur};
 
 pub(crate) fn all() -> Vec<Saboteur> {
-    [storing::deeds(), finding::deeds(), telling::deeds()].concat()
+    [storing::deeds(), finding::deeds(), telling::deeds(), disturbed::deeds()].concat()
 }
 
 /// The body as far as it comes, and the error that ends it.

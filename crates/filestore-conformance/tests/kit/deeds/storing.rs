@@ -111,6 +111,11 @@ fn bodies() -> Vec<Saboteur> {
             }
             honest.store.upload(request).await
         }),
+        Saboteur::of("U15", "does not look at its source again").upload(|honest, request| async move {
+            let (content, _) = gather(&request).await;
+            honest.store.upload(with(request, content)).await
+        }),
+        Saboteur::of("U15", "stores a changed source and then complains").upload(store_then_complain),
         Saboteur::of("U13", "reads the body once more after it was sent").upload(|honest, request| async move {
             let again = request.body.try_clone();
             let file = honest.store.upload(request).await?;

@@ -1,0 +1,151 @@
+//! M1 to M4: what a store says is true although its service misbehaves.
+
+use filestore_core::{Effect, Error, ErrorKind, Feature, FileRef, Result, StoredFile};
+use futures::{StreamExt, TryStreamExt};
+
+use crate::case::{Case, list_of};
+use crate::harness::Disturbance;
+use crate::rule::{Rule, rule};
+use crate::verdict::{Verdict, check, described, failed, needed, refused, same_bytes, skipped, worked};
+
+pub(crate) const RULES: &[Rule] = &[
+    rule!("M1", "An upload whose response was lost is unknown, whatever comes after.", [], lost_upload),
+    rule!("M2", "A delete whose response was lost is unknown, whatever comes after.", [Delete], lost_delete),
+    rule!("M3", "Only the documented response confirms a delete.", [Delete], unconfirmed_delete),
+    rule!("M4", "A listing that does not end fails.", [List], endless_listing),
+];
+
+/// More pages than a store may read of a listing that does not end.
+const MANY_PAGES: usize = 10_000;
+
+async fn lost_upload(case: &Case<'_>) -> Verdict {
+    case.put("before.txt", "before").await?;
+    if !case.disturb(Disturbance::LostThenRejected).await {
+        return cannot("lose responses");
+    }
+    let result = case.send(case.upload("lost.txt", "lost")).await;
+    case.calm().await;
+    let listed = match case.supports(Feature::List) {
+        true => Some(needed("listing", case.list().await)?),
+        false => None,
+    };
+    let name = case.name("lost.txt");
+    let found: Option<Vec<StoredFile>> = listed.map(|all| all.into_iter().filter(|file| file.name == name).collect());
+    for file in found.iter().flatten() {
+        case.remember(&file.reference);
+    }
+    match &result {
+        Ok(file) => {
+            let seen = worked("the download of an upload that succeeded", case.read(&file.reference).await)?;
+            same_bytes("its content", b"lost", &seen)
+        }
+        // Where nothing is listed, the harness says that it is stored.
+        Err(error) => true_effect("upload", error, found.map_or(true, |found| !found.is_empty())),
+    }
+}
+
+async fn lost_delete(case: &Case<'_>) -> Verdict {
+    let file = case.put("lost.txt", "lost").await?;
+    if !case.disturb(Disturbance::LostThenRejected).await {
+        return cannot("lose responses");
+    }
+    let result = case.store.delete(&file.reference).await;
+    case.calm().await;
+    let is_gone = needed("looking for the file", is_gone(case, &file.reference).await)?;
+    match result {
+        Ok(()) => check(is_gone, "no file after a delete that succeeded", "the file is there"),
+        Err(error) => true_effect("delete", &error, is_gone),
+    }
+}
+
+/// The effect of an operation that `is_applied` although it failed is *unknown* or *applied*, and is not
+/// *applied* if it is not.
+fn true_effect(what: &str, error: &Error, is_applied: bool) -> Verdict {
+    let expected = match is_applied {
+        true => format!("the {what} fails as unknown or applied: the service did it, and its response was lost"),
+        false => format!("the {what} does not fail as applied: the service did not do it"),
+    };
+    let is_true = match error.effect() {
+        Effect::NotSent | Effect::Rejected => !is_applied,
+        Effect::Applied => is_applied,
+        _ => true,
+    };
+    if is_true { Ok(()) } else { failed(expected, described(error)) }
+}
+
+async fn is_gone(case: &Case<'_>, reference: &FileRef) -> Result<bool> {
+    let found = if case.supports(Feature::Stat) {
+        case.store.stat(reference).await.map(drop)
+    } else {
+        case.read(reference).await.map(drop)
+    };
+    match found {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+async fn unconfirmed_delete(case: &Case<'_>) -> Verdict {
+    let mut tried = 0;
+    for (disturbance, what) in [(Disturbance::OkPage, "a web page"), (Disturbance::OkEmpty, "an empty body")] {
+        let name = format!("kept-{tried}.txt");
+        let file = case.put(&name, "kept").await?;
+        if !case.disturb(disturbance).await {
+            continue;
+        }
+        tried += 1;
+        let result = case.store.delete(&file.reference).await;
+        case.calm().await;
+        let what = format!("a delete that was answered with status 200 and {what}");
+        refused(&what, result, &[ErrorKind::Protocol], &[Effect::Unknown, Effect::Rejected])?;
+        let seen = needed("the download of the file that is left", case.read(&file.reference).await)?;
+        same_bytes("its content", b"kept", &seen)?;
+    }
+    if tried > 0 { Ok(()) } else { cannot("answer in the place of the service") }
+}
+
+async fn endless_listing(case: &Case<'_>) -> Verdict {
+    let file = case.put("there.txt", "there").await?;
+    needed("listing", case.list().await)?;
+    let mut tried = 0;
+    for (disturbance, what) in [
+        (Disturbance::RepeatedCursor, "a listing whose cursor comes again"),
+        (Disturbance::EmptyPages, "a listing of endless empty pages"),
+        (Disturbance::RepeatedPage, "a listing whose page comes again"),
+    ] {
+        if !case.disturb(disturbance).await {
+            continue;
+        }
+        tried += 1;
+        let pages = case.store.list_pages(list_of(case.scope.as_deref())).take(MANY_PAGES);
+        let listed = pages.try_fold(0, |pages, _| async move { Ok(pages + 1) }).await;
+        let found = match case.supports(Feature::Stat) {
+            true => case.store.stat(&file.reference).await.map(drop),
+            false => Ok(()),
+        };
+        case.calm().await;
+        if let Ok(pages) = listed {
+            let seen = match pages {
+                MANY_PAGES => format!("{pages} pages and no end"),
+                _ => format!("an end after {pages} pages, as if it were complete"),
+            };
+            return failed(format!("{what} fails as protocol"), seen);
+        }
+        refused(what, listed, &[ErrorKind::Protocol], &[Effect::Rejected])?;
+        // A store that reads listings to find a file cannot tell, and one that does not finds it.
+        if let Err(error) = found {
+            refused::<()>(
+                &format!("stat in {what}, if it fails,"),
+                Err(error),
+                &[ErrorKind::Protocol],
+                &[Effect::Rejected],
+            )?;
+        }
+    }
+    if tried > 0 { Ok(()) } else { cannot("make listings endless") }
+}
+
+fn cannot(what: &str) -> Verdict {
+    skipped("harness: disturb", format!("the harness cannot make the service {what}"))
+}
