@@ -40,7 +40,7 @@ async fn lost_upload(case: &Case<'_>) -> Verdict {
             same_bytes("its content", b"lost", &seen)
         }
         // Where nothing is listed, the harness says that it is stored.
-        Err(error) => true_effect("upload", error, found.map_or(true, |found| !found.is_empty())),
+        Err(error) => true_effect("upload", error, found.is_none_or(|found| !found.is_empty())),
     }
 }
 
