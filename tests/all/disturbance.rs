@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 /// The name of the rules in the emulator's journal.
 pub(crate) const NAME: &str = "disturbance";
 
-/// More pages than a store may read of two listings that do not end.
-const PAGES: u32 = 2_100;
+/// A cursor that is a new one on every page.
+const NEW: &str = "{nth}";
 
 /// More requests than a store may send for one operation, after the first.
 const REQUESTS: u32 = 20;
@@ -28,9 +28,9 @@ impl Service {
             Disturbance::LostThenRejected => self.lost_then_rejected(),
             Disturbance::OkPage => vec![rule("delete", json!({ "do": { "html": { "code": 200 } } }))],
             Disturbance::OkEmpty => vec![rule("delete", json!({ "do": { "status": { "code": 200, "text": "" } } }))],
-            Disturbance::RepeatedCursor => vec![rule("list", json!({ "do": self.page("again", 0)? }))],
-            Disturbance::EmptyPages => self.pages(0)?,
-            Disturbance::RepeatedPage => self.pages(100)?,
+            Disturbance::RepeatedCursor => vec![self.page("again", 0)?],
+            Disturbance::EmptyPages => vec![self.page(NEW, 0)?],
+            Disturbance::RepeatedPage => vec![self.page(NEW, 100)?],
             _ => return None,
         };
         Some(FaultPlan::from_json(&json!({ "fault": rules }).to_string()).unwrap())
@@ -63,13 +63,7 @@ impl Service {
         [uploads, vec![lost(delete.clone())], rejected(&delete)].concat()
     }
 
-    /// Pages with a cursor of their own, and always the same files.
-    fn pages(self, files: u32) -> Option<Vec<Value>> {
-        let page = |nth: u32| Some(rule("list", json!({ "nth": nth, "do": self.page(&nth.to_string(), files)? })));
-        (1..=PAGES).map(page).collect()
-    }
-
-    /// A page with so many files and the cursor of the next one; `None` where no page says that.
+    /// Each page of a listing: one with so many files and the cursor of the next one; `None` where no page says that.
     fn page(self, cursor: &str, files: u32) -> Option<Value> {
         let files = 0..files;
         let (body, headers) = match self {
@@ -92,7 +86,8 @@ impl Service {
             }
         };
         let headers = with(headers, json!({ "Content-Type": "application/json" }));
-        Some(json!({ "status": { "code": 200, "text": body.to_string(), "headers": headers } }))
+        let answer = json!({ "code": 200, "text": body.to_string(), "headers": headers });
+        Some(rule("list", json!({ "do": { "status": answer } })))
     }
 }
 

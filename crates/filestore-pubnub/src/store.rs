@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use filestore_core::{
     Address as AddressKind, Capabilities, CursorLoopGuard, Delete, DigestAlgorithm, DigestFact, DigestWhen, Download,
-    Downloaded, Effect, Error, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken,
-    Result, ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
+    Downloaded, Error, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, Result,
+    ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
 use filestore_http::{Answer, Attempts, Clock, HttpClient, JSON_LIMIT, Method, Repeat, SystemClock};
 use jiff::Timestamp;

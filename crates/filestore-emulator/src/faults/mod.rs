@@ -218,7 +218,7 @@ impl Faults {
             }
             *fired += 1;
             effects.names.push(rule.name.clone().unwrap_or_else(|| rule.fault.kind().to_owned()));
-            effects.faults.push(rule.fault.clone());
+            effects.faults.push(rule.fault.clone().numbered(*nth));
         }
         effects
     }

@@ -34,6 +34,9 @@ pub(super) struct Rule {
     pub(super) fault: Fault,
 }
 
+/// The placeholder of [`Fault::numbered`].
+const NTH: &str = "{nth}";
+
 /// Everything that can be different from a service that works.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -44,7 +47,8 @@ pub(crate) enum Fault {
         delay: Duration,
     },
 
-    /// Answer so, instead of doing what was asked.
+    /// Answer so, instead of doing what was asked. In the text and in values of headers `{nth}` stands for the
+    /// number of the matching request.
     Status {
         #[serde(deserialize_with = "status")]
         code: StatusCode,
@@ -154,6 +158,23 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// What it does to the nth matching request: scripted answers need not be alike, as pages of a listing
+    /// that each have a cursor of their own.
+    pub(super) fn numbered(mut self, nth: u64) -> Self {
+        if let Self::Status { text, headers, .. } = &mut self {
+            if let Some(text) = text.as_mut().filter(|text| text.contains(NTH)) {
+                *text = text.replace(NTH, &nth.to_string());
+            }
+            for value in headers.values_mut() {
+                let text = value.to_str().ok().filter(|text| text.contains(NTH));
+                if let Some(numbered) = text.and_then(|text| text.replace(NTH, &nth.to_string()).parse().ok()) {
+                    *value = numbered;
+                }
+            }
+        }
+        self
+    }
+
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Fault::Latency { .. } => "latency",

@@ -45,6 +45,23 @@ async fn latency_delays_an_answer() {
 }
 
 #[tokio::test]
+async fn a_scripted_answer_may_say_which_request_it_answers() {
+    let service = service_with_faults(
+        r#"
+        [[fault]]
+        operation = "me"
+        do = { status = { code = 200, text = "page {nth}", headers = { "X-Cursor" = "c{nth}" } } }
+        "#,
+    )
+    .await;
+    for number in 1..=3 {
+        let answer = service.get("/me").send().await.unwrap();
+        assert_eq!(answer.headers()["x-cursor"], format!("c{number}"));
+        assert_eq!(answer.text().await.unwrap(), format!("page {number}"));
+    }
+}
+
+#[tokio::test]
 async fn a_status_answers_instead_of_the_service() {
     let service = service_with_faults(
         r#"
