@@ -290,6 +290,9 @@ mod tests {
     }
 
     proptest::proptest! {
+        // Some listings have hundreds of thousands of pages.
+        #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
         #[test]
         fn a_listing_whose_cursors_go_round_ends(
             prefix in proptest::collection::vec("[a-z]{0,3}", 0..=64),
