@@ -167,11 +167,17 @@ impl Api {
         read(&mut self.send(request).await?).await
     }
 
-    /// The file or folder that was changed. *Protocol* if the answer names none.
+    /// The file or folder that the answer describes. *Protocol* if it names none, unless its status says that something
+    /// was created: a mounted server may say little of it.
     pub(crate) async fn ask_for_entry(&self, request: Request) -> Result<Box<Entry>> {
-        let mut answer = self.send(request).await?;
+        self.ask_for_entry_within(request, &mut Attempts::new()).await
+    }
+
+    /// [`ask_for_entry`](Self::ask_for_entry), out of what `attempts` has left.
+    pub(crate) async fn ask_for_entry_within(&self, request: Request, attempts: &mut Attempts) -> Result<Box<Entry>> {
+        let mut answer = self.send_within(request, attempts).await?;
         let entry: Box<Entry> = read(&mut answer).await?;
-        if entry.path.is_none() {
+        if entry.path.is_none() && answer.status().as_u16() != 201 {
             return Err(answer.unexpected("JSON that names the file or folder"));
         }
         Ok(entry)

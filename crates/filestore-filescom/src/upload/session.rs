@@ -162,9 +162,7 @@ impl<'a> Session<'a> {
             custom_metadata: &self.wishes.metadata,
         };
         let request = self.api.request(Method::POST, "files", self.path, Repeat::Idempotent)?;
-        let mut answer = self.api.send_within(request.payload(api::json(&finish)?), attempts).await?;
-        // It happened, whatever the answer looks like.
-        api::read(&mut answer).await.map_err(|error| error.with_effect(Effect::Unknown))
+        self.api.ask_for_entry_within(request.payload(api::json(&finish)?), attempts).await
     }
 }
 
