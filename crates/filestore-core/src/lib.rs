@@ -52,7 +52,7 @@ pub use cursor_loop_guard::CursorLoopGuard;
 pub use error::{Effect, Error, ErrorKind, Operation, Result};
 pub use expiry::{Expiry, Period, PeriodUnit};
 pub use layer::Layer;
-pub use name::{check_name, check_scope, sanitise};
+pub use name::{check_name, check_scope, is_hidden, sanitize_file_name, windows_name_problem};
 pub use options::{Options, ProviderOptions};
 pub use progress::{Observer, Progress};
 pub use reference::FileRef;

@@ -44,31 +44,71 @@ pub fn check_scope(scope: &str, kind: ScopeKind, rules: &NameRules) -> Result<()
     })
 }
 
-/// A file name for the local disk out of whatever a server sent.
+/// The longest name that [`sanitize_file_name`] returns, in bytes.
+const LONGEST: usize = 200;
+
+/// Turns a name that a server gave into a file name for the local disk, on every platform.
 ///
-/// Keeps what follows the last `/` or `\`, drops control characters and the invisible ones that
-/// reverse text, trims spaces and trailing dots, shortens to 200 bytes with the extension kept, and
-/// gives `download` where nothing usable is left. The result is always one safe component.
+/// Keeps what follows the last `/` or `\`, drops [hidden characters](is_hidden), writes `_` for each of
+/// `< > : " | ? *` and for the dots at the beginning, trims white space and the dots at the end, prefixes
+/// the names that Windows gives to devices with `_`, shortens to 200 bytes with the extension kept, and
+/// returns `download` where nothing usable is left. The result is always one safe component.
 ///
 /// ```
-/// use filestore_core::sanitise;
+/// use filestore_core::sanitize_file_name;
 ///
-/// assert_eq!(sanitise("../../etc/passwd"), "passwd");
-/// assert_eq!(sanitise("C:\\temp\\report.pdf"), "report.pdf");
-/// assert_eq!(sanitise(".."), "download");
+/// assert_eq!(sanitize_file_name("../../etc/passwd"), "passwd");
+/// assert_eq!(sanitize_file_name("C:\\temp\\report.pdf"), "report.pdf");
+/// assert_eq!(sanitize_file_name(".bashrc"), "_bashrc");
+/// assert_eq!(sanitize_file_name(".."), "download");
 /// ```
-pub fn sanitise(name: &str) -> String {
+pub fn sanitize_file_name(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let visible: String = base.chars().filter(|c| !c.is_control() && !is_invisible(*c)).collect();
-    let trimmed = visible.trim().trim_end_matches(['.', ' ']);
-    let short = shorten(trimmed, 200);
-    let stem = short.split('.').next().unwrap_or_default();
-    if short.is_empty() {
-        "download".to_owned()
-    } else if is_device(stem) {
-        format!("_{short}")
+    let kept = base.chars().filter(|c| !is_hidden(*c));
+    let replaced: String = kept.map(|c| if is_reserved(c) { '_' } else { c }).collect();
+    let outer = |c: char| c == '.' || c.is_whitespace();
+    let visible = replaced.trim_start_matches(outer);
+    let dots = replaced[..replaced.len() - visible.len()].contains('.');
+    let visible = visible.trim_end_matches(outer);
+    if visible.is_empty() {
+        return "download".to_owned();
+    }
+    let cut = |name: &str, limit| shorten(name, limit).trim_end_matches(outer).to_owned();
+    let name = cut(&if dots { format!("_{visible}") } else { visible.to_owned() }, LONGEST);
+    if is_device(&name) { format!("_{}", cut(&name, LONGEST - 1)) } else { name }
+}
+
+/// True for characters that change what a terminal or a person sees without being seen: controls,
+/// zero-width characters, line separators, and those that change the direction of text.
+///
+/// Names from servers lose them before they touch a local path; show them escaped, never raw.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{061C}'
+                | '\u{200B}'..='\u{200F}'
+                | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{2069}'
+                | '\u{FEFF}'
+        )
+}
+
+/// Returns why Windows does not take `name` as the name of a file, or `None` where it does.
+///
+/// Such names are valid elsewhere. Joined to a path on Windows they may leave its folder (`C:x`), open a
+/// stream of another file (`a:b`) or a device (`NUL.txt`), or lose their end (`a.`).
+pub fn windows_name_problem(name: &str) -> Option<&'static str> {
+    if name.contains(is_reserved) {
+        Some("holds one of < > : \" | ? *, which Windows does not allow in names")
+    } else if name.contains(|c: char| c < ' ') {
+        Some("holds a control character, which Windows does not allow in names")
+    } else if name.ends_with(['.', ' ']) {
+        Some("ends with a dot or a space, which Windows drops")
+    } else if is_device(name) {
+        Some("is the name of a device on Windows")
     } else {
-        short
+        None
     }
 }
 
@@ -109,22 +149,25 @@ fn shorten(name: &str, limit: usize) -> String {
     format!("{}{extension}", &name[..end])
 }
 
-/// Zero-width and direction-changing characters: they make `exe.txt` out of `txt.exe` on a screen.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+/// Characters with a meaning of their own in paths of Windows.
+fn is_reserved(c: char) -> bool {
+    matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*')
 }
 
-/// Names that Windows gives to devices, with any extension.
-fn is_device(stem: &str) -> bool {
-    let upper = stem.to_ascii_uppercase();
+/// Whether Windows opens a device under this name, which may have any extension.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
     let numbered = |prefix: &str| {
-        upper.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1 && rest.bytes().all(|byte| byte.is_ascii_digit()))
+        let mut rest = stem.strip_prefix(prefix).unwrap_or_default().chars();
+        matches!((rest.next(), rest.next()), (Some('0'..='9' | '\u{B9}' | '\u{B2}' | '\u{B3}'), None))
     };
-    matches!(upper.as_str(), "CON" | "PRN" | "AUX" | "NUL") || numbered("COM") || numbered("LPT")
+    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") || numbered("COM") || numbered("LPT")
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -165,14 +208,92 @@ mod tests {
 
     #[test]
     fn a_long_server_name_keeps_its_extension() {
-        let name = sanitise(&format!("{}.pdf", "ü".repeat(300)));
+        let name = sanitize_file_name(&format!("{}.pdf", "ü".repeat(300)));
         assert!(name.len() <= 200 && name.ends_with(".pdf"), "{name}");
     }
 
     #[test]
     fn a_server_name_cannot_hide_its_extension_or_name_a_device() {
-        assert_eq!(sanitise("cod\u{202E}gpj.exe"), "codgpj.exe");
-        assert_eq!(sanitise("NUL.txt"), "_NUL.txt");
-        assert_eq!(sanitise(" . "), "download");
+        assert_eq!(sanitize_file_name("cod\u{202E}gpj.exe"), "codgpj.exe");
+        assert_eq!(sanitize_file_name("NUL.txt"), "_NUL.txt");
+        assert_eq!(sanitize_file_name("com\u{B2} .txt"), "_com\u{B2} .txt");
+        assert_eq!(sanitize_file_name("CONIN$"), "_CONIN$");
+        assert_eq!(sanitize_file_name(" . "), "download");
+    }
+
+    #[test]
+    fn a_server_name_cannot_hide_its_file() {
+        assert_eq!(sanitize_file_name(".ssh"), "_ssh");
+        assert_eq!(sanitize_file_name(" ..a.b"), "_a.b");
+        assert_eq!(sanitize_file_name("\u{200B}.netrc"), "_netrc");
+    }
+
+    #[test]
+    fn a_server_name_cannot_name_a_drive_or_a_stream() {
+        assert_eq!(sanitize_file_name("C:evil.txt"), "C_evil.txt");
+        assert_eq!(sanitize_file_name("a.txt:stream"), "a.txt_stream");
+        assert_eq!(sanitize_file_name("a<b>\"c|d?e*f"), "a_b__c_d_e_f");
+    }
+
+    #[test]
+    fn a_server_name_is_safe_after_the_cut_too() {
+        assert_eq!(sanitize_file_name(&format!("{}. .{}", "x".repeat(198), "y".repeat(50))), "x".repeat(198));
+        assert_eq!(sanitize_file_name(&format!("CON{}y", " ".repeat(300))), "_CON");
+        let device = sanitize_file_name(&format!("NUL.{}", "y".repeat(300)));
+        assert!(device.starts_with("_NUL.y") && device.len() == LONGEST, "{device}");
+    }
+
+    #[test]
+    fn a_name_that_windows_takes_otherwise_is_found() {
+        for bad in ["C:x", "a:b", "a?", "a.", "a ", "nul", "NUL.txt", "COM1", "lpt\u{B9}.x", "conout$", "a\tb"] {
+            assert!(windows_name_problem(bad).is_some(), "{bad:?}");
+        }
+        for good in ["a", ".bashrc", "COM", "COM10", "console", "a.b", "日本", "_NUL"] {
+            assert_eq!(windows_name_problem(good), None, "{good:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_server_name_becomes_one_safe_component(name in any_name()) {
+            let safe = sanitize_file_name(&name);
+            prop_assert!(check_name(&safe, &NameRules::default()).is_ok(), "{safe:?}");
+            prop_assert!(safe.len() <= LONGEST, "{safe:?}");
+            prop_assert!(!safe.starts_with('.') && !safe.ends_with(['.', ' ']), "{safe:?}");
+            prop_assert_eq!(safe.trim(), &safe);
+            prop_assert_eq!(windows_name_problem(&safe), None, "{:?}", safe);
+            prop_assert!(!safe.contains(is_hidden), "{safe:?}");
+            prop_assert_eq!(sanitize_file_name(&safe), safe.clone());
+        }
+    }
+
+    /// Any text, and text made of what is dangerous in names.
+    fn any_name() -> impl Strategy<Value = String> {
+        let dangerous = prop::sample::select(vec![
+            ".",
+            " ",
+            "/",
+            "\\",
+            ":",
+            "*",
+            "\u{0}",
+            "\u{202E}",
+            "\u{3000}",
+            "ü",
+            "CON",
+            "nul",
+            "COM",
+            "1",
+            "\u{B9}",
+            "CONIN$",
+            "x",
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        ]);
+        let mixed = prop::collection::vec(dangerous, 0..40).prop_map(|parts| parts.concat());
+        prop_oneof![
+            any::<String>(),
+            mixed.clone(),
+            mixed.prop_map(|mixed| format!("{mixed}{}.{mixed}", "y".repeat(190)))
+        ]
     }
 }

@@ -8,7 +8,9 @@ use futures::TryStreamExt;
 use tempfile::{NamedTempFile, TempPath};
 use tokio::io::AsyncWriteExt;
 
-use crate::{ByteStream, Download, Effect, Error, ErrorKind, Feature, Operation, Result, Store, StoredFile, sanitise};
+use crate::{
+    ByteStream, Download, Effect, Error, ErrorKind, Feature, Operation, Result, Store, StoredFile, sanitize_file_name,
+};
 
 /// What a download does when its target exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,7 +70,7 @@ impl Store {
         self.save(request.into(), Target::File(path.as_ref()), overwrite).await
     }
 
-    /// Downloads into `folder`, under the name that the store gives, [sanitised](sanitise). Else like
+    /// Downloads into `folder`, under the name that the store gives, [sanitized](sanitize_file_name). Else like
     /// [`download_to_path`](Store::download_to_path).
     pub async fn download_to_folder(
         &self,
@@ -98,7 +100,7 @@ impl Store {
             false => None,
         };
         if let (Target::Folder(folder), Some(file)) = (&target, &listed) {
-            check_target(&folder.join(sanitise(&file.name)), overwrite)?;
+            check_target(&folder.join(sanitize_file_name(&file.name)), overwrite)?;
         }
         let partial = Partial::create(target.folder(), consumes)?;
         let size = listed.and_then(|file| file.size);
@@ -110,7 +112,7 @@ impl Store {
         };
         let path = match target {
             Target::File(path) => path.to_owned(),
-            Target::Folder(folder) => folder.join(sanitise(&answer.file.name)),
+            Target::Folder(folder) => folder.join(sanitize_file_name(&answer.file.name)),
         };
         if !consumes {
             let fits =
