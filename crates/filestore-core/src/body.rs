@@ -14,10 +14,12 @@ use tokio::fs::File;
 use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 
+use crate::file::Version;
 use crate::progress::{Observer, Watch};
 use crate::{ByteStream, Error, Result};
 
 /// The content of an upload. It is opened when it is sent, and streamed: memory does not grow with it.
+/// A file that is written to meanwhile fails the upload, and nothing is stored.
 ///
 /// | made by | length | sent again after a failure | read at an offset |
 /// |---|---|---|---|
@@ -175,13 +177,15 @@ impl Body {
 
     /// Opens it from the beginning. The stream states its own length.
     ///
-    /// Fails with *invalid input* when a one-shot body was opened before, or the file is gone.
+    /// A file that is written to while it is read ends the stream with *invalid input* in place of its last
+    /// chunk: no service gets the whole of a mixture. Fails with *invalid input* when a one-shot body was
+    /// opened before, or the file is gone.
     pub async fn open(&self) -> Result<ByteStream> {
         let stream = match &self.source {
             Source::Bytes(bytes) => ByteStream::upload(chunks(bytes.clone()), Some(bytes.len() as u64)),
             Source::Path { path, .. } => {
-                let (file, length) = open_file(path, 0).await?;
-                ByteStream::from_file(file, length)
+                let (file, opened) = open_file(path, 0).await?;
+                ByteStream::from_file(file, opened)
             }
             Source::Reopenable { open, .. } => open().await?,
             Source::Once { stream, .. } => {
@@ -226,14 +230,14 @@ impl Body {
     }
 }
 
-/// A file at `offset`, and its length as a whole.
-async fn open_file(path: &Arc<Path>, offset: u64) -> Result<(std::fs::File, u64)> {
+/// A file at `offset`, and what it is now.
+async fn open_file(path: &Arc<Path>, offset: u64) -> Result<(std::fs::File, Version)> {
     let place = Arc::clone(path);
     let open = move || {
         let mut file = std::fs::File::open(&place)?;
         file.seek(SeekFrom::Start(offset))?;
-        let length = file.metadata()?.len();
-        Ok((file, length))
+        let opened = Version::of(&file)?;
+        Ok((file, opened))
     };
     let opened = spawn_blocking(open).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     opened.map_err(|error| Error::local(error, "read", path))

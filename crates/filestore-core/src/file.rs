@@ -5,11 +5,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use futures::future::FutureExt;
 use futures::stream::Stream;
 use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::{Effect, Error};
 
 /// What sees each chunk before it is handed on.
 pub(crate) type Look = Box<dyn FnMut(&[u8]) + Send>;
@@ -38,12 +41,47 @@ enum State {
 struct Reader {
     file: File,
     look: Option<Look>,
+    /// What the file was when it was opened, where it is read to its end.
+    opened: Option<Version>,
+}
+
+/// What tells whether an open file was written to: its length and its time of change.
+///
+/// The time is as fine as the file system's clock, which is a few milliseconds on many. A file that is
+/// replaced by another is not written to: the open one stays what it was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Version {
+    pub(crate) length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Version {
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self { length: metadata.len(), modified: metadata.modified().ok() })
+    }
+}
+
+/// Travels through an [`io::Error`]; the last chunk is not handed on, so that nobody has the whole.
+fn changed() -> io::Error {
+    let message = "the file changed while it was read, and nothing is stored; upload it again";
+    io::Error::other(Error::invalid(message).with_effect(Effect::Rejected))
 }
 
 impl FileChunks {
     /// The next `length` bytes of `file`, or what there is of them, in chunks of `chunk` bytes.
     pub(crate) fn new(file: File, length: u64, chunk: usize) -> Self {
-        Self { state: State::Resting(Reader { file, look: None }), left: length, chunk, out: VecDeque::new() }
+        Self::of(Reader { file, look: None, opened: None }, length, chunk)
+    }
+
+    /// The whole of `file`, which is at its beginning and was `opened` as such. A file that is written to
+    /// meanwhile is an error in place of the last chunk.
+    pub(crate) fn whole(file: File, opened: Version, chunk: usize) -> Self {
+        Self::of(Reader { file, look: None, opened: Some(opened) }, opened.length, chunk)
+    }
+
+    fn of(reader: Reader, left: u64, chunk: usize) -> Self {
+        Self { state: State::Resting(reader), left, chunk, out: VecDeque::new() }
     }
 
     /// Lets the thread that reads look, too. Given back where somebody looks already.
@@ -59,12 +97,14 @@ impl FileChunks {
 
     fn begin(&mut self, mut reader: Reader) -> State {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.chunk);
-        if wanted == 0 {
+        // An empty file is looked at, too.
+        if wanted == 0 && reader.opened.is_none_or(|opened| opened.length > 0) {
             return State::Ended;
         }
         let room = self.room();
+        let last = wanted as u64 == self.left;
         let work = spawn_blocking(move || {
-            let read = reader.read(room, wanted);
+            let read = reader.read(room, wanted, last);
             (reader, read)
         });
         State::Reading(work, wanted)
@@ -84,7 +124,7 @@ impl FileChunks {
 }
 
 impl Reader {
-    fn read(&mut self, mut room: BytesMut, wanted: usize) -> io::Result<BytesMut> {
+    fn read(&mut self, mut room: BytesMut, wanted: usize, last: bool) -> io::Result<BytesMut> {
         if room.is_empty() {
             room = BytesMut::zeroed(wanted);
         }
@@ -99,6 +139,11 @@ impl Reader {
             }
         }
         room.truncate(read);
+        if let Some(opened) = self.opened.filter(|_| last || read < wanted)
+            && Version::of(&self.file)? != opened
+        {
+            return Err(changed());
+        }
         if let Some(look) = &mut self.look {
             look(&room);
         }
@@ -145,6 +190,7 @@ mod tests {
     use futures::stream::TryStreamExt;
 
     use super::*;
+    use crate::ErrorKind;
 
     fn file(content: &[u8]) -> File {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -278,6 +324,68 @@ mod tests {
         let Ok(()) = chunks.look(Box::new(|chunk| assert_eq!(chunk, b"abc"))) else { panic!() };
         assert_eq!(chunks.try_next().await.unwrap().unwrap(), "abc");
         chunks.try_next().await.unwrap_err();
+        assert!(chunks.try_next().await.unwrap().is_none());
+    }
+
+    /// Reads the whole of a file of 100 bytes in chunks of 40, and does `change` after the first.
+    async fn read_and(change: impl FnOnce(&std::path::Path, &File)) -> (usize, Option<Error>) {
+        let mut place = tempfile::NamedTempFile::new().unwrap();
+        place.write_all(&[7; 100]).unwrap();
+        place.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let file = place.reopen().unwrap();
+        let opened = Version::of(&file).unwrap();
+        let mut chunks = FileChunks::whole(file, opened, 40);
+        let mut read = chunks.try_next().await.unwrap().unwrap().len();
+        change(place.path(), place.as_file());
+        loop {
+            match chunks.try_next().await {
+                Ok(Some(chunk)) => read += chunk.len(),
+                Ok(None) => return (read, None),
+                Err(error) => return (read, Some(Error::from_reader(error))),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_written_to_while_it_is_read_is_never_handed_on_whole() {
+        let changes: [fn(&File); 4] = [
+            |file| (&*file).write_all(b"more").unwrap(),
+            |file| file.set_len(50).unwrap(),
+            |file| {
+                file.set_len(0).unwrap();
+                file.set_len(100).unwrap();
+            },
+            // Of the same length, at another time.
+            |file| file.set_modified(SystemTime::now()).unwrap(),
+        ];
+        for change in changes {
+            let (read, error) = read_and(|_, file| change(file)).await;
+            let error = error.expect("an error in place of the last chunk");
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
+            assert!(read < 100, "{read}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_replaced_while_it_is_read_stays_what_it_was() {
+        let (read, error) = read_and(|path, _| {
+            let other = path.with_extension("other");
+            std::fs::write(&other, "another file").unwrap();
+            std::fs::rename(other, path).unwrap();
+        })
+        .await;
+        assert_eq!((read, error.is_none()), (100, true));
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_that_is_written_to_before_it_is_read_is_an_error() {
+        let mut place = tempfile::NamedTempFile::new().unwrap();
+        let file = place.reopen().unwrap();
+        let opened = Version::of(&file).unwrap();
+        place.write_all(b"x").unwrap();
+        let mut chunks = FileChunks::whole(file, opened, 40);
+        let error = Error::from_reader(chunks.try_next().await.unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(chunks.try_next().await.unwrap().is_none());
     }
 
