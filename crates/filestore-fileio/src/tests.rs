@@ -8,6 +8,7 @@ mod endless;
 mod refusals;
 mod secrets;
 mod settings;
+mod source;
 mod update;
 mod upload;
 

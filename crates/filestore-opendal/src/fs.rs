@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
     FileUrl, IfExists, List, ListOrder, NameRules, Page, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest,
+    windows_name_problem,
 };
 use futures::TryStreamExt;
 use jiff::Timestamp;
@@ -73,7 +74,7 @@ impl FsStore {
 
     /// The file that `reference` names.
     async fn file(&self, reference: &FileRef) -> Result<(Vec<String>, PathBuf, Metadata)> {
-        let components = path::of_reference(reference)?;
+        let components = allowed(path::of_reference(reference)?)?;
         match self.find(components.clone()).await? {
             Place::File(path, metadata) => Ok((components, path, metadata)),
             Place::Folder(path) => {
@@ -116,7 +117,7 @@ impl FileStore for FsStore {
     }
 
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
-        let components = path::of_upload(request.scope.as_deref(), &request.name)?;
+        let components = allowed(path::of_upload(request.scope.as_deref(), &request.name)?)?;
         // 1. Refuse what can be refused before the body is read.
         self.check_target(&components, request.if_exists, request.create_parents).await?;
         // 2. All of the body, on the disk, under no name.
@@ -133,7 +134,7 @@ impl FileStore for FsStore {
     }
 
     async fn list(&self, request: List) -> Result<Page> {
-        let scope = path::of_scope(request.scope.as_deref())?;
+        let scope = allowed(path::of_scope(request.scope.as_deref())?)?;
         let store = self.clone();
         blocking(move || store.0.root.list(&scope, &request)).await
     }
@@ -170,7 +171,7 @@ impl FileStore for FsStore {
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
-        let components = path::of_reference(&request.reference)?;
+        let components = allowed(path::of_reference(&request.reference)?)?;
         let store = self.clone();
         blocking(move || store.0.root.delete(&components, request.recursive)).await
     }
@@ -277,6 +278,17 @@ fn stored_file(components: Vec<String>, metadata: &Metadata) -> StoredFile {
     file.created = metadata.created().ok().and_then(|time| Timestamp::try_from(time).ok());
     file.modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
     file
+}
+
+/// On Windows, a component may leave the root (`C:x`) or open something else (`a:b`, `NUL`) when it is joined.
+fn allowed(components: Vec<String>) -> Result<Vec<String>> {
+    let problem = components.iter().find_map(|component| Some((component, windows_name_problem(component)?)));
+    match problem {
+        Some((component, problem)) if cfg!(windows) => {
+            Err(Error::invalid(format!("the name {component:?} {problem}; choose another name")))
+        }
+        _ => Ok(components),
+    }
 }
 
 /// File system calls wait for disks: not on the threads that drive other futures.

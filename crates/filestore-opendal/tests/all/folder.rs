@@ -168,6 +168,38 @@ async fn the_bodys_own_error_comes_back_and_nothing_is_stored() {
 }
 
 #[tokio::test]
+async fn a_source_that_is_written_to_while_it_is_read_stores_nothing() {
+    let changes: [fn(&fs::File); 3] = [
+        |file| (&*file).write_all(b"more").unwrap(),
+        |file| file.set_len(10).unwrap(),
+        // Of the same length, at another time.
+        |file| file.set_modified(SystemTime::now()).unwrap(),
+    ];
+    for change in changes {
+        let (folder, store) = local();
+        let source = tempfile::NamedTempFile::new().unwrap();
+        source.as_file().set_len(3_000_000).unwrap();
+        source.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let body = Body::path(source.path()).unwrap();
+        let upload = Upload::new("a", body.observed(move |_| change(source.as_file())));
+        let error = store.upload(upload).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
+        assert!(!folder.path().join("a").exists());
+        assert!(unfinished(folder.path()).is_empty());
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn names_that_only_windows_does_not_take_are_names() {
+    let (_folder, store) = local();
+    for name in ["C:x", "a?", "NUL", "a.", ".bashrc"] {
+        let file = put(&store, None, name, "1").await;
+        assert_eq!(store.stat(&file).await.unwrap().name, name);
+    }
+}
+
+#[tokio::test]
 async fn the_temporary_folder_is_never_listed() {
     let (folder, store) = local();
     put(&store, None, "a", "1").await;
