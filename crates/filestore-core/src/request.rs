@@ -1,6 +1,7 @@
 //! The requests: one owned value an operation, made by plain methods.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::{Range, RangeFrom};
 use std::path::Path;
 use std::sync::Arc;
@@ -270,6 +271,7 @@ pub struct Download {
     /// Which bytes; `None`: all.
     pub range: Option<ByteRange>,
     pub(crate) watch: Option<Watch>,
+    pub(crate) located: Located,
 }
 
 impl Download {
@@ -283,6 +285,37 @@ impl Download {
     pub fn observed(mut self, observer: impl Observer + 'static) -> Self {
         self.watch = Some(Watch::new(Arc::new(observer)));
         self
+    }
+
+    /// Calls `callback` with the path that holds the bytes of a download to the disk whose read
+    /// [consumes](Capabilities::reads_consume) the file: before the request is sent, and again when they get
+    /// their final name. Whatever ends the download from then on (a dropped future and a panic included),
+    /// the file at that path stays.
+    pub fn on_location(mut self, callback: impl Fn(&Path) + Send + Sync + 'static) -> Self {
+        self.located = Located(Some(Arc::new(callback)));
+        self
+    }
+}
+
+/// Who wants to know where the bytes are.
+#[derive(Clone, Default)]
+pub(crate) struct Located(Option<Arc<dyn Fn(&Path) + Send + Sync>>);
+
+impl Located {
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+
+    pub(crate) fn tell(&self, path: &Path) {
+        if let Some(callback) = &self.0 {
+            callback(path);
+        }
+    }
+}
+
+impl fmt::Debug for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Located").field(&self.0.is_some()).finish()
     }
 }
 
@@ -363,7 +396,7 @@ impl From<FileRef> for Stat {
 
 impl From<FileRef> for Download {
     fn from(reference: FileRef) -> Self {
-        Self { reference, range: None, watch: None }
+        Self { reference, range: None, watch: None, located: Located::default() }
     }
 }
 

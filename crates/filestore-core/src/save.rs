@@ -1,5 +1,6 @@
 //! Downloads to the local disk: never a partial file under the final name, never a silent overwrite.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind as Io};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,8 @@ use futures::TryStreamExt;
 use tempfile::{NamedTempFile, TempPath};
 use tokio::io::AsyncWriteExt;
 
+use crate::progress::Watch;
+use crate::request::Located;
 use crate::{
     ByteStream, Download, Effect, Error, ErrorKind, Feature, Operation, Result, Store, StoredFile, sanitize_file_name,
 };
@@ -33,6 +36,9 @@ pub struct Saved {
     pub path: PathBuf,
     /// How many bytes were written.
     pub bytes: u64,
+    /// The path where it was to be, and where something else is: a read that consumed its file is then
+    /// stored beside it, as `NAME (1).EXT`.
+    pub taken: Option<PathBuf>,
 }
 
 /// Where the bytes go in the end.
@@ -56,11 +62,16 @@ impl Target<'_> {
 impl Store {
     /// Downloads to the file `path`: written beside it under another name, synced, then renamed.
     ///
-    /// The target is opened and the space checked before the request. On failure nothing is left
-    /// behind, except where the read consumes the file: then what arrived is kept, and the error says
-    /// [where](Error::partial) and that the file is possibly consumed. Errors: *already exists*,
-    /// *invalid input* (`path` is a folder or in none), *quota* (the disk is full), *permission*, and
-    /// those of [`download`](Store::download).
+    /// The target is opened and the space checked before the request. On failure nothing is left behind.
+    ///
+    /// Where the read [consumes](crate::Capabilities::reads_consume) the file, its bytes are in the visible
+    /// file `NAME.partial` beside the target until they are whole. Once the request may have reached the
+    /// service, nothing removes that file: an error says [where](Error::partial) it is and that the file is
+    /// possibly consumed, and [`on_location`](Download::on_location) tells it to those who drop the future or
+    /// panic. If a file came into being at `path` meanwhile, this one is [stored beside it](Saved::taken).
+    ///
+    /// Errors: *already exists*, *invalid input* (`path` is a folder or in none), *quota* (the disk is full),
+    /// *permission*, and those of [`download`](Store::download).
     pub async fn download_to_path(
         &self,
         request: impl Into<Download> + Send,
@@ -70,8 +81,10 @@ impl Store {
         self.save(request.into(), Target::File(path.as_ref()), overwrite).await
     }
 
-    /// Downloads into `folder`, under the name that the store gives, [sanitized](sanitize_file_name). Else like
-    /// [`download_to_path`](Store::download_to_path).
+    /// Downloads into `folder`, under the name that the store gives, [sanitized](sanitize_file_name).
+    ///
+    /// Like [`download_to_path`](Store::download_to_path), except where the read consumes the file and the
+    /// name is taken: the file is then stored as `NAME (1).EXT`, and [`Saved::taken`] says so.
     pub async fn download_to_folder(
         &self,
         request: impl Into<Download> + Send,
@@ -88,7 +101,7 @@ impl Store {
             .map_err(|error| self.context_of(error, Operation::Download, &reference))
     }
 
-    async fn save_steps(&self, request: Download, target: Target<'_>, overwrite: Overwrite) -> Result<Saved> {
+    async fn save_steps(&self, mut request: Download, target: Target<'_>, overwrite: Overwrite) -> Result<Saved> {
         let consumes = self.capabilities().reads_consume();
         // 1. Whatever can be refused is refused before the request.
         if let Target::File(path) = target {
@@ -99,16 +112,28 @@ impl Store {
             true => self.stat(&request.reference).await.ok(),
             false => None,
         };
-        if let (Target::Folder(folder), Some(file)) = (&target, &listed) {
-            check_target(&folder.join(sanitize_file_name(&file.name)), overwrite)?;
-        }
-        let partial = Partial::create(target.folder(), consumes)?;
-        let size = listed.and_then(|file| file.size);
+        let size = listed.as_ref().and_then(|file| file.size);
+        // 2. Whatever this machine has to give is held before the request.
+        let (watch, located) = (request.watch.take(), request.located.take());
+        let mut partial = if consumes {
+            let listed = listed.map(|file| sanitize_file_name(&file.name));
+            let name = match target {
+                Target::File(path) => path.file_name(),
+                Target::Folder(_) => listed.as_deref().map(OsStr::new),
+            };
+            Partial::visible(target.folder(), name.unwrap_or(OsStr::new("download")))?
+        } else {
+            Partial::hidden(target.folder())?
+        };
         partial.check_space(size.unwrap_or(1))?;
-        // 2. From here on the service may have counted the read.
+        if consumes {
+            partial.hold_space(size.unwrap_or(0))?;
+            partial.keep(&located);
+        }
+        // 3. From here on the service may have counted the read.
         let answer = match self.download(request).await {
             Ok(answer) => answer,
-            Err(error) => return Err(partial.abandon(error, 0)),
+            Err(error) => return Err(partial.refused(error)),
         };
         let path = match target {
             Target::File(path) => path.to_owned(),
@@ -119,16 +144,14 @@ impl Store {
                 check_target(&path, overwrite).and_then(|()| partial.check_space(answer.stream.length().unwrap_or(1)));
             fits.map_err(|error| error.with_effect(Effect::Rejected))?;
         }
-        // 3. All bytes, on the disk, then under their name.
+        // 4. All bytes, on the disk, then under their name.
         let mut written = 0;
-        let stored = partial.write(answer.stream, &mut written).await;
-        match stored.and_then(|()| check_size(written, size)) {
-            Ok(()) => {
-                partial.rename(&path, overwrite).await?;
-                Ok(Saved { file: answer.file, path, bytes: written })
-            }
-            Err(error) => Err(partial.abandon(error, written)),
+        let stored = partial.write(answer.stream, watch.as_ref(), &mut written).await;
+        if let Err(error) = stored.and_then(|()| check_size(written, size)) {
+            return Err(partial.broken(error).await);
         }
+        let (path, taken) = partial.rename(path, overwrite, &located).await?;
+        Ok(Saved { file: answer.file, path, bytes: written, taken })
     }
 }
 
@@ -178,29 +201,18 @@ fn already_exists(path: &Path) -> Error {
 
 /// The file while it is not whole yet, in the folder of the target.
 struct Partial {
-    file: fs::File,
-    path: Kept,
-}
-
-/// What becomes of the file when it is abandoned.
-enum Kept {
-    /// It goes, also when the future is dropped.
-    No(TempPath),
-    /// It stays: these bytes may be the only copy there is.
-    Yes(PathBuf),
-}
-
-impl Kept {
-    fn path(&self) -> &Path {
-        match self {
-            Self::No(path) => path,
-            Self::Yes(path) => path,
-        }
-    }
+    file: tokio::fs::File,
+    /// Removed when it is dropped, unless it is kept.
+    path: TempPath,
+    /// The folder, for the sync after the rename. Not on Windows, which has no such thing.
+    folder: Option<tokio::fs::File>,
+    /// The service may have consumed the file: these bytes may be the only copy.
+    kept: bool,
 }
 
 impl Partial {
-    fn create(folder: &Path, keep: bool) -> Result<Self> {
+    /// For a read that is free: hidden, and gone with the future.
+    fn hidden(folder: &Path) -> Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".filestore-").suffix(".part");
         #[cfg(unix)]
@@ -209,44 +221,78 @@ impl Partial {
             // As for any new file: the umask decides.
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
-        // Without the `.` of "here": the path may be shown to a person.
-        let full = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        let created = builder.tempfile_in(full).map_err(|error| Error::local(error, "write to", folder))?;
+        let created = builder.tempfile_in(absolute(folder)).map_err(|error| Error::local(error, "write to", folder))?;
         let (file, path) = NamedTempFile::into_parts(created);
-        let path = if keep {
-            Kept::Yes(path.keep().map_err(|error| Error::local(error.error, "write to", folder))?)
-        } else {
-            Kept::No(path)
+        Self::of(file, path, folder)
+    }
+
+    /// For a read that consumes: `NAME.partial`, for people to find.
+    fn visible(folder: &Path, name: &OsStr) -> Result<Self> {
+        let failed = |error| Error::local(error, "write to", folder);
+        let create = |path: &Path| fs::OpenOptions::new().write(true).create_new(true).open(path);
+        let full = absolute(folder);
+        let mut partial = name.to_owned();
+        partial.push(".partial");
+        let created = match first_free(&full.join(partial), create) {
+            // Almost too long a name, now too long.
+            Err(error) if error.kind() == Io::InvalidFilename => first_free(&full.join("download.partial"), create),
+            created => created,
         };
-        Ok(Self { file, path })
+        let (file, path) = created.map_err(failed)?;
+        Self::of(file, TempPath::try_from_path(path).map_err(failed)?, folder)
     }
 
-    /// *Quota* if the file system has less than `bytes` left.
+    fn of(file: fs::File, path: TempPath, folder: &Path) -> Result<Self> {
+        let file = tokio::fs::File::from_std(file);
+        let folder = match cfg!(unix) {
+            true => Some(fs::File::open(folder).map_err(|error| Error::local(error, "open the folder", folder))?),
+            false => None,
+        };
+        Ok(Self { file, path, folder: folder.map(tokio::fs::File::from_std), kept: false })
+    }
+
+    /// *Quota* if the file system has less than `bytes` left, or this process may not write so many.
     fn check_space(&self, bytes: u64) -> Result<()> {
-        let Some(free) = free_space(&self.file) else { return Ok(()) };
-        if free >= bytes {
-            return Ok(());
+        match free_space(&self.file) {
+            Some(free) if free < bytes => Err(self.full(&format!("has {free} bytes left, {bytes} are needed"))),
+            _ => Ok(()),
         }
-        let path = self.path.path();
-        if let Kept::Yes(path) = &self.path {
-            let _ = fs::remove_file(path); // empty: nothing was sent yet
-        }
-        Err(Error::new(
-            ErrorKind::Quota,
-            Effect::NotSent,
-            format!("the disk of {} has {free} bytes left, {bytes} are needed; free some space", path.display()),
-        ))
     }
 
-    async fn write(&self, mut stream: ByteStream, written: &mut u64) -> Result<()> {
-        let path = self.path.path();
+    /// Takes the space now, where the file system can: nothing else fills the disk during the read.
+    fn hold_space(&self, bytes: u64) -> Result<()> {
+        match allocate(&self.file, bytes) {
+            Err(error) if matches!(error.kind(), Io::StorageFull | Io::QuotaExceeded) => {
+                Err(self.full(&format!("cannot hold {bytes} bytes")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn full(&self, problem: &str) -> Error {
+        let message = format!("the disk of {} {problem}; free some space", self.path.display());
+        Error::new(ErrorKind::Quota, Effect::NotSent, message)
+    }
+
+    /// From now on it stays, whatever ends the download.
+    fn keep(&mut self, located: &Located) {
+        located.tell(&self.path);
+        self.path.disable_cleanup(true);
+        self.kept = true;
+    }
+
+    async fn write(&mut self, mut stream: ByteStream, watch: Option<&Watch>, written: &mut u64) -> Result<()> {
+        let Self { file, path, .. } = self;
         let failed = |error: io::Error| Error::local(error, "write", path).with_effect(Effect::Rejected);
-        let mut file = tokio::fs::File::from_std(self.file.try_clone().map_err(failed)?);
+        let total = stream.length();
         let ended = loop {
             match stream.try_next().await {
                 Ok(Some(chunk)) => {
                     file.write_all(&chunk).await.map_err(failed)?;
                     *written += chunk.len() as u64;
+                    if let Some(watch) = watch {
+                        watch.advance(chunk.len(), total);
+                    }
                 }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
@@ -258,64 +304,155 @@ impl Partial {
         file.sync_all().await.map_err(failed)
     }
 
-    /// Gives it its name, and puts the name on the disk.
-    async fn rename(self, path: &Path, overwrite: Overwrite) -> Result<()> {
-        let (temporary, kept) = match self.path {
-            Kept::No(path) => (path, None),
-            Kept::Yes(path) => match TempPath::try_from_path(&path) {
-                Ok(temporary) => (temporary, Some(path)),
-                Err(error) => return Err(Error::local(error, "rename", &path)),
-            },
-        };
-        let effect = if kept.is_some() { Effect::Applied } else { Effect::Rejected };
+    /// Gives it its name, and puts the name on the disk. Where the bytes may be the only copy and the name is
+    /// taken, they get the next free one; then says which was taken.
+    async fn rename(
+        self,
+        path: PathBuf,
+        overwrite: Overwrite,
+        located: &Located,
+    ) -> Result<(PathBuf, Option<PathBuf>)> {
+        let Self { path: temporary, folder, kept, .. } = self;
+        let place = temporary.to_path_buf();
         // One system call, which waits for no data: those are synced.
         let renamed = match overwrite {
-            Overwrite::Refuse => temporary.persist_noclobber(path),
-            Overwrite::Replace => temporary.persist(path),
+            Overwrite::Refuse => temporary.persist_noclobber(&path),
+            Overwrite::Replace => temporary.persist(&path),
         };
-        if let Err(failed) = renamed {
-            let error = match failed.error.kind() {
-                Io::AlreadyExists => already_exists(path),
-                _ => Error::local(failed.error, "rename the download to", path),
-            };
-            let Some(kept) = kept else { return Err(error.with_effect(effect)) };
-            let note = format!("the whole file is kept in {}", kept.display());
-            let _ = failed.path.keep();
-            return Err(error.with_effect(effect).with_note(&note).with_partial(kept));
+        let (path, taken) = match renamed {
+            Ok(()) => (path, None),
+            Err(failed) if !kept => {
+                let error = match failed.error.kind() {
+                    Io::AlreadyExists => already_exists(&path),
+                    _ => Error::local(failed.error, "rename the download to", &path),
+                };
+                return Err(error.with_effect(Effect::Rejected));
+            }
+            Err(failed) => {
+                let mut temporary = Some(failed.path);
+                let beside = first_free(&numbered(&path, 1), |free| match temporary.take() {
+                    Some(held) => held.persist_noclobber(free).map_err(|failed| {
+                        temporary = Some(failed.path);
+                        failed.error
+                    }),
+                    None => Ok(()),
+                });
+                match beside {
+                    Ok(((), beside)) => (beside, Some(path)),
+                    Err(_) => {
+                        let note = format!("the whole file is kept in {}", place.display());
+                        let error = Error::local(failed.error, "rename the download to", &path);
+                        return Err(error.with_effect(Effect::Applied).with_note(&note).with_partial(place));
+                    }
+                }
+            }
+        };
+        if kept {
+            located.tell(&absolute(&path));
         }
-        let synced = sync_folder_of(path).await;
-        synced.map_err(|error| Error::local(error, "sync the folder of", path).with_effect(effect))
+        // Without this, the name may be lost with the power although its file is on the disk.
+        let synced = match folder {
+            Some(folder) => folder.sync_all().await,
+            None => Ok(()),
+        };
+        match synced {
+            Ok(()) => Ok((path, taken)),
+            Err(error) => {
+                let error = Error::local(error, "sync the folder of", &path);
+                Err(match kept {
+                    true => error.with_effect(Effect::Applied).with_partial(path),
+                    false => error.with_effect(Effect::Rejected),
+                })
+            }
+        }
     }
 
-    /// Removes it, or says where it stays.
-    fn abandon(self, error: Error, written: u64) -> Error {
-        let Kept::Yes(path) = self.path else { return error };
-        let untouched = matches!(error.effect(), Effect::NotSent | Effect::Rejected) && written == 0;
-        if untouched {
-            let _ = fs::remove_file(&path);
+    /// Of a request that failed: removes it if the service has certainly not counted the read.
+    fn refused(mut self, error: Error) -> Error {
+        if self.kept && !matches!(error.effect(), Effect::NotSent | Effect::Rejected) {
+            return self.possibly_consumed(error);
+        }
+        self.path.disable_cleanup(false);
+        error
+    }
+
+    /// Of a response that broke off.
+    async fn broken(self, error: Error) -> Error {
+        if !self.kept {
             return error;
         }
+        // Space that was held and not used goes back.
+        if let Ok(metadata) = self.file.metadata().await {
+            let _ = self.file.set_len(metadata.len()).await;
+        }
+        self.possibly_consumed(error)
+    }
+
+    fn possibly_consumed(self, error: Error) -> Error {
         // On a full disk not all that arrived was written.
-        let kept = fs::metadata(&path).map_or(written, |metadata| metadata.len());
-        let note = format!("{kept} bytes of it are kept in {}", path.display());
-        error.possibly_consumed().with_note(&note).with_partial(path)
+        let kept = fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
+        let note = format!("{kept} bytes of it are kept in {}", self.path.display());
+        error.possibly_consumed().with_note(&note).with_partial(self.path.to_path_buf())
     }
 }
 
+/// Without the `.` of "here": the path may be shown to a person.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// No folder has so many files of one name in good faith.
+const MOST_NUMBERED: u32 = 10_000;
+
+/// Takes `path`, or the first of `NAME (1).EXT`, `NAME (2).EXT`, ... that nothing has. `take` decides in one
+/// step, with *already exists*.
+fn first_free<T>(path: &Path, mut take: impl FnMut(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
+    let mut candidate = path.to_owned();
+    for number in 1..=MOST_NUMBERED {
+        match take(&candidate) {
+            Err(error) if error.kind() == Io::AlreadyExists => candidate = numbered(path, number),
+            taken => return taken.map(|taken| (taken, candidate)),
+        }
+    }
+    Err(Io::AlreadyExists.into())
+}
+
+/// `NAME (1).EXT` of `NAME.EXT`.
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!(" ({number})"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// What is left of the disk, and of the largest file that this process may write.
 #[cfg(unix)]
-fn free_space(file: &fs::File) -> Option<u64> {
+fn free_space(file: &tokio::fs::File) -> Option<u64> {
+    let largest = rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX);
     let stat = rustix::fs::fstatvfs(file).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize).min(largest))
 }
 
 #[cfg(not(unix))]
-fn free_space(_: &fs::File) -> Option<u64> {
+fn free_space(_: &tokio::fs::File) -> Option<u64> {
     None
 }
 
-/// Without this, a name may be lost with the power although its file is on the disk.
-async fn sync_folder_of(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { tokio::fs::File::open(Target::File(path).folder()).await?.sync_all().await } else { Ok(()) }
+/// Its length stays what it is.
+#[cfg(target_os = "linux")]
+fn allocate(file: &tokio::fs::File, bytes: u64) -> io::Result<()> {
+    match bytes {
+        0 => Ok(()),
+        _ => Ok(rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes)?),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate(_: &tokio::fs::File, _: u64) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]

@@ -226,6 +226,9 @@ impl Store {
         if let Some(expected) = expected {
             answer.stream = answer.stream.expecting(expected);
         }
+        if self.capabilities().reads_consume() {
+            answer.stream = answer.stream.consuming();
+        }
         if let Some(watch) = watch {
             let total = answer.stream.length();
             answer.stream = answer.stream.watched(watch, total);
@@ -238,8 +241,25 @@ impl Store {
     pub async fn read(&self, request: impl Into<Download> + Send, limit: usize) -> Result<Bytes> {
         let request = request.into();
         let reference = request.reference.clone();
+        self.check_limit(&reference, limit).await?;
         let download = self.download(request).await?;
         download.bytes(limit).await.map_err(|error| self.context_of(error, Operation::Download, &reference))
+    }
+
+    /// *Too large* where a read would consume a file that is listed with more than `limit` bytes.
+    async fn check_limit(&self, reference: &FileRef, limit: usize) -> Result<()> {
+        if !self.capabilities().reads_consume() || !self.capabilities().supports(Feature::Stat) {
+            return Ok(());
+        }
+        // A file of somebody else is in no listing.
+        match self.stat(reference).await.ok().and_then(|file| file.size) {
+            Some(size) if size > limit as u64 => {
+                let message = format!("the file has {size} bytes, more than the limit of {limit}; it was not read");
+                let error = Error::new(ErrorKind::TooLarge, Effect::NotSent, message);
+                Err(self.context_of(error, Operation::Download, reference))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Deletes a file; one that is not there is deleted already.

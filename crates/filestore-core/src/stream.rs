@@ -32,6 +32,8 @@ pub struct ByteStream {
     passed: u64,
     direction: Direction,
     watch: Option<(Watch, Option<u64>)>,
+    /// Whether reading it consumes the file: no error of it may say that nothing happened.
+    consumes: bool,
     ended: bool,
 }
 
@@ -60,7 +62,7 @@ impl ByteStream {
     }
 
     fn new(inner: Inner, length: Option<u64>, direction: Direction) -> Self {
-        Self { inner, length, passed: 0, direction, watch: None, ended: false }
+        Self { inner, length, passed: 0, direction, watch: None, consumes: false, ended: false }
     }
 
     pub(crate) fn from_reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
@@ -89,7 +91,7 @@ impl ByteStream {
                 Err(look) => look,
             };
         }
-        let Self { length, passed, direction, .. } = self;
+        let Self { length, passed, direction, consumes, .. } = self;
         let chunks = stream::try_unfold((self, look), async |(mut stream, mut look)| {
             let Some(chunk) = stream.try_next().await? else { return Ok(None) };
             if chunk.len() <= SMALL {
@@ -103,7 +105,7 @@ impl ByteStream {
             let (chunk, look) = work.await.map_err(|error| unread(io::Error::other(error)))?;
             Ok(Some((chunk, (stream, look))))
         });
-        Self { passed, ..Self::new(Inner::Stream(chunks.boxed()), length, direction) }
+        Self { passed, consumes, ..Self::new(Inner::Stream(chunks.boxed()), length, direction) }
     }
 
     pub(crate) fn watched(mut self, watch: Watch, total: Option<u64>) -> Self {
@@ -114,6 +116,12 @@ impl ByteStream {
     /// The same stream, held to a length that is learnt from elsewhere.
     pub(crate) fn expecting(mut self, length: u64) -> Self {
         self.length.get_or_insert(length);
+        self
+    }
+
+    /// The same stream, whose errors say that the file is possibly consumed.
+    pub(crate) fn consuming(mut self) -> Self {
+        self.consumes = true;
         self
     }
 
@@ -130,12 +138,11 @@ impl ByteStream {
 
     /// All bytes, if they are at most `limit`; else *too large*.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes> {
+        let consumes = self.consumes;
         let too_large = || {
-            Error::new(
-                ErrorKind::TooLarge,
-                Effect::Rejected,
-                format!("the file is larger than the limit of {limit} bytes"),
-            )
+            let message = format!("the file is larger than the limit of {limit} bytes");
+            let error = Error::new(ErrorKind::TooLarge, Effect::Rejected, message);
+            if consumes { error.possibly_consumed() } else { error }
         };
         if self.length.is_some_and(|length| length > limit as u64) {
             return Err(too_large());
@@ -214,7 +221,10 @@ impl Stream for ByteStream {
             None => None,
         };
         self.ended = !matches!(item, Some(Ok(_)));
-        Poll::Ready(item)
+        Poll::Ready(match item {
+            Some(Err(error)) if self.consumes => Some(Err(error.possibly_consumed())),
+            item => item,
+        })
     }
 }
 
@@ -281,6 +291,18 @@ mod tests {
                 assert_eq!(*seen.lock().unwrap(), passed);
             }
             assert_eq!((passed.len(), stream.length()), (3 * size, Some(3 * size as u64)));
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_ends_a_read_that_consumes_says_that_the_file_is_possibly_consumed() {
+        let stream = |length| ByteStream::download(chunks(&["ab", "c"]), length).consuming();
+        let limited = [stream(None).collect(2).await, stream(Some(3)).collect(2).await];
+        let of_another_length = [stream(Some(2)).collect(9).await, stream(Some(4)).inspected(|_| {}).collect(9).await];
+        for result in limited.into_iter().chain(of_another_length) {
+            let error = result.unwrap_err();
+            assert_eq!(error.effect(), Effect::Unknown, "{error}");
+            assert_eq!(error.to_string().matches("possibly consumed").count(), 1, "{error}");
         }
     }
 
