@@ -7,11 +7,12 @@ pub(crate) fn code(error: &Error) -> u8 {
     use ErrorKind::*;
     match error.kind() {
         Integrity => 7,
+        // Before the kinds: whoever acts on these codes must not take it for harmless.
+        _ if error.effect() == Effect::Unknown => 8,
         Incomplete => 8,
         InvalidInput | Config => 2,
         NotFound => 3,
         Permission | Unauthenticated => 4,
-        _ if error.effect() == Effect::Unknown => 8,
         Unsupported | TooLarge | Quota | AlreadyExists => 5,
         _ if error.is_safe_to_retry() => 6,
         _ => 1,
@@ -38,7 +39,14 @@ mod tests {
             (ErrorKind::Timeout, Effect::NotSent, 6),
             (ErrorKind::Unavailable, Effect::Rejected, 6),
             (ErrorKind::Integrity, Effect::Applied, 7),
+            (ErrorKind::Integrity, Effect::Unknown, 7),
             (ErrorKind::Timeout, Effect::Unknown, 8),
+            (ErrorKind::Permission, Effect::Unknown, 8),
+            (ErrorKind::Unauthenticated, Effect::Unknown, 8),
+            (ErrorKind::NotFound, Effect::Unknown, 8),
+            (ErrorKind::InvalidInput, Effect::Unknown, 8),
+            (ErrorKind::Config, Effect::Unknown, 8),
+            (ErrorKind::Unsupported, Effect::Unknown, 8),
             (ErrorKind::Unavailable, Effect::Unknown, 8),
             (ErrorKind::Quota, Effect::Unknown, 8),
             (ErrorKind::Incomplete, Effect::Applied, 8),

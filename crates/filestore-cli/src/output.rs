@@ -4,8 +4,15 @@ use std::error::Error as _;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use filestore::{Effect, Error, ErrorKind, Expiry, Result, StoredFile};
+use filestore::{Effect, Error, ErrorKind, Expiry, Result, StoredFile, is_hidden};
 use serde_json::{Map, Value, json};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// The widest cell of a table, in columns of the terminal.
+const WIDEST: usize = 120;
+
+/// The widest cell of the last column, which has what people copy: references, messages.
+const WIDEST_LAST: usize = 4096;
 
 /// Writes one line of data.
 pub(crate) fn line(text: &str) -> Result<()> {
@@ -55,21 +62,26 @@ pub(crate) fn complain_of(error: &Error) {
     complain(&text);
 }
 
-/// Rows under headings, in columns. Control characters are shown, not obeyed.
+/// Rows under headings, in columns of the width that a terminal shows. Hidden characters are escaped, and
+/// cells of more than 120 columns (4,096 in the last column) are cut and end with `...`.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()).collect();
+    let last = headings.len().saturating_sub(1);
+    let widest = |column| if column == last { WIDEST_LAST } else { WIDEST };
+    let shown = |(column, cell): (usize, &String)| shortened(visible(cell), widest(column));
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().enumerate().map(shown).collect()).collect();
     let headings: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
     let mut widths = vec![0; headings.len()];
     for row in rows.iter().chain([&headings]) {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(cell.width());
         }
     }
     let mut text = String::new();
     for row in [&headings].into_iter().chain(&rows) {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:<width$}  ");
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + 2));
         }
         text.push_str(line.trim_end());
         text.push('\n');
@@ -77,12 +89,41 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The text with control characters escaped, and those that reverse text: a name must neither move a
-/// terminal's cursor nor look like another.
+/// The text, if it is at most `widest` columns wide; else its beginning and `...`.
+fn shortened(text: String, widest: usize) -> String {
+    const DOTS: &str = "...";
+    if text.width() <= widest {
+        return text;
+    }
+    let mut width = DOTS.len();
+    let fits = |c: &char| {
+        width += c.width().unwrap_or(0);
+        width <= widest
+    };
+    text.chars().take_while(fits).chain(DOTS.chars()).collect()
+}
+
+/// The text with [hidden characters](is_hidden) escaped: a name must neither move a terminal's cursor nor look
+/// like another.
 pub(crate) fn visible(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    let shown = |c: char| if c.is_control() || turns(c) { c.escape_default().collect() } else { vec![c] };
+    let shown = |c: char| if is_hidden(c) { c.escape_default().collect() } else { vec![c] };
     text.chars().flat_map(shown).collect()
+}
+
+/// A value as one line of JSON, with [hidden characters](is_hidden) as `\uXXXX`. Every line of JSON that the
+/// program prints is made here.
+pub(crate) fn json(value: &Value) -> String {
+    let mut line = String::new();
+    // Outside of its strings, JSON has none of them; all of them have four digits.
+    for c in value.to_string().chars() {
+        match c {
+            c if is_hidden(c) => {
+                let _ = write!(line, "\\u{:04x}", u32::from(c));
+            }
+            c => line.push(c),
+        }
+    }
+    line
 }
 
 /// A file as one JSON object: `ref`, `name`, `size`, `store`, and what else is known.
@@ -126,8 +167,42 @@ mod tests {
         assert_eq!(table(&["NAME", "SIZE"], &rows), "NAME        SIZE\na\\u{1b}[2J  1\nb           22\n");
     }
 
+    const HIDDEN: &str =
+        "\u{7f}\u{85}\u{9b}\u{61c}\u{200b}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2069}\u{feff}";
+
     #[test]
-    fn characters_that_reverse_text_are_shown() {
+    fn characters_that_nobody_sees_are_shown() {
         assert_eq!(visible("a\u{202e}gpj.exe"), "a\\u{202e}gpj.exe");
+        assert!(!visible(HIDDEN).contains(is_hidden));
+        assert_eq!(visible("Grüße 日本 👍"), "Grüße 日本 👍");
+    }
+
+    #[test]
+    fn json_shows_them_and_means_them() {
+        let value = json!({ "name": HIDDEN, "ü\u{9b}": ["日本 👍\u{1b}\"\\"] });
+        let line = json(&value);
+        assert!(!line.contains(is_hidden), "{line}");
+        assert!(line.contains("\\u009b") && line.contains("\\u202e") && line.contains("日本 👍"), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
+    }
+
+    #[test]
+    fn columns_have_the_width_that_a_terminal_shows() {
+        let rows = ["日本", "e\u{301}", "👍", "abcd"].map(|cell| vec![cell.to_owned(), "x".to_owned()]);
+        let table = table(&["A", "B"], &rows);
+        assert_eq!(table, "A     B\n日本  x\ne\u{301}     x\n👍    x\nabcd  x\n");
+    }
+
+    #[test]
+    fn long_cells_are_cut_to_the_stated_width() {
+        for long in ["x".repeat(65_536), "日".repeat(65_536)] {
+            let table =
+                table(&["NAME", "REFERENCE"], &[vec![long.clone(), long.clone()], vec!["a".into(), "b".into()]]);
+            let cells: Vec<&str> = table.lines().nth(1).unwrap().split("  ").collect();
+            assert!(cells.iter().all(|cell| cell.ends_with("...")), "{cells:?}");
+            assert!((WIDEST - 1..=WIDEST).contains(&cells[0].width()), "{}", cells[0].width());
+            assert!((WIDEST_LAST - 1..=WIDEST_LAST).contains(&cells[cells.len() - 1].width()));
+            assert!(table.lines().all(|line| line.width() <= WIDEST + 2 + WIDEST_LAST));
+        }
     }
 }

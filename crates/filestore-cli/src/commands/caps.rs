@@ -18,7 +18,7 @@ pub(crate) fn run(context: &Context, args: &args::Caps) -> Result<u8> {
         let store = context.open(declared)?;
         let backend = context.registry.backend(declared.backend_name())?;
         if context.json {
-            output::line(&json_of(store.name(), backend, store.capabilities()).to_string())?;
+            output::line(&output::json(&json_of(store.name(), backend, store.capabilities())))?;
         } else {
             let gap = if index > 0 { "\n" } else { "" };
             output::write_all(format!("{gap}{}", text_of(store.name(), backend, store.capabilities())).as_bytes())?;

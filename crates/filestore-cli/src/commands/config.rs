@@ -33,7 +33,7 @@ fn check(context: &Context) -> Result<u8> {
             }
         };
         if context.json {
-            output::line(&json!({ "store": store.name, "ok": problem.is_none(), "problem": problem }).to_string())?;
+            output::line(&output::json(&json!({ "store": store.name, "ok": problem.is_none(), "problem": problem })))?;
         }
         rows.push(vec![store.name.clone(), problem.unwrap_or_else(|| "ok".to_owned())]);
     }
@@ -82,7 +82,7 @@ fn show(context: &Context) -> Result<u8> {
     }
     if context.json {
         for row in rows {
-            output::line(&json!({ "key": row[0], "value": row[1], "origin": row[2] }).to_string())?;
+            output::line(&output::json(&json!({ "key": row[0], "value": row[1], "origin": row[2] })))?;
         }
         return Ok(0);
     }

@@ -34,7 +34,7 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
         let mut object = output::json_of(&saved.file);
         object["size"] = saved.bytes.into();
         object["path"] = json!(path);
-        output::line(&object.to_string())?;
+        output::line(&output::json(&object))?;
     } else {
         output::line(&path)?;
     }

@@ -19,7 +19,7 @@ async fn me(context: &Context) -> Result<u8> {
     let declared = context.chosen()?;
     let account = connect(context, declared)?.me().await.map_err(|error| error.with_store(&declared.name))?;
     if context.json {
-        output::line(&json_of(&account).to_string())?;
+        output::line(&output::json(&json_of(&account)))?;
     } else {
         let rows: Vec<Vec<String>> =
             facts(&account).into_iter().map(|(name, value)| vec![name.into(), value]).collect();
@@ -42,7 +42,7 @@ async fn update(context: &Context, args: &args::FileioUpdate) -> Result<u8> {
     let mut object = output::json_of(&file);
     object["ref"] = json!(reference.to_string());
     object["store"] = json!(store.name());
-    output::line(&if context.json { object.to_string() } else { reference.to_string() })?;
+    output::line(&if context.json { output::json(&object) } else { reference.to_string() })?;
     Ok(0)
 }
 

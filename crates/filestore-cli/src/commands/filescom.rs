@@ -113,7 +113,7 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
             Some(end) => Expiry::At(end).to_string(),
             None => Expiry::Never.to_string(),
         };
-        json!({ "id": link.id, "url": link.url.as_str(), "expires": expires, "store": store.name() }).to_string()
+        output::json(&json!({ "id": link.id, "url": link.url.as_str(), "expires": expires, "store": store.name() }))
     } else {
         link.url.as_str().to_owned()
     })
@@ -168,7 +168,7 @@ fn connect_of(
 
 fn print(context: &Context, store: &str, reference: &FileRef) -> Result<()> {
     let reference = reference.stamped(&Arc::from(store)).to_string();
-    output::line(&if context.json { json!({ "ref": reference, "store": store }).to_string() } else { reference })
+    output::line(&if context.json { output::json(&json!({ "ref": reference, "store": store })) } else { reference })
 }
 
 /// What is at `env:NAME` or `file:PATH`. A literal one would be in the list of processes and in the

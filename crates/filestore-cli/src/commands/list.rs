@@ -21,7 +21,7 @@ pub(crate) async fn run(context: &Context, args: &args::List) -> Result<u8> {
         print(context, &page, true)?;
         if let Some(next) = &page.next {
             if context.json {
-                output::line(&json!({ "next": next.as_str() }).to_string())?;
+                output::line(&output::json(&json!({ "next": next.as_str() })))?;
             } else if !context.quiet {
                 // As a shell takes it: the token may be a path with spaces in it.
                 let token = next.as_str().replace('\'', r"'\''");
@@ -45,7 +45,7 @@ async fn all(context: &Context, store: &Store, request: List) -> Result<()> {
 
 fn print(context: &Context, page: &Page, headings: bool) -> Result<()> {
     if context.json {
-        return page.files.iter().try_for_each(|file| output::line(&output::json_of(file).to_string()));
+        return page.files.iter().try_for_each(|file| output::line(&output::json(&output::json_of(file))));
     }
     let folders = page.folders.iter().map(|scope| vec!["-".into(), "-".into(), format!("{scope}/"), String::new()]);
     let rows: Vec<Vec<String>> = folders.chain(page.files.iter().map(row)).collect();

@@ -33,7 +33,7 @@ async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
     let published = pubnub.publish_file_message(&reference, &send).await;
     let published = published.map_err(|error| error.with_store(store.name()))?;
     output::line(&if context.json {
-        json!({ "ref": reference.to_string(), "store": store.name(), "timetoken": published.timetoken }).to_string()
+        output::json(&json!({ "ref": reference.to_string(), "store": store.name(), "timetoken": published.timetoken }))
     } else {
         published.timetoken
     })?;

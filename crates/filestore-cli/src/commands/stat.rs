@@ -12,7 +12,7 @@ pub(crate) async fn run(context: &Context, args: &args::Reference) -> Result<u8>
     let (store, reference) = context.of(&args.reference)?;
     let file = store.stat(reference).await?;
     if context.json {
-        output::line(&output::json_of(&file).to_string())?;
+        output::line(&output::json(&output::json_of(&file)))?;
     } else {
         output::write_all(facts(&file).as_bytes())?;
     }

@@ -16,7 +16,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
                 "aliases": store.aliases,
                 "default": Some(store.name.as_str()) == default,
             });
-            output::line(&object.to_string())?;
+            output::line(&output::json(&object))?;
         }
         return Ok(0);
     }

@@ -124,7 +124,7 @@ fn print(context: &Context, file: &StoredFile) -> Result<()> {
         context.warn(&format!("{}: the store does not know the options {skipped:?}; they were skipped", file.name));
     }
     if context.json {
-        output::line(&output::json_of(file).to_string())
+        output::line(&output::json(&output::json_of(file)))
     } else {
         output::line(&file.reference.to_string())
     }
