@@ -20,11 +20,12 @@ use filestore::Result;
 
 use crate::args::{Cli, Command};
 use crate::context::Context;
+use crate::interrupt::Reads;
 use crate::{exit, output};
 
 /// Runs one command; the answer is the exit code.
-pub(crate) async fn run(cli: Cli) -> u8 {
-    match dispatch(cli).await {
+pub(crate) async fn run(cli: Cli, reads: Reads) -> u8 {
+    match dispatch(cli, reads).await {
         Ok(code) => code,
         Err(error) => {
             output::complain_of(&error);
@@ -33,8 +34,8 @@ pub(crate) async fn run(cli: Cli) -> u8 {
     }
 }
 
-async fn dispatch(cli: Cli) -> Result<u8> {
-    let context = || Context::new(&cli);
+async fn dispatch(cli: Cli, reads: Reads) -> Result<u8> {
+    let context = || Context::new(&cli, reads.clone());
     match &cli.command {
         Command::Upload(args) => upload::run(&context()?, args).await,
         Command::List(args) => list::run(&context()?, args).await,

@@ -3,6 +3,7 @@
 use filestore::{Backend, Config, Error, FileRef, Registry, Result, Store, StoreConfig, StoreSettings};
 
 use crate::args::Cli;
+use crate::interrupt::Reads;
 use crate::output;
 
 pub(crate) struct Context {
@@ -10,6 +11,7 @@ pub(crate) struct Context {
     pub registry: Registry,
     pub json: bool,
     pub quiet: bool,
+    pub reads: Reads,
     store: Option<String>,
 }
 
@@ -20,12 +22,13 @@ pub(crate) fn from_environment(option: &str, variable: &str) -> Result<String> {
 }
 
 impl Context {
-    pub(crate) fn new(cli: &Cli) -> Result<Self> {
+    pub(crate) fn new(cli: &Cli, reads: Reads) -> Result<Self> {
         Ok(Self {
             config: Config::find(cli.config.as_deref())?,
             registry: filestore::registry(),
             json: cli.json,
             quiet: cli.quiet,
+            reads,
             store: cli.store.clone(),
         })
     }

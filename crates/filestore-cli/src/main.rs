@@ -4,21 +4,26 @@ mod args;
 mod commands;
 mod context;
 mod exit;
+mod interrupt;
 mod output;
 mod progress;
 
+use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Cli, Command};
+use crate::interrupt::{Reads, ReportAfterPanic, Signals, force_exit, report_after};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log(cli.quiet);
+    let reads = Reads::default();
+    // Dropped after the runtime, whose end waits for what is being written.
+    let _report = ReportAfterPanic(reads.clone());
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -30,16 +35,20 @@ fn main() -> ExitCode {
         // The emulator ends cleanly on a signal by itself; everything else is dropped, which removes
         // its temporary files.
         if let Command::Emulator(_) = cli.command {
-            return commands::run(cli).await;
+            return commands::run(cli, reads.clone()).await;
         }
-        tokio::spawn(insist());
+        let mut signals = Signals::listen();
+        tokio::spawn(force_exit(Signals::listen(), reads.clone()));
+        let mut command = pin!(commands::run(cli, reads.clone()));
         tokio::select! {
-            code = commands::run(cli) => code,
-            code = interrupted() => code,
+            code = &mut command => code,
+            code = signals.next() => {
+                reads.settle(command).await;
+                code
+            }
         }
     });
-    // A read of standard input may still be waiting for its terminal; do not wait with it.
-    runtime.shutdown_background();
+    report_after(runtime, &reads);
     ExitCode::from(code)
 }
 
@@ -48,28 +57,4 @@ fn log(quiet: bool) {
     let default = if quiet { LevelFilter::OFF } else { LevelFilter::WARN };
     let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
-}
-
-/// Ends the program although its thread is held by a standard output that nobody reads (`list | less`).
-async fn insist() {
-    let code = interrupted().await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    std::process::exit(i32::from(code));
-}
-
-/// Waits for a signal to end; the code is the one that shells use.
-async fn interrupted() -> u8 {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut terminate), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
-            return tokio::select! {
-                _ = tokio::signal::ctrl_c() => 130,
-                _ = terminate.recv() => 143,
-                _ = hangup.recv() => 129,
-            };
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
-    130
 }

@@ -299,7 +299,9 @@ impl Download {
 
 /// Who wants to know where the bytes are.
 #[derive(Clone, Default)]
-pub(crate) struct Located(Option<Arc<dyn Fn(&Path) + Send + Sync>>);
+pub(crate) struct Located(Option<Arc<Callback>>);
+
+type Callback = dyn Fn(&Path) + Send + Sync;
 
 impl Located {
     pub(crate) fn take(&mut self) -> Self {

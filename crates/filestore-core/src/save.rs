@@ -262,7 +262,7 @@ impl Partial {
     /// Takes the space now, where the file system can: nothing else fills the disk during the read.
     fn hold_space(&self, bytes: u64) -> Result<()> {
         match allocate(&self.file, bytes) {
-            Err(error) if matches!(error.kind(), Io::StorageFull | Io::QuotaExceeded) => {
+            Err(error) if matches!(error.kind(), Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge) => {
                 Err(self.full(&format!("cannot hold {bytes} bytes")))
             }
             _ => Ok(()),
@@ -330,7 +330,7 @@ impl Partial {
             }
             Err(failed) => {
                 let mut temporary = Some(failed.path);
-                let beside = first_free(&numbered(&path, 1), |free| match temporary.take() {
+                let beside = first_free(&path, |free| match temporary.take() {
                     Some(held) => held.persist_noclobber(free).map_err(|failed| {
                         temporary = Some(failed.path);
                         failed.error
@@ -338,6 +338,7 @@ impl Partial {
                     None => Ok(()),
                 });
                 match beside {
+                    Ok(((), beside)) if beside == path => (path, None),
                     Ok(((), beside)) => (beside, Some(path)),
                     Err(_) => {
                         let note = format!("the whole file is kept in {}", place.display());
@@ -457,7 +458,16 @@ fn allocate(_: &tokio::fs::File, _: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use futures::stream::{self, Stream, StreamExt};
+
     use super::*;
+    use crate::{
+        Capabilities, Delete, Downloaded, FileRef, FileStore, FileUrl, List, Page, ReadEffect, Stat, Upload, UrlRequest,
+    };
 
     fn refused(path: &Path) -> Error {
         check_target(path, Overwrite::Replace).unwrap_err()
@@ -480,5 +490,216 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = refused(&folder.path().join("new/"));
         assert!(error.to_string().contains("there is no folder"), "{error}");
+    }
+
+    /// A store of one file, which answers a read once.
+    #[derive(Debug)]
+    struct Once {
+        capabilities: Capabilities,
+        name: &'static str,
+        answer: Mutex<Option<Result<ByteStream>>>,
+    }
+
+    #[async_trait]
+    impl FileStore for Once {
+        fn capabilities(&self) -> &Capabilities {
+            &self.capabilities
+        }
+
+        async fn download(&self, request: Download) -> Result<Downloaded> {
+            let answer = self.answer.lock().unwrap().take().expect("one read");
+            Ok(Downloaded::new(StoredFile::new(request.reference, self.name), answer?))
+        }
+
+        async fn upload(&self, _: Upload) -> Result<StoredFile> {
+            unimplemented!()
+        }
+
+        async fn list(&self, _: List) -> Result<Page> {
+            unimplemented!()
+        }
+
+        async fn stat(&self, _: Stat) -> Result<StoredFile> {
+            unimplemented!()
+        }
+
+        async fn delete(&self, _: Delete) -> Result<()> {
+            unimplemented!()
+        }
+
+        async fn url(&self, _: UrlRequest) -> Result<FileUrl> {
+            unimplemented!()
+        }
+    }
+
+    fn store(read_effect: ReadEffect, name: &'static str, answer: Result<ByteStream>) -> Store {
+        let mut capabilities = Capabilities::new("once");
+        capabilities.read_effect = read_effect;
+        Store::new("s", Arc::new(Once { capabilities, name, answer: Mutex::new(Some(answer)) }))
+    }
+
+    fn consuming(rest: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Store {
+        let first = stream::iter([Ok(Bytes::from_static(b"ab"))]);
+        store(ReadEffect::Consumes, "a.txt", Ok(ByteStream::download(first.chain(rest), None)))
+    }
+
+    fn file() -> FileRef {
+        "s:once:key".parse().unwrap()
+    }
+
+    fn broken() -> Error {
+        Error::new(ErrorKind::Unavailable, Effect::Rejected, "it broke")
+    }
+
+    /// The names in `folder` and their contents, in order.
+    fn entries(folder: &Path) -> Vec<(String, String)> {
+        let content =
+            |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap());
+        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| content(entry.unwrap())).collect();
+        entries.sort();
+        entries
+    }
+
+    fn entry(name: &str, content: &str) -> (String, String) {
+        (name.to_owned(), content.to_owned())
+    }
+
+    #[tokio::test]
+    async fn what_came_of_a_read_that_consumes_is_kept_where_the_error_says() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("copy.txt.partial"), "another").unwrap();
+        let target = folder.path().join("copy.txt");
+        let store = consuming(stream::iter([Err(broken())]));
+        let error = store.download_to_path(file(), target, Overwrite::Refuse).await.unwrap_err();
+        assert_eq!(error.effect(), Effect::Unknown);
+        assert!(error.to_string().contains("possibly consumed"), "{error}");
+        assert_eq!(error.partial().unwrap(), folder.path().join("copy.txt (1).partial"));
+        let kept = [entry("copy.txt (1).partial", "ab"), entry("copy.txt.partial", "another")];
+        assert_eq!(entries(folder.path()), kept);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_read_that_consumes_leaves_its_bytes_at_the_place_that_was_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Arc::new(Mutex::new(PathBuf::new()));
+        let told = Arc::clone(&place);
+        let request = Download::from(file()).on_location(move |path| path.clone_into(&mut told.lock().unwrap()));
+        let (store, target) = (consuming(stream::pending()), folder.path().to_owned());
+        let read = tokio::spawn(async move { store.download_to_folder(request, target, Overwrite::Refuse).await });
+        while fs::metadata(&*place.lock().unwrap()).map_or(0, |metadata| metadata.len()) < 2 {
+            tokio::task::yield_now().await;
+        }
+        read.abort();
+        assert!(read.await.unwrap_err().is_cancelled());
+        assert_eq!(entries(folder.path()), [entry("download.partial", "ab")]);
+        assert_eq!(*place.lock().unwrap(), folder.path().join("download.partial"));
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_read_that_consumes_leaves_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = Download::from(file()).observed(|_| panic!("on purpose"));
+        let (store, target) = (consuming(stream::pending()), folder.path().join("copy"));
+        let read = tokio::spawn(async move { store.download_to_path(request, target, Overwrite::Refuse).await });
+        assert!(read.await.unwrap_err().is_panic());
+        // The write that was begun ends by itself.
+        while entries(folder.path()) != [entry("copy.partial", "ab")] {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_that_was_refused_leaves_nothing() {
+        for (read_effect, effect) in [
+            (ReadEffect::Consumes, Effect::NotSent),
+            (ReadEffect::Consumes, Effect::Rejected),
+            (ReadEffect::None, Effect::Unknown),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = store(read_effect, "a", Err(broken().with_effect(effect)));
+            let error = store.download_to_folder(file(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+            assert_eq!((error.effect(), error.partial()), (effect, None));
+            assert_eq!(entries(folder.path()), []);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_response_was_lost_leaves_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(ReadEffect::Consumes, "a", Err(broken().with_effect(Effect::Unknown)));
+        let error = store.download_to_folder(file(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+        assert_eq!(error.partial().unwrap(), folder.path().join("download.partial"));
+        assert_eq!(entries(folder.path()), [entry("download.partial", "")]);
+    }
+
+    #[tokio::test]
+    async fn a_broken_read_that_is_free_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let broken = stream::iter([Ok(Bytes::from_static(b"ab")), Err(broken())]);
+        let store = store(ReadEffect::None, "a", Ok(ByteStream::download(broken, None)));
+        store.download_to_folder(file(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+        assert_eq!(entries(folder.path()), []);
+    }
+
+    #[tokio::test]
+    async fn a_consumed_file_whose_name_is_taken_is_stored_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.txt"), "old").unwrap();
+        for number in 1..3 {
+            let store = consuming(stream::empty());
+            let saved = store.download_to_folder(file(), folder.path(), Overwrite::Refuse).await.unwrap();
+            assert_eq!(saved.path, folder.path().join(format!("a ({number}).txt")));
+            assert_eq!(saved.taken, Some(folder.path().join("a.txt")));
+        }
+        let stored = [entry("a (1).txt", "ab"), entry("a (2).txt", "ab"), entry("a.txt", "old")];
+        assert_eq!(entries(folder.path()), stored);
+    }
+
+    #[tokio::test]
+    async fn a_consumed_file_never_meets_what_came_into_being_meanwhile() {
+        // A file that is to stay, and a folder that no file can replace.
+        let appear: [(Overwrite, fn(&Path)); 2] = [
+            (Overwrite::Refuse, |path| fs::write(path, "new").unwrap()),
+            (Overwrite::Replace, |path| fs::create_dir(path).unwrap()),
+        ];
+        for (overwrite, appear) in appear {
+            let folder = tempfile::tempdir().unwrap();
+            let target = folder.path().join("copy.txt");
+            let path = target.clone();
+            let request = Download::from(file()).observed(move |_| appear(&path));
+            let saved = consuming(stream::empty()).download_to_path(request, &target, overwrite).await.unwrap();
+            assert_eq!(fs::read(&saved.path).unwrap(), b"ab");
+            assert_eq!((saved.path, saved.taken), (folder.path().join("copy (1).txt"), Some(target)));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_place_is_told_before_the_request_and_when_the_file_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&places);
+        let request = Download::from(file()).on_location(move |path| told.lock().unwrap().push(path.to_owned()));
+        let target = folder.path().join("copy");
+        consuming(stream::empty()).download_to_path(request, &target, Overwrite::Refuse).await.unwrap();
+        assert_eq!(*places.lock().unwrap(), [folder.path().join("copy.partial"), target]);
+    }
+
+    #[tokio::test]
+    async fn the_longest_name_of_a_target_has_a_partial_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("x".repeat(255));
+        let saved = consuming(stream::empty()).download_to_path(file(), &target, Overwrite::Refuse).await.unwrap();
+        assert_eq!(saved.path, target);
+        assert_eq!(entries(folder.path()).len(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn space_is_held_without_changing_the_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let partial = Partial::visible(folder.path(), OsStr::new("a")).unwrap();
+        partial.hold_space(1 << 20).unwrap();
+        assert_eq!(partial.file.metadata().await.unwrap().len(), 0);
+        assert_eq!(partial.hold_space(1 << 60).map_err(|error| error.effect()), Err(Effect::NotSent));
     }
 }

@@ -2,24 +2,26 @@
 
 use std::path::Path;
 
-use filestore::{Download, Effect, FileRef, Overwrite, Result, Store};
+use filestore::{Download, FileRef, Observer, Overwrite, Progress, Result, Store};
 use futures::TryStreamExt;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use crate::args;
 use crate::context::Context;
+use crate::interrupt::Read;
 use crate::output;
 use crate::progress::Bar;
 
 pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> {
     let (store, reference) = context.of(&args.of.reference)?;
     let bar = Bar::new("download", context.quiet);
-    let request = Download::from(reference.clone()).observed(bar.clone());
+    let read = store.capabilities().reads_consume().then(|| context.reads.begin(reference.redacted()));
+    let request = observed(Download::from(reference.clone()), bar.clone(), read.as_ref());
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
     let saved = match args.output.as_deref() {
         Some(path) if path == Path::new("-") => {
-            let written = to_standard_output(&store, request, &reference).await;
+            let written = to_standard_output(&store, request, &reference, read.as_ref()).await;
             bar.done();
             return written.map(|()| 0);
         }
@@ -28,35 +30,60 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
         None => store.download_to_folder(request, ".", overwrite).await,
     };
     bar.done();
-    let saved = saved?;
+    let saved = saved.inspect_err(|_| read.iter().for_each(Read::ended))?;
     let path = saved.path.strip_prefix(".").unwrap_or(&saved.path).display().to_string();
-    if context.json {
+    if let Some(taken) = &saved.taken {
+        let taken = taken.strip_prefix(".").unwrap_or(taken);
+        context.warn(&format!("{} exists and is left as it is; the file is stored as {path}", taken.display()));
+    }
+    let printed = if context.json {
         let mut object = output::json_of(&saved.file);
         object["size"] = saved.bytes.into();
         object["path"] = json!(path);
-        output::line(&output::json(&object))?;
+        output::line(&output::json(&object))
     } else {
-        output::line(&path)?;
+        output::line(&path)
+    };
+    if let Some(read) = read {
+        read.ended();
+        if printed.is_err() {
+            // There is no second copy to ask for.
+            output::complain(&format!("the file is stored as {path}"));
+        }
     }
-    Ok(0)
+    printed.map(|()| 0)
 }
 
-async fn to_standard_output(store: &Store, request: Download, reference: &FileRef) -> Result<()> {
-    let consumes = store.capabilities().reads_consume();
+/// What watches the download: the bar, and whoever must not drop it any more.
+fn observed(request: Download, bar: Bar, read: Option<&Read>) -> Download {
+    let Some(read) = read else { return request.observed(bar) };
+    let (arriving, located) = (read.clone(), read.clone());
+    request.on_location(move |path| located.located(path)).observed(move |progress: Progress| {
+        arriving.arrived();
+        bar.progress(progress);
+    })
+}
+
+async fn to_standard_output(store: &Store, request: Download, reference: &FileRef, read: Option<&Read>) -> Result<()> {
+    if let Some(read) = read {
+        read.goes_to_standard_output();
+    }
+    // Bytes that standard output does not take may be the only copy.
+    let failed = |error| match read {
+        Some(_) => output::failed(error).possibly_consumed(),
+        None => output::failed(error),
+    };
     let copy = async {
         let mut stream = store.download(request).await?.stream;
         let mut out = tokio::io::stdout();
         while let Some(chunk) = stream.try_next().await? {
-            out.write_all(&chunk).await.map_err(output::failed)?;
+            out.write_all(&chunk).await.map_err(failed)?;
         }
-        out.flush().await.map_err(output::failed)
+        out.flush().await.map_err(failed)
     };
-    copy.await.map_err(|error| {
-        let error = error.with_operation(filestore::Operation::Download).with_store(reference.store());
-        // Once the service has answered, the read is counted.
-        if consumes && error.http_status().is_none() && error.effect() != Effect::NotSent {
-            return error.possibly_consumed();
-        }
-        error
-    })
+    let copied = copy.await;
+    if let Some(read) = read {
+        read.ended();
+    }
+    copied.map_err(|error| error.with_operation(filestore::Operation::Download).with_store(reference.store()))
 }
