@@ -658,15 +658,14 @@ mod tests {
     #[tokio::test]
     async fn a_consumed_file_never_meets_what_came_into_being_meanwhile() {
         // A file that is to stay, and a folder that no file can replace.
-        let appear: [(Overwrite, fn(&Path)); 2] = [
-            (Overwrite::Refuse, |path| fs::write(path, "new").unwrap()),
-            (Overwrite::Replace, |path| fs::create_dir(path).unwrap()),
-        ];
-        for (overwrite, appear) in appear {
+        for overwrite in [Overwrite::Refuse, Overwrite::Replace] {
             let folder = tempfile::tempdir().unwrap();
             let target = folder.path().join("copy.txt");
             let path = target.clone();
-            let request = Download::from(file()).observed(move |_| appear(&path));
+            let request = Download::from(file()).observed(move |_| match overwrite {
+                Overwrite::Refuse => fs::write(&path, "new").unwrap(),
+                Overwrite::Replace => fs::create_dir(&path).unwrap(),
+            });
             let saved = consuming(stream::empty()).download_to_path(request, &target, overwrite).await.unwrap();
             assert_eq!(fs::read(&saved.path).unwrap(), b"ab");
             assert_eq!((saved.path, saved.taken), (folder.path().join("copy (1).txt"), Some(target)));

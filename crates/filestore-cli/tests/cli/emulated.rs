@@ -129,7 +129,7 @@ fn a_consuming_download_that_breaks_keeps_what_came_and_is_not_repeated() {
         let kept: Vec<_> = home
             .files_below(".")
             .into_iter()
-            .filter(|path| path.extension().is_some_and(|end| end == "part"))
+            .filter(|path| path.extension().is_some_and(|end| end == "partial"))
             .collect();
         assert_eq!(kept.len(), 1, "{fault}: {kept:?}");
         let name = kept[0].file_name().unwrap().to_string_lossy().into_owned();

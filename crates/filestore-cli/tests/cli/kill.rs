@@ -1,20 +1,47 @@
-//! kill -9 at any moment: never a partial file under its final name, never one that is listed.
+//! kill -9 at any moment: never a partial file under its final name, never one that is listed. A kill counts
+//! where it met a transfer: something was written, and not all.
 
+use std::fs;
 use std::io::Write;
-use std::process::Stdio;
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Child, Stdio};
 
 use crate::program::Home;
 
 const SIZE: usize = 24 << 20;
+const RUNS: u64 = 12;
+/// The fewest kills that must meet a transfer.
+const HITS: usize = 3;
 
 fn content() -> Vec<u8> {
     (0..SIZE).map(|i| (i / 4096 % 251) as u8).collect()
 }
 
-/// Moments spread over the length of a transfer; which step each hits is up to the machine.
-fn moments() -> impl Iterator<Item = Duration> {
-    (0..12).map(|n| Duration::from_millis(5 + 9 * n))
+/// The sizes that a transfer is to have when it is killed, spread over its length.
+fn sizes() -> impl Iterator<Item = u64> {
+    (0..RUNS).map(|run| SIZE as u64 / (RUNS + 2) * run + 1)
+}
+
+/// The size of what is unfinished in `folder`.
+fn unfinished(folder: &Path) -> Option<u64> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = files.filter(|file| file.path().extension().is_some_and(|end| end == "part"));
+    sizes.filter_map(|file| Some(file.metadata().ok()?.len())).max()
+}
+
+/// Kills `child` once `size` bytes are in `folder`, unless it ends before. Returns whether the kill met a transfer,
+/// of which nothing is left then.
+fn kill_at(child: &mut Child, folder: &Path, size: u64) -> bool {
+    while unfinished(folder).is_none_or(|written| written < size) && child.try_wait().unwrap().is_none() {}
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let hit = unfinished(folder).is_some_and(|written| (1..SIZE as u64).contains(&written));
+    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if file.path().extension().is_some_and(|end| end == "part") {
+            fs::remove_file(file.path()).unwrap();
+        }
+    }
+    hit
 }
 
 #[test]
@@ -22,23 +49,24 @@ fn a_killed_download_leaves_nothing_under_the_final_name() {
     let home = Home::new();
     home.file("big", content());
     let reference = home.run(&["upload", "big"]).line();
-    for moment in moments() {
+    let mut hits = 0;
+    for size in sizes() {
         let mut child = home.command(&["--quiet", "download", &reference, "-o", "copy"]).spawn().unwrap();
-        std::thread::sleep(moment);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        if let Ok(metadata) = std::fs::metadata(home.path().join("copy")) {
-            assert_eq!(metadata.len(), SIZE as u64, "killed after {moment:?}");
-            std::fs::remove_file(home.path().join("copy")).unwrap();
+        hits += usize::from(kill_at(&mut child, home.path(), size));
+        if let Ok(metadata) = fs::metadata(home.path().join("copy")) {
+            assert_eq!(metadata.len(), SIZE as u64, "killed at {size}");
+            fs::remove_file(home.path().join("copy")).unwrap();
         }
     }
+    assert!(hits >= HITS, "only {hits} of {RUNS} kills met a transfer");
 }
 
 #[test]
 fn a_killed_upload_is_never_listed() {
     let home = Home::new();
     let content = content();
-    for moment in moments() {
+    let mut hits = 0;
+    for size in sizes() {
         let mut child = home
             .command(&["--quiet", "upload", "-", "--name", "big"])
             .stdin(Stdio::piped())
@@ -48,26 +76,28 @@ fn a_killed_upload_is_never_listed() {
         let mut stdin = child.stdin.take().unwrap();
         // Half now: whenever the kill comes, the body is not whole.
         stdin.write_all(&content[..SIZE / 2]).unwrap();
-        std::thread::sleep(moment);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let folder = home.path().join("data/filestore/files/.filestore-tmp");
+        hits += usize::from(kill_at(&mut child, &folder, size / 4));
         let listed = home.run(&["list", "--all", "--recursive", "--json"]);
-        assert_eq!((listed.code, listed.out.as_str()), (0, ""), "killed after {moment:?}: {}", listed.err);
+        assert_eq!((listed.code, listed.out.as_str()), (0, ""), "killed at {size}: {}", listed.err);
         assert!(!home.path().join("data/filestore/files/big").exists());
     }
+    assert!(hits >= HITS, "only {hits} of {RUNS} kills met a transfer");
 }
 
 #[test]
 fn a_killed_upload_of_a_file_is_whole_or_absent() {
     let home = Home::new();
     home.file("big", content());
-    for moment in moments() {
+    let mut hits = 0;
+    for size in sizes() {
         let mut child = home.command(&["--quiet", "upload", "big"]).stdout(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(moment);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        if let Ok(metadata) = std::fs::metadata(home.path().join("data/filestore/files/big")) {
-            assert_eq!(metadata.len(), SIZE as u64, "killed after {moment:?}");
+        let folder = home.path().join("data/filestore/files/.filestore-tmp");
+        hits += usize::from(kill_at(&mut child, &folder, size));
+        if let Ok(metadata) = fs::metadata(home.path().join("data/filestore/files/big")) {
+            assert_eq!(metadata.len(), SIZE as u64, "killed at {size}");
+            fs::remove_file(home.path().join("data/filestore/files/big")).unwrap();
         }
     }
+    assert!(hits >= HITS, "only {hits} of {RUNS} kills met a transfer");
 }

@@ -8,6 +8,10 @@ mod config;
 mod emulated;
 mod filescom;
 mod kill;
+#[cfg(unix)]
+mod limits;
 mod program;
 mod pubnub;
 mod served;
+#[cfg(unix)]
+mod signals;

@@ -51,7 +51,24 @@ impl<'a> Served<'a> {
         self.ask("GET", path, "")
     }
 
+    /// Whether the emulated file.io still has the file. Where it has, this reads it.
+    pub(crate) fn has_file(&self, reference: &str) -> bool {
+        let key = reference.rsplit(':').next().unwrap();
+        match self.answer("GET", &format!("/{key}"), "") {
+            answer if answer.starts_with("HTTP/1.1 200") => true,
+            answer if answer.starts_with("HTTP/1.1 404") => false,
+            answer => panic!("{answer}"),
+        }
+    }
+
     fn ask(&self, method: &str, path: &str, body: &str) -> String {
+        let answer = self.answer(method, path, body);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 2"), "{answer}");
+        body.to_owned()
+    }
+
+    fn answer(&self, method: &str, path: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(
             stream,
@@ -60,11 +77,9 @@ impl<'a> Served<'a> {
             body.len()
         )
         .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 2"), "{answer}");
-        body.to_owned()
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     fn journal(&self) -> Vec<Value> {

@@ -1,0 +1,91 @@
+//! What this machine does not give, and a read that consumes its file.
+
+use crate::program::Home;
+use crate::served::Served;
+
+const SIZE: usize = 200_000;
+
+#[test]
+fn without_descriptors_a_file_is_whole_or_kept_or_not_consumed() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("big", vec![7; SIZE]);
+    let (mut whole, mut refused) = (0, 0);
+    let mut reference = served.run(&["upload", "big"]).line();
+    for limit in 4..=32 {
+        let script = format!(
+            "ulimit -n {limit}; exec \"$0\" --config stores.toml --store fileio download {reference} -o copy-{limit}"
+        );
+        let done = home.shell(&script);
+        let consumed = !served.has_file(&reference);
+        let path = home.path().join(format!("copy-{limit}"));
+        if done.code == 0 {
+            assert_eq!(std::fs::read(path).unwrap(), vec![7; SIZE], "{limit}");
+            whole += 1;
+        } else {
+            assert!(!consumed, "{limit}: {done:?}");
+            assert!(!path.with_extension("partial").exists(), "{limit}: nothing was sent: {done:?}");
+            refused += 1;
+        }
+        // The look for it has consumed it.
+        reference = served.run(&["upload", "big"]).line();
+    }
+    assert!(whole > 0 && refused > 0, "{whole} whole, {refused} refused");
+}
+
+#[test]
+fn a_file_beyond_the_limit_of_the_process_is_not_read_where_its_size_is_known() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("big", vec![7; SIZE]);
+    let reference = served.run(&["upload", "big"]).line();
+    let script = format!("ulimit -f 100; exec \"$0\" --config stores.toml --store fileio download {reference} -o copy");
+    let done = home.shell(&script);
+    assert_eq!(done.code, 5, "{done:?}");
+    assert!(done.err.contains("200000 are needed"), "{done:?}");
+    assert_eq!((served.reads(), home.files_below(".").iter().any(|path| path.ends_with("copy.partial"))), (0, false));
+}
+
+#[test]
+fn what_fits_of_a_file_beyond_the_limit_of_the_process_is_kept() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("big", vec![7; SIZE]);
+    home.file(
+        "anonymous.toml",
+        format!("[stores.fileio]\nbackend = \"fileio\"\nbase_url = \"http://{}\"\n", served.address),
+    );
+    let reference = served.run(&["upload", "big"]).line();
+    let script = format!("ulimit -f 100; exec \"$0\" --config anonymous.toml download {reference} -o copy");
+    let done = home.shell(&script);
+    assert_eq!(done.code, 8, "{done:?}");
+    assert!(done.err.contains("possibly consumed") && done.err.contains("copy.partial"), "{done:?}");
+    let kept = std::fs::read(home.path().join("copy.partial")).unwrap();
+    assert!(kept.len() >= 50_000 && kept.iter().all(|byte| *byte == 7), "{}", kept.len());
+}
+
+#[test]
+fn a_file_whose_name_is_taken_is_stored_beside_it() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "new");
+    let reference = served.run(&["upload", "a.txt"]).line();
+    home.file("a.txt", "old");
+    let done = served.run(&["download", &reference]);
+    assert_eq!((done.code, done.out.as_str()), (0, "a (1).txt\n"), "{done:?}");
+    assert!(done.err.contains("warning: a.txt exists"), "{done:?}");
+    assert_eq!(std::fs::read(home.path().join("a (1).txt")).unwrap(), b"new");
+    assert_eq!(std::fs::read(home.path().join("a.txt")).unwrap(), b"old");
+}
+
+#[test]
+fn a_name_that_hides_a_file_is_not_taken_from_the_service() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a", "x");
+    for (name, local) in [(".bashrc", "_bashrc"), ("C:evil.txt", "C_evil.txt"), ("a.txt:stream", "a.txt_stream")] {
+        let reference = served.run(&["upload", "a", "--name", name]).line();
+        let done = served.run(&["download", &reference]);
+        assert_eq!((done.code, done.out), (0, format!("{local}\n")), "{}", done.err);
+    }
+}

@@ -1,0 +1,132 @@
+//! Signals at any moment of a read that consumes its file: the bytes are at a place that was printed, or the
+//! file was not consumed. Each signal has `SIGNAL_RUNS` runs, 20 by default.
+
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::program::{Home, done};
+use crate::served::Served;
+
+const SIZE: usize = 300_000;
+
+/// A response that waits before its headers and then takes its time.
+const SLOW: &str = r#"
+[[fault]]
+operation = "download"
+do = { latency = { delay = "100ms" } }
+
+[[fault]]
+operation = "download"
+do = { slow = { bytes_per_second = 250000 } }
+"#;
+
+/// Numbers that look random and are the same in each run (xorshift).
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self, below: u64) -> Duration {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        Duration::from_millis(self.0 % below)
+    }
+}
+
+#[test]
+fn an_interrupted_read_that_consumes_says_where_its_bytes_are() {
+    no_byte_is_lost("INT", 130);
+}
+
+#[test]
+fn a_terminated_read_that_consumes_says_where_its_bytes_are() {
+    no_byte_is_lost("TERM", 143);
+}
+
+#[test]
+fn a_read_that_consumes_whose_terminal_hangs_up_says_where_its_bytes_are() {
+    no_byte_is_lost("HUP", 129);
+}
+
+fn no_byte_is_lost(signal: &str, code: i32) {
+    let runs = std::env::var("SIGNAL_RUNS").map_or(20, |runs| runs.parse().unwrap());
+    let home = Home::new();
+    let content: Vec<u8> = (0..SIZE).map(|at| (at / 7 % 251) as u8).collect();
+    home.file("big", &content);
+    let served = Served::start(&home, &[]);
+    let mut moments = Moments(0x9E37_79B9_7F4A_7C15 ^ code.unsigned_abs() as u64);
+    let (mut before_headers, mut after_headers, mut partial) = (0, 0, 0);
+    for run in 0..runs {
+        let reference = served.run(&["upload", "big"]).line();
+        served.control("PUT", "faults", SLOW);
+        served.control("DELETE", "journal", "");
+        let folder = format!("run-{run}");
+        std::fs::create_dir(home.path().join(&folder)).unwrap();
+        let target = match run % 3 {
+            0 => format!("{folder}/copy"),
+            1 => folder.clone(),
+            _ => "-".to_owned(),
+        };
+        let child = home
+            .command(&Served::with(&["download", &reference, "-o", &target]))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A fourth of the moments are around the request, the others in the response.
+        if run % 4 == 0 {
+            sleep(moments.next(200));
+        } else {
+            while served.reads() == 0 {
+                sleep(Duration::from_millis(5));
+            }
+            sleep(moments.next(900));
+        }
+        let (sent, at_signal) = (served.has_sent(), kept(&home, &folder).map_or(0, |(_, kept)| kept.len()));
+        // A program that has ended takes no signal.
+        let _ = Command::new("kill").args(["-s", signal, &child.id().to_string()]).stderr(Stdio::null()).status();
+        let done = done(child.wait_with_output().unwrap());
+
+        served.control("DELETE", "faults", "");
+        let consumed = !served.has_file(&reference);
+        let printed = if target == "-" { done.err.clone() } else { format!("{}\n{}", done.out, done.err) };
+        assert!([0, code, -1].contains(&done.code), "{signal} {run}: {printed}");
+        match kept(&home, &folder) {
+            Some((path, kept)) => {
+                assert!(content.starts_with(&kept), "{signal} {run}: other bytes");
+                assert!(kept.len() >= at_signal, "{signal} {run}: {} bytes of {at_signal}", kept.len());
+                assert!(done.code != 0 || kept.len() == SIZE, "{signal} {run}");
+                let told = printed.lines().any(|line| line.ends_with(&path));
+                assert!(told || !consumed, "{signal} {run}: nothing leads to {path}: {printed}");
+                let whole = !path.ends_with(".partial");
+                partial += usize::from(!whole && consumed);
+                assert!(!consumed || whole || done.err.contains("possibly consumed"), "{signal} {run}: {printed}");
+            }
+            None if target == "-" => {
+                assert!(content.starts_with(&done.bytes), "{signal} {run}: other bytes");
+                assert!(done.code != 0 || done.bytes.len() == SIZE, "{signal} {run}");
+                let told = done.bytes.len() == SIZE || done.err.contains("possibly consumed");
+                assert!(told || !consumed, "{signal} {run}: {printed}");
+                partial += usize::from(consumed && done.bytes.len() < SIZE);
+            }
+            None => assert!(!consumed, "{signal} {run}: consumed, and nothing is kept: {printed}"),
+        }
+        after_headers += usize::from(sent && done.code != 0);
+        before_headers += usize::from(!sent);
+    }
+    println!(
+        "{signal}: {runs} runs, {before_headers} before the headers, {after_headers} after them, {partial} partial"
+    );
+    assert!(after_headers * 10 >= runs * 3, "{signal}: only {after_headers} of {runs} were after the headers");
+    assert!(partial > 0, "{signal}: none of {runs} runs was ended in the middle");
+}
+
+/// The file that a run has left in its folder.
+fn kept(home: &Home, folder: &str) -> Option<(String, Vec<u8>)> {
+    let files = home.files_below(folder);
+    assert!(files.len() <= 1, "{files:?}");
+    let file = files.first()?;
+    // It may get its name at this very moment.
+    let content = std::fs::read(file).ok()?;
+    Some((file.strip_prefix(home.path()).unwrap().to_str().unwrap().to_owned(), content))
+}
