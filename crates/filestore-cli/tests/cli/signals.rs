@@ -48,6 +48,7 @@ fn a_read_that_consumes_whose_terminal_hangs_up_says_where_its_bytes_are() {
     no_byte_is_lost("HUP", 129);
 }
 
+#[expect(clippy::print_stdout, reason = "the figures of a long run")]
 fn no_byte_is_lost(signal: &str, code: i32) {
     let runs = std::env::var("SIGNAL_RUNS").map_or(20, |runs| runs.parse().unwrap());
     let home = Home::new();
