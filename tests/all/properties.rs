@@ -1,6 +1,6 @@
 //! Properties of everything that reads text.
 
-use filestore::{Config, Expiry, FileRef, NameRules, check_name, sanitise};
+use filestore::{Config, Expiry, FileRef};
 use proptest::prelude::*;
 
 proptest! {
@@ -38,13 +38,6 @@ proptest! {
         if let Ok(expiry) = text.parse::<Expiry>() {
             prop_assert_eq!(expiry.to_string().parse::<Expiry>().unwrap(), expiry);
         }
-    }
-
-    #[test]
-    fn a_sanitised_name_is_a_name_and_stays_as_it_is(name in ".{0,300}") {
-        let safe = sanitise(&name);
-        prop_assert!(check_name(&safe, &NameRules { max_bytes: Some(255), ..NameRules::default() }).is_ok(), "{safe:?}");
-        prop_assert_eq!(sanitise(&safe), safe.clone());
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Store files; prints one reference a line
     Upload(Upload),
-    /// List the files of a store
+    /// List the files of a store; a table cuts names after 120 columns, --json does not
     List(List),
     /// Print what is known of a file, without reading it
     Stat(Reference),

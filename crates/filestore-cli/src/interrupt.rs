@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::output;
 
@@ -20,6 +21,9 @@ const BODY_GRACE: Duration = Duration::from_millis(500);
 
 /// How long the end of the program may take without such a read.
 const END: Duration = Duration::from_secs(1);
+
+/// How long it may take with one.
+const LONGEST: Duration = Duration::from_secs(8);
 
 /// The signals that end the program, listened to from now on.
 pub(crate) struct Signals {
@@ -71,6 +75,7 @@ pub(crate) struct Reads(Arc<State>);
 
 #[derive(Default)]
 struct State {
+    begun: AtomicUsize,
     under_way: Mutex<Vec<Entry>>,
     arrived: Notify,
 }
@@ -101,7 +106,7 @@ pub(crate) struct Read {
 impl Reads {
     /// A read of `subject`, which is under way once its place is known.
     pub(crate) fn begin(&self, subject: String) -> Read {
-        let id = self.under_way().iter().map(|entry| entry.id + 1).max().unwrap_or(0);
+        let id = self.0.begun.fetch_add(1, Ordering::Relaxed);
         Read { reads: self.clone(), id, subject }
     }
 
@@ -218,12 +223,18 @@ impl Drop for ReportAfterPanic {
 /// although a read is waited for, at the second signal.
 pub(crate) async fn force_exit(mut signals: Signals, reads: Reads) {
     let code = signals.next().await;
-    if reads.are_under_way() {
-        let _ = timeout(RESPONSE_GRACE + BODY_GRACE + 2 * END, signals.next()).await;
-        reads.report();
-    } else {
-        sleep(END).await;
+    let begun = Instant::now();
+    loop {
+        let limit = if reads.are_under_way() { LONGEST } else { END };
+        let again = timeout_at(begun + limit, signals.next()).await.is_ok();
+        // A read may have begun at the very moment of the signal: asked anew.
+        match (reads.are_under_way(), again) {
+            (true, true) | (false, false) => break,
+            (true, false) if limit == LONGEST => break,
+            _ => {}
+        }
     }
+    reads.report();
     std::process::exit(i32::from(code));
 }
 

@@ -282,13 +282,17 @@ impl Partial {
     }
 
     async fn write(&mut self, mut stream: ByteStream, watch: Option<&Watch>, written: &mut u64) -> Result<()> {
-        let Self { file, path, .. } = self;
+        let Self { file, path, kept, .. } = self;
         let failed = |error: io::Error| Error::local(error, "write", path).with_effect(Effect::Rejected);
         let total = stream.length();
         let ended = loop {
             match stream.try_next().await {
                 Ok(Some(chunk)) => {
                     file.write_all(&chunk).await.map_err(failed)?;
+                    // A chunk that waits for the one before would be lost with the future.
+                    if *kept {
+                        file.flush().await.map_err(failed)?;
+                    }
                     *written += chunk.len() as u64;
                     if let Some(watch) = watch {
                         watch.advance(chunk.len(), total);

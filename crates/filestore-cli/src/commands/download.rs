@@ -78,6 +78,10 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
         let mut out = tokio::io::stdout();
         while let Some(chunk) = stream.try_next().await? {
             out.write_all(&chunk).await.map_err(failed)?;
+            // A chunk that waits for the one before would be lost with a signal.
+            if read.is_some() {
+                out.flush().await.map_err(failed)?;
+            }
         }
         out.flush().await.map_err(failed)
     };
