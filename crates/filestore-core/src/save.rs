@@ -523,8 +523,11 @@ mod tests {
             unimplemented!()
         }
 
-        async fn stat(&self, _: Stat) -> Result<StoredFile> {
-            unimplemented!()
+        /// The listing has a file of four bytes.
+        async fn stat(&self, request: Stat) -> Result<StoredFile> {
+            let mut file = StoredFile::new(request.reference, self.name);
+            file.size = Some(4);
+            Ok(file)
         }
 
         async fn delete(&self, _: Delete) -> Result<()> {
@@ -537,7 +540,20 @@ mod tests {
     }
 
     fn store(read_effect: ReadEffect, name: &'static str, answer: Result<ByteStream>) -> Store {
-        let mut capabilities = Capabilities::new("once");
+        of(Capabilities::new("once"), read_effect, name, answer)
+    }
+
+    fn listed(name: &'static str, content: &'static str) -> Store {
+        let stream = ByteStream::download(stream::iter([Ok(Bytes::from_static(content.as_bytes()))]), None);
+        of(Capabilities::new("once").native([Feature::Stat]), ReadEffect::Consumes, name, Ok(stream))
+    }
+
+    fn of(
+        mut capabilities: Capabilities,
+        read_effect: ReadEffect,
+        name: &'static str,
+        answer: Result<ByteStream>,
+    ) -> Store {
         capabilities.read_effect = read_effect;
         Store::new("s", Arc::new(Once { capabilities, name, answer: Mutex::new(Some(answer)) }))
     }
@@ -685,6 +701,24 @@ mod tests {
         let target = folder.path().join("copy");
         consuming(stream::empty()).download_to_path(request, &target, Overwrite::Refuse).await.unwrap();
         assert_eq!(*places.lock().unwrap(), [folder.path().join("copy.partial"), target]);
+    }
+
+    #[tokio::test]
+    async fn the_partial_file_of_a_listed_file_has_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = listed(".q3.pdf", "abc");
+        let error = store.download_to_folder(file(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Integrity, Effect::Unknown), "{error}");
+        assert_eq!(error.partial().unwrap(), folder.path().join("_q3.pdf.partial"));
+        assert_eq!(entries(folder.path()), [entry("_q3.pdf.partial", "abc")]);
+    }
+
+    #[tokio::test]
+    async fn a_file_above_the_limit_of_a_read_is_not_consumed() {
+        let store = listed("a", "abcd");
+        let error = store.read(file(), 3).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotSent), "{error}");
+        assert_eq!(store.read(file(), 4).await.unwrap(), "abcd");
     }
 
     #[tokio::test]

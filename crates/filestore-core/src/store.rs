@@ -241,7 +241,9 @@ impl Store {
     pub async fn read(&self, request: impl Into<Download> + Send, limit: usize) -> Result<Bytes> {
         let request = request.into();
         let reference = request.reference.clone();
-        self.check_limit(&reference, limit).await?;
+        if request.range.is_none() {
+            self.check_limit(&reference, limit).await?;
+        }
         let download = self.download(request).await?;
         download.bytes(limit).await.map_err(|error| self.context_of(error, Operation::Download, &reference))
     }

@@ -123,6 +123,21 @@ fn what_a_file_name_holds_does_not_reach_the_terminal() {
     refused(&Home::new().run(&["upload", "no\u{1b}[31m-file"]), 2, &["no\\u{1b}[31m-file"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn what_a_listed_name_holds_does_not_reach_the_terminal() {
+    let home = Home::new();
+    home.file("a", "x");
+    home.run(&["upload", "a"]).line();
+    let name = "x\u{9b}2J\u{202e}\u{200b}\u{2028}y";
+    std::fs::write(home.path().join("data/filestore/files").join(name), "x").unwrap();
+    for (args, escaped) in [(&["list"][..], "x\\u{9b}2J\\u{202e}"), (&["list", "--json"], "x\\u009b2J\\u202e")] {
+        let listed = home.run(args);
+        assert!(listed.out.contains(escaped), "{listed:?}");
+        assert!(!listed.out.contains(['\u{9b}', '\u{202e}', '\u{200b}', '\u{2028}']), "{listed:?}");
+    }
+}
+
 #[test]
 fn a_download_into_a_folder_that_is_not_there_says_so() {
     let home = Home::new();

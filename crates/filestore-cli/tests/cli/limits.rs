@@ -64,6 +64,21 @@ fn what_fits_of_a_file_beyond_the_limit_of_the_process_is_kept() {
     assert!(kept.len() >= 50_000 && kept.iter().all(|byte| *byte == 7), "{}", kept.len());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_standard_output_does_not_take_is_not_lost() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a", "x");
+    let reference = served.run(&["upload", "a"]).line();
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let command = Served::with(&["download", &reference, "-o", "copy"]);
+    let output = home.command(&command).stdout(full).output().unwrap();
+    assert_ne!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("the file is stored as copy\n"));
+    assert_eq!(std::fs::read(home.path().join("copy")).unwrap(), b"x");
+}
+
 #[test]
 fn a_file_whose_name_is_taken_is_stored_beside_it() {
     let home = Home::new();

@@ -48,6 +48,30 @@ fn a_read_that_consumes_whose_terminal_hangs_up_says_where_its_bytes_are() {
     no_byte_is_lost("HUP", 129);
 }
 
+#[test]
+fn the_response_to_a_read_that_was_sent_is_waited_for() {
+    let home = Home::new();
+    home.file("small", "all of it");
+    let served = Served::start(&home, &[]);
+    let reference = served.run(&["upload", "small"]).line();
+    served.control("PUT", "faults", "[[fault]]\noperation = \"download\"\ndo = { latency = { delay = \"2s\" } }\n");
+    let child = home
+        .command(&Served::with(&["download", &reference, "-o", "copy"]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while served.reads() == 0 {
+        sleep(Duration::from_millis(5));
+    }
+    assert!(!served.has_sent());
+    assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
+    let done = done(child.wait_with_output().unwrap());
+    assert_eq!((done.code, done.out.as_str()), (130, "copy\n"), "{done:?}");
+    assert!(done.err.contains("waiting up to 5 s"), "{done:?}");
+    assert_eq!(std::fs::read(home.path().join("copy")).unwrap(), b"all of it");
+}
+
 #[expect(clippy::print_stdout, reason = "the figures of a long run")]
 fn no_byte_is_lost(signal: &str, code: i32) {
     let runs = std::env::var("SIGNAL_RUNS").map_or(20, |runs| runs.parse().unwrap());
