@@ -22,6 +22,8 @@ pub(crate) enum Fate {
     Late,
     /// Something else answers with this status.
     Answered(u16, Answer),
+    /// The service applies it, and its response has this status and the body of the script instead.
+    Replaced(u16),
     /// No connection comes about.
     Refused,
 }
@@ -42,18 +44,22 @@ pub(crate) struct Seen {
     pub(crate) target: String,
     /// The service's status, where it was handed on.
     pub(crate) status: Option<u16>,
+    /// The body of its response.
+    pub(crate) body: Vec<u8>,
 }
 
 /// The fate of the request number `at`, counted from 0, and of all after it. Those before it pass.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Script {
     pub(crate) at: usize,
     pub(crate) first: Fate,
     pub(crate) then: Fate,
+    /// For [`Fate::Replaced`].
+    pub(crate) body: Vec<u8>,
 }
 
 impl Script {
-    pub(crate) const PASS: Self = Self { at: 0, first: Fate::Passes, then: Fate::Passes };
+    pub(crate) const PASS: Self = Self { at: 0, first: Fate::Passes, then: Fate::Passes, body: Vec::new() };
 
     fn fate(&self, number: usize) -> Fate {
         match number.cmp(&self.at) {
@@ -110,9 +116,10 @@ impl Gateway {
     /// Plays `script` from now on.
     pub(crate) async fn play(&self, script: Script) {
         self.end().await;
-        *lock(&self.state.run) = Run { script, seen: Vec::new(), late: Vec::new() };
         let refused = script.at == 0 && script.first == Fate::Refused;
-        if refused && script.then == Fate::Refused {
+        let always = refused && script.then == Fate::Refused;
+        *lock(&self.state.run) = Run { script, seen: Vec::new(), late: Vec::new() };
+        if always {
             return;
         }
         self.listen(if refused { REFUSED } else { Duration::ZERO });
@@ -123,7 +130,7 @@ impl Gateway {
         let late = std::mem::take(&mut lock(&self.state.run).late);
         for (number, request) in late {
             let response = self.state.forward(&request).await;
-            lock(&self.state.run).seen[number].status = status_of(&response);
+            lock(&self.state.run).seen[number].answered(&response);
         }
         lock(&self.state.run).seen.clone()
     }
@@ -182,7 +189,7 @@ impl State {
                 let mut words =
                     request.split(|byte| *byte == b' ').map(|word| String::from_utf8_lossy(word).into_owned());
                 let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-                run.seen.push(Seen { method, target, status: None });
+                run.seen.push(Seen { method, target, status: None, body: Vec::new() });
                 // A connection that was refused at first was no request.
                 let behind = usize::from(run.script.at == 0 && run.script.first == Fate::Refused);
                 (number, run.script.fate(number + behind), run.script.fate(number + behind + 1))
@@ -194,13 +201,13 @@ impl State {
             match fate {
                 Fate::Passes => {
                     let response = self.forward(&request).await;
-                    lock(&self.run).seen[number].status = status_of(&response);
+                    lock(&self.run).seen[number].answered(&response);
                     let _ = stream.write_all(&response).await;
                     let _ = stream.shutdown().await;
                 }
                 Fate::ResponseLost => {
                     let response = self.forward(&request).await;
-                    lock(&self.run).seen[number].status = status_of(&response);
+                    lock(&self.run).seen[number].answered(&response);
                 }
                 Fate::RequestLost => {}
                 Fate::Late => lock(&self.run).late.push((number, request)),
@@ -214,6 +221,29 @@ impl State {
                         body.len()
                     );
                     let _ = stream.write_all(response.as_bytes()).await;
+                    let _ = stream.shutdown().await;
+                }
+                Fate::Replaced(status) => {
+                    let response = self.forward(&request).await;
+                    let (head, _) = split(&response);
+                    let body = {
+                        let mut run = lock(&self.run);
+                        run.seen[number].answered(&response);
+                        run.script.body.clone()
+                    };
+                    // The other headers stay: there are some that tell what a body is.
+                    let head: String = String::from_utf8_lossy(head)
+                        .lines()
+                        .skip(1)
+                        .filter(|line| {
+                            let line = line.to_ascii_lowercase();
+                            !["content-length:", "transfer-encoding:"].iter().any(|name| line.starts_with(name))
+                        })
+                        .fold(format!("HTTP/1.1 {status} X\r\n"), |head, line| head + line + "\r\n");
+                    let length = format!("content-length: {}\r\n\r\n", body.len());
+                    let _ = stream
+                        .write_all(&[head.trim_end().as_bytes(), b"\r\n", length.as_bytes(), &body].concat())
+                        .await;
                     let _ = stream.shutdown().await;
                 }
                 Fate::Refused => unreachable!("nothing listens"),
@@ -250,6 +280,18 @@ fn error_body(status: u16) -> String {
     format!(
         r#"{{"success":false,"status":{status},"message":"no","code":"NO","error":"no","type":"{kind}","http-code":{status},"title":"No"}}"#
     )
+}
+
+impl Seen {
+    fn answered(&mut self, response: &[u8]) {
+        (self.status, self.body) = (status_of(response), split(response).1.to_vec());
+    }
+}
+
+/// The head and the body of a response.
+fn split(response: &[u8]) -> (&[u8], &[u8]) {
+    let end = response.windows(4).position(|window| window == b"\r\n\r\n").map_or(response.len(), |at| at + 4);
+    response.split_at(end)
 }
 
 fn status_of(response: &[u8]) -> Option<u16> {

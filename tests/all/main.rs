@@ -9,6 +9,7 @@ mod documents;
 mod effects;
 mod filescom_faults;
 mod filescom_operations;
+mod fuzz;
 mod gateway;
 mod generated;
 mod hostile;

@@ -9,55 +9,57 @@ use super::{CONTENT, Case, Operation, Site, emulator, http, play};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_effects_of_file_io_are_true() {
     let (_emulator, gateway) = emulator().await;
-    let site = Site::new(&gateway, store);
-    let operations = vec![
-        Operation::new("upload", &site, Some(|seen| seen.method == "POST"), |site, number| async move {
+    println!("{} cases", play(&gateway, operations(&Site::new(&gateway, store))).await);
+}
+
+pub(crate) fn operations(site: &Site<FileIoStore>) -> Vec<Operation> {
+    vec![
+        Operation::new("upload", site, Some(|seen| seen.method == "POST"), |site, number| async move {
             let (sender, upload) = (site.client(), Upload::new(name(number), CONTENT));
             Case::new(async move { sender.upload(upload).await.map(drop) })
                 .happened(async move { is_listed(&site, &name(number)).await })
         }),
-        Operation::new("delete", &site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
+        Operation::new("delete", site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.delete(Delete::from(file)).await })
                 .happened(async move { !is_listed(&site, &name(number)).await })
         }),
-        Operation::new("update", &site, Some(|seen| seen.method == "PATCH"), |site, number| async move {
+        Operation::new("update", site, Some(|seen| seen.method == "PATCH"), |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.update(&file, FileIoUpdate::new().max_downloads(7)).await.map(drop) })
         }),
-        Operation::new("replace", &site, Some(|seen| seen.method == "PUT"), |site, number| async move {
+        Operation::new("replace", site, Some(|seen| seen.method == "PUT"), |site, number| async move {
             let (store, file) = stored(&site, number).await;
             let upload = Upload::new(format!("other-{number}.txt"), "other content");
             Case::new(async move { store.replace(&file, upload).await.map(drop) })
                 .happened(async move { is_listed(&site, &format!("other-{number}.txt")).await })
         }),
         // A read that consumes is a change.
-        Operation::new("download", &site, Some(|seen| seen.method == "GET"), |site, number| async move {
+        Operation::new("download", site, Some(|seen| seen.method == "GET"), |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.download(Download::from(file)).await?.bytes(99).await.map(drop) })
                 .happened(async move { !is_listed(&site, &name(number)).await })
         }),
-        Operation::new("list", &site, None, |site, number| async move {
+        Operation::new("list", site, None, |site, number| async move {
             let (store, _) = stored(&site, number).await;
             Case::new(async move { store.list(List::new().limit(10)).await.map(drop) })
         }),
-        Operation::new("stat", &site, None, |site, number| async move {
+        Operation::new("stat", site, None, |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.stat(Stat::from(file)).await.map(drop) })
         }),
-        Operation::new("url", &site, None, |site, number| async move {
+        Operation::new("url", site, None, |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.url(UrlRequest::from(file)).await.map(drop) })
         }),
-        Operation::new("account", &site, None, |site, _| async move {
+        Operation::new("account", site, None, |site, _| async move {
             let store = site.client();
             Case::new(async move { store.me().await.map(drop) })
         }),
-    ];
-    println!("{} cases", play(&gateway, operations).await);
+    ]
 }
 
-fn store(url: &str) -> FileIoStore {
+pub(crate) fn store(url: &str) -> FileIoStore {
     FileIoStore::new(FileIoConfig::new(url).api_key(FILEIO_API_KEY).http(http())).unwrap()
 }
 

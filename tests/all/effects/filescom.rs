@@ -9,11 +9,14 @@ use super::{CONTENT, Case, Operation, Site, emulator, http, play};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_effects_of_uploads_to_files_com_are_true() {
     let (_emulator, gateway) = emulator().await;
-    let site = Site::new(&gateway, store);
-    let operations = vec![
+    println!("{} cases", play(&gateway, uploads(&Site::new(&gateway, store))).await);
+}
+
+pub(crate) fn uploads(site: &Site<FilesComStore>) -> Vec<Operation> {
+    vec![
         Operation::new(
             "upload",
-            &site,
+            site,
             Some(|seen| seen.method == "POST" && seen.target.starts_with("/api/rest/v1/files/")),
             |site, number| async move {
                 let (sender, upload) = (site.client(), Upload::new(name(number), CONTENT));
@@ -23,7 +26,7 @@ async fn the_effects_of_uploads_to_files_com_are_true() {
         ),
         Operation::new(
             "upload to a free name",
-            &site,
+            site,
             Some(|seen| seen.target.starts_with("/api/rest/v1/file_actions/move/")),
             |site, number| async move {
                 let (sender, upload) = (site.client(), Upload::new(name(number), CONTENT).if_exists(IfExists::Refuse));
@@ -31,23 +34,25 @@ async fn the_effects_of_uploads_to_files_com_are_true() {
                     .happened(async move { is_there(&site, &name(number)).await })
             },
         ),
-    ];
-    println!("{} cases", play(&gateway, operations).await);
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_effects_of_changes_at_files_com_are_true() {
     let (_emulator, gateway) = emulator().await;
-    let site = Site::new(&gateway, store);
-    let operations = vec![
-        Operation::new("delete", &site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
+    println!("{} cases", play(&gateway, changes(&Site::new(&gateway, store))).await);
+}
+
+pub(crate) fn changes(site: &Site<FilesComStore>) -> Vec<Operation> {
+    vec![
+        Operation::new("delete", site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.delete(Delete::from(file)).await })
                 .happened(async move { !is_there(&site, &name(number)).await })
         }),
         Operation::new(
             "mkdir",
-            &site,
+            site,
             Some(|seen| seen.method == "POST" && seen.target.starts_with("/api/rest/v1/folders/")),
             |site, number| async move {
                 let sender = site.client();
@@ -57,7 +62,7 @@ async fn the_effects_of_changes_at_files_com_are_true() {
         ),
         Operation::new(
             "copy",
-            &site,
+            site,
             Some(|seen| seen.target.starts_with("/api/rest/v1/file_actions/copy/")),
             |site, number| async move {
                 let (store, file) = stored(&site, number).await;
@@ -68,7 +73,7 @@ async fn the_effects_of_changes_at_files_com_are_true() {
         ),
         Operation::new(
             "move",
-            &site,
+            site,
             Some(|seen| seen.target.starts_with("/api/rest/v1/file_actions/move/")),
             |site, number| async move {
                 let (store, file) = stored(&site, number).await;
@@ -77,56 +82,57 @@ async fn the_effects_of_changes_at_files_com_are_true() {
                     .happened(async move { is_there(&site, &format!("moved-{number}")).await })
             },
         ),
-        Operation::new("update", &site, Some(|seen| seen.method == "PATCH"), |site, number| async move {
+        Operation::new("update", site, Some(|seen| seen.method == "PATCH"), |site, number| async move {
             let (store, file) = stored(&site, number).await;
             let update = FilesComUpdate::new().metadata([("project", "apollo")]);
             Case::new(async move { store.update(&file, update).await.map(drop) })
         }),
         Operation::new(
             "share",
-            &site,
+            site,
             Some(|seen| seen.method == "POST" && seen.target.starts_with("/api/rest/v1/bundles")),
             |site, number| async move {
                 let (store, file) = stored(&site, number).await;
                 Case::new(async move { store.share([&file], Share::new()).await.map(drop) })
             },
         ),
-        Operation::new("unshare", &site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
+        Operation::new("unshare", site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
             let (store, file) = stored(&site, number).await;
             let id = site.helper().share([&file], Share::new()).await.unwrap().id;
             Case::new(async move { store.unshare(id).await })
                 .happened(async move { site.helper().share_link(id).await.is_err() })
         }),
-    ];
-    println!("{} cases", play(&gateway, operations).await);
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_effects_of_reads_at_files_com_are_true() {
     let (_emulator, gateway) = emulator().await;
-    let site = Site::new(&gateway, store);
-    let operations = vec![
-        Operation::new("list", &site, None, |site, number| async move {
+    println!("{} cases", play(&gateway, reads(&Site::new(&gateway, store))).await);
+}
+
+pub(crate) fn reads(site: &Site<FilesComStore>) -> Vec<Operation> {
+    vec![
+        Operation::new("list", site, None, |site, number| async move {
             let (store, _) = stored(&site, number).await;
             Case::new(async move { store.list(List::new()).await.map(drop) })
         }),
-        Operation::new("stat", &site, None, |site, number| async move {
+        Operation::new("stat", site, None, |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.stat(Stat::from(file)).await.map(drop) })
         }),
-        Operation::new("download", &site, None, |site, number| async move {
+        Operation::new("download", site, None, |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.download(Download::from(file)).await?.bytes(99).await.map(drop) })
         }),
-        Operation::new("url", &site, None, |site, number| async move {
+        Operation::new("url", site, None, |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.url(UrlRequest::from(file)).await.map(drop) })
         }),
-    ];
-    println!("{} cases", play(&gateway, operations).await);
+    ]
 }
 
-fn store(url: &str) -> FilesComStore {
+pub(crate) fn store(url: &str) -> FilesComStore {
     FilesComStore::new(FilesComConfig::new(url).api_key(FILESCOM_API_KEY).http(http())).unwrap()
 }
 

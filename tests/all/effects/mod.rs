@@ -1,9 +1,9 @@
 //! The effect of every error is true: each operation of each backend, each of its requests lost, late, refused or failed,
 //! and everything after it answered in every way that there is. What the service holds afterwards decides.
 
-mod fileio;
-mod filescom;
-mod pubnub;
+pub(crate) mod fileio;
+pub(crate) mod filescom;
+pub(crate) mod pubnub;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,11 +16,11 @@ use filestore_http::HttpConfig;
 
 use crate::gateway::{Answer, Fate, Gateway, Script, Seen};
 
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What is asked of a store in one case.
-struct Case {
-    run: BoxFuture<Result<()>>,
+pub(crate) struct Case {
+    pub(crate) run: BoxFuture<Result<()>>,
     happened: Option<BoxFuture<bool>>,
 }
 
@@ -38,11 +38,11 @@ impl Case {
 }
 
 /// An operation, and how its cases are made.
-struct Operation {
-    name: &'static str,
+pub(crate) struct Operation {
+    pub(crate) name: &'static str,
     /// Tells the request that changes what the operation is about. `None`: the operation changes nothing.
     commits: Option<fn(&Seen) -> bool>,
-    case: Box<dyn Fn(usize) -> BoxFuture<Case> + Send + Sync>,
+    pub(crate) case: Box<dyn Fn(usize) -> BoxFuture<Case> + Send + Sync>,
 }
 
 impl Operation {
@@ -97,7 +97,7 @@ async fn play(gateway: &Gateway, operations: Vec<Operation>) -> usize {
                 cases += 1;
                 gateway.play(Script::PASS).await;
                 let case = case_of(&operation).await;
-                gateway.play(Script { at, first, then }).await;
+                gateway.play(Script { at, first, then, body: Vec::new() }).await;
                 let outcome = case.run.await;
                 let seen = gateway.settle().await;
                 reached += usize::from(seen.len() > at);
@@ -130,10 +130,9 @@ async fn play(gateway: &Gateway, operations: Vec<Operation>) -> usize {
 }
 
 /// An emulator behind a gateway that all its URLs lead to.
-async fn emulator() -> (Emulator, Gateway) {
+pub(crate) async fn emulator() -> (Emulator, Gateway) {
     let address = Gateway::reserve();
-    let mut options = Options::default();
-    options.public_url = Some(format!("http://{address}"));
+    let options = Options { public_url: Some(format!("http://{address}")), ..Options::default() };
     let emulator = Emulator::start(options).await.unwrap();
     let gateway = Gateway::new(address, emulator.addr());
     (emulator, gateway)
@@ -150,31 +149,37 @@ fn http() -> HttpConfig {
 const CONTENT: &str = "some content";
 
 /// A service, as stores of the type `S` reach it.
-struct Site<S> {
+pub(crate) struct Site<S> {
     url: String,
     open: fn(&str) -> S,
     helper: Arc<OnceLock<S>>,
+    one_client: bool,
 }
 
 impl<S: Clone> Site<S> {
-    fn new(gateway: &Gateway, open: fn(&str) -> S) -> Self {
-        Self { url: gateway.url(), open, helper: Arc::default() }
+    pub(crate) fn new(gateway: &Gateway, open: fn(&str) -> S) -> Self {
+        Self { url: gateway.url(), open, helper: Arc::default(), one_client: false }
+    }
+
+    /// The same client for all cases, where it does not matter how often it retries.
+    pub(crate) fn with_one_client(self) -> Self {
+        Self { one_client: true, ..self }
     }
 
     /// A client of its own for a case: retries come out of a budget.
     fn client(&self) -> S {
-        (self.open)(&self.url)
+        if self.one_client { self.helper() } else { (self.open)(&self.url) }
     }
 
     /// The one client for what is no part of a case: making one takes longer than a case.
     fn helper(&self) -> S {
-        self.helper.get_or_init(|| self.client()).clone()
+        self.helper.get_or_init(|| (self.open)(&self.url)).clone()
     }
 }
 
 impl<S> Clone for Site<S> {
     fn clone(&self) -> Self {
-        Self { url: self.url.clone(), open: self.open, helper: Arc::clone(&self.helper) }
+        Self { url: self.url.clone(), open: self.open, helper: Arc::clone(&self.helper), one_client: self.one_client }
     }
 }
 

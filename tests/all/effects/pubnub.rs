@@ -8,11 +8,14 @@ use super::{CONTENT, Case, Operation, Site, emulator, http, play};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_effects_of_pubnub_are_true() {
     let (_emulator, gateway) = emulator().await;
-    let site = Site::new(&gateway, store);
-    let operations = vec![
+    println!("{} cases", play(&gateway, operations(&Site::new(&gateway, store))).await);
+}
+
+pub(crate) fn operations(site: &Site<PubNubStore>) -> Vec<Operation> {
+    vec![
         Operation::new(
             "upload",
-            &site,
+            site,
             Some(|seen| seen.method == "POST" && seen.target.starts_with("/_storage")),
             |site, number| async move {
                 let (sender, channel) = (site.client(), channel(number));
@@ -21,41 +24,40 @@ async fn the_effects_of_pubnub_are_true() {
                     .happened(async move { count(&site, &channel).await > 0 })
             },
         ),
-        Operation::new("delete", &site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
+        Operation::new("delete", site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.delete(Delete::from(file)).await })
                 .happened(async move { count(&site, &channel(number)).await == 0 })
         }),
         Operation::new(
             "publish",
-            &site,
+            site,
             Some(|seen| seen.target.contains("/publish-file/")),
             |site, number| async move {
                 let (store, file) = stored(&site, number).await;
                 Case::new(async move { store.publish_file_message(&file, &PubNubSend::new()).await.map(drop) })
             },
         ),
-        Operation::new("list", &site, None, |site, number| async move {
+        Operation::new("list", site, None, |site, number| async move {
             let (store, _) = stored(&site, number).await;
             Case::new(async move { store.list(List::new().scope(channel(number))).await.map(drop) })
         }),
-        Operation::new("stat", &site, None, |site, number| async move {
+        Operation::new("stat", site, None, |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.stat(Stat::from(file)).await.map(drop) })
         }),
-        Operation::new("download", &site, None, |site, number| async move {
+        Operation::new("download", site, None, |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.download(Download::from(file)).await?.bytes(99).await.map(drop) })
         }),
-        Operation::new("url", &site, None, |site, number| async move {
+        Operation::new("url", site, None, |site, number| async move {
             let (store, file) = stored(&site, number).await;
             Case::new(async move { store.url(UrlRequest::from(file)).await.map(drop) })
         }),
-    ];
-    println!("{} cases", play(&gateway, operations).await);
+    ]
 }
 
-fn store(url: &str) -> PubNubStore {
+pub(crate) fn store(url: &str) -> PubNubStore {
     let config = PubNubConfig::new("pub-c-emulator", "sub-c-emulator", "effects").base_url(url).http(http());
     PubNubStore::new(config).unwrap()
 }
