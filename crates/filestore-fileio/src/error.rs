@@ -25,6 +25,7 @@ const TABLE: &[(u16, ErrorKind, &str)] = &[
     (413, ErrorKind::TooLarge, "the file is larger than the plan of the account allows"),
     (422, ErrorKind::InvalidInput, "the service refuses the request"),
     (429, ErrorKind::RateLimited, "too many requests"),
+    (501, ErrorKind::Unsupported, "the service does not know this request; check base_url"),
 ];
 
 /// The kind and the sentence of a status.

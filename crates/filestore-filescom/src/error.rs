@@ -163,6 +163,7 @@ const STATUSES: &[(u16, ErrorKind, &str)] = &[
     (422, ErrorKind::InvalidInput, "the service refuses the request"),
     (423, ErrorKind::Conflict, "it is locked"),
     (429, ErrorKind::RateLimited, "too many requests"),
+    (501, ErrorKind::Unsupported, "the service does not know this request; check base_url"),
 ];
 
 /// What the service said of a refusal, beyond what an [`Error`] has fields for. It is the error's
@@ -346,6 +347,7 @@ mod tests {
         assert_eq!(kind("bad-request/invalid-path", 400), ErrorKind::InvalidInput);
         assert_eq!(kind("something-new/of-2030", 403), ErrorKind::Permission);
         assert_eq!(meaning(None, 500).0, ErrorKind::Unavailable);
+        assert_eq!(meaning(None, 501).0, ErrorKind::Unsupported);
         assert_eq!(meaning(None, 302).0, ErrorKind::Protocol);
     }
 

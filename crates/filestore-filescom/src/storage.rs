@@ -81,6 +81,7 @@ pub(crate) async fn refused(mut answer: Answer, url: &Url, now: Timestamp) -> (R
             404 => ErrorKind::NotFound,
             413 => ErrorKind::TooLarge,
             429 => ErrorKind::RateLimited,
+            501 => ErrorKind::Unsupported,
             500.. => ErrorKind::Unavailable,
             _ if code_is(&["EntityTooLarge"]) => ErrorKind::TooLarge,
             _ => ErrorKind::Protocol,

@@ -42,6 +42,7 @@ const STATUS: &[(u16, ErrorKind, &str)] = &[
     (415, ErrorKind::InvalidInput, "the service refuses the type of the request"),
     (416, ErrorKind::InvalidInput, "the range begins beyond the end of the file"),
     (429, ErrorKind::RateLimited, "too many requests"),
+    (501, ErrorKind::Unsupported, "the service does not know this request; check base_url"),
 ];
 
 /// Status, kind, and what to do, where the storage answers: it knows neither the keyset nor its channels.

@@ -18,6 +18,7 @@ async fn every_status_has_its_kind() {
         (413, ErrorKind::TooLarge, Effect::Rejected),
         (418, ErrorKind::Protocol, Effect::Rejected),
         (500, ErrorKind::Unavailable, Effect::Unknown),
+        (501, ErrorKind::Unsupported, Effect::Rejected),
         (503, ErrorKind::Unavailable, Effect::Unknown),
     ];
     for (status, kind, effect) in table {
