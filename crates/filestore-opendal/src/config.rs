@@ -8,6 +8,8 @@ use filestore_core::{Backend, Error, FileStore, Key, KeyKind, Options, Result, S
 use opendal::{Configurator, Operator};
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 
+#[cfg(feature = "http")]
+use crate::protocol::Service;
 #[cfg(feature = "remote")]
 use crate::remote;
 use crate::{FsStore, OpendalStore};
@@ -30,11 +32,16 @@ pub struct Opendal;
 const FS_KEYS: &[Key] =
     &[Key::new("root", KeyKind::Path, "the directory; made by the first upload if it does not exist").required()];
 
-const OPENDAL_KEYS: &[Key] = &[
+const OWN_KEYS: [Key; 3] = [
     Key::new("service", KeyKind::Text, "the service by OpenDAL's name, such as s3").required(),
     Key::new("options", KeyKind::Table, "OpenDAL's options of the service, such as bucket and region"),
     Key::new("root", KeyKind::Text, "the folder of the service that the store is about").default("all of it"),
 ];
+
+#[cfg(feature = "http")]
+static OPENDAL_KEYS: [Key; 3 + filestore_http::KEYS.len()] = filestore_http::with_http_keys(OWN_KEYS);
+#[cfg(not(feature = "http"))]
+static OPENDAL_KEYS: [Key; 3] = OWN_KEYS;
 
 impl Backend for Fs {
     fn name(&self) -> &'static str {
@@ -88,7 +95,7 @@ impl Backend for Memory {
         #[derive(serde::Deserialize)]
         struct Config {}
         let Config {} = settings.read(self.keys())?;
-        open_service("memory", &Settings::new())
+        open_service("memory", &Settings::new(), &Settings::new())
     }
 
     fn options(&self, settings: &Settings) -> Result<Options> {
@@ -106,7 +113,7 @@ impl Backend for Opendal {
     }
 
     fn keys(&self) -> &'static [Key] {
-        OPENDAL_KEYS
+        &OPENDAL_KEYS
     }
 
     fn option_keys(&self) -> &'static [Key] {
@@ -118,7 +125,7 @@ impl Backend for Opendal {
         struct Config {
             service: String,
         }
-        let config: Config = settings.read(OPENDAL_KEYS)?;
+        let config: Config = settings.read(&OPENDAL_KEYS)?;
         let mut options = Settings::new();
         if let Some(table) = settings.get("options") {
             for (key, option) in entries(table)? {
@@ -134,7 +141,7 @@ impl Backend for Opendal {
             }
             options.insert("root", root.clone());
         }
-        open_service(&config.service, &options)
+        open_service(&config.service, &options, settings)
     }
 
     fn options(&self, settings: &Settings) -> Result<Options> {
@@ -142,19 +149,31 @@ impl Backend for Opendal {
     }
 }
 
-/// Opens `service`, whose own options are `options`.
-fn open_service(service: &str, options: &Settings) -> Result<Arc<dyn FileStore>> {
+/// Opens `service`, whose own options are `options`. The `settings` beside them are those of HTTP.
+fn open_service(service: &str, options: &Settings, settings: &Settings) -> Result<Arc<dyn FileStore>> {
+    // A service that does not speak HTTP has none of its settings.
+    if let (true, Some((key, setting))) =
+        (matches!(service, "fs" | "memory" | "sftp"), settings.iter().find(|(key, _)| !is_own(key)))
+    {
+        let origin = &setting.origin;
+        return Err(Error::config(format!(
+            "{origin}: {key:?} is of HTTP, which the service {service:?} does not speak"
+        )));
+    }
     let operator = match service {
         "fs" => return Fs.open(options),
         "memory" => operator::<opendal::services::MemoryConfig>(options)?,
         #[cfg(feature = "s3")]
-        "s3" => remote::guarded(remote::over_http(operator::<opendal::services::S3Config>(options)?)?),
+        "s3" => {
+            check_key_pair(options)?;
+            over_http::<opendal::services::S3Config>(Service::S3, options, settings)?
+        }
         #[cfg(feature = "gcs")]
-        "gcs" => remote::guarded(remote::over_http(operator::<opendal::services::GcsConfig>(options)?)?),
+        "gcs" => over_http::<opendal::services::GcsConfig>(Service::Other, options, settings)?,
         #[cfg(feature = "azblob")]
-        "azblob" => remote::guarded(remote::over_http(operator::<opendal::services::AzblobConfig>(options)?)?),
+        "azblob" => over_http::<opendal::services::AzblobConfig>(Service::Other, options, settings)?,
         #[cfg(feature = "webdav")]
-        "webdav" => remote::guarded(remote::over_http(operator::<opendal::services::WebdavConfig>(options)?)?),
+        "webdav" => over_http::<opendal::services::WebdavConfig>(Service::Webdav, options, settings)?,
         #[cfg(feature = "sftp")]
         "sftp" => remote::guarded(operator::<opendal::services::SftpConfig>(options)?),
         _ if SERVICES.contains(&service) => {
@@ -168,6 +187,29 @@ fn open_service(service: &str, options: &Settings) -> Result<Arc<dyn FileStore>>
         }
     };
     Ok(Arc::new(OpendalStore::new(operator)?))
+}
+
+fn is_own(key: &str) -> bool {
+    OWN_KEYS.iter().any(|own| own.name == key)
+}
+
+/// An operator of a service with the configuration `C`, which speaks HTTP as `settings` say.
+#[cfg(feature = "http")]
+fn over_http<C: Configurator>(service: Service, options: &Settings, settings: &Settings) -> Result<Operator> {
+    let config: filestore_http::HttpConfig = settings.read(&OPENDAL_KEYS)?;
+    remote::over_http(operator::<C>(options)?, service, &config)
+}
+
+/// Half a pair of keys would be ignored, and others would be looked for.
+#[cfg(feature = "s3")]
+fn check_key_pair(options: &Settings) -> Result<()> {
+    let (id, secret) = ("access_key_id", "secret_access_key");
+    for (given, missing) in [(id, secret), (secret, id)] {
+        if options.get(given).is_some() && options.get(missing).is_none() {
+            return Err(Error::config(format!("the option {missing:?} is missing; {given:?} is of use only with it")));
+        }
+    }
+    Ok(())
 }
 
 /// Every service that can be compiled in.

@@ -20,10 +20,12 @@ pub(crate) struct Traits {
     pub(crate) parts: bool,
     /// A read can be tied to the file that was looked at.
     pub(crate) reads_if_match: bool,
+    /// Files are in a bucket or container, which may be missing.
+    pub(crate) container: bool,
 }
 
 impl Traits {
-    pub(crate) fn of(capability: &Capability) -> Self {
+    pub(crate) fn of(scheme: &str, capability: &Capability) -> Self {
         // Services that rename have a tree of folders; key-value and object stores do not.
         let folders = capability.rename;
         Self {
@@ -33,13 +35,14 @@ impl Traits {
             pieces: capability.write_can_multi,
             parts: capability.write_can_multi && !folders,
             reads_if_match: capability.read_with_if_match,
+            container: matches!(scheme, "s3" | "gcs" | "azblob"),
         }
     }
 }
 
 /// The capabilities of a store over a service of OpenDAL called `scheme`.
 pub(crate) fn capabilities(scheme: &'static str, capability: &Capability) -> Capabilities {
-    let traits = Traits::of(capability);
+    let traits = Traits::of(scheme, capability);
     let remote = scheme != "memory";
     let mut all = Capabilities::new(reference_scheme(scheme)).native([
         Feature::Stat,
@@ -69,10 +72,15 @@ pub(crate) fn capabilities(scheme: &'static str, capability: &Capability) -> Cap
     } else {
         all.emulated(Feature::UnknownLength, "the whole file is held in memory, as for every upload here")
     };
-    all = if traits.refuses {
-        all.native([Feature::Refuse])
-    } else {
+    all = if !traits.refuses {
         all.emulated(Feature::Refuse, "a stat before the upload; another writer may slip in between")
+    } else if scheme == "s3" {
+        all.emulated(
+            Feature::Refuse,
+            "a stat, then a conditional write; on S3 servers that ignore the condition another writer may slip in between",
+        )
+    } else {
+        all.native([Feature::Refuse])
     };
     all = if !remote {
         all.unsupported(Feature::Resume, "reading memory does not break")

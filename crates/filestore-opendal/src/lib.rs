@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod attempts;
 mod config;
 mod error;
 mod facts;
@@ -27,11 +28,14 @@ mod fs;
 mod list_guard;
 mod page;
 mod path;
+#[cfg(feature = "http")]
+mod protocol;
 #[cfg(feature = "remote")]
 mod remote;
-mod retry;
 mod send;
 mod store;
+#[cfg(feature = "http")]
+mod transport;
 
 pub use config::{Fs, Memory, Opendal};
 pub use fs::FsStore;

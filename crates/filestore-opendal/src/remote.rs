@@ -1,55 +1,44 @@
-//! What a service behind a network gets on top: limits, repetitions, and a connection.
+//! What a service behind a network gets on top: retries, and either HTTP as every backend speaks it or limits.
 
 use std::time::Duration;
 
-use filestore_core::Result;
 use opendal::Operator;
-use opendal::layers::{RetryEvent, RetryLayer, TimeoutLayer};
+use opendal::layers::{RetryEvent, RetryLayer};
 
-use crate::facts::Traits;
-use crate::retry;
+use crate::attempts;
 
-/// For requests without content: stat, delete, rename.
-const CONTROL_LIMIT: Duration = Duration::from_secs(60);
-
-/// For one step of a transfer: a piece of a download, a part of an upload, a page of a listing.
-const STEP_LIMIT: Duration = Duration::from_secs(120);
-
-/// Where a service takes a file in one step only, that step's time depends on the file's size, and
-/// only a transfer that certainly hangs may be ended.
-const WHOLE_FILE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// `operator` with limits that measure progress, and with the policy of all backends for repetitions:
-/// three, after 0.5 s and at most 2 s, with jitter.
-pub(crate) fn guarded(operator: Operator) -> Operator {
-    let pieces = Traits::of(&operator.info().capability()).pieces;
-    let limits = TimeoutLayer::new().with_timeout(CONTROL_LIMIT).with_io_timeout(if pieces {
-        STEP_LIMIT
-    } else {
-        WHOLE_FILE_LIMIT
-    });
-    let repetitions = RetryLayer::new()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(Duration::from_secs(2))
-        .with_max_times(3)
+/// `operator` with retries: at most `max_retries`, after `first` and at most `longest`, with jitter.
+pub(crate) fn retried(operator: Operator, max_retries: u32, first: Duration, longest: Duration) -> Operator {
+    let retries = RetryLayer::new()
+        .with_min_delay(first)
+        .with_max_delay(longest)
+        .with_max_times(usize::try_from(max_retries).unwrap_or(usize::MAX))
         .with_jitter()
-        .with_notify(|_: RetryEvent<'_>| retry::count());
-    // In this order: a limit around the repetitions would cut them off and lose their state.
-    operator.layer(limits).layer(repetitions)
+        .with_notify(|_: RetryEvent<'_>| attempts::count_retry());
+    operator.layer(retries)
 }
 
-/// `operator` with a connection of its own. OpenDAL's default is one for the whole process, which
-/// somebody has to install.
+/// `operator` with the retries of `config`, and with its limits, proxy and so on for each request.
 #[cfg(feature = "http")]
-pub(crate) fn over_http(operator: Operator) -> Result<Operator> {
-    use filestore_core::Error;
-    use opendal::HttpTransporter;
-    use opendal_http_transport_reqwest::ReqwestTransport;
+pub(crate) fn over_http(
+    operator: Operator,
+    service: crate::protocol::Service,
+    config: &filestore_http::HttpConfig,
+) -> filestore_core::Result<Operator> {
+    let transport = opendal::HttpTransporter::new(crate::transport::Transport::new(service, config)?);
+    let context = operator.base_context().with_http_transport(transport);
+    let operator = operator.with_context(context);
+    Ok(retried(operator, config.max_retries, config.initial_retry_delay, config.max_retry_delay))
+}
 
-    let client = reqwest::Client::builder()
-        .connect_timeout(Duration::from_secs(10))
-        .build()
-        .map_err(|error| Error::config(format!("no HTTP client can be made: {error}")).with_source(error))?;
-    let context = operator.base_context().with_http_transport(HttpTransporter::new(ReqwestTransport::new(client)));
-    Ok(operator.with_context(context))
+/// `operator` of a service that does not speak HTTP, with limits that measure progress, and the retries that all
+/// backends have by default.
+#[cfg(feature = "sftp")]
+pub(crate) fn guarded(operator: Operator) -> Operator {
+    use opendal::layers::TimeoutLayer;
+
+    // For requests without content, and for one step of a transfer.
+    let limits = TimeoutLayer::new().with_timeout(Duration::from_secs(60)).with_io_timeout(Duration::from_secs(120));
+    // In this order: a limit around the retries would cut them off and lose their state.
+    retried(operator.layer(limits), 3, Duration::from_millis(500), Duration::from_secs(2))
 }

@@ -9,6 +9,7 @@ use opendal::options::WriteOptions;
 use opendal::{Buffer, Metadata, Operator};
 use tokio::sync::oneshot;
 
+use crate::attempts::Attempts;
 use crate::error::Stage;
 use crate::facts::Traits;
 use crate::path::TEMPORARY;
@@ -38,7 +39,7 @@ pub(crate) struct Sending {
 /// upload in order instead of being cut off in the middle of a request, and what was sent is removed.
 pub(crate) async fn send(sending: Sending) -> Result<(Metadata, u64)> {
     let (_waiting, dropped) = oneshot::channel();
-    tokio::spawn(sending.run(dropped))
+    tokio::spawn(Attempts::current().scope(sending.run(dropped)))
         .await
         .unwrap_or_else(|panic| Err(Error::new(ErrorKind::Other, Effect::Unknown, panic.to_string())))
 }

@@ -1,6 +1,8 @@
 //! Any OpenDAL operator as a store: the flow of each operation.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,12 +15,13 @@ use jiff::Timestamp;
 use opendal::options::{ListOptions, ReaderOptions};
 use opendal::{Metadata, Operator};
 
+use crate::attempts::Attempts;
 use crate::error::{Stage, of_service};
 use crate::facts::{self, Traits};
 use crate::list_guard::ListGuard;
 use crate::page::{LARGEST_PAGE, PAGE, Window};
+use crate::path;
 use crate::send::{self, Sending};
-use crate::{path, retry};
 
 /// The lifetime of a URL when the caller names none.
 const URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
@@ -33,6 +36,8 @@ pub struct OpendalStore {
     operator: Operator,
     traits: Traits,
     capabilities: Capabilities,
+    /// Whether the bucket or container is known to be there.
+    container_seen: Arc<AtomicBool>,
 }
 
 impl OpendalStore {
@@ -52,7 +57,12 @@ impl OpendalStore {
         if !(capability.read && capability.write && capability.stat && capability.delete) {
             return Err(Error::config(format!("OpenDAL's {scheme:?} cannot read, write, stat and delete files")));
         }
-        Ok(Self { traits: Traits::of(&capability), capabilities: facts::capabilities(scheme, &capability), operator })
+        Ok(Self {
+            traits: Traits::of(scheme, &capability),
+            capabilities: facts::capabilities(scheme, &capability),
+            container_seen: Arc::default(),
+            operator,
+        })
     }
 
     /// The operator.
@@ -61,16 +71,41 @@ impl OpendalStore {
     }
 
     async fn stat_path(&self, path: &str) -> Result<Metadata> {
-        let metadata = call(Stage::Read, self.operator.stat(path)).await?;
+        let metadata = match call(Stage::Read, self.operator.stat(path)).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(self.missing(error).await),
+            found => found?,
+        };
+        self.container_seen.store(true, Ordering::Relaxed);
         if metadata.is_dir() {
             return Err(Error::not_found("it is a folder, not a file; list it"));
         }
         Ok(metadata)
     }
 
+    /// The error for a file that is not there, or for its bucket or container if that is what is missing: the response
+    /// to a request for metadata has no content that could say it.
+    async fn missing(&self, error: Error) -> Error {
+        if !self.traits.container || self.container_seen.load(Ordering::Relaxed) {
+            return error;
+        }
+        let first = async {
+            let options = ListOptions { limit: Some(1), ..ListOptions::default() };
+            self.operator.lister_options("/", options).await?.next().await.transpose()
+        };
+        match call(Stage::Read, first).await {
+            Err(other) if other.kind() == ErrorKind::NotFound => other,
+            Err(_) => error,
+            Ok(_) => {
+                self.container_seen.store(true, Ordering::Relaxed);
+                error
+            }
+        }
+    }
+
     /// Finds out before the body is read what the service itself would not refuse.
     async fn check_target(&self, components: &[String], request: &Upload) -> Result<()> {
-        let refuse = request.if_exists == IfExists::Refuse && !self.traits.refuses;
+        // Also where the service does it by itself: some servers of its protocol ignore the condition.
+        let refuse = request.if_exists == IfExists::Refuse;
         if self.traits.folders && !request.create_parents && components.len() > 1 {
             let parent = format!("{}/", components[..components.len() - 1].join("/"));
             call(Stage::Read, self.operator.stat(&parent)).await.map_err(|error| match error.kind() {
@@ -112,24 +147,7 @@ impl FileStore for OpendalStore {
     }
 
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
-        let components = self.checked(path::of_upload(request.scope.as_deref(), &request.name)?)?;
-        self.check_target(&components, &request).await?;
-        let (metadata, size) = send::send(Sending {
-            operator: self.operator.clone(),
-            traits: self.traits,
-            path: components.join("/"),
-            stream: request.body.open().await?,
-            content_type: request.content_type.clone(),
-            metadata: request.metadata.clone(),
-            refuse: request.if_exists == IfExists::Refuse && self.traits.refuses,
-        })
-        .await?;
-        let mut file = facts::stored_file(self.reference(&components), &components, &metadata);
-        file.size = Some(size);
-        file.stored_size = Some(size);
-        file.content_type = file.content_type.or(request.content_type);
-        file.metadata = request.metadata;
-        Ok(file)
+        Attempts::default().scope(Box::pin(self.store(request))).await
     }
 
     async fn list(&self, request: List) -> Result<Page> {
@@ -148,8 +166,10 @@ impl FileStore for OpendalStore {
         let guard = ListGuard::default();
         let reading = async {
             let mut lister = guard.watch(&self.operator).lister_options(from, options).await?;
+            let mut empty = true;
             while let Some(entry) = lister.next().await {
                 let (path, metadata) = entry?.into_parts();
+                empty = false;
                 guard.entry(&path)?;
                 // Object stores list the files of one answer in order, its folders before them: a file
                 // that cannot be on the page any more ends it, a folder does not.
@@ -163,9 +183,13 @@ impl FileStore for OpendalStore {
                 }
                 window.offer(path, || metadata);
             }
-            Ok(())
+            Ok(empty)
         };
-        call(Stage::Read, reading).await.map_err(|error| guard.failure().unwrap_or(error))?;
+        // Where there are folders, a listing begins with the folder itself. The root is made by the first upload.
+        let empty = call(Stage::Read, reading).await.map_err(|error| guard.failure().unwrap_or(error))?;
+        if empty && self.traits.folders && !scope.is_empty() {
+            call(Stage::Read, self.operator.stat(&prefix)).await?;
+        }
 
         let (entries, next) = window.finish();
         let mut page = Page::new(Vec::new(), next);
@@ -200,11 +224,13 @@ impl FileStore for OpendalStore {
         let options = ReaderOptions { if_match, ..ReaderOptions::default() };
         let length = wanted.end - wanted.start;
         let opening = async { self.operator.reader_options(&path, options).await?.into_stream(wanted).await };
-        let stream = call(Stage::Read, opening)
-            .await?
-            .map_ok(|buffer| stream::iter(Iterator::map(buffer, Ok)))
-            .map_err(|error| of_service(error, Stage::Read, 0))
-            .try_flatten();
+        let mut content = call(Stage::Read, opening).await?;
+        let attempts = Attempts::default();
+        let stream = stream::poll_fn(move |cx| {
+            let polled = attempts.sync_scope(|| content.poll_next_unpin(cx));
+            polled.map_err(|error| of_service(error, Stage::Read, &attempts, attempts.retries()))
+        });
+        let stream = stream.map_ok(|buffer| stream::iter(Iterator::map(buffer, Ok))).try_flatten();
         let file = facts::stored_file(self.reference(&components), &components, &metadata);
         let mut answer = Downloaded::new(file, ByteStream::download(stream, Some(length)));
         answer.range = range;
@@ -212,6 +238,51 @@ impl FileStore for OpendalStore {
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
+        Attempts::default().scope(Box::pin(self.remove(request))).await
+    }
+
+    async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
+        self.capabilities.check(Feature::Url)?;
+        let components = self.checked(path::of_reference(&request.reference)?)?;
+        let lifetime = request.lifetime.unwrap_or(URL_LIFETIME);
+        // Before the signature, so that the URL never ends earlier than said.
+        let signed_at = Timestamp::now();
+        let signed = call(Stage::Read, self.operator.presign_read(&components.join("/"), lifetime)).await?;
+        if signed.header().keys().any(|name| name != "host") {
+            return Err(Error::unsupported(
+                "the service wants headers with the request, so that a URL alone does not give the file",
+            ));
+        }
+        let expires = signed_at.checked_add(lifetime).map_err(|_| {
+            Error::unsupported("the wanted lifetime of the URL is beyond the year 9999; choose a shorter one")
+        })?;
+        Ok(FileUrl::new(signed.uri().to_string(), UrlKind::Signed, Some(expires)))
+    }
+}
+
+impl OpendalStore {
+    async fn store(&self, request: Upload) -> Result<StoredFile> {
+        let components = self.checked(path::of_upload(request.scope.as_deref(), &request.name)?)?;
+        self.check_target(&components, &request).await?;
+        let (metadata, size) = send::send(Sending {
+            operator: self.operator.clone(),
+            traits: self.traits,
+            path: components.join("/"),
+            stream: request.body.open().await?,
+            content_type: request.content_type.clone(),
+            metadata: request.metadata.clone(),
+            refuse: request.if_exists == IfExists::Refuse && self.traits.refuses,
+        })
+        .await?;
+        let mut file = facts::stored_file(self.reference(&components), &components, &metadata);
+        file.size = Some(size);
+        file.stored_size = Some(size);
+        file.content_type = file.content_type.or(request.content_type);
+        file.metadata = request.metadata;
+        Ok(file)
+    }
+
+    async fn remove(&self, request: Delete) -> Result<()> {
         let components = self.checked(path::of_reference(&request.reference)?)?;
         let path = components.join("/");
         let folder = format!("{path}/");
@@ -244,26 +315,6 @@ impl FileStore for OpendalStore {
         Ok(())
     }
 
-    async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
-        self.capabilities.check(Feature::Url)?;
-        let components = self.checked(path::of_reference(&request.reference)?)?;
-        let lifetime = request.lifetime.unwrap_or(URL_LIFETIME);
-        // Before the signature, so that the URL never ends earlier than said.
-        let signed_at = Timestamp::now();
-        let signed = call(Stage::Read, self.operator.presign_read(&components.join("/"), lifetime)).await?;
-        if signed.header().keys().any(|name| name != "host") {
-            return Err(Error::unsupported(
-                "the service wants headers with the request, so that a URL alone does not give the file",
-            ));
-        }
-        let expires = signed_at.checked_add(lifetime).map_err(|_| {
-            Error::unsupported("the wanted lifetime of the URL is beyond the year 9999; choose a shorter one")
-        })?;
-        Ok(FileUrl::new(signed.uri().to_string(), UrlKind::Signed, Some(expires)))
-    }
-}
-
-impl OpendalStore {
     /// OpenDAL trims paths: one that it would change never reaches it.
     fn checked(&self, components: Vec<String>) -> Result<Vec<String>> {
         match components.iter().find(|component| component.trim() != component.as_str()) {
@@ -275,8 +326,10 @@ impl OpendalStore {
     }
 }
 
-/// Sends one request, and tells what its failure means.
-pub(crate) async fn call<T>(stage: Stage, request: impl Future<Output = opendal::Result<T>>) -> Result<T> {
-    let (outcome, repeated) = retry::counted(request).await;
-    outcome.map_err(|error| of_service(error, stage, repeated))
+/// Takes one step of an operation, and tells what its failure means.
+pub(crate) async fn call<T>(stage: Stage, step: impl Future<Output = opendal::Result<T>>) -> Result<T> {
+    let attempts = Attempts::current();
+    let before = attempts.retries();
+    let outcome = attempts.clone().scope(step).await;
+    outcome.map_err(|error| of_service(error, stage, &attempts, attempts.retries() - before))
 }

@@ -86,3 +86,11 @@ fn a_root_given_twice_is_refused() {
     let message = problem("opendal", &[("service", text("fs")), ("root", text("y")), ("options", options)]);
     assert!(message.contains("given twice"), "{message}");
 }
+
+#[test]
+fn a_service_without_http_has_no_settings_of_http() {
+    for service in ["memory", "fs"] {
+        let problem = problem("opendal", &[("service", text(service)), ("idle_timeout", text("5s"))]);
+        assert!(problem.contains("\"idle_timeout\""), "{problem}");
+    }
+}

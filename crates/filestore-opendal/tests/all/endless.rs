@@ -3,10 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use filestore_core::{Effect, ErrorKind, List, Store};
-use filestore_opendal::OpendalStore;
 use futures::TryStreamExt;
-use opendal::{HttpTransporter, OperationContext, Operator, services};
-use opendal_http_transport_reqwest::ReqwestTransport;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
@@ -20,16 +17,8 @@ async fn bucket(entries: String) -> (MockServer, Store) {
         ResponseTemplate::new(200).set_body_string(format!("<ListBucketResult>{head}{entries}</ListBucketResult>"))
     };
     Mock::given(method("GET")).respond_with(answer).mount(&server).await;
-    let service = services::S3::default()
-        .endpoint(&server.uri())
-        .bucket("bucket")
-        .region("us-east-1")
-        .access_key_id("key")
-        .secret_access_key("secret");
-    let transport = HttpTransporter::new(ReqwestTransport::new(reqwest::Client::new()));
-    let context = OperationContext::new().with_http_transport(transport);
-    let operator = Operator::new(service).unwrap().with_context(context);
-    (server, crate::store(OpendalStore::new(operator).unwrap()))
+    let store = crate::open("s3", &server.uri(), &[]);
+    (server, store)
 }
 
 async fn fails(entries: String, list: List) -> usize {

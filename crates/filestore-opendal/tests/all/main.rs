@@ -3,12 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "tests state what they expect")]
 
 mod config;
+#[cfg(all(feature = "s3", feature = "webdav"))]
+mod effects;
 #[cfg(feature = "s3")]
 mod endless;
 mod folder;
+#[cfg(all(feature = "s3", feature = "webdav"))]
+mod http;
 mod memory;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(all(feature = "s3", feature = "webdav"))]
+mod stub;
 
 use std::sync::Arc;
 
@@ -40,4 +46,47 @@ async fn paths(store: &Store, list: List) -> Vec<String> {
 
 async fn content(store: &Store, reference: &FileRef) -> Bytes {
     store.read(reference, 1 << 20).await.unwrap()
+}
+
+/// The store `s` at `endpoint`, with short waits. `keys` are those of the store, and the options if they are known there.
+#[cfg(feature = "s3")]
+fn open(service: &str, endpoint: &str, keys: &[(&str, &str)]) -> Store {
+    try_open(service, endpoint, keys).unwrap()
+}
+
+#[cfg(feature = "s3")]
+fn try_open(service: &str, endpoint: &str, keys: &[(&str, &str)]) -> filestore_core::Result<Store> {
+    use filestore_core::{Backend, Origin, Setting, Settings, Value};
+
+    let setting = |text: &str| Setting::new(Value::Text(text.to_owned()), Origin::BuiltIn);
+    let options: &[(&str, &str)] = match service {
+        "s3" => &[
+            ("bucket", "bucket"),
+            ("region", "us-east-1"),
+            ("access_key_id", "a"),
+            ("secret_access_key", "hunter2"),
+            ("disable_config_load", "true"),
+        ],
+        _ => &[("username", "u"), ("password", "hunter2")],
+    };
+    let mut options: Vec<(&str, &str)> = options.to_vec();
+    options.push(("endpoint", endpoint));
+    let mut settings = Settings::new();
+    for (key, value) in [("service", service), ("initial_retry_delay", "10ms"), ("max_retry_delay", "20ms")] {
+        settings.insert(key, setting(value));
+    }
+    for (key, value) in keys {
+        match key.strip_prefix("options.") {
+            Some(option) => {
+                options.retain(|(known, _)| *known != option);
+                if !value.is_empty() {
+                    options.push((option, value));
+                }
+            }
+            None => settings.insert(*key, setting(value)),
+        }
+    }
+    let table = options.into_iter().map(|(key, value)| (key.to_owned(), setting(value))).collect();
+    settings.insert("options", Setting::new(Value::Table(table), Origin::BuiltIn));
+    filestore_opendal::Opendal.open(&settings).map(|inner| Store::new("s", inner))
 }

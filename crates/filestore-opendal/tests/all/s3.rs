@@ -97,7 +97,10 @@ async fn the_main_job_on_a_real_server() {
     let url = store.url(&file).await.unwrap();
     assert_eq!(url.kind(), UrlKind::Signed);
     assert!(url.expires().is_some());
-    assert_eq!(reqwest::get(url.as_str()).await.unwrap().bytes().await.unwrap(), "small");
+    let address = url.as_str().parse().unwrap();
+    let client = filestore_http::HttpClient::new(&filestore_http::HttpConfig::default(), &address).unwrap();
+    let mut answer = client.send(filestore_http::Request::get(address)).await.unwrap();
+    assert_eq!(answer.bytes(99).await.unwrap(), "small");
 
     // An upload that is given up leaves neither file nor parts.
     let body = Body::stream(

@@ -1,0 +1,101 @@
+//! What is known of the attempts of the running operation: how often a step was retried, and what the
+//! exchanges with an HTTP service prove about the effect.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "http")]
+use std::time::Duration;
+
+use filestore_core::Effect;
+#[cfg(feature = "http")]
+use filestore_http::{History, Outcome, Repeat};
+#[cfg(feature = "http")]
+use tokio::time::Instant;
+
+tokio::task_local! {
+    static CURRENT: Attempts;
+}
+
+/// The attempts of one operation. Clones share them: an upload goes on in a task of its own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Attempts(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    retries: u32,
+    #[cfg(feature = "http")]
+    history: Option<History>,
+    /// When the service wants the next request, and how long it has asked to wait in all.
+    #[cfg(feature = "http")]
+    not_before: Option<Instant>,
+    #[cfg(feature = "http")]
+    waited: Duration,
+}
+
+impl Attempts {
+    /// Those of the running operation, or new ones if none runs.
+    pub(crate) fn current() -> Self {
+        CURRENT.try_with(Clone::clone).unwrap_or_default()
+    }
+
+    /// Runs `operation`, or a part of it, with these attempts.
+    pub(crate) async fn scope<F: Future>(self, operation: F) -> F::Output {
+        CURRENT.scope(self, operation).await
+    }
+
+    /// The same for a single poll.
+    pub(crate) fn sync_scope<T>(&self, poll: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self.clone(), poll)
+    }
+
+    /// The number of retries so far.
+    pub(crate) fn retries(&self) -> u32 {
+        self.lock().retries
+    }
+
+    /// What all exchanges prove about the effect. `None` if there were none, or not over HTTP.
+    pub(crate) fn effect(&self) -> Option<Effect> {
+        #[cfg(feature = "http")]
+        return self.lock().history.as_ref().map(History::effect);
+        #[cfg(not(feature = "http"))]
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts a retry of the running operation.
+#[cfg(feature = "remote")]
+pub(crate) fn count_retry() {
+    Attempts::current().lock().retries += 1;
+}
+
+#[cfg(feature = "http")]
+impl Attempts {
+    /// Adds an exchange of a request that does what `repeat` says when it is sent twice.
+    pub(crate) fn record(&self, repeat: Repeat, outcome: Outcome) {
+        self.lock().history.get_or_insert_default().record(repeat, outcome);
+    }
+
+    /// How long the operation has waited because the service asked for it.
+    pub(crate) fn waited(&self) -> Duration {
+        self.lock().waited
+    }
+
+    /// Lets the next request wait for `wait` from now on.
+    pub(crate) fn postpone(&self, wait: Duration) {
+        let mut inner = self.lock();
+        inner.not_before = Instant::now().checked_add(wait);
+        inner.waited = inner.waited.saturating_add(wait);
+    }
+
+    /// Waits until the service wants the next request.
+    pub(crate) async fn pause(&self) {
+        let until = self.lock().not_before.take();
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The protocols of the services that OpenDAL speaks over HTTP: what a repeated request does, the documented response of
+//! each request, and what the others mean.
+//!
+//! A request is known by the name of the service's operation, which OpenDAL attaches to it.
+
+use filestore_core::ErrorKind;
+use filestore_http::Repeat;
+
+use crate::path::TEMPORARY;
+
+/// A service, as far as its protocol differs from that of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "the service is not compiled in"))]
+    S3,
+    #[cfg_attr(not(feature = "webdav"), expect(dead_code, reason = "the service is not compiled in"))]
+    Webdav,
+    /// Google Cloud Storage and Azure Blob Storage.
+    #[cfg_attr(
+        not(any(feature = "gcs", feature = "azblob")),
+        expect(dead_code, reason = "no such service is compiled in")
+    )]
+    Other,
+}
+
+/// What proves that the service itself has sent a response, and no proxy, gateway or login page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The status alone: a status that web pages do not have, or a step that a later one confirms.
+    Status,
+    /// The header `ETag`.
+    Etag,
+    /// The header `ETag`, and no content.
+    EtagAlone,
+    /// An XML document whose root has this name.
+    Root(&'static str),
+    /// The error code `NoSuchKey`.
+    NoSuchKey,
+    /// Anything that is not a web page.
+    NoPage,
+}
+
+impl Service {
+    /// What the request `name` to `path` does when it is sent twice. Safe is also what cannot change the file that an
+    /// operation is about: a part of an upload that is completed later, a temporary file, a folder.
+    pub(crate) fn repeat(self, name: &str, path: &str) -> Repeat {
+        let temporary = path.split('/').any(|component| component == TEMPORARY);
+        match (self, name) {
+            (_, "HeadObject" | "GetObject" | "ListObjects" | "ListObjectsV2" | "Propfind" | "Get") => Repeat::Safe,
+            (_, "GetBlob" | "GetBlobProperties" | "ListBlobs" | "QueryResumableUpload") => Repeat::Safe,
+            (_, "CreateMultipartUpload" | "UploadPart" | "UploadPartCopy" | "AbortMultipartUpload") => Repeat::Safe,
+            (_, "PutBlock" | "PutBlockFromUrl" | "InitiateResumableUpload" | "CancelResumableUpload") => Repeat::Safe,
+            (Self::Webdav, "Mkcol") => Repeat::Safe,
+            (Self::Webdav, "Put" | "Proppatch" | "Delete") if temporary => Repeat::Safe,
+            _ => Repeat::Idempotent,
+        }
+    }
+
+    /// The proof that a response with `status` to the request `name` needs to be the documented one. `None`: it is not.
+    pub(crate) fn documented(self, name: &str, status: u16) -> Option<Proof> {
+        let proof = match (self, name, status) {
+            (Self::S3, "HeadObject", 200) | (Self::S3, "GetObject", 200 | 206) => Proof::Etag,
+            (Self::S3, "PutObject" | "UploadPart", 200) => Proof::EtagAlone,
+            (Self::S3, "DeleteObject" | "AbortMultipartUpload", 204) => Proof::Status,
+            // Google's servers of this protocol say so of a file that is not there.
+            (Self::S3, "DeleteObject", 404) => Proof::NoSuchKey,
+            (Self::S3, "ListObjects" | "ListObjectsV2", 200) => Proof::Root("ListBucketResult"),
+            (Self::S3, "CreateMultipartUpload", 200) => Proof::Root("InitiateMultipartUploadResult"),
+            (Self::S3, "CompleteMultipartUpload", 200) => Proof::Root("CompleteMultipartUploadResult"),
+            (Self::S3, "DeleteObjects", 200) => Proof::Root("DeleteResult"),
+            (Self::Webdav, "Propfind" | "Proppatch", 207) => Proof::Root("multistatus"),
+            (Self::Webdav, "Get", 200 | 206) | (Self::Webdav, "Put", 200 | 201 | 204) => Proof::Status,
+            // 405: there is a folder.
+            (Self::Webdav, "Mkcol", 201 | 405) | (Self::Webdav, "Move", 201 | 204) => Proof::Status,
+            (Self::Webdav, "Delete", 204 | 404) => Proof::Status,
+            (Self::Other, "GetObject" | "GetBlob", 200 | 206) => Proof::Status,
+            (Self::Other, "CancelResumableUpload", _) => Proof::Status,
+            (Self::Other, _, 200..=299) => Proof::NoPage,
+            (Self::Other, "UploadResumableChunk" | "QueryResumableUpload", 308) => Proof::Status,
+            (Self::Other, "DeleteObject" | "DeleteBlob", 404) => Proof::Status,
+            _ => return None,
+        };
+        Some(proof)
+    }
+}
+
+/// The error document of S3, which Azure has, too, as far as it is needed. Any text is read; what is not there is not said.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ErrorDocument {
+    pub(crate) code: Option<String>,
+    pub(crate) message: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) bucket: Option<String>,
+    pub(crate) request_id: Option<String>,
+}
+
+impl ErrorDocument {
+    pub(crate) fn parse(body: &[u8]) -> Self {
+        if root(body) != Some("Error") {
+            return Self::default();
+        }
+        let text = String::from_utf8_lossy(body);
+        let of = |name| element(&text, name).map(unescape).filter(|text| !text.is_empty());
+        Self {
+            code: of("Code"),
+            message: of("Message"),
+            region: of("Region"),
+            endpoint: of("Endpoint"),
+            bucket: of("BucketName").or_else(|| of("Bucket")),
+            request_id: of("RequestId"),
+        }
+    }
+
+    /// Of the first file that a response to `DeleteObjects` says was not deleted.
+    pub(crate) fn first_of(body: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(body);
+        let error = element(&text, "Error")?;
+        Some(Self::parse(format!("<Error>{error}</Error>").as_bytes()))
+    }
+}
+
+/// The name of the root element of an XML document, without its prefix. `None` if the text begins with no element.
+pub(crate) fn root(body: &[u8]) -> Option<&str> {
+    let mut rest = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    while rest.starts_with(b"<?") || rest.starts_with(b"<!--") {
+        let end = rest.iter().position(|byte| *byte == b'>')?;
+        rest = rest[end + 1..].trim_ascii_start();
+    }
+    let name = rest.strip_prefix(b"<")?;
+    let end = name.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))?;
+    let name = std::str::from_utf8(&name[..end]).ok()?;
+    Some(name.rsplit(':').next().unwrap_or(name))
+}
+
+/// The text between the first `<name>` and the `</name>` after it.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once(&format!("</{name}>"))?.0.trim())
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+}
+
+/// The statuses that have a meaning of their own, and what a person does about them.
+const STATUSES: &[(u16, ErrorKind, &str)] = &[
+    (400, ErrorKind::InvalidInput, "the service does not accept the request"),
+    (401, ErrorKind::Unauthenticated, "the service does not accept the credentials; check them"),
+    (403, ErrorKind::Permission, "the service does not allow it; check the rights of these credentials"),
+    (404, ErrorKind::NotFound, "there is no such file"),
+    (405, ErrorKind::Config, "the service does not know this kind of request; check the endpoint"),
+    (408, ErrorKind::Timeout, "the service has waited too long for the request"),
+    (409, ErrorKind::Conflict, "something else is in the way, or changes it at the same time"),
+    (412, ErrorKind::AlreadyExists, "the name is taken"),
+    (413, ErrorKind::TooLarge, "the file is larger than the service accepts"),
+    (414, ErrorKind::InvalidInput, "the path is longer than the service accepts"),
+    (416, ErrorKind::InvalidInput, "the file does not have this range"),
+    (423, ErrorKind::Conflict, "it is locked; try again when it is not"),
+    (429, ErrorKind::RateLimited, "the service asks to slow down"),
+    (501, ErrorKind::Config, "the service does not implement this request; check the endpoint and the options"),
+    (507, ErrorKind::Quota, "the service has no space left"),
+];
+
+/// The codes of S3 that say more than their status.
+const CODES: &[(&str, ErrorKind, &str)] = &[
+    ("AccessDenied", ErrorKind::Permission, "the service does not allow it; check the rights of these credentials"),
+    ("AllAccessDisabled", ErrorKind::Permission, "all access to the bucket is turned off"),
+    ("AccountProblem", ErrorKind::Permission, "there is a problem with the account"),
+    ("EntityTooLarge", ErrorKind::TooLarge, "the file is larger than the service accepts"),
+    ("ExpiredToken", ErrorKind::Unauthenticated, "the session token has expired; get a new one"),
+    ("InvalidAccessKeyId", ErrorKind::Unauthenticated, "there is no such access key; check access_key_id"),
+    ("InvalidBucketName", ErrorKind::Config, "the name of the bucket is not valid; check \"bucket\""),
+    ("InvalidObjectState", ErrorKind::Permission, "the file is in an archive; restore it first"),
+    ("InvalidRange", ErrorKind::InvalidInput, "the file does not have this range"),
+    ("InvalidToken", ErrorKind::Unauthenticated, "the session token is not valid; get a new one"),
+    ("KeyTooLongError", ErrorKind::InvalidInput, "the path is longer than the service accepts"),
+    ("NoSuchUpload", ErrorKind::Conflict, "the upload was ended by someone else"),
+    (
+        "NotImplemented",
+        ErrorKind::Config,
+        "the service does not implement this request; check the endpoint and the options",
+    ),
+    ("QuotaExceeded", ErrorKind::Quota, "the service has no space left"),
+    ("RequestTimeTooSkewed", ErrorKind::Unauthenticated, "the clock of this machine is wrong; set it"),
+    ("RequestTimeout", ErrorKind::Timeout, "the service has waited too long for the request"),
+    ("SignatureDoesNotMatch", ErrorKind::Unauthenticated, "the signature is wrong; check secret_access_key"),
+    ("SlowDown", ErrorKind::RateLimited, "the service asks to slow down"),
+    ("TokenRefreshRequired", ErrorKind::Unauthenticated, "the session token has expired; get a new one"),
+    ("TooManyRequests", ErrorKind::RateLimited, "the service asks to slow down"),
+];
+
+/// Codes that ask for another attempt although their status does not.
+pub(crate) fn is_temporary(code: &str) -> bool {
+    matches!(
+        code,
+        "ConditionalRequestConflict"
+            | "InternalError"
+            | "OperationAborted"
+            | "RequestTimeout"
+            | "ServiceUnavailable"
+            | "SlowDown"
+            | "TooManyRequests"
+    )
+}
+
+/// What a response that is not the documented one means. `region` and `target` are where the service says that the
+/// bucket is.
+pub(crate) fn meaning(
+    service: Service,
+    status: u16,
+    document: &ErrorDocument,
+    region: Option<&str>,
+    target: Option<&str>,
+) -> (ErrorKind, String) {
+    let code = document.code.as_deref().unwrap_or_default();
+    let elsewhere = matches!(code, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect");
+    if let "NoSuchBucket" | "ContainerNotFound" = code {
+        let what = if code == "NoSuchBucket" { "bucket" } else { "container" };
+        let named = document.bucket.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
+        return (ErrorKind::NotFound, format!("there is no {what}{named}; create it, or correct the option {what:?}"));
+    }
+    if elsewhere || (300..400).contains(&status) {
+        let advice = match (region, target) {
+            (Some(region), _) => format!(
+                "the bucket is in the region {region:?}; set \"region\" to it, and \"endpoint\" if there is one"
+            ),
+            (None, Some(target)) => {
+                format!(
+                    "the service redirects to {target}, and redirects are not followed; set \"endpoint\" to where it is"
+                )
+            }
+            (None, None) if service == Service::S3 => {
+                "the region or the endpoint is wrong; correct \"region\" and \"endpoint\"".to_owned()
+            }
+            (None, None) => "the service redirects, and does not say where to; check the endpoint".to_owned(),
+        };
+        return (ErrorKind::Config, advice);
+    }
+    let known = CODES.iter().find(|(known, ..)| *known == code).map(|(_, kind, advice)| (*kind, *advice));
+    let by_status = || STATUSES.iter().find(|(known, ..)| *known == status).map(|(_, kind, advice)| (*kind, *advice));
+    let (kind, advice) = known.or_else(by_status).unwrap_or(match status {
+        500.. => (ErrorKind::Unavailable, "the service is failing; try again later"),
+        400..500 => (ErrorKind::InvalidInput, "the service does not accept the request"),
+        _ => (ErrorKind::Protocol, "the service answers what its protocol does not have; check the endpoint"),
+    });
+    (kind, advice.to_owned())
+}

@@ -1,0 +1,337 @@
+//! OpenDAL's HTTP transport over one exchange of `filestore-http`: its limits, proxy, certificates and rate. Redirects are
+//! not followed, and nothing is retried here: OpenDAL's retry layer does it, and is told here when.
+//!
+//! Only the documented response of a request comes back as a response. Everything else becomes an error here, where the
+//! whole of it is known: OpenDAL carries it to [`of_service`](crate::error::of_service).
+
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind};
+use filestore_http::{
+    Answer, Decision, HttpClient, HttpConfig, JSON_LIMIT, Outcome, Payload, Policy, Repeat, Request, Situation, Url,
+    decide, presentable, shown,
+};
+use futures::stream::{self, Stream, StreamExt};
+use http::header::{CONTENT_LENGTH, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, RANGE};
+use http::request;
+use opendal::raw::{Operation, ServiceOperation};
+use opendal::{Buffer, HttpBody, HttpTransport};
+
+use crate::attempts::Attempts;
+use crate::error::{carried, carried_as};
+use crate::protocol::{self, ErrorDocument, Proof, Service};
+
+/// The transport of one store.
+pub(crate) struct Transport {
+    client: HttpClient,
+    service: Service,
+    policy: Policy,
+}
+
+/// The longest time for a request to the machine's own metadata service, which holds the credentials of its role. Where
+/// there is none, the address leads nowhere. A second is what the AWS tools wait.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A request, as far as it is needed after it was sent.
+struct Sent {
+    /// The service's name of the operation. `None`: a request for credentials.
+    name: Option<&'static str>,
+    url: Url,
+    head: request::Parts,
+    repeat: Repeat,
+}
+
+impl Transport {
+    /// *Config* when a setting cannot be used.
+    pub(crate) fn new(service: Service, config: &HttpConfig) -> filestore_core::Result<Self> {
+        // OpenDAL signs the requests: the client has no credentials that it could send to the wrong origin.
+        let base = Url::parse("http://localhost").map_err(|_| Error::config("no base URL"))?;
+        Ok(Self {
+            client: HttpClient::new(config, &base)?,
+            service,
+            policy: Policy {
+                max_retries: config.max_retries,
+                first_delay: config.initial_retry_delay,
+                longest_delay: config.max_retry_delay,
+                ..Policy::default()
+            },
+        })
+    }
+}
+
+impl HttpTransport for Transport {
+    async fn fetch(&self, request: http::Request<Buffer>) -> opendal::Result<http::Response<HttpBody>> {
+        let (head, body) = request.into_parts();
+        let name = head.extensions.get::<ServiceOperation>().map(|operation| operation.0);
+        let url = Url::parse(&head.uri.to_string())
+            .map_err(|_| carried(Error::config("the endpoint and the path make no URL; check the endpoint"), false))?;
+        // A request for credentials is about no file.
+        let repeat = name.map_or(Repeat::Safe, |name| self.service.repeat(name, url.path()));
+        let mut sent = Sent { name, url, head, repeat };
+        let attempts = Attempts::current();
+        attempts.pause().await;
+        let mut answer = self.exchange(&sent, &body, &attempts).await?;
+        if let Some(folder) = sent.folder(&answer) {
+            sent.url = folder;
+            answer = self.exchange(&sent, &body, &attempts).await?;
+        }
+        self.judge(&sent, answer, &attempts).await
+    }
+}
+
+impl Transport {
+    /// Sends the request once.
+    async fn exchange(&self, sent: &Sent, body: &Buffer, attempts: &Attempts) -> opendal::Result<Answer> {
+        let mut request = Request::new(sent.head.method.clone(), sent.url.clone(), sent.repeat).payload(payload(body));
+        for (name, value) in &sent.head.headers {
+            // The length is that of the body.
+            if name != CONTENT_LENGTH {
+                request = request.header(name.clone(), value.clone());
+            }
+        }
+        // Of use only as a whole: all but the content of files.
+        if !sent.is_content() {
+            request = request.whole_answer();
+        }
+        let exchange = self.client.exchange(request);
+        let (outcome, answer) = if sent.name.is_none() && is_link_local(&sent.url) {
+            tokio::time::timeout(METADATA_TIMEOUT, exchange).await.unwrap_or_else(|_| {
+                let message = "the metadata service of this machine does not answer";
+                (Outcome::Lost, Err(Error::new(ErrorKind::Timeout, Effect::Rejected, message)))
+            })
+        } else {
+            exchange.await
+        };
+        if sent.name.is_some() {
+            attempts.record(sent.repeat, outcome);
+        }
+        answer.map_err(|error| carried(error, self.is_temporary(sent, outcome, None, attempts)))
+    }
+
+    /// The response if it is the documented one, else what it means.
+    async fn judge(
+        &self,
+        sent: &Sent,
+        mut answer: Answer,
+        attempts: &Attempts,
+    ) -> opendal::Result<http::Response<HttpBody>> {
+        let status = answer.status().as_u16();
+        let Some(name) = sent.name else {
+            // Whoever asks for credentials knows what they look like.
+            return self.whole(sent, answer).await;
+        };
+        if self.service == Service::Webdav && sent.lists() && status == 404 {
+            // The folder is gone or was never there. OpenDAL goes on with the others.
+            return self.whole(sent, answer).await;
+        }
+        let Some(proof) = self.service.documented(name, status) else {
+            let document = ErrorDocument::parse(&answer.error_body().await);
+            return Err(self.rejected(sent, &answer, &document, attempts));
+        };
+        if sent.is_content() && matches!(status, 200 | 206) {
+            return self.content(sent, proof, answer);
+        }
+        let body = answer.bytes(JSON_LIMIT).await.map_err(|error| carried(error, false))?;
+        let etag = answer.headers().contains_key(ETAG);
+        let proven = match proof {
+            Proof::Status => true,
+            Proof::Etag => etag,
+            Proof::EtagAlone => etag && body.is_empty(),
+            Proof::Root(expected) => protocol::root(&body) == Some(expected),
+            Proof::NoSuchKey => ErrorDocument::parse(&body).code.as_deref() == Some("NoSuchKey"),
+            Proof::NoPage => !answer.content_type().is_some_and(|content_type| content_type == "text/html"),
+        };
+        // S3 may find out that it fails after it has sent the status.
+        let failed = match (name, protocol::root(&body)) {
+            (_, Some("Error")) if !proven => Some(ErrorDocument::parse(&body)),
+            ("DeleteObjects", _) if proven => ErrorDocument::first_of(&body),
+            _ => None,
+        };
+        match failed {
+            Some(document) => Err(self.rejected(sent, &answer, &document, attempts)),
+            None if proven => Ok(response(&answer, sent, HttpBody::new(once(body), None))),
+            None => Err(carried(not_the_service(sent, &answer), false)),
+        }
+    }
+
+    /// A response of any status, held in memory.
+    async fn whole(&self, sent: &Sent, mut answer: Answer) -> opendal::Result<http::Response<HttpBody>> {
+        let body = answer.bytes(JSON_LIMIT).await.map_err(|error| carried(error, false))?;
+        Ok(response(&answer, sent, HttpBody::new(once(body), None)))
+    }
+
+    /// The content of a file as it comes, if it is that of the file and of the range that were asked for.
+    fn content(&self, sent: &Sent, proof: Proof, answer: Answer) -> opendal::Result<http::Response<HttpBody>> {
+        // A service that named the version of the file names it here, too.
+        let versioned = proof == Proof::Etag || sent.head.headers.contains_key(IF_MATCH);
+        if versioned && !answer.headers().contains_key(ETAG) {
+            return Err(carried(not_the_service(sent, &answer), false));
+        }
+        let first = sent.first_byte();
+        let found = match answer.status().as_u16() {
+            206 => answer.content_range().map(|content| content.range.start),
+            _ => Some(0),
+        };
+        if found != Some(first) {
+            let message =
+                format!("{} answers with another range than the one that starts at byte {first}", sent.shown());
+            return Err(carried(answer.error(ErrorKind::Protocol, message), false));
+        }
+        let response = response(&answer, sent, HttpBody::new(stream::empty(), None));
+        let content = Content(Mutex::new(answer.stream()));
+        Ok(response.map(|_: HttpBody| HttpBody::new(content, None)))
+    }
+
+    /// The error of a response that is not the documented one.
+    fn rejected(&self, sent: &Sent, answer: &Answer, document: &ErrorDocument, attempts: &Attempts) -> opendal::Error {
+        let status = answer.status().as_u16();
+        let region = answer.header("x-amz-bucket-region").or(document.region.as_deref());
+        let target = answer.location().map(|url| origin(&url)).or_else(|| document.endpoint.clone());
+        let (mut kind, mut advice) = protocol::meaning(self.service, status, document, region, target.as_deref());
+        if status == 412 && !sent.head.headers.contains_key(IF_NONE_MATCH) {
+            (kind, advice) = (ErrorKind::Conflict, "the file was replaced or removed meanwhile".to_owned());
+        }
+        let code = document.code.as_deref().map(|code| presentable(code, &[]));
+        let said = document.message.as_deref().map(|text| format!(": {}", presentable(text, &[]))).unwrap_or_default();
+        let named = code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
+        let mut error = answer.error(kind, format!("{advice} (status {status}{named}{said})"));
+        if let Some(code) = &code {
+            error = error.with_provider_code(code);
+        }
+        if let (None, Some(id)) = (error.request_id(), &document.request_id) {
+            error = error.with_request_id(presentable(id, &[]));
+        }
+        let asks_again = code.as_deref().is_some_and(protocol::is_temporary);
+        let outcome = Outcome::Status(if asks_again && status < 500 { 503 } else { status });
+        // OpenDAL makes missing folders. A listing that is not found it would begin again, for ever.
+        let kind = match kind {
+            ErrorKind::NotFound if !sent.lists() => opendal::ErrorKind::NotFound,
+            _ => opendal::ErrorKind::Unexpected,
+        };
+        carried_as(kind, error, self.is_temporary(sent, outcome, answer.retry_after(), attempts))
+    }
+
+    /// Whether the retry layer may send the request again. If the service asks to wait, the next request does.
+    fn is_temporary(&self, sent: &Sent, outcome: Outcome, retry_after: Option<Duration>, attempts: &Attempts) -> bool {
+        let situation = Situation {
+            repeat: sent.repeat,
+            outcome,
+            replayable: true,
+            // The retry layer counts.
+            attempt: 1,
+            waited: attempts.waited(),
+            retry_after,
+            budget: true,
+            jitter: 0.0,
+        };
+        let Decision::Retry(_) = decide(&self.policy, &situation) else { return false };
+        if let Some(wait) = retry_after {
+            attempts.postpone(wait);
+        }
+        true
+    }
+}
+
+impl Sent {
+    fn is_content(&self) -> bool {
+        matches!(self.name, Some("GetObject" | "Get" | "GetBlob"))
+    }
+
+    fn lists(&self) -> bool {
+        self.head.extensions.get::<Operation>() == Some(&Operation::List)
+    }
+
+    /// The first byte that is asked for.
+    fn first_byte(&self) -> u64 {
+        let range = self.head.headers.get(RANGE).and_then(|range| range.to_str().ok());
+        let first = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-')?.0.parse().ok());
+        first.unwrap_or(0)
+    }
+
+    /// Where a WebDAV server says that this is a folder, which has the same URL with a `/` at its end: not a redirect to
+    /// anywhere else.
+    fn folder(&self, answer: &Answer) -> Option<Url> {
+        if self.name != Some("Propfind")
+            || !answer.status().is_redirection()
+            || !answer.headers().contains_key(LOCATION)
+        {
+            return None;
+        }
+        let mut folder = self.url.clone();
+        folder.set_path(&format!("{}/", self.url.path()));
+        (answer.location()? == folder).then_some(folder)
+    }
+
+    fn shown(&self) -> String {
+        shown(&self.url, false)
+    }
+}
+
+/// The error of a response that something other than the service has sent.
+fn not_the_service(sent: &Sent, answer: &Answer) -> Error {
+    let message = format!(
+        "something other than the service answered {} with status {}, such as a proxy or a login page; check the endpoint \
+         and the network",
+        sent.shown(),
+        answer.status().as_u16()
+    );
+    answer.error(ErrorKind::Protocol, message)
+}
+
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+fn is_link_local(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_link_local(),
+        Some(url::Host::Ipv6(address)) => address.is_unique_local() || address.is_unicast_link_local(),
+        _ => false,
+    }
+}
+
+/// The pieces of a buffer are not copied together.
+fn payload(body: &Buffer) -> Payload {
+    match (body.len(), body.count()) {
+        (0, _) => Payload::Empty,
+        (_, 1) => Payload::Bytes(None, body.current()),
+        (length, _) => {
+            let pieces = stream::iter(Iterator::map(body.clone(), Ok));
+            Payload::Body(None, std::sync::Arc::new(Body::stream(pieces, Some(length as u64))))
+        }
+    }
+}
+
+fn response(answer: &Answer, sent: &Sent, body: HttpBody) -> http::Response<HttpBody> {
+    let mut response = http::Response::new(body);
+    *response.status_mut() = answer.status();
+    *response.headers_mut() = answer.headers().clone();
+    response.extensions_mut().insert(sent.head.uri.clone());
+    response
+}
+
+fn once(body: Bytes) -> impl Stream<Item = opendal::Result<Buffer>> + Send + Sync + Unpin + 'static {
+    stream::iter((!body.is_empty()).then(|| Ok(Buffer::from(body))))
+}
+
+/// The content of a file. Never locked: OpenDAL wants bodies that are `Sync`.
+struct Content(Mutex<ByteStream>);
+
+impl Stream for Content {
+    type Item = opendal::Result<Buffer>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let stream = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        stream.poll_next_unpin(cx).map(|item| {
+            Some(item?.map(Buffer::from).map_err(|error| {
+                // The rest of it can be asked for.
+                let broken = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
+                carried(error, broken)
+            }))
+        })
+    }
+}

@@ -1,0 +1,273 @@
+//! S3 and WebDAV over HTTP, one rule a test.
+
+use std::time::{Duration, Instant};
+
+use filestore_core::{Body, Effect, ErrorKind, IfExists, List, Upload};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use crate::stub::s3::{self, S3};
+use crate::stub::webdav::Webdav;
+use crate::stub::{Act, Protocol, Received, Reply, Stub};
+use crate::{open, reference, try_open};
+
+/// A service that gives the same response to everything.
+struct Always(Box<dyn Fn(&Received) -> Reply + Send>);
+
+impl Protocol for Always {
+    fn serve(&mut self, request: &Received) -> Reply {
+        (self.0)(request)
+    }
+
+    fn error(&self, status: u16, _: &Received) -> Reply {
+        Reply::new(status)
+    }
+
+    fn files(&self) -> std::collections::BTreeMap<String, Vec<u8>> {
+        std::collections::BTreeMap::new()
+    }
+}
+
+async fn always(reply: impl Fn(&Received) -> Reply + Send + 'static) -> Stub<Always> {
+    Stub::start(Always(Box::new(reply))).await
+}
+
+#[tokio::test]
+async fn without_credentials_nothing_is_sent_and_the_options_are_named() {
+    let stub = Stub::start(S3::default()).await;
+    let keys =
+        [("options.access_key_id", ""), ("options.secret_access_key", ""), ("options.disable_ec2_metadata", "true")];
+    let store = open("s3", &stub.url, &keys);
+    let error = store.upload(Upload::new("a", "x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Config, Effect::NotSent, 1), "{error}");
+    for option in ["access_key_id", "secret_access_key", "skip_signature"] {
+        assert!(error.to_string().contains(option), "{error}");
+    }
+    assert!(stub.received().is_empty());
+}
+
+#[test]
+fn half_a_pair_of_keys_is_a_configuration_error() {
+    let error = try_open("s3", "http://127.0.0.1:9", &[("options.secret_access_key", "")]).unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::Config && error.to_string().contains("\"secret_access_key\" is missing"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_region_is_one_attempt_and_names_the_right_one() {
+    let stub = always(|request| {
+        let text = "the region 'us-east-1' is wrong; expecting 'eu-west-1'";
+        let Reply { body, .. } = s3::failure(400, "AuthorizationHeaderMalformed", text, request);
+        let body = String::from_utf8(body).unwrap().replace("<RequestId>", "<Region>eu-west-1</Region><RequestId>");
+        Reply::new(400).header("content-type", "application/xml").body(body)
+    })
+    .await;
+    let store = open("s3", &stub.url, &[]);
+    let error = store.upload(Upload::new("a", "x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Config, Effect::Rejected, 1), "{error}");
+    assert_eq!((error.http_status(), error.provider_code()), (Some(400), Some("AuthorizationHeaderMalformed")));
+    assert_eq!(error.request_id(), Some("R1"));
+    assert!(error.to_string().contains("region \"eu-west-1\""), "{error}");
+    assert_eq!(stub.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_permanent_failure_is_one_attempt_and_names_the_code_of_the_service() {
+    use ErrorKind::{Config, InvalidInput, Unauthenticated};
+    for (status, kind, code) in [
+        (301, Config, "PermanentRedirect"),
+        (400, InvalidInput, "InvalidRequest"),
+        (403, Unauthenticated, "SignatureDoesNotMatch"),
+        (501, Config, "NotImplemented"),
+    ] {
+        let stub = Stub::scripted(S3::default(), |_| true, [], Act::Answer { status, applied: false }).await;
+        let error = open("s3", &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect(), error.attempts()), (kind, Effect::Rejected, 1), "{error}");
+        assert_eq!(error.provider_code(), Some(code));
+        assert!(error.to_string().contains(code) && !error.to_string().contains("S3Error"), "{error}");
+        assert_eq!(stub.received().len(), 1, "{code}");
+    }
+    let stub = Stub::scripted(Webdav::default(), |_| true, [], Act::Answer { status: 401, applied: false }).await;
+    let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect(), error.attempts()), (Unauthenticated, Effect::Rejected, 1), "{error}");
+    assert_eq!((error.http_status(), stub.received().len()), (Some(401), 1));
+}
+
+#[tokio::test]
+async fn a_missing_bucket_is_named_by_every_operation() {
+    let stub = Stub::start(S3::default()).await;
+    let keys = [("options.bucket", "other")];
+    let file = reference("s:s3:a");
+    let store = || open("s3", &stub.url, &keys);
+    let errors = [
+        store().upload(Upload::new("a", "x")).await.unwrap_err(),
+        store().delete(&file).await.unwrap_err(),
+        store().list(List::new()).await.unwrap_err(),
+        store().list(List::new().recursive(true)).await.unwrap_err(),
+        store().stat(&file).await.unwrap_err(),
+        store().read(&file, 9).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::NotFound, 1), "{error}");
+        assert!(error.to_string().contains("no bucket"), "{error}");
+    }
+    let there = open("s3", &stub.url, &[]);
+    there.delete(&file).await.unwrap();
+    assert!(!there.stat(&file).await.unwrap_err().to_string().contains("bucket\""));
+}
+
+#[tokio::test]
+async fn a_file_is_not_replaced_on_servers_that_ignore_the_condition() {
+    let stub = Stub::start(S3 { ignores_conditions: true, ..S3::with(&[("a", "old")]) }).await;
+    let store = open("s3", &stub.url, &[]);
+    let error = store.upload(Upload::new("a", "new").if_exists(IfExists::Refuse)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Rejected), "{error}");
+    assert_eq!(stub.files()["a"], b"old");
+    store.upload(Upload::new("b", "new").if_exists(IfExists::Refuse)).await.unwrap();
+    let write = stub.received().into_iter().rfind(|request| request.method == "PUT").unwrap();
+    assert_eq!(write.header("if-none-match"), Some("*"));
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_says_where_to() {
+    for service in ["s3", "webdav"] {
+        let other = always(|_| Reply::new(200).header("etag", "\"1\"").body("their bytes")).await;
+        let target = format!("{}/elsewhere?token=hunter2", other.url);
+        let redirect = move |_: &Received| Reply::new(307).header("location", target.clone());
+        let stub = always(redirect).await;
+        let error = open(service, &stub.url, &[]).read(&reference(&format!("s:{service}:a")), 99).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Config, 1), "{error}");
+        assert!(error.to_string().contains(&other.url) && !error.to_string().contains("hunter2"), "{error}");
+        assert!(other.received().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_redirects_to_its_url_with_a_slash_is_a_folder() {
+    let stub = Stub::start(Webdav { redirects_folders: true, ..Webdav::with(&[("d/a", "x")]) }).await;
+    let store = open("webdav", &stub.url, &[]);
+    let error = store.upload(Upload::new("d", "x")).await.unwrap_err();
+    assert!(error.to_string().contains("there is a folder of that name"), "{error}");
+    store.delete(filestore_core::Delete::from(&reference("s:webdav:d")).recursive(true)).await.unwrap();
+    assert!(stub.files().is_empty());
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_not_found_and_a_missing_root_is_empty() {
+    let stub = always(|_| Reply::new(404)).await;
+    let store = open("webdav", &stub.url, &[]);
+    assert_eq!(store.list(List::new().scope("d")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(store.list(List::new().scope("d").recursive(true)).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(store.list(List::new()).await.unwrap().files.len(), 0);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_longer_than_the_policy_ends_the_retries_and_is_told() {
+    for (value, seconds) in [("120", 120), ("18446744073709551615", u64::MAX)] {
+        let stub = always(move |_| Reply::new(503).header("retry-after", value)).await;
+        for service in ["s3", "webdav"] {
+            let error = open(service, &stub.url, &[]).stat(&reference(&format!("s:{service}:a"))).await.unwrap_err();
+            assert_eq!((error.kind(), error.attempts()), (ErrorKind::Unavailable, 1), "{error}");
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wait_within_the_policy_is_kept() {
+    let stub = always(|_| Reply::new(429).header("retry-after", "1")).await;
+    let begun = Instant::now();
+    let error = open("s3", &stub.url, &[("max_retries", "1")]).stat(&reference("s:s3:a")).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::RateLimited, 2), "{error}");
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+}
+
+/// Answers with `head`, and then with zeros for ever.
+async fn endless(head: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                stream.write_all(head.as_bytes()).await.unwrap();
+                while stream.write_all(&[b' '; 65536]).await.is_ok() {}
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_response_that_is_parsed_is_bounded() {
+    let s3 = endless("HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\n\r\n<ListBucketResult>").await;
+    let webdav = endless("HTTP/1.1 207 x\r\ncontent-type: application/xml\r\n\r\n<multistatus>").await;
+    for (service, url) in [("s3", s3), ("webdav", webdav)] {
+        let error = open(service, &url, &[]).list(List::new()).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Protocol, 1), "{error}");
+        assert!(error.to_string().contains("more than the 16777216 bytes"), "{error}");
+    }
+    let failing = endless("HTTP/1.1 403 x\r\n\r\n<Error><Code>AccessDenied</Code>").await;
+    let error = open("s3", &failing, &[]).list(List::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Permission, 1), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_ends_after_the_idle_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    for service in ["s3", "webdav"] {
+        let store = open(service, &url, &[("idle_timeout", "200ms"), ("max_retries", "1")]);
+        let error = store.upload(Upload::new("a", Body::from("x"))).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 2), "{error}");
+        let expected = if service == "s3" { Effect::Unknown } else { Effect::Rejected };
+        assert_eq!(error.effect(), expected, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_come_about_is_one_attempt() {
+    let stub = Stub::start(S3::default()).await;
+    let secure = stub.url.replace("http:", "https:");
+    let dead = [("proxy", "http://127.0.0.1:9"), ("max_retries", "0")];
+    for service in ["s3", "webdav"] {
+        let upload = || Upload::new("a", "x");
+        let error = open(service, &secure, &[]).upload(upload()).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.effect(), error.attempts()),
+            (ErrorKind::Config, Effect::NotSent, 1),
+            "{error}"
+        );
+        let error = open(service, &stub.url, &dead).upload(upload()).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotSent), "{error}");
+        assert!(error.to_string().contains("127.0.0.1:9"), "{error}");
+        let proxy = always(|_| Reply::new(407)).await;
+        let error = open(service, &stub.url, &[("proxy", &proxy.url)]).upload(upload()).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Permission, 1), "{error}");
+        let error = try_open(service, &stub.url, &[("proxy", "socks5://127.0.0.1:9")]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn content_of_another_range_is_not_taken() {
+    // The whole file, where the end of it was asked for.
+    let stub = always(|request| {
+        let reply = Reply::new(200).header("etag", "\"1\"").header("content-length", "11");
+        if request.method == "HEAD" { reply } else { reply.body("old content") }
+    })
+    .await;
+    let store = open("s3", &stub.url, &[]);
+    let file = reference("s:s3:a");
+    let error = store.read(filestore_core::Download::from(&file).range(4..11), 99).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+    assert_eq!(store.read(&file, 99).await.unwrap(), "old content");
+}
+
+#[tokio::test]
+async fn requests_say_who_sends_them() {
+    let stub = Stub::start(S3::default()).await;
+    open("s3", &stub.url, &[("user_agent", "mine/1")]).upload(Upload::new("a", "x")).await.unwrap();
+    assert_eq!(stub.received()[0].header("user-agent"), Some("mine/1"));
+}

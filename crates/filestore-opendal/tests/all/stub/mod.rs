@@ -1,0 +1,311 @@
+//! Services in memory that speak just enough of their protocol, and misbehave as a script says. They know nothing of the
+//! client: what they hold afterwards is what really happened.
+
+#![allow(dead_code, reason = "not every test that includes this uses all of it")]
+
+pub mod s3;
+pub mod webdav;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+
+/// What becomes of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// It is served.
+    Serve,
+    /// The connection breaks before any response; the request is applied or not.
+    Lose { applied: bool },
+    /// The service answers with this status as it would, but applies the request if `applied`.
+    Answer { status: u16, applied: bool },
+    /// Something other than the service answers with status 200 and a web page.
+    Page,
+    /// The connection is refused, as all that follow.
+    Refuse,
+}
+
+/// A protocol.
+pub trait Protocol: Send + 'static {
+    /// Serves a request.
+    fn serve(&mut self, request: &Received) -> Reply;
+    /// The service's own response with an error status.
+    fn error(&self, status: u16, request: &Received) -> Reply;
+    /// The files by their path.
+    fn files(&self) -> BTreeMap<String, Vec<u8>>;
+}
+
+/// A request.
+#[derive(Debug, Clone, Default)]
+pub struct Received {
+    pub method: String,
+    /// Without the query.
+    pub path: String,
+    pub query: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Received {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let pairs = url::form_urlencoded::parse(self.query.as_bytes());
+        pairs.into_iter().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// The bytes of `content` that are asked for, and the header that says which they are.
+    pub fn range(&self, content: &[u8]) -> Option<(Vec<u8>, String)> {
+        let (first, last) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        let first: usize = first.parse().ok()?;
+        let last = last.parse().unwrap_or(usize::MAX).min(content.len().saturating_sub(1));
+        Some((content.get(first..=last)?.to_vec(), format!("bytes {first}-{last}/{}", content.len())))
+    }
+}
+
+/// A response.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub fn xml(self, body: impl Into<String>) -> Self {
+        let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}", body.into());
+        self.header("content-type", "application/xml").body(body)
+    }
+
+    pub fn page(status: u16) -> Self {
+        let page = "<!DOCTYPE html><html><head><title>Welcome</title></head><body>Please log in.</body></html>";
+        Self::new(status).header("content-type", "text/html").body(page)
+    }
+}
+
+type Arm = Box<dyn Fn(&Received) -> bool + Send>;
+
+/// A running service.
+pub struct Stub<P> {
+    pub url: String,
+    address: SocketAddr,
+    state: Arc<Mutex<State<P>>>,
+    server: JoinHandle<()>,
+}
+
+impl<P> Drop for Stub<P> {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+struct State<P> {
+    protocol: P,
+    /// The script begins with the first request that this is true of.
+    arm: Arm,
+    armed: bool,
+    script: VecDeque<Act>,
+    then: Act,
+    received: Vec<Received>,
+}
+
+impl<P: Protocol> Stub<P> {
+    /// Serves every request.
+    pub async fn start(protocol: P) -> Self {
+        Self::scripted(protocol, |_| true, [], Act::Serve).await
+    }
+
+    /// Serves every request up to the first that `arm` is true of; from that on the script counts, and `then` for ever.
+    ///
+    /// A script that begins with [`Act::Refuse`] is about connections, not about requests: they are refused for 30 ms,
+    /// and what follows counts from the first one that is not.
+    pub async fn scripted(
+        protocol: P,
+        arm: impl Fn(&Received) -> bool + Send + 'static,
+        script: impl IntoIterator<Item = Act>,
+        then: Act,
+    ) -> Self {
+        Self::at(([127, 0, 0, 1], 0).into(), protocol, Box::new(arm), script.into_iter().collect(), then)
+    }
+
+    /// Begins anew at the same address, with another script.
+    pub async fn restart(
+        &mut self,
+        protocol: P,
+        arm: impl Fn(&Received) -> bool + Send + 'static,
+        script: impl IntoIterator<Item = Act>,
+        then: Act,
+    ) {
+        self.server.abort();
+        let _ = (&mut self.server).await;
+        *self = Self::at(self.address, protocol, Box::new(arm), script.into_iter().collect(), then);
+    }
+
+    fn at(address: SocketAddr, protocol: P, arm: Arm, mut script: VecDeque<Act>, then: Act) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("a socket option");
+        socket.bind(address).expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let later = script.front() == Some(&Act::Refuse);
+        if later {
+            script.pop_front();
+        }
+        let refused = script.front().copied().unwrap_or(then) == Act::Refuse;
+        let state = State { protocol, arm, armed: later, script, then, received: Vec::new() };
+        let state = Arc::new(Mutex::new(state));
+        let shared = Arc::clone(&state);
+        let listener = if later { Err(socket) } else { Ok(socket.listen(64).expect("a listener")) };
+        let server = tokio::spawn(async move {
+            let listener = match listener {
+                Ok(listener) => listener,
+                // The port stays taken.
+                Err(_socket) if refused => std::future::pending().await,
+                Err(socket) => {
+                    tokio::time::sleep(Duration::from_millis(30)).await;
+                    socket.listen(64).expect("a listener")
+                }
+            };
+            run(listener, &shared).await;
+        });
+        Self { url: format!("http://{address}"), address, state, server }
+    }
+
+    /// The files by their path.
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        lock(&self.state).protocol.files()
+    }
+
+    /// All requests so far, without their bodies.
+    pub fn received(&self) -> Vec<Received> {
+        lock(&self.state).received.clone()
+    }
+
+    /// The methods of all requests so far.
+    pub fn methods(&self) -> Vec<String> {
+        self.received().into_iter().map(|request| request.method).collect()
+    }
+}
+
+async fn run<P: Protocol>(listener: TcpListener, state: &Mutex<State<P>>) {
+    let mut listener = Some(listener);
+    while let Some(open) = &listener {
+        let Ok((mut stream, _)) = open.accept().await else { return };
+        let Some(request) = receive(&mut stream).await else { continue };
+        let (reply, refuse) = lock(state).decide(&request);
+        // Before the client knows that this request is over.
+        if refuse {
+            listener = None;
+        }
+        if let Some(reply) = reply {
+            let _ = stream.write_all(&encode(&reply, request.method == "HEAD")).await;
+            let _ = stream.shutdown().await;
+        }
+    }
+}
+
+impl<P: Protocol> State<P> {
+    /// The response, if there is one, and whether all further connections are refused.
+    fn decide(&mut self, request: &Received) -> (Option<Reply>, bool) {
+        let headers = request.headers.clone();
+        let (method, path, query) = (request.method.clone(), request.path.clone(), request.query.clone());
+        self.received.push(Received { method, path, query, headers, body: Vec::new() });
+        self.armed = self.armed || (self.arm)(request);
+        if !self.armed {
+            return (Some(self.protocol.serve(request)), false);
+        }
+        let act = self.script.pop_front().unwrap_or(self.then);
+        let reply = match act {
+            Act::Serve => Some(self.protocol.serve(request)),
+            Act::Lose { applied } => {
+                if applied {
+                    self.protocol.serve(request);
+                }
+                None
+            }
+            Act::Answer { status, applied } => {
+                if applied {
+                    self.protocol.serve(request);
+                }
+                Some(self.protocol.error(status, request))
+            }
+            Act::Page => Some(Reply::page(200)),
+            Act::Refuse => None,
+        };
+        (reply, self.script.front().copied().unwrap_or(self.then) == Act::Refuse)
+    }
+}
+
+fn encode(reply: &Reply, head: bool) -> Vec<u8> {
+    let mut text = format!("HTTP/1.1 {} x\r\nconnection: close\r\n", reply.status);
+    for (name, value) in &reply.headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !reply.headers.iter().any(|(name, _)| *name == "content-length") && !matches!(reply.status, 204 | 304) {
+        text.push_str(&format!("content-length: {}\r\n", reply.body.len()));
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    if !head {
+        bytes.extend_from_slice(&reply.body);
+    }
+    bytes
+}
+
+/// Reads one request. `None` if the connection ends before it does.
+async fn receive(stream: &mut TcpStream) -> Option<Received> {
+    let mut buffer = Vec::new();
+    let end = loop {
+        if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if stream.read_buf(&mut buffer).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
+    let mut lines = head.lines();
+    let mut first = lines.next()?.split(' ');
+    let (method, target) = (first.next()?.to_owned(), first.next()?);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let headers =
+        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut request = Received {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: headers.collect(),
+        body: buffer.split_off(end),
+    };
+    let length: usize = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    while request.body.len() < length {
+        if stream.read_buf(&mut request.body).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(request)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,198 @@
+//! S3, with one bucket and the path in the URL.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Protocol, Received, Reply};
+
+/// The only bucket.
+pub const BUCKET: &str = "bucket";
+
+#[derive(Debug, Default)]
+pub struct S3 {
+    objects: BTreeMap<String, (Vec<u8>, String)>,
+    uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
+    counter: u32,
+    /// Writes ignore `If-None-Match`, as some servers do.
+    pub ignores_conditions: bool,
+}
+
+impl S3 {
+    /// A bucket with these files.
+    pub fn with(files: &[(&str, &str)]) -> Self {
+        let mut s3 = Self::default();
+        for (key, content) in files {
+            s3.put(key, content.as_bytes().to_vec());
+        }
+        s3
+    }
+
+    fn put(&mut self, key: &str, content: Vec<u8>) -> String {
+        self.counter += 1;
+        let etag = format!("\"{:032x}\"", self.counter);
+        self.objects.insert(key.to_owned(), (content, etag.clone()));
+        etag
+    }
+
+    fn list(&self, request: &Received) -> Reply {
+        let prefix = request.parameter("prefix").unwrap_or_default();
+        let delimiter = request.parameter("delimiter").filter(|delimiter| !delimiter.is_empty());
+        let after = request.parameter("continuation-token").or(request.parameter("start-after")).unwrap_or_default();
+        let limit: usize = request.parameter("max-keys").and_then(|limit| limit.parse().ok()).unwrap_or(1000);
+        let (mut contents, mut prefixes, mut last) = (String::new(), BTreeSet::new(), None);
+        let mut count = 0;
+        for (key, (content, etag)) in self.objects.range(after.clone()..) {
+            let Some(rest) = key.strip_prefix(&prefix).filter(|_| *key != after) else { continue };
+            if count == limit {
+                break;
+            }
+            let folder = delimiter.as_ref().and_then(|delimiter| rest.split_once(delimiter.as_str()));
+            match folder {
+                Some((folder, _)) if prefixes.insert(format!("{prefix}{folder}/")) => count += 1,
+                Some(_) => {}
+                None => {
+                    contents.push_str(&format!(
+                        "<Contents><Key>{key}</Key><LastModified>2026-03-01T10:00:00.000Z</LastModified>\
+                         <ETag>{}</ETag><Size>{}</Size></Contents>",
+                        etag.replace('"', "&quot;"),
+                        content.len()
+                    ));
+                    count += 1;
+                }
+            }
+            last = Some(key);
+        }
+        let more = last.is_some_and(|last| {
+            self.objects.range(last.clone()..).nth(1).is_some_and(|(key, _)| key.starts_with(&prefix))
+        });
+        let token = last.filter(|_| more).map(|last| format!("<NextContinuationToken>{last}</NextContinuationToken>"));
+        let prefixes: String = prefixes
+            .iter()
+            .map(|prefix| format!("<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>"))
+            .collect();
+        Reply::new(200).xml(format!(
+            "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>{BUCKET}</Name>\
+             <IsTruncated>{more}</IsTruncated>{}{contents}{prefixes}</ListBucketResult>",
+            token.unwrap_or_default()
+        ))
+    }
+
+    fn multipart(&mut self, key: &str, request: &Received) -> Option<Reply> {
+        if request.method == "POST" && request.parameter("uploads").is_some() {
+            self.counter += 1;
+            let id = format!("upload-{}", self.counter);
+            self.uploads.insert(id.clone(), BTreeMap::new());
+            return Some(Reply::new(200).xml(format!(
+                "<InitiateMultipartUploadResult><Bucket>{BUCKET}</Bucket><Key>{key}</Key><UploadId>{id}</UploadId>\
+                 </InitiateMultipartUploadResult>"
+            )));
+        }
+        let id = request.parameter("uploadId")?;
+        let Some(parts) = self.uploads.get_mut(&id) else {
+            return Some(failure(404, "NoSuchUpload", "The specified upload does not exist.", request));
+        };
+        Some(match request.method.as_str() {
+            "PUT" => {
+                let number = request.parameter("partNumber")?.parse().ok()?;
+                parts.insert(number, request.body.clone());
+                Reply::new(200).header("etag", format!("\"part-{number}\""))
+            }
+            "DELETE" => {
+                self.uploads.remove(&id);
+                Reply::new(204)
+            }
+            _ => {
+                let content = self.uploads.remove(&id)?.into_values().flatten().collect();
+                let etag = self.put(key, content).replace('"', "&quot;");
+                Reply::new(200).xml(format!(
+                    "<CompleteMultipartUploadResult><Bucket>{BUCKET}</Bucket><Key>{key}</Key><ETag>{etag}</ETag>\
+                     </CompleteMultipartUploadResult>"
+                ))
+            }
+        })
+    }
+
+    fn delete_all(&mut self, request: &Received) -> Reply {
+        let text = String::from_utf8_lossy(&request.body).into_owned();
+        let keys = text.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>")).map(|(key, _)| key);
+        let deleted: String = keys
+            .map(|key| {
+                self.objects.remove(key);
+                format!("<Deleted><Key>{key}</Key></Deleted>")
+            })
+            .collect();
+        Reply::new(200).xml(format!("<DeleteResult>{deleted}</DeleteResult>"))
+    }
+}
+
+impl Protocol for S3 {
+    fn serve(&mut self, request: &Received) -> Reply {
+        let path = request.path.trim_start_matches('/');
+        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+        if bucket != BUCKET {
+            return failure(404, "NoSuchBucket", "The specified bucket does not exist", request);
+        }
+        if let Some(reply) = self.multipart(key, request) {
+            return reply;
+        }
+        match request.method.as_str() {
+            "POST" if request.parameter("delete").is_some() => self.delete_all(request),
+            "GET" if key.is_empty() => self.list(request),
+            "PUT" => {
+                let conditional = request.header("if-none-match") == Some("*") && !self.ignores_conditions;
+                if conditional && self.objects.contains_key(key) {
+                    return failure(412, "PreconditionFailed", "At least one of the pre-conditions failed", request);
+                }
+                let etag = self.put(key, request.body.clone());
+                Reply::new(200).header("etag", etag)
+            }
+            "DELETE" => {
+                self.objects.remove(key);
+                Reply::new(204)
+            }
+            "GET" | "HEAD" => {
+                let Some((content, etag)) = self.objects.get(key) else {
+                    return failure(404, "NoSuchKey", "The specified key does not exist.", request);
+                };
+                let reply = Reply::new(200)
+                    .header("etag", etag)
+                    .header("last-modified", "Sun, 01 Mar 2026 10:00:00 GMT")
+                    .header("content-type", "text/html");
+                match request.range(content) {
+                    Some((part, range)) => Reply { status: 206, ..reply }.header("content-range", range).body(part),
+                    None => reply.body(content.clone()),
+                }
+            }
+            _ => failure(405, "MethodNotAllowed", "The specified method is not allowed", request),
+        }
+    }
+
+    fn error(&self, status: u16, request: &Received) -> Reply {
+        let (code, message) = match status {
+            301 => ("PermanentRedirect", "The bucket must be addressed using the specified endpoint."),
+            400 => ("InvalidRequest", "Missing required header for this request: Content-MD5"),
+            401 => ("Unauthorized", "Authorization required"),
+            403 => ("SignatureDoesNotMatch", "The request signature we calculated does not match"),
+            404 => ("NoSuchBucket", "The specified bucket does not exist"),
+            409 => ("InvalidBucketState", "The request is not valid for the current state of the bucket."),
+            429 => ("TooManyRequests", "Please reduce your request rate."),
+            500 => ("InternalError", "We encountered an internal error. Please try again."),
+            501 => ("NotImplemented", "A header you provided implies functionality that is not implemented"),
+            503 => ("SlowDown", "Please reduce your request rate."),
+            _ => ("Unprocessable", "The request cannot be processed"),
+        };
+        failure(status, code, message, request)
+    }
+
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.objects.iter().map(|(key, (content, _))| (key.clone(), content.clone())).collect()
+    }
+}
+
+/// An error as S3 sends it.
+pub fn failure(status: u16, code: &str, message: &str, request: &Received) -> Reply {
+    let document = format!(
+        "<Error><Code>{code}</Code><Message>{message}</Message><Resource>{}</Resource><RequestId>R1</RequestId></Error>",
+        request.path
+    );
+    Reply::new(status).header("x-amz-request-id", "R1").xml(document)
+}

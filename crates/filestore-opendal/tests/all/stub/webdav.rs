@@ -1,0 +1,146 @@
+//! WebDAV, as a module of a web server speaks it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Protocol, Received, Reply};
+
+#[derive(Debug, Default)]
+pub struct Webdav {
+    files: BTreeMap<String, (Vec<u8>, u32)>,
+    folders: BTreeSet<String>,
+    counter: u32,
+    /// The URL of a folder without a slash at its end redirects to the one with it.
+    pub redirects_folders: bool,
+}
+
+impl Webdav {
+    /// A server with these files, and their folders.
+    pub fn with(files: &[(&str, &str)]) -> Self {
+        let mut webdav = Self::default();
+        for (path, content) in files {
+            for (at, _) in path.match_indices('/') {
+                webdav.folders.insert(path[..at].to_owned());
+            }
+            webdav.put(path, content.as_bytes().to_vec());
+        }
+        webdav
+    }
+
+    fn put(&mut self, path: &str, content: Vec<u8>) {
+        self.counter += 1;
+        self.files.insert(path.to_owned(), (content, self.counter));
+    }
+
+    fn is_folder(&self, path: &str) -> bool {
+        path.is_empty() || self.folders.contains(path)
+    }
+
+    fn has_parent(&self, path: &str) -> bool {
+        self.is_folder(path.rsplit_once('/').map_or("", |(parent, _)| parent))
+    }
+
+    fn properties(&self, path: &str) -> String {
+        let (href, own) = match self.files.get(path) {
+            Some((content, number)) => (
+                format!("/{path}"),
+                format!(
+                    "<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength><D:getetag>\"{number}\"</D:getetag>",
+                    content.len()
+                ),
+            ),
+            None if path.is_empty() => ("/".to_owned(), "<D:resourcetype><D:collection/></D:resourcetype>".to_owned()),
+            None => (format!("/{path}/"), "<D:resourcetype><D:collection/></D:resourcetype>".to_owned()),
+        };
+        format!(
+            "<D:response><D:href>{href}</D:href><D:propstat><D:prop>{own}\
+             <D:getlastmodified>Sun, 01 Mar 2026 10:00:00 GMT</D:getlastmodified></D:prop>\
+             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
+        )
+    }
+
+    fn propfind(&self, path: &str, request: &Received) -> Reply {
+        let folder = self.is_folder(path);
+        if !folder && !self.files.contains_key(path) {
+            return page(404);
+        }
+        if self.redirects_folders && folder && !request.path.ends_with('/') {
+            return page(301)
+                .header("location", format!("http://{}{}/", request.header("host").unwrap_or_default(), request.path));
+        }
+        let mut responses = self.properties(path);
+        if folder && request.header("depth") != Some("0") {
+            let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+            let all = self.files.keys().chain(&self.folders).filter_map(|other| other.strip_prefix(&prefix));
+            let deep = request.header("depth") == Some("infinity");
+            let below: BTreeSet<&str> = all.filter(|rest| !rest.is_empty() && (deep || !rest.contains('/'))).collect();
+            responses.extend(below.into_iter().map(|rest| self.properties(&format!("{prefix}{rest}"))));
+        }
+        Reply::new(207).xml(format!("<D:multistatus xmlns:D=\"DAV:\">{responses}</D:multistatus>"))
+    }
+
+    fn remove(&mut self, path: &str) -> Reply {
+        let prefix = format!("{path}/");
+        let there = self.files.contains_key(path) || self.is_folder(path);
+        self.files.retain(|other, _| other != path && !other.starts_with(&prefix));
+        self.folders.retain(|other| other != path && !other.starts_with(&prefix));
+        if there { Reply::new(204) } else { page(404) }
+    }
+}
+
+impl Protocol for Webdav {
+    fn serve(&mut self, request: &Received) -> Reply {
+        let path = request.path.trim_matches('/');
+        match request.method.as_str() {
+            "PROPFIND" => self.propfind(path, request),
+            "PROPPATCH" => Reply::new(207).xml("<D:multistatus xmlns:D=\"DAV:\"></D:multistatus>"),
+            "MKCOL" if self.is_folder(path) || self.files.contains_key(path) => page(405),
+            "MKCOL" | "PUT" if !self.has_parent(path) => page(409),
+            "MKCOL" => {
+                self.folders.insert(path.to_owned());
+                page(201)
+            }
+            "PUT" => {
+                let status = if self.files.contains_key(path) { 204 } else { 201 };
+                self.put(path, request.body.clone());
+                if status == 204 { Reply::new(204) } else { page(201) }
+            }
+            "GET" => match self.files.get(path) {
+                Some((content, number)) => {
+                    let reply = Reply::new(200).header("etag", format!("\"{number}\""));
+                    match request.range(content) {
+                        Some((part, range)) => Reply { status: 206, ..reply }.header("content-range", range).body(part),
+                        None => reply.body(content.clone()),
+                    }
+                }
+                None => page(404),
+            },
+            "DELETE" => self.remove(path),
+            "MOVE" => {
+                let destination = request.header("destination").unwrap_or_default();
+                let target = destination.splitn(4, '/').nth(3).unwrap_or_default().to_owned();
+                let Some((content, _)) = self.files.get(path).cloned() else { return page(404) };
+                if !self.has_parent(&target) {
+                    return page(409);
+                }
+                let status = if self.files.contains_key(&target) { 204 } else { 201 };
+                self.files.remove(path);
+                self.put(&target, content);
+                if status == 204 { Reply::new(204) } else { page(201) }
+            }
+            _ => page(405),
+        }
+    }
+
+    fn error(&self, status: u16, _: &Received) -> Reply {
+        page(status)
+    }
+
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.files.iter().map(|(path, (content, _))| (path.clone(), content.clone())).collect()
+    }
+}
+
+/// Web servers send a page with every status.
+fn page(status: u16) -> Reply {
+    Reply::new(status).header("content-type", "text/html").body(format!("<html><title>{status}</title></html>"))
+}
