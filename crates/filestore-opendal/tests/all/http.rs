@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use filestore_core::{Body, Effect, ErrorKind, IfExists, List, Upload};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::stub::s3::{self, S3};
@@ -120,7 +120,9 @@ async fn a_missing_bucket_is_named_by_every_operation() {
 
 #[tokio::test]
 async fn a_file_is_not_replaced_on_servers_that_ignore_the_condition() {
-    let stub = Stub::start(S3 { ignores_conditions: true, ..S3::with(&[("a", "old")]) }).await;
+    let mut protocol = S3::with(&[("a", "old")]);
+    protocol.ignores_conditions = true;
+    let stub = Stub::start(protocol).await;
     let store = open("s3", &stub.url, &[]);
     let error = store.upload(Upload::new("a", "new").if_exists(IfExists::Refuse)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Rejected), "{error}");
@@ -146,7 +148,9 @@ async fn a_redirect_is_not_followed_and_says_where_to() {
 
 #[tokio::test]
 async fn a_folder_that_redirects_to_its_url_with_a_slash_is_a_folder() {
-    let stub = Stub::start(Webdav { redirects_folders: true, ..Webdav::with(&[("d/a", "x")]) }).await;
+    let mut protocol = Webdav::with(&[("d/a", "x")]);
+    protocol.redirects_folders = true;
+    let stub = Stub::start(protocol).await;
     let store = open("webdav", &stub.url, &[]);
     let error = store.upload(Upload::new("d", "x")).await.unwrap_err();
     assert!(error.to_string().contains("there is a folder of that name"), "{error}");
@@ -191,6 +195,7 @@ async fn endless(head: &'static str) -> String {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
+                stream.read(&mut [0; 65536]).await.unwrap();
                 stream.write_all(head.as_bytes()).await.unwrap();
                 while stream.write_all(&[b' '; 65536]).await.is_ok() {}
             });
@@ -229,7 +234,7 @@ async fn a_server_that_never_answers_ends_after_the_idle_timeout() {
 #[tokio::test]
 async fn a_connection_that_cannot_come_about_is_one_attempt() {
     let stub = Stub::start(S3::default()).await;
-    let secure = stub.url.replace("http:", "https:");
+    let secure = endless("HTTP/1.1 400 x\r\n\r\n").await.replace("http:", "https:");
     let dead = [("proxy", "http://127.0.0.1:9"), ("max_retries", "0")];
     for service in ["s3", "webdav"] {
         let upload = || Upload::new("a", "x");
