@@ -130,8 +130,13 @@ pub(crate) fn root(error: &reqwest::Error) -> String {
 
 /// Whether the two sides could not agree on TLS: what the TLS library reports comes as data that is invalid.
 fn is_tls(error: &reqwest::Error) -> bool {
-    causes(error)
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::InvalidData))
+    causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_invalid_data))
+}
+
+/// One error of I/O may wrap another, which is not among its causes.
+fn is_invalid_data(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
+    error.kind() == io::ErrorKind::InvalidData || inner.is_some_and(is_invalid_data)
 }
 
 /// Whether what came could not be read as a response.

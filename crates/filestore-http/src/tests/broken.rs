@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{SECOND, client, one_shot, post};
 use crate::testing::{Act, ScriptedServer};
-use crate::{Method, Repeat, Request};
+use crate::{Method, Repeat, Request, Url};
 
 #[tokio::test]
 async fn a_safe_request_is_repeated_until_it_is_answered() {
@@ -148,7 +148,7 @@ async fn a_body_is_whole_however_it_is_cut() {
 #[tokio::test]
 async fn an_answer_that_comes_before_the_body_ended_is_the_answer() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url: crate::Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     let service = tokio::spawn(async move {
         let (mut connection, _) = listener.accept().await.unwrap();
         connection.read_u8().await.unwrap();
@@ -160,4 +160,18 @@ async fn an_answer_that_comes_before_the_body_ended_is_the_answer() {
     let mut answer = client(&url).0.send(request).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.bytes(2).await.unwrap()), (413, Bytes::from("no")));
     drop(service.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_one_attempt_and_a_matter_of_configuration() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: Url = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.read(&mut [0; 4096]).await.unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        }
+    });
+    let error = client(&url).0.send(Request::get(url.clone())).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Config, Effect::NotSent, 1), "{error}");
 }
