@@ -195,7 +195,7 @@ async fn endless(head: &'static str) -> String {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
-                stream.read(&mut [0; 65536]).await.unwrap();
+                assert!(stream.read(&mut [0; 65536]).await.unwrap() > 0);
                 stream.write_all(head.as_bytes()).await.unwrap();
                 while stream.write_all(&[b' '; 65536]).await.is_ok() {}
             });

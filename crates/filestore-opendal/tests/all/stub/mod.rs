@@ -1,7 +1,11 @@
 //! Services in memory that speak just enough of their protocol, and misbehave as a script says. They know nothing of the
 //! client: what they hold afterwards is what really happened.
 
-#![allow(dead_code, unreachable_pub, reason = "included by tests of other crates, of which not every one uses all of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "included by tests of other crates, of which not every one uses all of it"
+)]
 
 pub mod s3;
 pub mod webdav;
