@@ -11,9 +11,7 @@ use crate::path::TEMPORARY;
 /// A service, as far as its protocol differs from that of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
-    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "the service is not compiled in"))]
     S3,
-    #[cfg_attr(not(feature = "webdav"), expect(dead_code, reason = "the service is not compiled in"))]
     Webdav,
     /// Google Cloud Storage and Azure Blob Storage.
     #[cfg_attr(
