@@ -39,6 +39,20 @@ async fn any_response_of_file_io_is_read_or_rejected() {
     println!("{} responses", fuzz("fileio", &gateway, effects::fileio::operations(&site)).await);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn any_response_of_s3_is_read_or_rejected() {
+    let (_server, gateway) = effects::opendal::s3().await;
+    let site = Site::new(&gateway, effects::opendal::s3_store).with_one_client();
+    println!("{} responses", fuzz("s3", &gateway, effects::opendal::operations(&site, |_| true)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_response_of_webdav_is_read_or_rejected() {
+    let (_server, gateway) = effects::opendal::webdav().await;
+    let site = Site::new(&gateway, effects::opendal::webdav_store).with_one_client();
+    println!("{} responses", fuzz("webdav", &gateway, effects::opendal::operations(&site, |_| true)).await);
+}
+
 /// Gives how many responses were tried.
 async fn fuzz(service: &str, gateway: &Gateway, operations: Vec<Operation>) -> usize {
     let seconds = std::env::var("FUZZ_SECONDS").map_or(2, |seconds| seconds.parse().unwrap());

@@ -3,6 +3,7 @@
 
 pub(crate) mod fileio;
 pub(crate) mod filescom;
+pub(crate) mod opendal;
 pub(crate) mod pubnub;
 
 use std::future::Future;
@@ -43,6 +44,8 @@ pub(crate) struct Operation {
     /// Tells the request that changes what the operation is about. `None`: the operation changes nothing.
     commits: Option<fn(&Seen) -> bool>,
     pub(crate) case: Box<dyn Fn(usize) -> BoxFuture<Case> + Send + Sync>,
+    /// Whether the protocol has 404 without any words of the service.
+    believes_any_404: bool,
 }
 
 impl Operation {
@@ -54,7 +57,12 @@ impl Operation {
         case: fn(Site<S>, usize) -> F,
     ) -> Self {
         let site = site.clone();
-        Self { name, commits, case: Box::new(move |number| Box::pin(case(site.clone(), number))) }
+        let case = Box::new(move |number| -> BoxFuture<Case> { Box::pin(case(site.clone(), number)) });
+        Self { name, commits, case, believes_any_404: false }
+    }
+
+    fn believing_any_404(self) -> Self {
+        Self { believes_any_404: true, ..self }
     }
 }
 
@@ -94,6 +102,9 @@ async fn play(gateway: &Gateway, operations: Vec<Operation>) -> usize {
         let requests = gateway.settle().await.len();
         for at in 0..requests {
             for (first, then) in fates(at) {
+                if operation.believes_any_404 && then == Fate::Answered(404, Answer::Page) {
+                    continue;
+                }
                 cases += 1;
                 gateway.play(Script::PASS).await;
                 let case = case_of(&operation).await;
