@@ -102,12 +102,6 @@ impl Answer {
         self.0.context.attempts
     }
 
-    /// Whether an earlier attempt may have had its effect although its answer was lost. Then "it is
-    /// gone already" may be our own doing.
-    pub fn may_be_an_echo(&self) -> bool {
-        self.0.context.history.earlier_may_have_applied()
-    }
-
     /// How long the service asks to wait, or the request's own pause after a 429.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.context.retry_after

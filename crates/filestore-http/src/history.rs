@@ -100,12 +100,6 @@ impl History {
         self.earlier.max(Evidence::Rejected).effect()
     }
 
-    /// Whether an attempt before the last may have been applied: then "it is there already" and "it is gone
-    /// already" may be this request's own doing.
-    pub fn earlier_may_have_applied(&self) -> bool {
-        self.earlier >= Evidence::Doubtful
-    }
-
     /// Takes in that a read-back, which consumes nothing, has found no trace of the request.
     ///
     /// That proves *rejected* where every attempt was answered. After a lost response it proves nothing: the

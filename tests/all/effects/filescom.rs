@@ -1,7 +1,7 @@
 //! Files.com on the emulator.
 
 use filestore::filescom::{FilesComConfig, FilesComStore, FilesComUpdate, Relocate, Share};
-use filestore::{Delete, Download, FileRef, FileStore, IfExists, List, Stat, Upload, UrlRequest};
+use filestore::{Delete, FileRef, FileStore, IfExists, List, Stat, Upload};
 use filestore_emulator::FILESCOM_API_KEY;
 
 use super::{CONTENT, Case, Operation, Site, emulator, http, play};
@@ -46,7 +46,7 @@ async fn the_effects_of_changes_at_files_com_are_true() {
 pub(crate) fn changes(site: &Site<FilesComStore>) -> Vec<Operation> {
     vec![
         Operation::new("delete", site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
-            let (store, file) = stored(&site, number).await;
+            let (store, file) = stored(site.clone(), number).await;
             Case::new(async move { store.delete(Delete::from(file)).await })
                 .happened(async move { !is_there(&site, &name(number)).await })
         }),
@@ -65,7 +65,7 @@ pub(crate) fn changes(site: &Site<FilesComStore>) -> Vec<Operation> {
             site,
             Some(|seen| seen.target.starts_with("/api/rest/v1/file_actions/copy/")),
             |site, number| async move {
-                let (store, file) = stored(&site, number).await;
+                let (store, file) = stored(site.clone(), number).await;
                 let to = Relocate::to(format!("copy-{number}"));
                 Case::new(async move { store.copy(&file, to).await.map(drop) })
                     .happened(async move { is_there(&site, &format!("copy-{number}")).await })
@@ -76,14 +76,14 @@ pub(crate) fn changes(site: &Site<FilesComStore>) -> Vec<Operation> {
             site,
             Some(|seen| seen.target.starts_with("/api/rest/v1/file_actions/move/")),
             |site, number| async move {
-                let (store, file) = stored(&site, number).await;
+                let (store, file) = stored(site.clone(), number).await;
                 let to = Relocate::to(format!("moved-{number}"));
                 Case::new(async move { store.move_to(&file, to).await.map(drop) })
                     .happened(async move { is_there(&site, &format!("moved-{number}")).await })
             },
         ),
         Operation::new("update", site, Some(|seen| seen.method == "PATCH"), |site, number| async move {
-            let (store, file) = stored(&site, number).await;
+            let (store, file) = stored(site.clone(), number).await;
             let update = FilesComUpdate::new().metadata([("project", "apollo")]);
             Case::new(async move { store.update(&file, update).await.map(drop) })
         }),
@@ -92,12 +92,12 @@ pub(crate) fn changes(site: &Site<FilesComStore>) -> Vec<Operation> {
             site,
             Some(|seen| seen.method == "POST" && seen.target.starts_with("/api/rest/v1/bundles")),
             |site, number| async move {
-                let (store, file) = stored(&site, number).await;
+                let (store, file) = stored(site.clone(), number).await;
                 Case::new(async move { store.share([&file], Share::new()).await.map(drop) })
             },
         ),
         Operation::new("unshare", site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
-            let (store, file) = stored(&site, number).await;
+            let (store, file) = stored(site.clone(), number).await;
             let id = site.helper().share([&file], Share::new()).await.unwrap().id;
             Case::new(async move { store.unshare(id).await })
                 .happened(async move { site.helper().share_link(id).await.is_err() })
@@ -112,24 +112,12 @@ async fn the_effects_of_reads_at_files_com_are_true() {
 }
 
 pub(crate) fn reads(site: &Site<FilesComStore>) -> Vec<Operation> {
-    vec![
-        Operation::new("list", site, None, |site, number| async move {
-            let (store, _) = stored(&site, number).await;
-            Case::new(async move { store.list(List::new()).await.map(drop) })
-        }),
-        Operation::new("stat", site, None, |site, number| async move {
-            let (store, file) = stored(&site, number).await;
-            Case::new(async move { store.stat(Stat::from(file)).await.map(drop) })
-        }),
-        Operation::new("download", site, None, |site, number| async move {
-            let (store, file) = stored(&site, number).await;
-            Case::new(async move { store.download(Download::from(file)).await?.bytes(99).await.map(drop) })
-        }),
-        Operation::new("url", site, None, |site, number| async move {
-            let (store, file) = stored(&site, number).await;
-            Case::new(async move { store.url(UrlRequest::from(file)).await.map(drop) })
-        }),
-    ]
+    let mut operations = vec![Operation::new("list", site, None, |site, number| async move {
+        let (store, _) = stored(site.clone(), number).await;
+        Case::new(async move { store.list(List::new()).await.map(drop) })
+    })];
+    operations.extend(Operation::reads(site, stored));
+    operations
 }
 
 pub(crate) fn store(url: &str) -> FilesComStore {
@@ -146,6 +134,6 @@ async fn is_there(site: &Site<FilesComStore>, path: &str) -> bool {
 }
 
 /// A file, and a client that knows nothing of it.
-async fn stored(site: &Site<FilesComStore>, number: usize) -> (FilesComStore, FileRef) {
+async fn stored(site: Site<FilesComStore>, number: usize) -> (FilesComStore, FileRef) {
     (site.client(), site.helper().upload(Upload::new(name(number), CONTENT)).await.unwrap().reference)
 }

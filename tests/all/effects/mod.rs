@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use filestore::{Effect, Error, Result};
+use filestore::{Download, Effect, Error, FileRef, FileStore, Result, Stat, UrlRequest};
 use filestore_emulator::{Emulator, Options};
 use filestore_http::HttpConfig;
 
@@ -54,11 +54,32 @@ impl Operation {
         name: &'static str,
         site: &Site<S>,
         commits: Option<fn(&Seen) -> bool>,
-        case: fn(Site<S>, usize) -> F,
+        case: impl Fn(Site<S>, usize) -> F + Send + Sync + 'static,
     ) -> Self {
         let site = site.clone();
         let case = Box::new(move |number| -> BoxFuture<Case> { Box::pin(case(site.clone(), number)) });
         Self { name, commits, case, believes_any_404: false }
+    }
+
+    /// Stat, download and URL of a file that `stored` makes, with a client that knows nothing of it.
+    fn reads<S: FileStore + Clone, F: Future<Output = (S, FileRef)> + Send + 'static>(
+        site: &Site<S>,
+        stored: fn(Site<S>, usize) -> F,
+    ) -> Vec<Self> {
+        vec![
+            Self::new("stat", site, None, move |site, number| async move {
+                let (store, file) = stored(site, number).await;
+                Case::new(async move { store.stat(Stat::from(file)).await.map(drop) })
+            }),
+            Self::new("download", site, None, move |site, number| async move {
+                let (store, file) = stored(site, number).await;
+                Case::new(async move { store.download(Download::from(file)).await?.bytes(99).await.map(drop) })
+            }),
+            Self::new("url", site, None, move |site, number| async move {
+                let (store, file) = stored(site, number).await;
+                Case::new(async move { store.url(UrlRequest::from(file)).await.map(drop) })
+            }),
+        ]
     }
 
     fn believing_any_404(self) -> Self {

@@ -1,7 +1,7 @@
 //! PubNub on the emulator.
 
 use filestore::pubnub::{PubNubConfig, PubNubSend, PubNubStore};
-use filestore::{Delete, Download, FileRef, FileStore, List, Stat, Upload, UrlRequest};
+use filestore::{Delete, FileRef, FileStore, List, Upload};
 
 use super::{CONTENT, Case, Operation, Site, emulator, http, play};
 
@@ -12,7 +12,7 @@ async fn the_effects_of_pubnub_are_true() {
 }
 
 pub(crate) fn operations(site: &Site<PubNubStore>) -> Vec<Operation> {
-    vec![
+    let mut operations = vec![
         Operation::new(
             "upload",
             site,
@@ -25,7 +25,7 @@ pub(crate) fn operations(site: &Site<PubNubStore>) -> Vec<Operation> {
             },
         ),
         Operation::new("delete", site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
-            let (store, file) = stored(&site, number).await;
+            let (store, file) = stored(site.clone(), number).await;
             Case::new(async move { store.delete(Delete::from(file)).await })
                 .happened(async move { count(&site, &channel(number)).await == 0 })
         }),
@@ -34,27 +34,17 @@ pub(crate) fn operations(site: &Site<PubNubStore>) -> Vec<Operation> {
             site,
             Some(|seen| seen.target.contains("/publish-file/")),
             |site, number| async move {
-                let (store, file) = stored(&site, number).await;
+                let (store, file) = stored(site.clone(), number).await;
                 Case::new(async move { store.publish_file_message(&file, &PubNubSend::new()).await.map(drop) })
             },
         ),
         Operation::new("list", site, None, |site, number| async move {
-            let (store, _) = stored(&site, number).await;
+            let (store, _) = stored(site.clone(), number).await;
             Case::new(async move { store.list(List::new().scope(channel(number))).await.map(drop) })
         }),
-        Operation::new("stat", site, None, |site, number| async move {
-            let (store, file) = stored(&site, number).await;
-            Case::new(async move { store.stat(Stat::from(file)).await.map(drop) })
-        }),
-        Operation::new("download", site, None, |site, number| async move {
-            let (store, file) = stored(&site, number).await;
-            Case::new(async move { store.download(Download::from(file)).await?.bytes(99).await.map(drop) })
-        }),
-        Operation::new("url", site, None, |site, number| async move {
-            let (store, file) = stored(&site, number).await;
-            Case::new(async move { store.url(UrlRequest::from(file)).await.map(drop) })
-        }),
-    ]
+    ];
+    operations.extend(Operation::reads(site, stored));
+    operations
 }
 
 pub(crate) fn store(url: &str) -> PubNubStore {
@@ -71,7 +61,7 @@ async fn count(site: &Site<PubNubStore>, channel: &str) -> usize {
 }
 
 /// A file in a channel of its own, and a client that knows nothing of it.
-async fn stored(site: &Site<PubNubStore>, number: usize) -> (PubNubStore, FileRef) {
+async fn stored(site: Site<PubNubStore>, number: usize) -> (PubNubStore, FileRef) {
     let upload = Upload::new("a.txt", CONTENT).scope(channel(number));
     (site.client(), site.helper().upload(upload).await.unwrap().reference)
 }

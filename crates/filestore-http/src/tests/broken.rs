@@ -37,11 +37,11 @@ async fn a_lost_answer_of_a_consuming_read_is_final() {
 }
 
 #[tokio::test]
-async fn an_idempotent_request_after_a_lost_answer_knows_that_it_may_be_an_echo() {
+async fn an_idempotent_request_after_a_lost_answer_knows_that_a_rejection_proves_nothing() {
     let server = ScriptedServer::start([Act::lost(), Act::answer(404, &[], "")]).await;
     let request = Request::new(Method::DELETE, server.url(), Repeat::Idempotent);
     let answer = client(&server.url()).0.send(request).await.unwrap();
-    assert!(answer.may_be_an_echo());
+    assert_eq!(answer.effect_if_rejected(), Effect::Unknown);
     assert_eq!(answer.status().as_u16(), 404);
 }
 
@@ -52,7 +52,7 @@ async fn a_refused_connection_was_not_sent_and_costs_a_one_shot_body_nothing() {
     let mut open = Some(open);
     clock.before_sleep(move || open.take().into_iter().for_each(|open| open()));
     let answer = client.send(post(server.url(), Repeat::Once, one_shot("hello"))).await.unwrap();
-    assert_eq!((answer.attempts(), answer.may_be_an_echo()), (2, false));
+    assert_eq!((answer.attempts(), answer.effect_if_rejected()), (2, Effect::Rejected));
     assert_eq!(server.request().text(), "hello");
 }
 
