@@ -16,7 +16,7 @@
 //! #[async_trait::async_trait]
 //! impl Harness for MyHarness {
 //!     async fn open(&self) -> Result<Store> {
-//!         Ok(Store::new("tested", Arc::clone(&self.backend)))
+//!         Store::new("tested", Arc::clone(&self.backend))
 //!     }
 //! }
 //!

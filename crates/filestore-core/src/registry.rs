@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::reference::is_store_name;
 use crate::settings::suggestion;
 use crate::{Error, FileStore, Key, Operation, Options, Result, Settings, Store, Stores};
 
@@ -95,14 +94,10 @@ impl Registry {
     /// Opens one store.
     pub fn open(&self, settings: &StoreSettings) -> Result<Store> {
         let context = |error: Error| error.with_operation(Operation::Open).with_store(&settings.name);
-        for name in settings.aliases.iter().chain([&settings.name]) {
-            if !is_store_name(name) {
-                return Err(Error::config(format!("{name:?} is not a store name; use letters, digits, - and _")));
-            }
-        }
         let backend = self.backend(&settings.backend).map_err(context)?;
         let inner = backend.open(&settings.settings).map_err(context)?;
-        let mut store = Store::new(&settings.name, inner).with_aliases(settings.aliases.iter().cloned());
+        let named = Store::new(&settings.name, inner).and_then(|store| store.with_aliases(settings.aliases.clone()));
+        let mut store = named.map_err(context)?;
         if settings.upload.iter().next().is_some() {
             store = store.with_options(backend.options(&settings.upload).map_err(context)?);
         }

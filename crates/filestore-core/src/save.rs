@@ -556,6 +556,7 @@ mod tests {
     ) -> Store {
         capabilities.read_effect = read_effect;
         Store::new("s", Arc::new(Once { capabilities, name, answer: Mutex::new(Some(answer)) }))
+            .expect("a name that references can carry")
     }
 
     fn consuming(rest: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Store {

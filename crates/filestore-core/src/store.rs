@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, Stream, TryStreamExt};
 
+use crate::reference::is_store_name;
 use crate::{
     Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileUrl,
     Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload, UrlRequest, check_scope,
@@ -59,16 +60,24 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store called `name`, which must be made of letters, digits, `-` and `_` for its references
-    /// to be read back.
-    pub fn new(name: &str, inner: Arc<dyn FileStore>) -> Self {
-        Self { name: name.into(), aliases: Vec::new(), options: Options::default(), inner }
+    /// Creates a store called `name` over `inner`.
+    ///
+    /// Fails with *config* unless the name consists of letters, digits, `-` and `_`: it stands in
+    /// references, and any other could not be parsed again.
+    pub fn new(name: &str, inner: Arc<dyn FileStore>) -> Result<Self> {
+        check_store_name(name)?;
+        Ok(Self { name: name.into(), aliases: Vec::new(), options: Options::default(), inner })
     }
 
-    /// Also answers to references stamped with `aliases`: names that it had before.
-    pub fn with_aliases(mut self, aliases: impl IntoIterator<Item = String>) -> Self {
-        self.aliases.extend(aliases);
-        self
+    /// Accepts references that carry one of `aliases`, too: names that the store had before.
+    ///
+    /// Fails with *config* for an alias that could not be the [name](Self::new) of a store.
+    pub fn with_aliases(mut self, aliases: impl IntoIterator<Item = String>) -> Result<Self> {
+        for alias in aliases {
+            check_store_name(&alias)?;
+            self.aliases.push(alias);
+        }
+        Ok(self)
     }
 
     /// Provider options that hold for every upload unless it gives its own.
@@ -346,6 +355,13 @@ impl Store {
         let subject = if open { reference.to_string() } else { reference.redacted() };
         self.context(error, operation, Some(&subject))
     }
+}
+
+fn check_store_name(name: &str) -> Result<()> {
+    if is_store_name(name) {
+        return Ok(());
+    }
+    Err(Error::config(format!("{name:?} is not a store name; use letters, digits, - and _")))
 }
 
 #[async_trait]

@@ -23,7 +23,7 @@
 //! # async fn example() -> Result<()> {
 //! let config = FileIoConfig::new("http://127.0.0.1:7070").api_key("AAAAAAA.BBBBBBB");
 //! let fileio = FileIoStore::new(config)?;
-//! let store = Store::new("drop", Arc::new(fileio.clone()));
+//! let store = Store::new("drop", Arc::new(fileio.clone()))?;
 //!
 //! let upload = Upload::path("q3.pdf")?.expires_in(Period::days(7)).with(FileIoUpload::new().max_downloads(3));
 //! let file = store.upload(upload).await?;

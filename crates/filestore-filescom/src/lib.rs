@@ -20,7 +20,7 @@
 //! # async fn example() -> Result<()> {
 //! let config = FilesComConfig::new("https://app.files.com").api_key("APIKEY").root("invoices");
 //! let files = FilesComStore::new(config)?;
-//! let store = Store::new("team", Arc::new(files.clone()));
+//! let store = Store::new("team", Arc::new(files.clone()))?;
 //!
 //! let file = store.upload(Upload::path("q3.pdf")?.scope("2026")).await?;
 //! assert_eq!(file.reference().to_string(), "team:filescom:invoices/2026/q3.pdf");

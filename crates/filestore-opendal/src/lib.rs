@@ -13,7 +13,7 @@
 //! # async fn main() -> Result<()> {
 //! # let folder = tempfile::tempdir().expect("a temporary folder");
 //! # let root = folder.path();
-//! let store = Store::new("local", std::sync::Arc::new(FsStore::new(root)?));
+//! let store = Store::new("local", std::sync::Arc::new(FsStore::new(root)?))?;
 //! let file = store.upload(Upload::new("q3.pdf", "content").scope("invoices/2026")).await?;
 //! assert_eq!(file.reference().to_string(), "local:fs:invoices/2026/q3.pdf");
 //! # Ok(())

@@ -17,7 +17,7 @@
 //! # async fn example() -> Result<()> {
 //! let config = PubNubConfig::new("pub-c-...", "sub-c-...", "server-1").channel("room-1");
 //! let pubnub = PubNubStore::new(config)?;
-//! let store = Store::new("uploads", Arc::new(pubnub.clone()));
+//! let store = Store::new("uploads", Arc::new(pubnub.clone()))?;
 //!
 //! let send = PubNubSend::new().message(json!({"text": "the figures"}));
 //! match store.upload(Upload::path("q3.pdf")?.with(send.clone())).await {

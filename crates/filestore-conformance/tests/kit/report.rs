@@ -75,7 +75,7 @@ struct Smallest(Arc<dyn FileStore>);
 #[async_trait::async_trait]
 impl filestore_conformance::Harness for Smallest {
     async fn open(&self) -> filestore_core::Result<Store> {
-        Ok(Store::new("smallest", Arc::clone(&self.0)))
+        Store::new("smallest", Arc::clone(&self.0))
     }
 }
 

@@ -221,11 +221,11 @@ impl MemoryHarness {
 impl Harness for MemoryHarness {
     async fn open(&self) -> Result<Store> {
         let store = Arc::new(Memory::new(self.shape, Arc::clone(&self.service)));
-        let Some(saboteur) = &self.saboteur else { return Ok(Store::new("tested", store)) };
+        let Some(saboteur) = &self.saboteur else { return Store::new("tested", store) };
         let handle = self.handles.fetch_add(1, Ordering::Relaxed);
         let honest = Honest { store, service: Arc::clone(&self.service), handle };
-        let store = Store::new("tested", Arc::new(Sabotaged::new(honest, saboteur.clone())));
-        Ok(store.with_aliases(saboteur.alias.map(str::to_owned)))
+        let store = Store::new("tested", Arc::new(Sabotaged::new(honest, saboteur.clone())))?;
+        store.with_aliases(saboteur.alias.map(str::to_owned))
     }
 
     async fn requests(&self) -> Option<Requests> {

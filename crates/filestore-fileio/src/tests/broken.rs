@@ -87,7 +87,7 @@ async fn a_broken_download_to_a_path_keeps_what_came() {
     let short = b"HTTP/1.1 200 X\r\nContent-Disposition: attachment; filename=a\r\nContent-Length: 11\r\n\r\nhello";
     let server = ScriptedServer::start([Act::Answer(short.to_vec())]).await;
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::new("drop", Arc::new(anonymous(&server)));
+    let store = Store::new("drop", Arc::new(anonymous(&server))).unwrap();
     let error = store.download_to_folder(key(), folder.path(), Overwrite::Refuse).await.unwrap_err();
     assert!(error.to_string().contains("5 bytes of it are kept"), "{error}");
     assert_eq!(std::fs::read(error.partial().unwrap()).unwrap(), b"hello");

@@ -41,7 +41,7 @@ async fn a_download_is_one_get_of_the_bytes_as_they_are() {
 async fn a_hostile_name_stays_in_the_folder() {
     let server = answering([named("attachment; filename*=UTF-8''..%2F..%2Fpass%00wd", "x")]).await;
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::new("drop", Arc::new(anonymous(&server)));
+    let store = Store::new("drop", Arc::new(anonymous(&server))).unwrap();
     let saved = store.download_to_folder(key(), folder.path(), Overwrite::Refuse).await.unwrap();
     assert_eq!(saved.path, folder.path().join("passwd"));
 }

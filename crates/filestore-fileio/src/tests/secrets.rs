@@ -20,7 +20,7 @@ async fn neither_traces_nor_errors_show_a_key() {
         Act::json(401, "{}"),
     ];
     let server = ScriptedServer::start(script).await;
-    let store = Store::new("drop", Arc::new(open(FileIoConfig::new(server.url()).api_key(API_KEY))));
+    let store = Store::new("drop", Arc::new(open(FileIoConfig::new(server.url()).api_key(API_KEY)))).unwrap();
     let mut shown = format!("{store:?} {:?}", store.upload(hello()).await.unwrap());
     for error in [
         store.download(key()).await.unwrap_err(),

@@ -171,7 +171,7 @@ async fn neither_traces_nor_errors_show_a_key_or_a_signature() {
         ]
     };
     let server = ScriptedServer::start_with(script).await;
-    let store = Store::new("team", Arc::new(one_at_a_time(&server).0));
+    let store = Store::new("team", Arc::new(one_at_a_time(&server).0)).unwrap();
     let mut shown = String::new();
     for error in
         [store.upload(Upload::new("a", "1234")).await.unwrap_err(), store.download(reference("a")).await.unwrap_err()]

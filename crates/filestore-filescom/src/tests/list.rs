@@ -48,7 +48,7 @@ async fn the_documented_name_of_the_cursor_is_read_too_and_a_blank_one_is_none()
     let server =
         answering([page(&[], Some(("x-files-cursor-next", "n"))), page(&[file("a")], Some(("x-files-cursor", " ")))])
             .await;
-    let store = Store::new("team", Arc::new(store(&server)));
+    let store = Store::new("team", Arc::new(store(&server))).unwrap();
     let all: Vec<_> = store.list_all(List::new()).try_collect().await.unwrap();
     assert_eq!((all.len(), seen(&server).await.len()), (1, 2));
     assert_eq!(seen(&server).await[0], "GET folders?per_page=1000");
@@ -58,7 +58,7 @@ async fn the_documented_name_of_the_cursor_is_read_too_and_a_blank_one_is_none()
 async fn a_blank_cursor_does_not_hide_the_one_of_the_other_name() {
     let both = page(&[file("a")], Some(("x-files-cursor", " "))).insert_header("x-files-cursor-next", "n");
     let server = answering([both, page(&[file("b")], None)]).await;
-    let store = Store::new("team", Arc::new(store(&server)));
+    let store = Store::new("team", Arc::new(store(&server))).unwrap();
     let all: Vec<_> = store.list_all(List::new()).try_collect().await.unwrap();
     assert_eq!(all.len(), 2);
 }
@@ -67,7 +67,7 @@ async fn a_blank_cursor_does_not_hide_the_one_of_the_other_name() {
 async fn a_cursor_that_comes_back_ends_the_listing() {
     let again = || page(&[], Some(("x-files-cursor", "c")));
     let server = answering([again(), again()]).await;
-    let store = Store::new("team", Arc::new(store(&server)));
+    let store = Store::new("team", Arc::new(store(&server))).unwrap();
     let error = store.list_all(List::new()).try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
 }

@@ -24,7 +24,7 @@ use futures::TryStreamExt;
 
 /// A store called `s` over `inner`.
 fn store(inner: impl FileStore) -> Store {
-    Store::new("s", Arc::new(inner))
+    Store::new("s", Arc::new(inner)).unwrap()
 }
 
 fn reference(text: &str) -> FileRef {
@@ -88,5 +88,5 @@ fn try_open(service: &str, endpoint: &str, keys: &[(&str, &str)]) -> filestore_c
     }
     let table = options.into_iter().map(|(key, value)| (key.to_owned(), setting(value))).collect();
     settings.insert("options", Setting::new(Value::Table(table), Origin::BuiltIn));
-    filestore_opendal::Opendal.open(&settings).map(|inner| Store::new("s", inner))
+    filestore_opendal::Opendal.open(&settings).and_then(|inner| Store::new("s", inner))
 }

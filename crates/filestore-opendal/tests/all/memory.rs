@@ -193,3 +193,16 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn a_store_name_that_its_references_could_not_carry_is_rejected() {
+    let inner = || std::sync::Arc::clone(memory().inner());
+    for name in ["", "my store", "a:b", "a/b", "ä", "a\n"] {
+        let error = Store::new(name, inner()).unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Config, Effect::NotSent), "{error}");
+        assert!(error.message().contains("letters, digits, - and _"), "{error}");
+        let error = Store::new("s", inner()).unwrap().with_aliases([name.to_owned()]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+    assert_eq!(Store::new("My_store-2", inner()).unwrap().name(), "My_store-2");
+}

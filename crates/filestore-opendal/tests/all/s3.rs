@@ -14,7 +14,7 @@ fn open(options: &[(&str, &str)]) -> filestore_core::Result<Store> {
     settings.insert("service", setting("s3"));
     let table = options.iter().map(|(key, value)| ((*key).to_owned(), setting(value))).collect();
     settings.insert("options", Setting::new(Value::Table(table), Origin::BuiltIn));
-    Opendal.open(&settings).map(|inner| Store::new("s", inner))
+    Opendal.open(&settings).and_then(|inner| Store::new("s", inner))
 }
 
 #[test]

@@ -39,7 +39,7 @@ async fn neither_traces_nor_errors_show_a_key_a_signature_or_a_message() {
     .await;
     let config = config(&service).token("TOKcanary").secret_key("SECcanary").cipher_key(Crypto::Acrh, "KEYcanary");
     let pubnub = open(config.clone());
-    let store = Store::new("s", Arc::new(pubnub.clone()));
+    let store = Store::new("s", Arc::new(pubnub.clone())).unwrap();
     let send = PubNubSend::new().message(json!({"text": "TEXTcanary"})).meta("METAcanary").cipher_key("OWNcanary");
     let upload = || Upload::new("cat.txt", "hello").with(send.clone());
 
