@@ -13,7 +13,7 @@ use crate::server::{SMALL, block};
 
 pub(crate) async fn run(task: &Task) -> Duration {
     let config = FilesComConfig::new(format!("http://{}", task.address)).api_key(API_KEY);
-    let store = Store::new("bench", Arc::new(FilesComStore::new(config).unwrap()));
+    let store = Store::new("bench", Arc::new(FilesComStore::new(config).unwrap())).unwrap();
     let reference = |name: &str| format!("bench:filescom:{name}").parse::<FileRef>().unwrap();
     match task.job {
         Job::UpLarge => {

@@ -1,0 +1,11 @@
+//! The memory of the process, opened by its settings as every backend can be.
+
+use filestore_core::{Registry, Result, StoreSettings};
+use filestore_opendal::Memory;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let registry = Registry::new().with(Memory);
+    let store = registry.open(&StoreSettings::new("scratch", "memory"))?;
+    outside::share(&store).await
+}
