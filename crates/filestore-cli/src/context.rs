@@ -1,6 +1,9 @@
 //! What every command needs: the configuration, the backends, the flags that hold for all.
 
-use filestore::{Backend, Config, Error, FileRef, Registry, Result, Store, StoreConfig, StoreSettings};
+use filestore::{
+    Backend, Config, Error, FileRef, Key, Origin, Registry, Result, Setting, Settings, Store, StoreConfig,
+    StoreSettings, Value, check_secret,
+};
 
 use crate::args::Cli;
 use crate::interrupt::Reads;
@@ -15,10 +18,31 @@ pub(crate) struct Context {
     store: Option<String>,
 }
 
-/// The variable that the `option` of a command line names with `env:NAME`.
-pub(crate) fn from_environment(option: &str, variable: &str) -> Result<String> {
-    std::env::var(variable)
-        .map_err(|_| Error::config(format!("{option} wants the environment variable {variable}, which is not set")))
+/// The `KEY=VALUE` pairs of `-O`, of which `keys` are known. `env:NAME` and `file:PATH` are replaced by what is
+/// there.
+pub(crate) fn options(pairs: &[String], keys: &[Key]) -> Result<Settings> {
+    let mut settings = Settings::new();
+    for pair in pairs {
+        let (key, value) =
+            pair.split_once('=').ok_or_else(|| Error::invalid(format!("-O {pair}: an option reads KEY=VALUE")))?;
+        settings.insert(key, given(value));
+    }
+    filestore::resolve(&settings, keys)
+}
+
+/// The secret that `option` names with `env:NAME` or `file:PATH`, or is.
+pub(crate) fn secret(option: &str, value: &str) -> Result<String> {
+    let mut settings = Settings::new();
+    settings.insert(option, given(value));
+    let resolved = filestore::resolve(&settings, &[])?;
+    let secret = resolved.get(option).and_then(Setting::as_str).unwrap_or_default();
+    check_secret(option, secret)?;
+    Ok(secret.to_owned())
+}
+
+/// A value of the command line.
+pub(crate) fn given(value: &str) -> Setting {
+    Setting::new(Value::Text(value.to_owned()), Origin::CommandLine)
 }
 
 impl Context {

@@ -59,7 +59,7 @@ pub use reference::FileRef;
 pub use registry::{Backend, Registry, StoreSettings};
 pub use request::{ByteRange, Delete, Download, IfExists, List, Stat, Upload, UrlRequest};
 pub use save::{Overwrite, Saved};
-pub use settings::{Key, KeyKind, Origin, Setting, Settings, Value, suggestion};
+pub use settings::{Key, KeyKind, Leaf, Origin, Setting, Settings, Value, check_secret, suggestion};
 pub use store::{FileStore, Store};
 pub use stores::Stores;
 pub use stream::ByteStream;

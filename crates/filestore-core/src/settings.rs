@@ -45,10 +45,21 @@ impl Settings {
         self.values.iter().map(|(key, setting)| (key.as_str(), setting))
     }
 
+    /// Returns the values inside of all lists and tables, in the order of their keys. Secret are those of
+    /// secret keys, and those of unknown keys, because nobody knows what a misspelt key was meant to hold.
+    pub fn leaves(&self, keys: &[Key]) -> Vec<Leaf<'_>> {
+        let mut leaves = Vec::new();
+        for (name, setting) in self.iter() {
+            setting.collect(name.to_owned(), keys.iter().find(|key| key.name == name), &mut leaves);
+        }
+        leaves
+    }
+
     /// Reads them into `T`, whose keys are `keys`.
     ///
-    /// Fails with *config* for an unknown key (naming the nearest of `keys`), a missing required one
-    /// and a value of the wrong type. Where the value came from is in the message, the value is not.
+    /// Fails with *config* for an unknown key (naming the nearest of `keys`), a missing required one, a
+    /// secret that is empty or blank, and a value of the wrong type. Where the value came from is in the
+    /// message, the value is not.
     pub fn read<T: DeserializeOwned>(&self, keys: &[Key]) -> Result<T> {
         for (name, setting) in self.iter() {
             if !keys.iter().any(|key| key.name == name) {
@@ -65,9 +76,26 @@ impl Settings {
                 return Err(Error::config(format!("the key {:?} is missing ({})", key.name, key.help)));
             }
         }
+        for leaf in self.leaves(keys).iter().filter(|leaf| leaf.secret) {
+            let Some(secret) = leaf.setting.as_str() else { continue };
+            check_secret(&leaf.key, secret)
+                .map_err(|error| Error::config(format!("{}: {}", leaf.setting.origin, error.message())))?;
+        }
         let entries = MapAccessDeserializer::new(Entries::of(&self.values));
         T::deserialize(entries).map_err(|Wrong(message)| Error::config(message))
     }
+}
+
+/// Fails with *invalid input* if `secret`, the value of `key`, is empty or nothing but white space.
+///
+/// An empty password protects nothing, and an empty key is one that everybody knows. It usually comes from a
+/// variable or a file that was meant to hold something. [`Settings::read`] checks what a configuration holds;
+/// a backend checks what code hands to it.
+pub fn check_secret(key: &str, secret: &str) -> Result<()> {
+    if secret.trim().is_empty() {
+        return Err(Error::invalid(format!("the secret {key:?} is empty; give it a value, or leave it out")));
+    }
+    Ok(())
 }
 
 /// For an unknown `name`: `did you mean "root"?`, or the list of what is `known`.
@@ -102,6 +130,25 @@ impl Setting {
         Self { value, origin }
     }
 
+    fn collect<'a>(&'a self, name: String, key: Option<&Key>, leaves: &mut Vec<Leaf<'a>>) {
+        match &self.value {
+            Value::List(list) => {
+                for (index, entry) in list.iter().enumerate() {
+                    entry.collect(format!("{name}[{index}]"), key, leaves);
+                }
+            }
+            Value::Table(table) => {
+                for (inner, entry) in table {
+                    entry.collect(format!("{name}.{inner}"), key.and_then(|key| key.inside(inner)), leaves);
+                }
+            }
+            _ => {
+                let secret = key.is_none_or(|key| key.kind == KeyKind::Secret);
+                leaves.push(Leaf { key: name, setting: self, secret });
+            }
+        }
+    }
+
     /// The text, if it is one.
     pub fn as_str(&self) -> Option<&str> {
         match &self.value {
@@ -116,6 +163,18 @@ impl fmt::Debug for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} from {}", self.value.type_name(), self.origin)
     }
+}
+
+/// One value of [`Settings`], see [`Settings::leaves`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Leaf<'a> {
+    /// Its key, such as `root`, `aliases[0]` or `options.bucket`.
+    pub key: String,
+    /// The value.
+    pub setting: &'a Setting,
+    /// Whether nobody may see it.
+    pub secret: bool,
 }
 
 /// The value of a setting.
@@ -214,12 +273,14 @@ pub struct Key {
     pub default: Option<&'static str>,
     /// One sentence.
     pub help: &'static str,
+    /// Of a table: its entries. The value of any other entry is treated as a secret.
+    pub entries: &'static [Key],
 }
 
 impl Key {
     /// An optional key.
     pub const fn new(name: &'static str, kind: KeyKind, help: &'static str) -> Self {
-        Self { name, kind, required: false, default: None, help }
+        Self { name, kind, required: false, default: None, help, entries: &[] }
     }
 
     /// The same key, required.
@@ -231,6 +292,21 @@ impl Key {
     /// The same key with what holds when it is not there.
     pub const fn default(mut self, default: &'static str) -> Self {
         self.default = Some(default);
+        self
+    }
+
+    /// The key of the entry `name` inside of a table that is the value of this one.
+    pub fn inside(&self, name: &str) -> Option<&Self> {
+        match self.kind {
+            KeyKind::Table => self.entries.iter().find(|entry| entry.name == name),
+            // What is inside of any other value is as secret as the whole.
+            _ => Some(self),
+        }
+    }
+
+    /// The same key, a table with these entries.
+    pub const fn entries(mut self, entries: &'static [Key]) -> Self {
+        self.entries = entries;
         self
     }
 }
@@ -251,7 +327,8 @@ pub enum KeyKind {
     Flag,
     /// A list of texts.
     List,
-    /// A table of texts, some of which nobody may see.
+    /// A table of texts. Nobody may see them, except for those of its [entries](Key::entries) that are not
+    /// secrets.
     Table,
 }
 
@@ -460,7 +537,7 @@ mod tests {
         Key::new("token", KeyKind::Secret, "the token"),
         Key::new("parts", KeyKind::Integer, "how many parts"),
         Key::new("mode", KeyKind::Text, "fast or safe"),
-        Key::new("options", KeyKind::Table, "more"),
+        Key::new("options", KeyKind::Table, "more").entries(&[Key::new("region", KeyKind::Text, "where")]),
     ];
 
     fn settings(values: &[(&str, Value)]) -> Settings {
@@ -517,6 +594,41 @@ mod tests {
         assert_eq!(error.to_string(), "f.toml:2: \"parts\" is a text: expected u32");
         let error = settings(&[("root", text("x")), ("mode", text("hunter2"))]).read::<Config>(KEYS).unwrap_err();
         assert!(!error.to_string().contains("hunter2") && error.to_string().contains("fast, safe"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_or_blank_secret_is_rejected_with_its_origin() {
+        for blank in ["", " ", "\t\n", "\u{a0}"] {
+            let error = settings(&[("root", text("")), ("token", text(blank))]).read::<Config>(KEYS).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Config);
+            assert_eq!(error.to_string(), "f.toml:2: the secret \"token\" is empty; give it a value, or leave it out");
+        }
+        let table = [("password".to_owned(), Setting::new(text(" "), Origin::CommandLine))].into();
+        let error =
+            settings(&[("root", text("x")), ("options", Value::Table(table))]).read::<Config>(KEYS).unwrap_err();
+        assert!(error.to_string().starts_with("command line: the secret \"options.password\" is empty"), "{error}");
+    }
+
+    #[test]
+    fn of_a_table_only_the_known_entries_may_be_seen() {
+        let table = ["region", "sekret"].map(|name| (name.to_owned(), Setting::new(text("x"), Origin::BuiltIn)));
+        let settings = settings(&[
+            ("root", text("x")),
+            ("token", text("x")),
+            ("tokken", text("x")),
+            ("mode", Value::List(vec![Setting::new(text("x"), Origin::BuiltIn)])),
+            ("options", Value::Table(table.into())),
+        ]);
+        let seen: Vec<(String, bool)> = settings.leaves(KEYS).into_iter().map(|leaf| (leaf.key, leaf.secret)).collect();
+        let expected = [
+            ("mode[0]", false),
+            ("options.region", false),
+            ("options.sekret", true),
+            ("root", false),
+            ("token", true),
+            ("tokken", true),
+        ];
+        assert_eq!(seen, expected.map(|(key, secret)| (key.to_owned(), secret)));
     }
 
     #[test]

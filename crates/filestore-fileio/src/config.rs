@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use filestore_core::{Backend, FileStore, Key, KeyKind, Options, Result, Settings};
-use filestore_http::{HttpConfig, base_url, with_http_keys};
+use filestore_http::{HttpConfig, base_url, check_credentials, with_http_keys};
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
@@ -49,8 +49,9 @@ impl FileIoConfig {
         self
     }
 
-    /// The base URL, with nothing but scheme, host and port.
-    pub(crate) fn base(&self) -> Result<Url> {
+    /// The base URL, with nothing but scheme, host and port. *Config* if that or the key cannot be right.
+    pub(crate) fn check(&self) -> Result<Url> {
+        check_credentials([("api_key", self.api_key.as_ref())])?;
         base_url(&self.base_url, "https://file.io")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use filestore_core::{Error, Expiry, Result, StoredFile, Upload};
+use filestore_core::{Error, Expiry, Result, StoredFile, Upload, check_secret};
 use filestore_http::{Method, Payload, Repeat};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
@@ -83,8 +83,9 @@ impl FileIoStore {
 
     /// The same service, as the owner of one file: update, replace and delete that file with it.
     ///
-    /// *Config* if the token cannot be a header.
+    /// *Invalid input* if the token is empty, *config* if it cannot be a header.
     pub fn with_token(&self, token: &AnonymousToken) -> Result<Self> {
+        check_secret("token", token.expose())?;
         self.as_owner(token.expose())
             .map_err(|_| Error::config("the anonymous token holds characters that no header can hold"))
     }

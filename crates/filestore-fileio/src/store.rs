@@ -70,7 +70,7 @@ impl FileIoStore {
     }
 
     pub(crate) fn with_clock(config: FileIoConfig, clock: Arc<dyn Clock>) -> Result<Self> {
-        let base = config.base()?;
+        let base = config.check()?;
         let who = match &config.api_key {
             Some(key) => Who::Account(bearer(key.expose_secret())?),
             None => Who::Anonymous,

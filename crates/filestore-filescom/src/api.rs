@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use filestore_core::{Effect, Error, ErrorKind, Result};
+use filestore_core::{Effect, Error, ErrorKind, Result, check_secret};
 use filestore_http::header::{ACCEPT_LANGUAGE, HeaderName, HeaderValue};
 use filestore_http::{
     Answer, Attempts, Clock, HttpClient, JSON_LIMIT, Method, Payload, Repeat, Request, secret_header,
@@ -46,7 +46,7 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(config: &FilesComConfig, clock: Arc<dyn Clock>) -> Result<Self> {
-        let base = config.base()?;
+        let base = config.check()?;
         let credential = match (&config.api_key, &config.session_id) {
             (Some(_), Some(_)) => {
                 return Err(Error::config("api_key and session_id are both set; the service wants one of them"));
@@ -67,14 +67,19 @@ impl Api {
         api.with_credential(credential)
     }
 
-    /// The same API for somebody else; `None`: for nobody, which logging in needs. *Config* if the
-    /// credential cannot be a header.
+    /// The same API for somebody else; `None`: for nobody, which logging in needs. *Invalid input* if the
+    /// credential is empty, *config* if it cannot be a header.
     pub(crate) fn with_credential(&self, credential: Option<Credential>) -> Result<Self> {
         let header = match &credential {
-            Some(Credential::ApiKey(key)) => Some((KEY_HEADER, secret_header(key.expose_secret())?)),
-            Some(Credential::Session(id)) => Some((SESSION_HEADER, secret_header(id.expose_secret())?)),
+            Some(Credential::ApiKey(key)) => Some((KEY_HEADER, "api_key", key)),
+            Some(Credential::Session(id)) => Some((SESSION_HEADER, "session_id", id)),
             None => None,
         };
+        let header = header.map(|(header, name, secret)| {
+            check_secret(name, secret.expose_secret())?;
+            Ok::<_, Error>((header, secret_header(secret.expose_secret())?))
+        });
+        let header = header.transpose()?;
         Ok(Self { credential, header, ..self.clone() })
     }
 

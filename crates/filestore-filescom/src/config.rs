@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filestore_core::{Backend, FileStore, Key, KeyKind, Options, Result, Settings};
-use filestore_http::{HttpConfig, base_url, with_http_keys};
+use filestore_http::{HttpConfig, base_url, check_credentials, with_http_keys};
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
@@ -128,8 +128,9 @@ impl FilesComConfig {
         self
     }
 
-    /// The base URL, with nothing but scheme, host and port.
-    pub(crate) fn base(&self) -> Result<Url> {
+    /// The base URL, with nothing but scheme, host and port. *Config* if that or a credential cannot be right.
+    pub(crate) fn check(&self) -> Result<Url> {
+        check_credentials([("api_key", self.api_key.as_ref()), ("session_id", self.session_id.as_ref())])?;
         base_url(&self.base_url, "https://app.files.com")
     }
 }

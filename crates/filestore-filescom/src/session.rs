@@ -1,7 +1,7 @@
 //! Sessions: logging in with a second factor where one is asked for, and out; the same store for
 //! somebody else.
 
-use filestore_core::{Error, ErrorKind, Result};
+use filestore_core::{Error, ErrorKind, Result, check_secret};
 use filestore_http::{Method, Repeat};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -91,7 +91,7 @@ pub struct Session {
 impl FilesComStore {
     /// Logs in. The store itself stays who it is: see [`with_session`](Self::with_session).
     ///
-    /// *Unauthenticated* if name or password are wrong, if the account is locked or belongs to another
+    /// *Invalid input* for an empty password. *Unauthenticated* if name or password are wrong, if the account is locked or belongs to another
     /// region, or if a second factor is wanted: [`SecondFactor::of`] tells. *Rate limited* after too many
     /// attempts. A lost answer is not repeated, and may leave a session behind that ends by itself.
     ///
@@ -113,6 +113,10 @@ impl FilesComStore {
     /// # }
     /// ```
     pub async fn login(&self, login: &Login) -> Result<Session> {
+        check_secret("password", login.password.expose_secret())?;
+        if let Some(password) = &login.one_time_password {
+            check_secret("one_time_password", password.expose_secret())?;
+        }
         let exposed = |secret: &Option<SecretString>| secret.as_ref().map(|secret| secret.expose_secret().to_owned());
         let (otp, partial) = (exposed(&login.one_time_password), exposed(&login.partial_session));
         let body = wire::NewSession {

@@ -1,6 +1,6 @@
 //! Share links: web pages of the service through which people without an account get at files.
 
-use filestore_core::{Effect, Error, ErrorKind, FileRef, FileUrl, PageToken, Result, UrlKind};
+use filestore_core::{Effect, Error, ErrorKind, FileRef, FileUrl, PageToken, Result, UrlKind, check_secret};
 use filestore_http::{Method, Repeat};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -195,7 +195,8 @@ impl From<Bundle> for ShareLink {
 impl FilesComStore {
     /// Makes a share link to these files or folders. Each call makes another link.
     ///
-    /// *Invalid input* for no reference at all or an end that is over, *not found* if one is not there,
+    /// *Invalid input* for no reference at all, an end that is over or an empty password, *not found* if
+    /// one is not there,
     /// *permission* if the user may not share, *rate limited*. A lost answer is not repeated: the link may
     /// exist, see [`shares`](Self::shares).
     pub async fn share<'a>(
@@ -212,6 +213,9 @@ impl FilesComStore {
         }
         if share.expires.is_some_and(|end| end <= self.api().clock().now()) {
             return Err(Error::invalid("the share link would have ended before it begins; choose a later time"));
+        }
+        if let Some(password) = &share.password {
+            check_secret("password", password.expose_secret())?;
         }
         let body = NewBundle {
             paths,

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use filestore_core::{Error, Key, KeyKind, Period, PeriodUnit, Result};
-use secrecy::SecretString;
+use filestore_core::{Error, Key, KeyKind, Period, PeriodUnit, Result, check_secret};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -89,6 +89,16 @@ pub fn base_url(text: &str, like: &str) -> Result<Url> {
     Ok(url)
 }
 
+/// Fails with *config* if a credential of a backend's configuration is empty or blank. `None` is one that was
+/// not set.
+pub fn check_credentials<'a>(credentials: impl IntoIterator<Item = (&'a str, Option<&'a SecretString>)>) -> Result<()> {
+    for (key, secret) in credentials {
+        let Some(secret) = secret else { continue };
+        check_secret(key, secret.expose_secret()).map_err(|error| Error::config(error.message()))?;
+    }
+    Ok(())
+}
+
 /// The keys of [`HttpConfig`], for a backend to [append](with_http_keys) to its own.
 pub const KEYS: [Key; 11] = [
     Key::new("connect_timeout", KeyKind::Text, "the longest time until a connection stands").default("10s"),
@@ -109,7 +119,7 @@ pub const KEYS: [Key; 11] = [
     .default("2s"),
     Key::new("rate", KeyKind::Integer, "at most so many requests a minute to one host; no limit unless set"),
     Key::new("proxy", KeyKind::Secret, "the URL of a proxy, or none; the environment's unless set"),
-    Key::new("ca_file", KeyKind::Text, "a PEM file of certificates to trust besides the system's"),
+    Key::new("ca_file", KeyKind::Path, "a PEM file of certificates to trust besides the system's"),
     Key::new("source_address", KeyKind::Text, "the local IP address that connections come from"),
     Key::new("user_agent", KeyKind::Text, "what the client calls itself").default("filestore/VERSION"),
 ];

@@ -43,7 +43,7 @@ pub use answer::{Answer, ContentRange};
 pub use attempts::Attempts;
 pub use client::HttpClient;
 pub use clock::{Clock, SystemClock};
-pub use config::{HttpConfig, KEYS, base_url, with_http_keys};
+pub use config::{HttpConfig, KEYS, base_url, check_credentials, with_http_keys};
 pub use disposition::file_name;
 pub use form::Form;
 pub use history::History;

@@ -34,7 +34,7 @@ const FS_KEYS: &[Key] =
 
 const OWN_KEYS: [Key; 3] = [
     Key::new("service", KeyKind::Text, "the service by OpenDAL's name, such as s3").required(),
-    Key::new("options", KeyKind::Table, "OpenDAL's options of the service, such as bucket and region"),
+    Key::new("options", KeyKind::Table, "OpenDAL's options of the service, such as bucket and region").entries(ENTRIES),
     Key::new("root", KeyKind::Text, "the folder of the service that the store is about").default("all of it"),
 ];
 
@@ -42,6 +42,70 @@ const OWN_KEYS: [Key; 3] = [
 static OPENDAL_KEYS: [Key; 3 + filestore_http::KEYS.len()] = filestore_http::with_http_keys(OWN_KEYS);
 #[cfg(not(feature = "http"))]
 static OPENDAL_KEYS: [Key; 3] = OWN_KEYS;
+
+const fn shown(name: &'static str) -> Key {
+    Key::new(name, KeyKind::Text, "")
+}
+
+const fn path(name: &'static str) -> Key {
+    Key::new(name, KeyKind::Path, "")
+}
+
+/// The options of all services that hold no secret. Every other one is treated as a secret, so that one which
+/// is new in OpenDAL or misspelt is not shown.
+const ENTRIES: &[Key] = &[
+    shown("account_name"),
+    shown("allow_anonymous"),
+    shown("assume_role_duration_seconds"),
+    shown("batch_max_operations"),
+    shown("bucket"),
+    shown("bucket_name"),
+    shown("checksum_algorithm"),
+    shown("container"),
+    shown("container_name"),
+    path("credential_path"),
+    shown("default_acl"),
+    shown("default_storage_class"),
+    shown("delete_max_size"),
+    shown("disable_config_load"),
+    shown("disable_copy"),
+    shown("disable_create_dir"),
+    shown("disable_ec2_metadata"),
+    shown("disable_list_objects_v2"),
+    shown("disable_stat_with_override"),
+    shown("disable_vm_metadata"),
+    shown("disable_write_with_if_match"),
+    shown("enable_conditional_read"),
+    shown("enable_copy"),
+    shown("enable_request_payer"),
+    shown("enable_user_metadata"),
+    shown("enable_versioning"),
+    shown("enable_virtual_host_style"),
+    shown("enable_write_with_append"),
+    shown("encryption_algorithm"),
+    shown("endpoint"),
+    shown("endpoint_url"),
+    path("google_application_credentials"),
+    // Of SFTP: the file of the private key.
+    path("key"),
+    shown("known_hosts_strategy"),
+    shown("predefined_acl"),
+    shown("profile"),
+    shown("region"),
+    shown("role_arn"),
+    shown("role_session_name"),
+    shown("root"),
+    shown("scope"),
+    shown("server_side_encryption"),
+    shown("server_side_encryption_aws_kms_key_id"),
+    shown("server_side_encryption_customer_algorithm"),
+    shown("service_account"),
+    shown("skip_signature"),
+    shown("user"),
+    shown("user_metadata_prefix"),
+    shown("user_metadata_uri"),
+    shown("username"),
+];
 
 impl Backend for Fs {
     fn name(&self) -> &'static str {

@@ -23,7 +23,7 @@ const ROUND: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
 
 fn main() {
-    let cipher = Cipher::new(Crypto::Acrh, "a cipher key");
+    let cipher = Cipher::new(Crypto::Acrh, "a cipher key").expect("a key that is not empty");
     let content = vec![Bytes::from(vec![7; CHUNK]); CHUNKS];
     let stored = block_on(read(cipher.encrypt(body(&content))));
 

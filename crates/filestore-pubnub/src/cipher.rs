@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
+use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result, check_secret};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use secrecy::{ExposeSecret, SecretBox};
 use serde::Deserialize;
@@ -46,7 +46,7 @@ pub enum Crypto {
 /// ```
 /// use filestore_pubnub::{Cipher, Crypto};
 ///
-/// let cipher = Cipher::new(Crypto::Acrh, "correct horse battery staple");
+/// let cipher = Cipher::new(Crypto::Acrh, "correct horse battery staple")?;
 /// let sealed = cipher.encrypt_message("{\"text\":\"hi\"}");
 /// assert!(sealed.starts_with("UE5FRAFBQ1JI"));
 /// assert_eq!(cipher.decrypt_message(&sealed)?, "{\"text\":\"hi\"}");
@@ -65,7 +65,10 @@ pub(crate) struct Keys {
 
 impl Cipher {
     /// The cipher of `cipher_key`, which writes with `crypto` and reads all of them.
-    pub fn new(crypto: Crypto, cipher_key: &str) -> Self {
+    ///
+    /// *Invalid input* if the key is empty or blank.
+    pub fn new(crypto: Crypto, cipher_key: &str) -> Result<Self> {
+        check_secret("cipher_key", cipher_key)?;
         let digest: [u8; 32] = Sha256::digest(cipher_key.as_bytes()).into();
         // The first half of the digest, as hexadecimal text: 32 bytes that hold 128 bits.
         let mut legacy = Box::new([0; 32]);
@@ -74,7 +77,7 @@ impl Cipher {
             pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
         let keys = Keys { acrh: SecretBox::new(Box::new(digest)), legacy: SecretBox::new(legacy) };
-        Self { crypto, keys: Arc::new(keys) }
+        Ok(Self { crypto, keys: Arc::new(keys) })
     }
 
     /// The scheme that writes.

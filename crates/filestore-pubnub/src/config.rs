@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use filestore_core::{Backend, Error, FileStore, Key, KeyKind, Options, Result, Settings};
-use filestore_http::{HttpConfig, base_url, with_http_keys};
+use filestore_http::{HttpConfig, base_url, check_credentials, with_http_keys};
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
@@ -131,6 +131,14 @@ impl PubNubConfig {
         if let Some(channel) = &self.channel {
             check_channel(channel).map_err(|error| Error::config(error.message()))?;
         }
+        check_credentials([
+            ("publish_key", Some(&self.publish_key)),
+            ("subscribe_key", Some(&self.subscribe_key)),
+            ("secret_key", self.secret_key.as_ref()),
+            ("token", self.token.as_ref()),
+            ("auth_key", self.auth_key.as_ref()),
+            ("cipher_key", self.cipher_key.as_ref()),
+        ])?;
         base_url(&self.base_url, "https://ps.pndsn.com")
     }
 }

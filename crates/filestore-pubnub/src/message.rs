@@ -80,7 +80,7 @@ impl PubNubStore {
 
     /// The request that publishes the message. *Invalid input* if it would be too long.
     pub(crate) fn announcement(&self, place: &Place, send: &PubNubSend) -> Result<Call> {
-        let cipher = self.cipher_of(send);
+        let cipher = self.cipher_of(send)?;
         let message = send.whole_message(cipher.is_some())?;
         let file = wire::FileId { id: place.id.clone(), name: place.name.clone() };
         let text = json(&wire::Announcement { message: message.as_ref(), file })?;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use filestore_core::{Error, Key, KeyKind, ProviderOptions, Result};
-use secrecy::SecretString;
+use filestore_core::{Error, Key, KeyKind, ProviderOptions, Result, check_secret};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -115,6 +115,9 @@ impl PubNubSend {
 
     /// *Invalid input* for what the service would refuse once the file is stored.
     pub(crate) fn check(&self) -> Result<()> {
+        if let Some(key) = &self.cipher_key {
+            check_secret("cipher_key", key.expose_secret())?;
+        }
         let Some(label) = &self.custom_message_type else { return Ok(()) };
         let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let is_reserved = ["-", "_", "pn-", "pn_"].iter().any(|start| label.starts_with(start));

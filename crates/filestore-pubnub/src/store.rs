@@ -73,7 +73,7 @@ impl PubNubStore {
             configured_largest: config.max_file_size,
             addresses: Addresses::default(),
         };
-        let cipher = config.cipher_key.map(|key| Cipher::new(config.crypto, key.expose_secret()));
+        let cipher = config.cipher_key.map(|key| Cipher::new(config.crypto, key.expose_secret())).transpose()?;
         Ok(Self::of(Arc::new(link), cipher))
     }
 
@@ -96,9 +96,11 @@ impl PubNubStore {
     }
 
     /// The cipher of one upload.
-    pub(crate) fn cipher_of(&self, send: &PubNubSend) -> Option<Cipher> {
-        let own = send.cipher_key.as_ref().map(|key| Cipher::new(self.0.link.crypto, key.expose_secret()));
-        own.or_else(|| self.0.cipher.clone())
+    pub(crate) fn cipher_of(&self, send: &PubNubSend) -> Result<Option<Cipher>> {
+        match &send.cipher_key {
+            Some(key) => Cipher::new(self.0.link.crypto, key.expose_secret()).map(Some),
+            None => Ok(self.0.cipher.clone()),
+        }
     }
 
     /// The largest stored file, as far as it is known.

@@ -58,7 +58,7 @@ impl PubNubStore {
         let send = upload.options.get::<PubNubSend>().cloned().unwrap_or_default();
         send.check()?;
         let channel = self.channel(upload.scope)?;
-        let cipher = self.cipher_of(&send);
+        let cipher = self.cipher_of(&send)?;
         check_content_type(upload.content_type.as_deref(), cipher.is_some())?;
         let place = Place { channel, id: SOME_ID.to_owned(), name: upload.name };
         if place.name.bytes().all(|byte| byte == b'.') {

@@ -8,7 +8,7 @@ use filestore_core::{
     Stores, Value, suggestion,
 };
 
-use crate::{locate, syntax, value};
+use crate::{locate, resolve, syntax};
 
 /// Keys that a store of any backend has.
 const COMMON: &[Key] = &[
@@ -215,14 +215,8 @@ impl StoreConfig {
         self.check_keys(backend).map_err(context)?;
         let mut resolved = StoreSettings::new(&self.name, self.backend_name());
         resolved.aliases.clone_from(&self.aliases);
-        for (key, setting) in self.settings.iter() {
-            let path = backend.keys().iter().any(|known| known.name == key && known.kind == KeyKind::Path);
-            let setting = value::resolve(key, setting, path).map_err(context)?;
-            resolved.settings.insert(key, setting);
-        }
-        for (key, setting) in self.upload.iter() {
-            resolved.upload.insert(key, value::resolve(key, setting, false).map_err(context)?);
-        }
+        resolved.settings = resolve(&self.settings, backend.keys()).map_err(context)?;
+        resolved.upload = resolve(&self.upload, backend.option_keys()).map_err(context)?;
         Ok(resolved)
     }
 
@@ -349,6 +343,27 @@ mod tests {
         // The program opens one store only, and would have taken the first of the two.
         let text = "[stores.a]\nbackend = \"memory\"\naliases = [\"b\"]\n[stores.b]\nbackend = \"memory\"\n";
         assert!(parse(text).unwrap_err().to_string().contains("two stores are called \"b\""));
+    }
+
+    #[cfg(all(feature = "fileio", feature = "filescom", feature = "pubnub", feature = "opendal"))]
+    #[test]
+    fn relative_paths_start_at_the_folder_of_the_configuration() {
+        let text = "[stores.a]\nbackend = \"fileio\"\nca_file = \"ca.pem\"\n\
+            [stores.b]\nbackend = \"filescom\"\nca_file = \"ca.pem\"\n\
+            [stores.c]\nbackend = \"pubnub\"\nca_file = \"ca.pem\"\n\
+            [stores.d]\nbackend = \"opendal\"\nservice = \"sftp\"\n\
+            options = { key = \"id_ed25519\", credential_path = \"../gcs.json\", user = \"ann\", region = \"/r\" }\n";
+        let config = Config::parse(text, "/etc/app/f.toml").unwrap();
+        let resolved = |store: &StoreConfig| store.resolve(&crate::registry()).unwrap().settings;
+        for store in &config.stores()[..3] {
+            assert_eq!(resolved(store).get("ca_file").unwrap().as_str(), Some("/etc/app/ca.pem"), "{}", store.name);
+        }
+        let options = resolved(&config.stores()[3]);
+        let Value::Table(options) = &options.get("options").unwrap().value else { panic!("not a table") };
+        let option = |name: &str| options[name].as_str().unwrap();
+        assert_eq!(option("key"), "/etc/app/id_ed25519");
+        assert_eq!(option("credential_path"), "/etc/app/../gcs.json");
+        assert_eq!((option("user"), option("region")), ("ann", "/r"));
     }
 
     #[test]

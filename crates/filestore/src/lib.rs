@@ -35,6 +35,7 @@ mod value;
 
 pub use config::{Config, StoreConfig};
 pub use filestore_core::*;
+pub use value::resolve;
 
 use std::path::Path;
 

@@ -3,18 +3,46 @@
 use std::path::Path;
 use std::{env, fs};
 
-use filestore_core::{Error, Origin, Result, Setting, Value};
+use filestore_core::{Error, Key, KeyKind, Origin, Result, Setting, Settings, Value};
 
-/// The setting with `env:` and `file:` followed, in lists and tables too. A `path` that is relative
-/// starts at the folder of the configuration file.
-pub(crate) fn resolve(key: &str, setting: &Setting, path: bool) -> Result<Setting> {
+/// Replaces `env:NAME` and `file:PATH` by what is there, in lists and tables too, and lets relative paths start
+/// at the folder of the configuration file that they stand in. `keys` says which values are paths.
+///
+/// On a command line, paths start at the working directory. Fails with *config* for a missing variable or file.
+///
+/// ```
+/// use filestore::{Origin, Setting, Settings, Value, resolve};
+///
+/// let mut settings = Settings::new();
+/// settings.insert("home", Setting::new(Value::Text("env:CARGO_MANIFEST_DIR".into()), Origin::CommandLine));
+/// let settings = resolve(&settings, &[])?;
+/// assert!(settings.get("home").is_some_and(|setting| setting.as_str() == Some(env!("CARGO_MANIFEST_DIR"))));
+/// # Ok::<(), filestore::Error>(())
+/// ```
+pub fn resolve(settings: &Settings, keys: &[Key]) -> Result<Settings> {
+    let mut resolved = Settings::new();
+    for (name, setting) in settings.iter() {
+        let key = keys.iter().find(|key| key.name == name);
+        resolved.insert(name, resolve_one(name, setting, key)?);
+    }
+    Ok(resolved)
+}
+
+fn resolve_one(name: &str, setting: &Setting, key: Option<&Key>) -> Result<Setting> {
     let origin = &setting.origin;
     let value = match &setting.value {
-        Value::Text(text) => return resolve_text(key, text, origin, path),
-        Value::List(list) => Value::List(list.iter().map(|entry| resolve(key, entry, path)).collect::<Result<_>>()?),
-        Value::Table(table) => Value::Table(
-            table.iter().map(|(name, entry)| Ok((name.clone(), resolve(name, entry, path)?))).collect::<Result<_>>()?,
-        ),
+        Value::Text(text) => {
+            return resolve_text(name, text, origin, key.is_some_and(|key| key.kind == KeyKind::Path));
+        }
+        Value::List(list) => {
+            Value::List(list.iter().map(|entry| resolve_one(name, entry, key)).collect::<Result<_>>()?)
+        }
+        Value::Table(table) => {
+            let entry = |(name, entry): (&String, _)| {
+                Ok((name.clone(), resolve_one(name, entry, key.and_then(|key| key.inside(name)))?))
+            };
+            Value::Table(table.iter().map(entry).collect::<Result<_>>()?)
+        }
         other => other.clone(),
     };
     Ok(Setting::new(value, origin.clone()))
@@ -57,7 +85,8 @@ mod tests {
 
     fn text(text: &str, folder: &Path, path: bool) -> Result<Setting> {
         let origin = Origin::File { path: folder.join("f.toml"), line: 7 };
-        resolve("key", &Setting::new(Value::Text(text.to_owned()), origin), path)
+        let key = Key::new("key", if path { KeyKind::Path } else { KeyKind::Text }, "");
+        resolve_one("key", &Setting::new(Value::Text(text.to_owned()), origin), Some(&key))
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `filestore config`: is it right, and where does each value come from?
 
-use filestore::{Key, KeyKind, Origin, Result, Setting, StoreConfig, Value};
+use filestore::{Key, Leaf, Origin, Result, Setting, StoreConfig, Value};
 use serde_json::json;
+use url::{Host, Url};
 
 use crate::args;
 use crate::context::Context;
@@ -24,6 +25,10 @@ fn check(context: &Context) -> Result<u8> {
         for key in literal_secrets(context, store) {
             let hint = "keep it out of the file with env:NAME or file:PATH";
             context.warn(&format!("{}: the secret {key:?} is written in the configuration; {hint}", store.name));
+        }
+        for key in exposed_by(context, store) {
+            let hint = "everybody on the way can read the credentials and the files; use https";
+            context.warn(&format!("{}: {key:?} is an http:// address of another machine; {hint}", store.name));
         }
         let problem = match context.open(store) {
             Ok(_) => None,
@@ -49,9 +54,38 @@ fn literal_secrets(context: &Context, store: &StoreConfig) -> Vec<String> {
         setting.as_str().is_some_and(|text| !text.starts_with("env:") && !text.starts_with("file:"))
     };
     // A key that nobody knows is masked, but what it holds has no name.
-    let known = |leaf: &Leaf<'_>| keys.iter().any(|key| leaf.name.split(['.', '[']).next() == Some(key.name));
-    let literal = leaves(store, keys).into_iter().filter(|leaf| leaf.secret && known(leaf) && written(leaf.setting));
-    literal.map(|leaf| leaf.name).collect()
+    let known = |leaf: &Leaf<'_>| keys.iter().any(|key| leaf.key.split(['.', '[']).next() == Some(key.name));
+    let own = store.settings.leaves(keys).into_iter().filter(known);
+    let upload = upload_leaves(context, store).into_iter();
+    let literal = own.chain(upload).filter(|leaf| leaf.secret && written(leaf.setting));
+    literal.map(|leaf| leaf.key).collect()
+}
+
+/// The keys whose value is an address that sends the store's credentials in the clear to another machine.
+fn exposed_by(context: &Context, store: &StoreConfig) -> Vec<String> {
+    // What cannot be resolved is a problem of its own.
+    let Ok(resolved) = store.resolve(&context.registry) else { return Vec::new() };
+    let leaves = resolved.settings.leaves(keys_of(context, store));
+    let (secrets, shown): (Vec<_>, Vec<_>) = leaves.into_iter().partition(|leaf| leaf.secret);
+    // A proxy is a secret, too, because of its password, but none that goes to the service.
+    let is_credential = |leaf: &Leaf<'_>| leaf.setting.as_str().is_some_and(|text| !text.contains("://"));
+    if !secrets.iter().any(is_credential) {
+        return Vec::new();
+    }
+    let exposed = |leaf: &Leaf<'_>| leaf.setting.as_str().is_some_and(is_plain_and_remote);
+    shown.into_iter().filter(exposed).map(|leaf| leaf.key).collect()
+}
+
+/// Whether `text` is an `http://` URL of a host that is not this machine.
+fn is_plain_and_remote(text: &str) -> bool {
+    let Ok(url) = text.parse::<Url>() else { return false };
+    let is_local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => true,
+    };
+    url.scheme() == "http" && !is_local
 }
 
 /// Every value with its origin, and the defaults of the keys that are not there.
@@ -70,9 +104,9 @@ fn show(context: &Context) -> Result<u8> {
         if let Some(origin) = &store.aliases_origin {
             row(&store.name, "aliases", store.aliases.join(", "), origin.to_string());
         }
-        for leaf in leaves(store, keys) {
-            let (value, origin) = leaf.shown();
-            row(&store.name, &leaf.name, value, origin);
+        for leaf in store.settings.leaves(keys).into_iter().chain(upload_leaves(context, store)) {
+            let (value, origin) = shown(&leaf);
+            row(&store.name, &leaf.key, value, origin);
         }
         for key in keys {
             if let (None, Some(default)) = (store.settings.get(key.name), key.default) {
@@ -98,78 +132,41 @@ fn keys_of(context: &Context, store: &StoreConfig) -> &'static [Key] {
     context.registry.backend(store.backend_name()).map(|backend| backend.keys()).unwrap_or_default()
 }
 
-/// One value that is neither a list nor a table.
-struct Leaf<'a> {
-    name: String,
-    setting: &'a Setting,
-    secret: bool,
-}
-
-impl Leaf<'_> {
-    /// The value and its origin; a secret masked, a value that is elsewhere named by its place.
-    fn shown(&self) -> (String, String) {
-        let place = self.setting.origin.to_string();
-        let text = match &self.setting.value {
-            Value::Text(text) => text.clone(),
-            Value::Integer(number) => number.to_string(),
-            Value::Float(number) => number.to_string(),
-            Value::Flag(flag) => flag.to_string(),
-            Value::List(_) | Value::Table(_) => String::new(),
-        };
-        if let Some(variable) = text.strip_prefix("env:") {
-            let value = match std::env::var(variable) {
-                Err(_) => "(not set)".to_owned(),
-                Ok(_) if self.secret => MASK.to_owned(),
-                Ok(value) => value,
-            };
-            return (value, format!("{} ({place})", Origin::Environment { variable: variable.to_owned() }));
-        }
-        if let Some(path) = text.strip_prefix("file:") {
-            return (MASK.to_owned(), format!("{} ({place})", Origin::SecretFile { path: path.into() }));
-        }
-        (if self.secret || holds_a_user(&text) { MASK.to_owned() } else { text }, place)
-    }
-}
-
-fn leaves<'a>(store: &'a StoreConfig, keys: &[Key]) -> Vec<Leaf<'a>> {
-    let mut leaves = Vec::new();
-    for (name, setting) in store.settings.iter() {
-        let secret = match keys.iter().find(|key| key.name == name) {
-            Some(key) => key.kind == KeyKind::Secret,
-            // Nobody knows what a misspelt key was meant to hold.
-            None => true,
-        };
-        collect(name.to_owned(), setting, secret, &mut leaves);
-    }
-    for (name, setting) in store.upload.iter() {
-        collect(format!("upload.{name}"), setting, false, &mut leaves);
+/// The options of every upload, under the keys that they have in the file.
+fn upload_leaves<'a>(context: &Context, store: &'a StoreConfig) -> Vec<Leaf<'a>> {
+    let backend = context.registry.backend(store.backend_name());
+    let mut leaves = store.upload.leaves(backend.map(|backend| backend.option_keys()).unwrap_or_default());
+    for leaf in &mut leaves {
+        leaf.key.insert_str(0, "upload.");
     }
     leaves
 }
 
-fn collect<'a>(name: String, setting: &'a Setting, secret: bool, leaves: &mut Vec<Leaf<'a>>) {
-    match &setting.value {
-        Value::List(list) => {
-            for (index, entry) in list.iter().enumerate() {
-                collect(format!("{name}[{index}]"), entry, secret, leaves);
-            }
-        }
-        Value::Table(table) => {
-            for (key, entry) in table {
-                collect(format!("{name}.{key}"), entry, secret || sounds_secret(key), leaves);
-            }
-        }
-        _ => leaves.push(Leaf { name, setting, secret }),
+/// The value and its origin; a secret masked, a value that is elsewhere named by its place.
+fn shown(leaf: &Leaf<'_>) -> (String, String) {
+    let place = leaf.setting.origin.to_string();
+    let text = match &leaf.setting.value {
+        Value::Text(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Flag(flag) => flag.to_string(),
+        Value::List(_) | Value::Table(_) => String::new(),
+    };
+    if let Some(variable) = text.strip_prefix("env:") {
+        let value = match std::env::var(variable) {
+            Err(_) => "(not set)".to_owned(),
+            Ok(value) if leaf.secret || holds_a_user(&value) => MASK.to_owned(),
+            Ok(value) => value,
+        };
+        return (value, format!("{} ({place})", Origin::Environment { variable: variable.to_owned() }));
     }
+    if let Some(path) = text.strip_prefix("file:") {
+        return (MASK.to_owned(), format!("{} ({place})", Origin::SecretFile { path: path.into() }));
+    }
+    (if leaf.secret || holds_a_user(&text) { MASK.to_owned() } else { text }, place)
 }
 
 /// Whether it is a URL with a user, hence perhaps a password, in it.
 fn holds_a_user(text: &str) -> bool {
     text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
-}
-
-/// Keys inside a table are the service's own; their names are all there is to go by.
-fn sounds_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    ["secret", "password", "token", "credential", "key", "sas", "passphrase"].iter().any(|word| key.contains(word))
 }

@@ -4,7 +4,7 @@ use filestore::{Effect, Error, ErrorKind, Result};
 use filestore_emulator::{Emulator, Options, StartError};
 
 use crate::args;
-use crate::context::from_environment;
+use crate::context::secret;
 use crate::output;
 
 pub(crate) async fn run(args: &args::Emulator, quiet: bool) -> Result<u8> {
@@ -32,10 +32,7 @@ pub(crate) async fn start(options: Options) -> Result<Emulator> {
 }
 
 fn options(args: &args::Emulator) -> Result<Options> {
-    let control_token = match args.control_token.as_deref().and_then(|token| token.strip_prefix("env:")) {
-        Some(variable) => Some(from_environment("--control-token", variable)?),
-        None => args.control_token.clone(),
-    };
+    let control_token = args.control_token.as_deref().map(|token| secret("--control-token", token)).transpose()?;
     Ok(Options {
         listen: args.listen,
         ready_file: args.ready_file.clone(),

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use crate::args::{self, FilescomLogin, FilescomRelocate, FilescomShare};
-use crate::context::{Context, from_environment};
+use crate::context::{self, Context};
 use crate::output;
 
 pub(crate) async fn run(context: &Context, what: &args::Filescom) -> Result<u8> {
@@ -174,16 +174,10 @@ fn print(context: &Context, store: &str, reference: &FileRef) -> Result<()> {
 /// What is at `env:NAME` or `file:PATH`. A literal one would be in the list of processes and in the
 /// history of the shell.
 fn secret(option: &str, place: &str) -> Result<SecretString> {
-    if let Some(variable) = place.strip_prefix("env:") {
-        return from_environment(option, variable).map(SecretString::from);
+    if !["env:", "file:"].iter().any(|start| place.starts_with(start)) {
+        return Err(Error::invalid(format!("{option} takes env:NAME or file:PATH; here others could read it")));
     }
-    match place.strip_prefix("file:") {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| Error::local(error, "read", Path::new(path)))?;
-            Ok(text.trim_end_matches(['\r', '\n']).into())
-        }
-        None => Err(Error::invalid(format!("{option} takes env:NAME or file:PATH; here others could read it"))),
-    }
+    context::secret(option, place).map(SecretString::from)
 }
 
 fn from_standard_input() -> Result<SecretString> {

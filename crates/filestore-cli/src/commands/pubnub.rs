@@ -1,12 +1,11 @@
 //! `filestore pubnub`: announcing a file that is stored already.
 
 use filestore::pubnub::{PubNub, PubNubSend};
-use filestore::{Backend, Error, Origin, Result, Setting, Value};
+use filestore::{Backend, Error, Result};
 use serde_json::json;
 
-use super::upload;
 use crate::args;
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::output;
 
 pub(crate) async fn run(context: &Context, what: &args::Pubnub) -> Result<u8> {
@@ -22,9 +21,11 @@ async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
 
     // What an upload of this store would say, then what the command line says.
     let mut said = resolved.upload;
-    upload::insert(&mut said, &args.options)?;
+    for (key, setting) in context::options(&args.options, PubNub.option_keys())?.iter() {
+        said.insert(key, setting.clone());
+    }
     if let Some(message) = &args.message {
-        said.insert("message", Setting::new(Value::Text(message.clone()), Origin::CommandLine));
+        said.insert("message", context::given(message));
     }
     let options = PubNub.options(&said).map_err(|error| Error::invalid(error.message().to_owned()))?;
     let send = options.get::<PubNubSend>().cloned().unwrap_or_default();

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use filestore::filescom::{FilesCom, find_collisions};
 use filestore::{
-    Address, Backend, Body, Effect, Error, ErrorKind, IfExists, Options, Origin, Result, Setting, Settings, Store,
-    StoreConfig, StoredFile, Value,
+    Address, Backend, Body, Effect, Error, ErrorKind, IfExists, Options, Result, Store, StoreConfig, StoredFile,
 };
 
 use super::note_failure;
 use crate::args;
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::output;
 use crate::progress::Bar;
 
@@ -96,20 +95,9 @@ fn options(context: &Context, store: &StoreConfig, pairs: &[String]) -> Result<O
     if pairs.is_empty() {
         return Ok(Options::default());
     }
-    let mut settings = Settings::new();
-    insert(&mut settings, pairs)?;
     let backend = context.registry.backend(store.backend_name())?;
+    let settings = context::options(pairs, backend.option_keys())?;
     backend.options(&settings).map_err(|error| Error::invalid(format!("-O: {}", error.message())))
-}
-
-/// Adds `KEY=VALUE` pairs.
-pub(super) fn insert(settings: &mut Settings, pairs: &[String]) -> Result<()> {
-    for pair in pairs {
-        let (key, value) =
-            pair.split_once('=').ok_or_else(|| Error::invalid(format!("-O {pair}: an option reads KEY=VALUE")))?;
-        settings.insert(key, Setting::new(Value::Text(value.to_owned()), Origin::CommandLine));
-    }
-    Ok(())
 }
 
 /// Stored, but standard output takes no reference: it goes where somebody may still see it, because on

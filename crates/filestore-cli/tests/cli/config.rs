@@ -107,3 +107,73 @@ fn an_alias_that_is_the_name_of_another_store_is_refused() {
     let done = home.run(&["--store", "b", "list"]);
     assert!(done.code == 2 && done.err.contains("two stores are called \"b\""), "{done:?}");
 }
+
+#[test]
+fn show_masks_what_may_be_a_secret_under_a_name_that_nobody_knows() {
+    let home = Home::new();
+    home.file(
+        "filestore.toml",
+        "[stores.a]\nbackend = \"opendal\"\nservice = \"s3\"\noptions = { bucket = \"shown-b\", endpoint = \"http://shown-e\", sekret = \"hidden1\", acces = \"hidden2\" }\n\
+         [stores.b]\nbackend = \"pubnub\"\nuser_id = \"shown-u\"\npublish_key = \"hidden3\"\nsubscribe_key = \"hidden4\"\nciper_key = \"hidden5\"\n\
+         upload = { cipher_key = \"hidden6\", ciper_key = \"hidden7\", custom_message_type = \"shown-t\" }\n",
+    );
+    for args in [&["config", "show"][..], &["--json", "config", "show"]] {
+        let shown = home.run(args);
+        assert_eq!(shown.code, 0, "{shown:?}");
+        assert!(!shown.out.contains("hidden"), "{shown:?}");
+        for value in ["shown-b", "http://shown-e", "shown-u", "shown-t"] {
+            assert!(shown.out.contains(value), "{value}: {shown:?}");
+        }
+        for key in ["stores.a.options.sekret", "stores.b.upload.cipher_key"] {
+            assert!(shown.out.contains(key), "{key}: {shown:?}");
+        }
+    }
+}
+
+#[test]
+fn check_warns_of_credentials_that_would_be_sent_in_the_clear() {
+    let home = Home::new();
+    let store = |name: &str, url: &str, more: &str| {
+        format!("[stores.{name}]\nbackend = \"fileio\"\nbase_url = \"{url}\"\n{more}\n")
+    };
+    let key = "api_key = \"env:KEY\"";
+    let s3 = "[stores.s3]\nbackend = \"opendal\"\nservice = \"s3\"\noptions = { bucket = \"b\", region = \"r\", \
+              endpoint = \"http://10.0.0.1:9000\", secret_access_key = \"env:KEY\" }\n";
+    let text = [
+        store("remote", "HTTP://files.example.com", key),
+        store("address", "http://[2001:db8::1]:8080", key),
+        store("variable", "env:URL", key),
+        store("anonymous", "http://files.example.com", "proxy = \"http://proxy:3128\""),
+        store("encrypted", "https://files.example.com", key),
+        store("local", "http://localhost:7070", key),
+        store("loopback", "http://127.0.0.2:7070", key),
+        store("loopback6", "http://[::1]:7070", key),
+        s3.to_owned(),
+    ];
+    home.file("filestore.toml", text.concat());
+    let mut command = home.command(&["config", "check"]);
+    let checked = crate::program::done(command.env("KEY", "k").env("URL", "http://a.example.com").output().unwrap());
+    let warned: Vec<&str> = checked
+        .err
+        .lines()
+        .filter(|line| line.contains("use https"))
+        .map(|line| line.trim_start_matches("warning: ").split(" is an").next().unwrap())
+        .collect();
+    let expected =
+        ["remote: \"base_url\"", "address: \"base_url\"", "variable: \"base_url\"", "s3: \"options.endpoint\""];
+    assert_eq!(warned, expected, "{checked:?}");
+    assert_eq!(checked.code, 0, "a warning is no failure: {checked:?}");
+}
+
+#[test]
+fn an_empty_secret_is_rejected_and_named_with_its_variable() {
+    let home = Home::new();
+    home.file("filestore.toml", "[stores.a]\nbackend = \"fileio\"\napi_key = \"env:EMPTY\"\n");
+    home.file("a", "1");
+    for args in [&["upload", "a"][..], &["config", "check"]] {
+        let done = crate::program::done(home.command(args).env("EMPTY", " ").output().unwrap());
+        assert_eq!(done.code, 2, "{done:?}");
+        let text = format!("{}{}", done.out, done.err);
+        assert!(text.contains("environment variable EMPTY: the secret \"api_key\" is empty"), "{done:?}");
+    }
+}

@@ -141,3 +141,27 @@ fn bad_input_is_named_and_nothing_is_half_done() {
     let left = site(&home, &["list", "--all", "--recursive"]);
     assert_eq!(left.out.matches("filescom:filescom:").count(), 1, "{left:?}");
 }
+
+#[test]
+fn an_empty_password_is_rejected_before_anything_is_sent() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "content");
+    home.file("blank", " \n");
+    let reference = site(&home, &["upload", "a.txt"]).line();
+    let before = served.operations().len();
+    for args in [
+        &["share", &reference, "--password", "env:EMPTY"][..],
+        &["share", &reference, "--password", "file:blank"],
+        &["login", "emulator", "--password", "env:EMPTY"],
+        &["login", "emulator", "--password", "file:blank"],
+    ] {
+        let args = [&["--config", "stores.toml", "--store", "filescom", "filescom"], args].concat();
+        let failed = crate::program::done(home.command(&args).env("EMPTY", "").output().unwrap());
+        assert_eq!((failed.code, failed.out.as_str()), (2, ""), "{args:?}: {failed:?}");
+        assert!(failed.err.contains("\"--password\" is empty"), "{args:?}: {failed:?}");
+    }
+    let piped = ["--config", "stores.toml", "--store", "filescom", "filescom", "login", "emulator"];
+    assert_eq!(home.run_with_input(&piped, b" \n").code, 2);
+    assert_eq!(served.operations().len(), before);
+}

@@ -145,3 +145,37 @@ fn bad_input_is_named_and_nothing_is_sent() {
     let other = served.run(&["pubnub", "publish", &reference, "--message", "{}"]);
     assert_eq!(other.code, 2, "{other:?}");
 }
+
+#[test]
+fn a_key_on_the_command_line_is_where_env_and_file_say() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    configure(&home, &served, "");
+    home.file("cat.jpg", "meow");
+    home.file("key", "from the file\n");
+    let keyed = |key: &str| {
+        configure(&home, &served, &format!("cipher_key = {key:?}"));
+        move |home: &Home, reference: &str| room(home, &["download", reference, "-o", "-"])
+    };
+    for (option, key) in
+        [("cipher_key=env:SECRET", "sec-c-emulator"), ("cipher_key=file:key", "from the file"), ("cipher_key=k", "k")]
+    {
+        let reference = room(&home, &["upload", "cat.jpg", "-O", option]).line();
+        let read = keyed(key)(&home, &reference);
+        assert_eq!((read.code, read.bytes.as_slice()), (0, &b"meow"[..]), "{option}: {read:?}");
+        // Also where the key is not what encrypts: the message.
+        assert_eq!(room(&home, &["pubnub", "publish", &reference, "-O", option]).code, 0, "{option}");
+    }
+    home.file("empty", "\n");
+    for option in
+        ["cipher_key=file:empty", "cipher_key=", "cipher_key= ", "cipher_key=env:NOT_SET", "cipher_key=file:no"]
+    {
+        let before = served.operations().len();
+        for command in [&["upload", "cat.jpg"][..], &["pubnub", "publish", "room:pubnub:room-1/i/n"]] {
+            let failed = room(&home, &[command, &["-O", option]].concat());
+            assert_eq!(failed.code, 2, "{option}: {failed:?}");
+            assert!(failed.err.contains("cipher_key"), "{option}: {failed:?}");
+        }
+        assert_eq!(served.operations().len(), before, "{option}");
+    }
+}

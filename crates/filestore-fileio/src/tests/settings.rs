@@ -1,9 +1,10 @@
 //! The backend: settings and options as they come from files and command lines.
 
-use filestore_core::{Backend, ErrorKind, Feature, Origin, Setting, Settings, Value};
+use filestore_core::{Backend, Effect, ErrorKind, Feature, Origin, Setting, Settings, Value};
+use filestore_http::HttpConfig;
 
 use super::API_KEY;
-use crate::{FileIo, FileIoUpload, MaxDownloads};
+use crate::{AnonymousToken, FileIo, FileIoConfig, FileIoStore, FileIoUpload, MaxDownloads};
 
 fn settings(pairs: &[(&str, Value)]) -> Settings {
     let mut settings = Settings::new();
@@ -58,5 +59,26 @@ fn options_come_as_texts_and_as_numbers() {
     for bad in [text("0"), Value::Integer(0), Value::Integer(-1), text("many")] {
         let error = read(&[("max_downloads", bad)]).unwrap_err();
         assert!(error.to_string().contains("a number from 1, or unlimited"), "{error}");
+    }
+}
+
+#[test]
+fn an_empty_secret_is_rejected_before_anything_is_sent() {
+    for blank in ["", " ", "\t\n"] {
+        for (key, error) in [
+            ("api_key", FileIo.open(&settings(&[("api_key", text(blank))])).unwrap_err()),
+            ("proxy", FileIo.open(&settings(&[("proxy", text(blank))])).unwrap_err()),
+            ("api_key", FileIoStore::new(FileIoConfig::default().api_key(blank)).unwrap_err()),
+        ] {
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Config, Effect::NotSent), "{error}");
+            assert!(error.message().contains(&format!("the secret {key:?} is empty")), "{error}");
+        }
+        let mut http = HttpConfig::default();
+        http.proxy = Some(blank.into());
+        let error = FileIoStore::new(FileIoConfig::default().http(http)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        let store = FileIoStore::new(FileIoConfig::default()).unwrap();
+        let error = store.with_token(&AnonymousToken::new(blank)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     }
 }

@@ -3,7 +3,9 @@
 use filestore_core::{Backend, Effect, ErrorKind, FileStore, List, Origin, Setting, Settings, Value};
 
 use super::{API_KEY, answer, answering, facts, open, refusal, seen};
-use crate::{ByteSize, Credential, FilesCom, FilesComConfig, FilesComUpload, Refusal, Verify};
+use crate::{
+    ByteSize, Credential, FilesCom, FilesComConfig, FilesComStore, FilesComUpload, Login, Refusal, Share, Verify,
+};
 
 fn settings(pairs: &[(&str, Value)]) -> Settings {
     let mut settings = Settings::new();
@@ -129,4 +131,34 @@ async fn a_refusal_keeps_all_that_the_service_said_but_not_the_key() {
     assert!(!format!("{error} {error:?}").contains("canary"));
     let error = store.list(List::new()).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+}
+
+#[tokio::test]
+async fn an_empty_secret_is_rejected_before_anything_is_sent() {
+    let server = answering([]).await;
+    let uri = server.uri();
+    let store = open(FilesComConfig::new(uri.as_str()).api_key(API_KEY)).0;
+    let reference = "team:filescom:a.txt".parse().unwrap();
+    for blank in ["", " ", "\t\n"] {
+        let config = || FilesComConfig::new(uri.as_str());
+        for (key, error) in [
+            ("api_key", FilesCom.open(&settings(&[("api_key", text(blank))])).unwrap_err()),
+            ("session_id", FilesCom.open(&settings(&[("session_id", text(blank))])).unwrap_err()),
+            ("api_key", FilesComStore::new(config().api_key(blank)).unwrap_err()),
+            ("session_id", FilesComStore::new(config().session_id(blank)).unwrap_err()),
+        ] {
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Config, Effect::NotSent), "{error}");
+            assert!(error.message().contains(&format!("the secret {key:?} is empty")), "{error}");
+        }
+        for (key, error) in [
+            ("api_key", store.with_api_key(blank).unwrap_err()),
+            ("session_id", store.with_credential(Credential::Session(blank.into())).unwrap_err()),
+            ("password", store.login(&Login::new("ann", blank)).await.unwrap_err()),
+            ("one_time_password", store.login(&Login::new("ann", "x").one_time_password(blank)).await.unwrap_err()),
+            ("password", store.share([&reference], Share::new().password(blank)).await.unwrap_err()),
+        ] {
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+            assert!(error.message().contains(&format!("the secret {key:?} is empty")), "{error}");
+        }
+    }
 }

@@ -25,6 +25,15 @@ fn a_misspelt_option_names_the_nearest_and_a_wrong_value_is_not_shown() {
     assert!(message.contains("skip_signature") && !message.contains("hunter2"), "{message}");
 }
 
+#[test]
+fn an_empty_secret_is_rejected() {
+    for key in ["access_key_id", "secret_access_key", "session_token", "server_side_encryption_customer_key"] {
+        let error = open(&[("bucket", "b"), ("region", "r"), (key, " ")]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert!(error.message().contains(&format!("the secret \"options.{key}\" is empty")), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_service_that_cannot_be_reached_was_tried_four_times() {
     let store = open(&[

@@ -117,9 +117,9 @@ async fn a_truncated_download_is_an_error() {
 async fn what_comes_is_decrypted_by_its_first_bytes() {
     for crypto in [Crypto::Acrh, Crypto::Legacy] {
         let content = filestore_core::Body::from(CONTENT).open().await.unwrap();
-        let sealed = Cipher::new(crypto, "k").encrypt(content).collect(1000).await.unwrap();
+        let sealed = Cipher::new(crypto, "k").unwrap().encrypt(content).collect(1000).await.unwrap();
         let (_storage, _service, store) = servers([whole(&sealed)], 1).await;
-        let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k")));
+        let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
         let downloaded = store.download(file().into()).await.unwrap();
         assert_eq!((downloaded.file.size, downloaded.file.stored_size), (None, Some(sealed.len() as u64)));
         assert!(downloaded.file.digests.is_empty());
@@ -148,7 +148,7 @@ fn part_of(content: &[u8], from: usize, to: usize) -> Act {
 async fn a_range_of_an_encrypted_file_is_the_blocks_that_it_needs() {
     let content: Vec<u8> = (0..100).collect();
     for (crypto, vector) in [(Crypto::Acrh, 10), (Crypto::Legacy, 0)] {
-        let cipher = Cipher::new(crypto, "k");
+        let cipher = Cipher::new(crypto, "k").unwrap();
         let body = filestore_core::Body::from(content.clone()).open().await.unwrap();
         let sealed = cipher.encrypt(body).collect(1000).await.unwrap();
         let end = sealed.len();
@@ -189,7 +189,7 @@ async fn a_range_of_an_encrypted_file_is_the_blocks_that_it_needs() {
 
 #[tokio::test]
 async fn a_range_of_what_is_no_encrypted_file_is_an_error() {
-    let key = || Some(Cipher::new(Crypto::Acrh, "k"));
+    let key = || Some(Cipher::new(Crypto::Acrh, "k").unwrap());
     let ranged = || Download::from(file()).range(0..1);
     for content in [&b"short"[..], b"sixteen bytes....", b"exactly a vector"] {
         let (_storage, _service, store) = servers([part_of(content, 0, 27)], 1).await;
@@ -204,7 +204,7 @@ async fn a_range_of_what_is_no_encrypted_file_is_an_error() {
 
 #[tokio::test]
 async fn a_range_beyond_the_end_of_an_encrypted_file_is_invalid() {
-    let cipher = Cipher::new(Crypto::Acrh, "k");
+    let cipher = Cipher::new(Crypto::Acrh, "k").unwrap();
     let body = filestore_core::Body::from(CONTENT).open().await.unwrap();
     let sealed = cipher.encrypt(body).collect(1000).await.unwrap();
     let end = sealed.len();
@@ -313,7 +313,7 @@ async fn a_url_for_longer_than_there_is_says_how_long_there_is() {
 async fn a_url_of_an_encrypted_file_is_given_by_its_own_name_only() {
     let storage = ScriptedServer::start([]).await;
     let (service, store) = store([redirect(&storage, 3900)]).await;
-    let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k")));
+    let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
     assert_eq!(store.url(file().into()).await.unwrap_err().kind(), ErrorKind::Unsupported);
     assert!(service.requests().is_empty());
     store.file_url(&file(), None).await.unwrap();

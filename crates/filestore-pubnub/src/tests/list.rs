@@ -40,7 +40,7 @@ async fn a_page_is_never_asked_to_be_longer_than_it_can_be() {
 #[tokio::test]
 async fn of_encrypted_files_only_the_stored_size_is_known() {
     let (_service, store) = store([page(&["1a"], None)]).await;
-    let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k")));
+    let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
     let file = store.list(List::new()).await.unwrap().files.remove(0);
     assert_eq!((file.size, file.stored_size), (None, Some(19)));
 }

@@ -143,7 +143,7 @@ async fn notifications_that_would_reach_nobody_are_refused() {
     let error =
         store.publish_file_message(&file(), &PubNubSend::new().message("text").fcm(Fcm::new("x"))).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
-    let encrypted = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k")));
+    let encrypted = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
     let error = encrypted.publish_file_message(&file(), &PubNubSend::new().apns(Apns::new("x"))).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::NotSent));
     assert!(service.requests().is_empty());
@@ -171,7 +171,7 @@ async fn messages_of_all_clients_are_read() {
 #[tokio::test]
 async fn a_message_of_another_key_cannot_be_read() {
     let (_service, store) = store([]).await;
-    let [mine, other] = ["mine", "other"].map(|key| Cipher::new(Crypto::Acrh, key));
+    let [mine, other] = ["mine", "other"].map(|key| Cipher::new(Crypto::Acrh, key).unwrap());
     let sealed = json!(other.encrypt_message(&format!(r#"{{"file":{{"id":"{ID}","name":"cat.txt"}}}}"#)));
     assert_eq!(store.with_cipher(Some(mine)).read_message("room-1", &sealed).unwrap_err().kind(), ErrorKind::Integrity);
     assert_eq!(store.with_cipher(Some(other)).read_message("room-1", &sealed).unwrap().name, "cat.txt");
@@ -180,7 +180,7 @@ async fn a_message_of_another_key_cannot_be_read() {
 #[tokio::test]
 async fn a_message_that_makes_the_url_too_long_is_refused_before_anything_is_sent() {
     let (service, store) = store([]).await;
-    let encrypted = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k")));
+    let encrypted = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
     for store in [&store, &encrypted] {
         let send = PubNubSend::new().message("x".repeat(33_000));
         for error in [

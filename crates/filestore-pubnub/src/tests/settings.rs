@@ -1,11 +1,11 @@
 //! The backend as a configuration file knows it.
 
-use filestore_core::{Backend, Feature, Origin, Setting, Settings, Value};
+use filestore_core::{Backend, Feature, FileStore, Origin, Setting, Settings, Upload, Value};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::*;
-use crate::{Crypto, PubNub, PubNubSend};
+use crate::{Cipher, Crypto, PubNub, PubNubSend};
 
 fn settings(values: &[(&str, &str)]) -> Settings {
     let mut settings = Settings::new();
@@ -89,4 +89,51 @@ fn a_table_is_a_message_too() {
     settings.insert("message", Setting::new(Value::Table(table), Origin::BuiltIn));
     let options = PubNub.options(&settings).unwrap();
     assert_eq!(options.get::<PubNubSend>().unwrap().message, Some(json!({"text": "hi"})));
+}
+
+#[test]
+fn an_empty_secret_is_rejected_before_anything_is_sent() {
+    for blank in ["", " ", "\t\n"] {
+        for key in ["publish_key", "subscribe_key", "secret_key", "token", "auth_key", "cipher_key"] {
+            let mut values: Vec<_> = REQUIRED.into_iter().filter(|(known, _)| *known != key).collect();
+            values.push((key, blank));
+            let error = PubNub.open(&settings(&values)).unwrap_err();
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Config, Effect::NotSent), "{error}");
+            assert!(error.message().contains(&format!("the secret {key:?} is empty")), "{error}");
+        }
+        let config = || PubNubConfig::new("pub-c-1", "sub-c-1", "alice");
+        for (key, config) in [
+            ("publish_key", PubNubConfig::new(blank, "sub-c-1", "alice")),
+            ("subscribe_key", PubNubConfig::new("pub-c-1", blank, "alice")),
+            ("secret_key", config().secret_key(blank)),
+            ("token", config().token(blank)),
+            ("auth_key", {
+                let mut config = config();
+                config.auth_key = Some(blank.into());
+                config
+            }),
+            ("cipher_key", config().cipher_key(Crypto::Acrh, blank)),
+        ] {
+            let error = PubNubStore::new(config).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+            assert!(error.message().contains(&format!("the secret {key:?} is empty")), "{error}");
+        }
+        assert_eq!(Cipher::new(Crypto::Acrh, blank).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(PubNub.options(&settings(&[("cipher_key", blank)])).unwrap_err().kind(), ErrorKind::Config);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_or_message_under_an_empty_key_is_rejected_before_anything_is_sent() {
+    let (service, store) = store([]).await;
+    let send = PubNubSend::new().cipher_key(" ");
+    let upload = Upload::new("cat.txt", "meow").with(send.clone());
+    let reference: FileRef = format!("s:pubnub:room-1/{ID}/cat.txt").parse().unwrap();
+    for error in
+        [store.upload(upload).await.unwrap_err(), store.publish_file_message(&reference, &send).await.unwrap_err()]
+    {
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+        assert!(error.message().contains("the secret \"cipher_key\" is empty"), "{error}");
+    }
+    assert!(service.requests().is_empty());
 }

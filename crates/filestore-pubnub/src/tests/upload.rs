@@ -130,7 +130,7 @@ async fn a_cipher_key_encrypts_file_and_message() {
         let send = PubNubSend::new().message("hi");
         let file = store.upload(hello().with(send)).await.unwrap();
 
-        let cipher = Cipher::new(crypto, "KEYcanary");
+        let cipher = Cipher::new(crypto, "KEYcanary").unwrap();
         assert_eq!((file.size, file.stored_size), (Some(11), Some(cipher.stored_size(11))));
         assert!(file.digests.is_empty() && file.content_type.is_none());
         let parts = parts(&storage.request());
@@ -148,7 +148,7 @@ async fn an_upload_may_have_a_key_of_its_own() {
     let storage = ScriptedServer::start([Act::answer(204, &["ETag: \"of ciphertext\""], "")]).await;
     let (service, store) = store([form(&storage), published()]).await;
     store.upload(hello().with(PubNubSend::new().message("hi").cipher_key("other"))).await.unwrap();
-    let other = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "other")));
+    let other = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "other").unwrap()));
     assert_eq!(other.read_message("room-1", &payload(&service.requests()[1])).unwrap().message, json!("hi"));
     assert!(parts(&storage.request())[6].1.starts_with(b"PNED"));
     assert!(store.read_message("room-1", &payload(&service.requests()[1])).is_err());
