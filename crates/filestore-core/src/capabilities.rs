@@ -24,7 +24,7 @@ use crate::{DigestAlgorithm, Error, Result, UrlKind};
 #[non_exhaustive]
 pub struct Capabilities {
     /// The scheme of the store's references.
-    pub scheme: &'static str,
+    pub scheme: Cow<'static, str>,
     /// Who chooses the address of a file.
     pub address: Address,
     /// What scopes are here.
@@ -52,9 +52,9 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Of a store that can nothing but upload and download, by the caller's path, with free reads.
-    pub fn new(scheme: &'static str) -> Self {
+    pub fn new(scheme: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            scheme,
+            scheme: scheme.into(),
             address: Address::CallerPath,
             scope: ScopeKind::Folder,
             read_effect: ReadEffect::None,

@@ -41,7 +41,7 @@ impl Traits {
 }
 
 /// The capabilities of a store over a service of OpenDAL called `scheme`.
-pub(crate) fn capabilities(scheme: &'static str, capability: &Capability) -> Capabilities {
+pub(crate) fn capabilities(scheme: &str, capability: &Capability) -> Capabilities {
     let traits = Traits::of(scheme, capability);
     let remote = scheme != "memory";
     let mut all = Capabilities::new(reference_scheme(scheme)).native([
@@ -108,13 +108,8 @@ pub(crate) fn capabilities(scheme: &'static str, capability: &Capability) -> Cap
 }
 
 /// References have schemes of lower-case letters and digits only.
-fn reference_scheme(scheme: &'static str) -> &'static str {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    if scheme.chars().all(allowed) {
-        return scheme;
-    }
-    // A few bytes for each store of a rare kind, and a program opens its stores once.
-    scheme.chars().filter(|c| allowed(*c)).collect::<String>().leak()
+fn reference_scheme(scheme: &str) -> String {
+    scheme.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit()).collect()
 }
 
 /// OpenDAL does not know it: the limit of signatures of version 4, which both services have.

@@ -136,7 +136,7 @@ impl OpendalStore {
     }
 
     fn reference(&self, components: &[String]) -> FileRef {
-        FileRef::new(self.capabilities.scheme, components)
+        FileRef::new(&self.capabilities.scheme, components)
     }
 }
 

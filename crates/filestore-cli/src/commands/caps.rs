@@ -43,7 +43,7 @@ fn text_of(name: &str, backend: &dyn Backend, capabilities: &Capabilities) -> St
 
 fn facts(capabilities: &Capabilities) -> Vec<(&'static str, String)> {
     let mut facts = vec![
-        ("scheme", capabilities.scheme.to_owned()),
+        ("scheme", capabilities.scheme.to_string()),
         ("address", capabilities.address.to_string()),
         ("scope", capabilities.scope.to_string()),
         ("a read", capabilities.read_effect.to_string()),

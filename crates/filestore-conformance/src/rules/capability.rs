@@ -118,7 +118,7 @@ async fn consistent(case: &Case<'_>) -> Verdict {
 
     let scheme = !stated.scheme.is_empty()
         && stated.scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    check(scheme, "a scheme of lower-case letters and digits", stated.scheme)?;
+    check(scheme, "a scheme of lower-case letters and digits", &stated.scheme)?;
     check(
         has(Feature::Url) == stated.url_kind.is_some(),
         "a kind of URL exactly where there are URLs",

@@ -18,7 +18,7 @@ pub(crate) const RULES: &[Rule] = &[
 async fn as_text(case: &Case<'_>) -> Verdict {
     let file = case.put("as text + \u{fc}.txt", "as text").await?;
     same("the store's name in the reference", &case.store.name(), &file.reference.store())?;
-    same("the scheme of the reference", &case.capabilities().scheme, &file.reference.scheme())?;
+    same("the scheme of the reference", &case.capabilities().scheme.as_ref(), &file.reference.scheme())?;
     let text = file.reference.to_string();
     let again: FileRef = worked("reading the reference back", text.parse())?;
     check(again == file.reference, "the same reference from its text", &again)?;
@@ -76,7 +76,7 @@ async fn foreign(case: &Case<'_>) -> Verdict {
 
 async fn made_up(case: &Case<'_>) -> Verdict {
     case.put("real.txt", "real").await?;
-    let (store, scheme) = (case.store.name(), case.capabilities().scheme);
+    let (store, scheme) = (case.store.name(), &case.capabilities().scheme);
     let long = "n".repeat(3000);
     let deep = vec!["deep"; 300].join("/");
     let locators =
