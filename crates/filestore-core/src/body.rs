@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 
 use crate::file::Version;
 use crate::progress::{Observer, Watch};
-use crate::{ByteStream, Error, Result};
+use crate::{ByteStream, Error, Result, check_runtime};
 
 /// The content of an upload. It is opened when it is sent, and streamed: memory does not grow with it.
 /// A file that is written to meanwhile fails the upload, and nothing is stored.
@@ -156,6 +156,7 @@ impl Body {
         match &self.source {
             Source::Bytes(bytes) => Ok(Some(Fingerprint { length: bytes.len() as u64, modified: None })),
             Source::Path { path, .. } => {
+                check_runtime()?;
                 let metadata = tokio::fs::metadata(path).await.map_err(|error| Error::local(error, "read", path))?;
                 let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
                 Ok(Some(Fingerprint { length: metadata.len(), modified }))
@@ -232,6 +233,7 @@ impl Body {
 
 /// A file at `offset`, and what it is now.
 async fn open_file(path: &Arc<Path>, offset: u64) -> Result<(std::fs::File, Version)> {
+    check_runtime()?;
     let place = Arc::clone(path);
     let open = move || {
         let mut file = std::fs::File::open(&place)?;

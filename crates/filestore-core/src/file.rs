@@ -12,7 +12,7 @@ use futures::future::FutureExt;
 use futures::stream::Stream;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::{Effect, Error};
+use crate::{Effect, Error, check_runtime};
 
 /// What sees each chunk before it is handed on.
 pub(crate) type Look = Box<dyn FnMut(&[u8]) + Send>;
@@ -158,7 +158,10 @@ impl Stream for FileChunks {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return Poll::Ready(None),
-                State::Resting(reader) => self.state = self.begin(reader),
+                State::Resting(reader) => {
+                    check_runtime()?;
+                    self.state = self.begin(reader);
+                }
                 State::Reading(mut work, wanted) => {
                     let Poll::Ready(done) = work.poll_unpin(cx) else {
                         self.state = State::Reading(work, wanted);

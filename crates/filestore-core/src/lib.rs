@@ -11,6 +11,8 @@
 //!   [effect](Effect).
 //! - Authors of backends implement [`FileStore`] and [`Backend`]; authors of wrappers, [`Layer`].
 //!
+//! Everything runs on tokio: an operation outside of a runtime is an error, see [`check_runtime`].
+//!
 //! ```
 //! use filestore_core::{FileRef, Result, Store, Upload};
 //!
@@ -36,6 +38,7 @@ mod progress;
 mod reference;
 mod registry;
 mod request;
+mod runtime;
 mod save;
 mod settings;
 mod store;
@@ -58,6 +61,7 @@ pub use progress::{Observer, Progress};
 pub use reference::FileRef;
 pub use registry::{Backend, Registry, StoreSettings};
 pub use request::{ByteRange, Delete, Download, IfExists, List, Stat, Upload, UrlRequest};
+pub use runtime::check_runtime;
 pub use save::{Overwrite, Saved};
 pub use settings::{Key, KeyKind, Leaf, Origin, Setting, Settings, Value, check_secret, suggestion};
 pub use store::{FileStore, Store};

@@ -10,7 +10,8 @@ use futures::stream::{self, Stream, TryStreamExt};
 use crate::reference::is_store_name;
 use crate::{
     Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileUrl,
-    Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload, UrlRequest, check_scope,
+    Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload, UrlRequest, check_runtime,
+    check_scope,
 };
 
 /// What a backend or a layer implements: one method an operation, none with a default.
@@ -128,6 +129,7 @@ impl Store {
     }
 
     async fn upload_checked(&self, mut request: Upload) -> Result<StoredFile> {
+        check_runtime()?;
         let capabilities = self.capabilities();
         request.check(capabilities)?;
         let fixed = request.body.fixed_length();
@@ -156,6 +158,7 @@ impl Store {
     }
 
     async fn list_checked(&self, request: List) -> Result<Page> {
+        check_runtime()?;
         self.capabilities().check(Feature::List)?;
         if request.recursive {
             self.capabilities().check(Feature::RecursiveList)?;
@@ -204,6 +207,7 @@ impl Store {
         let request = request.into();
         let reference = request.reference.clone();
         let answer = async {
+            check_runtime()?;
             self.check_reference(&reference)?;
             self.capabilities().check(Feature::Stat)?;
             let mut file = self.inner.stat(request).await?;
@@ -224,6 +228,7 @@ impl Store {
     }
 
     async fn download_checked(&self, mut request: Download) -> Result<Downloaded> {
+        check_runtime()?;
         self.check_reference(&request.reference)?;
         if request.range.is_some() {
             self.capabilities().check(Feature::Range)?;
@@ -278,6 +283,7 @@ impl Store {
         let request = request.into();
         let reference = request.reference.clone();
         let answer = async {
+            check_runtime()?;
             self.check_reference(&reference)?;
             self.capabilities().check(Feature::Delete)?;
             self.inner.delete(request).await
@@ -294,6 +300,7 @@ impl Store {
     }
 
     async fn url_checked(&self, request: UrlRequest) -> Result<FileUrl> {
+        check_runtime()?;
         let capabilities = self.capabilities();
         self.check_reference(&request.reference)?;
         capabilities.check(Feature::Url)?;
@@ -324,7 +331,7 @@ impl Store {
                 self.name()
             )));
         }
-        let scheme = self.capabilities().scheme;
+        let scheme = self.capabilities().scheme.as_ref();
         if reference.scheme() != scheme {
             return Err(Error::invalid(format!(
                 "the reference is of the scheme {:?}, this store's files are {scheme:?}; it was made when the store had another backend",

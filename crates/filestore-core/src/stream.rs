@@ -14,7 +14,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::file::{FileChunks, Look, Version};
 use crate::progress::Watch;
-use crate::{Effect, Error, ErrorKind, Result};
+use crate::{Effect, Error, ErrorKind, Result, check_runtime};
 
 /// Chunks of this size keep system calls rare and memory small.
 pub(crate) const CHUNK: usize = 256 * 1024;
@@ -98,6 +98,7 @@ impl ByteStream {
                 look(&chunk);
                 return Ok(Some((chunk, (stream, look))));
             }
+            check_runtime()?;
             let work = spawn_blocking(move || {
                 look(&chunk);
                 (chunk, look)

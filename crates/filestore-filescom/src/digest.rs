@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use crc32fast::Hasher as Crc32;
-use filestore_core::{ByteStream, Error, Result};
+use filestore_core::{ByteStream, Error, Result, check_runtime};
 use md5::{Digest as _, Md5};
 
 /// Chunks up to this size are digested where they are, larger ones on a thread for blocking work: MD5 takes half
@@ -56,6 +56,7 @@ impl Running {
             self.update(&chunk);
             return Ok(chunk);
         }
+        check_runtime()?;
         let mut running = std::mem::take(self);
         let work = tokio::task::spawn_blocking(move || {
             running.update(&chunk);

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use filestore_core::{Body, Effect, Error, ErrorKind, FileStore, Result, StoredFile, Upload};
+use filestore_core::{Body, Effect, Error, ErrorKind, FileStore, Result, StoredFile, Upload, check_runtime};
 use futures::channel::mpsc::{self, Receiver, Sender};
 use futures::future::FutureExt;
 use futures::stream::{self, Stream, StreamExt};
@@ -103,6 +103,7 @@ impl FilesComWriter {
 
     /// Hands a piece to the upload. If that has ended, its error is ours.
     fn poll_send(&mut self, cx: &mut Context<'_>, piece: impl FnOnce(&mut BytesMut) -> Piece) -> Poll<Result<()>> {
+        check_runtime()?;
         self.begin();
         if let State::Writing(pieces, _) = &mut self.state {
             if ready!(pieces.poll_ready(cx)).is_ok() && pieces.start_send(piece(&mut self.buffer)).is_ok() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use filestore_core::{Error, Result};
+use filestore_core::{Error, Result, check_runtime};
 use futures::future::poll_fn;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect;
@@ -113,6 +113,7 @@ impl HttpClient {
     pub async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Answer> {
         let Shared { clock, policy, budget, pace, .. } = self.shared();
         let request = request.0;
+        check_runtime()?;
         loop {
             attempts.made += 1;
             let attempt = attempts.made;

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
     FileUrl, IfExists, List, ListOrder, NameRules, Page, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest,
-    windows_name_problem,
+    check_runtime, windows_name_problem,
 };
 use futures::TryStreamExt;
 use jiff::Timestamp;
@@ -293,6 +293,7 @@ fn allowed(components: Vec<String>) -> Result<Vec<String>> {
 
 /// File system calls wait for disks: not on the threads that drive other futures.
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    check_runtime()?;
     tokio::task::spawn_blocking(call).await.unwrap_or_else(|panic| {
         Err(Error::new(ErrorKind::Other, Effect::Unknown, format!("a file system call did not end: {panic}")))
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
+use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result, check_runtime};
 use futures::StreamExt;
 use opendal::options::WriteOptions;
 use opendal::{Buffer, Metadata, Operator};
@@ -38,6 +38,7 @@ pub(crate) struct Sending {
 /// The work is done by a task of its own: when the caller's future is dropped, the task ends the
 /// upload in order instead of being cut off in the middle of a request, and what was sent is removed.
 pub(crate) async fn send(sending: Sending) -> Result<(Metadata, u64)> {
+    check_runtime()?;
     let (_waiting, dropped) = oneshot::channel();
     tokio::spawn(Attempts::current().scope(sending.run(dropped)))
         .await

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
-    FileUrl, IfExists, List, Page, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest,
+    FileUrl, IfExists, List, Page, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest, check_runtime,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -328,6 +328,7 @@ impl OpendalStore {
 
 /// Takes one step of an operation, and tells what its failure means.
 pub(crate) async fn call<T>(stage: Stage, step: impl Future<Output = opendal::Result<T>>) -> Result<T> {
+    check_runtime()?;
     let attempts = Attempts::current();
     let before = attempts.retries();
     let outcome = attempts.clone().scope(step).await;
