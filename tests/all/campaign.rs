@@ -30,6 +30,11 @@ impl Campaign {
         self.emulator.set_faults(FaultPlan::from_toml(rules).unwrap());
     }
 
+    /// How many requests met a fault so far.
+    pub(crate) fn faults(&self) -> usize {
+        self.emulator.journal().iter().filter(|entry| !entry.faults.is_empty()).count()
+    }
+
     /// Uploads all files under these rules, then looks without them at what is there.
     pub(crate) async fn upload(&self, rules: &str) -> Uploaded {
         self.set_faults(rules);

@@ -16,5 +16,5 @@ mod hostile;
 mod network;
 mod properties;
 mod pubnub_faults;
-mod secrets;
+mod runtime;
 mod swap;

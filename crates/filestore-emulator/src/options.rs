@@ -7,6 +7,7 @@ use std::path::PathBuf;
 /// What [`Emulator::start`](crate::Emulator::start) is told. The default is what tests want: any
 /// free port of this machine, everything in memory, the fixed credentials.
 #[derive(Clone)]
+#[expect(clippy::exhaustive_structs, reason = "written out with `..Options::default()`")]
 pub struct Options {
     /// Where to listen; port 0 is any free one. Off loopback, `credentials` and `control_token`
     /// are required: the fixed ones are known to everybody.

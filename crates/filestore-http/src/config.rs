@@ -15,6 +15,7 @@ use crate::Policy;
 /// How a backend talks HTTP. In a configuration, durations are texts such as `30s`, `5m` or `500ms`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
+#[expect(clippy::exhaustive_structs, reason = "written out with `..HttpConfig::default()`")]
 pub struct HttpConfig {
     /// The longest time until a connection stands, TLS included.
     #[serde(deserialize_with = "duration")]

@@ -18,6 +18,7 @@ use crate::Repeat;
 
 /// How often and how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "written out with `..Policy::default()`")]
 pub struct Policy {
     /// Attempts after the first.
     pub max_retries: u32,
@@ -60,6 +61,7 @@ pub enum Outcome {
 
 /// All that the decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "written out by whoever asks for a decision")]
 pub struct Situation {
     /// What the request does when it is repeated.
     pub repeat: Repeat,

@@ -332,6 +332,7 @@ impl Traces {
         let sink = traces.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
             .with_writer(move || sink.clone())
             .finish();
         tracing::subscriber::set_global_default(subscriber).expect("the only collector");

@@ -19,7 +19,7 @@ async fn repeating() -> MockServer {
 #[tokio::test]
 async fn a_listing_that_repeats_its_page_at_every_offset_is_a_protocol_error() {
     let server = repeating().await;
-    let store = Store::new("drop", Arc::new(with_key(&server)));
+    let store = Store::new("drop", Arc::new(with_key(&server))).unwrap();
     let error = store.list_all(List::new()).try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
     assert_eq!(server.received_requests().await.unwrap().len(), 1002);

@@ -73,8 +73,7 @@ fn an_empty_secret_is_rejected_before_anything_is_sent() {
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Config, Effect::NotSent), "{error}");
             assert!(error.message().contains(&format!("the secret {key:?} is empty")), "{error}");
         }
-        let mut http = HttpConfig::default();
-        http.proxy = Some(blank.into());
+        let http = HttpConfig { proxy: Some(blank.into()), ..HttpConfig::default() };
         let error = FileIoStore::new(FileIoConfig::default().http(http)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
         let store = FileIoStore::new(FileIoConfig::default()).unwrap();

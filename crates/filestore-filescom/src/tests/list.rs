@@ -100,7 +100,7 @@ async fn a_listing_of_endless_empty_pages_is_a_protocol_error_plain_and_recursiv
     for recursive in [false, true] {
         let server = MockServer::start().await;
         Mock::given(method("GET")).respond_with(new_cursors(&[])).mount(&server).await;
-        let store = Store::new("team", Arc::new(store(&server)));
+        let store = Store::new("team", Arc::new(store(&server))).unwrap();
         let error = store.list_all(List::new().recursive(recursive)).try_collect::<Vec<_>>().await.unwrap_err();
         assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
         assert_eq!(seen(&server).await.len(), 1001, "recursive: {recursive}");
@@ -112,7 +112,7 @@ async fn a_page_that_comes_again_with_new_cursors_is_a_protocol_error_plain_and_
     for recursive in [false, true] {
         let server = MockServer::start().await;
         Mock::given(method("GET")).respond_with(new_cursors(&["a", "b", "c", "d"])).mount(&server).await;
-        let store = Store::new("team", Arc::new(store(&server)));
+        let store = Store::new("team", Arc::new(store(&server))).unwrap();
         let list = List::new().recursive(recursive).limit(4);
         let error = store.list_all(list).try_collect::<Vec<_>>().await.unwrap_err();
         assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));

@@ -82,7 +82,7 @@ fn empty_pages() -> impl Iterator<Item = Act> {
 #[tokio::test]
 async fn a_listing_of_endless_empty_pages_is_a_protocol_error() {
     let (service, store) = store(empty_pages()).await;
-    let store = Store::new("s", Arc::new(store));
+    let store = Store::new("s", Arc::new(store)).unwrap();
     let error = store.list_all(List::new()).try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
     assert_eq!(service.requests().len(), 1001);

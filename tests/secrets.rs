@@ -1,68 +1,48 @@
 //! Canaries: a secret that is planted everywhere is seen nowhere.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+#![expect(clippy::unwrap_used, reason = "what a test cannot do is a failure of the test")]
+
+use std::sync::LazyLock;
 
 use filestore::{Config, Download, FileRef, List, Store, Upload};
 use filestore_emulator::{Emulator, FaultPlan, Options};
+use filestore_http::testing::Traces;
 use tracing_log::LogTracer;
-use tracing_subscriber::fmt::MakeWriter;
 
-const CANARY: &str = "canary-5c1f2a77";
+/// All traces of this process, spans and the `log` of dependencies included. One for all tests and threads: what
+/// leaks is often said by a thread that the test did not make. Hence each test has a canary of its own.
+static TRACES: LazyLock<Traces> = LazyLock::new(|| {
+    LogTracer::init().unwrap();
+    Traces::of_this_process()
+});
 
-/// Everything that a program might print.
-#[derive(Clone, Default)]
-struct Everything(Arc<Mutex<Vec<u8>>>);
+/// Everything that a program might print: the traces, and what a test adds.
+#[derive(Default)]
+struct Everything(String);
 
 impl Everything {
-    fn add(&self, text: &str) {
-        self.0.lock().unwrap().extend_from_slice(text.as_bytes());
+    fn new() -> Self {
+        LazyLock::force(&TRACES);
+        Self::default()
     }
 
-    fn leaks(&self) -> bool {
-        self.has(CANARY)
+    fn add(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    fn text(&self) -> String {
+        format!("{}{}", self.0, TRACES.text())
     }
 
     fn has(&self, secret: &str) -> bool {
         self.text().contains(secret)
     }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
 }
 
-impl Write for Everything {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Everything {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-/// Runs `body` with trace-level logs, spans and all, going into what is returned.
-async fn watching<F: Future<Output = ()>>(body: impl FnOnce(Everything) -> F) -> Everything {
-    // Some dependencies write to `log`.
-    let _ = LogTracer::init();
-    let seen = Everything::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
-        .with_writer(seen.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    body(seen.clone()).await;
+/// What a program might print while `body` runs.
+async fn watching(body: impl AsyncFnOnce(&mut Everything)) -> Everything {
+    let mut seen = Everything::new();
+    body(&mut seen).await;
     seen
 }
 
@@ -78,21 +58,31 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[tokio::test]
-async fn a_planted_leak_is_found() {
-    let seen = watching(|seen| async move {
-        tracing::trace!(key = CANARY, "this is what the test must see");
-        seen.add("nothing");
+async fn a_planted_leak_is_found_whichever_thread_leaks() {
+    let seen = watching(async |seen| {
+        let leak = |canary: &'static str| tracing::trace!(key = canary, "this is what the test must see");
+        leak("canary-planted-1");
+        std::thread::spawn(move || leak("canary-planted-2")).join().unwrap();
+        tokio::task::spawn_blocking(move || leak("canary-planted-3")).await.unwrap();
+        // A span that nothing happens in, and what dependencies say through `log`.
+        drop(tracing::trace_span!("span", key = "canary-planted-4").entered());
+        tracing_log::log::trace!("canary-planted-5");
+        seen.add("canary-planted-6");
     })
     .await;
-    assert!(seen.leaks());
+    for number in 1..=6 {
+        assert!(seen.has(&format!("canary-planted-{number}")), "{number}");
+    }
+    assert!(!seen.has("canary-planted-7"));
 }
 
 #[tokio::test]
 async fn a_configuration_shows_no_value() {
+    const CANARY: &str = "canary-configuration";
     let text = format!(
         "[stores.a]\nbackend = \"opendal\"\nservice = \"s3\"\noptions = {{ bucket = \"b\", secret_access_key = \"{CANARY}\" }}\n"
     );
-    let seen = watching(|seen| async move {
+    let seen = watching(async |seen| {
         let config = Config::parse(&text, "f.toml").unwrap();
         seen.add(&format!("{config:?}"));
         let resolved = config.stores()[0].resolve(&filestore::registry()).unwrap();
@@ -103,12 +93,13 @@ async fn a_configuration_shows_no_value() {
         }
     })
     .await;
-    assert!(!seen.leaks());
+    assert!(!seen.has(CANARY));
 }
 
 #[tokio::test]
 async fn a_mistake_beside_a_secret_does_not_show_it() {
-    let seen = watching(|seen| async move {
+    const CANARY: &str = "canary-mistake";
+    let seen = watching(async |seen| {
         for text in [
             format!("[stores.a]\nbackend = \"fs\"\nroot = [\"{CANARY}\"]\n"),
             format!("[stores.a]\nbackend = \"fs\"\nroott = \"{CANARY}\"\n"),
@@ -123,12 +114,13 @@ async fn a_mistake_beside_a_secret_does_not_show_it() {
         }
     })
     .await;
-    assert!(!seen.leaks());
+    assert!(!seen.has(CANARY));
 }
 
 #[tokio::test]
 async fn a_reference_shows_only_its_beginning_in_debug_and_errors() {
-    let seen = watching(|seen| async move {
+    const CANARY: &str = "canary-reference";
+    let seen = watching(async |seen| {
         let stores = Config::parse("[stores.a]\nbackend = \"memory\"\n", "f.toml").unwrap();
         let stores = stores.open(&filestore::registry()).unwrap();
         // The key of another store may be all that it takes to read the file there.
@@ -138,16 +130,16 @@ async fn a_reference_shows_only_its_beginning_in_debug_and_errors() {
         seen.add(&chain(&format!("not a store:keyed:{CANARY}").parse::<FileRef>().unwrap_err()));
     })
     .await;
-    assert!(!seen.leaks());
+    assert!(!seen.has(CANARY));
 }
 
-/// An emulator whose account has the canary as its key, and a store that uses it.
-async fn file_io(folder: &std::path::Path) -> (Emulator, Store) {
+/// An emulator whose account has `key`, and a store that uses it.
+async fn file_io(folder: &std::path::Path, key: &str) -> (Emulator, Store) {
     let credentials = folder.join("credentials.toml");
-    let account = format!("[[fileio.accounts]]\nname = \"team\"\napi_key = \"{CANARY}\"\nplan = \"paid\"\n");
+    let account = format!("[[fileio.accounts]]\nname = \"team\"\napi_key = \"{key}\"\nplan = \"paid\"\n");
     std::fs::write(&credentials, account).unwrap();
     let emulator = Emulator::start(Options { credentials: Some(credentials), ..Options::default() }).await.unwrap();
-    let text = format!("[stores.a]\nbackend = \"fileio\"\nbase_url = {:?}\napi_key = \"{CANARY}\"\n", emulator.url());
+    let text = format!("[stores.a]\nbackend = \"fileio\"\nbase_url = {:?}\napi_key = \"{key}\"\n", emulator.url());
     let stores = Config::parse(&text, "f.toml").unwrap().open(&filestore::registry()).unwrap();
     let store = stores.default_store().unwrap().clone();
     (emulator, store)
@@ -155,9 +147,10 @@ async fn file_io(folder: &std::path::Path) -> (Emulator, Store) {
 
 #[tokio::test]
 async fn a_key_on_the_wire_is_in_no_log_and_no_error() {
+    const CANARY: &str = "canary-wire";
     let folder = tempfile::tempdir().unwrap();
-    let (emulator, store) = file_io(folder.path()).await;
-    let seen = watching(|seen| async move {
+    let (emulator, store) = file_io(folder.path(), CANARY).await;
+    let seen = watching(async |seen| {
         seen.add(&format!("{store:?}"));
         let file = store.upload(Upload::new("a.txt", "x")).await.unwrap();
         seen.add(&format!("{:?}", store.list(List::new()).await.unwrap()));
@@ -173,16 +166,16 @@ async fn a_key_on_the_wire_is_in_no_log_and_no_error() {
         seen.add(&chain(&store.download(&file.reference).await.unwrap_err()));
     })
     .await;
-    assert!(!seen.leaks());
+    assert!(!seen.has(CANARY));
 }
 
 #[tokio::test]
 async fn a_key_that_is_the_permission_is_in_no_log_and_no_error() {
     let folder = tempfile::tempdir().unwrap();
-    let (emulator, store) = file_io(folder.path()).await;
+    let (emulator, store) = file_io(folder.path(), "no-canary").await;
     let file = store.upload(Upload::new("a.txt", "x")).await.unwrap();
     let key = file.reference.components().remove(0);
-    let seen = watching(|seen| async move {
+    let seen = watching(async |seen| {
         seen.add(&format!("{file:?} {:?}", store.stat(&file.reference).await.unwrap()));
         seen.add(&format!("{:?} {:?}", store.url(&file.reference).await.unwrap(), Download::from(&file.reference)));
         store.read(&file.reference, 10).await.unwrap();
@@ -213,7 +206,7 @@ async fn store_with(users: &str, settings: &str) -> (Emulator, Store) {
 }
 
 /// Everything that can be done, with every refusal at every step.
-async fn everything(seen: &Everything, emulator: &Emulator, store: &Store) {
+async fn everything(seen: &mut Everything, emulator: &Emulator, store: &Store) {
     seen.add(&format!("{store:?}"));
     let file = store.upload(Upload::new("a.txt", "x")).await.unwrap();
     seen.add(&format!("{file:?} {:?}", store.list(List::new()).await.unwrap()));
@@ -248,13 +241,14 @@ async fn everything(seen: &Everything, emulator: &Emulator, store: &Store) {
 
 #[tokio::test]
 async fn keys_tokens_signatures_and_signed_urls_of_pubnub_are_in_no_log_and_no_error() {
+    const CANARY: &str = "canary-pubnub";
     let keys = format!("publish_key = \"pub-{CANARY}\"\nsubscribe_key = \"sub-c\"\nsecret_key = {CANARY:?}\n");
     let settings = format!(
         "backend = \"pubnub\"\nuser_id = \"me\"\nchannel = \"room\"\n{keys}\n\
          token = \"token-{CANARY}\"\ncipher_key = \"cipher-{CANARY}\"\n"
     );
     let (emulator, store) = store_with(&format!("[[pubnub.keysets]]\n{keys}"), &settings).await;
-    let seen = watching(|seen| async move { everything(&seen, &emulator, &store).await }).await;
+    let seen = watching(async |seen| everything(seen, &emulator, &store).await).await;
     // The journal is the service's: the publish key stands in its paths.
     assert!(!seen.text().replace(&format!("pub-{CANARY}"), "").contains(CANARY));
     assert!(!seen.has("signature=v2."));
@@ -270,7 +264,7 @@ async fn keys_and_signed_urls_of_files_com_are_in_no_log_and_no_error() {
     let users = format!("[[filescom.users]]\nname = \"ann\"\napi_key = {PLAIN_CANARY:?}\n");
     let settings = format!("backend = \"filescom\"\napi_key = {PLAIN_CANARY:?}\n");
     let (emulator, store) = store_with(&users, &settings).await;
-    let seen = watching(|seen| async move { everything(&seen, &emulator, &store).await }).await;
+    let seen = watching(async |seen| everything(seen, &emulator, &store).await).await;
     assert!(!seen.has(PLAIN_CANARY));
     let text = seen.text();
     let shown = text.match_indices("X-Amz-Signature=").map(|(at, found)| &text[at + found.len()..]);
