@@ -98,6 +98,15 @@ impl Context {
         Ok((self.open(self.config.store(name)?)?, reference))
     }
 
+    /// Warns of options of `what` that had no effect.
+    pub(crate) fn warn_of_skipped(&self, what: &str, skipped: &[&str]) {
+        for option in skipped {
+            self.warn(&format!(
+                "{what}: {option} had no effect: the store does not know it, or the service ignored it"
+            ));
+        }
+    }
+
     pub(crate) fn warn(&self, text: &str) {
         if !self.quiet {
             output::complain(&format!("warning: {text}"));

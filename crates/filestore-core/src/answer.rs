@@ -36,7 +36,8 @@ pub struct StoredFile {
     pub expiry: Expiry,
     /// How many downloads are left, where they are counted.
     pub remaining_downloads: Option<u64>,
-    /// Provider options that the store does not know and was allowed to skip.
+    /// Options that had no effect: provider options that the store does not know and was allowed to skip, and options
+    /// that the service ignored. A protection is never among them: an upload without it fails.
     pub skipped: Vec<&'static str>,
 }
 

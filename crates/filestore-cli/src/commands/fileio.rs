@@ -39,6 +39,7 @@ async fn update(context: &Context, args: &args::FileioUpdate) -> Result<u8> {
         Some(path) => fileio.replace(&reference, replacement(args, path)?).await,
     };
     let FileIoFile { file, .. } = updated.map_err(|error| error.with_store(store.name()))?;
+    context.warn_of_skipped(&file.name, &file.skipped);
     let mut object = output::json_of(&file);
     object["ref"] = json!(reference.to_string());
     object["store"] = json!(store.name());

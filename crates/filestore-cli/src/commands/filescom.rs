@@ -108,6 +108,7 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
     share.max_uses = args.max_uses;
     share.password = args.password.as_deref().map(|place| secret("--password", place)).transpose()?;
     let link = site.share(references.iter().map(|(_, reference)| reference), share).await.map_err(named)?;
+    context.warn_of_skipped("the share link", &link.skipped);
     output::line(&if context.json {
         let expires = match link.url.expires() {
             Some(end) => Expiry::At(end).to_string(),

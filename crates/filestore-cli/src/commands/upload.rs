@@ -108,9 +108,7 @@ fn unread(file: &StoredFile, error: &Error) -> Error {
 }
 
 fn print(context: &Context, file: &StoredFile) -> Result<()> {
-    for skipped in &file.skipped {
-        context.warn(&format!("{}: the store does not know the options {skipped:?}; they were skipped", file.name));
-    }
+    context.warn_of_skipped(&file.name, &file.skipped);
     if context.json {
         output::line(&output::json(&output::json_of(file)))
     } else {

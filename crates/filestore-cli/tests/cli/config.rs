@@ -138,7 +138,8 @@ fn check_warns_of_credentials_that_would_be_sent_in_the_clear() {
     };
     let key = "api_key = \"env:KEY\"";
     let s3 = "[stores.s3]\nbackend = \"opendal\"\nservice = \"s3\"\noptions = { bucket = \"b\", region = \"r\", \
-              endpoint = \"http://10.0.0.1:9000\", secret_access_key = \"env:KEY\" }\n";
+              endpoint = \"http://10.0.0.1:9000\", \
+              access_key_id = \"a\", secret_access_key = \"env:KEY\" }\n";
     let text = [
         store("remote", "HTTP://files.example.com", key),
         store("address", "http://[2001:db8::1]:8080", key),
