@@ -56,5 +56,7 @@ fn main() -> ExitCode {
 fn log(quiet: bool) {
     let default = if quiet { LevelFilter::OFF } else { LevelFilter::WARN };
     let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
+    // A standard error that takes nothing must not end the program in the middle of a transfer.
+    subscriber.log_internal_errors(false).init();
 }

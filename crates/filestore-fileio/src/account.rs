@@ -185,9 +185,10 @@ impl FileIoPage {
         }
         // A service that ignores the limit must not make a page longer than was asked for.
         files.truncate(search.limit.map_or(usize::MAX, |limit| limit as usize));
-        let end = search.offset + files.len() as u64;
+        let end = search.offset.saturating_add(files.len() as u64);
         let is_full = search.limit.is_some_and(|limit| files.len() as u64 >= u64::from(limit));
-        let is_more = listing.count.is_some_and(|count| count > end);
+        // A service that gives fewer than were asked for, and does not count them, may have more.
+        let is_more = listing.count.map_or(search.limit.is_some(), |count| count > end);
         let next = (!files.is_empty() && (is_full || is_more)).then_some(end);
         Ok(Self { files, next })
     }
@@ -242,9 +243,24 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_not_an_empty_one() {
-        for json in [r#"{"nodes":"none"}"#, r#"{"nodes":[1]}"#, r#"{"files":{}}"#, "[]"] {
+        for json in [r#"{"nodes":"none"}"#, r#"{"nodes":[1]}"#, r#"{"files":{}}"#] {
             assert!(serde_json::from_str::<wire::Listing>(json).is_err(), "{json}");
         }
+        assert!(page("[]", Search::new()).is_err());
+    }
+
+    #[test]
+    fn a_service_that_gives_fewer_than_were_asked_for_and_does_not_count_them_may_have_more() {
+        let two = r#"{"nodes":[{"key":"A"},{"key":"B"}]}"#;
+        assert_eq!(page(two, Search::new().limit(1000)).unwrap().next, Some(2));
+        assert_eq!(page(r#"{"nodes":[]}"#, Search::new().limit(1000)).unwrap().next, None);
+        assert_eq!(page(two, Search::new().limit(2).offset(u64::MAX)).unwrap().next, Some(u64::MAX));
+    }
+
+    #[test]
+    fn a_page_of_more_entries_than_memory_is_for_is_no_page() {
+        let many = format!(r#"{{"nodes":[{}{{"key":"A"}}]}}"#, r#"{"key":"A"},"#.repeat(50_000));
+        assert!(serde_json::from_str::<wire::Listing>(&many).is_err());
     }
 
     #[test]

@@ -26,6 +26,9 @@ const TABLE: &[(u16, ErrorKind, &str)] = &[
     (422, ErrorKind::InvalidInput, "the service refuses the request"),
     (429, ErrorKind::RateLimited, "too many requests"),
     (501, ErrorKind::Unsupported, "the service does not know this request; check base_url"),
+    (505, ErrorKind::Unsupported, "the service does not speak this version of HTTP; check base_url and the proxy"),
+    (507, ErrorKind::Quota, "the storage of the account or of the service is full"),
+    (511, ErrorKind::Protocol, "the network wants a login before it lets requests through"),
 ];
 
 /// The kind and the sentence of a status.
@@ -52,7 +55,8 @@ pub(crate) async fn refused(mut answer: Answer, base: &Url, secrets: &[&str]) ->
 pub(crate) fn refused_by(answer: &Answer, envelope: &Envelope, secrets: &[&str]) -> Error {
     let http = answer.status().as_u16();
     // A clone of the service says 200 in the head and the truth in the body.
-    let status = if http < 300 { envelope.status().filter(|said| *said >= 400).unwrap_or(400) } else { http };
+    let says_success = (200..300).contains(&http);
+    let status = if says_success { envelope.status().filter(|said| *said >= 400).unwrap_or(400) } else { http };
     let (kind, sentence) = meaning(status);
     let mut message = format!("{sentence} (status {status})");
     if let Some(said) = &envelope.message {
@@ -60,8 +64,12 @@ pub(crate) fn refused_by(answer: &Answer, envelope: &Envelope, secrets: &[&str])
         message.push_str(&presentable(said, secrets));
     }
     let mut error = answer.error(kind, message);
-    if http < 300 {
-        error = error.with_effect(answer.effect_if_rejected()).with_http_status(status);
+    if says_success {
+        error = error.with_http_status(status);
+        // A body that speaks of a failure of the service leaves as much open as such a status.
+        if matches!(status, 400..=407 | 409..=499 | 501) {
+            error = error.with_effect(answer.effect_if_rejected());
+        }
     }
     if kind == ErrorKind::RateLimited && answer.retry_after().is_none() {
         error = error.with_retry_after(PAUSE).with_note(&format!("wait {} s", PAUSE.as_secs()));
@@ -84,8 +92,7 @@ pub(crate) fn not_the_service(answer: &Answer, base: &Url) -> Option<Error> {
     }
     let is_page = answer.content_type().is_some_and(|essence| essence == "text/html");
     // Failing servers send pages as well; they are failing, not gone.
-    let gone_status = matches!(status.as_u16(), 404 | 405 | 410);
-    if is_page && (status.is_success() || gone_status) || matches!(status.as_u16(), 405 | 410) {
+    if is_page && status.is_success() || answer.is_rejection_by_page() || matches!(status.as_u16(), 405 | 410) {
         let what = if is_page { "a web page" } else { "no file.io answer" };
         return Some(gone(answer, &format!("{host} answers with {what} (status {})", status.as_u16())));
     }

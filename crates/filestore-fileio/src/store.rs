@@ -13,8 +13,8 @@ use filestore_core::{
 };
 use filestore_http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, HeaderValue};
 use filestore_http::{Answer, Clock, HttpClient, JSON_LIMIT, Method, Repeat, Request, SystemClock, secret_header};
-use futures::TryStreamExt;
-use jiff::Timestamp;
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
@@ -31,6 +31,9 @@ use crate::wire;
 
 /// The largest file without an account: 2 GB, in the reading that is certainly allowed.
 const FREE_MAX: u64 = 2_000_000_000;
+
+/// So far apart may two clocks be.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(10);
 
 /// Entries of the listing that are asked for at once when one file is looked up.
 const LOOKUP_PAGE: u32 = 1000;
@@ -138,18 +141,24 @@ impl FileIoStore {
         name: &str,
         sent: impl FnOnce() -> u64 + Send,
     ) -> Result<OwnedUpload> {
-        let (answer, wire) = self.answered::<wire::File>(answer, None).await.map_err(possibly_stored)?;
+        let (answer, wire) = self.confirmed::<wire::File>(answer, None).await.map_err(possibly_stored)?;
         let key = wire.key.as_deref().and_then(FileKey::new).ok_or_else(|| {
             answer.error(ErrorKind::Protocol, "the service says that the file is stored, but not under which key")
         })?;
         let token = answer.header(TOKEN_HEADER).map(AnonymousToken::new);
         let (created, sent) = (wire.created, sent());
         let mut stored = FileIoFile::new(&key, wire, name);
-        let starts = [created];
-        asked.check_size(&stored, Some(sent))?;
+        // Where the service does not say when it was stored, it was now, by clocks that may differ.
+        let about_now = |shift: SignedDuration| self.now().checked_add(shift).ok();
+        let starts = match created {
+            Some(created) => [Some(created), None],
+            None => [about_now(-CLOCKS_DIFFER), about_now(CLOCKS_DIFFER)],
+        };
+        // First of all: a file that is not what was sent may not stay unprotected, either.
         if let Some(lost) = asked.lost_protection(&stored, &starts) {
-            return Err(self.undo(stored.file, token.as_ref(), &lost).await);
+            return Err(self.undo(&key, stored.file, token.as_ref(), &lost).await);
         }
+        asked.check_size(&stored, Some(sent))?;
         stored.file.skipped = asked.ignored(&stored, &starts);
         let mut file = stored.file;
         file.size.get_or_insert(sent);
@@ -158,14 +167,18 @@ impl FileIoStore {
     }
 
     /// Deletes a file that the service stored without a protection that was asked for, and says so.
-    async fn undo(&self, file: StoredFile, token: Option<&AnonymousToken>, lost: &str) -> Error {
-        let delete = Delete::from(&file.reference);
-        let deleted = match token {
-            Some(token) => async { self.with_token(token)?.delete(delete).await }.await,
-            None => self.delete(delete).await,
-        };
+    async fn undo(&self, key: &FileKey, file: StoredFile, token: Option<&AnonymousToken>, lost: &str) -> Error {
+        let deleted = async {
+            let owner = token.map(|token| self.with_token(token)).transpose()?;
+            let owner = owner.as_ref().unwrap_or(self);
+            owner.0.capabilities.check(Feature::Delete)?;
+            // A file that was just stored and is not found is not a file that was deleted.
+            let answer = owner.send(owner.management(Method::DELETE, key, Repeat::Idempotent)).await?;
+            owner.confirmed::<IgnoredAny>(answer, Some(key)).await
+        }
+        .await;
         match deleted {
-            Ok(()) => {
+            Ok(_) => {
                 let message = format!("{lost}; the file was deleted again, and nothing is stored");
                 Error::new(ErrorKind::Unsupported, Effect::Rejected, message)
             }
@@ -394,13 +407,15 @@ impl FileStore for FileIoStore {
         if !answer.status().is_success() {
             return Err(possibly_consumed(error::refused(answer, &self.0.base, &self.secrets(Some(&key))).await));
         }
-        if answer.status().as_u16() != 200 {
-            return Err(possibly_consumed(error::not_the_whole(&answer)));
-        }
-        if disposition.is_none() {
-            if let Some(elsewhere) = error::not_the_service(&answer, &self.0.base) {
-                return Err(elsewhere);
-            }
+        // What came may be all that there is of the file: it is handed on, and the error comes at its end.
+        let wrong = if answer.status().as_u16() != 200 {
+            Some(error::not_the_whole(&answer))
+        } else if disposition.is_none() {
+            error::not_the_service(&answer, &self.0.base)
+        } else {
+            None
+        };
+        if disposition.is_none() && wrong.is_none() {
             tracing::warn!("a download came without Content-Disposition; it may be a message instead of the file");
         }
         // 4. Name, type and length from the headers; core makes the name safe for a disk.
@@ -411,8 +426,13 @@ impl FileStore for FileIoStore {
         file.stored_size = file.size;
         // 5. The bytes, once.
         let stream = answer.stream();
-        let length = stream.length();
-        Ok(Downloaded::new(file, ByteStream::download(stream.map_err(possibly_consumed), length)))
+        // With the error at its end it is no stream of that length.
+        let length = stream.length().filter(|_| wrong.is_none());
+        let chunks = stream.chain(stream::iter(wrong.map(Err))).map_err(possibly_consumed);
+        if length.is_none() {
+            (file.size, file.stored_size) = (None, None);
+        }
+        Ok(Downloaded::new(file, ByteStream::download(chunks, length)))
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
@@ -422,7 +442,8 @@ impl FileStore for FileIoStore {
         if answer.status().as_u16() == 404 {
             // In the service's own words only: a 404 of a proxy or a web site says nothing about the file.
             let envelope: wire::Envelope = serde_json::from_slice(&answer.error_body().await).unwrap_or_default();
-            let is_gone = envelope.success == Some(false);
+            let is_gone =
+                envelope.success == Some(false) && envelope.code.as_deref().is_none_or(|code| code == "FILE_NOT_FOUND");
             return if is_gone { Ok(()) } else { Err(answer.unexpected("JSON that says \"success\": false")) };
         }
         // A 403 is no success, also after a lost answer: it may be our own deed, or a file of another account.

@@ -115,6 +115,7 @@ impl FileIoStore {
             max_downloads: update.max_downloads,
             auto_delete: update.auto_delete,
             title: update.title.clone(),
+            description: update.description.clone(),
         };
         let is_json = update.is_json();
         if is_json && update.content.is_some() {

@@ -22,6 +22,7 @@ pub(crate) struct Asked {
     pub(crate) max_downloads: Option<MaxDownloads>,
     pub(crate) auto_delete: Option<bool>,
     pub(crate) title: Option<String>,
+    pub(crate) description: Option<String>,
 }
 
 /// How long a file is to stay.
@@ -91,6 +92,7 @@ impl Asked {
             max_downloads: options.max_downloads,
             auto_delete: options.auto_delete,
             title: options.title,
+            description: None,
         })
     }
 
@@ -144,25 +146,32 @@ impl Asked {
     /// Answers of generation 1 say neither times nor options: then there is nothing to compare.
     pub(crate) fn lost_protection(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Option<String> {
         let ends = self.life.ends(starts);
+        let is_limited = matches!(self.life, Life::For(_) | Life::Until(_));
+        let says_all = stored.file.created.is_some();
         let is_longer = match stored.file.expiry {
             Expiry::At(end) => ends.iter().max().is_some_and(|last| end.duration_since(*last) > ROUNDING),
-            Expiry::Never => matches!(self.life, Life::For(_) | Life::Until(_)),
-            _ => false,
+            Expiry::Never => is_limited,
+            // Of generation 2, which says when a file ends.
+            _ => is_limited && says_all,
         };
         if is_longer {
             let asked = self.life.form_value().unwrap_or_default();
             return Some(format!("its expiry is {} where {asked} was asked for", stored.file.expiry));
         }
-        if let (Some(asked), Some(answered)) = (self.max_downloads, stored.max_downloads)
-            && let Some(most) = asked.times()
-            && answered.times().is_none_or(|times| times > most)
-        {
-            return Some(format!("it allows {} downloads where {most} were asked for", shown(answered)));
+        if let Some(most) = self.max_downloads.and_then(MaxDownloads::times) {
+            match stored.max_downloads {
+                Some(answered) if answered.times().is_none_or(|times| times > most) => {
+                    return Some(format!("it allows {} downloads where {most} were asked for", shown(answered)));
+                }
+                None if says_all => return Some(format!("it is not said to allow {most} downloads and no more")),
+                _ => {}
+            }
         }
-        if (self.auto_delete, stored.auto_delete) == (Some(true), Some(false)) {
-            return Some("auto_delete is false where true was asked for".to_owned());
+        match (self.auto_delete, stored.auto_delete) {
+            (Some(true), Some(false)) => Some("auto_delete is false where true was asked for".to_owned()),
+            (Some(true), None) if says_all => Some("auto_delete is not said to be true".to_owned()),
+            _ => None,
         }
-        None
     }
 
     /// The other options that the service did not take.
@@ -185,6 +194,10 @@ impl Asked {
             ("max_downloads", differs(self.max_downloads, stored.max_downloads)),
             ("auto_delete", (self.auto_delete, stored.auto_delete) == (Some(false), Some(true))),
             ("title", titles),
+            (
+                "description",
+                file.created.is_some() && self.description.is_some() && self.description != stored.description,
+            ),
         ];
         all.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name).collect()
     }
@@ -236,7 +249,7 @@ mod tests {
             life,
             max_downloads: max.map(MaxDownloads::Times),
             auto_delete,
-            title: None,
+            ..Asked::default()
         };
         assert!(asked(Life::Default, Some(1), Some(true)).check_free_plan(now).is_ok());
         assert!(asked(life("1y").unwrap(), None, None).check_free_plan(now).is_ok());

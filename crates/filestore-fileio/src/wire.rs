@@ -1,9 +1,10 @@
 //! The service's own words: JSON answers of both generations, and nothing else.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -48,7 +49,9 @@ pub(crate) struct File {
 /// an error: taken for missing, it would look like an account without files.
 #[derive(Deserialize)]
 pub(crate) struct Listing {
+    #[serde(default, deserialize_with = "entries")]
     pub(crate) nodes: Option<Vec<File>>,
+    #[serde(default, deserialize_with = "entries")]
     pub(crate) files: Option<Vec<File>>,
     /// Of the page or of the account: nobody knows.
     #[serde(default, deserialize_with = "lenient")]
@@ -97,6 +100,38 @@ impl Envelope {
         let text = || self.error.as_str().and_then(|text| text.parse().ok());
         self.status.or_else(number).or_else(text)
     }
+}
+
+/// More entries than this are on no page: each takes much more memory than its text.
+const MOST_ENTRIES: usize = 50_000;
+
+fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<File>>, D::Error> {
+    struct Entries;
+
+    impl<'de> Visitor<'de> for Entries {
+        type Value = Option<Vec<File>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MOST_ENTRIES} files")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut files = Vec::new();
+            while let Some(file) = list.next_element()? {
+                files.push(file);
+                if files.len() > MOST_ENTRIES {
+                    return Err(de::Error::invalid_length(files.len(), &self));
+                }
+            }
+            Ok(Some(files))
+        }
+    }
+
+    deserializer.deserialize_any(Entries)
 }
 
 /// A field that may be missing: of a wrong type, it is missing. The key of a stored file must not be lost

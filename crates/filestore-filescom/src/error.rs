@@ -164,6 +164,9 @@ const STATUSES: &[(u16, ErrorKind, &str)] = &[
     (423, ErrorKind::Conflict, "it is locked"),
     (429, ErrorKind::RateLimited, "too many requests"),
     (501, ErrorKind::Unsupported, "the service does not know this request; check base_url"),
+    (505, ErrorKind::Unsupported, "the service does not speak this version of HTTP; check base_url and the proxy"),
+    (507, ErrorKind::Quota, "the service has no room left"),
+    (511, ErrorKind::Protocol, "the network wants a login before it lets requests through"),
 ];
 
 /// What the service said of a refusal, beyond what an [`Error`] has fields for. It is the error's
@@ -298,6 +301,9 @@ pub(crate) async fn refused(mut answer: Answer, secret: Option<&str>) -> Error {
         let to = target.as_ref().and_then(url::Url::host_str).unwrap_or("nowhere").to_owned();
         let message = format!("the service redirects to {to}; set base_url to where the site really is");
         return answer.error(ErrorKind::Protocol, message);
+    }
+    if answer.is_rejection_by_page() {
+        return answer.unexpected("JSON");
     }
     let body = answer.error_body().await;
     let text = String::from_utf8_lossy(&body);

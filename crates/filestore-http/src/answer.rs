@@ -75,6 +75,13 @@ impl Answer {
         Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
     }
 
+    /// Whether it is a page for people with a status of 4xx other than 429: of a proxy, a firewall or a web site, and not
+    /// of a service that speaks to programs.
+    pub fn is_rejection_by_page(&self) -> bool {
+        let is_page = self.content_type().is_some_and(|essence| essence == "text/html");
+        is_page && self.status().is_client_error() && self.status().as_u16() != 429
+    }
+
     /// Whether the content type is JSON.
     pub fn is_json(&self) -> bool {
         let value = self.headers().get(CONTENT_TYPE);
@@ -131,7 +138,7 @@ impl Answer {
         };
         let ids = ["x-request-id", "x-amz-request-id"];
         match ids.iter().find_map(|name| self.header(name)) {
-            Some(id) => error.with_request_id(id),
+            Some(id) => error.with_request_id(crate::presentable(id, &[])),
             None => error,
         }
     }

@@ -273,6 +273,9 @@ impl HttpClient {
         if let (407, Some(proxy)) = (response.status().as_u16(), proxy) {
             return Err(Failed::of_proxy(proxy));
         }
+        if response.status().is_success() && length != Some(0) && !handed.all() {
+            return Err(Failed::answered_early(request, response.status()));
+        }
         let mut incoming = Incoming::new(response, patience);
         if request.whole_answer && incoming.response.status().is_success() {
             incoming.read_whole(JSON_LIMIT).await.map_err(|(broken, read)| {

@@ -34,6 +34,17 @@ impl Failed {
         Self { outcome: Outcome::Misconfigured, error, own: false }
     }
 
+    /// A success was answered before all of the body was sent: whoever answered does not have it.
+    pub(crate) fn answered_early(request: &Parts, status: reqwest::StatusCode) -> Self {
+        let message = format!(
+            "{} answers with status {} before all of the body was sent: something other than the service answered; check \
+             base_url, the proxy and the network",
+            request.shown(),
+            status.as_u16()
+        );
+        Self { outcome: Outcome::Lost, error: unsettled(ErrorKind::Protocol, message), own: false }
+    }
+
     pub(crate) fn too_slow(request: &Parts, handed: &Handed, length: Option<u64>, over: Over) -> Self {
         let error = unsettled(ErrorKind::Timeout, format!("{}: {over}", request.shown()));
         Self { outcome: how_far(handed, length), error, own: false }

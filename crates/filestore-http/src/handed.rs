@@ -19,6 +19,8 @@ use crate::payload::Opened;
 #[derive(Debug)]
 pub(crate) struct Handed {
     any: AtomicBool,
+    /// All of the body was handed to the connection.
+    all: AtomicBool,
     /// Milliseconds of the clock at the last progress.
     last: AtomicU64,
     /// The connection could take more, but the body has nothing yet.
@@ -31,6 +33,7 @@ impl Handed {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
         let handed = Self {
             any: AtomicBool::new(false),
+            all: AtomicBool::new(false),
             last: AtomicU64::new(0),
             body_is_slow: AtomicBool::new(false),
             failure: Mutex::default(),
@@ -51,6 +54,11 @@ impl Handed {
     /// may have left or not.
     pub(crate) fn any(&self) -> bool {
         self.any.load(Ordering::Acquire)
+    }
+
+    /// Whether all of the body was handed to the connection. A service cannot have taken one that was not.
+    pub(crate) fn all(&self) -> bool {
+        self.all.load(Ordering::Acquire)
     }
 
     /// The error of the body itself, as it came.
@@ -119,9 +127,15 @@ impl Body for Watched {
         if matches!(polled, Poll::Ready(Some(Ok(_)) | None)) {
             handed.any.store(true, Ordering::Release);
         }
+        if matches!(polled, Poll::Ready(None)) {
+            handed.all.store(true, Ordering::Release);
+        }
         polled.map(|item| match item? {
             Ok(chunk) => {
                 *left = left.map(|left| left.saturating_sub(chunk.len() as u64));
+                if *left == Some(0) {
+                    handed.all.store(true, Ordering::Release);
+                }
                 Some(Ok(Frame::data(chunk)))
             }
             Err(error) => {

@@ -49,9 +49,10 @@ impl Evidence {
             _ if repeat == Repeat::Safe => Self::Rejected,
             // A gateway that gives up says nothing about the service behind it, and a success that is an error all the
             // same is not the service's.
-            Outcome::Lost | Outcome::NotHttp | Outcome::Status(502 | 504 | 200..=299) => Self::Unanswered,
+            // 303 says that the request was processed, and where its result is.
+            Outcome::Lost | Outcome::NotHttp | Outcome::Status(502 | 504 | 200..=299 | 303) => Self::Unanswered,
             Outcome::Status(408) => Self::Doubtful,
-            Outcome::Status(300..=499 | 501) => Self::Rejected,
+            Outcome::Status(300..=499 | 501 | 505 | 507 | 511) => Self::Rejected,
             Outcome::Status(_) => Self::Doubtful,
         }
     }
@@ -137,11 +138,13 @@ mod tests {
             (Outcome::Lost, [Rejected, Unknown, Unknown, Unknown]),
             (Outcome::Status(200), [Rejected, Unknown, Unknown, Unknown]),
             (Outcome::Status(301), [Rejected, Rejected, Rejected, Rejected]),
+            (Outcome::Status(303), [Rejected, Unknown, Unknown, Unknown]),
             (Outcome::Status(404), [Rejected, Rejected, Rejected, Rejected]),
             (Outcome::Status(408), [Rejected, Unknown, Unknown, Unknown]),
             (Outcome::Status(429), [Rejected, Rejected, Rejected, Rejected]),
             (Outcome::Status(500), [Rejected, Unknown, Unknown, Unknown]),
             (Outcome::Status(501), [Rejected, Rejected, Rejected, Rejected]),
+            (Outcome::Status(507), [Rejected, Rejected, Rejected, Rejected]),
             (Outcome::Status(503), [Rejected, Unknown, Unknown, Unknown]),
         ];
         for (outcome, row) in table {

@@ -5,7 +5,7 @@
 //! | nothing was sent, and the connection may come about next time | again | again | again | again |
 //! | the connection cannot come about (TLS, proxy), or what came is not HTTP | no | no | no | no |
 //! | 429 | again | again | again | no |
-//! | 408, 5xx but 501 | again | again | no | no |
+//! | 408, 5xx but 501, 505, 507 and 511 | again | again | no | no |
 //! | the answer was lost | again | again | no | no |
 //! | any other status | no | no | no | no |
 //!
@@ -155,7 +155,9 @@ fn is_temporary(outcome: Outcome) -> bool {
     match outcome {
         Outcome::NotSent | Outcome::Lost => true,
         Outcome::Misconfigured | Outcome::NotHttp => false,
-        Outcome::Status(status) => matches!(status, 408 | 429) || (status >= 500 && status != 501),
+        Outcome::Status(status) => {
+            matches!(status, 408 | 429) || status >= 500 && !matches!(status, 501 | 505 | 507 | 511)
+        }
     }
 }
 
@@ -226,6 +228,9 @@ mod tests {
             (Misconfigured, [Some(Final); 4]),
             (NotHttp, [Some(Final); 4]),
             (Status(501), [Some(Final); 4]),
+            (Status(505), [Some(Final); 4]),
+            (Status(507), [Some(Final); 4]),
+            (Status(511), [Some(Final); 4]),
             (Status(200), [Some(Final); 4]),
             (Status(301), [Some(Final); 4]),
             (Status(400), [Some(Final); 4]),

@@ -88,7 +88,8 @@ impl PubNubStore {
         // 3. The blocks of the range, with the one before them. The one behind them, if there is one, is
         //    never decrypted: it keeps the last of them from being taken for the end of the file.
         let first = wanted.start / block * block;
-        let end = (begin + wanted.end.next_multiple_of(block) + block).min(stored_size);
+        let end = wanted.end.checked_next_multiple_of(block).and_then(|end| end.checked_add(begin + block));
+        let end = end.map_or(stored_size, |end| end.min(stored_size));
         let answer = self.open_stored(place, Some((begin + first - block, Some(end)))).await?;
         let content = cipher.decrypt_part(self.resumable(answer, place), prefix.scheme);
         let length = wanted.end.saturating_sub(wanted.start);
@@ -155,6 +156,10 @@ impl PubNubStore {
                 request = request.header(RANGE, value);
             }
             let answer = self.http().send_within(request, &mut attempts).await?;
+            // A part is no answer to a request for the whole.
+            if answer.status().as_u16() == 206 && range.is_none() {
+                return Err(answer.unexpected("the whole file"));
+            }
             if matches!(answer.status().as_u16(), 200 | 206) {
                 if answer.header("etag").is_some() {
                     return Ok(answer);

@@ -43,6 +43,9 @@ const STATUS: &[(u16, ErrorKind, &str)] = &[
     (416, ErrorKind::InvalidInput, "the range begins beyond the end of the file"),
     (429, ErrorKind::RateLimited, "too many requests"),
     (501, ErrorKind::Unsupported, "the service does not know this request; check base_url"),
+    (505, ErrorKind::Unsupported, "the service does not speak this version of HTTP; check base_url and the proxy"),
+    (507, ErrorKind::Quota, "the service has no room left"),
+    (511, ErrorKind::Protocol, "the network wants a login before it lets requests through"),
 ];
 
 /// Status, kind, and what to do, where the storage answers: it knows neither the keyset nor its channels.
@@ -150,6 +153,9 @@ fn element(xml: &str, name: &str) -> Option<String> {
 /// The error of an answer that is no success, and what its body says, without the `secrets` that it may
 /// have repeated.
 pub(crate) async fn refused(mut answer: Answer, responder: Responder, secrets: &[&str]) -> (Error, Said) {
+    if answer.is_rejection_by_page() {
+        return (answer.unexpected("JSON or XML"), Said::default());
+    }
     let body = answer.error_body().await;
     refused_by(&answer, responder, &body, secrets)
 }

@@ -64,7 +64,7 @@ impl PubNubStore {
         let body = answer.bytes(JSON_LIMIT).await?;
         let answered: Value = answer.parse_json(&body)?;
         match (answered[0].as_u64(), answered[2].as_str()) {
-            (Some(1), Some(timetoken)) => Ok(Published { timetoken: timetoken.to_owned() }),
+            (Some(1), Some(timetoken)) if is_timetoken(timetoken) => Ok(Published { timetoken: timetoken.to_owned() }),
             // A refusal in spite of its status.
             (Some(0), _) => {
                 let (error, _) = refused_by(&answer, Responder::Service, &body, &self.secrets());
@@ -136,6 +136,11 @@ impl PubNubStore {
         let place = Place::of(&place.reference())?;
         Ok(FileMessage { file: place.reference(), name: place.name, message })
     }
+}
+
+/// Digits only: it is printed, and asked with again.
+fn is_timetoken(text: &str) -> bool {
+    (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String> {

@@ -15,6 +15,7 @@ use filestore_http::{Answer, Attempts, Clock, HttpClient, JSON_LIMIT, Method, Re
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::address::Addresses;
 use crate::config::PubNubConfig;
@@ -249,8 +250,9 @@ impl FileStore for PubNubStore {
         }
         // Of a file that is not there, which is deleted already, the service says the same or 404. Both in its own
         // words: any other 200 or 404 is of something between us and the service.
-        let body: serde_json::Value = serde_json::from_slice(&answer.error_body().await).unwrap_or_default();
-        if body["status"] == status {
+        let body: Value = serde_json::from_slice(&answer.error_body().await).unwrap_or_default();
+        let is_rejected = status == 200 && !matches!(body["error"], Value::Null | Value::Bool(false));
+        if body["status"] == status && !is_rejected {
             return Ok(());
         }
         let expected = format!("JSON that says \"status\": {status}");

@@ -184,7 +184,8 @@ impl PubNubStore {
     async fn find(&self, place: &Place, outgoing: &Outgoing) -> Result<Option<StoredFile>> {
         let answer = match self.open_stored(place, Some((0, Some(1)))).await {
             Ok(answer) => answer,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // In the storage's own words: any other 404 says nothing about the file.
+            Err(error) if error.provider_code() == Some("NoSuchKey") => return Ok(None),
             // An empty file has not even one byte.
             Err(error) if error.http_status() == Some(416) && outgoing.source.stored_size == 0 => {
                 return Ok(Some(described(place, outgoing)));

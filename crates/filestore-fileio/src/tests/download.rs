@@ -60,8 +60,31 @@ async fn a_page_with_a_name_is_a_file_and_without_one_it_is_not() {
     let server = answering([named, page(200)]).await;
     let store = anonymous(&server);
     assert_eq!(store.download(key().into()).await.unwrap().bytes(1000).await.unwrap(), HTML);
-    let error = store.download(key().into()).await.unwrap_err();
+    let error = failure(&store).await;
     assert!(error.to_string().contains("is gone or is not file.io"), "{error}");
+}
+
+/// The error of a download, whenever it comes.
+async fn failure(store: &FileIoStore) -> Error {
+    match store.download(key().into()).await {
+        Ok(answer) => answer.bytes(1000).await.unwrap_err(),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn what_came_with_a_success_that_is_no_file_is_kept() {
+    let partial = ResponseTemplate::new(206).set_body_bytes("hello").insert_header("content-range", "bytes 0-4/5");
+    for (answer, body) in
+        [(page(200), HTML), (partial, "hello"), (ResponseTemplate::new(203).set_body_bytes("hello"), "hello")]
+    {
+        let server = answering([answer]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new("drop", Arc::new(anonymous(&server))).unwrap();
+        let error = store.download_to_folder(key(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+        assert_eq!(error.effect(), Effect::Unknown, "{error}");
+        assert_eq!(std::fs::read(error.partial().unwrap()).unwrap(), body.as_bytes());
+    }
 }
 
 #[tokio::test]
@@ -87,7 +110,7 @@ async fn a_file_that_is_gone_is_not_found_in_both_generations() {
 async fn a_failed_download_is_possibly_consumed_and_never_repeated() {
     for answer in [json(500, "{}"), page(503), ResponseTemplate::new(206).set_body_bytes("hello")] {
         let server = answering([answer]).await;
-        let error = anonymous(&server).download(key().into()).await.unwrap_err();
+        let error = failure(&anonymous(&server)).await;
         assert_eq!(error.effect(), Effect::Unknown, "{error}");
         assert!(error.to_string().contains("possibly consumed"), "{error}");
     }

@@ -38,6 +38,28 @@ async fn an_error_in_a_body_of_success_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_failure_in_a_body_of_success_leaves_as_much_open_as_its_status() {
+    for body in [r#"{"success":false,"status":500,"message":"db down"}"#, r#"{"success":false,"error":503}"#] {
+        let server = answering([json(200, body), json(200, body)]).await;
+        let error = anonymous(&server).upload(hello()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+        let update = crate::FileIoUpdate::new().title("x");
+        let error = with_key(&server).update(&key(), update).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_without_the_word_success_is_unknown() {
+    let others = [r#"{"key":"Ab12Cd34"}"#, r#"{"key":"Ab12Cd34","error":500}"#];
+    for answer in others.map(|body| json(200, body)).into_iter().chain([json(202, STORED)]) {
+        let server = answering([answer]).await;
+        let error = anonymous(&server).upload(hello()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn too_many_requests_are_waited_out_when_the_service_says_how_long() {
     let server = answering([json(429, TOO_MANY).insert_header("retry-after", "5"), json(200, STORED)]).await;
     anonymous(&server).upload(hello()).await.unwrap();
@@ -62,6 +84,10 @@ async fn a_service_that_is_gone_is_called_so() {
         (page(404), "a web page (status 404)", Effect::Rejected),
         (page(405), "a web page (status 405)", Effect::Rejected),
         (page(410), "a web page (status 410)", Effect::Rejected),
+        // Of a firewall: it says nothing of keys and files.
+        (page(401), "a web page (status 401)", Effect::Rejected),
+        (page(403), "a web page (status 403)", Effect::Rejected),
+        (page(413), "a web page (status 413)", Effect::Rejected),
         (ResponseTemplate::new(405), "no file.io answer (status 405)", Effect::Rejected),
         (ResponseTemplate::new(200).set_body_string("ok"), "text/plain where JSON is due", Effect::Unknown),
         (ResponseTemplate::new(200), "without a content type", Effect::Unknown),

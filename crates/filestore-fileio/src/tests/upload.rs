@@ -145,8 +145,19 @@ async fn another_size_than_was_sent_is_integrity_with_the_file() {
 }
 
 /// Uploads that ask for a protection, and answers that do not give it.
-fn unprotected() -> [(Upload, String); 4] {
-    [
+fn unprotected() -> Vec<(Upload, String)> {
+    let once = || hello().with(FileIoUpload::new().max_downloads(1));
+    let end = "\"expires\":\"2026-03-15T10:00:00.000Z\"";
+    let far = STORED.replace(end, "\"expires\":\"2099-01-01T00:00:00Z\"");
+    vec![
+        // Not said, or in no way that could be understood.
+        (hello().expires_in(Period::days(7)), STORED.replace(end, "\"expires\":\"in 99 years\"")),
+        (once(), changed("\"maxDownloads\":1,", "")),
+        (once(), changed("\"maxDownloads\":1", "\"maxDownloads\":-1")),
+        (hello().with(FileIoUpload::new().auto_delete(true)), changed("\"autoDelete\":true,", "")),
+        (hello().expires_in(Period::days(7)), far.replace("\"created\":\"2026-03-01T10:00:00.000Z\",", "")),
+        // And other content besides.
+        (once(), changed("\"maxDownloads\":1", "\"maxDownloads\":null").replace("\"size\":11", "\"size\":3")),
         (hello().expires_in(Period::days(7)), STORED.to_owned()),
         (hello().expires_in(Period::days(7)), changed("\"expires\":\"2026-03-15T10:00:00.000Z\"", "\"expires\":null")),
         (hello().with(FileIoUpload::new().max_downloads(1)), changed("\"maxDownloads\":1", "\"maxDownloads\":null")),

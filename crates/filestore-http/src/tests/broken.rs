@@ -175,3 +175,20 @@ async fn a_server_without_tls_is_one_attempt_and_a_matter_of_configuration() {
     let error = client(&url).0.send(Request::get(url.clone())).await.unwrap_err();
     assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Config, Effect::NotSent, 1), "{error}");
 }
+
+#[tokio::test]
+async fn a_success_before_all_of_the_body_was_sent_is_nobodys_success() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let service = tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        connection.read_u8().await.unwrap();
+        connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        connection
+    });
+    let endless = futures::stream::iter([Ok(Bytes::from_static(b"some"))]).chain(futures::stream::pending());
+    let body = filestore_core::Body::stream(endless, Some(100));
+    let error = client(&url).0.send(post(url.clone(), Repeat::Once, body)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+    drop(service.await.unwrap());
+}

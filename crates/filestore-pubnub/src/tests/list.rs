@@ -110,7 +110,13 @@ async fn deleting_succeeds_whether_the_file_is_there_or_not() {
 #[tokio::test]
 async fn a_delete_that_the_service_did_not_confirm_is_unknown() {
     let page = Act::answer(200, &["Content-Type: text/html"], "<html>Welcome</html>");
-    let others = [page, Act::answer(200, &[], ""), Act::json(200, "{}"), Act::json(200, r#"{"status":"ok"}"#)];
+    let others = [
+        page,
+        Act::answer(200, &[], ""),
+        Act::json(200, "{}"),
+        Act::json(200, r#"{"status":"ok"}"#),
+        Act::json(200, r#"{"status":200,"error":{"message":"m"}}"#),
+    ];
     for other in others {
         let (_service, store) = store([other]).await;
         let error = store.delete(Delete::from(file())).await.unwrap_err();
