@@ -117,7 +117,7 @@ async fn a_part_that_is_acknowledged_before_all_of_it_was_sent_is_not_stored() {
     let (store, _) = open(FilesComConfig::new(url).api_key(API_KEY));
     let error = store.upload(Upload::new("a", vec![0; 64 << 20])).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
-    assert!(error.to_string().contains("before all of it was sent"), "{error}");
+    assert!(error.to_string().contains("before all of the body was sent"), "{error}");
 }
 
 #[tokio::test]
