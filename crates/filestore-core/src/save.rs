@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
 use tempfile::{NamedTempFile, TempPath};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use crate::progress::Watch;
 use crate::request::Located;
@@ -133,7 +133,7 @@ impl Store {
         // 3. From here on the service may have counted the read.
         let answer = match self.download(request).await {
             Ok(answer) => answer,
-            Err(error) => return Err(partial.refused(error)),
+            Err(error) => return Err(partial.refused(error).await),
         };
         let path = match target {
             Target::File(path) => path.to_owned(),
@@ -229,7 +229,6 @@ impl Partial {
     /// For a read that consumes: `NAME.partial`, for people to find.
     fn visible(folder: &Path, name: &OsStr) -> Result<Self> {
         let failed = |error| Error::local(error, "write to", folder);
-        let create = |path: &Path| fs::OpenOptions::new().write(true).create_new(true).open(path);
         let full = absolute(folder);
         let mut partial = name.to_owned();
         partial.push(".partial");
@@ -308,14 +307,70 @@ impl Partial {
         file.sync_all().await.map_err(failed)
     }
 
+    /// Whether the file at `path` is this one.
+    #[cfg(unix)]
+    fn is_at(&self, path: &Path) -> bool {
+        let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        let own = rustix::fs::fstat(&self.file).map(identity);
+        own.is_ok() && own == rustix::fs::lstat(path).map(identity)
+    }
+
+    /// Whether the file at `path` is this one. Without stable identities of files, its name decides.
+    #[cfg(not(unix))]
+    fn is_at(&self, path: &Path) -> bool {
+        absolute(path) == absolute(&self.path)
+    }
+
+    /// Makes its path the true one: during a read of hours its file may be moved, removed or replaced by another.
+    /// Bytes that may be the only copy and have no name any more are written anew.
+    async fn find(&mut self) -> Result<()> {
+        if self.is_at(&self.path) {
+            return Ok(());
+        }
+        let lost = self.path.to_path_buf();
+        // What is there now is not ours to remove.
+        self.path.disable_cleanup(true);
+        if !self.kept {
+            let message =
+                format!("{} was moved, removed or replaced during the download; repeat the download", lost.display());
+            return Err(Error::new(ErrorKind::Io, Effect::Rejected, message));
+        }
+        let found = match moved_to(&self.file).filter(|place| self.is_at(place)) {
+            Some(place) => self.is_now_at(place),
+            None => self.write_anew().await,
+        };
+        found.map_err(|error| Error::local(error, "write anew what was moved, removed or replaced as", &lost))
+    }
+
+    fn is_now_at(&mut self, place: PathBuf) -> io::Result<()> {
+        self.path = TempPath::try_from_path(place)?;
+        self.path.disable_cleanup(true);
+        Ok(())
+    }
+
+    /// Writes what the open file has to a new one. If that fails midway, the new one has what it has.
+    async fn write_anew(&mut self) -> io::Result<()> {
+        let (file, place) = first_free(&self.path, create)?;
+        self.is_now_at(place)?;
+        let mut old = std::mem::replace(&mut self.file, tokio::fs::File::from_std(file));
+        old.rewind().await?;
+        let copied = tokio::io::copy(&mut old, &mut self.file).await;
+        self.file.flush().await?;
+        copied?;
+        self.file.sync_all().await
+    }
+
     /// Gives it its name, and puts the name on the disk. Where the bytes may be the only copy and the name is
     /// taken, they get the next free one; then says which was taken.
     async fn rename(
-        self,
+        mut self,
         path: PathBuf,
         overwrite: Overwrite,
         located: &Located,
     ) -> Result<(PathBuf, Option<PathBuf>)> {
+        if let Err(error) = self.find().await {
+            return Err(self.broken(error).await);
+        }
         let Self { path: temporary, folder, kept, .. } = self;
         let place = temporary.to_path_buf();
         // One system call, which waits for no data: those are synced.
@@ -373,11 +428,12 @@ impl Partial {
     }
 
     /// Of a request that failed: removes it if the service has certainly not counted the read.
-    fn refused(mut self, error: Error) -> Error {
+    async fn refused(mut self, error: Error) -> Error {
         if self.kept && !matches!(error.effect(), Effect::NotSent | Effect::Rejected) {
-            return self.possibly_consumed(error);
+            return self.possibly_consumed(error).await;
         }
-        self.path.disable_cleanup(false);
+        let other = !self.is_at(&self.path);
+        self.path.disable_cleanup(other);
         error
     }
 
@@ -390,10 +446,15 @@ impl Partial {
         if let Ok(metadata) = self.file.metadata().await {
             let _ = self.file.set_len(metadata.len()).await;
         }
-        self.possibly_consumed(error)
+        self.possibly_consumed(error).await
     }
 
-    fn possibly_consumed(self, error: Error) -> Error {
+    async fn possibly_consumed(mut self, error: Error) -> Error {
+        let found = self.find().await;
+        if !self.is_at(&self.path) {
+            let why = found.map_or_else(|error| error.to_string(), |()| "its file is gone".to_owned());
+            return error.possibly_consumed().with_note(&format!("nothing of it is kept: {why}"));
+        }
         // On a full disk not all that arrived was written.
         let kept = fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
         let note = format!("{kept} bytes of it are kept in {}", self.path.display());
@@ -404,6 +465,23 @@ impl Partial {
 /// Without the `.` of "here": the path may be shown to a person.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A new file. What is written can be read again, for the case that its name is lost.
+fn create(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)
+}
+
+/// The path that the system knows for an open file, which may have been moved.
+#[cfg(target_os = "linux")]
+fn moved_to(file: &tokio::fs::File) -> Option<PathBuf> {
+    use std::os::fd::AsRawFd;
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn moved_to(_: &tokio::fs::File) -> Option<PathBuf> {
+    None
 }
 
 /// No folder has so many files of one name in good faith.
@@ -729,6 +807,84 @@ mod tests {
         let saved = consuming(stream::empty()).download_to_path(file(), &target, Overwrite::Refuse).await.unwrap();
         assert_eq!(saved.path, target);
         assert_eq!(entries(folder.path()).len(), 1);
+    }
+
+    /// What may happen to the file of a read that consumes while it goes on, and its name.
+    #[cfg(unix)]
+    fn disturbances() -> [fn(&Path); 3] {
+        [
+            |partial| fs::remove_file(partial).unwrap(),
+            |partial| fs::rename(partial, partial.with_file_name("moved")).unwrap(),
+            |partial| {
+                fs::write(partial.with_file_name("new"), "another").unwrap();
+                fs::rename(partial.with_file_name("new"), partial).unwrap();
+            },
+        ]
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_consumed_file_that_lost_its_name_gets_that_of_the_target() {
+        for disturb in disturbances() {
+            let folder = tempfile::tempdir().unwrap();
+            let (partial, target) = (folder.path().join("copy.partial"), folder.path().join("copy"));
+            let disturbed = partial.clone();
+            let request = Download::from(file()).observed(move |_| disturb(&disturbed));
+            let store = consuming(stream::empty());
+            let saved = store.download_to_path(request, &target, Overwrite::Refuse).await.unwrap();
+            assert_eq!((saved.path, saved.taken), (target.clone(), None));
+            assert_eq!(fs::read(&target).unwrap(), b"ab");
+            // The file of somebody else is where it was, and not under the name of the target.
+            assert!(fs::read(&partial).map_or(true, |content| content == b"another"));
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn an_error_names_the_place_where_the_bytes_are_and_not_where_they_were() {
+        for disturb in disturbances() {
+            let folder = tempfile::tempdir().unwrap();
+            let (partial, target) = (folder.path().join("copy.partial"), folder.path().join("copy"));
+            let request = Download::from(file()).observed(move |_| disturb(&partial));
+            let store = consuming(stream::iter([Err(broken())]));
+            let error = store.download_to_path(request, &target, Overwrite::Refuse).await.unwrap_err();
+            let kept = error.partial().unwrap();
+            assert_eq!(fs::read(kept).unwrap(), b"ab");
+            let place = format!("2 bytes of it are kept in {}", kept.display());
+            assert!(error.to_string().contains(&place), "{error}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn bytes_that_cannot_be_kept_are_not_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        let removed = inner.clone();
+        let request = Download::from(file()).observed(move |_| fs::remove_dir_all(&removed).unwrap());
+        let store = consuming(stream::empty());
+        let error = store.download_to_path(request, inner.join("copy"), Overwrite::Refuse).await.unwrap_err();
+        assert_eq!((error.effect(), error.partial()), (Effect::Unknown, None));
+        assert!(error.to_string().contains("nothing of it is kept"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_that_took_the_place_of_a_free_read_is_neither_renamed_nor_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        let request = Download::from(file()).observed(move |_| {
+            let hidden = fs::read_dir(&path).unwrap().next().unwrap().unwrap().path();
+            fs::remove_file(&hidden).unwrap();
+            fs::write(hidden, "another").unwrap();
+        });
+        let content = ByteStream::download(stream::iter([Ok(Bytes::from_static(b"ab"))]), None);
+        let read = store(ReadEffect::None, "a", Ok(content));
+        let error = read.download_to_folder(request, folder.path(), Overwrite::Refuse).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Io, Effect::Rejected), "{error}");
+        let left: Vec<_> = entries(folder.path()).into_iter().map(|(_, content)| content).collect();
+        assert_eq!(left, ["another"]);
     }
 
     #[cfg(target_os = "linux")]
