@@ -371,10 +371,13 @@ impl Partial {
         if let Err(error) = self.find().await {
             return Err(self.broken(error).await);
         }
+        let in_place = self.is_at(&path);
         let Self { path: temporary, folder, kept, .. } = self;
         let place = temporary.to_path_buf();
         // One system call, which waits for no data: those are synced.
         let renamed = match overwrite {
+            // A service may well call it `download.partial`.
+            _ if in_place => temporary.keep().map(drop),
             Overwrite::Refuse => temporary.persist_noclobber(&path),
             Overwrite::Replace => temporary.persist(&path),
         };
@@ -752,6 +755,18 @@ mod tests {
         }
         let stored = [entry("a (1).txt", "ab"), entry("a (2).txt", "ab"), entry("a.txt", "old")];
         assert_eq!(entries(folder.path()), stored);
+    }
+
+    #[tokio::test]
+    async fn a_consumed_file_whose_name_is_that_of_its_partial_file_has_it_already() {
+        for overwrite in [Overwrite::Refuse, Overwrite::Replace] {
+            let folder = tempfile::tempdir().unwrap();
+            let content = ByteStream::download(stream::iter([Ok(Bytes::from_static(b"ab"))]), None);
+            let store = store(ReadEffect::Consumes, "download.partial", Ok(content));
+            let saved = store.download_to_folder(file(), folder.path(), overwrite).await.unwrap();
+            assert_eq!((saved.path, saved.taken), (folder.path().join("download.partial"), None));
+            assert_eq!(entries(folder.path()), [entry("download.partial", "ab")]);
+        }
     }
 
     #[tokio::test]
