@@ -183,7 +183,12 @@ fn check_target(path: &Path, overwrite: Overwrite) -> Result<()> {
     if overwrite == Overwrite::Refuse {
         return Err(already_exists(path));
     }
-    if !metadata.is_file() && !metadata.is_symlink() {
+    // A link is replaced as a file is, unless it is a name for something else, such as a device.
+    let regular = match metadata.is_symlink() {
+        true => fs::metadata(path).map_or(true, |metadata| metadata.is_file()),
+        false => metadata.is_file(),
+    };
+    if !regular {
         return Err(Error::invalid(format!("{} is not a regular file and cannot be replaced", path.display())));
     }
     Ok(())
@@ -378,8 +383,9 @@ impl Partial {
         let renamed = match overwrite {
             // A service may well call it `download.partial`.
             _ if in_place => temporary.keep().map(drop),
-            Overwrite::Refuse => temporary.persist_noclobber(&path),
-            Overwrite::Replace => temporary.persist(&path),
+            Overwrite::Replace if check_target(&path, overwrite).is_ok() => temporary.persist(&path),
+            // What cannot be replaced is left as it is, too.
+            _ => temporary.persist_noclobber(&path),
         };
         let (path, taken) = match renamed {
             Ok(()) => (path, None),
@@ -575,6 +581,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = refused(&folder.path().join("new/"));
         assert!(error.to_string().contains("there is no folder"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_is_no_regular_file_is_not_replaced_through_a_link_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = |name: &str, to: &Path| {
+            let link = folder.path().join(name);
+            std::os::unix::fs::symlink(to, &link).unwrap();
+            link
+        };
+        let regular = link("file", Path::new("regular"));
+        fs::write(&regular, "x").unwrap();
+        let device = link("a.txt", Path::new("/dev/null"));
+        for path in [&device, &link("indirect", &device), &link("folder", folder.path())] {
+            let error = refused(path);
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+        }
+        for path in [regular, link("to nothing", Path::new("nothing"))] {
+            assert!(check_target(&path, Overwrite::Replace).is_ok(), "{}", path.display());
+        }
+        // The name of a consumed file is known after the read only.
+        let store = consuming(stream::empty());
+        let saved = store.download_to_folder(file(), folder.path(), Overwrite::Replace).await.unwrap();
+        assert_eq!((saved.path, saved.taken), (folder.path().join("a (1).txt"), Some(device.clone())));
+        assert!(device.is_symlink());
     }
 
     /// A store of one file, which answers a read once.
