@@ -211,6 +211,7 @@ struct Partial {
     path: TempPath,
     /// The folder, for the sync after the rename. Not on Windows, which has no such thing.
     folder: Option<tokio::fs::File>,
+    held: Option<Held>,
     /// The service may have consumed the file: these bytes may be the only copy.
     kept: bool,
 }
@@ -252,7 +253,7 @@ impl Partial {
             true => Some(fs::File::open(folder).map_err(|error| Error::local(error, "open the folder", folder))?),
             false => None,
         };
-        Ok(Self { file, path, folder: folder.map(tokio::fs::File::from_std), kept: false })
+        Ok(Self { file, path, folder: folder.map(tokio::fs::File::from_std), held: None, kept: false })
     }
 
     /// *Quota* if the file system has less than `bytes` left, or this process may not write so many.
@@ -264,13 +265,15 @@ impl Partial {
     }
 
     /// Takes the space now, where the file system can: nothing else fills the disk during the read.
-    fn hold_space(&self, bytes: u64) -> Result<()> {
+    fn hold_space(&mut self, bytes: u64) -> Result<()> {
         match allocate(&self.file, bytes) {
+            Ok(held) => self.held = held,
             Err(error) if matches!(error.kind(), Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge) => {
-                Err(self.full(&format!("cannot hold {bytes} bytes")))
+                return Err(self.full(&format!("cannot hold {bytes} bytes")));
             }
-            _ => Ok(()),
+            Err(_) => {}
         }
+        Ok(())
     }
 
     fn full(&self, problem: &str) -> Error {
@@ -286,16 +289,19 @@ impl Partial {
     }
 
     async fn write(&mut self, mut stream: ByteStream, watch: Option<&Watch>, written: &mut u64) -> Result<()> {
-        let Self { file, path, kept, .. } = self;
+        let Self { file, path, held, kept, .. } = self;
+        let mut writing = |now| held.iter_mut().for_each(|held| held.writing = now);
         let failed = |error: io::Error| Error::local(error, "write", path).with_effect(Effect::Rejected);
         let total = stream.length();
         let ended = loop {
             match stream.try_next().await {
                 Ok(Some(chunk)) => {
+                    writing(true);
                     file.write_all(&chunk).await.map_err(failed)?;
                     // A chunk that waits for the one before would be lost with the future.
                     if *kept {
                         file.flush().await.map_err(failed)?;
+                        writing(false);
                     }
                     *written += chunk.len() as u64;
                     if let Some(watch) = watch {
@@ -376,6 +382,8 @@ impl Partial {
         if let Err(error) = self.find().await {
             return Err(self.broken(error).await);
         }
+        // While nobody else writes to it.
+        self.held = None;
         let in_place = self.is_at(&path);
         let Self { path: temporary, folder, kept, .. } = self;
         let place = temporary.to_path_buf();
@@ -447,14 +455,12 @@ impl Partial {
     }
 
     /// Of a response that broke off.
-    async fn broken(self, error: Error) -> Error {
+    async fn broken(mut self, error: Error) -> Error {
         if !self.kept {
             return error;
         }
-        // Space that was held and not used goes back.
-        if let Ok(metadata) = self.file.metadata().await {
-            let _ = self.file.set_len(metadata.len()).await;
-        }
+        // A write that failed has ended, too.
+        self.held.iter_mut().for_each(|held| held.writing = false);
         self.possibly_consumed(error).await
     }
 
@@ -468,6 +474,23 @@ impl Partial {
         let kept = fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
         let note = format!("{kept} bytes of it are kept in {}", self.path.display());
         error.possibly_consumed().with_note(&note).with_partial(self.path.to_path_buf())
+    }
+}
+
+/// Space that was taken before the read. What is not used goes back when this is dropped, as by a signal.
+struct Held {
+    file: fs::File,
+    /// A write is under way, which may outlast the future: a length set now could cut it.
+    writing: bool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.writing
+            && let Ok(metadata) = self.file.metadata()
+        {
+            let _ = self.file.set_len(metadata.len());
+        }
     }
 }
 
@@ -535,16 +558,19 @@ fn free_space(_: &tokio::fs::File) -> Option<u64> {
 
 /// Its length stays what it is.
 #[cfg(target_os = "linux")]
-fn allocate(file: &tokio::fs::File, bytes: u64) -> io::Result<()> {
-    match bytes {
-        0 => Ok(()),
-        _ => Ok(rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes)?),
+fn allocate(file: &tokio::fs::File, bytes: u64) -> io::Result<Option<Held>> {
+    use std::os::fd::AsFd;
+    if bytes == 0 {
+        return Ok(None);
     }
+    let held = Held { file: file.as_fd().try_clone_to_owned()?.into(), writing: false };
+    rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes)?;
+    Ok(Some(held))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn allocate(_: &tokio::fs::File, _: u64) -> io::Result<()> {
-    Ok(())
+fn allocate(_: &tokio::fs::File, _: u64) -> io::Result<Option<Held>> {
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -938,9 +964,34 @@ mod tests {
     #[tokio::test]
     async fn space_is_held_without_changing_the_length() {
         let folder = tempfile::tempdir().unwrap();
-        let partial = Partial::visible(folder.path(), OsStr::new("a")).unwrap();
+        let mut partial = Partial::visible(folder.path(), OsStr::new("a")).unwrap();
         partial.hold_space(1 << 20).unwrap();
         assert_eq!(partial.file.metadata().await.unwrap().len(), 0);
         assert_eq!(partial.hold_space(1 << 60).map_err(|error| error.effect()), Err(Effect::NotSent));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn space_that_a_dropped_read_held_and_did_not_use_goes_back() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.partial");
+        let on_disk = || fs::metadata(&path).unwrap().blocks() * 512;
+        let mut partial = Partial::visible(folder.path(), OsStr::new("a")).unwrap();
+        partial.hold_space(1 << 20).unwrap();
+        partial.keep(&Located::default());
+        assert!(on_disk() >= 1 << 20, "{} bytes held", on_disk());
+        let written = Arc::new(tokio::sync::Notify::new());
+        let told = Arc::clone(&written);
+        let watch = Watch::new(Arc::new(move |_: crate::Progress| told.notify_one()));
+        let mut count = 0;
+        let endless = stream::iter([Ok(Bytes::from_static(b"ab"))]).chain(stream::pending());
+        tokio::select! {
+            _ = partial.write(ByteStream::download(endless, None), Some(&watch), &mut count) => unreachable!(),
+            () = written.notified() => {}
+        }
+        drop(partial);
+        assert!(on_disk() < 1 << 20, "{} bytes held", on_disk());
+        assert_eq!(fs::read(&path).unwrap(), b"ab");
     }
 }
