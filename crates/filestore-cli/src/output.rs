@@ -114,13 +114,14 @@ pub(crate) fn visible(text: &str) -> String {
 /// program prints is made here.
 pub(crate) fn json(value: &Value) -> String {
     let mut line = String::new();
-    // Outside of its strings, JSON has none of them; all of them have four digits.
+    // Outside of its strings, JSON has none of them. Beyond U+FFFF it takes two.
     for c in value.to_string().chars() {
-        match c {
-            c if is_hidden(c) => {
-                let _ = write!(line, "\\u{:04x}", u32::from(c));
+        if is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(line, "\\u{unit:04x}");
             }
-            c => line.push(c),
+        } else {
+            line.push(c);
         }
     }
     line
@@ -168,7 +169,7 @@ mod tests {
     }
 
     const HIDDEN: &str =
-        "\u{7f}\u{85}\u{9b}\u{61c}\u{200b}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2069}\u{feff}";
+        "\u{7f}\u{85}\u{9b}\u{61c}\u{200b}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2069}\u{feff}\u{e0041}";
 
     #[test]
     fn characters_that_nobody_sees_are_shown() {
@@ -182,7 +183,8 @@ mod tests {
         let value = json!({ "name": HIDDEN, "ü\u{9b}": ["日本 👍\u{1b}\"\\"] });
         let line = json(&value);
         assert!(!line.contains(is_hidden), "{line}");
-        assert!(line.contains("\\u009b") && line.contains("\\u202e") && line.contains("日本 👍"), "{line}");
+        assert!(line.contains("\\u009b\\u061c") && line.contains("\\ufeff\\udb40\\udc41"), "{line}");
+        assert!(line.contains("日本 👍"), "{line}");
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
     }
 

@@ -79,20 +79,40 @@ pub fn sanitize_file_name(name: &str) -> String {
 }
 
 /// True for characters that change what a terminal or a person sees without being seen: controls,
-/// zero-width characters, line separators, and those that change the direction of text.
+/// zero-width and blank characters, line separators, variation selectors, tags, and those that change the
+/// direction of text.
 ///
-/// Names from servers lose them before they touch a local path; show them escaped, never raw.
+/// Names from servers lose them before they touch a local path; show them escaped, never raw. Some emoji are
+/// made with them (U+200D, U+FE0F), and come apart.
 pub fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{061C}'
-                | '\u{200B}'..='\u{200F}'
-                | '\u{2028}'..='\u{202E}'
-                | '\u{2060}'..='\u{2069}'
-                | '\u{FEFF}'
-        )
+    c.is_control() || HIDDEN.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
+
+/// First and last of each range: of Unicode 16.0, `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt); the
+/// general categories Zl, Zp and Cf (DerivedGeneralCategory.txt), without the signs of Cf that are visible
+/// (`Prepended_Concatenation_Mark` of PropList.txt); and symbols with a blank glyph.
+const HIDDEN: &[(char, char)] = &[
+    ('\u{AD}', '\u{AD}'),       // soft hyphen
+    ('\u{34F}', '\u{34F}'),     // combining grapheme joiner
+    ('\u{61C}', '\u{61C}'),     // Arabic letter mark
+    ('\u{115F}', '\u{1160}'),   // Hangul fillers
+    ('\u{17B4}', '\u{17B5}'),   // Khmer inherent vowels
+    ('\u{180B}', '\u{180F}'),   // Mongolian variation selectors, vowel separator
+    ('\u{200B}', '\u{200F}'),   // zero-width space and joiners, direction marks
+    ('\u{2028}', '\u{202E}'),   // line and paragraph separators, embeddings and overrides
+    ('\u{2060}', '\u{206F}'),   // word joiner, invisible operators, isolates, deprecated controls
+    ('\u{2800}', '\u{2800}'),   // blank Braille pattern
+    ('\u{3164}', '\u{3164}'),   // Hangul filler
+    ('\u{FE00}', '\u{FE0F}'),   // variation selectors
+    ('\u{FEFF}', '\u{FEFF}'),   // byte order mark
+    ('\u{FFA0}', '\u{FFA0}'),   // halfwidth Hangul filler
+    ('\u{FFF0}', '\u{FFFB}'),   // reserved, interlinear annotation
+    ('\u{13430}', '\u{1343F}'), // controls of Egyptian hieroglyphs
+    ('\u{1BCA0}', '\u{1BCA3}'), // controls of shorthand
+    ('\u{1D159}', '\u{1D159}'), // null notehead
+    ('\u{1D173}', '\u{1D17A}'), // controls of musical notation
+    ('\u{E0000}', '\u{E0FFF}'), // tags, variation selectors, reserved
+];
 
 /// Returns why Windows does not take `name` as the name of a file, or `None` where it does.
 ///
@@ -222,6 +242,29 @@ mod tests {
     }
 
     #[test]
+    fn a_character_that_nobody_sees_is_hidden() {
+        let hidden = [
+            0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180E, 0x200B, 0x200D, 0x2028, 0x202E, 0x2060,
+            0x2066, 0x206A, 0x206F, 0x2800, 0x3164, 0xFE00, 0xFE0F, 0xFEFF, 0xFFA0, 0xFFF9, 0xFFFB, 0x13430, 0x1BCA0,
+            0x1D159, 0x1D173, 0x1D17A, 0xE0000, 0xE0001, 0xE0020, 0xE007F, 0xE0100, 0xE01EF,
+        ];
+        for c in hidden.map(|code| char::from_u32(code).unwrap()) {
+            assert!(is_hidden(c), "{c:?}");
+            assert_eq!(sanitize_file_name(&format!("{c}a{c}.pd{c}f")), "a.pdf", "{c:?}");
+            assert_eq!(sanitize_file_name(&c.to_string()), "download", "{c:?}");
+        }
+        for c in " -aü日👍\u{301}\u{A0}\u{600}\u{FFFC}\u{FFFD}\u{E000}\u{10FFFD}".chars() {
+            assert!(!is_hidden(c), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn the_ranges_of_hidden_characters_are_in_order() {
+        assert!(HIDDEN.iter().all(|(first, last)| first <= last));
+        assert!(HIDDEN.windows(2).all(|pair| pair[0].1 < pair[1].0));
+    }
+
+    #[test]
     fn a_server_name_cannot_hide_its_file() {
         assert_eq!(sanitize_file_name(".ssh"), "_ssh");
         assert_eq!(sanitize_file_name(" ..a.b"), "_a.b");
@@ -278,6 +321,7 @@ mod tests {
             "*",
             "\u{0}",
             "\u{202E}",
+            "\u{FE0F}",
             "\u{3000}",
             "ü",
             "CON",
