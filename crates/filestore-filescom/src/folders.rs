@@ -63,4 +63,13 @@ impl FilesComStore {
             Err(error) => Err(error),
         }
     }
+
+    /// Whether a *not found* of something in `folder` proves that it is not there: the service says the same of what
+    /// this user may not see.
+    pub(crate) async fn sees(&self, folder: &SitePath) -> bool {
+        if folder.is_root() {
+            return self.folder_page(folder, 1, None, &[], |_| ()).await.is_ok();
+        }
+        self.entry(folder).await.is_ok_and(|entry| entry.is_folder())
+    }
 }

@@ -445,11 +445,16 @@ impl FilesComStore {
     async fn look(&self, path: &SitePath, sent: &Sent, wishes: &Wishes) -> Look {
         let entry = match self.digested_entry(path, sent).await {
             Ok(entry) => entry,
-            Err(error) if error::is(&error, NOT_FOUND) => return Look::NotStored,
+            Err(error) if error::is(&error, NOT_FOUND) && self.sees(&path.parent()).await => return Look::NotStored,
             Err(_) => return Look::Unclear,
         };
-        if entry.is_folder() || entry.size != Some(sent.size) {
+        if entry.is_folder() {
             return Look::NotStored;
+        }
+        match entry.size {
+            None => return Look::Unclear,
+            Some(size) if size != sent.size => return Look::NotStored,
+            Some(_) => {}
         }
         match sent.is_the_content_of(&entry) {
             Some(true) => Look::Stored(entry),

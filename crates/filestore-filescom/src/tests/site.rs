@@ -199,6 +199,7 @@ impl State {
                 self.entry(&path, self.digests).map_or_else(not_found, |entry| answer(200, &entry))
             }
             "GET" if let Some(path) = of("/api/rest/v1/files/") => self.address(&path),
+            "GET" if path == "/api/rest/v1/folders" => answer(200, &json!([])),
             "PUT" if let Some(part) = of("/storage/up/") => self.part(&part, request),
             "GET" if let Some(path) = of("/storage/down/") => self.content(&path, request),
             _ => ResponseTemplate::new(418),

@@ -10,7 +10,7 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use super::site::{Act, Site, expired, xml};
-use super::{facts, folder, not_found, refusal};
+use super::{answer, facts, folder, not_found, refusal};
 use crate::{ByteSize, FilesComUpload, Verify};
 
 const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
@@ -382,6 +382,32 @@ async fn a_finish_that_was_answered_and_left_something_else_is_not_applied() {
     site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(504)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+}
+
+#[tokio::test]
+async fn a_finish_that_failed_and_left_something_of_unknown_size_is_of_unknown_effect() {
+    let site = Site::with_parts_of(4).await;
+    site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(500)));
+    let sizeless = json!({"path": "a.txt", "type": "file", "crc32": null});
+    site.fault("GET file_actions/metadata", Act::Answer(ResponseTemplate::new(200).set_body_json(sizeless)));
+    let error = site.store().upload(alphabet()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+}
+
+#[tokio::test]
+async fn a_finish_that_failed_in_a_folder_that_is_hidden_is_of_unknown_effect() {
+    for (scope, look, seen, effect) in [
+        ("", "GET folders", not_found(), Effect::Unknown),
+        ("in", "GET file_actions/metadata/in", not_found(), Effect::Unknown),
+        ("in", "GET file_actions/metadata/in", answer(200, &folder("in")), Effect::Rejected),
+    ] {
+        let site = Site::with_parts_of(4).await;
+        site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(500)));
+        site.fault("GET file_actions/metadata", Act::Answer(not_found()));
+        site.fault(look, Act::Answer(seen));
+        let error = site.store().upload(alphabet().scope(scope)).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Unavailable, effect), "{error}");
+    }
 }
 
 #[tokio::test]
