@@ -187,8 +187,15 @@ impl FilesComStore {
             if happened {
                 return Ok(Relocation::Completed);
             }
-            // A folder may be a job that has not begun.
-            if source.is_none_or(|source| source.is_folder()) {
+            let nothing = match (verb, &source, &there) {
+                // A folder may be a job that has not begun.
+                (_, None, _) => false,
+                (_, Some(source), _) if source.is_folder() => false,
+                (Verb::Move, Some(_), _) => true,
+                (Verb::Copy, Some(source), Some(there)) => differs(source, there),
+                (Verb::Copy, Some(_), None) => self.sees(&destination.parent()).await,
+            };
+            if !nothing {
                 return Err(unsettled(error));
             }
             let effect = attempts.record_nothing_found();
@@ -264,6 +271,12 @@ fn is_moved(before: &Entry, there: &Entry) -> bool {
         (false, false) => before.size == there.size && equal_digests(before, there) != Some(false),
         _ => false,
     }
+}
+
+/// Whether what is at the destination is certainly not a copy of the source.
+fn differs(source: &Entry, there: &Entry) -> bool {
+    let sizes = source.size.zip(there.size).is_some_and(|(a, b)| a != b);
+    source.is_folder() != there.is_folder() || sizes || equal_digests(source, there) == Some(false)
 }
 
 /// Whether the digests are equal; `None` where none is known of both files.

@@ -194,6 +194,43 @@ async fn a_copy_whose_answer_is_lost_happened_if_the_contents_are_the_same() {
 }
 
 #[tokio::test]
+async fn a_copy_that_was_answered_with_a_failure_did_nothing_only_if_the_destination_shows_it() {
+    let mut undigested = file("b");
+    (undigested["md5"], undigested["crc32"]) = (Value::Null, Value::Null);
+    let mut sizeless = undigested.clone();
+    sizeless["size"] = Value::Null;
+    let mut shorter = undigested.clone();
+    shorter["size"] = 8.into();
+    let mut other = file("b");
+    other["md5"] = "ffffffffffffffffffffffffffffffff".into();
+    for (after, effect) in [
+        (undigested, Effect::Unknown),
+        (sizeless, Effect::Unknown),
+        (shorter, Effect::Rejected),
+        (other, Effect::Rejected),
+        (folder("b"), Effect::Rejected),
+    ] {
+        let (store, _server) = scripted([Act::json(500, "{}"), found(&file("a")), found(&after)]).await;
+        let error = store.copy(&reference("a"), Relocate::to("b").overwrite(true)).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Unavailable, effect), "{after}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_whose_destination_is_hidden_is_unknown_and_not_repeated() {
+    let (store, server) = scripted([Act::json(503, "{}"), found(&file("a")), missing(), missing()]).await;
+    let error = store.copy(&reference("a"), Relocate::to("in/b")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    assert_eq!(server.requests().len(), 4);
+
+    let done = Act::json(201, r#"{"status":"completed"}"#);
+    let script = [Act::json(503, "{}"), found(&file("a")), missing(), found(&folder("in")), done];
+    let (store, server) = scripted(script).await;
+    store.copy(&reference("a"), Relocate::to("in/b")).await.unwrap();
+    assert_eq!(server.requests().len(), 5);
+}
+
+#[tokio::test]
 async fn a_job_without_a_number_is_said_to_be_one() {
     let server = answering([answer(201, &json!({"status": "pending"}))]).await;
     let error = store(&server).copy(&reference("a"), Relocate::to("b")).await.unwrap_err();
