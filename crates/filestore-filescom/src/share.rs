@@ -1,7 +1,7 @@
 //! Share links: web pages of the service through which people without an account get at files.
 
 use filestore_core::{Effect, Error, ErrorKind, FileRef, FileUrl, PageToken, Result, UrlKind, check_secret};
-use filestore_http::{Method, Repeat};
+use filestore_http::{Method, Repeat, Request};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -240,7 +240,12 @@ impl FilesComStore {
 
     /// Removes a link that the service made without a protection that was asked for, and says so.
     async fn undo_share(&self, id: u64, lost: &str) -> Error {
-        match self.unshare(id).await {
+        let removed = async {
+            let answer = self.api().send(self.unsharing(id)?).await?;
+            // That there is no link proves nothing: the one just made may not be known everywhere yet.
+            if answer.status().as_u16() == 204 { Ok(()) } else { Err(answer.unexpected("status 204")) }
+        };
+        match removed.await {
             Ok(()) => {
                 let message = format!("the service made the share link without {lost}; the link was removed again");
                 Error::new(ErrorKind::Unsupported, Effect::Rejected, message)
@@ -280,9 +285,11 @@ impl FilesComStore {
 
     /// Ends a share link. One that is gone already is no error.
     pub async fn unshare(&self, id: u64) -> Result<()> {
-        let endpoint = format!("bundles/{id}");
-        let request = self.api().request(Method::DELETE, &endpoint, &SitePath::default(), Repeat::Idempotent)?;
-        self.api().remove(request).await
+        self.api().remove(self.unsharing(id)?).await
+    }
+
+    fn unsharing(&self, id: u64) -> Result<Request> {
+        self.api().request(Method::DELETE, &format!("bundles/{id}"), &SitePath::default(), Repeat::Idempotent)
     }
 }
 

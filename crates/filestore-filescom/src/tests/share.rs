@@ -81,9 +81,13 @@ async fn a_share_link_without_the_protection_that_was_asked_for_is_removed_again
 
 #[tokio::test]
 async fn a_share_link_without_its_protection_that_cannot_be_removed_is_named() {
-    for (share, made) in unprotected() {
-        let server =
-            answering([answer(201, &made), refusal(403, "not-authorized/insufficient-permission-for-site")]).await;
+    let not_allowed = || refusal(403, "not-authorized/insufficient-permission-for-site");
+    // A link just made that is not found has not been removed.
+    let unprotected = unprotected().into_iter().flat_map(|(share, made)| {
+        [not_allowed(), not_found(), ResponseTemplate::new(200)].map(|removal| (share.clone(), made.clone(), removal))
+    });
+    for (share, made, removal) in unprotected {
+        let server = answering([answer(201, &made), removal]).await;
         let error = store(&server).share([&reference("b")], share).await.unwrap_err();
         assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
         assert!(error.to_string().contains("unshare 42"), "{error}");
