@@ -1,7 +1,7 @@
 //! Sessions: logging in with a second factor where one is asked for, and out; the same store for
 //! somebody else.
 
-use filestore_core::{Error, ErrorKind, Result, check_secret};
+use filestore_core::{Error, Result, check_secret};
 use filestore_http::{Method, Repeat};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -11,6 +11,9 @@ use crate::error::{self, Refusal};
 use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::wire;
+
+/// What the service says of a session that is over: of others it says that it is in the way of something, not gone.
+const ENDED: [&str; 2] = ["not-authenticated/invalid-session", "not-authenticated/invalid-credentials"];
 
 const SECOND_FACTOR_REQUIRED: &str = "not-authorized/two-factor-authentication-required";
 
@@ -135,6 +138,9 @@ impl FilesComStore {
             return Err(error::refused(answer, Some(login.password.expose_secret())).await);
         }
         let session: wire::Session = api::read(&mut answer).await?;
+        if session.id.expose_secret().trim().is_empty() {
+            return Err(answer.unexpected("the id of a session"));
+        }
         Ok(Session { id: session.id, read_only: session.read_only })
     }
 
@@ -147,7 +153,7 @@ impl FilesComStore {
         }
         let request = self.api().request(Method::DELETE, "sessions", &SitePath::default(), Repeat::Idempotent)?;
         match self.api().remove(request).await {
-            Err(error) if error.kind() == ErrorKind::Unauthenticated && error.provider_code().is_some() => Ok(()),
+            Err(error) if ENDED.iter().any(|ended| error::is(&error, ended)) => Ok(()),
             ended => ended,
         }
     }

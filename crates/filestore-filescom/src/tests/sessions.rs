@@ -105,6 +105,30 @@ async fn logout_ends_the_session_and_a_second_one_is_no_error() {
 }
 
 #[tokio::test]
+async fn a_logout_that_was_refused_for_another_reason_has_not_ended_the_session() {
+    for (status, type_name) in [
+        (401, "not-authenticated/locked-out"),
+        (401, "not-authenticated/lockout-region-mismatch"),
+        (401, "not-authenticated/two-factor-authentication-error"),
+        (403, "not-authorized/two-factor-authentication-required"),
+    ] {
+        let server = answering([refusal(status, type_name)]).await;
+        let store = store(&server).with_credential(Credential::Session(SESSION.into())).unwrap();
+        let error = store.logout().await.unwrap_err();
+        assert_eq!((error.provider_code(), error.effect()), (Some(type_name), Effect::Rejected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_is_answered_with_a_blank_id_is_a_protocol_error() {
+    for id in ["", " "] {
+        let server = answering([answer(201, &json!({"id": id}))]).await;
+        let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_session_there_is_nothing_to_log_out_of() {
     let server = answering([]).await;
     let error = store(&server).logout().await.unwrap_err();
