@@ -162,7 +162,7 @@ impl Api {
         match self.send(request).await {
             Ok(answer) if answer.status().as_u16() == 204 => Ok(()),
             Ok(answer) => Err(answer.unexpected("status 204")),
-            Err(error) if error::is(&error, NOT_FOUND) => Ok(()),
+            Err(error) if error.http_status() == Some(404) && error::is(&error, NOT_FOUND) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -172,18 +172,31 @@ impl Api {
         read(&mut self.send(request).await?).await
     }
 
-    /// The file or folder that the answer describes. *Protocol* if it names none, unless its status says that something
-    /// was created: a mounted server may say little of it.
-    pub(crate) async fn ask_for_entry(&self, request: Request) -> Result<Box<Entry>> {
-        self.ask_for_entry_within(request, &mut Attempts::new()).await
+    /// The file or folder that the answer describes, which is the one `at` this path. *Protocol* if it names none, unless
+    /// its status says that something was created: a mounted server may say little of it; or if it is another.
+    pub(crate) async fn ask_for_entry(&self, request: Request, at: &SitePath) -> Result<Box<Entry>> {
+        self.ask_for_entry_within(request, Some(at), None, &mut Attempts::new()).await
     }
 
-    /// [`ask_for_entry`](Self::ask_for_entry), out of what `attempts` has left.
-    pub(crate) async fn ask_for_entry_within(&self, request: Request, attempts: &mut Attempts) -> Result<Box<Entry>> {
+    /// [`ask_for_entry`](Self::ask_for_entry) for a folder or for none, out of what `attempts` has left. Without `at`, the
+    /// service chooses the path.
+    pub(crate) async fn ask_for_entry_within(
+        &self,
+        request: Request,
+        at: Option<&SitePath>,
+        folder: Option<bool>,
+        attempts: &mut Attempts,
+    ) -> Result<Box<Entry>> {
         let mut answer = self.send_within(request, attempts).await?;
         let entry: Box<Entry> = read(&mut answer).await?;
         if entry.path.is_none() && answer.status().as_u16() != 201 {
             return Err(answer.unexpected("JSON that names the file or folder"));
+        }
+        if at.is_some_and(|at| !entry.may_be_at(at)) {
+            return Err(answer.unexpected("JSON of the file or folder that was asked for, and not of another,"));
+        }
+        if folder.is_some_and(|folder| entry.kind.is_some() && entry.is_folder() != folder) {
+            return Err(answer.unexpected(if folder == Some(true) { "a folder" } else { "a file" }));
         }
         Ok(entry)
     }

@@ -46,6 +46,10 @@ impl FilesComStore {
     pub(crate) async fn download_uri(&self, path: &SitePath) -> Result<(Box<Entry>, String)> {
         let request = self.api().request(Method::GET, "files", path, Repeat::Safe)?;
         let mut entry: Box<Entry> = self.api().ask(request).await?;
+        if !entry.may_be_at(path) {
+            let message = format!("asked for {path}, the service gives another file");
+            return Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message));
+        }
         if entry.is_folder() {
             let message = format!("{path} is a folder; download the files in it one by one");
             return Err(Error::new(ErrorKind::InvalidInput, Effect::Rejected, message));

@@ -1,7 +1,7 @@
 //! Folders, and references to what was not uploaded here.
 
 use filestore_core::{Error, FileRef, Result};
-use filestore_http::{Method, Repeat};
+use filestore_http::{Attempts, Method, Repeat};
 
 use crate::api;
 use crate::error::{self, DESTINATION_EXISTS, NOT_FOUND};
@@ -42,7 +42,8 @@ impl FilesComStore {
             .api()
             .request(Method::POST, "folders", path, Repeat::Idempotent)?
             .payload(api::json(&NewFolder { mkdir_parents: parents })?);
-        let taken = match self.api().ask_for_entry(request).await {
+        let mut attempts = Attempts::new();
+        let taken = match self.api().ask_for_entry_within(request, Some(path), Some(true), &mut attempts).await {
             Ok(_) => return Ok(true),
             Err(error) if error::is(&error, DESTINATION_EXISTS) => error,
             Err(error) => return Err(error),

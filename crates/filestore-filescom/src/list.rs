@@ -117,14 +117,14 @@ impl Level {
 
 impl FilesComStore {
     /// One request for a page of `folder`, of which `each` takes the entries; the answer is the cursor of the
-    /// next page. *Not found* if there is no such folder.
+    /// next page. *Not found* if there is no such folder, *protocol* if an entry has no path.
     pub(crate) async fn folder_page(
         &self,
         folder: &SitePath,
         per_page: u32,
         cursor: Option<&str>,
         query: &[(&str, String)],
-        each: impl FnMut(Entry) + Send,
+        mut each: impl FnMut(Entry) + Send,
     ) -> Result<Option<String>> {
         let mut request =
             self.api().request(Method::GET, "folders", folder, Repeat::Safe)?.query("per_page", &per_page.to_string());
@@ -136,7 +136,15 @@ impl FilesComStore {
         }
         let mut answer = self.api().send(request).await?;
         let next = next_cursor(&answer);
-        api::read_into(&mut answer, Each(each)).await?;
+        let mut nameless = false;
+        let named = |entry: Entry| {
+            nameless |= entry.path.is_none();
+            each(entry);
+        };
+        api::read_into(&mut answer, Each(named)).await?;
+        if nameless {
+            return Err(answer.unexpected("a list of entries with their paths"));
+        }
         check_cursor(next.as_deref(), cursor)?;
         Ok(next)
     }

@@ -221,6 +221,11 @@ impl FilesComStore {
                 let note = format!("the {} is job {job} of the service and may go on", verb.noun());
                 error.with_effect(Effect::Unknown).with_note(&note)
             })?;
+            if let Some(other) = found.id.filter(|id| *id != job) {
+                let message =
+                    format!("asked for job {job}, the service tells of job {other}; the {} may go on", verb.noun());
+                return Err(unknown(ErrorKind::Protocol, message));
+            }
             match found.status.as_str() {
                 "completed" => return Ok(()),
                 "failed" | "cancelled" => {

@@ -116,7 +116,7 @@ impl FilesComStore {
     /// What is at `path`: a file or a folder. *Not found* if there is nothing.
     pub(crate) async fn entry(&self, path: &SitePath) -> Result<Box<Entry>> {
         let request = self.api().request(Method::GET, "file_actions/metadata", path, Repeat::Safe)?;
-        self.api().ask_for_entry(request).await
+        self.api().ask_for_entry(request, path).await
     }
 }
 

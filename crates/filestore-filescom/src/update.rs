@@ -75,7 +75,7 @@ impl FilesComStore {
         };
         let request =
             self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?.payload(api::json(&change)?);
-        let entry = self.api().ask_for_entry(request).await?;
+        let entry = self.api().ask_for_entry(request, &path).await?;
         Ok(facts::stored(&path, *entry))
     }
 }

@@ -528,7 +528,7 @@ impl FilesComStore {
         if !missing.is_empty() {
             let update = async {
                 let request = self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?;
-                self.api().ask_for_entry(request.payload(api::json(&missing)?)).await
+                self.api().ask_for_entry(request.payload(api::json(&missing)?), &path).await
             };
             let updated = Box::pin(update).await.map_err(|error| stored_but(error, &path, entry.clone()))?;
             entry.provided_mtime = updated.provided_mtime.or(wishes.provided_mtime);

@@ -11,6 +11,9 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use crate::compare::is_same;
+use crate::path::SitePath;
+
 pub(crate) use operations::*;
 
 /// A file or folder, as every answer describes it. Old answers leave fields out.
@@ -89,6 +92,11 @@ pub(crate) enum EntryKind {
 impl Entry {
     pub(crate) fn is_folder(&self) -> bool {
         self.kind == Some(EntryKind::Directory)
+    }
+
+    /// Whether it is what is at `path`, as the service compares and as far as it says.
+    pub(crate) fn may_be_at(&self, path: &SitePath) -> bool {
+        self.path.as_deref().is_none_or(|said| is_same(said, &path.to_string()))
     }
 
     /// When its content changed last, as far as a person cares.

@@ -85,6 +85,14 @@ async fn a_job_that_fails_says_why() {
 }
 
 #[tokio::test]
+async fn the_end_of_another_job_is_not_the_end_of_this_one() {
+    let other = json!({"id": 13, "status": "completed"});
+    let server = answering([pending(), answer(200, &other)]).await;
+    let error = store(&server).copy(&reference("a"), Relocate::to("b")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+}
+
+#[tokio::test]
 async fn a_job_that_takes_too_long_is_named() {
     let server = answering([there(), pending(), job("processing"), job("processing")]).await;
     let to = Relocate::to("b").longest_wait(Duration::from_millis(700));

@@ -31,6 +31,50 @@ async fn a_change_that_the_service_did_not_confirm_is_unknown() {
 }
 
 #[tokio::test]
+async fn an_answer_about_something_else_confirms_nothing() {
+    let server = answering([answer(201, &folder("other")), answer(201, &file("new")), answer(200, &file("b"))]).await;
+    let store = store(&server);
+    for error in [
+        store.create_folder("new", false).await.unwrap_err(),
+        store.create_folder("new", false).await.unwrap_err(),
+        store.update(&reference("a"), FilesComUpdate::new().priority_color("red")).await.unwrap_err(),
+    ] {
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+    }
+    let mut content = file("b");
+    content["download_uri"] = "http://127.0.0.1:1/b".into();
+    let server = answering([answer(200, &file("b")), answer(200, &content)]).await;
+    let store = self::store(&server);
+    let stat = store.stat((&reference("a")).into()).await.unwrap_err();
+    let download = store.download((&reference("a")).into()).await.unwrap_err();
+    for error in [stat, download] {
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_another_spelling_is_about_the_same() {
+    let server = answering([answer(200, &file("Docs/Résumé.txt"))]).await;
+    store(&server).stat((&reference("docs/resume.TXT")).into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_not_found_of_another_status_is_no_delete() {
+    let server = answering([refusal(422, "not-found"), refusal(403, "not-found")]).await;
+    let store = store(&server);
+    for error in [store.delete((&reference("a")).into()).await.unwrap_err(), store.unshare(42).await.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_listing_of_entries_without_a_path_is_no_empty_folder() {
+    let server = answering([answer(200, &json!([{"type": "file", "size": 1}]))]).await;
+    let error = store(&server).list(filestore_core::List::default()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+}
+
+#[tokio::test]
 async fn a_404_that_is_not_the_services_own_is_no_delete() {
     for other in [ResponseTemplate::new(404), ResponseTemplate::new(404).set_body_raw("<html>404</html>", "text/html")]
     {

@@ -385,6 +385,21 @@ async fn a_finish_that_was_answered_and_left_something_else_is_not_applied() {
 }
 
 #[tokio::test]
+async fn a_finish_that_is_answered_about_something_else_is_resolved_by_a_look() {
+    for other in [json!({"path": "b.txt", "type": "file", "size": 26}), folder("a.txt")] {
+        let site = Site::with_parts_of(4).await;
+        site.state().digests = true;
+        site.fault("POST files/", Act::DoneBut(answer(201, &other)));
+        let file = site.store().upload(alphabet()).await.unwrap();
+        assert_eq!(file.reference.to_string(), ":filescom:a.txt");
+        site.fault("POST files/", Act::Answer(answer(201, &other)));
+        site.state().files.clear();
+        let error = site.store().upload(alphabet()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_finish_that_failed_and_left_something_of_unknown_size_is_of_unknown_effect() {
     let site = Site::with_parts_of(4).await;
     site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(500)));

@@ -162,7 +162,8 @@ impl<'a> Session<'a> {
             custom_metadata: &self.wishes.metadata,
         };
         let request = self.api.request(Method::POST, "files", self.path, Repeat::Idempotent)?;
-        self.api.ask_for_entry_within(request.payload(api::json(&finish)?), attempts).await
+        let at = (!self.wishes.with_rename).then_some(self.path);
+        self.api.ask_for_entry_within(request.payload(api::json(&finish)?), at, Some(false), attempts).await
     }
 }
 

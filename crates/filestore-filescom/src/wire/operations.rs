@@ -60,6 +60,8 @@ pub(crate) struct Relocated {
 /// A job. Old answers have little more than the status.
 #[derive(Deserialize)]
 pub(crate) struct Migration {
+    #[serde(default, deserialize_with = "number")]
+    pub(crate) id: Option<u64>,
     /// `pending`, `processing` (once `in_progress`), then `completed` or `failed`.
     pub(crate) status: String,
     #[serde(default, deserialize_with = "lenient")]
