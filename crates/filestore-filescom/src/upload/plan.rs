@@ -13,6 +13,12 @@ const LARGE_PART: u64 = 16 * MIB;
 /// The first parts of content that is held in memory while it is on its way.
 pub(crate) const HELD_PART: u64 = 8 * MIB;
 
+/// The most parts that a target may ask for if they are small. Larger ones are as many as the file needs.
+const MOST_SMALL_PARTS: u64 = 10_000;
+
+/// Smaller parts are small ones.
+const SMALL_PART: u64 = 5 * MIB;
+
 /// What the target takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -46,7 +52,7 @@ impl Limits {
             None => parallel && !signed::is_proxied(&first.upload_uri),
         };
         Self {
-            smallest: 5 * MIB,
+            smallest: SMALL_PART,
             largest: 5 << 30,
             parts,
             file: 5 << 40,
@@ -56,14 +62,15 @@ impl Limits {
     }
 
     /// The size of all parts but the last, for a file of `size` bytes. `held`: the most that a part may
-    /// have because it is held in memory.
+    /// have because it is held in memory. *Protocol* if the target wants needlessly many parts.
     pub(crate) fn size_for(&self, size: u64, wanted: Option<u64>, held: Option<u64>) -> Result<u64> {
         if size > self.file {
             return Err(too_large(format!("{size} bytes exceed the {} that the target takes in one file", self.file)));
         }
+        self.check_count(size)?;
         let base = wanted.unwrap_or(if held.is_some() { HELD_PART } else { LARGE_PART });
         let least = size.div_ceil(u64::from(self.parts));
-        let least = if least > MIB { least.next_multiple_of(MIB) } else { least };
+        let least = if least > MIB { least.checked_next_multiple_of(MIB).unwrap_or(least) } else { least };
         let part = self.fixed.unwrap_or_else(|| base.min(held.unwrap_or(u64::MAX)).max(least)).min(self.largest);
         let part = if self.fixed.is_some() { part } else { part.max(self.smallest) };
         if part.saturating_mul(u64::from(self.parts)) < size {
@@ -73,17 +80,27 @@ impl Limits {
             )));
         }
         match held {
-            Some(held) if part > held && size > held => Err(too_large(format!(
-                "a stream of {size} bytes goes in parts of {part}, and two of them must fit into memory; set the key \
-                 memory to {} MiB, or upload a file",
-                (2 * part).div_ceil(MIB)
-            ))),
+            Some(held) if part > held && size > held => Err(not_held(&format!("a stream of {size} bytes"), part)),
             _ => Ok(part),
         }
     }
 
+    /// *Protocol* if `size` bytes make more small parts than a target may ask for.
+    fn check_count(&self, size: u64) -> Result<()> {
+        let most = self.fixed.unwrap_or(self.largest);
+        if most >= SMALL_PART || size <= most.saturating_mul(MOST_SMALL_PARTS) {
+            return Ok(());
+        }
+        let message = format!(
+            "the service wants {size} bytes or more in parts of at most {most}; these would be more than \
+             {MOST_SMALL_PARTS} requests"
+        );
+        Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message))
+    }
+
     /// The size of part `number` of content whose end is unknown: small files are not kept waiting, and
-    /// large ones fit into the number of parts. `held` as above.
+    /// large ones fit into the number of parts. `held` as above. *Too large* if the target takes no part
+    /// that is held, *protocol* as above.
     pub(crate) fn growing_size(&self, number: u32, wanted: Option<u64>, held: u64) -> Result<u64> {
         if number > self.parts {
             return Err(too_large(format!(
@@ -96,8 +113,23 @@ impl Limits {
         let ends = [100, 300, 600, 1100, 1900, 3200, 5300, 8700];
         let tier = ends.iter().filter(|end| number > **end).count();
         let size = self.fixed.or(wanted).unwrap_or(HELD_PART << tier).min(held).min(self.largest);
-        Ok(if self.fixed.is_some() { size } else { size.max(self.smallest) })
+        // So much is there: what ends within a part that is held has a known size.
+        let first = wanted.unwrap_or(HELD_PART).min(held);
+        self.check_count(first.max(size.saturating_mul(u64::from(number) - 1)).saturating_add(1))?;
+        let size = self.fixed.map_or(size.max(self.smallest), |fixed| fixed.min(self.largest));
+        if size > held {
+            return Err(not_held("a stream of unknown length", size));
+        }
+        Ok(size)
     }
+}
+
+fn not_held(what: &str, part: u64) -> Error {
+    too_large(format!(
+        "{what} goes in parts of {part} bytes, and two of them must fit into memory; set the key memory to {} MiB, or \
+         upload a file",
+        part.saturating_mul(2).div_ceil(MIB)
+    ))
 }
 
 fn too_large(message: String) -> Error {
@@ -167,7 +199,67 @@ mod tests {
         assert_eq!(limits.size_for(12, None, None).unwrap(), 8);
         assert_eq!(limits.size_for(12, Some(1), None).unwrap(), 4);
         assert_eq!(limits.size_for(21, None, None).unwrap_err().kind(), ErrorKind::TooLarge);
-        assert_eq!(limits.growing_size(1, None, HELD).unwrap(), 8);
+        assert_eq!(limits.growing_size(1, Some(16), HELD).unwrap(), 8);
+    }
+
+    fn within(smallest: u64, largest: u64, parts: u32) -> Limits {
+        Limits::of(&target(&format!(
+            r#","variable_part_limits":{{"min_nonfinal_bytes":{smallest},"max_part_bytes":{largest},"max_parts":{parts},"max_file_bytes":{}}}"#,
+            u64::MAX
+        )))
+    }
+
+    fn of_parts(size: u64, available: &str) -> Limits {
+        let json = format!(
+            r#"{{"ref":"put-1","part_number":1,"upload_uri":"https://s3/x","partsize":{size},"available_parts":{available}}}"#
+        );
+        Limits::of(&serde_json::from_str(&json).unwrap())
+    }
+
+    #[test]
+    fn parts_that_must_be_larger_than_what_may_be_held_are_too_large() {
+        for (smallest, memory) in [(HELD + 1, 49), (64 * MIB, 128), (1 << 63, 1_u64 << 44), (u64::MAX, 1 << 44)] {
+            let limits = within(smallest, u64::MAX, 10_000);
+            for size in [
+                limits.growing_size(1, None, HELD),
+                limits.growing_size(1, Some(MIB), HELD),
+                limits.size_for(smallest, None, Some(HELD)),
+            ] {
+                let error = size.unwrap_err();
+                assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::Rejected));
+                let numbers = [format!("parts of {smallest}"), format!("memory to {memory} MiB")];
+                assert!(numbers.iter().all(|number| error.to_string().contains(number)), "{error}");
+            }
+            // What is held whole goes in one part, however large that may be.
+            assert_eq!(limits.size_for(HELD, None, Some(HELD)).unwrap(), smallest);
+        }
+        assert_eq!(within(HELD, u64::MAX, 10_000).growing_size(1, None, HELD).unwrap(), HELD);
+        assert_eq!(of_parts(HELD + 1, "9").growing_size(1, None, HELD).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(within(1, u64::MAX, 1).size_for(u64::MAX, None, None).unwrap(), u64::MAX);
+    }
+
+    #[test]
+    fn a_target_that_wants_needlessly_many_parts_is_a_protocol_error() {
+        for available in ["10000", "4294967295", "18446744073709551615", "null"] {
+            let limits = of_parts(1, available);
+            assert_eq!(limits.size_for(10_000, None, None).unwrap(), 1);
+            for size in [
+                limits.size_for(10_001, None, None),
+                limits.size_for(10_001, None, Some(HELD)),
+                limits.growing_size(1, None, HELD),
+                limits.growing_size(1, Some(10_000), HELD),
+            ] {
+                let error = size.unwrap_err();
+                assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+            }
+        }
+        let small = within(1, 4 * MIB, u32::MAX);
+        assert_eq!(small.size_for(40_000 * MIB, None, None).unwrap(), 4 * MIB);
+        assert_eq!(small.size_for(40_000 * MIB + 1, None, None).unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(small.growing_size(10_000, None, HELD).unwrap(), 4 * MIB);
+        assert_eq!(small.growing_size(10_001, None, HELD).unwrap_err().kind(), ErrorKind::Protocol);
+        // Parts that are not small are as many as the file needs.
+        assert_eq!(of_parts(5 * MIB, "50000").size_for(200 * GIB, None, None).unwrap(), 5 * MIB);
     }
 
     #[test]
