@@ -14,6 +14,7 @@ mod settings;
 mod share;
 mod site;
 mod unconfirmed;
+mod untrusted;
 mod update;
 mod upload;
 mod writer;

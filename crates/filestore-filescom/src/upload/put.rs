@@ -63,9 +63,32 @@ fn request(session: &Session<'_>, target: &Target, content: Payload) -> Result<R
         let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
             return Err(unusable("a header that cannot be sent"));
         };
+        if is_reserved(&name) {
+            return Err(unusable(&format!("the header {name} for a part, which is not the service's to choose")));
+        }
         request = request.header(name, value);
     }
     Ok(request)
+}
+
+/// Whether a header says where a request goes, where it ends, or who asks: that is for the connection to say, or
+/// for nobody.
+fn is_reserved(name: &HeaderName) -> bool {
+    let reserved = [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "expect",
+        "te",
+        "trailer",
+        "authorization",
+        "cookie",
+    ];
+    let name = name.as_str();
+    reserved.contains(&name) || ["proxy-", "x-filesapi-", "x-files-workspace-id"].iter().any(|of| name.starts_with(of))
 }
 
 fn unusable(what: &str) -> Error {
@@ -90,4 +113,34 @@ fn checked(answer: &Answer, part: &Part, sums: Option<Sums>) -> Result<Stored> {
         return Err(answer.error(ErrorKind::Integrity, message).with_effect(Effect::Rejected));
     }
     Ok(Stored { number: part.number, length: part.length, etag, crc32: sums.crc32 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_frames_routes_or_authorizes_is_reserved_however_it_is_spelled() {
+        let reserved = |name: &str| is_reserved(&HeaderName::try_from(name).unwrap());
+        for name in [
+            "Host",
+            "CONTENT-LENGTH",
+            "Transfer-Encoding",
+            "connection",
+            "Upgrade",
+            "Expect",
+            "TE",
+            "Trailer",
+            "Proxy-Authorization",
+            "Proxy-Connection",
+            "Authorization",
+            "X-FilesAPI-Key",
+            "X-FilesAPI-Auth",
+        ] {
+            assert!(reserved(name), "{name}");
+        }
+        for name in ["Content-Type", "Content-MD5", "x-amz-acl", "x-ms-blob-type", "If-None-Match", "Tea", "x-mine"] {
+            assert!(!reserved(name), "{name}");
+        }
+    }
 }
