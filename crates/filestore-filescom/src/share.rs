@@ -1,11 +1,14 @@
 //! Share links: web pages of the service through which people without an account get at files.
 
+use std::collections::BTreeSet;
+
 use filestore_core::{Effect, Error, ErrorKind, FileRef, FileUrl, PageToken, Result, UrlKind, check_secret};
 use filestore_http::{Method, Repeat, Request};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::api;
+use crate::compare::PathKey;
 use crate::list;
 use crate::path::SitePath;
 use crate::store::FilesComStore;
@@ -29,7 +32,7 @@ pub struct Share {
     pub password: Option<SecretString>,
     /// How often it may be used.
     pub max_uses: Option<u32>,
-    /// What people may do. Not set: the site's default, which is reading.
+    /// What people may do. Not set: the site's default, which is reading; a link that allows more is removed again.
     pub permissions: Option<SharePermissions>,
     /// The last part of the URL. Not set: the service makes one that is hard to guess.
     pub code: Option<String>,
@@ -218,7 +221,7 @@ impl FilesComStore {
             check_secret("password", password.expose_secret())?;
         }
         let body = NewBundle {
-            paths,
+            paths: &paths,
             password: share.password.as_ref().map(ExposeSecret::expose_secret),
             expires_at: share.expires.map(seconds),
             max_uses: share.max_uses,
@@ -231,7 +234,7 @@ impl FilesComStore {
         let request = self.api().request(Method::POST, "bundles", &SitePath::default(), Repeat::Once)?;
         let bundle: Bundle = self.api().ask(request.payload(api::json(&body)?)).await?;
         // What the link protects is what the service says, not what it was asked for.
-        if let Some(lost) = lost_protection(&share, &bundle) {
+        if let Some(lost) = lost_protection(&share, &paths, &bundle) {
             return Err(self.undo_share(bundle.id, lost).await);
         }
         let skipped = ignored(&share, &bundle);
@@ -295,17 +298,25 @@ impl FilesComStore {
 
 /// The protection that was asked for and that the service does not confirm: the link would show more, to more people,
 /// or for longer.
-fn lost_protection(share: &Share, bundle: &Bundle) -> Option<&'static str> {
+fn lost_protection(share: &Share, paths: &[String], bundle: &Bundle) -> Option<&'static str> {
+    let keys = |paths: &[String]| paths.iter().map(|path| PathKey::new(path)).collect::<BTreeSet<_>>();
+    let are_others = |said: &[String]| keys(said) != keys(paths);
     let is_longer = |asked: Timestamp| bundle.expires_at.is_none_or(|end| end.as_second() > asked.as_second());
     let allows_more = |asked: SharePermissions| {
         let granted = bundle.permissions.as_deref();
         granted != Some(asked.as_str()) && !asked.weaker().contains(&granted.unwrap_or_default())
     };
+    // Nobody asked for more than reading.
+    let allows_more = match share.permissions {
+        Some(asked) => allows_more(asked),
+        None => bundle.permissions.is_some() && allows_more(SharePermissions::Read),
+    };
     let protections = [
+        ("exactly the paths that were asked for", bundle.paths.as_deref().is_some_and(are_others)),
         ("the password", share.password.is_some() && bundle.password_protected != Some(true)),
         ("the expiry", share.expires.is_some_and(is_longer)),
         ("the limit of uses", share.max_uses.is_some_and(|most| bundle.max_uses.is_none_or(|uses| uses > most.into()))),
-        ("the permissions", share.permissions.is_some_and(allows_more)),
+        ("the permissions", allows_more),
         ("the registration", share.require_registration && bundle.require_registration != Some(true)),
     ];
     protections.into_iter().find(|(_, lost)| *lost).map(|(name, _)| name)

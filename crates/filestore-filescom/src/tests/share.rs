@@ -6,7 +6,7 @@ use crate::{Share, SharePermissions};
 fn bundle() -> Value {
     json!({"id": 42, "code": "CODEcanary", "url": "https://x.files.com/f/CODEcanary", "expires_at": "2026-04-01T00:00:00Z",
         "password_protected": true, "permissions": "read", "preview_only": false, "require_registration": false,
-        "max_uses": 3, "paths": ["dir/a.txt"], "created_at": "2026-03-01T10:00:00Z", "description": "", "note": "",
+        "max_uses": 3, "paths": ["b"], "created_at": "2026-03-01T10:00:00Z", "description": "", "note": "",
         "user_id": 7, "username": "me", "has_inbox": false})
 }
 
@@ -14,6 +14,7 @@ fn bundle() -> Value {
 async fn a_share_link_has_what_was_asked_for() {
     let mut made = bundle();
     (made["require_registration"], made["code"]) = (true.into(), "q3".into());
+    made["paths"] = json!(["B", "dir/a.txt"]);
     let server = answering([answer(201, &made), answer(201, &bundle())]).await;
     let store = store(&server);
     let share = Share::new()
@@ -34,7 +35,7 @@ async fn a_share_link_has_what_was_asked_for() {
     );
     assert_eq!((link.url.kind(), link.url.as_str()), (UrlKind::Page, "https://x.files.com/f/CODEcanary"));
     assert_eq!(link.url.expires(), Some("2026-04-01T00:00:00Z".parse().unwrap()));
-    assert_eq!(link.paths, ["dir/a.txt"]);
+    assert_eq!(link.paths, ["B", "dir/a.txt"]);
     assert!(!format!("{link:?}").contains("canary"));
     store.share([&reference("b")], Share::new()).await.unwrap();
     assert_eq!(
@@ -66,6 +67,12 @@ fn unprotected() -> Vec<(Share, Value)> {
         (read(), with("permissions", "write".into())),
         (read(), with("permissions", Value::Null)),
         (Share::new().require_registration(), bundle()),
+        // More than anybody asked for.
+        (Share::new(), with("permissions", "full".into())),
+        (Share::new(), with("permissions", "write".into())),
+        (Share::new(), with("paths", json!(["b", "c"]))),
+        (Share::new(), with("paths", json!(["c"]))),
+        (Share::new(), with("paths", json!([""]))),
     ]
 }
 
@@ -76,6 +83,16 @@ async fn a_share_link_without_the_protection_that_was_asked_for_is_removed_again
         let error = store(&server).share([&reference("b")], share).await.unwrap_err();
         assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
         assert_eq!(seen(&server).await[1], "DELETE bundles/42");
+    }
+}
+
+#[tokio::test]
+async fn a_share_link_of_which_the_service_says_less_has_what_was_asked_for() {
+    for field in ["paths", "permissions"] {
+        let mut made = bundle();
+        made[field] = Value::Null;
+        let server = answering([answer(201, &made)]).await;
+        store(&server).share([&reference("b")], Share::new()).await.unwrap();
     }
 }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use url::Url;
 
 use super::{is_false, lenient, number};
 
@@ -22,6 +24,7 @@ pub(crate) struct NewSession<'a> {
 #[derive(Deserialize)]
 pub(crate) struct Session {
     /// The credential itself.
+    #[serde(deserialize_with = "session_id")]
     pub(crate) id: SecretString,
     #[serde(default)]
     pub(crate) read_only: bool,
@@ -84,7 +87,7 @@ pub(crate) struct Change<'a> {
 /// Makes a share link.
 #[derive(Serialize)]
 pub(crate) struct NewBundle<'a> {
-    pub(crate) paths: Vec<String>,
+    pub(crate) paths: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) password: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,6 +111,7 @@ pub(crate) struct NewBundle<'a> {
 pub(crate) struct Bundle {
     pub(crate) id: u64,
     /// A web page, not the bytes. Whoever has it may read.
+    #[serde(deserialize_with = "page")]
     pub(crate) url: String,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) expires_at: Option<Timestamp>,
@@ -129,4 +133,21 @@ pub(crate) struct Bundle {
     pub(crate) code: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) require_registration: Option<bool>,
+}
+
+/// The address of a web page, as a browser understands it: what a terminal would obey is escaped.
+fn page<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let url = Url::parse(&String::deserialize(deserializer)?).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.map(String::from).ok_or_else(|| D::Error::custom("the address of the share link is no http or https URL"))
+}
+
+/// A session id, which is printed, copied and sent in a header.
+fn session_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    let id = SecretString::deserialize(deserializer)?;
+    let text = id.expose_secret();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(D::Error::custom("the session id holds other characters than printable ASCII"));
+    }
+    Ok(id)
 }
