@@ -56,7 +56,8 @@ impl FilesComUpdate {
 }
 
 impl FilesComStore {
-    /// Changes a file or folder; gives what it is now.
+    /// Changes a file or folder; gives what it is now. What the service does not confirm is in
+    /// [`skipped`](StoredFile::skipped).
     ///
     /// *Invalid input* if there is nothing to change or metadata exceeds a limit, *not found*,
     /// *permission*, *unsupported* in mounted folders. Safe to repeat.
@@ -76,7 +77,15 @@ impl FilesComStore {
         let request =
             self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?.payload(api::json(&change)?);
         let entry = self.api().ask_for_entry(request, &path).await?;
-        Ok(facts::stored(&path, *entry))
+        let modified = entry.provided_mtime.map(seconds);
+        let ignored = [
+            ("modified", change.provided_mtime.is_some() && modified != change.provided_mtime),
+            ("metadata", update.metadata.as_ref().is_some_and(|asked| entry.custom_metadata != *asked)),
+            ("priority_color", update.priority_color.is_some() && entry.priority_color != update.priority_color),
+        ];
+        let mut file = facts::stored(&path, *entry);
+        file.skipped.extend(ignored.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name));
+        Ok(file)
     }
 }
 

@@ -515,7 +515,7 @@ impl FilesComStore {
     }
 
     /// The stored file, with the time and metadata that were asked for: where the finish did not take them,
-    /// they are set afterwards.
+    /// they are set afterwards. What the service ignores all the same is named in the result.
     async fn settle(&self, path: &SitePath, mut entry: Box<Entry>, wishes: &Wishes) -> Result<StoredFile> {
         let path = stored_path(path, &entry);
         let mut missing = serde_json::Map::new();
@@ -531,10 +531,21 @@ impl FilesComStore {
                 self.api().ask_for_entry(request.payload(api::json(&missing)?), &path).await
             };
             let updated = Box::pin(update).await.map_err(|error| stored_but(error, &path, entry.clone()))?;
-            entry.provided_mtime = updated.provided_mtime.or(wishes.provided_mtime);
-            entry.custom_metadata = wishes.metadata.clone();
+            // As the service says, which may ignore what it does not refuse.
+            if missing.contains_key("provided_mtime") {
+                entry.provided_mtime = updated.provided_mtime;
+            }
+            if missing.contains_key("custom_metadata") {
+                entry.custom_metadata = updated.custom_metadata;
+            }
         }
-        Ok(facts::stored(&path, *entry))
+        let ignored = [
+            ("modified", wishes.provided_mtime.is_some() && entry.provided_mtime != wishes.provided_mtime),
+            ("metadata", !wishes.metadata.is_empty() && entry.custom_metadata != wishes.metadata),
+        ];
+        let mut file = facts::stored(&path, *entry);
+        file.skipped.extend(ignored.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name));
+        Ok(file)
     }
 }
 

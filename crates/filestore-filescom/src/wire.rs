@@ -48,6 +48,7 @@ pub(crate) struct Entry {
     pub(crate) mime_type: Option<String>,
     #[serde(deserialize_with = "texts")]
     pub(crate) custom_metadata: BTreeMap<String, String>,
+    pub(crate) priority_color: Option<String>,
     /// Some of `lrwd`.
     pub(crate) permissions: Option<String>,
     /// Only where a download was asked for. A secret.

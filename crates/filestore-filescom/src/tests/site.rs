@@ -283,6 +283,9 @@ impl State {
         if !body["custom_metadata"].is_null() {
             file.metadata = body["custom_metadata"].clone();
         }
+        if !body["provided_mtime"].is_null() {
+            file.provided_mtime = body["provided_mtime"].clone();
+        }
         answer(200, &self.entry(path, false).unwrap())
     }
 

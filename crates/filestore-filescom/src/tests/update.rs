@@ -22,6 +22,22 @@ async fn only_what_changes_is_sent() {
 }
 
 #[tokio::test]
+async fn what_the_service_ignores_of_an_update_is_named() {
+    let mut taken = file("a");
+    (taken["provided_mtime"], taken["priority_color"]) = ("2025-12-24T08:00:00Z".into(), "red".into());
+    taken["custom_metadata"] = json!({"k": "v"});
+    let server = answering([answer(200, &file("a")), answer(200, &taken)]).await;
+    let update = || {
+        let update = FilesComUpdate::new().modified("2025-12-24T08:00:00.9Z".parse().unwrap());
+        update.metadata([("k", "v")]).priority_color("red")
+    };
+    let ignored = store(&server).update(&reference("a"), update()).await.unwrap();
+    assert_eq!(ignored.skipped, ["modified", "metadata", "priority_color"]);
+    let taken = store(&server).update(&reference("a"), update()).await.unwrap();
+    assert_eq!((taken.skipped.len(), taken.metadata["k"].as_str()), (0, "v"));
+}
+
+#[tokio::test]
 async fn an_empty_map_removes_the_metadata() {
     let server = answering([answer(200, &file("a"))]).await;
     store(&server).update(&reference("a"), FilesComUpdate::new().metadata([("", ""); 0])).await.unwrap();

@@ -148,6 +148,34 @@ async fn metadata_that_the_finish_did_not_take_is_set_afterwards() {
 }
 
 #[tokio::test]
+async fn time_and_metadata_that_the_service_ignores_are_named_and_not_reported_as_stored() {
+    let time = "2025-12-24T08:00:00Z";
+    let said = [
+        json!({"path": "a.txt", "type": "file", "size": 26}),
+        json!({"path": "a.txt", "type": "file", "size": 26, "provided_mtime": "2020-01-01T00:00:00Z",
+            "custom_metadata": {"colour": "blue"}}),
+    ];
+    for said in said {
+        let site = Site::with_parts_of(100).await;
+        site.fault("POST files/", Act::DoneBut(answer(201, &said)));
+        site.fault("PATCH ", Act::Answer(answer(200, &said)));
+        let upload = alphabet().metadata("colour", "red").modified(time.parse().unwrap());
+        let file = site.store().upload(upload).await.unwrap();
+        assert_eq!(file.skipped, ["modified", "metadata"]);
+        assert_ne!(file.modified, Some(time.parse().unwrap()));
+        assert_ne!(file.metadata.get("colour").map(String::as_str), Some("red"));
+    }
+    // What the finish took, and what is set afterwards.
+    let site = Site::with_parts_of(100).await;
+    let timed = json!({"path": "a.txt", "type": "file", "size": 26, "provided_mtime": time});
+    site.fault("POST files/", Act::DoneBut(answer(201, &timed)));
+    let upload = alphabet().metadata("colour", "red").modified(time.parse().unwrap());
+    let file = site.store().upload(upload).await.unwrap();
+    assert_eq!((file.skipped.len(), file.modified), (0, Some(time.parse().unwrap())));
+    assert_eq!(file.metadata["colour"], "red");
+}
+
+#[tokio::test]
 async fn metadata_beyond_the_limits_is_refused_before_anything_is_sent() {
     let site = Site::with_parts_of(100).await;
     let many = (0..33).fold(alphabet(), |upload, number| upload.metadata(number.to_string(), ""));
