@@ -81,7 +81,8 @@ impl FilesComStore {
             return Err(too_long(lifetime).with_effect(Effect::Rejected));
         }
         let end = signed::end(&url).or_else(|| self.api().clock().now().checked_add(lifetime).ok());
-        Ok(FileUrl::new(uri, UrlKind::Signed, end))
+        // As it was understood, not as it was written: that may hold what a terminal obeys.
+        Ok(FileUrl::new(url, UrlKind::Signed, end))
     }
 }
 

@@ -1,10 +1,11 @@
 //! What the service says is checked before it decides over a request, memory or a terminal.
 
-use filestore_core::{Effect, ErrorKind, FileStore, Upload};
+use filestore_core::{Effect, ErrorKind, FileStore, Upload, UrlRequest};
 use serde_json::json;
 
-use super::facts;
-use super::site::Site;
+use super::site::{Act, Site};
+use super::{answer, answering, facts, reference, store};
+use crate::Login;
 
 #[tokio::test]
 async fn a_part_is_not_sent_with_a_header_that_is_not_the_services_to_choose() {
@@ -15,5 +16,41 @@ async fn a_part_is_not_sent_with_a_header_that_is_not_the_services_to_choose() {
         assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
         assert!(error.to_string().contains(&name.to_ascii_lowercase()), "{error}");
         assert_eq!(site.count("PUT "), 0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_given_as_it_was_understood_and_only_of_http() {
+    let site = Site::with_parts_of(20).await;
+    let given = |uri: &str| {
+        site.fault("GET files/", Act::Answer(answer(200, &json!({"path": "a", "type": "file", "download_uri": uri}))));
+        let store = site.store();
+        async move { store.url(UrlRequest::from(reference("a"))).await }
+    };
+    let url = given("https://s3.example/a\u{1b}]0;t\u{7}\u{9b}2J?q=\u{1b}[2J\u{202e}\n").await.unwrap();
+    assert_eq!(url.as_str(), "https://s3.example/a%1B]0;t%07%C2%9B2J?q=%1B[2J%E2%80%AE");
+    for bad in ["ftp://s3.example/a", "javascript:alert(1)", "file:///etc/passwd", "/a", "https://a b/"] {
+        assert_eq!(given(bad).await.unwrap_err().kind(), ErrorKind::Protocol, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_share_link_is_an_http_address_as_it_was_understood() {
+    let link = |url: &str| answer(200, &json!({"id": 42, "url": url}));
+    let server = answering([link("HTTPS://x.files.com/f/\u{1b}[2Jab\n")]).await;
+    assert_eq!(store(&server).share_link(42).await.unwrap().url.as_str(), "https://x.files.com/f/%1B[2Jab");
+    for bad in ["javascript:alert(1)", "x.files.com/f/ab", "", "file:///f/ab"] {
+        let server = answering([link(bad)]).await;
+        let error = store(&server).share_link(42).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{bad}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_id_that_is_not_printable_ascii_is_a_protocol_error() {
+    for bad in ["", "a b", "a\tb", "a\u{1b}[2J", "a\nX-Evil: 1", "\u{fc}", "a\u{7f}"] {
+        let server = answering([answer(201, &json!({"id": bad}))]).await;
+        let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{bad:?}: {error}");
     }
 }
