@@ -6,7 +6,7 @@ use filestore_core::{CursorLoopGuard, Error, ErrorKind, FileRef, List, Page, Pag
 use filestore_http::{Answer, Method, Repeat};
 use serde::{Deserialize, Serialize};
 
-use crate::path::{self, SitePath};
+use crate::path::{self, LeftOut, SitePath};
 use crate::store::FilesComStore;
 use crate::wire::{Each, Entry};
 use crate::{api, facts};
@@ -184,6 +184,7 @@ impl FilesComStore {
             Next::Beginning | Next::Nothing => None,
         };
         let children = Children::of(&folder);
+        let mut left_out = LeftOut::default();
         let each = |mut entry: Entry| {
             let path = entry.path.take().unwrap_or_default();
             guard.entry(&path);
@@ -194,7 +195,7 @@ impl FilesComStore {
                 return;
             }
             // The service is said to have given others than direct children.
-            let Some(path) = folder.entry(&path) else { return };
+            let Some(path) = folder.entry(&path, &mut left_out) else { return };
             match (entry.is_folder(), recursive) {
                 (false, _) => page.files.push(facts::stored(&path, entry)),
                 (true, true) => subfolders.push(path.name().to_owned()),
@@ -278,7 +279,9 @@ mod tests {
             for name in names.iter().copied().chain([long.as_str(), &x, &xx, &xxx, "deeper/a", "a/", "/a"]) {
                 for said in [format!("{folder}/{name}"), format!("IN/{name}"), format!("/{folder}/{name}"), name.into()]
                 {
-                    let general = folder.entry(&said).map(|path| (path.name().to_owned(), path.reference()));
+                    let general = folder
+                        .entry(&said, &mut LeftOut::default())
+                        .map(|path| (path.name().to_owned(), path.reference()));
                     let short = children.name(&said).map(|name| (name.to_owned(), children.reference.child(name)));
                     assert!(short.is_none() || short == general, "{said} in {folder}: {short:?}, not {general:?}");
                 }

@@ -51,15 +51,14 @@ impl SitePath {
         not_too_long(components)
     }
 
-    /// The path that the service gives for an entry. `None` if it is none that could be asked for; the log says so.
-    pub(crate) fn listed(path: &str) -> Option<Self> {
-        let left_out = |error: &Error| tracing::warn!(%error, "the listing leaves an entry out");
-        Self::parse(path).inspect_err(left_out).ok()
+    /// The path that the service gives for an entry. `None` if it is none that could be asked for.
+    pub(crate) fn listed(path: &str, left_out: &mut LeftOut) -> Option<Self> {
+        Self::parse(path).inspect_err(|error| left_out.note(error)).ok()
     }
 
     /// The same for an entry of this folder; `None` if it is not directly in it.
-    pub(crate) fn entry(&self, path: &str) -> Option<Self> {
-        Self::listed(path).filter(|path| path.is_in(self))
+    pub(crate) fn entry(&self, path: &str, left_out: &mut LeftOut) -> Option<Self> {
+        Self::listed(path, left_out).filter(|path| path.is_in(self))
     }
 
     /// The folder that it is in; the root is in itself.
@@ -110,6 +109,27 @@ impl fmt::Display for SitePath {
     /// As the service writes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("/"))
+    }
+}
+
+/// The entries of a page that no path can name. The log names the first, and in the end says how many more there are.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut(u64);
+
+impl LeftOut {
+    fn note(&mut self, error: &Error) {
+        if self.0 == 0 {
+            tracing::warn!(%error, "the listing leaves an entry out");
+        }
+        self.0 += 1;
+    }
+}
+
+impl Drop for LeftOut {
+    fn drop(&mut self) {
+        if self.0 > 1 {
+            tracing::warn!(more = self.0 - 1, "the listing leaves more entries out, for the like reason");
+        }
     }
 }
 
@@ -193,15 +213,16 @@ mod tests {
     #[test]
     fn an_entry_is_directly_in_its_folder_however_that_is_spelled() {
         let folder = SitePath::parse("Invoices/2026").unwrap();
-        let name = |path: &str| folder.entry(path).map(|path| path.to_string());
+        let name = |path: &str| folder.entry(path, &mut LeftOut::default()).map(|path| path.to_string());
         assert_eq!(name("Invoices/2026/a.txt").as_deref(), Some("Invoices/2026/a.txt"));
         assert_eq!(name("invoices/2026/a.txt").as_deref(), Some("invoices/2026/a.txt"));
         for other in ["Invoices/2026", "Invoices/a.txt", "Invoices/2026/a/b", "Invoices/2026/..", "a.txt", ""] {
             assert_eq!(name(other), None, "{other}");
         }
         let root = SitePath::default();
-        assert_eq!(root.entry("a.txt").unwrap().to_string(), "a.txt");
-        assert!(root.entry("a/b").is_none() && root.entry("").is_none());
+        let in_root = |path: &str| root.entry(path, &mut LeftOut::default()).map(|path| path.to_string());
+        assert_eq!(in_root("a.txt").as_deref(), Some("a.txt"));
+        assert!(in_root("a/b").is_none() && in_root("").is_none());
     }
 
     #[test]

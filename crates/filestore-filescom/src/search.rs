@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::facts;
 use crate::list::PAGE;
-use crate::path::SitePath;
+use crate::path::{LeftOut, SitePath};
 use crate::store::FilesComStore;
 use crate::update::seconds;
 use crate::wire::Entry;
@@ -198,9 +198,12 @@ impl FilesComStore {
         let cursor = search.page.as_ref().map(PageToken::as_str);
         let query = search.query();
         let mut entries = Vec::new();
+        let mut left_out = LeftOut::default();
         // 3. What this store can name.
         let each = |entry: Entry| {
-            let Some(path) = entry.path.as_deref().and_then(SitePath::listed) else { return };
+            let Some(path) = entry.path.as_deref().and_then(|path| SitePath::listed(path, &mut left_out)) else {
+                return;
+            };
             let Some(below) = path.below(self.root()) else { return };
             entries.push(FilesComEntry {
                 entry_type: if entry.is_folder() { EntryType::Folder } else { EntryType::File },
