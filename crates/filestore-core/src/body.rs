@@ -14,7 +14,7 @@ use tokio::fs::File;
 use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 
-use crate::file::Version;
+use crate::file::{Identity, Version};
 use crate::progress::{Observer, Watch};
 use crate::{ByteStream, Error, Result, check_runtime};
 
@@ -48,6 +48,7 @@ pub struct Fingerprint {
     pub length: u64,
     /// When a file was changed last, as its file system says.
     pub modified: Option<Timestamp>,
+    identity: Option<Identity>,
 }
 
 type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<ByteStream>> + Send + Sync>;
@@ -154,12 +155,15 @@ impl Body {
     /// Fails with *invalid input* if the file is gone.
     pub async fn fingerprint(&self) -> Result<Option<Fingerprint>> {
         match &self.source {
-            Source::Bytes(bytes) => Ok(Some(Fingerprint { length: bytes.len() as u64, modified: None })),
+            Source::Bytes(bytes) => {
+                Ok(Some(Fingerprint { length: bytes.len() as u64, modified: None, identity: None }))
+            }
             Source::Path { path, .. } => {
                 check_runtime()?;
                 let metadata = tokio::fs::metadata(path).await.map_err(|error| Error::local(error, "read", path))?;
                 let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-                Ok(Some(Fingerprint { length: metadata.len(), modified }))
+                let identity = Identity::of(&metadata);
+                Ok(Some(Fingerprint { length: metadata.len(), modified, identity }))
             }
             Source::Reopenable { .. } | Source::Once { .. } => Ok(None),
         }
@@ -312,6 +316,33 @@ mod tests {
         file.write_all(b"two").unwrap();
         assert_ne!(body.fingerprint().await.unwrap(), Some(before));
         assert_eq!(Body::reader(&b"abc"[..], Some(3)).fingerprint().await.unwrap(), None);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_of_the_same_length_and_time_that_is_another_has_another_fingerprint() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+            path
+        };
+        let path = write("a", "one");
+        let body = Body::path(&path).unwrap();
+        let first = body.fingerprint().await.unwrap();
+        assert_eq!(body.fingerprint().await.unwrap(), first);
+        // Replaced by another.
+        std::fs::rename(write("b", "two"), &path).unwrap();
+        let second = body.fingerprint().await.unwrap();
+        assert_ne!(second, first);
+        // Overwritten, and the time set back. The clock of the file system goes on meanwhile.
+        while body.fingerprint().await.unwrap() == second {
+            write("a", "six");
+        }
+        let parts = |print: Option<Fingerprint>| print.map(|print| (print.length, print.modified));
+        assert_eq!(parts(body.fingerprint().await.unwrap()), parts(first));
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! [`FileChunks`]: a file on its way, read by threads for blocking work.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -59,6 +59,32 @@ impl Version {
     pub(crate) fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         Ok(Self { length: metadata.len(), modified: metadata.modified().ok() })
+    }
+}
+
+/// What tells a file from another of the same length and time, and from itself before it was overwritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(unix), expect(dead_code, reason = "made where the system says it"))]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+    /// Of content, attributes and name, which nobody can set back: seconds and nanoseconds.
+    changed: (i64, i64),
+}
+
+impl Identity {
+    /// `None` where the system does not say.
+    #[cfg(unix)]
+    #[expect(clippy::unnecessary_wraps, reason = "not every system says")]
+    pub(crate) fn of(metadata: &Metadata) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Some(Self { device: metadata.dev(), inode: metadata.ino(), changed })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn of(_: &Metadata) -> Option<Self> {
+        None
     }
 }
 

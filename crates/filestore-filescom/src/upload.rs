@@ -245,9 +245,8 @@ impl FilesComStore {
         let resumed = match (&checkpoint, before) {
             (Some(checkpoint), Some(before)) => {
                 checkpoint.check(path, before)?;
-                if before.modified.is_none() {
-                    checkpoint.check_content(body).await?;
-                }
+                // Another file may have the same length and time.
+                checkpoint.check_content(body).await?;
                 checkpoint.parts()
             }
             _ => Vec::new(),

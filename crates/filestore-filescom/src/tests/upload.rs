@@ -775,6 +775,50 @@ async fn another_content_of_the_same_size_does_not_go_on_with_the_parts_of_the_f
 }
 
 #[tokio::test]
+async fn another_file_of_the_same_size_and_time_does_not_go_on_with_the_parts_of_the_first() {
+    let site = Site::with_parts_of(4).await;
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("a.txt");
+    let write = |content: &str| {
+        std::fs::write(&place, content).unwrap();
+        let file = std::fs::File::options().write(true).open(&place).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    };
+    let last = std::sync::Mutex::new(None);
+    let told = |checkpoint: &crate::UploadCheckpoint| *last.lock().unwrap() = Some(checkpoint.clone());
+    let upload = || Upload::path(&place).unwrap();
+    site.fault("PUT /storage/up/1/2", Act::Answer(xml(403, "AccessDenied", "no")));
+    let store = one_at_a_time(&site);
+    write("12345678");
+    store.upload_resumable(upload(), None, told).await.unwrap_err();
+    let checkpoint = last.lock().unwrap().clone();
+    write("abcdefgh");
+    let error = store.upload_resumable(upload(), checkpoint.clone(), |_| ()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    write("12345678");
+    store.upload_resumable(upload(), checkpoint, |_| ()).await.unwrap();
+    assert_eq!((site.content("a.txt").unwrap(), site.sessions()), (b"12345678".to_vec(), 1));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_replaced_between_its_parts_by_one_of_the_same_size_and_time_is_not_stored() {
+    let site = Site::with_parts_of(4).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (place, other) = (folder.path().join("a.txt"), folder.path().join("other"));
+    for (path, content) in [(&place, ALPHABET.to_vec()), (&other, ALPHABET.to_ascii_uppercase())] {
+        std::fs::write(path, content).unwrap();
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+    let replaced = place.clone();
+    site.fault("PUT /storage/up/1/2", Act::After(Box::new(move |_| std::fs::rename(&other, &replaced).unwrap())));
+    let error = one_at_a_time(&site).upload(Upload::path(&place).unwrap()).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
+    assert_eq!((site.count("POST files/"), site.files().len()), (0, 0));
+}
+
+#[tokio::test]
 async fn an_upload_that_is_dropped_leaves_nothing_running() {
     let site = Site::with_parts_of(1).await;
     let never = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(3600));

@@ -102,7 +102,7 @@ impl UploadCheckpoint {
         Err(refused(problem))
     }
 
-    /// *Invalid input* if a stored part is not of this source, which has no time of change to tell.
+    /// *Invalid input* if a stored part is not of this source: the time of its change may be that of another.
     pub(crate) async fn check_content(&self, source: &Body) -> Result<()> {
         for part in &self.parts {
             let Some(stored) = part.crc32 else { continue };
