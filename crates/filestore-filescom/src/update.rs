@@ -78,10 +78,12 @@ impl FilesComStore {
             self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?.payload(api::json(&change)?);
         let entry = self.api().ask_for_entry(request, &path).await?;
         let modified = entry.provided_mtime.map(seconds);
+        // Answers need not say the colour.
+        let is_another = |said: &String| update.priority_color.as_ref().is_some_and(|asked| asked != said);
         let ignored = [
             ("modified", change.provided_mtime.is_some() && modified != change.provided_mtime),
             ("metadata", update.metadata.as_ref().is_some_and(|asked| entry.custom_metadata != *asked)),
-            ("priority_color", update.priority_color.is_some() && entry.priority_color != update.priority_color),
+            ("priority_color", entry.priority_color.as_ref().is_some_and(is_another)),
         ];
         let mut file = facts::stored(&path, *entry);
         file.skipped.extend(ignored.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name));

@@ -48,6 +48,7 @@ pub(crate) struct Entry {
     pub(crate) mime_type: Option<String>,
     #[serde(deserialize_with = "texts")]
     pub(crate) custom_metadata: BTreeMap<String, String>,
+    /// Where it was asked for.
     pub(crate) priority_color: Option<String>,
     /// Some of `lrwd`.
     pub(crate) permissions: Option<String>,
