@@ -261,7 +261,12 @@ fn is_own(key: &str) -> bool {
 #[cfg(feature = "http")]
 fn over_http<C: Configurator>(service: Service, options: &Settings, settings: &Settings) -> Result<Operator> {
     let config: filestore_http::HttpConfig = settings.read(&OPENDAL_KEYS)?;
-    remote::over_http(operator::<C>(options)?, service, &config)
+    #[derive(serde::Deserialize)]
+    struct At {
+        endpoint: Option<String>,
+    }
+    let At { endpoint } = options.read(&keys_of::<C>())?;
+    remote::over_http(operator::<C>(options)?, service, endpoint.as_deref(), &config)
 }
 
 /// Half a pair of keys would be ignored, and others would be looked for.
@@ -284,10 +289,14 @@ const SERVICES: &[&str] = &["fs", "memory", "s3", "gcs", "azblob", "webdav", "sf
 /// `options` are read here, not by OpenDAL, which ignores a misspelt key and repeats the value of a
 /// wrong one, secret or not, in its message.
 fn operator<C: Configurator>(options: &Settings) -> Result<Operator> {
-    let keys: Vec<Key> = field_names::<C>().iter().map(|name| Key::new(name, KeyKind::Text, "")).collect();
-    let config: C = options.read(&keys)?;
+    let config: C = options.read(&keys_of::<C>())?;
     Operator::from_config(config)
         .map_err(|error| Error::config(format!("OpenDAL refuses the options: {}", error.message())))
+}
+
+/// The keys of the configuration `C`.
+fn keys_of<C: DeserializeOwned>() -> Vec<Key> {
+    field_names::<C>().iter().map(|name| Key::new(name, KeyKind::Text, "")).collect()
 }
 
 fn entries(table: &Setting) -> Result<&BTreeMap<String, Setting>> {

@@ -32,6 +32,8 @@ pub(crate) enum Proof {
     EtagAlone,
     /// An XML document whose root has this name.
     Root(&'static str),
+    /// A multistatus document of WebDAV that says something of at least one file or folder.
+    Multistatus,
     /// The error code `NoSuchKey`.
     NoSuchKey,
     /// Anything that is not a web page.
@@ -66,8 +68,9 @@ impl Service {
             (Self::S3, "CreateMultipartUpload", 200) => Proof::Root("InitiateMultipartUploadResult"),
             (Self::S3, "CompleteMultipartUpload", 200) => Proof::Root("CompleteMultipartUploadResult"),
             (Self::S3, "DeleteObjects", 200) => Proof::Root("DeleteResult"),
-            (Self::Webdav, "Propfind" | "Proppatch", 207) => Proof::Root("multistatus"),
-            (Self::Webdav, "Get", 200 | 206) | (Self::Webdav, "Put", 200 | 201 | 204) => Proof::Status,
+            (Self::Webdav, "Propfind", 207) => Proof::Multistatus,
+            (Self::Webdav, "Proppatch", 207) => Proof::Root("multistatus"),
+            (Self::Webdav, "Get", 200 | 206) | (Self::Webdav, "Put", 201 | 204) => Proof::Status,
             // 405: there is a folder.
             (Self::Webdav, "Mkcol", 201 | 405) | (Self::Webdav, "Move", 201 | 204) => Proof::Status,
             (Self::Webdav, "Delete", 204 | 404) => Proof::Status,
@@ -125,9 +128,19 @@ pub(crate) fn root(body: &[u8]) -> Option<&str> {
         let end = rest.iter().position(|byte| *byte == b'>')?;
         rest = rest[end + 1..].trim_ascii_start();
     }
-    let name = rest.strip_prefix(b"<")?;
-    let end = name.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))?;
-    let name = std::str::from_utf8(&name[..end]).ok()?;
+    local_name(rest.strip_prefix(b"<")?)
+}
+
+/// Whether this is a multistatus document of WebDAV that says something of at least one file or folder.
+pub(crate) fn is_multistatus(body: &[u8]) -> bool {
+    let mut tags = body.split(|byte| *byte == b'<').skip(1);
+    root(body) == Some("multistatus") && tags.any(|tag| local_name(tag) == Some("response"))
+}
+
+/// The name at the beginning of what follows a `<`, without its prefix.
+fn local_name(tag: &[u8]) -> Option<&str> {
+    let end = tag.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))?;
+    let name = std::str::from_utf8(&tag[..end]).ok()?;
     Some(name.rsplit(':').next().unwrap_or(name))
 }
 

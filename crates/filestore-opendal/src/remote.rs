@@ -23,10 +23,11 @@ pub(crate) fn retried(operator: Operator, max_retries: u32, first: Duration, lon
 pub(crate) fn over_http(
     operator: Operator,
     service: crate::protocol::Service,
+    endpoint: Option<&str>,
     config: &filestore_http::HttpConfig,
 ) -> filestore_core::Result<Operator> {
-    let transport = opendal::HttpTransporter::new(crate::transport::Transport::new(service, config)?);
-    let context = operator.base_context().with_http_transport(transport);
+    let transport = crate::transport::Transport::new(service, endpoint, &operator.info().root(), config)?;
+    let context = operator.base_context().with_http_transport(opendal::HttpTransporter::new(transport));
     let operator = operator.with_context(context);
     Ok(retried(operator, config.max_retries, config.initial_retry_delay, config.max_retry_delay))
 }

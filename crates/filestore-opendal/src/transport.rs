@@ -5,6 +5,7 @@
 //! whole of it is known: OpenDAL carries it to [`of_service`](crate::error::of_service).
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use filestore_http::{
     decide, presentable, shown,
 };
 use futures::stream::{self, Stream, StreamExt};
-use http::header::{CONTENT_LENGTH, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, RANGE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, RANGE};
 use http::request;
 use opendal::raw::{Operation, ServiceOperation};
 use opendal::{Buffer, HttpBody, HttpTransport};
@@ -30,7 +31,15 @@ pub(crate) struct Transport {
     client: HttpClient,
     service: Service,
     policy: Policy,
+    /// Folders of a WebDAV server that are there if it is one: that of the store, unless it is yet to be made, and that
+    /// of the endpoint.
+    roots: Vec<Url>,
+    /// One of them has answered as a folder.
+    root_seen: AtomicBool,
 }
+
+/// Asks whether this is a folder.
+const IS_FOLDER: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:resourcetype/></D:prop></D:propfind>"#;
 
 /// The longest time for a request to the machine's own metadata service, which holds the credentials of its role. Where
 /// there is none, the address leads nowhere. A second is what the AWS tools wait.
@@ -46,8 +55,13 @@ struct Sent {
 }
 
 impl Transport {
-    /// *Config* when a setting cannot be used.
-    pub(crate) fn new(service: Service, config: &HttpConfig) -> filestore_core::Result<Self> {
+    /// For the folder `root` of the service at `endpoint`. *Config* when a setting cannot be used.
+    pub(crate) fn new(
+        service: Service,
+        endpoint: Option<&str>,
+        root: &str,
+        config: &HttpConfig,
+    ) -> filestore_core::Result<Self> {
         // OpenDAL signs the requests: the client has no credentials that it could send to the wrong origin.
         let base = Url::parse("http://localhost").map_err(|_| Error::config("no base URL"))?;
         Ok(Self {
@@ -59,6 +73,8 @@ impl Transport {
                 longest_delay: config.max_retry_delay,
                 ..Policy::default()
             },
+            roots: endpoint.map(|endpoint| roots(endpoint, root)).unwrap_or_default(),
+            root_seen: AtomicBool::new(false),
         })
     }
 }
@@ -124,11 +140,18 @@ impl Transport {
             // Whoever asks for credentials knows what they look like.
             return self.whole(sent, answer).await;
         };
-        if self.service == Service::Webdav && sent.lists() && status == 404 {
+        let absent = self.service == Service::Webdav && status == 404 && matches!(name, "Propfind" | "Delete");
+        if absent && !self.is_webdav(sent, attempts).await? {
+            return Err(carried(not_the_service(sent, &answer), false));
+        }
+        if absent && sent.lists() {
             // The folder is gone or was never there. OpenDAL goes on with the others.
             return self.whole(sent, answer).await;
         }
         let Some(proof) = self.service.documented(name, status) else {
+            if answer.status().is_success() && is_page(&answer) {
+                return Err(carried(not_the_service(sent, &answer), false));
+            }
             let document = ErrorDocument::parse(&answer.error_body().await);
             return Err(self.rejected(sent, &answer, &document, attempts));
         };
@@ -142,8 +165,9 @@ impl Transport {
             Proof::Etag => etag,
             Proof::EtagAlone => etag && body.is_empty(),
             Proof::Root(expected) => protocol::root(&body) == Some(expected),
+            Proof::Multistatus => protocol::is_multistatus(&body),
             Proof::NoSuchKey => ErrorDocument::parse(&body).code.as_deref() == Some("NoSuchKey"),
-            Proof::NoPage => answer.content_type().is_none_or(|content_type| content_type != "text/html"),
+            Proof::NoPage => !is_page(&answer),
         };
         // S3 may find out that it fails after it has sent the status.
         let failed = match (name, protocol::root(&body)) {
@@ -156,6 +180,32 @@ impl Transport {
             None if proven => Ok(response(&answer, sent, HttpBody::new(once(body), None))),
             None => Err(carried(not_the_service(sent, &answer), false)),
         }
+    }
+
+    /// Whether a WebDAV server is there at all: any web server says 404. Asked once, when a 404 is to be believed.
+    async fn is_webdav(&self, sent: &Sent, attempts: &Attempts) -> opendal::Result<bool> {
+        if self.root_seen.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        for root in &self.roots {
+            let question = sent.about_folder(root)?;
+            let mut answer = self.exchange(&question, &Buffer::from(IS_FOLDER), attempts).await?;
+            match answer.status().as_u16() {
+                207 => {
+                    let body = answer.bytes(JSON_LIMIT).await.map_err(|error| carried(error, false))?;
+                    if protocol::is_multistatus(&body) {
+                        self.root_seen.store(true, Ordering::Relaxed);
+                        return Ok(true);
+                    }
+                }
+                401 | 403 | 408 | 429 | 500 | 502.. => {
+                    let document = ErrorDocument::parse(&answer.error_body().await);
+                    return Err(self.rejected(&question, &answer, &document, attempts));
+                }
+                _ => {}
+            }
+        }
+        Ok(false)
     }
 
     /// A response of any status, held in memory.
@@ -245,6 +295,22 @@ impl Sent {
         self.head.extensions.get::<Operation>() == Some(&Operation::List)
     }
 
+    /// The question about `folder` whether it is one, with the credentials of this request.
+    fn about_folder(&self, folder: &Url) -> opendal::Result<Self> {
+        let mut request = http::Request::builder()
+            .method("PROPFIND")
+            .uri(folder.as_str())
+            .header("depth", "0")
+            .header(CONTENT_TYPE, "application/xml");
+        if let Some(credentials) = self.head.headers.get(AUTHORIZATION) {
+            request = request.header(AUTHORIZATION, credentials);
+        }
+        let request =
+            request.body(()).map_err(|_| carried(Error::config("the endpoint is no URL; check it"), false))?;
+        let (head, ()) = request.into_parts();
+        Ok(Self { name: Some("Propfind"), url: folder.clone(), head, repeat: Repeat::Safe })
+    }
+
     /// The first byte that is asked for.
     fn first_byte(&self) -> u64 {
         let range = self.head.headers.get(RANGE).and_then(|range| range.to_str().ok());
@@ -280,6 +346,23 @@ fn not_the_service(sent: &Sent, answer: &Answer) -> Error {
         answer.status().as_u16()
     );
     answer.error(ErrorKind::Protocol, message)
+}
+
+fn is_page(answer: &Answer) -> bool {
+    answer.content_type().is_some_and(|content_type| content_type == "text/html")
+}
+
+/// The URLs of the folder `root` below `endpoint`, and of `endpoint` itself.
+fn roots(endpoint: &str, root: &str) -> Vec<Url> {
+    let folder = |path: &str| {
+        let mut url = Url::parse(endpoint).ok()?;
+        let components = path.split('/').filter(|component| !component.is_empty());
+        url.path_segments_mut().ok()?.pop_if_empty().extend(components).push("");
+        Some(url)
+    };
+    let mut roots: Vec<Url> = [root, ""].into_iter().filter_map(folder).collect();
+    roots.dedup();
+    roots
 }
 
 fn origin(url: &Url) -> String {

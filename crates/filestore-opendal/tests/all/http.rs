@@ -160,11 +160,85 @@ async fn a_folder_that_redirects_to_its_url_with_a_slash_is_a_folder() {
 
 #[tokio::test]
 async fn a_missing_folder_is_not_found_and_a_missing_root_is_empty() {
-    let stub = always(|_| Reply::new(404)).await;
-    let store = open("webdav", &stub.url, &[]);
+    let stub = Stub::start(Webdav::default()).await;
+    let store = open("webdav", &stub.url, &[("root", "later")]);
     assert_eq!(store.list(List::new().scope("d")).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(store.list(List::new().scope("d").recursive(true)).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(store.list(List::new()).await.unwrap().files.len(), 0);
+}
+
+#[tokio::test]
+async fn a_404_is_believed_only_of_a_server_whose_root_is_a_folder_of_webdav() {
+    let site = always(|_| Reply { status: 404, ..Reply::page(404) }).await;
+    let store = open("webdav", &site.url, &[]);
+    let file = reference("s:webdav:a");
+    let folder = || filestore_core::Delete::from(&file).recursive(true);
+    let errors = [
+        store.delete(&file).await.unwrap_err(),
+        store.delete(folder()).await.unwrap_err(),
+        store.list(List::new()).await.unwrap_err(),
+        store.list(List::new().scope("d")).await.unwrap_err(),
+        store.stat(&file).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Protocol, Effect::Rejected, 1));
+        assert!(error.to_string().contains("something other than the service answered"), "{error}");
+    }
+
+    // Web servers that speak WebDAV send their page with a 404, too. They are asked once.
+    let stub = Stub::start(Webdav::default()).await;
+    let store = open("webdav", &stub.url, &[]);
+    for _ in 0..2 {
+        store.delete(&file).await.unwrap();
+        assert_eq!(store.stat(&file).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    let questions = stub.received().iter().filter(|request| request.path == "/").count();
+    assert_eq!(questions, 1);
+}
+
+#[tokio::test]
+async fn the_root_that_is_asked_is_that_of_the_endpoint_with_the_credentials() {
+    let stub = Stub::start(Webdav::with(&[("dav/%C3%BC%201/a", "x")])).await;
+    let store = open("webdav", &format!("{}/dav", stub.url), &[("root", "ü 1")]);
+    assert_eq!(store.stat(&reference("s:webdav:b")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let question = stub.received().pop().unwrap();
+    assert_eq!((question.method.as_str(), question.header("depth")), ("PROPFIND", Some("0")));
+    assert_eq!(question.path, "/dav/%C3%BC%201/");
+    assert!(question.header("authorization").is_some());
+}
+
+#[tokio::test]
+async fn a_multistatus_about_nothing_is_no_answer_of_a_webdav_server() {
+    let stub = always(|_| Reply::new(207).xml("<D:multistatus xmlns:D=\"DAV:\"/>")).await;
+    let store = open("webdav", &stub.url, &[]);
+    let file = reference("s:webdav:a");
+    let errors = [
+        store.stat(&file).await.unwrap_err(),
+        store.list(List::new()).await.unwrap_err(),
+        store.delete(&file).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_after_an_upload_is_no_missing_file() {
+    for service in ["s3", "webdav"] {
+        let is_put = |request: &Received| request.method == "PUT";
+        let error = match service {
+            "s3" => {
+                let stub = Stub::scripted(S3::default(), is_put, [Act::Page], Act::Serve).await;
+                open(service, &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err()
+            }
+            _ => {
+                let stub = Stub::scripted(Webdav::default(), is_put, [Act::Page], Act::Serve).await;
+                open(service, &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err()
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert!(error.to_string().contains("something other than the service answered"), "{error}");
+    }
 }
 
 #[tokio::test]
