@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Signals {
     }
 }
 
-/// The reads under way that consume their files.
+/// The reads under way that consume their files, and whether something else is being changed.
 #[derive(Clone, Default)]
 pub(crate) struct Reads(Arc<State>);
 
@@ -78,6 +78,7 @@ struct State {
     begun: AtomicUsize,
     under_way: Mutex<Vec<Entry>>,
     arrived: Notify,
+    changing: AtomicBool,
 }
 
 struct Entry {
@@ -108,6 +109,21 @@ impl Reads {
     pub(crate) fn begin(&self, subject: String) -> Read {
         let id = self.0.begun.fetch_add(1, Ordering::Relaxed);
         Read { reads: self.clone(), id, subject }
+    }
+
+    /// Runs a request that changes something, which a signal must not end silently.
+    pub(crate) async fn changing<T>(&self, request: impl Future<Output = T>) -> T {
+        self.0.changing.store(true, Ordering::Relaxed);
+        let result = request.await;
+        self.0.changing.store(false, Ordering::Relaxed);
+        result
+    }
+
+    /// Says, after a signal, that a request under way may have changed something. Says it once.
+    pub(crate) fn warn_of_change(&self) {
+        if self.0.changing.swap(false, Ordering::Relaxed) {
+            output::complain("interrupted: the operation may have taken effect; look before you repeat it");
+        }
     }
 
     pub(crate) fn are_under_way(&self) -> bool {
@@ -234,6 +250,7 @@ pub(crate) async fn force_exit(mut signals: Signals, reads: Reads) {
             _ => {}
         }
     }
+    reads.warn_of_change();
     reads.report();
     std::process::exit(i32::from(code));
 }

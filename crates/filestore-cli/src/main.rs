@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         tokio::select! {
             code = &mut command => code,
             code = signals.next() => {
+                reads.warn_of_change();
                 reads.settle(command).await;
                 code
             }

@@ -18,5 +18,5 @@ pub(crate) async fn run(context: &Context, args: &args::Delete) -> Result<u8> {
 
 async fn delete(context: &Context, text: &str, recursive: bool) -> Result<()> {
     let (store, reference) = context.of(text)?;
-    store.delete(Delete::from(reference).recursive(recursive)).await
+    context.reads.changing(store.delete(Delete::from(reference).recursive(recursive))).await
 }

@@ -35,8 +35,8 @@ async fn update(context: &Context, args: &args::FileioUpdate) -> Result<u8> {
     // The handle of the store knows which references are its own.
     store.check_reference(&reference)?;
     let updated = match &args.replace_with {
-        None => fileio.update(&reference, changes(args)).await,
-        Some(path) => fileio.replace(&reference, replacement(args, path)?).await,
+        None => context.reads.changing(fileio.update(&reference, changes(args))).await,
+        Some(path) => context.reads.changing(fileio.replace(&reference, replacement(args, path)?)).await,
     };
     let FileIoFile { file, .. } = updated.map_err(|error| error.with_store(store.name()))?;
     context.warn_of_skipped(&file.name, &file.skipped);

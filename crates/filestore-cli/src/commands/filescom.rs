@@ -37,10 +37,11 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
     if let Some(otp) = &args.otp {
         login = login.one_time_password(otp);
     }
-    let session = match (site.login(&login).await, &args.otp) {
+    let begin = async |login: &Login| context.reads.changing(site.login(login)).await;
+    let session = match (begin(&login).await, &args.otp) {
         // The service answers a one-time password only with the session that it began itself.
         (Err(error), Some(otp)) if let Some(challenge) = SecondFactor::of(&error) => {
-            site.login(&login.answer(&challenge, otp)).await
+            begin(&login.answer(&challenge, otp)).await
         }
         (Err(error), None) if let Some(challenge) = SecondFactor::of(&error) => {
             let methods = challenge.methods().join(", ");
@@ -64,14 +65,14 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
 
 async fn logout(context: &Context) -> Result<()> {
     let (site, named) = connect(context, context.chosen()?)?;
-    site.logout().await.map_err(named)
+    context.reads.changing(site.logout()).await.map_err(named)
 }
 
 async fn mkdir(context: &Context, paths: &[String]) -> Result<()> {
     let declared = context.chosen()?;
     let (site, named) = connect(context, declared)?;
     for path in paths {
-        site.create_folder(path, true).await.map_err(&named)?;
+        context.reads.changing(site.create_folder(path, true)).await.map_err(&named)?;
         print(context, &declared.name, &site.reference(path)?)?;
     }
     Ok(())
@@ -88,8 +89,8 @@ async fn relocate(context: &Context, args: &FilescomRelocate, way: Way) -> Resul
     let (site, named) = connect_of(context, &store, &reference)?;
     let to = Relocate::to(&args.to).overwrite(args.overwrite);
     let moved = match way {
-        Way::Copy => site.copy(&reference, to).await,
-        Way::Move => site.move_to(&reference, to).await,
+        Way::Copy => context.reads.changing(site.copy(&reference, to)).await,
+        Way::Move => context.reads.changing(site.move_to(&reference, to)).await,
     };
     print(context, store.name(), &moved.map_err(named)?)
 }
@@ -107,7 +108,8 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
     share.expires = args.expires.instant(Timestamp::now())?;
     share.max_uses = args.max_uses;
     share.password = args.password.as_deref().map(|place| secret("--password", place)).transpose()?;
-    let link = site.share(references.iter().map(|(_, reference)| reference), share).await.map_err(named)?;
+    let making = site.share(references.iter().map(|(_, reference)| reference), share);
+    let link = context.reads.changing(making).await.map_err(named)?;
     context.warn_of_skipped("the share link", &link.skipped);
     output::line(&if context.json {
         let expires = match link.url.expires() {
@@ -128,7 +130,7 @@ async fn unshare(context: &Context, link: &str) -> Result<()> {
             Err(_) => site.unshare(id_of(&site, link).await?).await,
         }
     };
-    ended.await.map_err(named)
+    context.reads.changing(ended).await.map_err(named)
 }
 
 /// The id of the share link with this URL.

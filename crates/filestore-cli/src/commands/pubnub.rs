@@ -31,7 +31,7 @@ async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
     let send = options.get::<PubNubSend>().cloned().unwrap_or_default();
 
     let pubnub = PubNub.connect(&resolved.settings).map_err(|error| error.with_store(store.name()))?;
-    let published = pubnub.publish_file_message(&reference, &send).await;
+    let published = context.reads.changing(pubnub.publish_file_message(&reference, &send)).await;
     let published = published.map_err(|error| error.with_store(store.name()))?;
     output::line(&if context.json {
         output::json(&json!({ "ref": reference.to_string(), "store": store.name(), "timetoken": published.timetoken }))

@@ -85,7 +85,8 @@ async fn upload(
     request.scope.clone_from(&args.scope);
     request.options = options.clone();
     let bar = Bar::new(&request.name, context.quiet);
-    let answer = store.upload(request.expires(args.expires).observed(bar.clone())).await;
+    let request = request.expires(args.expires).observed(bar.clone());
+    let answer = context.reads.changing(store.upload(request)).await;
     bar.done();
     answer
 }

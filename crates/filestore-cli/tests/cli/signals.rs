@@ -155,3 +155,46 @@ fn kept(home: &Home, folder: &str) -> Option<(String, Vec<u8>)> {
     let content = std::fs::read(file).ok()?;
     Some((file.strip_prefix(home.path()).unwrap().to_str().unwrap().to_owned(), content))
 }
+
+#[test]
+fn a_signal_during_a_change_says_that_it_may_have_taken_effect() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a", "x");
+    let run =
+        |store: &str, args: &[&str]| home.run(&[&["--config", "stores.toml", "--store", store], args].concat()).line();
+    let (site, room, drop) =
+        (run("filescom", &["upload", "a"]), run("pubnub", &["upload", "a"]), run("fileio", &["upload", "a"]));
+    served.control("PUT", "faults", "[[fault]]\ndo = { latency = { delay = \"60s\" } }\n");
+    for (store, args, changes) in [
+        ("fileio", &["upload", "a"][..], true),
+        ("filescom", &["upload", "a"], true),
+        ("filescom", &["filescom", "cp", &site, "b"], true),
+        ("filescom", &["filescom", "mv", &site, "b"], true),
+        ("filescom", &["filescom", "share", &site], true),
+        ("filescom", &["filescom", "mkdir", "d"], true),
+        ("pubnub", &["pubnub", "publish", &room], true),
+        ("fileio", &["fileio", "update", &drop, "--title", "t"], true),
+        ("fileio", &["delete", &drop], true),
+        ("fileio", &["list"], false),
+        ("filescom", &["stat", &site], false),
+    ] {
+        for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+            served.control("DELETE", "journal", "");
+            let child = home
+                .command(&[&["--config", "stores.toml", "--store", store], args].concat())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            while served.operations().is_empty() {
+                sleep(Duration::from_millis(5));
+            }
+            assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+            let done = done(child.wait_with_output().unwrap());
+            assert_eq!(done.code, code, "{args:?}: {done:?}");
+            let said = done.err.matches("may have taken effect; look before you repeat it").count();
+            assert_eq!(said, usize::from(changes), "{args:?}: {done:?}");
+        }
+    }
+}
