@@ -57,10 +57,8 @@ async fn dispatch(cli: Cli, reads: Reads) -> Result<u8> {
     }
 }
 
-/// Reports a failure among several inputs and goes on; the first failure's code is the answer.
-fn note_failure(first: &mut u8, error: &filestore::Error) {
+/// Reports a failure among several inputs.
+fn note_failure(outcomes: &mut exit::Outcomes, error: &filestore::Error) {
     output::complain_of(error);
-    if *first == 0 {
-        *first = exit::code(error);
-    }
+    outcomes.failed(error);
 }

@@ -8,7 +8,7 @@ pub(crate) fn code(error: &Error) -> u8 {
     match error.kind() {
         Integrity => 7,
         // Before the kinds: whoever acts on these codes must not take it for harmless.
-        _ if error.effect() == Effect::Unknown => 8,
+        _ if matches!(error.effect(), Effect::Unknown | Effect::Applied) => 8,
         Incomplete => 8,
         InvalidInput | Config => 2,
         NotFound => 3,
@@ -16,6 +16,40 @@ pub(crate) fn code(error: &Error) -> u8 {
         Unsupported | TooLarge | Quota | AlreadyExists => 5,
         _ if error.is_safe_to_retry() => 6,
         _ => 1,
+    }
+}
+
+/// The exit code of a command with several inputs.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes {
+    code: u8,
+    adds: bool,
+}
+
+impl Outcomes {
+    /// One input failed. Missing bytes and effects that are unknown or incomplete are never hidden by another
+    /// failure; of the others the first one counts.
+    pub(crate) fn failed(&mut self, error: &Error) {
+        let rank = |code| match code {
+            7 => 3,
+            8 => 2,
+            0 => 0,
+            _ => 1,
+        };
+        let code = code(error);
+        if rank(code) > rank(self.code) {
+            self.code = code;
+        }
+    }
+
+    /// One input was stored under an address that the service chose: the same again is another file.
+    pub(crate) fn added(&mut self) {
+        self.adds = true;
+    }
+
+    /// The exit code. What would store some of the inputs twice is not safe to retry.
+    pub(crate) fn code(&self) -> u8 {
+        if self.adds && self.code == 6 { 1 } else { self.code }
     }
 }
 
@@ -50,10 +84,47 @@ mod tests {
             (ErrorKind::Unavailable, Effect::Unknown, 8),
             (ErrorKind::Quota, Effect::Unknown, 8),
             (ErrorKind::Incomplete, Effect::Applied, 8),
+            (ErrorKind::Io, Effect::Applied, 8),
+            (ErrorKind::Quota, Effect::Applied, 8),
+            (ErrorKind::Timeout, Effect::Applied, 8),
+            (ErrorKind::NotFound, Effect::Applied, 8),
+            (ErrorKind::Permission, Effect::Applied, 8),
+            (ErrorKind::InvalidInput, Effect::Applied, 8),
+            (ErrorKind::Protocol, Effect::Applied, 8),
             (ErrorKind::Protocol, Effect::Rejected, 1),
             (ErrorKind::Io, Effect::NotSent, 1),
         ] {
             assert_eq!(code(&Error::new(kind, effect, "")), expected, "{kind} {effect}");
+        }
+    }
+
+    #[test]
+    fn the_gravest_of_several_failures_is_the_exit_code() {
+        let error = |code: u8| match code {
+            2 => Error::new(ErrorKind::InvalidInput, Effect::NotSent, ""),
+            3 => Error::new(ErrorKind::NotFound, Effect::Rejected, ""),
+            6 => Error::new(ErrorKind::Unavailable, Effect::NotSent, ""),
+            7 => Error::new(ErrorKind::Integrity, Effect::Applied, ""),
+            _ => Error::new(ErrorKind::Timeout, Effect::Unknown, ""),
+        };
+        for (codes, expected, after_an_added_one) in [
+            (&[][..], 0, 0),
+            (&[3, 2], 3, 3),
+            (&[2, 8], 8, 8),
+            (&[6, 8], 8, 8),
+            (&[8, 2], 8, 8),
+            (&[8, 7], 7, 7),
+            (&[7, 8], 7, 7),
+            (&[3, 8, 7, 2], 7, 7),
+            (&[6], 6, 1),
+            (&[6, 3], 6, 1),
+            (&[3, 6], 3, 3),
+        ] {
+            let mut outcomes = Outcomes::default();
+            codes.iter().for_each(|code| outcomes.failed(&error(*code)));
+            assert_eq!(outcomes.code(), expected, "{codes:?}");
+            outcomes.added();
+            assert_eq!(outcomes.code(), after_an_added_one, "{codes:?} and one that was added");
         }
     }
 }

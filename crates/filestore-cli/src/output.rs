@@ -26,6 +26,15 @@ pub(crate) fn write_all(bytes: &[u8]) -> Result<()> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(failed)
 }
 
+/// Writes one line: the result of what took effect. Where standard output does not take it, `done` goes where
+/// somebody may still see it, because often nothing else leads to the result.
+pub(crate) fn result(text: &str, done: &str) -> Result<()> {
+    line(text).map_err(|error| {
+        complain(done);
+        Error::new(ErrorKind::Incomplete, Effect::Applied, format!("it took effect, but: {}", error.message()))
+    })
+}
+
 /// Standard output could not be written.
 pub(crate) fn failed(error: io::Error) -> Error {
     let kind = if error.kind() == io::ErrorKind::StorageFull { ErrorKind::Quota } else { ErrorKind::Io };

@@ -36,21 +36,17 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
         let taken = taken.strip_prefix(".").unwrap_or(taken);
         context.warn(&format!("{} exists and is left as it is; the file is stored as {path}", taken.display()));
     }
+    let done = format!("the file is stored as {path}");
     let printed = if context.json {
         let mut object = output::json_of(&saved.file);
         object["size"] = saved.bytes.into();
         object["path"] = json!(path);
-        output::line(&output::json(&object))
+        output::json(&object)
     } else {
-        output::line(&path)
+        path
     };
-    if let Some(read) = read {
-        read.ended();
-        if printed.is_err() {
-            // There is no second copy to ask for.
-            output::complain(&format!("the file is stored as {path}"));
-        }
-    }
+    let printed = output::result(&printed, &done);
+    read.iter().for_each(Read::ended);
     printed.map(|()| 0)
 }
 

@@ -43,7 +43,9 @@ async fn update(context: &Context, args: &args::FileioUpdate) -> Result<u8> {
     let mut object = output::json_of(&file);
     object["ref"] = json!(reference.to_string());
     object["store"] = json!(store.name());
-    output::line(&if context.json { output::json(&object) } else { reference.to_string() })?;
+    let reference = reference.to_string();
+    let done = format!("updated {reference}");
+    output::result(&if context.json { output::json(&object) } else { reference }, &done)?;
     Ok(0)
 }
 

@@ -33,10 +33,12 @@ async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
     let pubnub = PubNub.connect(&resolved.settings).map_err(|error| error.with_store(store.name()))?;
     let published = context.reads.changing(pubnub.publish_file_message(&reference, &send)).await;
     let published = published.map_err(|error| error.with_store(store.name()))?;
-    output::line(&if context.json {
+    let done = format!("published with the timetoken {}", published.timetoken);
+    let printed = if context.json {
         output::json(&json!({ "ref": reference.to_string(), "store": store.name(), "timetoken": published.timetoken }))
     } else {
         published.timetoken
-    })?;
+    };
+    output::result(&printed, &done)?;
     Ok(0)
 }

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use filestore::filescom::{FilesCom, find_collisions};
-use filestore::{
-    Address, Backend, Body, Effect, Error, ErrorKind, IfExists, Options, Result, Store, StoreConfig, StoredFile,
-};
+use filestore::{Address, Backend, Body, Error, IfExists, Options, Result, Store, StoreConfig, StoredFile};
 
 use super::note_failure;
 use crate::args;
 use crate::context::{self, Context};
+use crate::exit::Outcomes;
 use crate::output;
 use crate::progress::Bar;
 
@@ -21,20 +20,23 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     let options = options(context, declared, &args.options)?;
     let store = context.open(declared)?;
     check_collisions(&store, declared, &args.files)?;
-    let mut code = 0;
+    let mut outcomes = Outcomes::default();
     for path in &args.files {
-        match upload(context, &store, args, &options, path).await {
-            Ok(file) => print(context, &file).map_err(|error| unread(&file, &error))?,
-            Err(error) => {
-                // Stored although something failed: the reference must not be lost.
-                if let Some(file) = error.stored() {
-                    print(context, file).map_err(|error| unread(file, &error))?;
-                }
-                note_failure(&mut code, &error);
-            }
+        let uploaded = upload(context, &store, args, &options, path).await;
+        if let Err(error) = &uploaded {
+            note_failure(&mut outcomes, error);
+        }
+        // Stored although something failed: the reference must not be lost.
+        let Some(file) = uploaded.as_ref().map_or_else(Error::stored, Some) else { continue };
+        if store.capabilities().address != Address::CallerPath {
+            outcomes.added();
+        }
+        if let Err(error) = print(context, file) {
+            note_failure(&mut outcomes, &error);
+            break;
         }
     }
-    Ok(code)
+    Ok(outcomes.code())
 }
 
 /// Where the name is the address, the second of two files of one name would replace the first.
@@ -101,18 +103,9 @@ fn options(context: &Context, store: &StoreConfig, pairs: &[String]) -> Result<O
     backend.options(&settings).map_err(|error| Error::invalid(format!("-O: {}", error.message())))
 }
 
-/// Stored, but standard output takes no reference: it goes where somebody may still see it, because on
-/// some services nothing else leads to the file.
-fn unread(file: &StoredFile, error: &Error) -> Error {
-    output::complain(&format!("stored as {}", file.reference));
-    Error::new(ErrorKind::Incomplete, Effect::Applied, format!("{:?} is stored, but: {}", file.name, error.message()))
-}
-
 fn print(context: &Context, file: &StoredFile) -> Result<()> {
     context.warn_of_skipped(&file.name, &file.skipped);
-    if context.json {
-        output::line(&output::json(&output::json_of(file)))
-    } else {
-        output::line(&file.reference.to_string())
-    }
+    let reference = file.reference.to_string();
+    let printed = if context.json { output::json(&output::json_of(file)) } else { reference.clone() };
+    output::result(&printed, &format!("stored as {reference}"))
 }

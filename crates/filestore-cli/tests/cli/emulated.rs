@@ -291,3 +291,41 @@ fn a_demo_with_faults_fails_and_names_the_store_and_the_step() {
     let done = home.run(&["demo", "--faults", "faults.toml"]);
     assert_eq!(done.code, 2, "{done:?}");
 }
+
+#[test]
+fn options_that_had_no_effect_are_warned_of() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "x");
+    let reference = served.run(&["upload", "a.txt"]).line();
+    served.control("PUT", "faults", "[[fault]]\ndo = { plan = \"free\" }\n\n[[fault]]\ndo = \"clamp\"\n");
+    for args in [
+        &["upload", "a.txt"][..],
+        &["fileio", "update", &reference],
+        &["fileio", "update", &reference, "--replace-with", "a.txt"],
+    ] {
+        let done = served.run(&[args, &["--expires", "never"]].concat());
+        assert!(done.code == 0 && done.err.contains("expiry had no effect"), "{args:?}: {done:?}");
+        let quiet = served.run(&[args, &["--expires", "never", "--quiet"]].concat());
+        assert_eq!((quiet.code, quiet.err.as_str()), (0, ""), "{args:?}");
+    }
+}
+
+#[test]
+fn what_would_store_an_input_twice_is_not_safe_to_retry() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a", "1");
+    home.file("b", "2");
+    let busy = |nth| {
+        format!(
+            "[[fault]]\noperation = \"upload\"\nnth = {nth}\n\
+             do = {{ status = {{ code = 429, headers = {{ \"Retry-After\" = \"3600\" }} }} }}\n"
+        )
+    };
+    served.control("PUT", "faults", &format!("{}{}", busy(2), busy(3)));
+    let one_of_two = served.run(&["upload", "a", "b"]);
+    assert_eq!((one_of_two.code, one_of_two.out.lines().count()), (1, 1), "{one_of_two:?}");
+    let none = served.run(&["upload", "b"]);
+    assert_eq!((none.code, none.out.as_str()), (6, ""), "{none:?}");
+}
