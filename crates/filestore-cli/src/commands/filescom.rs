@@ -1,11 +1,12 @@
 //! `filestore filescom`: sessions, folders, copies inside the service, share links.
 
-use std::io::{Read, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use filestore::filescom::{FilesCom, FilesComStore, Login, Relocate, SecondFactor, Share};
-use filestore::{CursorLoopGuard, Error, Expiry, FileRef, Result, Store, StoreConfig};
+use filestore::{CursorLoopGuard, Effect, Error, ErrorKind, Expiry, FileRef, Result, Store, StoreConfig};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -33,6 +34,8 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
         Some(place) => secret("--password", place)?,
         None => from_standard_input()?,
     };
+    // Before the session begins: its id must have a place to go to.
+    let file = args.output.as_deref().map(PrivateFile::create).transpose()?;
     let mut login = Login::new(&args.user, password.expose_secret());
     if let Some(otp) = &args.otp {
         login = login.one_time_password(otp);
@@ -50,17 +53,25 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
         (outcome, _) => outcome,
     };
     let session = session.map_err(&named)?;
-    match &args.output {
-        Some(path) => match write_private(path, session.id.expose_secret()) {
-            Ok(()) => output::line(&path.display().to_string()),
-            Err(error) => {
-                // Nobody will ever know its id.
-                let _ = site.with_session(&session)?.logout().await;
-                Err(error)
-            }
-        },
-        None => output::line(session.id.expose_secret()),
-    }
+    let id = session.id.expose_secret();
+    let handed_over = match file {
+        Some(file) => file.fill(id),
+        None => output::line(id),
+    };
+    let Err(error) = handed_over else { return Ok(()) };
+    // Nobody will ever know its id.
+    let ended = async { site.with_session(&session)?.logout().await };
+    Err(match context.reads.changing(ended).await {
+        Ok(()) => error.with_note("the new session was ended again"),
+        Err(logout) => {
+            let message = format!(
+                "{}; the new session lives on until it expires, because it could not be ended: {}",
+                error.message(),
+                logout.message()
+            );
+            named(Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_source(logout))
+        }
+    })
 }
 
 async fn logout(context: &Context) -> Result<()> {
@@ -73,7 +84,7 @@ async fn mkdir(context: &Context, paths: &[String]) -> Result<()> {
     let (site, named) = connect(context, declared)?;
     for path in paths {
         context.reads.changing(site.create_folder(path, true)).await.map_err(&named)?;
-        print(context, &declared.name, &site.reference(path)?)?;
+        print(context, &declared.name, &site.reference(path)?, "the folder is")?;
     }
     Ok(())
 }
@@ -92,7 +103,11 @@ async fn relocate(context: &Context, args: &FilescomRelocate, way: Way) -> Resul
         Way::Copy => context.reads.changing(site.copy(&reference, to)).await,
         Way::Move => context.reads.changing(site.move_to(&reference, to)).await,
     };
-    print(context, store.name(), &moved.map_err(named)?)
+    let done = match way {
+        Way::Copy => "copied to",
+        Way::Move => "moved to",
+    };
+    print(context, store.name(), &moved.map_err(named)?, done)
 }
 
 async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
@@ -111,7 +126,7 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
     let making = site.share(references.iter().map(|(_, reference)| reference), share);
     let link = context.reads.changing(making).await.map_err(named)?;
     context.warn_of_skipped("the share link", &link.skipped);
-    output::line(&if context.json {
+    let printed = if context.json {
         let expires = match link.url.expires() {
             Some(end) => Expiry::At(end).to_string(),
             None => Expiry::Never.to_string(),
@@ -119,7 +134,8 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
         output::json(&json!({ "id": link.id, "url": link.url.as_str(), "expires": expires, "store": store.name() }))
     } else {
         link.url.as_str().to_owned()
-    })
+    };
+    output::result(&printed, &format!("shared by the link {}: {}", link.id, link.url.as_str()))
 }
 
 async fn unshare(context: &Context, link: &str) -> Result<()> {
@@ -169,9 +185,11 @@ fn connect_of(
     connect(context, context.config.store(store.name())?)
 }
 
-fn print(context: &Context, store: &str, reference: &FileRef) -> Result<()> {
+fn print(context: &Context, store: &str, reference: &FileRef, done: &str) -> Result<()> {
     let reference = reference.stamped(&Arc::from(store)).to_string();
-    output::line(&if context.json { output::json(&json!({ "ref": reference, "store": store })) } else { reference })
+    let done = format!("{done} {reference}");
+    let json = || output::json(&json!({ "ref": reference, "store": store }));
+    output::result(&if context.json { json() } else { reference }, &done)
 }
 
 /// What is at `env:NAME` or `file:PATH`. A literal one would be in the list of processes and in the
@@ -184,25 +202,55 @@ fn secret(option: &str, place: &str) -> Result<SecretString> {
 }
 
 fn from_standard_input() -> Result<SecretString> {
-    if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+    if io::IsTerminal::is_terminal(&io::stdin()) {
         return Err(Error::invalid(
             "where is the password? give --password env:NAME or --password file:PATH, or pipe it into standard input",
         ));
     }
     let mut text = String::new();
-    std::io::stdin()
+    io::stdin()
         .read_to_string(&mut text)
         .map_err(|error| Error::invalid(format!("cannot read the password from standard input: {error}")))?;
     Ok(text.trim_end_matches(['\r', '\n']).into())
 }
 
-/// A file that only this user can read, replaced as a whole.
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-        writeln!(file, "{text}")?;
-        file.persist(path)?;
+/// A new file that only this user can read, deleted again where its content does not come.
+struct PrivateFile {
+    file: File,
+    path: PathBuf,
+    filled: bool,
+}
+
+impl PrivateFile {
+    fn create(path: &Path) -> Result<Self> {
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let message = format!("{} exists; delete it first, or name another file", path.display());
+                Error::new(ErrorKind::AlreadyExists, Effect::NotSent, message).with_source(error)
+            }
+            _ => Error::local(error, "create", path),
+        })?;
+        Ok(Self { file, path: path.to_owned(), filled: false })
+    }
+
+    /// Writes its content and prints its path.
+    fn fill(mut self, text: &str) -> Result<()> {
+        let written = writeln!(self.file, "{text}").and_then(|()| self.file.sync_all());
+        written.map_err(|error| Error::local(error, "write", &self.path))?;
+        output::line(&self.path.display().to_string())?;
+        self.filled = true;
         Ok(())
-    });
-    written.map_err(|error| Error::local(error, "write", path))
+    }
+}
+
+impl Drop for PrivateFile {
+    fn drop(&mut self) {
+        if !self.filled {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }

@@ -165,3 +165,70 @@ fn an_empty_password_is_rejected_before_anything_is_sent() {
     assert_eq!(home.run_with_input(&piped, b" \n").code, 2);
     assert_eq!(served.operations().len(), before);
 }
+
+const LOGIN: [&str; 5] = ["filescom", "login", "emulator", "--password", "file:password"];
+
+/// A login whose second request about sessions, its end, is answered by `fault`.
+#[cfg(target_os = "linux")]
+fn unprinted_login(fault: &str, more: &[&str]) -> (Home, Done, Vec<String>) {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("password", "emulator-password");
+    served.control("PUT", "faults", fault);
+    let args = [&["--config", "stores.toml", "--store", "filescom"], &LOGIN[..], more].concat();
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let done = crate::program::done(home.command(&args).stdout(full).output().unwrap());
+    let operations = served.operations();
+    drop(served);
+    (home, done, operations)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_session_whose_id_cannot_be_given_is_ended() {
+    for more in [&[][..], &["-o", "session"]] {
+        let (home, done, operations) = unprinted_login("", more);
+        assert_eq!(done.code, 5, "{done:?}");
+        assert!(done.err.contains("the new session was ended again"), "{done:?}");
+        assert_eq!(operations, ["session", "session"]);
+        assert!(!home.path().join("session").exists());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_session_that_can_neither_be_given_nor_ended_lives_on() {
+    let fault = "[[fault]]\noperation = \"session\"\nnth = 2\ndo = { status = { code = 403 } }\n";
+    for more in [&[][..], &["-o", "session"]] {
+        let (home, done, operations) = unprinted_login(fault, more);
+        assert_eq!(done.code, 8, "{done:?}");
+        assert!(done.err.contains("lives on"), "{done:?}");
+        assert_eq!(operations, ["session", "session"]);
+        assert!(!home.path().join("session").exists());
+    }
+}
+
+#[test]
+fn a_login_replaces_no_file_and_leaves_none_without_a_session() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("password", "emulator-password");
+    home.file("session", "mine");
+    let login = |output: &str| site(&home, &[&LOGIN[..], &["-o", output]].concat());
+    let refused = login("session");
+    assert!(refused.code == 5 && refused.err.contains("session exists"), "{refused:?}");
+    assert_eq!(login("nowhere/session").code, 2);
+    assert!(served.operations().is_empty());
+    assert_eq!(std::fs::read_to_string(home.path().join("session")).unwrap(), "mine");
+
+    assert_eq!(login("new").line(), "new");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = home.path().join("new").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    home.file("password", "wrong");
+    assert_eq!(login("never").code, 4);
+    assert!(!home.path().join("never").exists());
+}

@@ -74,7 +74,7 @@ fn a_path_that_standard_output_does_not_take_is_not_lost() {
     let full = std::fs::File::create("/dev/full").unwrap();
     let command = Served::with(&["download", &reference, "-o", "copy"]);
     let output = home.command(&command).stdout(full).output().unwrap();
-    assert_ne!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(output.status.code(), Some(8), "{output:?}");
     assert!(String::from_utf8(output.stderr).unwrap().contains("the file is stored as copy\n"));
     assert_eq!(std::fs::read(home.path().join("copy")).unwrap(), b"x");
 }
@@ -103,4 +103,31 @@ fn a_name_that_hides_a_file_is_not_taken_from_the_service() {
         let done = served.run(&["download", &reference]);
         assert_eq!((done.code, done.out), (0, format!("{local}\n")), "{}", done.err);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_standard_output_does_not_take_is_named_and_incomplete() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a", "x");
+    let stored = |store: &str| home.run(&["--config", "stores.toml", "--store", store, "upload", "a"]).line();
+    let (site, room, drop) = (stored("filescom"), stored("pubnub"), stored("fileio"));
+    for (args, named) in [
+        (&["filescom", "cp", &site, "b"][..], "copied to filescom:filescom:b\n"),
+        (&["filescom", "mv", "filescom:filescom:b", "c"], "moved to filescom:filescom:c\n"),
+        (&["--store", "filescom", "filescom", "mkdir", "d"], "the folder is filescom:filescom:d\n"),
+        (&["filescom", "share", &site], &format!(": http://{}/f/", served.address)),
+        (&["pubnub", "publish", &room], "published with the timetoken 1"),
+        (&["fileio", "update", &drop, "--title", "t"], &format!("updated {drop}\n")),
+        (&["--store", "fileio", "upload", "a"], "stored as fileio:fileio:"),
+    ] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let command = [&["--config", "stores.toml"], args].concat();
+        let done = crate::program::done(home.command(&command).stdout(full).output().unwrap());
+        assert_eq!(done.code, 8, "{args:?}: {done:?}");
+        assert!(done.err.contains(named), "{args:?}: {done:?}");
+    }
+    let listed = home.run(&["--config", "stores.toml", "--store", "filescom", "list"]).out;
+    assert!(listed.contains("filescom:filescom:c") && listed.contains("d/"), "{listed}");
 }
