@@ -238,7 +238,7 @@ pub(crate) struct FilescomLogin {
     /// The one-time password, where the account has a second factor
     #[arg(long, value_name = "CODE")]
     pub otp: Option<String>,
-    /// Write the id here, readable by you alone, instead of printing it
+    /// Write the id into this new file, readable by you alone, instead of printing it
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
