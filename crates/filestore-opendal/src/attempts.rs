@@ -30,6 +30,8 @@ struct Inner {
     not_before: Option<Instant>,
     #[cfg(feature = "http")]
     waited: Duration,
+    #[cfg(feature = "http")]
+    never_replaces: bool,
 }
 
 impl Attempts {
@@ -61,6 +63,14 @@ impl Attempts {
         None
     }
 
+    /// Lets the operation leave a file as it is that has the name meanwhile, where the service can do it.
+    pub(crate) fn never_replace(&self) {
+        #[cfg(feature = "http")]
+        {
+            self.lock().never_replaces = true;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,6 +87,11 @@ impl Attempts {
     /// Adds an exchange of a request that does what `repeat` says when it is sent twice.
     pub(crate) fn record(&self, repeat: Repeat, outcome: Outcome) {
         self.lock().history.get_or_insert_default().record(repeat, outcome);
+    }
+
+    /// Whether the operation leaves a file that has the name as it is.
+    pub(crate) fn never_replaces(&self) -> bool {
+        self.lock().never_replaces
     }
 
     /// How long the operation has waited because the service asked for it.

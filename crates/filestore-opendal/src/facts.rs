@@ -72,7 +72,12 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability) -> Capabilitie
     } else {
         all.emulated(Feature::UnknownLength, "the whole file is held in memory, as for every upload here")
     };
-    all = if !traits.refuses {
+    all = if scheme == "webdav" {
+        all.emulated(
+            Feature::Refuse,
+            "a stat, then a MOVE that must not overwrite; on servers that ignore this another writer may slip in between",
+        )
+    } else if !traits.refuses {
         all.emulated(Feature::Refuse, "a stat before the upload; another writer may slip in between")
     } else if scheme == "s3" {
         all.emulated(

@@ -29,8 +29,10 @@ pub(crate) struct Sending {
     pub(crate) stream: ByteStream,
     pub(crate) content_type: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
-    /// Whether the service is to refuse if there is a file.
+    /// Whether a file that is there is to be left as it is.
     pub(crate) refuse: bool,
+    /// The file that is there, where it was looked for.
+    pub(crate) before: Option<Metadata>,
 }
 
 /// Sends the whole of it, or leaves nothing. Gives what the service says of the file, and its size.
@@ -52,6 +54,9 @@ impl Sending {
             true => format!("{TEMPORARY}/{}", uuid::Uuid::new_v4()),
             false => self.path.clone(),
         };
+        if self.refuse {
+            Attempts::current().never_replace();
+        }
         let mut writer = call(Stage::Transfer, self.operator.writer_options(&written, self.options())).await?;
         let outcome = match self.transfer(&mut writer, dropped).await {
             Ok(size) => {
@@ -61,9 +66,7 @@ impl Sending {
             Err(error) => Err(error),
         };
         let outcome = match outcome {
-            Ok(stored) if self.traits.folders => {
-                call(Stage::Commit, self.operator.rename(&written, &self.path)).await.map(|()| stored)
-            }
+            Ok(stored) if self.traits.folders => self.publish(&written, stored.1).await.map(|()| stored),
             other => other,
         };
         if outcome.is_err() {
@@ -74,6 +77,51 @@ impl Sending {
             }
         }
         outcome
+    }
+
+    /// Gives the whole file of this size, which was written aside, its name.
+    async fn publish(&mut self, written: &str, size: u64) -> Result<()> {
+        let lost = "the service has lost the temporary file of this upload, which it had accepted";
+        let held = match call(Stage::Transfer, self.operator.stat(written)).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(Error::new(ErrorKind::Integrity, error.effect(), lost));
+            }
+            held => held?.content_length(),
+        };
+        if held != size {
+            let message = format!("{size} bytes were sent, and the service holds {held} of them; nothing was stored");
+            return Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
+        }
+        let Err(error) = call(Stage::Commit, self.operator.rename(written, &self.path)).await else { return Ok(()) };
+        if error.effect() != Effect::Unknown {
+            return Err(match error.kind() {
+                ErrorKind::NotFound => Error::new(ErrorKind::Conflict, error.effect(), lost),
+                _ => error,
+            });
+        }
+        // It may be done: then it is the temporary file that is not there.
+        match call(Stage::Read, self.operator.stat(written)).await {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => {}
+            _ => return Err(error),
+        }
+        match call(Stage::Read, self.operator.stat(&self.path)).await {
+            Ok(found) if found.is_file() && found.content_length() == size && self.is_new(&found) => Ok(()),
+            _ => {
+                let message = "the temporary file of this upload is gone, and the file may be stored; look at what is \
+                               there before you send it again";
+                Err(Error::new(ErrorKind::Unavailable, Effect::Unknown, message).with_attempts(error.attempts()))
+            }
+        }
+    }
+
+    /// Whether `found` is another file than the one that was there before the upload, as far as the service tells.
+    fn is_new(&self, found: &Metadata) -> bool {
+        let Some(before) = &self.before else { return true };
+        match (before.etag(), found.etag(), before.last_modified(), found.last_modified()) {
+            (Some(old), Some(new), ..) => old != new,
+            (.., Some(old), Some(new)) => new > old,
+            _ => true,
+        }
     }
 
     /// Gives the number of bytes. The error of the body comes back as it is.
@@ -107,7 +155,7 @@ impl Sending {
         WriteOptions {
             content_type: self.content_type.clone(),
             user_metadata: (!self.metadata.is_empty()).then(|| self.metadata.clone().into_iter().collect()),
-            if_not_exists: self.refuse,
+            if_not_exists: self.refuse && self.traits.refuses,
             chunk: self.traits.parts.then(|| usize::try_from(part).unwrap_or(usize::MAX)),
             ..WriteOptions::default()
         }

@@ -102,8 +102,9 @@ impl OpendalStore {
         }
     }
 
-    /// Finds out before the body is read what the service itself would not refuse.
-    async fn check_target(&self, components: &[String], request: &Upload) -> Result<()> {
+    /// Finds out before the body is read what the service itself would not refuse. Gives the file that is there, if it
+    /// was looked for.
+    async fn check_target(&self, components: &[String], request: &Upload) -> Result<Option<Metadata>> {
         // Also where the service does it by itself: some servers of its protocol ignore the condition.
         let refuse = request.if_exists == IfExists::Refuse;
         if self.traits.folders && !request.create_parents && components.len() > 1 {
@@ -116,7 +117,7 @@ impl OpendalStore {
             })?;
         }
         if !(refuse || self.traits.folders) {
-            return Ok(());
+            return Ok(None);
         }
         match call(Stage::Read, self.operator.stat(&components.join("/"))).await {
             Ok(found) if found.is_dir() => Err(Error::new(
@@ -129,8 +130,8 @@ impl OpendalStore {
                 Effect::Rejected,
                 "the name is taken and its file is left as it is; choose another name or replace it",
             )),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -263,7 +264,7 @@ impl FileStore for OpendalStore {
 impl OpendalStore {
     async fn store(&self, request: Upload) -> Result<StoredFile> {
         let components = self.checked(path::of_upload(request.scope.as_deref(), &request.name)?)?;
-        self.check_target(&components, &request).await?;
+        let before = self.check_target(&components, &request).await?;
         let (metadata, size) = send::send(Sending {
             operator: self.operator.clone(),
             traits: self.traits,
@@ -271,7 +272,8 @@ impl OpendalStore {
             stream: request.body.open().await?,
             content_type: request.content_type.clone(),
             metadata: request.metadata.clone(),
-            refuse: request.if_exists == IfExists::Refuse && self.traits.refuses,
+            refuse: request.if_exists == IfExists::Refuse,
+            before,
         })
         .await?;
         let mut file = facts::stored_file(self.reference(&components), &components, &metadata);

@@ -18,7 +18,7 @@ use filestore_http::{
 };
 use futures::stream::{self, Stream, StreamExt};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, RANGE};
-use http::request;
+use http::{HeaderValue, request};
 use opendal::raw::{Operation, ServiceOperation};
 use opendal::{Buffer, HttpBody, HttpTransport};
 
@@ -40,6 +40,9 @@ pub(crate) struct Transport {
 
 /// Asks whether this is a folder.
 const IS_FOLDER: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:resourcetype/></D:prop></D:propfind>"#;
+
+/// The header of WebDAV that says whether a file may be replaced: `T` or `F`.
+const OVERWRITE: &str = "overwrite";
 
 /// The longest time for a request to the machine's own metadata service, which holds the credentials of its role. Where
 /// there is none, the address leads nowhere. A second is what the AWS tools wait.
@@ -81,14 +84,17 @@ impl Transport {
 
 impl HttpTransport for Transport {
     async fn fetch(&self, request: http::Request<Buffer>) -> opendal::Result<http::Response<HttpBody>> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let name = head.extensions.get::<ServiceOperation>().map(|operation| operation.0);
         let url = Url::parse(&head.uri.to_string())
             .map_err(|_| carried(Error::config("the endpoint and the path make no URL; check the endpoint"), false))?;
         // A request for credentials is about no file.
         let repeat = name.map_or(Repeat::Safe, |name| self.service.repeat(name, url.path()));
-        let mut sent = Sent { name, url, head, repeat };
         let attempts = Attempts::current();
+        if name == Some("Move") && attempts.never_replaces() {
+            head.headers.insert(OVERWRITE, HeaderValue::from_static("F"));
+        }
+        let mut sent = Sent { name, url, head, repeat };
         attempts.pause().await;
         let mut answer = self.exchange(&sent, &body, &attempts).await?;
         if let Some(folder) = sent.folder(&answer) {
@@ -242,7 +248,7 @@ impl Transport {
         let region = answer.header("x-amz-bucket-region").or(document.region.as_deref());
         let target = answer.location().map(|url| origin(&url)).or_else(|| document.endpoint.clone());
         let (mut kind, mut advice) = protocol::meaning(self.service, status, document, region, target.as_deref());
-        if status == 412 && !sent.head.headers.contains_key(IF_NONE_MATCH) {
+        if status == 412 && !sent.never_replaces() {
             (kind, advice) = (ErrorKind::Conflict, "the file was replaced or removed meanwhile".to_owned());
         }
         let code = document.code.as_deref().map(|code| presentable(code, &[]));
@@ -278,6 +284,10 @@ impl Transport {
             budget: true,
             jitter: 0.0,
         };
+        // Space does not come back within seconds.
+        if outcome == Outcome::Status(507) {
+            return false;
+        }
         let Decision::Retry(_) = decide(&self.policy, &situation) else { return false };
         if let Some(wait) = retry_after {
             attempts.postpone(wait);
@@ -293,6 +303,12 @@ impl Sent {
 
     fn lists(&self) -> bool {
         self.head.extensions.get::<Operation>() == Some(&Operation::List)
+    }
+
+    /// Whether the request leaves a file that is there as it is.
+    fn never_replaces(&self) -> bool {
+        let headers = &self.head.headers;
+        headers.contains_key(IF_NONE_MATCH) || headers.get(OVERWRITE).is_some_and(|overwrite| overwrite == "F")
     }
 
     /// The question about `folder` whether it is one, with the credentials of this request.

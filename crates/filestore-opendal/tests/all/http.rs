@@ -242,6 +242,84 @@ async fn a_web_page_after_an_upload_is_no_missing_file() {
 }
 
 #[tokio::test]
+async fn a_server_that_holds_fewer_bytes_than_were_sent_has_stored_nothing() {
+    let mut protocol = Webdav::with(&[("a", "old")]);
+    protocol.truncates = true;
+    let stub = Stub::start(protocol).await;
+    let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", "new content")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Integrity, Effect::Rejected), "{error}");
+    assert!(error.to_string().contains("11 bytes were sent, and the service holds 5"), "{error}");
+    assert_eq!(stub.files(), [("a".to_owned(), b"old".to_vec())].into());
+}
+
+#[tokio::test]
+async fn a_file_that_slips_in_between_is_not_replaced_on_webdav() {
+    let rival = || {
+        let mut protocol = Webdav::default();
+        protocol.rival = Some("a".to_owned());
+        protocol
+    };
+    let stub = Stub::start(rival()).await;
+    let store = open("webdav", &stub.url, &[]);
+    let error = store.upload(Upload::new("a", "mine").if_exists(IfExists::Refuse)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Rejected), "{error}");
+    assert_eq!(stub.files(), [("a".to_owned(), b"theirs".to_vec())].into());
+
+    let stub = Stub::start(rival()).await;
+    open("webdav", &stub.url, &[]).upload(Upload::new("a", "mine")).await.unwrap();
+    assert_eq!(stub.files()["a"], b"mine");
+}
+
+fn is_move(request: &Received) -> bool {
+    request.method == "MOVE"
+}
+
+#[tokio::test]
+async fn a_move_that_was_done_although_its_response_was_lost_is_a_success() {
+    for first in [Act::Lose { applied: true }, Act::Answer { status: 503, applied: true }] {
+        for before in [&[][..], &[("a", "old content")]] {
+            let stub = Stub::scripted(Webdav::with(before), is_move, [first], Act::Serve).await;
+            let store = open("webdav", &stub.url, &[]);
+            store.upload(Upload::new("a", "new content")).await.unwrap();
+            assert_eq!(stub.files(), [("a".to_owned(), b"new content".to_vec())].into());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_move_that_cannot_be_proven_is_unknown_and_no_missing_file() {
+    // After the lost response, the temporary file is said to be gone, and so is the file.
+    let script = [Act::Lose { applied: false }];
+    let stub = Stub::scripted(Webdav::default(), is_move, script, Act::Answer { status: 404, applied: false }).await;
+    let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    assert!(error.to_string().contains("the file may be stored"), "{error}");
+}
+
+#[tokio::test]
+async fn the_file_that_was_there_before_proves_no_move() {
+    let mut protocol = Webdav::with(&[("a", "old content")]);
+    protocol.loses_moved = true;
+    let stub = Stub::scripted(protocol, is_move, [Act::Lose { applied: true }], Act::Serve).await;
+    let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", "new content")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    assert_eq!(stub.files()["a"], b"old content");
+}
+
+#[tokio::test]
+async fn a_server_without_space_is_asked_once() {
+    for method in ["PUT", "MOVE"] {
+        let full = Act::Answer { status: 507, applied: false };
+        let arm = move |request: &Received| request.method == method;
+        let stub = Stub::scripted(Webdav::default(), arm, [full], Act::Serve).await;
+        let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Quota, 1), "{error}");
+        assert_eq!(stub.methods().iter().filter(|sent| *sent == method).count(), 1);
+        assert!(stub.files().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_wait_that_is_longer_than_the_policy_ends_the_retries_and_is_told() {
     for (value, seconds) in [("120", 120), ("18446744073709551615", u64::MAX)] {
         let stub = always(move |_| Reply::new(503).header("retry-after", value)).await;

@@ -11,6 +11,12 @@ pub struct Webdav {
     counter: u32,
     /// The URL of a folder without a slash at its end redirects to the one with it.
     pub redirects_folders: bool,
+    /// Every second byte of an upload is lost.
+    pub truncates: bool,
+    /// Somebody else stores a file of this name whenever an upload arrives.
+    pub rival: Option<String>,
+    /// What is moved is lost.
+    pub loses_moved: bool,
 }
 
 impl Webdav {
@@ -101,7 +107,11 @@ impl Protocol for Webdav {
             }
             "PUT" => {
                 let status = if self.files.contains_key(path) { 204 } else { 201 };
-                self.put(path, request.body.clone());
+                let kept = if self.truncates { request.body.len() / 2 } else { request.body.len() };
+                self.put(path, request.body[..kept].to_vec());
+                if let Some(rival) = self.rival.clone() {
+                    self.put(&rival, b"theirs".to_vec());
+                }
                 if status == 204 { Reply::new(204) } else { page(201) }
             }
             "GET" => match self.files.get(path) {
@@ -123,8 +133,13 @@ impl Protocol for Webdav {
                     return page(409);
                 }
                 let status = if self.files.contains_key(&target) { 204 } else { 201 };
+                if status == 204 && request.header("overwrite") == Some("F") {
+                    return page(412);
+                }
                 self.files.remove(path);
-                self.put(&target, content);
+                if !self.loses_moved {
+                    self.put(&target, content);
+                }
                 if status == 204 { Reply::new(204) } else { page(201) }
             }
             _ => page(405),
