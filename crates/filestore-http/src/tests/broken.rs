@@ -186,8 +186,8 @@ async fn a_success_before_all_of_the_body_was_sent_is_nobodys_success() {
         connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
         connection
     });
-    let endless = futures::stream::iter([Ok(Bytes::from_static(b"some"))]).chain(futures::stream::pending());
-    let body = filestore_core::Body::stream(endless, Some(100));
+    let endless = stream::iter([Ok(Bytes::from_static(b"some"))]).chain(stream::pending());
+    let body = Body::stream(endless, Some(100));
     let error = client(&url).0.send(post(url.clone(), Repeat::Once, body)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     drop(service.await.unwrap());
