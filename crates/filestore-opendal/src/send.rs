@@ -57,11 +57,15 @@ impl Sending {
         if self.refuse {
             Attempts::current().never_replace();
         }
+        let part = self.part();
         let mut writer = call(Stage::Transfer, self.operator.writer_options(&written, self.options())).await?;
         let outcome = match self.transfer(&mut writer, dropped).await {
             Ok(size) => {
                 let stage = if self.traits.folders { Stage::Transfer } else { Stage::Commit };
-                call(stage, writer.close()).await.map(|metadata| (metadata, size))
+                match call(stage, writer.close()).await {
+                    Ok(metadata) => Ok((metadata, size)),
+                    Err(error) => self.completed(error, size, part).await.map(|metadata| (metadata, size)),
+                }
             }
             Err(error) => Err(error),
         };
@@ -77,6 +81,24 @@ impl Sending {
             }
         }
         outcome
+    }
+
+    /// Finds out whether an earlier attempt has completed the multipart upload of which `error` says that it is no more.
+    async fn completed(&mut self, error: Error, size: u64, part: u64) -> Result<Metadata> {
+        if error.provider_code() != Some("NoSuchUpload") || error.effect() != Effect::Unknown {
+            return Err(error);
+        }
+        // The ETag of a file that was uploaded in parts ends with their number.
+        let parts = format!("-{}", size.div_ceil(part));
+        match call(Stage::Read, self.operator.stat(&self.path)).await {
+            Ok(found)
+                if found.content_length() == size
+                    && found.etag().is_some_and(|etag| etag.trim_matches('"').ends_with(&parts)) =>
+            {
+                Ok(found)
+            }
+            _ => Err(error),
+        }
     }
 
     /// Gives the whole file of this size, which was written aside, its name.
@@ -149,9 +171,13 @@ impl Sending {
         Ok(size)
     }
 
+    /// The size of a part: larger for what would not fit into the number of parts that there may be.
+    fn part(&self) -> u64 {
+        PART.max(self.stream.length().unwrap_or(0).div_ceil(PARTS))
+    }
+
     fn options(&self) -> WriteOptions {
-        // Larger parts for what would not fit into the number of parts that there may be.
-        let part = PART.max(self.stream.length().unwrap_or(0).div_ceil(PARTS));
+        let part = self.part();
         WriteOptions {
             content_type: self.content_type.clone(),
             user_metadata: (!self.metadata.is_empty()).then(|| self.metadata.clone().into_iter().collect()),

@@ -251,6 +251,9 @@ impl Transport {
         if status == 412 && !sent.never_replaces() {
             (kind, advice) = (ErrorKind::Conflict, "the file was replaced or removed meanwhile".to_owned());
         }
+        if document.code.as_deref() == Some("NoSuchUpload") && attempts.effect() == Some(Effect::Unknown) {
+            advice = "an earlier attempt may have completed the upload; look whether the file is there".to_owned();
+        }
         let code = document.code.as_deref().map(|code| presentable(code, &[]));
         let said = document.message.as_deref().map(|text| format!(": {}", presentable(text, &[]))).unwrap_or_default();
         let named = code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();

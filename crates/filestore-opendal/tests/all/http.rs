@@ -319,6 +319,31 @@ async fn a_server_without_space_is_asked_once() {
     }
 }
 
+fn is_complete(request: &Received) -> bool {
+    request.method == "POST" && request.parameter("uploadId").is_some()
+}
+
+#[tokio::test]
+async fn a_completion_that_was_done_although_its_response_was_lost_is_a_success() {
+    for first in [Act::Lose { applied: true }, Act::Answer { status: 503, applied: true }] {
+        let stub = Stub::scripted(S3::default(), is_complete, [first], Act::Serve).await;
+        let file = open("s3", &stub.url, &[]).upload(Upload::new("a", vec![7; 9 << 20])).await.unwrap();
+        assert_eq!((file.size, stub.files()["a"].len()), (Some(9 << 20), 9 << 20));
+    }
+}
+
+#[tokio::test]
+async fn a_completion_that_cannot_be_proven_blames_nobody() {
+    // Somebody else's file of the same size, in one part.
+    let mut protocol = S3::with(&[("a", &"x".repeat(9 << 20))]);
+    protocol.forgets_uploads = true;
+    let stub = Stub::scripted(protocol, is_complete, [Act::Lose { applied: false }], Act::Serve).await;
+    let error = open("s3", &stub.url, &[]).upload(Upload::new("a", vec![7; 9 << 20])).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::Unknown), "{error}");
+    assert!(error.to_string().contains("an earlier attempt may have completed the upload"), "{error}");
+    assert!(!error.to_string().contains("someone else"), "{error}");
+}
+
 #[tokio::test]
 async fn a_wait_that_is_longer_than_the_policy_ends_the_retries_and_is_told() {
     for (value, seconds) in [("120", 120), ("18446744073709551615", u64::MAX)] {

@@ -14,6 +14,8 @@ pub struct S3 {
     counter: u32,
     /// Writes ignore `If-None-Match`, as some servers do.
     pub ignores_conditions: bool,
+    /// An upload is gone when it is to be completed.
+    pub forgets_uploads: bool,
 }
 
 impl S3 {
@@ -87,6 +89,9 @@ impl S3 {
             )));
         }
         let id = request.parameter("uploadId")?;
+        if self.forgets_uploads && request.method == "POST" {
+            self.uploads.remove(&id);
+        }
         let Some(parts) = self.uploads.get_mut(&id) else {
             return Some(failure(404, "NoSuchUpload", "The specified upload does not exist.", request));
         };
@@ -101,8 +106,12 @@ impl S3 {
                 Reply::new(204)
             }
             _ => {
-                let content = self.uploads.remove(&id)?.into_values().flatten().collect();
-                let etag = self.put(key, content).replace('"', "&quot;");
+                let parts = self.uploads.remove(&id)?;
+                let suffix = format!("-{}\"", parts.len());
+                self.put(key, parts.into_values().flatten().collect());
+                let (_, etag) = self.objects.get_mut(key)?;
+                *etag = etag.trim_end_matches('"').to_owned() + &suffix;
+                let etag = etag.replace('"', "&quot;");
                 Reply::new(200).xml(format!(
                     "<CompleteMultipartUploadResult><Bucket>{BUCKET}</Bucket><Key>{key}</Key><ETag>{etag}</ETag>\
                      </CompleteMultipartUploadResult>"
