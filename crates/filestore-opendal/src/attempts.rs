@@ -32,6 +32,8 @@ struct Inner {
     waited: Duration,
     #[cfg(feature = "http")]
     never_replaces: bool,
+    #[cfg(feature = "http")]
+    unencrypted: bool,
 }
 
 impl Attempts {
@@ -71,6 +73,14 @@ impl Attempts {
         }
     }
 
+    /// Whether the service has not confirmed that it encrypts the file as it was asked to.
+    pub(crate) fn is_unencrypted(&self) -> bool {
+        #[cfg(feature = "http")]
+        return self.lock().unencrypted;
+        #[cfg(not(feature = "http"))]
+        false
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,6 +102,11 @@ impl Attempts {
     /// Whether the operation leaves a file that has the name as it is.
     pub(crate) fn never_replaces(&self) -> bool {
         self.lock().never_replaces
+    }
+
+    /// Notes whether the last response that could do it has confirmed the encryption.
+    pub(crate) fn note_encryption(&self, confirmed: bool) {
+        self.lock().unencrypted = !confirmed;
     }
 
     /// How long the operation has waited because the service asked for it.

@@ -61,6 +61,10 @@ fn arrived(_: &opendal::Error) -> Option<Error> {
     None
 }
 
+/// What is wrong where a service does not encrypt as the options of S3 ask it to.
+pub(crate) const UNENCRYPTED: &str = "the service does not confirm the encryption that the options ask for; take a service that has it, or remove the \
+     options \"server_side_encryption...\"";
+
 /// OpenDAL's message where it has no credentials to sign a request with.
 const UNSIGNED: &str = "signing http request";
 

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result, check_runtime};
 use futures::StreamExt;
-use opendal::options::WriteOptions;
+use opendal::options::{DeleteOptions, WriteOptions};
 use opendal::{Buffer, Metadata, Operator};
 use tokio::sync::oneshot;
 
 use crate::attempts::Attempts;
-use crate::error::Stage;
+use crate::error::{Stage, UNENCRYPTED};
 use crate::facts::Traits;
 use crate::path::TEMPORARY;
 use crate::store::call;
@@ -71,6 +71,7 @@ impl Sending {
         };
         let outcome = match outcome {
             Ok(stored) if self.traits.folders => self.publish(&written, stored.1).await.map(|()| stored),
+            Ok((metadata, _)) if Attempts::current().is_unencrypted() => Err(self.take_back(&metadata).await),
             other => other,
         };
         if outcome.is_err() {
@@ -81,6 +82,32 @@ impl Sending {
             }
         }
         outcome
+    }
+
+    /// Removes the file that was stored without the encryption that was asked for. Gives the error to report.
+    async fn take_back(&mut self, stored: &Metadata) -> Error {
+        let by_version = self.operator.info().capability().delete_with_version;
+        let version = stored.version().filter(|_| by_version).map(str::to_owned);
+        // Without its version, only a marker is put upon it.
+        let stays = stored.version().is_some_and(|version| version != "null" && !by_version);
+        let options = DeleteOptions { version, ..DeleteOptions::default() };
+        match call(Stage::Commit, self.operator.delete_options(&self.path, options)).await {
+            Ok(()) if !stays => {
+                // A file that had the name before is gone, too.
+                let effect = if self.refuse { Effect::Rejected } else { Effect::Unknown };
+                let before = if self.refuse { "" } else { ", and a file that had the name before is replaced" };
+                let message = format!("{UNENCRYPTED}. The file was removed again{before}");
+                Error::unsupported(message).with_effect(effect)
+            }
+            failed => {
+                let why = match failed {
+                    Ok(()) => "its version is kept by the bucket".to_owned(),
+                    Err(error) => error.message().to_owned(),
+                };
+                let message = format!("{UNENCRYPTED}. The file is stored and could not be removed: {why}");
+                Error::new(ErrorKind::Incomplete, Effect::Applied, message)
+            }
+        }
     }
 
     /// Finds out whether an earlier attempt has completed the multipart upload of which `error` says that it is no more.

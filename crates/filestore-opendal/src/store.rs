@@ -275,7 +275,14 @@ impl OpendalStore {
             refuse: request.if_exists == IfExists::Refuse,
             before,
         })
-        .await?;
+        .await
+        .map_err(|error| match error.kind() {
+            ErrorKind::Incomplete => {
+                let name = components.last().cloned().unwrap_or_default();
+                error.with_stored(StoredFile::new(self.reference(&components), name))
+            }
+            _ => error,
+        })?;
         let mut file = facts::stored_file(self.reference(&components), &components, &metadata);
         file.size = Some(size);
         file.stored_size = Some(size);

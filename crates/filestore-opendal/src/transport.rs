@@ -23,7 +23,7 @@ use opendal::raw::{Operation, ServiceOperation};
 use opendal::{Buffer, HttpBody, HttpTransport};
 
 use crate::attempts::Attempts;
-use crate::error::{carried, carried_as};
+use crate::error::{UNENCRYPTED, carried, carried_as};
 use crate::protocol::{self, ErrorDocument, Proof, Service};
 
 /// The transport of one store.
@@ -93,6 +93,9 @@ impl HttpTransport for Transport {
         let attempts = Attempts::current();
         if name == Some("Move") && attempts.never_replaces() {
             head.headers.insert(OVERWRITE, HeaderValue::from_static("F"));
+        }
+        if name == Some("UploadPart") && attempts.is_unencrypted() {
+            return Err(carried(Error::unsupported(format!("{UNENCRYPTED}; nothing was sent")), false));
         }
         let mut sent = Sent { name, url, head, repeat };
         attempts.pause().await;
@@ -181,6 +184,9 @@ impl Transport {
             ("DeleteObjects", _) if proven => ErrorDocument::first_of(&body),
             _ => None,
         };
+        if proven && failed.is_none() && matches!(name, "PutObject" | "CreateMultipartUpload") {
+            attempts.note_encryption(sent.is_encrypted_by(&answer));
+        }
         match failed {
             Some(document) => Err(self.rejected(sent, &answer, &document, attempts)),
             None if proven => Ok(response(&answer, sent, HttpBody::new(once(body), None))),
@@ -312,6 +318,13 @@ impl Sent {
     fn never_replaces(&self) -> bool {
         let headers = &self.head.headers;
         headers.contains_key(IF_NONE_MATCH) || headers.get(OVERWRITE).is_some_and(|overwrite| overwrite == "F")
+    }
+
+    /// Whether the response confirms the encryption that the request asks for, if it does.
+    fn is_encrypted_by(&self, answer: &Answer) -> bool {
+        ["x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"]
+            .iter()
+            .all(|name| self.head.headers.get(*name).is_none_or(|asked| answer.headers().get(*name) == Some(asked)))
     }
 
     /// The question about `folder` whether it is one, with the credentials of this request.

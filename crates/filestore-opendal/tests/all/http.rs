@@ -344,6 +344,39 @@ async fn a_completion_that_cannot_be_proven_blames_nobody() {
     assert!(!error.to_string().contains("someone else"), "{error}");
 }
 
+const ENCRYPTED: [(&str, &str); 1] = [("options.server_side_encryption", "AES256")];
+
+#[tokio::test]
+async fn a_file_whose_encryption_is_not_confirmed_is_removed_again() {
+    for size in [1, 9 << 20] {
+        let stub = Stub::start(S3::default()).await;
+        let upload = Upload::new("a", vec![7; size]).if_exists(IfExists::Refuse);
+        let error = open("s3", &stub.url, &ENCRYPTED).upload(upload).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
+        assert!(error.to_string().contains("server_side_encryption"), "{error}");
+        assert!(stub.files().is_empty());
+        // Of a large one, nothing was sent.
+        assert!(!stub.received().iter().any(|request| request.parameter("partNumber").is_some()));
+        assert_eq!(stub.methods().last().map(String::as_str), Some("DELETE"));
+
+        let mut protocol = S3::default();
+        protocol.encrypts = true;
+        let stub = Stub::start(protocol).await;
+        open("s3", &stub.url, &ENCRYPTED).upload(Upload::new("a", vec![7; size])).await.unwrap();
+        assert_eq!(stub.files()["a"].len(), size);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_encrypted_and_cannot_be_removed_is_incomplete() {
+    let denied = Act::Answer { status: 403, applied: false };
+    let stub = Stub::scripted(S3::default(), |request| request.method == "DELETE", [], denied).await;
+    let error = open("s3", &stub.url, &ENCRYPTED).upload(Upload::new("a", "x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+    assert_eq!(error.stored().unwrap().name, "a");
+    assert_eq!(stub.files()["a"], b"x");
+}
+
 #[tokio::test]
 async fn a_wait_that_is_longer_than_the_policy_ends_the_retries_and_is_told() {
     for (value, seconds) in [("120", 120), ("18446744073709551615", u64::MAX)] {

@@ -16,6 +16,8 @@ pub struct S3 {
     pub ignores_conditions: bool,
     /// An upload is gone when it is to be completed.
     pub forgets_uploads: bool,
+    /// Encrypts what it is asked to, and says so.
+    pub encrypts: bool,
 }
 
 impl S3 {
@@ -33,6 +35,14 @@ impl S3 {
         let etag = format!("\"{:032x}\"", self.counter);
         self.objects.insert(key.to_owned(), (content, etag.clone()));
         etag
+    }
+
+    fn encrypted(&self, request: &Received) -> Reply {
+        let header = "x-amz-server-side-encryption";
+        match request.header(header).filter(|_| self.encrypts) {
+            Some(asked) => Reply::new(200).header(header, asked),
+            None => Reply::new(200),
+        }
     }
 
     fn list(&self, request: &Received) -> Reply {
@@ -83,7 +93,7 @@ impl S3 {
             self.counter += 1;
             let id = format!("upload-{}", self.counter);
             self.uploads.insert(id.clone(), BTreeMap::new());
-            return Some(Reply::new(200).xml(format!(
+            return Some(self.encrypted(request).xml(format!(
                 "<InitiateMultipartUploadResult><Bucket>{BUCKET}</Bucket><Key>{key}</Key><UploadId>{id}</UploadId>\
                  </InitiateMultipartUploadResult>"
             )));
@@ -152,7 +162,7 @@ impl Protocol for S3 {
                     return failure(412, "PreconditionFailed", "At least one of the pre-conditions failed", request);
                 }
                 let etag = self.put(key, request.body.clone());
-                Reply::new(200).header("etag", etag)
+                self.encrypted(request).header("etag", etag)
             }
             "DELETE" => {
                 self.objects.remove(key);
