@@ -86,24 +86,20 @@ impl Sending {
 
     /// Removes the file that was stored without the encryption that was asked for. Gives the error to report.
     async fn take_back(&mut self, stored: &Metadata) -> Error {
+        // Without its version, a bucket that keeps versions would keep this one, too.
         let by_version = self.operator.info().capability().delete_with_version;
         let version = stored.version().filter(|_| by_version).map(str::to_owned);
-        // Without its version, only a marker is put upon it.
-        let stays = stored.version().is_some_and(|version| version != "null" && !by_version);
         let options = DeleteOptions { version, ..DeleteOptions::default() };
         match call(Stage::Commit, self.operator.delete_options(&self.path, options)).await {
-            Ok(()) if !stays => {
+            Ok(()) => {
                 // A file that had the name before is gone, too.
                 let effect = if self.refuse { Effect::Rejected } else { Effect::Unknown };
                 let before = if self.refuse { "" } else { ", and a file that had the name before is replaced" };
                 let message = format!("{UNENCRYPTED}. The file was removed again{before}");
                 Error::unsupported(message).with_effect(effect)
             }
-            failed => {
-                let why = match failed {
-                    Ok(()) => "its version is kept by the bucket".to_owned(),
-                    Err(error) => error.message().to_owned(),
-                };
+            Err(error) => {
+                let why = error.message();
                 let message = format!("{UNENCRYPTED}. The file is stored and could not be removed: {why}");
                 Error::new(ErrorKind::Incomplete, Effect::Applied, message)
             }

@@ -368,6 +368,17 @@ async fn a_file_whose_encryption_is_not_confirmed_is_removed_again() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_not_encrypted_is_removed_with_its_version() {
+    let mut protocol = S3::default();
+    protocol.versions = true;
+    let stub = Stub::start(protocol).await;
+    let error = open("s3", &stub.url, &ENCRYPTED).upload(Upload::new("a", "x")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    let removal = stub.received().pop().unwrap();
+    assert_eq!((removal.method.as_str(), removal.parameter("versionId").as_deref()), ("DELETE", Some("v1")));
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_encrypted_and_cannot_be_removed_is_incomplete() {
     let denied = Act::Answer { status: 403, applied: false };
     let stub = Stub::scripted(S3::default(), |request| request.method == "DELETE", [], denied).await;

@@ -18,6 +18,8 @@ pub struct S3 {
     pub forgets_uploads: bool,
     /// Encrypts what it is asked to, and says so.
     pub encrypts: bool,
+    /// Keeps the versions of files.
+    pub versions: bool,
 }
 
 impl S3 {
@@ -162,7 +164,8 @@ impl Protocol for S3 {
                     return failure(412, "PreconditionFailed", "At least one of the pre-conditions failed", request);
                 }
                 let etag = self.put(key, request.body.clone());
-                self.encrypted(request).header("etag", etag)
+                let reply = self.encrypted(request).header("etag", etag);
+                if self.versions { reply.header("x-amz-version-id", "v1") } else { reply }
             }
             "DELETE" => {
                 self.objects.remove(key);
