@@ -51,7 +51,8 @@ const LONGEST: usize = 200;
 ///
 /// Keeps what follows the last `/` or `\`, drops [hidden characters](is_hidden), writes `_` for each of
 /// `< > : " | ? *` and for the dots at the beginning, trims white space and the dots at the end, prefixes
-/// the names that Windows gives to devices with `_`, shortens to 200 bytes with the extension kept, and
+/// with `_` the names that Windows gives to devices and those that programs take for options or expand (`-`,
+/// `~` or `@` at the beginning), shortens to 200 bytes with the extension kept, and
 /// returns `download` where nothing usable is left. The result is always one safe component.
 ///
 /// ```
@@ -60,6 +61,7 @@ const LONGEST: usize = 200;
 /// assert_eq!(sanitize_file_name("../../etc/passwd"), "passwd");
 /// assert_eq!(sanitize_file_name("C:\\temp\\report.pdf"), "report.pdf");
 /// assert_eq!(sanitize_file_name(".bashrc"), "_bashrc");
+/// assert_eq!(sanitize_file_name("-rf"), "_-rf");
 /// assert_eq!(sanitize_file_name(".."), "download");
 /// ```
 pub fn sanitize_file_name(name: &str) -> String {
@@ -73,8 +75,9 @@ pub fn sanitize_file_name(name: &str) -> String {
     if visible.is_empty() {
         return "download".to_owned();
     }
+    let prefixed = dots || visible.starts_with(['-', '~', '@']);
     let cut = |name: &str, limit| shorten(name, limit).trim_end_matches(outer).to_owned();
-    let name = cut(&if dots { format!("_{visible}") } else { visible.to_owned() }, LONGEST);
+    let name = cut(&if prefixed { format!("_{visible}") } else { visible.to_owned() }, LONGEST);
     if is_device(&name) { format!("_{}", cut(&name, LONGEST - 1)) } else { name }
 }
 
@@ -272,6 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn a_server_name_is_no_option_and_nothing_that_programs_expand() {
+        for name in ["-rf", "--help", "~", "~root", "@list", "-"] {
+            for before in ["", " ", "\u{200B}", "a/"] {
+                assert_eq!(sanitize_file_name(&format!("{before}{name}")), format!("_{name}"));
+            }
+        }
+        assert_eq!(sanitize_file_name(".-x"), "_-x");
+        assert_eq!(sanitize_file_name("a-b~c@d"), "a-b~c@d");
+    }
+
+    #[test]
     fn a_server_name_cannot_name_a_drive_or_a_stream() {
         assert_eq!(sanitize_file_name("C:evil.txt"), "C_evil.txt");
         assert_eq!(sanitize_file_name("a.txt:stream"), "a.txt_stream");
@@ -302,7 +316,7 @@ mod tests {
             let safe = sanitize_file_name(&name);
             prop_assert!(check_name(&safe, &NameRules::default()).is_ok(), "{safe:?}");
             prop_assert!(safe.len() <= LONGEST, "{safe:?}");
-            prop_assert!(!safe.starts_with('.') && !safe.ends_with(['.', ' ']), "{safe:?}");
+            prop_assert!(!safe.starts_with(['.', '-', '~', '@']) && !safe.ends_with(['.', ' ']), "{safe:?}");
             prop_assert_eq!(safe.trim(), &safe);
             prop_assert_eq!(windows_name_problem(&safe), None, "{:?}", safe);
             prop_assert!(!safe.contains(is_hidden), "{safe:?}");
@@ -318,6 +332,8 @@ mod tests {
             "/",
             "\\",
             ":",
+            "-",
+            "~",
             "*",
             "\u{0}",
             "\u{202E}",
