@@ -19,10 +19,10 @@ const RESPONSE_GRACE: Duration = Duration::from_secs(5);
 /// After a signal, how long a response that has begun may still take: a short one arrives whole.
 const BODY_GRACE: Duration = Duration::from_millis(500);
 
-/// How long the end of the program may take without such a read.
+/// The longest time until the program ends where no such read is under way.
 const END: Duration = Duration::from_secs(1);
 
-/// How long it may take with one.
+/// The longest time until it ends where one is.
 const LONGEST: Duration = Duration::from_secs(8);
 
 /// The signals that end the program, listened to from now on.

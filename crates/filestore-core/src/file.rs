@@ -41,7 +41,7 @@ enum State {
 struct Reader {
     file: File,
     look: Option<Look>,
-    /// What the file was when it was opened, where it is read to its end.
+    /// The length and time of the file when it was opened, where it is read to its end.
     opened: Option<Version>,
 }
 

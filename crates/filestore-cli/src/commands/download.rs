@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
     printed.map(|()| 0)
 }
 
-/// What watches the download: the bar, and whoever must not drop it any more.
+/// Observers of a download: the progress bar, and the state that a signal asks.
 fn observed(request: Download, bar: Bar, read: Option<&Read>) -> Download {
     let Some(read) = read else { return request.observed(bar) };
     let (arriving, located) = (read.clone(), read.clone());
