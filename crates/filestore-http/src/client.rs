@@ -120,12 +120,8 @@ impl HttpClient {
             pace.wait(&request.url, clock.as_ref()).await;
             let handed = Handed::new(Arc::clone(clock));
             let tried = self.attempt(&request, &handed).await;
-            let (outcome, wished) = self.outcome(&request, &tried);
+            let (outcome, wished) = self.record(&request, &tried, attempts);
             let own = matches!(&tried, Err(failed) if failed.own);
-            match &tried {
-                Err(failed) if failed.own => attempts.history.record_own(failed.error.effect()),
-                _ => attempts.history.record(request.repeat, outcome),
-            }
             let decision = decide(
                 policy,
                 &Situation {
@@ -164,26 +160,32 @@ impl HttpClient {
         let request = request.0;
         pace.wait(&request.url, clock.as_ref()).await;
         let tried = self.attempt(&request, &Handed::new(Arc::clone(clock))).await;
-        let (outcome, wished) = self.outcome(&request, &tried);
         let mut attempts = Attempts::new();
-        attempts.made = 1;
-        match &tried {
-            Err(failed) if failed.own => attempts.history.record_own(failed.error.effect()),
-            _ => attempts.history.record(request.repeat, outcome),
-        }
+        attempts.begin();
+        let (outcome, wished) = self.record(&request, &tried, &mut attempts);
         (outcome, self.finished(request, tried, wished, &attempts))
     }
 
-    /// What became of an attempt, and how long the service asks to wait.
-    fn outcome(&self, request: &Parts, tried: &Result<Incoming, Failed>) -> (Outcome, Option<Duration>) {
-        match tried {
+    /// Adds an attempt to the history; gives what became of it, and how long the service asks to wait.
+    fn record(
+        &self,
+        request: &Parts,
+        tried: &Result<Incoming, Failed>,
+        attempts: &mut Attempts,
+    ) -> (Outcome, Option<Duration>) {
+        let (outcome, wished) = match tried {
             Ok(Incoming { response, .. }) => {
                 let status = response.status().as_u16();
                 let default = request.pause_after_429.filter(|_| status == 429);
                 (Outcome::Status(status), retry_after(response.headers(), self.0.clock.now()).or(default))
             }
             Err(failed) => (failed.outcome, None),
+        };
+        match tried {
+            Err(failed) if failed.own => attempts.history.record_own(failed.error.effect()),
+            _ => attempts.history.record(request.repeat, outcome),
         }
+        (outcome, wished)
     }
 
     /// What the caller gets of the last attempt.
