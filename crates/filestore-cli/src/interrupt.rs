@@ -39,8 +39,25 @@ impl Signals {
             // A file beyond the limit of this process is then a failed write, which is reported.
             #[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
             let _ = signal(SignalKind::from_raw(25));
-            let kinds = [(SignalKind::interrupt(), 130), (SignalKind::terminate(), 143), (SignalKind::hangup(), 129)];
-            Self { received: kinds.into_iter().filter_map(|(kind, code)| Some((signal(kind).ok()?, code))).collect() }
+            let ignored = ignored_signals();
+            let kinds = [
+                SignalKind::hangup(),
+                SignalKind::interrupt(),
+                SignalKind::quit(),
+                SignalKind::user_defined1(),
+                SignalKind::user_defined2(),
+                SignalKind::alarm(),
+                SignalKind::terminate(),
+                // SIGXCPU: the limit of processor time is near.
+                #[cfg(any(target_os = "linux", target_os = "macos"))]
+                SignalKind::from_raw(24),
+            ];
+            let listen = |kind: SignalKind| {
+                let number = u8::try_from(kind.as_raw_value()).ok()?;
+                let is_ignored = ignored >> (number - 1) & 1 == 1;
+                (!is_ignored).then(|| signal(kind).ok()).flatten().map(|signal| (signal, 128 + number))
+            };
+            Self { received: kinds.into_iter().filter_map(listen).collect() }
         }
         #[cfg(not(unix))]
         Self {}
@@ -67,6 +84,15 @@ impl Signals {
             130
         }
     }
+}
+
+/// The signals that the parent process asked to ignore, as `nohup` does: bit 0 is signal 1. Empty where the system does
+/// not tell.
+#[cfg(unix)]
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }
 
 /// The reads under way that consume their files, and whether something else is being changed.

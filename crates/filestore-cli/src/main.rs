@@ -7,6 +7,7 @@ mod exit;
 mod interrupt;
 mod output;
 mod progress;
+mod standard_streams;
 
 use std::pin::pin;
 use std::process::ExitCode;

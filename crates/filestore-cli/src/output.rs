@@ -8,6 +8,8 @@ use filestore::{Effect, Error, ErrorKind, Expiry, Result, StoredFile, is_hidden}
 use serde_json::{Map, Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::standard_streams;
+
 /// The widest cell of a table, in columns of the terminal.
 const WIDEST: usize = 120;
 
@@ -22,6 +24,7 @@ pub(crate) fn line(text: &str) -> Result<()> {
 /// Writes data. A reader that has gone away (`| head`) is a failure like any other: it did not get
 /// everything.
 pub(crate) fn write_all(bytes: &[u8]) -> Result<()> {
+    standard_streams::check_output()?;
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(failed)
 }

@@ -1,14 +1,20 @@
 //! The files by which other programs find a running emulator.
 
+use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::credentials::Credentials;
 
+/// Tells a configuration that an emulator wrote from one of another origin.
+const USER_ID: &str = "user_id = \"emulator-user\"";
+
 /// One line, `http://ADDR`. Whoever sees the file can connect.
 pub(crate) fn write_ready_file(path: &Path, address: SocketAddr) -> io::Result<()> {
-    replace(path, &format!("http://{address}\n"))
+    replace(path, &format!("http://{address}\n"), |earlier| {
+        earlier.starts_with("http://") && earlier.lines().count() == 1
+    })
 }
 
 /// A store for each service. The shape is relied on by scripts: three tables, each at the
@@ -29,7 +35,7 @@ pub(crate) fn write_config(path: &Path, base: &str, credentials: &Credentials) -
             r#"[stores.pubnub]
 backend = "pubnub"
 base_url = {base}
-{keyset}user_id = "emulator-user"
+{keyset}{USER_ID}
 channel = "emulator"
 
 [stores.filescom]
@@ -41,12 +47,18 @@ backend = "fileio"
 base_url = {base}
 {fileio}"#
         ),
+        |earlier| earlier.starts_with("[stores.pubnub]\n") && earlier.contains(USER_ID),
     )
 }
 
-/// A reader sees the file of before or the whole new one. Only this user can read it: there are
-/// keys in one of them.
-fn replace(path: &Path, content: &str) -> io::Result<()> {
+/// Writes a file of which readers see the earlier content or all of the new one. Only this user can read it: one of the
+/// files holds keys. *Already exists* if the earlier file is not one that an emulator wrote.
+fn replace(path: &Path, content: &str, is_ours: impl FnOnce(&str) -> bool) -> io::Result<()> {
+    match fs::read_to_string(path) {
+        Ok(earlier) if !earlier.is_empty() && !is_ours(&earlier) => return Err(foreign()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(foreign()),
+        _ => {}
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -55,6 +67,11 @@ fn replace(path: &Path, content: &str) -> io::Result<()> {
     file.write_all(content.as_bytes())?;
     file.persist(path)?;
     Ok(())
+}
+
+fn foreign() -> io::Error {
+    let message = "it exists, and an emulator did not write it; remove it, or give another path";
+    io::Error::new(io::ErrorKind::AlreadyExists, message)
 }
 
 fn toml_string(text: &str) -> String {

@@ -60,6 +60,8 @@ pub struct FileIoFile {
     pub auto_delete: Option<bool>,
     /// What the service's screening of contents says: `pending`, `passed`.
     pub screening_status: Option<String>,
+    /// The expiry in words, as generation 1 of the service gives it.
+    pub(crate) expiry_in_words: Option<String>,
 }
 
 impl FileIoFile {
@@ -91,6 +93,7 @@ impl FileIoFile {
             }),
             auto_delete: wire.auto_delete,
             screening_status: wire.screening_status,
+            expiry_in_words: wire.expiry,
         }
     }
 }
@@ -169,27 +172,27 @@ pub struct FileIoPage {
 }
 
 impl FileIoPage {
-    /// The page that answers `search`. *Protocol* without a list, and for a file without a key.
+    /// The page that answers `search`. *Protocol* without a list. A file without a usable key has no reference: it is
+    /// left out, and logged.
     pub(crate) fn new(listing: wire::Listing, search: &Search) -> Result<Self> {
         let nodes = listing.nodes.or(listing.files).ok_or_else(|| {
             let message = "the answer to a listing holds no list of files; check base_url";
             Error::new(ErrorKind::Protocol, filestore_core::Effect::Rejected, message)
         })?;
-        let mut files = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            let key = node.key.as_deref().and_then(FileKey::new).ok_or_else(|| {
-                let message = "the service lists a file without a usable key";
-                Error::new(ErrorKind::Protocol, filestore_core::Effect::Rejected, message)
-            })?;
-            files.push(FileIoFile::new(&key, node, "unnamed"));
-        }
         // A service that ignores the limit must not make a page longer than was asked for.
-        files.truncate(search.limit.map_or(usize::MAX, |limit| limit as usize));
-        let end = search.offset.saturating_add(files.len() as u64);
-        let is_full = search.limit.is_some_and(|limit| files.len() as u64 >= u64::from(limit));
+        let taken = nodes.len().min(search.limit.map_or(usize::MAX, |limit| limit as usize));
+        let mut files = Vec::with_capacity(taken);
+        for node in nodes.into_iter().take(taken) {
+            match node.key.as_deref().and_then(FileKey::new) {
+                Some(key) => files.push(FileIoFile::new(&key, node, "unnamed")),
+                None => tracing::warn!(name = node.name, "a file without a usable key is left out of the listing"),
+            }
+        }
+        let end = search.offset.saturating_add(taken as u64);
+        let is_full = search.limit.is_some_and(|limit| taken as u64 >= u64::from(limit));
         // A service that gives fewer than were asked for, and does not count them, may have more.
         let is_more = listing.count.map_or(search.limit.is_some(), |count| count > end);
-        let next = (!files.is_empty() && (is_full || is_more)).then_some(end);
+        let next = (taken > 0 && (is_full || is_more)).then_some(end);
         Ok(Self { files, next })
     }
 }
@@ -242,6 +245,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_a_usable_key_does_not_hide_the_others() {
+        let page = page(
+            r#"{"nodes":[{"name":"a"},{"key":5},{"key":"../x"},{"key":"B","name":"b"}],"count":9}"#,
+            Search::new(),
+        );
+        let page = page.unwrap();
+        assert_eq!((names(&page), page.next), (vec!["b"], Some(4)));
+    }
+
+    #[test]
     fn what_is_no_list_is_not_an_empty_one() {
         for json in [r#"{"nodes":"none"}"#, r#"{"nodes":[1]}"#, r#"{"files":{}}"#] {
             assert!(serde_json::from_str::<wire::Listing>(json).is_err(), "{json}");
@@ -267,11 +280,5 @@ mod tests {
     fn a_listing_without_a_list_is_a_protocol_error() {
         assert_eq!(page("{}", Search::new()).unwrap_err().kind(), ErrorKind::Protocol);
         assert_eq!(page(r#"{"success":true,"count":0}"#, Search::new()).unwrap_err().kind(), ErrorKind::Protocol);
-    }
-
-    #[test]
-    fn a_file_without_a_key_is_a_protocol_error() {
-        assert_eq!(page(r#"{"nodes":[{"name":"a"}]}"#, Search::new()).unwrap_err().kind(), ErrorKind::Protocol);
-        assert!(page(r#"{"nodes":[{"key":"../x"}]}"#, Search::new()).is_err());
     }
 }

@@ -410,6 +410,8 @@ impl FileStore for FileIoStore {
         // What came may be all that there is of the file: it is handed on, and the error comes at its end.
         let wrong = if answer.status().as_u16() != 200 {
             Some(error::not_the_whole(&answer))
+        } else if let Err(encoded) = answer.check_identity() {
+            Some(encoded)
         } else if disposition.is_none() {
             error::not_the_service(&answer, &self.0.base)
         } else {

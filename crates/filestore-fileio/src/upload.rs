@@ -143,7 +143,7 @@ impl Asked {
 
     /// The protection that was asked for and is not there: the file can be read longer or more often.
     ///
-    /// Answers of generation 1 say neither times nor options: then there is nothing to compare.
+    /// Responses of generation 1 have no times and no options, only an expiry in words.
     pub(crate) fn lost_protection(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Option<String> {
         let ends = self.life.ends(starts);
         let is_limited = matches!(self.life, Life::For(_) | Life::Until(_));
@@ -152,11 +152,14 @@ impl Asked {
             Expiry::At(end) => ends.iter().max().is_some_and(|last| end.duration_since(*last) > ROUNDING),
             Expiry::Never => is_limited,
             // Of generation 2, which says when a file ends.
-            _ => is_limited && says_all,
+            _ if says_all => is_limited,
+            _ => self.longest(starts).zip(stored.life_in_words()).is_some_and(|(longest, life)| life > longest),
         };
         if is_longer {
             let asked = self.life.form_value().unwrap_or_default();
-            return Some(format!("its expiry is {} where {asked} was asked for", stored.file.expiry));
+            let said = stored.expiry_in_words.as_deref().filter(|_| !says_all);
+            let said = said.map_or_else(|| stored.file.expiry.to_string(), |words| format!("{words:?}"));
+            return Some(format!("its expiry is {said} where {asked} was asked for"));
         }
         if let Some(most) = self.max_downloads.and_then(MaxDownloads::times) {
             match stored.max_downloads {
@@ -174,6 +177,15 @@ impl Asked {
         }
     }
 
+    /// The longest life that was asked for, if it was limited.
+    fn longest(&self, starts: &[Option<Timestamp>]) -> Option<SignedDuration> {
+        match self.life {
+            Life::For(duration) => SignedDuration::try_from(duration).ok(),
+            Life::Until(instant) => starts.iter().flatten().min().map(|start| instant.duration_since(*start)),
+            Life::Default | Life::Never => None,
+        }
+    }
+
     /// The other options that the service did not take.
     pub(crate) fn ignored(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Vec<&'static str> {
         let file = &stored.file;
@@ -182,6 +194,8 @@ impl Asked {
             Expiry::At(end) => {
                 self.life == Life::Never || ends.iter().min().is_some_and(|first| first.duration_since(end) > ROUNDING)
             }
+            // Of generation 1. What it does not say is not confirmed.
+            Expiry::Default => self.longest(starts).is_some() && stored.life_in_words().is_none(),
             _ => false,
         };
         let differs = |asked: Option<MaxDownloads>, answered: Option<MaxDownloads>| {
@@ -200,6 +214,27 @@ impl Asked {
             ),
         ];
         all.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name).collect()
+    }
+}
+
+impl FileIoFile {
+    /// The shortest life that the words of generation 1 can mean: `14 days` is rounded from 13.5 days or more.
+    fn life_in_words(&self) -> Option<SignedDuration> {
+        let (number, unit) = self.expiry_in_words.as_deref()?.trim().split_once(' ')?;
+        let seconds = match unit.trim_end_matches('s') {
+            "second" => 1,
+            "minute" => 60,
+            "hour" => 3600,
+            "day" => 86_400,
+            "week" => 7 * 86_400,
+            "month" => 28 * 86_400,
+            "year" => 365 * 86_400,
+            _ => return None,
+        };
+        let number: i64 = number.parse().ok().filter(|number| *number > 0)?;
+        Some(SignedDuration::from_millis(
+            number.checked_mul(2)?.checked_sub(1)?.checked_mul(seconds)?.checked_mul(500)?,
+        ))
     }
 }
 

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 /// A file, as an upload, an update and a listing describe it. Every field but `key` may be missing.
 ///
-/// Generation 1 (2016 to about 2021) has `key`, `link` and `expiry`, a prose that nobody can compute
-/// with; generation 2 has the rest. `link` is not read: the address is made from base URL and key.
+/// Generation 1 (2016 to about 2021) has `key`, `link` and `expiry`; generation 2 has the rest. `link` is not read: the address is made from base URL and key.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct File {
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) key: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) name: Option<String>,
@@ -27,6 +27,9 @@ pub(crate) struct File {
     /// Outer `None`: not said. Inner `None`: `null`, which means never.
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) expires: Option<Option<Timestamp>>,
+    /// Of generation 1, in words: `14 days`, `1 month`.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) expiry: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) downloads: Option<u64>,
     /// Outer `None`: not said. Inner `None`: `null`, which means unlimited.

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
 use futures::stream::Stream;
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION};
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::error::Category;
 use url::Url;
@@ -73,6 +73,20 @@ impl Answer {
     pub fn content_type(&self) -> Option<String> {
         let value = self.headers().get(CONTENT_TYPE)?.to_str().ok()?;
         Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+
+    /// *Protocol* if the body is encoded (`Content-Encoding: gzip`) although the request asked for the bytes as they are.
+    pub fn check_identity(&self) -> Result<()> {
+        let encoding = self.headers().get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let encoding = encoding.filter(|encoding| !matches!(encoding.trim(), "" | "identity"));
+        encoding.map_or(Ok(()), |encoding| {
+            let encoding = crate::presentable(&encoding, &[]);
+            let message = format!(
+                "the response is encoded with {encoding} although the bytes of the file were asked for as they are; check \
+                 the proxy"
+            );
+            Err(self.error(ErrorKind::Protocol, message))
+        })
     }
 
     /// Whether it is a page for people with a status of 4xx other than 429: of a proxy, a firewall or a web site, and not

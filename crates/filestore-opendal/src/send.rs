@@ -165,7 +165,7 @@ impl Sending {
         match (before.etag(), found.etag(), before.last_modified(), found.last_modified()) {
             (Some(old), Some(new), ..) => old != new,
             (.., Some(old), Some(new)) => new > old,
-            _ => true,
+            _ => before.content_length() != found.content_length(),
         }
     }
 

@@ -162,6 +162,7 @@ impl PubNubStore {
             }
             if matches!(answer.status().as_u16(), 200 | 206) {
                 if answer.header("etag").is_some() {
+                    answer.check_identity()?;
                     return Ok(answer);
                 }
                 let message = "a success without the ETag that the storage gives with every file: somebody else \

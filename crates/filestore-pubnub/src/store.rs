@@ -156,13 +156,14 @@ impl PubNubStore {
         }
     }
 
-    /// The JSON answer to `call`. Every other status than 200 is an error.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
+    /// The JSON response to `call`, and the response. Every other status than 200 is an error.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<(T, Answer)> {
         let (mut answer, request_id) = self.send(call).await?;
         if answer.status().as_u16() != 200 {
             return Err(self.refused(answer, request_id).await);
         }
-        answer.json(JSON_LIMIT).await.map_err(|error| error.with_request_id(request_id))
+        let body = answer.json(JSON_LIMIT).await.map_err(|error| error.with_request_id(request_id))?;
+        Ok((body, answer))
     }
 
     pub(crate) async fn refused(&self, answer: Answer, request_id: String) -> Error {
@@ -182,7 +183,11 @@ impl PubNubStore {
             Some(token) => call.query("next", token.as_str()),
             None => call,
         };
-        self.json(&call).await
+        let (listing, answer): (wire::Listing, _) = self.json(&call).await?;
+        match listing.status {
+            Some(200) => Ok(listing),
+            _ => Err(answer.unexpected("JSON that says \"status\": 200")),
+        }
     }
 
     fn listed(&self, channel: &str, listed: wire::Listed) -> StoredFile {

@@ -1,7 +1,8 @@
 //! The service's own words: JSON in both directions, and nothing else.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// Body of generate-upload-url.
@@ -56,6 +57,8 @@ impl Policy {
 /// A page of a listing.
 #[derive(Deserialize)]
 pub(crate) struct Listing {
+    /// Repeats the HTTP status.
+    pub(crate) status: Option<u16>,
     pub(crate) data: Vec<Listed>,
     pub(crate) next: Option<String>,
 }
@@ -65,8 +68,15 @@ pub(crate) struct Listed {
     pub(crate) id: String,
     pub(crate) name: String,
     /// As stored, encrypted or not.
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) size: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) created: Option<Timestamp>,
+}
+
+/// A field that a listing can do without: of another shape, it is missing.
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(T::deserialize(Value::deserialize(deserializer)?).ok())
 }
 
 /// The message of a file, as it is published. Encrypted, all of it is one base64 text instead.

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::interrupt::Read;
 use crate::output;
 use crate::progress::Bar;
+use crate::standard_streams;
 
 pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> {
     let (store, reference) = context.of(&args.of.reference)?;
@@ -61,8 +62,12 @@ fn observed(request: Download, bar: Bar, read: Option<&Read>) -> Download {
 }
 
 async fn to_standard_output(store: &Store, request: Download, reference: &FileRef, read: Option<&Read>) -> Result<()> {
-    if let Some(read) = read {
-        read.goes_to_standard_output();
+    match read {
+        Some(read) => {
+            standard_streams::check_output_keeps()?;
+            read.goes_to_standard_output();
+        }
+        None => standard_streams::check_output()?,
     }
     // Bytes that standard output does not take may be the only copy.
     let failed = |error| match read {

@@ -2,7 +2,7 @@
 
 use filestore::fileio::{Account, FileIo, FileIoFile, FileIoStore, FileIoUpdate, FileIoUpload};
 use filestore::{Result, StoreConfig, Upload};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::args;
 use crate::context::Context;
@@ -85,15 +85,15 @@ fn facts(account: &Account) -> Vec<(&'static str, String)> {
 }
 
 fn json_of(account: &Account) -> Value {
-    let mut facts = json!({
-        "plan": account.plan_id,
-        "max_upload_bytes": account.max_upload_bytes,
-        "max_storage_bytes": account.max_storage_bytes,
-        "used_storage_bytes": account.used_storage_bytes,
-        "rate_limit": account.rate_limit,
-    });
-    for (name, value) in &account.other {
-        facts[name.as_str()] = value.clone();
-    }
-    facts
+    let mut fields: Map<String, Value> = account.other.clone().into_iter().collect();
+    // What the service calls by one of these names is another value.
+    let known = [
+        ("plan", account.plan_id),
+        ("max_upload_bytes", account.max_upload_bytes),
+        ("max_storage_bytes", account.max_storage_bytes),
+        ("used_storage_bytes", account.used_storage_bytes),
+        ("rate_limit", account.rate_limit),
+    ];
+    fields.extend(known.map(|(name, value)| (name.to_owned(), value.into())));
+    Value::Object(fields)
 }

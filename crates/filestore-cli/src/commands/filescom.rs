@@ -47,7 +47,7 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
             begin(&login.answer(&challenge, otp)).await
         }
         (Err(error), None) if let Some(challenge) = SecondFactor::of(&error) => {
-            let methods = challenge.methods().join(", ");
+            let methods = output::visible(&challenge.methods().join(", "));
             Err(error.with_note(&format!("the account has a second factor ({methods}); log in again with --otp CODE")))
         }
         (outcome, _) => outcome,
@@ -126,6 +126,10 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
     let making = site.share(references.iter().map(|(_, reference)| reference), share);
     let link = context.reads.changing(making).await.map_err(named)?;
     context.warn_of_skipped("the share link", &link.skipped);
+    if args.expires == Expiry::Never && link.url.expires().is_some() {
+        // The service has no word for never: it decides where nothing is asked for.
+        context.warn_of_skipped("the share link", &["expires"]);
+    }
     let printed = if context.json {
         let expires = match link.url.expires() {
             Some(end) => Expiry::At(end).to_string(),

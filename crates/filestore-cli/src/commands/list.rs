@@ -24,7 +24,7 @@ pub(crate) async fn run(context: &Context, args: &args::List) -> Result<u8> {
                 output::line(&output::json(&json!({ "next": next.as_str() })))?;
             } else if !context.quiet {
                 // As a shell takes it: the token may be a path with spaces in it.
-                let token = next.as_str().replace('\'', r"'\''");
+                let token = output::visible(next.as_str()).replace('\'', r"'\''");
                 output::complain(&format!("there is more; go on with --page='{token}', or take --all"));
             }
         }

@@ -11,6 +11,7 @@ use crate::context::{self, Context};
 use crate::exit::Outcomes;
 use crate::output;
 use crate::progress::Bar;
+use crate::standard_streams;
 
 pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     if args.name.is_some() && args.files.len() > 1 {
@@ -74,6 +75,7 @@ async fn upload(
             .name
             .as_deref()
             .ok_or_else(|| Error::invalid("standard input has no name of its own; give it one with --name"))?;
+        standard_streams::check_input()?;
         filestore::Upload::new(name, Body::reader(tokio::io::stdin(), None))
     } else {
         match &args.name {

@@ -34,6 +34,47 @@ fn without_descriptors_a_file_is_whole_or_kept_or_not_consumed() {
 }
 
 #[test]
+fn a_standard_output_that_keeps_nothing_is_an_error_before_the_read() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("big", vec![7; SIZE]);
+    let reference = served.run(&["upload", "big"]).line();
+    let download = format!("\"$0\" --config stores.toml --store fileio download {reference} -o -");
+    for redirection in [">&-", "</dev/null >&0", "1<>/dev/null"] {
+        let done = home.shell(&format!("{download} {redirection}"));
+        assert_eq!((done.code, served.reads()), (2, 0), "{redirection}: {done:?}");
+        assert!(done.err.contains("standard output"), "{redirection}: {done:?}");
+    }
+    assert!(served.has_file(&reference));
+}
+
+#[test]
+fn a_read_that_consumes_nothing_needs_an_output_that_is_open_for_writing() {
+    let home = Home::new();
+    home.file("stores.toml", "[stores.local]\nbackend = \"fs\"\nroot = \"files\"\n");
+    home.file("files/a", "a");
+    for command in ["download local:fs:a -o -", "list", "stat local:fs:a"] {
+        let done = home.shell(&format!("\"$0\" --config stores.toml {command} </dev/null >&0"));
+        assert_eq!(done.code, 2, "{command}: {done:?}");
+        assert!(done.err.contains("standard output is not open for writing"), "{command}: {done:?}");
+    }
+}
+
+#[test]
+fn a_standard_input_that_only_looks_empty_is_not_uploaded() {
+    let home = Home::new();
+    home.file("stores.toml", "[stores.local]\nbackend = \"fs\"\nroot = \"files\"\n");
+    std::fs::create_dir(home.path().join("files")).unwrap();
+    for redirection in ["<&-", "0>written", "0<>/dev/null"] {
+        let done = home.shell(&format!("\"$0\" --config stores.toml upload - --name a {redirection}"));
+        assert_eq!(done.code, 2, "{redirection}: {done:?}");
+        assert!(done.err.contains("standard input"), "{redirection}: {done:?}");
+        assert!(!home.path().join("files/a").exists(), "{redirection}");
+    }
+    assert_eq!(home.shell("\"$0\" --config stores.toml upload - --name a </dev/null").code, 0);
+}
+
+#[test]
 fn a_file_beyond_the_limit_of_the_process_is_not_read_where_its_size_is_known() {
     let home = Home::new();
     let served = Served::start(&home, &[]);

@@ -51,8 +51,11 @@ impl Home {
     /// Runs a script of the shell, whose `$0` is the program.
     #[cfg(unix)]
     pub(crate) fn shell(&self, script: &str) -> Done {
-        let args = ["-c", script, env!("CARGO_BIN_EXE_filestore")];
-        done(self.alone(Command::new("sh"), &args).output().unwrap())
+        done(self.shell_command(script).output().unwrap())
+    }
+
+    pub(crate) fn shell_command(&self, script: &str) -> Command {
+        self.alone(Command::new("sh"), &["-c", script, env!("CARGO_BIN_EXE_filestore")])
     }
 
     fn alone(&self, mut command: Command, args: &[&str]) -> Command {

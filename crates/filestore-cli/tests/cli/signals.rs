@@ -48,6 +48,57 @@ fn a_read_that_consumes_whose_terminal_hangs_up_says_where_its_bytes_are() {
     no_byte_is_lost("HUP", 129);
 }
 
+/// Ignored by the program where its parent ignored it, as `nohup` does.
+#[test]
+fn a_signal_that_the_parent_ignores_does_not_end_a_read() {
+    let home = Home::new();
+    home.file("small", "all of it");
+    let served = Served::start(&home, &[]);
+    for signal in ["HUP", "INT", "QUIT"] {
+        let reference = served.run(&["upload", "small"]).line();
+        served.control("PUT", "faults", "[[fault]]\noperation = \"download\"\ndo = { latency = { delay = \"1s\" } }\n");
+        served.control("DELETE", "journal", "");
+        let script =
+            format!("trap '' {signal}; exec \"$0\" --config stores.toml --store fileio download {reference} -o -");
+        let child = home.shell_command(&script).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while served.reads() == 0 {
+            sleep(Duration::from_millis(5));
+        }
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        let done = done(child.wait_with_output().unwrap());
+        assert_eq!((done.code, done.out.as_str()), (0, "all of it"), "{signal}: {done:?}");
+    }
+}
+
+/// Any signal whose default is to end the program, and that people and supervisors send.
+#[test]
+fn every_signal_that_ends_a_read_that_consumes_leads_to_its_bytes() {
+    let home = Home::new();
+    home.file("big", vec![7; SIZE]);
+    let served = Served::start(&home, &[]);
+    for (signal, code) in [("QUIT", 131), ("USR1", 138), ("USR2", 140), ("ALRM", 142), ("XCPU", 152)] {
+        let reference = served.run(&["upload", "big"]).line();
+        served.control("PUT", "faults", SLOW);
+        served.control("DELETE", "journal", "");
+        let copy = format!("copy-{signal}");
+        let child = home
+            .command(&Served::with(&["download", &reference, "-o", &copy]))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let partial = home.path().join(format!("{copy}.partial"));
+        while partial.metadata().map_or(0, |metadata| metadata.len()) == 0 {
+            sleep(Duration::from_millis(5));
+        }
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        let done = done(child.wait_with_output().unwrap());
+        assert_eq!(done.code, code, "{signal}: {done:?}");
+        assert!(done.err.contains("possibly consumed") && done.err.contains(&format!("{copy}.partial")), "{done:?}");
+        assert!(partial.metadata().unwrap().len() > 0);
+    }
+}
+
 #[test]
 fn the_response_to_a_read_that_was_sent_is_waited_for() {
     let home = Home::new();

@@ -56,6 +56,31 @@ api_key = "FILEIO0.EMULATO-RKEY000-0000000-0000000"
 }
 
 #[tokio::test]
+async fn a_file_that_no_emulator_wrote_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| Some(folder.path().join(name));
+    let with = |ready_file, write_config| Options { ready_file, write_config, ..Options::default() };
+    for own in ["[stores.pubnub]\nbackend = \"pubnub\"\nuser_id = \"me\"\n", "notes\n", "http://a\nhttp://b\n"] {
+        let mine = file(folder.path(), "mine", own);
+        for options in [with(None, path("mine")), with(path("mine"), None)] {
+            let error = Emulator::start(options).await.unwrap_err().to_string();
+            assert!(error.contains("give another path"), "{error}");
+            assert_eq!(fs::read_to_string(&mine).unwrap(), own);
+        }
+    }
+    // Those of an earlier emulator are, also where a script added lines, and empty ones.
+    file(folder.path(), "ready", "");
+    for _ in 0..2 {
+        let emulator = Emulator::start(with(path("ready"), path("config"))).await.unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join("ready")).unwrap(), format!("{}\n", emulator.url()));
+        let config = fs::read_to_string(folder.path().join("config")).unwrap();
+        assert!(config.contains(emulator.url()) && !config.contains("secret_key"), "{config}");
+        file(folder.path(), "config", &format!("{config}secret_key = \"S\"\n"));
+        emulator.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn links_and_the_configuration_begin_with_the_public_url() {
     let folder = tempfile::tempdir().unwrap();
     let write_config = folder.path().join("stores.toml");

@@ -74,10 +74,12 @@ async fn failure(store: &FileIoStore) -> Error {
 
 #[tokio::test]
 async fn what_came_with_a_success_that_is_no_file_is_kept() {
-    let partial = ResponseTemplate::new(206).set_body_bytes("hello").insert_header("content-range", "bytes 0-4/5");
-    for (answer, body) in
-        [(page(200), HTML), (partial, "hello"), (ResponseTemplate::new(203).set_body_bytes("hello"), "hello")]
-    {
+    let hello = |status| ResponseTemplate::new(status).set_body_bytes("hello");
+    let partial = hello(206).insert_header("content-range", "bytes 0-4/5");
+    let encoded = hello(200)
+        .insert_header("content-encoding", "gzip")
+        .insert_header("content-disposition", "attachment; filename=\"a.txt\"");
+    for (answer, body) in [(page(200), HTML), (partial, "hello"), (hello(203), "hello"), (encoded, "hello")] {
         let server = answering([answer]).await;
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new("drop", Arc::new(anonymous(&server))).unwrap();

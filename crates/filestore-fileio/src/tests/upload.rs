@@ -131,9 +131,49 @@ async fn a_stream_of_unknown_length_is_stored() {
 #[tokio::test]
 async fn an_answer_of_the_first_generation_is_a_success_with_less_to_say() {
     let server = answering([json(200, GEN1)]).await;
-    let file = anonymous(&server).upload(hello().expires_in(Period::days(7))).await.unwrap();
+    let file = anonymous(&server).upload(hello().expires_in(Period::days(14))).await.unwrap();
     assert_eq!(file.reference().components(), ["a1B2c3"]);
+    assert!(file.skipped.is_empty(), "{:?}", file.skipped);
     assert_eq!((file.name.as_str(), file.size, file.expiry), ("report.txt", Some(11), Expiry::Default));
+}
+
+#[tokio::test]
+async fn an_expiry_in_words_is_compared_with_the_one_that_was_asked_for() {
+    let in_words = |words: &str| GEN1.replace("14 days", words);
+    let until = "2026-03-08T10:00:00Z".parse::<Expiry>().unwrap();
+    for (expiry, words, is_lost) in [
+        (Period::days(7).into(), "14 days", true),
+        (Period::days(7).into(), "7 days", false),
+        (Period::days(7).into(), "1 week", false),
+        (Period::days(7).into(), "1 month", true),
+        ("1M".parse().unwrap(), "1 month", false),
+        ("2h".parse().unwrap(), "1 day", true),
+        ("90m".parse().unwrap(), "2 hours", false),
+        ("2y".parse().unwrap(), "1 year", false),
+        (until, "7 days", false),
+        (until, "14 days", true),
+    ] {
+        let deleted = is_lost.then(|| json(200, r#"{"success":true,"status":200}"#));
+        let server = answering([json(200, &in_words(words))].into_iter().chain(deleted)).await;
+        let uploaded = with_key(&server).upload(hello().expires(expiry)).await;
+        match uploaded {
+            Ok(file) => assert!(!is_lost && file.skipped.is_empty(), "{expiry} {words}"),
+            Err(error) => {
+                assert!(is_lost, "{expiry} {words}: {error}");
+                assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
+                assert!(error.to_string().contains(words), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_expiry_that_the_service_does_not_confirm_is_reported() {
+    for body in [GEN1.replace("14 days", "soon"), GEN1.replace(",\"expiry\":\"14 days\"", "")] {
+        let server = answering([json(200, &body)]).await;
+        let file = anonymous(&server).upload(hello().expires_in(Period::days(7))).await.unwrap();
+        assert_eq!(file.skipped, ["expiry"], "{body}");
+    }
 }
 
 #[tokio::test]

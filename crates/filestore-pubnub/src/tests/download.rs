@@ -301,6 +301,15 @@ async fn a_success_that_is_not_the_storages_is_no_file() {
 }
 
 #[tokio::test]
+async fn an_encoded_body_is_not_the_bytes_of_the_file() {
+    let encoded = Act::answer(200, &["ETag: W/\"1\"", "Content-Encoding: gzip"], "hello");
+    let (_service, _storage, store) = servers([encoded], 1).await;
+    let error = read(&store).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    assert!(error.to_string().contains("encoded with gzip"), "{error}");
+}
+
+#[tokio::test]
 async fn a_url_for_longer_than_there_is_says_how_long_there_is() {
     let storage = ScriptedServer::start([]).await;
     let (_service, store) = store([redirect(&storage, 3900)]).await;

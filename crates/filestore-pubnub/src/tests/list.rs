@@ -46,6 +46,27 @@ async fn of_encrypted_files_only_the_stored_size_is_known() {
 }
 
 #[tokio::test]
+async fn a_page_that_the_service_did_not_confirm_is_no_listing() {
+    for status in ["", r#""status":403,"#, r#""status":null,"#] {
+        let body = format!(r#"{{{status}"data":[],"next":null,"count":0}}"#);
+        let (_service, store) = store([Act::json(200, &body)]).await;
+        let error = store.list(List::new()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_odd_field_does_not_lose_the_listing() {
+    let odd = r#"{"name":"a","id":"1a","size":-1,"created":"yesterday"}"#;
+    let whole = r#"{"name":"b","id":"2b","size":19,"created":"2025-01-02T03:04:12Z"}"#;
+    let body = format!(r#"{{"status":200,"data":[{odd},{whole}],"next":null,"count":2}}"#);
+    let (_service, store) = store([Act::json(200, &body)]).await;
+    let files = store.list(List::new()).await.unwrap().files;
+    assert_eq!((files[0].name.as_str(), files[0].size, files[0].created), ("a", None, None));
+    assert_eq!((files[1].name.as_str(), files[1].size), ("b", Some(19)));
+}
+
+#[tokio::test]
 async fn stat_reads_the_listing_up_to_the_file() {
     let (service, store) = store([page(&["1a", "2b"], Some("next")), page(&["3c", ID], Some("more"))]).await;
     let found = store.stat(Stat::from(file())).await.unwrap();

@@ -1,0 +1,88 @@
+//! Standard streams that lose data without an error.
+//!
+//! The standard library opens `/dev/null` for each standard stream that is closed when the program starts. It also
+//! ignores writes to an output that is open for reading only, and treats an input that is open for writing only as
+//! empty.
+
+use filestore::{Error, Result};
+
+/// *Invalid input* if standard input would be read as empty although it is not.
+pub(crate) fn check_input() -> Result<()> {
+    match stream::state(std::io::stdin()) {
+        stream::State::WriteOnly => {
+            Err(Error::invalid("standard input is not open for reading; redirect a file to it"))
+        }
+        stream::State::Closed => Err(Error::invalid(
+            "standard input is closed; redirect a file to it, or upload /dev/null with --name for an empty file",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// *Invalid input* if writes to standard output are ignored.
+pub(crate) fn check_output() -> Result<()> {
+    match stream::state(std::io::stdout()) {
+        stream::State::ReadOnly => {
+            Err(Error::invalid("standard output is not open for writing; redirect it to a file"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// *Invalid input* if standard output cannot keep the only copy of a file.
+pub(crate) fn check_output_keeps() -> Result<()> {
+    check_output()?;
+    match stream::state(std::io::stdout()) {
+        stream::State::Closed => {
+            Err(Error::invalid("standard output is closed, and this read consumes the file; give a path with -o"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+mod stream {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+
+    use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+
+    pub(super) enum State {
+        ReadOnly,
+        WriteOnly,
+        /// `/dev/null`, open for reading and writing: what the standard library opens for a closed stream. A shell
+        /// that redirects to `/dev/null` opens it for one of both.
+        Closed,
+        Open,
+    }
+
+    pub(super) fn state(stream: impl AsFd) -> State {
+        let Ok(flags) = fcntl_getfl(&stream) else { return State::Closed };
+        match flags & OFlags::ACCMODE {
+            OFlags::RDONLY => State::ReadOnly,
+            OFlags::WRONLY => State::WriteOnly,
+            _ if is_null(stream) => State::Closed,
+            _ => State::Open,
+        }
+    }
+
+    fn is_null(stream: impl AsFd) -> bool {
+        let (Ok(stream), Ok(null)) = (fstat(stream), std::fs::metadata("/dev/null")) else { return false };
+        FileType::from_raw_mode(stream.st_mode) == FileType::CharacterDevice && stream.st_rdev == null.rdev()
+    }
+}
+
+#[cfg(not(unix))]
+mod stream {
+    #[expect(dead_code, reason = "only Unix tells them apart")]
+    pub(super) enum State {
+        ReadOnly,
+        WriteOnly,
+        Closed,
+        Open,
+    }
+
+    pub(super) fn state<S>(_: S) -> State {
+        State::Open
+    }
+}
