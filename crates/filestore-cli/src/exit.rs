@@ -42,7 +42,7 @@ impl Outcomes {
         }
     }
 
-    /// One input was stored under an address that the service chose: the same again is another file.
+    /// One input was stored, and the same command would store it again under another address, or reject it.
     pub(crate) fn added(&mut self) {
         self.adds = true;
     }

@@ -71,7 +71,7 @@ impl Body {
         // Opening it now finds a forbidden file before anything is sent.
         let mut file = std::fs::File::open(&path).map_err(|error| Error::local(error, "read", &path))?;
         // Some of the system's own, such as those in /proc, have content although they say that they are empty.
-        if metadata.len() == 0 && file.read(&mut [0]).is_ok_and(|read| read > 0) {
+        if metadata.len() == 0 && file.read(&mut [0]).map_err(|error| Error::local(error, "read", &path))? > 0 {
             return Ok(Self::pipe(path));
         }
         Ok(Self::of(Source::Path { path: path.into(), length: metadata.len() }))
@@ -294,6 +294,8 @@ mod tests {
         assert!(read(&body).await.unwrap().starts_with(b"Name:"));
         let empty = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(Body::path(empty.path()).unwrap().length(), Some(0));
+        // It says that it is empty, and reading it is an error.
+        assert_eq!(Body::path("/proc/self/mem").unwrap_err().kind(), ErrorKind::Io);
     }
 
     #[tokio::test]

@@ -173,6 +173,7 @@ impl Upload {
         if let Some(scope) = &self.scope {
             check_scope(scope, capabilities.scope, &capabilities.names)?;
         }
+        self.options.check(&capabilities.options)?;
         let length = self.body.length();
         for (wanted, feature) in [
             (self.expiry != Expiry::Default, Feature::Expiry),

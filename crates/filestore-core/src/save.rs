@@ -188,7 +188,10 @@ fn check_target(path: &Path, overwrite: Overwrite) -> Result<()> {
         true => fs::metadata(path).map_or(true, |metadata| metadata.is_file()),
         false => metadata.is_file(),
     };
-    if !regular {
+    // `/dev/stdout` leads to a descriptor of this process, which may be a regular file.
+    let is_descriptor =
+        fs::read_link(path).is_ok_and(|target| target.starts_with("/proc") || target.starts_with("/dev/fd"));
+    if !regular || is_descriptor {
         return Err(Error::invalid(format!("{} is not a regular file and cannot be replaced", path.display())));
     }
     Ok(())

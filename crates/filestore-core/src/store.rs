@@ -21,8 +21,8 @@ use crate::{
 /// and leave unstamped ([`FileRef::new`]).
 ///
 /// A method that the service cannot serve returns the error of
-/// [`Capabilities::check`]. Every future may be dropped at any time: an upload that is dropped leaves
-/// no file under its name.
+/// [`Capabilities::check`]. Every future may be dropped at any time. An upload that is dropped before its last request
+/// leaves no file under its name; afterwards the file may be stored, but nothing is sent any more.
 #[async_trait]
 pub trait FileStore: fmt::Debug + Send + Sync + 'static {
     /// What this store can do. The same value for as long as the store lives.
@@ -81,10 +81,15 @@ impl Store {
         Ok(self)
     }
 
-    /// Provider options that hold for every upload unless it gives its own.
+    /// Provider options that hold for every upload, each one unless the upload sets it.
     pub fn with_options(mut self, options: Options) -> Self {
         self.options = options;
         self
+    }
+
+    /// The provider options that hold for every upload.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Puts `layer` around it.
@@ -131,12 +136,10 @@ impl Store {
     async fn upload_checked(&self, mut request: Upload) -> Result<StoredFile> {
         check_runtime()?;
         let capabilities = self.capabilities();
+        request.options.with_defaults(&self.options);
         request.check(capabilities)?;
         let fixed = request.body.fixed_length();
-        request.options.or(&self.options);
-        let skipped = request.options.settle(&capabilities.options).map_err(|name| {
-            Error::unsupported(format!("this store does not know the options {name:?}; leave them out"))
-        })?;
+        let skipped = request.options.resolve(&capabilities.options);
         let mut file = self.inner.upload(request).await?;
         file.skipped.extend(skipped);
         self.stamp(&mut file);

@@ -65,6 +65,14 @@ impl ProviderOptions for FileIoUpload {
     fn name(&self) -> &'static str {
         "fileio"
     }
+
+    fn with_defaults(self, defaults: &Self) -> Self {
+        Self {
+            max_downloads: self.max_downloads.or(defaults.max_downloads),
+            auto_delete: self.auto_delete.or(defaults.auto_delete),
+            title: self.title.or_else(|| defaults.title.clone()),
+        }
+    }
 }
 
 /// How many downloads a file allows. As text a number from 1, or `unlimited`.

@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use filestore_core::{
     Address, Body, ByteStream, Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind,
     Expiry, Feature, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, ReadEffect, Result, ScopeKind,
     Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
 use filestore_http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, HeaderValue};
-use filestore_http::{Answer, Clock, HttpClient, JSON_LIMIT, Method, Repeat, Request, SystemClock, secret_header};
+use filestore_http::{
+    Answer, Clock, HttpClient, JSON_LIMIT, Method, OBJECT_LIMIT, Repeat, Request, SystemClock, secret_header,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::Value;
 use url::Url;
 
 use crate::account::{Account, FileIoFile, FileIoPage, Search};
@@ -111,12 +113,13 @@ impl FileIoStore {
         self.0.capabilities.check(Feature::List)?;
         let request = self.request(Method::GET, self.0.base.clone(), Repeat::Safe).whole_answer();
         let request = search.query().iter().fold(request, |request, (name, value)| request.query(name, value));
-        let (_, listing) = self.answered(self.send(request).await?, None).await?;
-        FileIoPage::new(listing, search)
+        let (answer, body) = self.success(self.send(request).await?, None, JSON_LIMIT).await?;
+        FileIoPage::new(answer.parse_json(&body)?, search)
     }
 
     pub(crate) async fn post_file(&self, upload: Upload) -> Result<OwnedUpload> {
         // 1. What is certain to be refused is not sent.
+        upload.check(self.capabilities())?;
         let asked = Asked::of(&upload, self.now())?;
         self.check_plan(&asked)?;
         self.check_size(&upload.body)?;
@@ -230,8 +233,8 @@ impl FileIoStore {
         }
     }
 
-    /// A JSON answer of success. Everything else is an error.
-    async fn answered<T: DeserializeOwned>(&self, mut answer: Answer, key: Option<&FileKey>) -> Result<(Answer, T)> {
+    /// A JSON response of success, of at most `limit` bytes, and its body. Everything else is an error.
+    async fn success(&self, mut answer: Answer, key: Option<&FileKey>, limit: usize) -> Result<(Answer, Bytes)> {
         // 1. Is it the service at all that speaks?
         if !answer.status().is_success() {
             return Err(error::refused(answer, &self.0.base, &self.secrets(key)).await);
@@ -243,25 +246,24 @@ impl FileIoStore {
             return Err(error::not_json(&answer, &self.0.base));
         }
         // 2. Does it say success in the body, too?
-        let bytes = answer.bytes(JSON_LIMIT).await?;
-        let envelope: wire::Envelope = answer.parse_json(&bytes)?;
+        let body = answer.bytes(limit).await?;
+        let envelope: wire::Envelope = answer.parse_json(&body)?;
         if envelope.success == Some(false) {
             return Err(error::refused_by(&answer, &envelope, &self.secrets(key)));
         }
-        // 3. Then it is what was asked for.
-        let body = answer.parse_json(&bytes)?;
         Ok((answer, body))
     }
 
-    /// [`answered`](Self::answered), where the service has to say that it was done. *Protocol* unless the body says
+    /// [`success`](Self::success), where the service has to say that it was done. *Protocol* unless the body says
     /// `"success": true`, and speaks of no other file than `key`.
     async fn confirmed<T: DeserializeOwned>(&self, answer: Answer, key: Option<&FileKey>) -> Result<(Answer, T)> {
-        let (answer, body) = self.answered::<Value>(answer, key).await?;
-        let is_of_another = key.zip(body["key"].as_str()).is_some_and(|(key, said)| said != key.as_str());
-        if answer.status().as_u16() != 200 || body["success"] != true || is_of_another {
+        let (answer, body) = self.success(answer, key, OBJECT_LIMIT).await?;
+        let envelope: wire::Envelope = answer.parse_json(&body)?;
+        let is_of_another = key.zip(envelope.key.as_deref()).is_some_and(|(key, said)| said != key.as_str());
+        if answer.status().as_u16() != 200 || envelope.success != Some(true) || is_of_another {
             return Err(answer.unexpected("JSON that says \"success\": true"));
         }
-        let body = T::deserialize(body).map_err(|_| answer.unexpected("JSON of another shape"))?;
+        let body = answer.parse_json(&body)?;
         Ok((answer, body))
     }
 

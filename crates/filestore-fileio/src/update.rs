@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use filestore_core::{Body, Error, Expiry, FileRef, Result, Upload};
+use filestore_core::{Body, Error, Expiry, FileRef, FileStore, Result, Upload};
 use filestore_http::{Method, Payload, Repeat};
 use serde_json::{Map, Value};
 
@@ -150,6 +150,7 @@ impl FileIoStore {
     pub async fn replace(&self, reference: &FileRef, upload: Upload) -> Result<FileIoFile> {
         let key = FileKey::of(reference)?;
         self.check_owner("a replacement")?;
+        upload.check(self.capabilities())?;
         let asked = Asked::of(&upload, self.now())?;
         self.check_size(&upload.body)?;
         let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
@@ -169,6 +170,7 @@ impl FileIoStore {
         content_type: Option<&str>,
         body: Body,
     ) -> Result<filestore_http::Form> {
+        filestore_core::check_name(name, &self.capabilities().names)?;
         check_name(name)?;
         let guessed = || mime_guess::from_path(name).first_or_octet_stream().to_string();
         let content_type = content_type.map_or_else(guessed, str::to_owned);

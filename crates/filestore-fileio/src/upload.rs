@@ -86,7 +86,7 @@ impl Life {
 
 impl Asked {
     pub(crate) fn of(upload: &Upload, now: Timestamp) -> Result<Self> {
-        let options = upload.options.get::<FileIoUpload>().cloned().unwrap_or_default();
+        let options = upload.options.get::<FileIoUpload>().unwrap_or_default();
         Ok(Self {
             life: Life::of(upload.expiry, now)?,
             max_downloads: options.max_downloads,

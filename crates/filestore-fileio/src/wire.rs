@@ -1,12 +1,12 @@
 //! The service's own words: JSON answers of both generations, and nothing else.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
+use filestore_http::{bounded_list, lenient};
 use jiff::Timestamp;
-use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A file, as an upload, an update and a listing describe it. Every field but `key` may be missing.
 ///
@@ -22,7 +22,7 @@ pub(crate) struct File {
     pub(crate) title: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) description: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "integer")]
     pub(crate) size: Option<u64>,
     /// Outer `None`: not said. Inner `None`: `null`, which means never.
     #[serde(default, deserialize_with = "lenient")]
@@ -30,10 +30,10 @@ pub(crate) struct File {
     /// Of generation 1, in words: `14 days`, `1 month`.
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) expiry: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "integer")]
     pub(crate) downloads: Option<u64>,
     /// Outer `None`: not said. Inner `None`: `null`, which means unlimited.
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "integer_or_null")]
     pub(crate) max_downloads: Option<Option<u64>>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) auto_delete: Option<bool>,
@@ -57,7 +57,7 @@ pub(crate) struct Listing {
     #[serde(default, deserialize_with = "entries")]
     pub(crate) files: Option<Vec<File>>,
     /// Of the page or of the account: nobody knows.
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "integer")]
     pub(crate) count: Option<u64>,
 }
 
@@ -65,15 +65,15 @@ pub(crate) struct Listing {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Me {
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "integer")]
     pub(crate) plan_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "integer")]
     pub(crate) max_upload_bytes: Option<u64>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "integer")]
     pub(crate) max_storage_bytes: Option<u64>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "integer")]
     pub(crate) used_storage_bytes: Option<u64>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "integer")]
     pub(crate) rate_limit: Option<u64>,
     #[serde(flatten)]
     pub(crate) other: BTreeMap<String, Value>,
@@ -86,67 +86,54 @@ pub(crate) struct Envelope {
     /// Missing on some answers that are fine: only `false` means something.
     pub(crate) success: Option<bool>,
     /// Repeats the HTTP status; of generation 2.
-    #[serde(deserialize_with = "lenient")]
-    pub(crate) status: Option<u16>,
+    #[serde(deserialize_with = "integer")]
+    pub(crate) status: Option<u64>,
     /// The status in generation 1, and in a clone that sends it with HTTP 200. Sometimes a text.
-    pub(crate) error: Value,
+    #[serde(deserialize_with = "integer")]
+    pub(crate) error: Option<u64>,
     #[serde(deserialize_with = "lenient")]
     pub(crate) code: Option<String>,
     #[serde(deserialize_with = "lenient")]
     pub(crate) message: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) key: Option<String>,
 }
 
 impl Envelope {
     /// The status that the body speaks of.
     pub(crate) fn status(&self) -> Option<u16> {
-        let number = || self.error.as_u64().and_then(|number| u16::try_from(number).ok());
-        let text = || self.error.as_str().and_then(|text| text.parse().ok());
-        self.status.or_else(number).or_else(text)
+        self.status.or(self.error).and_then(|status| status.try_into().ok())
     }
 }
 
-/// More entries than this are on no page: each takes much more memory than its text.
+/// More entries than this are on no page.
 const MOST_ENTRIES: usize = 50_000;
 
 fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<File>>, D::Error> {
-    struct Entries;
-
-    impl<'de> Visitor<'de> for Entries {
-        type Value = Option<Vec<File>>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "a list of at most {MOST_ENTRIES} files")
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut files = Vec::new();
-            while let Some(file) = list.next_element()? {
-                files.push(file);
-                if files.len() > MOST_ENTRIES {
-                    return Err(de::Error::invalid_length(files.len(), &self));
-                }
-            }
-            Ok(Some(files))
-        }
-    }
-
-    deserializer.deserialize_any(Entries)
+    bounded_list(deserializer, MOST_ENTRIES)
 }
 
-/// A field that may be missing: of a wrong type, it is missing. The key of a stored file must not be lost
-/// because a field beside it is odd. Integers may be decimal texts; `null` is for `T` to judge.
-fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned,
-{
-    let value = Value::deserialize(deserializer)?;
-    let integer = || value.as_str().and_then(|text| text.parse::<u64>().ok()).map(Value::from);
-    Ok(T::deserialize(&value).ok().or_else(|| T::deserialize(integer()?).ok()))
+/// An integer, which may be written as a decimal text.
+fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Integer {
+        Number(u64),
+        Text(String),
+    }
+    Ok(lenient(deserializer)?.and_then(|integer| match integer {
+        Integer::Number(number) => Some(number),
+        Integer::Text(text) => text.parse().ok(),
+    }))
+}
+
+/// The same, where `null` says something.
+fn integer_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    if text.get() == "null" {
+        return Ok(Some(None));
+    }
+    Ok(integer(&*text).ok().flatten().map(Some))
 }
 
 #[cfg(test)]

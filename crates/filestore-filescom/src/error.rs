@@ -232,6 +232,21 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// The same, without `secret` in the sentences of the service.
+    fn without(mut self, secret: &str) -> Self {
+        if secret.is_empty() {
+            return self;
+        }
+        let sentences = [&mut self.title, &mut self.message, &mut self.detail].into_iter().flatten();
+        let lists = self.errors.iter_mut().chain(self.model_errors.values_mut().flatten());
+        for sentence in sentences.chain(lists) {
+            *sentence = sentence.replace(secret, "...");
+        }
+        self
+    }
+}
+
 impl From<wire::Refused> for Refusal {
     fn from(wire: wire::Refused) -> Self {
         let text = |value: Value| match value {
@@ -306,11 +321,8 @@ pub(crate) async fn refused(mut answer: Answer, secret: Option<&str>) -> Error {
         return answer.unexpected("JSON");
     }
     let body = answer.error_body().await;
-    let text = String::from_utf8_lossy(&body);
-    let text =
-        secret.filter(|secret| !secret.is_empty()).map_or(text.as_ref().into(), |secret| text.replace(secret, "..."));
-    let wire: Option<wire::Refused> = serde_json::from_str(&text).ok();
-    let refusal = wire.map(Refusal::from);
+    let wire: Option<wire::Refused> = serde_json::from_slice(&body).ok();
+    let refusal = wire.map(|wire| Refusal::from(wire).without(secret.unwrap_or_default()));
     let type_name = refusal.as_ref().and_then(Refusal::type_name);
     let (kind, sentence) = meaning(type_name, status.as_u16());
     let said = refusal.as_ref().map(|refusal| format!(": {refusal}")).unwrap_or_default();

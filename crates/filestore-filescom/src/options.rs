@@ -21,10 +21,11 @@ pub struct FilesComUpload {
     /// The time to show as that of the last change, cut to the second. Wins over
     /// [`Upload::modified`](filestore_core::Upload::modified).
     pub provided_mtime: Option<Timestamp>,
-    /// Whether missing folders are made. Not said: as the upload says, which is yes unless told otherwise.
+    /// Whether missing folders are made. Not set: yes. Never where
+    /// [`Upload::create_parents`](filestore_core::Upload::create_parents) is false.
     pub mkdir_parents: Option<bool>,
     /// Whether the service picks another name where this one is taken, such as `a_2.txt`.
-    pub with_rename: bool,
+    pub with_rename: Option<bool>,
     /// The size of the parts in bytes, where the service leaves it to us. At least 5 MiB.
     pub part_size: Option<ByteSize>,
 }
@@ -58,7 +59,7 @@ impl FilesComUpload {
 
     /// Says whether the service picks another name where this one is taken.
     pub fn with_rename(mut self, rename: bool) -> Self {
-        self.with_rename = rename;
+        self.with_rename = Some(rename);
         self
     }
 
@@ -72,5 +73,14 @@ impl FilesComUpload {
 impl ProviderOptions for FilesComUpload {
     fn name(&self) -> &'static str {
         "filescom"
+    }
+
+    fn with_defaults(self, defaults: &Self) -> Self {
+        Self {
+            provided_mtime: self.provided_mtime.or(defaults.provided_mtime),
+            mkdir_parents: self.mkdir_parents.or(defaults.mkdir_parents),
+            with_rename: self.with_rename.or(defaults.with_rename),
+            part_size: self.part_size.or(defaults.part_size),
+        }
     }
 }

@@ -139,11 +139,19 @@ impl FilesComStore {
         // 3. The request; the destination's folders are made when the service misses them, and not before.
         let step = Step { verb, source: &source, destination: &destination, overwrite: to.overwrite, before };
         let asked = match self.ask_to_relocate(&step).await {
-            Err(error) if to.parents && error::is(&error, PARENT_MISSING) && error.effect() == Effect::Rejected => {
-                // A folder that may have been made is no copy and no move.
+            Err(missing) if to.parents && error::is(&missing, PARENT_MISSING) => {
+                // A folder that may have been made is no copy and no move. With it, an earlier request that is still
+                // under way may be applied.
+                let earlier = missing.effect();
+                let settled = |error: Error, own: Effect| {
+                    error.with_effect(if earlier == Effect::Unknown { earlier } else { own })
+                };
                 let made = self.make_folder(&destination.parent(), true).await;
-                made.map_err(|error| error.with_effect(Effect::Rejected))?;
-                self.ask_to_relocate(&step).await?
+                made.map_err(|error| settled(error, Effect::Rejected))?;
+                self.ask_to_relocate(&step).await.map_err(|error| {
+                    let own = error.effect();
+                    settled(error, own)
+                })?
             }
             asked => asked?,
         };
@@ -179,7 +187,10 @@ impl FilesComStore {
             let (Ok(source), Ok(there)) = (self.find_entry(source).await, self.find_entry(destination).await) else {
                 return Err(unsettled(error));
             };
+            // Names of another case are the same to the service: it finds the source under both of them.
+            let respelled = (*verb == Verb::Move).then(|| respelled(step, there.as_deref())).flatten();
             let happened = match (verb, &source, &there) {
+                _ if respelled == Some(true) => true,
                 (Verb::Move, None, Some(there)) => before.as_ref().is_some_and(|before| is_moved(before, there)),
                 (Verb::Copy, Some(source), Some(there)) => is_copy(source, there),
                 _ => false,
@@ -191,7 +202,7 @@ impl FilesComStore {
                 // A folder may be a job that has not begun.
                 (_, None, _) => false,
                 (_, Some(source), _) if source.is_folder() => false,
-                (Verb::Move, Some(_), _) => true,
+                (Verb::Move, Some(_), _) => !is_same(step.source, step.destination) || respelled == Some(false),
                 (Verb::Copy, Some(source), Some(there)) => differs(source, there),
                 (Verb::Copy, Some(_), None) => self.sees(&destination.parent()).await,
             };
@@ -261,6 +272,18 @@ fn check(source: &SitePath, destination: &SitePath) -> Result<()> {
         return Err(Error::invalid("the destination is inside of the source"));
     }
     Ok(())
+}
+
+/// Whether a move that changes nothing but the spelling of a name has happened. `None` if it is another move, or the
+/// service does not say how the name is spelled.
+fn respelled(step: &Step<'_>, there: Option<&Entry>) -> Option<bool> {
+    let said = there?.path.as_deref().filter(|_| is_same(step.source, step.destination))?;
+    let spellings = [(step.destination, true), (step.source, false)];
+    spellings.into_iter().find_map(|(path, happened)| (said == path.to_string()).then_some(happened))
+}
+
+fn is_same(one: &SitePath, other: &SitePath) -> bool {
+    PathKey::new(&one.to_string()) == PathKey::new(&other.to_string())
 }
 
 /// Whether two files have the same content, by a digest that the service has computed of both.

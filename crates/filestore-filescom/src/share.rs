@@ -13,7 +13,7 @@ use crate::list;
 use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::update::seconds;
-use crate::wire::{Bundle, NewBundle};
+use crate::wire::{Bundle, Bundles, NewBundle};
 
 /// What a share link lets people do.
 ///
@@ -282,8 +282,15 @@ impl FilesComStore {
         let mut answer = self.api().send(request).await?;
         let next = list::next_cursor(&answer);
         list::check_cursor(next.as_deref(), page.map(PageToken::as_str))?;
-        let bundles: Vec<Bundle> = api::read(&mut answer).await?;
-        Ok(ShareLinks { links: bundles.into_iter().map(ShareLink::from).collect(), next: next.map(PageToken::new) })
+        let Bundles(bundles) = api::read(&mut answer).await?;
+        let mut links = Vec::with_capacity(bundles.len());
+        for bundle in bundles {
+            match bundle.0 {
+                Some(bundle) => links.push(bundle.into()),
+                None => tracing::warn!("a share link that cannot be read is left out of the list"),
+            }
+        }
+        Ok(ShareLinks { links, next: next.map(PageToken::new) })
     }
 
     /// Ends a share link. One that is gone already is no error.

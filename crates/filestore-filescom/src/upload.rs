@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filestore_core::{Body, Effect, Error, ErrorKind, Result, StoredFile, Upload};
+use filestore_core::{Body, Effect, Error, ErrorKind, FileStore, Result, StoredFile, Upload};
 use filestore_http::{Attempts, Method, Repeat};
 use futures::StreamExt;
 use futures::future::{self, Either};
@@ -57,14 +57,14 @@ pub(crate) struct Wishes {
 impl Wishes {
     /// *Invalid input* for metadata that the service would refuse after all content was sent.
     pub(crate) fn of(upload: &Upload) -> Result<Self> {
-        let options = upload.options.get::<FilesComUpload>().cloned().unwrap_or_default();
+        let options = upload.options.get::<FilesComUpload>().unwrap_or_default();
         check_metadata(&upload.metadata)?;
         let time = options.provided_mtime.or(upload.modified);
         Ok(Self {
             provided_mtime: time.and_then(|time| Timestamp::from_second(time.as_second()).ok()),
             metadata: upload.metadata.clone(),
-            mkdir_parents: options.mkdir_parents.unwrap_or(upload.create_parents),
-            with_rename: options.with_rename,
+            mkdir_parents: upload.create_parents && options.mkdir_parents.unwrap_or(true),
+            with_rename: options.with_rename.unwrap_or_default(),
             part_size: options.part_size.map(crate::ByteSize::as_u64),
         })
     }
@@ -129,6 +129,7 @@ impl FilesComStore {
         if request.if_exists != filestore_core::IfExists::Replace {
             return Err(Error::unsupported("an upload in several runs replaces what is there; leave out the refusal"));
         }
+        request.check(self.capabilities())?;
         let path = self.upload_path(&request)?;
         let wishes = Wishes::of(&request)?;
         self.send_file(&path, request.body.into(), &wishes, checkpoint, Some(&report)).await
@@ -417,8 +418,10 @@ impl FilesComStore {
         let mut turn = None;
         loop {
             let error = match session.finish(&sent.parts, sent.size, &mut attempts).await {
+                // The asked name may be that of another file.
+                Ok(entry) if wishes.with_rename && named_path(&entry).is_none() => return Err(unnamed()),
+                Ok(entry) => return Ok(entry),
                 Err(error) => error,
-                finished => return finished,
             };
             if error::is(&error, UPLOAD_NOT_FOUND) || error.effect() == Effect::Unknown {
                 // With a name that the service chose, there is no telling where to look.
@@ -486,10 +489,11 @@ impl FilesComStore {
         let was_right = entry.size == Some(sent.size);
         let path = stored_path(path, &entry);
         // An answer without a size is one of a service that says little.
-        if entry.size.is_none() && verify != Verify::None || verify == Verify::Crc32 {
-            entry = Box::pin(self.digested_entry(&path, sent))
-                .await
-                .map_err(|error| stored_but(error, &path, Box::default()))?;
+        if entry.size.is_none() || verify == Verify::Crc32 {
+            entry = Box::pin(self.digested_entry(&path, sent)).await.map_err(|error| match error.kind() {
+                ErrorKind::NotFound => vanished(error),
+                _ => stored_but(error, &path, Box::default()),
+            })?;
         }
         let (kind, message) = match (entry.size, sent.is_the_content_of(&entry)) {
             (Some(size), _) if size != sent.size && was_right => {
@@ -567,14 +571,31 @@ impl Sent {
 
 /// Where the service says that the file is: the name may be one that it chose.
 fn stored_path(asked: &SitePath, entry: &Entry) -> SitePath {
+    named_path(entry).unwrap_or_else(|| asked.clone())
+}
+
+fn named_path(entry: &Entry) -> Option<SitePath> {
     let said = entry.path.as_deref().and_then(|path| SitePath::parse(path).ok());
-    said.filter(|path| !path.is_root()).unwrap_or_else(|| asked.clone())
+    said.filter(|path| !path.is_root())
+}
+
+fn unnamed() -> Error {
+    let message = "the file is stored, but the service does not say which name it chose (with_rename); look for it in its \
+                   folder before you send it again";
+    Error::new(ErrorKind::Incomplete, Effect::Applied, message)
 }
 
 /// Before the finish, whatever becomes of a part changes nothing that anybody can see. The service was asked to begin,
 /// so it is not true that nothing was sent.
 fn not_finished(error: Error) -> Error {
     error.with_effect(Effect::Rejected)
+}
+
+/// The service has confirmed the file, and does not show it.
+fn vanished(error: Error) -> Error {
+    let message = "the service confirmed the upload, but there is no such file: it was moved or removed right after, or \
+                   this user may not see it; look for it before you send it again";
+    Error::new(ErrorKind::Incomplete, Effect::Unknown, message).with_source(error)
 }
 
 fn changed() -> Error {

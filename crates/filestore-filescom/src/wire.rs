@@ -6,9 +6,11 @@ mod time;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use filestore_http::lenient;
 use jiff::Timestamp;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::compare::is_same;
@@ -21,8 +23,9 @@ pub(crate) use operations::*;
 #[serde(default)]
 pub(crate) struct Entry {
     /// From the root of the site, without slashes at its ends; the root itself is empty.
+    #[serde(deserialize_with = "text")]
     pub(crate) path: Option<String>,
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "kind")]
     pub(crate) kind: Option<EntryKind>,
     /// `null` for a folder.
     #[serde(deserialize_with = "number")]
@@ -45,16 +48,23 @@ pub(crate) struct Entry {
     pub(crate) sha1: Option<String>,
     #[serde(deserialize_with = "not_blank")]
     pub(crate) sha256: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(crate) mime_type: Option<String>,
     #[serde(deserialize_with = "texts")]
     pub(crate) custom_metadata: BTreeMap<String, String>,
     /// Where it was asked for.
+    #[serde(deserialize_with = "text")]
     pub(crate) priority_color: Option<String>,
     /// Some of `lrwd`.
+    #[serde(deserialize_with = "text")]
     pub(crate) permissions: Option<String>,
     /// Only where a download was asked for. A secret.
+    #[serde(deserialize_with = "text")]
     pub(crate) download_uri: Option<String>,
 }
+
+/// The service gives at most 10,000 entries a page. Each takes much more memory than its text.
+const MOST_ENTRIES: usize = 50_000;
 
 /// Reads a list of entries one by one: those of a large page are never all there.
 pub(crate) struct Each<F>(pub(crate) F);
@@ -71,23 +81,26 @@ impl<'de, F: FnMut(Entry)> Visitor<'de> for Each<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of entries")
+        write!(f, "a list of at most {MOST_ENTRIES} entries")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
+        let mut count = 0;
         while let Some(entry) = entries.next_element()? {
+            count += 1;
+            if count > MOST_ENTRIES {
+                return Err(de::Error::invalid_length(count, &self));
+            }
             (self.0)(entry);
         }
         Ok(())
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     File,
     Directory,
-    #[serde(other)]
     Other,
 }
 
@@ -224,18 +237,29 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// A field that is worth having but not worth failing for.
-fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: serde::de::DeserializeOwned,
-{
-    Ok(T::deserialize(Value::deserialize(deserializer)?).ok())
+/// A text. What is none is missing: one odd field must not hide all other files.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    deserializer.deserialize_any(Lenient {
+        expected: "a text or null",
+        of_number: |_| None,
+        of_text: |text| Some(text.to_owned()),
+    })
 }
 
 /// A text. A blank one says nothing: a digest of that kind would pass for one that was compared.
 fn not_blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
+    Ok(text(deserializer)?.filter(|text| !text.is_empty()))
+}
+
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<EntryKind>, D::Error> {
+    let of_text = |text: &str| {
+        Some(match text {
+            "file" => EntryKind::File,
+            "directory" => EntryKind::Directory,
+            _ => EntryKind::Other,
+        })
+    };
+    deserializer.deserialize_any(Lenient { expected: "a text or null", of_number: |_| None, of_text })
 }
 
 /// A whole number, which may be written as a text. What is neither is none.
@@ -299,14 +323,11 @@ impl<'de, T> Visitor<'de> for Lenient<T> {
     }
 }
 
-/// Texts by name; `null` is none. What is no text is written as JSON.
+/// Texts by name; `null`, or what is no object, is none. A value that is no text is written as JSON.
 fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let pairs = Option::<Map<String, Value>>::deserialize(deserializer)?.unwrap_or_default();
-    let text = |value| match value {
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
-    Ok(pairs.into_iter().map(|(name, value)| (name, text(value))).collect())
+    let pairs: Option<BTreeMap<String, Box<RawValue>>> = lenient(deserializer)?;
+    let text = |value: &RawValue| serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned());
+    Ok(pairs.unwrap_or_default().into_iter().map(|(name, value)| (name, text(&value))).collect())
 }
 
 #[cfg(test)]

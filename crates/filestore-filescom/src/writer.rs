@@ -74,7 +74,10 @@ impl FilesComStore {
         let store = self.clone();
         let start = move |body| {
             let request = upload(body);
-            Running(tokio::spawn(async move { store.upload(request).await }))
+            Running(tokio::spawn(async move {
+                request.check(store.capabilities())?;
+                store.upload(request).await
+            }))
         };
         FilesComWriter { buffer: BytesMut::new(), state: State::Fresh(Box::new(start)) }
     }

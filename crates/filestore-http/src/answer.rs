@@ -108,8 +108,11 @@ impl Answer {
         self.0.incoming.length
     }
 
-    /// The range that comes.
+    /// The range that comes with status 206. Any other success is the whole, whatever the header says.
     pub fn content_range(&self) -> Option<ContentRange> {
+        if self.status() != StatusCode::PARTIAL_CONTENT {
+            return None;
+        }
         parse_content_range(self.headers().get(CONTENT_RANGE)?.to_str().ok()?)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use futures::future::poll_fn;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect;
 use secrecy::ExposeSecret;
-use url::{Position, Url};
+use url::{Host, Position, Url};
 
 use crate::answer::{Context, broken_off};
 use crate::budget::{Budget, RETRY};
@@ -59,6 +60,9 @@ impl HttpClient {
 
     /// The same, with time and chance of the caller's own: for tests.
     pub fn with_clock(config: &HttpConfig, base: &Url, clock: Arc<dyn Clock>) -> Result<Self> {
+        if let Some(address) = config.source_address {
+            check_source_address(address, base)?;
+        }
         Ok(Self(Arc::new(Shared {
             keeping: build(config, true)?,
             fresh: OnceLock::new(),
@@ -310,6 +314,21 @@ impl HttpClient {
 /// Scheme, host and port: those of a URL are in one spelling.
 fn origin(url: &Url) -> (&str, &str) {
     (url.scheme(), &url[Position::BeforeHost..Position::AfterPort])
+}
+
+/// *Config* if no connection to `base` can come from `address`.
+fn check_source_address(address: IpAddr, base: &Url) -> Result<()> {
+    let (host, is_other) = match base.host() {
+        Some(Host::Ipv4(host)) => (host.to_string(), !address.is_ipv4()),
+        Some(Host::Ipv6(host)) => (host.to_string(), !address.is_ipv6()),
+        _ => (String::new(), false),
+    };
+    if is_other {
+        return Err(Error::config(format!("source_address: no connection leads from {address} to {host}")));
+    }
+    UdpSocket::bind((address, 0)).map(drop).map_err(|error| {
+        Error::config(format!("source_address: {address} is not an address of this machine ({error})"))
+    })
 }
 
 fn build(config: &HttpConfig, keep: bool) -> Result<reqwest::Client> {

@@ -81,6 +81,9 @@ pub fn base_url(text: &str, like: &str) -> Result<Url> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("is neither http nor https"));
     }
+    if url.port() == Some(0) {
+        return Err(wrong("has port 0"));
+    }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("holds a user; credentials have keys of their own"));
     }

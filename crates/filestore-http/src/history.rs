@@ -101,6 +101,11 @@ impl History {
         self.earlier.max(Evidence::Rejected).effect()
     }
 
+    /// Takes in that the body of the last response says that it was rejected, whatever its status.
+    pub fn record_rejection_by_body(&mut self) {
+        self.last = Evidence::Rejected;
+    }
+
     /// Takes in that a read-back, which consumes nothing, has found no trace of the request.
     ///
     /// That proves *rejected* where every attempt was answered. After a lost response it proves nothing: the

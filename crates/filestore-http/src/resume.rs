@@ -44,12 +44,13 @@ impl Answer {
         else {
             return self.stream();
         };
+        let Some(end) = start.checked_add(length) else { return self.stream() };
         let state = Resumable {
             client: self.context().client.clone(),
             etag,
             again: Box::new(again),
             at: start,
-            end: start + length,
+            end,
             attempt: 0,
             waited: Duration::ZERO,
             stream: self.stream(),
@@ -110,10 +111,19 @@ impl Resumable {
                     format!("the file changed while it was read, after {} bytes; read it again", self.at),
                 )
                 .with_effect(Effect::Rejected)),
-            status => Err(answer.error(
-                ErrorKind::Unavailable,
-                format!("the download broke after {} bytes and could not go on: status {status}", self.at),
-            )),
+            status => {
+                let kind = match status {
+                    401 => ErrorKind::Unauthenticated,
+                    403 => ErrorKind::Permission,
+                    404 | 410 => ErrorKind::NotFound,
+                    429 => ErrorKind::RateLimited,
+                    408 | 500.. => ErrorKind::Unavailable,
+                    _ => ErrorKind::Protocol,
+                };
+                let message =
+                    format!("the download broke after {} bytes and could not go on: status {status}", self.at);
+                Err(answer.error(kind, message))
+            }
         }
     }
 }

@@ -65,6 +65,14 @@ impl Attempts {
         None
     }
 
+    /// The effect if what the last exchange did is undone.
+    pub(crate) fn effect_if_undone(&self) -> Effect {
+        #[cfg(feature = "http")]
+        return self.lock().history.as_ref().map_or(Effect::Rejected, History::effect_if_rejected);
+        #[cfg(not(feature = "http"))]
+        Effect::Rejected
+    }
+
     /// Lets the operation leave a file as it is that has the name meanwhile, where the service can do it.
     pub(crate) fn never_replace(&self) {
         #[cfg(feature = "http")]
@@ -97,6 +105,13 @@ impl Attempts {
     /// Adds an exchange of a request that does what `repeat` says when it is sent twice.
     pub(crate) fn record(&self, repeat: Repeat, outcome: Outcome) {
         self.lock().history.get_or_insert_default().record(repeat, outcome);
+    }
+
+    /// Notes that the body of the last response says that it was rejected, whatever its status.
+    pub(crate) fn record_rejection_by_body(&self) {
+        if let Some(history) = &mut self.lock().history {
+            history.record_rejection_by_body();
+        }
     }
 
     /// Whether the operation leaves a file that has the name as it is.

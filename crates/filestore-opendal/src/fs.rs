@@ -22,6 +22,7 @@ use futures::TryStreamExt;
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::commit::{Incoming, Sweeper, already_exists};
 use self::place::{Place, Root, blocked, sync_folder};
@@ -105,7 +106,8 @@ impl FsStore {
             )),
             Place::Blocked(path) => Err(blocked(&path)),
             Place::File(path, _) | Place::Foreign(path) if if_exists == IfExists::Refuse => Err(already_exists(&path)),
-            Place::File(..) | Place::Foreign(_) | Place::Missing => Ok(()),
+            Place::Foreign(path) => Err(foreign(&path)),
+            Place::File(..) | Place::Missing => Ok(()),
         }
     }
 }
@@ -123,13 +125,13 @@ impl FileStore for FsStore {
         // 2. All of the body, on the disk, under no name.
         let store = self.clone();
         let mut incoming = blocking(move || Incoming::create(&store.0.root, &store.0.sweeper)).await?;
-        incoming.write(request.body.open().await?, request.modified).await?;
+        incoming.write(request.body.open().await?).await?;
         // 3. Its folder, then its name.
         let store = self.clone();
         let folders = components[..components.len() - 1].to_vec();
         let folder = blocking(move || store.0.root.make_folder(&folders)).await?;
         let target = folder.join(&request.name);
-        let metadata = incoming.commit(folder, target, request.if_exists).await?;
+        let metadata = incoming.commit(folder, target, request.if_exists, request.modified).await?;
         Ok(stored_file(components, &metadata))
     }
 
@@ -225,7 +227,8 @@ impl Root {
         let removed = match std::fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_dir() && recursive => std::fs::remove_dir_all(&path),
             Ok(metadata) if metadata.is_dir() => std::fs::remove_dir(&path),
-            Ok(_) => std::fs::remove_file(&path),
+            Ok(metadata) if metadata.is_file() || metadata.is_symlink() => std::fs::remove_file(&path),
+            Ok(_) => return Err(foreign(&path)),
             Err(error) => Err(error),
         };
         match removed {
@@ -280,6 +283,12 @@ fn stored_file(components: Vec<String>, metadata: &Metadata) -> StoredFile {
     file
 }
 
+/// A socket, a pipe, a device: not a file of the store, and not to be replaced by one.
+fn foreign(path: &Path) -> Error {
+    let message = format!("{} is not a regular file and is left as it is; choose another name", path.display());
+    Error::new(ErrorKind::InvalidInput, Effect::Rejected, message)
+}
+
 /// On Windows, a component may leave the root (`C:x`) or open something else (`a:b`, `NUL`) when it is joined.
 fn allowed(components: Vec<String>) -> Result<Vec<String>> {
     let problem = components.iter().find_map(|component| Some((component, windows_name_problem(component)?)));
@@ -294,7 +303,8 @@ fn allowed(components: Vec<String>) -> Result<Vec<String>> {
 /// File system calls wait for disks: not on the threads that drive other futures.
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     check_runtime()?;
-    tokio::task::spawn_blocking(call).await.unwrap_or_else(|panic| {
+    // Dropped, it does not begin any more: an upload that nobody waits for must not replace a later one.
+    AbortOnDropHandle::new(tokio::task::spawn_blocking(call)).await.unwrap_or_else(|panic| {
         Err(Error::new(ErrorKind::Other, Effect::Unknown, format!("a file system call did not end: {panic}")))
     })
 }

@@ -37,8 +37,8 @@ pub(crate) struct Sending {
 
 /// Sends the whole of it, or leaves nothing. Gives what the service says of the file, and its size.
 ///
-/// The work is done by a task of its own: when the caller's future is dropped, the task ends the
-/// upload in order instead of being cut off in the middle of a request, and what was sent is removed.
+/// The work is done by a task of its own. When the caller's future is dropped, the task ends the upload: a request that
+/// stores or renames the file is cut off and not repeated, any other one ends first, and what was sent is removed.
 pub(crate) async fn send(sending: Sending) -> Result<(Metadata, u64)> {
     check_runtime()?;
     let (_waiting, dropped) = oneshot::channel();
@@ -48,7 +48,7 @@ pub(crate) async fn send(sending: Sending) -> Result<(Metadata, u64)> {
 }
 
 impl Sending {
-    async fn run(mut self, dropped: oneshot::Receiver<()>) -> Result<(Metadata, u64)> {
+    async fn run(mut self, mut dropped: oneshot::Receiver<()>) -> Result<(Metadata, u64)> {
         // A service with folders may show a file while it is written: it is written aside.
         let written = match self.traits.folders {
             true => format!("{TEMPORARY}/{}", uuid::Uuid::new_v4()),
@@ -59,18 +59,14 @@ impl Sending {
         }
         let part = self.part();
         let mut writer = call(Stage::Transfer, self.operator.writer_options(&written, self.options())).await?;
-        let outcome = match self.transfer(&mut writer, dropped).await {
-            Ok(size) => {
-                let stage = if self.traits.folders { Stage::Transfer } else { Stage::Commit };
-                match call(stage, writer.close()).await {
-                    Ok(metadata) => Ok((metadata, size)),
-                    Err(error) => self.completed(error, size, part).await.map(|metadata| (metadata, size)),
-                }
-            }
+        let outcome = match self.transfer(&mut writer, &mut dropped).await {
+            Ok(size) => tokio::select! {
+                stored = self.store(&mut writer, &written, size, part) => stored,
+                _ = dropped => Err(abandoned()),
+            },
             Err(error) => Err(error),
         };
         let outcome = match outcome {
-            Ok(stored) if self.traits.folders => self.publish(&written, stored.1).await.map(|()| stored),
             Ok((metadata, _)) if Attempts::current().is_unencrypted() => Err(self.take_back(&metadata).await),
             other => other,
         };
@@ -84,16 +80,35 @@ impl Sending {
         outcome
     }
 
+    /// Makes what was sent the file.
+    async fn store(
+        &mut self,
+        writer: &mut opendal::Writer,
+        written: &str,
+        size: u64,
+        part: u64,
+    ) -> Result<(Metadata, u64)> {
+        let stage = if self.traits.folders { Stage::Transfer } else { Stage::Commit };
+        let metadata = match call(stage, writer.close()).await {
+            Ok(metadata) => metadata,
+            Err(error) => self.completed(error, size, part).await?,
+        };
+        if self.traits.folders {
+            self.publish(written, size).await?;
+        }
+        Ok((metadata, size))
+    }
+
     /// Removes the file that was stored without the encryption that was asked for. Gives the error to report.
     async fn take_back(&mut self, stored: &Metadata) -> Error {
+        // A file that had the name before is gone, too. An earlier attempt may still be under way.
+        let effect = if self.refuse { Attempts::current().effect_if_undone() } else { Effect::Unknown };
         // Without its version, a bucket that keeps versions would keep this one, too.
         let by_version = self.operator.info().capability().delete_with_version;
         let version = stored.version().filter(|_| by_version).map(str::to_owned);
         let options = DeleteOptions { version, ..DeleteOptions::default() };
         match call(Stage::Commit, self.operator.delete_options(&self.path, options)).await {
             Ok(()) => {
-                // A file that had the name before is gone, too.
-                let effect = if self.refuse { Effect::Rejected } else { Effect::Unknown };
                 let before = if self.refuse { "" } else { ", and a file that had the name before is replaced" };
                 let message = format!("{UNENCRYPTED}. The file was removed again{before}");
                 Error::unsupported(message).with_effect(effect)
@@ -170,15 +185,13 @@ impl Sending {
     }
 
     /// Gives the number of bytes. The error of the body comes back as it is.
-    async fn transfer(&mut self, writer: &mut opendal::Writer, mut dropped: oneshot::Receiver<()>) -> Result<u64> {
+    async fn transfer(&mut self, writer: &mut opendal::Writer, dropped: &mut oneshot::Receiver<()>) -> Result<u64> {
         let mut size = 0;
         let mut whole: Vec<Bytes> = Vec::new();
         loop {
             let chunk = tokio::select! {
                 chunk = self.stream.next() => chunk.transpose()?,
-                _ = &mut dropped => {
-                    return Err(Error::new(ErrorKind::Other, Effect::Rejected, "the upload was dropped"));
-                }
+                _ = &mut *dropped => return Err(abandoned()),
             };
             let Some(chunk) = chunk else { break };
             size += chunk.len() as u64;
@@ -209,4 +222,9 @@ impl Sending {
             ..WriteOptions::default()
         }
     }
+}
+
+/// The error of an upload that nobody waits for any more.
+fn abandoned() -> Error {
+    Error::new(ErrorKind::Other, Effect::Unknown, "the upload was dropped")
 }

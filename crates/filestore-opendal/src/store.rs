@@ -88,9 +88,10 @@ impl OpendalStore {
         if !self.traits.container || self.container_seen.load(Ordering::Relaxed) {
             return error;
         }
+        let guard = ListGuard::default();
         let first = async {
             let options = ListOptions { limit: Some(1), ..ListOptions::default() };
-            self.operator.lister_options("/", options).await?.next().await.transpose()
+            guard.watch(&self.operator).lister_options("/", options).await?.next().await.transpose()
         };
         match call(Stage::Read, first).await {
             Err(other) if other.kind() == ErrorKind::NotFound => other,
@@ -318,10 +319,27 @@ impl OpendalStore {
         } else {
             call(Stage::Commit, self.operator.delete(&path)).await?;
         }
-        if request.recursive {
-            call(Stage::Commit, async { self.operator.delete_with(&folder).recursive(true).await }).await?;
+        if !request.recursive {
+            return Ok(());
         }
-        Ok(())
+        if self.traits.folders {
+            return call(Stage::Commit, async { self.operator.delete_with(&folder).recursive(true).await }).await;
+        }
+        let guard = ListGuard::default();
+        let deleting = async {
+            let options = ListOptions { recursive: true, ..ListOptions::default() };
+            let mut lister = guard.watch(&self.operator).lister_options(&folder, options).await?;
+            let mut deleter = self.operator.deleter().await?;
+            while let Some(entry) = lister.try_next().await? {
+                guard.entry(entry.path())?;
+                deleter.delete(entry).await?;
+            }
+            deleter.close().await
+        };
+        call(Stage::Commit, deleting).await.map_err(|error| match guard.failure() {
+            Some(endless) => endless.with_effect(error.effect()),
+            None => error,
+        })
     }
 
     /// OpenDAL trims paths: one that it would change never reaches it.

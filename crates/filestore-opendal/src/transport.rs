@@ -188,7 +188,13 @@ impl Transport {
             attempts.note_encryption(sent.is_encrypted_by(&answer));
         }
         match failed {
-            Some(document) => Err(self.rejected(sent, &answer, &document, attempts)),
+            Some(document) => {
+                // Of several files that were to be deleted, others may be gone.
+                if !proven && document.code.as_deref().is_some_and(|code| !protocol::is_temporary(code)) {
+                    attempts.record_rejection_by_body();
+                }
+                Err(self.rejected(sent, &answer, &document, attempts))
+            }
             None if proven => Ok(response(&answer, sent, HttpBody::new(once(body), None))),
             None => Err(carried(not_the_service(sent, &answer), false)),
         }
@@ -233,12 +239,18 @@ impl Transport {
         if versioned && !answer.headers().contains_key(ETAG) {
             return Err(carried(not_the_service(sent, &answer), false));
         }
-        let first = sent.first_byte();
-        let found = match answer.status().as_u16() {
-            206 => answer.content_range().map(|content| content.range.start),
-            _ => Some(0),
+        let asked = sent.head.headers.get(IF_MATCH);
+        if asked.is_some_and(|asked| answer.headers().get(ETAG) != Some(asked)) {
+            return Err(carried(answer.error(ErrorKind::Integrity, REPLACED), false));
+        }
+        let (first, end) = sent.range();
+        let fits = match answer.status().as_u16() {
+            206 => answer
+                .content_range()
+                .is_some_and(|content| content.range.start == first && end.is_none_or(|end| end == content.range.end)),
+            _ => first == 0,
         };
-        if found != Some(first) {
+        if !fits {
             let message =
                 format!("{} answers with another range than the one that starts at byte {first}", sent.shown());
             return Err(carried(answer.error(ErrorKind::Protocol, message), false));
@@ -254,7 +266,9 @@ impl Transport {
         let region = answer.header("x-amz-bucket-region").or(document.region.as_deref());
         let target = answer.location().map(|url| origin(&url)).or_else(|| document.endpoint.clone());
         let (mut kind, mut advice) = protocol::meaning(self.service, status, document, region, target.as_deref());
-        if status == 412 && !sent.never_replaces() {
+        if status == 412 && sent.is_content() {
+            (kind, advice) = (ErrorKind::Integrity, REPLACED.to_owned());
+        } else if status == 412 && !sent.never_replaces() {
             (kind, advice) = (ErrorKind::Conflict, "the file was replaced or removed meanwhile".to_owned());
         }
         if document.code.as_deref() == Some("NoSuchUpload") && attempts.effect() == Some(Effect::Unknown) {
@@ -322,9 +336,22 @@ impl Sent {
 
     /// Whether the response confirms the encryption that the request asks for, if it does.
     fn is_encrypted_by(&self, answer: &Answer) -> bool {
-        ["x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm"]
-            .iter()
-            .all(|name| self.head.headers.get(*name).is_none_or(|asked| answer.headers().get(*name) == Some(asked)))
+        let asked = |name: &str| self.head.headers.get(name).and_then(|value| value.to_str().ok());
+        let is_same = |name: &&str| asked(name).is_none_or(|asked| answer.header(name) == Some(asked));
+        let names = [
+            "x-amz-server-side-encryption",
+            "x-amz-server-side-encryption-customer-algorithm",
+            "x-amz-server-side-encryption-customer-key-md5",
+        ];
+        // The response has the ARN of the key, also where its id or an alias was asked for. An alias is not compared.
+        let key = "x-amz-server-side-encryption-aws-kms-key-id";
+        let is_same_key = asked(key).is_none_or(|asked| {
+            answer.header(key).is_some_and(|arn| {
+                asked.contains("alias/")
+                    || arn.strip_suffix(asked).is_some_and(|rest| rest.is_empty() || rest.ends_with(['/', ':']))
+            })
+        });
+        names.iter().all(is_same) && is_same_key
     }
 
     /// The question about `folder` whether it is one, with the credentials of this request.
@@ -343,11 +370,12 @@ impl Sent {
         Ok(Self { name: Some("Propfind"), url: folder.clone(), head, repeat: Repeat::Safe })
     }
 
-    /// The first byte that is asked for.
-    fn first_byte(&self) -> u64 {
+    /// The first byte that is asked for, and the one after the last.
+    fn range(&self) -> (u64, Option<u64>) {
         let range = self.head.headers.get(RANGE).and_then(|range| range.to_str().ok());
-        let first = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-')?.0.parse().ok());
-        first.unwrap_or(0)
+        let range = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+        let (first, last) = range.unwrap_or_default();
+        (first.parse().unwrap_or(0), last.parse::<u64>().ok().and_then(|last| last.checked_add(1)))
     }
 
     /// Where a WebDAV server says that this is a folder, which has the same URL with a `/` at its end: not a redirect to
@@ -368,6 +396,8 @@ impl Sent {
         shown(&self.url, false)
     }
 }
+
+const REPLACED: &str = "the file was replaced or removed while it was read; read it again";
 
 /// The error of a response that something other than the service has sent.
 fn not_the_service(sent: &Sent, answer: &Answer) -> Error {

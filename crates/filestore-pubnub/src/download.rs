@@ -66,10 +66,10 @@ impl PubNubStore {
     ) -> Result<Downloaded> {
         // 1. The beginning tells the scheme.
         let mut answer = self.open_stored(place, Some((0, Some(Prefix::LONGEST as u64)))).await?;
-        let stored_size = answer
-            .content_range()
-            .and_then(|range| range.size)
-            .ok_or_else(|| answer.error(ErrorKind::Unsupported, "the storage gives no ranges; read the whole file"))?;
+        let stored_size =
+            answer.content_range().filter(|sent| sent.range.start == 0).and_then(|sent| sent.size).ok_or_else(
+                || answer.error(ErrorKind::Unsupported, "the storage gives no ranges; read the whole file"),
+            )?;
         let mut file = StoredFile::new(reference, place.name.clone());
         (file.stored_size, file.expiry) = (Some(stored_size), expiry(&answer));
         let cut_short = || undecryptable("it does not end with a whole block");
@@ -80,7 +80,7 @@ impl PubNubStore {
             return Err(cut_short());
         }
         // 2. The last block tells the size.
-        let last = self.open_stored(place, Some((stored_size - 2 * block, Some(stored_size)))).await?;
+        let last = self.open_blocks(place, stored_size - 2 * block..stored_size).await?;
         let last = cipher.decrypt_part(last.stream(), prefix.scheme).collect(BLOCK).await?;
         let size = (blocks - 1) * block + last.len() as u64;
         let wanted = range.of(size)?;
@@ -90,7 +90,7 @@ impl PubNubStore {
         let first = wanted.start / block * block;
         let end = wanted.end.checked_next_multiple_of(block).and_then(|end| end.checked_add(begin + block));
         let end = end.map_or(stored_size, |end| end.min(stored_size));
-        let answer = self.open_stored(place, Some((begin + first - block, Some(end)))).await?;
+        let answer = self.open_blocks(place, begin + first - block..end).await?;
         let content = cipher.decrypt_part(self.resumable(answer, place), prefix.scheme);
         let length = wanted.end.saturating_sub(wanted.start);
         let before = wanted.start - first;
@@ -100,10 +100,17 @@ impl PubNubStore {
         Ok(downloaded)
     }
 
+    /// The stored bytes of `range`: others would be decrypted to other content without an error.
+    async fn open_blocks(&self, place: &Place, range: Range<u64>) -> Result<Answer> {
+        let answer = self.open_stored(place, Some((range.start, Some(range.end)))).await?;
+        match answer.content_range() {
+            Some(sent) if sent.range == range => Ok(answer),
+            _ => Err(other_bytes(&answer)),
+        }
+    }
+
     /// Some bytes of a file that is not encrypted.
     fn some(&self, range: ByteRange, mut file: StoredFile, answer: Answer, place: &Place) -> Result<Downloaded> {
-        let protocol =
-            |answer: &Answer| answer.error(ErrorKind::Protocol, "the storage answers with other bytes than asked for");
         let (stream, range) = match answer.content_range() {
             Some(sent)
                 if sent.range.start == range.start
@@ -112,10 +119,10 @@ impl PubNubStore {
                 let asked = range.of(sent.size.unwrap_or(sent.range.end))?;
                 (self.resumable(answer, place), asked)
             }
-            Some(_) => return Err(protocol(&answer)),
+            Some(_) => return Err(other_bytes(&answer)),
             // A storage that knows no ranges sends all of it.
             None => {
-                let size = answer.content_length().ok_or_else(|| protocol(&answer))?;
+                let size = answer.content_length().ok_or_else(|| other_bytes(&answer))?;
                 let asked = range.of(size)?;
                 (cut(self.resumable(answer, place), asked.clone()), asked)
             }
@@ -204,6 +211,10 @@ impl PubNubStore {
         self.addresses().remember(place, &address, now);
         Ok(address)
     }
+}
+
+fn other_bytes(answer: &Answer) -> Error {
+    answer.error(ErrorKind::Protocol, "the storage sends other bytes than the range that was asked for")
 }
 
 /// Nothing but the address: it is all that the storage wants.

@@ -1,7 +1,7 @@
 //! File messages: published, and read.
 
 use filestore_core::{Error, ErrorKind, FileRef, Result};
-use filestore_http::JSON_LIMIT;
+use filestore_http::OBJECT_LIMIT;
 use serde_json::Value;
 
 use crate::cipher::undecryptable;
@@ -61,7 +61,7 @@ impl PubNubStore {
         if answer.status().as_u16() != 200 {
             return Err(self.refused(answer, request_id).await);
         }
-        let body = answer.bytes(JSON_LIMIT).await?;
+        let body = answer.bytes(OBJECT_LIMIT).await?;
         let answered: Value = answer.parse_json(&body)?;
         match (answered[0].as_u64(), answered[2].as_str()) {
             (Some(1), Some(timetoken)) if is_timetoken(timetoken) => Ok(Published { timetoken: timetoken.to_owned() }),

@@ -154,6 +154,19 @@ impl ProviderOptions for PubNubSend {
     fn name(&self) -> &'static str {
         "pubnub"
     }
+
+    fn with_defaults(self, defaults: &Self) -> Self {
+        Self {
+            message: self.message.or_else(|| defaults.message.clone()),
+            meta: self.meta.or_else(|| defaults.meta.clone()),
+            ttl: self.ttl.or(defaults.ttl),
+            should_store: self.should_store.or(defaults.should_store),
+            custom_message_type: self.custom_message_type.or_else(|| defaults.custom_message_type.clone()),
+            cipher_key: self.cipher_key.or_else(|| defaults.cipher_key.clone()),
+            apns: self.apns.or_else(|| defaults.apns.clone()),
+            fcm: self.fcm.or_else(|| defaults.fcm.clone()),
+        }
+    }
 }
 
 /// A text is JSON to be parsed; a table of a configuration is taken as it is.

@@ -156,13 +156,13 @@ impl PubNubStore {
         }
     }
 
-    /// The JSON response to `call`, and the response. Every other status than 200 is an error.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<(T, Answer)> {
+    /// The JSON response to `call`, of at most `limit` bytes, and the response. Every other status than 200 is an error.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call, limit: usize) -> Result<(T, Answer)> {
         let (mut answer, request_id) = self.send(call).await?;
         if answer.status().as_u16() != 200 {
             return Err(self.refused(answer, request_id).await);
         }
-        let body = answer.json(JSON_LIMIT).await.map_err(|error| error.with_request_id(request_id))?;
+        let body = answer.json(limit).await.map_err(|error| error.with_request_id(request_id))?;
         Ok((body, answer))
     }
 
@@ -183,7 +183,7 @@ impl PubNubStore {
             Some(token) => call.query("next", token.as_str()),
             None => call,
         };
-        let (listing, answer): (wire::Listing, _) = self.json(&call).await?;
+        let (listing, answer): (wire::Listing, _) = self.json(&call, JSON_LIMIT).await?;
         match listing.status {
             Some(200) => Ok(listing),
             _ => Err(answer.unexpected("JSON that says \"status\": 200")),
@@ -256,8 +256,12 @@ impl FileStore for PubNubStore {
         // Of a file that is not there, which is deleted already, the service says the same or 404. Both in its own
         // words: any other 200 or 404 is of something between us and the service.
         let body: Value = serde_json::from_slice(&answer.error_body().await).unwrap_or_default();
-        let is_rejected = status == 200 && !matches!(body["error"], Value::Null | Value::Bool(false));
-        if body["status"] == status && !is_rejected {
+        let is_confirmed = match status {
+            200 => matches!(body["error"], Value::Null | Value::Bool(false)),
+            // Of the Files service. Others say `"error": true`, about the request and not about the file.
+            _ => body["error"].is_object(),
+        };
+        if body["status"] == status && is_confirmed {
             return Ok(());
         }
         let expected = format!("JSON that says \"status\": {status}");

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use filestore_core::{
     Digest, DigestAlgorithm, Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result, StoredFile, Upload,
 };
-use filestore_http::{Answer, Attempts, Form, HeaderValue, Method, Repeat, Request};
+use filestore_http::{Answer, Attempts, Form, HeaderValue, Method, OBJECT_LIMIT, Repeat, Request};
 
 use crate::address::storage_url;
 use crate::error::{Responder, refused};
@@ -55,7 +55,7 @@ impl PubNubStore {
     pub async fn send_file(&self, upload: Upload) -> Result<Sent> {
         // 1. What is certain to be refused is not sent.
         upload.check(self.capabilities())?;
-        let send = upload.options.get::<PubNubSend>().cloned().unwrap_or_default();
+        let send = upload.options.get::<PubNubSend>().unwrap_or_default();
         send.check()?;
         let channel = self.channel(upload.scope)?;
         let cipher = self.cipher_of(&send)?;
@@ -136,7 +136,7 @@ impl PubNubStore {
             .map_err(|error| Error::invalid(format!("the name cannot be JSON: {error}")))?;
         // An id that nobody uses costs nothing and shows nowhere: nothing is changed by asking.
         let call = self.keyset().files(Method::POST, Repeat::Safe, channel, &["generate-upload-url"]).body(body);
-        self.json(&call).await.map(|(generated, _)| generated)
+        self.json(&call, OBJECT_LIMIT).await.map(|(generated, _)| generated)
     }
 
     /// *Too large* if the policy of the form says so; the store remembers it.

@@ -1,7 +1,8 @@
 //! The service's own words: JSON in both directions, and nothing else.
 
+use filestore_http::{bounded_list, lenient};
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -54,11 +55,15 @@ impl Policy {
     }
 }
 
+/// The service gives at most 100 entries a page.
+const MOST_ENTRIES: usize = 10_000;
+
 /// A page of a listing.
 #[derive(Deserialize)]
 pub(crate) struct Listing {
     /// Repeats the HTTP status.
     pub(crate) status: Option<u16>,
+    #[serde(deserialize_with = "page")]
     pub(crate) data: Vec<Listed>,
     pub(crate) next: Option<String>,
 }
@@ -74,9 +79,8 @@ pub(crate) struct Listed {
     pub(crate) created: Option<Timestamp>,
 }
 
-/// A field that a listing can do without: of another shape, it is missing.
-fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
-    Ok(T::deserialize(Value::deserialize(deserializer)?).ok())
+fn page<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Listed>, D::Error> {
+    bounded_list(deserializer, MOST_ENTRIES)?.ok_or_else(|| D::Error::custom("no list of files"))
 }
 
 /// The message of a file, as it is published. Encrypted, all of it is one base64 text instead.

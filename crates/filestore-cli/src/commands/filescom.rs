@@ -118,6 +118,7 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
         let (store, other) = (store.name(), other.name());
         return Err(Error::invalid(format!("one link shows files of one store, these are of {store} and {other}")));
     }
+    references.iter().try_for_each(|(store, reference)| store.check_reference(reference))?;
     let (site, named) = connect_of(context, store, first)?;
     let mut share = Share::new();
     share.expires = args.expires.instant(Timestamp::now())?;

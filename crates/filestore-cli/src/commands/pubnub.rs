@@ -28,7 +28,7 @@ async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
         said.insert("message", context::given(message));
     }
     let options = PubNub.options(&said).map_err(|error| Error::invalid(error.message().to_owned()))?;
-    let send = options.get::<PubNubSend>().cloned().unwrap_or_default();
+    let send = options.get::<PubNubSend>().unwrap_or_default();
 
     let pubnub = PubNub.connect(&resolved.settings).map_err(|error| error.with_store(store.name()))?;
     let published = context.reads.changing(pubnub.publish_file_message(&reference, &send)).await;

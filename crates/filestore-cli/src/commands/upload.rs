@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use filestore::filescom::{FilesCom, find_collisions};
-use filestore::{Address, Backend, Body, Error, IfExists, Options, Result, Store, StoreConfig, StoredFile};
+use filestore::filescom::{FilesCom, FilesComUpload, find_collisions};
+use filestore::{
+    Address, Backend, Body, Error, IfExists, Options, ProviderOptions, Result, Store, StoreConfig, StoredFile,
+};
 
 use super::note_failure;
 use crate::args;
@@ -21,6 +23,8 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     let options = options(context, declared, &args.options)?;
     let store = context.open(declared)?;
     check_collisions(&store, declared, &args.files)?;
+    let is_repeatable =
+        store.capabilities().address == Address::CallerPath && !args.no_clobber && !finds_free_names(&store, &options);
     let mut outcomes = Outcomes::default();
     for path in &args.files {
         let uploaded = upload(context, &store, args, &options, path).await;
@@ -29,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
         }
         // Stored although something failed: the reference must not be lost.
         let Some(file) = uploaded.as_ref().map_or_else(Error::stored, Some) else { continue };
-        if store.capabilities().address != Address::CallerPath {
+        if !is_repeatable {
             outcomes.added();
         }
         if let Err(error) = print(context, file) {
@@ -38,6 +42,13 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
         }
     }
     Ok(outcomes.code())
+}
+
+/// Whether the same upload again is another file, although the name is the address.
+fn finds_free_names(store: &Store, options: &Options) -> bool {
+    let given = options.get::<FilesComUpload>().unwrap_or_default();
+    let defaults = store.options().get().unwrap_or_default();
+    given.with_defaults(&defaults).with_rename == Some(true)
 }
 
 /// Where the name is the address, the second of two files of one name would replace the first.

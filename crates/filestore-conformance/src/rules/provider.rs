@@ -20,6 +20,10 @@ impl ProviderOptions for NobodyKnows {
     fn name(&self) -> &'static str {
         "conformance-nobody-knows"
     }
+
+    fn with_defaults(self, _: &Self) -> Self {
+        self
+    }
 }
 
 async fn required(case: &Case<'_>) -> Verdict {

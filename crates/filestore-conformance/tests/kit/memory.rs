@@ -29,12 +29,16 @@ pub(crate) enum Shape {
 }
 
 /// How often a file can be read: the one provider option of [`Shape::Keys`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reads(pub(crate) u64);
 
 impl ProviderOptions for Reads {
     fn name(&self) -> &'static str {
         "memory-reads"
+    }
+
+    fn with_defaults(self, _: &Self) -> Self {
+        self
     }
 }
 

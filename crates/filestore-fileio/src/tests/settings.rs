@@ -43,7 +43,7 @@ fn a_base_url_is_scheme_host_and_port() {
 #[test]
 fn options_come_as_texts_and_as_numbers() {
     let read = |pairs: &[(&str, Value)]| {
-        FileIo.options(&settings(pairs)).map(|options| options.get::<FileIoUpload>().unwrap().clone())
+        FileIo.options(&settings(pairs)).map(|options| options.get::<FileIoUpload>().unwrap())
     };
     let expected = FileIoUpload::new().max_downloads(3).auto_delete(false).title("t");
     assert_eq!(

@@ -225,6 +225,34 @@ async fn a_copy_that_was_answered_with_a_failure_did_nothing_only_if_the_destina
 }
 
 #[tokio::test]
+async fn missing_folders_are_made_also_after_a_lost_response() {
+    let no_parent = || Act::json(409, r#"{"type":"processing-failure/destination-parent-does-not-exist"}"#);
+    let made = Act::json(201, &folder("x").to_string());
+    let done = Act::json(201, r#"{"status":"completed"}"#);
+    let look = || [found(&file("a")), missing()];
+    let requests = [found(&file("a")), Act::lost()].into_iter().chain(look()).chain([no_parent()]).chain(look());
+    let (store, server) = scripted(requests.chain([made, done])).await;
+    store.move_to(&reference("a"), Relocate::to("x/a")).await.unwrap();
+    assert_eq!(server.requests().len(), 9);
+}
+
+#[tokio::test]
+async fn a_rename_that_changes_the_case_only_is_told_by_the_spelling() {
+    let rename = async |after: Value| {
+        let script = [found(&file("a")), Act::json(500, "{}"), found(&after), found(&after)];
+        let (store, _server) = scripted(script).await;
+        store.move_to(&reference("a"), Relocate::to("A")).await
+    };
+    assert_eq!(rename(file("A")).await.unwrap().to_string(), ":filescom:A");
+    let error = rename(file("a")).await.unwrap_err();
+    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+    let mut nameless = file("a");
+    nameless["path"] = Value::Null;
+    let error = rename(nameless).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown, "{error}");
+}
+
+#[tokio::test]
 async fn a_copy_whose_destination_is_hidden_is_unknown_and_not_repeated() {
     let (store, server) = scripted([Act::json(503, "{}"), found(&file("a")), missing(), missing()]).await;
     let error = store.copy(&reference("a"), Relocate::to("in/b")).await.unwrap_err();

@@ -66,7 +66,7 @@ fn settings_that_cannot_be_used_are_configuration_errors() {
 #[test]
 fn options_come_as_texts_and_as_numbers() {
     let read = |pairs: &[(&str, Value)]| {
-        FilesCom.options(&settings(pairs)).map(|options| options.get::<FilesComUpload>().unwrap().clone())
+        FilesCom.options(&settings(pairs)).map(|options| options.get::<FilesComUpload>().unwrap())
     };
     let time = "2026-03-01T10:00:00Z";
     let expected = FilesComUpload::new()

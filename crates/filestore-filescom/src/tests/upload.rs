@@ -204,6 +204,38 @@ async fn a_name_that_the_service_chose_is_the_one_of_the_answer() {
 }
 
 #[tokio::test]
+async fn a_chosen_name_that_the_service_does_not_tell_is_no_reference_to_the_asked_one() {
+    for verify in [Verify::Etag, Verify::Crc32, Verify::None] {
+        let site = Site::with_parts_of(100).await;
+        site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({}))));
+        let store = site.open(|config| config.verify(verify)).0;
+        let error = store.upload(alphabet().with(FilesComUpload::new().with_rename(true))).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+        assert!(error.stored().is_none() && error.to_string().contains("with_rename"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_confirmed_file_that_is_not_there_is_not_said_to_be_stored() {
+    for verify in [Verify::Etag, Verify::Crc32, Verify::None] {
+        let site = Site::with_parts_of(100).await;
+        site.fault("POST files/", Act::Answer(ResponseTemplate::new(201).set_body_json(json!({}))));
+        let store = site.open(|config| config.verify(verify)).0;
+        let error = store.upload(alphabet()).await.unwrap_err();
+        assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Unknown), "{verify:?}: {error}");
+        assert!(error.stored().is_none(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_makes_no_parents_wins_over_the_default_of_the_store() {
+    let site = Site::with_parts_of(100).await;
+    let defaults = FilesComUpload::new().mkdir_parents(true);
+    site.store().upload(alphabet().with(defaults).create_parents(false)).await.unwrap();
+    assert!(site.log().iter().all(|line| !line.contains("mkdir_parents")));
+}
+
+#[tokio::test]
 async fn without_parents_none_are_asked_for() {
     let site = Site::with_parts_of(100).await;
     site.store().upload(alphabet().create_parents(false)).await.unwrap();
@@ -217,7 +249,7 @@ async fn with_no_verification_a_mangled_part_goes_unseen_and_no_request_is_added
         "PUT ",
         Act::DoneBut(ResponseTemplate::new(200).insert_header("etag", "\"00000000000000000000000000000000\"")),
     );
-    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({}))));
+    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))));
     let store = site.open(|config| config.verify(Verify::None)).0;
     site.state().finish_checks_tags = false;
     store.upload(alphabet()).await.unwrap();

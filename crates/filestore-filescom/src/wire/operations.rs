@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use filestore_http::{bounded_list, lenient};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::Error as _;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
-use super::{is_false, lenient, number};
+use super::{MOST_ENTRIES, is_false, number};
 
 /// Logs somebody in.
 #[derive(Serialize)]
@@ -133,6 +134,18 @@ pub(crate) struct Bundle {
     pub(crate) code: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) require_registration: Option<bool>,
+}
+
+/// A list of share links. One that cannot be read is left out: it must not hide the others.
+#[derive(Deserialize)]
+pub(crate) struct Bundles(#[serde(deserialize_with = "bundles")] pub(crate) Vec<Readable<Bundle>>);
+
+#[derive(Deserialize)]
+#[serde(bound = "T: DeserializeOwned")]
+pub(crate) struct Readable<T>(#[serde(deserialize_with = "lenient")] pub(crate) Option<T>);
+
+fn bundles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Readable<Bundle>>, D::Error> {
+    bounded_list(deserializer, MOST_ENTRIES)?.ok_or_else(|| D::Error::custom("no list of share links"))
 }
 
 /// The address of a web page, as a browser understands it: what a terminal would obey is escaped.

@@ -57,3 +57,31 @@ async fn without_a_strong_etag_nothing_is_resumed() {
     assert_eq!(text.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(server.requests().len(), 1);
 }
+
+#[tokio::test]
+async fn a_range_that_no_file_can_have_is_no_range() {
+    let odd = "Content-Range: bytes 18446744073709551610-18446744073709551612/*";
+    for status in [200, 206] {
+        let (text, _) = resumed(vec![Act::answer(status, &["ETag: \"v1\"", odd], "0123456789")]).await;
+        assert_eq!(text.unwrap(), "0123456789", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_when_the_download_goes_on_is_not_found() {
+    use ErrorKind::{NotFound, Permission, Protocol, RateLimited, Unauthenticated, Unavailable};
+    let first = Act::Answer(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
+    for (status, kind) in [
+        (401, Unauthenticated),
+        (403, Permission),
+        (404, NotFound),
+        (410, NotFound),
+        (429, RateLimited),
+        (501, Unavailable),
+        (307, Protocol),
+    ] {
+        let again = std::iter::repeat_n(Act::answer(status, &[], ""), 5);
+        let (text, _) = resumed([first.clone()].into_iter().chain(again).collect()).await;
+        assert_eq!(text.unwrap_err().kind(), kind, "{status}");
+    }
+}

@@ -24,6 +24,9 @@ use crate::path::TEMPORARY;
 /// A temporary file that nobody wrote to for so long belongs to a process that is gone.
 const LEFT_OVER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The end of the name of a temporary file.
+const SUFFIX: &str = ".part";
+
 /// How often a store looks for left-over files.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
@@ -42,10 +45,22 @@ impl Incoming {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(of_file_system(error, "write to the root of the store: create", &folder));
             }
-            Ok(()) | Err(_) => sweeper.sweep(&folder),
+            Ok(()) | Err(_) => {}
+        }
+        // A link would lead the upload, and what is swept, out of the root.
+        match fs::symlink_metadata(&folder) {
+            Ok(metadata) if metadata.is_dir() => sweeper.sweep(&folder),
+            Ok(_) => {
+                let message = format!(
+                    "{} is not a folder; uploads are written there before they get their names, so remove it",
+                    folder.display()
+                );
+                return Err(Error::new(ErrorKind::Permission, Effect::Rejected, message));
+            }
+            Err(error) => return Err(of_file_system(error, "write to the root of the store: open", &folder)),
         }
         let mut builder = tempfile::Builder::new();
-        builder.prefix("").suffix(".part");
+        builder.prefix("").suffix(SUFFIX);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -60,7 +75,7 @@ impl Incoming {
     }
 
     /// Writes the whole of `stream` and puts it on the disk. The error of the body comes back as it is.
-    pub(crate) async fn write(&mut self, mut stream: ByteStream, modified: Option<Timestamp>) -> Result<()> {
+    pub(crate) async fn write(&mut self, mut stream: ByteStream) -> Result<()> {
         let path: &Path = &self.path;
         let failed = |error: io::Error| of_file_system(error, "write", path);
         let mut file = tokio::fs::File::from_std(self.file.try_clone().map_err(failed)?);
@@ -68,15 +83,23 @@ impl Incoming {
             file.write_all(&chunk).await.map_err(failed)?;
         }
         file.flush().await.map_err(failed)?;
-        if let Some(modified) = modified {
-            self.file.set_modified(modified.into()).map_err(failed)?;
-        }
         file.sync_all().await.map_err(failed)
     }
 
     /// Gives it the name `target` in `folder`, in one step, and puts the name on the disk.
-    pub(crate) async fn commit(self, folder: PathBuf, target: PathBuf, if_exists: IfExists) -> Result<Metadata> {
+    pub(crate) async fn commit(
+        self,
+        folder: PathBuf,
+        target: PathBuf,
+        if_exists: IfExists,
+        modified: Option<Timestamp>,
+    ) -> Result<Metadata> {
         blocking(move || {
+            if let Some(modified) = modified {
+                // Right before it gets its name: with an old time it looks like a file that a killed process left.
+                let set = self.file.set_modified(modified.into()).and_then(|()| self.file.sync_all());
+                set.map_err(|error| of_file_system(error, "write", &self.path))?;
+            }
             let renamed = match if_exists {
                 // The file system decides, so that of many writers exactly one wins.
                 IfExists::Refuse => self.path.persist_noclobber(&target),
@@ -116,8 +139,9 @@ impl Sweeper {
         }
         let Ok(entries) = fs::read_dir(folder) else { return };
         for entry in entries.flatten() {
-            let modified = entry.metadata().and_then(|metadata| metadata.modified());
-            let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+            let is_ours = entry.file_name().to_str().is_some_and(|name| name.ends_with(SUFFIX));
+            let modified = entry.metadata().ok().filter(|_| is_ours).and_then(|metadata| metadata.modified().ok());
+            let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
             if age.is_some_and(|age| age > LEFT_OVER) {
                 let _ = fs::remove_file(entry.path());
             }

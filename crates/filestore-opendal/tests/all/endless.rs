@@ -40,3 +40,33 @@ async fn folders_that_come_again_on_every_page_are_a_protocol_error() {
     let requests = fails(folders, List::new().limit(100)).await;
     assert!(requests < 300, "{requests}");
 }
+
+/// A bucket in which nothing is found by its name.
+async fn of_missing_files(entries: &str) -> (MockServer, Store) {
+    let (server, store) = bucket(entries.to_owned()).await;
+    let deleted = ResponseTemplate::new(200).set_body_string("<DeleteResult></DeleteResult>");
+    Mock::given(method("POST")).respond_with(deleted).mount(&server).await;
+    Mock::given(method("DELETE")).respond_with(ResponseTemplate::new(204)).mount(&server).await;
+    (server, store)
+}
+
+#[tokio::test]
+async fn the_look_for_a_missing_bucket_ends() {
+    let (server, store) = of_missing_files("").await;
+    let error = store.stat(&crate::reference("s:s3:a")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert!(server.received_requests().await.unwrap().len() < 1010);
+}
+
+#[tokio::test]
+async fn a_recursive_delete_ends() {
+    for entries in
+        ["", "<Contents><Key>d/a</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"]
+    {
+        let (server, store) = of_missing_files(entries).await;
+        let folder = crate::reference("s:s3:d");
+        let error = store.delete(filestore_core::Delete::from(&folder).recursive(true)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert!(server.received_requests().await.unwrap().len() < 4000);
+    }
+}

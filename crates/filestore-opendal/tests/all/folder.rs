@@ -243,8 +243,11 @@ async fn left_over_files_older_than_a_day_go_at_a_later_upload() {
     };
     aged("old.part", 25);
     aged("young.part", 23);
+    aged("notes", 25);
     put(&store, None, "a", "1").await;
-    assert_eq!(unfinished(folder.path()), [temporary.join("young.part")]);
+    let mut left = unfinished(folder.path());
+    left.sort_unstable();
+    assert_eq!(left, [temporary.join("notes"), temporary.join("young.part")]);
 }
 
 #[tokio::test]
@@ -509,6 +512,26 @@ mod unix {
         assert_eq!(paths(&store, List::new()).await, [""; 0]);
         let error = store.download(reference("s:fs:socket")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
+        let errors = [
+            store.upload(Upload::new("socket", "x")).await.unwrap_err(),
+            store.delete(reference("s:fs:socket")).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
+        }
+        assert!(folder.path().join("socket").exists());
+    }
+
+    #[tokio::test]
+    async fn a_link_in_place_of_the_temporary_folder_leads_nothing_out_of_the_root() {
+        let (folder, store) = local();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), folder.path().join(".filestore-tmp")).unwrap();
+        let old = fs::File::create(elsewhere.path().join("old.part")).unwrap();
+        old.set_modified(SystemTime::now() - Duration::from_secs(48 * 3600)).unwrap();
+        let error = store.upload(Upload::new("a", "x")).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, Effect::Rejected), "{error}");
+        assert!(elsewhere.path().join("old.part").exists());
     }
 
     #[tokio::test]

@@ -497,3 +497,101 @@ async fn requests_say_who_sends_them() {
     open("s3", &stub.url, &[("user_agent", "mine/1")]).upload(Upload::new("a", "x")).await.unwrap();
     assert_eq!(stub.received()[0].header("user-agent"), Some("mine/1"));
 }
+
+#[tokio::test]
+async fn content_of_another_file_is_not_taken() {
+    for status in [200, 206] {
+        let stub = always(move |request| {
+            if request.method == "HEAD" {
+                return Reply::new(200).header("etag", "\"1\"").header("content-length", "11");
+            }
+            let reply = Reply::new(status).header("etag", "\"2\"").body("new content");
+            if status == 206 { reply.header("content-range", "bytes 0-10/99") } else { reply }
+        })
+        .await;
+        let error = open("s3", &stub.url, &[]).read(&reference("s:s3:a"), 99).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{status}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_before_it_is_read_is_integrity() {
+    let stub = always(|request| match request.method.as_str() {
+        "HEAD" => Reply::new(200).header("etag", "\"1\"").header("content-length", "11"),
+        _ => s3::failure(412, "PreconditionFailed", "other", request),
+    })
+    .await;
+    let error = open("s3", &stub.url, &[]).read(&reference("s:s3:a"), 99).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_confirmed_does_not_encrypt() {
+    let keys =
+        [("options.server_side_encryption", "aws:kms"), ("options.server_side_encryption_aws_kms_key_id", "KEY-A")];
+    for (said, is_confirmed) in [
+        (Some("KEY-A"), true),
+        (Some("arn:aws:kms:us-east-1:1:key/KEY-A"), true),
+        (Some("arn:aws:kms:KEY-A"), true),
+        (Some("arn:aws:kms:us-east-1:1:key/OTHER-KEY-A"), false),
+        (None, false),
+    ] {
+        let stub = always(move |request| match request.method.as_str() {
+            "PUT" => {
+                let reply = Reply::new(200).header("etag", "\"1\"").header("x-amz-server-side-encryption", "aws:kms");
+                said.into_iter()
+                    .fold(reply, |reply, key| reply.header("x-amz-server-side-encryption-aws-kms-key-id", key))
+            }
+            _ => Reply::new(204),
+        })
+        .await;
+        let uploaded = open("s3", &stub.url, &keys).upload(Upload::new("a", "x")).await;
+        assert_eq!(uploaded.is_ok(), is_confirmed, "{said:?}: {uploaded:?}");
+        assert_eq!(stub.methods().contains(&"DELETE".to_owned()), !is_confirmed, "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unencrypted_file_that_is_removed_again_may_come_back_after_a_lost_response() {
+    let lost = [Act::Lose { applied: false }];
+    let stub = Stub::scripted(S3::default(), |request| request.method == "PUT", lost, Act::Serve).await;
+    let upload = Upload::new("a", "x").if_exists(IfExists::Refuse);
+    let error = open("s3", &stub.url, &ENCRYPTED).upload(upload).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::Unknown), "{error}");
+}
+
+#[tokio::test]
+async fn a_rejection_in_the_body_of_a_success_is_a_rejection() {
+    for (code, effect) in [("InvalidPart", Effect::Rejected), ("InternalError", Effect::Unknown)] {
+        let stub = always(move |request| {
+            let xml = |body: String| Reply::new(200).header("content-type", "application/xml").body(body);
+            let initiated = "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>";
+            match (request.method.as_str(), request.parameter("uploads")) {
+                ("POST", Some(_)) => xml(initiated.to_owned()),
+                ("POST", None) => xml(format!("<Error><Code>{code}</Code><Message>m</Message></Error>")),
+                ("PUT", _) => Reply::new(200).header("etag", "\"1\""),
+                _ => Reply::new(204),
+            }
+        })
+        .await;
+        let store = open("s3", &stub.url, &[("max_retries", "0")]);
+        let error = store.upload(Upload::new("a", vec![7; 9 << 20])).await.unwrap_err();
+        assert_eq!((error.effect(), error.provider_code()), (effect, Some(code)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_dropped_while_it_is_stored_is_cut_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let store = open("s3", &url, &[]);
+    let upload = tokio::spawn(async move { store.upload(Upload::new("a", "content")).await });
+    // The request is there, and nobody answers.
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"content") {
+        assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+    }
+    upload.abort();
+    assert_eq!(stream.read_buf(&mut request).await.unwrap_or(0), 0, "the connection is closed");
+}

@@ -188,6 +188,23 @@ async fn a_range_of_an_encrypted_file_is_the_blocks_that_it_needs() {
 }
 
 #[tokio::test]
+async fn other_blocks_than_asked_for_are_not_decrypted() {
+    let cipher = Cipher::new(Crypto::Legacy, "k").unwrap();
+    let body = filestore_core::Body::from(vec![7; 100]).open().await.unwrap();
+    let sealed = cipher.encrypt(body).collect(1000).await.unwrap();
+    let end = sealed.len();
+    let whole = || Act::answer(200, &["ETag: \"x\""], &sealed);
+    let (begin, last) = (part_of(&sealed, 0, 27), part_of(&sealed, end - 32, end - 1));
+    for acts in [vec![begin.clone(), whole()], vec![begin.clone(), last, whole()], vec![part_of(&sealed, 1, 27)]] {
+        let (_storage, _service, store) = servers(acts, 1).await;
+        let store = store.with_cipher(Some(cipher.clone()));
+        let read = async { store.download(Download::from(file()).range(32..48)).await?.bytes(99).await };
+        let error = read.await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Unsupported), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_range_of_what_is_no_encrypted_file_is_an_error() {
     let key = || Some(Cipher::new(Crypto::Acrh, "k").unwrap());
     let ranged = || Download::from(file()).range(0..1);

@@ -148,7 +148,12 @@ async fn a_delete_that_the_service_did_not_confirm_is_unknown() {
 
 #[tokio::test]
 async fn a_404_that_is_not_the_services_own_is_no_delete() {
-    for other in [Act::answer(404, &["Content-Type: text/html"], "<html>404</html>"), Act::json(404, "{}")] {
+    let balancer = r#"{"status":404,"service":"Balancer","error":true,"message":"Requested URI Not Found"}"#;
+    for other in [
+        Act::answer(404, &["Content-Type: text/html"], "<html>404</html>"),
+        Act::json(404, "{}"),
+        Act::json(404, balancer),
+    ] {
         let (_service, store) = store([other]).await;
         let error = store.delete(Delete::from(file())).await.unwrap_err();
         assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");

@@ -65,7 +65,7 @@ fn options_are_read_from_texts() {
             ("cipher_key", "k"),
         ]))
         .unwrap();
-    let send: &PubNubSend = options.get().unwrap();
+    let send: PubNubSend = options.get().unwrap();
     assert_eq!((&send.message, &send.meta), (&Some(json!({"text": "hi"})), &Some(json!({"a": 1}))));
     assert_eq!((send.ttl, send.should_store), (Some(24), Some(false)));
     assert_eq!(send.cipher_key.as_ref().unwrap().expose_secret(), "k");
