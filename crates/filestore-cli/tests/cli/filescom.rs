@@ -232,3 +232,31 @@ fn a_login_replaces_no_file_and_leaves_none_without_a_session() {
     assert_eq!(login("never").code, 4);
     assert!(!home.path().join("never").exists());
 }
+
+#[test]
+fn a_link_shows_no_file_of_another_store_under_the_same_name() {
+    let home = Home::new();
+    let _served = Served::start(&home, &[]);
+    home.file("one.txt", "1");
+    let one = site(&home, &["upload", "one.txt"]).line();
+    let done = site(&home, &["filescom", "share", &one, "other:filescom:one.txt"]);
+    assert!(done.code == 2 && done.err.contains("other"), "{done:?}");
+}
+
+#[test]
+fn what_the_same_command_would_store_elsewhere_or_reject_is_not_safe_to_retry() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("one", "1");
+    home.file("two", "2");
+    let busy = "[[fault]]\nservice = \"filescom\"\noperation = \"upload\"\nstep = \"begin\"\nnth = 2\n\
+                do = { status = { code = 429, headers = { \"Retry-After\" = \"3600\" } } }\n";
+    for (more, code) in
+        [(vec!["-O", "with_rename=true"], 1), (vec!["--to", "in", "--no-clobber"], 1), (vec!["--to", "on"], 6)]
+    {
+        served.control("PUT", "faults", busy);
+        let args: Vec<_> = ["upload"].into_iter().chain(more).chain(["one", "two"]).collect();
+        let done = site(&home, &args);
+        assert_eq!((done.code, done.out.lines().count()), (code, 1), "{args:?}: {done:?}");
+    }
+}

@@ -52,6 +52,7 @@ fn a_standard_output_that_keeps_nothing_is_an_error_before_the_read() {
 fn a_read_that_consumes_nothing_needs_an_output_that_is_open_for_writing() {
     let home = Home::new();
     home.file("stores.toml", "[stores.local]\nbackend = \"fs\"\nroot = \"files\"\n");
+    std::fs::create_dir(home.path().join("files")).unwrap();
     home.file("files/a", "a");
     for command in ["download local:fs:a -o -", "list", "stat local:fs:a"] {
         let done = home.shell(&format!("\"$0\" --config stores.toml {command} </dev/null >&0"));

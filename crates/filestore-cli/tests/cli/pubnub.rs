@@ -179,3 +179,16 @@ fn a_key_on_the_command_line_is_where_env_and_file_say() {
         assert_eq!(served.operations().len(), before, "{option}");
     }
 }
+
+#[test]
+fn an_option_on_the_command_line_leaves_the_others_of_the_store() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    configure(&home, &served, "[stores.room.upload]\ncipher_key = \"env:SECRET\"");
+    home.file("a.txt", "content");
+    let reference = room(&home, &["upload", "a.txt", "-O", "ttl=24"]).line();
+    assert_ne!(room(&home, &["download", &reference, "-o", "-"]).bytes, b"content");
+    let keyed = std::fs::read_to_string(home.path().join("room.toml")).unwrap();
+    home.file("room.toml", keyed.replace("[stores.room.upload]\n", ""));
+    assert_eq!(room(&home, &["download", &reference, "-o", "-"]).bytes, b"content");
+}

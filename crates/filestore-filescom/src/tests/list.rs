@@ -301,3 +301,24 @@ async fn a_delete_is_recursive_only_when_asked_and_what_is_not_there_is_deleted(
     let requests = seen(&server).await;
     assert_eq!(requests[..2], ["DELETE files/a", "DELETE files/in?recursive=true"]);
 }
+
+#[tokio::test]
+async fn an_odd_field_does_not_hide_the_other_files() {
+    let mut odd = file("a");
+    for field in
+        ["type", "size", "mtime", "crc32", "md5", "mime_type", "custom_metadata", "permissions", "priority_color"]
+    {
+        odd[field] = json!([{"": 0}]);
+    }
+    let server = answering([page(&[odd, file("b")], None)]).await;
+    let listed = store(&server).list(List::new()).await.unwrap().files;
+    assert_eq!(listed.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!((listed[0].size, listed[0].modified, listed[0].digests.len()), (None, None, 0));
+}
+
+#[tokio::test]
+async fn a_page_of_more_entries_than_any_page_has_is_an_error() {
+    let entries = vec![json!({"path": "a"}); 50_001];
+    let server = answering([page(&entries, None)]).await;
+    assert_eq!(store(&server).list(List::new()).await.unwrap_err().kind(), ErrorKind::Protocol);
+}

@@ -163,3 +163,16 @@ async fn neither_passwords_nor_sessions_are_shown() {
     let shown = format!("{login:?} {refused:?} {refused} {challenged:?} {challenged} {asked:?} {session:?} {inside:?}");
     assert!(!shown.contains("canary"), "{shown}");
 }
+
+#[tokio::test]
+async fn a_password_that_is_a_word_of_the_protocol_hides_nothing_else() {
+    for password in ["data", "type", "e", "partial_session_id"] {
+        let server = answering([challenge(), session()]).await;
+        let store = store(&server);
+        let login = Login::new("ann", password);
+        let error = store.login(&login).await.unwrap_err();
+        let asked = SecondFactor::of(&error).unwrap();
+        assert_eq!(asked.methods(), ["totp", "sms"], "{password}");
+        store.login(&login.answer(&asked, "123456")).await.unwrap();
+    }
+}

@@ -155,3 +155,11 @@ async fn share_links_are_found_listed_and_ended() {
         ["GET bundles/42", "GET bundles", "GET bundles?cursor=c2%3Anext%3Az", "DELETE bundles/42", "DELETE bundles/42"]
     );
 }
+
+#[tokio::test]
+async fn a_share_link_that_cannot_be_read_does_not_hide_the_others() {
+    let mut odd = bundle();
+    odd["url"] = Value::Null;
+    let server = answering([answer(200, &json!([odd, 7, bundle()]))]).await;
+    assert_eq!(store(&server).shares(None).await.unwrap().links.len(), 1);
+}
