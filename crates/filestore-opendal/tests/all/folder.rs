@@ -526,7 +526,7 @@ mod unix {
     async fn a_link_in_place_of_the_temporary_folder_leads_nothing_out_of_the_root() {
         let (folder, store) = local();
         let elsewhere = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(elsewhere.path(), folder.path().join(".filestore-tmp")).unwrap();
+        symlink(elsewhere.path(), folder.path().join(".filestore-tmp")).unwrap();
         let old = fs::File::create(elsewhere.path().join("old.part")).unwrap();
         old.set_modified(SystemTime::now() - Duration::from_secs(48 * 3600)).unwrap();
         let error = store.upload(Upload::new("a", "x")).await.unwrap_err();
