@@ -21,6 +21,7 @@ mod documents {
         ErrorsAndRetries "../docs/errors-and-retries.md"
         FileIo "../docs/backends/fileio.md"
         FilesCom "../docs/backends/filescom.md"
+        Local "../docs/backends/local.md"
         OpenDal "../docs/backends/opendal.md"
         PubNub "../docs/backends/pubnub.md"
         Performance "../docs/performance.md"

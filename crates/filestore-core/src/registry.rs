@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use crate::settings::suggestion;
 use crate::{Error, FileStore, Key, Operation, Options, Result, Settings, Store, Stores};
 
@@ -13,22 +15,34 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// The value of `backend` in the configuration.
     fn name(&self) -> &'static str;
 
-    /// One sentence on what it is.
-    fn about(&self) -> &'static str;
-
-    /// The keys of a store of this kind.
-    fn keys(&self) -> &'static [Key];
-
-    /// The keys of its provider options, as `-O` on the command line and `upload` in the
-    /// configuration take them.
-    fn option_keys(&self) -> &'static [Key];
-
     /// Opens a store. Sends nothing. Fails with *config* when the settings are wrong.
     fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>>;
 
-    /// Reads provider options. `settings` is not empty.
-    fn options(&self, settings: &Settings) -> Result<Options>;
+    /// A noun phrase that says what it is. Empty by default.
+    fn about(&self) -> &'static str {
+        ""
+    }
+
+    /// The keys of a store of this kind. None by default.
+    fn keys(&self) -> &'static [Key] {
+        &[]
+    }
+
+    /// The keys of its provider options, as `-O` on the command line and `upload` in the
+    /// configuration take them. None by default.
+    fn option_keys(&self) -> &'static [Key] {
+        &[]
+    }
+
+    /// Reads provider options. By default there are none, and every key is *config*.
+    fn options(&self, settings: &Settings) -> Result<Options> {
+        let NoKeys {} = settings.read(self.option_keys())?;
+        Ok(Options::default())
+    }
 }
+
+#[derive(Deserialize)]
+struct NoKeys {}
 
 /// The settings of one store, as a configuration reader hands them over.
 #[derive(Debug, Clone)]

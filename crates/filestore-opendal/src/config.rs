@@ -1,36 +1,22 @@
-//! The backends `fs`, `memory` and `opendal`: their keys, and stores made of them.
+//! The backend `opendal`: its keys, and stores made of them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use filestore_core::{Backend, Error, FileStore, Key, KeyKind, Options, Result, Setting, Settings, Value, suggestion};
+use filestore_core::{Backend, Error, FileStore, Key, KeyKind, Result, Setting, Settings, Value, suggestion};
 use opendal::{Configurator, Operator};
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 
+use crate::OpendalStore;
 #[cfg(feature = "http")]
 use crate::protocol::Service;
 #[cfg(feature = "remote")]
 use crate::remote;
-use crate::{FsStore, OpendalStore};
-
-/// The backend `fs`: a local directory, as [`FsStore`].
-#[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a unit struct is its name")]
-pub struct Fs;
-
-/// The backend `memory`: files that live as long as the store.
-#[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a unit struct is its name")]
-pub struct Memory;
 
 /// The backend `opendal`: a service of OpenDAL, as [`OpendalStore`].
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct is its name")]
 pub struct Opendal;
-
-const FS_KEYS: &[Key] =
-    &[Key::new("root", KeyKind::Path, "the directory; made by the first upload if it does not exist").required()];
 
 const OWN_KEYS: [Key; 3] = [
     Key::new("service", KeyKind::Text, "the service by OpenDAL's name, such as s3").required(),
@@ -107,66 +93,6 @@ const ENTRIES: &[Key] = &[
     shown("username"),
 ];
 
-impl Backend for Fs {
-    fn name(&self) -> &'static str {
-        "fs"
-    }
-
-    fn about(&self) -> &'static str {
-        "a local directory"
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        FS_KEYS
-    }
-
-    fn option_keys(&self) -> &'static [Key] {
-        &[]
-    }
-
-    fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>> {
-        #[derive(serde::Deserialize)]
-        struct Config {
-            root: PathBuf,
-        }
-        let config: Config = settings.read(FS_KEYS)?;
-        Ok(Arc::new(FsStore::new(config.root)?))
-    }
-
-    fn options(&self, settings: &Settings) -> Result<Options> {
-        no_options(settings)
-    }
-}
-
-impl Backend for Memory {
-    fn name(&self) -> &'static str {
-        "memory"
-    }
-
-    fn about(&self) -> &'static str {
-        "the memory of this process; for tests and trials"
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        &[]
-    }
-
-    fn option_keys(&self) -> &'static [Key] {
-        &[]
-    }
-
-    fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>> {
-        #[derive(serde::Deserialize)]
-        struct Config {}
-        let Config {} = settings.read(self.keys())?;
-        open_service("memory", &Settings::new(), &Settings::new())
-    }
-
-    fn options(&self, settings: &Settings) -> Result<Options> {
-        no_options(settings)
-    }
-}
-
 impl Backend for Opendal {
     fn name(&self) -> &'static str {
         "opendal"
@@ -178,10 +104,6 @@ impl Backend for Opendal {
 
     fn keys(&self) -> &'static [Key] {
         &OPENDAL_KEYS
-    }
-
-    fn option_keys(&self) -> &'static [Key] {
-        &[]
     }
 
     fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>> {
@@ -207,17 +129,13 @@ impl Backend for Opendal {
         }
         open_service(&config.service, &options, settings)
     }
-
-    fn options(&self, settings: &Settings) -> Result<Options> {
-        no_options(settings)
-    }
 }
 
 /// Opens `service`, whose own options are `options`. The `settings` beside them are those of HTTP.
 fn open_service(service: &str, options: &Settings, settings: &Settings) -> Result<Arc<dyn FileStore>> {
     // A service that does not speak HTTP has none of its settings.
     if let (true, Some((key, setting))) =
-        (matches!(service, "fs" | "memory" | "sftp"), settings.iter().find(|(key, _)| !is_own(key)))
+        (matches!(service, "memory" | "sftp"), settings.iter().find(|(key, _)| !is_own(key)))
     {
         let origin = &setting.origin;
         return Err(Error::config(format!(
@@ -225,7 +143,6 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
         )));
     }
     let operator = match service {
-        "fs" => return Fs.open(options),
         "memory" => operator::<opendal::services::MemoryConfig>(options)?,
         #[cfg(feature = "s3")]
         "s3" => {
@@ -244,6 +161,11 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
             return Err(Error::config(format!(
                 "the service {service:?} is not compiled in; build with the cargo feature {service:?} of filestore-opendal"
             )));
+        }
+        "fs" => {
+            return Err(Error::config(
+                "OpenDAL's local files are neither synced nor safe from links; write backend = \"fs\" instead",
+            ));
         }
         _ => {
             let suggestion = suggestion(service, SERVICES.iter().copied());
@@ -282,7 +204,7 @@ fn check_key_pair(options: &Settings) -> Result<()> {
 }
 
 /// Every service that can be compiled in.
-const SERVICES: &[&str] = &["fs", "memory", "s3", "gcs", "azblob", "webdav", "sftp"];
+const SERVICES: &[&str] = &["memory", "s3", "gcs", "azblob", "webdav", "sftp"];
 
 /// An operator of the service with the configuration `C`.
 ///
@@ -304,13 +226,6 @@ fn entries(table: &Setting) -> Result<&BTreeMap<String, Setting>> {
         Value::Table(entries) => Ok(entries),
         _ => Err(Error::config(format!("{}: \"options\" is not a table", table.origin))),
     }
-}
-
-fn no_options(settings: &Settings) -> Result<Options> {
-    #[derive(serde::Deserialize)]
-    struct None {}
-    let None {} = settings.read(&[])?;
-    Ok(Options::default())
 }
 
 /// The names of the fields of `T`, other spellings included, as its `Deserialize` asks for them.

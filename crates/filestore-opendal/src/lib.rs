@@ -1,21 +1,18 @@
-//! Local directories, memory and every service that [OpenDAL](opendal) speaks, as a
-//! [`FileStore`](filestore_core::FileStore).
+//! The remote services that [OpenDAL](opendal) speaks, as a [`FileStore`](filestore_core::FileStore).
 //!
-//! - [`FsStore`]: a local directory, durable and atomic. Backend `fs`: [`Fs`].
-//! - [`OpendalStore`]: any OpenDAL operator: memory always, S3, GCS, Azure Blob, WebDAV and SFTP by
-//!   cargo feature. Backends `memory`: [`Memory`], and `opendal`: [`Opendal`].
+//! [`OpendalStore`] takes any OpenDAL operator. S3, GCS, Azure Blob, WebDAV and SFTP are cargo features; OpenDAL's memory is
+//! always there. Backend `opendal`: [`Opendal`].
 //!
 //! ```
 //! use filestore_core::{Result, Store, Upload};
-//! use filestore_opendal::FsStore;
+//! use filestore_opendal::OpendalStore;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<()> {
-//! # let folder = tempfile::tempdir().expect("a temporary folder");
-//! # let root = folder.path();
-//! let store = Store::new("local", std::sync::Arc::new(FsStore::new(root)?))?;
+//! let operator = opendal::Operator::new(opendal::services::Memory::default()).expect("memory is there");
+//! let store = Store::new("s", std::sync::Arc::new(OpendalStore::new(operator)?))?;
 //! let file = store.upload(Upload::new("q3.pdf", "content").scope("invoices/2026")).await?;
-//! assert_eq!(file.reference().to_string(), "local:fs:invoices/2026/q3.pdf");
+//! assert_eq!(file.reference().to_string(), "s:memory:invoices/2026/q3.pdf");
 //! # Ok(())
 //! # }
 //! ```
@@ -24,10 +21,7 @@ mod attempts;
 mod config;
 mod error;
 mod facts;
-mod fs;
 mod list_guard;
-mod page;
-mod path;
 #[cfg(feature = "http")]
 mod protocol;
 #[cfg(feature = "remote")]
@@ -37,6 +31,5 @@ mod store;
 #[cfg(feature = "http")]
 mod transport;
 
-pub use config::{Fs, Memory, Opendal};
-pub use fs::FsStore;
+pub use config::Opendal;
 pub use store::OpendalStore;

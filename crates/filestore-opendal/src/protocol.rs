@@ -4,9 +4,8 @@
 //! A request is known by the name of the service's operation, which OpenDAL attaches to it.
 
 use filestore_core::ErrorKind;
+use filestore_core::components::TEMPORARY_FOLDER;
 use filestore_http::Repeat;
-
-use crate::path::TEMPORARY;
 
 /// A service, as far as its protocol differs from that of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +43,7 @@ impl Service {
     /// What the request `name` to `path` does when it is sent twice. Safe is also what cannot change the file that an
     /// operation is about: a part of an upload that is completed later, a temporary file, a folder.
     pub(crate) fn repeat(self, name: &str, path: &str) -> Repeat {
-        let temporary = path.split('/').any(|component| component == TEMPORARY);
+        let temporary = path.split('/').any(|component| component == TEMPORARY_FOLDER);
         match (self, name) {
             (_, "HeadObject" | "GetObject" | "ListObjects" | "ListObjectsV2" | "Propfind" | "Get") => Repeat::Safe,
             (_, "GetBlob" | "GetBlobProperties" | "ListBlobs" | "QueryResumableUpload") => Repeat::Safe,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use filestore_core::components::TEMPORARY_FOLDER;
 use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result, check_runtime};
 use futures::StreamExt;
 use opendal::options::{DeleteOptions, WriteOptions};
@@ -12,7 +13,6 @@ use tokio::sync::oneshot;
 use crate::attempts::Attempts;
 use crate::error::{Stage, UNENCRYPTED};
 use crate::facts::Traits;
-use crate::path::TEMPORARY;
 use crate::store::call;
 
 /// The size of a part: one is in memory at a time.
@@ -51,7 +51,7 @@ impl Sending {
     async fn run(mut self, mut dropped: oneshot::Receiver<()>) -> Result<(Metadata, u64)> {
         // A service with folders may show a file while it is written: it is written aside.
         let written = match self.traits.folders {
-            true => format!("{TEMPORARY}/{}", uuid::Uuid::new_v4()),
+            true => format!("{TEMPORARY_FOLDER}/{}", uuid::Uuid::new_v4()),
             false => self.path.clone(),
         };
         if self.refuse {

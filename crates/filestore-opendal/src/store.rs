@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
-    FileUrl, IfExists, List, Page, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest, check_runtime,
+    FileUrl, IfExists, List, Page, PageBuilder, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest, check_runtime,
+    components,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -19,8 +20,6 @@ use crate::attempts::Attempts;
 use crate::error::{Stage, of_service};
 use crate::facts::{self, Traits};
 use crate::list_guard::ListGuard;
-use crate::page::{LARGEST_PAGE, PAGE, Window};
-use crate::path;
 use crate::send::{self, Sending};
 
 /// The lifetime of a URL when the caller names none.
@@ -43,15 +42,15 @@ pub struct OpendalStore {
 impl OpendalStore {
     /// The files of `operator`.
     ///
-    /// Fails with *config* for an operator of local files, whose store is
-    /// [`FsStore`](crate::FsStore), and for one that cannot read, write, stat and delete.
+    /// Fails with *config* for an operator of local files, whose store is `FsStore` of the crate `filestore-local`, and for
+    /// one that cannot read, write, stat and delete.
     pub fn new(operator: Operator) -> Result<Self> {
         let info = operator.info();
         let capability = info.capability();
         let scheme = info.scheme();
         if scheme == "fs" {
             return Err(Error::config(
-                "OpenDAL's local files are neither synced nor safe from links; make a FsStore of the directory",
+                "OpenDAL's local files are neither synced nor safe from links; make a FsStore of filestore-local of the directory",
             ));
         }
         if !(capability.read && capability.write && capability.stat && capability.delete) {
@@ -154,14 +153,14 @@ impl FileStore for OpendalStore {
 
     async fn list(&self, request: List) -> Result<Page> {
         self.capabilities.check(Feature::List)?;
-        let scope = self.checked(path::of_scope(request.scope.as_deref())?)?;
+        let scope = self.checked(components::of_scope(request.scope.as_deref())?)?;
         let prefix = if scope.is_empty() { String::new() } else { format!("{}/", scope.join("/")) };
-        let default = if self.traits.ordered { PAGE } else { LARGEST_PAGE };
-        let mut window = Window::new(&request, &prefix, default)?;
+        let default = if self.traits.ordered { PageBuilder::<()>::DEFAULT } else { PageBuilder::<()>::LARGEST };
+        let mut builder = PageBuilder::new(&request, &prefix, default)?;
         let options = ListOptions {
             recursive: request.recursive,
-            limit: self.traits.ordered.then(|| window.limit() + 1),
-            start_after: window.after().filter(|_| self.traits.ordered).map(str::to_owned),
+            limit: self.traits.ordered.then(|| builder.limit() + 1),
+            start_after: builder.after().filter(|_| self.traits.ordered).map(str::to_owned),
             ..ListOptions::default()
         };
         let from = if prefix.is_empty() { "/" } else { &prefix };
@@ -175,7 +174,7 @@ impl FileStore for OpendalStore {
                 guard.entry(&path)?;
                 // Object stores list the files of one answer in order, its folders before them: a file
                 // that cannot be on the page any more ends it, a folder does not.
-                if self.traits.ordered && !metadata.is_dir() && window.is_complete_at(&path) {
+                if self.traits.ordered && !metadata.is_dir() && builder.is_complete_at(&path) {
                     break;
                 }
                 let is_folder = path.ends_with('/');
@@ -183,7 +182,7 @@ impl FileStore for OpendalStore {
                 if (is_folder && request.recursive) || path == prefix || path == "/" {
                     continue;
                 }
-                window.offer(path, || metadata);
+                builder.offer(path, || metadata);
             }
             Ok(empty)
         };
@@ -193,10 +192,11 @@ impl FileStore for OpendalStore {
             call(Stage::Read, self.operator.stat(&prefix)).await?;
         }
 
-        let (entries, next) = window.finish();
+        let (entries, next) = builder.finish();
         let mut page = Page::new(Vec::new(), next);
         for (path, metadata) in entries {
-            let Some(components) = path::of_listed(path.trim_end_matches('/')).and_then(|path| self.checked(path).ok())
+            let Some(components) =
+                components::of_listed(path.trim_end_matches('/')).and_then(|path| self.checked(path).ok())
             else {
                 continue;
             };
@@ -210,13 +210,13 @@ impl FileStore for OpendalStore {
     }
 
     async fn stat(&self, request: Stat) -> Result<StoredFile> {
-        let components = self.checked(path::of_reference(&request.reference)?)?;
+        let components = self.checked(components::of_reference(&request.reference)?)?;
         let metadata = self.stat_path(&components.join("/")).await?;
         Ok(facts::stored_file(self.reference(&components), &components, &metadata))
     }
 
     async fn download(&self, request: Download) -> Result<Downloaded> {
-        let components = self.checked(path::of_reference(&request.reference)?)?;
+        let components = self.checked(components::of_reference(&request.reference)?)?;
         let path = components.join("/");
         let metadata = self.stat_path(&path).await?;
         let range = request.range.map(|range| range.of(metadata.content_length())).transpose()?;
@@ -245,7 +245,7 @@ impl FileStore for OpendalStore {
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
         self.capabilities.check(Feature::Url)?;
-        let components = self.checked(path::of_reference(&request.reference)?)?;
+        let components = self.checked(components::of_reference(&request.reference)?)?;
         let lifetime = request.lifetime.unwrap_or(URL_LIFETIME);
         // Before the signature, so that the URL never ends earlier than said.
         let signed_at = Timestamp::now();
@@ -264,7 +264,7 @@ impl FileStore for OpendalStore {
 
 impl OpendalStore {
     async fn store(&self, request: Upload) -> Result<StoredFile> {
-        let components = self.checked(path::of_upload(request.scope.as_deref(), &request.name)?)?;
+        let components = self.checked(components::of_upload(request.scope.as_deref(), &request.name)?)?;
         let before = self.check_target(&components, &request).await?;
         let (metadata, size) = send::send(Sending {
             operator: self.operator.clone(),
@@ -293,7 +293,7 @@ impl OpendalStore {
     }
 
     async fn remove(&self, request: Delete) -> Result<()> {
-        let components = self.checked(path::of_reference(&request.reference)?)?;
+        let components = self.checked(components::of_reference(&request.reference)?)?;
         let path = components.join("/");
         let folder = format!("{path}/");
         if self.traits.folders {

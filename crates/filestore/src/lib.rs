@@ -22,7 +22,8 @@
 //!
 //! | feature | backends |
 //! |---|---|
-//! | `opendal` (default) | `fs`, `memory`, and `opendal` for the services below |
+//! | `local` (default) | `fs`, `memory` |
+//! | `opendal` | `opendal`, for the services below |
 //! | `s3`, `gcs`, `azblob`, `webdav`, `sftp` | that service of `opendal` |
 //! | `fileio` (default) | `fileio` |
 //! | `filescom` (default) | `filescom` |
@@ -45,6 +46,9 @@ pub use filestore_fileio as fileio;
 /// Files.com, with what it has beyond a [`FileStore`].
 #[cfg(feature = "filescom")]
 pub use filestore_filescom as filescom;
+/// Local directories and memory.
+#[cfg(feature = "local")]
+pub use filestore_local as local;
 /// Any OpenDAL operator as a [`FileStore`].
 #[cfg(feature = "opendal")]
 pub use filestore_opendal as opendal;
@@ -55,9 +59,10 @@ pub use filestore_pubnub as pubnub;
 /// The backends that this build knows.
 pub fn registry() -> Registry {
     let registry = Registry::new();
+    #[cfg(feature = "local")]
+    let registry = registry.with(filestore_local::Fs).with(filestore_local::Memory);
     #[cfg(feature = "opendal")]
-    let registry =
-        registry.with(filestore_opendal::Fs).with(filestore_opendal::Memory).with(filestore_opendal::Opendal);
+    let registry = registry.with(filestore_opendal::Opendal);
     #[cfg(feature = "fileio")]
     let registry = registry.with(filestore_fileio::FileIo);
     #[cfg(feature = "filescom")]

@@ -1,7 +1,7 @@
 //! The backends, opened from settings.
 
 use filestore_core::{ErrorKind, Origin, Registry, Result, Setting, Store, StoreSettings, Upload, Value};
-use filestore_opendal::{Fs, Memory, Opendal};
+use filestore_opendal::Opendal;
 
 fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
@@ -17,7 +17,7 @@ fn open(backend: &str, keys: &[(&str, Value)]) -> Result<Store> {
     for (key, value) in keys {
         settings.settings.insert(*key, Setting::new(value.clone(), Origin::BuiltIn));
     }
-    Registry::new().with(Fs).with(Memory).with(Opendal).open(&settings)
+    Registry::new().with(Opendal).open(&settings)
 }
 
 fn problem(backend: &str, keys: &[(&str, Value)]) -> String {
@@ -27,27 +27,21 @@ fn problem(backend: &str, keys: &[(&str, Value)]) -> String {
 }
 
 #[tokio::test]
-async fn the_same_code_stores_in_every_backend() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = text(folder.path().to_str().unwrap());
-    for (store, expected) in [
-        (open("fs", &[("root", root.clone())]), "s:fs:d/a"),
-        (open("memory", &[]), "s:memory:d/a"),
-        (open("opendal", &[("service", text("memory"))]), "s:memory:d/a"),
-        (open("opendal", &[("service", text("fs")), ("root", root.clone())]), "s:fs:d/a"),
-        (open("opendal", &[("service", text("fs")), ("options", table(&[("root", root.clone())]))]), "s:fs:d/a"),
-    ] {
-        let file = store.unwrap().upload(Upload::new("a", "x").scope("d")).await.unwrap();
-        assert_eq!(file.reference().to_string(), expected);
-    }
-    assert_eq!(std::fs::read(folder.path().join("d/a")).unwrap(), b"x");
+async fn the_same_code_stores_in_every_service() {
+    let store = open("opendal", &[("service", text("memory"))]).unwrap();
+    let file = store.upload(Upload::new("a", "x").scope("d")).await.unwrap();
+    assert_eq!(file.reference().to_string(), "s:memory:d/a");
+}
+
+#[test]
+fn local_files_are_of_another_backend() {
+    let message = problem("opendal", &[("service", text("fs")), ("root", text("x"))]);
+    assert!(message.contains("backend = \"fs\""), "{message}");
 }
 
 #[test]
 fn a_misspelt_key_names_the_nearest() {
-    assert!(problem("fs", &[("rot", text("x"))]).contains("did you mean \"root\"?"));
     assert!(problem("opendal", &[("servic", text("fs"))]).contains("did you mean \"service\"?"));
-    assert!(problem("memory", &[("root", text("x"))]).contains("unknown key \"root\""));
 }
 
 #[test]
@@ -58,14 +52,13 @@ fn a_misspelt_option_of_opendal_names_the_nearest() {
 
 #[test]
 fn a_missing_key_is_named() {
-    assert!(problem("fs", &[]).contains("\"root\" is missing"));
     assert!(problem("opendal", &[]).contains("\"service\" is missing"));
 }
 
 #[test]
 fn an_unknown_service_names_the_nearest() {
     assert!(problem("opendal", &[("service", text("sftpp"))]).contains("did you mean \"sftp\"?"));
-    assert!(problem("opendal", &[("service", text("carrier-pigeon"))]).contains("known are fs, memory, s3"));
+    assert!(problem("opendal", &[("service", text("carrier-pigeon"))]).contains("known are memory, s3"));
 }
 
 #[test]
@@ -83,14 +76,12 @@ fn options_that_are_not_a_table_are_refused() {
 #[test]
 fn a_root_given_twice_is_refused() {
     let options = table(&[("root", text("x"))]);
-    let message = problem("opendal", &[("service", text("fs")), ("root", text("y")), ("options", options)]);
+    let message = problem("opendal", &[("service", text("memory")), ("root", text("y")), ("options", options)]);
     assert!(message.contains("given twice"), "{message}");
 }
 
 #[test]
 fn a_service_without_http_has_no_settings_of_http() {
-    for service in ["memory", "fs"] {
-        let problem = problem("opendal", &[("service", text(service)), ("idle_timeout", text("5s"))]);
-        assert!(problem.contains("\"idle_timeout\""), "{problem}");
-    }
+    let problem = problem("opendal", &[("service", text("memory")), ("idle_timeout", text("5s"))]);
+    assert!(problem.contains("\"idle_timeout\""), "{problem}");
 }

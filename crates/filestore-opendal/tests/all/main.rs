@@ -7,7 +7,6 @@ mod config;
 mod effects;
 #[cfg(feature = "s3")]
 mod endless;
-mod folder;
 #[cfg(all(feature = "s3", feature = "webdav"))]
 mod http;
 mod memory;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use filestore_core::{Result, Store};
-use filestore_opendal::FsStore;
+use filestore_local::FsStore;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {

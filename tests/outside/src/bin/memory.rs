@@ -1,7 +1,7 @@
 //! The memory of the process, opened by its settings as every backend can be.
 
 use filestore_core::{Registry, Result, StoreSettings};
-use filestore_opendal::Memory;
+use filestore_local::Memory;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {

@@ -11,7 +11,7 @@ use filestore_core::{
     Body, Delete, Download, Effect, Error, ErrorKind, Feature, FileRef, FileStore, IfExists, List, Store, Upload,
     UrlKind,
 };
-use filestore_opendal::FsStore;
+use filestore_local::FsStore;
 use futures::{StreamExt, stream};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -483,6 +483,49 @@ mod unix {
         store.delete(Delete::from(reference("s:fs:out")).recursive(true)).await.unwrap();
         assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
         assert!(outside.join("secret").is_file());
+    }
+
+    /// A folder that is swapped for a link to the outside, again and again, while files are stored, read and deleted.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_that_is_swapped_for_a_link_at_any_moment_leads_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, outside) = (folder.path().join("root"), folder.path().join("outside"));
+        fs::create_dir_all(root.join("real")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("secret"), "secret").unwrap();
+        symlink(&outside, root.join("link")).unwrap();
+        let store = at(&root);
+        let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let swapping = {
+            let (ended, root) = (Arc::clone(&ended), root.clone());
+            std::thread::spawn(move || {
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    for name in ["real", "link"] {
+                        fs::rename(root.join(name), root.join("d")).unwrap();
+                        std::thread::yield_now();
+                        fs::rename(root.join("d"), root.join(name)).unwrap();
+                    }
+                }
+            })
+        };
+        let (mut done, mut rejected) = (0, 0);
+        for _ in 0..2000 {
+            let stored = store.upload(Upload::new("new", "x").scope("d").create_parents(false)).await;
+            let read = store.read(reference("s:fs:d/secret"), 99).await;
+            let deleted = store.delete(reference("s:fs:d/secret")).await;
+            done += usize::from(stored.is_ok());
+            rejected += usize::from(deleted.is_err());
+            assert!(read.is_err(), "it was read through the link");
+            if let (Ok(file), true) = (&stored, done % 2 == 0) {
+                // May be behind the link by now.
+                let _ = store.delete(file.reference()).await;
+            }
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        swapping.join().unwrap();
+        assert_eq!(fs::read(outside.join("secret")).unwrap(), b"secret");
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "nothing was stored outside");
+        assert!(done > 0 && rejected > 0, "{done} stored, {rejected} rejected");
     }
 
     #[tokio::test]

@@ -1,22 +1,19 @@
 //! A local directory as a store.
-//!
-//! It does not go through OpenDAL, whose service for local files trims names, shows names that are
-//! not UTF-8 under other ones, follows links out of the root, and does not sync folders.
 
 mod commit;
-mod place;
+mod root;
 mod walk;
 
-use std::fs::Metadata;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use cap_std::fs::Metadata;
 use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
-    FileUrl, IfExists, List, ListOrder, NameRules, Page, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest,
-    check_runtime, windows_name_problem,
+    FileUrl, IfExists, List, ListOrder, NameRules, Page, PageBuilder, Result, Stat, StoredFile, Upload, UrlKind,
+    UrlRequest, check_runtime, components, windows_name_problem,
 };
 use futures::TryStreamExt;
 use jiff::Timestamp;
@@ -24,11 +21,9 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::commit::{Incoming, Sweeper, already_exists};
-use self::place::{Place, Root, blocked, sync_folder};
+use self::commit::{Incoming, Sweeper, Target, already_exists};
+use self::root::{Below, OpenRoot, Place, Root, blocked, sync_folder};
 use crate::error::of_file_system;
-use crate::page::{LARGEST_PAGE, Window};
-use crate::path;
 
 /// Chunks of this size keep system calls rare and memory small.
 const CHUNK: usize = 256 * 1024;
@@ -67,48 +62,64 @@ impl FsStore {
         self.0.root.path()
     }
 
-    /// What `components` lead to.
-    async fn find(&self, components: Vec<String>) -> Result<Place> {
+    /// Works with the root as it is now, away from the threads that drive other futures.
+    async fn with_root<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Option<OpenRoot>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let store = self.clone();
-        blocking(move || store.0.root.find(&components)).await
+        blocking(move || work(store.0.root.open()?)).await
     }
 
     /// The file that `reference` names.
-    async fn file(&self, reference: &FileRef) -> Result<(Vec<String>, PathBuf, Metadata)> {
-        let components = allowed(path::of_reference(reference)?)?;
-        match self.find(components.clone()).await? {
-            Place::File(path, metadata) => Ok((components, path, metadata)),
-            Place::Folder(path) => {
-                Err(Error::not_found(format!("{} is a folder, not a file; list it", path.display())))
+    async fn file(&self, reference: &FileRef) -> Result<(Vec<String>, OpenRoot, Below, Metadata)> {
+        let components = allowed(components::of_reference(reference)?)?;
+        self.with_root(move |root| {
+            let missing = || Error::not_found("there is no such file");
+            let root = root.ok_or_else(missing)?;
+            match root.find(&components)? {
+                Place::File(file, metadata) => Ok((components, root, file, metadata)),
+                Place::Folder(folder) => {
+                    let path = root.shown(&folder);
+                    Err(Error::not_found(format!("{} is a folder, not a file; list it", path.display())))
+                }
+                Place::Foreign(other) => {
+                    Err(Error::not_found(format!("{} is not a regular file", root.shown(&other).display())))
+                }
+                Place::Missing | Place::Blocked(_) => Err(missing()),
             }
-            Place::Foreign(path) => Err(Error::not_found(format!("{} is not a regular file", path.display()))),
-            Place::Missing | Place::Blocked(_) => Err(Error::not_found("there is no such file")),
-        }
+        })
+        .await
     }
 
     /// Finds out before the body is read what the commit would fail with.
     async fn check_target(&self, components: &[String], if_exists: IfExists, create_parents: bool) -> Result<()> {
-        let (_, folders) = components.split_last().unwrap_or((&String::new(), &[]));
-        if let Place::Missing = self.find(folders.to_vec()).await?
-            && !create_parents
-            && !folders.is_empty()
-        {
-            return Err(Error::not_found(format!(
-                "there is no folder {:?}; make it, or let the upload make it",
-                folders.join("/")
-            )));
-        }
-        match self.find(components.to_vec()).await? {
-            Place::Folder(path) => Err(Error::new(
-                ErrorKind::InvalidInput,
-                Effect::Rejected,
-                format!("{} is a folder; choose another name", path.display()),
-            )),
-            Place::Blocked(path) => Err(blocked(&path)),
-            Place::File(path, _) | Place::Foreign(path) if if_exists == IfExists::Refuse => Err(already_exists(&path)),
-            Place::Foreign(path) => Err(foreign(&path)),
-            Place::File(..) | Place::Missing => Ok(()),
-        }
+        let components = components.to_vec();
+        self.with_root(move |root| {
+            let (_, folders) = components.split_last().unwrap_or((&String::new(), &[]));
+            let find = |components| root.as_ref().map_or(Ok(Place::Missing), |root| root.find(components));
+            if let Place::Missing = find(folders)?
+                && !create_parents
+                && !folders.is_empty()
+            {
+                return Err(no_folder(folders));
+            }
+            let shown = |below| root.as_ref().map(|root| root.shown(&below)).unwrap_or_default();
+            match find(&components)? {
+                Place::Folder(folder) => Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    Effect::Rejected,
+                    format!("{} is a folder; choose another name", shown(folder).display()),
+                )),
+                Place::Blocked(file) => Err(blocked(&shown(file))),
+                Place::File(file, _) | Place::Foreign(file) if if_exists == IfExists::Refuse => {
+                    Err(already_exists(&shown(file)))
+                }
+                Place::Foreign(other) => Err(foreign(&shown(other))),
+                Place::File(..) | Place::Missing => Ok(()),
+            }
+        })
+        .await
     }
 }
 
@@ -119,7 +130,7 @@ impl FileStore for FsStore {
     }
 
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
-        let components = allowed(path::of_upload(request.scope.as_deref(), &request.name)?)?;
+        let components = allowed(components::of_upload(request.scope.as_deref(), &request.name)?)?;
         // 1. Refuse what can be refused before the body is read.
         self.check_target(&components, request.if_exists, request.create_parents).await?;
         // 2. All of the body, on the disk, under no name.
@@ -127,31 +138,29 @@ impl FileStore for FsStore {
         let mut incoming = blocking(move || Incoming::create(&store.0.root, &store.0.sweeper)).await?;
         incoming.write(request.body.open().await?).await?;
         // 3. Its folder, then its name.
-        let store = self.clone();
-        let folders = components[..components.len() - 1].to_vec();
-        let folder = blocking(move || store.0.root.make_folder(&folders)).await?;
-        let target = folder.join(&request.name);
-        let metadata = incoming.commit(folder, target, request.if_exists, request.modified).await?;
+        let (store, folders) = (self.clone(), components[..components.len() - 1].to_vec());
+        let name = request.name.clone();
+        let target = blocking(move || store.0.root.make()?.target(&folders, name, request.create_parents)).await?;
+        let metadata = incoming.commit(target, request.if_exists, request.modified).await?;
         Ok(stored_file(components, &metadata))
     }
 
     async fn list(&self, request: List) -> Result<Page> {
-        let scope = allowed(path::of_scope(request.scope.as_deref())?)?;
-        let store = self.clone();
-        blocking(move || store.0.root.list(&scope, &request)).await
+        let scope = allowed(components::of_scope(request.scope.as_deref())?)?;
+        self.with_root(move |root| list(root.as_ref(), &scope, &request)).await
     }
 
     async fn stat(&self, request: Stat) -> Result<StoredFile> {
-        let (components, _, metadata) = self.file(&request.reference).await?;
+        let (components, _, _, metadata) = self.file(&request.reference).await?;
         Ok(stored_file(components, &metadata))
     }
 
     async fn download(&self, request: Download) -> Result<Downloaded> {
-        let (components, path, _) = self.file(&request.reference).await?;
+        let (components, root, below, _) = self.file(&request.reference).await?;
+        let path = root.shown(&below);
         let failed = |error: io::Error| of_file_system(error, "read", &path);
-        let mut file = tokio::fs::File::open(&path).await.map_err(failed)?;
-        // Of the open file: a replacement gets another one and leaves this as it is.
-        let metadata = file.metadata().await.map_err(failed)?;
+        let (opened, metadata) = blocking(move || Ok(root.open_file(&below))).await?.map_err(failed)?;
+        let mut file = tokio::fs::File::from_std(opened);
         let range = request.range.map(|range| range.of(metadata.len())).transpose()?;
         let length = match &range {
             Some(range) => {
@@ -173,13 +182,13 @@ impl FileStore for FsStore {
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
-        let components = allowed(path::of_reference(&request.reference)?)?;
-        let store = self.clone();
-        blocking(move || store.0.root.delete(&components, request.recursive)).await
+        let components = allowed(components::of_reference(&request.reference)?)?;
+        self.with_root(move |root| root.map_or(Ok(()), |root| root.delete(&components, request.recursive))).await
     }
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
-        let (_, path, _) = self.file(&request.reference).await?;
+        let (_, root, below, _) = self.file(&request.reference).await?;
+        let path = root.shown(&below);
         let url = url::Url::from_file_path(&path).map_err(|()| {
             Error::new(ErrorKind::Other, Effect::Rejected, format!("{} has no file URL", path.display()))
         })?;
@@ -187,47 +196,69 @@ impl FileStore for FsStore {
     }
 }
 
-impl Root {
-    fn list(&self, scope: &[String], request: &List) -> Result<Page> {
-        let prefix = if scope.is_empty() { String::new() } else { format!("{}/", scope.join("/")) };
-        let mut window = Window::new(request, &prefix, LARGEST_PAGE)?;
-        let folder = match self.find(scope)? {
-            Place::Folder(folder) => folder,
-            // The first upload makes the root: before it, the store is empty.
-            Place::Missing if scope.is_empty() => return Ok(Page::default()),
-            Place::Missing => return Err(Error::not_found("there is no such folder")),
-            Place::File(path, _) | Place::Foreign(path) | Place::Blocked(path) => {
-                return Err(Error::not_found(format!("{} is a file, not a folder", path.display())));
-            }
-        };
-        let root = self.canonical()?.unwrap_or_else(|| self.path().to_owned());
-        walk::walk(&root, folder, &prefix, request.recursive, &mut window)?;
+fn list(root: Option<&OpenRoot>, scope: &[String], request: &List) -> Result<Page> {
+    let prefix = if scope.is_empty() { String::new() } else { format!("{}/", scope.join("/")) };
+    let mut builder = PageBuilder::new(request, &prefix, PageBuilder::<()>::LARGEST)?;
+    // The first upload makes the root: before it, the store is empty.
+    let found = root.map(|root| Ok::<_, Error>((root, root.find(scope)?))).transpose()?;
+    let (root, folder) = match found {
+        Some((root, Place::Folder(folder))) => (root, folder),
+        None if scope.is_empty() => return Ok(Page::default()),
+        None | Some((_, Place::Missing)) => return Err(Error::not_found("there is no such folder")),
+        Some((root, Place::File(file, _) | Place::Foreign(file) | Place::Blocked(file))) => {
+            return Err(Error::not_found(format!("{} is a file, not a folder", root.shown(&file).display())));
+        }
+    };
+    walk::walk(root, &folder, &prefix, request.recursive, &mut builder)?;
 
-        let (entries, next) = window.finish();
-        let mut page = Page::new(Vec::new(), next);
-        for (path, on_disk) in entries {
-            match path.strip_suffix('/') {
-                Some(folder) => page.folders.push(folder.to_owned()),
-                // One that was deleted since is left out.
-                None => {
-                    if let Ok(metadata) = std::fs::metadata(on_disk) {
-                        page.files.push(stored_file(path.split('/').map(str::to_owned).collect(), &metadata));
-                    }
+    let (entries, next) = builder.finish();
+    let mut page = Page::new(Vec::new(), next);
+    for (path, below) in entries {
+        match path.strip_suffix('/') {
+            Some(folder) => page.folders.push(folder.to_owned()),
+            // One that was deleted since is left out.
+            None => {
+                if let Ok(Place::File(_, metadata)) = root.look(below) {
+                    page.files.push(stored_file(path.split('/').map(str::to_owned).collect(), &metadata));
                 }
             }
         }
-        Ok(page)
+    }
+    Ok(page)
+}
+
+impl OpenRoot {
+    /// The place of a new file, whose folders are made where they are missing if `create_parents`.
+    fn target(&self, folders: &[String], name: String, create_parents: bool) -> Result<Target> {
+        let folder = match create_parents {
+            true => self.make_folder(folders)?,
+            false => match self.find(folders)? {
+                Place::Folder(folder) => folder,
+                _ => return Err(no_folder(folders)),
+            },
+        };
+        let path = self.shown(&folder.join(&name));
+        let folder = self.open_folder(&folder).map_err(|error| of_file_system(error, "store", &path))?;
+        Ok(Target { folder, name, path })
+    }
+
+    /// The file, and what the system says of it: a replacement gets another file and leaves this one as it is.
+    fn open_file(&self, below: &Below) -> io::Result<(std::fs::File, Metadata)> {
+        let file = self.dir().open(below.path())?;
+        let metadata = file.metadata()?;
+        Ok((file.into_std(), metadata))
     }
 
     fn delete(&self, components: &[String], recursive: bool) -> Result<()> {
         let Some((name, folders)) = components.split_last() else { return Ok(()) };
         // The last component is not followed: of a link, the link goes.
         let Place::Folder(folder) = self.find(folders)? else { return Ok(()) };
-        let path = folder.join(name);
-        let removed = match std::fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_dir() && recursive => std::fs::remove_dir_all(&path),
-            Ok(metadata) if metadata.is_dir() => std::fs::remove_dir(&path),
-            Ok(metadata) if metadata.is_file() || metadata.is_symlink() => std::fs::remove_file(&path),
+        let path = self.shown(&folder.join(name));
+        let folder = self.open_folder(&folder).map_err(|error| of_file_system(error, "delete", &path))?;
+        let removed = match folder.symlink_metadata(name) {
+            Ok(metadata) if metadata.is_dir() && recursive => folder.remove_dir_all(name),
+            Ok(metadata) if metadata.is_dir() => folder.remove_dir(name),
+            Ok(metadata) if metadata.is_file() || metadata.is_symlink() => folder.remove_file(name),
             Ok(_) => return Err(foreign(&path)),
             Err(error) => Err(error),
         };
@@ -278,9 +309,14 @@ fn stored_file(components: Vec<String>, metadata: &Metadata) -> StoredFile {
     let mut file = StoredFile::new(FileRef::new("fs", components), name);
     file.size = Some(metadata.len());
     file.stored_size = Some(metadata.len());
-    file.created = metadata.created().ok().and_then(|time| Timestamp::try_from(time).ok());
-    file.modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+    let timestamp = |time: io::Result<cap_std::time::SystemTime>| Timestamp::try_from(time.ok()?.into_std()).ok();
+    file.created = timestamp(metadata.created());
+    file.modified = timestamp(metadata.modified());
     file
+}
+
+fn no_folder(folders: &[String]) -> Error {
+    Error::not_found(format!("there is no folder {:?}; make it, or let the upload make it", folders.join("/")))
 }
 
 /// A socket, a pipe, a device: not a file of the store, and not to be replaced by one.

@@ -1,0 +1,189 @@
+//! [`PageBuilder`]: one page out of a listing that comes whole or unordered.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::fmt;
+
+use crate::{Error, List, PageToken, Result};
+
+/// One page of a listing, built from entries in any order, in memory that does not grow with the listing.
+///
+/// It keeps the smallest paths after the page token: as many as fit on the page, and one more that tells whether there is
+/// a next page. Paths are those of references, in the order of their bytes; the ones of folders end with `/`.
+///
+/// ```
+/// use filestore_core::{List, PageBuilder};
+///
+/// let mut page = PageBuilder::new(&List::new().limit(2), "", 1000)?;
+/// for path in ["b", "c/", "a"] {
+///     page.offer(path.to_owned(), || ());
+/// }
+/// let (entries, next) = page.finish();
+/// assert_eq!(entries.iter().map(|(path, ())| path.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+/// assert_eq!(next.unwrap().as_str(), "b");
+/// # Ok::<(), filestore_core::Error>(())
+/// ```
+pub struct PageBuilder<T> {
+    after: Option<String>,
+    limit: usize,
+    entries: BinaryHeap<Entry<T>>,
+}
+
+struct Entry<T> {
+    path: String,
+    value: T,
+}
+
+impl<T> PageBuilder<T> {
+    /// The size of a page when the caller names no limit, of a listing that begins where the page does.
+    pub const DEFAULT: usize = 1000;
+
+    /// The largest page: its files are in memory together. The size of a page when the caller names no limit, of a
+    /// listing that is read from its beginning for every page.
+    pub const LARGEST: usize = 10_000;
+
+    /// Creates the page that `request` asks for, whose scope is the folder `prefix` (empty, or ending with `/`).
+    /// `default` is its size when the caller names none.
+    ///
+    /// *Invalid input* if the page token is one of another scope.
+    pub fn new(request: &List, prefix: &str, default: usize) -> Result<Self> {
+        let after = match &request.page {
+            Some(token) if !token.as_str().starts_with(prefix) => {
+                return Err(Error::invalid("the page token belongs to the listing of another scope; use it there"));
+            }
+            Some(token) => Some(token.as_str().to_owned()),
+            None => None,
+        };
+        let limit = request.limit.map_or(default, |limit| (limit as usize).clamp(1, Self::LARGEST));
+        Ok(Self { after, limit, entries: BinaryHeap::new() })
+    }
+
+    /// The largest number of entries on the page.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The path after which the page begins.
+    pub fn after(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+
+    /// Returns true if a path below the folder `path` (ending with `/`) can still be on the page.
+    pub fn reaches(&self, path: &str) -> bool {
+        let behind = self.after().is_some_and(|after| after >= path && !after.starts_with(path));
+        !behind && !self.is_complete_at(path)
+    }
+
+    /// Returns true if nothing from `path` on can change the page.
+    pub fn is_complete_at(&self, path: &str) -> bool {
+        self.entries.len() > self.limit && self.entries.peek().is_some_and(|largest| *largest.path <= *path)
+    }
+
+    /// Adds `path` if it is on the page.
+    pub fn offer(&mut self, path: String, value: impl FnOnce() -> T) {
+        if self.after().is_some_and(|after| *path <= *after) || self.is_complete_at(&path) {
+            return;
+        }
+        self.entries.push(Entry { path, value: value() });
+        if self.entries.len() > self.limit + 1 {
+            self.entries.pop();
+        }
+    }
+
+    /// Returns the page in order, and where the next one begins.
+    pub fn finish(mut self) -> (Vec<(String, T)>, Option<PageToken>) {
+        let more = self.entries.len() > self.limit;
+        if more {
+            self.entries.pop();
+        }
+        let entries: Vec<_> =
+            self.entries.into_sorted_vec().into_iter().map(|entry| (entry.path, entry.value)).collect();
+        let next = entries.last().filter(|_| more).map(|(path, _)| PageToken::new(path));
+        (entries, next)
+    }
+}
+
+impl<T> fmt::Debug for PageBuilder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageBuilder")
+            .field("after", &self.after)
+            .field("limit", &self.limit)
+            .field("entries", &self.entries.len())
+            .finish()
+    }
+}
+
+impl<T> Ord for Entry<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.path.cmp(&other.path)
+    }
+}
+
+impl<T> PartialOrd for Entry<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> PartialEq for Entry<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl<T> Eq for Entry<T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(paths: &[&str], limit: u32, after: Option<&str>) -> (Vec<String>, Option<String>) {
+        let mut request = List::new().limit(limit);
+        request.page = after.map(PageToken::new);
+        let mut page = PageBuilder::new(&request, "", PageBuilder::<()>::DEFAULT).unwrap();
+        for path in paths {
+            page.offer((*path).to_owned(), || ());
+        }
+        let (entries, next) = page.finish();
+        (entries.into_iter().map(|(path, ())| path).collect(), next.map(|token| token.as_str().to_owned()))
+    }
+
+    #[test]
+    fn a_page_is_the_smallest_paths_after_the_token_whatever_order_they_come_in() {
+        let paths = ["d", "a", "c", "e", "b"];
+        assert_eq!(page(&paths, 2, None), (vec!["a".into(), "b".into()], Some("b".into())));
+        assert_eq!(page(&paths, 2, Some("b")), (vec!["c".into(), "d".into()], Some("d".into())));
+        assert_eq!(page(&paths, 2, Some("d")), (vec!["e".into()], None));
+    }
+
+    #[test]
+    fn a_full_last_page_has_no_next() {
+        assert_eq!(page(&["b", "a"], 2, None), (vec!["a".into(), "b".into()], None));
+    }
+
+    #[test]
+    fn a_token_goes_on_although_its_file_is_gone() {
+        assert_eq!(page(&["a", "c"], 2, Some("b")), (vec!["c".into()], None));
+    }
+
+    #[test]
+    fn a_folder_is_entered_only_where_it_reaches_into_the_page() {
+        let mut request = List::new().limit(1);
+        request.page = Some(PageToken::new("m/x"));
+        let mut page = PageBuilder::new(&request, "", PageBuilder::<()>::DEFAULT).unwrap();
+        assert!(!page.reaches("a/"));
+        assert!(page.reaches("m/"));
+        assert!(page.reaches("z/"));
+        page.offer("n".into(), || ());
+        page.offer("o".into(), || ());
+        assert!(!page.reaches("z/"));
+        assert!(page.reaches("m/"));
+    }
+
+    #[test]
+    fn a_token_of_another_scope_is_refused() {
+        let mut request = List::new();
+        request.page = Some(PageToken::new("a/x"));
+        assert!(PageBuilder::<()>::new(&request, "b/", PageBuilder::<()>::DEFAULT).is_err());
+    }
+}

@@ -1,0 +1,197 @@
+//! The memory of this process.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use filestore_core::{
+    Body, Delete, DigestAlgorithm, Download, Effect, Error, ErrorKind, Feature, FileRef, IfExists, List, Store,
+    Support, Upload,
+};
+use filestore_local::MemoryStore;
+use futures::{StreamExt, stream};
+use proptest::prelude::*;
+
+use crate::{content, folders, names, paths, reference};
+
+fn memory() -> Store {
+    crate::store(MemoryStore::new())
+}
+
+async fn put(store: &Store, scope: Option<&str>, name: &str, content: &'static str) -> FileRef {
+    let mut upload = Upload::new(name, content);
+    upload.scope = scope.map(str::to_owned);
+    store.upload(upload).await.unwrap().reference().clone()
+}
+
+#[tokio::test]
+async fn a_file_comes_back_as_it_was_sent() {
+    let store = memory();
+    let sent = Bytes::from((0..700_000_u32).map(|byte| byte as u8).collect::<Vec<_>>());
+    let file = store.upload(Upload::new("cat.jpg", sent.clone()).scope("photos")).await.unwrap();
+    assert_eq!(file.reference().to_string(), "s:memory:photos/cat.jpg");
+    assert_eq!(file.size, Some(700_000));
+    assert_eq!(content(&store, file.reference()).await, sent);
+    assert_eq!(store.read(Download::from(file.reference()).range(255..258), 10).await.unwrap(), &sent[255..258]);
+    assert_eq!(store.stat(file.reference()).await.unwrap().size, Some(700_000));
+}
+
+#[tokio::test]
+async fn an_empty_file_is_a_file() {
+    let store = memory();
+    let file = put(&store, None, "empty", "").await;
+    assert_eq!(store.stat(&file).await.unwrap().size, Some(0));
+    assert_eq!(content(&store, &file).await, "");
+}
+
+#[tokio::test]
+async fn a_media_type_is_kept() {
+    let store = memory();
+    let file = store.upload(Upload::new("a", "x").content_type("text/plain")).await.unwrap();
+    assert_eq!(store.stat(file.reference()).await.unwrap().content_type.as_deref(), Some("text/plain"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refuse_lets_exactly_one_of_many_writers_win() {
+    let store = memory();
+    let writers = (0..16).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move { store.upload(Upload::new("prize", "x").if_exists(IfExists::Refuse)).await })
+    });
+    let results: Vec<_> = futures::future::join_all(writers).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    for error in results.into_iter().filter_map(Result::err) {
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Rejected));
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_upload_leaves_nothing() {
+    let store = memory();
+    let body = Body::stream(stream::iter([Ok(Bytes::from("half"))]).chain(stream::pending()), None);
+    let upload = store.upload(Upload::new("a", body));
+    assert!(tokio::time::timeout(Duration::from_millis(100), upload).await.is_err());
+    assert_eq!(store.stat(reference("s:memory:a")).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn the_bodys_own_error_comes_back_and_nothing_is_stored() {
+    let store = memory();
+    let broken = stream::iter([Ok(Bytes::from("half")), Err(Error::not_found("the source is gone"))]);
+    let error = store.upload(Upload::new("a", Body::stream(broken, None))).await.unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::NotFound, "the source is gone"));
+    let error = store.upload(Upload::new("a", Body::reader(&b"four"[..], Some(5)))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(store.list(List::new()).await.unwrap().files.is_empty());
+}
+
+#[tokio::test]
+async fn pages_are_in_the_order_of_the_paths_and_lose_nothing() {
+    let store = memory();
+    for (scope, name) in [(None, "a"), (Some("a-b"), "x"), (Some("d"), "y"), (Some("d/e"), "z"), (None, "d.txt")] {
+        put(&store, scope, name, "x").await;
+    }
+    let all = ["s:memory:a", "s:memory:a-b/x", "s:memory:d.txt", "s:memory:d/e/z", "s:memory:d/y"];
+    for limit in 1..=6 {
+        assert_eq!(paths(&store, List::new().recursive(true).limit(limit)).await, all, "{limit}");
+    }
+    let page = store.list(List::new()).await.unwrap();
+    assert_eq!((names(&page), folders(&page)), (vec!["a", "d.txt"], vec!["a-b", "d"]));
+    let page = store.list(List::new().scope("d")).await.unwrap();
+    assert_eq!((names(&page), folders(&page)), (vec!["y"], vec!["d/e"]));
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_empty_where_there_are_no_folders() {
+    assert!(memory().list(List::new().scope("nowhere")).await.unwrap().files.is_empty());
+}
+
+#[tokio::test]
+async fn deleting_what_is_not_there_succeeds_and_a_folder_goes_when_asked() {
+    let store = memory();
+    store.delete(reference("s:memory:nothing")).await.unwrap();
+    put(&store, Some("dir"), "a", "x").await;
+    put(&store, Some("dir/sub"), "b", "x").await;
+    let beside = put(&store, None, "dir-beside", "x").await;
+    store.delete(reference("s:memory:dir")).await.unwrap();
+    assert_eq!(paths(&store, List::new().scope("dir").recursive(true)).await.len(), 2);
+    store.delete(Delete::from(reference("s:memory:dir")).recursive(true)).await.unwrap();
+    assert_eq!(paths(&store, List::new().recursive(true)).await, [beside.to_string()]);
+}
+
+#[tokio::test]
+async fn there_are_no_urls_and_the_reason_is_given() {
+    let store = memory();
+    let file = put(&store, None, "a", "x").await;
+    let error = store.url(&file).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("memory of this process"), "{error}");
+}
+
+#[tokio::test]
+async fn every_feature_is_stated() {
+    for feature in Feature::ALL {
+        let Support::Unsupported { reason } = memory().capabilities().support(*feature).clone() else { continue };
+        assert!(!reason.contains("does not offer"), "{feature}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_of_a_file_is_kept() {
+    let store = memory();
+    let modified = "2026-03-01T10:00:00Z".parse().unwrap();
+    let upload = || Upload::new("a", "x").modified(modified).metadata("key", "value").content_type("text/plain");
+    let stored = store.upload(upload()).await.unwrap();
+    let found = store.stat(stored.reference()).await.unwrap();
+    for file in [&stored, &found] {
+        assert_eq!((file.modified, file.content_type.as_deref()), (Some(modified), Some("text/plain")));
+        assert_eq!(file.metadata["key"], "value");
+        let sha256 = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+        assert_eq!((file.digests[0].algorithm, file.digests[0].hex.as_str()), (DigestAlgorithm::Sha256, sha256));
+    }
+    // Not said: the time of the upload.
+    let before = jiff::Timestamp::now();
+    let file = store.upload(Upload::new("b", "x")).await.unwrap();
+    assert!(file.modified.unwrap() >= before && file.created == file.modified);
+}
+
+#[tokio::test]
+async fn a_download_reads_the_file_as_it_was_when_it_began() {
+    let store = memory();
+    let file = put(&store, None, "a", "old").await;
+    let download = store.download(&file).await.unwrap();
+    put(&store, None, "a", "newer").await;
+    store.delete(&file).await.unwrap();
+    assert_eq!(download.bytes(9).await.unwrap(), "old");
+}
+
+#[tokio::test]
+async fn the_temporary_folder_has_no_address() {
+    let error = memory().upload(Upload::new(".filestore-tmp", "x")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever the handle lets through comes back under the same name, listed and read.
+    #[test]
+    fn an_accepted_name_is_kept_to_the_byte(name in ".{1,40}", scope in proptest::option::of("[^/\\\\\\p{Cc}]{1,20}")) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = memory();
+            let mut upload = Upload::new(name.clone(), name.clone());
+            upload.scope = scope.clone();
+            match store.upload(upload).await {
+                Ok(file) => {
+                    let again: FileRef = file.reference().to_string().parse().unwrap();
+                    assert_eq!(content(&store, &again).await, name.as_bytes());
+                    let mut list = List::new();
+                    list.scope = scope;
+                    let page = store.list(list).await.unwrap();
+                    assert_eq!(names(&page), [name.as_str()]);
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
+            }
+        });
+    }
+}
