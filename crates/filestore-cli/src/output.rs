@@ -32,6 +32,9 @@ pub(crate) fn write_all(bytes: &[u8]) -> Result<()> {
 /// Writes one line: the result of what took effect. Where standard output does not take it, `done` goes where
 /// somebody may still see it, because often nothing else leads to the result.
 pub(crate) fn result(text: &str, done: &str) -> Result<()> {
+    if standard_streams::may_be_closed() {
+        complain(done);
+    }
     line(text).map_err(|error| {
         complain(done);
         Error::new(ErrorKind::Incomplete, Effect::Applied, format!("it took effect, but: {}", error.message()))

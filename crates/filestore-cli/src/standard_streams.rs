@@ -29,15 +29,20 @@ pub(crate) fn check_output() -> Result<()> {
     }
 }
 
-/// *Invalid input* if standard output cannot keep the only copy of a file.
-pub(crate) fn check_output_keeps() -> Result<()> {
+/// Returns true if standard output may be closed. It may also be `/dev/null` that the caller opened for reading and
+/// writing, as the libraries of some languages do.
+pub(crate) fn may_be_closed() -> bool {
+    matches!(stream::state(std::io::stdout()), stream::State::Closed)
+}
+
+/// *Invalid input* if standard output cannot keep the only copy of `what`.
+pub(crate) fn check_output_keeps(what: &str) -> Result<()> {
     check_output()?;
-    match stream::state(std::io::stdout()) {
-        stream::State::Closed => {
-            Err(Error::invalid("standard output is closed, and this read consumes the file; give a path with -o"))
-        }
-        _ => Ok(()),
+    if may_be_closed() {
+        let message = format!("standard output is closed or /dev/null, and {what} would be lost; give a path with -o");
+        return Err(Error::invalid(message));
     }
+    Ok(())
 }
 
 #[cfg(unix)]

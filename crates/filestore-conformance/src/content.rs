@@ -1,7 +1,7 @@
 //! Content that can be made again, and its digests as we compute them.
 
 use bytes::Bytes;
-use filestore_core::DigestAlgorithm;
+use filestore_core::{DigestAlgorithm, hex};
 use sha1::Digest as _;
 
 /// A chunk is smaller than this in every backend that we know; an odd length ends within one.
@@ -40,10 +40,6 @@ pub(crate) fn digest(algorithm: DigestAlgorithm, content: &[u8]) -> Option<Strin
         DigestAlgorithm::Sha256 => Some(hex(&sha2::Sha256::digest(content))),
         _ => None,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod cursor_loop_guard;
 mod error;
 mod expiry;
 mod file;
+mod hex;
 mod layer;
 mod name;
 mod options;
@@ -56,6 +57,7 @@ pub use capabilities::{
 pub use cursor_loop_guard::CursorLoopGuard;
 pub use error::{Effect, Error, ErrorKind, Operation, Result};
 pub use expiry::{Expiry, Period, PeriodUnit};
+pub use hex::hex;
 pub use layer::Layer;
 pub use name::{check_name, check_scope, is_hidden, sanitize_file_name, windows_name_problem};
 pub use options::{Options, ProviderOptions};

@@ -153,7 +153,9 @@ impl Asked {
             Expiry::Never => is_limited,
             // Of generation 2, which says when a file ends.
             _ if says_all => is_limited,
-            _ => self.longest(starts).zip(stored.life_in_words()).is_some_and(|(longest, life)| life > longest),
+            _ => {
+                self.longest(starts).zip(stored.life_in_words()).is_some_and(|(asked, (shortest, _))| shortest > asked)
+            }
         };
         if is_longer {
             let asked = self.life.form_value().unwrap_or_default();
@@ -186,16 +188,28 @@ impl Asked {
         }
     }
 
+    /// The shortest life that was asked for, if it was limited.
+    fn shortest(&self, starts: &[Option<Timestamp>]) -> Option<SignedDuration> {
+        match self.life {
+            Life::Until(instant) => starts.iter().flatten().max().map(|start| instant.duration_since(*start)),
+            _ => self.longest(starts),
+        }
+    }
+
     /// The other options that the service did not take.
     pub(crate) fn ignored(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Vec<&'static str> {
         let file = &stored.file;
+        let says_all = file.created.is_some();
         let ends = self.life.ends(starts);
         let is_shorter = match file.expiry {
             Expiry::At(end) => {
                 self.life == Life::Never || ends.iter().min().is_some_and(|first| first.duration_since(end) > ROUNDING)
             }
-            // Of generation 1. What it does not say is not confirmed.
-            Expiry::Default => self.longest(starts).is_some() && stored.life_in_words().is_none(),
+            // Of generation 1, in words. What it does not say is not confirmed.
+            Expiry::Default if !says_all => match (self.shortest(starts), stored.life_in_words()) {
+                (Some(asked), Some((_, longest))) => longest < asked,
+                (asked, said) => asked.is_some() && said.is_none() || self.life == Life::Never,
+            },
             _ => false,
         };
         let differs = |asked: Option<MaxDownloads>, answered: Option<MaxDownloads>| {
@@ -218,23 +232,24 @@ impl Asked {
 }
 
 impl FileIoFile {
-    /// The shortest life that the words of generation 1 can mean: `14 days` is rounded from 13.5 days or more.
-    fn life_in_words(&self) -> Option<SignedDuration> {
+    /// The shortest and the longest life that the words of generation 1 can mean: `14 days` is rounded from anything
+    /// between 13.5 and 15 days.
+    fn life_in_words(&self) -> Option<(SignedDuration, SignedDuration)> {
         let (number, unit) = self.expiry_in_words.as_deref()?.trim().split_once(' ')?;
-        let seconds = match unit.trim_end_matches('s') {
-            "second" => 1,
-            "minute" => 60,
-            "hour" => 3600,
-            "day" => 86_400,
-            "week" => 7 * 86_400,
-            "month" => 28 * 86_400,
-            "year" => 365 * 86_400,
+        let (shortest, longest) = match unit.trim_end_matches('s') {
+            "second" => (1, 1),
+            "minute" => (60, 60),
+            "hour" => (3600, 3600),
+            "day" => (86_400, 86_400),
+            "week" => (7 * 86_400, 7 * 86_400),
+            "month" => (28 * 86_400, 31 * 86_400),
+            "year" => (365 * 86_400, 366 * 86_400),
             _ => return None,
         };
         let number: i64 = number.parse().ok().filter(|number| *number > 0)?;
-        Some(SignedDuration::from_millis(
-            number.checked_mul(2)?.checked_sub(1)?.checked_mul(seconds)?.checked_mul(500)?,
-        ))
+        let least = number.checked_mul(2)?.checked_sub(1)?.checked_mul(shortest)?.checked_mul(500)?;
+        let most = number.checked_add(1)?.checked_mul(longest)?;
+        Some((SignedDuration::from_millis(least), SignedDuration::from_secs(most)))
     }
 }
 

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
-use filestore_http::header::{ACCEPT_ENCODING, ETAG, HeaderValue, RANGE};
-use filestore_http::{Answer, Attempts, Method, Repeat, Request, Url};
+use filestore_http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
+use filestore_http::{Answer, Attempts, Method, Repeat, Request, Url, is_fresh, presigned_url};
 use futures::StreamExt;
 use futures::lock::Mutex;
 
 use crate::path::SitePath;
-use crate::signed;
 use crate::storage::{self, Remedy};
 use crate::store::FilesComStore;
 use crate::wire::Entry;
@@ -38,7 +37,7 @@ impl FilesComStore {
     pub(crate) async fn content(&self, path: SitePath) -> Result<Content> {
         let since = self.api().clock().elapsed();
         let (entry, uri) = self.download_uri(&path).await?;
-        let url = Mutex::new((storage::address(self.api(), &uri)?, since));
+        let url = Mutex::new((presigned_url(&uri, self.api().base())?, since));
         Ok(Content { store: self.clone(), path, entry, url, etag: OnceLock::new() })
     }
 
@@ -116,7 +115,7 @@ impl Content {
     async fn address(&self) -> Result<Url> {
         let (url, since) = self.url.lock().await.clone();
         let age = self.store.api().clock().elapsed().saturating_sub(since);
-        if signed::is_fresh(&url, age, MARGIN) { Ok(url) } else { self.renew(&url).await }
+        if is_fresh(&url, age, MARGIN) { Ok(url) } else { self.renew(&url).await }
     }
 
     /// A fresh address of the same file. *Integrity* if it is another file by now.
@@ -131,7 +130,7 @@ impl Content {
         if !is_same(&self.entry, &entry) {
             return Err(changed());
         }
-        let fresh = storage::address(self.store.api(), &fresh)?;
+        let fresh = presigned_url(&fresh, self.store.api().base())?;
         *current = (fresh.clone(), since);
         Ok(fresh)
     }
@@ -166,6 +165,7 @@ impl Content {
         if page || answer.headers().contains_key("x-files-frontend-app") {
             return Err(protocol("the storage answers with a web page and not with the file"));
         }
+        answer.check_identity().map_err(|error| error.with_effect(Effect::Rejected))?;
         // 2. All of what was asked for, and nothing else.
         let size = match (answer.status().as_u16(), range, answer.content_range()) {
             (200, _, _) => answer.content_length(),
@@ -180,7 +180,7 @@ impl Content {
             return Err(changed());
         }
         // 3. Of the same file.
-        let etag = answer.headers().get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")).cloned();
+        let etag = answer.strong_etag().cloned();
         if *self.etag.get_or_init(|| etag.clone()) != etag {
             return Err(changed());
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use crc32fast::Hasher as Crc32;
-use filestore_core::{ByteStream, Error, Result, check_runtime};
+use filestore_core::{ByteStream, Error, Result, check_runtime, hex};
 use md5::{Digest as _, Md5};
 
 /// Chunks up to this size are digested where they are, larger ones on a thread for blocking work: MD5 takes half
@@ -108,14 +108,6 @@ pub(crate) fn digested(stream: ByteStream, length: u64, wanted: Wanted, slot: Sl
 /// CRC-32 as the service and this crate compare it: eight lower-case digits.
 pub(crate) fn crc32_hex(crc32: Crc32) -> String {
     format!("{:08x}", crc32.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

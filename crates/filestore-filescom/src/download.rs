@@ -9,7 +9,7 @@ use bytes::Bytes;
 use filestore_core::{
     ByteStream, Download, Downloaded, Effect, Error, ErrorKind, FileUrl, Result, UrlKind, UrlRequest,
 };
-use filestore_http::Attempts;
+use filestore_http::{Attempts, presigned_url};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use crate::config::Verify;
@@ -17,7 +17,6 @@ use crate::content::{Content, Reading};
 use crate::digest::{Running, Sums, Wanted, crc32_hex};
 use crate::facts::{self, URL_LIFETIME};
 use crate::store::FilesComStore;
-use crate::{signed, storage};
 
 /// A range of a large download. Each is held in memory until those before it have been taken.
 const RANGE: u64 = 2 << 20;
@@ -75,12 +74,12 @@ impl FilesComStore {
             return Err(too_long(URL_LIFETIME));
         }
         let (_, uri) = self.download_uri(&path).await?;
-        let url = storage::address(self.api(), &uri)?;
-        let lifetime = signed::lifetime(&url).unwrap_or(URL_LIFETIME);
+        let url = presigned_url(&uri, self.api().base())?;
+        let lifetime = filestore_http::lifetime(&url).unwrap_or(URL_LIFETIME);
         if request.lifetime.is_some_and(|wanted| wanted > lifetime) {
             return Err(too_long(lifetime).with_effect(Effect::Rejected));
         }
-        let end = signed::end(&url).or_else(|| self.api().clock().now().checked_add(lifetime).ok());
+        let end = filestore_http::expiry(&url).or_else(|| self.api().clock().now().checked_add(lifetime).ok());
         // As it was understood, not as it was written: that may hold what a terminal obeys.
         Ok(FileUrl::new(url, UrlKind::Signed, end))
     }

@@ -347,7 +347,7 @@ pub(crate) fn passes(error: &Error) -> bool {
 
 /// A text of the service that may be shown: one line, not long.
 pub(crate) fn presentable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+    filestore_http::presentable(text, &[])
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Folders, and references to what was not uploaded here.
 
-use filestore_core::{Error, FileRef, Result};
+use filestore_core::{Effect, Error, ErrorKind, FileRef, Result};
 use filestore_http::{Attempts, Method, Repeat};
 
 use crate::api;
@@ -46,6 +46,14 @@ impl FilesComStore {
         let taken = match self.api().ask_for_entry_within(request, Some(path), Some(true), &mut attempts).await {
             Ok(_) => return Ok(true),
             Err(error) if error::is(&error, DESTINATION_EXISTS) => error,
+            // A response that is lost: the folder that is there may be the one of this request.
+            Err(error)
+                if error.effect() == Effect::Unknown
+                    && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) =>
+            {
+                let is_there = self.entry(path).await.is_ok_and(|entry| entry.is_folder());
+                return if is_there { Ok(true) } else { Err(error) };
+            }
             Err(error) => return Err(error),
         };
         // 2. Which of the two. A look that fails settles nothing about the request before it.

@@ -49,7 +49,6 @@ mod relocate;
 mod search;
 mod session;
 mod share;
-mod signed;
 mod size;
 mod storage;
 mod store;

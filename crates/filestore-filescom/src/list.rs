@@ -2,10 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use filestore_core::{CursorLoopGuard, Error, ErrorKind, FileRef, List, Page, PageToken, Result};
+use filestore_core::{CursorLoopGuard, Error, FileRef, List, Page, PageToken, Result};
 use filestore_http::{Answer, Method, Repeat};
 use serde::{Deserialize, Serialize};
 
+use crate::error;
 use crate::path::{self, LeftOut, SitePath};
 use crate::store::FilesComStore;
 use crate::wire::{Each, Entry};
@@ -205,7 +206,7 @@ impl FilesComStore {
         let following = match self.folder_page(&folder, per_page, cursor, &[], each).await {
             Ok(following) => following,
             // Deleted since its name was read.
-            Err(error) if nested && error.kind() == ErrorKind::NotFound => None,
+            Err(error) if nested && error::is(&error, error::NOT_FOUND) => None,
             Err(error) => return Err(error),
         };
         subfolders.reverse();

@@ -266,7 +266,11 @@ impl FilesComStore {
     /// A share link. *Not found* if there is none of this id.
     pub async fn share_link(&self, id: u64) -> Result<ShareLink> {
         let request = self.api().request(Method::GET, &format!("bundles/{id}"), &SitePath::default(), Repeat::Safe)?;
-        let bundle: Bundle = self.api().ask(request).await?;
+        let mut answer = self.api().send(request).await?;
+        let bundle: Bundle = api::read(&mut answer).await?;
+        if bundle.id != id {
+            return Err(answer.unexpected("JSON of the share link that was asked for"));
+        }
         Ok(bundle.into())
     }
 

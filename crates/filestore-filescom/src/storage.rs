@@ -1,13 +1,12 @@
 //! The storage beside the API: its refusals, and what to do about them.
 
 use filestore_core::{Effect, Error, ErrorKind};
-use filestore_http::Answer;
+use filestore_http::{Answer, S3Error};
 use jiff::Timestamp;
 use url::Url;
 
-use crate::api::Api;
 use crate::error::{UPLOAD_NOT_FOUND, presentable};
-use crate::{signed, wire};
+use crate::wire;
 
 /// Within this time before the end of a signed address, a refusal is its end: clocks differ.
 const NEARLY_OVER: i64 = 60;
@@ -34,33 +33,24 @@ const PASSING: [&str; 7] = [
     "DatabaseTimeout",
 ];
 
-/// The address of content, checked. *Protocol* if it is none, or if it would send in the clear what the
-/// API is asked for in secret.
-pub(crate) fn address(api: &Api, uri: &str) -> Result<Url, Error> {
-    let wrong = |what: &str| {
-        let message = format!("the service gives an address of content that {what}");
-        Error::new(ErrorKind::Protocol, Effect::Rejected, message)
-    };
-    let url: Url = uri.parse().map_err(|_| wrong("is no URL"))?;
-    match (api.base().scheme(), url.scheme()) {
-        (_, "https") | ("http", "http") => Ok(url),
-        (_, "http") => Err(wrong("is not encrypted, although the service's own is")),
-        _ => Err(wrong("is neither http nor https")),
-    }
-}
-
 /// What the storage's refusal of a request to `url` means.
 pub(crate) async fn refused(mut answer: Answer, url: &Url, now: Timestamp) -> (Remedy, Error) {
     let status = answer.status().as_u16();
+    if answer.is_rejection_by_page() {
+        return (Remedy::None, answer.unexpected("XML or JSON of the storage").with_effect(Effect::Rejected));
+    }
     let body = answer.error_body().await;
     let text = String::from_utf8_lossy(&body);
     let json: Option<wire::Refused> = serde_json::from_str(&text).ok();
     let (code, said) = match &json {
         Some(refused) => (refused.kind.clone(), refused.error.clone()),
-        None => (element(&text, "Code"), element(&text, "Message")),
+        None => {
+            let error = S3Error::parse(&body);
+            (error.code, error.message)
+        }
     };
     let code_is = |codes: &[&str]| code.as_deref().is_some_and(|code| codes.contains(&code));
-    let nearly_over = signed::end(url).is_some_and(|end| end.as_second() - now.as_second() < NEARLY_OVER);
+    let nearly_over = filestore_http::expiry(url).is_some_and(|end| end.as_second() - now.as_second() < NEARLY_OVER);
     let expired = matches!(status, 400 | 403)
         && (text.contains("Request has expired")
             || code_is(&["ExpiredToken"])
@@ -79,9 +69,13 @@ pub(crate) async fn refused(mut answer: Answer, url: &Url, now: Timestamp) -> (R
         let kind = match status {
             401 | 403 => ErrorKind::Permission,
             404 => ErrorKind::NotFound,
+            408 => ErrorKind::Timeout,
             413 => ErrorKind::TooLarge,
             429 => ErrorKind::RateLimited,
             501 => ErrorKind::Unsupported,
+            505 => ErrorKind::Config,
+            507 => ErrorKind::Quota,
+            511 => ErrorKind::Permission,
             500.. => ErrorKind::Unavailable,
             _ if code_is(&["EntityTooLarge"]) => ErrorKind::TooLarge,
             _ => ErrorKind::Protocol,
@@ -96,11 +90,4 @@ pub(crate) async fn refused(mut answer: Answer, url: &Url, now: Timestamp) -> (R
         None => error,
     };
     (remedy, error)
-}
-
-/// The text of the first element `name`. Errors of storages are flat.
-fn element(xml: &str, name: &str) -> Option<String> {
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    let (text, _) = rest.split_once(&format!("</{name}>"))?;
-    Some(text.to_owned())
 }

@@ -56,8 +56,8 @@ impl FilesComUpdate {
 }
 
 impl FilesComStore {
-    /// Changes a file or folder; gives what it is now. What the service does not confirm is in
-    /// [`skipped`](StoredFile::skipped).
+    /// Changes a file or folder; gives what it is now. Times and metadata that the service does not confirm are in
+    /// [`skipped`](StoredFile::skipped). The service does not confirm colors.
     ///
     /// *Invalid input* if there is nothing to change or metadata exceeds a limit, *not found*,
     /// *permission*, *unsupported* in mounted folders. Safe to repeat.
@@ -78,7 +78,7 @@ impl FilesComStore {
             self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?.payload(api::json(&change)?);
         let entry = self.api().ask_for_entry(request, &path).await?;
         let modified = entry.provided_mtime.map(seconds);
-        // Answers need not say the colour.
+        // The service says the color only where it is asked for, which an update cannot do.
         let is_another = |said: &String| update.priority_color.as_ref().is_some_and(|asked| asked != said);
         let ignored = [
             ("modified", change.provided_mtime.is_some() && modified != change.provided_mtime),

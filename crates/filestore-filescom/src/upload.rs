@@ -182,7 +182,12 @@ impl FilesComStore {
                     .with_note("nothing has the name that was to be free")
                     .with_source(error)
             }
-            Effect::Unknown => error.with_effect(Effect::Rejected),
+            Effect::Unknown => {
+                // It speaks of the temporary name, which nobody asked for.
+                let kind = if error.kind() == ErrorKind::Incomplete { ErrorKind::Other } else { error.kind() };
+                let message = "the upload failed before its file got the name, which nothing has";
+                Error::new(kind, Effect::Rejected, message).with_attempts(error.attempts()).with_source(error)
+            }
             _ => error,
         };
         match deleted {

@@ -1,5 +1,6 @@
 //! URLs and texts of services as errors and traces show them.
 
+use filestore_core::is_hidden;
 use url::{Position, Url};
 
 /// `url` without user, query and fragment, and without its path where that is a secret.
@@ -15,7 +16,7 @@ pub fn shown(url: &Url, secret_path: bool) -> String {
 pub fn presentable(text: &str, secrets: &[&str]) -> String {
     let hide = |text: String, secret: &&str| text.replace(*secret, "...");
     let hidden = secrets.iter().filter(|secret| !secret.is_empty()).fold(without_queries(text), hide);
-    hidden.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+    hidden.chars().map(|c| if is_hidden(c) { ' ' } else { c }).take(300).collect()
 }
 
 /// In a query there may be signatures, and secrets in another spelling: escaped.

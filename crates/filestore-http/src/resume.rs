@@ -40,7 +40,7 @@ impl Answer {
     {
         let start = self.content_range().map_or(0, |range| range.range.start);
         let (Some(length), Some(etag), Repeat::Safe) =
-            (self.content_length(), strong_etag(&self), self.context().repeat)
+            (self.content_length(), self.strong_etag().cloned(), self.context().repeat)
         else {
             return self.stream();
         };
@@ -126,8 +126,4 @@ impl Resumable {
             }
         }
     }
-}
-
-fn strong_etag(answer: &Answer) -> Option<HeaderValue> {
-    answer.headers().get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")).cloned()
 }

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use filestore_core::{
     ByteStream, Capabilities, Delete, Digest, DigestAlgorithm, DigestFact, DigestWhen, Download, Downloaded, Effect,
     Error, ErrorKind, Feature, FileRef, FileStore, FileUrl, IfExists, List, ListOrder, NameRules, Page, PageBuilder,
-    Result, Stat, StoredFile, Upload, UrlRequest, components,
+    Result, Stat, StoredFile, Upload, UrlRequest, components, hex,
 };
 use futures::{TryStreamExt, stream};
 use jiff::Timestamp;
@@ -183,8 +183,7 @@ async fn read(mut body: ByteStream) -> Result<(Bytes, String)> {
         digest.update(&chunk);
         content.extend_from_slice(&chunk);
     }
-    let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((content.freeze(), sha256))
+    Ok((content.freeze(), hex(&digest.finalize())))
 }
 
 fn already_exists() -> Error {

@@ -5,7 +5,7 @@
 
 use filestore_core::ErrorKind;
 use filestore_core::components::TEMPORARY_FOLDER;
-use filestore_http::Repeat;
+use filestore_http::{Repeat, S3Error, local_name, root_element};
 
 /// A service, as far as its protocol differs from that of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,73 +84,10 @@ impl Service {
     }
 }
 
-/// The error document of S3, which Azure has, too, as far as it is needed. Any text is read; what is not there is not said.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct ErrorDocument {
-    pub(crate) code: Option<String>,
-    pub(crate) message: Option<String>,
-    pub(crate) region: Option<String>,
-    pub(crate) endpoint: Option<String>,
-    pub(crate) bucket: Option<String>,
-    pub(crate) request_id: Option<String>,
-}
-
-impl ErrorDocument {
-    pub(crate) fn parse(body: &[u8]) -> Self {
-        if root(body) != Some("Error") {
-            return Self::default();
-        }
-        let text = String::from_utf8_lossy(body);
-        let of = |name| element(&text, name).map(unescape).filter(|text| !text.is_empty());
-        Self {
-            code: of("Code"),
-            message: of("Message"),
-            region: of("Region"),
-            endpoint: of("Endpoint"),
-            bucket: of("BucketName").or_else(|| of("Bucket")),
-            request_id: of("RequestId"),
-        }
-    }
-
-    /// Of the first file that a response to `DeleteObjects` says was not deleted.
-    pub(crate) fn first_of(body: &[u8]) -> Option<Self> {
-        let text = String::from_utf8_lossy(body);
-        let error = element(&text, "Error")?;
-        Some(Self::parse(format!("<Error>{error}</Error>").as_bytes()))
-    }
-}
-
-/// The name of the root element of an XML document, without its prefix. `None` if the text begins with no element.
-pub(crate) fn root(body: &[u8]) -> Option<&str> {
-    let mut rest = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
-    while rest.starts_with(b"<?") || rest.starts_with(b"<!--") {
-        let end = rest.iter().position(|byte| *byte == b'>')?;
-        rest = rest[end + 1..].trim_ascii_start();
-    }
-    local_name(rest.strip_prefix(b"<")?)
-}
-
 /// Whether this is a multistatus document of WebDAV that says something of at least one file or folder.
 pub(crate) fn is_multistatus(body: &[u8]) -> bool {
     let mut tags = body.split(|byte| *byte == b'<').skip(1);
-    root(body) == Some("multistatus") && tags.any(|tag| local_name(tag) == Some("response"))
-}
-
-/// The name at the beginning of what follows a `<`, without its prefix.
-fn local_name(tag: &[u8]) -> Option<&str> {
-    let end = tag.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))?;
-    let name = std::str::from_utf8(&tag[..end]).ok()?;
-    Some(name.rsplit(':').next().unwrap_or(name))
-}
-
-/// The text between the first `<name>` and the `</name>` after it.
-fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    Some(rest.split_once(&format!("</{name}>"))?.0.trim())
-}
-
-fn unescape(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+    root_element(body) == Some("multistatus") && tags.any(|tag| local_name(tag) == Some("response"))
 }
 
 /// The statuses that have a meaning of their own, and what a person does about them.
@@ -169,7 +106,9 @@ const STATUSES: &[(u16, ErrorKind, &str)] = &[
     (423, ErrorKind::Conflict, "it is locked; try again when it is not"),
     (429, ErrorKind::RateLimited, "the service asks to slow down"),
     (501, ErrorKind::Config, "the service does not implement this request; check the endpoint and the options"),
+    (505, ErrorKind::Config, "the service does not speak this version of HTTP; check the endpoint and the proxy"),
     (507, ErrorKind::Quota, "the service has no space left"),
+    (511, ErrorKind::Permission, "the network wants a login; open a web page in a browser to log in"),
 ];
 
 /// The codes of S3 that say more than their status.
@@ -219,7 +158,7 @@ pub(crate) fn is_temporary(code: &str) -> bool {
 pub(crate) fn meaning(
     service: Service,
     status: u16,
-    document: &ErrorDocument,
+    document: &S3Error,
     region: Option<&str>,
     target: Option<&str>,
 ) -> (ErrorKind, String) {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind};
 use filestore_http::{
-    Answer, Decision, HttpClient, HttpConfig, JSON_LIMIT, Outcome, Payload, Policy, Repeat, Request, Situation, Url,
-    decide, presentable, shown,
+    Answer, Decision, HttpClient, HttpConfig, JSON_LIMIT, Outcome, Payload, Policy, Repeat, Request, S3Error,
+    Situation, Url, decide, presentable, root_element, shown,
 };
 use futures::stream::{self, Stream, StreamExt};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, RANGE};
@@ -24,7 +24,7 @@ use opendal::{Buffer, HttpBody, HttpTransport};
 
 use crate::attempts::Attempts;
 use crate::error::{UNENCRYPTED, carried, carried_as};
-use crate::protocol::{self, ErrorDocument, Proof, Service};
+use crate::protocol::{self, Proof, Service};
 
 /// The transport of one store.
 pub(crate) struct Transport {
@@ -161,7 +161,7 @@ impl Transport {
             if answer.status().is_success() && is_page(&answer) {
                 return Err(carried(not_the_service(sent, &answer), false));
             }
-            let document = ErrorDocument::parse(&answer.error_body().await);
+            let document = S3Error::parse(&answer.error_body().await);
             return Err(self.rejected(sent, &answer, &document, attempts));
         };
         if sent.is_content() && matches!(status, 200 | 206) {
@@ -173,15 +173,15 @@ impl Transport {
             Proof::Status => true,
             Proof::Etag => etag,
             Proof::EtagAlone => etag && body.is_empty(),
-            Proof::Root(expected) => protocol::root(&body) == Some(expected),
+            Proof::Root(expected) => root_element(&body) == Some(expected),
             Proof::Multistatus => protocol::is_multistatus(&body),
-            Proof::NoSuchKey => ErrorDocument::parse(&body).code.as_deref() == Some("NoSuchKey"),
+            Proof::NoSuchKey => S3Error::parse(&body).code.as_deref() == Some("NoSuchKey"),
             Proof::NoPage => !is_page(&answer),
         };
         // S3 may find out that it fails after it has sent the status.
-        let failed = match (name, protocol::root(&body)) {
-            (_, Some("Error")) if !proven => Some(ErrorDocument::parse(&body)),
-            ("DeleteObjects", _) if proven => ErrorDocument::first_of(&body),
+        let failed = match (name, root_element(&body)) {
+            (_, Some("Error")) if !proven => Some(S3Error::parse(&body)),
+            ("DeleteObjects", _) if proven => S3Error::first_of(&body),
             _ => None,
         };
         if proven && failed.is_none() && matches!(name, "PutObject" | "CreateMultipartUpload") {
@@ -217,7 +217,7 @@ impl Transport {
                     }
                 }
                 401 | 403 | 408 | 429 | 500 | 502.. => {
-                    let document = ErrorDocument::parse(&answer.error_body().await);
+                    let document = S3Error::parse(&answer.error_body().await);
                     return Err(self.rejected(&question, &answer, &document, attempts));
                 }
                 _ => {}
@@ -261,7 +261,7 @@ impl Transport {
     }
 
     /// The error of a response that is not the documented one.
-    fn rejected(&self, sent: &Sent, answer: &Answer, document: &ErrorDocument, attempts: &Attempts) -> opendal::Error {
+    fn rejected(&self, sent: &Sent, answer: &Answer, document: &S3Error, attempts: &Attempts) -> opendal::Error {
         let status = answer.status().as_u16();
         let region = answer.header("x-amz-bucket-region").or(document.region.as_deref());
         let target = answer.location().map(|url| origin(&url)).or_else(|| document.endpoint.clone());

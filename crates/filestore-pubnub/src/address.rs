@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use filestore_core::{Effect, Error, ErrorKind, Result};
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
@@ -26,11 +25,7 @@ pub(crate) struct Address {
 
 impl Address {
     pub(crate) fn new(url: Url, ahead: SignedDuration) -> Self {
-        let field = |wanted: &str| url.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value);
-        let begin = field("X-Amz-Date").and_then(|date| date.parse::<Timestamp>().ok());
-        let seconds = field("X-Amz-Expires").and_then(|seconds| seconds.parse().ok());
-        let end =
-            begin.zip(seconds).and_then(|(begin, seconds)| begin.checked_add(SignedDuration::from_secs(seconds)).ok());
+        let end = filestore_http::expiry(&url);
         Self { url, end, ahead }
     }
 
@@ -70,26 +65,6 @@ impl Addresses {
     fn map(&self) -> MutexGuard<'_, HashMap<Place, Address>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// An address that the service gives for its storage: any host, but no step down from https.
-///
-/// *Protocol* otherwise. The text is not repeated: it is a secret.
-pub(crate) fn storage_url(text: &str, base: &Url) -> Result<Url> {
-    let wrong = |what: &str| {
-        let message = format!("the service gives an address for its storage that {what}; check base_url");
-        Error::new(ErrorKind::Protocol, Effect::Rejected, message)
-    };
-    let url = Url::parse(text).map_err(|_| wrong("is no absolute URL"))?;
-    match url.scheme() {
-        "https" => {}
-        "http" if base.scheme() == "http" => {}
-        _ => return Err(wrong("is not https")),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("holds a user"));
-    }
-    Ok(url)
 }
 
 #[cfg(test)]
@@ -132,17 +107,5 @@ mod tests {
             addresses.remember(&place(&number.to_string()), &address(), now);
         }
         assert_eq!(addresses.map().len(), REMEMBERED);
-    }
-
-    #[test]
-    fn the_storage_may_be_any_host_but_not_less_than_https() {
-        let https: Url = "https://ps.pndsn.com".parse().unwrap();
-        let http: Url = "http://127.0.0.1:7070".parse().unwrap();
-        assert!(storage_url(SIGNED, &https).is_ok());
-        assert!(storage_url("http://127.0.0.1:7070/x", &http).is_ok());
-        for bad in ["http://files.example/a", "/a", "ftp://x/a", "https://u:p@files.example/a", ""] {
-            let error = storage_url(bad, &https).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Protocol, "{bad}");
-        }
     }
 }

@@ -4,20 +4,19 @@ use std::ops::Range;
 
 use filestore_core::{
     ByteRange, ByteStream, Digest as ContentDigest, DigestAlgorithm, Download, Downloaded, Effect, Error, ErrorKind,
-    FileRef, Result, StoredFile,
+    FileRef, Result, StoredFile, hex,
 };
 use filestore_http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
-use filestore_http::{Answer, Attempts, Method, Repeat, Request, Url};
+use filestore_http::{Answer, Attempts, Method, Repeat, Request, Url, presigned_url};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 use md5::{Digest, Md5};
 
-use crate::address::{Address, storage_url};
+use crate::address::Address;
 use crate::blocks::{BLOCK, Prefix};
 use crate::cipher::undecryptable;
 use crate::error::{Responder, refused};
 use crate::place::Place;
-use crate::source::hex;
 use crate::upload::{etag, expiry};
 use crate::{Cipher, PubNubStore};
 
@@ -200,7 +199,7 @@ impl PubNubStore {
         let served = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
         let now = self.now();
         let clock = served.map_or(SignedDuration::ZERO, |served| now.duration_since(served.timestamp()));
-        let address = Address::new(storage_url(location, self.keyset().base())?, clock);
+        let address = Address::new(presigned_url(location, self.keyset().base())?, clock);
         if !address.is_signed() {
             // A proxy, or a page of somebody else: what is there is not the file.
             let host = address.url.host_str().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What refusals mean: one table over the four ways in which the service and its storage say them.
 
 use filestore_core::{Error, ErrorKind};
-use filestore_http::{Answer, presentable};
+use filestore_http::{Answer, S3Error, presentable};
 use serde_json::Value;
 
 use crate::wire::Refusal;
@@ -101,7 +101,7 @@ impl Said {
         match serde_json::from_slice(body) {
             Ok(Value::Array(array)) => Self { message: text_of(array.get(1)), ..Self::default() },
             Ok(object @ Value::Object(_)) => Self::of(serde_json::from_value(object).unwrap_or_default()),
-            _ if text.trim_start().starts_with('<') => Self::of_xml(&text),
+            _ if text.trim_start().starts_with('<') => Self::of_storage(S3Error::parse(body)),
             _ => Self { message: text.into_owned(), ..Self::default() },
         }
     }
@@ -121,15 +121,13 @@ impl Said {
         }
     }
 
-    fn of_xml(text: &str) -> Self {
-        let message = element(text, "Message").unwrap_or_default();
-        let sizes = element(text, "ProposedSize").zip(element(text, "MaxSizeAllowed"));
-        let sizes = sizes.map(|(size, max)| format!(" ({size} bytes, {max} are allowed)")).unwrap_or_default();
+    fn of_storage(error: S3Error) -> Self {
+        let sizes = error.sizes.map(|(size, max)| format!(" ({size} bytes, {max} are allowed)")).unwrap_or_default();
         Self {
-            message: message + &sizes,
-            code: element(text, "Code"),
+            message: error.message.unwrap_or_default() + &sizes,
+            code: error.code,
             service: None,
-            request_id: element(text, "RequestId"),
+            request_id: error.request_id,
         }
     }
 }
@@ -140,14 +138,6 @@ fn text_of(value: Option<&Value>) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }
-}
-
-/// The text of the first element of this name.
-fn element(xml: &str, name: &str) -> Option<String> {
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    let (text, _) = rest.split_once(&format!("</{name}>"))?;
-    let plain = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
-    Some(plain.iter().fold(text.to_owned(), |text, (escape, plain)| text.replace(escape, plain)))
 }
 
 /// The error of an answer that is no success, and what its body says, without the `secrets` that it may

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind, Result};
+use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind, Result, hex};
 use md5::{Digest, Md5};
 
 use crate::Cipher;
@@ -145,8 +145,4 @@ fn digested(stored: ByteStream, size: u64, md5: Whole) -> ByteStream {
         }
     };
     ByteStream::upload(stored.inspected(count), Some(size))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

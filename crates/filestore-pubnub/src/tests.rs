@@ -11,11 +11,10 @@ mod upload;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use filestore_core::{Effect, Error, ErrorKind, FileRef};
+use filestore_core::{Effect, Error, ErrorKind, FileRef, hex};
 use filestore_http::testing::{Act, Received, ScriptedServer, TestClock};
 use md5::{Digest, Md5};
 
-use crate::source::hex;
 use crate::{PubNubConfig, PubNubStore};
 
 const ID: &str = "6b1c6c2e-6f0a-4d0e-9a54-0f2f4a3b7c11";

@@ -7,9 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use filestore_core::{
     Digest, DigestAlgorithm, Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result, StoredFile, Upload,
 };
-use filestore_http::{Answer, Attempts, Form, HeaderValue, Method, OBJECT_LIMIT, Repeat, Request};
+use filestore_http::{
+    Answer, Attempts, Form, HeaderValue, Method, OBJECT_LIMIT, Repeat, Request, is_md5, presigned_url,
+};
 
-use crate::address::storage_url;
 use crate::error::{Responder, refused};
 use crate::message::Published;
 use crate::place::Place;
@@ -161,7 +162,7 @@ impl PubNubStore {
         outgoing: &Outgoing,
         place: &Place,
     ) -> Result<(Request, Option<String>)> {
-        let url = storage_url(&upload.url, self.keyset().base())?;
+        let url = presigned_url(&upload.url, self.keyset().base())?;
         // The service guesses the type by the extension. Ciphertext is of none.
         let own = if outgoing.encrypted { Some(OCTETS) } else { outgoing.content_type.as_deref() };
         let mut content_type = None;
@@ -245,8 +246,7 @@ fn described(place: &Place, outgoing: &Outgoing) -> StoredFile {
 
 /// The MD5 of what is stored, where the `ETag` is one.
 pub(crate) fn etag(answer: &Answer) -> Option<String> {
-    let etag = answer.header("etag")?.strip_prefix('"')?.strip_suffix('"')?;
-    (etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| etag.to_ascii_lowercase())
+    answer.strong_etag().and(answer.opaque_tag()).filter(|tag| is_md5(tag)).map(str::to_ascii_lowercase)
 }
 
 /// The day on which the storage deletes the file.

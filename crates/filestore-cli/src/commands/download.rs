@@ -64,7 +64,7 @@ fn observed(request: Download, bar: Bar, read: Option<&Read>) -> Download {
 async fn to_standard_output(store: &Store, request: Download, reference: &FileRef, read: Option<&Read>) -> Result<()> {
     match read {
         Some(read) => {
-            standard_streams::check_output_keeps()?;
+            standard_streams::check_output_keeps("the file, which this read consumes,")?;
             read.goes_to_standard_output();
         }
         None => standard_streams::check_output()?,

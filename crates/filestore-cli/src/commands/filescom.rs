@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::args::{self, FilescomLogin, FilescomRelocate, FilescomShare};
 use crate::context::{self, Context};
 use crate::output;
+use crate::standard_streams;
 
 pub(crate) async fn run(context: &Context, what: &args::Filescom) -> Result<u8> {
     match what {
@@ -35,6 +36,9 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
         None => from_standard_input()?,
     };
     // Before the session begins: its id must have a place to go to.
+    if args.output.is_none() {
+        standard_streams::check_output_keeps("the id of the session")?;
+    }
     let file = args.output.as_deref().map(PrivateFile::create).transpose()?;
     let mut login = Login::new(&args.user, password.expose_secret());
     if let Some(otp) = &args.otp {

@@ -23,7 +23,7 @@ fn facts(file: &StoredFile) -> String {
     let mut text = String::new();
     let mut fact = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            let _ = writeln!(text, "{name:<20} {}", output::visible(&value));
+            let _ = writeln!(text, "{:<20} {}", output::visible(name), output::visible(&value));
         }
     };
     fact("reference", Some(file.reference.to_string()));

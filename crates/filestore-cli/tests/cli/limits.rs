@@ -49,6 +49,20 @@ fn a_standard_output_that_keeps_nothing_is_an_error_before_the_read() {
 }
 
 #[test]
+fn a_result_is_named_where_standard_output_may_be_closed() {
+    let home = Home::new();
+    let _served = Served::start(&home, &[]);
+    home.file("a", "x");
+    for redirection in [">&-", "1<>/dev/null"] {
+        let done = home.shell(&format!("\"$0\" --config stores.toml --store fileio upload a {redirection}"));
+        assert!(done.code == 0 && done.err.contains("stored as fileio:fileio:"), "{redirection}: {done:?}");
+        let login = "echo emulator-password | \"$0\" --config stores.toml --store filescom filescom login emulator";
+        let done = home.shell(&format!("{login} {redirection}"));
+        assert!(done.code == 2 && done.err.contains("the id of the session"), "{redirection}: {done:?}");
+    }
+}
+
+#[test]
 fn a_read_that_consumes_nothing_needs_an_output_that_is_open_for_writing() {
     let home = Home::new();
     home.file("stores.toml", "[stores.local]\nbackend = \"fs\"\nroot = \"files\"\n");

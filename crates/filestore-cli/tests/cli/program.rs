@@ -48,6 +48,14 @@ impl Home {
         self.alone(Command::new(env!("CARGO_BIN_EXE_filestore")), args)
     }
 
+    /// The same with the default action of every signal: `nohup` and a shell's background jobs ignore some of them, and
+    /// the program keeps that.
+    pub(crate) fn interruptible_command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("env");
+        command.args(["--default-signal", env!("CARGO_BIN_EXE_filestore")]);
+        self.alone(command, args)
+    }
+
     /// Runs a script of the shell, whose `$0` is the program.
     #[cfg(unix)]
     pub(crate) fn shell(&self, script: &str) -> Done {

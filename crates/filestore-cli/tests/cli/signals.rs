@@ -82,7 +82,7 @@ fn every_signal_that_ends_a_read_that_consumes_leads_to_its_bytes() {
         served.control("DELETE", "journal", "");
         let copy = format!("copy-{signal}");
         let child = home
-            .command(&Served::with(&["download", &reference, "-o", &copy]))
+            .interruptible_command(&Served::with(&["download", &reference, "-o", &copy]))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -107,7 +107,7 @@ fn the_response_to_a_read_that_was_sent_is_waited_for() {
     let reference = served.run(&["upload", "small"]).line();
     served.control("PUT", "faults", "[[fault]]\noperation = \"download\"\ndo = { latency = { delay = \"2s\" } }\n");
     let child = home
-        .command(&Served::with(&["download", &reference, "-o", "copy"]))
+        .interruptible_command(&Served::with(&["download", &reference, "-o", "copy"]))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -144,7 +144,7 @@ fn no_byte_is_lost(signal: &str, code: i32) {
             _ => "-".to_owned(),
         };
         let child = home
-            .command(&Served::with(&["download", &reference, "-o", &target]))
+            .interruptible_command(&Served::with(&["download", &reference, "-o", &target]))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -233,7 +233,7 @@ fn a_signal_during_a_change_says_that_it_may_have_taken_effect() {
         for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
             served.control("DELETE", "journal", "");
             let child = home
-                .command(&[&["--config", "stores.toml", "--store", store], args].concat())
+                .interruptible_command(&[&["--config", "stores.toml", "--store", store], args].concat())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()

@@ -169,10 +169,19 @@ async fn an_expiry_in_words_is_compared_with_the_one_that_was_asked_for() {
 
 #[tokio::test]
 async fn an_expiry_that_the_service_does_not_confirm_is_reported() {
-    for body in [GEN1.replace("14 days", "soon"), GEN1.replace(",\"expiry\":\"14 days\"", "")] {
+    let silent = GEN1.replace(",\"expiry\":\"14 days\"", "");
+    for (expiry, body) in [
+        (Period::days(7).into(), GEN1.replace("14 days", "soon")),
+        (Period::days(7).into(), silent.clone()),
+        (Period::days(30).into(), GEN1.to_owned()),
+        ("1y".parse().unwrap(), GEN1.replace("14 days", "1 day")),
+        ("2027-03-01T10:00:00Z".parse().unwrap(), GEN1.to_owned()),
+        (Expiry::Never, GEN1.to_owned()),
+        (Expiry::Never, silent),
+    ] {
         let server = answering([json(200, &body)]).await;
-        let file = anonymous(&server).upload(hello().expires_in(Period::days(7))).await.unwrap();
-        assert_eq!(file.skipped, ["expiry"], "{body}");
+        let file = with_key(&server).upload(hello().expires(expiry)).await.unwrap();
+        assert_eq!(file.skipped, ["expiry"], "{expiry} {body}");
     }
 }
 

@@ -44,3 +44,15 @@ async fn paths_are_below_the_root_of_the_store() {
     assert_eq!(seen(&server).await, ["POST folders/invoices/2026 {}"]);
     assert_eq!(store.reference("2026/a b").unwrap().to_string(), ":filescom:invoices/2026/a%20b");
 }
+
+#[tokio::test]
+async fn a_folder_whose_response_is_lost_is_looked_for() {
+    let lost = || std::iter::repeat_n(filestore_http::testing::Act::lost(), 4);
+    let found = filestore_http::testing::Act::json(200, &folder("a").to_string());
+    let (store, _server) = relocate::scripted(lost().chain([found])).await;
+    assert!(store.create_folder("a", false).await.unwrap());
+    let missing = filestore_http::testing::Act::json(404, r#"{"type":"not-found"}"#);
+    let (store, _server) = relocate::scripted(lost().chain([missing])).await;
+    let error = store.create_folder("a", false).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown, "{error}");
+}

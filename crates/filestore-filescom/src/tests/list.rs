@@ -322,3 +322,11 @@ async fn a_page_of_more_entries_than_any_page_has_is_an_error() {
     let server = answering([page(&entries, None)]).await;
     assert_eq!(store(&server).list(List::new()).await.unwrap_err().kind(), ErrorKind::Protocol);
 }
+
+#[tokio::test]
+async fn a_404_that_is_not_the_services_own_does_not_hide_a_folder() {
+    let other = ResponseTemplate::new(404).set_body_string("gone");
+    let server = answering([page(&[folder("in")], None), other]).await;
+    let error = store(&server).list(List::new().recursive(true)).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Rejected, "{error}");
+}

@@ -110,7 +110,7 @@ async fn a_job_that_cannot_be_asked_for_may_go_on() {
 }
 
 /// A store whose service follows a script.
-async fn scripted(script: impl IntoIterator<Item = Act>) -> (FilesComStore, ScriptedServer) {
+pub(super) async fn scripted(script: impl IntoIterator<Item = Act>) -> (FilesComStore, ScriptedServer) {
     let server = ScriptedServer::start(script).await;
     let config = FilesComConfig::new(server.url().as_str()).api_key(API_KEY);
     (open(config).0, server)

@@ -163,3 +163,11 @@ async fn a_share_link_that_cannot_be_read_does_not_hide_the_others() {
     let server = answering([answer(200, &json!([odd, 7, bundle()]))]).await;
     assert_eq!(store(&server).shares(None).await.unwrap().links.len(), 1);
 }
+
+#[tokio::test]
+async fn another_share_link_than_asked_for_is_none() {
+    let mut other = bundle();
+    other["id"] = 77.into();
+    let server = answering([answer(200, &other)]).await;
+    assert_eq!(store(&server).share_link(5).await.unwrap_err().kind(), ErrorKind::Protocol);
+}

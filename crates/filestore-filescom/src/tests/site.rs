@@ -1,5 +1,6 @@
 //! A site with a storage beside it, as far as transfers need them, with faults that a test asks for.
 
+use filestore_core::hex;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -323,8 +324,4 @@ impl State {
             None => response,
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,8 +1,8 @@
 //! One part on its way to the storage: as often as it takes, and checked.
 
 use filestore_core::{Effect, Error, ErrorKind, Result};
-use filestore_http::header::{ETAG, HeaderName, HeaderValue};
-use filestore_http::{Answer, Attempts, Method, Payload, Repeat, Request};
+use filestore_http::header::{HeaderName, HeaderValue};
+use filestore_http::{Answer, Attempts, Method, Payload, Repeat, Request, is_md5};
 
 use crate::api::Api;
 use crate::digest::{Slot, Sums, Wanted};
@@ -98,15 +98,13 @@ fn unusable(what: &str) -> Error {
 /// The part as the storage has it. *Integrity* if its tag is an MD5 and not that of what was sent, or if
 /// not all was sent.
 fn checked(answer: &Answer, part: &Part, sums: Option<Sums>) -> Result<Stored> {
-    let etag = answer.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
-    let etag = etag.map(|etag| etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty());
+    let etag = answer.opaque_tag().map(str::to_owned);
     // They are there when the last byte has gone out.
     let Some(sums) = sums else {
         let message = "the storage says that it has the part before all of it was sent";
         return Err(answer.error(ErrorKind::Integrity, message).with_effect(Effect::Rejected));
     };
-    let is_md5 = |tag: &&String| tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if let (Some(sent), Some(tag)) = (&sums.md5, etag.as_ref().filter(is_md5))
+    if let (Some(sent), Some(tag)) = (&sums.md5, etag.as_ref().filter(|tag| is_md5(tag)))
         && !tag.eq_ignore_ascii_case(sent)
     {
         let message = "the storage has other content than was sent: its MD5 differs";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use filestore_core::{Effect, Error, ErrorKind, Result};
-use filestore_http::{Attempts, Method, Repeat, Url};
+use filestore_http::{Attempts, Method, Repeat, Url, is_fresh, presigned_url};
 use futures::lock::Mutex;
 
 use crate::api::{self, Api};
@@ -13,7 +13,6 @@ use crate::upload::Wishes;
 use crate::upload::plan::Limits;
 use crate::upload::put::Stored;
 use crate::wire::{Begin, Entry, Finish, PartTag, PartTarget};
-use crate::{signed, storage};
 
 /// An address that ends within this time is not used for a part any more.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -124,7 +123,7 @@ impl<'a> Session<'a> {
     pub(crate) async fn target(&self, number: u32, offset: u64) -> Result<Target> {
         let mut targets = self.targets.lock().await;
         let now = self.api.clock().elapsed();
-        let fresh = |target: &Target| signed::is_fresh(&target.url, now.saturating_sub(target.since), MARGIN);
+        let fresh = |target: &Target| is_fresh(&target.url, now.saturating_sub(target.since), MARGIN);
         let mut target = match targets.unused.remove(&number).filter(fresh) {
             Some(target) => target,
             None => {
@@ -199,7 +198,7 @@ fn checked(api: &Api, targets: Vec<PartTarget>, reference: Option<&str>, first: 
         if said.part_number != number {
             return Err(protocol("another part than the one asked for"));
         }
-        parts.insert(number, Target { url: storage::address(api, &said.upload_uri)?, said, since });
+        parts.insert(number, Target { url: presigned_url(&said.upload_uri, api.base())?, said, since });
     }
     Ok(parts)
 }

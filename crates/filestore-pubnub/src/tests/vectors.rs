@@ -1,5 +1,6 @@
 //! What official clients produced, byte for byte, and what they refuse.
 
+use filestore_core::hex;
 use proptest::prelude::*;
 
 use super::*;
@@ -81,10 +82,6 @@ const MESSAGES: &[(Crypto, &str)] = &[
 
 fn content(size: usize) -> Vec<u8> {
     (0..size).map(|at| (7 * at + 3) as u8).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Vec<u8> {

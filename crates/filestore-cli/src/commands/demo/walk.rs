@@ -240,7 +240,7 @@ fn digest(path: &Path) -> Result<String> {
         let length = chunk.len();
         file.consume(length);
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(filestore::hex(&hasher.finalize()))
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {

@@ -1,19 +1,21 @@
-//! What a signed address says of itself: when it ends, and whose it is.
+//! Presigned URLs: how long they work, and which may be used.
 
 use std::time::Duration;
 
+use filestore_core::{Effect, Error, ErrorKind, Result};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use url::Url;
 
-/// An address that came within this time is not looked at.
+/// A URL that came within this time is not looked at.
 const JUST_NOW: Duration = Duration::from_secs(1);
 
-/// When a signed address ends. `None` where that cannot be told: then nothing is assumed.
+/// Returns when a presigned URL expires, by the clock of whoever signed it. `None` if that cannot be told: then nothing is
+/// assumed.
 ///
 /// S3, Google and the service itself sign a date and a number of seconds; Azure signs the end.
-pub(crate) fn end(url: &Url) -> Option<Timestamp> {
+pub fn expiry(url: &Url) -> Option<Timestamp> {
     for scheme in ["X-Amz", "X-Goog", "X-Files"] {
         let date = only(url, &format!("{scheme}-Date"));
         let seconds = only(url, &format!("{scheme}-Expires"));
@@ -25,21 +27,37 @@ pub(crate) fn end(url: &Url) -> Option<Timestamp> {
     date_of(only(url, "sp")?.strip_prefix("se=")?)
 }
 
-/// How long a signed address was made to work. `None` where it does not say.
-pub(crate) fn lifetime(url: &Url) -> Option<Duration> {
+/// Returns how long a presigned URL was made to work. `None` if it does not say.
+pub fn lifetime(url: &Url) -> Option<Duration> {
     let seconds = ["X-Amz-Expires", "X-Goog-Expires", "X-Files-Expires"].iter().find_map(|name| only(url, name))?;
     seconds.parse().ok().map(Duration::from_secs)
 }
 
-/// Whether an address that came `age` ago works for longer than `margin`. By its age, because clocks differ;
+/// Returns true if a presigned URL that came `age` ago works for longer than `margin`. By its age, because clocks differ;
 /// what has just come is as fresh as it gets.
-pub(crate) fn is_fresh(url: &Url, age: Duration, margin: Duration) -> bool {
+pub fn is_fresh(url: &Url, age: Duration, margin: Duration) -> bool {
     age < JUST_NOW || lifetime(url).is_none_or(|lifetime| age + margin < lifetime)
 }
 
-/// Whether it is an address of the service in front of a mounted server, and not one of a storage.
-pub(crate) fn is_proxied(url: &str) -> bool {
-    url.contains("X-Files-Date=")
+/// Reads a presigned URL of a service at `base`: any host, but no step down from https.
+///
+/// *Protocol* otherwise. The text is not repeated: it is a secret.
+pub fn presigned_url(text: &str, base: &Url) -> Result<Url> {
+    let wrong = |what: &str| {
+        let message = format!("the service gives a presigned URL that {what}; check base_url");
+        Error::new(ErrorKind::Protocol, Effect::Rejected, message)
+    };
+    let url = Url::parse(text).map_err(|_| wrong("is no absolute URL"))?;
+    match url.scheme() {
+        "https" => {}
+        "http" if base.scheme() == "http" => {}
+        "http" => return Err(wrong("is not encrypted, although the service's own is")),
+        _ => return Err(wrong("is neither http nor https")),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("holds a user"));
+    }
+    Ok(url)
 }
 
 /// The value of a parameter that is there once, empty pairs being nobody's.
@@ -67,7 +85,7 @@ mod tests {
     }
 
     fn end_of(query: &str) -> Option<String> {
-        end(&url(query)).map(|end| end.to_string())
+        expiry(&url(query)).map(|end| end.to_string())
     }
 
     #[test]
@@ -115,6 +133,18 @@ mod tests {
             "",
         ] {
             assert_eq!(end_of(query), None, "{query}");
+        }
+    }
+
+    #[test]
+    fn the_storage_may_be_any_host_but_not_less_than_https() {
+        let https: Url = "https://ps.pndsn.com".parse().unwrap();
+        let http: Url = "http://127.0.0.1:7070".parse().unwrap();
+        assert!(presigned_url("https://files.example/a?X-Amz-Signature=s", &https).is_ok());
+        assert!(presigned_url("http://127.0.0.1:7070/x", &http).is_ok());
+        for bad in ["http://files.example/a", "/a", "ftp://x/a", "https://u:p@files.example/a", ""] {
+            let error = presigned_url(bad, &https).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Protocol, "{bad}");
         }
     }
 }
