@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use filestore::locate_partial;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -115,9 +116,9 @@ struct Entry {
     arrived: bool,
 }
 
-#[derive(Clone)]
 enum Place {
-    Partial(PathBuf),
+    /// Opened when it was told, because it may be moved, removed or replaced since.
+    Partial(PathBuf, Option<File>),
     Whole(PathBuf),
     StandardOutput,
 }
@@ -189,7 +190,7 @@ impl Reads {
         // Held until it is said: who finds none under way may end the program.
         for Entry { subject, place, .. } in self.under_way().drain(..) {
             let kept = match &place {
-                Place::Partial(path) => format!("{} bytes of it are kept in {}", synced(path), path.display()),
+                Place::Partial(path, file) => kept(path, file.as_ref()),
                 Place::Whole(path) => format!("the whole file is in {}", path.display()),
                 Place::StandardOutput => "what arrived of it went to standard output".to_owned(),
             };
@@ -214,7 +215,10 @@ impl Read {
         let mut under_way = self.reads.under_way();
         match under_way.iter_mut().find(|entry| entry.id == self.id) {
             Some(entry) => entry.place = Place::Whole(path.to_owned()),
-            None => under_way.push(self.entry(Place::Partial(path.to_owned()))),
+            None => {
+                let file = File::options().read(true).append(true).open(path).ok();
+                under_way.push(self.entry(Place::Partial(path.to_owned(), file)));
+            }
         }
     }
 
@@ -240,14 +244,18 @@ impl Read {
     }
 }
 
-/// The size of a file that is on the disk as far as it can be.
-fn synced(path: &Path) -> u64 {
-    let synced = || {
-        let file = File::options().append(true).open(path)?;
+/// Says where the partial file is that was at `path`, and how much is on the disk.
+fn kept(path: &Path, file: Option<&File>) -> String {
+    let locate = || {
+        let file = file.ok_or(std::io::ErrorKind::NotFound)?;
         file.sync_all()?;
-        std::io::Result::Ok(file.metadata()?.len())
+        let place = locate_partial(file, path)?;
+        std::io::Result::Ok((place.metadata()?.len(), place))
     };
-    synced().unwrap_or_else(|_| path.metadata().map_or(0, |metadata| metadata.len()))
+    match locate() {
+        Ok((size, place)) => format!("{size} bytes of it are kept in {}", place.display()),
+        Err(error) => format!("what arrived of it was written to {} ({error})", path.display()),
+    }
 }
 
 /// Reports the reads under way when a panic ends the program.

@@ -4,6 +4,8 @@
 //! ignores writes to an output that is open for reading only, and treats an input that is open for writing only as
 //! empty.
 
+use std::path::Path;
+
 use filestore::{Error, Result};
 
 /// *Invalid input* if standard input would be read as empty although it is not.
@@ -17,6 +19,12 @@ pub(crate) fn check_input() -> Result<()> {
         )),
         _ => Ok(()),
     }
+}
+
+/// *Invalid input* if `path` is a name of standard input, which would be read as empty although it is not.
+pub(crate) fn check_input_at(path: &Path) -> Result<()> {
+    let names = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+    if names.iter().any(|name| path == Path::new(name)) { check_input() } else { Ok(()) }
 }
 
 /// *Invalid input* if writes to standard output are ignored.

@@ -67,7 +67,7 @@ pub use reference::FileRef;
 pub use registry::{Backend, Registry, StoreSettings};
 pub use request::{ByteRange, Delete, Download, IfExists, List, Stat, Upload, UrlRequest};
 pub use runtime::check_runtime;
-pub use save::{Overwrite, Saved};
+pub use save::{Overwrite, Saved, locate_partial};
 pub use settings::{Key, KeyKind, Leaf, Origin, Setting, Settings, Value, check_secret, suggestion};
 pub use store::{FileStore, Store};
 pub use stores::Stores;

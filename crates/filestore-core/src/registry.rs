@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::settings::suggestion;
 use crate::{Error, FileStore, Key, Operation, Options, Result, Settings, Store, Stores};
@@ -36,13 +36,10 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
     /// Reads provider options. By default there are none, and every key is *config*.
     fn options(&self, settings: &Settings) -> Result<Options> {
-        let NoKeys {} = settings.read(self.option_keys())?;
+        let IgnoredAny = settings.read(self.option_keys())?;
         Ok(Options::default())
     }
 }
-
-#[derive(Deserialize)]
-struct NoKeys {}
 
 /// The settings of one store, as a configuration reader hands them over.
 #[derive(Debug, Clone)]

@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, ErrorKind as Io};
+use std::io::{self, ErrorKind as Io, Seek};
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
 use tempfile::{NamedTempFile, TempPath};
-use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_blocking;
 
 use crate::progress::Watch;
 use crate::request::Located;
@@ -322,17 +323,8 @@ impl Partial {
     }
 
     /// Whether the file at `path` is this one.
-    #[cfg(unix)]
     fn is_at(&self, path: &Path) -> bool {
-        let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
-        let own = rustix::fs::fstat(&self.file).map(identity);
-        own.is_ok() && own == rustix::fs::lstat(path).map(identity)
-    }
-
-    /// Whether the file at `path` is this one. Without stable identities of files, its name decides.
-    #[cfg(not(unix))]
-    fn is_at(&self, path: &Path) -> bool {
-        absolute(path) == absolute(&self.path)
+        is_same_file(&self.file, path) || (cfg!(not(unix)) && absolute(path) == absolute(&self.path))
     }
 
     /// Makes its path the true one: during a read of hours its file may be moved, removed or replaced by another.
@@ -349,29 +341,19 @@ impl Partial {
                 format!("{} was moved, removed or replaced during the download; repeat the download", lost.display());
             return Err(Error::new(ErrorKind::Io, Effect::Rejected, message));
         }
-        let found = match moved_to(&self.file).filter(|place| self.is_at(place)) {
-            Some(place) => self.is_now_at(place),
-            None => self.write_anew().await,
+        let found = async {
+            let file = self.file.try_clone().await?.into_std().await;
+            let from = lost.clone();
+            let (place, anew) = spawn_blocking(move || locate(&file, &from)).await.map_err(io::Error::other)??;
+            if let Some(anew) = anew {
+                self.file = tokio::fs::File::from_std(anew);
+            }
+            self.path = TempPath::try_from_path(place)?;
+            self.path.disable_cleanup(true);
+            Ok(())
         };
+        let found: io::Result<()> = found.await;
         found.map_err(|error| Error::local(error, "write anew what was moved, removed or replaced as", &lost))
-    }
-
-    fn is_now_at(&mut self, place: PathBuf) -> io::Result<()> {
-        self.path = TempPath::try_from_path(place)?;
-        self.path.disable_cleanup(true);
-        Ok(())
-    }
-
-    /// Writes what the open file has to a new one. If that fails midway, the new one has what it has.
-    async fn write_anew(&mut self) -> io::Result<()> {
-        let (file, place) = first_free(&self.path, create)?;
-        self.is_now_at(place)?;
-        let mut old = std::mem::replace(&mut self.file, tokio::fs::File::from_std(file));
-        old.rewind().await?;
-        let copied = tokio::io::copy(&mut old, &mut self.file).await;
-        self.file.flush().await?;
-        copied?;
-        self.file.sync_all().await
     }
 
     /// Gives it its name, and puts the name on the disk. Where the bytes may be the only copy and the name is
@@ -507,15 +489,55 @@ fn create(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
+/// Returns where the bytes of an open partial file are that was at `path`: for a program that ends during a
+/// [`Download`](crate::Download) which consumes its file, and has opened what
+/// [`on_location`](crate::Download::on_location) named.
+///
+/// The file may have been moved since (found on Linux). One that has no name any more, or whose name is that of another
+/// file, is written anew beside `path`. Fails where that fails; the new file then has what could be written.
+pub fn locate_partial(file: &fs::File, path: &Path) -> io::Result<PathBuf> {
+    locate(file, path).map(|(place, _)| place)
+}
+
+/// The same, with the file that was written anew.
+fn locate(file: &fs::File, path: &Path) -> io::Result<(PathBuf, Option<fs::File>)> {
+    if is_same_file(file, path) || cfg!(not(unix)) {
+        return Ok((path.to_owned(), None));
+    }
+    if let Some(place) = moved_to(file).filter(|place| is_same_file(file, place)) {
+        return Ok((place, None));
+    }
+    let (mut anew, place) = first_free(path, create)?;
+    let mut old = file.try_clone()?;
+    old.rewind()?;
+    io::copy(&mut old, &mut anew)?;
+    anew.sync_all()?;
+    Ok((place, Some(anew)))
+}
+
+/// Whether the file at `path` is the open one.
+#[cfg(unix)]
+fn is_same_file(file: impl std::os::fd::AsFd, path: &Path) -> bool {
+    let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let own = rustix::fs::fstat(file).map(identity);
+    own.is_ok() && own == rustix::fs::lstat(path).map(identity)
+}
+
+/// Without stable identities of files, nothing is known.
+#[cfg(not(unix))]
+fn is_same_file<F>(_: F, _: &Path) -> bool {
+    false
+}
+
 /// The path that the system knows for an open file, which may have been moved.
 #[cfg(target_os = "linux")]
-fn moved_to(file: &tokio::fs::File) -> Option<PathBuf> {
+fn moved_to(file: &fs::File) -> Option<PathBuf> {
     use std::os::fd::AsRawFd;
     fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn moved_to(_: &tokio::fs::File) -> Option<PathBuf> {
+fn moved_to(_: &fs::File) -> Option<PathBuf> {
     None
 }
 

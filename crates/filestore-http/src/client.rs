@@ -14,15 +14,16 @@ use reqwest::redirect;
 use secrecy::ExposeSecret;
 use url::{Host, Position, Url};
 
-use crate::answer::{Context, broken_off};
 use crate::budget::{Budget, RETRY};
-use crate::failure::{Failed, root};
-use crate::handed::Handed;
-use crate::incoming::Incoming;
-use crate::pace::Pace;
-use crate::patience::Patience;
+use crate::cause::root;
+use crate::exchange::body_progress::Handed;
+use crate::exchange::response_body::Incoming;
+use crate::exchange::timeout::Patience;
+use crate::failure::Failed;
 use crate::proxy::Proxies;
+use crate::rate_limit::Pace;
 use crate::request::Parts;
+use crate::response::{Context, broken_off};
 use crate::{
     Answer, Attempts, Clock, Decision, HttpConfig, JSON_LIMIT, Outcome, Payload, Policy, Repeat, Request, Situation,
     SystemClock, decide, retry_after,
@@ -204,7 +205,6 @@ impl HttpClient {
             Ok(incoming) => Ok(Answer::new(
                 incoming,
                 Context {
-                    client: self.clone(),
                     url: request.url,
                     secret_path: request.secret_path,
                     repeat: request.repeat,

@@ -1,13 +1,13 @@
 //! [`Failed`]: an attempt that brought no response, and why.
 
-use std::error::Error as StdError;
 use std::io;
 
 use filestore_core::{Effect, Error, ErrorKind};
 
 use crate::Outcome;
-use crate::handed::Handed;
-use crate::patience::Over;
+use crate::cause::{causes, root};
+use crate::exchange::body_progress::Handed;
+use crate::exchange::timeout::Over;
 use crate::proxy::Proxy;
 use crate::request::Parts;
 
@@ -128,15 +128,6 @@ pub(crate) fn unsettled(kind: ErrorKind, message: String) -> Error {
 /// A service cannot act on a request of whose body it has nothing.
 fn how_far(handed: &Handed, length: Option<u64>) -> Outcome {
     if length != Some(0) && !handed.any() { Outcome::NotSent } else { Outcome::Lost }
-}
-
-fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error as &(dyn StdError + 'static)), |cause| (*cause).source())
-}
-
-/// The text of the innermost cause: the outer ones say only that something failed.
-pub(crate) fn root(error: &reqwest::Error) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// Whether the two sides could not agree on TLS: what the TLS library reports comes as data that is invalid.

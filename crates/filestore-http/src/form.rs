@@ -7,7 +7,7 @@ use bytes::Bytes;
 use filestore_core::{Body, Result};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
-use crate::payload::{Flow, open};
+use crate::streaming::{Flow, open};
 
 /// A form. Its parts are sent in the order in which they are added, because services differ in what
 /// they require: fields first or file first.

@@ -13,37 +13,36 @@
 //!
 //! Applications do not use this crate: they see its settings through [`HttpConfig`] and nothing else.
 
-mod answer;
 mod attempts;
 mod budget;
+mod cause;
 mod client;
 mod clock;
 mod config;
 mod disposition;
 mod etag;
+mod exchange;
 mod failure;
 mod form;
-mod handed;
 mod history;
-mod incoming;
 mod json;
-mod pace;
-mod patience;
-mod payload;
 mod presigned;
 mod proxy;
+mod rate_limit;
 mod redact;
 mod request;
+mod request_body;
+mod response;
 mod resume;
 mod retry;
 mod retry_after;
 mod s3_error;
+mod streaming;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, ContentRange};
 pub use attempts::Attempts;
 pub use client::HttpClient;
 pub use clock::{Clock, SystemClock};
@@ -53,10 +52,11 @@ pub use etag::is_md5;
 pub use form::Form;
 pub use history::History;
 pub use json::{OBJECT_LIMIT, bounded_list, lenient};
-pub use payload::Payload;
 pub use presigned::{expiry, is_fresh, lifetime, presigned_url};
 pub use redact::{presentable, shown};
 pub use request::{Repeat, Request, secret_header};
+pub use request_body::Payload;
+pub use response::{Answer, ContentRange};
 pub use retry::{Decision, Outcome, Policy, Situation, Stop, decide};
 pub use retry_after::retry_after;
 pub use s3_error::{S3Error, local_name, root_element};

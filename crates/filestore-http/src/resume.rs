@@ -27,33 +27,33 @@ struct Resumable {
     waited: Duration,
 }
 
-impl Answer {
-    /// The body as it comes; after a broken connection it goes on where it stopped.
+impl HttpClient {
+    /// The body of `answer` as it comes; after a broken connection it goes on where it stopped.
     ///
     /// Only for reads that are free. `again` makes the request once more, without a range. It is used
     /// when the length is known and the service gave a strong `ETag`, so that the rest is provably of
-    /// the same file; else this is [`stream`](Self::stream). Retries are those of the client's policy,
+    /// the same file; else this is [`Answer::stream`]. Retries are those of the client's policy,
     /// counted anew whenever bytes came. A file that changed meanwhile is *integrity*.
-    pub fn resumable_stream<F>(self, again: F) -> ByteStream
+    pub fn resumable_stream<F>(&self, answer: Answer, again: F) -> ByteStream
     where
         F: Fn() -> BoxFuture<'static, Result<Request>> + Send + Sync + 'static,
     {
-        let start = self.content_range().map_or(0, |range| range.range.start);
+        let start = answer.content_range().map_or(0, |range| range.range.start);
         let (Some(length), Some(etag), Repeat::Safe) =
-            (self.content_length(), self.strong_etag().cloned(), self.context().repeat)
+            (answer.content_length(), answer.strong_etag().cloned(), answer.context().repeat)
         else {
-            return self.stream();
+            return answer.stream();
         };
-        let Some(end) = start.checked_add(length) else { return self.stream() };
+        let Some(end) = start.checked_add(length) else { return answer.stream() };
         let state = Resumable {
-            client: self.context().client.clone(),
+            client: self.clone(),
             etag,
             again: Box::new(again),
             at: start,
             end,
             attempt: 0,
             waited: Duration::ZERO,
-            stream: self.stream(),
+            stream: answer.stream(),
         };
         let chunks = stream::unfold(Some(state), |state| async {
             let mut state = state?;

@@ -136,7 +136,7 @@ impl PubNubStore {
 
     fn resumable(&self, answer: Answer, place: &Place) -> ByteStream {
         let (store, place) = (self.clone(), place.clone());
-        answer.resumable_stream(move || {
+        self.http().resumable_stream(answer, move || {
             let (store, place) = (store.clone(), place.clone());
             // A fresh address: the old one may have ended meanwhile.
             Box::pin(async move { Ok(get(store.address(&place).await?.url)) })

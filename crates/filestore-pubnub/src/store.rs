@@ -176,7 +176,13 @@ impl PubNubStore {
         self.keyset().secrets()
     }
 
-    async fn page(&self, channel: &str, limit: u32, page: Option<&PageToken>) -> Result<wire::Listing> {
+    /// The readable files of a page, and where the next one begins.
+    async fn page(
+        &self,
+        channel: &str,
+        limit: u32,
+        page: Option<&PageToken>,
+    ) -> Result<(Vec<wire::Listed>, Option<PageToken>)> {
         let call = self.keyset().files(Method::GET, Repeat::Safe, channel, &["files"]);
         let call = call.query("limit", limit.min(LONGEST_PAGE).to_string());
         let call = match page {
@@ -184,10 +190,19 @@ impl PubNubStore {
             None => call,
         };
         let (listing, answer): (wire::Listing, _) = self.json(&call, JSON_LIMIT).await?;
-        match listing.status {
-            Some(200) => Ok(listing),
-            _ => Err(answer.unexpected("JSON that says \"status\": 200")),
+        if listing.status != Some(200) {
+            return Err(answer.unexpected("JSON that says \"status\": 200"));
         }
+        let count = listing.data.len();
+        let files: Vec<_> = listing.data.into_iter().filter_map(|entry| entry.0).collect();
+        if files.len() < count {
+            tracing::warn!(
+                left_out = count - files.len(),
+                channel,
+                "files without id or name are left out of the listing"
+            );
+        }
+        Ok((files, listing.next.map(PageToken::new)))
     }
 
     fn listed(&self, channel: &str, listed: wire::Listed) -> StoredFile {
@@ -213,9 +228,8 @@ impl FileStore for PubNubStore {
 
     async fn list(&self, request: List) -> Result<Page> {
         let channel = self.channel(request.scope)?;
-        let listing = self.page(&channel, request.limit.unwrap_or(LONGEST_PAGE), request.page.as_ref()).await?;
-        let files = listing.data.into_iter().map(|listed| self.listed(&channel, listed)).collect();
-        Ok(Page::new(files, listing.next.map(PageToken::new)))
+        let (files, next) = self.page(&channel, request.limit.unwrap_or(LONGEST_PAGE), request.page.as_ref()).await?;
+        Ok(Page::new(files.into_iter().map(|listed| self.listed(&channel, listed)).collect(), next))
     }
 
     async fn stat(&self, request: Stat) -> Result<StoredFile> {
@@ -223,15 +237,15 @@ impl FileStore for PubNubStore {
         let mut token: Option<PageToken> = None;
         let mut guard = CursorLoopGuard::new();
         loop {
-            let listing = self.page(&place.channel, LONGEST_PAGE, token.as_ref()).await?;
+            let (files, next) = self.page(&place.channel, LONGEST_PAGE, token.as_ref()).await?;
             // Ids come in order: beyond the wanted one, it cannot come any more.
-            listing.data.iter().for_each(|listed| guard.entry(&(&listed.id, &listed.name)));
-            let is_beyond = listing.data.last().is_some_and(|last| last.id > place.id);
-            let found = listing.data.into_iter().find(|listed| listed.id == place.id && listed.name == place.name);
+            files.iter().for_each(|listed| guard.entry(&(&listed.id, &listed.name)));
+            let is_beyond = files.last().is_some_and(|last| last.id > place.id);
+            let found = files.into_iter().find(|listed| listed.id == place.id && listed.name == place.name);
             if let Some(found) = found {
                 return Ok(self.listed(&place.channel, found));
             }
-            let Some(next) = listing.next.map(PageToken::new).filter(|_| !is_beyond) else {
+            let Some(next) = next.filter(|_| !is_beyond) else {
                 return Err(Error::not_found("the channel has no such file: it was deleted, or its retention ended"));
             };
             guard.next_page(&next)?;

@@ -96,11 +96,14 @@ impl PubNubStore {
             self.check_policy(&generated.file_upload_request, &outgoing.source)?;
             self.announcement(&place, &outgoing.send)?;
             // 3. The file. The same form again is the same file.
+            let wants_type = outgoing.content_type.is_some() && !outgoing.encrypted;
             let (request, content_type) = self.form_post(&generated.file_upload_request, outgoing, &place)?;
             let (error, is_expired) = match self.http().send_within(request, &mut attempts).await {
                 // A storage that has stored a file says which.
                 Ok(answer) if answer.status().as_u16() == 204 && answer.header("etag").is_some() => {
-                    let file = stored(&answer, &place, outgoing, content_type)?;
+                    let is_ignored = wants_type && content_type.is_none();
+                    let mut file = stored(&answer, &place, outgoing, content_type)?;
+                    file.skipped.extend(is_ignored.then_some("content_type"));
                     return Ok((place, file));
                 }
                 Ok(answer) if answer.status().is_success() => (answer.unexpected("an ETag of what is stored"), false),

@@ -64,7 +64,7 @@ pub(crate) struct Listing {
     /// Repeats the HTTP status.
     pub(crate) status: Option<u16>,
     #[serde(deserialize_with = "page")]
-    pub(crate) data: Vec<Listed>,
+    pub(crate) data: Vec<Readable>,
     pub(crate) next: Option<String>,
 }
 
@@ -79,7 +79,11 @@ pub(crate) struct Listed {
     pub(crate) created: Option<Timestamp>,
 }
 
-fn page<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Listed>, D::Error> {
+/// An entry of a listing. One that cannot be read does not hide the others.
+#[derive(Deserialize)]
+pub(crate) struct Readable(#[serde(deserialize_with = "lenient")] pub(crate) Option<Listed>);
+
+fn page<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Readable>, D::Error> {
     bounded_list(deserializer, MOST_ENTRIES)?.ok_or_else(|| D::Error::custom("no list of files"))
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::args;
 use crate::context::Context;
 use crate::output;
+use crate::standard_streams;
 
 pub(crate) async fn run(context: &Context, what: &args::Fileio) -> Result<u8> {
     match what {
@@ -60,6 +61,7 @@ fn changes(args: &args::FileioUpdate) -> FileIoUpdate {
 }
 
 fn replacement(args: &args::FileioUpdate, path: &std::path::Path) -> Result<Upload> {
+    standard_streams::check_input_at(path)?;
     let mut options = FileIoUpload::new();
     options.max_downloads = args.max_downloads;
     options.auto_delete = args.auto_delete;

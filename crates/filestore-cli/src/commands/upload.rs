@@ -89,6 +89,7 @@ async fn upload(
         standard_streams::check_input()?;
         filestore::Upload::new(name, Body::reader(tokio::io::stdin(), None))
     } else {
+        standard_streams::check_input_at(path)?;
         match &args.name {
             Some(name) => filestore::Upload::new(name, Body::path(path)?),
             None => filestore::Upload::path(path)?,

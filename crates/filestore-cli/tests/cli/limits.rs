@@ -81,10 +81,12 @@ fn a_standard_input_that_only_looks_empty_is_not_uploaded() {
     home.file("stores.toml", "[stores.local]\nbackend = \"fs\"\nroot = \"files\"\n");
     std::fs::create_dir(home.path().join("files")).unwrap();
     for redirection in ["<&-", "0>written", "0<>/dev/null"] {
-        let done = home.shell(&format!("\"$0\" --config stores.toml upload - --name a {redirection}"));
-        assert_eq!(done.code, 2, "{redirection}: {done:?}");
-        assert!(done.err.contains("standard input"), "{redirection}: {done:?}");
-        assert!(!home.path().join("files/a").exists(), "{redirection}");
+        for name in ["-", "/dev/stdin", "/dev/fd/0"] {
+            let done = home.shell(&format!("\"$0\" --config stores.toml upload {name} --name a {redirection}"));
+            assert_eq!(done.code, 2, "{redirection}: {done:?}");
+            assert!(done.err.contains("standard input"), "{redirection}: {done:?}");
+            assert!(!home.path().join("files/a").exists(), "{redirection}");
+        }
     }
     assert_eq!(home.shell("\"$0\" --config stores.toml upload - --name a </dev/null").code, 0);
 }

@@ -99,6 +99,47 @@ fn every_signal_that_ends_a_read_that_consumes_leads_to_its_bytes() {
     }
 }
 
+/// Where the partial file is when a signal ends the read, whatever became of its name.
+#[test]
+fn an_interrupted_read_finds_its_bytes_when_their_name_was_taken_away() {
+    let home = Home::new();
+    home.file("big", vec![7; SIZE]);
+    let served = Served::start(&home, &[]);
+    for what_happens in ["moved", "removed", "replaced"] {
+        let reference = served.run(&["upload", "big"]).line();
+        served.control("PUT", "faults", SLOW);
+        let folder = home.path().join(what_happens);
+        std::fs::create_dir(&folder).unwrap();
+        let child = home
+            .interruptible_command(&Served::with(&["download", &reference, "-o", &format!("{what_happens}/copy")]))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let partial = folder.join("copy.partial");
+        while partial.metadata().map_or(0, |metadata| metadata.len()) == 0 {
+            sleep(Duration::from_millis(5));
+        }
+        match what_happens {
+            "moved" => std::fs::rename(&partial, folder.join("elsewhere")).unwrap(),
+            _ => std::fs::remove_file(&partial).unwrap(),
+        }
+        if what_happens == "replaced" {
+            std::fs::write(&partial, "of somebody else").unwrap();
+        }
+        assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+        let done = done(child.wait_with_output().unwrap());
+        assert_eq!(done.code, 143, "{what_happens}: {done:?}");
+        let (_, place) =
+            done.err.lines().find(|line| line.contains("possibly consumed")).unwrap().rsplit_once(" in ").unwrap();
+        let kept = std::fs::read(place).unwrap();
+        assert!(!kept.is_empty() && kept.iter().all(|byte| *byte == 7), "{what_happens}: {done:?}");
+        if what_happens == "replaced" {
+            assert_eq!(std::fs::read(&partial).unwrap(), b"of somebody else");
+        }
+    }
+}
+
 #[test]
 fn the_response_to_a_read_that_was_sent_is_waited_for() {
     let home = Home::new();

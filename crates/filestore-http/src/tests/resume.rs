@@ -10,8 +10,9 @@ use crate::testing::{Act, ScriptedServer};
 async fn resumed(acts: Vec<Act>) -> (Result<String, Error>, ScriptedServer) {
     let server = ScriptedServer::start(acts).await;
     let url = server.url();
-    let answer = client(&url).0.send(Request::get(url.clone())).await.unwrap();
-    let stream = answer.resumable_stream(move || {
+    let client = client(&url).0;
+    let answer = client.send(Request::get(url.clone())).await.unwrap();
+    let stream = client.resumable_stream(answer, move || {
         let url = url.clone();
         async move { Ok(Request::get(url)) }.boxed()
     });

@@ -67,6 +67,16 @@ async fn an_odd_field_does_not_lose_the_listing() {
 }
 
 #[tokio::test]
+async fn an_entry_that_cannot_be_read_does_not_hide_the_others() {
+    let whole = |id: &str| format!(r#"{{"name":"cat.txt","id":"{id}"}}"#);
+    let odd = r#"{"id":"2b","name":null},{"name":"no id"},7"#;
+    let body = || format!(r#"{{"status":200,"data":[{},{odd},{}],"next":null}}"#, whole("1a"), whole(ID));
+    let (_service, store) = store([Act::json(200, &body()), Act::json(200, &body())]).await;
+    assert_eq!(store.list(List::new()).await.unwrap().files.len(), 2);
+    assert_eq!(store.stat(Stat::from(file())).await.unwrap().name, "cat.txt");
+}
+
+#[tokio::test]
 async fn stat_reads_the_listing_up_to_the_file() {
     let (service, store) = store([page(&["1a", "2b"], Some("next")), page(&["3c", ID], Some("more"))]).await;
     let found = store.stat(Stat::from(file())).await.unwrap();

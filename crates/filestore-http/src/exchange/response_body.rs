@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use futures::future::poll_fn;
 use reqwest::Response;
 
-use crate::failure::root;
-use crate::patience::{Over, Patience};
+use super::timeout::{Over, Patience};
+use crate::cause::root;
 
 /// The head of an answer, and its body as it comes or as it was read already.
 pub(crate) struct Incoming {

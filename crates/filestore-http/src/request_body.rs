@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use filestore_core::{Body, Error, Result};
-use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use reqwest::header::HeaderValue;
 
 use crate::Form;
+use crate::streaming::{Opened, open};
 
 /// What a request carries.
 #[derive(Debug, Clone)]
@@ -26,28 +26,6 @@ pub enum Payload {
 impl From<Form> for Payload {
     fn from(form: Form) -> Self {
         Self::Form(form)
-    }
-}
-
-/// Content on its way.
-pub(crate) struct Flow {
-    pub(crate) stream: BoxStream<'static, Result<Bytes>>,
-    pub(crate) length: Option<u64>,
-}
-
-/// A payload on its way.
-pub(crate) enum Opened {
-    /// In memory: most requests carry little.
-    Whole(Bytes),
-    Flow(Flow),
-}
-
-impl Opened {
-    pub(crate) fn length(&self) -> Option<u64> {
-        match self {
-            Self::Whole(bytes) => Some(bytes.len() as u64),
-            Self::Flow(flow) => flow.length,
-        }
     }
 }
 
@@ -81,18 +59,4 @@ impl Payload {
             Self::Form(form) => Opened::Flow(Box::pin(form.open()).await?),
         })
     }
-}
-
-/// Opens `body` now, if that may be done again; else when its first byte is asked for, so that a
-/// connection that fails before that costs a one-shot body nothing.
-pub(crate) async fn open(body: &Arc<Body>) -> Result<Flow> {
-    if body.can_replay() {
-        let stream = body.open().await?;
-        let length = stream.length();
-        return Ok(Flow { stream: stream.boxed(), length });
-    }
-    let length = body.length();
-    let body = Arc::clone(body);
-    let stream = stream::once(async move { body.open().await }).try_flatten().boxed();
-    Ok(Flow { stream, length })
 }

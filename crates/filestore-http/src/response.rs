@@ -16,9 +16,9 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::error::Category;
 use url::Url;
 
+use crate::exchange::response_body::{Broken, Incoming};
 use crate::failure::unsettled;
-use crate::incoming::{Broken, Incoming};
-use crate::{ERROR_BODY_LIMIT, History, HttpClient, Outcome, Repeat};
+use crate::{ERROR_BODY_LIMIT, History, Outcome, Repeat};
 
 /// An answer: status and headers are here, the body comes as it is read. Small to move, like a request.
 pub struct Answer(Box<Parts>);
@@ -30,7 +30,6 @@ struct Parts {
 
 /// What an answer remembers of its request.
 pub(crate) struct Context {
-    pub(crate) client: HttpClient,
     pub(crate) url: Url,
     pub(crate) secret_path: bool,
     pub(crate) repeat: Repeat,

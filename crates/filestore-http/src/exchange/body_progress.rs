@@ -12,7 +12,7 @@ use futures::stream::StreamExt;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::Clock;
-use crate::payload::Opened;
+use crate::streaming::Opened;
 
 /// Whether any byte of a body was handed to the connection, when the last one was, and what the body
 /// itself reported.
