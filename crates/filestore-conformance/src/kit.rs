@@ -10,7 +10,8 @@ use futures::FutureExt;
 use crate::case::Case;
 use crate::harness::Harness;
 use crate::report::{Outcome, Report, RuleReport};
-use crate::rule::{Rule, rules};
+use crate::rule::Rule;
+use crate::rules::rules;
 use crate::verdict::{Stop, described};
 
 /// Checks all rules against the store of `harness`.

@@ -43,4 +43,5 @@ mod verdict;
 pub use harness::{Disturbance, Harness, Requests};
 pub use kit::{Kit, run};
 pub use report::{Counts, Outcome, Report, RuleReport};
-pub use rule::{Rule, rules};
+pub use rule::Rule;
+pub use rules::rules;

@@ -29,11 +29,6 @@ impl fmt::Debug for Rule {
     }
 }
 
-/// All rules, in the order in which they run.
-pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    crate::rules::CHAPTERS.iter().copied().flatten()
-}
-
 /// `rule!("U1", "title", [List, Stat], check)`: a [`Rule`] whose check is an async function.
 macro_rules! rule {
     ($id:literal, $title:literal, [$($feature:ident),*], $check:ident) => {

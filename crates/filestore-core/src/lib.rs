@@ -24,7 +24,6 @@
 //! }
 //! ```
 
-mod answer;
 mod body;
 mod capabilities;
 pub mod components;
@@ -32,6 +31,7 @@ mod cursor_loop_guard;
 mod error;
 mod expiry;
 mod file;
+mod file_store;
 mod hex;
 mod layer;
 mod name;
@@ -41,14 +41,15 @@ mod progress;
 mod reference;
 mod registry;
 mod request;
+mod response;
 mod runtime;
 mod save;
 mod settings;
 mod store;
+mod stored_file;
 mod stores;
 mod stream;
 
-pub use answer::{Digest, DigestAlgorithm, Downloaded, FileUrl, Page, PageToken, StoredFile, UrlKind};
 pub use body::{Body, Fingerprint};
 pub use capabilities::{
     Address, Capabilities, DigestFact, DigestWhen, Feature, ListOrder, NameRules, ReadEffect, Requirement, ScopeKind,
@@ -57,6 +58,7 @@ pub use capabilities::{
 pub use cursor_loop_guard::CursorLoopGuard;
 pub use error::{Effect, Error, ErrorKind, Operation, Result};
 pub use expiry::{Expiry, Period, PeriodUnit};
+pub use file_store::FileStore;
 pub use hex::hex;
 pub use layer::Layer;
 pub use name::{check_name, check_scope, is_hidden, sanitize_file_name, windows_name_problem};
@@ -66,9 +68,11 @@ pub use progress::{Observer, Progress};
 pub use reference::FileRef;
 pub use registry::{Backend, Registry, StoreSettings};
 pub use request::{ByteRange, Delete, Download, IfExists, List, Stat, Upload, UrlRequest};
+pub use response::{Downloaded, FileUrl, Page, PageToken, UrlKind};
 pub use runtime::check_runtime;
 pub use save::{Overwrite, Saved, locate_partial};
 pub use settings::{Key, KeyKind, Leaf, Origin, Setting, Settings, Value, check_secret, suggestion};
-pub use store::{FileStore, Store};
+pub use store::Store;
+pub use stored_file::{Digest, DigestAlgorithm, StoredFile};
 pub use stores::Stores;
 pub use stream::ByteStream;

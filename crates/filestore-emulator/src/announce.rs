@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::credentials::Credentials;
+use crate::credentials_file::Credentials;
 
 /// Tells a configuration that an emulator wrote from one of another origin.
 const USER_ID: &str = "user_id = \"emulator-user\"";

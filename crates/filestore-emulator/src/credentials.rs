@@ -1,14 +1,10 @@
-//! Who may use the emulated services: fixed credentials that any SDK can be pointed at, or a
-//! file that replaces them.
+//! Fixed credentials that any SDK can be pointed at, and the accounts of file.io.
 
-use std::path::Path;
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 use serde::Deserialize;
 
 use crate::faults::Plan;
-use crate::filescom::Users;
-use crate::pubnub::Keysets;
 
 /// The API key of the built-in file.io account, which is on a paid plan.
 pub const FILEIO_API_KEY: &str = "FILEIO0.EMULATO-RKEY000-0000000-0000000";
@@ -57,19 +53,6 @@ pub enum CredentialsError {
     },
 }
 
-/// The users of every emulated service. A table for each of them.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Credentials {
-    /// A service whose table is absent knows nobody.
-    #[serde(default)]
-    pub(crate) pubnub: Keysets,
-    #[serde(default)]
-    pub(crate) filescom: Users,
-    #[serde(default)]
-    pub(crate) fileio: FileioUsers,
-}
-
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileioUsers {
@@ -98,8 +81,8 @@ pub(crate) struct Account {
     max_storage_bytes: Option<u64>,
 }
 
-impl Credentials {
-    /// The credentials that are printed in the documentation, for everybody on this machine.
+impl FileioUsers {
+    /// The account that is printed in the documentation.
     pub(crate) fn fixed() -> Self {
         let account = Account {
             name: "emulator".to_owned(),
@@ -108,31 +91,9 @@ impl Credentials {
             max_upload_bytes: None,
             max_storage_bytes: None,
         };
-        Credentials {
-            pubnub: Keysets::fixed(),
-            filescom: Users::fixed(),
-            fileio: FileioUsers { anonymous: Anonymous::default(), accounts: vec![account] },
-        }
+        FileioUsers { anonymous: Anonymous::default(), accounts: vec![account] }
     }
 
-    pub(crate) fn read(path: &Path) -> Result<Self, CredentialsError> {
-        let text = fs::read_to_string(path)?;
-        let credentials: Credentials = if path.extension().is_some_and(|extension| extension == "json") {
-            serde_json::from_str(&text)?
-        } else {
-            toml::from_str(&text).map_err(|error| {
-                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-                CredentialsError::Toml { line: 1 + before.matches('\n').count(), problem: error.message().to_owned() }
-            })?
-        };
-        credentials.pubnub.check()?;
-        credentials.filescom.check()?;
-        credentials.fileio.check()?;
-        Ok(credentials)
-    }
-}
-
-impl FileioUsers {
     pub(crate) fn account(&self, api_key: &str) -> Option<&Account> {
         self.accounts.iter().find(|account| account.api_key == api_key)
     }
@@ -142,7 +103,7 @@ impl FileioUsers {
         self.accounts.first().map(|account| account.api_key.as_str())
     }
 
-    fn check(&self) -> Result<(), CredentialsError> {
+    pub(crate) fn check(&self) -> Result<(), CredentialsError> {
         for account in &self.accounts {
             let refuse = |problem| {
                 let name = account.name.clone();

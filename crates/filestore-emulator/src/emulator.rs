@@ -13,12 +13,12 @@ use url::Url;
 
 use crate::announce;
 use crate::clock::Clock;
-use crate::control::Guard;
-use crate::credentials::Credentials;
+use crate::credentials_file::Credentials;
 use crate::exposure;
 use crate::faults::{FaultPlan, Faults};
 use crate::fileio::FileIo;
 use crate::filescom::FilesCom;
+use crate::guard::Guard;
 use crate::journal::{Journal, JournalEntry};
 use crate::options::Options;
 use crate::pubnub::PubNub;

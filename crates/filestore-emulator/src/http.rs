@@ -157,3 +157,14 @@ impl fmt::Debug for RequestBody {
 pub(crate) fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
+
+/// The error of the control API.
+#[derive(Serialize)]
+struct Problem {
+    error: String,
+}
+
+pub(crate) fn problem(status: StatusCode, error: impl ToString) -> Response {
+    let error = error.to_string();
+    json(status, &Problem { error })
+}

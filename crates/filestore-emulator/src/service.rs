@@ -2,8 +2,6 @@
 
 use serde::Deserialize;
 
-use crate::{fileio, filescom, pubnub};
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ServiceName {
@@ -26,9 +24,9 @@ impl ServiceName {
     /// What can be asked of the service.
     pub(crate) fn operations(self) -> &'static [Operation] {
         match self {
-            ServiceName::Pubnub => pubnub::OPERATIONS,
-            ServiceName::Filescom => filescom::OPERATIONS,
-            ServiceName::Fileio => fileio::OPERATIONS,
+            ServiceName::Pubnub => PUBNUB,
+            ServiceName::Filescom => FILESCOM,
+            ServiceName::Fileio => FILEIO,
         }
     }
 }
@@ -68,6 +66,51 @@ impl Operation {
         Operation { has_parts: true, ..self }
     }
 }
+
+const PUBNUB: &[Operation] = &[
+    Operation::new("upload").with_steps(&["generate-upload-url", "form", "publish"]).with_content(),
+    Operation::new("list"),
+    Operation::new("download").with_steps(&["url", "content"]).with_key(),
+    Operation::new("delete").with_key(),
+    Operation::new("publish"),
+    Operation::new("subscribe"),
+    Operation::new("presence"),
+    Operation::new("history"),
+    Operation::new("time"),
+    Operation::new("preflight"),
+    Operation::new("other"),
+];
+
+const FILESCOM: &[Operation] = &[
+    Operation::new("upload").with_steps(&["begin", "part", "finish"]).with_key().with_content().with_parts(),
+    Operation::new("download").with_steps(&["url", "content"]).with_key(),
+    Operation::new("stat").with_key(),
+    Operation::new("list").with_key(),
+    Operation::new("update").with_key(),
+    Operation::new("delete").with_key(),
+    Operation::new("mkdir").with_key(),
+    Operation::new("copy").with_key(),
+    Operation::new("move").with_key(),
+    Operation::new("migration"),
+    Operation::new("session"),
+    Operation::new("bundle"),
+    Operation::new("other"),
+];
+
+const FILEIO: &[Operation] = &[
+    Operation::new("upload").with_content(),
+    Operation::new("list"),
+    Operation::new("me"),
+    Operation::new("download").with_key(),
+    Operation::new("head").with_key(),
+    Operation::new("replace").with_key().with_content(),
+    Operation::new("update").with_key().with_content(),
+    Operation::new("delete").with_key(),
+    Operation::new("landing").with_key(),
+    Operation::new("help"),
+    Operation::new("preflight"),
+    Operation::new("other"),
+];
 
 /// What a request asks for, known before anything is done about it.
 #[derive(Clone, Debug)]

@@ -6,10 +6,10 @@ use http::StatusCode;
 use http::request::Parts;
 
 use crate::clock::Clock;
-use crate::control::Guard;
 use crate::faults::{Effects, FaultPlan, Faults};
 use crate::fileio::{self, FileIo};
 use crate::filescom::{self, FilesCom};
+use crate::guard::Guard;
 use crate::http::{RequestBody, Response};
 use crate::journal::Journal;
 use crate::pubnub::{self, PubNub};

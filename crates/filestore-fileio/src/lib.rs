@@ -34,12 +34,14 @@
 //! ```
 
 mod account;
+mod anonymous;
+mod backend;
 mod config;
 mod error;
 mod key;
 mod options;
-mod owned;
 mod store;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -47,8 +49,9 @@ mod upload;
 mod wire;
 
 pub use account::{Account, FileIoFile, FileIoPage, Search};
-pub use config::{FileIo, FileIoConfig};
+pub use anonymous::{AnonymousToken, OwnedUpload};
+pub use backend::FileIo;
+pub use config::FileIoConfig;
 pub use options::{FileIoUpload, MaxDownloads};
-pub use owned::{AnonymousToken, OwnedUpload};
 pub use store::FileIoStore;
 pub use update::FileIoUpdate;

@@ -17,7 +17,7 @@ use filestore_http::{
     Answer, Clock, HttpClient, JSON_LIMIT, Method, OBJECT_LIMIT, Repeat, Request, SystemClock, secret_header,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use url::Url;
@@ -27,20 +27,14 @@ use crate::config::FileIoConfig;
 use crate::error;
 use crate::key::{FileKey, SCHEME};
 use crate::options::MaxDownloads;
-use crate::owned::{AnonymousToken, OwnedUpload};
-use crate::upload::Asked;
+use crate::terms::Asked;
 use crate::wire;
 
 /// The largest file without an account: 2 GB, in the reading that is certainly allowed.
 const FREE_MAX: u64 = 2_000_000_000;
 
-/// So far apart may two clocks be.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(10);
-
 /// Entries of the listing that are asked for at once when one file is looked up.
 const LOOKUP_PAGE: u32 = 1000;
-
-const TOKEN_HEADER: &str = "x-file-io-anonymous-access-token";
 
 const NEEDS_KEY: &str = "it needs the API key of an account; set api_key";
 
@@ -117,105 +111,6 @@ impl FileIoStore {
         FileIoPage::new(answer.parse_json(&body)?, search)
     }
 
-    pub(crate) async fn post_file(&self, upload: Upload) -> Result<OwnedUpload> {
-        // 1. What is certain to be refused is not sent.
-        upload.check(self.capabilities())?;
-        let asked = Asked::of(&upload, self.now())?;
-        self.check_plan(&asked)?;
-        self.check_size(&upload.body)?;
-        // 2. One form: options first, so that the service knows them before the content.
-        let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
-        let mut request = self.request(Method::POST, self.0.base.clone(), Repeat::Once).whole_answer();
-        if let Some(title) = &asked.title {
-            // The title was only ever seen in the query.
-            request = request.query("title", title);
-        }
-        // 3. Sent once. A second success would be a second file with a link that nobody knows.
-        let answer = self.send(request.payload(form.clone()).own_connection()).await.map_err(possibly_stored)?;
-        // 4. The answer, compared with what was asked for and sent.
-        self.stored(answer, &asked, &upload.name, || form.content_sent()).await
-    }
-
-    /// The file that an upload's answer speaks of.
-    pub(crate) async fn stored(
-        &self,
-        answer: Answer,
-        asked: &Asked,
-        name: &str,
-        sent: impl FnOnce() -> u64 + Send,
-    ) -> Result<OwnedUpload> {
-        let (answer, wire) = self.confirmed::<wire::File>(answer, None).await.map_err(possibly_stored)?;
-        let key = wire.key.as_deref().and_then(FileKey::new).ok_or_else(|| {
-            answer.error(ErrorKind::Protocol, "the service says that the file is stored, but not under which key")
-        })?;
-        let token = answer.header(TOKEN_HEADER).map(AnonymousToken::new);
-        let (created, sent) = (wire.created, sent());
-        let mut stored = FileIoFile::new(&key, wire, name);
-        // Where the service does not say when it was stored, it was now, by clocks that may differ.
-        let about_now = |shift: SignedDuration| self.now().checked_add(shift).ok();
-        let starts = match created {
-            Some(created) => [Some(created), None],
-            None => [about_now(-CLOCKS_DIFFER), about_now(CLOCKS_DIFFER)],
-        };
-        // First of all: a file that is not what was sent may not stay unprotected, either.
-        if let Some(lost) = asked.lost_protection(&stored, &starts) {
-            return Err(self.undo(&key, stored.file, token.as_ref(), &lost).await);
-        }
-        asked.check_size(&stored, Some(sent))?;
-        stored.file.skipped = asked.ignored(&stored, &starts);
-        let mut file = stored.file;
-        file.size.get_or_insert(sent);
-        file.stored_size.get_or_insert(sent);
-        Ok(OwnedUpload { file, token })
-    }
-
-    /// Deletes a file that the service stored without a protection that was asked for, and says so.
-    async fn undo(&self, key: &FileKey, file: StoredFile, token: Option<&AnonymousToken>, lost: &str) -> Error {
-        let deleted = async {
-            let owner = token.map(|token| self.with_token(token)).transpose()?;
-            let owner = owner.as_ref().unwrap_or(self);
-            owner.0.capabilities.check(Feature::Delete)?;
-            // A file that was just stored and is not found is not a file that was deleted.
-            let answer = owner.send(owner.management(Method::DELETE, key, Repeat::Idempotent)).await?;
-            owner.confirmed::<IgnoredAny>(answer, Some(key)).await
-        }
-        .await;
-        match deleted {
-            Ok(_) => {
-                let message = format!("{lost}; the file was deleted again, and nothing is stored");
-                Error::new(ErrorKind::Unsupported, Effect::Rejected, message)
-            }
-            Err(error) => {
-                let message = format!("the file is stored, but {lost}; delete it: it could not be deleted here");
-                Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(file).with_source(error)
-            }
-        }
-    }
-
-    /// The file that an update's answer speaks of. Whether a new period counts from the upload or from
-    /// the update is not documented: both are right.
-    ///
-    /// A protection that the service did not give is *incomplete*: what the file was before is gone.
-    pub(crate) async fn changed(
-        &self,
-        answer: Answer,
-        key: &FileKey,
-        asked: &Asked,
-        name: &str,
-        sent: impl FnOnce() -> Option<u64> + Send,
-    ) -> Result<FileIoFile> {
-        let (_, wire) = self.confirmed::<wire::File>(answer, Some(key)).await?;
-        let starts = [wire.modified, wire.created, wire.created.and(Some(self.now()))];
-        let mut stored = FileIoFile::new(key, wire, name);
-        asked.check_size(&stored, sent())?;
-        if let Some(lost) = asked.lost_protection(&stored, &starts) {
-            let message = format!("the file is changed, but {lost}");
-            return Err(Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(stored.file));
-        }
-        stored.file.skipped = asked.ignored(&stored, &starts);
-        Ok(stored)
-    }
-
     /// The account's entry of a key, found page by page. Reads nothing but the listing.
     async fn look_up(&self, key: &FileKey) -> Result<Option<FileIoFile>> {
         let reference = key.reference();
@@ -256,7 +151,11 @@ impl FileIoStore {
 
     /// [`success`](Self::success), where the service has to say that it was done. *Protocol* unless the body says
     /// `"success": true`, and speaks of no other file than `key`.
-    async fn confirmed<T: DeserializeOwned>(&self, answer: Answer, key: Option<&FileKey>) -> Result<(Answer, T)> {
+    pub(crate) async fn confirmed<T: DeserializeOwned>(
+        &self,
+        answer: Answer,
+        key: Option<&FileKey>,
+    ) -> Result<(Answer, T)> {
         let (answer, body) = self.success(answer, key, OBJECT_LIMIT).await?;
         let envelope: wire::Envelope = answer.parse_json(&body)?;
         let is_of_another = key.zip(envelope.key.as_deref()).is_some_and(|(key, said)| said != key.as_str());
@@ -503,17 +402,6 @@ fn check_lifetime(expiry: Expiry, wanted: Duration, now: Timestamp) -> Result<()
 fn possibly_consumed(error: Error) -> Error {
     match error.effect() {
         Effect::Unknown => error.possibly_consumed(),
-        _ => error,
-    }
-}
-
-/// Says what an upload's lost answer means. Other answers of which the effect is unknown speak for
-/// themselves: a web page, or a success without a key.
-pub(crate) fn possibly_stored(error: Error) -> Error {
-    match (error.kind(), error.effect()) {
-        (ErrorKind::Unavailable | ErrorKind::Timeout, Effect::Unknown) => {
-            error.with_note("the file may be stored all the same")
-        }
         _ => error,
     }
 }

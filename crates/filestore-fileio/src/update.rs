@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use filestore_core::{Body, Error, Expiry, FileRef, FileStore, Result, Upload};
-use filestore_http::{Method, Payload, Repeat};
+use filestore_core::{Body, Effect, Error, ErrorKind, Expiry, FileRef, FileStore, Result, Upload};
+use filestore_http::{Answer, Method, Payload, Repeat};
 use serde_json::{Map, Value};
 
 use crate::FileIoStore;
 use crate::account::FileIoFile;
 use crate::key::FileKey;
 use crate::options::MaxDownloads;
-use crate::upload::{Asked, Life};
+use crate::terms::{Asked, Life};
+use crate::wire;
 
 /// What to change of a file; what is not said is kept.
 ///
@@ -160,6 +161,30 @@ impl FileIoStore {
         }
         let answer = self.send(request).await?;
         self.changed(answer, &key, &asked, &upload.name, || Some(form.content_sent())).await
+    }
+
+    /// The file that an update's answer speaks of. Whether a new period counts from the upload or from
+    /// the update is not documented: both are right.
+    ///
+    /// A protection that the service did not give is *incomplete*: what the file was before is gone.
+    pub(crate) async fn changed(
+        &self,
+        answer: Answer,
+        key: &FileKey,
+        asked: &Asked,
+        name: &str,
+        sent: impl FnOnce() -> Option<u64> + Send,
+    ) -> Result<FileIoFile> {
+        let (_, wire) = self.confirmed::<wire::File>(answer, Some(key)).await?;
+        let starts = [wire.modified, wire.created, wire.created.and(Some(self.now()))];
+        let mut stored = FileIoFile::new(key, wire, name);
+        asked.check_size(&stored, sent())?;
+        if let Some(lost) = asked.lost_protection(&stored, &starts) {
+            let message = format!("the file is changed, but {lost}");
+            return Err(Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(stored.file));
+        }
+        stored.file.skipped = asked.ignored(&stored, &starts);
+        Ok(stored)
     }
 
     /// `form` with a file at its end. *Invalid input* for a name that a form would change.

@@ -1,317 +1,159 @@
-//! What an upload asks of the service, and whether the answer is what was asked for.
+//! Uploads: one request, and the comparison of its response with what was asked for.
 
-use std::time::Duration;
+use filestore_core::{Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result, StoredFile, Upload, check_secret};
+use filestore_http::{Answer, Method, Payload, Repeat};
+use jiff::SignedDuration;
+use serde::de::IgnoredAny;
+use url::form_urlencoded;
 
-use filestore_core::{Effect, Error, ErrorKind, Expiry, Result, Upload};
-use filestore_http::Form;
-use jiff::{SignedDuration, Timestamp};
-
+use crate::FileIoStore;
 use crate::account::FileIoFile;
-use crate::options::{FileIoUpload, MaxDownloads};
+use crate::anonymous::{AnonymousToken, OwnedUpload};
+use crate::key::FileKey;
+use crate::terms::{Asked, Life};
+use crate::wire;
 
-/// The longest life of a file on the free plan, with a leap day.
-const FREE_YEAR: Duration = Duration::from_secs(366 * 86_400);
+/// So far apart may two clocks be.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(10);
 
-/// The service keeps milliseconds; this much is rounding, more is another expiry.
-const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
+const TOKEN_HEADER: &str = "x-file-io-anonymous-access-token";
 
-/// The wishes of an upload or update, in the service's terms.
-#[derive(Debug, Default)]
-pub(crate) struct Asked {
-    pub(crate) life: Life,
-    pub(crate) max_downloads: Option<MaxDownloads>,
-    pub(crate) auto_delete: Option<bool>,
-    pub(crate) title: Option<String>,
-    pub(crate) description: Option<String>,
-}
-
-/// How long a file is to stay.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) enum Life {
-    /// Not said.
-    #[default]
-    Default,
-    Never,
-    For(Duration),
-    Until(Timestamp),
-}
-
-impl Life {
-    /// Calendar units become the days that they have from now on: whether the service adds a calendar
-    /// month or thirty days is unknown, and old servers read `m` as months.
-    pub(crate) fn of(expiry: Expiry, now: Timestamp) -> Result<Self> {
-        Ok(match expiry {
-            Expiry::Never => Self::Never,
-            Expiry::After(period) => Self::For(period.duration(now)?),
-            Expiry::At(instant) if instant <= now => {
-                return Err(Error::invalid(format!("the expiry {instant} is over; choose a later one")));
-            }
-            Expiry::At(instant) => Self::Until(instant),
-            _ => Self::Default,
-        })
-    }
-
-    /// The value of `expires`; `None`: the field is left out. Empty means never.
-    pub(crate) fn form_value(&self) -> Option<String> {
-        match self {
-            Self::Default => None,
-            Self::Never => Some(String::new()),
-            Self::For(duration) => {
-                let seconds = duration.as_secs();
-                Some(if seconds.is_multiple_of(86_400) {
-                    format!("{}d", seconds / 86_400)
-                } else if seconds.is_multiple_of(3600) {
-                    format!("{}h", seconds / 3600)
-                } else {
-                    format!("{seconds}s")
-                })
-            }
-            Self::Until(instant) => Some(format!("{instant:.3}")),
-        }
-    }
-}
-
-impl Life {
-    /// When it may end, counted from each of `starts`; nothing where that is not known.
-    fn ends(&self, starts: &[Option<Timestamp>]) -> Vec<Timestamp> {
-        match self {
-            Self::Until(instant) => vec![*instant],
-            Self::For(duration) => {
-                starts.iter().flatten().filter_map(|start| start.checked_add(*duration).ok()).collect()
-            }
-            Self::Default | Self::Never => Vec::new(),
-        }
-    }
-}
-
-impl Asked {
-    pub(crate) fn of(upload: &Upload, now: Timestamp) -> Result<Self> {
-        let options = upload.options.get::<FileIoUpload>().unwrap_or_default();
-        Ok(Self {
-            life: Life::of(upload.expiry, now)?,
-            max_downloads: options.max_downloads,
-            auto_delete: options.auto_delete,
-            title: options.title,
-            description: None,
-        })
-    }
-
-    /// *Unsupported* for what the service certainly refuses without an account.
-    pub(crate) fn check_free_plan(&self, now: Timestamp) -> Result<()> {
-        let life = match self.life {
-            Life::For(duration) => Some(duration),
-            Life::Until(instant) => Some(instant.duration_since(now).unsigned_abs()),
-            Life::Default | Life::Never => None,
-        };
-        let problem = if self.max_downloads.is_some_and(|max| max.times() != Some(1)) {
-            "more than one download"
-        } else if self.auto_delete == Some(false) {
-            "keeping a file that is used up (auto_delete = false)"
-        } else if self.life == Life::Never {
-            "a file that never expires"
-        } else if life.is_some_and(|life| life > FREE_YEAR) {
-            "an expiry later than in one year"
-        } else {
-            return Ok(());
-        };
-        Err(Error::unsupported(format!("{problem} needs an account with a paid plan; set api_key, or leave it out")))
-    }
-
-    /// The options as parts of a form; the file comes after them.
-    pub(crate) fn form(&self) -> Form {
-        let fields = [
-            ("expires", self.life.form_value()),
-            ("maxDownloads", self.max_downloads.map(MaxDownloads::form_value)),
-            ("autoDelete", self.auto_delete.map(|flag| flag.to_string())),
-        ];
-        fields.into_iter().fold(Form::new(), |form, (name, value)| match value {
-            Some(value) => form.field(name, value),
-            None => form,
-        })
-    }
-
-    /// *Integrity*, with the stored file, if the service says that it stored another size than was sent.
-    pub(crate) fn check_size(&self, stored: &FileIoFile, sent: Option<u64>) -> Result<()> {
-        match (sent, stored.file.size) {
-            (Some(sent), Some(size)) if sent != size => {
-                let message = format!("{sent} bytes were sent but the service says that it stored {size}");
-                Err(Error::new(ErrorKind::Integrity, Effect::Applied, message).with_stored(stored.file.clone()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The protection that was asked for and is not there: the file can be read longer or more often.
+impl FileIoStore {
+    /// [`upload`](filestore_core::FileStore::upload), and with it the token that the service gives to
+    /// uploads without an account. Errors and their effect are those of `upload`.
     ///
-    /// Responses of generation 1 have no times and no options, only an expiry in words.
-    pub(crate) fn lost_protection(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Option<String> {
-        let ends = self.life.ends(starts);
-        let is_limited = matches!(self.life, Life::For(_) | Life::Until(_));
-        let says_all = stored.file.created.is_some();
-        let is_longer = match stored.file.expiry {
-            Expiry::At(end) => ends.iter().max().is_some_and(|last| end.duration_since(*last) > ROUNDING),
-            Expiry::Never => is_limited,
-            // Of generation 2, which says when a file ends.
-            _ if says_all => is_limited,
-            _ => {
-                self.longest(starts).zip(stored.life_in_words()).is_some_and(|(asked, (shortest, _))| shortest > asked)
-            }
-        };
-        if is_longer {
-            let asked = self.life.form_value().unwrap_or_default();
-            let said = stored.expiry_in_words.as_deref().filter(|_| !says_all);
-            let said = said.map_or_else(|| stored.file.expiry.to_string(), |words| format!("{words:?}"));
-            return Some(format!("its expiry is {said} where {asked} was asked for"));
-        }
-        if let Some(most) = self.max_downloads.and_then(MaxDownloads::times) {
-            match stored.max_downloads {
-                Some(answered) if answered.times().is_none_or(|times| times > most) => {
-                    return Some(format!("it allows {} downloads where {most} were asked for", shown(answered)));
-                }
-                None if says_all => return Some(format!("it is not said to allow {most} downloads and no more")),
-                _ => {}
-            }
-        }
-        match (self.auto_delete, stored.auto_delete) {
-            (Some(true), Some(false)) => Some("auto_delete is false where true was asked for".to_owned()),
-            (Some(true), None) if says_all => Some("auto_delete is not said to be true".to_owned()),
-            _ => None,
-        }
+    /// ```no_run
+    /// # async fn example(store: filestore_fileio::FileIoStore) -> filestore_core::Result<()> {
+    /// use filestore_core::{FileStore, Upload};
+    ///
+    /// let owned = store.upload_owned(Upload::new("a.txt", "hello")).await?;
+    /// if let Some(token) = &owned.token {
+    ///     store.with_token(token)?.delete(owned.file.reference().into()).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn upload_owned(&self, upload: Upload) -> Result<OwnedUpload> {
+        self.post_file(upload).await
     }
 
-    /// The longest life that was asked for, if it was limited.
-    fn longest(&self, starts: &[Option<Timestamp>]) -> Option<SignedDuration> {
-        match self.life {
-            Life::For(duration) => SignedDuration::try_from(duration).ok(),
-            Life::Until(instant) => starts.iter().flatten().min().map(|start| instant.duration_since(*start)),
-            Life::Default | Life::Never => None,
-        }
+    /// Stores `text` as the service's home page does; the service chooses the file's name.
+    ///
+    /// Errors and their effect are those of `upload`.
+    pub async fn upload_text(&self, text: impl Into<String> + Send, expiry: Expiry) -> Result<OwnedUpload> {
+        let text = text.into();
+        // 1. What is certain to be refused is not sent.
+        let asked = Asked { life: Life::of(expiry, self.now())?, ..Asked::default() };
+        self.check_plan(&asked)?;
+        // 2. A form of one or two fields.
+        let body = Payload::Bytes(Some("application/x-www-form-urlencoded"), text_form(&text, &asked.life).into());
+        let request = self.request(Method::POST, self.base().clone(), Repeat::Once).payload(body).own_connection();
+        // 3. The answer is that of an upload.
+        let answer = self.send(request).await.map_err(possibly_stored)?;
+        self.stored(answer, &asked, "text.txt", || text.len() as u64).await
     }
 
-    /// The shortest life that was asked for, if it was limited.
-    fn shortest(&self, starts: &[Option<Timestamp>]) -> Option<SignedDuration> {
-        match self.life {
-            Life::Until(instant) => starts.iter().flatten().max().map(|start| instant.duration_since(*start)),
-            _ => self.longest(starts),
-        }
+    /// The same service, as the owner of one file: update, replace and delete that file with it.
+    ///
+    /// *Invalid input* if the token is empty, *config* if it cannot be a header.
+    pub fn with_token(&self, token: &AnonymousToken) -> Result<Self> {
+        check_secret("token", token.expose())?;
+        self.as_owner(token.expose())
+            .map_err(|_| Error::config("the anonymous token holds characters that no header can hold"))
     }
 
-    /// The other options that the service did not take.
-    pub(crate) fn ignored(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Vec<&'static str> {
-        let file = &stored.file;
-        let says_all = file.created.is_some();
-        let ends = self.life.ends(starts);
-        let is_shorter = match file.expiry {
-            Expiry::At(end) => {
-                self.life == Life::Never || ends.iter().min().is_some_and(|first| first.duration_since(end) > ROUNDING)
+    pub(crate) async fn post_file(&self, upload: Upload) -> Result<OwnedUpload> {
+        // 1. What is certain to be refused is not sent.
+        upload.check(self.capabilities())?;
+        let asked = Asked::of(&upload, self.now())?;
+        self.check_plan(&asked)?;
+        self.check_size(&upload.body)?;
+        // 2. One form: options first, so that the service knows them before the content.
+        let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
+        let mut request = self.request(Method::POST, self.base().clone(), Repeat::Once).whole_answer();
+        if let Some(title) = &asked.title {
+            // The title was only ever seen in the query.
+            request = request.query("title", title);
+        }
+        // 3. Sent once. A second success would be a second file with a link that nobody knows.
+        let answer = self.send(request.payload(form.clone()).own_connection()).await.map_err(possibly_stored)?;
+        // 4. The answer, compared with what was asked for and sent.
+        self.stored(answer, &asked, &upload.name, || form.content_sent()).await
+    }
+
+    /// The file that an upload's answer speaks of.
+    pub(crate) async fn stored(
+        &self,
+        answer: Answer,
+        asked: &Asked,
+        name: &str,
+        sent: impl FnOnce() -> u64 + Send,
+    ) -> Result<OwnedUpload> {
+        let (answer, wire) = self.confirmed::<wire::File>(answer, None).await.map_err(possibly_stored)?;
+        let key = wire.key.as_deref().and_then(FileKey::new).ok_or_else(|| {
+            answer.error(ErrorKind::Protocol, "the service says that the file is stored, but not under which key")
+        })?;
+        let token = answer.header(TOKEN_HEADER).map(AnonymousToken::new);
+        let (created, sent) = (wire.created, sent());
+        let mut stored = FileIoFile::new(&key, wire, name);
+        // Where the service does not say when it was stored, it was now, by clocks that may differ.
+        let about_now = |shift: SignedDuration| self.now().checked_add(shift).ok();
+        let starts = match created {
+            Some(created) => [Some(created), None],
+            None => [about_now(-CLOCKS_DIFFER), about_now(CLOCKS_DIFFER)],
+        };
+        // First of all: a file that is not what was sent may not stay unprotected, either.
+        if let Some(lost) = asked.lost_protection(&stored, &starts) {
+            return Err(self.undo(&key, stored.file, token.as_ref(), &lost).await);
+        }
+        asked.check_size(&stored, Some(sent))?;
+        stored.file.skipped = asked.ignored(&stored, &starts);
+        let mut file = stored.file;
+        file.size.get_or_insert(sent);
+        file.stored_size.get_or_insert(sent);
+        Ok(OwnedUpload { file, token })
+    }
+
+    /// Deletes a file that the service stored without a protection that was asked for, and says so.
+    async fn undo(&self, key: &FileKey, file: StoredFile, token: Option<&AnonymousToken>, lost: &str) -> Error {
+        let deleted = async {
+            let owner = token.map(|token| self.with_token(token)).transpose()?;
+            let owner = owner.as_ref().unwrap_or(self);
+            owner.capabilities().check(Feature::Delete)?;
+            // A file that was just stored and is not found is not a file that was deleted.
+            let answer = owner.send(owner.management(Method::DELETE, key, Repeat::Idempotent)).await?;
+            owner.confirmed::<IgnoredAny>(answer, Some(key)).await
+        }
+        .await;
+        match deleted {
+            Ok(_) => {
+                let message = format!("{lost}; the file was deleted again, and nothing is stored");
+                Error::new(ErrorKind::Unsupported, Effect::Rejected, message)
             }
-            // Of generation 1, in words. What it does not say is not confirmed.
-            Expiry::Default if !says_all => match (self.shortest(starts), stored.life_in_words()) {
-                (Some(asked), Some((_, longest))) => longest < asked,
-                (asked, said) => asked.is_some() && said.is_none() || self.life == Life::Never,
-            },
-            _ => false,
-        };
-        let differs = |asked: Option<MaxDownloads>, answered: Option<MaxDownloads>| {
-            asked.zip(answered).is_some_and(|(asked, answered)| asked.times() != answered.times())
-        };
-        // `created` is of generation 2, which has titles.
-        let titles = self.title.is_some() && file.created.is_some() && self.title != stored.title;
-        let all = [
-            ("expiry", is_shorter),
-            ("max_downloads", differs(self.max_downloads, stored.max_downloads)),
-            ("auto_delete", (self.auto_delete, stored.auto_delete) == (Some(false), Some(true))),
-            ("title", titles),
-            (
-                "description",
-                file.created.is_some() && self.description.is_some() && self.description != stored.description,
-            ),
-        ];
-        all.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name).collect()
+            Err(error) => {
+                let message = format!("the file is stored, but {lost}; delete it: it could not be deleted here");
+                Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(file).with_source(error)
+            }
+        }
     }
 }
 
-impl FileIoFile {
-    /// The shortest and the longest life that the words of generation 1 can mean: `14 days` is rounded from anything
-    /// between 13.5 and 15 days.
-    fn life_in_words(&self) -> Option<(SignedDuration, SignedDuration)> {
-        let (number, unit) = self.expiry_in_words.as_deref()?.trim().split_once(' ')?;
-        let (shortest, longest) = match unit.trim_end_matches('s') {
-            "second" => (1, 1),
-            "minute" => (60, 60),
-            "hour" => (3600, 3600),
-            "day" => (86_400, 86_400),
-            "week" => (7 * 86_400, 7 * 86_400),
-            "month" => (28 * 86_400, 31 * 86_400),
-            "year" => (365 * 86_400, 366 * 86_400),
-            _ => return None,
-        };
-        let number: i64 = number.parse().ok().filter(|number| *number > 0)?;
-        let least = number.checked_mul(2)?.checked_sub(1)?.checked_mul(shortest)?.checked_mul(500)?;
-        let most = number.checked_add(1)?.checked_mul(longest)?;
-        Some((SignedDuration::from_millis(least), SignedDuration::from_secs(most)))
+/// Says what an upload's lost answer means. Other answers of which the effect is unknown speak for
+/// themselves: a web page, or a success without a key.
+pub(crate) fn possibly_stored(error: Error) -> Error {
+    match (error.kind(), error.effect()) {
+        (ErrorKind::Unavailable | ErrorKind::Timeout, Effect::Unknown) => {
+            error.with_note("the file may be stored all the same")
+        }
+        _ => error,
     }
 }
 
-fn shown(downloads: MaxDownloads) -> String {
-    downloads.times().map_or_else(|| "unlimited".to_owned(), |times| times.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: &str = "2024-01-31T10:00:00Z";
-
-    fn life(expiry: &str) -> Result<Life> {
-        Life::of(expiry.parse()?, NOW.parse().unwrap())
+fn text_form(text: &str, life: &Life) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("text", text);
+    if let Some(expires) = life.form_value() {
+        form.append_pair("expires", &expires);
     }
-
-    #[test]
-    fn durations_are_sent_in_units_that_mean_one_thing() {
-        let value = |text| life(text).unwrap().form_value();
-        for (asked, sent) in [
-            ("90s", "90s"),
-            ("10m", "600s"),
-            ("2h", "2h"),
-            ("24h", "1d"),
-            ("2w", "14d"),
-            ("1M", "29d"),
-            ("1Q", "90d"),
-            ("1y", "366d"),
-            ("never", ""),
-            ("2024-09-18T08:15:30.5+02:00", "2024-09-18T06:15:30.500Z"),
-        ] {
-            assert_eq!(value(asked).as_deref(), Some(sent), "{asked}");
-        }
-        assert_eq!(value("default"), None);
-    }
-
-    #[test]
-    fn an_instant_that_is_over_is_refused() {
-        assert_eq!(life("2024-01-31T09:59:59Z").unwrap_err().kind(), ErrorKind::InvalidInput);
-    }
-
-    #[test]
-    fn the_free_plan_is_known_beforehand() {
-        let now = NOW.parse().unwrap();
-        let asked = |life, max: Option<u32>, auto_delete| Asked {
-            life,
-            max_downloads: max.map(MaxDownloads::Times),
-            auto_delete,
-            ..Asked::default()
-        };
-        assert!(asked(Life::Default, Some(1), Some(true)).check_free_plan(now).is_ok());
-        assert!(asked(life("1y").unwrap(), None, None).check_free_plan(now).is_ok());
-        for refused in [
-            asked(Life::Default, Some(2), None),
-            asked(Life::Default, None, Some(false)),
-            asked(Life::Never, None, None),
-            asked(life("2y").unwrap(), None, None),
-            asked(life("2026-01-01T00:00:00Z").unwrap(), None, None),
-        ] {
-            let error = refused.check_free_plan(now).unwrap_err();
-            assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::NotSent));
-        }
-    }
+    form.finish()
 }

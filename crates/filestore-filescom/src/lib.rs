@@ -33,6 +33,7 @@
 //! ```
 
 mod api;
+mod backend;
 mod compare;
 mod config;
 mod content;
@@ -60,8 +61,9 @@ mod wire;
 mod writer;
 
 pub use api::Credential;
+pub use backend::FilesCom;
 pub use compare::{PathKey, check_names, find_collisions, is_same};
-pub use config::{FilesCom, FilesComConfig, Verify};
+pub use config::{FilesComConfig, Verify};
 pub use error::Refusal;
 pub use options::FilesComUpload;
 pub use reader::FilesComReader;

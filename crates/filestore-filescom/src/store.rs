@@ -15,7 +15,7 @@ use crate::api::{Api, Credential};
 use crate::config::FilesComConfig;
 use crate::facts;
 use crate::path::SitePath;
-use crate::upload::Wishes;
+use crate::upload::options::Wishes;
 use crate::wire::Entry;
 
 /// A site of Files.com, or a folder of it, as a store. Cheap to clone; clones share connections, pace

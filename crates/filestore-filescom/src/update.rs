@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::api;
 use crate::facts;
 use crate::store::FilesComStore;
-use crate::upload::check_metadata;
+use crate::upload::options::check_metadata;
 use crate::wire::Change;
 
 /// What to change of a file or folder; what is not said is kept.

@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use filestore_core::{Error, Key, KeyKind, Period, PeriodUnit, Result, check_secret};
+use filestore_core::{Error, Key, KeyKind, Period, PeriodUnit, Result, Settings, check_secret};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -91,6 +92,30 @@ pub fn base_url(text: &str, like: &str) -> Result<Url> {
         return Err(wrong("has more than scheme, host and port"));
     }
     Ok(url)
+}
+
+/// Reads the settings of a backend: its own configuration `C`, and that of HTTP, in which what is not set is as in
+/// `defaults`.
+///
+/// *Config* for an unknown key or a wrong value, naming it.
+pub fn read_settings<C: DeserializeOwned>(
+    settings: &Settings,
+    keys: &[Key],
+    defaults: &HttpConfig,
+) -> Result<(C, HttpConfig)> {
+    let own = settings.read(keys)?;
+    let given: HttpConfig = settings.read(keys)?;
+    let is_set = |key: &str| settings.get(key).is_some();
+    let duration = |key, given, default| if is_set(key) { given } else { default };
+    let http = HttpConfig {
+        connect_timeout: duration("connect_timeout", given.connect_timeout, defaults.connect_timeout),
+        idle_timeout: duration("idle_timeout", given.idle_timeout, defaults.idle_timeout),
+        initial_retry_delay: duration("initial_retry_delay", given.initial_retry_delay, defaults.initial_retry_delay),
+        max_retry_delay: duration("max_retry_delay", given.max_retry_delay, defaults.max_retry_delay),
+        max_retries: if is_set("max_retries") { given.max_retries } else { defaults.max_retries },
+        ..given
+    };
+    Ok((own, http))
 }
 
 /// Fails with *config* if a credential of a backend's configuration is empty or blank. `None` is one that was

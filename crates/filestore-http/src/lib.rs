@@ -46,7 +46,7 @@ mod tests;
 pub use attempts::Attempts;
 pub use client::HttpClient;
 pub use clock::{Clock, SystemClock};
-pub use config::{HttpConfig, KEYS, base_url, check_credentials, with_http_keys};
+pub use config::{HttpConfig, KEYS, base_url, check_credentials, read_settings, with_http_keys};
 pub use disposition::file_name;
 pub use etag::is_md5;
 pub use form::Form;

@@ -27,6 +27,7 @@ mod protocol;
 #[cfg(feature = "remote")]
 mod remote;
 mod send;
+mod step;
 mod store;
 #[cfg(feature = "http")]
 mod transport;

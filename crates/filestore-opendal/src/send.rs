@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::attempts::Attempts;
 use crate::error::{Stage, UNENCRYPTED};
 use crate::facts::Traits;
-use crate::store::call;
+use crate::step::call;
 
 /// The size of a part: one is in memory at a time.
 const PART: u64 = 8 * 1024 * 1024;

@@ -1,6 +1,5 @@
 //! Any OpenDAL operator as a store: the flow of each operation.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,8 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
-    FileUrl, IfExists, List, Page, PageBuilder, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest, check_runtime,
-    components,
+    FileUrl, IfExists, List, Page, PageBuilder, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest, components,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -21,6 +19,7 @@ use crate::error::{Stage, of_service};
 use crate::facts::{self, Traits};
 use crate::list_guard::ListGuard;
 use crate::send::{self, Sending};
+use crate::step::call;
 
 /// The lifetime of a URL when the caller names none.
 const URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
@@ -351,13 +350,4 @@ impl OpendalStore {
             ))),
         }
     }
-}
-
-/// Takes one step of an operation, and tells what its failure means.
-pub(crate) async fn call<T>(stage: Stage, step: impl Future<Output = opendal::Result<T>>) -> Result<T> {
-    check_runtime()?;
-    let attempts = Attempts::current();
-    let before = attempts.retries();
-    let outcome = attempts.clone().scope(step).await;
-    outcome.map_err(|error| of_service(error, stage, &attempts, attempts.retries() - before))
 }

@@ -7,15 +7,18 @@ use aes::Aes256;
 use aes::cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 use bytes::{BufMut, Bytes, BytesMut};
 use filestore_core::{Effect, Error, ErrorKind, Result};
-use secrecy::ExposeSecret;
-
-use crate::cipher::{Keys, undecryptable};
+use secrecy::{ExposeSecret, SecretBox};
 
 pub(crate) const BLOCK: usize = 16;
 
 /// What the scheme ACRH writes before the initialization vector: magic, version 1, its id, and the
 /// length of the vector.
 pub(crate) const HEADER: [u8; 10] = *b"PNED\x01ACRH\x10";
+
+pub(crate) struct Keys {
+    pub(crate) acrh: SecretBox<[u8; 32]>,
+    pub(crate) legacy: SecretBox<[u8; 32]>,
+}
 
 /// Encrypts a file piece by piece.
 pub(crate) struct Encryptor {
@@ -190,4 +193,10 @@ impl Prefix {
 fn unknown(what: &str) -> Error {
     let message = format!("it was encrypted by a scheme that is not known here ({what}); known are ACRH and legacy");
     Error::new(ErrorKind::Unsupported, Effect::Rejected, message)
+}
+
+pub(crate) fn undecryptable(what: &str) -> Error {
+    let message =
+        format!("it cannot be decrypted: {what}; check the cipher key, and whether the file is encrypted at all");
+    Error::new(ErrorKind::Integrity, Effect::Rejected, message)
 }

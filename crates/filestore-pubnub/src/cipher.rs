@@ -6,13 +6,13 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result, check_secret};
+use filestore_core::{ByteStream, Result, check_secret};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use secrecy::{ExposeSecret, SecretBox};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::blocks::{BLOCK, Decryptor, Encryptor, HEADER, Scheme};
+use crate::blocks::{BLOCK, Decryptor, Encryptor, HEADER, Keys, Scheme, undecryptable};
 
 /// The initialization vector of old clients' messages. It is not transmitted.
 const STATIC_IV: [u8; BLOCK] = *b"0123456789012345";
@@ -56,11 +56,6 @@ pub enum Crypto {
 pub struct Cipher {
     crypto: Crypto,
     keys: Arc<Keys>,
-}
-
-pub(crate) struct Keys {
-    pub(crate) acrh: SecretBox<[u8; 32]>,
-    pub(crate) legacy: SecretBox<[u8; 32]>,
 }
 
 impl Cipher {
@@ -199,12 +194,6 @@ fn not_empty(
     chunks: impl stream::Stream<Item = Result<Bytes>> + Send + 'static,
 ) -> impl stream::Stream<Item = Result<Bytes>> + Send + 'static {
     chunks.try_filter(|chunk| std::future::ready(!chunk.is_empty()))
-}
-
-pub(crate) fn undecryptable(what: &str) -> Error {
-    let message =
-        format!("it cannot be decrypted: {what}; check the cipher key, and whether the file is encrypted at all");
-    Error::new(ErrorKind::Integrity, Effect::Rejected, message)
 }
 
 impl fmt::Debug for Cipher {

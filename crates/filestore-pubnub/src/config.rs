@@ -1,15 +1,13 @@
 //! [`PubNubConfig`] and [`PubNub`], the backend as a configuration file knows it.
 
-use std::sync::Arc;
-
-use filestore_core::{Backend, Error, FileStore, Key, KeyKind, Options, Result, Settings};
-use filestore_http::{HttpConfig, base_url, check_credentials, with_http_keys};
+use filestore_core::{Error, Result};
+use filestore_http::{HttpConfig, base_url, check_credentials};
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use crate::keyset::check_channel;
-use crate::{Crypto, PubNubSend, PubNubStore, options};
+use crate::Crypto;
+use crate::channel::check_channel;
 
 /// The largest stored file of a keyset whose limit nobody raised: 5 MiB.
 pub(crate) const LARGEST: u64 = 5 * 1024 * 1024;
@@ -140,64 +138,5 @@ impl PubNubConfig {
             ("cipher_key", self.cipher_key.as_ref()),
         ])?;
         base_url(&self.base_url, "https://ps.pndsn.com")
-    }
-}
-
-/// The backend `pubnub`, for a [`Registry`](filestore_core::Registry).
-#[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a name for code")]
-pub struct PubNub;
-
-static KEYS: [Key; 11 + filestore_http::KEYS.len()] = with_http_keys([
-    Key::new("base_url", KeyKind::Text, "scheme, host and port of the service").default("https://ps.pndsn.com"),
-    Key::new("channel", KeyKind::Text, "the channel of files that are given none"),
-    Key::new("user_id", KeyKind::Text, "who uses the keyset, from 1 to 92 bytes").required(),
-    Key::new("publish_key", KeyKind::Secret, "the publish key of the keyset").required(),
-    Key::new("subscribe_key", KeyKind::Secret, "the subscribe key of the keyset").required(),
-    Key::new("secret_key", KeyKind::Secret, "the secret key of the keyset; with it every request is signed"),
-    Key::new("token", KeyKind::Secret, "an Access Manager token"),
-    Key::new("auth_key", KeyKind::Secret, "an auth key of the older Access Manager; the token counts if both are set"),
-    Key::new("cipher_key", KeyKind::Secret, "encrypts files and messages, and decrypts them"),
-    Key::new("crypto", KeyKind::Text, "the scheme that writes: acrh, legacy or legacy-static-iv").default("acrh"),
-    Key::new("max_file_size", KeyKind::Integer, "the keyset's largest stored file in bytes, after encryption")
-        .default("5242880"),
-]);
-
-impl PubNub {
-    /// The store itself, with what it has beyond a [`FileStore`]. *Config* when the settings are wrong.
-    pub fn connect(&self, settings: &Settings) -> Result<PubNubStore> {
-        let mut config: PubNubConfig = settings.read(&KEYS)?;
-        config.http = settings.read(&KEYS)?;
-        PubNubStore::new(config)
-    }
-}
-
-impl Backend for PubNub {
-    fn name(&self) -> &'static str {
-        "pubnub"
-    }
-
-    fn about(&self) -> &'static str {
-        "PubNub Files: files of a channel, each announced by a message"
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        &KEYS
-    }
-
-    fn option_keys(&self) -> &'static [Key] {
-        &options::KEYS
-    }
-
-    fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>> {
-        Ok(Arc::new(self.connect(settings)?))
-    }
-
-    fn options(&self, settings: &Settings) -> Result<Options> {
-        let mut options = Options::default();
-        let send: PubNubSend = settings.read(&options::KEYS)?;
-        send.check().map_err(|error| Error::config(error.message()))?;
-        options.require(Arc::new(send));
-        Ok(options)
     }
 }

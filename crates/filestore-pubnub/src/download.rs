@@ -13,8 +13,8 @@ use jiff::SignedDuration;
 use md5::{Digest, Md5};
 
 use crate::address::Address;
+use crate::blocks::undecryptable;
 use crate::blocks::{BLOCK, Prefix};
-use crate::cipher::undecryptable;
 use crate::error::{Responder, refused};
 use crate::place::Place;
 use crate::upload::{etag, expiry};

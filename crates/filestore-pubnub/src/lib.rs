@@ -33,7 +33,9 @@
 //! ```
 
 mod address;
+mod backend;
 mod blocks;
+mod channel;
 mod cipher;
 mod config;
 mod download;
@@ -50,8 +52,9 @@ mod tests;
 mod upload;
 mod wire;
 
+pub use backend::PubNub;
 pub use cipher::{Cipher, Crypto};
-pub use config::{PubNub, PubNubConfig};
+pub use config::PubNubConfig;
 pub use message::{FileMessage, Published};
 pub use options::PubNubSend;
 pub use push::{Apns, Fcm};

@@ -4,7 +4,7 @@ use filestore_core::{Error, ErrorKind, FileRef, Result};
 use filestore_http::OBJECT_LIMIT;
 use serde_json::Value;
 
-use crate::cipher::undecryptable;
+use crate::blocks::undecryptable;
 use crate::error::{Responder, refused_by};
 use crate::keyset::Call;
 use crate::place::Place;

@@ -2,7 +2,7 @@
 
 use filestore_core::{Error, FileRef, Result};
 
-use crate::keyset::{check_channel, is_dots};
+use crate::channel::{check_channel, is_dots};
 
 pub(crate) const SCHEME: &str = "pubnub";
 

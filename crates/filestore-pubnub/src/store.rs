@@ -18,9 +18,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::address::Addresses;
+use crate::channel::check_channel;
 use crate::config::PubNubConfig;
 use crate::error::{self, Responder};
-use crate::keyset::{Call, Keyset, Signed, check_channel};
+use crate::keyset::{Call, Keyset, Signed};
 use crate::place::{Place, SCHEME};
 use crate::source::Limit;
 use crate::{Cipher, Crypto, PubNubSend, wire};

@@ -49,3 +49,8 @@ pub(crate) const CHAPTERS: &[&[Rule]] = &[
     disturbed::RULES,
     time::RULES,
 ];
+
+/// All rules, in the order in which they run.
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
+    CHAPTERS.iter().copied().flatten()
+}

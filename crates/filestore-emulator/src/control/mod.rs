@@ -1,6 +1,5 @@
 //! The control API and page under `/_emulator/`: clock, faults, journal, reset.
 
-mod guard;
 mod page;
 
 use http::header::CONTENT_TYPE;
@@ -12,11 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::faults::FaultPlan;
-use crate::http::{self as wire, RequestBody, Response};
+use crate::http::{self as wire, RequestBody, Response, problem};
 use crate::journal::JournalEntry;
 use crate::site::Site;
-
-pub(crate) use guard::Guard;
 
 /// The longest body that a control request has: a fault file.
 const LONGEST: usize = 1024 * 1024;
@@ -138,14 +135,4 @@ struct JournalNow {
 fn journal(site: &Site) -> Response {
     let entries = site.journal.entries_now();
     wire::json(StatusCode::OK, &JournalNow { entries })
-}
-
-#[derive(Serialize)]
-struct Problem {
-    error: String,
-}
-
-pub(crate) fn problem(status: StatusCode, error: impl ToString) -> Response {
-    let error = error.to_string();
-    wire::json(status, &Problem { error })
 }

@@ -13,7 +13,7 @@ use http::header::CONTENT_LENGTH;
 use super::Effects;
 use super::rule::{Direction, Fault, ResetAt};
 use crate::http::{self as wire, RequestBody, Response};
-use crate::server::Link;
+use crate::link::Link;
 
 type Content = BoxStream<'static, io::Result<Bytes>>;
 

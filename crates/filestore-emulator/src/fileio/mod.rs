@@ -41,7 +41,7 @@ use list::Selection;
 use store::Files;
 use wire::{Answer, Deleted, FileDetails, List, PlanInfo};
 
-pub(crate) use route::{OPERATIONS, Route};
+pub(crate) use route::Route;
 
 /// The two forms that the API has had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,23 +2,7 @@
 
 use http::Method;
 
-use crate::service::{Operation, ServiceName, Target};
-
-/// What can be asked, in the words of fault rules and of the journal.
-pub(crate) const OPERATIONS: &[Operation] = &[
-    Operation::new("upload").with_content(),
-    Operation::new("list"),
-    Operation::new("me"),
-    Operation::new("download").with_key(),
-    Operation::new("head").with_key(),
-    Operation::new("replace").with_key().with_content(),
-    Operation::new("update").with_key().with_content(),
-    Operation::new("delete").with_key(),
-    Operation::new("landing").with_key(),
-    Operation::new("help"),
-    Operation::new("preflight"),
-    Operation::new("other"),
-];
+use crate::service::{ServiceName, Target};
 
 /// One request's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +130,7 @@ mod tests {
             (Method::GET, "/a/b", "other"),
         ] {
             assert_eq!(Route::of(&method, path).target().operation, operation, "{method} {path}");
-            assert!(OPERATIONS.iter().any(|known| known.name == operation));
+            assert!(ServiceName::Fileio.operations().iter().any(|known| known.name == operation));
         }
     }
 }

@@ -3,7 +3,6 @@
 use http::StatusCode;
 use jiff::Timestamp;
 use rand::distr::{Alphanumeric, SampleString};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::access::{Caller, Right};
@@ -11,6 +10,7 @@ use super::cursor::{self, At, Cursor};
 use super::error::Refusal;
 use super::params::Params;
 use super::path::{RemotePath, Trailing};
+use super::record::Bundle;
 use super::sign::PART_LIFE;
 use super::storage_error::StorageRefusal;
 use super::store::{Change, State};
@@ -20,31 +20,6 @@ use super::{Call, FilesCom, pages};
 use crate::http::{Response, empty, json};
 
 const PERMISSIONS: [&str; 6] = ["read", "write", "read_write", "full", "none", "preview_only"];
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Bundle {
-    pub(super) id: u64,
-    code: String,
-    paths: Vec<String>,
-    password: Option<String>,
-    expires_at: Option<Timestamp>,
-    max_uses: Option<u64>,
-    uses: u64,
-    permissions: String,
-    description: String,
-    note: String,
-    require_registration: bool,
-    created_at: Timestamp,
-    user: u64,
-    username: String,
-}
-
-impl std::fmt::Debug for Bundle {
-    /// The code is a permission.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bundle").field("id", &self.id).finish_non_exhaustive()
-    }
-}
 
 /// What somebody with a link gets to see.
 enum Opened {

@@ -2,57 +2,18 @@
 
 use http::StatusCode;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::access::{Caller, Right};
 use super::entries::below_root;
 use super::error::Refusal;
 use super::path::{RemotePath, Trailing};
+use super::record::{Due, Migration, Operation, Outcome, Work};
 use super::settings::Migrations;
 use super::store::{Change, State};
 use super::tree::{Node, NodeId};
 use super::wire::{FileMigration, Started};
 use super::{Call, FilesCom};
 use crate::http::{Response, json};
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Migration {
-    pub(super) id: u64,
-    work: Work,
-    user: u64,
-    begun: Timestamp,
-    due: Due,
-    outcome: Option<Outcome>,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Work {
-    operation: Operation,
-    path: String,
-    destination: Option<String>,
-    /// Replace what is at the destination; or delete what is in the folder.
-    forced: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Operation {
-    Copy,
-    Move,
-    Delete,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-enum Due {
-    Polls { left: u32, asked: u32 },
-    At(Timestamp),
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Outcome {
-    files: u64,
-    failure: Option<String>,
-}
 
 impl FilesCom {
     /// `POST /file_actions/copy/PATH` and `move`.

@@ -19,6 +19,7 @@ mod name;
 mod pages;
 mod params;
 mod path;
+mod record;
 mod route;
 mod session;
 mod settings;
@@ -44,21 +45,20 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::control;
 use crate::durable;
 use crate::faults::Effects;
-use crate::http::{RequestBody, Response, json};
+use crate::http::{RequestBody, Response, json, problem};
 use crate::storage::Ground;
 use error::Refusal;
 use params::Params;
+use record::WrongLogins;
 use route::{OnBundle, OnPath};
-use session::WrongLogins;
 use settings::Settings;
 use sign::Signer;
 use storage_error::StorageRefusal;
 use store::Store;
 
-pub(crate) use route::{OPERATIONS, Route};
+pub(crate) use route::Route;
 pub(crate) use users::Users;
 
 const SETTINGS: &str = "/_emulator/filescom/settings";
@@ -138,13 +138,13 @@ impl FilesCom {
             (&Method::GET, SETTINGS) => self.settings().await,
             (&Method::PUT, SETTINGS) => match serde_json::from_str::<Settings>(body) {
                 Ok(settings) => self.set(settings).await,
-                Err(error) => return Some(control::problem(StatusCode::BAD_REQUEST, error)),
+                Err(error) => return Some(problem(StatusCode::BAD_REQUEST, error)),
             },
             _ => return None,
         };
         Some(match settings {
             Ok(settings) => json(StatusCode::OK, &settings),
-            Err(error) => control::problem(StatusCode::INTERNAL_SERVER_ERROR, error),
+            Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, error),
         })
     }
 

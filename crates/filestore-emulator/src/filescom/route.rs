@@ -3,26 +3,9 @@
 use http::Method;
 use http::request::Parts;
 
-use super::migration::Operation as Transfer;
+use super::record::Operation as Transfer;
 use super::{path, sign};
-use crate::service::{Operation, ServiceName, Target};
-
-/// What can be asked, in the words of fault rules and of the journal.
-pub(crate) const OPERATIONS: &[Operation] = &[
-    Operation::new("upload").with_steps(&["begin", "part", "finish"]).with_key().with_content().with_parts(),
-    Operation::new("download").with_steps(&["url", "content"]).with_key(),
-    Operation::new("stat").with_key(),
-    Operation::new("list").with_key(),
-    Operation::new("update").with_key(),
-    Operation::new("delete").with_key(),
-    Operation::new("mkdir").with_key(),
-    Operation::new("copy").with_key(),
-    Operation::new("move").with_key(),
-    Operation::new("migration"),
-    Operation::new("session"),
-    Operation::new("bundle"),
-    Operation::new("other"),
-];
+use crate::service::{ServiceName, Target};
 
 /// One request's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,7 +220,7 @@ mod tests {
         ] {
             let target = target(&method, path);
             assert_eq!((target.operation, target.step), (operation, step), "{method} {path}");
-            assert!(OPERATIONS.iter().any(|known| known.name == operation));
+            assert!(ServiceName::Filescom.operations().iter().any(|known| known.name == operation));
         }
     }
 

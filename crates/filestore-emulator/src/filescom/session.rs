@@ -1,14 +1,12 @@
 //! Logins, with a second factor for those who have one.
 
-use std::collections::HashMap;
-
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
 
 use super::access::{API_KEY, SESSION};
 use super::error::Refusal;
+use super::record::Session;
 use super::store::{Change, State};
 use super::users::User;
 use super::wire::SessionCreated;
@@ -21,25 +19,6 @@ const PARTIAL_LIFE: SignedDuration = SignedDuration::from_mins(10);
 /// So many wrong logins in a row lock a user out, for so long.
 const WRONG_LOGINS: u32 = 10;
 const LOCKOUT: SignedDuration = SignedDuration::from_mins(10);
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Session {
-    /// 40 hex digits.
-    pub(super) id: String,
-    pub(super) user: String,
-    pub(super) expires: Timestamp,
-    /// The password was right, the second factor is still to come.
-    partial: bool,
-}
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
-/// Wrong logins of each user, and when the last of them was.
-pub(super) type WrongLogins = HashMap<String, (u32, Timestamp)>;
 
 impl FilesCom {
     pub(super) async fn login(&self, call: Call<'_>) -> Result<Response, Refusal> {

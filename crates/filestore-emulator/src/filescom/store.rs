@@ -9,13 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::bundle::Bundle;
 use super::content::{Content, Digests};
-use super::migration::Migration;
-use super::session::Session;
+use super::record::{Bundle, Migration, Part, Session, Upload};
 use super::settings::Settings;
 use super::tree::{Node, NodeId, ROOT, Tree};
-use super::upload::{Part, Upload};
 use crate::blobs::{BlobId, Blobs};
 use crate::clock::Clock;
 use crate::durable::Log;

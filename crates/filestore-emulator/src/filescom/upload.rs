@@ -9,7 +9,6 @@ use http::{HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use md5::{Digest, Md5};
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
 
 use super::access::{Caller, Right};
 use super::content::{Content, Digests, Piece};
@@ -17,13 +16,13 @@ use super::entity::View;
 use super::error::Refusal;
 use super::metadata;
 use super::path::{Component, RemotePath, Trailing};
+use super::record::{Part, Upload};
 use super::sign::PART_LIFE;
 use super::storage_error::StorageRefusal;
 use super::store::{Change, State};
 use super::tree::{Node, NodeId, ROOT};
 use super::wire::UploadPart;
 use super::{Call, FilesCom, StorageCall};
-use crate::blobs::BlobId;
 use crate::faults::{ContentTamper, Fault};
 use crate::hex::hex;
 use crate::http::{Response, empty, json};
@@ -35,29 +34,6 @@ const LARGEST_PART: u64 = 5 * 1024 * 1024 * 1024;
 const LARGEST_BATCH: u32 = 1000;
 /// How long an upload can stay unfinished.
 pub(super) const UPLOAD_LIFE: SignedDuration = SignedDuration::from_hours(3 * 24);
-
-/// An upload that was begun and not finished yet.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Upload {
-    /// `put-` and digits: the `ref`.
-    pub(super) id: String,
-    path: String,
-    user: u64,
-    /// An existing file is not replaced: this one gets another name.
-    with_rename: bool,
-    pub(super) begun: Timestamp,
-    #[serde(skip)]
-    pub(super) parts: BTreeMap<u32, Part>,
-}
-
-/// The last thing that was put as a part.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Part {
-    pub(super) blob: BlobId,
-    size: u64,
-    md5: String,
-    crc32: u32,
-}
 
 /// What a request for URLs wants.
 struct Wanted {

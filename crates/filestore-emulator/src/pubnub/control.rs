@@ -11,8 +11,7 @@ use super::PubNub;
 use super::error::Refusal;
 use super::grants::{Grant, Right};
 use super::keysets::Settings;
-use crate::control::problem;
-use crate::http::{Response, empty, json};
+use crate::http::{Response, empty, json, problem};
 
 /// The longest life of a grant, in minutes.
 const LONGEST_LIFE: u32 = 43_200;

@@ -53,7 +53,7 @@ use storage_keys::StorageKeys;
 use store::Store;
 
 pub(crate) use keysets::Keysets;
-pub(crate) use route::{OPERATIONS, Route};
+pub(crate) use route::Route;
 
 /// The longest path and query, and the longest message.
 const LONGEST_URI: usize = 32 * 1024;

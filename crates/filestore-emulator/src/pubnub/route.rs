@@ -4,25 +4,10 @@ use http::Method;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use crate::service::{Operation, ServiceName, Target};
+use crate::service::{ServiceName, Target};
 
 /// Where forms are posted to; objects are below it.
 pub(super) const STORAGE: &str = "/_storage/pubnub/";
-
-/// What can be asked, in the words of fault rules and of the journal.
-pub(crate) const OPERATIONS: &[Operation] = &[
-    Operation::new("upload").with_steps(&["generate-upload-url", "form", "publish"]).with_content(),
-    Operation::new("list"),
-    Operation::new("download").with_steps(&["url", "content"]).with_key(),
-    Operation::new("delete").with_key(),
-    Operation::new("publish"),
-    Operation::new("subscribe"),
-    Operation::new("presence"),
-    Operation::new("history"),
-    Operation::new("time"),
-    Operation::new("preflight"),
-    Operation::new("other"),
-];
 
 /// One request's meaning, every component of its path decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]

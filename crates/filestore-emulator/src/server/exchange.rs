@@ -6,10 +6,10 @@ use futures::StreamExt;
 use http::request::Parts;
 use hyper::body::{Body, Incoming};
 
-use super::Link;
 use crate::faults::{self, Effects, Fault, ResetAt};
 use crate::http::{self as wire, RequestBody, Response};
 use crate::journal::{Asked, Recorded};
+use crate::link::Link;
 use crate::site::{Destination, ServiceRoute, Site};
 use crate::{control, scripted};
 

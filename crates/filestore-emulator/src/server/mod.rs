@@ -1,7 +1,6 @@
 //! The listening side: connections in, graceful end.
 
 mod exchange;
-mod link;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::link::{Link, Transport};
 use crate::site::Site;
-use link::Transport;
-
-pub(crate) use link::Link;
 
 /// How long requests that are being served may take when the emulator ends.
 const GRACE: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::path::SitePath;
-use crate::upload::put::Stored;
+use crate::upload::part::Stored;
 
 /// How far an upload is. It may be stored, as JSON for instance, and given to
 /// [`FilesComStore::upload_resumable`](crate::FilesComStore::upload_resumable) by another process. It holds no

@@ -7,18 +7,9 @@ use filestore_http::{Answer, Attempts, Method, Payload, Repeat, Request, is_md5}
 use crate::api::Api;
 use crate::digest::{Slot, Sums, Wanted};
 use crate::storage::{self, Remedy};
+use crate::upload::part::Stored;
 use crate::upload::session::{Session, Target};
 use crate::upload::source::Part;
-
-/// A part that is stored.
-#[derive(Debug, Clone)]
-pub(crate) struct Stored {
-    pub(crate) number: u32,
-    pub(crate) length: u64,
-    /// Without quotes. Mounted servers give none.
-    pub(crate) etag: Option<String>,
-    pub(crate) crc32: Option<crc32fast::Hasher>,
-}
 
 /// Stores a part. Expired addresses, passing refusals and broken content are made good out of the
 /// attempts that one request has.

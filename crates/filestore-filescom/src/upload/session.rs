@@ -9,9 +9,9 @@ use futures::lock::Mutex;
 
 use crate::api::{self, Api};
 use crate::path::SitePath;
-use crate::upload::Wishes;
+use crate::upload::options::Wishes;
+use crate::upload::part::Stored;
 use crate::upload::plan::Limits;
-use crate::upload::put::Stored;
 use crate::wire::{Begin, Entry, Finish, PartTag, PartTarget};
 
 /// An address that ends within this time is not used for a part any more.

@@ -1,6 +1,7 @@
 //! Signatures and escapes, against what the official clients compute.
 
 use super::*;
+use crate::channel::check_channel;
 
 const PUBLISH: &str = "pub-c-11112222-3333-4444-5555-666677778888";
 const FILES: &str = "/v1/files/sub-c-aaaabbbb-cccc-dddd-eeee-ffff00001111/channels";

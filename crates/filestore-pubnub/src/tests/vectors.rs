@@ -1,6 +1,6 @@
 //! What official clients produced, byte for byte, and what they refuse.
 
-use filestore_core::hex;
+use filestore_core::{Effect, Error, ErrorKind, hex};
 use proptest::prelude::*;
 
 use super::*;

@@ -1,0 +1,54 @@
+//! The backend `fileio`: its keys, and stores made of its settings.
+
+use std::sync::Arc;
+
+use filestore_core::{Backend, FileStore, Key, KeyKind, Options, Result, Settings};
+use filestore_http::{HttpConfig, read_settings, with_http_keys};
+
+use crate::{FileIoConfig, FileIoStore, FileIoUpload, options};
+
+/// The backend `fileio`, for a [`Registry`](filestore_core::Registry).
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a name for code")]
+pub struct FileIo;
+
+static KEYS: [Key; 2 + filestore_http::KEYS.len()] = with_http_keys([
+    Key::new("base_url", KeyKind::Text, "scheme, host and port of the service").default("https://file.io"),
+    Key::new("api_key", KeyKind::Secret, "the API key of an account; without it everything is anonymous"),
+]);
+
+impl FileIo {
+    /// The store itself, with what it has beyond a [`FileStore`]. *Config* when the settings are wrong.
+    pub fn connect(&self, settings: &Settings) -> Result<FileIoStore> {
+        let (own, http) = read_settings::<FileIoConfig>(settings, &KEYS, &HttpConfig::default())?;
+        FileIoStore::new(FileIoConfig { http, ..own })
+    }
+}
+
+impl Backend for FileIo {
+    fn name(&self) -> &'static str {
+        "fileio"
+    }
+
+    fn about(&self) -> &'static str {
+        "file.io and servers like it: a link to a file, usually for one download"
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &KEYS
+    }
+
+    fn option_keys(&self) -> &'static [Key] {
+        &options::KEYS
+    }
+
+    fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>> {
+        Ok(Arc::new(self.connect(settings)?))
+    }
+
+    fn options(&self, settings: &Settings) -> Result<Options> {
+        let mut options = Options::default();
+        options.require(Arc::new(settings.read::<FileIoUpload>(&options::KEYS)?));
+        Ok(options)
+    }
+}

@@ -1,0 +1,52 @@
+//! What an upload asks of the service besides keeping its content.
+
+use std::collections::BTreeMap;
+
+use filestore_core::{Error, Result, Upload};
+use jiff::Timestamp;
+
+use crate::options::FilesComUpload;
+
+/// What an upload asks of the service besides keeping its content.
+#[derive(Debug, Clone)]
+pub(crate) struct Wishes {
+    /// In whole seconds, as the service keeps it.
+    pub(crate) provided_mtime: Option<Timestamp>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) mkdir_parents: bool,
+    pub(crate) with_rename: bool,
+    pub(crate) part_size: Option<u64>,
+}
+
+impl Wishes {
+    /// *Invalid input* for metadata that the service would refuse after all content was sent.
+    pub(crate) fn of(upload: &Upload) -> Result<Self> {
+        let options = upload.options.get::<FilesComUpload>().unwrap_or_default();
+        check_metadata(&upload.metadata)?;
+        let time = options.provided_mtime.or(upload.modified);
+        Ok(Self {
+            provided_mtime: time.and_then(|time| Timestamp::from_second(time.as_second()).ok()),
+            metadata: upload.metadata.clone(),
+            mkdir_parents: upload.create_parents && options.mkdir_parents.unwrap_or(true),
+            with_rename: options.with_rename.unwrap_or_default(),
+            part_size: options.part_size.map(crate::ByteSize::as_u64),
+        })
+    }
+}
+
+/// *Invalid input* unless the service takes it: 32 keys of 256 characters, values of 1024.
+pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<()> {
+    if metadata.len() > 32 {
+        return Err(Error::invalid(format!("{} pairs of metadata are given, 32 are allowed here", metadata.len())));
+    }
+    for (key, value) in metadata {
+        let (key_chars, value_chars) = (key.chars().count(), value.chars().count());
+        if !(1..=256).contains(&key_chars) || value_chars > 1024 {
+            return Err(Error::invalid(format!(
+                "a key of metadata has {key_chars} characters and its value {value_chars}; 1 to 256 and up to 1024 are \
+                 allowed here"
+            )));
+        }
+    }
+    Ok(())
+}
