@@ -140,7 +140,7 @@ impl Harness for Emulated {
 
 fn options(options: impl ProviderOptions) -> filestore::Options {
     let mut all = filestore::Options::default();
-    all.require(Arc::new(options));
+    all.required(Arc::new(options));
     all
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use bytes::Bytes;
-use filestore::{Config, Effect, ErrorKind, List, Overwrite, Result, Store, StoredFile, Upload};
+use filestore::{Config, Effect, ErrorKind, IfExists, List, Result, Store, StoredFile, Upload};
 use filestore_emulator::{Emulator, FILESCOM_API_KEY, FaultPlan, Options};
 use futures::TryStreamExt;
 use tempfile::TempDir;
@@ -54,7 +54,7 @@ impl Site {
     async fn upload(&self, rules: &str) -> Result<StoredFile> {
         let path = large_file(self.folder.path());
         self.set_faults(rules);
-        let outcome = self.store.upload(Upload::path(path).unwrap()).await;
+        let outcome = self.store.upload(Upload::from_path(path).unwrap()).await;
         self.set_faults("");
         let listed: Vec<StoredFile> = self.store.list_all(List::new()).try_collect().await.unwrap();
         match &outcome {
@@ -76,7 +76,7 @@ impl Site {
     /// Reads it as a whole: what is taken for the file is the right one.
     async fn read(&self, file: &StoredFile) -> Result<()> {
         let folder = tempfile::tempdir().unwrap();
-        let saved = self.store.download_to_path(&file.reference, folder.path().join("x"), Overwrite::Refuse).await?;
+        let saved = self.store.download_to_path(&file.reference, folder.path().join("x"), IfExists::Fail).await?;
         let read = std::fs::read(saved.path).unwrap();
         compare(&read, 0);
         assert_eq!(read.len(), BLOCK * BLOCKS);

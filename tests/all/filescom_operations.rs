@@ -4,7 +4,7 @@
 use std::io::SeekFrom;
 
 use filestore::filescom::{
-    EntryType, FilesComConfig, FilesComStore, FilesComUpdate, Login, Relocate, Search, SecondFactor, Share,
+    Destination, EntryType, FilesComConfig, FilesComStore, FilesComUpdate, Login, Search, SecondFactor, Share,
 };
 use filestore::{ErrorKind, FileStore, Upload};
 use filestore_emulator::{Emulator, FILESCOM_API_KEY, Options};
@@ -50,14 +50,15 @@ async fn files_and_folders_are_copied_moved_and_made() {
     let (_emulator, store) = site().await;
     store.upload(Upload::new("a.txt", "one").scope("docs/deep").metadata("k", "v")).await.unwrap();
     let folder = store.reference("docs").unwrap();
-    store.copy(&folder, Relocate::to("copies/docs")).await.unwrap();
+    store.copy(&folder, Destination::to("copies/docs")).await.unwrap();
     assert_eq!(content(&store, "copies/docs/deep/a.txt").await, b"one");
-    let moved = store.move_to(&store.reference("docs/deep/a.txt").unwrap(), Relocate::to("new/b.txt")).await.unwrap();
+    let moved =
+        store.move_to(&store.reference("docs/deep/a.txt").unwrap(), Destination::to("new/b.txt")).await.unwrap();
     assert_eq!(store.stat(moved.clone().into()).await.unwrap().metadata["k"], "v");
-    let error = store.move_to(&moved, Relocate::to("copies/docs/deep/A.TXT")).await.unwrap_err();
+    let error = store.move_to(&moved, Destination::to("copies/docs/deep/A.TXT")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-    store.move_to(&moved, Relocate::to("copies/docs/deep/A.TXT").overwrite(true)).await.unwrap();
-    let gone = store.copy(&moved, Relocate::to("x")).await.unwrap_err();
+    store.move_to(&moved, Destination::to("copies/docs/deep/A.TXT").overwrite(true)).await.unwrap();
+    let gone = store.copy(&moved, Destination::to("x")).await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::NotFound);
 
     assert!(store.create_folder("made/by/us", true).await.unwrap());
@@ -74,7 +75,7 @@ async fn a_job_of_the_service_is_waited_for() {
     let once = reqwest::Client::new().put(settings).body(r#"{"migrations":{"polls":1}}"#);
     assert!(once.send().await.unwrap().status().is_success());
     store.upload(Upload::new("a.txt", "one").scope("docs")).await.unwrap();
-    store.move_to(&store.reference("docs").unwrap(), Relocate::to("moved/docs")).await.unwrap();
+    store.move_to(&store.reference("docs").unwrap(), Destination::to("moved/docs")).await.unwrap();
     assert_eq!(content(&store, "moved/docs/a.txt").await, b"one");
     let asked = emulator.journal().iter().filter(|entry| format!("{entry:?}").contains("file_migrations")).count();
     assert_eq!(asked, 2);

@@ -21,7 +21,7 @@ pub(crate) enum Fate {
     /// The connection breaks; the service applies the request when the client has long given up.
     Late,
     /// Something else answers with this status.
-    Answered(u16, Answer),
+    Answered(u16, Response),
     /// The service applies it, and its response has this status and the body of the script instead.
     Replaced(u16),
     /// No connection comes about.
@@ -30,7 +30,7 @@ pub(crate) enum Fate {
 
 /// Who answers in place of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum Response {
     /// A proxy or a portal, with a page.
     Page,
     /// The service itself, with an error that each of the services understands.
@@ -213,8 +213,8 @@ impl State {
                 Fate::Late => lock(&self.run).late.push((number, request)),
                 Fate::Answered(status, answer) => {
                     let (content_type, body) = match answer {
-                        Answer::Page => ("text/html", "<html><body>Welcome</body></html>".to_owned()),
-                        Answer::Json => ("application/json", error_body(status)),
+                        Response::Page => ("text/html", "<html><body>Welcome</body></html>".to_owned()),
+                        Response::Json => ("application/json", error_body(status)),
                     };
                     let response = format!(
                         "HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",

@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do is a failure of the test")]
 
-mod campaign;
 mod conformance;
 mod disturbance;
 mod documents;
 mod effects;
+mod fault_matrix;
 mod filescom_faults;
 mod filescom_operations;
 mod fuzz;
@@ -14,7 +14,7 @@ mod gateway;
 mod generated;
 mod hostile;
 mod network;
+mod portability;
 mod properties;
 mod pubnub_faults;
 mod runtime;
-mod swap;

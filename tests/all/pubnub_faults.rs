@@ -6,7 +6,7 @@ use filestore::pubnub::{PubNubConfig, PubNubSend, PubNubStore};
 use filestore::{Effect, ErrorKind, StoredFile};
 use serde_json::Value;
 
-use crate::campaign::Campaign;
+use crate::fault_matrix::Campaign;
 
 async fn plain() -> Campaign {
     Campaign::start(SETTINGS).await

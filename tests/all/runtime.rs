@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use filestore::{Body, Config, Effect, Error, ErrorKind, FileRef, FileStore, List, Overwrite, Result, Store, Upload};
+use filestore::{Body, Config, Effect, Error, ErrorKind, FileRef, FileStore, IfExists, List, Result, Store, Upload};
 use futures::TryStreamExt;
 
 /// The error of an operation that needs nothing to happen before it fails.
@@ -50,7 +50,7 @@ fn every_operation_outside_of_a_runtime_is_an_error() {
         check(&error_of(store.stat(&reference)), name);
         check(&error_of(store.download(&reference)), name);
         check(&error_of(store.read(&reference, 10)), name);
-        let saved = store.download_to_path(&reference, targets.path().join("a"), Overwrite::Refuse);
+        let saved = store.download_to_path(&reference, targets.path().join("a"), IfExists::Fail);
         check(&error_of(saved), name);
         assert_eq!(std::fs::read_dir(targets.path()).unwrap().count(), 0, "{name} leaves something behind");
         check(&error_of(store.delete(&reference)), name);
@@ -68,13 +68,13 @@ fn a_file_is_not_read_outside_of_a_runtime() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     std::fs::write(&path, "content").unwrap();
-    check(&error_of(Body::path(&path).unwrap().open()), "opened");
-    check(&error_of(Body::path(&path).unwrap().fingerprint()), "looked at");
+    check(&error_of(Body::from_path(&path).unwrap().open()), "opened");
+    check(&error_of(Body::from_path(&path).unwrap().fingerprint()), "looked at");
 
     // Opened in a runtime and read elsewhere.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let stream = runtime.block_on(Body::path(&path).unwrap().open()).unwrap();
+    let stream = runtime.block_on(Body::from_path(&path).unwrap().open()).unwrap();
     check(&error_of(stream.collect(100)), "read");
     let stream = runtime.block_on(Body::from(vec![0; 1 << 20]).open()).unwrap();
-    check(&error_of(stream.inspected(|_| {}).collect(1 << 20)), "inspected");
+    check(&error_of(stream.inspect(|_| {}).collect(1 << 20)), "inspected");
 }

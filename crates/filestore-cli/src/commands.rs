@@ -28,7 +28,7 @@ pub(crate) async fn run(cli: Cli, reads: Reads) -> u8 {
     match dispatch(cli, reads).await {
         Ok(code) => code,
         Err(error) => {
-            output::complain_of(&error);
+            output::report_error(&error);
             exit::code(&error)
         }
     }
@@ -59,6 +59,6 @@ async fn dispatch(cli: Cli, reads: Reads) -> Result<u8> {
 
 /// Reports a failure among several inputs.
 fn note_failure(outcomes: &mut exit::Outcomes, error: &filestore::Error) {
-    output::complain_of(error);
+    output::report_error(error);
     outcomes.failed(error);
 }

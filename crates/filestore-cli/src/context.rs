@@ -109,7 +109,7 @@ impl Context {
 
     pub(crate) fn warn(&self, text: &str) {
         if !self.quiet {
-            output::complain(&format!("warning: {text}"));
+            output::report(&format!("warning: {text}"));
         }
     }
 }

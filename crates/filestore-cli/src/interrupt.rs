@@ -149,7 +149,7 @@ impl Reads {
     /// Says, after a signal, that a request under way may have changed something. Says it once.
     pub(crate) fn warn_of_change(&self) {
         if self.0.changing.swap(false, Ordering::Relaxed) {
-            output::complain("interrupted: the operation may have taken effect; look before you repeat it");
+            output::report("interrupted: the operation may have taken effect; look before you repeat it");
         }
     }
 
@@ -164,7 +164,7 @@ impl Reads {
         }
         let bounds = async {
             if self.await_response() {
-                output::complain(&format!(
+                output::report(&format!(
                     "waiting up to {} s for the response to the read that was sent; interrupt again to stop now",
                     RESPONSE_GRACE.as_secs()
                 ));
@@ -194,7 +194,7 @@ impl Reads {
                 Place::Whole(path) => format!("the whole file is in {}", path.display()),
                 Place::StandardOutput => "what arrived of it went to standard output".to_owned(),
             };
-            output::complain(&format!(
+            output::report(&format!(
                 "error: download {subject:?}: it was interrupted; the file is possibly consumed; {kept}"
             ));
         }

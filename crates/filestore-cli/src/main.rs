@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            output::complain(&format!("error: cannot start: {error}"));
+            output::report(&format!("error: cannot start: {error}"));
             return ExitCode::from(1);
         }
     };

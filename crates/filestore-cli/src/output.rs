@@ -33,10 +33,10 @@ pub(crate) fn write_all(bytes: &[u8]) -> Result<()> {
 /// somebody may still see it, because often nothing else leads to the result.
 pub(crate) fn result(text: &str, done: &str) -> Result<()> {
     if standard_streams::may_be_closed() {
-        complain(done);
+        report(done);
     }
     line(text).map_err(|error| {
-        complain(done);
+        report(done);
         Error::new(ErrorKind::Incomplete, Effect::Applied, format!("it took effect, but: {}", error.message()))
     })
 }
@@ -48,7 +48,7 @@ pub(crate) fn failed(error: io::Error) -> Error {
 }
 
 /// Writes lines for the person, who may see what a server or a file name put into them. If even that fails there is nobody to tell.
-pub(crate) fn complain(text: &str) {
+pub(crate) fn report(text: &str) {
     let mut err = io::stderr().lock();
     for line in text.lines() {
         let _ = writeln!(err, "{}", visible(line));
@@ -56,7 +56,7 @@ pub(crate) fn complain(text: &str) {
 }
 
 /// Writes an error with the causes that its message does not name already.
-pub(crate) fn complain_of(error: &Error) {
+pub(crate) fn report_error(error: &Error) {
     let mut text = format!("error: {error}");
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -74,7 +74,7 @@ pub(crate) fn complain_of(error: &Error) {
     if !facts.is_empty() {
         let _ = write!(text, "\n  ({})", facts.join(", "));
     }
-    complain(&text);
+    report(&text);
 }
 
 /// Rows under headings, in columns of the width that a terminal shows. Hidden characters are escaped, and

@@ -15,7 +15,7 @@ use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 
 use crate::file::{Identity, Version};
-use crate::progress::{Observer, Watch};
+use crate::progress::{Observer, ProgressTracker};
 use crate::{ByteStream, Error, Result, check_runtime};
 
 /// The content of an upload. It is opened when it is sent, and streamed: memory does not grow with it.
@@ -24,13 +24,13 @@ use crate::{ByteStream, Error, Result, check_runtime};
 /// | made by | length | sent again after a failure | read at an offset |
 /// |---|---|---|---|
 /// | [`from`](From) bytes, a `Vec`, a string | known | yes | yes |
-/// | [`Body::path`] | known (regular file) | yes | yes |
+/// | [`Body::from_path`] | known (regular file) | yes | yes |
 /// | [`Body::reopenable`] | each opening says | yes | no |
-/// | [`Body::stream`], [`Body::reader`], [`Body::path`] of a pipe | as given, or unknown | no | no |
+/// | [`Body::stream`], [`Body::reader`], [`Body::from_path`] of a pipe | as given, or unknown | no | no |
 #[derive(Debug)]
 pub struct Body {
     source: Source,
-    watch: Option<Watch>,
+    watch: Option<ProgressTracker>,
 }
 
 enum Source {
@@ -59,7 +59,7 @@ impl Body {
     /// A pipe or device, or a file of the system that does not know its size, becomes a one-shot body of
     /// unknown length. Fails with *invalid input* if there is no such file or it is a folder, *permission*
     /// if it cannot be read.
-    pub fn path(path: impl Into<PathBuf>) -> Result<Self> {
+    pub fn from_path(path: impl Into<PathBuf>) -> Result<Self> {
         let path: PathBuf = path.into();
         let metadata = std::fs::metadata(&path).map_err(|error| Error::local(error, "read", &path))?;
         if metadata.is_dir() {
@@ -116,8 +116,8 @@ impl Body {
     }
 
     /// Tells `observer` of every chunk that is sent.
-    pub fn observed(mut self, observer: impl Observer + 'static) -> Self {
-        self.watch = Some(Watch::new(Arc::new(observer)));
+    pub fn on_progress(mut self, observer: impl Observer + 'static) -> Self {
+        self.watch = Some(ProgressTracker::new(Arc::new(observer)));
         self
     }
 
@@ -289,20 +289,20 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_file_that_says_that_it_is_empty_and_is_not_is_read_whole() {
-        let body = Body::path("/proc/self/status").unwrap();
+        let body = Body::from_path("/proc/self/status").unwrap();
         assert_eq!((body.length(), body.can_replay()), (None, false));
         assert!(read(&body).await.unwrap().starts_with(b"Name:"));
         let empty = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(Body::path(empty.path()).unwrap().length(), Some(0));
+        assert_eq!(Body::from_path(empty.path()).unwrap().length(), Some(0));
         // It says that it is empty, and reading it is an error.
-        assert_eq!(Body::path("/proc/self/mem").unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(Body::from_path("/proc/self/mem").unwrap_err().kind(), ErrorKind::Io);
     }
 
     #[tokio::test]
     async fn a_file_that_grew_states_its_new_length() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"one").unwrap();
-        let body = Body::path(file.path()).unwrap();
+        let body = Body::from_path(file.path()).unwrap();
         file.write_all(b"two").unwrap();
         assert_eq!(read(&body).await.unwrap(), "onetwo");
     }
@@ -311,7 +311,7 @@ mod tests {
     async fn a_file_that_changed_has_another_fingerprint() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"one").unwrap();
-        let body = Body::path(file.path()).unwrap();
+        let body = Body::from_path(file.path()).unwrap();
         let before = body.fingerprint().await.unwrap().unwrap();
         assert_eq!(before.length, 3);
         assert!(before.modified.is_some());
@@ -332,7 +332,7 @@ mod tests {
             path
         };
         let path = write("a", "one");
-        let body = Body::path(&path).unwrap();
+        let body = Body::from_path(&path).unwrap();
         let first = body.fingerprint().await.unwrap();
         assert_eq!(body.fingerprint().await.unwrap(), first);
         // Replaced by another.
@@ -359,7 +359,7 @@ mod tests {
     async fn a_range_of_a_file_and_of_bytes_is_the_same() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"0123456789").unwrap();
-        for body in [Body::path(file.path()).unwrap(), Body::from("0123456789")] {
+        for body in [Body::from_path(file.path()).unwrap(), Body::from("0123456789")] {
             let part = body.open_range(3, 4).await.unwrap().collect(10).await.unwrap();
             assert_eq!(part, "3456");
             assert!(body.open_range(8, 4).await.unwrap().collect(10).await.is_err());
@@ -370,7 +370,7 @@ mod tests {
     #[tokio::test]
     async fn a_folder_is_not_a_body() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Body::path(folder.path()).unwrap_err();
+        let error = Body::from_path(folder.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("is a folder"));
     }
@@ -382,7 +382,7 @@ mod tests {
             let seen = Arc::clone(&seen);
             move |progress: Progress| seen.store(progress.transferred, Ordering::Relaxed)
         };
-        let body = Body::from(vec![0; 700_000]).observed(observer);
+        let body = Body::from(vec![0; 700_000]).on_progress(observer);
         read(&body).await.unwrap();
         assert_eq!(seen.load(Ordering::Relaxed), 700_000);
     }

@@ -15,9 +15,9 @@ use crate::{DigestAlgorithm, Error, Result, UrlKind};
 ///
 /// let capabilities = Capabilities::new("mem")
 ///     .native([Feature::List, Feature::Stat, Feature::Delete])
-///     .emulated(Feature::Refuse, "a stat before the upload; another writer may slip in between")
+///     .emulated(Feature::IfExistsFail, "a stat before the upload; another writer may slip in between")
 ///     .unsupported(Feature::Url, "the files live in this process");
-/// assert!(capabilities.supports(Feature::Refuse));
+/// assert!(capabilities.supports(Feature::IfExistsFail));
 /// assert_eq!(capabilities.support(Feature::Url).to_string(), "unsupported: the files live in this process");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Capabilities {
     pub url_lifetime: Option<Duration>,
     /// The largest file in bytes of content; `None`: no limit is known.
     pub max_size: Option<u64>,
-    /// What names may look like.
+    /// What names may inspector like.
     pub names: NameRules,
     /// The order of a listing.
     pub list_order: ListOrder,
@@ -181,7 +181,7 @@ pub enum Feature {
     /// Replacing a file of the same name.
     Replace,
     /// Refusing to replace a file of the same name.
-    Refuse,
+    IfExistsFail,
     /// Files that go away by themselves.
     Expiry,
     /// A media type that the caller chooses.
@@ -205,7 +205,7 @@ impl Feature {
         Self::EmptyFile,
         Self::Resume,
         Self::Replace,
-        Self::Refuse,
+        Self::IfExistsFail,
         Self::Expiry,
         Self::ContentType,
         Self::Modified,
@@ -225,7 +225,7 @@ impl Feature {
             Self::EmptyFile => "empty-file",
             Self::Resume => "resume",
             Self::Replace => "replace",
-            Self::Refuse => "refuse",
+            Self::IfExistsFail => "if-exists-fail",
             Self::Expiry => "expiry",
             Self::ContentType => "content-type",
             Self::Modified => "modified",
@@ -382,7 +382,7 @@ impl fmt::Display for ListOrder {
     }
 }
 
-/// Limits of names, beyond the rules of [`check_name`](crate::check_name).
+/// Limits of names, beyond the rules of [`validate_name`](crate::validate_name).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_structs, reason = "written out by every backend with `..NameRules::default()`")]
 pub struct NameRules {

@@ -174,10 +174,10 @@ impl fmt::Display for Operation {
 /// assert_eq!(error.to_string(), "the service asks to wait 20 s");
 /// ```
 #[derive(Debug)]
-pub struct Error(Box<Facts>);
+pub struct Error(Box<Inner>);
 
 #[derive(Debug)]
-struct Facts {
+struct Inner {
     kind: ErrorKind,
     effect: Effect,
     message: String,
@@ -198,7 +198,7 @@ struct Facts {
 impl Error {
     /// An error of `kind`; `message` is a sentence that says what to do.
     pub fn new(kind: ErrorKind, effect: Effect, message: impl Into<String>) -> Self {
-        Self(Box::new(Facts {
+        Self(Box::new(Inner {
             kind,
             effect,
             message: message.into(),

@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::{Effect, Error, check_runtime};
 
 /// What sees each chunk before it is handed on.
-pub(crate) type Look = Box<dyn FnMut(&[u8]) + Send>;
+pub(crate) type Inspector = Box<dyn FnMut(&[u8]) + Send>;
 
 /// Chunks that are remembered in order to be filled again.
 const REMEMBERED: usize = 4;
@@ -40,7 +40,7 @@ enum State {
 
 struct Reader {
     file: File,
-    look: Option<Look>,
+    inspector: Option<Inspector>,
     /// The length and time of the file when it was opened, where it is read to its end.
     opened: Option<Version>,
 }
@@ -97,27 +97,27 @@ fn changed() -> io::Error {
 impl FileChunks {
     /// The next `length` bytes of `file`, or what there is of them, in chunks of `chunk` bytes.
     pub(crate) fn new(file: File, length: u64, chunk: usize) -> Self {
-        Self::of(Reader { file, look: None, opened: None }, length, chunk)
+        Self::of(Reader { file, inspector: None, opened: None }, length, chunk)
     }
 
     /// The whole of `file`, which is at its beginning and was `opened` as such. A file that is written to
     /// meanwhile is an error in place of the last chunk.
     pub(crate) fn whole(file: File, opened: Version, chunk: usize) -> Self {
-        Self::of(Reader { file, look: None, opened: Some(opened) }, opened.length, chunk)
+        Self::of(Reader { file, inspector: None, opened: Some(opened) }, opened.length, chunk)
     }
 
     fn of(reader: Reader, left: u64, chunk: usize) -> Self {
         Self { state: State::Resting(reader), left, chunk, out: VecDeque::new() }
     }
 
-    /// Lets the thread that reads look, too. Given back where somebody looks already.
-    pub(crate) fn look(&mut self, look: Look) -> Result<(), Look> {
+    /// Lets the thread that reads inspector, too. Given back where somebody looks already.
+    pub(crate) fn inspect(&mut self, inspector: Inspector) -> Result<(), Inspector> {
         match &mut self.state {
-            State::Resting(reader) if reader.look.is_none() => {
-                reader.look = Some(look);
+            State::Resting(reader) if reader.inspector.is_none() => {
+                reader.inspector = Some(inspector);
                 Ok(())
             }
-            _ => Err(look),
+            _ => Err(inspector),
         }
     }
 
@@ -170,8 +170,8 @@ impl Reader {
         {
             return Err(changed());
         }
-        if let Some(look) = &mut self.look {
-            look(&room);
+        if let Some(inspector) = &mut self.inspector {
+            inspector(&room);
         }
         Ok(room)
     }
@@ -264,7 +264,7 @@ mod tests {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&seen);
         let mut chunks = FileChunks::new(file(b"abcdefgh"), 8, 3);
-        let Ok(()) = chunks.look(Box::new(move |chunk| sink.lock().unwrap().extend_from_slice(chunk))) else {
+        let Ok(()) = chunks.inspect(Box::new(move |chunk| sink.lock().unwrap().extend_from_slice(chunk))) else {
             panic!()
         };
         let mut passed = Vec::new();
@@ -350,7 +350,7 @@ mod tests {
     #[tokio::test]
     async fn who_looks_and_panics_is_an_error() {
         let mut chunks = FileChunks::new(file(b"abcdef"), 6, 3);
-        let Ok(()) = chunks.look(Box::new(|chunk| assert_eq!(chunk, b"abc"))) else { panic!() };
+        let Ok(()) = chunks.inspect(Box::new(|chunk| assert_eq!(chunk, b"abc"))) else { panic!() };
         assert_eq!(chunks.try_next().await.unwrap().unwrap(), "abc");
         chunks.try_next().await.unwrap_err();
         assert!(chunks.try_next().await.unwrap().is_none());

@@ -6,7 +6,7 @@ use crate::{Error, NameRules, Result, ScopeKind};
 ///
 /// Refused as *invalid input*: empty, `.`, `..`, and anything that holds `/`, `\`, NUL or another
 /// control character. `rules` adds the limits of the store at hand.
-pub fn check_name(name: &str, rules: &NameRules) -> Result<()> {
+pub fn validate_name(name: &str, rules: &NameRules) -> Result<()> {
     component_problem(name).or_else(|| rules.problem(name)).map_or(Ok(()), |problem| {
         Err(Error::invalid(format!("the name {} {problem}; choose another name", shown(name))))
     })
@@ -16,7 +16,7 @@ pub fn check_name(name: &str, rules: &NameRules) -> Result<()> {
 ///
 /// A folder is `/`-separated components, each a name of its own; a channel is one text without
 /// control characters; a store without scopes refuses every scope as *unsupported*.
-pub fn check_scope(scope: &str, kind: ScopeKind, rules: &NameRules) -> Result<()> {
+pub fn validate_scope(scope: &str, kind: ScopeKind, rules: &NameRules) -> Result<()> {
     let problem = match kind {
         ScopeKind::None => {
             return Err(Error::unsupported(format!(
@@ -197,35 +197,35 @@ mod tests {
     fn a_name_is_one_component() {
         let rules = NameRules::default();
         for bad in ["", ".", "..", "a/b", "a\\b", "a\0b", "a\nb", "\u{7f}"] {
-            assert!(check_name(bad, &rules).is_err(), "{bad:?}");
+            assert!(validate_name(bad, &rules).is_err(), "{bad:?}");
         }
         for good in ["a", "...", "a b", "ü", "a.b.c", "~", "%2F", "日本"] {
-            assert!(check_name(good, &rules).is_ok(), "{good:?}");
+            assert!(validate_name(good, &rules).is_ok(), "{good:?}");
         }
     }
 
     #[test]
     fn a_name_longer_than_the_store_allows_says_both_lengths() {
         let rules = NameRules { max_bytes: Some(255), ..NameRules::default() };
-        let message = check_name(&"x".repeat(300), &rules).unwrap_err().to_string();
+        let message = validate_name(&"x".repeat(300), &rules).unwrap_err().to_string();
         assert!(message.contains("300") && message.contains("255"), "{message}");
     }
 
     #[test]
     fn a_folder_scope_cannot_climb() {
         let rules = NameRules::default();
-        assert!(check_scope("a/../b", ScopeKind::Folder, &rules).is_err());
+        assert!(validate_scope("a/../b", ScopeKind::Folder, &rules).is_err());
         for slash in ["/a", "a/", "a//b"] {
-            let message = check_scope(slash, ScopeKind::Folder, &rules).unwrap_err().to_string();
+            let message = validate_scope(slash, ScopeKind::Folder, &rules).unwrap_err().to_string();
             assert!(message.contains("empty component"), "{message}");
         }
-        assert!(check_scope("a/b", ScopeKind::Folder, &rules).is_ok());
-        assert!(check_scope("../x", ScopeKind::Channel, &rules).is_ok());
+        assert!(validate_scope("a/b", ScopeKind::Folder, &rules).is_ok());
+        assert!(validate_scope("../x", ScopeKind::Channel, &rules).is_ok());
     }
 
     #[test]
     fn a_store_without_scopes_refuses_one() {
-        let error = check_scope("a", ScopeKind::None, &NameRules::default()).unwrap_err();
+        let error = validate_scope("a", ScopeKind::None, &NameRules::default()).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
     }
 
@@ -314,7 +314,7 @@ mod tests {
         #[test]
         fn any_server_name_becomes_one_safe_component(name in any_name()) {
             let safe = sanitize_file_name(&name);
-            prop_assert!(check_name(&safe, &NameRules::default()).is_ok(), "{safe:?}");
+            prop_assert!(validate_name(&safe, &NameRules::default()).is_ok(), "{safe:?}");
             prop_assert!(safe.len() <= LONGEST, "{safe:?}");
             prop_assert!(!safe.starts_with(['.', '-', '~', '@']) && !safe.ends_with(['.', ' ']), "{safe:?}");
             prop_assert_eq!(safe.trim(), &safe);

@@ -34,12 +34,12 @@ struct Entry {
 
 impl Options {
     /// Options that a store must know, else it refuses the request.
-    pub fn require(&mut self, value: Arc<dyn ProviderOptions>) {
+    pub fn required(&mut self, value: Arc<dyn ProviderOptions>) {
         self.entries.push(Entry { value, required: true });
     }
 
     /// Options that a store may skip; its answer then says so.
-    pub fn prefer(&mut self, value: Arc<dyn ProviderOptions>) {
+    pub fn optional(&mut self, value: Arc<dyn ProviderOptions>) {
         self.entries.push(Entry { value, required: false });
     }
 
@@ -105,13 +105,13 @@ mod tests {
     fn each_option_that_is_not_set_is_that_of_the_defaults() {
         let given = |days, title| {
             let mut options = Options::default();
-            options.require(Arc::new(Terms { days, title }));
+            options.required(Arc::new(Terms { days, title }));
             options
         };
         let mut options = given(None, Some("own"));
         options.with_defaults(&given(Some(7), Some("default")));
         assert_eq!(options.get::<Terms>(), Some(Terms { days: Some(7), title: Some("own") }));
-        options.prefer(Arc::new(Terms { days: Some(1), title: None }));
+        options.optional(Arc::new(Terms { days: Some(1), title: None }));
         assert_eq!(options.get::<Terms>(), Some(Terms { days: Some(1), title: Some("own") }));
     }
 }

@@ -30,12 +30,12 @@ impl<F: Fn(Progress) + Send + Sync> Observer for F {
 
 /// One observer of one transfer, with the count that all parts of the transfer share.
 #[derive(Clone)]
-pub(crate) struct Watch {
+pub(crate) struct ProgressTracker {
     observer: Arc<dyn Observer>,
     transferred: Arc<AtomicU64>,
 }
 
-impl Watch {
+impl ProgressTracker {
     pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
         Self { observer, transferred: Arc::default() }
     }
@@ -51,8 +51,8 @@ impl Watch {
     }
 }
 
-impl fmt::Debug for Watch {
+impl fmt::Debug for ProgressTracker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("transferred", &self.transferred).finish_non_exhaustive()
+        f.debug_struct("ProgressTracker").field("transferred", &self.transferred).finish_non_exhaustive()
     }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::progress::Watch;
+use crate::progress::ProgressTracker;
 use crate::{
     Body, Capabilities, Effect, Error, ErrorKind, Expiry, Feature, FileRef, Observer, Options, PageToken, Period,
-    ProviderOptions, Result, check_name, check_scope,
+    ProviderOptions, Result, validate_name, validate_scope,
 };
 
 /// Stores a file.
@@ -22,7 +22,7 @@ use crate::{
 ///
 /// let upload = Upload::new("q3.pdf", "content")
 ///     .scope("invoices/2026")
-///     .if_exists(IfExists::Refuse)
+///     .if_exists(IfExists::Fail)
 ///     .expires_in(Period::days(7));
 /// assert_eq!(upload.name, "q3.pdf");
 /// ```
@@ -68,10 +68,10 @@ impl Upload {
         }
     }
 
-    /// An upload of the file at `path` under its own name; see [`Body::path`] for the errors.
-    pub fn path(path: impl AsRef<Path>) -> Result<Self> {
+    /// An upload of the file at `path` under its own name; see [`Body::from_path`] for the errors.
+    pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let body = Body::path(path)?;
+        let body = Body::from_path(path)?;
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
             Error::invalid(format!("the name of {} is not UTF-8; give the file a name", path.display()))
         })?;
@@ -133,20 +133,20 @@ impl Upload {
 
     /// Adds options of one service; a store that does not know them refuses the upload.
     pub fn with(mut self, options: impl ProviderOptions) -> Self {
-        self.options.require(Arc::new(options));
+        self.options.required(Arc::new(options));
         self
     }
 
     /// Adds options of one service; a store that does not know them skips them and says so in
     /// [`StoredFile::skipped`](crate::StoredFile::skipped).
-    pub fn with_if_accepted(mut self, options: impl ProviderOptions) -> Self {
-        self.options.prefer(Arc::new(options));
+    pub fn with_optional(mut self, options: impl ProviderOptions) -> Self {
+        self.options.optional(Arc::new(options));
         self
     }
 
     /// Tells `observer` of every chunk.
-    pub fn observed(mut self, observer: impl Observer + 'static) -> Self {
-        self.body = self.body.observed(observer);
+    pub fn on_progress(mut self, observer: impl Observer + 'static) -> Self {
+        self.body = self.body.on_progress(observer);
         self
     }
 
@@ -169,9 +169,9 @@ impl Upload {
     /// What a [`Store`](crate::Store) checks before it calls a backend: *invalid input* (name, scope),
     /// *unsupported* (what these `capabilities` lack), *too large*. A backend's own uploads call it.
     pub fn check(&self, capabilities: &Capabilities) -> Result<()> {
-        check_name(&self.name, &capabilities.names)?;
+        validate_name(&self.name, &capabilities.names)?;
         if let Some(scope) = &self.scope {
-            check_scope(scope, capabilities.scope, &capabilities.names)?;
+            validate_scope(scope, capabilities.scope, &capabilities.names)?;
         }
         self.options.check(&capabilities.options)?;
         let length = self.body.length();
@@ -180,7 +180,7 @@ impl Upload {
             (self.content_type.is_some(), Feature::ContentType),
             (self.modified.is_some(), Feature::Modified),
             (!self.metadata.is_empty(), Feature::Metadata),
-            (self.if_exists == IfExists::Refuse, Feature::Refuse),
+            (self.if_exists == IfExists::Fail, Feature::IfExistsFail),
             (length.is_none(), Feature::UnknownLength),
             (length == Some(0), Feature::EmptyFile),
         ] {
@@ -199,15 +199,17 @@ impl Upload {
     }
 }
 
-/// What an upload does when its name is taken. Where every upload makes a new file, neither applies.
+/// What an upload does when its name is taken, and a download when its target exists.
+///
+/// Where every upload makes a new file, neither applies to uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum IfExists {
-    /// The new content takes the place of the old, which is gone.
+    /// The new content takes the place of the old, which is gone. The default of an upload.
     #[default]
     Replace,
-    /// The upload fails with *already exists* and the old content stays.
-    Refuse,
+    /// It fails with *already exists*, and the old content stays.
+    Fail,
 }
 
 /// Asks for one page of a listing.
@@ -271,7 +273,7 @@ pub struct Download {
     pub reference: FileRef,
     /// Which bytes; `None`: all.
     pub range: Option<ByteRange>,
-    pub(crate) watch: Option<Watch>,
+    pub(crate) watch: Option<ProgressTracker>,
     pub(crate) located: Located,
 }
 
@@ -283,8 +285,8 @@ impl Download {
     }
 
     /// Tells `observer` of every chunk.
-    pub fn observed(mut self, observer: impl Observer + 'static) -> Self {
-        self.watch = Some(Watch::new(Arc::new(observer)));
+    pub fn on_progress(mut self, observer: impl Observer + 'static) -> Self {
+        self.watch = Some(ProgressTracker::new(Arc::new(observer)));
         self
     }
 

@@ -10,27 +10,17 @@ use tempfile::{NamedTempFile, TempPath};
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 
-use crate::progress::Watch;
+use crate::progress::ProgressTracker;
 use crate::request::Located;
 use crate::{
-    ByteStream, Download, Effect, Error, ErrorKind, Feature, Operation, Result, Store, StoredFile, sanitize_file_name,
+    ByteStream, Download, Effect, Error, ErrorKind, Feature, IfExists, Operation, Result, Store, StoredFile,
+    sanitize_file_name,
 };
-
-/// What a download does when its target exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Overwrite {
-    /// It fails with *already exists*, before anything is sent.
-    #[default]
-    Refuse,
-    /// The new file takes the place of the old, in one step.
-    Replace,
-}
 
 /// A finished download.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Saved {
+pub struct SavedFile {
     /// What the store said of it.
     pub file: StoredFile,
     /// Where it is.
@@ -69,7 +59,7 @@ impl Store {
     /// file `NAME.partial` beside the target until they are whole. Once the request may have reached the
     /// service, nothing removes that file: an error says [where](Error::partial) it is and that the file is
     /// possibly consumed, and [`on_location`](Download::on_location) tells it to those who drop the future or
-    /// panic. If a file came into being at `path` meanwhile, this one is [stored beside it](Saved::taken).
+    /// panic. If a file came into being at `path` meanwhile, this one is [stored beside it](SavedFile::taken).
     ///
     /// Errors: *already exists*, *invalid input* (`path` is a folder or in none), *quota* (the disk is full),
     /// *permission*, and those of [`download`](Store::download).
@@ -77,36 +67,36 @@ impl Store {
         &self,
         request: impl Into<Download> + Send,
         path: impl AsRef<Path> + Send,
-        overwrite: Overwrite,
-    ) -> Result<Saved> {
-        self.save(request.into(), Target::File(path.as_ref()), overwrite).await
+        if_exists: IfExists,
+    ) -> Result<SavedFile> {
+        self.save(request.into(), Target::File(path.as_ref()), if_exists).await
     }
 
     /// Downloads into `folder`, under the name that the store gives, [sanitized](sanitize_file_name).
     ///
     /// Like [`download_to_path`](Store::download_to_path), except where the read consumes the file and the
-    /// name is taken: the file is then stored as `NAME (1).EXT`, and [`Saved::taken`] says so.
+    /// name is taken: the file is then stored as `NAME (1).EXT`, and [`SavedFile::taken`] says so.
     pub async fn download_to_folder(
         &self,
         request: impl Into<Download> + Send,
         folder: impl AsRef<Path> + Send,
-        overwrite: Overwrite,
-    ) -> Result<Saved> {
-        self.save(request.into(), Target::Folder(folder.as_ref()), overwrite).await
+        if_exists: IfExists,
+    ) -> Result<SavedFile> {
+        self.save(request.into(), Target::Folder(folder.as_ref()), if_exists).await
     }
 
-    async fn save(&self, request: Download, target: Target<'_>, overwrite: Overwrite) -> Result<Saved> {
+    async fn save(&self, request: Download, target: Target<'_>, if_exists: IfExists) -> Result<SavedFile> {
         let reference = request.reference.clone();
-        self.save_steps(request, target, overwrite)
+        self.save_steps(request, target, if_exists)
             .await
             .map_err(|error| self.context_of(error, Operation::Download, &reference))
     }
 
-    async fn save_steps(&self, mut request: Download, target: Target<'_>, overwrite: Overwrite) -> Result<Saved> {
+    async fn save_steps(&self, mut request: Download, target: Target<'_>, if_exists: IfExists) -> Result<SavedFile> {
         let consumes = self.capabilities().reads_consume();
         // 1. Whatever can be refused is refused before the request.
         if let Target::File(path) = target {
-            check_target(path, overwrite)?;
+            check_target(path, if_exists)?;
         }
         // A listing tells name and size without a read, unless the file is somebody else's.
         let listed = match consumes && self.capabilities().supports(Feature::Stat) {
@@ -142,7 +132,7 @@ impl Store {
         };
         if !consumes {
             let fits =
-                check_target(&path, overwrite).and_then(|()| partial.check_space(answer.stream.length().unwrap_or(1)));
+                check_target(&path, if_exists).and_then(|()| partial.check_space(answer.stream.length().unwrap_or(1)));
             fits.map_err(|error| error.with_effect(Effect::Rejected))?;
         }
         // 4. All bytes, on the disk, then under their name.
@@ -151,8 +141,8 @@ impl Store {
         if let Err(error) = stored.and_then(|()| check_size(written, size)) {
             return Err(partial.broken(error).await);
         }
-        let (path, taken) = partial.rename(path, overwrite, &located).await?;
-        Ok(Saved { file: answer.file, path, bytes: written, taken })
+        let (path, taken) = partial.rename(path, if_exists, &located).await?;
+        Ok(SavedFile { file: answer.file, path, bytes: written, taken })
     }
 }
 
@@ -168,7 +158,7 @@ fn check_size(written: u64, listed: Option<u64>) -> Result<()> {
     }
 }
 
-fn check_target(path: &Path, overwrite: Overwrite) -> Result<()> {
+fn check_target(path: &Path, if_exists: IfExists) -> Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == Io::NotFound && names_a_folder(path) => {
@@ -181,7 +171,7 @@ fn check_target(path: &Path, overwrite: Overwrite) -> Result<()> {
     if metadata.is_dir() {
         return Err(Error::invalid(format!("{} is a folder; name a file in it", path.display())));
     }
-    if overwrite == Overwrite::Refuse {
+    if if_exists == IfExists::Fail {
         return Err(already_exists(path));
     }
     // A link is replaced as a file is, unless it is a name for something else, such as a device.
@@ -292,7 +282,12 @@ impl Partial {
         self.kept = true;
     }
 
-    async fn write(&mut self, mut stream: ByteStream, watch: Option<&Watch>, written: &mut u64) -> Result<()> {
+    async fn write(
+        &mut self,
+        mut stream: ByteStream,
+        watch: Option<&ProgressTracker>,
+        written: &mut u64,
+    ) -> Result<()> {
         let Self { file, path, held, kept, .. } = self;
         let mut writing = |now| held.iter_mut().for_each(|held| held.writing = now);
         let failed = |error: io::Error| Error::local(error, "write", path).with_effect(Effect::Rejected);
@@ -361,7 +356,7 @@ impl Partial {
     async fn rename(
         mut self,
         path: PathBuf,
-        overwrite: Overwrite,
+        if_exists: IfExists,
         located: &Located,
     ) -> Result<(PathBuf, Option<PathBuf>)> {
         if let Err(error) = self.find().await {
@@ -373,10 +368,10 @@ impl Partial {
         let Self { path: temporary, folder, kept, .. } = self;
         let place = temporary.to_path_buf();
         // One system call, which waits for no data: those are synced.
-        let renamed = match overwrite {
+        let renamed = match if_exists {
             // A service may well call it `download.partial`.
             _ if in_place => temporary.keep().map(drop),
-            Overwrite::Replace if check_target(&path, overwrite).is_ok() => temporary.persist(&path),
+            IfExists::Replace if check_target(&path, if_exists).is_ok() => temporary.persist(&path),
             // What cannot be replaced is left as it is, too.
             _ => temporary.persist_noclobber(&path),
         };
@@ -612,7 +607,7 @@ mod tests {
     };
 
     fn refused(path: &Path) -> Error {
-        check_target(path, Overwrite::Replace).unwrap_err()
+        check_target(path, IfExists::Replace).unwrap_err()
     }
 
     #[test]
@@ -620,7 +615,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "x").unwrap();
-        assert!(check_target(&folder.path().join("new"), Overwrite::Refuse).is_ok());
+        assert!(check_target(&folder.path().join("new"), IfExists::Fail).is_ok());
         for path in [folder.path().join("new/"), file.join("in"), folder.path().join("x".repeat(300))] {
             let error = refused(&path);
             assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
@@ -651,11 +646,11 @@ mod tests {
             assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
         }
         for path in [regular, link("to nothing", Path::new("nothing"))] {
-            assert!(check_target(&path, Overwrite::Replace).is_ok(), "{}", path.display());
+            assert!(check_target(&path, IfExists::Replace).is_ok(), "{}", path.display());
         }
         // The name of a consumed file is known after the read only.
         let store = consuming(stream::empty());
-        let saved = store.download_to_folder(file(), folder.path(), Overwrite::Replace).await.unwrap();
+        let saved = store.download_to_folder(file(), folder.path(), IfExists::Replace).await.unwrap();
         assert_eq!((saved.path, saved.taken), (folder.path().join("a (1).txt"), Some(device.clone())));
         assert!(device.is_symlink());
     }
@@ -755,7 +750,7 @@ mod tests {
         fs::write(folder.path().join("copy.txt.partial"), "another").unwrap();
         let target = folder.path().join("copy.txt");
         let store = consuming(stream::iter([Err(broken())]));
-        let error = store.download_to_path(file(), target, Overwrite::Refuse).await.unwrap_err();
+        let error = store.download_to_path(file(), target, IfExists::Fail).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Unknown);
         assert!(error.to_string().contains("possibly consumed"), "{error}");
         assert_eq!(error.partial().unwrap(), folder.path().join("copy.txt (1).partial"));
@@ -770,7 +765,7 @@ mod tests {
         let told = Arc::clone(&place);
         let request = Download::from(file()).on_location(move |path| path.clone_into(&mut told.lock().unwrap()));
         let (store, target) = (consuming(stream::pending()), folder.path().to_owned());
-        let read = tokio::spawn(async move { store.download_to_folder(request, target, Overwrite::Refuse).await });
+        let read = tokio::spawn(async move { store.download_to_folder(request, target, IfExists::Fail).await });
         while fs::metadata(&*place.lock().unwrap()).map_or(0, |metadata| metadata.len()) < 2 {
             tokio::task::yield_now().await;
         }
@@ -783,9 +778,9 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_a_read_that_consumes_leaves_its_bytes() {
         let folder = tempfile::tempdir().unwrap();
-        let request = Download::from(file()).observed(|_| panic!("on purpose"));
+        let request = Download::from(file()).on_progress(|_| panic!("on purpose"));
         let (store, target) = (consuming(stream::pending()), folder.path().join("copy"));
-        let read = tokio::spawn(async move { store.download_to_path(request, target, Overwrite::Refuse).await });
+        let read = tokio::spawn(async move { store.download_to_path(request, target, IfExists::Fail).await });
         assert!(read.await.unwrap_err().is_panic());
         // The write that was begun ends by itself.
         while entries(folder.path()) != [entry("copy.partial", "ab")] {
@@ -802,7 +797,7 @@ mod tests {
         ] {
             let folder = tempfile::tempdir().unwrap();
             let store = store(read_effect, "a", Err(broken().with_effect(effect)));
-            let error = store.download_to_folder(file(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+            let error = store.download_to_folder(file(), folder.path(), IfExists::Fail).await.unwrap_err();
             assert_eq!((error.effect(), error.partial()), (effect, None));
             assert_eq!(entries(folder.path()), []);
         }
@@ -812,7 +807,7 @@ mod tests {
     async fn a_request_whose_response_was_lost_leaves_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(ReadEffect::Consumes, "a", Err(broken().with_effect(Effect::Unknown)));
-        let error = store.download_to_folder(file(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+        let error = store.download_to_folder(file(), folder.path(), IfExists::Fail).await.unwrap_err();
         assert_eq!(error.partial().unwrap(), folder.path().join("download.partial"));
         assert_eq!(entries(folder.path()), [entry("download.partial", "")]);
     }
@@ -822,7 +817,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let broken = stream::iter([Ok(Bytes::from_static(b"ab")), Err(broken())]);
         let store = store(ReadEffect::None, "a", Ok(ByteStream::download(broken, None)));
-        store.download_to_folder(file(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+        store.download_to_folder(file(), folder.path(), IfExists::Fail).await.unwrap_err();
         assert_eq!(entries(folder.path()), []);
     }
 
@@ -832,7 +827,7 @@ mod tests {
         fs::write(folder.path().join("a.txt"), "old").unwrap();
         for number in 1..3 {
             let store = consuming(stream::empty());
-            let saved = store.download_to_folder(file(), folder.path(), Overwrite::Refuse).await.unwrap();
+            let saved = store.download_to_folder(file(), folder.path(), IfExists::Fail).await.unwrap();
             assert_eq!(saved.path, folder.path().join(format!("a ({number}).txt")));
             assert_eq!(saved.taken, Some(folder.path().join("a.txt")));
         }
@@ -842,11 +837,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_consumed_file_whose_name_is_that_of_its_partial_file_has_it_already() {
-        for overwrite in [Overwrite::Refuse, Overwrite::Replace] {
+        for if_exists in [IfExists::Fail, IfExists::Replace] {
             let folder = tempfile::tempdir().unwrap();
             let content = ByteStream::download(stream::iter([Ok(Bytes::from_static(b"ab"))]), None);
             let store = store(ReadEffect::Consumes, "download.partial", Ok(content));
-            let saved = store.download_to_folder(file(), folder.path(), overwrite).await.unwrap();
+            let saved = store.download_to_folder(file(), folder.path(), if_exists).await.unwrap();
             assert_eq!((saved.path, saved.taken), (folder.path().join("download.partial"), None));
             assert_eq!(entries(folder.path()), [entry("download.partial", "ab")]);
         }
@@ -855,15 +850,15 @@ mod tests {
     #[tokio::test]
     async fn a_consumed_file_never_meets_what_came_into_being_meanwhile() {
         // A file that is to stay, and a folder that no file can replace.
-        for overwrite in [Overwrite::Refuse, Overwrite::Replace] {
+        for if_exists in [IfExists::Fail, IfExists::Replace] {
             let folder = tempfile::tempdir().unwrap();
             let target = folder.path().join("copy.txt");
             let path = target.clone();
-            let request = Download::from(file()).observed(move |_| match overwrite {
-                Overwrite::Refuse => fs::write(&path, "new").unwrap(),
-                Overwrite::Replace => fs::create_dir(&path).unwrap(),
+            let request = Download::from(file()).on_progress(move |_| match if_exists {
+                IfExists::Fail => fs::write(&path, "new").unwrap(),
+                IfExists::Replace => fs::create_dir(&path).unwrap(),
             });
-            let saved = consuming(stream::empty()).download_to_path(request, &target, overwrite).await.unwrap();
+            let saved = consuming(stream::empty()).download_to_path(request, &target, if_exists).await.unwrap();
             assert_eq!(fs::read(&saved.path).unwrap(), b"ab");
             assert_eq!((saved.path, saved.taken), (folder.path().join("copy (1).txt"), Some(target)));
         }
@@ -876,7 +871,7 @@ mod tests {
         let told = Arc::clone(&places);
         let request = Download::from(file()).on_location(move |path| told.lock().unwrap().push(path.to_owned()));
         let target = folder.path().join("copy");
-        consuming(stream::empty()).download_to_path(request, &target, Overwrite::Refuse).await.unwrap();
+        consuming(stream::empty()).download_to_path(request, &target, IfExists::Fail).await.unwrap();
         assert_eq!(*places.lock().unwrap(), [folder.path().join("copy.partial"), target]);
     }
 
@@ -884,7 +879,7 @@ mod tests {
     async fn the_partial_file_of_a_listed_file_has_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let store = listed(".q3.pdf", "abc");
-        let error = store.download_to_folder(file(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+        let error = store.download_to_folder(file(), folder.path(), IfExists::Fail).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Integrity, Effect::Unknown), "{error}");
         assert_eq!(error.partial().unwrap(), folder.path().join("_q3.pdf.partial"));
         assert_eq!(entries(folder.path()), [entry("_q3.pdf.partial", "abc")]);
@@ -902,7 +897,7 @@ mod tests {
     async fn the_longest_name_of_a_target_has_a_partial_file() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("x".repeat(255));
-        let saved = consuming(stream::empty()).download_to_path(file(), &target, Overwrite::Refuse).await.unwrap();
+        let saved = consuming(stream::empty()).download_to_path(file(), &target, IfExists::Fail).await.unwrap();
         assert_eq!(saved.path, target);
         assert_eq!(entries(folder.path()).len(), 1);
     }
@@ -927,9 +922,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let (partial, target) = (folder.path().join("copy.partial"), folder.path().join("copy"));
             let disturbed = partial.clone();
-            let request = Download::from(file()).observed(move |_| disturb(&disturbed));
+            let request = Download::from(file()).on_progress(move |_| disturb(&disturbed));
             let store = consuming(stream::empty());
-            let saved = store.download_to_path(request, &target, Overwrite::Refuse).await.unwrap();
+            let saved = store.download_to_path(request, &target, IfExists::Fail).await.unwrap();
             assert_eq!((saved.path, saved.taken), (target.clone(), None));
             assert_eq!(fs::read(&target).unwrap(), b"ab");
             // The file of somebody else is where it was, and not under the name of the target.
@@ -943,9 +938,9 @@ mod tests {
         for disturb in disturbances() {
             let folder = tempfile::tempdir().unwrap();
             let (partial, target) = (folder.path().join("copy.partial"), folder.path().join("copy"));
-            let request = Download::from(file()).observed(move |_| disturb(&partial));
+            let request = Download::from(file()).on_progress(move |_| disturb(&partial));
             let store = consuming(stream::iter([Err(broken())]));
-            let error = store.download_to_path(request, &target, Overwrite::Refuse).await.unwrap_err();
+            let error = store.download_to_path(request, &target, IfExists::Fail).await.unwrap_err();
             let kept = error.partial().unwrap();
             assert_eq!(fs::read(kept).unwrap(), b"ab");
             let place = format!("2 bytes of it are kept in {}", kept.display());
@@ -960,9 +955,9 @@ mod tests {
         let inner = folder.path().join("inner");
         fs::create_dir(&inner).unwrap();
         let removed = inner.clone();
-        let request = Download::from(file()).observed(move |_| fs::remove_dir_all(&removed).unwrap());
+        let request = Download::from(file()).on_progress(move |_| fs::remove_dir_all(&removed).unwrap());
         let store = consuming(stream::empty());
-        let error = store.download_to_path(request, inner.join("copy"), Overwrite::Refuse).await.unwrap_err();
+        let error = store.download_to_path(request, inner.join("copy"), IfExists::Fail).await.unwrap_err();
         assert_eq!((error.effect(), error.partial()), (Effect::Unknown, None));
         assert!(error.to_string().contains("nothing of it is kept"), "{error}");
     }
@@ -972,14 +967,14 @@ mod tests {
     async fn a_file_that_took_the_place_of_a_free_read_is_neither_renamed_nor_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        let request = Download::from(file()).observed(move |_| {
+        let request = Download::from(file()).on_progress(move |_| {
             let hidden = fs::read_dir(&path).unwrap().next().unwrap().unwrap().path();
             fs::remove_file(&hidden).unwrap();
             fs::write(hidden, "another").unwrap();
         });
         let content = ByteStream::download(stream::iter([Ok(Bytes::from_static(b"ab"))]), None);
         let read = store(ReadEffect::None, "a", Ok(content));
-        let error = read.download_to_folder(request, folder.path(), Overwrite::Refuse).await.unwrap_err();
+        let error = read.download_to_folder(request, folder.path(), IfExists::Fail).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Io, Effect::Rejected), "{error}");
         let left: Vec<_> = entries(folder.path()).into_iter().map(|(_, content)| content).collect();
         assert_eq!(left, ["another"]);
@@ -1008,7 +1003,7 @@ mod tests {
         assert!(on_disk() >= 1 << 20, "{} bytes held", on_disk());
         let written = Arc::new(tokio::sync::Notify::new());
         let told = Arc::clone(&written);
-        let watch = Watch::new(Arc::new(move |_: crate::Progress| told.notify_one()));
+        let watch = ProgressTracker::new(Arc::new(move |_: crate::Progress| told.notify_one()));
         let mut count = 0;
         let endless = stream::iter([Ok(Bytes::from_static(b"ab"))]).chain(stream::pending());
         tokio::select! {

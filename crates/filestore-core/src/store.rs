@@ -10,7 +10,7 @@ use crate::reference::is_store_name;
 use crate::{
     Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
     FileUrl, Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload, UrlRequest,
-    check_runtime, check_scope,
+    check_runtime, validate_scope,
 };
 
 /// The handle of a store: its logical name over any [`FileStore`]. Cheap to clone.
@@ -91,7 +91,7 @@ impl Store {
     ///
     /// Nothing is stored under the name unless all of the body arrived. Errors: *invalid input* (name,
     /// scope, a body of another length than announced), *unsupported* (an option that this store does
-    /// not have), *too large*, *already exists* (with [`IfExists::Refuse`](crate::IfExists::Refuse)), and what the service says.
+    /// not have), *too large*, *already exists* (with [`IfExists::Fail`](crate::IfExists::Fail)), and what the service says.
     /// With effect *unknown* the file may be stored.
     pub async fn upload(&self, request: Upload) -> Result<StoredFile> {
         let name = request.name.clone();
@@ -131,7 +131,7 @@ impl Store {
         if request.recursive {
             self.capabilities().check(Feature::RecursiveList)?;
         }
-        self.check_scope(request.scope.as_deref())?;
+        self.validate_scope(request.scope.as_deref())?;
         let mut page = self.inner.list(request).await?;
         for file in &mut page.files {
             self.stamp(file);
@@ -284,9 +284,9 @@ impl Store {
         self.inner.url(request).await
     }
 
-    fn check_scope(&self, scope: Option<&str>) -> Result<()> {
+    fn validate_scope(&self, scope: Option<&str>) -> Result<()> {
         let capabilities = self.capabilities();
-        scope.map_or(Ok(()), |scope| check_scope(scope, capabilities.scope, &capabilities.names))
+        scope.map_or(Ok(()), |scope| validate_scope(scope, capabilities.scope, &capabilities.names))
     }
 
     /// *Invalid input* unless `reference` belongs to this store and is of its scheme. Every method that

@@ -12,8 +12,8 @@ use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use crate::file::{FileChunks, Look, Version};
-use crate::progress::Watch;
+use crate::file::{FileChunks, Inspector, Version};
+use crate::progress::ProgressTracker;
 use crate::{Effect, Error, ErrorKind, Result, check_runtime};
 
 /// Chunks of this size keep system calls rare and memory small.
@@ -31,7 +31,7 @@ pub struct ByteStream {
     length: Option<u64>,
     passed: u64,
     direction: Direction,
-    watch: Option<(Watch, Option<u64>)>,
+    watch: Option<(ProgressTracker, Option<u64>)>,
     /// Whether reading it consumes the file: no error of it may say that nothing happened.
     consumes: bool,
     ended: bool,
@@ -79,37 +79,37 @@ impl ByteStream {
         Self::new(Inner::File(FileChunks::new(file, length, CHUNK)), Some(length), Direction::Up)
     }
 
-    /// The same bytes, each chunk of which `look` sees before it is handed on: for digests. It may take its
+    /// The same bytes, each chunk of which `inspector` sees before it is handed on: for digests. It may take its
     /// time: a file is looked at by the thread that reads it, other chunks of more than 64 KiB by one for
     /// blocking work. Where the stream is dropped or fails, it may have seen a chunk that nobody got, even
     /// afterwards.
-    pub fn inspected(mut self, look: impl FnMut(&[u8]) + Send + 'static) -> Self {
-        let mut look: Look = Box::new(look);
+    pub fn inspect(mut self, inspector: impl FnMut(&[u8]) + Send + 'static) -> Self {
+        let mut inspector: Inspector = Box::new(inspector);
         if let Inner::File(file) = &mut self.inner {
-            look = match file.look(look) {
+            inspector = match file.inspect(inspector) {
                 Ok(()) => return self,
-                Err(look) => look,
+                Err(inspector) => inspector,
             };
         }
         let Self { length, passed, direction, consumes, .. } = self;
-        let chunks = stream::try_unfold((self, look), async |(mut stream, mut look)| {
+        let chunks = stream::try_unfold((self, inspector), async |(mut stream, mut inspector)| {
             let Some(chunk) = stream.try_next().await? else { return Ok(None) };
             if chunk.len() <= SMALL {
-                look(&chunk);
-                return Ok(Some((chunk, (stream, look))));
+                inspector(&chunk);
+                return Ok(Some((chunk, (stream, inspector))));
             }
             check_runtime()?;
             let work = spawn_blocking(move || {
-                look(&chunk);
-                (chunk, look)
+                inspector(&chunk);
+                (chunk, inspector)
             });
-            let (chunk, look) = work.await.map_err(|error| unread(io::Error::other(error)))?;
-            Ok(Some((chunk, (stream, look))))
+            let (chunk, inspector) = work.await.map_err(|error| unread(io::Error::other(error)))?;
+            Ok(Some((chunk, (stream, inspector))))
         });
         Self { passed, consumes, ..Self::new(Inner::Stream(chunks.boxed()), length, direction) }
     }
 
-    pub(crate) fn watched(mut self, watch: Watch, total: Option<u64>) -> Self {
+    pub(crate) fn watched(mut self, watch: ProgressTracker, total: Option<u64>) -> Self {
         self.watch = Some((watch, total));
         self
     }
@@ -285,7 +285,7 @@ mod tests {
             let sink = Arc::clone(&seen);
             let chunks = stream::iter((0..3_u8).map(move |byte| Ok(Bytes::from(vec![byte; size]))));
             let mut stream = ByteStream::upload(chunks, Some(3 * size as u64))
-                .inspected(move |chunk| sink.lock().unwrap().extend_from_slice(chunk));
+                .inspect(move |chunk| sink.lock().unwrap().extend_from_slice(chunk));
             let mut passed = Vec::new();
             while let Some(chunk) = stream.try_next().await.unwrap() {
                 passed.extend_from_slice(&chunk);
@@ -299,7 +299,7 @@ mod tests {
     async fn whatever_ends_a_read_that_consumes_says_that_the_file_is_possibly_consumed() {
         let stream = |length| ByteStream::download(chunks(&["ab", "c"]), length).consuming();
         let limited = [stream(None).collect(2).await, stream(Some(3)).collect(2).await];
-        let of_another_length = [stream(Some(2)).collect(9).await, stream(Some(4)).inspected(|_| {}).collect(9).await];
+        let of_another_length = [stream(Some(2)).collect(9).await, stream(Some(4)).inspect(|_| {}).collect(9).await];
         for result in limited.into_iter().chain(of_another_length) {
             let error = result.unwrap_err();
             assert_eq!(error.effect(), Effect::Unknown, "{error}");
@@ -309,7 +309,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_short_body_is_as_short_when_it_is_looked_at() {
-        let stream = ByteStream::upload(chunks(&["ab"]), Some(3)).inspected(|_| {});
+        let stream = ByteStream::upload(chunks(&["ab"]), Some(3)).inspect(|_| {});
         assert_eq!(stream.collect(10).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
@@ -337,7 +337,7 @@ mod tests {
             stream.try_next().await.unwrap();
             let seen = Arc::new(Mutex::new(0));
             let sink = Arc::clone(&seen);
-            let left = stream.inspected(move |chunk| *sink.lock().unwrap() += chunk.len());
+            let left = stream.inspect(move |chunk| *sink.lock().unwrap() += chunk.len());
             assert_eq!((left.collect(2 * CHUNK).await.unwrap().len(), *seen.lock().unwrap()), (rest, rest));
         };
         begun(ByteStream::upload(chunks(&["ab", "c"]), Some(3)), 1).await;
@@ -386,8 +386,7 @@ mod tests {
     async fn who_looks_and_panics_fails_the_body_and_stores_nothing() {
         for piece in [CHUNK, SMALL + 1] {
             let pieces = vec![Ok(Bytes::from(vec![7; piece]))];
-            let stream =
-                ByteStream::upload(stream::iter(pieces), Some(piece as u64)).inspected(|_| panic!("on purpose"));
+            let stream = ByteStream::upload(stream::iter(pieces), Some(piece as u64)).inspect(|_| panic!("on purpose"));
             let error = stream.collect(CHUNK).await.unwrap_err();
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Io, Effect::Rejected));
         }

@@ -11,22 +11,22 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use url::Url;
 
-use crate::announce;
+use crate::app_state::AppState;
+use crate::bind_policy;
 use crate::clock::Clock;
+use crate::control_auth::ControlAuth;
 use crate::credentials_file::Credentials;
-use crate::exposure;
 use crate::faults::{FaultPlan, Faults};
 use crate::fileio::FileIo;
 use crate::filescom::FilesCom;
-use crate::guard::Guard;
 use crate::journal::{Journal, JournalEntry};
 use crate::options::Options;
 use crate::pubnub::PubNub;
 use crate::server;
 use crate::service::ServiceName;
-use crate::site::Site;
 use crate::start_error::StartError;
-use crate::storage::{Ground, Storage};
+use crate::startup_files;
+use crate::storage::{ServiceContext, Storage};
 
 /// How often expired files are looked for in real time. Nobody sees them before that either.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -53,7 +53,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
-    site: Arc<Site>,
+    site: Arc<AppState>,
     warnings: Vec<String>,
     end: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
@@ -68,7 +68,7 @@ impl Emulator {
     /// # Errors
     /// See [`StartError`]; nothing is left running or listening.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        exposure::refuse(&options)?;
+        bind_policy::refuse(&options)?;
         let credentials = read_credentials(options.credentials.as_deref())?;
         let plan = read_faults(options.faults.as_deref())?;
         let storage = Storage::open(options.data_dir.as_deref())?;
@@ -79,10 +79,10 @@ impl Emulator {
         let base = public_base(options.public_url.as_deref(), address)?;
 
         if let Some(path) = &options.write_config {
-            announce::write_config(path, &base, &credentials).map_err(cannot_write(path))?;
+            startup_files::write_config(path, &base, &credentials).map_err(cannot_write(path))?;
         }
-        let warnings = exposure::warnings(&options, &base);
-        let site = Arc::new(site(&storage, base, credentials, &options, address)?);
+        let warnings = bind_policy::warnings(&options, &base);
+        let site = Arc::new(app_state(&storage, base, credentials, &options, address)?);
         site.faults.load(plan);
         site.sweep().await;
         let (end, ended) = oneshot::channel();
@@ -90,7 +90,7 @@ impl Emulator {
         let sweeping = tokio::spawn(sweep_for_ever(Arc::clone(&site)));
         let emulator = Emulator { address, site, warnings, end: Some(end), serving, sweeping, _storage: storage };
         if let Some(path) = &options.ready_file {
-            announce::write_ready_file(path, address).map_err(cannot_write(path))?;
+            startup_files::write_ready_file(path, address).map_err(cannot_write(path))?;
         }
         Ok(emulator)
     }
@@ -187,20 +187,20 @@ fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::Write { path, source }
 }
 
-async fn sweep_for_ever(site: Arc<Site>) {
+async fn sweep_for_ever(site: Arc<AppState>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         site.sweep().await;
     }
 }
 
-fn site(
+fn app_state(
     storage: &Storage,
     base: String,
     credentials: Credentials,
     options: &Options,
     address: SocketAddr,
-) -> Result<Site, StartError> {
+) -> Result<AppState, StartError> {
     let Credentials { pubnub, filescom, fileio } = credentials;
     let unusable = |source| match storage {
         Storage::Temporary { .. } => StartError::TemporaryFolder(source),
@@ -210,9 +210,10 @@ fn site(
         Storage::Temporary { .. } => (Clock::in_memory(), false),
         Storage::Kept { folder, .. } => (Clock::kept_in(folder.join("clock")).map_err(unusable)?, true),
     };
-    let ground = |service| Ground { folder: storage.folder(service), kept, clock: clock.clone(), base: base.clone() };
-    Ok(Site {
-        guard: Guard::new(address, &base, options.control_token.clone()),
+    let ground =
+        |service| ServiceContext { folder: storage.folder(service), kept, clock: clock.clone(), base: base.clone() };
+    Ok(AppState {
+        guard: ControlAuth::new(address, &base, options.control_token.clone()),
         journal: Journal::default(),
         faults: Faults::default(),
         pubnub: PubNub::open(ground(ServiceName::Pubnub), pubnub, options).map_err(unusable)?,

@@ -10,19 +10,20 @@
 //! the clock, the blobs and nothing else. Nothing here is shared with the clients of this
 //! workspace either: common code would have common mistakes.
 
-mod announce;
+mod app_state;
+mod bind_policy;
 mod blobs;
+mod canned_response;
 mod clock;
 mod control;
+mod control_auth;
 mod credentials;
 mod credentials_file;
 mod durable;
 mod emulator;
-mod exposure;
 mod faults;
 mod fileio;
 mod filescom;
-mod guard;
 mod hex;
 mod http;
 mod journal;
@@ -30,11 +31,10 @@ mod link;
 mod multipart;
 mod options;
 mod pubnub;
-mod scripted;
 mod server;
 mod service;
-mod site;
 mod start_error;
+mod startup_files;
 mod storage;
 
 pub use clock::Clock;

@@ -21,7 +21,7 @@ const SETTLED: Duration = Duration::from_secs(60);
 
 /// What a service stands on.
 #[derive(Clone, Debug)]
-pub(crate) struct Ground {
+pub(crate) struct ServiceContext {
     /// Where its files are, and nobody else's.
     pub(crate) folder: PathBuf,
     /// Whether they survive a restart and a kill.

@@ -1,4 +1,4 @@
-//! The account: its facts, and its files with all that the service says of them.
+//! The account: its kind_and_effect, and its files with all that the service says of them.
 
 use std::collections::BTreeMap;
 

@@ -48,7 +48,7 @@ impl Backend for FileIo {
 
     fn options(&self, settings: &Settings) -> Result<Options> {
         let mut options = Options::default();
-        options.require(Arc::new(settings.read::<FileIoUpload>(&options::KEYS)?));
+        options.required(Arc::new(settings.read::<FileIoUpload>(&options::KEYS)?));
         Ok(options)
     }
 }

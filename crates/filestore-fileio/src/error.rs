@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use filestore_core::{Error, ErrorKind};
-use filestore_http::{Answer, presentable};
+use filestore_http::{Response, presentable};
 use url::Url;
 
 use crate::wire::Envelope;
@@ -42,7 +42,7 @@ fn meaning(status: u16) -> (ErrorKind, &'static str) {
 
 /// The error of an answer that is no success, or whose body says that it is none. What the service
 /// says is repeated without the `secrets` that it may have echoed.
-pub(crate) async fn refused(mut answer: Answer, base: &Url, secrets: &[&str]) -> Error {
+pub(crate) async fn refused(mut answer: Response, base: &Url, secrets: &[&str]) -> Error {
     if let Some(elsewhere) = not_the_service(&answer, base) {
         return elsewhere;
     }
@@ -52,7 +52,7 @@ pub(crate) async fn refused(mut answer: Answer, base: &Url, secrets: &[&str]) ->
 }
 
 /// The same, with the body read already.
-pub(crate) fn refused_by(answer: &Answer, envelope: &Envelope, secrets: &[&str]) -> Error {
+pub(crate) fn refused_by(answer: &Response, envelope: &Envelope, secrets: &[&str]) -> Error {
     let http = answer.status().as_u16();
     // A clone of the service says 200 in the head and the truth in the body.
     let says_success = (200..300).contains(&http);
@@ -82,7 +82,7 @@ pub(crate) fn refused_by(answer: &Answer, envelope: &Envelope, secrets: &[&str])
 
 /// The error of an answer that did not come from the service: a redirect to a web site, or a web page
 /// where JSON is due. `None` if it may well be the service that speaks.
-pub(crate) fn not_the_service(answer: &Answer, base: &Url) -> Option<Error> {
+pub(crate) fn not_the_service(answer: &Response, base: &Url) -> Option<Error> {
     let host = base.host_str().unwrap_or_default();
     let status = answer.status();
     if status.is_redirection() {
@@ -99,7 +99,7 @@ pub(crate) fn not_the_service(answer: &Answer, base: &Url) -> Option<Error> {
     None
 }
 
-fn gone(answer: &Answer, what: &str) -> Error {
+fn gone(answer: &Response, what: &str) -> Error {
     answer.error(
         ErrorKind::Protocol,
         format!(
@@ -110,7 +110,7 @@ fn gone(answer: &Answer, what: &str) -> Error {
 }
 
 /// An answer that should be JSON and is something else.
-pub(crate) fn not_json(answer: &Answer, base: &Url) -> Error {
+pub(crate) fn not_json(answer: &Response, base: &Url) -> Error {
     let host = base.host_str().unwrap_or_default();
     let what = match answer.content_type() {
         Some(essence) => format!("{host} answers with {} where JSON is due", presentable(&essence, &[])),
@@ -120,7 +120,7 @@ pub(crate) fn not_json(answer: &Answer, base: &Url) -> Error {
 }
 
 /// Only a web page about the file is offered.
-pub(crate) fn landing_page(answer: &Answer, host: &str) -> Error {
+pub(crate) fn landing_page(answer: &Response, host: &str) -> Error {
     answer.error(
         ErrorKind::Unsupported,
         format!(
@@ -132,7 +132,7 @@ pub(crate) fn landing_page(answer: &Answer, host: &str) -> Error {
 }
 
 /// A success other than 200: a part of the file, or nothing of it.
-pub(crate) fn not_the_whole(answer: &Answer) -> Error {
+pub(crate) fn not_the_whole(answer: &Response) -> Error {
     let status = answer.status().as_u16();
     answer.error(ErrorKind::Protocol, format!("the service answers {status} to a request for the whole file"))
 }

@@ -25,7 +25,7 @@
 //! let fileio = FileIoStore::new(config)?;
 //! let store = Store::new("drop", Arc::new(fileio.clone()))?;
 //!
-//! let upload = Upload::path("q3.pdf")?.expires_in(Period::days(7)).with(FileIoUpload::new().max_downloads(3));
+//! let upload = Upload::from_path("q3.pdf")?.expires_in(Period::days(7)).with(FileIoUpload::new().max_downloads(3));
 //! let file = store.upload(upload).await?;
 //! println!("{}", store.url(file.reference()).await?.as_str());
 //! println!("{} bytes stored", fileio.me().await?.used_storage_bytes.unwrap_or_default());

@@ -14,7 +14,7 @@ use filestore_core::{
 };
 use filestore_http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, HeaderValue};
 use filestore_http::{
-    Answer, Clock, HttpClient, JSON_LIMIT, Method, OBJECT_LIMIT, Repeat, Request, SystemClock, secret_header,
+    Clock, HttpClient, Idempotency, JSON_LIMIT, Method, OBJECT_LIMIT, Request, Response, SystemClock, secret_header,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -27,7 +27,7 @@ use crate::config::FileIoConfig;
 use crate::error;
 use crate::key::{FileKey, SCHEME};
 use crate::options::MaxDownloads;
-use crate::terms::Asked;
+use crate::terms::UploadTerms;
 use crate::wire;
 
 /// The largest file without an account: 2 GB, in the reading that is certainly allowed.
@@ -45,15 +45,15 @@ pub struct FileIoStore(Arc<Shared>);
 struct Shared {
     http: HttpClient,
     base: Url,
-    who: Who,
+    who: Auth,
     capabilities: Capabilities,
     /// The largest file as `/me` said; 0: not asked yet.
     largest: AtomicU64,
 }
 
-/// Who asks. The header is marked as sensitive.
+/// Auth asks. The header is marked as sensitive.
 #[derive(Clone)]
-enum Who {
+enum Auth {
     Anonymous,
     Account(HeaderValue),
     /// The uploader of one file, without an account.
@@ -71,29 +71,29 @@ impl FileIoStore {
     pub(crate) fn with_clock(config: FileIoConfig, clock: Arc<dyn Clock>) -> Result<Self> {
         let base = config.check()?;
         let who = match &config.api_key {
-            Some(key) => Who::Account(bearer(key.expose_secret())?),
-            None => Who::Anonymous,
+            Some(key) => Auth::Account(bearer(key.expose_secret())?),
+            None => Auth::Anonymous,
         };
         let http = HttpClient::with_clock(&config.http, &base, clock)?;
         Ok(Self::of(http, base, who))
     }
 
-    fn of(http: HttpClient, base: Url, who: Who) -> Self {
+    fn of(http: HttpClient, base: Url, who: Auth) -> Self {
         let capabilities = capabilities(&who);
         Self(Arc::new(Shared { http, base, who, capabilities, largest: AtomicU64::new(0) }))
     }
 
     pub(crate) fn as_owner(&self, token: &str) -> Result<Self> {
-        Ok(Self::of(self.0.http.clone(), self.0.base.clone(), Who::Owner(bearer(token)?)))
+        Ok(Self::of(self.0.http.clone(), self.0.base.clone(), Auth::Owner(bearer(token)?)))
     }
 
-    /// The facts of the account. From then on, [`max_upload_bytes`](Account::max_upload_bytes) is the
+    /// The kind_and_effect of the account. From then on, [`max_upload_bytes`](Account::max_upload_bytes) is the
     /// largest file that this store sends.
     ///
     /// *Unsupported* without an API key, *unauthenticated* with a wrong one.
     pub async fn me(&self) -> Result<Account> {
         self.check_account("the account")?;
-        let request = self.request(Method::GET, self.url("me"), Repeat::Safe).whole_answer();
+        let request = self.request(Method::GET, self.url("me"), Idempotency::Safe).buffered();
         let (_, me) = self.confirmed::<wire::Me>(self.send(request).await?, None).await?;
         let account = Account::from(me);
         self.0.largest.store(account.max_upload_bytes.unwrap_or_default(), Ordering::Relaxed);
@@ -105,7 +105,7 @@ impl FileIoStore {
     /// *Unsupported* without an API key. While files come and go, an offset may skip or repeat some.
     pub async fn search(&self, search: &Search) -> Result<FileIoPage> {
         self.0.capabilities.check(Feature::List)?;
-        let request = self.request(Method::GET, self.0.base.clone(), Repeat::Safe).whole_answer();
+        let request = self.request(Method::GET, self.0.base.clone(), Idempotency::Safe).buffered();
         let request = search.query().iter().fold(request, |request, (name, value)| request.query(name, value));
         let (answer, body) = self.success(self.send(request).await?, None, JSON_LIMIT).await?;
         FileIoPage::new(answer.parse_json(&body)?, search)
@@ -129,7 +129,7 @@ impl FileIoStore {
     }
 
     /// A JSON response of success, of at most `limit` bytes, and its body. Everything else is an error.
-    async fn success(&self, mut answer: Answer, key: Option<&FileKey>, limit: usize) -> Result<(Answer, Bytes)> {
+    async fn success(&self, mut answer: Response, key: Option<&FileKey>, limit: usize) -> Result<(Response, Bytes)> {
         // 1. Is it the service at all that speaks?
         if !answer.status().is_success() {
             return Err(error::refused(answer, &self.0.base, &self.secrets(key)).await);
@@ -153,9 +153,9 @@ impl FileIoStore {
     /// `"success": true`, and speaks of no other file than `key`.
     pub(crate) async fn confirmed<T: DeserializeOwned>(
         &self,
-        answer: Answer,
+        answer: Response,
         key: Option<&FileKey>,
-    ) -> Result<(Answer, T)> {
+    ) -> Result<(Response, T)> {
         let (answer, body) = self.success(answer, key, OBJECT_LIMIT).await?;
         let envelope: wire::Envelope = answer.parse_json(&body)?;
         let is_of_another = key.zip(envelope.key.as_deref()).is_some_and(|(key, said)| said != key.as_str());
@@ -166,27 +166,27 @@ impl FileIoStore {
         Ok((answer, body))
     }
 
-    pub(crate) async fn send(&self, request: Request) -> Result<Answer> {
+    pub(crate) async fn send(&self, request: Request) -> Result<Response> {
         self.0.http.send(request).await
     }
 
     /// A request to the API, with the account's key.
-    pub(crate) fn request(&self, method: Method, url: Url, repeat: Repeat) -> Request {
-        let request = Request::new(method, url, repeat)
+    pub(crate) fn request(&self, method: Method, url: Url, idempotency: Idempotency) -> Request {
+        let request = Request::new(method, url, idempotency)
             .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .pause_after_429(error::PAUSE);
+            .default_retry_after(error::PAUSE);
         match &self.0.who {
-            Who::Account(key) => request.credential(AUTHORIZATION, key.clone()),
-            Who::Anonymous | Who::Owner(_) => request,
+            Auth::Account(key) => request.credential(AUTHORIZATION, key.clone()),
+            Auth::Anonymous | Auth::Owner(_) => request,
         }
     }
 
     /// A request that changes one file.
-    pub(crate) fn management(&self, method: Method, key: &FileKey, repeat: Repeat) -> Request {
-        let request = self.request(method, key.url(&self.0.base), repeat).whole_answer().secret_path();
+    pub(crate) fn management(&self, method: Method, key: &FileKey, idempotency: Idempotency) -> Request {
+        let request = self.request(method, key.url(&self.0.base), idempotency).buffered().secret_path();
         match &self.0.who {
-            Who::Owner(token) => request.credential(AUTHORIZATION, token.clone()),
-            Who::Anonymous | Who::Account(_) => request,
+            Auth::Owner(token) => request.credential(AUTHORIZATION, token.clone()),
+            Auth::Anonymous | Auth::Account(_) => request,
         }
     }
 
@@ -199,8 +199,8 @@ impl FileIoStore {
     /// What an error must not repeat although the service may: "invalid API key ...".
     fn secrets<'a>(&'a self, key: Option<&'a FileKey>) -> Vec<&'a str> {
         let credential = match &self.0.who {
-            Who::Account(header) | Who::Owner(header) => header.to_str().ok(),
-            Who::Anonymous => None,
+            Auth::Account(header) | Auth::Owner(header) => header.to_str().ok(),
+            Auth::Anonymous => None,
         };
         let credential = credential.map(|bearer| bearer.trim_start_matches("Bearer "));
         credential.into_iter().chain(key.map(FileKey::as_str)).collect()
@@ -216,24 +216,26 @@ impl FileIoStore {
 
     fn check_account(&self, what: &str) -> Result<()> {
         match self.0.who {
-            Who::Account(_) => Ok(()),
-            Who::Anonymous | Who::Owner(_) => Err(Error::unsupported(format!("{what} is not to be had: {NEEDS_KEY}"))),
+            Auth::Account(_) => Ok(()),
+            Auth::Anonymous | Auth::Owner(_) => {
+                Err(Error::unsupported(format!("{what} is not to be had: {NEEDS_KEY}")))
+            }
         }
     }
 
     pub(crate) fn check_owner(&self, what: &str) -> Result<()> {
         match self.0.who {
-            Who::Account(_) | Who::Owner(_) => Ok(()),
-            Who::Anonymous => Err(Error::unsupported(format!(
+            Auth::Account(_) | Auth::Owner(_) => Ok(()),
+            Auth::Anonymous => Err(Error::unsupported(format!(
                 "{what} is not to be had: it needs the API key of an account, or the token of the upload"
             ))),
         }
     }
 
-    pub(crate) fn check_plan(&self, asked: &Asked) -> Result<()> {
+    pub(crate) fn check_plan(&self, asked: &UploadTerms) -> Result<()> {
         match self.0.who {
-            Who::Account(_) => Ok(()),
-            Who::Anonymous | Who::Owner(_) => asked.check_free_plan(self.now()),
+            Auth::Account(_) => Ok(()),
+            Auth::Anonymous | Auth::Owner(_) => asked.check_free_plan(self.now()),
         }
     }
 
@@ -291,11 +293,11 @@ impl FileStore for FileIoStore {
         // 1. The one GET of a key in this crate. It counts, so it is sent once, on a connection of its
         //    own: a kept one that was just closed would look like a lost answer.
         let get = self
-            .request(Method::GET, key.url(&self.0.base), Repeat::Consuming)
+            .request(Method::GET, key.url(&self.0.base), Idempotency::Consuming)
             .header(ACCEPT, HeaderValue::from_static("*/*"))
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .secret_path()
-            .own_connection();
+            .fresh_connection();
         let answer = self.send(get).await.map_err(possibly_consumed)?;
         // 2. A redirect leads to a web page about the file, or away from the service.
         if answer.status().is_redirection()
@@ -341,7 +343,7 @@ impl FileStore for FileIoStore {
     async fn delete(&self, request: Delete) -> Result<()> {
         self.0.capabilities.check(Feature::Delete)?;
         let key = FileKey::of(&request.reference)?;
-        let mut answer = self.send(self.management(Method::DELETE, &key, Repeat::Idempotent)).await?;
+        let mut answer = self.send(self.management(Method::DELETE, &key, Idempotency::Idempotent)).await?;
         if answer.status().as_u16() == 404 {
             // In the service's own words only: a 404 of a proxy or a web site says nothing about the file.
             let envelope: wire::Envelope = serde_json::from_slice(&answer.error_body().await).unwrap_or_default();
@@ -357,8 +359,8 @@ impl FileStore for FileIoStore {
         let key = FileKey::of(&request.reference)?;
         // The account's listing knows how often and how long the link works; without it, once.
         let entry = match self.0.who {
-            Who::Account(_) => self.look_up(&key).await?,
-            Who::Anonymous | Who::Owner(_) => None,
+            Auth::Account(_) => self.look_up(&key).await?,
+            Auth::Anonymous | Auth::Owner(_) => None,
         };
         let expiry = entry.as_ref().map_or(Expiry::Default, |entry| entry.file.expiry);
         if let Some(wanted) = request.lifetime {
@@ -410,13 +412,13 @@ fn bearer(secret: &str) -> Result<HeaderValue> {
     secret_header(&format!("Bearer {secret}"))
 }
 
-fn capabilities(who: &Who) -> Capabilities {
+fn capabilities(who: &Auth) -> Capabilities {
     let mut capabilities = Capabilities::new(SCHEME)
         .native([Feature::UnknownLength, Feature::EmptyFile, Feature::Expiry, Feature::ContentType])
         .unsupported(Feature::Range, "a read counts whether it is whole or not")
         .unsupported(Feature::Resume, "a read may take the file away; there is no second one")
         .unsupported(Feature::Replace, "every upload makes a new file with a key of its own")
-        .unsupported(Feature::Refuse, "every upload makes a new file with a key of its own")
+        .unsupported(Feature::IfExistsFail, "every upload makes a new file with a key of its own")
         .unsupported(Feature::Modified, "the service keeps its own times only")
         .unsupported(Feature::Metadata, "the service keeps a title and a description, see FileIoUpdate");
     capabilities.address = Address::ServerKey;
@@ -429,14 +431,14 @@ fn capabilities(who: &Who) -> Capabilities {
     capabilities.bearer_references = true;
     capabilities.options = vec!["fileio"];
     match who {
-        Who::Account(_) => capabilities
+        Auth::Account(_) => capabilities
             .native([Feature::List, Feature::RecursiveList, Feature::Delete])
             .emulated(
                 Feature::Stat,
                 "the account's listing is read until the file is found; other accounts' files are not",
             )
             .emulated(Feature::Url, "the account's listing is read for the end of the link and the downloads left"),
-        Who::Anonymous => {
+        Auth::Anonymous => {
             capabilities.max_size = Some(FREE_MAX);
             capabilities
                 .native([Feature::Url])
@@ -448,7 +450,7 @@ fn capabilities(who: &Who) -> Capabilities {
                 )
                 .unsupported(Feature::Delete, NEEDS_KEY)
         }
-        Who::Owner(_) => {
+        Auth::Owner(_) => {
             capabilities.max_size = Some(FREE_MAX);
             capabilities
                 .native([Feature::Url, Feature::Delete])
@@ -465,9 +467,9 @@ fn capabilities(who: &Who) -> Capabilities {
 impl fmt::Debug for FileIoStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = match self.0.who {
-            Who::Anonymous => "anonymous",
-            Who::Account(_) => "with an API key",
-            Who::Owner(_) => "with the token of an upload",
+            Auth::Anonymous => "anonymous",
+            Auth::Account(_) => "with an API key",
+            Auth::Owner(_) => "with the token of an upload",
         };
         f.debug_tuple("FileIoStore").field(&self.0.base.as_str()).field(&who).finish()
     }

@@ -17,8 +17,8 @@ const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
 
 /// The wishes of an upload or update, in the service's terms.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
-    pub(crate) life: Life,
+pub(crate) struct UploadTerms {
+    pub(crate) life: Expiration,
     pub(crate) max_downloads: Option<MaxDownloads>,
     pub(crate) auto_delete: Option<bool>,
     pub(crate) title: Option<String>,
@@ -27,7 +27,7 @@ pub(crate) struct Asked {
 
 /// How long a file is to stay.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) enum Life {
+pub(crate) enum Expiration {
     /// Not said.
     #[default]
     Default,
@@ -36,7 +36,7 @@ pub(crate) enum Life {
     Until(Timestamp),
 }
 
-impl Life {
+impl Expiration {
     /// Calendar units become the days that they have from now on: whether the service adds a calendar
     /// month or thirty days is unknown, and old servers read `m` as months.
     pub(crate) fn of(expiry: Expiry, now: Timestamp) -> Result<Self> {
@@ -71,7 +71,7 @@ impl Life {
     }
 }
 
-impl Life {
+impl Expiration {
     /// When it may end, counted from each of `starts`; nothing where that is not known.
     fn ends(&self, starts: &[Option<Timestamp>]) -> Vec<Timestamp> {
         match self {
@@ -84,11 +84,11 @@ impl Life {
     }
 }
 
-impl Asked {
+impl UploadTerms {
     pub(crate) fn of(upload: &Upload, now: Timestamp) -> Result<Self> {
         let options = upload.options.get::<FileIoUpload>().unwrap_or_default();
         Ok(Self {
-            life: Life::of(upload.expiry, now)?,
+            life: Expiration::of(upload.expiry, now)?,
             max_downloads: options.max_downloads,
             auto_delete: options.auto_delete,
             title: options.title,
@@ -99,15 +99,15 @@ impl Asked {
     /// *Unsupported* for what the service certainly refuses without an account.
     pub(crate) fn check_free_plan(&self, now: Timestamp) -> Result<()> {
         let life = match self.life {
-            Life::For(duration) => Some(duration),
-            Life::Until(instant) => Some(instant.duration_since(now).unsigned_abs()),
-            Life::Default | Life::Never => None,
+            Expiration::For(duration) => Some(duration),
+            Expiration::Until(instant) => Some(instant.duration_since(now).unsigned_abs()),
+            Expiration::Default | Expiration::Never => None,
         };
         let problem = if self.max_downloads.is_some_and(|max| max.times() != Some(1)) {
             "more than one download"
         } else if self.auto_delete == Some(false) {
             "keeping a file that is used up (auto_delete = false)"
-        } else if self.life == Life::Never {
+        } else if self.life == Expiration::Never {
             "a file that never expires"
         } else if life.is_some_and(|life| life > FREE_YEAR) {
             "an expiry later than in one year"
@@ -146,7 +146,7 @@ impl Asked {
     /// Responses of generation 1 have no times and no options, only an expiry in words.
     pub(crate) fn lost_protection(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Option<String> {
         let ends = self.life.ends(starts);
-        let is_limited = matches!(self.life, Life::For(_) | Life::Until(_));
+        let is_limited = matches!(self.life, Expiration::For(_) | Expiration::Until(_));
         let says_all = stored.file.created.is_some();
         let is_longer = match stored.file.expiry {
             Expiry::At(end) => ends.iter().max().is_some_and(|last| end.duration_since(*last) > ROUNDING),
@@ -182,16 +182,16 @@ impl Asked {
     /// The longest life that was asked for, if it was limited.
     fn longest(&self, starts: &[Option<Timestamp>]) -> Option<SignedDuration> {
         match self.life {
-            Life::For(duration) => SignedDuration::try_from(duration).ok(),
-            Life::Until(instant) => starts.iter().flatten().min().map(|start| instant.duration_since(*start)),
-            Life::Default | Life::Never => None,
+            Expiration::For(duration) => SignedDuration::try_from(duration).ok(),
+            Expiration::Until(instant) => starts.iter().flatten().min().map(|start| instant.duration_since(*start)),
+            Expiration::Default | Expiration::Never => None,
         }
     }
 
     /// The shortest life that was asked for, if it was limited.
     fn shortest(&self, starts: &[Option<Timestamp>]) -> Option<SignedDuration> {
         match self.life {
-            Life::Until(instant) => starts.iter().flatten().max().map(|start| instant.duration_since(*start)),
+            Expiration::Until(instant) => starts.iter().flatten().max().map(|start| instant.duration_since(*start)),
             _ => self.longest(starts),
         }
     }
@@ -203,12 +203,13 @@ impl Asked {
         let ends = self.life.ends(starts);
         let is_shorter = match file.expiry {
             Expiry::At(end) => {
-                self.life == Life::Never || ends.iter().min().is_some_and(|first| first.duration_since(end) > ROUNDING)
+                self.life == Expiration::Never
+                    || ends.iter().min().is_some_and(|first| first.duration_since(end) > ROUNDING)
             }
             // Of generation 1, in words. What it does not say is not confirmed.
             Expiry::Default if !says_all => match (self.shortest(starts), stored.life_in_words()) {
                 (Some(asked), Some((_, longest))) => longest < asked,
-                (asked, said) => asked.is_some() && said.is_none() || self.life == Life::Never,
+                (asked, said) => asked.is_some() && said.is_none() || self.life == Expiration::Never,
             },
             _ => false,
         };
@@ -263,8 +264,8 @@ mod tests {
 
     const NOW: &str = "2024-01-31T10:00:00Z";
 
-    fn life(expiry: &str) -> Result<Life> {
-        Life::of(expiry.parse()?, NOW.parse().unwrap())
+    fn life(expiry: &str) -> Result<Expiration> {
+        Expiration::of(expiry.parse()?, NOW.parse().unwrap())
     }
 
     #[test]
@@ -295,18 +296,18 @@ mod tests {
     #[test]
     fn the_free_plan_is_known_beforehand() {
         let now = NOW.parse().unwrap();
-        let asked = |life, max: Option<u32>, auto_delete| Asked {
+        let asked = |life, max: Option<u32>, auto_delete| UploadTerms {
             life,
             max_downloads: max.map(MaxDownloads::Times),
             auto_delete,
-            ..Asked::default()
+            ..UploadTerms::default()
         };
-        assert!(asked(Life::Default, Some(1), Some(true)).check_free_plan(now).is_ok());
+        assert!(asked(Expiration::Default, Some(1), Some(true)).check_free_plan(now).is_ok());
         assert!(asked(life("1y").unwrap(), None, None).check_free_plan(now).is_ok());
         for refused in [
-            asked(Life::Default, Some(2), None),
-            asked(Life::Default, None, Some(false)),
-            asked(Life::Never, None, None),
+            asked(Expiration::Default, Some(2), None),
+            asked(Expiration::Default, None, Some(false)),
+            asked(Expiration::Never, None, None),
             asked(life("2y").unwrap(), None, None),
             asked(life("2026-01-01T00:00:00Z").unwrap(), None, None),
         ] {

@@ -91,7 +91,7 @@ fn hello() -> Upload {
     Upload::new("report.txt", "hello world")
 }
 
-fn facts(error: &Error) -> (ErrorKind, Effect) {
+fn kind_and_effect(error: &Error) -> (ErrorKind, Effect) {
     (error.kind(), error.effect())
 }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use filestore_core::{Body, Effect, Error, ErrorKind, Expiry, FileRef, FileStore, Result, Upload};
-use filestore_http::{Answer, Method, Payload, Repeat};
+use filestore_http::{Idempotency, Method, RequestBody, Response};
 use serde_json::{Map, Value};
 
 use crate::FileIoStore;
 use crate::account::FileIoFile;
 use crate::key::FileKey;
 use crate::options::MaxDownloads;
-use crate::terms::{Asked, Life};
+use crate::terms::{Expiration, UploadTerms};
 use crate::wire;
 
 /// What to change of a file; what is not said is kept.
@@ -86,7 +86,7 @@ impl FileIoUpdate {
         self.title.is_some() || self.description.is_some()
     }
 
-    fn json(&self, asked: &Asked) -> Bytes {
+    fn json(&self, asked: &UploadTerms) -> Bytes {
         let fields = [
             ("expires", asked.life.form_value().map(Value::from)),
             ("maxDownloads", asked.max_downloads.map(|max| max.times().map_or_else(|| "".into(), Value::from))),
@@ -111,8 +111,8 @@ impl FileIoStore {
         // 1. What cannot be right is not sent.
         let key = FileKey::of(reference)?;
         self.check_owner("an update")?;
-        let asked = Asked {
-            life: Life::of(update.expiry.unwrap_or_default(), self.now())?,
+        let asked = UploadTerms {
+            life: Expiration::of(update.expiry.unwrap_or_default(), self.now())?,
             max_downloads: update.max_downloads,
             auto_delete: update.auto_delete,
             title: update.title.clone(),
@@ -123,24 +123,24 @@ impl FileIoStore {
             return Err(Error::invalid("title and content cannot change in one request; make two updates"));
         }
         // 2. JSON or a form.
-        let (payload, repeat, form) = match &update.content {
+        let (body, idempotency, form) = match &update.content {
             None if is_json => {
-                (Payload::Bytes(Some("application/json"), update.json(&asked)), Repeat::Idempotent, None)
+                (RequestBody::Bytes(Some("application/json"), update.json(&asked)), Idempotency::Idempotent, None)
             }
             None => {
                 let form = asked.form();
                 if form.is_empty() {
                     return Err(Error::invalid("the update says nothing to change"));
                 }
-                (Payload::Form(form), Repeat::Idempotent, None)
+                (RequestBody::Form(form), Idempotency::Idempotent, None)
             }
             Some(_) => {
                 let Some((name, body)) = update.content else { return Err(Error::invalid("no content")) };
                 let form = self.with_file(asked.form(), &name, None, body)?;
-                (Payload::Form(form.clone()), Repeat::Once, Some(form))
+                (RequestBody::Form(form.clone()), Idempotency::NonIdempotent, Some(form))
             }
         };
-        let request = self.management(Method::PATCH, &key, repeat).payload(payload);
+        let request = self.management(Method::PATCH, &key, idempotency).body(body);
         // 3. What the file is now.
         let answer = self.send(request).await?;
         self.changed(answer, &key, &asked, "unnamed", || form.map(|form| form.content_sent())).await
@@ -152,10 +152,10 @@ impl FileIoStore {
         let key = FileKey::of(reference)?;
         self.check_owner("a replacement")?;
         upload.check(self.capabilities())?;
-        let asked = Asked::of(&upload, self.now())?;
+        let asked = UploadTerms::of(&upload, self.now())?;
         self.check_size(&upload.body)?;
         let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
-        let mut request = self.management(Method::PUT, &key, Repeat::Once).payload(form.clone());
+        let mut request = self.management(Method::PUT, &key, Idempotency::NonIdempotent).body(form.clone());
         if let Some(title) = &asked.title {
             request = request.query("title", title);
         }
@@ -169,9 +169,9 @@ impl FileIoStore {
     /// A protection that the service did not give is *incomplete*: what the file was before is gone.
     pub(crate) async fn changed(
         &self,
-        answer: Answer,
+        answer: Response,
         key: &FileKey,
-        asked: &Asked,
+        asked: &UploadTerms,
         name: &str,
         sent: impl FnOnce() -> Option<u64> + Send,
     ) -> Result<FileIoFile> {
@@ -195,8 +195,8 @@ impl FileIoStore {
         content_type: Option<&str>,
         body: Body,
     ) -> Result<filestore_http::Form> {
-        filestore_core::check_name(name, &self.capabilities().names)?;
-        check_name(name)?;
+        filestore_core::validate_name(name, &self.capabilities().names)?;
+        validate_name(name)?;
         let guessed = || mime_guess::from_path(name).first_or_octet_stream().to_string();
         let content_type = content_type.map_or_else(guessed, str::to_owned);
         Ok(form.file("file", name, Some(&content_type), Arc::new(body)))
@@ -205,7 +205,7 @@ impl FileIoStore {
 
 /// Forms write a quote and the ends of lines as these three and have no escape for the escapes, so a
 /// name that holds one as text arrives as another.
-fn check_name(name: &str) -> Result<()> {
+fn validate_name(name: &str) -> Result<()> {
     let upper = name.to_ascii_uppercase();
     match ["%22", "%0D", "%0A"].into_iter().find(|escape| upper.contains(escape)) {
         Some(escape) => Err(Error::invalid(format!(

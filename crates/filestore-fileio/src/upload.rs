@@ -1,7 +1,7 @@
 //! Uploads: one request, and the comparison of its response with what was asked for.
 
 use filestore_core::{Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result, StoredFile, Upload, check_secret};
-use filestore_http::{Answer, Method, Payload, Repeat};
+use filestore_http::{Idempotency, Method, RequestBody, Response};
 use jiff::SignedDuration;
 use serde::de::IgnoredAny;
 use url::form_urlencoded;
@@ -10,7 +10,7 @@ use crate::FileIoStore;
 use crate::account::FileIoFile;
 use crate::anonymous::{AnonymousToken, OwnedUpload};
 use crate::key::FileKey;
-use crate::terms::{Asked, Life};
+use crate::terms::{Expiration, UploadTerms};
 use crate::wire;
 
 /// So far apart may two clocks be.
@@ -43,11 +43,12 @@ impl FileIoStore {
     pub async fn upload_text(&self, text: impl Into<String> + Send, expiry: Expiry) -> Result<OwnedUpload> {
         let text = text.into();
         // 1. What is certain to be refused is not sent.
-        let asked = Asked { life: Life::of(expiry, self.now())?, ..Asked::default() };
+        let asked = UploadTerms { life: Expiration::of(expiry, self.now())?, ..UploadTerms::default() };
         self.check_plan(&asked)?;
         // 2. A form of one or two fields.
-        let body = Payload::Bytes(Some("application/x-www-form-urlencoded"), text_form(&text, &asked.life).into());
-        let request = self.request(Method::POST, self.base().clone(), Repeat::Once).payload(body).own_connection();
+        let body = RequestBody::Bytes(Some("application/x-www-form-urlencoded"), text_form(&text, &asked.life).into());
+        let request =
+            self.request(Method::POST, self.base().clone(), Idempotency::NonIdempotent).body(body).fresh_connection();
         // 3. The answer is that of an upload.
         let answer = self.send(request).await.map_err(possibly_stored)?;
         self.stored(answer, &asked, "text.txt", || text.len() as u64).await
@@ -65,18 +66,18 @@ impl FileIoStore {
     pub(crate) async fn post_file(&self, upload: Upload) -> Result<OwnedUpload> {
         // 1. What is certain to be refused is not sent.
         upload.check(self.capabilities())?;
-        let asked = Asked::of(&upload, self.now())?;
+        let asked = UploadTerms::of(&upload, self.now())?;
         self.check_plan(&asked)?;
         self.check_size(&upload.body)?;
         // 2. One form: options first, so that the service knows them before the content.
         let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
-        let mut request = self.request(Method::POST, self.base().clone(), Repeat::Once).whole_answer();
+        let mut request = self.request(Method::POST, self.base().clone(), Idempotency::NonIdempotent).buffered();
         if let Some(title) = &asked.title {
             // The title was only ever seen in the query.
             request = request.query("title", title);
         }
         // 3. Sent once. A second success would be a second file with a link that nobody knows.
-        let answer = self.send(request.payload(form.clone()).own_connection()).await.map_err(possibly_stored)?;
+        let answer = self.send(request.body(form.clone()).fresh_connection()).await.map_err(possibly_stored)?;
         // 4. The answer, compared with what was asked for and sent.
         self.stored(answer, &asked, &upload.name, || form.content_sent()).await
     }
@@ -84,8 +85,8 @@ impl FileIoStore {
     /// The file that an upload's answer speaks of.
     pub(crate) async fn stored(
         &self,
-        answer: Answer,
-        asked: &Asked,
+        answer: Response,
+        asked: &UploadTerms,
         name: &str,
         sent: impl FnOnce() -> u64 + Send,
     ) -> Result<OwnedUpload> {
@@ -121,7 +122,7 @@ impl FileIoStore {
             let owner = owner.as_ref().unwrap_or(self);
             owner.capabilities().check(Feature::Delete)?;
             // A file that was just stored and is not found is not a file that was deleted.
-            let answer = owner.send(owner.management(Method::DELETE, key, Repeat::Idempotent)).await?;
+            let answer = owner.send(owner.management(Method::DELETE, key, Idempotency::Idempotent)).await?;
             owner.confirmed::<IgnoredAny>(answer, Some(key)).await
         }
         .await;
@@ -149,7 +150,7 @@ pub(crate) fn possibly_stored(error: Error) -> Error {
     }
 }
 
-fn text_form(text: &str, life: &Life) -> String {
+fn text_form(text: &str, life: &Expiration) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("text", text);
     if let Some(expires) = life.form_value() {

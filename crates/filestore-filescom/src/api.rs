@@ -6,7 +6,7 @@ use std::sync::Arc;
 use filestore_core::{Effect, Error, ErrorKind, Result, check_secret};
 use filestore_http::header::{ACCEPT_LANGUAGE, HeaderName, HeaderValue};
 use filestore_http::{
-    Answer, Attempts, Clock, HttpClient, JSON_LIMIT, Method, Payload, Repeat, Request, secret_header,
+    Attempts, Clock, HttpClient, Idempotency, JSON_LIMIT, Method, Request, RequestBody, Response, secret_header,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -106,7 +106,13 @@ impl Api {
 
     /// `method` to `/api/rest/v1/ENDPOINT/PATH`, which does what `repeat` says when it is sent twice.
     /// *Unauthenticated* if nobody asks.
-    pub(crate) fn request(&self, method: Method, endpoint: &str, path: &SitePath, repeat: Repeat) -> Result<Request> {
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        endpoint: &str,
+        path: &SitePath,
+        idempotency: Idempotency,
+    ) -> Result<Request> {
         let Some((name, value)) = self.header.clone() else {
             return Err(Error::new(
                 ErrorKind::Unauthenticated,
@@ -114,16 +120,22 @@ impl Api {
                 "the service wants a credential; set api_key, or log in for a session_id",
             ));
         };
-        Ok(self.anonymous_request(method, endpoint, path, repeat).credential(name, value))
+        Ok(self.anonymous_request(method, endpoint, path, idempotency).credential(name, value))
     }
 
     /// The same without a credential.
-    pub(crate) fn anonymous_request(&self, method: Method, endpoint: &str, path: &SitePath, repeat: Repeat) -> Request {
+    pub(crate) fn anonymous_request(
+        &self,
+        method: Method,
+        endpoint: &str,
+        path: &SitePath,
+        idempotency: Idempotency,
+    ) -> Request {
         let mut url = self.base.clone();
         let mut below = format!("/api/rest/v1/{endpoint}");
         path.encode_below(&mut below);
         url.set_path(&below);
-        let mut request = Request::new(method, url, repeat).whole_answer();
+        let mut request = Request::new(method, url, idempotency).buffered();
         if let Some(workspace) = &self.workspace {
             request = request.header(WORKSPACE_HEADER, workspace.clone());
         }
@@ -134,12 +146,12 @@ impl Api {
     }
 
     /// The answer, if it is a success. Everything else is an error: *as the table of refusals says*.
-    pub(crate) async fn send(&self, request: Request) -> Result<Answer> {
+    pub(crate) async fn send(&self, request: Request) -> Result<Response> {
         self.send_within(request, &mut Attempts::new()).await
     }
 
     /// [`send`](Self::send), out of what `attempts` has left.
-    pub(crate) async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Answer> {
+    pub(crate) async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Response> {
         let answer = self.http.send_within(request, attempts).await?;
         if answer.status().is_success() {
             return Ok(answer);
@@ -208,13 +220,13 @@ impl Api {
 }
 
 /// The JSON of a success. *Protocol* if it is none.
-pub(crate) async fn read<T: DeserializeOwned>(answer: &mut Answer) -> Result<T> {
+pub(crate) async fn read<T: DeserializeOwned>(answer: &mut Response) -> Result<T> {
     read_into(answer, PhantomData::<T>).await
 }
 
 /// [`read`] for what takes it in piece by piece.
 pub(crate) async fn read_into<V>(
-    answer: &mut Answer,
+    answer: &mut Response,
     seed: impl for<'de> DeserializeSeed<'de, Value = V>,
 ) -> Result<V> {
     if !answer.is_json() {
@@ -225,7 +237,7 @@ pub(crate) async fn read_into<V>(
 }
 
 /// `body` as the JSON of a request.
-pub(crate) fn json(body: &impl Serialize) -> Result<Payload> {
+pub(crate) fn json(body: &impl Serialize) -> Result<RequestBody> {
     let text = serde_json::to_vec(body).map_err(|error| Error::invalid(format!("this cannot be JSON: {error}")))?;
-    Ok(Payload::Bytes(Some("application/json"), text.into()))
+    Ok(RequestBody::Bytes(Some("application/json"), text.into()))
 }

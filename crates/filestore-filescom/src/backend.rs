@@ -72,7 +72,7 @@ impl Backend for FilesCom {
 
     fn options(&self, settings: &Settings) -> Result<Options> {
         let mut options = Options::default();
-        options.require(Arc::new(settings.read::<FilesComUpload>(&options::KEYS)?));
+        options.required(Arc::new(settings.read::<FilesComUpload>(&options::KEYS)?));
         Ok(options)
     }
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
 use filestore_http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
-use filestore_http::{Answer, Attempts, Method, Repeat, Request, Url, is_fresh, presigned_url};
+use filestore_http::{Attempts, Idempotency, Method, Request, Response, Url, is_fresh, presigned_url};
 use futures::StreamExt;
 use futures::lock::Mutex;
 
 use crate::path::SitePath;
-use crate::storage::{self, Remedy};
+use crate::storage::{self, Recovery};
 use crate::store::FilesComStore;
 use crate::wire::Entry;
 
@@ -21,7 +21,7 @@ use crate::wire::Entry;
 const MARGIN: Duration = Duration::from_secs(2);
 
 /// A file's content, for as many requests as it takes.
-pub(crate) struct Content {
+pub(crate) struct RemoteContent {
     store: FilesComStore,
     path: SitePath,
     /// The file as it was when the download began.
@@ -34,16 +34,16 @@ pub(crate) struct Content {
 
 impl FilesComStore {
     /// The facts of a file, and its content. *Not found*, or *invalid input* for a folder.
-    pub(crate) async fn content(&self, path: SitePath) -> Result<Content> {
+    pub(crate) async fn content(&self, path: SitePath) -> Result<RemoteContent> {
         let since = self.api().clock().elapsed();
         let (entry, uri) = self.download_uri(&path).await?;
         let url = Mutex::new((presigned_url(&uri, self.api().base())?, since));
-        Ok(Content { store: self.clone(), path, entry, url, etag: OnceLock::new() })
+        Ok(RemoteContent { store: self.clone(), path, entry, url, etag: OnceLock::new() })
     }
 
     /// The facts of a file, and an address of its content that works for a minute.
     pub(crate) async fn download_uri(&self, path: &SitePath) -> Result<(Box<Entry>, String)> {
-        let request = self.api().request(Method::GET, "files", path, Repeat::Safe)?;
+        let request = self.api().request(Method::GET, "files", path, Idempotency::Safe)?;
         let mut entry: Box<Entry> = self.api().ask(request).await?;
         if !entry.may_be_at(path) {
             let message = format!("asked for {path}, the service gives another file");
@@ -61,7 +61,7 @@ impl FilesComStore {
     }
 }
 
-impl Content {
+impl RemoteContent {
     pub(crate) fn path(&self) -> &SitePath {
         &self.path
     }
@@ -75,7 +75,7 @@ impl Content {
     }
 
     /// An answer with the bytes of `range`, or with all: never one with something else.
-    pub(crate) async fn get(&self, range: Option<Range<u64>>, attempts: &mut Attempts) -> Result<Answer> {
+    pub(crate) async fn get(&self, range: Option<Range<u64>>, attempts: &mut Attempts) -> Result<Response> {
         loop {
             let url = self.address().await?;
             // No credential: the address is one.
@@ -92,17 +92,17 @@ impl Content {
                 return Ok(answer);
             }
             let (remedy, error) = storage::refused(answer, &url, http.clock().now()).await;
-            if remedy == Remedy::None || !http.may_repeat(attempts).await {
+            if remedy == Recovery::None || !http.retry_step(attempts).await {
                 return Err(error.with_attempts(attempts.made()));
             }
-            if remedy == Remedy::FreshAddress {
+            if remedy == Recovery::RefreshUrl {
                 self.renew(&url).await?;
             }
         }
     }
 
     /// What is put together with other bytes: exactly those of `range`.
-    pub(crate) async fn get_range(&self, range: Range<u64>, attempts: &mut Attempts) -> Result<Answer> {
+    pub(crate) async fn get_range(&self, range: Range<u64>, attempts: &mut Attempts) -> Result<Response> {
         let answer = self.get(Some(range), attempts).await?;
         if answer.status().as_u16() == 206 {
             return Ok(answer);
@@ -137,7 +137,7 @@ impl Content {
 
     /// Whether the rest of the file can be asked for after a break: only what is provably of one file is
     /// put together. Without a validator of the storage, the service is asked whether it is the same file.
-    pub(crate) async fn can_go_on(&self) -> Result<bool> {
+    pub(crate) async fn can_resume(&self) -> Result<bool> {
         if self.has_etag() || digest(&self.entry).is_none() {
             return Ok(self.has_etag());
         }
@@ -157,7 +157,7 @@ impl Content {
 
     /// *Integrity* if the answer is of another file than those before, *protocol* if it is not what was
     /// asked for.
-    fn check(&self, answer: &Answer, range: Option<&Range<u64>>) -> Result<()> {
+    fn check(&self, answer: &Response, range: Option<&Range<u64>>) -> Result<()> {
         let protocol = |message: &str| answer.error(ErrorKind::Protocol, message).with_effect(Effect::Rejected);
         // 1. Not a page about the file.
         let page = answer.content_type().is_some_and(|essence| essence == "text/html")
@@ -208,16 +208,16 @@ fn changed() -> Error {
 }
 
 /// A range of the content on its way; it goes on where it broke.
-pub(crate) struct Reading {
+pub(crate) struct RangeReader {
     stream: ByteStream,
     at: u64,
     end: u64,
     attempts: Attempts,
 }
 
-impl Reading {
+impl RangeReader {
     /// Of an answer to a request for `at..end`.
-    pub(crate) fn new(answer: Answer, range: Range<u64>, attempts: Attempts) -> Self {
+    pub(crate) fn new(answer: Response, range: Range<u64>, attempts: Attempts) -> Self {
         Self { stream: answer.stream(), at: range.start, end: range.end, attempts }
     }
 
@@ -227,7 +227,7 @@ impl Reading {
     }
 
     /// The next bytes; `None` at the end of the range.
-    pub(crate) async fn next(&mut self, content: &Content) -> Result<Option<Bytes>> {
+    pub(crate) async fn next(&mut self, content: &RemoteContent) -> Result<Option<Bytes>> {
         loop {
             let error = match self.stream.next().await {
                 Some(Ok(chunk)) if chunk.len() as u64 > self.end - self.at => {
@@ -247,13 +247,13 @@ impl Reading {
                 return Ok(None);
             }
             // It seldom happens, and should not make every future larger.
-            Box::pin(self.go_on(content, error)).await?;
+            Box::pin(self.resume(content, error)).await?;
         }
     }
 
     /// Asks for what is missing after `error`, or else gives it back.
-    async fn go_on(&mut self, content: &Content, error: Error) -> Result<()> {
-        if !content.can_go_on().await? || !content.store.api().http().may_repeat(&mut self.attempts).await {
+    async fn resume(&mut self, content: &RemoteContent, error: Error) -> Result<()> {
+        if !content.can_resume().await? || !content.store.api().http().retry_step(&mut self.attempts).await {
             return Err(error.with_attempts(self.attempts.made()));
         }
         tracing::debug!(at = self.at, %error, "a download goes on");

@@ -13,14 +13,14 @@ pub(crate) const SMALL: usize = 64 * 1024;
 
 /// Which digests are wanted.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct DigestSet {
     pub(crate) md5: bool,
     pub(crate) crc32: bool,
 }
 
 /// Digests of what has passed so far.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Running {
+pub(crate) struct Hasher {
     md5: Option<Md5>,
     crc32: Option<Crc32>,
     length: u64,
@@ -28,15 +28,15 @@ pub(crate) struct Running {
 
 /// Digests of all that passed.
 #[derive(Debug, Clone)]
-pub(crate) struct Sums {
+pub(crate) struct Digests {
     /// In lower-case hex.
     pub(crate) md5: Option<String>,
     /// Can be combined with that of what follows.
     pub(crate) crc32: Option<Crc32>,
 }
 
-impl Running {
-    pub(crate) fn new(wanted: Wanted) -> Self {
+impl Hasher {
+    pub(crate) fn new(wanted: DigestSet) -> Self {
         Self { md5: wanted.md5.then(Md5::new), crc32: wanted.crc32.then(Crc32::new), length: 0 }
     }
 
@@ -68,36 +68,36 @@ impl Running {
     }
 
     /// The digests of what has passed, and `rest`.
-    pub(crate) fn sums_of(mut self, rest: &[u8]) -> Sums {
+    pub(crate) fn sums_of(mut self, rest: &[u8]) -> Digests {
         self.update(rest);
         self.sums()
     }
 
-    pub(crate) fn sums(self) -> Sums {
-        Sums { md5: self.md5.map(|md5| hex(&md5.finalize())), crc32: self.crc32 }
+    pub(crate) fn sums(self) -> Digests {
+        Digests { md5: self.md5.map(|md5| hex(&md5.finalize())), crc32: self.crc32 }
     }
 }
 
 /// A place for the digests of a stream of which only the end is known to somebody else.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Slot(Arc<Mutex<Option<Sums>>>);
+pub(crate) struct DigestCell(Arc<Mutex<Option<Digests>>>);
 
-impl Slot {
-    pub(crate) fn set(&self, sums: Option<Sums>) {
+impl DigestCell {
+    pub(crate) fn set(&self, sums: Option<Digests>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sums;
     }
 
-    pub(crate) fn take(&self) -> Option<Sums> {
+    pub(crate) fn take(&self) -> Option<Digests> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 /// `stream`, of `length` bytes. Their digests are in `slot` as soon as the last byte has passed: nobody
 /// need ask for what comes after it.
-pub(crate) fn digested(stream: ByteStream, length: u64, wanted: Wanted, slot: Slot) -> ByteStream {
-    let mut running = Running::new(wanted);
+pub(crate) fn digested(stream: ByteStream, length: u64, wanted: DigestSet, slot: DigestCell) -> ByteStream {
+    let mut running = Hasher::new(wanted);
     slot.set((length == 0).then(|| running.clone().sums()));
-    stream.inspected(move |chunk| {
+    stream.inspect(move |chunk| {
         running.update(chunk);
         if running.length == length {
             slot.set(Some(running.clone().sums()));
@@ -116,10 +116,10 @@ mod tests {
 
     use super::*;
 
-    async fn sums_of(content: &[u8], chunk: usize) -> Option<Sums> {
+    async fn sums_of(content: &[u8], chunk: usize) -> Option<Digests> {
         let chunks: Vec<_> = content.chunks(chunk).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-        let slot = Slot::default();
-        let wanted = Wanted { md5: true, crc32: true };
+        let slot = DigestCell::default();
+        let wanted = DigestSet { md5: true, crc32: true };
         let stream = ByteStream::upload(stream::iter(chunks), None);
         let stream = digested(stream, content.len() as u64, wanted, slot.clone());
         let passed: Vec<Bytes> = stream.try_collect().await.unwrap();

@@ -13,9 +13,9 @@ use filestore_http::{Attempts, presigned_url};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use crate::config::Verify;
-use crate::content::{Content, Reading};
-use crate::digest::{Running, Sums, Wanted, crc32_hex};
-use crate::facts::{self, URL_LIFETIME};
+use crate::content::{RangeReader, RemoteContent};
+use crate::digest::{DigestSet, Digests, Hasher, crc32_hex};
+use crate::metadata::{self, URL_LIFETIME};
 use crate::store::FilesComStore;
 
 /// A range of a large download. Each is held in memory until those before it have been taken.
@@ -31,7 +31,7 @@ const LARGE: u64 = 2 * FIRST;
 const FAST: Duration = Duration::from_millis(20);
 
 /// The pauses before the digest of a file that was just stored is looked for again.
-const LOOKS: [u64; 7] = [100, 200, 400, 800, 1600, 3200, 3200];
+const DIGEST_POLL_DELAYS: [u64; 7] = [100, 200, 400, 800, 1600, 3200, 3200];
 
 impl FilesComStore {
     pub(crate) async fn begin_download(&self, request: Download) -> Result<Downloaded> {
@@ -54,7 +54,7 @@ impl FilesComStore {
             (Some(_), _) | (None, Verify::None) => bytes,
             (None, verify) => verified(bytes, Arc::clone(&content), verify),
         };
-        let file = facts::stored(content.path(), content.entry().clone());
+        let file = metadata::stored(content.path(), content.entry().clone());
         let mut answer = Downloaded::new(file, ByteStream::download(bytes, length));
         answer.range = range;
         Ok(answer)
@@ -87,14 +87,14 @@ impl FilesComStore {
 
 /// The bytes of `wanted`; `None`: all, of a file whose size nobody knows.
 async fn read(
-    content: Arc<Content>,
+    content: Arc<RemoteContent>,
     wanted: Option<Range<u64>>,
     is_part: bool,
 ) -> Result<BoxStream<'static, Result<Bytes>>> {
     let mut attempts = Attempts::new();
     let Some(wanted) = wanted else { return Ok(content.get(None, &mut attempts).await?.stream().boxed()) };
     let config = content.store().config();
-    // Content is in memory elsewhere, too: on its way from the socket, and to the disk.
+    // RemoteContent is in memory elsewhere, too: on its way from the socket, and to the disk.
     let window = (config.memory.as_u64() / 4 / RANGE).min(u64::from(config.parallel.get()));
     // A large file is asked for piece by piece, if the storage plays along.
     if wanted.end - wanted.start > LARGE && window > 1 {
@@ -103,21 +103,21 @@ async fn read(
         let answer = content.get(Some(first.clone()), &mut attempts).await?;
         if answer.status().as_u16() == 206 && content.has_etag() {
             let rest = first.end..wanted.end;
-            let first = one_by_one(Arc::clone(&content), Reading::new(answer, first, attempts));
+            let first = sequential(Arc::clone(&content), RangeReader::new(answer, first, attempts));
             let rest = async move {
                 let took = content.store().api().clock().elapsed() - begun;
                 if took > FAST {
-                    return Ok(side_by_side(content, rest, usize::try_from(window).unwrap_or(1)));
+                    return Ok(concurrent(content, rest, usize::try_from(window).unwrap_or(1)));
                 }
                 let mut attempts = Attempts::new();
                 let answer = content.get_range(rest.clone(), &mut attempts).await?;
-                Ok(one_by_one(content, Reading::new(answer, rest, attempts)))
+                Ok(sequential(content, RangeReader::new(answer, rest, attempts)))
             };
             return Ok(first.chain(stream::once(rest).try_flatten()).boxed());
         }
         // It gives the whole at once.
         if answer.status().as_u16() == 200 && !is_part {
-            return Ok(one_by_one(content, Reading::new(answer, wanted, attempts)));
+            return Ok(sequential(content, RangeReader::new(answer, wanted, attempts)));
         }
     }
     let asked = is_part.then(|| wanted.clone());
@@ -126,11 +126,11 @@ async fn read(
         return Err(Error::unsupported("the storage of this file gives no ranges; read the whole")
             .with_effect(Effect::Rejected));
     }
-    Ok(one_by_one(content, Reading::new(answer, wanted, attempts)))
+    Ok(sequential(content, RangeReader::new(answer, wanted, attempts)))
 }
 
 /// One range, as it comes.
-fn one_by_one(content: Arc<Content>, reading: Reading) -> BoxStream<'static, Result<Bytes>> {
+fn sequential(content: Arc<RemoteContent>, reading: RangeReader) -> BoxStream<'static, Result<Bytes>> {
     let chunks = stream::try_unfold((content, reading), |(content, mut reading)| async move {
         let chunk = reading.next(&content).await?;
         Ok::<_, Error>(chunk.map(|chunk| (chunk, (content, reading))))
@@ -139,7 +139,7 @@ fn one_by_one(content: Arc<Content>, reading: Reading) -> BoxStream<'static, Res
 }
 
 /// All ranges of `wanted` in order, `window` of them on their way or waiting.
-fn side_by_side(content: Arc<Content>, wanted: Range<u64>, window: usize) -> BoxStream<'static, Result<Bytes>> {
+fn concurrent(content: Arc<RemoteContent>, wanted: Range<u64>, window: usize) -> BoxStream<'static, Result<Bytes>> {
     let starts = wanted.clone().step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
     stream::iter(starts)
         .map(move |start| {
@@ -147,7 +147,7 @@ fn side_by_side(content: Arc<Content>, wanted: Range<u64>, window: usize) -> Box
             async move {
                 let mut attempts = Attempts::new();
                 let answer = content.get_range(range.clone(), &mut attempts).await?;
-                let mut reading = Reading::new(answer, range, attempts);
+                let mut reading = RangeReader::new(answer, range, attempts);
                 let mut chunks = VecDeque::new();
                 while let Some(chunk) = reading.next(&content).await? {
                     chunks.push_back(Ok::<_, Error>(chunk));
@@ -164,14 +164,14 @@ fn side_by_side(content: Arc<Content>, wanted: Range<u64>, window: usize) -> Box
 /// is of.
 fn verified(
     bytes: BoxStream<'static, Result<Bytes>>,
-    content: Arc<Content>,
+    content: Arc<RemoteContent>,
     verify: Verify,
 ) -> BoxStream<'static, Result<Bytes>> {
     let entry = content.entry();
     // CRC-32 costs nothing; MD5 is for where there is no other.
     let md5 = entry.md5.is_some() && entry.crc32.is_none() && verify == Verify::Etag;
-    let wanted = Wanted { md5, crc32: !md5 && (entry.crc32.is_some() || verify == Verify::Crc32) };
-    let state = Some((bytes, Running::new(wanted), content));
+    let wanted = DigestSet { md5, crc32: !md5 && (entry.crc32.is_some() || verify == Verify::Crc32) };
+    let state = Some((bytes, Hasher::new(wanted), content));
     let checked = stream::unfold(state, move |state| async move {
         let (mut bytes, mut running, content) = state?;
         let passed = match bytes.next().await {
@@ -188,7 +188,7 @@ fn verified(
 }
 
 /// *Integrity* if the digests differ, or if there should be one and is none.
-async fn compare(sums: Sums, content: &Content, verify: Verify) -> Result<()> {
+async fn compare(sums: Digests, content: &RemoteContent, verify: Verify) -> Result<()> {
     let failed = |message: &str| Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
     let entry = content.entry();
     let mut crc32 = entry.crc32.clone();
@@ -212,9 +212,9 @@ async fn compare(sums: Sums, content: &Content, verify: Verify) -> Result<()> {
 }
 
 /// The CRC-32 of the file, waited for if it was just stored.
-async fn later_crc32(content: &Content) -> Result<Option<String>> {
+async fn later_crc32(content: &RemoteContent) -> Result<Option<String>> {
     let before = content.entry();
-    for pause in LOOKS {
+    for pause in DIGEST_POLL_DELAYS {
         content.store().api().clock().sleep(Duration::from_millis(pause)).await;
         let entry = content.store().entry(content.path()).await?;
         if (entry.size, entry.created_at) != (before.size, before.created_at) {

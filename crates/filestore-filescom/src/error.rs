@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use filestore_core::{Effect, Error, ErrorKind};
-use filestore_http::Answer;
+use filestore_http::Response;
 use serde_json::{Map, Value};
 
 use crate::wire;
@@ -309,7 +309,7 @@ fn meaning(type_name: Option<&str>, status: u16) -> (ErrorKind, &'static str) {
 }
 
 /// The error of an answer of the API that is no success. The `secret` is not repeated.
-pub(crate) async fn refused(mut answer: Answer, secret: Option<&str>) -> Error {
+pub(crate) async fn refused(mut answer: Response, secret: Option<&str>) -> Error {
     let status = answer.status();
     if status.is_redirection() {
         let target = answer.location();

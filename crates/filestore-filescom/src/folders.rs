@@ -1,7 +1,7 @@
 //! Folders, and references to what was not uploaded here.
 
 use filestore_core::{Effect, Error, ErrorKind, FileRef, Result};
-use filestore_http::{Attempts, Method, Repeat};
+use filestore_http::{Attempts, Idempotency, Method};
 
 use crate::api;
 use crate::error::{self, DESTINATION_EXISTS, NOT_FOUND};
@@ -40,8 +40,8 @@ impl FilesComStore {
         // 1. Made, or taken: the service says the same of a file and of a folder.
         let request = self
             .api()
-            .request(Method::POST, "folders", path, Repeat::Idempotent)?
-            .payload(api::json(&NewFolder { mkdir_parents: parents })?);
+            .request(Method::POST, "folders", path, Idempotency::Idempotent)?
+            .body(api::json(&NewFolder { mkdir_parents: parents })?);
         let mut attempts = Attempts::new();
         let taken = match self.api().ask_for_entry_within(request, Some(path), Some(true), &mut attempts).await {
             Ok(_) => return Ok(true),

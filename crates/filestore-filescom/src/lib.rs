@@ -22,11 +22,11 @@
 //! let files = FilesComStore::new(config)?;
 //! let store = Store::new("team", Arc::new(files.clone()))?;
 //!
-//! let file = store.upload(Upload::path("q3.pdf")?.scope("2026")).await?;
+//! let file = store.upload(Upload::from_path("q3.pdf")?.scope("2026")).await?;
 //! assert_eq!(file.reference().to_string(), "team:filescom:invoices/2026/q3.pdf");
 //!
 //! // Another process goes on with a large upload from the last checkpoint.
-//! let upload = Upload::path("backup.tar")?;
+//! let upload = Upload::from_path("backup.tar")?;
 //! files.upload_resumable(upload, None, |checkpoint| println!("{} bytes are there", checkpoint.stored())).await?;
 //! # Ok(())
 //! # }
@@ -37,16 +37,16 @@ mod backend;
 mod compare;
 mod config;
 mod content;
+mod copy_move;
 mod digest;
 mod download;
 mod error;
-mod facts;
 mod folders;
 mod list;
+mod metadata;
 mod options;
 mod path;
 mod reader;
-mod relocate;
 mod search;
 mod session;
 mod share;
@@ -64,12 +64,12 @@ pub use api::Credential;
 pub use backend::FilesCom;
 pub use compare::{PathKey, check_names, find_collisions, is_same};
 pub use config::{FilesComConfig, Verify};
+pub use copy_move::Destination;
 pub use error::Refusal;
 pub use options::FilesComUpload;
 pub use reader::FilesComReader;
-pub use relocate::Relocate;
 pub use search::{EntryType, FilesComEntry, FilesComPage, Search, SortBy};
-pub use session::{Login, SecondFactor, Session};
+pub use session::{Login, LoginSession, SecondFactor};
 pub use share::{Share, ShareLink, ShareLinks, SharePermissions};
 pub use size::ByteSize;
 pub use store::FilesComStore;

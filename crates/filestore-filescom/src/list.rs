@@ -3,14 +3,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use filestore_core::{CursorLoopGuard, Error, FileRef, List, Page, PageToken, Result};
-use filestore_http::{Answer, Method, Repeat};
+use filestore_http::{Idempotency, Method, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::error;
 use crate::path::{self, LeftOut, SitePath};
 use crate::store::FilesComStore;
-use crate::wire::{Each, Entry};
-use crate::{api, facts};
+use crate::wire::{Entry, EntryVisitor};
+use crate::{api, metadata};
 
 /// Entries of a page at most: the service gives up to 10,000, but recommends no more than this.
 pub(crate) const PAGE: u32 = 1000;
@@ -103,7 +103,7 @@ impl Level {
 
     /// Goes on to the page at `cursor`, after a page whose entries `guard` knows. *Protocol* if the folder's
     /// listing does not end.
-    fn go_on(&mut self, cursor: Option<String>, mut guard: CursorLoopGuard) -> Result<()> {
+    fn resume(&mut self, cursor: Option<String>, mut guard: CursorLoopGuard) -> Result<()> {
         self.next = match cursor {
             Some(cursor) => {
                 guard.next_page(&cursor)?;
@@ -127,8 +127,10 @@ impl FilesComStore {
         query: &[(&str, String)],
         mut each: impl FnMut(Entry) + Send,
     ) -> Result<Option<String>> {
-        let mut request =
-            self.api().request(Method::GET, "folders", folder, Repeat::Safe)?.query("per_page", &per_page.to_string());
+        let mut request = self
+            .api()
+            .request(Method::GET, "folders", folder, Idempotency::Safe)?
+            .query("per_page", &per_page.to_string());
         if let Some(cursor) = cursor {
             request = request.query("cursor", cursor);
         }
@@ -142,7 +144,7 @@ impl FilesComStore {
             nameless |= entry.path.is_none();
             each(entry);
         };
-        api::read_into(&mut answer, Each(named)).await?;
+        api::read_into(&mut answer, EntryVisitor(named)).await?;
         if nameless {
             return Err(answer.unexpected("a list of entries with their paths"));
         }
@@ -192,15 +194,15 @@ impl FilesComStore {
             if !entry.is_folder()
                 && let Some(name) = children.name(&path)
             {
-                page.files.push(facts::file(children.reference.child(name), name, entry));
+                page.files.push(metadata::file(children.reference.child(name), name, entry));
                 return;
             }
             // The service is said to have given others than direct children.
             let Some(path) = folder.entry(&path, &mut left_out) else { return };
             match (entry.is_folder(), recursive) {
-                (false, _) => page.files.push(facts::stored(&path, entry)),
+                (false, _) => page.files.push(metadata::stored(&path, entry)),
                 (true, true) => subfolders.push(path.name().to_owned()),
-                (true, false) => page.folders.extend(path.below(self.root())),
+                (true, false) => page.folders.extend(path.strip_prefix(self.root())),
             }
         };
         let following = match self.folder_page(&folder, per_page, cursor, &[], each).await {
@@ -210,7 +212,7 @@ impl FilesComStore {
             Err(error) => return Err(error),
         };
         subfolders.reverse();
-        level.go_on(following, guard)
+        level.resume(following, guard)
     }
 }
 
@@ -241,7 +243,7 @@ pub(crate) fn check_cursor(next: Option<&str>, asked: Option<&str>) -> Result<()
 }
 
 /// The documented name was never seen, the other one always; a blank one is none.
-pub(crate) fn next_cursor(answer: &Answer) -> Option<String> {
+pub(crate) fn next_cursor(answer: &Response) -> Option<String> {
     let header = |name| answer.header(name).filter(|cursor| !cursor.trim().is_empty());
     header("x-files-cursor").or_else(|| header("x-files-cursor-next")).map(str::to_owned)
 }
@@ -299,7 +301,7 @@ mod tests {
         let met = (0..100).position(|page| {
             walk = Walk::of(&walk.token().unwrap()).unwrap();
             let guard = walk.levels[0].guard.take().unwrap_or_default();
-            walk.levels[0].go_on(Some((page % 7).to_string()), guard).is_err()
+            walk.levels[0].resume(Some((page % 7).to_string()), guard).is_err()
         });
         assert!(met >= Some(7) && met < Some(21), "{met:?}");
     }

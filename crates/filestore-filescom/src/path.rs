@@ -67,7 +67,7 @@ impl SitePath {
     }
 
     /// The same folder, another name.
-    pub(crate) fn beside(&self, name: &str) -> Result<Self> {
+    pub(crate) fn sibling(&self, name: &str) -> Result<Self> {
         self.parent().child(name)
     }
 
@@ -81,7 +81,7 @@ impl SitePath {
     }
 
     /// What is left of it below `folder`, as the service compares; `None` where it is not below.
-    pub(crate) fn below(&self, folder: &Self) -> Option<String> {
+    pub(crate) fn strip_prefix(&self, folder: &Self) -> Option<String> {
         let (above, rest) = self.0.split_at_checked(folder.0.len())?;
         above.iter().zip(&folder.0).all(|(a, b)| is_same(a, b)).then(|| rest.join("/"))
     }
@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn below_is_by_whole_components_and_as_the_service_compares() {
-        let below = |path: &str, folder: &str| SitePath::parse(path).unwrap().below(&SitePath::parse(folder).unwrap());
+        let below =
+            |path: &str, folder: &str| SitePath::parse(path).unwrap().strip_prefix(&SitePath::parse(folder).unwrap());
         assert_eq!(below("Invoices/2026/a", "invoices"), Some("2026/a".into()));
         assert_eq!(below("Übersicht/a", "UBERSICHT"), Some("a".into()));
         assert_eq!(below("invoices-old/a", "invoices"), None);

@@ -1,4 +1,4 @@
-//! Reading a file bit by bit and anywhere, as one reads a local file.
+//! RangeReader a file bit by bit and anywhere, as one reads a local file.
 
 use std::fmt;
 use std::io::{self, SeekFrom};
@@ -13,8 +13,8 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeek, ReadBuf};
 
 use crate::ByteSize;
-use crate::content::{Content, Reading};
-use crate::facts;
+use crate::content::{RangeReader, RemoteContent};
+use crate::metadata;
 use crate::store::FilesComStore;
 
 /// The first range that is asked for. As long as reading goes straight on, each range is twice as long as
@@ -47,7 +47,7 @@ const SKIP: u64 = 256 * 1024;
 /// # }
 /// ```
 pub struct FilesComReader {
-    content: Arc<Content>,
+    content: Arc<RemoteContent>,
     file: StoredFile,
     size: u64,
     /// Of the next byte that is given out: the first of `chunk`.
@@ -62,12 +62,12 @@ pub struct FilesComReader {
 
 enum State {
     /// Between two pieces, perhaps of a range that goes on.
-    Idle(Option<Reading>),
+    Idle(Option<RangeReader>),
     Busy(BoxFuture<'static, Result<Piece>>),
 }
 
 /// A piece, and what is left of its range; an empty one at its end.
-type Piece = (Bytes, Option<Reading>);
+type Piece = (Bytes, Option<RangeReader>);
 
 impl FilesComStore {
     /// Opens a file for reading. One request; the content is asked for when it is read.
@@ -81,7 +81,7 @@ impl FilesComStore {
             return Err(Error::unsupported(message).with_effect(Effect::Rejected));
         };
         Ok(FilesComReader {
-            file: facts::stored(content.path(), content.entry().clone()),
+            file: metadata::stored(content.path(), content.entry().clone()),
             content: Arc::new(content),
             size,
             at: 0,
@@ -109,7 +109,7 @@ impl FilesComReader {
     }
 
     /// The next piece, of this range or of a new one.
-    fn next_piece(&mut self, reading: Option<Reading>) -> BoxFuture<'static, Result<Piece>> {
+    fn next_piece(&mut self, reading: Option<RangeReader>) -> BoxFuture<'static, Result<Piece>> {
         let content = Arc::clone(&self.content);
         let range = self.at..self.size.min(self.at.saturating_add(self.window));
         if reading.is_none() {
@@ -175,8 +175,8 @@ impl FilesComReader {
 }
 
 /// Asks for a range. After the first one, only what is provably of the same file comes.
-async fn begin(content: &Content, range: std::ops::Range<u64>) -> Result<Reading> {
-    if content.was_asked() && !content.can_go_on().await? {
+async fn begin(content: &RemoteContent, range: std::ops::Range<u64>) -> Result<RangeReader> {
+    if content.was_asked() && !content.can_resume().await? {
         let message = "the storage cannot prove that ranges are of one file; download it as a whole";
         return Err(Error::unsupported(message).with_effect(Effect::Rejected));
     }
@@ -186,7 +186,7 @@ async fn begin(content: &Content, range: std::ops::Range<u64>) -> Result<Reading
         let message = "the storage of this file gives no ranges; download it as a whole";
         return Err(Error::unsupported(message).with_effect(Effect::Rejected));
     }
-    Ok(Reading::new(answer, range, attempts))
+    Ok(RangeReader::new(answer, range, attempts))
 }
 
 impl AsyncBufRead for FilesComReader {

@@ -3,8 +3,8 @@
 use filestore_core::{Error, PageToken, Result, StoredFile};
 use jiff::Timestamp;
 
-use crate::facts;
 use crate::list::PAGE;
+use crate::metadata;
 use crate::path::{LeftOut, SitePath};
 use crate::store::FilesComStore;
 use crate::update::seconds;
@@ -204,12 +204,12 @@ impl FilesComStore {
             let Some(path) = entry.path.as_deref().and_then(|path| SitePath::listed(path, &mut left_out)) else {
                 return;
             };
-            let Some(below) = path.below(self.root()) else { return };
+            let Some(below) = path.strip_prefix(self.root()) else { return };
             entries.push(FilesComEntry {
                 entry_type: if entry.is_folder() { EntryType::Folder } else { EntryType::File },
                 path: below,
                 permissions: entry.permissions.clone().unwrap_or_default(),
-                file: facts::stored(&path, entry),
+                file: metadata::stored(&path, entry),
             });
         };
         let next = self.folder_page(&folder, per_page, cursor, &query, each).await?.map(PageToken::new);

@@ -2,7 +2,7 @@
 //! somebody else.
 
 use filestore_core::{Error, Result, check_secret};
-use filestore_http::{Method, Repeat};
+use filestore_http::{Idempotency, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -84,7 +84,7 @@ impl SecondFactor {
 /// request is *unauthenticated*, and nothing here logs in again by itself.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Session {
+pub struct LoginSession {
     /// The credential, for [`FilesComConfig::session_id`](crate::FilesComConfig::session_id).
     pub id: SecretString,
     /// Whether it may only read.
@@ -115,7 +115,7 @@ impl FilesComStore {
     /// store.logout().await
     /// # }
     /// ```
-    pub async fn login(&self, login: &Login) -> Result<Session> {
+    pub async fn login(&self, login: &Login) -> Result<LoginSession> {
         check_secret("password", login.password.expose_secret())?;
         if let Some(password) = &login.one_time_password {
             check_secret("one_time_password", password.expose_secret())?;
@@ -131,17 +131,17 @@ impl FilesComStore {
         // With a credential the service refuses to make another.
         let request = self
             .api()
-            .anonymous_request(Method::POST, "sessions", &SitePath::default(), Repeat::Once)
-            .payload(api::json(&body)?);
+            .anonymous_request(Method::POST, "sessions", &SitePath::default(), Idempotency::NonIdempotent)
+            .body(api::json(&body)?);
         let mut answer = self.api().http().send(request).await?;
         if !answer.status().is_success() {
             return Err(error::refused(answer, Some(login.password.expose_secret())).await);
         }
-        let session: wire::Session = api::read(&mut answer).await?;
+        let session: wire::CreatedSession = api::read(&mut answer).await?;
         if session.id.expose_secret().trim().is_empty() {
             return Err(answer.unexpected("the id of a session"));
         }
-        Ok(Session { id: session.id, read_only: session.read_only })
+        Ok(LoginSession { id: session.id, read_only: session.read_only })
     }
 
     /// Ends the session of this store. One that has ended already is no error.
@@ -151,7 +151,7 @@ impl FilesComStore {
         if !matches!(self.api().credential(), Some(Credential::Session(_))) {
             return Err(Error::invalid("this store is in no session, so there is none to end"));
         }
-        let request = self.api().request(Method::DELETE, "sessions", &SitePath::default(), Repeat::Idempotent)?;
+        let request = self.api().request(Method::DELETE, "sessions", &SitePath::default(), Idempotency::Idempotent)?;
         match self.api().remove(request).await {
             Err(error) if ENDED.iter().any(|ended| error::is(&error, ended)) => Ok(()),
             ended => ended,
@@ -159,7 +159,7 @@ impl FilesComStore {
     }
 
     /// The same store in a session, over the same connections. *Config* if the id cannot be a header.
-    pub fn with_session(&self, session: &Session) -> Result<Self> {
+    pub fn with_session(&self, session: &LoginSession) -> Result<Self> {
         self.with_credential(Credential::Session(session.id.clone()))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use filestore_core::{Effect, Error, ErrorKind, FileRef, FileUrl, PageToken, Result, UrlKind, check_secret};
-use filestore_http::{Method, Repeat, Request};
+use filestore_http::{Idempotency, Method, Request};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -231,8 +231,8 @@ impl FilesComStore {
             code: share.code.as_deref(),
             require_registration: share.require_registration,
         };
-        let request = self.api().request(Method::POST, "bundles", &SitePath::default(), Repeat::Once)?;
-        let bundle: Bundle = self.api().ask(request.payload(api::json(&body)?)).await?;
+        let request = self.api().request(Method::POST, "bundles", &SitePath::default(), Idempotency::NonIdempotent)?;
+        let bundle: Bundle = self.api().ask(request.body(api::json(&body)?)).await?;
         // What the link protects is what the service says, not what it was asked for.
         if let Some(lost) = lost_protection(&share, &paths, &bundle) {
             return Err(self.undo_share(bundle.id, lost).await);
@@ -265,7 +265,8 @@ impl FilesComStore {
 
     /// A share link. *Not found* if there is none of this id.
     pub async fn share_link(&self, id: u64) -> Result<ShareLink> {
-        let request = self.api().request(Method::GET, &format!("bundles/{id}"), &SitePath::default(), Repeat::Safe)?;
+        let request =
+            self.api().request(Method::GET, &format!("bundles/{id}"), &SitePath::default(), Idempotency::Safe)?;
         let mut answer = self.api().send(request).await?;
         let bundle: Bundle = api::read(&mut answer).await?;
         if bundle.id != id {
@@ -279,7 +280,7 @@ impl FilesComStore {
     /// *Protocol* if the next part would be this one again. Give the others to a
     /// [`CursorLoopGuard`](filestore_core::CursorLoopGuard) when you read all of them.
     pub async fn shares(&self, page: Option<&PageToken>) -> Result<ShareLinks> {
-        let mut request = self.api().request(Method::GET, "bundles", &SitePath::default(), Repeat::Safe)?;
+        let mut request = self.api().request(Method::GET, "bundles", &SitePath::default(), Idempotency::Safe)?;
         if let Some(token) = page {
             request = request.query("cursor", token.as_str());
         }
@@ -303,7 +304,7 @@ impl FilesComStore {
     }
 
     fn unsharing(&self, id: u64) -> Result<Request> {
-        self.api().request(Method::DELETE, &format!("bundles/{id}"), &SitePath::default(), Repeat::Idempotent)
+        self.api().request(Method::DELETE, &format!("bundles/{id}"), &SitePath::default(), Idempotency::Idempotent)
     }
 }
 

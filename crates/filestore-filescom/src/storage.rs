@@ -1,7 +1,7 @@
 //! The storage beside the API: its refusals, and what to do about them.
 
 use filestore_core::{Effect, Error, ErrorKind};
-use filestore_http::{Answer, S3Error};
+use filestore_http::{Response, S3Error};
 use jiff::Timestamp;
 use url::Url;
 
@@ -13,11 +13,11 @@ const NEARLY_OVER: i64 = 60;
 
 /// What to do about a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Remedy {
+pub(crate) enum Recovery {
     /// Ask for a fresh address, and send it again.
-    FreshAddress,
+    RefreshUrl,
     /// Send it again.
-    Again,
+    Retry,
     /// Nothing.
     None,
 }
@@ -34,10 +34,10 @@ const PASSING: [&str; 7] = [
 ];
 
 /// What the storage's refusal of a request to `url` means.
-pub(crate) async fn refused(mut answer: Answer, url: &Url, now: Timestamp) -> (Remedy, Error) {
+pub(crate) async fn refused(mut answer: Response, url: &Url, now: Timestamp) -> (Recovery, Error) {
     let status = answer.status().as_u16();
     if answer.is_rejection_by_page() {
-        return (Remedy::None, answer.unexpected("XML or JSON of the storage").with_effect(Effect::Rejected));
+        return (Recovery::None, answer.unexpected("XML or JSON of the storage").with_effect(Effect::Rejected));
     }
     let body = answer.error_body().await;
     let text = String::from_utf8_lossy(&body);
@@ -58,13 +58,13 @@ pub(crate) async fn refused(mut answer: Answer, url: &Url, now: Timestamp) -> (R
             || status == 403 && nearly_over)
         || code_is(&["upload_request_expired", "download_request_expired"]);
     let (remedy, kind, sentence) = if expired {
-        (Remedy::FreshAddress, ErrorKind::Unavailable, "the address of the content has expired")
+        (Recovery::RefreshUrl, ErrorKind::Unavailable, "the address of the content has expired")
     } else if matches!(status, 400 | 403 | 429 | 500..) && code_is(&PASSING) {
-        (Remedy::Again, ErrorKind::Unavailable, "the storage cannot do it at the moment; try again later")
+        (Recovery::Retry, ErrorKind::Unavailable, "the storage cannot do it at the moment; try again later")
     } else if code_is(&["NoSuchUpload"]) {
-        (Remedy::None, ErrorKind::Conflict, "the storage does not know this unfinished upload (any more)")
+        (Recovery::None, ErrorKind::Conflict, "the storage does not know this unfinished upload (any more)")
     } else if code_is(&["download_source_changed"]) || status == 412 {
-        (Remedy::None, ErrorKind::Integrity, "the file changed meanwhile")
+        (Recovery::None, ErrorKind::Integrity, "the file changed meanwhile")
     } else {
         let kind = match status {
             401 | 403 => ErrorKind::Permission,
@@ -80,7 +80,7 @@ pub(crate) async fn refused(mut answer: Answer, url: &Url, now: Timestamp) -> (R
             _ if code_is(&["EntityTooLarge"]) => ErrorKind::TooLarge,
             _ => ErrorKind::Protocol,
         };
-        (Remedy::None, kind, "the storage refuses the request")
+        (Recovery::None, kind, "the storage refuses the request")
     };
     let said = said.map(|said| format!(": {}", presentable(&said))).unwrap_or_default();
     let error = answer.error(kind, format!("{sentence} (status {status}){said}")).with_effect(Effect::Rejected);

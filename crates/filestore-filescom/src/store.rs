@@ -8,14 +8,14 @@ use filestore_core::{
     Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, FileRef, FileStore, FileUrl, IfExists, List,
     Page, Result, Stat, StoredFile, Upload, UrlRequest,
 };
-use filestore_http::{Clock, Method, Repeat, SystemClock};
+use filestore_http::{Clock, Idempotency, Method, SystemClock};
 use futures::lock::{Mutex, MutexGuard};
 
 use crate::api::{Api, Credential};
 use crate::config::FilesComConfig;
-use crate::facts;
+use crate::metadata;
 use crate::path::SitePath;
-use crate::upload::options::Wishes;
+use crate::upload::options::UploadOptions;
 use crate::wire::Entry;
 
 /// A site of Files.com, or a folder of it, as a store. Cheap to clone; clones share connections, pace
@@ -28,7 +28,7 @@ struct Shared {
     config: FilesComConfig,
     root: SitePath,
     capabilities: Capabilities,
-    /// Held by one who makes folders after being in somebody's way.
+    /// Buffered by one who makes folders after being in somebody's way.
     making_folders: Arc<Mutex<()>>,
 }
 
@@ -49,7 +49,7 @@ impl FilesComStore {
             api,
             config,
             root,
-            capabilities: facts::capabilities(),
+            capabilities: metadata::capabilities(),
             making_folders: Arc::default(),
         })))
     }
@@ -89,15 +89,15 @@ impl FilesComStore {
         &self.0.root
     }
 
-    /// A turn to make folders.
-    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+    /// A folder_lock to make folders.
+    pub(crate) async fn folder_lock(&self) -> MutexGuard<'_, ()> {
         self.0.making_folders.lock().await
     }
 
     /// The path of a reference. *Invalid input* if it is not below the root of the store.
     pub(crate) fn path_of(&self, reference: &FileRef) -> Result<SitePath> {
         let path = SitePath::of(reference)?;
-        match path.below(self.root()) {
+        match path.strip_prefix(self.root()) {
             Some(below) if !below.is_empty() => Ok(path),
             _ => Err(Error::invalid(format!("the reference is outside of the root of this store, {}", self.root()))),
         }
@@ -106,7 +106,7 @@ impl FilesComStore {
     /// Deletes what is at `path`, a folder only if it is empty or goes with all that is in it. What is not
     /// there is deleted already.
     pub(crate) async fn remove(&self, path: &SitePath, recursive: bool) -> Result<()> {
-        let mut delete = self.api().request(Method::DELETE, "files", path, Repeat::Idempotent)?;
+        let mut delete = self.api().request(Method::DELETE, "files", path, Idempotency::Idempotent)?;
         if recursive {
             delete = delete.query("recursive", "true");
         }
@@ -115,7 +115,7 @@ impl FilesComStore {
 
     /// What is at `path`: a file or a folder. *Not found* if there is nothing.
     pub(crate) async fn entry(&self, path: &SitePath) -> Result<Box<Entry>> {
-        let request = self.api().request(Method::GET, "file_actions/metadata", path, Repeat::Safe)?;
+        let request = self.api().request(Method::GET, "file_actions/metadata", path, Idempotency::Safe)?;
         self.api().ask_for_entry(request, path).await
     }
 }
@@ -128,10 +128,10 @@ impl FileStore for FilesComStore {
 
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
         let path = self.upload_path(&request)?;
-        let wishes = Wishes::of(&request)?;
+        let options = UploadOptions::of(&request)?;
         match request.if_exists {
-            IfExists::Refuse => self.send_new(&path, request.body.into(), &wishes).await,
-            _ => self.send_file(&path, request.body.into(), &wishes, None, None).await,
+            IfExists::Fail => self.send_new(&path, request.body.into(), &options).await,
+            _ => self.send_file(&path, request.body.into(), &options, None, None).await,
         }
     }
 
@@ -149,7 +149,7 @@ impl FileStore for FilesComStore {
                 format!("{path} is a folder; list it, or name a file in it"),
             ));
         }
-        Ok(facts::stored(&path, *entry))
+        Ok(metadata::stored(&path, *entry))
     }
 
     async fn download(&self, request: Download) -> Result<Downloaded> {

@@ -5,9 +5,9 @@ mod broken;
 mod download;
 mod folders;
 
+mod copy_move;
 mod list;
 mod reader;
-mod relocate;
 mod search;
 mod sessions;
 mod settings;
@@ -43,7 +43,7 @@ fn open(config: FilesComConfig) -> (FilesComStore, Arc<TestClock>) {
     (FilesComStore::with_clock(config, Arc::clone(&clock) as _).unwrap(), clock)
 }
 
-/// A service that gives these answers in turn, and must be asked exactly so often.
+/// A service that gives these answers in folder_lock, and must be asked exactly so often.
 async fn answering(answers: impl IntoIterator<Item = ResponseTemplate, IntoIter: Send> + Send) -> MockServer {
     let server = MockServer::start().await;
     for answer in answers {
@@ -102,6 +102,6 @@ fn reference(path: &str) -> FileRef {
     format!("team:filescom:{path}").parse().unwrap()
 }
 
-fn facts(error: &Error) -> (ErrorKind, Effect) {
+fn kind_and_effect(error: &Error) -> (ErrorKind, Effect) {
     (error.kind(), error.effect())
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use filestore_core::{Error, FileRef, Result, StoredFile};
-use filestore_http::{Method, Repeat};
+use filestore_http::{Idempotency, Method};
 use jiff::Timestamp;
 
 use crate::api;
-use crate::facts;
+use crate::metadata;
 use crate::store::FilesComStore;
 use crate::upload::options::check_metadata;
 use crate::wire::Change;
@@ -75,7 +75,7 @@ impl FilesComStore {
             priority_color: update.priority_color.as_deref(),
         };
         let request =
-            self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?.payload(api::json(&change)?);
+            self.api().request(Method::PATCH, "files", &path, Idempotency::Idempotent)?.body(api::json(&change)?);
         let entry = self.api().ask_for_entry(request, &path).await?;
         let modified = entry.provided_mtime.map(seconds);
         // The service says the color only where it is asked for, which an update cannot do.
@@ -85,7 +85,7 @@ impl FilesComStore {
             ("metadata", update.metadata.as_ref().is_some_and(|asked| entry.custom_metadata != *asked)),
             ("priority_color", entry.priority_color.as_ref().is_some_and(is_another)),
         ];
-        let mut file = facts::stored(&path, *entry);
+        let mut file = metadata::stored(&path, *entry);
         file.skipped.extend(ignored.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name));
         Ok(file)
     }

@@ -3,12 +3,12 @@
 mod checkpoint;
 mod create_new;
 mod finish;
+mod multipart;
 pub(crate) mod options;
 mod part;
 mod plan;
 mod put;
 mod scheduler;
-mod session;
 mod source;
 
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::error::{self, COULD_NOT_CREATE_PARENT, DESTINATION_EXISTS, UPLOAD_NOT
 use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::wire::Entry;
-use options::Wishes;
+use multipart::MultipartUpload;
+use options::UploadOptions;
 use part::Stored;
-use plan::HELD_PART;
-use session::Session;
+use plan::BUFFERED_PART_SIZE;
 use source::Source;
 
 /// Told of every part that is stored.
@@ -39,7 +39,7 @@ impl FilesComStore {
     ///
     /// The reference in the answer is not stamped with the name of a store. Errors beyond those of an
     /// upload: *unsupported* if the body is a stream or the name must be free
-    /// ([`IfExists::Refuse`](filestore_core::IfExists)), *invalid input* if the checkpoint is of another path or
+    /// ([`IfExists::Fail`](filestore_core::IfExists)), *invalid input* if the checkpoint is of another path or
     /// the source changed since. An upload that the service has forgotten begins anew.
     pub async fn upload_resumable(
         &self,
@@ -55,8 +55,8 @@ impl FilesComStore {
         }
         request.check(self.capabilities())?;
         let path = self.upload_path(&request)?;
-        let wishes = Wishes::of(&request)?;
-        self.send_file(&path, request.body.into(), &wishes, checkpoint, Some(&report)).await
+        let options = UploadOptions::of(&request)?;
+        self.send_file(&path, request.body.into(), &options, checkpoint, Some(&report)).await
     }
 
     /// Where an upload goes.
@@ -69,22 +69,22 @@ impl FilesComStore {
         &self,
         path: &SitePath,
         body: Arc<Body>,
-        wishes: &Wishes,
+        options: &UploadOptions,
         mut checkpoint: Option<UploadCheckpoint>,
         report: Option<Report<'_>>,
     ) -> Result<StoredFile> {
         let mut restarts = Attempts::new();
         loop {
             restarts.begin();
-            let sent = Box::pin(self.send_once(path, &body, wishes, checkpoint.take(), report)).await;
+            let sent = Box::pin(self.send_once(path, &body, options, checkpoint.take(), report)).await;
             match sent {
-                Ok(entry) => return self.settle(path, entry, wishes).await,
+                Ok(entry) => return self.settle(path, entry, options).await,
                 // The whole upload anew: part of it in another session would be a file with holes.
                 Err(error) if error::is(&error, UPLOAD_NOT_FOUND) && error.effect() != Effect::Unknown => {
                     if !body.can_replay() {
                         return Err(error.with_note("the body is a stream and cannot be sent again; upload it anew"));
                     }
-                    if !self.api().http().may_repeat(&mut restarts).await {
+                    if !self.api().http().retry_step(&mut restarts).await {
                         return Err(error);
                     }
                     tracing::warn!(%error, "the upload begins anew");
@@ -98,7 +98,7 @@ impl FilesComStore {
         &self,
         path: &SitePath,
         body: &Arc<Body>,
-        wishes: &Wishes,
+        options: &UploadOptions,
         checkpoint: Option<UploadCheckpoint>,
         report: Option<Report<'_>>,
     ) -> Result<Box<Entry>> {
@@ -106,8 +106,8 @@ impl FilesComStore {
         let before = body.fingerprint().await?;
         let mut source = Source::open(body, before.map(|source| source.length)).await?;
         let held = source.is_held().then(|| self.config().memory.as_u64() / 2);
-        let wanted_size = wishes.part_size.or(self.config().part_size.map(crate::ByteSize::as_u64));
-        let first = wanted_size.unwrap_or(HELD_PART).min(held.unwrap_or(u64::MAX));
+        let wanted_size = options.part_size.or(self.config().part_size.map(crate::ByteSize::as_u64));
+        let first = wanted_size.unwrap_or(BUFFERED_PART_SIZE).min(held.unwrap_or(u64::MAX));
         let size = source.size(first).await?;
         // 2. The session: a new one, or the one that was left.
         let batch = self.config().parallel.get().saturating_mul(2);
@@ -123,11 +123,12 @@ impl FilesComStore {
         let mut session = match &checkpoint {
             Some(checkpoint) => {
                 let missing = (1..).find(|number| resumed.iter().all(|part| part.number != *number)).unwrap_or(1);
-                Box::pin(Session::resume(self.api(), path, wishes, checkpoint.reference(), missing, batch)).await?
+                Box::pin(MultipartUpload::resume(self.api(), path, options, checkpoint.reference(), missing, batch))
+                    .await?
             }
             None => {
-                let parts = size.map_or(batch, |size| self.likely_parts(size, wanted_size, held).min(batch));
-                self.begin(path, wishes, size, parts, batch).await?
+                let parts = size.map_or(batch, |size| self.estimated_parts(size, wanted_size, held).min(batch));
+                self.begin(path, options, size, parts, batch).await?
             }
         };
         // 3. Its parts.
@@ -152,25 +153,25 @@ impl FilesComStore {
             }
             _ => None,
         };
-        let told = |part: &Stored| {
+        let on_part = |part: &Stored| {
             if let Some((report, checkpoint)) = &mut progress {
                 checkpoint.add(part);
                 report(checkpoint);
             }
         };
-        let sent = self.send_parts(&session, &mut source, resumed, sizes, told).await.map_err(not_finished)?;
+        let sent = self.send_parts(&session, &mut source, resumed, sizes, on_part).await.map_err(not_finished)?;
         // 4. A source that changed while it was read would be half of each.
         if before.is_some() && body.fingerprint().await? != before {
             return Err(changed());
         }
         // 5. The end, and certainty about it.
-        let entry = self.finish(&session, path, wishes, &sent).await?;
+        let entry = self.finish(&session, path, options, &sent).await?;
         self.confirm(path, entry, &sent).await
     }
 
     /// How many parts `size` bytes probably are, before the target's limits are known.
-    fn likely_parts(&self, size: u64, wanted: Option<u64>, held: Option<u64>) -> u32 {
-        let part = wanted.unwrap_or(if held.is_some() { HELD_PART } else { 2 * HELD_PART });
+    fn estimated_parts(&self, size: u64, wanted: Option<u64>, held: Option<u64>) -> u32 {
+        let part = wanted.unwrap_or(if held.is_some() { BUFFERED_PART_SIZE } else { 2 * BUFFERED_PART_SIZE });
         u32::try_from(size.div_ceil(part.max(1))).unwrap_or(u32::MAX).max(1)
     }
 
@@ -178,49 +179,50 @@ impl FilesComStore {
     async fn begin<'a>(
         &'a self,
         path: &'a SitePath,
-        wishes: &'a Wishes,
+        options: &'a UploadOptions,
         size: Option<u64>,
         first: u32,
         batch: u32,
-    ) -> Result<Session<'a>> {
+    ) -> Result<MultipartUpload<'a>> {
         let mut attempts = Attempts::new();
-        let mut turn = None;
+        let mut folder_lock = None;
         loop {
-            let error = match Session::begin(self.api(), path, wishes, size, first, batch, &mut attempts).await {
+            let error = match MultipartUpload::begin(self.api(), path, options, size, first, batch, &mut attempts).await
+            {
                 Err(error) => error,
                 begun => return begun,
             };
-            Box::pin(self.try_again(error, path, wishes, &mut turn, &mut attempts)).await?;
+            Box::pin(self.try_again(error, path, options, &mut folder_lock, &mut attempts)).await?;
         }
     }
 
     /// Returns when a step that failed with `error` may be tried again, or else the error. Folders that
-    /// several uploads make at once are in each other's way: those that were, wait for their turn.
+    /// several uploads make at once are in each other's way: those that were, wait for their folder_lock.
     async fn try_again<'a>(
         &'a self,
         error: Error,
         path: &SitePath,
-        wishes: &Wishes,
-        turn: &mut Option<MutexGuard<'a, ()>>,
+        options: &UploadOptions,
+        folder_lock: &mut Option<MutexGuard<'a, ()>>,
         attempts: &mut Attempts,
     ) -> Result<()> {
-        if self.met_another(&error, path, wishes).await {
-            if turn.is_none() {
-                *turn = Some(self.turn().await);
+        if self.lost_creation_race(&error, path, options).await {
+            if folder_lock.is_none() {
+                *folder_lock = Some(self.folder_lock().await);
                 return Ok(());
             }
         } else if !error::passes(&error) {
             return Err(error);
         }
-        if self.api().http().may_repeat(attempts).await { Ok(()) } else { Err(error) }
+        if self.api().http().retry_step(attempts).await { Ok(()) } else { Err(error) }
     }
 
     /// Whether this is the refusal of somebody who made the same folder at the same time, and not that of
     /// a folder where the file is to be.
-    async fn met_another(&self, error: &Error, path: &SitePath, wishes: &Wishes) -> bool {
+    async fn lost_creation_race(&self, error: &Error, path: &SitePath, options: &UploadOptions) -> bool {
         let exists = error::is(error, DESTINATION_EXISTS);
         let race = exists || error::is(error, COULD_NOT_CREATE_PARENT);
-        race && wishes.mkdir_parents && !(exists && self.entry(path).await.is_ok_and(|entry| entry.is_folder()))
+        race && options.mkdir_parents && !(exists && self.entry(path).await.is_ok_and(|entry| entry.is_folder()))
     }
 }
 

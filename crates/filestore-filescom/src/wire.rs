@@ -67,9 +67,9 @@ pub(crate) struct Entry {
 const MOST_ENTRIES: usize = 50_000;
 
 /// Reads a list of entries one by one: those of a large page are never all there.
-pub(crate) struct Each<F>(pub(crate) F);
+pub(crate) struct EntryVisitor<F>(pub(crate) F);
 
-impl<'de, F: FnMut(Entry)> DeserializeSeed<'de> for Each<F> {
+impl<'de, F: FnMut(Entry)> DeserializeSeed<'de> for EntryVisitor<F> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -77,7 +77,7 @@ impl<'de, F: FnMut(Entry)> DeserializeSeed<'de> for Each<F> {
     }
 }
 
-impl<'de, F: FnMut(Entry)> Visitor<'de> for Each<F> {
+impl<'de, F: FnMut(Entry)> Visitor<'de> for EntryVisitor<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -44,9 +44,9 @@ pub struct FilesComWriter {
 
 enum State {
     /// Nothing was written yet.
-    Fresh(Box<dyn FnOnce(Body) -> Running + Send>),
-    Writing(Sender<Piece>, Running),
-    Ending(Running),
+    Fresh(Box<dyn FnOnce(Body) -> BackgroundUpload + Send>),
+    Writing(Sender<Piece>, BackgroundUpload),
+    Ending(BackgroundUpload),
     Done(Box<StoredFile>),
     /// The error was given out.
     Failed,
@@ -59,9 +59,9 @@ enum Piece {
 }
 
 /// An upload in a task of its own, which ends with whoever waits for it.
-struct Running(JoinHandle<Result<StoredFile>>);
+struct BackgroundUpload(JoinHandle<Result<StoredFile>>);
 
-impl Drop for Running {
+impl Drop for BackgroundUpload {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -74,7 +74,7 @@ impl FilesComStore {
         let store = self.clone();
         let start = move |body| {
             let request = upload(body);
-            Running(tokio::spawn(async move {
+            BackgroundUpload(tokio::spawn(async move {
                 request.check(store.capabilities())?;
                 store.upload(request).await
             }))

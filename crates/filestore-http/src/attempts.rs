@@ -11,7 +11,7 @@ use crate::History;
 /// A flow that repeats a step with fresh means (a new URL for an expired one) does so out of the same
 /// attempts and the same time as the retries below it:
 /// [`HttpClient::send_within`](crate::HttpClient::send_within) and
-/// [`HttpClient::may_repeat`](crate::HttpClient::may_repeat) both count here.
+/// [`HttpClient::retry_step`](crate::HttpClient::retry_step) both count here.
 #[derive(Debug, Clone, Default)]
 pub struct Attempts {
     pub(crate) made: u32,

@@ -16,20 +16,20 @@ use url::{Host, Position, Url};
 
 use crate::budget::{Budget, RETRY};
 use crate::cause::root;
-use crate::exchange::body_progress::Handed;
-use crate::exchange::response_body::Incoming;
-use crate::exchange::timeout::Patience;
+use crate::exchange::body_progress::BodyProgress;
+use crate::exchange::response_body::ResponseBody;
+use crate::exchange::timeout::Timeouts;
 use crate::failure::Failed;
 use crate::proxy::Proxies;
-use crate::rate_limit::Pace;
+use crate::rate_limit::RateLimiter;
 use crate::request::Parts;
 use crate::response::{Context, broken_off};
 use crate::{
-    Answer, Attempts, Clock, Decision, HttpConfig, JSON_LIMIT, Outcome, Payload, Policy, Repeat, Request, Situation,
-    SystemClock, decide, retry_after,
+    Attempts, Clock, Decision, HttpConfig, Idempotency, JSON_LIMIT, Outcome, Policy, Request, RequestBody, Response,
+    RetryContext, SystemClock, decide, retry_after,
 };
 
-/// The client of one store. Cheap to clone; clones share connections, pace and retry budget.
+/// The client of one store. Cheap to clone; clones share connections, rate_limiter and retry budget.
 #[derive(Clone)]
 pub struct HttpClient(Arc<Shared>);
 
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) idle: Duration,
     timeout: Option<Duration>,
     pub(crate) budget: Budget,
-    pace: Pace,
+    rate_limiter: RateLimiter,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -81,7 +81,7 @@ impl HttpClient {
             idle: config.idle_timeout,
             timeout: config.timeout,
             budget: Budget::default(),
-            pace: Pace::new(config.rate),
+            rate_limiter: RateLimiter::new(config.rate),
             clock,
         })))
     }
@@ -109,30 +109,30 @@ impl HttpClient {
     /// protocol's business. Errors: *unavailable* (no connection, a broken one), *timeout*, *config* and *permission*
     /// (no connection can come about: TLS, the proxy), and the body's own, unchanged. Their effect is that of all
     /// attempts together; see [`History`](crate::History).
-    pub async fn send(&self, request: Request) -> Result<Answer> {
+    pub async fn send(&self, request: Request) -> Result<Response> {
         self.send_within(request, &mut Attempts::new()).await
     }
 
     /// [`send`](Self::send), for a step that may take several requests: retries come out of what
     /// `attempts` has left, and what they all prove is its history.
-    pub async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Answer> {
-        let Shared { clock, policy, budget, pace, .. } = self.shared();
+    pub async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Response> {
+        let Shared { clock, policy, budget, rate_limiter, .. } = self.shared();
         let request = request.0;
         check_runtime()?;
         loop {
             attempts.made += 1;
             let attempt = attempts.made;
-            pace.wait(&request.url, clock.as_ref()).await;
-            let handed = Handed::new(Arc::clone(clock));
-            let tried = self.attempt(&request, &handed).await;
+            rate_limiter.wait(&request.url, clock.as_ref()).await;
+            let body_progress = BodyProgress::new(Arc::clone(clock));
+            let tried = self.attempt(&request, &body_progress).await;
             let (outcome, wished) = self.record(&request, &tried, attempts);
             let own = matches!(&tried, Err(failed) if failed.own);
             let decision = decide(
                 policy,
-                &Situation {
-                    repeat: request.repeat,
+                &RetryContext {
+                    idempotency: request.idempotency,
                     outcome,
-                    replayable: !own && (!handed.any() || request.payload.can_replay()),
+                    replayable: !own && (!body_progress.any_sent() || request.body.can_replay()),
                     attempt,
                     waited: attempts.waited,
                     retry_after: wished,
@@ -140,7 +140,7 @@ impl HttpClient {
                     jitter: clock.jitter(),
                 },
             );
-            tracing::debug!(method = %request.method, url = request.shown(), attempt, ?outcome, ?decision, "http");
+            tracing::debug!(method = %request.method, url = request.redacted_url(), attempt, ?outcome, ?decision, "http");
             let Decision::Retry(wait) = decision else {
                 if matches!(outcome, Outcome::Status(status) if status < 500 && status != 429) {
                     budget.refill_after_success(std::mem::take(&mut attempts.paid));
@@ -149,7 +149,7 @@ impl HttpClient {
             };
             attempts.paid += budget.pay_for_a_retry();
             if outcome == Outcome::Status(429) {
-                pace.pause(&request.url, wait, clock.elapsed());
+                rate_limiter.pause(&request.url, wait, clock.elapsed());
             }
             drop(tried);
             clock.sleep(wait).await;
@@ -157,14 +157,14 @@ impl HttpClient {
         }
     }
 
-    /// Sends `request` once, whatever becomes of it, and says what did: for those who repeat by a rule of their own.
+    /// Sends `request` once, whatever becomes of it, and says what did: for those who idempotency by a rule of their own.
     ///
     /// Limits and errors are those of [`send`](Self::send).
-    pub async fn exchange(&self, request: Request) -> (Outcome, Result<Answer>) {
-        let Shared { clock, pace, .. } = self.shared();
+    pub async fn exchange(&self, request: Request) -> (Outcome, Result<Response>) {
+        let Shared { clock, rate_limiter, .. } = self.shared();
         let request = request.0;
-        pace.wait(&request.url, clock.as_ref()).await;
-        let tried = self.attempt(&request, &Handed::new(Arc::clone(clock))).await;
+        rate_limiter.wait(&request.url, clock.as_ref()).await;
+        let tried = self.attempt(&request, &BodyProgress::new(Arc::clone(clock))).await;
         let mut attempts = Attempts::new();
         attempts.begin();
         let (outcome, wished) = self.record(&request, &tried, &mut attempts);
@@ -175,20 +175,20 @@ impl HttpClient {
     fn record(
         &self,
         request: &Parts,
-        tried: &Result<Incoming, Failed>,
+        tried: &Result<ResponseBody, Failed>,
         attempts: &mut Attempts,
     ) -> (Outcome, Option<Duration>) {
         let (outcome, wished) = match tried {
-            Ok(Incoming { response, .. }) => {
+            Ok(ResponseBody { response, .. }) => {
                 let status = response.status().as_u16();
-                let default = request.pause_after_429.filter(|_| status == 429);
+                let default = request.default_retry_after.filter(|_| status == 429);
                 (Outcome::Status(status), retry_after(response.headers(), self.0.clock.now()).or(default))
             }
             Err(failed) => (failed.outcome, None),
         };
         match tried {
             Err(failed) if failed.own => attempts.history.record_own(failed.error.effect()),
-            _ => attempts.history.record(request.repeat, outcome),
+            _ => attempts.history.record(request.idempotency, outcome),
         }
         (outcome, wished)
     }
@@ -197,17 +197,17 @@ impl HttpClient {
     fn finished(
         &self,
         request: Box<Parts>,
-        tried: Result<Incoming, Failed>,
+        tried: Result<ResponseBody, Failed>,
         retry_after: Option<Duration>,
         attempts: &Attempts,
-    ) -> Result<Answer> {
+    ) -> Result<Response> {
         match tried {
-            Ok(incoming) => Ok(Answer::new(
-                incoming,
+            Ok(response_body) => Ok(Response::new(
+                response_body,
                 Context {
                     url: request.url,
                     secret_path: request.secret_path,
-                    repeat: request.repeat,
+                    idempotency: request.idempotency,
                     attempts: attempts.made,
                     history: attempts.history,
                     retry_after,
@@ -219,8 +219,8 @@ impl HttpClient {
 
     /// Whether a step that failed may be made again with fresh means, such as a new URL for one that
     /// expired. Waits as long as the policy says, and counts like any other retry.
-    pub async fn may_repeat(&self, attempts: &mut Attempts) -> bool {
-        let decision = self.repetition(attempts.made, attempts.waited);
+    pub async fn retry_step(&self, attempts: &mut Attempts) -> bool {
+        let decision = self.retry_decision(attempts.made, attempts.waited);
         let Decision::Retry(wait) = decision else { return false };
         self.0.clock.sleep(wait).await;
         attempts.waited = attempts.waited.saturating_add(wait);
@@ -229,12 +229,12 @@ impl HttpClient {
     }
 
     /// The decision over something harmless that came to nothing, paid for if it is made again.
-    pub(crate) fn repetition(&self, attempt: u32, waited: Duration) -> Decision {
+    pub(crate) fn retry_decision(&self, attempt: u32, waited: Duration) -> Decision {
         let Shared { clock, policy, budget, .. } = self.shared();
         let decision = decide(
             policy,
-            &Situation {
-                repeat: Repeat::Safe,
+            &RetryContext {
+                idempotency: Idempotency::Safe,
                 outcome: Outcome::Lost,
                 replayable: true,
                 attempt,
@@ -251,55 +251,55 @@ impl HttpClient {
     }
 
     /// One attempt.
-    async fn attempt(&self, request: &Parts, handed: &Arc<Handed>) -> Result<Incoming, Failed> {
+    async fn attempt(&self, request: &Parts, body_progress: &Arc<BodyProgress>) -> Result<ResponseBody, Failed> {
         // 1. The body, opened anew.
-        let opened = request.payload.open().await.map_err(Failed::own)?;
+        let opened = request.body.open().await.map_err(Failed::own)?;
         let length = opened.length();
         // 2. The head.
         let mut built = reqwest::Request::new(request.method.clone(), request.url.clone());
         *built.headers_mut() = self.head(request, length).map_err(Failed::own)?;
         if length != Some(0) {
-            *built.body_mut() = Some(reqwest::Body::wrap(handed.watch(opened)));
+            *built.body_mut() = Some(reqwest::Body::wrap(body_progress.watch(opened)));
         }
         // 3. The exchange, within its limits.
         let Shared { keeping, clock, idle, timeout, proxies, .. } = self.shared();
-        let client = if request.own_connection { self.fresh().map_err(Failed::own)? } else { keeping };
-        let mut patience = Patience::new(Arc::clone(clock), *idle, *timeout);
+        let client = if request.fresh_connection { self.fresh().map_err(Failed::own)? } else { keeping };
+        let mut timeouts = Timeouts::new(Arc::clone(clock), *idle, *timeout);
         let mut pending = std::pin::pin!(client.execute(built));
         let response = poll_fn(|cx| match pending.as_mut().poll(cx) {
             Poll::Ready(answered) => Poll::Ready(Ok(answered)),
-            Poll::Pending => patience.poll_over(cx, handed.moved()).map(Err),
+            Poll::Pending => timeouts.poll_elapsed(cx, body_progress.last_progress()).map(Err),
         });
         let proxy = proxies.of(&request.url);
         let response = match response.await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Failed::of(request, handed, length, error, proxy)),
-            Err(over) => return Err(Failed::too_slow(request, handed, length, over)),
+            Ok(Err(error)) => return Err(Failed::of(request, body_progress, length, error, proxy)),
+            Err(over) => return Err(Failed::too_slow(request, body_progress, length, over)),
         };
         if let (407, Some(proxy)) = (response.status().as_u16(), proxy) {
             return Err(Failed::of_proxy(proxy));
         }
-        if response.status().is_success() && length != Some(0) && !handed.all() {
+        if response.status().is_success() && length != Some(0) && !body_progress.all() {
             return Err(Failed::answered_early(request, response.status()));
         }
-        let mut incoming = Incoming::new(response, patience);
-        if request.whole_answer && incoming.response.status().is_success() {
-            incoming.read_whole(JSON_LIMIT).await.map_err(|(broken, read)| {
-                let error = broken_off(&request.shown(), &broken, read, incoming.length);
+        let mut response_body = ResponseBody::new(response, timeouts);
+        if request.buffered && response_body.response.status().is_success() {
+            response_body.read_whole(JSON_LIMIT).await.map_err(|(broken, read)| {
+                let error = broken_off(&request.redacted_url(), &broken, read, response_body.length);
                 Failed { outcome: Outcome::Lost, error, own: false }
             })?;
         }
-        Ok(incoming)
+        Ok(response_body)
     }
 
     /// The headers of a request whose body has this length. Credentials do not leave home.
     pub(crate) fn head(&self, request: &Parts, length: Option<u64>) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
-        if let Some(content_type) = request.payload.content_type()? {
+        if let Some(content_type) = request.body.content_type()? {
             headers.insert(CONTENT_TYPE, content_type);
         }
         // Any other length is that of the body.
-        if length == Some(0) && !matches!(request.payload, Payload::Empty) {
+        if length == Some(0) && !matches!(request.body, RequestBody::Empty) {
             headers.insert(CONTENT_LENGTH, 0.into());
         }
         let at_home = origin(&request.url) == origin(&self.0.home);

@@ -31,10 +31,10 @@ pub struct HttpConfig {
     pub timeout: Option<Duration>,
     /// How often a request is repeated after the first attempt.
     pub max_retries: u32,
-    /// The longest wait before the first repetition; doubled for each further one.
+    /// The longest wait before the first retry_decision; doubled for each further one.
     #[serde(deserialize_with = "duration")]
     pub initial_retry_delay: Duration,
-    /// The longest wait before any repetition, unless the service asks for a longer one.
+    /// The longest wait before any retry_decision, unless the service asks for a longer one.
     #[serde(deserialize_with = "duration")]
     pub max_retry_delay: Duration,
     /// At most so many requests a minute to one host. `None`: no pacing but after a 429.
@@ -137,13 +137,13 @@ pub const KEYS: [Key; 11] = [
     Key::new(
         "initial_retry_delay",
         KeyKind::Text,
-        "the longest wait before the first repetition; doubled for each further",
+        "the longest wait before the first retry_decision; doubled for each further",
     )
     .default("500ms"),
     Key::new(
         "max_retry_delay",
         KeyKind::Text,
-        "the longest wait before a repetition, unless the service asks for more",
+        "the longest wait before a retry_decision, unless the service asks for more",
     )
     .default("2s"),
     Key::new("rate", KeyKind::Integer, "at most so many requests a minute to one host; no limit unless set"),

@@ -2,9 +2,9 @@
 
 use reqwest::header::{ETAG, HeaderValue};
 
-use crate::Answer;
+use crate::Response;
 
-impl Answer {
+impl Response {
     /// Returns the strong validator of the body. `None` if there is no `ETag`, or a weak one.
     pub fn strong_etag(&self) -> Option<&HeaderValue> {
         self.headers().get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\""))

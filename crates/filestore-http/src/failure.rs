@@ -6,8 +6,8 @@ use filestore_core::{Effect, Error, ErrorKind};
 
 use crate::Outcome;
 use crate::cause::{causes, root};
-use crate::exchange::body_progress::Handed;
-use crate::exchange::timeout::Over;
+use crate::exchange::body_progress::BodyProgress;
+use crate::exchange::timeout::TimedOut;
 use crate::proxy::Proxy;
 use crate::request::Parts;
 
@@ -25,7 +25,7 @@ impl Failed {
         Self { outcome: Outcome::NotSent, error, own: true }
     }
 
-    /// The proxy wants other credentials, and handed nothing on.
+    /// The proxy wants other credentials, and body_progress nothing on.
     pub(crate) fn of_proxy(proxy: &Proxy) -> Self {
         let message = format!(
             "{proxy} wants a user and a password, or other ones (status 407); write it like http://USER:PASSWORD@HOST:PORT"
@@ -39,29 +39,33 @@ impl Failed {
         let message = format!(
             "{} answers with status {} before all of the body was sent: something other than the service answered; check \
              base_url, the proxy and the network",
-            request.shown(),
+            request.redacted_url(),
             status.as_u16()
         );
         Self { outcome: Outcome::Lost, error: unsettled(ErrorKind::Protocol, message), own: false }
     }
 
-    pub(crate) fn too_slow(request: &Parts, handed: &Handed, length: Option<u64>, over: Over) -> Self {
-        let error = unsettled(ErrorKind::Timeout, format!("{}: {over}", request.shown()));
-        Self { outcome: how_far(handed, length), error, own: false }
+    pub(crate) fn too_slow(request: &Parts, body_progress: &BodyProgress, length: Option<u64>, over: TimedOut) -> Self {
+        let error = unsettled(ErrorKind::Timeout, format!("{}: {over}", request.redacted_url()));
+        Self { outcome: how_far(body_progress, length), error, own: false }
     }
 
     pub(crate) fn of(
         request: &Parts,
-        handed: &Handed,
+        body_progress: &BodyProgress,
         length: Option<u64>,
         error: reqwest::Error,
         proxy: Option<&Proxy>,
     ) -> Self {
-        if let Some(error) = handed.take_failure() {
+        if let Some(error) = body_progress.take_failure() {
             return Self { outcome: Outcome::Lost, error, own: true };
         }
         if error.is_builder() {
-            return Self::own(Error::invalid(format!("{} cannot be requested: {}", request.shown(), root(&error))));
+            return Self::own(Error::invalid(format!(
+                "{} cannot be requested: {}",
+                request.redacted_url(),
+                root(&error)
+            )));
         }
         if error.is_connect() {
             return Self::connecting(request, error, proxy);
@@ -70,7 +74,7 @@ impl Failed {
         if is_no_http(&error) {
             let message = format!(
                 "{} answers with something that is not HTTP ({cause}); check scheme and port of the URL",
-                request.shown()
+                request.redacted_url()
             );
             return Self {
                 outcome: Outcome::NotHttp,
@@ -80,14 +84,15 @@ impl Failed {
         }
         let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Unavailable };
         let through = proxy.map(|proxy| format!(" through {proxy}")).unwrap_or_default();
-        let message = format!("the connection to {}{through} broke before the answer came: {cause}", request.shown());
+        let message =
+            format!("the connection to {}{through} broke before the answer came: {cause}", request.redacted_url());
         let error = unsettled(kind, message).with_source(error.without_url());
-        Self { outcome: how_far(handed, length), error, own: false }
+        Self { outcome: how_far(body_progress, length), error, own: false }
     }
 
     /// There was no connection, and nothing was sent.
     fn connecting(request: &Parts, error: reqwest::Error, proxy: Option<&Proxy>) -> Self {
-        let (cause, shown) = (root(&error), crate::shown(&request.url, true));
+        let (cause, shown) = (root(&error), crate::redacted_url(&request.url, true));
         let service = shown.trim_end_matches("/...");
         let tunnel =
             causes(&error).find_map(|cause| Some(cause.to_string().strip_prefix("tunnel error: ")?.to_owned()));
@@ -126,8 +131,8 @@ pub(crate) fn unsettled(kind: ErrorKind, message: String) -> Error {
 }
 
 /// A service cannot act on a request of whose body it has nothing.
-fn how_far(handed: &Handed, length: Option<u64>) -> Outcome {
-    if length != Some(0) && !handed.any() { Outcome::NotSent } else { Outcome::Lost }
+fn how_far(body_progress: &BodyProgress, length: Option<u64>) -> Outcome {
+    if length != Some(0) && !body_progress.any_sent() { Outcome::NotSent } else { Outcome::Lost }
 }
 
 /// Whether the two sides could not agree on TLS: what the TLS library reports comes as data that is invalid.

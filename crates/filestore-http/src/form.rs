@@ -7,7 +7,7 @@ use bytes::Bytes;
 use filestore_core::{Body, Result};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
-use crate::streaming::{Flow, open};
+use crate::streaming::{Streaming, open};
 
 /// A form. Its parts are sent in the order in which they are added, because services differ in what
 /// they require: fields first or file first.
@@ -102,7 +102,7 @@ impl Form {
     }
 
     /// The bytes of the whole form, and how many they are if every file says so.
-    pub(crate) async fn open(&self) -> Result<Flow> {
+    pub(crate) async fn open(&self) -> Result<Streaming> {
         self.sent.store(0, Ordering::Release);
         let mut length = Some(0);
         let mut pieces: Vec<BoxStream<'static, Result<Bytes>>> = Vec::new();
@@ -115,7 +115,7 @@ impl Form {
             match &part.content {
                 Content::Field(value) => add(Some(value.len() as u64), once(value.clone())),
                 Content::File(body) => {
-                    let Flow { stream, length } = open(body).await?;
+                    let Streaming { stream, length } = open(body).await?;
                     let sent = Arc::clone(&self.sent);
                     let count = move |chunk: &Bytes| {
                         sent.fetch_add(chunk.len() as u64, Ordering::AcqRel);
@@ -127,7 +127,7 @@ impl Form {
         }
         let end = Bytes::from(format!("--{}--\r\n", self.boundary));
         add(Some(end.len() as u64), once(end));
-        Ok(Flow { stream: stream::iter(pieces).flatten().boxed(), length })
+        Ok(Streaming { stream: stream::iter(pieces).flatten().boxed(), length })
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     async fn bytes(form: &Form) -> Bytes {
-        let Flow { stream, length } = form.open().await.unwrap();
+        let Streaming { stream, length } = form.open().await.unwrap();
         ByteStream::upload(stream, length).collect(1 << 20).await.unwrap()
     }
 

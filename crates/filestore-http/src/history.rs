@@ -2,7 +2,7 @@
 
 use filestore_core::Effect;
 
-use crate::{Outcome, Repeat};
+use crate::{Idempotency, Outcome};
 
 /// What the attempts of one request prove about its effect.
 ///
@@ -11,13 +11,13 @@ use crate::{Outcome, Repeat};
 ///
 /// ```
 /// use filestore_core::Effect;
-/// use filestore_http::{History, Outcome, Repeat};
+/// use filestore_http::{History, Outcome, Idempotency};
 ///
 /// let mut history = History::default();
-/// history.record(Repeat::Idempotent, Outcome::Status(429));
+/// history.record(Idempotency::Idempotent, Outcome::Status(429));
 /// assert_eq!(history.effect(), Effect::Rejected);
-/// history.record(Repeat::Idempotent, Outcome::Lost);
-/// history.record(Repeat::Idempotent, Outcome::Status(429));
+/// history.record(Idempotency::Idempotent, Outcome::Lost);
+/// history.record(Idempotency::Idempotent, Outcome::Status(429));
 /// assert_eq!(history.effect(), Effect::Unknown);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,11 +42,11 @@ enum Evidence {
 }
 
 impl Evidence {
-    fn of(repeat: Repeat, outcome: Outcome) -> Self {
+    fn of(idempotency: Idempotency, outcome: Outcome) -> Self {
         match outcome {
             Outcome::NotSent | Outcome::Misconfigured => Self::NotSent,
             // A safe request cannot have changed anything.
-            _ if repeat == Repeat::Safe => Self::Rejected,
+            _ if idempotency == Idempotency::Safe => Self::Rejected,
             // A gateway that gives up says nothing about the service behind it, and a success that is an error all the
             // same is not the service's.
             // 303 says that the request was processed, and where its result is.
@@ -67,9 +67,9 @@ impl Evidence {
 }
 
 impl History {
-    /// Adds an attempt of a request that does what `repeat` says when it is sent twice.
-    pub fn record(&mut self, repeat: Repeat, outcome: Outcome) {
-        self.add(Evidence::of(repeat, outcome));
+    /// Adds an attempt of a request that does what `idempotency` says when it is sent twice.
+    pub fn record(&mut self, idempotency: Idempotency, outcome: Outcome) {
+        self.add(Evidence::of(idempotency, outcome));
     }
 
     /// Adds an attempt that the body itself ended, with the effect that the body's error states.
@@ -87,8 +87,8 @@ impl History {
     }
 
     /// The same history with another outcome of its last attempt, such as a body that broke off.
-    pub(crate) fn ended_by(self, repeat: Repeat, outcome: Outcome) -> Self {
-        Self { last: Evidence::of(repeat, outcome), ..self }
+    pub(crate) fn ended_by(self, idempotency: Idempotency, outcome: Outcome) -> Self {
+        Self { last: Evidence::of(idempotency, outcome), ..self }
     }
 
     /// The effect of the request if it ends in an error now.
@@ -124,11 +124,12 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Repeat; 4] = [Repeat::Safe, Repeat::Idempotent, Repeat::Once, Repeat::Consuming];
+    const ALL: [Idempotency; 4] =
+        [Idempotency::Safe, Idempotency::Idempotent, Idempotency::NonIdempotent, Idempotency::Consuming];
 
-    fn effect(repeat: Repeat, outcomes: &[Outcome]) -> Effect {
+    fn effect(idempotency: Idempotency, outcomes: &[Outcome]) -> Effect {
         let mut history = History::default();
-        outcomes.iter().for_each(|outcome| history.record(repeat, *outcome));
+        outcomes.iter().for_each(|outcome| history.record(idempotency, *outcome));
         history.effect()
     }
 
@@ -153,8 +154,8 @@ mod tests {
             (Outcome::Status(503), [Rejected, Unknown, Unknown, Unknown]),
         ];
         for (outcome, row) in table {
-            for (repeat, expected) in ALL.into_iter().zip(row) {
-                assert_eq!(effect(repeat, &[*outcome]), *expected, "{outcome:?} {repeat:?}");
+            for (idempotency, expected) in ALL.into_iter().zip(row) {
+                assert_eq!(effect(idempotency, &[*outcome]), *expected, "{outcome:?} {idempotency:?}");
             }
         }
     }
@@ -163,17 +164,21 @@ mod tests {
     fn a_rejection_after_a_lost_response_proves_nothing() {
         let rejected = Outcome::Status(429);
         for later in [rejected, Outcome::Status(404), Outcome::NotSent, Outcome::Misconfigured] {
-            assert_eq!(effect(Repeat::Idempotent, &[Outcome::Lost, rejected, later]), Effect::Unknown, "{later:?}");
+            assert_eq!(
+                effect(Idempotency::Idempotent, &[Outcome::Lost, rejected, later]),
+                Effect::Unknown,
+                "{later:?}"
+            );
         }
-        assert_eq!(effect(Repeat::Safe, &[Outcome::Lost, Outcome::NotSent]), Effect::Rejected);
-        assert_eq!(effect(Repeat::Idempotent, &[rejected, Outcome::NotSent]), Effect::Rejected);
+        assert_eq!(effect(Idempotency::Safe, &[Outcome::Lost, Outcome::NotSent]), Effect::Rejected);
+        assert_eq!(effect(Idempotency::Idempotent, &[rejected, Outcome::NotSent]), Effect::Rejected);
     }
 
     #[test]
     fn a_read_back_that_finds_nothing_settles_answered_attempts_and_no_others() {
         let after = |outcomes: &[Outcome]| {
             let mut history = History::default();
-            outcomes.iter().for_each(|outcome| history.record(Repeat::Idempotent, *outcome));
+            outcomes.iter().for_each(|outcome| history.record(Idempotency::Idempotent, *outcome));
             history.record_nothing_found()
         };
         assert_eq!(after(&[Outcome::Status(503)]), Effect::Rejected);
@@ -186,9 +191,9 @@ mod tests {
     #[test]
     fn the_body_of_a_response_can_reject_the_attempt_that_it_answers_and_no_earlier_one() {
         let mut history = History::default();
-        history.record(Repeat::Once, Outcome::Status(200));
+        history.record(Idempotency::NonIdempotent, Outcome::Status(200));
         assert_eq!((history.effect(), history.effect_if_rejected()), (Effect::Unknown, Effect::Rejected));
-        history.record(Repeat::Once, Outcome::Status(200));
+        history.record(Idempotency::NonIdempotent, Outcome::Status(200));
         assert_eq!(history.effect_if_rejected(), Effect::Unknown);
     }
 
@@ -224,10 +229,10 @@ mod tests {
         #[test]
         fn the_effect_never_claims_more_than_the_attempts_allow(
             attempts in prop::collection::vec(attempts(), 1..8),
-            repeat in prop_oneof![Just(Repeat::Idempotent), Just(Repeat::Once), Just(Repeat::Consuming)],
+            idempotency in prop_oneof![Just(Idempotency::Idempotent), Just(Idempotency::NonIdempotent), Just(Idempotency::Consuming)],
         ) {
             let mut history = History::default();
-            attempts.iter().for_each(|(outcome, _)| history.record(repeat, *outcome));
+            attempts.iter().for_each(|(outcome, _)| history.record(idempotency, *outcome));
             let applied_at = |(number, (_, applied)): (usize, &(Outcome, Applied))| match applied {
                 Applied::Never => None,
                 Applied::After(delay) => Some(200 * number as u64 + delay),

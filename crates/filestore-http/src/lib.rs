@@ -1,9 +1,9 @@
 //! What every HTTP backend of filestore needs: one client with retry, time limits and redaction.
 //!
-//! A backend builds [`Request`]s and reads [`Answer`]s; everything between is here, once:
+//! A backend builds [`Request`]s and reads [`Response`]s; everything between is here, once:
 //!
 //! - what may be repeated is decided by a pure function, [`decide`], out of what the request
-//!   [does](Repeat) and what is known of its [outcome](Outcome);
+//!   [does](Idempotency) and what is known of its [outcome](Outcome);
 //! - the [effect](filestore_core::Effect) of every error is true over [all attempts](History): after a lost
 //!   response it is *unknown*, whatever came later; a connection that never came about is *not sent*;
 //! - limits are by progress ([`HttpConfig::idle_timeout`]), so no limit depends on the size of a file;
@@ -53,11 +53,11 @@ pub use form::Form;
 pub use history::History;
 pub use json::{OBJECT_LIMIT, bounded_list, lenient};
 pub use presigned::{expiry, is_fresh, lifetime, presigned_url};
-pub use redact::{presentable, shown};
-pub use request::{Repeat, Request, secret_header};
-pub use request_body::Payload;
-pub use response::{Answer, ContentRange};
-pub use retry::{Decision, Outcome, Policy, Situation, Stop, decide};
+pub use redact::{presentable, redacted_url};
+pub use request::{Idempotency, Request, secret_header};
+pub use request_body::RequestBody;
+pub use response::{ContentRange, Response};
+pub use retry::{Decision, GiveUp, Outcome, Policy, RetryContext, decide};
 pub use retry_after::retry_after;
 pub use s3_error::{S3Error, local_name, root_element};
 

@@ -112,13 +112,13 @@ mod tests {
 
     #[test]
     fn a_proxy_is_named_with_the_variable_that_configures_it() {
-        let shown = |name: &str| Some(format!("the proxy http://p:3128 (the environment variable {name})"));
+        let through = |name: &str| Some(format!("the proxy http://p:3128 (the environment variable {name})"));
         for (variables, url, expected) in [
-            (&[("http_proxy", "http://me:CANARY@p:3128")][..], "http://a/", shown("http_proxy")),
-            (&[("http_proxy", "p:3128")], "http://a/", shown("http_proxy")),
+            (&[("http_proxy", "http://me:CANARY@p:3128")][..], "http://a/", through("http_proxy")),
+            (&[("http_proxy", "p:3128")], "http://a/", through("http_proxy")),
             (&[("http_proxy", "http://p:3128")], "https://a/", None),
-            (&[("ALL_PROXY", "http://p:3128")], "https://a/", shown("ALL_PROXY")),
-            (&[("HTTPS_PROXY", "http://p:3128"), ("https_proxy", "http://q:1")], "https://a/", shown("HTTPS_PROXY")),
+            (&[("ALL_PROXY", "http://p:3128")], "https://a/", through("ALL_PROXY")),
+            (&[("HTTPS_PROXY", "http://p:3128"), ("https_proxy", "http://q:1")], "https://a/", through("HTTPS_PROXY")),
             (&[("http_proxy", "http://p:3128"), ("no_proxy", "a,b")], "http://a/", None),
             (&[("http_proxy", "http://p:3128"), ("REQUEST_METHOD", "GET")], "http://a/", None),
             (&[("http_proxy", "")], "http://a/", None),

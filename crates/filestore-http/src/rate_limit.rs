@@ -1,4 +1,4 @@
-//! [`Pace`]: requests to one host at a steady rate, and none while it asked for a pause.
+//! [`RateLimiter`]: requests to one host at a steady rate, and none while it asked for a pause.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -10,14 +10,14 @@ use url::{Position, Url};
 use crate::Clock;
 
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct RateLimiter {
     /// The time between two requests to one host; zero: no pacing.
     interval: Duration,
     /// When the next request to a host may begin.
     next: Mutex<HashMap<String, Duration>>,
 }
 
-impl Pace {
+impl RateLimiter {
     pub(crate) fn new(rate_per_minute: Option<NonZeroU32>) -> Self {
         let interval = rate_per_minute.map_or(Duration::ZERO, |rate| Duration::from_secs(60) / rate.get());
         Self { interval, next: Mutex::default() }
@@ -70,17 +70,17 @@ mod tests {
 
     #[test]
     fn without_a_rate_nothing_waits() {
-        let pace = Pace::new(None);
+        let rate_limiter = RateLimiter::new(None);
         assert_eq!(
-            [pace.reserve(&url("http://a/"), SECOND), pace.reserve(&url("http://a/"), SECOND)],
+            [rate_limiter.reserve(&url("http://a/"), SECOND), rate_limiter.reserve(&url("http://a/"), SECOND)],
             [Duration::ZERO; 2]
         );
     }
 
     #[test]
     fn sixty_a_minute_are_a_second_apart_for_each_host() {
-        let pace = Pace::new(NonZeroU32::new(60));
-        let at = |host: &str, now: Duration| pace.reserve(&url(host), now);
+        let rate_limiter = RateLimiter::new(NonZeroU32::new(60));
+        let at = |host: &str, now: Duration| rate_limiter.reserve(&url(host), now);
         assert_eq!(at("http://a/x", SECOND), Duration::ZERO);
         assert_eq!(at("http://a/y", SECOND), SECOND);
         assert_eq!(at("http://a/z", SECOND), 2 * SECOND);
@@ -90,10 +90,10 @@ mod tests {
 
     #[test]
     fn a_pause_holds_the_host_and_no_other() {
-        let pace = Pace::new(None);
-        pace.pause(&url("http://a/"), 5 * SECOND, SECOND);
-        assert_eq!(pace.reserve(&url("http://a/"), 2 * SECOND), 4 * SECOND);
-        assert_eq!(pace.reserve(&url("http://b/"), 2 * SECOND), Duration::ZERO);
-        assert_eq!(pace.reserve(&url("http://a/"), 7 * SECOND), Duration::ZERO);
+        let rate_limiter = RateLimiter::new(None);
+        rate_limiter.pause(&url("http://a/"), 5 * SECOND, SECOND);
+        assert_eq!(rate_limiter.reserve(&url("http://a/"), 2 * SECOND), 4 * SECOND);
+        assert_eq!(rate_limiter.reserve(&url("http://b/"), 2 * SECOND), Duration::ZERO);
+        assert_eq!(rate_limiter.reserve(&url("http://a/"), 7 * SECOND), Duration::ZERO);
     }
 }

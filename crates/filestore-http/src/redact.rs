@@ -6,12 +6,12 @@ use url::{Position, Url};
 /// `url` without user, query and fragment, and without its path where that is a secret.
 ///
 /// A query may be a signature; a path may be a key that is the permission itself.
-pub fn shown(url: &Url, secret_path: bool) -> String {
+pub fn redacted_url(url: &Url, secret_path: bool) -> String {
     let origin = format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]);
     if secret_path { format!("{origin}/...") } else { format!("{origin}{}", url.path()) }
 }
 
-/// A text of a service that may be shown: one line, not long, without the `secrets` that it may repeat,
+/// A text of a service that may be shown: one line, not long, without the `secrets` that it may idempotency,
 /// and without queries of URLs.
 pub fn presentable(text: &str, secrets: &[&str]) -> String {
     let hide = |text: String, secret: &&str| text.replace(*secret, "...");
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn neither_user_nor_query_nor_a_secret_path_is_shown() {
         let url: Url = "https://me:pw@example.org:8443/a/KEY?signature=s#f".parse().unwrap();
-        assert_eq!(shown(&url, false), "https://example.org:8443/a/KEY");
-        assert_eq!(shown(&url, true), "https://example.org:8443/...");
+        assert_eq!(redacted_url(&url, false), "https://example.org:8443/a/KEY");
+        assert_eq!(redacted_url(&url, true), "https://example.org:8443/...");
     }
 }

@@ -7,18 +7,18 @@ use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::Payload;
+use crate::RequestBody;
 
 /// What a request does when it is sent twice. It decides over retries and over the effect of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the columns of the retry table")]
-pub enum Repeat {
+pub enum Idempotency {
     /// It changes nothing: a listing, a read that is free.
     Safe,
     /// Twice is the same as once: a delete, a put to a fixed address.
     Idempotent,
     /// Twice is one too many: each makes another file, message, session.
-    Once,
+    NonIdempotent,
     /// A read that may take the file away. Nothing is retried once it may have arrived, not even a 429.
     Consuming,
 }
@@ -31,38 +31,38 @@ pub struct Request(pub(crate) Box<Parts>);
 pub(crate) struct Parts {
     pub(crate) method: Method,
     pub(crate) url: Url,
-    pub(crate) repeat: Repeat,
+    pub(crate) idempotency: Idempotency,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) credentials: Vec<(HeaderName, HeaderValue)>,
-    pub(crate) payload: Payload,
+    pub(crate) body: RequestBody,
     pub(crate) secret_path: bool,
-    pub(crate) own_connection: bool,
-    pub(crate) pause_after_429: Option<Duration>,
-    pub(crate) whole_answer: bool,
+    pub(crate) fresh_connection: bool,
+    pub(crate) default_retry_after: Option<Duration>,
+    pub(crate) buffered: bool,
 }
 
 impl Request {
-    /// `method` to `url`, which does what `repeat` says when it is sent twice. A user in the URL is not sent.
-    pub fn new(method: Method, mut url: Url, repeat: Repeat) -> Self {
+    /// `method` to `url`, which does what `idempotency` says when it is sent twice. A user in the URL is not sent.
+    pub fn new(method: Method, mut url: Url, idempotency: Idempotency) -> Self {
         // The connection's own traces would show the password.
         let _: (Result<(), ()>, Result<(), ()>) = (url.set_password(None), url.set_username(""));
         Self(Box::new(Parts {
             method,
             url,
-            repeat,
+            idempotency,
             headers: Vec::new(),
             credentials: Vec::new(),
-            payload: Payload::Empty,
+            body: RequestBody::Empty,
             secret_path: false,
-            own_connection: false,
-            pause_after_429: None,
-            whole_answer: false,
+            fresh_connection: false,
+            default_retry_after: None,
+            buffered: false,
         }))
     }
 
     /// A `GET` that changes nothing.
     pub fn get(url: Url) -> Self {
-        Self::new(Method::GET, url, Repeat::Safe)
+        Self::new(Method::GET, url, Idempotency::Safe)
     }
 
     /// Adds a pair to the query.
@@ -85,9 +85,9 @@ impl Request {
         self
     }
 
-    /// Sends `payload`. Its content type becomes the header, unless one is set.
-    pub fn payload(mut self, payload: impl Into<Payload>) -> Self {
-        self.0.payload = payload.into();
+    /// Sends `body`. Its content type becomes the header, unless one is set.
+    pub fn body(mut self, body: impl Into<RequestBody>) -> Self {
+        self.0.body = body.into();
         self
     }
 
@@ -99,36 +99,36 @@ impl Request {
 
     /// Sends it on a connection of its own. A kept connection may just have been closed by the other
     /// side: then the answer counts as lost although nobody saw the request.
-    pub fn own_connection(mut self) -> Self {
-        self.0.own_connection = true;
+    pub fn fresh_connection(mut self) -> Self {
+        self.0.fresh_connection = true;
         self
     }
 
     /// The wait after a 429 that does not say how long. Longer than the policy's longest wait, it
     /// ends the retries and becomes the error's `retry_after`.
-    pub fn pause_after_429(mut self, pause: Duration) -> Self {
-        self.0.pause_after_429 = Some(pause);
+    pub fn default_retry_after(mut self, pause: Duration) -> Self {
+        self.0.default_retry_after = Some(pause);
         self
     }
 
     /// Says that the answer is short, and of use only as a whole: a success whose body breaks off is as
     /// lost as one that never came, and repeated like it. The body is held in memory, up to
     /// [`JSON_LIMIT`](crate::JSON_LIMIT).
-    pub fn whole_answer(mut self) -> Self {
-        self.0.whole_answer = true;
+    pub fn buffered(mut self) -> Self {
+        self.0.buffered = true;
         self
     }
 }
 
 impl Parts {
-    pub(crate) fn shown(&self) -> String {
-        crate::shown(&self.url, self.secret_path)
+    pub(crate) fn redacted_url(&self) -> String {
+        crate::redacted_url(&self.url, self.secret_path)
     }
 }
 
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} ({:?})", self.0.method, self.0.shown(), self.0.repeat)
+        write!(f, "{} {} ({:?})", self.0.method, self.0.redacted_url(), self.0.idempotency)
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Payload`]: what a request carries, and how it is opened for each attempt.
+//! [`RequestBody`]: what a request carries, and how it is opened for each attempt.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use filestore_core::{Body, Error, Result};
 use reqwest::header::HeaderValue;
 
 use crate::Form;
-use crate::streaming::{Opened, open};
+use crate::streaming::{OpenBody, open};
 
 /// What a request carries.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum Payload {
+pub enum RequestBody {
     /// Nothing.
     Empty,
     /// A few bytes, of this content type. Without one the request has none.
@@ -23,13 +23,13 @@ pub enum Payload {
     Form(Form),
 }
 
-impl From<Form> for Payload {
+impl From<Form> for RequestBody {
     fn from(form: Form) -> Self {
         Self::Form(form)
     }
 }
 
-impl Payload {
+impl RequestBody {
     /// *Invalid input* if it cannot be a header.
     pub(crate) fn content_type(&self) -> Result<Option<HeaderValue>> {
         let content_type = match self {
@@ -51,12 +51,12 @@ impl Payload {
         }
     }
 
-    pub(crate) async fn open(&self) -> Result<Opened> {
+    pub(crate) async fn open(&self) -> Result<OpenBody> {
         Ok(match self {
-            Self::Empty => Opened::Whole(Bytes::new()),
-            Self::Bytes(_, bytes) => Opened::Whole(bytes.clone()),
-            Self::Body(_, body) => Opened::Flow(Box::pin(open(body)).await?),
-            Self::Form(form) => Opened::Flow(Box::pin(form.open()).await?),
+            Self::Empty => OpenBody::Whole(Bytes::new()),
+            Self::Bytes(_, bytes) => OpenBody::Whole(bytes.clone()),
+            Self::Body(_, body) => OpenBody::Streaming(Box::pin(open(body)).await?),
+            Self::Form(form) => OpenBody::Streaming(Box::pin(form.open()).await?),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! [`Answer`]: what came back, read within bounds.
+//! [`Response`]: what came back, read within bounds.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,15 +16,15 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::error::Category;
 use url::Url;
 
-use crate::exchange::response_body::{Broken, Incoming};
+use crate::exchange::response_body::{BodyError, ResponseBody};
 use crate::failure::unsettled;
-use crate::{ERROR_BODY_LIMIT, History, Outcome, Repeat};
+use crate::{ERROR_BODY_LIMIT, History, Idempotency, Outcome};
 
 /// An answer: status and headers are here, the body comes as it is read. Small to move, like a request.
-pub struct Answer(Box<Parts>);
+pub struct Response(Box<Parts>);
 
 struct Parts {
-    incoming: Incoming,
+    response_body: ResponseBody,
     context: Context,
 }
 
@@ -32,7 +32,7 @@ struct Parts {
 pub(crate) struct Context {
     pub(crate) url: Url,
     pub(crate) secret_path: bool,
-    pub(crate) repeat: Repeat,
+    pub(crate) idempotency: Idempotency,
     pub(crate) attempts: u32,
     pub(crate) history: History,
     pub(crate) retry_after: Option<Duration>,
@@ -48,19 +48,19 @@ pub struct ContentRange {
     pub size: Option<u64>,
 }
 
-impl Answer {
-    pub(crate) fn new(incoming: Incoming, context: Context) -> Self {
-        Self(Box::new(Parts { incoming, context }))
+impl Response {
+    pub(crate) fn new(response_body: ResponseBody, context: Context) -> Self {
+        Self(Box::new(Parts { response_body, context }))
     }
 
     /// The status.
     pub fn status(&self) -> StatusCode {
-        self.0.incoming.response.status()
+        self.0.response_body.response.status()
     }
 
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
-        self.0.incoming.response.headers()
+        self.0.response_body.response.headers()
     }
 
     /// A header, if it is plain text.
@@ -104,7 +104,7 @@ impl Answer {
 
     /// The length of the body, where the service says it.
     pub fn content_length(&self) -> Option<u64> {
-        self.0.incoming.length
+        self.0.response_body.length
     }
 
     /// The range that comes with status 206. Any other success is the whole, whatever the header says.
@@ -166,7 +166,7 @@ impl Answer {
         let message = format!(
             "{} answers with status {}{} where {expected} is due: something other than the service answered; check \
              base_url, the proxy and the network",
-            self.0.context.shown(),
+            self.0.context.redacted_url(),
             self.status().as_u16(),
             what.unwrap_or_default()
         );
@@ -175,16 +175,17 @@ impl Answer {
 
     /// The whole body, if it is at most `limit` bytes; else *protocol*.
     pub async fn bytes(&mut self, limit: usize) -> Result<Bytes> {
-        let Parts { incoming, context } = &mut *self.0;
-        let length = incoming.length;
+        let Parts { response_body, context } = &mut *self.0;
+        let length = response_body.length;
         let mut whole = None;
         if length.is_none_or(|length| length <= limit as u64) {
-            let read = incoming.read_whole(limit).await;
+            let read = response_body.read_whole(limit).await;
             read.map_err(|(broken, passed)| context.broken(&broken, passed, length))?;
-            whole = incoming.take_whole().filter(|whole| whole.len() <= limit);
+            whole = response_body.take_whole().filter(|whole| whole.len() <= limit);
         }
         whole.ok_or_else(|| {
-            let message = format!("{} answers with more than the {limit} bytes that are read", self.0.context.shown());
+            let message =
+                format!("{} answers with more than the {limit} bytes that are read", self.0.context.redacted_url());
             self.error(ErrorKind::Protocol, message)
         })
     }
@@ -215,7 +216,7 @@ impl Answer {
                 Category::Data => "JSON of another shape than expected",
                 Category::Syntax | Category::Io => "no JSON",
             };
-            let (shown, line, column) = (self.0.context.shown(), error.line(), error.column());
+            let (shown, line, column) = (self.0.context.redacted_url(), error.line(), error.column());
             self.error(ErrorKind::Protocol, format!("{shown} answers with {what} (line {line}, column {column})"))
         })
     }
@@ -223,11 +224,11 @@ impl Answer {
     /// The beginning of an error's body. Never fails: what does not come is left out.
     pub async fn error_body(&mut self) -> Bytes {
         let mut all = BytesMut::new();
-        let begun = self.0.incoming.now();
-        while let Ok(Some(chunk)) = self.0.incoming.chunk().await {
+        let begun = self.0.response_body.now();
+        while let Ok(Some(chunk)) = self.0.response_body.chunk().await {
             let room = ERROR_BODY_LIMIT - all.len();
             all.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if all.len() == ERROR_BODY_LIMIT || self.0.incoming.check_rate(begun, all.len()).is_err() {
+            if all.len() == ERROR_BODY_LIMIT || self.0.response_body.check_rate(begun, all.len()).is_err() {
                 break;
             }
         }
@@ -237,7 +238,7 @@ impl Answer {
     /// The body as it comes, held to its length. A broken connection is *unavailable*, one on which
     /// nothing moves *timeout*, with the effect that a lost answer to this request has.
     pub fn stream(self) -> ByteStream {
-        let length = self.0.incoming.length;
+        let length = self.0.response_body.length;
         ByteStream::download(Chunks { answer: self, passed: 0 }, length)
     }
 
@@ -248,22 +249,22 @@ impl Answer {
 
 impl Context {
     /// The address as errors show it.
-    fn shown(&self) -> String {
-        crate::shown(&self.url, self.secret_path)
+    fn redacted_url(&self) -> String {
+        crate::redacted_url(&self.url, self.secret_path)
     }
 
     /// The error of a body that broke off after `passed` bytes.
-    pub(crate) fn broken(&self, broken: &Broken, passed: u64, length: Option<u64>) -> Error {
-        let effect = self.history.ended_by(self.repeat, Outcome::Lost).effect();
-        broken_off(&self.shown(), broken, passed, length).with_effect(effect).with_attempts(self.attempts)
+    pub(crate) fn broken(&self, broken: &BodyError, passed: u64, length: Option<u64>) -> Error {
+        let effect = self.history.ended_by(self.idempotency, Outcome::Lost).effect();
+        broken_off(&self.redacted_url(), broken, passed, length).with_effect(effect).with_attempts(self.attempts)
     }
 }
 
 /// The error of an answer whose body broke off.
-pub(crate) fn broken_off(shown: &str, broken: &Broken, passed: u64, length: Option<u64>) -> Error {
+pub(crate) fn broken_off(shown: &str, broken: &BodyError, passed: u64, length: Option<u64>) -> Error {
     let kind = match broken {
-        Broken::Lost(_) => ErrorKind::Unavailable,
-        Broken::TooSlow(_) => ErrorKind::Timeout,
+        BodyError::Lost(_) => ErrorKind::Unavailable,
+        BodyError::TooSlow(_) => ErrorKind::Timeout,
     };
     let of = length.map(|length| format!(" of {length}")).unwrap_or_default();
     unsettled(kind, format!("{} after {passed}{of} bytes of the answer", broken.describe(shown)))
@@ -271,7 +272,7 @@ pub(crate) fn broken_off(shown: &str, broken: &Broken, passed: u64, length: Opti
 
 /// The body of an answer.
 struct Chunks {
-    answer: Answer,
+    answer: Response,
     passed: u64,
 }
 
@@ -279,15 +280,15 @@ impl Stream for Chunks {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(match ready!(self.answer.0.incoming.poll_chunk(cx)) {
+        Poll::Ready(match ready!(self.answer.0.response_body.poll_chunk(cx)) {
             Ok(Some(chunk)) => {
                 self.passed += chunk.len() as u64;
                 Some(Ok(chunk))
             }
             Ok(None) => None,
             Err(broken) => {
-                let Parts { incoming, context } = &*self.answer.0;
-                Some(Err(context.broken(&broken, self.passed, incoming.length)))
+                let Parts { response_body, context } = &*self.answer.0;
+                Some(Err(context.broken(&broken, self.passed, response_body.length)))
             }
         })
     }
@@ -315,9 +316,9 @@ fn parse_content_range(text: &str) -> Option<ContentRange> {
     (first < end && size.is_none_or(|size| end <= size)).then_some(ContentRange { range: first..end, size })
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} from {}", self.status(), self.0.context.shown())
+        write!(f, "{} from {}", self.status(), self.0.context.redacted_url())
     }
 }
 

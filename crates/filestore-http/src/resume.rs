@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use reqwest::header::{ETAG, HeaderValue, IF_RANGE, RANGE};
 
-use crate::{Answer, Decision, HttpClient, Repeat, Request};
+use crate::{Decision, HttpClient, Idempotency, Request, Response};
 
 /// Makes the request of a download again, with a fresh URL where the old one may have expired.
 type Again = Box<dyn Fn() -> BoxFuture<'static, Result<Request>> + Send + Sync>;
@@ -32,15 +32,15 @@ impl HttpClient {
     ///
     /// Only for reads that are free. `again` makes the request once more, without a range. It is used
     /// when the length is known and the service gave a strong `ETag`, so that the rest is provably of
-    /// the same file; else this is [`Answer::stream`]. Retries are those of the client's policy,
+    /// the same file; else this is [`Response::stream`]. Retries are those of the client's policy,
     /// counted anew whenever bytes came. A file that changed meanwhile is *integrity*.
-    pub fn resumable_stream<F>(&self, answer: Answer, again: F) -> ByteStream
+    pub fn resumable_stream<F>(&self, answer: Response, again: F) -> ByteStream
     where
         F: Fn() -> BoxFuture<'static, Result<Request>> + Send + Sync + 'static,
     {
         let start = answer.content_range().map_or(0, |range| range.range.start);
-        let (Some(length), Some(etag), Repeat::Safe) =
-            (answer.content_length(), answer.strong_etag().cloned(), answer.context().repeat)
+        let (Some(length), Some(etag), Idempotency::Safe) =
+            (answer.content_length(), answer.strong_etag().cloned(), answer.context().idempotency)
         else {
             return answer.stream();
         };
@@ -84,9 +84,9 @@ impl Resumable {
                 return Ok(None);
             }
             self.attempt += 1;
-            let wait = match self.client.repetition(self.attempt, self.waited) {
+            let wait = match self.client.retry_decision(self.attempt, self.waited) {
                 Decision::Retry(wait) => wait,
-                Decision::Stop(_) => return Err(error.with_attempts(self.attempt)),
+                Decision::GiveUp(_) => return Err(error.with_attempts(self.attempt)),
             };
             self.waited += wait;
             self.client.clock().sleep(wait).await;

@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use crate::Repeat;
+use crate::Idempotency;
 
 /// How often and how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,9 +62,9 @@ pub enum Outcome {
 /// All that the decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "written out by whoever asks for a decision")]
-pub struct Situation {
+pub struct RetryContext {
     /// What the request does when it is repeated.
-    pub repeat: Repeat,
+    pub idempotency: Idempotency,
     /// What became of this attempt.
     pub outcome: Outcome,
     /// Whether the body can be sent (again).
@@ -88,16 +88,16 @@ pub enum Decision {
     /// Send it again after this time.
     Retry(Duration),
     /// Let the caller have it.
-    Stop(Stop),
+    GiveUp(GiveUp),
 }
 
 /// Why a request is not sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Stop {
+pub enum GiveUp {
     /// It is an answer for good.
     Final,
-    /// A repetition could do it twice.
+    /// A retry_decision could do it twice.
     Effect,
     /// The body cannot be sent a second time.
     Body,
@@ -114,10 +114,10 @@ pub enum Stop {
 /// ```
 /// use std::time::Duration;
 ///
-/// use filestore_http::{Decision, Outcome, Policy, Repeat, Situation, Stop, decide};
+/// use filestore_http::{Decision, Outcome, Policy, Idempotency, RetryContext, GiveUp, decide};
 ///
-/// let lost = Situation {
-///     repeat: Repeat::Idempotent,
+/// let lost = RetryContext {
+///     idempotency: Idempotency::Idempotent,
 ///     outcome: Outcome::Lost,
 ///     replayable: true,
 ///     attempt: 1,
@@ -128,27 +128,27 @@ pub enum Stop {
 /// };
 /// let policy = Policy::default();
 /// assert_eq!(decide(&policy, &lost), Decision::Retry(Duration::from_millis(500)));
-/// assert_eq!(decide(&policy, &Situation { repeat: Repeat::Once, ..lost }), Decision::Stop(Stop::Effect));
+/// assert_eq!(decide(&policy, &RetryContext { idempotency: Idempotency::NonIdempotent, ..lost }), Decision::GiveUp(GiveUp::Effect));
 /// ```
-pub fn decide(policy: &Policy, situation: &Situation) -> Decision {
+pub fn decide(policy: &Policy, situation: &RetryContext) -> Decision {
     let retry_after = situation.retry_after.unwrap_or_default();
     let wait = delay(policy, situation.attempt, situation.jitter).max(retry_after);
     let stop = if !is_temporary(situation.outcome) {
-        Stop::Final
-    } else if !is_harmless(situation.repeat, situation.outcome) {
-        Stop::Effect
+        GiveUp::Final
+    } else if !is_harmless(situation.idempotency, situation.outcome) {
+        GiveUp::Effect
     } else if !situation.replayable {
-        Stop::Body
+        GiveUp::Body
     } else if situation.attempt > policy.max_retries {
-        Stop::Attempts
+        GiveUp::Attempts
     } else if situation.waited.checked_add(wait).is_none_or(|all| all > policy.longest_wait) {
-        Stop::Time
+        GiveUp::Time
     } else if !situation.budget {
-        Stop::Budget
+        GiveUp::Budget
     } else {
         return Decision::Retry(wait);
     };
-    Decision::Stop(stop)
+    Decision::GiveUp(stop)
 }
 
 fn is_temporary(outcome: Outcome) -> bool {
@@ -162,12 +162,12 @@ fn is_temporary(outcome: Outcome) -> bool {
 }
 
 /// Whether one more attempt cannot do more than one attempt was meant to do.
-fn is_harmless(repeat: Repeat, outcome: Outcome) -> bool {
-    match repeat {
-        Repeat::Safe | Repeat::Idempotent => true,
-        Repeat::Once => matches!(outcome, Outcome::NotSent | Outcome::Status(429)),
+fn is_harmless(idempotency: Idempotency, outcome: Outcome) -> bool {
+    match idempotency {
+        Idempotency::Safe | Idempotency::Idempotent => true,
+        Idempotency::NonIdempotent => matches!(outcome, Outcome::NotSent | Outcome::Status(429)),
         // Even a refusal shows that the request was there, and who knows how it was counted.
-        Repeat::Consuming => outcome == Outcome::NotSent,
+        Idempotency::Consuming => outcome == Outcome::NotSent,
     }
 }
 
@@ -187,11 +187,12 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Repeat; 4] = [Repeat::Safe, Repeat::Idempotent, Repeat::Once, Repeat::Consuming];
+    const ALL: [Idempotency; 4] =
+        [Idempotency::Safe, Idempotency::Idempotent, Idempotency::NonIdempotent, Idempotency::Consuming];
 
-    fn first(repeat: Repeat, outcome: Outcome) -> Situation {
-        Situation {
-            repeat,
+    fn first(idempotency: Idempotency, outcome: Outcome) -> RetryContext {
+        RetryContext {
+            idempotency,
             outcome,
             replayable: true,
             attempt: 1,
@@ -202,7 +203,7 @@ mod tests {
         }
     }
 
-    fn again(situation: Situation) -> Decision {
+    fn again(situation: RetryContext) -> Decision {
         decide(&Policy::default(), &situation)
     }
 
@@ -212,11 +213,11 @@ mod tests {
 
     #[test]
     fn the_table_of_outcomes() {
+        use GiveUp::{Effect, Final};
         use Outcome::{Lost, Misconfigured, NotHttp, NotSent, Status};
-        use Stop::{Effect, Final};
 
         // outcome, then safe / idempotent / once / consuming; None: again.
-        let table: &[(Outcome, [Option<Stop>; 4])] = &[
+        let table: &[(Outcome, [Option<GiveUp>; 4])] = &[
             (NotSent, [None, None, None, None]),
             (Status(429), [None, None, None, Some(Effect)]),
             (Status(408), [None, None, Some(Effect), Some(Effect)]),
@@ -241,29 +242,29 @@ mod tests {
             (Status(413), [Some(Final); 4]),
         ];
         for (outcome, row) in table {
-            for (repeat, stop) in ALL.into_iter().zip(row) {
-                let expected = stop.map_or(Decision::Retry(ms(500)), Decision::Stop);
-                assert_eq!(again(first(repeat, *outcome)), expected, "{outcome:?} {repeat:?}");
+            for (idempotency, stop) in ALL.into_iter().zip(row) {
+                let expected = stop.map_or(Decision::Retry(ms(500)), Decision::GiveUp);
+                assert_eq!(again(first(idempotency, *outcome)), expected, "{outcome:?} {idempotency:?}");
             }
         }
     }
 
     #[test]
     fn the_table_of_limits() {
-        let lost = first(Repeat::Safe, Outcome::Lost);
+        let lost = first(Idempotency::Safe, Outcome::Lost);
         let wait = |seconds| Some(Duration::from_secs(seconds));
-        let rows: &[(Situation, Decision)] = &[
-            (Situation { replayable: false, ..lost }, Decision::Stop(Stop::Body)),
-            (Situation { attempt: 3, ..lost }, Decision::Retry(ms(2000))),
-            (Situation { attempt: 4, ..lost }, Decision::Stop(Stop::Attempts)),
-            (Situation { waited: ms(29_500), ..lost }, Decision::Retry(ms(500))),
-            (Situation { waited: ms(29_501), ..lost }, Decision::Stop(Stop::Time)),
-            (Situation { budget: false, ..lost }, Decision::Stop(Stop::Budget)),
-            (Situation { retry_after: wait(0), ..lost }, Decision::Retry(ms(500))),
-            (Situation { retry_after: wait(20), ..lost }, Decision::Retry(ms(20_000))),
-            (Situation { retry_after: wait(20), waited: ms(20_000), ..lost }, Decision::Stop(Stop::Time)),
-            (Situation { retry_after: wait(60), ..lost }, Decision::Stop(Stop::Time)),
-            (Situation { retry_after: wait(u64::MAX), waited: ms(1000), ..lost }, Decision::Stop(Stop::Time)),
+        let rows: &[(RetryContext, Decision)] = &[
+            (RetryContext { replayable: false, ..lost }, Decision::GiveUp(GiveUp::Body)),
+            (RetryContext { attempt: 3, ..lost }, Decision::Retry(ms(2000))),
+            (RetryContext { attempt: 4, ..lost }, Decision::GiveUp(GiveUp::Attempts)),
+            (RetryContext { waited: ms(29_500), ..lost }, Decision::Retry(ms(500))),
+            (RetryContext { waited: ms(29_501), ..lost }, Decision::GiveUp(GiveUp::Time)),
+            (RetryContext { budget: false, ..lost }, Decision::GiveUp(GiveUp::Budget)),
+            (RetryContext { retry_after: wait(0), ..lost }, Decision::Retry(ms(500))),
+            (RetryContext { retry_after: wait(20), ..lost }, Decision::Retry(ms(20_000))),
+            (RetryContext { retry_after: wait(20), waited: ms(20_000), ..lost }, Decision::GiveUp(GiveUp::Time)),
+            (RetryContext { retry_after: wait(60), ..lost }, Decision::GiveUp(GiveUp::Time)),
+            (RetryContext { retry_after: wait(u64::MAX), waited: ms(1000), ..lost }, Decision::GiveUp(GiveUp::Time)),
         ];
         for (situation, expected) in rows {
             assert_eq!(again(*situation), *expected, "{situation:?}");
@@ -300,11 +301,11 @@ mod tests {
                 Just(Outcome::NotSent), Just(Outcome::Lost), Just(Outcome::Misconfigured), Just(Outcome::NotHttp),
                 any::<u16>().prop_map(Outcome::Status)
             ],
-            repeat in prop::sample::select(&ALL[..]),
+            idempotency in prop::sample::select(&ALL[..]),
             (replayable, jitter) in (any::<bool>(), any::<f64>()),
         ) {
             let policy = Policy { max_retries, first_delay, longest_delay, longest_wait };
-            let situation = Situation { repeat, outcome, replayable, attempt, waited, retry_after, budget, jitter };
+            let situation = RetryContext { idempotency, outcome, replayable, attempt, waited, retry_after, budget, jitter };
             if let Decision::Retry(wait) = decide(&policy, &situation) {
                 prop_assert!(waited.checked_add(wait).is_some_and(|all| all <= longest_wait), "{wait:?}");
                 prop_assert!(wait >= retry_after.unwrap_or_default() && attempt <= max_retries && budget);

@@ -19,10 +19,10 @@ use crate::Clock;
 /// [`limit`](Clock::limit) rests until the clock has been moved that far. It begins at
 /// 2026-03-01T10:00:00Z, and its jitter is 1: waits are as long as they can be.
 #[derive(Debug, Default)]
-pub struct TestClock(Mutex<Hands>);
+pub struct TestClock(Mutex<ClockState>);
 
 #[derive(Default)]
-struct Hands {
+struct ClockState {
     elapsed: Duration,
     slept: Vec<Duration>,
     limits: Vec<(Duration, oneshot::Sender<()>)>,
@@ -59,7 +59,7 @@ impl TestClock {
     }
 
     /// Lets time pass in steps of `step` until `work` is done.
-    pub async fn run_out<T: Send + 'static>(&self, work: tokio::task::JoinHandle<T>, step: Duration) -> T {
+    pub async fn run_until<T: Send + 'static>(&self, work: tokio::task::JoinHandle<T>, step: Duration) -> T {
         while !work.is_finished() {
             self.advance(step);
             tokio::task::yield_now().await;
@@ -108,48 +108,48 @@ impl Clock for TestClock {
     }
 }
 
-impl fmt::Debug for Hands {
+impl fmt::Debug for ClockState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hands").field("elapsed", &self.elapsed).finish_non_exhaustive()
+        f.debug_struct("ClockState").field("elapsed", &self.elapsed).finish_non_exhaustive()
     }
 }
 
 /// What a [`ScriptedServer`] does with one connection.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum Act {
+pub enum Reply {
     /// Reads the request and sends these bytes: a whole answer, or less.
-    Answer(Vec<u8>),
+    Response(Vec<u8>),
     /// The same, then resets the connection instead of closing it.
-    AnswerThenReset(Vec<u8>),
+    ResponseThenReset(Vec<u8>),
     /// The same, then holds the connection open and sends nothing more.
-    AnswerThenHang(Vec<u8>),
+    ResponseThenHang(Vec<u8>),
 }
 
-impl Act {
+impl Reply {
     /// A whole answer of `status` with these header lines and this body.
-    pub fn answer(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
-        Self::Answer(message(status, headers, body.as_ref().len(), body.as_ref()))
+    pub fn with_status(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
+        Self::Response(message(status, headers, body.as_ref().len(), body.as_ref()))
     }
 
     /// A whole JSON answer.
     pub fn json(status: u16, body: &str) -> Self {
-        Self::answer(status, &["Content-Type: application/json"], body)
+        Self::with_status(status, &["Content-Type: application/json"], body)
     }
 
     /// An answer that announces `length` bytes, of which only `body` comes before the reset.
     pub fn cut(status: u16, headers: &[&str], length: usize, body: &str) -> Self {
-        Self::AnswerThenReset(message(status, headers, length, body.as_bytes()))
+        Self::ResponseThenReset(message(status, headers, length, body.as_bytes()))
     }
 
     /// Reads the request and closes the connection: the answer is lost.
     pub fn lost() -> Self {
-        Self::AnswerThenReset(Vec::new())
+        Self::ResponseThenReset(Vec::new())
     }
 
     /// Reads the request and never answers.
     pub fn hang() -> Self {
-        Self::AnswerThenHang(Vec::new())
+        Self::ResponseThenHang(Vec::new())
     }
 }
 
@@ -202,14 +202,14 @@ impl Received {
 
 impl ScriptedServer {
     /// Listens at once.
-    pub async fn start(script: impl IntoIterator<Item = Act>) -> Self {
+    pub async fn start(script: impl IntoIterator<Item = Reply>) -> Self {
         Self::start_with(|_| script).await
     }
 
     /// The same, for answers that name the server itself.
     pub async fn start_with<S>(script: impl FnOnce(&Url) -> S) -> Self
     where
-        S: IntoIterator<Item = Act>,
+        S: IntoIterator<Item = Reply>,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = address(listener.local_addr());
@@ -218,7 +218,7 @@ impl ScriptedServer {
     }
 
     /// Has a port on which connections are refused until the second value is called.
-    pub fn start_later(script: impl IntoIterator<Item = Act>) -> (Self, impl FnOnce() + Send + 'static) {
+    pub fn start_later(script: impl IntoIterator<Item = Reply>) -> (Self, impl FnOnce() + Send + 'static) {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
         let url = address(socket.local_addr());
@@ -229,27 +229,27 @@ impl ScriptedServer {
 
     fn serve(
         url: Url,
-        script: impl IntoIterator<Item = Act>,
+        script: impl IntoIterator<Item = Reply>,
         listener: impl Future<Output = Result<TcpListener, oneshot::Canceled>> + Send + 'static,
     ) -> Self {
         let requests = Arc::<Mutex<Vec<Received>>>::default();
         let (counted, count) = watch::channel(0);
-        let mut script: std::collections::VecDeque<Act> = script.into_iter().collect();
+        let mut script: std::collections::VecDeque<Reply> = script.into_iter().collect();
         let seen = Arc::clone(&requests);
         tokio::spawn(async move {
             let Ok(listener) = listener.await else { return };
             let mut held = Vec::new();
             while let Ok((mut stream, _)) = listener.accept().await {
-                let act = script.pop_front().unwrap_or_else(|| Act::answer(418, &[], ""));
+                let act = script.pop_front().unwrap_or_else(|| Reply::with_status(418, &[], ""));
                 let received = receive(&mut stream).await;
                 lock(&seen).push(received);
                 counted.send_modify(|count| *count += 1);
-                let (Act::Answer(bytes) | Act::AnswerThenReset(bytes) | Act::AnswerThenHang(bytes)) = &act;
+                let (Reply::Response(bytes) | Reply::ResponseThenReset(bytes) | Reply::ResponseThenHang(bytes)) = &act;
                 let _ = stream.write_all(bytes).await;
                 match act {
-                    Act::Answer(_) => drop(stream.shutdown().await),
-                    Act::AnswerThenReset(_) => reset(stream),
-                    Act::AnswerThenHang(_) => held.push(stream),
+                    Reply::Response(_) => drop(stream.shutdown().await),
+                    Reply::ResponseThenReset(_) => reset(stream),
+                    Reply::ResponseThenHang(_) => held.push(stream),
                 }
             }
         });

@@ -14,7 +14,7 @@ use std::time::Duration;
 use filestore_core::{Body, ErrorKind};
 
 use crate::testing::TestClock;
-use crate::{Answer, HttpClient, HttpConfig, Method, Payload, Repeat, Request, Url};
+use crate::{HttpClient, HttpConfig, Idempotency, Method, Request, RequestBody, Response, Url};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -28,15 +28,15 @@ fn client_with(config: &HttpConfig, base: &Url) -> (HttpClient, Arc<TestClock>) 
     (client, clock)
 }
 
-fn post(url: Url, repeat: Repeat, body: Body) -> Request {
-    Request::new(Method::POST, url, repeat).payload(Payload::Body(None, Arc::new(body)))
+fn post(url: Url, idempotency: Idempotency, body: Body) -> Request {
+    Request::new(Method::POST, url, idempotency).body(RequestBody::Body(None, Arc::new(body)))
 }
 
 fn one_shot(content: &'static str) -> Body {
     Body::reader(content.as_bytes(), Some(content.len() as u64))
 }
 
-async fn text(mut answer: Answer) -> String {
+async fn text(mut answer: Response) -> String {
     String::from_utf8(answer.bytes(1000).await.unwrap().to_vec()).unwrap()
 }
 

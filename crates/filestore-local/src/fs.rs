@@ -112,7 +112,7 @@ impl FsStore {
                     format!("{} is a folder; choose another name", shown(folder).display()),
                 )),
                 Place::Blocked(file) => Err(blocked(&shown(file))),
-                Place::File(file, _) | Place::Foreign(file) if if_exists == IfExists::Refuse => {
+                Place::File(file, _) | Place::Foreign(file) if if_exists == IfExists::Fail => {
                     Err(already_exists(&shown(file)))
                 }
                 Place::Foreign(other) => Err(foreign(&shown(other))),
@@ -289,7 +289,7 @@ fn capabilities() -> Capabilities {
             Feature::UnknownLength,
             Feature::EmptyFile,
             Feature::Replace,
-            Feature::Refuse,
+            Feature::IfExistsFail,
             Feature::Modified,
         ])
         .emulated(Feature::List, "a page reads the names of the whole folder")

@@ -74,7 +74,7 @@ impl FileStore for MemoryStore {
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
         let components = components::of_upload(request.scope.as_deref(), &request.name)?;
         let path = components.join("/");
-        let refuses = request.if_exists == IfExists::Refuse;
+        let refuses = request.if_exists == IfExists::Fail;
         // Before the body is read, and again when it is there.
         if refuses && self.files().contains_key(&path) {
             return Err(already_exists());
@@ -215,7 +215,7 @@ fn capabilities() -> Capabilities {
             Feature::UnknownLength,
             Feature::EmptyFile,
             Feature::Replace,
-            Feature::Refuse,
+            Feature::IfExistsFail,
             Feature::Modified,
             Feature::ContentType,
             Feature::Metadata,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use filestore_core::Effect;
 #[cfg(feature = "http")]
-use filestore_http::{History, Outcome, Repeat};
+use filestore_http::{History, Idempotency, Outcome};
 #[cfg(feature = "http")]
 use tokio::time::Instant;
 
@@ -103,8 +103,8 @@ pub(crate) fn count_retry() {
 #[cfg(feature = "http")]
 impl Attempts {
     /// Adds an exchange of a request that does what `repeat` says when it is sent twice.
-    pub(crate) fn record(&self, repeat: Repeat, outcome: Outcome) {
-        self.lock().history.get_or_insert_default().record(repeat, outcome);
+    pub(crate) fn record(&self, idempotency: Idempotency, outcome: Outcome) {
+        self.lock().history.get_or_insert_default().record(idempotency, outcome);
     }
 
     /// Notes that the body of the last response says that it was rejected, whatever its status.

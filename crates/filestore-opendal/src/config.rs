@@ -156,7 +156,7 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
         #[cfg(feature = "webdav")]
         "webdav" => over_http::<opendal::services::WebdavConfig>(Service::Webdav, options, settings)?,
         #[cfg(feature = "sftp")]
-        "sftp" => remote::guarded(operator::<opendal::services::SftpConfig>(options)?),
+        "sftp" => remote::with_limits(operator::<opendal::services::SftpConfig>(options)?),
         _ if SERVICES.contains(&service) => {
             return Err(Error::config(format!(
                 "the service {service:?} is not compiled in; build with the cargo feature {service:?} of filestore-opendal"

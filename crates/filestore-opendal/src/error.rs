@@ -90,7 +90,7 @@ pub(crate) fn of_service(error: opendal::Error, stage: Stage, attempts: &Attempt
 /// An error that OpenDAL itself has found, for a service behind HTTP in a response that it cannot read.
 fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, response: bool) -> Error {
     use opendal::ErrorKind as Kind;
-    // OpenDAL has one kind for everything unexpected; whether it found a repetition sensible tells
+    // OpenDAL has one kind for everything unexpected; whether it found a retry_decision sensible tells
     // an outage from a defect.
     let outage = error.is_temporary() || error.is_persistent();
     let (kind, advice) = match error.kind() {
@@ -110,11 +110,11 @@ fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, response: bool)
         _ if outage => (ErrorKind::Unavailable, "the service cannot be reached or is failing"),
         _ => (ErrorKind::Other, "the service failed"),
     };
-    // After a repetition even a refusal proves nothing: the first request may have worked.
+    // After a retry_decision even a refusal proves nothing: the first request may have worked.
     let lost = matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Other) || retries > 0;
     let effect = if lost && stage == Stage::Commit { Effect::Unknown } else { Effect::Rejected };
     let mut message = advice.to_owned();
-    for part in said(error.message()).into_iter().chain(first_cause(&error)) {
+    for part in service_message(error.message()).into_iter().chain(first_cause(&error)) {
         message.push_str(": ");
         message.push_str(&part);
     }
@@ -122,7 +122,7 @@ fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, response: bool)
 }
 
 /// What the service said, unless it is a web page; servers answer errors with whole ones.
-fn said(message: &str) -> Option<String> {
+fn service_message(message: &str) -> Option<String> {
     let text = message.trim();
     (!text.is_empty() && !text.starts_with('<')).then(|| text.chars().take(300).collect())
 }

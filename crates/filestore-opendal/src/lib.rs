@@ -18,9 +18,9 @@
 //! ```
 
 mod attempts;
+mod capabilities;
 mod config;
 mod error;
-mod facts;
 mod list_guard;
 #[cfg(feature = "http")]
 mod protocol;

@@ -5,7 +5,7 @@
 
 use filestore_core::ErrorKind;
 use filestore_core::components::TEMPORARY_FOLDER;
-use filestore_http::{Repeat, S3Error, local_name, root_element};
+use filestore_http::{Idempotency, S3Error, local_name, root_element};
 
 /// A service, as far as its protocol differs from that of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,16 +42,20 @@ pub(crate) enum Proof {
 impl Service {
     /// What the request `name` to `path` does when it is sent twice. Safe is also what cannot change the file that an
     /// operation is about: a part of an upload that is completed later, a temporary file, a folder.
-    pub(crate) fn repeat(self, name: &str, path: &str) -> Repeat {
+    pub(crate) fn idempotency(self, name: &str, path: &str) -> Idempotency {
         let temporary = path.split('/').any(|component| component == TEMPORARY_FOLDER);
         match (self, name) {
-            (_, "HeadObject" | "GetObject" | "ListObjects" | "ListObjectsV2" | "Propfind" | "Get") => Repeat::Safe,
-            (_, "GetBlob" | "GetBlobProperties" | "ListBlobs" | "QueryResumableUpload") => Repeat::Safe,
-            (_, "CreateMultipartUpload" | "UploadPart" | "UploadPartCopy" | "AbortMultipartUpload") => Repeat::Safe,
-            (_, "PutBlock" | "PutBlockFromUrl" | "InitiateResumableUpload" | "CancelResumableUpload") => Repeat::Safe,
-            (Self::Webdav, "Mkcol") => Repeat::Safe,
-            (Self::Webdav, "Put" | "Proppatch" | "Delete") if temporary => Repeat::Safe,
-            _ => Repeat::Idempotent,
+            (_, "HeadObject" | "GetObject" | "ListObjects" | "ListObjectsV2" | "Propfind" | "Get") => Idempotency::Safe,
+            (_, "GetBlob" | "GetBlobProperties" | "ListBlobs" | "QueryResumableUpload") => Idempotency::Safe,
+            (_, "CreateMultipartUpload" | "UploadPart" | "UploadPartCopy" | "AbortMultipartUpload") => {
+                Idempotency::Safe
+            }
+            (_, "PutBlock" | "PutBlockFromUrl" | "InitiateResumableUpload" | "CancelResumableUpload") => {
+                Idempotency::Safe
+            }
+            (Self::Webdav, "Mkcol") => Idempotency::Safe,
+            (Self::Webdav, "Put" | "Proppatch" | "Delete") if temporary => Idempotency::Safe,
+            _ => Idempotency::Idempotent,
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn over_http(
 /// `operator` of a service that does not speak HTTP, with limits that measure progress, and the retries that all
 /// backends have by default.
 #[cfg(feature = "sftp")]
-pub(crate) fn guarded(operator: Operator) -> Operator {
+pub(crate) fn with_limits(operator: Operator) -> Operator {
     use opendal::layers::TimeoutLayer;
 
     // For requests without content, and for one step of a transfer.

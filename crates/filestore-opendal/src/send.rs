@@ -1,4 +1,4 @@
-//! Sending the body of an upload.
+//! UploadTask the body of an upload.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use opendal::{Buffer, Metadata, Operator};
 use tokio::sync::oneshot;
 
 use crate::attempts::Attempts;
+use crate::capabilities::ServiceTraits;
 use crate::error::{Stage, UNENCRYPTED};
-use crate::facts::Traits;
 use crate::step::call;
 
 /// The size of a part: one is in memory at a time.
@@ -22,9 +22,9 @@ const PART: u64 = 8 * 1024 * 1024;
 const PARTS: u64 = 10_000;
 
 /// One upload.
-pub(crate) struct Sending {
+pub(crate) struct UploadTask {
     pub(crate) operator: Operator,
-    pub(crate) traits: Traits,
+    pub(crate) traits: ServiceTraits,
     pub(crate) path: String,
     pub(crate) stream: ByteStream,
     pub(crate) content_type: Option<String>,
@@ -39,7 +39,7 @@ pub(crate) struct Sending {
 ///
 /// The work is done by a task of its own. When the caller's future is dropped, the task ends the upload: a request that
 /// stores or renames the file is cut off and not repeated, any other one ends first, and what was sent is removed.
-pub(crate) async fn send(sending: Sending) -> Result<(Metadata, u64)> {
+pub(crate) async fn send(sending: UploadTask) -> Result<(Metadata, u64)> {
     check_runtime()?;
     let (_waiting, dropped) = oneshot::channel();
     tokio::spawn(Attempts::current().scope(sending.run(dropped)))
@@ -47,7 +47,7 @@ pub(crate) async fn send(sending: Sending) -> Result<(Metadata, u64)> {
         .unwrap_or_else(|panic| Err(Error::new(ErrorKind::Other, Effect::Unknown, panic.to_string())))
 }
 
-impl Sending {
+impl UploadTask {
     async fn run(mut self, mut dropped: oneshot::Receiver<()>) -> Result<(Metadata, u64)> {
         // A service with folders may show a file while it is written: it is written aside.
         let written = match self.traits.folders {

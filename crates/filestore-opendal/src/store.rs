@@ -15,10 +15,10 @@ use opendal::options::{ListOptions, ReaderOptions};
 use opendal::{Metadata, Operator};
 
 use crate::attempts::Attempts;
+use crate::capabilities::{self, ServiceTraits};
 use crate::error::{Stage, of_service};
-use crate::facts::{self, Traits};
 use crate::list_guard::ListGuard;
-use crate::send::{self, Sending};
+use crate::send::{self, UploadTask};
 use crate::step::call;
 
 /// The lifetime of a URL when the caller names none.
@@ -32,7 +32,7 @@ const URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, Clone)]
 pub struct OpendalStore {
     operator: Operator,
-    traits: Traits,
+    traits: ServiceTraits,
     capabilities: Capabilities,
     /// Whether the bucket or container is known to be there.
     container_seen: Arc<AtomicBool>,
@@ -56,8 +56,8 @@ impl OpendalStore {
             return Err(Error::config(format!("OpenDAL's {scheme:?} cannot read, write, stat and delete files")));
         }
         Ok(Self {
-            traits: Traits::of(scheme, &capability),
-            capabilities: facts::capabilities(scheme, &capability),
+            traits: ServiceTraits::of(scheme, &capability),
+            capabilities: capabilities::capabilities(scheme, &capability),
             container_seen: Arc::default(),
             operator,
         })
@@ -105,7 +105,7 @@ impl OpendalStore {
     /// was looked for.
     async fn check_target(&self, components: &[String], request: &Upload) -> Result<Option<Metadata>> {
         // Also where the service does it by itself: some servers of its protocol ignore the condition.
-        let refuse = request.if_exists == IfExists::Refuse;
+        let refuse = request.if_exists == IfExists::Fail;
         if self.traits.folders && !request.create_parents && components.len() > 1 {
             let parent = format!("{}/", components[..components.len() - 1].join("/"));
             call(Stage::Read, self.operator.stat(&parent)).await.map_err(|error| match error.kind() {
@@ -202,7 +202,7 @@ impl FileStore for OpendalStore {
             if path.ends_with('/') {
                 page.folders.push(components.join("/"));
             } else {
-                page.files.push(facts::stored_file(self.reference(&components), &components, &metadata));
+                page.files.push(capabilities::stored_file(self.reference(&components), &components, &metadata));
             }
         }
         Ok(page)
@@ -211,7 +211,7 @@ impl FileStore for OpendalStore {
     async fn stat(&self, request: Stat) -> Result<StoredFile> {
         let components = self.checked(components::of_reference(&request.reference)?)?;
         let metadata = self.stat_path(&components.join("/")).await?;
-        Ok(facts::stored_file(self.reference(&components), &components, &metadata))
+        Ok(capabilities::stored_file(self.reference(&components), &components, &metadata))
     }
 
     async fn download(&self, request: Download) -> Result<Downloaded> {
@@ -232,7 +232,7 @@ impl FileStore for OpendalStore {
             polled.map_err(|error| of_service(error, Stage::Read, &attempts, attempts.retries()))
         });
         let stream = stream.map_ok(|buffer| stream::iter(Iterator::map(buffer, Ok))).try_flatten();
-        let file = facts::stored_file(self.reference(&components), &components, &metadata);
+        let file = capabilities::stored_file(self.reference(&components), &components, &metadata);
         let mut answer = Downloaded::new(file, ByteStream::download(stream, Some(length)));
         answer.range = range;
         Ok(answer)
@@ -265,14 +265,14 @@ impl OpendalStore {
     async fn store(&self, request: Upload) -> Result<StoredFile> {
         let components = self.checked(components::of_upload(request.scope.as_deref(), &request.name)?)?;
         let before = self.check_target(&components, &request).await?;
-        let (metadata, size) = send::send(Sending {
+        let (metadata, size) = send::send(UploadTask {
             operator: self.operator.clone(),
             traits: self.traits,
             path: components.join("/"),
             stream: request.body.open().await?,
             content_type: request.content_type.clone(),
             metadata: request.metadata.clone(),
-            refuse: request.if_exists == IfExists::Refuse,
+            refuse: request.if_exists == IfExists::Fail,
             before,
         })
         .await
@@ -283,7 +283,7 @@ impl OpendalStore {
             }
             _ => error,
         })?;
-        let mut file = facts::stored_file(self.reference(&components), &components, &metadata);
+        let mut file = capabilities::stored_file(self.reference(&components), &components, &metadata);
         file.size = Some(size);
         file.stored_size = Some(size);
         file.content_type = file.content_type.or(request.content_type);

@@ -13,8 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind};
 use filestore_http::{
-    Answer, Decision, HttpClient, HttpConfig, JSON_LIMIT, Outcome, Payload, Policy, Repeat, Request, S3Error,
-    Situation, Url, decide, presentable, root_element, shown,
+    Decision, HttpClient, HttpConfig, Idempotency, JSON_LIMIT, Outcome, Policy, Request, RequestBody, Response,
+    RetryContext, S3Error, Url, decide, presentable, redacted_url, root_element,
 };
 use futures::stream::{self, Stream, StreamExt};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, RANGE};
@@ -54,7 +54,7 @@ struct Sent {
     name: Option<&'static str>,
     url: Url,
     head: request::Parts,
-    repeat: Repeat,
+    idempotency: Idempotency,
 }
 
 impl Transport {
@@ -89,7 +89,7 @@ impl HttpTransport for Transport {
         let url = Url::parse(&head.uri.to_string())
             .map_err(|_| carried(Error::config("the endpoint and the path make no URL; check the endpoint"), false))?;
         // A request for credentials is about no file.
-        let repeat = name.map_or(Repeat::Safe, |name| self.service.repeat(name, url.path()));
+        let idempotency = name.map_or(Idempotency::Safe, |name| self.service.idempotency(name, url.path()));
         let attempts = Attempts::current();
         if name == Some("Move") && attempts.never_replaces() {
             head.headers.insert(OVERWRITE, HeaderValue::from_static("F"));
@@ -97,7 +97,7 @@ impl HttpTransport for Transport {
         if name == Some("UploadPart") && attempts.is_unencrypted() {
             return Err(carried(Error::unsupported(format!("{UNENCRYPTED}; nothing was sent")), false));
         }
-        let mut sent = Sent { name, url, head, repeat };
+        let mut sent = Sent { name, url, head, idempotency };
         attempts.pause().await;
         let mut answer = self.exchange(&sent, &body, &attempts).await?;
         if let Some(folder) = sent.folder(&answer) {
@@ -110,8 +110,9 @@ impl HttpTransport for Transport {
 
 impl Transport {
     /// Sends the request once.
-    async fn exchange(&self, sent: &Sent, body: &Buffer, attempts: &Attempts) -> opendal::Result<Answer> {
-        let mut request = Request::new(sent.head.method.clone(), sent.url.clone(), sent.repeat).payload(payload(body));
+    async fn exchange(&self, sent: &Sent, body: &Buffer, attempts: &Attempts) -> opendal::Result<Response> {
+        let mut request =
+            Request::new(sent.head.method.clone(), sent.url.clone(), sent.idempotency).body(payload(body));
         for (name, value) in &sent.head.headers {
             // The length is that of the body.
             if name != CONTENT_LENGTH {
@@ -120,7 +121,7 @@ impl Transport {
         }
         // Of use only as a whole: all but the content of files.
         if !sent.is_content() {
-            request = request.whole_answer();
+            request = request.buffered();
         }
         let exchange = self.client.exchange(request);
         let (outcome, answer) = if sent.name.is_none() && is_link_local(&sent.url) {
@@ -132,7 +133,7 @@ impl Transport {
             exchange.await
         };
         if sent.name.is_some() {
-            attempts.record(sent.repeat, outcome);
+            attempts.record(sent.idempotency, outcome);
         }
         answer.map_err(|error| carried(error, self.is_temporary(sent, outcome, None, attempts)))
     }
@@ -141,7 +142,7 @@ impl Transport {
     async fn judge(
         &self,
         sent: &Sent,
-        mut answer: Answer,
+        mut answer: Response,
         attempts: &Attempts,
     ) -> opendal::Result<http::Response<HttpBody>> {
         let status = answer.status().as_u16();
@@ -227,13 +228,13 @@ impl Transport {
     }
 
     /// A response of any status, held in memory.
-    async fn whole(&self, sent: &Sent, mut answer: Answer) -> opendal::Result<http::Response<HttpBody>> {
+    async fn whole(&self, sent: &Sent, mut answer: Response) -> opendal::Result<http::Response<HttpBody>> {
         let body = answer.bytes(JSON_LIMIT).await.map_err(|error| carried(error, false))?;
         Ok(response(&answer, sent, HttpBody::new(once(body), None)))
     }
 
     /// The content of a file as it comes, if it is that of the file and of the range that were asked for.
-    fn content(&self, sent: &Sent, proof: Proof, answer: Answer) -> opendal::Result<http::Response<HttpBody>> {
+    fn content(&self, sent: &Sent, proof: Proof, answer: Response) -> opendal::Result<http::Response<HttpBody>> {
         // A service that named the version of the file names it here, too.
         let versioned = proof == Proof::Etag || sent.head.headers.contains_key(IF_MATCH);
         if versioned && !answer.headers().contains_key(ETAG) {
@@ -252,7 +253,7 @@ impl Transport {
         };
         if !fits {
             let message =
-                format!("{} answers with another range than the one that starts at byte {first}", sent.shown());
+                format!("{} answers with another range than the one that starts at byte {first}", sent.redacted_url());
             return Err(carried(answer.error(ErrorKind::Protocol, message), false));
         }
         let response = response(&answer, sent, HttpBody::new(stream::empty(), None));
@@ -261,7 +262,7 @@ impl Transport {
     }
 
     /// The error of a response that is not the documented one.
-    fn rejected(&self, sent: &Sent, answer: &Answer, document: &S3Error, attempts: &Attempts) -> opendal::Error {
+    fn rejected(&self, sent: &Sent, answer: &Response, document: &S3Error, attempts: &Attempts) -> opendal::Error {
         let status = answer.status().as_u16();
         let region = answer.header("x-amz-bucket-region").or(document.region.as_deref());
         let target = answer.location().map(|url| origin(&url)).or_else(|| document.endpoint.clone());
@@ -296,8 +297,8 @@ impl Transport {
 
     /// Whether the retry layer may send the request again. If the service asks to wait, the next request does.
     fn is_temporary(&self, sent: &Sent, outcome: Outcome, retry_after: Option<Duration>, attempts: &Attempts) -> bool {
-        let situation = Situation {
-            repeat: sent.repeat,
+        let situation = RetryContext {
+            idempotency: sent.idempotency,
             outcome,
             replayable: true,
             // The retry layer counts.
@@ -335,7 +336,7 @@ impl Sent {
     }
 
     /// Whether the response confirms the encryption that the request asks for, if it does.
-    fn is_encrypted_by(&self, answer: &Answer) -> bool {
+    fn is_encrypted_by(&self, answer: &Response) -> bool {
         let asked = |name: &str| self.head.headers.get(name).and_then(|value| value.to_str().ok());
         let is_same = |name: &&str| asked(name).is_none_or(|asked| answer.header(name) == Some(asked));
         let names = [
@@ -367,7 +368,7 @@ impl Sent {
         let request =
             request.body(()).map_err(|_| carried(Error::config("the endpoint is no URL; check it"), false))?;
         let (head, ()) = request.into_parts();
-        Ok(Self { name: Some("Propfind"), url: folder.clone(), head, repeat: Repeat::Safe })
+        Ok(Self { name: Some("Propfind"), url: folder.clone(), head, idempotency: Idempotency::Safe })
     }
 
     /// The first byte that is asked for, and the one after the last.
@@ -380,7 +381,7 @@ impl Sent {
 
     /// Where a WebDAV server says that this is a folder, which has the same URL with a `/` at its end: not a redirect to
     /// anywhere else.
-    fn folder(&self, answer: &Answer) -> Option<Url> {
+    fn folder(&self, answer: &Response) -> Option<Url> {
         if self.name != Some("Propfind")
             || !answer.status().is_redirection()
             || !answer.headers().contains_key(LOCATION)
@@ -392,25 +393,25 @@ impl Sent {
         (answer.location()? == folder).then_some(folder)
     }
 
-    fn shown(&self) -> String {
-        shown(&self.url, false)
+    fn redacted_url(&self) -> String {
+        redacted_url(&self.url, false)
     }
 }
 
 const REPLACED: &str = "the file was replaced or removed while it was read; read it again";
 
 /// The error of a response that something other than the service has sent.
-fn not_the_service(sent: &Sent, answer: &Answer) -> Error {
+fn not_the_service(sent: &Sent, answer: &Response) -> Error {
     let message = format!(
         "something other than the service answered {} with status {}, such as a proxy or a login page; check the endpoint \
          and the network",
-        sent.shown(),
+        sent.redacted_url(),
         answer.status().as_u16()
     );
     answer.error(ErrorKind::Protocol, message)
 }
 
-fn is_page(answer: &Answer) -> bool {
+fn is_page(answer: &Response) -> bool {
     answer.content_type().is_some_and(|content_type| content_type == "text/html")
 }
 
@@ -440,18 +441,18 @@ fn is_link_local(url: &Url) -> bool {
 }
 
 /// The pieces of a buffer are not copied together.
-fn payload(body: &Buffer) -> Payload {
+fn payload(body: &Buffer) -> RequestBody {
     match (body.len(), body.count()) {
-        (0, _) => Payload::Empty,
-        (_, 1) => Payload::Bytes(None, body.current()),
+        (0, _) => RequestBody::Empty,
+        (_, 1) => RequestBody::Bytes(None, body.current()),
         (length, _) => {
             let pieces = stream::iter(Iterator::map(body.clone(), Ok));
-            Payload::Body(None, std::sync::Arc::new(Body::stream(pieces, Some(length as u64))))
+            RequestBody::Body(None, std::sync::Arc::new(Body::stream(pieces, Some(length as u64))))
         }
     }
 }
 
-fn response(answer: &Answer, sent: &Sent, body: HttpBody) -> http::Response<HttpBody> {
+fn response(answer: &Response, sent: &Sent, body: HttpBody) -> http::Response<HttpBody> {
     let mut response = http::Response::new(body);
     *response.status_mut() = answer.status();
     *response.headers_mut() = answer.headers().clone();

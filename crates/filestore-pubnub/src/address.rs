@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
-use crate::place::Place;
+use crate::file_key::FileKey;
 
 /// So long before its end an address is not used any more.
 const MARGIN: SignedDuration = SignedDuration::from_secs(60);
@@ -41,14 +41,14 @@ impl Address {
 
 /// Addresses that still work, so that a second download asks for nothing.
 #[derive(Default)]
-pub(crate) struct Addresses(Mutex<HashMap<Place, Address>>);
+pub(crate) struct Addresses(Mutex<HashMap<FileKey, Address>>);
 
 impl Addresses {
-    pub(crate) fn get(&self, place: &Place, now: Timestamp) -> Option<Address> {
+    pub(crate) fn get(&self, place: &FileKey, now: Timestamp) -> Option<Address> {
         self.map().get(place).filter(|address| address.left(now) > MARGIN).cloned()
     }
 
-    pub(crate) fn remember(&self, place: &Place, address: &Address, now: Timestamp) {
+    pub(crate) fn remember(&self, place: &FileKey, address: &Address, now: Timestamp) {
         let mut map = self.map();
         if map.len() >= REMEMBERED {
             map.retain(|_, address| address.left(now) > MARGIN);
@@ -58,11 +58,11 @@ impl Addresses {
         }
     }
 
-    pub(crate) fn forget(&self, place: &Place) {
+    pub(crate) fn forget(&self, place: &FileKey) {
         self.map().remove(place);
     }
 
-    fn map(&self) -> MutexGuard<'_, HashMap<Place, Address>> {
+    fn map(&self) -> MutexGuard<'_, HashMap<FileKey, Address>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,8 +77,8 @@ mod tests {
         Address::new(SIGNED.parse().unwrap(), SignedDuration::ZERO)
     }
 
-    fn place(name: &str) -> Place {
-        Place { channel: "c".into(), id: "1".into(), name: name.into() }
+    fn key(name: &str) -> FileKey {
+        FileKey { channel: "c".into(), id: "1".into(), name: name.into() }
     }
 
     #[test]
@@ -91,12 +91,12 @@ mod tests {
     fn an_address_is_remembered_until_a_minute_before_its_end() {
         let addresses = Addresses::default();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        addresses.remember(&place("a"), &address(), at("2025-01-02T03:10:00Z"));
-        assert!(addresses.get(&place("a"), at("2025-01-02T04:03:59Z")).is_some());
-        assert!(addresses.get(&place("a"), at("2025-01-02T04:04:00Z")).is_none());
-        assert!(addresses.get(&place("b"), at("2025-01-02T03:10:00Z")).is_none());
-        addresses.forget(&place("a"));
-        assert!(addresses.get(&place("a"), at("2025-01-02T03:10:00Z")).is_none());
+        addresses.remember(&key("a"), &address(), at("2025-01-02T03:10:00Z"));
+        assert!(addresses.get(&key("a"), at("2025-01-02T04:03:59Z")).is_some());
+        assert!(addresses.get(&key("a"), at("2025-01-02T04:04:00Z")).is_none());
+        assert!(addresses.get(&key("b"), at("2025-01-02T03:10:00Z")).is_none());
+        addresses.forget(&key("a"));
+        assert!(addresses.get(&key("a"), at("2025-01-02T03:10:00Z")).is_none());
     }
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
         let addresses = Addresses::default();
         let now = "2025-01-02T03:10:00Z".parse().unwrap();
         for number in 0..2000 {
-            addresses.remember(&place(&number.to_string()), &address(), now);
+            addresses.remember(&key(&number.to_string()), &address(), now);
         }
         assert_eq!(addresses.map().len(), REMEMBERED);
     }

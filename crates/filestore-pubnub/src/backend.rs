@@ -60,7 +60,7 @@ impl Backend for PubNub {
         let mut options = Options::default();
         let send: PubNubSend = settings.read(&options::KEYS)?;
         send.check().map_err(|error| Error::config(error.message()))?;
-        options.require(Arc::new(send));
+        options.required(Arc::new(send));
         Ok(options)
     }
 }

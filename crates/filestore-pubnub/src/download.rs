@@ -7,7 +7,7 @@ use filestore_core::{
     FileRef, Result, StoredFile, hex,
 };
 use filestore_http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
-use filestore_http::{Answer, Attempts, Method, Repeat, Request, Url, presigned_url};
+use filestore_http::{Attempts, Idempotency, Method, Request, Response, Url, presigned_url};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 use md5::{Digest, Md5};
@@ -16,13 +16,13 @@ use crate::address::Address;
 use crate::blocks::undecryptable;
 use crate::blocks::{BLOCK, Prefix};
 use crate::error::{Responder, refused};
-use crate::place::Place;
+use crate::file_key::FileKey;
 use crate::upload::{etag, expiry};
 use crate::{Cipher, PubNubStore};
 
 impl PubNubStore {
     pub(crate) async fn read(&self, request: Download) -> Result<Downloaded> {
-        let place = Place::of(&request.reference)?;
+        let place = FileKey::of(&request.reference)?;
         if let (Some(range), Some(cipher)) = (request.range, self.cipher()) {
             return self.some_decrypted(range, request.reference, &place, cipher).await;
         }
@@ -60,7 +60,7 @@ impl PubNubStore {
         &self,
         range: ByteRange,
         reference: FileRef,
-        place: &Place,
+        place: &FileKey,
         cipher: &Cipher,
     ) -> Result<Downloaded> {
         // 1. The beginning tells the scheme.
@@ -100,7 +100,7 @@ impl PubNubStore {
     }
 
     /// The stored bytes of `range`: others would be decrypted to other content without an error.
-    async fn open_blocks(&self, place: &Place, range: Range<u64>) -> Result<Answer> {
+    async fn open_blocks(&self, place: &FileKey, range: Range<u64>) -> Result<Response> {
         let answer = self.open_stored(place, Some((range.start, Some(range.end)))).await?;
         match answer.content_range() {
             Some(sent) if sent.range == range => Ok(answer),
@@ -109,7 +109,7 @@ impl PubNubStore {
     }
 
     /// Some bytes of a file that is not encrypted.
-    fn some(&self, range: ByteRange, mut file: StoredFile, answer: Answer, place: &Place) -> Result<Downloaded> {
+    fn some(&self, range: ByteRange, mut file: StoredFile, answer: Response, place: &FileKey) -> Result<Downloaded> {
         let (stream, range) = match answer.content_range() {
             Some(sent)
                 if sent.range.start == range.start
@@ -134,7 +134,7 @@ impl PubNubStore {
         Ok(downloaded)
     }
 
-    fn resumable(&self, answer: Answer, place: &Place) -> ByteStream {
+    fn resumable(&self, answer: Response, place: &FileKey) -> ByteStream {
         let (store, place) = (self.clone(), place.clone());
         self.http().resumable_stream(answer, move || {
             let (store, place) = (store.clone(), place.clone());
@@ -144,7 +144,7 @@ impl PubNubStore {
     }
 
     /// The answer with the stored bytes, or with those from the first to before the second of `range`.
-    pub(crate) async fn open_stored(&self, place: &Place, range: Option<(u64, Option<u64>)>) -> Result<Answer> {
+    pub(crate) async fn open_stored(&self, place: &FileKey, range: Option<(u64, Option<u64>)>) -> Result<Response> {
         let mut attempts = Attempts::new();
         loop {
             let remembered = self.addresses().get(place, self.now());
@@ -180,16 +180,16 @@ impl PubNubStore {
             self.addresses().forget(place);
             // An address that ended, or may have: a fresh one, out of the same attempts.
             let may_help = is_refused && (is_remembered || said.is_expired());
-            if !(may_help && self.http().may_repeat(&mut attempts).await) {
+            if !(may_help && self.http().retry_step(&mut attempts).await) {
                 return Err(error);
             }
         }
     }
 
     /// The address of a file at the storage. Nobody checks that the file exists.
-    pub(crate) async fn address(&self, place: &Place) -> Result<Address> {
+    pub(crate) async fn address(&self, place: &FileKey) -> Result<Address> {
         let segments = ["files", &place.id, &place.name];
-        let call = self.keyset().files(Method::GET, Repeat::Safe, &place.channel, &segments);
+        let call = self.keyset().files(Method::GET, Idempotency::Safe, &place.channel, &segments);
         let (answer, request_id) = self.send(&call).await?;
         if answer.status().as_u16() != 307 {
             return Err(self.refused(answer, request_id).await);
@@ -212,13 +212,13 @@ impl PubNubStore {
     }
 }
 
-fn other_bytes(answer: &Answer) -> Error {
+fn other_bytes(answer: &Response) -> Error {
     answer.error(ErrorKind::Protocol, "the storage sends other bytes than the range that was asked for")
 }
 
 /// Nothing but the address: it is all that the storage wants.
 fn get(url: Url) -> Request {
-    Request::new(Method::GET, url, Repeat::Safe)
+    Request::new(Method::GET, url, Idempotency::Safe)
         .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
         .secret_path()
 }

@@ -1,7 +1,7 @@
 //! What refusals mean: one table over the four ways in which the service and its storage say them.
 
 use filestore_core::{Error, ErrorKind};
-use filestore_http::{Answer, S3Error, presentable};
+use filestore_http::{Response, S3Error, presentable};
 use serde_json::Value;
 
 use crate::wire::Refusal;
@@ -63,7 +63,7 @@ pub(crate) enum Responder {
     Storage,
 }
 
-fn meaning(responder: Responder, status: u16, said: &Said) -> (ErrorKind, &'static str) {
+fn meaning(responder: Responder, status: u16, said: &ErrorBody) -> (ErrorKind, &'static str) {
     let code = said.code.as_deref().unwrap_or_default();
     let by_text = SAID.iter().find(|(text, ..)| code == *text || said.message.contains(text));
     let tables = match responder {
@@ -83,14 +83,14 @@ fn meaning(responder: Responder, status: u16, said: &Said) -> (ErrorKind, &'stat
 
 /// What the body of a refusal says.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Said {
+pub(crate) struct ErrorBody {
     pub(crate) message: String,
     pub(crate) code: Option<String>,
     service: Option<String>,
     request_id: Option<String>,
 }
 
-impl Said {
+impl ErrorBody {
     /// Whether a form or an address has ended, so that a fresh one may do better.
     pub(crate) fn is_expired(&self) -> bool {
         self.message.contains(POLICY_EXPIRED) || self.message.contains(REQUEST_EXPIRED)
@@ -142,18 +142,18 @@ fn text_of(value: Option<&Value>) -> String {
 
 /// The error of an answer that is no success, and what its body says, without the `secrets` that it may
 /// have repeated.
-pub(crate) async fn refused(mut answer: Answer, responder: Responder, secrets: &[&str]) -> (Error, Said) {
+pub(crate) async fn refused(mut answer: Response, responder: Responder, secrets: &[&str]) -> (Error, ErrorBody) {
     if answer.is_rejection_by_page() {
-        return (answer.unexpected("JSON or XML"), Said::default());
+        return (answer.unexpected("JSON or XML"), ErrorBody::default());
     }
     let body = answer.error_body().await;
     refused_by(&answer, responder, &body, secrets)
 }
 
 /// The same, with the body read already.
-pub(crate) fn refused_by(answer: &Answer, responder: Responder, body: &[u8], secrets: &[&str]) -> (Error, Said) {
+pub(crate) fn refused_by(answer: &Response, responder: Responder, body: &[u8], secrets: &[&str]) -> (Error, ErrorBody) {
     let status = answer.status().as_u16();
-    let said = Said::read(body);
+    let said = ErrorBody::read(body);
     let (kind, what) = meaning(responder, status, &said);
     let mut message = format!("{what} (status {status})");
     for part in [said.service.as_deref(), Some(&*said.message)].into_iter().flatten().filter(|part| !part.is_empty()) {
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     fn kind(status: u16, body: &str) -> ErrorKind {
-        meaning(Responder::Service, status, &Said::read(body.as_bytes())).0
+        meaning(Responder::Service, status, &ErrorBody::read(body.as_bytes())).0
     }
 
     #[test]
@@ -268,15 +268,15 @@ mod tests {
     #[test]
     fn the_storage_does_not_speak_for_the_keyset() {
         let body = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
-        let (kind, what) = meaning(Responder::Storage, 403, &Said::read(body.as_bytes()));
+        let (kind, what) = meaning(Responder::Storage, 403, &ErrorBody::read(body.as_bytes()));
         assert_eq!(kind, ErrorKind::Permission);
         assert!(what.contains("the storage rejects the form or the presigned URL"), "{what}");
-        assert_eq!(meaning(Responder::Storage, 429, &Said::default()).0, ErrorKind::RateLimited);
+        assert_eq!(meaning(Responder::Storage, 429, &ErrorBody::default()).0, ErrorKind::RateLimited);
     }
 
     #[test]
     fn the_text_is_found_wherever_it_is() {
-        let read = |body: &str| Said::read(body.as_bytes()).message;
+        let read = |body: &str| ErrorBody::read(body.as_bytes()).message;
         assert_eq!(read(r#"{"error":{"message":"a","details":[{"message":"b"}]}}"#), "a b");
         assert_eq!(read(r#"{"error":true,"message":"a"}"#), "a");
         assert_eq!(read(r#"{"error":true,"error_message":"a"}"#), "a");
@@ -289,15 +289,15 @@ mod tests {
         );
         assert_eq!(read("upstream failed"), "upstream failed");
         for odd in ["", "{}", "[]", "[0]", "null", "{\"error\":[]}", "<", "<Error>", "\u{1}"] {
-            Said::read(odd.as_bytes());
+            ErrorBody::read(odd.as_bytes());
         }
     }
 
     #[test]
     fn what_a_form_or_an_address_says_when_it_ends() {
         for text in ["Invalid according to Policy: Policy expired.", "Request has expired"] {
-            assert!(Said::read(format!("<Error><Message>{text}</Message></Error>").as_bytes()).is_expired());
+            assert!(ErrorBody::read(format!("<Error><Message>{text}</Message></Error>").as_bytes()).is_expired());
         }
-        assert!(!Said::read(b"<Error><Message>Access denied</Message></Error>").is_expired());
+        assert!(!ErrorBody::read(b"<Error><Message>Access denied</Message></Error>").is_expired());
     }
 }

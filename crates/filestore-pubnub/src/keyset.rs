@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use filestore_core::{Error, Result};
-use filestore_http::{Method, Payload, Repeat, Request};
+use filestore_http::{Idempotency, Method, Request, RequestBody};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -40,7 +40,7 @@ pub(crate) struct Keyset {
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) method: Method,
-    pub(crate) repeat: Repeat,
+    pub(crate) idempotency: Idempotency,
     path: String,
     query: Vec<(&'static str, String)>,
     body: Option<String>,
@@ -54,8 +54,8 @@ pub(crate) struct Signed {
 }
 
 impl Call {
-    fn new(method: Method, repeat: Repeat, path: String) -> Self {
-        Self { method, repeat, path, query: Vec::new(), body: None }
+    fn new(method: Method, idempotency: Idempotency, path: String) -> Self {
+        Self { method, idempotency, path, query: Vec::new(), body: None }
     }
 
     pub(crate) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -97,9 +97,9 @@ impl Keyset {
     }
 
     /// A call about the files of `channel`: `segments` follow `/v1/files/SUBSCRIBE_KEY/channels/CHANNEL`.
-    pub(crate) fn files(&self, method: Method, repeat: Repeat, channel: &str, segments: &[&str]) -> Call {
+    pub(crate) fn files(&self, method: Method, idempotency: Idempotency, channel: &str, segments: &[&str]) -> Call {
         let start = ["v1", "files", self.subscribe_key.expose_secret(), "channels", channel];
-        Call::new(method, repeat, path(start.iter().chain(segments)))
+        Call::new(method, idempotency, path(start.iter().chain(segments)))
     }
 
     /// A call that publishes `payload` as a file message. Twice is taken for once: both name the file,
@@ -107,7 +107,7 @@ impl Keyset {
     pub(crate) fn publish_file(&self, channel: &str, payload: &str) -> Call {
         let (publish_key, subscribe_key) = (self.publish_key.expose_secret(), self.subscribe_key.expose_secret());
         let segments = ["v1", "files", "publish-file", publish_key, subscribe_key, "0", channel, "0", payload];
-        Call::new(Method::GET, Repeat::Idempotent, path(segments.iter()))
+        Call::new(Method::GET, Idempotency::Idempotent, path(segments.iter()))
     }
 
     /// The request that `call` is at `now`.
@@ -116,9 +116,9 @@ impl Keyset {
         let url = self.url(call, &request_id, now);
         // What is signed must be what is sent: nothing is left for the parser to escape.
         let url = Url::parse(&url).map_err(|_| Error::invalid("the request cannot be made into a URL"))?;
-        let mut request = Request::new(call.method.clone(), url, call.repeat).whole_answer().secret_path();
+        let mut request = Request::new(call.method.clone(), url, call.idempotency).buffered().secret_path();
         if let Some(body) = &call.body {
-            request = request.payload(Payload::Bytes(Some("application/json"), body.clone().into()));
+            request = request.body(RequestBody::Bytes(Some("application/json"), body.clone().into()));
         }
         Ok(Signed { request, request_id })
     }

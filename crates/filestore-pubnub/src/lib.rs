@@ -20,7 +20,7 @@
 //! let store = Store::new("uploads", Arc::new(pubnub.clone()))?;
 //!
 //! let send = PubNubSend::new().message(json!({"text": "the figures"}));
-//! match store.upload(Upload::path("q3.pdf")?.with(send.clone())).await {
+//! match store.upload(Upload::from_path("q3.pdf")?.with(send.clone())).await {
 //!     Ok(file) => println!("{}", file.reference()),
 //!     Err(error) if error.kind() == ErrorKind::Incomplete => {
 //!         let file = error.stored().expect("what is stored comes along");
@@ -40,10 +40,10 @@ mod cipher;
 mod config;
 mod download;
 mod error;
+mod file_key;
 mod keyset;
 mod message;
 mod options;
-mod place;
 mod push;
 mod source;
 mod store;
@@ -59,4 +59,4 @@ pub use message::{FileMessage, Published};
 pub use options::PubNubSend;
 pub use push::{Apns, Fcm};
 pub use store::PubNubStore;
-pub use upload::Sent;
+pub use upload::SentFile;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::blocks::undecryptable;
 use crate::error::{Responder, refused_by};
+use crate::file_key::FileKey;
 use crate::keyset::Call;
-use crate::place::Place;
 use crate::{PubNubSend, PubNubStore, wire};
 
 /// A message that is published.
@@ -51,12 +51,12 @@ impl PubNubStore {
     /// # }
     /// ```
     pub async fn publish_file_message(&self, file: &FileRef, send: &PubNubSend) -> Result<Published> {
-        let place = Place::of(file)?;
+        let place = FileKey::of(file)?;
         send.check()?;
         self.publish(&place, send).await
     }
 
-    pub(crate) async fn publish(&self, place: &Place, send: &PubNubSend) -> Result<Published> {
+    pub(crate) async fn publish(&self, place: &FileKey, send: &PubNubSend) -> Result<Published> {
         let (mut answer, request_id) = self.send(&self.announcement(place, send)?).await?;
         if answer.status().as_u16() != 200 {
             return Err(self.refused(answer, request_id).await);
@@ -79,7 +79,7 @@ impl PubNubStore {
     }
 
     /// The request that publishes the message. *Invalid input* if it would be too long.
-    pub(crate) fn announcement(&self, place: &Place, send: &PubNubSend) -> Result<Call> {
+    pub(crate) fn announcement(&self, place: &FileKey, send: &PubNubSend) -> Result<Call> {
         let cipher = self.cipher_of(send)?;
         let message = send.whole_message(cipher.is_some())?;
         let file = wire::FileId { id: place.id.clone(), name: place.name.clone() };
@@ -132,8 +132,8 @@ impl PubNubStore {
         let received = serde::Deserialize::deserialize(decrypted.as_ref().unwrap_or(payload));
         let wire::Received { message, file } =
             received.map_err(|_| Error::invalid("it is no file message: it does not name a file by id and name"))?;
-        let place = Place { channel: channel.to_owned(), id: file.id, name: file.name };
-        let place = Place::of(&place.reference())?;
+        let place = FileKey { channel: channel.to_owned(), id: file.id, name: file.name };
+        let place = FileKey::of(&place.reference())?;
         Ok(FileMessage { file: place.reference(), name: place.name, message })
     }
 }

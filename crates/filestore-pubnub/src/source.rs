@@ -144,5 +144,5 @@ fn digested(stored: ByteStream, size: u64, md5: Whole) -> ByteStream {
             *md5.lock().unwrap_or_else(PoisonError::into_inner) = Some(hex(&digest.clone().finalize()));
         }
     };
-    ByteStream::upload(stored.inspected(count), Some(size))
+    ByteStream::upload(stored.inspect(count), Some(size))
 }

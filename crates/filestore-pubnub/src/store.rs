@@ -11,7 +11,7 @@ use filestore_core::{
     Downloaded, Error, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, Result,
     ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
-use filestore_http::{Answer, Attempts, Clock, HttpClient, JSON_LIMIT, Method, Repeat, SystemClock};
+use filestore_http::{Attempts, Clock, HttpClient, Idempotency, JSON_LIMIT, Method, Response, SystemClock};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
@@ -21,8 +21,8 @@ use crate::address::Addresses;
 use crate::channel::check_channel;
 use crate::config::PubNubConfig;
 use crate::error::{self, Responder};
+use crate::file_key::{FileKey, SCHEME};
 use crate::keyset::{Call, Keyset, Signed};
-use crate::place::{Place, SCHEME};
 use crate::source::Limit;
 use crate::{Cipher, Crypto, PubNubSend, wire};
 
@@ -38,13 +38,13 @@ const SIGNATURE_LIVES: Duration = Duration::from_secs(50);
 pub struct PubNubStore(Arc<Shared>);
 
 struct Shared {
-    link: Arc<Link>,
+    link: Arc<Client>,
     cipher: Option<Cipher>,
     capabilities: Capabilities,
 }
 
 /// What stores with different ciphers share.
-struct Link {
+struct Client {
     http: HttpClient,
     keyset: Keyset,
     channel: Option<String>,
@@ -66,7 +66,7 @@ impl PubNubStore {
 
     pub(crate) fn with_clock(config: PubNubConfig, clock: Arc<dyn Clock>) -> Result<Self> {
         let base = config.check()?;
-        let link = Link {
+        let link = Client {
             http: HttpClient::with_clock(&config.http, &base, clock)?,
             keyset: Keyset::new(&config, base),
             channel: config.channel.clone(),
@@ -79,7 +79,7 @@ impl PubNubStore {
         Ok(Self::of(Arc::new(link), cipher))
     }
 
-    fn of(link: Arc<Link>, cipher: Option<Cipher>) -> Self {
+    fn of(link: Arc<Client>, cipher: Option<Cipher>) -> Self {
         let limit = Limit { stored: link.configured_largest, cipher: cipher.clone() };
         let capabilities = capabilities(limit.content(), cipher.is_some());
         Self(Arc::new(Shared { link, cipher, capabilities }))
@@ -142,7 +142,7 @@ impl PubNubStore {
     }
 
     /// Sends `call`, signed anew where its signature grew old between two attempts.
-    pub(crate) async fn send(&self, call: &Call) -> Result<(Answer, String)> {
+    pub(crate) async fn send(&self, call: &Call) -> Result<(Response, String)> {
         let (http, keyset) = (self.http(), self.keyset());
         let mut attempts = Attempts::new();
         loop {
@@ -150,7 +150,7 @@ impl PubNubStore {
             let Signed { request, request_id } = keyset.request(call, self.now())?;
             let answer = http.send_within(request, &mut attempts).await?;
             let is_old = keyset.is_signed() && http.clock().elapsed() - begin > SIGNATURE_LIVES;
-            if matches!(answer.status().as_u16(), 400 | 403) && is_old && http.may_repeat(&mut attempts).await {
+            if matches!(answer.status().as_u16(), 400 | 403) && is_old && http.retry_step(&mut attempts).await {
                 continue;
             }
             return Ok((answer, request_id));
@@ -158,7 +158,7 @@ impl PubNubStore {
     }
 
     /// The JSON response to `call`, of at most `limit` bytes, and the response. Every other status than 200 is an error.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call, limit: usize) -> Result<(T, Answer)> {
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call, limit: usize) -> Result<(T, Response)> {
         let (mut answer, request_id) = self.send(call).await?;
         if answer.status().as_u16() != 200 {
             return Err(self.refused(answer, request_id).await);
@@ -167,7 +167,7 @@ impl PubNubStore {
         Ok((body, answer))
     }
 
-    pub(crate) async fn refused(&self, answer: Answer, request_id: String) -> Error {
+    pub(crate) async fn refused(&self, answer: Response, request_id: String) -> Error {
         let (error, _) = error::refused(answer, Responder::Service, &self.secrets()).await;
         error.with_request_id(request_id)
     }
@@ -184,7 +184,7 @@ impl PubNubStore {
         limit: u32,
         page: Option<&PageToken>,
     ) -> Result<(Vec<wire::Listed>, Option<PageToken>)> {
-        let call = self.keyset().files(Method::GET, Repeat::Safe, channel, &["files"]);
+        let call = self.keyset().files(Method::GET, Idempotency::Safe, channel, &["files"]);
         let call = call.query("limit", limit.min(LONGEST_PAGE).to_string());
         let call = match page {
             Some(token) => call.query("next", token.as_str()),
@@ -207,7 +207,7 @@ impl PubNubStore {
     }
 
     fn listed(&self, channel: &str, listed: wire::Listed) -> StoredFile {
-        let place = Place { channel: channel.to_owned(), id: listed.id, name: listed.name };
+        let place = FileKey { channel: channel.to_owned(), id: listed.id, name: listed.name };
         let mut file = StoredFile::new(place.reference(), place.name);
         file.stored_size = listed.size;
         // How much of it is padding is known to whoever decrypts its end.
@@ -234,7 +234,7 @@ impl FileStore for PubNubStore {
     }
 
     async fn stat(&self, request: Stat) -> Result<StoredFile> {
-        let place = Place::of(&request.reference)?;
+        let place = FileKey::of(&request.reference)?;
         let mut token: Option<PageToken> = None;
         let mut guard = CursorLoopGuard::new();
         loop {
@@ -259,10 +259,10 @@ impl FileStore for PubNubStore {
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
-        let place = Place::of(&request.reference)?;
+        let place = FileKey::of(&request.reference)?;
         self.addresses().forget(&place);
         let segments = ["files", &place.id, &place.name];
-        let call = self.keyset().files(Method::DELETE, Repeat::Idempotent, &place.channel, &segments);
+        let call = self.keyset().files(Method::DELETE, Idempotency::Idempotent, &place.channel, &segments);
         let (mut answer, request_id) = self.send(&call).await?;
         let status = answer.status().as_u16();
         if !matches!(status, 200 | 404) {
@@ -295,7 +295,7 @@ impl PubNubStore {
     ///
     /// *Unsupported*, naming how long there is, if `lifetime` is longer.
     pub async fn file_url(&self, reference: &FileRef, lifetime: Option<Duration>) -> Result<FileUrl> {
-        let place = Place::of(reference)?;
+        let place = FileKey::of(reference)?;
         let wanted = lifetime.unwrap_or_default();
         let is_enough = |left: jiff::SignedDuration| left.unsigned_abs() >= wanted && !left.is_negative();
         let remembered = self.addresses().get(&place, self.now());
@@ -326,7 +326,7 @@ fn capabilities(max_size: u64, encrypted: bool) -> Capabilities {
         )
         .emulated(Feature::UnknownLength, "the stream is read into memory first, at most 5,242,880 bytes of it")
         .unsupported(Feature::Replace, new_each_time)
-        .unsupported(Feature::Refuse, new_each_time)
+        .unsupported(Feature::IfExistsFail, new_each_time)
         .unsupported(
             Feature::Expiry,
             "the keyset decides how long files stay; ttl of PubNubSend is that of the message",

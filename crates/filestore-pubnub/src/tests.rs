@@ -12,14 +12,14 @@ mod upload;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use filestore_core::{Effect, Error, ErrorKind, FileRef, hex};
-use filestore_http::testing::{Act, Received, ScriptedServer, TestClock};
+use filestore_http::testing::{Received, Reply, ScriptedServer, TestClock};
 use md5::{Digest, Md5};
 
 use crate::{PubNubConfig, PubNubStore};
 
 const ID: &str = "6b1c6c2e-6f0a-4d0e-9a54-0f2f4a3b7c11";
 const TIMETOKEN: &str = "17464660045724883";
-const PUBLISHED: &str = r#"[1,"Sent","17464660045724883"]"#;
+const PUBLISHED: &str = r#"[1,"SentFile","17464660045724883"]"#;
 
 fn config(service: &ScriptedServer) -> PubNubConfig {
     PubNubConfig::new("pub-c-canary", "sub-c-canary", "alice").base_url(service.url()).channel("room-1")
@@ -30,18 +30,18 @@ fn open(config: PubNubConfig) -> PubNubStore {
 }
 
 /// A service that answers these, and a store over it.
-async fn store(script: impl IntoIterator<Item = Act>) -> (ScriptedServer, PubNubStore) {
+async fn store(script: impl IntoIterator<Item = Reply>) -> (ScriptedServer, PubNubStore) {
     let service = ScriptedServer::start(script).await;
     let store = open(config(&service));
     (service, store)
 }
 
 /// The answer to generate-upload-url, as it was recorded, with the form going to `storage`.
-fn form_of(storage: &ScriptedServer, id: &str, largest: u64) -> Act {
+fn form_of(storage: &ScriptedServer, id: &str, largest: u64) -> Reply {
     let policy = format!(
         "{{\n\t\"expiration\": \"2026-03-01T10:01:00Z\",\n\t\"conditions\": [\n\t\t{{\"bucket\": \"b\"}},\n\t\t[\"content-length-range\", 0, {largest}]\n\t]\n}}\n"
     );
-    Act::json(
+    Reply::json(
         200,
         &format!(
             r#"{{"status":200,"data":{{"id":"{id}","name":"cat.txt"}},"file_upload_request":{{"url":"{}","method":"POST","expiration_date":"2026-03-01T10:01:00Z","form_fields":[{{"key":"tagging","value":"\u003cTagging\u003e"}},{{"key":"key","value":"sub/H/{id}/cat.txt"}},{{"key":"Content-Type","value":"text/plain; charset=utf-8"}},{{"key":"X-Amz-Security-Token","value":""}},{{"key":"Policy","value":"{}"}},{{"key":"X-Amz-Signature","value":"SIGcanary"}}]}}}}"#,
@@ -51,7 +51,7 @@ fn form_of(storage: &ScriptedServer, id: &str, largest: u64) -> Act {
     )
 }
 
-fn form(storage: &ScriptedServer) -> Act {
+fn form(storage: &ScriptedServer) -> Reply {
     form_of(storage, ID, 5_242_880)
 }
 
@@ -60,37 +60,37 @@ fn md5(content: &[u8]) -> String {
 }
 
 /// The storage's answer once it has `content`.
-fn stored(content: &[u8]) -> Act {
+fn stored(content: &[u8]) -> Reply {
     let expiration = "x-amz-expiration: expiry-date=\"Tue, 03 Mar 2026 00:00:00 GMT\", rule-id=\"1 day\"";
-    Act::answer(204, &[&format!("ETag: \"{}\"", md5(content)), expiration], "")
+    Reply::with_status(204, &[&format!("ETag: \"{}\"", md5(content)), expiration], "")
 }
 
-fn published() -> Act {
-    Act::json(200, PUBLISHED)
+fn published() -> Reply {
+    Reply::json(200, PUBLISHED)
 }
 
 /// The redirect to `storage`. The address ends at `end`, in seconds after 10:00.
-fn redirect(storage: &ScriptedServer, seconds: u32) -> Act {
+fn redirect(storage: &ScriptedServer, seconds: u32) -> Reply {
     let url = storage.url();
     let location = format!(
         "Location: {url}sub/H/{ID}/cat.txt?X-Amz-Date=20260301T100000Z&X-Amz-Expires={seconds}&X-Amz-Signature=SIGcanary"
     );
-    Act::answer(307, &[&location, "Cache-Control: public, max-age=803, immutable"], "")
+    Reply::with_status(307, &[&location, "Cache-Control: public, max-age=803, immutable"], "")
 }
 
 /// The storage's answer with all of `content`.
-fn whole(content: &[u8]) -> Act {
-    Act::answer(200, &["Content-Type: text/plain", &format!("ETag: \"{}\"", md5(content))], content)
+fn whole(content: &[u8]) -> Reply {
+    Reply::with_status(200, &["Content-Type: text/plain", &format!("ETag: \"{}\"", md5(content))], content)
 }
 
-fn xml(status: u16, code: &str, message: &str) -> Act {
+fn xml(status: u16, code: &str, message: &str) -> Reply {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message><RequestId>4442587FB7D0A2F9</RequestId><HostId>h</HostId></Error>"
     );
-    Act::answer(status, &["Content-Type: application/xml"], body)
+    Reply::with_status(status, &["Content-Type: application/xml"], body)
 }
 
-fn expired() -> Act {
+fn expired() -> Reply {
     xml(403, "AccessDenied", "Invalid according to Policy: Policy expired.")
 }
 
@@ -124,6 +124,6 @@ fn parts(request: &Received) -> Vec<(String, Vec<u8>)> {
     starts.windows(2).map(part).collect()
 }
 
-fn facts(error: &Error) -> (ErrorKind, Effect) {
+fn kind_and_effect(error: &Error) -> (ErrorKind, Effect) {
     (error.kind(), error.effect())
 }

@@ -8,24 +8,24 @@ use filestore_core::{
     Digest, DigestAlgorithm, Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result, StoredFile, Upload,
 };
 use filestore_http::{
-    Answer, Attempts, Form, HeaderValue, Method, OBJECT_LIMIT, Repeat, Request, is_md5, presigned_url,
+    Attempts, Form, HeaderValue, Idempotency, Method, OBJECT_LIMIT, Request, Response, is_md5, presigned_url,
 };
 
 use crate::error::{Responder, refused};
+use crate::file_key::FileKey;
 use crate::message::Published;
-use crate::place::Place;
 use crate::source::Source;
 use crate::{PubNubSend, PubNubStore, wire};
 
 const OCTETS: &str = "application/octet-stream";
 
 /// As long as the ids that the service gives.
-const SOME_ID: &str = "00000000-0000-4000-8000-000000000000";
+const PLACEHOLDER_ID: &str = "00000000-0000-4000-8000-000000000000";
 
 /// A file that is stored, and the message that announces it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Sent {
+pub struct SentFile {
     /// The file.
     pub file: StoredFile,
     /// The message.
@@ -33,7 +33,7 @@ pub struct Sent {
 }
 
 /// The file of an upload, with all that is known before it has an id.
-struct Outgoing {
+struct PendingUpload {
     channel: String,
     name: String,
     content_type: Option<String>,
@@ -53,7 +53,7 @@ impl PubNubStore {
     /// lacks, such as an expiry. *Invalid input* for a name or channel that cannot be one, and for a message that makes a URL of more than 32 KiB. *Integrity*, with
     /// [`stored`](Error::stored), if the storage has other bytes than were sent. With effect *unknown* the
     /// file may be stored; no message names it.
-    pub async fn send_file(&self, upload: Upload) -> Result<Sent> {
+    pub async fn send_file(&self, upload: Upload) -> Result<SentFile> {
         // 1. What is certain to be refused is not sent.
         upload.check(self.capabilities())?;
         let send = upload.options.get::<PubNubSend>().unwrap_or_default();
@@ -61,7 +61,7 @@ impl PubNubStore {
         let channel = self.channel(upload.scope)?;
         let cipher = self.cipher_of(&send)?;
         check_content_type(upload.content_type.as_deref(), cipher.is_some())?;
-        let place = Place { channel, id: SOME_ID.to_owned(), name: upload.name };
+        let place = FileKey { channel, id: PLACEHOLDER_ID.to_owned(), name: upload.name };
         if place.name.bytes().all(|byte| byte == b'.') {
             return Err(Error::invalid("a name of nothing but dots cannot be kept; choose another"));
         }
@@ -70,25 +70,25 @@ impl PubNubStore {
         let encrypted = cipher.is_some();
         let source = Source::prepare(upload.body, self.limit(cipher)).await?;
         // 3. The file.
-        let Place { channel, name, .. } = place;
-        let outgoing = Outgoing { channel, name, content_type: upload.content_type, encrypted, source, send };
+        let FileKey { channel, name, .. } = place;
+        let outgoing = PendingUpload { channel, name, content_type: upload.content_type, encrypted, source, send };
         let (place, file) = self.store_file(&outgoing).await?;
         // 4. The message.
         match self.publish(&place, &outgoing.send).await {
-            Ok(published) => Ok(Sent { file, published }),
+            Ok(published) => Ok(SentFile { file, published }),
             Err(error) => Err(not_announced(error, file)),
         }
     }
 
     /// Stores the file, with a fresh form where one ended, out of the same attempts.
-    async fn store_file(&self, outgoing: &Outgoing) -> Result<(Place, StoredFile)> {
+    async fn store_file(&self, outgoing: &PendingUpload) -> Result<(FileKey, StoredFile)> {
         let mut attempts = Attempts::new();
         loop {
             // 1. A form. The name in it is the one that counts from now on.
             let generated = self.generate_upload_url(&outgoing.channel, &outgoing.name).await?;
             let wire::FileId { id, name } = generated.data;
-            let place = Place { channel: outgoing.channel.clone(), id, name };
-            Place::of(&place.reference()).map_err(|_| {
+            let place = FileKey { channel: outgoing.channel.clone(), id, name };
+            FileKey::of(&place.reference()).map_err(|_| {
                 let message = "the service gives the file an id or a name that it could not be found by";
                 Error::new(ErrorKind::Protocol, Effect::Rejected, message)
             })?;
@@ -129,7 +129,7 @@ impl PubNubStore {
             }
             // 5. A form that ended: another one.
             let again = is_expired && outgoing.source.body.can_replay();
-            if !(again && self.http().may_repeat(&mut attempts).await) {
+            if !(again && self.http().retry_step(&mut attempts).await) {
                 return Err(error.with_effect(effect));
             }
         }
@@ -139,7 +139,7 @@ impl PubNubStore {
         let body = serde_json::to_string(&wire::Named { name })
             .map_err(|error| Error::invalid(format!("the name cannot be JSON: {error}")))?;
         // An id that nobody uses costs nothing and shows nowhere: nothing is changed by asking.
-        let call = self.keyset().files(Method::POST, Repeat::Safe, channel, &["generate-upload-url"]).body(body);
+        let call = self.keyset().files(Method::POST, Idempotency::Safe, channel, &["generate-upload-url"]).body(body);
         self.json(&call, OBJECT_LIMIT).await.map(|(generated, _)| generated)
     }
 
@@ -162,8 +162,8 @@ impl PubNubStore {
     fn form_post(
         &self,
         upload: &wire::UploadRequest,
-        outgoing: &Outgoing,
-        place: &Place,
+        outgoing: &PendingUpload,
+        place: &FileKey,
     ) -> Result<(Request, Option<String>)> {
         let url = presigned_url(&upload.url, self.keyset().base())?;
         // The service guesses the type by the extension. Ciphertext is of none.
@@ -180,12 +180,12 @@ impl PubNubStore {
             form = form.field(key, value);
         }
         let form = form.file("file", &place.name, Some(OCTETS), Arc::clone(&outgoing.source.body));
-        let request = Request::new(Method::POST, url, Repeat::Idempotent).secret_path().payload(form);
+        let request = Request::new(Method::POST, url, Idempotency::Idempotent).secret_path().body(form);
         Ok((request, content_type))
     }
 
     /// The file, if it is stored already as it was sent; `None` if nothing is. Reads one byte of it.
-    async fn find(&self, place: &Place, outgoing: &Outgoing) -> Result<Option<StoredFile>> {
+    async fn find(&self, place: &FileKey, outgoing: &PendingUpload) -> Result<Option<StoredFile>> {
         let answer = match self.open_stored(place, Some((0, Some(1)))).await {
             Ok(answer) => answer,
             // In the storage's own words: any other 404 says nothing about the file.
@@ -218,7 +218,12 @@ fn check_content_type(content_type: Option<&str>, encrypted: bool) -> Result<()>
 }
 
 /// The file that the storage has taken. *Integrity* if its digest is not that of what was sent.
-fn stored(answer: &Answer, place: &Place, outgoing: &Outgoing, content_type: Option<String>) -> Result<StoredFile> {
+fn stored(
+    answer: &Response,
+    place: &FileKey,
+    outgoing: &PendingUpload,
+    content_type: Option<String>,
+) -> Result<StoredFile> {
     let sent = outgoing.source.md5();
     let mut file = described(place, outgoing);
     file.expiry = expiry(answer);
@@ -236,7 +241,7 @@ fn stored(answer: &Answer, place: &Place, outgoing: &Outgoing, content_type: Opt
     }
 }
 
-fn described(place: &Place, outgoing: &Outgoing) -> StoredFile {
+fn described(place: &FileKey, outgoing: &PendingUpload) -> StoredFile {
     let source = &outgoing.source;
     let mut file = StoredFile::new(place.reference(), place.name.clone());
     file.size = Some(source.size);
@@ -248,12 +253,12 @@ fn described(place: &Place, outgoing: &Outgoing) -> StoredFile {
 }
 
 /// The MD5 of what is stored, where the `ETag` is one.
-pub(crate) fn etag(answer: &Answer) -> Option<String> {
+pub(crate) fn etag(answer: &Response) -> Option<String> {
     answer.strong_etag().and(answer.opaque_tag()).filter(|tag| is_md5(tag)).map(str::to_ascii_lowercase)
 }
 
 /// The day on which the storage deletes the file.
-pub(crate) fn expiry(answer: &Answer) -> Expiry {
+pub(crate) fn expiry(answer: &Response) -> Expiry {
     let date = answer.header("x-amz-expiration").and_then(|text| {
         let (_, rest) = text.split_once("expiry-date=\"")?;
         jiff::fmt::rfc2822::parse(rest.split_once('"')?.0).ok()
@@ -261,7 +266,7 @@ pub(crate) fn expiry(answer: &Answer) -> Expiry {
     date.map_or(Expiry::Default, |date| Expiry::At(date.timestamp()))
 }
 
-fn possibly_stored(error: Error, place: &Place) -> Error {
+fn possibly_stored(error: Error, place: &FileKey) -> Error {
     let reference = place.reference();
     error.with_effect(Effect::Unknown).with_note(&format!(
         "the file may be stored as {}, and no message names it",

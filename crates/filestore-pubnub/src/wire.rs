@@ -12,7 +12,7 @@ pub(crate) struct Named<'a> {
     pub(crate) name: &'a str,
 }
 
-/// Answer of generate-upload-url.
+/// Response of generate-upload-url.
 #[derive(Deserialize)]
 pub(crate) struct Generated {
     /// `name` is the one asked for as the service would have it.

@@ -10,7 +10,7 @@
 //! # async fn example() -> Result<()> {
 //! let stores = filestore::open("filestore.toml")?; // every store of the file, any backend
 //! let store = stores.get("uploads")?; // a directory today, S3 tomorrow
-//! let file = store.upload(Upload::path("q3.pdf")?.scope("room-1")).await?;
+//! let file = store.upload(Upload::from_path("q3.pdf")?.scope("room-1")).await?;
 //! let saved = file.reference().to_string(); // fits in a database column
 //!
 //! let again: FileRef = saved.parse()?;

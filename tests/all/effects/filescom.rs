@@ -1,6 +1,6 @@
 //! Files.com on the emulator.
 
-use filestore::filescom::{FilesComConfig, FilesComStore, FilesComUpdate, Relocate, Share};
+use filestore::filescom::{Destination, FilesComConfig, FilesComStore, FilesComUpdate, Share};
 use filestore::{Delete, FileRef, FileStore, IfExists, List, Stat, Upload};
 use filestore_emulator::FILESCOM_API_KEY;
 
@@ -29,7 +29,7 @@ pub(crate) fn uploads(site: &Site<FilesComStore>) -> Vec<Operation> {
             site,
             Some(|seen| seen.target.starts_with("/api/rest/v1/file_actions/move/")),
             |site, number| async move {
-                let (sender, upload) = (site.client(), Upload::new(name(number), CONTENT).if_exists(IfExists::Refuse));
+                let (sender, upload) = (site.client(), Upload::new(name(number), CONTENT).if_exists(IfExists::Fail));
                 Case::new(async move { sender.upload(upload).await.map(drop) })
                     .happened(async move { is_there(&site, &name(number)).await })
             },
@@ -66,7 +66,7 @@ pub(crate) fn changes(site: &Site<FilesComStore>) -> Vec<Operation> {
             Some(|seen| seen.target.starts_with("/api/rest/v1/file_actions/copy/")),
             |site, number| async move {
                 let (store, file) = stored(site.clone(), number).await;
-                let to = Relocate::to(format!("copy-{number}"));
+                let to = Destination::to(format!("copy-{number}"));
                 Case::new(async move { store.copy(&file, to).await.map(drop) })
                     .happened(async move { is_there(&site, &format!("copy-{number}")).await })
             },
@@ -77,7 +77,7 @@ pub(crate) fn changes(site: &Site<FilesComStore>) -> Vec<Operation> {
             Some(|seen| seen.target.starts_with("/api/rest/v1/file_actions/move/")),
             |site, number| async move {
                 let (store, file) = stored(site.clone(), number).await;
-                let to = Relocate::to(format!("moved-{number}"));
+                let to = Destination::to(format!("moved-{number}"));
                 Case::new(async move { store.move_to(&file, to).await.map(drop) })
                     .happened(async move { is_there(&site, &format!("moved-{number}")).await })
             },

@@ -15,7 +15,7 @@ use filestore::{Download, Effect, Error, FileRef, FileStore, Result, Stat, UrlRe
 use filestore_emulator::{Emulator, Options};
 use filestore_http::HttpConfig;
 
-use crate::gateway::{Answer, Fate, Gateway, Script, Seen};
+use crate::gateway::{Fate, Gateway, Response, Script, Seen};
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -91,8 +91,8 @@ const THEN: [u16; 10] = [200, 400, 401, 403, 404, 409, 422, 429, 500, 503];
 
 /// What becomes of the first request that does not pass, and of all after it.
 fn fates(at: usize) -> Vec<(Fate, Fate)> {
-    let page = |status| Fate::Answered(status, Answer::Page);
-    let json = |status| Fate::Answered(status, Answer::Json);
+    let page = |status| Fate::Answered(status, Response::Page);
+    let json = |status| Fate::Answered(status, Response::Json);
     // A service that says 404 of a file that is there could not be believed in anything.
     let believable = THEN.into_iter().filter(|status| *status != 404);
     let then: Vec<Fate> =
@@ -101,8 +101,8 @@ fn fates(at: usize) -> Vec<(Fate, Fate)> {
         Fate::ResponseLost,
         Fate::RequestLost,
         Fate::Late,
-        Fate::Answered(503, Answer::Page),
-        Fate::Answered(503, Answer::Json),
+        Fate::Answered(503, Response::Page),
+        Fate::Answered(503, Response::Json),
     ];
     // A connection can only be refused where there was none before.
     first.extend((at == 0).then_some(Fate::Refused));
@@ -123,7 +123,7 @@ async fn play(gateway: &Gateway, operations: Vec<Operation>) -> usize {
         let requests = gateway.settle().await.len();
         for at in 0..requests {
             for (first, then) in fates(at) {
-                if operation.believes_any_404 && then == Fate::Answered(404, Answer::Page) {
+                if operation.believes_any_404 && then == Fate::Answered(404, Response::Page) {
                     continue;
                 }
                 cases += 1;

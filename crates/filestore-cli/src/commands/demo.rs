@@ -2,7 +2,7 @@
 //!
 //! The stores are chosen by configuration text alone; [`walk`] does not know which one it has.
 
-mod walk;
+mod run_steps;
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use filestore_emulator::{
 };
 use tempfile::TempDir;
 
-use self::walk::{Outcome, STEPS, Walk, walk};
+use self::run_steps::{Outcome, STEPS, Walk, run_steps};
 use super::emulator;
 use crate::args;
 use crate::output;
@@ -28,11 +28,11 @@ pub(crate) async fn run(args: &args::Demo, quiet: bool) -> Result<u8> {
     let stores = Config::parse(&text, folder.path().join("demo.toml"))?.open(&filestore::registry())?;
 
     if !quiet {
-        output::complain(&format!("sending {} through every store", file.display()));
+        output::report(&format!("sending {} through every store", file.display()));
     }
     let mut walks = Vec::new();
     for store in stores.iter() {
-        walks.push(walk(store, &file, folder.path()).await);
+        walks.push(run_steps(store, &file, folder.path()).await);
     }
     emulator.shutdown().await;
     output::write_all(report(&walks).as_bytes())?;
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &args::Demo, quiet: bool) -> Result<u8> {
 fn file(args: &args::Demo, folder: &Path) -> Result<PathBuf> {
     match &args.file {
         // A file that cannot be sent is not a failure of the stores.
-        Some(path) => Upload::path(path).map(|_| path.clone()),
+        Some(path) => Upload::from_path(path).map(|_| path.clone()),
         None if Path::new("README.md").is_file() => Ok("README.md".into()),
         None => {
             let path = folder.join("README.md");
@@ -188,7 +188,7 @@ mod tests {
                 Some(layer) => store.clone().layer(&layer),
                 None => store.clone(),
             };
-            walks.push(walk(&store, &file, folder.path()).await);
+            walks.push(run_steps(&store, &file, folder.path()).await);
         }
         (walks.iter().all(Walk::held), report(&walks))
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use filestore::{Download, FileRef, Observer, Overwrite, Progress, Result, Store};
+use filestore::{Download, FileRef, IfExists, Observer, Progress, Result, Store};
 use futures::TryStreamExt;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -18,8 +18,8 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
     let (store, reference) = context.of(&args.of.reference)?;
     let bar = Bar::new("download", context.quiet);
     let read = store.capabilities().reads_consume().then(|| context.reads.begin(reference.redacted()));
-    let request = observed(Download::from(reference.clone()), bar.clone(), read.as_ref());
-    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
+    let request = on_progress(Download::from(reference.clone()), bar.clone(), read.as_ref());
+    let overwrite = if args.force { IfExists::Replace } else { IfExists::Fail };
     let saved = match args.output.as_deref() {
         Some(path) if path == Path::new("-") => {
             let written = to_standard_output(&store, request, &reference, read.as_ref()).await;
@@ -52,10 +52,10 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
 }
 
 /// Observers of a download: the progress bar, and the state that a signal asks.
-fn observed(request: Download, bar: Bar, read: Option<&Read>) -> Download {
-    let Some(read) = read else { return request.observed(bar) };
+fn on_progress(request: Download, bar: Bar, read: Option<&Read>) -> Download {
+    let Some(read) = read else { return request.on_progress(bar) };
     let (arriving, located) = (read.clone(), read.clone());
-    request.on_location(move |path| located.located(path)).observed(move |progress: Progress| {
+    request.on_location(move |path| located.located(path)).on_progress(move |progress: Progress| {
         arriving.arrived();
         bar.progress(progress);
     })

@@ -12,7 +12,7 @@ pub(crate) async fn run(args: &args::Emulator, quiet: bool) -> Result<u8> {
     let mut end = End::new()?;
     let emulator = start(options(args)?).await?;
     if !quiet {
-        emulator.warnings().iter().for_each(|warning| output::complain(&format!("warning: {warning}")));
+        emulator.warnings().iter().for_each(|warning| output::report(&format!("warning: {warning}")));
     }
     output::line(&format!("listening on http://{}", emulator.addr()))?;
     end.wait().await;

@@ -66,7 +66,7 @@ fn replacement(args: &args::FileioUpdate, path: &std::path::Path) -> Result<Uplo
     options.max_downloads = args.max_downloads;
     options.auto_delete = args.auto_delete;
     options.title.clone_from(&args.title);
-    Ok(Upload::path(path)?.expires(args.expires.unwrap_or_default()).with(options))
+    Ok(Upload::from_path(path)?.expires(args.expires.unwrap_or_default()).with(options))
 }
 
 fn connect(context: &Context, declared: &StoreConfig) -> Result<FileIoStore> {

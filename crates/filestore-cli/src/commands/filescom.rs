@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use filestore::filescom::{FilesCom, FilesComStore, Login, Relocate, SecondFactor, Share};
+use filestore::filescom::{Destination, FilesCom, FilesComStore, Login, SecondFactor, Share};
 use filestore::{CursorLoopGuard, Effect, Error, ErrorKind, Expiry, FileRef, Result, Store, StoreConfig};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -102,7 +102,7 @@ enum Way {
 async fn relocate(context: &Context, args: &FilescomRelocate, way: Way) -> Result<()> {
     let (store, reference) = context.of(&args.of.reference)?;
     let (site, named) = connect_of(context, &store, &reference)?;
-    let to = Relocate::to(&args.to).overwrite(args.overwrite);
+    let to = Destination::to(&args.to).overwrite(args.overwrite);
     let moved = match way {
         Way::Copy => context.reads.changing(site.copy(&reference, to)).await,
         Way::Move => context.reads.changing(site.move_to(&reference, to)).await,

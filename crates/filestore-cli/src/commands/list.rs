@@ -25,7 +25,7 @@ pub(crate) async fn run(context: &Context, args: &args::List) -> Result<u8> {
             } else if !context.quiet {
                 // As a shell takes it: the token may be a path with spaces in it.
                 let token = output::visible(next.as_str()).replace('\'', r"'\''");
-                output::complain(&format!("there is more; go on with --page='{token}', or take --all"));
+                output::report(&format!("there is more; go on with --page='{token}', or take --all"));
             }
         }
     }

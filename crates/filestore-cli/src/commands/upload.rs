@@ -91,17 +91,17 @@ async fn upload(
     } else {
         standard_streams::check_input_at(path)?;
         match &args.name {
-            Some(name) => filestore::Upload::new(name, Body::path(path)?),
-            None => filestore::Upload::path(path)?,
+            Some(name) => filestore::Upload::new(name, Body::from_path(path)?),
+            None => filestore::Upload::from_path(path)?,
         }
     };
     if args.no_clobber {
-        request = request.if_exists(IfExists::Refuse);
+        request = request.if_exists(IfExists::Fail);
     }
     request.scope.clone_from(&args.scope);
     request.options = options.clone();
     let bar = Bar::new(&request.name, context.quiet);
-    let request = request.expires(args.expires).observed(bar.clone());
+    let request = request.expires(args.expires).on_progress(bar.clone());
     let answer = context.reads.changing(store.upload(request)).await;
     bar.done();
     answer

@@ -28,7 +28,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule!("U10", "A failed upload leaves the file of its name as it was.", [Replace], failed_replacement),
     rule!("U11", "The largest file is stored and a larger one is refused unsent.", [], largest),
     rule!("U12", "Uploads at the same time do not disturb each other.", [], at_the_same_time),
-    rule!("U13", "An observer hears of every byte.", [], observed),
+    rule!("U13", "An observer hears of every byte.", [], on_progress),
     rule!("U14", "An upload can be repeated exactly when its body can be opened again.", [], repeated),
     rule!("U15", "A source that changes while it is read stores nothing.", [], changed),
 ];
@@ -150,14 +150,14 @@ async fn at_the_same_time(case: &Case<'_>) -> Verdict {
     Ok(())
 }
 
-async fn observed(case: &Case<'_>) -> Verdict {
+async fn on_progress(case: &Case<'_>) -> Verdict {
     let content = content::bytes(14, 300_001);
     let (up, seen_up) = observer();
-    let file = worked("the upload", case.send(case.upload("observed.bin", content.clone()).observed(up)).await)?;
+    let file = worked("the upload", case.send(case.upload("observed.bin", content.clone()).on_progress(up)).await)?;
     heard("the observer of the upload", &seen_up, content.len())?;
 
     let (down, seen_down) = observer();
-    let request = Download::from(&file.reference).observed(down);
+    let request = Download::from(&file.reference).on_progress(down);
     let seen = worked("the download", case.store.read(request, LARGEST).await)?;
     same_bytes("the content", &content, &seen)?;
     heard("the observer of the download", &seen_down, content.len())
@@ -222,11 +222,11 @@ async fn changed(case: &Case<'_>) -> Verdict {
         let written = SystemTime::now() - Duration::from_secs(3600);
         File::options().write(true).open(&path).and_then(|file| file.set_modified(written)).map_err(local)?;
 
-        let body = worked("a body of a path", Body::path(&path))?;
+        let body = worked("a body of a path", Body::from_path(&path))?;
         // At the first progress a part was read, and the rest was not.
         let failure: Arc<Mutex<Option<io::Result<()>>>> = Arc::default();
         let done = Arc::clone(&failure);
-        let upload = case.upload(name, body).observed(move |_: Progress| {
+        let upload = case.upload(name, body).on_progress(move |_: Progress| {
             done.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| change(&path));
         });
         let result = case.send(upload).await;

@@ -65,7 +65,7 @@ async fn plain_use(case: &Case<'_>, feature: Feature, file: &FileRef) -> Option<
         }
         Feature::UnknownLength => upload(Body::stream(pieces(&Bytes::from("text"), 2), None)),
         Feature::EmptyFile => upload(Bytes::new().into()),
-        Feature::Refuse => text().if_exists(IfExists::Refuse),
+        Feature::IfExistsFail => text().if_exists(IfExists::Fail),
         Feature::Expiry => text().expires(Expiry::After(Period::days(1))),
         Feature::ContentType => text().content_type("text/plain"),
         Feature::Modified => text().modified(WHOLE_SECOND),
@@ -134,7 +134,7 @@ async fn consistent(case: &Case<'_>) -> Verdict {
     let counted = stated.read_effect != ReadEffect::None;
     implies(counted, !has(Feature::Range) && !has(Feature::Resume), "no ranges where reads count or consume")?;
     let own_address = stated.address != Address::CallerPath;
-    let neither = !has(Feature::Replace) && !has(Feature::Refuse);
+    let neither = !has(Feature::Replace) && !has(Feature::IfExistsFail);
     implies(own_address, neither, "neither replace nor refuse where every upload has an address of its own")?;
     implies(stated.address == Address::CallerPath, !neither, "replace or refuse where the caller's path is the address")
 }

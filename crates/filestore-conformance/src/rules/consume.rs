@@ -1,6 +1,6 @@
 //! Q1 to Q4: where reads count or consume, nothing reads but a download that was asked for.
 
-use filestore_core::{Effect, ErrorKind, Feature, Overwrite, ReadEffect, StoredFile};
+use filestore_core::{Effect, ErrorKind, Feature, IfExists, ReadEffect, StoredFile};
 use futures::{TryStreamExt, future};
 
 use crate::case::{Case, list_of};
@@ -87,7 +87,7 @@ async fn one_read(case: &Case<'_>) -> Verdict {
     let folder = tempfile::tempdir().map_err(|error| Stop::Blocked { by: format!("a temporary folder: {error}") })?;
     let before = reads(case).await?;
     let target = folder.path().join("saved.bin");
-    worked("the download to a path", case.store.download_to_path(&saved.reference, target, Overwrite::Refuse).await)?;
+    worked("the download to a path", case.store.download_to_path(&saved.reference, target, IfExists::Fail).await)?;
     same("the reads that a download to a path sent", &1, &(reads(case).await? - before))?;
 
     if allowed == 1 {

@@ -13,8 +13,8 @@ use crate::verdict::{
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("W1", "Replace puts the new file in the place of the old.", [Replace], replace),
-    rule!("W2", "Refuse leaves the old file alone.", [Refuse], refuse),
-    rule!("W3", "Of racing uploads that refuse to replace one wins.", [Refuse], racing_refusals),
+    rule!("W2", "IfExists::Fail leaves the old file alone.", [IfExistsFail], refuse),
+    rule!("W3", "Of racing uploads that refuse to replace one wins.", [IfExistsFail], racing_refusals),
     rule!("W4", "Where every upload is a new file both stay.", [], both_stay),
     rule!("W5", "Racing uploads leave one whole file.", [Replace], racing_replacements),
 ];
@@ -41,9 +41,9 @@ async fn replace(case: &Case<'_>) -> Verdict {
 }
 
 async fn refuse(case: &Case<'_>) -> Verdict {
-    let first = case.upload("kept.txt", "the first content").if_exists(IfExists::Refuse);
+    let first = case.upload("kept.txt", "the first content").if_exists(IfExists::Fail);
     let old = worked("an upload under a free name that refuses to replace", case.send(first).await)?;
-    let second = case.upload("kept.txt", "another").if_exists(IfExists::Refuse);
+    let second = case.upload("kept.txt", "another").if_exists(IfExists::Fail);
     let result = case.send(second).await;
     refused("the second upload", result, &[ErrorKind::AlreadyExists], NOTHING_CHANGED)?;
     let seen = worked("the download of the first file", case.read(&old.reference).await)?;
@@ -51,11 +51,11 @@ async fn refuse(case: &Case<'_>) -> Verdict {
 }
 
 async fn racing_refusals(case: &Case<'_>) -> Verdict {
-    if let Support::Emulated { cost } = case.capabilities().support(Feature::Refuse) {
+    if let Support::Emulated { cost } = case.capabilities().support(Feature::IfExistsFail) {
         return skipped("native refuse", format!("emulated: {cost}"));
     }
     let contents: Vec<_> = (0..6).map(|racer| content::bytes(30 + racer, 30_000)).collect();
-    let results = race(case, &contents, IfExists::Refuse).await;
+    let results = race(case, &contents, IfExists::Fail).await;
     let mut winners = Vec::new();
     for (content, result) in contents.iter().zip(results) {
         match result {
@@ -75,7 +75,7 @@ async fn racing_refusals(case: &Case<'_>) -> Verdict {
 }
 
 async fn both_stay(case: &Case<'_>) -> Verdict {
-    for feature in [Feature::Replace, Feature::Refuse] {
+    for feature in [Feature::Replace, Feature::IfExistsFail] {
         if case.supports(feature) {
             return skipped("new file for every upload", format!("the store has {feature}"));
         }

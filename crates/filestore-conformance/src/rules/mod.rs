@@ -28,7 +28,7 @@ mod time;
 mod upload;
 
 /// In the order in which they run; `time` is last because it moves the clock.
-pub(crate) const CHAPTERS: &[&[Rule]] = &[
+pub(crate) const GROUPS: &[&[Rule]] = &[
     upload::RULES,
     body::RULES,
     name::RULES,
@@ -52,5 +52,5 @@ pub(crate) const CHAPTERS: &[&[Rule]] = &[
 
 /// All rules, in the order in which they run.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    CHAPTERS.iter().copied().flatten()
+    GROUPS.iter().copied().flatten()
 }

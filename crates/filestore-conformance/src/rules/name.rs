@@ -1,6 +1,6 @@
 //! N1 to N4: names are kept as they are, or refused.
 
-use filestore_core::{ErrorKind, Feature, NameRules, StoredFile, check_name};
+use filestore_core::{ErrorKind, Feature, NameRules, StoredFile, validate_name};
 
 use crate::case::Case;
 use crate::rule::{Rule, rule};
@@ -91,7 +91,7 @@ async fn longest(case: &Case<'_>) -> Verdict {
     for (limit, letter) in limits.into_iter().flatten() {
         let (fits, beyond) = (letter.repeat(limit), letter.repeat(limit + 1));
         // The other limit may be lower.
-        if check_name(&fits, &case.capabilities().names).is_err() {
+        if validate_name(&fits, &case.capabilities().names).is_err() {
             continue;
         }
         tried = true;

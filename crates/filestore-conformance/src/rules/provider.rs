@@ -40,7 +40,7 @@ async fn required(case: &Case<'_>) -> Verdict {
 async fn optional(case: &Case<'_>) -> Verdict {
     let plain = needed("an upload without options", case.send(case.upload("plain.txt", "plain")).await)?;
     same("the skipped options of an upload that gave none", &Vec::<&str>::new(), &plain.skipped)?;
-    let upload = case.upload("optional.txt", "optional").with_if_accepted(NobodyKnows);
+    let upload = case.upload("optional.txt", "optional").with_optional(NobodyKnows);
     let file = worked("an upload with an optional option that nobody knows", case.send(upload).await)?;
     same("the skipped options", &vec![NobodyKnows.name()], &file.skipped)?;
     let seen = worked("the download", case.read(&file.reference).await)?;

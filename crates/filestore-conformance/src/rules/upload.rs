@@ -50,7 +50,7 @@ async fn forms(case: &Case<'_>) -> Verdict {
     let reopenable = Body::reopenable(move || std::future::ready(opened(&again)), Some(length));
     let forms = [
         ("bytes", Body::from(content.clone())),
-        ("path", worked("a body of a path", Body::path(file.path()))?),
+        ("path", worked("a body of a path", Body::from_path(file.path()))?),
         ("reopenable", reopenable),
         ("reader", Body::reader(std::io::Cursor::new(content.clone()), Some(length))),
         ("stream", Body::stream(pieces(&content, 1000), Some(length))),

@@ -1,17 +1,17 @@
 //! The kit tests itself: honest stores keep every rule, and for every rule there is a store that breaks
 //! it and is found out.
 
-mod deeds;
+mod broken_store;
 mod memory;
+mod mutations;
 mod report;
-mod saboteur;
 
 use std::collections::BTreeSet;
 
 use filestore_conformance::{Kit, Outcome, rules, run};
 
+use broken_store::MemoryHarness;
 use memory::Shape;
-use saboteur::MemoryHarness;
 
 async fn an_honest_store_passes(shape: Shape) -> BTreeSet<&'static str> {
     let report = run(&MemoryHarness::honest(shape)).await;
@@ -31,20 +31,20 @@ async fn honest_stores_pass_and_together_show_every_rule() {
 
 #[tokio::test]
 async fn every_saboteur_is_caught_by_the_rule_it_breaks() {
-    let mut at_large = Vec::new();
-    for saboteur in deeds::all() {
-        let report = Kit::new().only([saboteur.rule]).run(&saboteur.harness()).await;
-        let caught = matches!(report.outcome(saboteur.rule), Some(Outcome::Failed { .. })) && !report.passed();
+    let mut undetected = Vec::new();
+    for broken_store in mutations::all() {
+        let report = Kit::new().only([broken_store.rule]).run(&broken_store.harness()).await;
+        let caught = matches!(report.outcome(broken_store.rule), Some(Outcome::Failed { .. })) && !report.passed();
         if !caught {
-            at_large.push(format!("a store that {} gets away:\n{report}", saboteur.deed));
+            undetected.push(format!("a store that {} gets away:\n{report}", broken_store.mutation));
         }
     }
-    assert!(at_large.is_empty(), "{}", at_large.join("\n\n"));
+    assert!(undetected.is_empty(), "{}", undetected.join("\n\n"));
 }
 
 #[test]
 fn every_rule_has_a_saboteur() {
-    let broken: BTreeSet<_> = deeds::all().iter().map(|saboteur| saboteur.rule).collect();
+    let broken: BTreeSet<_> = mutations::all().iter().map(|broken_store| broken_store.rule).collect();
     let safe: Vec<_> = rules().map(|rule| rule.id).filter(|id| !broken.contains(id)).collect();
     assert!(safe.is_empty(), "nobody breaks {safe:?}");
 }

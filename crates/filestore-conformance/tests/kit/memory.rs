@@ -229,7 +229,7 @@ impl FileStore for Memory {
         self.service.count_request();
         let file = entry.file.clone();
         let mut files = self.service.files();
-        if request.if_exists == IfExists::Refuse && files.contains_key(&key) {
+        if request.if_exists == IfExists::Fail && files.contains_key(&key) {
             return Err(Error::new(ErrorKind::AlreadyExists, Effect::Rejected, "the name is taken; choose another"));
         }
         files.insert(key, entry);
@@ -335,7 +335,7 @@ fn capabilities(shape: Shape) -> Capabilities {
     match shape {
         Shape::Paths => {
             stated = stated.native([Feature::RecursiveList, Feature::Range, Feature::UnknownLength, Feature::Resume]);
-            stated = stated.native([Feature::Replace, Feature::Refuse, Feature::Expiry]);
+            stated = stated.native([Feature::Replace, Feature::IfExistsFail, Feature::Expiry]);
             stated = stated.native([Feature::Modified, Feature::Metadata]);
             stated.max_size = Some(4 << 20);
             stated.names = NameRules { max_bytes: Some(255), ..NameRules::default() };
@@ -347,7 +347,7 @@ fn capabilities(shape: Shape) -> Capabilities {
         }
         Shape::Channels => {
             stated = stated.native([Feature::Range, Feature::Resume]);
-            for feature in [Feature::Replace, Feature::Refuse] {
+            for feature in [Feature::Replace, Feature::IfExistsFail] {
                 stated = stated.unsupported(feature, "every upload is a new file");
             }
             for feature in [Feature::UnknownLength, Feature::Expiry, Feature::Modified, Feature::Metadata] {
@@ -366,7 +366,7 @@ fn capabilities(shape: Shape) -> Capabilities {
             for feature in [Feature::Range, Feature::Resume] {
                 stated = stated.unsupported(feature, "a read takes the file away");
             }
-            for feature in [Feature::Replace, Feature::Refuse] {
+            for feature in [Feature::Replace, Feature::IfExistsFail] {
                 stated = stated.unsupported(feature, "every upload is a new file");
             }
             for feature in [Feature::RecursiveList, Feature::Modified, Feature::Metadata] {

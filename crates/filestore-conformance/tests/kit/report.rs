@@ -6,12 +6,12 @@ use std::time::Duration;
 use filestore_conformance::{Kit, Outcome, Report, run};
 use filestore_core::{Capabilities, Effect, Error, ErrorKind, Feature, FileStore, Store};
 
+use crate::broken_store::{BrokenStore, MemoryHarness};
 use crate::memory::{Memory, Shape};
-use crate::saboteur::{MemoryHarness, Saboteur};
 
 /// Uploads fail with what `error` makes.
-fn without_uploads(error: fn() -> Error) -> Saboteur {
-    Saboteur::of("U1", "takes no files").upload(move |_, _| async move { Err(error()) })
+fn without_uploads(error: fn() -> Error) -> BrokenStore {
+    BrokenStore::of("U1", "takes no files").upload(move |_, _| async move { Err(error()) })
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn a_rule_that_could_not_be_tried_is_blocked_and_fails_the_report() {
 
 #[tokio::test]
 async fn a_panic_fails_its_rule_and_the_run_goes_on() {
-    let panicking = Saboteur::of("S1", "panics").stat(|_, _| async { panic!("index out of bounds") });
+    let panicking = BrokenStore::of("S1", "panics").stat(|_, _| async { panic!("index out of bounds") });
     let report = Kit::new().only(["S1", "D1"]).run(&panicking.harness()).await;
     let Some(Outcome::Failed { seen, .. }) = report.outcome("S1") else { panic!("{report}") };
     assert!(seen.contains("index out of bounds"), "{seen}");
@@ -47,7 +47,7 @@ async fn a_panic_fails_its_rule_and_the_run_goes_on() {
 
 #[tokio::test]
 async fn a_hang_fails_its_rule_and_the_run_goes_on() {
-    let hanging = Saboteur::of("S1", "hangs").stat(|_, _| std::future::pending());
+    let hanging = BrokenStore::of("S1", "hangs").stat(|_, _| std::future::pending());
     let kit = Kit::new().only(["S1", "D1"]).time_limit(Duration::from_millis(200));
     let report = kit.run(&hanging.harness()).await;
     let Some(Outcome::Failed { seen, .. }) = report.outcome("S1") else { panic!("{report}") };
@@ -92,7 +92,7 @@ async fn a_harness_that_tells_nothing_is_enough() {
 /// As for somebody without an account, on a service where the key is all there is.
 #[tokio::test]
 async fn a_store_that_can_only_upload_and_download_is_judged_by_that() {
-    let anonymous = Saboteur::of("", "does nothing wrong").on(Shape::Keys).states(|stated| {
+    let anonymous = BrokenStore::of("", "does nothing wrong").on(Shape::Keys).states(|stated| {
         for feature in [Feature::List, Feature::Stat, Feature::Delete, Feature::Url] {
             *stated = stated.clone().unsupported(feature, "the service wants an account for it");
         }
@@ -107,7 +107,7 @@ async fn a_store_that_can_only_upload_and_download_is_judged_by_that() {
 }
 
 async fn three_rules() -> Report {
-    let forgetful = Saboteur::of("X1", "forgets a delete").delete(|_, _| async { Ok(()) });
+    let forgetful = BrokenStore::of("X1", "forgets a delete").delete(|_, _| async { Ok(()) });
     Kit::new().only(["D1", "X1", "W4"]).run(&forgetful.harness()).await
 }
 

@@ -9,16 +9,16 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::app_state::AppState;
 use crate::clock::Clock;
 use crate::faults::FaultPlan;
 use crate::http::{self as wire, RequestBody, Response, problem};
 use crate::journal::JournalEntry;
-use crate::site::Site;
 
 /// The longest body that a control request has: a fault file.
 const LONGEST: usize = 1024 * 1024;
 
-pub(crate) async fn answer(site: &Site, head: &Parts, mut body: RequestBody) -> Response {
+pub(crate) async fn answer(site: &AppState, head: &Parts, mut body: RequestBody) -> Response {
     if let Some(refusal) = site.guard.refuse(head) {
         return refusal;
     }
@@ -113,7 +113,7 @@ struct FaultNow {
     fired: u64,
 }
 
-fn faults(site: &Site) -> Response {
+fn faults(site: &AppState) -> Response {
     let fired = site.faults.fired().into_iter();
     let faults = fired.map(|(name, fired)| FaultNow { name, fired }).collect();
     wire::json(StatusCode::OK, &FaultsNow { faults })
@@ -132,7 +132,7 @@ struct JournalNow {
     entries: Vec<JournalEntry>,
 }
 
-fn journal(site: &Site) -> Response {
+fn journal(site: &AppState) -> Response {
     let entries = site.journal.entries_now();
     wire::json(StatusCode::OK, &JournalNow { entries })
 }

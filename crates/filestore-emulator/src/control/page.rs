@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use http::StatusCode;
 
+use crate::app_state::AppState;
 use crate::http::{self as wire, Response, escape_html};
-use crate::site::Site;
 
 /// How many of the last requests are shown.
 const SHOWN: usize = 50;
 
-pub(super) fn status(site: &Site) -> Response {
+pub(super) fn status(site: &AppState) -> Response {
     let base = escape_html(&site.base);
     let now = site.clock.now();
     let (pubnub, filescom) = (site.pubnub.stored_files(), site.filescom.stored_files());
@@ -29,7 +29,7 @@ pub(super) fn status(site: &Site) -> Response {
     )
 }
 
-fn faults(site: &Site) -> String {
+fn faults(site: &AppState) -> String {
     let mut rows = String::new();
     for (name, fired) in site.faults.fired() {
         let name = escape_html(&name);
@@ -38,7 +38,7 @@ fn faults(site: &Site) -> String {
     rows
 }
 
-fn requests(site: &Site) -> String {
+fn requests(site: &AppState) -> String {
     let mut rows = String::new();
     for entry in site.journal.entries_now().iter().rev().take(SHOWN) {
         let status = entry.status.map_or("-".to_owned(), |status| status.to_string());

@@ -5,8 +5,8 @@
 //! never on a shared random stream: the same seed gives the same faults however requests
 //! interleave.
 
+mod corrupt;
 mod rule;
-mod tamper;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -18,8 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use toml::Spanned;
 
+pub(crate) use corrupt::{ContentTamper, tamper_with_request, tamper_with_response};
 pub(crate) use rule::{Fault, HeadPolicy, Plan, ResetAt, RetryAfter};
-pub(crate) use tamper::{ContentTamper, tamper_with_request, tamper_with_response};
 
 use crate::service::{Operation, ServiceName, Target};
 use rule::Rule;
@@ -198,7 +198,7 @@ impl Faults {
     }
 
     /// What a request meets. Asking counts: ask once a request.
-    pub(crate) fn meet(&self, target: &Target, caller: &str, now: Timestamp) -> Effects {
+    pub(crate) fn apply(&self, target: &Target, caller: &str, now: Timestamp) -> Effects {
         let mut in_force = self.in_force();
         let InForce { plan, matched, fired, recent } = &mut *in_force;
         let mut effects = Effects::default();

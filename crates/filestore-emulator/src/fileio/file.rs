@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 
-use super::terms::Terms;
+use super::limits::Terms;
 use crate::blobs::{Blob, BlobId};
 
 /// How long an anonymous uploader can manage its file.

@@ -11,8 +11,8 @@ use url::form_urlencoded;
 
 use super::error::Refusal;
 use super::file::Name;
+use super::limits::Wishes;
 use super::name::sanitised;
-use super::terms::Wishes;
 use crate::blobs::{Blob, BlobWriter, Blobs};
 use crate::faults::ContentTamper;
 use crate::http::RequestBody;
@@ -39,7 +39,7 @@ pub(super) struct Content {
 }
 
 /// Where contents go, and how large they may be.
-pub(super) struct Intake {
+pub(super) struct UploadSink {
     pub(super) blobs: Arc<Blobs>,
     pub(super) largest: u64,
     pub(super) tamper: ContentTamper,
@@ -53,7 +53,7 @@ impl Form {
         headers: &HeaderMap,
         query: Option<&str>,
         body: &mut RequestBody,
-        intake: Intake,
+        intake: UploadSink,
     ) -> Result<Self, Refusal> {
         if body.length().is_some_and(|length| length > intake.largest.saturating_add(FORM_OVERHEAD)) {
             return Err(Refusal::TooLarge(intake.largest));
@@ -96,7 +96,7 @@ impl Form {
 
     /// The file is the first part with a file name; without one the part `file`, else `text`.
     /// Parts come in any order, so a candidate is kept until the last part is read.
-    async fn read_parts(body: &mut RequestBody, boundary: &str, mut intake: Intake) -> Result<Self, Refusal> {
+    async fn read_parts(body: &mut RequestBody, boundary: &str, mut intake: UploadSink) -> Result<Self, Refusal> {
         let mut form = Form::default();
         let (mut named, mut file, mut text) = (None, None, None);
         let mut left = LONGEST_TEXT;
@@ -121,7 +121,7 @@ impl Form {
         Ok(form)
     }
 
-    async fn read_urlencoded(body: &mut RequestBody, intake: Intake) -> Result<Self, Refusal> {
+    async fn read_urlencoded(body: &mut RequestBody, intake: UploadSink) -> Result<Self, Refusal> {
         let text =
             body.collect(LONGEST_TEXT).await.map_err(broken_off)?.ok_or(Refusal::TooLarge(LONGEST_TEXT as u64))?;
         let mut form = Form::default();
@@ -135,7 +135,7 @@ impl Form {
     }
 
     /// `text` or `file` is the content; numbers and booleans stand for their text.
-    async fn read_json(body: &mut RequestBody, intake: Intake) -> Result<Self, Refusal> {
+    async fn read_json(body: &mut RequestBody, intake: UploadSink) -> Result<Self, Refusal> {
         let text =
             body.collect(LONGEST_TEXT).await.map_err(broken_off)?.ok_or(Refusal::TooLarge(LONGEST_TEXT as u64))?;
         let object: serde_json::Map<String, serde_json::Value> =
@@ -156,7 +156,11 @@ impl Form {
         Ok(form)
     }
 
-    async fn read_raw(body: &mut RequestBody, media_type: Option<Mime>, mut intake: Intake) -> Result<Self, Refusal> {
+    async fn read_raw(
+        body: &mut RequestBody,
+        media_type: Option<Mime>,
+        mut intake: UploadSink,
+    ) -> Result<Self, Refusal> {
         let Some(first) = body.chunk().await.map_err(broken_off)? else {
             return Ok(Form::default());
         };
@@ -181,7 +185,7 @@ impl Form {
     }
 }
 
-impl Intake {
+impl UploadSink {
     async fn part(&mut self, head: &PartHead, parts: &mut Multipart<'_>) -> Result<Content, Refusal> {
         let mut writer = self.blobs.writer();
         while let Some(chunk) = parts.chunk().await? {

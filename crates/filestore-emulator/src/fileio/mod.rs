@@ -10,12 +10,12 @@ mod error;
 mod expiry;
 mod file;
 mod form;
+mod limits;
 mod list;
 mod name;
 mod pages;
 mod route;
 mod store;
-mod terms;
 mod upload;
 mod wire;
 
@@ -33,7 +33,7 @@ use crate::clock::Clock;
 use crate::credentials::FileioUsers;
 use crate::faults::{Effects, Fault, HeadPolicy, Plan};
 use crate::http::{RequestBody, Response, empty, json};
-use crate::storage::Ground;
+use crate::storage::ServiceContext;
 use access::Caller;
 use error::Refusal;
 use file::StoredFile;
@@ -69,7 +69,10 @@ struct Call<'a> {
 }
 
 impl FileIo {
-    pub(crate) fn open(Ground { folder, kept, clock, base }: Ground, users: FileioUsers) -> io::Result<Self> {
+    pub(crate) fn open(
+        ServiceContext { folder, kept, clock, base }: ServiceContext,
+        users: FileioUsers,
+    ) -> io::Result<Self> {
         let files = if kept { Files::kept_in(&folder)? } else { Files::in_memory(&folder)? };
         Ok(FileIo { files, users, clock, base })
     }

@@ -29,13 +29,13 @@ pub(super) enum Count {
 
 #[derive(Clone, Debug)]
 pub(super) struct Files {
-    shelf: Arc<Mutex<Shelf>>,
+    shelf: Arc<Mutex<BlobFolder>>,
     blobs: Arc<Blobs>,
     durable: bool,
 }
 
 #[derive(Debug)]
-struct Shelf {
+struct BlobFolder {
     files: HashMap<String, StoredFile>,
     /// The bytes of each owner's files. Expired ones count until they are swept.
     stored: HashMap<Owner, u64>,
@@ -68,7 +68,7 @@ impl Files {
     }
 
     fn with(files: Vec<StoredFile>, records: Option<Records<StoredFile>>, blobs: Arc<Blobs>) -> Self {
-        let mut shelf = Shelf {
+        let mut shelf = BlobFolder {
             files: HashMap::new(),
             stored: HashMap::new(),
             last_sequence: files.iter().map(|file| file.sequence).max().unwrap_or(0),
@@ -211,7 +211,7 @@ impl Files {
     /// Runs a step of the state machine to its end, even if nobody waits for it any more.
     async fn run<T: Send + 'static>(
         &self,
-        step: impl FnOnce(&mut Shelf) -> Result<T, Refusal> + Send + 'static,
+        step: impl FnOnce(&mut BlobFolder) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
         let shelf = Arc::clone(&self.shelf);
         let locked = move || {
@@ -227,7 +227,7 @@ impl Files {
     }
 }
 
-impl Shelf {
+impl BlobFolder {
     /// The file of a key. One that is gone is removed on the way.
     fn present(&mut self, key: &str, now: Timestamp) -> Result<StoredFile, Refusal> {
         let file = self.files.get(key).cloned().ok_or(Refusal::NotFound)?;
@@ -323,7 +323,7 @@ impl Shelf {
     }
 
     fn check_quota(&mut self, owner: &Owner, more: u64, quota: u64, now: Timestamp) -> Result<(), Refusal> {
-        let fits = |shelf: &Shelf| shelf.stored.get(owner).map_or(0, |bytes| *bytes).saturating_add(more) <= quota;
+        let fits = |shelf: &BlobFolder| shelf.stored.get(owner).map_or(0, |bytes| *bytes).saturating_add(more) <= quota;
         if !fits(self) {
             self.sweep(now)?;
         }

@@ -8,8 +8,8 @@ use super::access::Caller;
 use super::error::Refusal;
 use super::expiry::{Expiry, in_words};
 use super::file::{Draft, Owner, StoredFile};
-use super::form::{Content, Form, Intake};
-use super::terms::{Rules, Terms};
+use super::form::{Content, Form, UploadSink};
+use super::limits::{Rules, Terms};
 use super::wire::{Answer, FirstUploaded};
 use super::{Allowance, Call, FileIo, Generation, plan_id};
 use crate::faults::{ContentTamper, Fault};
@@ -129,7 +129,7 @@ impl FileIo {
     }
 
     async fn read_form(&self, call: Call<'_>, allowance: Allowance, raw: bool) -> Result<Form, Refusal> {
-        let intake = Intake {
+        let intake = UploadSink {
             blobs: Arc::clone(self.files.blobs()),
             largest: allowance.upload,
             tamper: ContentTamper::new(call.effects, call.body.length()),

@@ -85,7 +85,7 @@ impl FilesCom {
                 let end = skipped.saturating_add(per_page);
                 let next = (end < own.len()).then_some(At::Skip(end));
                 let prev = (skipped > 0).then(|| At::Skip(skipped.saturating_sub(per_page)));
-                cursor::announce(&mut response, &list, next, prev);
+                cursor::set_cursor_headers(&mut response, &list, next, prev);
                 Ok(response)
             })
             .await

@@ -43,7 +43,7 @@ impl Cursor {
 }
 
 /// The next page under both names that clients look for, the page before under one.
-pub(super) fn announce(response: &mut Response, list: &str, next: Option<At>, prev: Option<At>) {
+pub(super) fn set_cursor_headers(response: &mut Response, list: &str, next: Option<At>, prev: Option<At>) {
     let headers = response.headers_mut();
     if let Some(next) = next.and_then(|at| Cursor::written(list, at, NEXT)) {
         headers.insert("x-files-cursor", next.clone());

@@ -82,7 +82,7 @@ impl FilesCom {
                 let entities: Vec<_> =
                     page.nodes.iter().map(|node| state.entity(node, state.tree.path(node.id), &view)).collect();
                 let mut response = json(StatusCode::OK, &entities);
-                cursor::announce(&mut response, &id, page.next, page.prev);
+                cursor::set_cursor_headers(&mut response, &id, page.next, page.prev);
                 Ok(response)
             })
             .await

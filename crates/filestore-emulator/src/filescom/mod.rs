@@ -48,7 +48,7 @@ use crate::clock::Clock;
 use crate::durable;
 use crate::faults::Effects;
 use crate::http::{RequestBody, Response, json, problem};
-use crate::storage::Ground;
+use crate::storage::ServiceContext;
 use error::Refusal;
 use params::Params;
 use record::WrongLogins;
@@ -94,7 +94,7 @@ struct StorageCall<'a> {
 }
 
 impl FilesCom {
-    pub(crate) fn open(Ground { folder, kept, clock, base }: Ground, users: Users) -> io::Result<Self> {
+    pub(crate) fn open(ServiceContext { folder, kept, clock, base }: ServiceContext, users: Users) -> io::Result<Self> {
         let store = Store::open(&folder, kept, clock.clone())?;
         let signer = Arc::new(Signer::new(secret(&folder, kept)?, base.clone()));
         let digesting = Arc::new(Semaphore::new(1));

@@ -44,7 +44,7 @@ use crate::clock::Clock;
 use crate::faults::Effects;
 use crate::http::{RequestBody, Response, empty};
 use crate::options::Options;
-use crate::storage::Ground;
+use crate::storage::ServiceContext;
 use error::Refusal;
 use keysets::Keyset;
 use messages::timetoken;
@@ -83,8 +83,8 @@ struct Call<'a> {
 }
 
 impl PubNub {
-    pub(crate) fn open(ground: Ground, keysets: Keysets, options: &Options) -> io::Result<Self> {
-        let Ground { folder, kept, clock, base } = ground;
+    pub(crate) fn open(ground: ServiceContext, keysets: Keysets, options: &Options) -> io::Result<Self> {
+        let ServiceContext { folder, kept, clock, base } = ground;
         let store = if kept { Store::kept_in(&folder)? } else { Store::in_memory(&folder)? };
         let storage_keys = if kept { StorageKeys::kept_in(&folder)? } else { StorageKeys::new() };
         let host = Url::parse(&base).map_err(io::Error::other)?.authority().to_owned();

@@ -94,12 +94,12 @@ mod tests {
     use crate::clock::Clock;
     use crate::options::Options;
     use crate::pubnub::Keysets;
-    use crate::storage::Ground;
+    use crate::storage::ServiceContext;
 
     #[tokio::test(start_paused = true)]
     async fn a_subscriber_who_hears_nothing_is_answered_after_280_seconds() {
         let folder = tempfile::tempdir().unwrap();
-        let ground = Ground {
+        let ground = ServiceContext {
             folder: folder.path().to_owned(),
             kept: false,
             clock: Clock::in_memory(),

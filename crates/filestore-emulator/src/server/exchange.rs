@@ -6,12 +6,12 @@ use futures::StreamExt;
 use http::request::Parts;
 use hyper::body::{Body, Incoming};
 
+use crate::app_state::{AppState, Destination, ServiceRoute};
 use crate::faults::{self, Effects, Fault, ResetAt};
 use crate::http::{self as wire, RequestBody, Response};
 use crate::journal::{Asked, Recorded};
 use crate::link::Link;
-use crate::site::{Destination, ServiceRoute, Site};
-use crate::{control, scripted};
+use crate::{canned_response, control};
 
 /// Ends the connection without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ use crate::{control, scripted};
 pub(super) struct NoAnswer;
 
 pub(super) async fn exchange(
-    site: Arc<Site>,
+    site: Arc<AppState>,
     link: Arc<Link>,
     request: http::Request<Incoming>,
 ) -> Result<Response, NoAnswer> {
@@ -27,24 +27,24 @@ pub(super) async fn exchange(
     let body = RequestBody::new(&head.headers, incoming);
     match Destination::of(&head) {
         Destination::Control => Ok(control::answer(&site, &head, body).await),
-        Destination::Gone => Ok(scripted::gone_page()),
+        Destination::Gone => Ok(canned_response::gone_page()),
         Destination::Service(route) => serve(&site, &link, &route, &head, body).await,
         Destination::Nowhere => {
             let recorded = site.journal.begin(site.clock.now(), &head, Asked::default());
-            Ok(counted(recorded, scripted::no_such_service()))
+            Ok(counted(recorded, canned_response::no_such_service()))
         }
     }
 }
 
 async fn serve(
-    site: &Arc<Site>,
+    site: &Arc<AppState>,
     link: &Arc<Link>,
     route: &ServiceRoute,
     head: &Parts,
     body: RequestBody,
 ) -> Result<Response, NoAnswer> {
     let target = route.target();
-    let effects = site.faults.meet(&target, caller(head), site.clock.now());
+    let effects = site.faults.apply(&target, caller(head), site.clock.now());
     let recorded = site.journal.begin(
         site.clock.now(),
         head,
@@ -57,7 +57,7 @@ async fn serve(
     );
     let mut body = faults::tamper_with_request(&effects, link, watched(&recorded, body));
 
-    let response = match instead(site, link, route, head, &mut body, &effects).await? {
+    let response = match short_circuit(site, link, route, head, &mut body, &effects).await? {
         Some(response) => response,
         None => site.answer(route, head, &mut body, &effects).await,
     };
@@ -81,8 +81,8 @@ async fn serve(
 
 /// What faults do before the service hears of the request: wait, end the connection, or answer
 /// in its place.
-async fn instead(
-    site: &Site,
+async fn short_circuit(
+    site: &AppState,
     link: &Link,
     route: &ServiceRoute,
     head: &Parts,
@@ -102,7 +102,7 @@ async fn instead(
                 return Err(NoAnswer);
             }
             fault => {
-                if let Some(response) = scripted::answer(site, route, head, fault, effects) {
+                if let Some(response) = canned_response::answer(site, route, head, fault, effects) {
                     return Ok(Some(response));
                 }
             }

@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::app_state::AppState;
 use crate::link::{Link, Transport};
-use crate::site::Site;
 
 /// How long requests that are being served may take when the emulator ends.
 const GRACE: Duration = Duration::from_secs(2);
@@ -25,7 +25,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
 const BUFFER: usize = 256 * 1024;
 
 /// Serves until `end` is sent or dropped, then lets requests finish for a moment.
-pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>, mut end: oneshot::Receiver<()>) {
+pub(crate) async fn serve(listener: TcpListener, site: Arc<AppState>, mut end: oneshot::Receiver<()>) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -51,7 +51,7 @@ pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>, mut end: onesh
     connections.shutdown().await;
 }
 
-async fn connection(stream: TcpStream, site: Arc<Site>, graceful: hyper_util::server::graceful::Watcher) {
+async fn connection(stream: TcpStream, site: Arc<AppState>, graceful: hyper_util::server::graceful::Watcher) {
     // Answers are written whole; waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
     let link = Arc::new(Link::default());

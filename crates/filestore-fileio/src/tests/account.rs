@@ -105,7 +105,7 @@ async fn a_change_that_the_service_did_not_confirm_is_unknown() {
             store.update(&key(), FileIoUpdate::new().title("x")).await.unwrap_err(),
         ];
         for error in errors {
-            assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+            assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
         }
     }
 }
@@ -115,7 +115,7 @@ async fn a_404_that_is_not_the_services_own_is_no_delete() {
     for answer in [page(404), json(404, "{}"), ResponseTemplate::new(404)] {
         let server = answering([answer]).await;
         let error = with_key(&server).delete(key().into()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
     }
 }
 
@@ -176,7 +176,7 @@ async fn the_account_says_how_large_a_file_may_be() {
     assert_eq!((account.plan_id, account.rate_limit, account.max_storage_bytes), (Some(1), Some(60), None));
     assert_eq!(account.other["directDownload"], 0);
     let error = store.upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::TooLarge, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::TooLarge, Effect::NotSent));
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use filestore_core::{Effect, ErrorKind, Expiry, FileStore, Overwrite, Store};
-use filestore_http::testing::{Act, ScriptedServer};
+use filestore_core::{Effect, ErrorKind, Expiry, FileStore, IfExists, Store};
+use filestore_http::testing::{Reply, ScriptedServer};
 
-use super::{API_KEY, facts, hello, key, open};
+use super::{API_KEY, hello, key, kind_and_effect, open};
 use crate::{FileIoConfig, FileIoStore, FileIoUpdate};
 
 fn anonymous(server: &ScriptedServer) -> FileIoStore {
@@ -21,23 +21,23 @@ fn with_key(server: &ScriptedServer) -> FileIoStore {
 async fn an_upload_without_any_connection_was_not_sent() {
     let (server, _never) = ScriptedServer::start_later([]);
     let error = anonymous(&server).upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::NotSent));
     assert!(error.is_safe_to_retry());
 }
 
 #[tokio::test]
 async fn a_lost_answer_to_an_upload_is_unknown_and_not_repeated() {
-    for act in [Act::lost(), Act::cut(200, &["Content-Type: application/json"], 600, "{\"succ")] {
+    for act in [Reply::lost(), Reply::cut(200, &["Content-Type: application/json"], 600, "{\"succ")] {
         let server = ScriptedServer::start([act]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
         assert_eq!(server.requests().len(), 1);
     }
 }
 
 #[tokio::test]
 async fn a_lost_answer_to_an_upload_says_that_the_file_may_be_stored() {
-    for act in [Act::lost(), Act::cut(200, &["Content-Type: application/json"], 600, "{\"succ")] {
+    for act in [Reply::lost(), Reply::cut(200, &["Content-Type: application/json"], 600, "{\"succ")] {
         let server = ScriptedServer::start([act.clone(), act]).await;
         let store = anonymous(&server);
         let errors =
@@ -59,17 +59,17 @@ async fn an_upload_that_was_not_sent_does_not_say_that_the_file_may_be_stored() 
 
 #[tokio::test]
 async fn a_lost_answer_to_a_replacement_is_unknown_and_not_repeated() {
-    let server = ScriptedServer::start([Act::lost()]).await;
+    let server = ScriptedServer::start([Reply::lost()]).await;
     let error = with_key(&server).replace(&key(), hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
     assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn a_broken_download_is_possibly_consumed_and_never_repeated() {
-    let cut = Act::cut(200, &["Content-Disposition: attachment; filename=a"], 11, "hello");
-    let headers_only = Act::cut(200, &["Content-Disposition: attachment; filename=a"], 11, "");
-    for act in [Act::lost(), headers_only, cut] {
+    let cut = Reply::cut(200, &["Content-Disposition: attachment; filename=a"], 11, "hello");
+    let headers_only = Reply::cut(200, &["Content-Disposition: attachment; filename=a"], 11, "");
+    for act in [Reply::lost(), headers_only, cut] {
         let server = ScriptedServer::start([act.clone()]).await;
         let error = match anonymous(&server).download(key().into()).await {
             Ok(answer) => answer.bytes(100).await.unwrap_err(),
@@ -85,10 +85,10 @@ async fn a_broken_download_is_possibly_consumed_and_never_repeated() {
 async fn a_broken_download_to_a_path_keeps_what_came() {
     // Closed in order: a reset could overtake the bytes before it.
     let short = b"HTTP/1.1 200 X\r\nContent-Disposition: attachment; filename=a\r\nContent-Length: 11\r\n\r\nhello";
-    let server = ScriptedServer::start([Act::Answer(short.to_vec())]).await;
+    let server = ScriptedServer::start([Reply::Response(short.to_vec())]).await;
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new("drop", Arc::new(anonymous(&server))).unwrap();
-    let error = store.download_to_folder(key(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+    let error = store.download_to_folder(key(), folder.path(), IfExists::Fail).await.unwrap_err();
     assert!(error.to_string().contains("5 bytes of it are kept"), "{error}");
     assert_eq!(std::fs::read(error.partial().unwrap()).unwrap(), b"hello");
 }
@@ -97,8 +97,8 @@ async fn a_broken_download_to_a_path_keeps_what_came() {
 async fn a_rejection_after_a_lost_answer_leaves_the_effect_unknown() {
     let rejections = [400, 401, 403, 409, 422];
     for status in rejections {
-        let rejected = Act::json(status, &format!(r#"{{"success":false,"status":{status}}}"#));
-        let server = ScriptedServer::start([Act::lost(), rejected.clone(), Act::lost(), rejected]).await;
+        let rejected = Reply::json(status, &format!(r#"{{"success":false,"status":{status}}}"#));
+        let server = ScriptedServer::start([Reply::lost(), rejected.clone(), Reply::lost(), rejected]).await;
         let store = with_key(&server);
         let errors = [
             store.delete(key().into()).await.unwrap_err(),
@@ -112,7 +112,7 @@ async fn a_rejection_after_a_lost_answer_leaves_the_effect_unknown() {
 
 #[tokio::test]
 async fn a_delete_of_a_file_that_is_gone_after_a_lost_answer_is_done() {
-    let server = ScriptedServer::start([Act::lost(), Act::json(404, r#"{"success":false,"status":404}"#)]).await;
+    let server = ScriptedServer::start([Reply::lost(), Reply::json(404, r#"{"success":false,"status":404}"#)]).await;
     with_key(&server).delete(key().into()).await.unwrap();
     assert_eq!(server.requests().len(), 2);
 }

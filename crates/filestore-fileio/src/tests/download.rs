@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filestore_core::{Download, FileStore, Overwrite, Store};
+use filestore_core::{Download, FileStore, IfExists, Store};
 use wiremock::matchers::{bearer_token, header, method, path};
 
 use super::*;
@@ -42,7 +42,7 @@ async fn a_hostile_name_stays_in_the_folder() {
     let server = answering([named("attachment; filename*=UTF-8''..%2F..%2Fpass%00wd", "x")]).await;
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new("drop", Arc::new(anonymous(&server))).unwrap();
-    let saved = store.download_to_folder(key(), folder.path(), Overwrite::Refuse).await.unwrap();
+    let saved = store.download_to_folder(key(), folder.path(), IfExists::Fail).await.unwrap();
     assert_eq!(saved.path, folder.path().join("passwd"));
 }
 
@@ -83,7 +83,7 @@ async fn what_came_with_a_success_that_is_no_file_is_kept() {
         let server = answering([answer]).await;
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new("drop", Arc::new(anonymous(&server))).unwrap();
-        let error = store.download_to_folder(key(), folder.path(), Overwrite::Refuse).await.unwrap_err();
+        let error = store.download_to_folder(key(), folder.path(), IfExists::Fail).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Unknown, "{error}");
         assert_eq!(std::fs::read(error.partial().unwrap()).unwrap(), body.as_bytes());
     }
@@ -93,7 +93,7 @@ async fn what_came_with_a_success_that_is_no_file_is_kept() {
 async fn a_landing_page_is_not_the_file() {
     let server = answering([redirect(302, "https://www.file.io/download/KEYcanary123")]).await;
     let error = anonymous(&server).download(key().into()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected));
     assert!(error.to_string().contains("web page for this file, at www.file.io"), "{error}");
 }
 
@@ -102,7 +102,7 @@ async fn a_file_that_is_gone_is_not_found_in_both_generations() {
     for body in [NOT_FOUND, NOT_FOUND_1] {
         let server = answering([json(404, body)]).await;
         let error = anonymous(&server).download(key().into()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+        assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
         assert!(error.to_string().contains("it expired, or it was downloaded already"), "{error}");
         assert!(!error.to_string().contains("KEYcanary123"), "{error}");
     }
@@ -122,7 +122,7 @@ async fn a_failed_download_is_possibly_consumed_and_never_repeated() {
 async fn a_refusal_of_a_download_is_not_repeated_either() {
     let server = answering([json(429, TOO_MANY).insert_header("retry-after", "1")]).await;
     let error = anonymous(&server).download(key().into()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::RateLimited, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::RateLimited, Effect::Rejected));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
 }
 

@@ -21,7 +21,7 @@ async fn a_listing_that_repeats_its_page_at_every_offset_is_a_protocol_error() {
     let server = repeating().await;
     let store = Store::new("drop", Arc::new(with_key(&server))).unwrap();
     let error = store.list_all(List::new()).try_collect::<Vec<_>>().await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
     assert_eq!(server.received_requests().await.unwrap().len(), 1002);
 }
 
@@ -29,6 +29,6 @@ async fn a_listing_that_repeats_its_page_at_every_offset_is_a_protocol_error() {
 async fn a_file_that_is_looked_up_in_a_listing_without_end_is_a_protocol_error() {
     let server = repeating().await;
     let error = with_key(&server).stat(Stat::from(key())).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
     assert_eq!(server.received_requests().await.unwrap().len(), 1002);
 }

@@ -24,7 +24,7 @@ async fn every_status_has_its_kind() {
     for (status, kind, effect) in table {
         let server = answering([json(status, "{}")]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
-        assert_eq!((facts(&error), error.http_status()), ((kind, effect), Some(status)), "{error}");
+        assert_eq!((kind_and_effect(&error), error.http_status()), ((kind, effect), Some(status)), "{error}");
     }
 }
 
@@ -33,7 +33,7 @@ async fn an_error_in_a_body_of_success_is_an_error() {
     for body in [r#"{"success":false,"error":402,"message":"limit"}"#, r#"{"success":false,"status":402}"#] {
         let server = answering([json(200, body)]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
-        assert_eq!((facts(&error), error.http_status()), ((ErrorKind::Quota, Effect::Rejected), Some(402)));
+        assert_eq!((kind_and_effect(&error), error.http_status()), ((ErrorKind::Quota, Effect::Rejected), Some(402)));
     }
 }
 
@@ -42,10 +42,10 @@ async fn a_failure_in_a_body_of_success_leaves_as_much_open_as_its_status() {
     for body in [r#"{"success":false,"status":500,"message":"db down"}"#, r#"{"success":false,"error":503}"#] {
         let server = answering([json(200, body), json(200, body)]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
         let update = crate::FileIoUpdate::new().title("x");
         let error = with_key(&server).update(&key(), update).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
     }
 }
 
@@ -55,7 +55,7 @@ async fn an_upload_without_the_word_success_is_unknown() {
     for answer in others.map(|body| json(200, body)).into_iter().chain([json(202, STORED)]) {
         let server = answering([answer]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     }
 }
 
@@ -69,7 +69,7 @@ async fn too_many_requests_are_waited_out_when_the_service_says_how_long() {
 async fn too_many_requests_without_a_time_mean_a_minute_which_nobody_waits_here() {
     let server = answering([json(429, TOO_MANY)]).await;
     let error = anonymous(&server).upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::RateLimited, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::RateLimited, Effect::Rejected));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
     assert_eq!(error.provider_code(), Some("TOO_MANY_REQUESTS"));
 }
@@ -95,7 +95,7 @@ async fn a_service_that_is_gone_is_called_so() {
     for (answer, message, effect) in table {
         let server = answering([answer]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, effect), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, effect), "{error}");
         assert!(error.to_string().contains(message), "{error}");
         assert!(error.to_string().contains("base_url"), "{error}");
     }

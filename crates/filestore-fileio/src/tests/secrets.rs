@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use filestore_core::{Download, FileStore, Store};
-use filestore_http::testing::{Act, ScriptedServer, Traces};
+use filestore_http::testing::{Reply, ScriptedServer, Traces};
 
 use super::{API_KEY, NOT_FOUND, STORED, hello, key, open};
 use crate::FileIoConfig;
@@ -13,11 +13,11 @@ async fn neither_traces_nor_errors_show_a_key() {
     let log = Traces::of_this_process();
 
     let script = [
-        Act::json(200, STORED),
-        Act::json(404, NOT_FOUND),
-        Act::lost(),
-        Act::json(403, NOT_FOUND),
-        Act::json(401, "{}"),
+        Reply::json(200, STORED),
+        Reply::json(404, NOT_FOUND),
+        Reply::lost(),
+        Reply::json(403, NOT_FOUND),
+        Reply::json(401, "{}"),
     ];
     let server = ScriptedServer::start(script).await;
     let store = Store::new("drop", Arc::new(open(FileIoConfig::new(server.url()).api_key(API_KEY)))).unwrap();
@@ -41,7 +41,7 @@ async fn neither_traces_nor_errors_show_a_key() {
 #[tokio::test]
 async fn an_api_key_that_the_service_repeats_is_not_shown() {
     let said = format!(r#"{{"success":false,"message":"Invalid API key {API_KEY}","code":"{API_KEY}"}}"#);
-    let script = [Act::json(401, &said), Act::json(200, &said), Act::json(401, &said)];
+    let script = [Reply::json(401, &said), Reply::json(200, &said), Reply::json(401, &said)];
     let server = ScriptedServer::start(script).await;
     let store = open(FileIoConfig::new(server.url()).api_key(API_KEY));
     for error in [

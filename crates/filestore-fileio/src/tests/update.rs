@@ -107,16 +107,16 @@ async fn what_an_upload_may_not_ask_for_a_replacement_may_not_either() {
         (named("a\"b"), ErrorKind::InvalidInput),
         (named("a").scope("in"), ErrorKind::Unsupported),
         (named("a").metadata("key", "value"), ErrorKind::Unsupported),
-        (named("a").if_exists(filestore_core::IfExists::Refuse), ErrorKind::Unsupported),
+        (named("a").if_exists(filestore_core::IfExists::Fail), ErrorKind::Unsupported),
     ] {
         let again = upload.try_clone().unwrap();
         let errors = [store.replace(&key(), upload).await.unwrap_err(), store.upload_owned(again).await.unwrap_err()];
         for error in errors {
-            assert_eq!(facts(&error), (kind, Effect::NotSent), "{error}");
+            assert_eq!(kind_and_effect(&error), (kind, Effect::NotSent), "{error}");
         }
     }
     let error = store.update(&key(), FileIoUpdate::new().content("a\"b", "x")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
 }
 
 #[tokio::test]
@@ -124,5 +124,5 @@ async fn a_confirmation_is_a_short_response() {
     let odd = format!(r#"{{"success":true,"x":[{}0]}}"#, r#"{"":0},"#.repeat(50_000));
     let server = answering([json(200, &odd)]).await;
     let error = with_key(&server).delete(key().into()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
 }

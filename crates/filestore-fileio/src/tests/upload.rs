@@ -90,11 +90,14 @@ async fn without_a_key_what_needs_a_plan_is_refused_before_anything_is_sent() {
         hello().with(FileIoUpload::new().auto_delete(false)),
         hello().expires(Expiry::Never),
     ] {
-        assert_eq!(facts(&store.upload(upload).await.unwrap_err()), (ErrorKind::Unsupported, Effect::NotSent));
+        assert_eq!(
+            kind_and_effect(&store.upload(upload).await.unwrap_err()),
+            (ErrorKind::Unsupported, Effect::NotSent)
+        );
     }
     let large = Body::reader(tokio::io::empty(), Some(2_000_000_001));
     let error = store.upload(Upload::new("a", large)).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::TooLarge, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::TooLarge, Effect::NotSent));
 }
 
 #[tokio::test]
@@ -160,7 +163,7 @@ async fn an_expiry_in_words_is_compared_with_the_one_that_was_asked_for() {
             Ok(file) => assert!(!is_lost && file.skipped.is_empty(), "{expiry} {words}"),
             Err(error) => {
                 assert!(is_lost, "{expiry} {words}: {error}");
-                assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
+                assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
                 assert!(error.to_string().contains(words), "{error}");
             }
         }
@@ -189,7 +192,7 @@ async fn an_expiry_that_the_service_does_not_confirm_is_reported() {
 async fn another_size_than_was_sent_is_integrity_with_the_file() {
     let server = answering([json(200, &changed("\"size\":11", "\"size\":10"))]).await;
     let error = with_key(&server).upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Applied), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Applied), "{error}");
     assert_eq!(error.stored().unwrap().reference().components(), ["KEYcanary123"]);
 }
 
@@ -226,7 +229,7 @@ async fn a_file_without_the_protection_that_was_asked_for_is_deleted_again() {
             .mount(&server)
             .await;
         let error = with_key(&server).upload(upload).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
         assert!(error.to_string().contains("deleted again") && error.stored().is_none(), "{error}");
     }
 }
@@ -236,7 +239,7 @@ async fn a_file_without_its_protection_that_cannot_be_deleted_comes_with_the_err
     for (upload, answer) in unprotected() {
         let server = answering([json(200, &answer), json(403, r#"{"success":false,"status":403}"#)]).await;
         let error = with_key(&server).upload(upload).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
         assert_eq!(error.stored().unwrap().reference().components(), ["KEYcanary123"]);
     }
 }
@@ -253,7 +256,7 @@ async fn an_anonymous_file_without_its_protection_is_deleted_with_its_token() {
         .mount(&server)
         .await;
     let error = anonymous(&server).upload(hello().expires_in(Period::days(7))).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
 }
 
 #[tokio::test]
@@ -276,7 +279,7 @@ async fn a_success_without_a_usable_key_is_unknown() {
     for answer in [r#"{"success":true}"#, r#"{"success":true,"key":"../x"}"#, r#"{"success":true,"key":"Ab12"#, "[]"] {
         let server = answering([json(200, answer)]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{answer}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{answer}");
     }
 }
 
@@ -305,7 +308,7 @@ async fn names_that_change_silently_are_refused_before_anything_is_sent() {
             store.update(&key(), update).await.unwrap_err(),
         ];
         for error in errors {
-            assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{name}");
+            assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{name}");
             assert!(error.to_string().contains("give it a name without %22"), "{error}");
         }
     }

@@ -1,6 +1,6 @@
 //! A service that costs as little as a service can: no disk, no hashing, answers made beforehand.
 //!
-//! Every content is the beginning of one endless repetition of [`BLOCK`], so that digests are known before
+//! Every content is the beginning of one endless retry_decision of [`BLOCK`], so that digests are known before
 //! a byte arrives. What is sent is counted and looked at in its first bytes, not kept.
 
 use std::collections::HashMap;

@@ -4,32 +4,32 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use filestore_core::{Download, Effect, Error, ErrorKind, FileStore, List, Store, StoredFile, Upload};
-use filestore_http::testing::{Act, ScriptedServer, TestClock};
+use filestore_http::testing::{Reply, ScriptedServer, TestClock};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use url::Url;
 
-use super::{API_KEY, TRACES, facts, file, open, reference};
+use super::{API_KEY, TRACES, file, kind_and_effect, open, reference};
 use crate::{FilesComConfig, FilesComStore, Verify};
 
-fn targets(url: &Url, numbers: std::ops::RangeInclusive<u32>) -> Act {
+fn targets(url: &Url, numbers: std::ops::RangeInclusive<u32>) -> Reply {
     let target = |number| {
         format!(
             r#"{{"ref":"put-1","part_number":{number},"upload_uri":"{url}up/{number}?X-Amz-Signature=SIGcanary","parallel_parts":true,
             "variable_part_limits":{{"min_nonfinal_bytes":1,"max_part_bytes":4,"max_parts":9,"max_file_bytes":99}}}}"#
         )
     };
-    Act::json(200, &format!("[{}]", numbers.map(target).collect::<Vec<_>>().join(",")))
+    Reply::json(200, &format!("[{}]", numbers.map(target).collect::<Vec<_>>().join(",")))
 }
 
-fn part() -> Act {
+fn part() -> Reply {
     // Not an MD5, so it is taken as it is.
-    Act::answer(200, &["ETag: \"tag\""], "")
+    Reply::with_status(200, &["ETag: \"tag\""], "")
 }
 
-fn stored() -> Act {
-    Act::json(201, r#"{"path":"a.txt","type":"file","size":12,"crc32":null}"#)
+fn stored() -> Reply {
+    Reply::json(201, r#"{"path":"a.txt","type":"file","size":12,"crc32":null}"#)
 }
 
 fn one_at_a_time(server: &ScriptedServer) -> (FilesComStore, Arc<TestClock>) {
@@ -38,7 +38,7 @@ fn one_at_a_time(server: &ScriptedServer) -> (FilesComStore, Arc<TestClock>) {
     open(config)
 }
 
-async fn uploaded(script: impl FnOnce(&Url) -> Vec<Act> + Send) -> (Result<StoredFile, Error>, ScriptedServer) {
+async fn uploaded(script: impl FnOnce(&Url) -> Vec<Reply> + Send) -> (Result<StoredFile, Error>, ScriptedServer) {
     let server = ScriptedServer::start_with(script).await;
     let result = one_at_a_time(&server).0.upload(Upload::new("a.txt", "123456781234")).await;
     (result, server)
@@ -47,8 +47,8 @@ async fn uploaded(script: impl FnOnce(&Url) -> Vec<Act> + Send) -> (Result<Store
 #[tokio::test]
 async fn a_connection_that_breaks_once_in_each_part_costs_each_part_once_more() {
     let (file, server) = uploaded(|url| {
-        let mut script = vec![targets(url, 1..=1), Act::lost(), part(), targets(url, 2..=3)];
-        script.extend([Act::lost(), part(), Act::lost(), part(), stored()]);
+        let mut script = vec![targets(url, 1..=1), Reply::lost(), part(), targets(url, 2..=3)];
+        script.extend([Reply::lost(), part(), Reply::lost(), part(), stored()]);
         script
     })
     .await;
@@ -60,29 +60,30 @@ async fn a_connection_that_breaks_once_in_each_part_costs_each_part_once_more() 
 
 #[tokio::test]
 async fn a_connection_that_breaks_every_time_ends_the_upload_with_nothing_stored() {
-    let (file, server) = uploaded(|url| [vec![targets(url, 1..=3)], vec![Act::lost(); 4]].concat()).await;
+    let (file, server) = uploaded(|url| [vec![targets(url, 1..=3)], vec![Reply::lost(); 4]].concat()).await;
     let error = file.unwrap_err();
-    assert_eq!((facts(&error), error.attempts()), ((ErrorKind::Unavailable, Effect::Rejected), 4));
+    assert_eq!((kind_and_effect(&error), error.attempts()), ((ErrorKind::Unavailable, Effect::Rejected), 4));
     assert_eq!(server.requests().len(), 5);
 }
 
 #[tokio::test]
 async fn a_finish_that_is_lost_and_then_unknown_is_what_is_there() {
-    let unknown = || Act::json(404, r#"{"error":"gone","http-code":404,"type":"not-found/file-upload-not-found"}"#);
+    let unknown = || Reply::json(404, r#"{"error":"gone","http-code":404,"type":"not-found/file-upload-not-found"}"#);
     let found =
-        |crc32: &str| Act::json(200, &format!(r#"{{"path":"a.txt","type":"file","size":12,"crc32":"{crc32}"}}"#));
+        |crc32: &str| Reply::json(200, &format!(r#"{{"path":"a.txt","type":"file","size":12,"crc32":"{crc32}"}}"#));
     let crc32 = format!("{:x}", crc32fast::hash(b"123456781234"));
-    let script =
-        |entry: Act| move |url: &Url| vec![targets(url, 1..=3), part(), part(), part(), Act::lost(), unknown(), entry];
+    let script = |entry: Reply| {
+        move |url: &Url| vec![targets(url, 1..=3), part(), part(), part(), Reply::lost(), unknown(), entry]
+    };
     let (file, _) = uploaded(script(found(&crc32))).await;
     assert_eq!(file.unwrap().size, Some(12));
     let (file, _) = uploaded(script(found("1"))).await;
-    assert_eq!(facts(&file.unwrap_err()), (ErrorKind::Conflict, Effect::Unknown));
+    assert_eq!(kind_and_effect(&file.unwrap_err()), (ErrorKind::Conflict, Effect::Unknown));
 }
 
 #[tokio::test]
 async fn a_part_that_stalls_is_given_up_after_the_idle_limit_and_sent_again() {
-    let script = |url: &Url| vec![targets(url, 1..=3), part(), Act::hang(), part(), part(), stored()];
+    let script = |url: &Url| vec![targets(url, 1..=3), part(), Reply::hang(), part(), part(), stored()];
     let server = ScriptedServer::start_with(script).await;
     let (store, clock) = one_at_a_time(&server);
     let upload = tokio::spawn(async move { store.upload(Upload::new("a.txt", "123456781234")).await });
@@ -116,7 +117,7 @@ async fn a_part_that_is_acknowledged_before_all_of_it_was_sent_is_not_stored() {
     });
     let (store, _) = open(FilesComConfig::new(url).api_key(API_KEY));
     let error = store.upload(Upload::new("a", vec![0; 64 << 20])).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
     assert!(error.to_string().contains("before all of the body was sent"), "{error}");
 }
 
@@ -124,8 +125,8 @@ async fn a_part_that_is_acknowledged_before_all_of_it_was_sent_is_not_stored() {
 async fn a_page_that_breaks_off_is_asked_for_again_and_no_entry_of_it_comes_twice() {
     let whole = json!([file("a"), file("b"), file("c")]).to_string();
     let json = "Content-Type: application/json";
-    let half = Act::cut(200, &[json], whole.len(), &whole[..whole.len() / 2]);
-    let server = ScriptedServer::start_with(|_| vec![half.clone(), half, Act::json(200, &whole)]).await;
+    let half = Reply::cut(200, &[json], whole.len(), &whole[..whole.len() / 2]);
+    let server = ScriptedServer::start_with(|_| vec![half.clone(), half, Reply::json(200, &whole)]).await;
     let page = one_at_a_time(&server).0.list(List::new()).await.unwrap();
     assert_eq!(page.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
 }
@@ -136,8 +137,8 @@ async fn a_download_that_stalls_goes_on_after_the_idle_limit() {
     let script = |url: &Url| {
         let entry = format!(r#"{{"path":"a","type":"file","size":10,"download_uri":"{url}content"}}"#);
         let half = b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n01234".to_vec();
-        let rest = Act::answer(206, &[etag, "Content-Range: bytes 5-9/10"], "56789");
-        vec![Act::json(200, &entry), Act::AnswerThenHang(half), rest]
+        let rest = Reply::with_status(206, &[etag, "Content-Range: bytes 5-9/10"], "56789");
+        vec![Reply::json(200, &entry), Reply::ResponseThenHang(half), rest]
     };
     let server = ScriptedServer::start_with(script).await;
     let (store, clock) = open(FilesComConfig::new(server.url()).api_key(API_KEY).verify(Verify::None));
@@ -159,12 +160,12 @@ async fn neither_traces_nor_errors_show_a_key_or_a_signature() {
             format!(r#"{{"path":"a","type":"file","size":3,"download_uri":"{url}c?X-Amz-Signature=SIGcanary"}}"#);
         vec![
             targets(url, 1..=3),
-            Act::lost(),
-            Act::answer(403, &[], refused),
-            Act::json(200, &entry),
-            Act::answer(403, &[], refused),
-            Act::json(200, &entry),
-            Act::json(
+            Reply::lost(),
+            Reply::with_status(403, &[], refused),
+            Reply::json(200, &entry),
+            Reply::with_status(403, &[], refused),
+            Reply::json(200, &entry),
+            Reply::json(
                 401,
                 &format!(r#"{{"error":"bad key {API_KEY}","type":"not-authenticated/invalid-credentials"}}"#),
             ),

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use filestore_core::{Download, Effect, Error, ErrorKind, FileStore, UrlKind, UrlRequest};
-use filestore_http::testing::{Act as Deed, ScriptedServer};
+use filestore_http::testing::{Reply, ScriptedServer};
 use futures::TryStreamExt;
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use super::site::{Act, Site, expired, xml};
-use super::{API_KEY, facts, folder, not_found, open, reference, refusal};
+use super::{API_KEY, folder, kind_and_effect, not_found, open, reference, refusal};
 use crate::{FilesComConfig, FilesComStore, Verify};
 
 const CONTENT: &[u8] = b"The quick brown fox jumps over the lazy dog.";
@@ -51,7 +51,7 @@ async fn a_range_is_the_bytes_that_were_asked_for() {
     assert_eq!(answer.bytes(100).await.unwrap(), "quick");
     assert_eq!(read(&site.store(), Download::from(reference("in/a.txt")).range(40..)).await.unwrap(), b"dog.");
     let beyond = read(&site.store(), Download::from(reference("in/a.txt")).range(44..)).await.unwrap_err();
-    assert_eq!(facts(&beyond), (ErrorKind::InvalidInput, Effect::Rejected));
+    assert_eq!(kind_and_effect(&beyond), (ErrorKind::InvalidInput, Effect::Rejected));
 }
 
 /// A store whose first answer of the storage takes a second: one connection is slow.
@@ -97,7 +97,7 @@ async fn a_storage_without_ranges_or_validators_gives_a_large_file_at_once() {
     assert!(read(&site.store(), reference("big")).await.unwrap() == large());
     assert_eq!(site.count("GET /storage"), 2);
 
-    site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(large())));
+    site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(large())));
     assert!(read(&site.store(), reference("big")).await.unwrap() == large());
     assert_eq!(site.count("GET /storage"), 3);
 }
@@ -105,13 +105,13 @@ async fn a_storage_without_ranges_or_validators_gives_a_large_file_at_once() {
 #[tokio::test]
 async fn an_address_that_has_expired_is_renewed() {
     let site = site().await;
-    site.fault("GET /storage", Act::Answer(expired()));
+    site.fault("GET /storage", Act::Response(expired()));
     assert_eq!(read(&site.store(), reference("in/a.txt")).await.unwrap(), CONTENT);
     assert_eq!(site.count("GET files/"), 2);
     // In the middle of a large file, once for all ranges.
     site.put("big", large());
     let store = slow(&site);
-    site.faults(2, "GET /storage", Act::Answer(expired()));
+    site.faults(2, "GET /storage", Act::Response(expired()));
     assert!(read(&store, reference("big")).await.unwrap() == large());
     assert_eq!(site.count("GET files/"), 4);
 }
@@ -140,21 +140,21 @@ async fn a_file_that_is_replaced_midway_is_an_error_and_never_a_mixture() {
     let store = slow(&site);
     site.fault("GET /storage", replaced(vec![0; 10 << 20]));
     let error = read(&store, reference("big")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
     assert!(error.to_string().contains("changed while it was read"), "{error}");
     // The address was over, and the fresh one is of the new one.
     site.put("big", large());
     site.fault("GET /storage", Act::After(Box::new(|_| ())));
     site.fault("GET files/", Act::After(Box::new(|_| ())));
     site.fault("GET files/", replaced(vec![0; 10 << 20]));
-    site.fault("GET /storage", Act::Answer(expired()));
+    site.fault("GET /storage", Act::Response(expired()));
     let error = read(&site.store(), reference("big")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
     // A proxy says it itself.
     let said = json!({"type": "download_source_changed", "http_code": 409, "error": "changed"});
-    site.fault("GET /storage", Act::Answer(ResponseTemplate::new(409).set_body_json(said)));
+    site.fault("GET /storage", Act::Response(ResponseTemplate::new(409).set_body_json(said)));
     let error = read(&site.store(), reference("in/a.txt")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
 }
 
 #[tokio::test]
@@ -162,13 +162,13 @@ async fn content_with_another_digest_than_the_services_is_an_error_at_its_end() 
     let site = site().await;
     let other = b"The quick brown fox jumps over the lazy cat.";
     for verify in [Verify::Etag, Verify::Crc32] {
-        site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(other)));
+        site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(other)));
         let store = site.open(|config| config.verify(verify)).0;
         let mut stream = store.download(reference("in/a.txt").into()).await.unwrap().stream;
         assert_eq!(stream.try_next().await.unwrap().unwrap().as_ref(), other);
         assert_eq!(stream.try_next().await.unwrap_err().kind(), ErrorKind::Integrity);
     }
-    site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(other)));
+    site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(other)));
     let store = site.open(|config| config.verify(Verify::None)).0;
     assert_eq!(read(&store, reference("in/a.txt")).await.unwrap(), other);
 }
@@ -187,8 +187,8 @@ async fn a_crc32_without_its_zeros_and_an_md5_alone_are_compared() {
         let uri = format!("{}/storage/down/in/a.txt", site.url());
         let entry =
             json!({"path": "in/a.txt", "type": "file", "size": 10, "crc32": crc32, "md5": md5, "download_uri": uri});
-        site.fault("GET files/", Act::Answer(ResponseTemplate::new(200).set_body_json(entry)));
-        site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(content)));
+        site.fault("GET files/", Act::Response(ResponseTemplate::new(200).set_body_json(entry)));
+        site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(content)));
         assert_eq!(read(&site.store(), reference("in/a.txt")).await.is_ok(), good, "{crc32} {md5}");
     }
 }
@@ -219,13 +219,13 @@ async fn a_page_or_another_length_is_never_the_file() {
         ResponseTemplate::new(206).set_body_bytes(CONTENT),
         ResponseTemplate::new(204),
     ] {
-        site.fault("GET /storage", Act::Answer(wrong));
+        site.fault("GET /storage", Act::Response(wrong));
         let error = read(&site.store(), reference("in/a.txt")).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
     }
-    site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(&CONTENT[1..])));
+    site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(&CONTENT[1..])));
     assert_eq!(read(&site.store(), reference("in/a.txt")).await.unwrap_err().kind(), ErrorKind::Integrity);
-    site.fault("GET /storage", Act::Answer(xml(404, "NoSuchKey", "gone")));
+    site.fault("GET /storage", Act::Response(xml(404, "NoSuchKey", "gone")));
     let error = read(&site.store(), reference("in/a.txt")).await.unwrap_err();
     assert_eq!((error.kind(), error.provider_code()), (ErrorKind::NotFound, Some("NoSuchKey")));
 }
@@ -237,34 +237,34 @@ async fn the_whole_file_is_not_taken_for_a_range_in_its_middle() {
     let store = slow(&site);
     site.fault(
         "GET /storage",
-        Act::Answer(ResponseTemplate::new(200).insert_header("etag", "\"v2-1\"").set_body_bytes(large())),
+        Act::Response(ResponseTemplate::new(200).insert_header("etag", "\"v2-1\"").set_body_bytes(large())),
     );
     let error = read(&store, reference("big")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
 }
 
 #[tokio::test]
 async fn a_folder_and_a_missing_file_are_told_apart() {
     let site = site().await;
-    site.fault("GET files/", Act::Answer(refusal(422, "bad-request/cannot-download-directory")));
+    site.fault("GET files/", Act::Response(refusal(422, "bad-request/cannot-download-directory")));
     let error = read(&site.store(), reference("in")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
-    site.fault("GET files/", Act::Answer(ResponseTemplate::new(200).set_body_json(folder("in"))));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    site.fault("GET files/", Act::Response(ResponseTemplate::new(200).set_body_json(folder("in"))));
     let error = read(&site.store(), reference("in")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
-    site.fault("GET files/", Act::Answer(not_found()));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    site.fault("GET files/", Act::Response(not_found()));
     let error = read(&site.store(), reference("none")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
 }
 
 /// What comes of a script that begins with the facts of a file of ten bytes; `None` gives them again.
-async fn scripted(extra: &str, deeds: Vec<Option<Deed>>) -> (Result<Vec<u8>, Error>, ScriptedServer) {
+async fn scripted(extra: &str, deeds: Vec<Option<Reply>>) -> (Result<Vec<u8>, Error>, ScriptedServer) {
     let script = |url: &url::Url| {
         let entry = format!(
             r#"{{"path":"a","type":"file","size":10,"mtime":"2026-03-01T10:00:00Z"{extra},"download_uri":"{url}content"}}"#
         );
         let deeds = std::iter::once(None).chain(deeds);
-        deeds.map(|deed| deed.unwrap_or_else(|| Deed::json(200, &entry))).collect::<Vec<_>>()
+        deeds.map(|deed| deed.unwrap_or_else(|| Reply::json(200, &entry))).collect::<Vec<_>>()
     };
     let server = ScriptedServer::start_with(script).await;
     let (store, _) = open(FilesComConfig::new(server.url()).api_key(API_KEY));
@@ -277,9 +277,9 @@ async fn a_broken_download_goes_on_where_it_stopped() {
     let (bytes, server) = scripted(
         "",
         vec![
-            Some(Deed::cut(200, &[etag], 10, "0123")),
-            Some(Deed::cut(206, &[etag, "Content-Range: bytes 4-9/10"], 6, "45")),
-            Some(Deed::answer(206, &[etag, "Content-Range: bytes 6-9/10"], "6789")),
+            Some(Reply::cut(200, &[etag], 10, "0123")),
+            Some(Reply::cut(206, &[etag, "Content-Range: bytes 4-9/10"], 6, "45")),
+            Some(Reply::with_status(206, &[etag, "Content-Range: bytes 6-9/10"], "6789")),
         ],
     )
     .await;
@@ -291,10 +291,10 @@ async fn a_broken_download_goes_on_where_it_stopped() {
 #[tokio::test]
 async fn without_a_validator_a_digest_of_the_service_proves_the_file_and_without_both_nothing_does() {
     let digest = format!(r#","crc32":"{:x}""#, crc32fast::hash(b"0123456789"));
-    let rest = || Some(Deed::answer(206, &["Content-Range: bytes 4-9/10"], "456789"));
-    let (bytes, _) = scripted(&digest, vec![Some(Deed::cut(200, &[], 10, "0123")), None, rest()]).await;
+    let rest = || Some(Reply::with_status(206, &["Content-Range: bytes 4-9/10"], "456789"));
+    let (bytes, _) = scripted(&digest, vec![Some(Reply::cut(200, &[], 10, "0123")), None, rest()]).await;
     assert_eq!(bytes.unwrap(), b"0123456789");
-    let (bytes, server) = scripted("", vec![Some(Deed::cut(200, &[], 10, "0123")), rest()]).await;
+    let (bytes, server) = scripted("", vec![Some(Reply::cut(200, &[], 10, "0123")), rest()]).await;
     assert_eq!(bytes.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(server.requests().len(), 2);
 }
@@ -303,9 +303,9 @@ async fn without_a_validator_a_digest_of_the_service_proves_the_file_and_without
 async fn a_digest_that_is_gone_after_a_break_is_that_of_another_file() {
     // Of the same size and second: what was just stored has no digest yet.
     let replaced = r#"{"path":"a","type":"file","size":10,"mtime":"2026-03-01T10:00:00Z","download_uri":"http://x/"}"#;
-    let deeds = vec![Some(Deed::cut(200, &[], 10, "0123")), Some(Deed::json(200, replaced))];
+    let deeds = vec![Some(Reply::cut(200, &[], 10, "0123")), Some(Reply::json(200, replaced))];
     let (bytes, server) = scripted(r#","crc32":"1a2b3c""#, deeds).await;
-    assert_eq!(facts(&bytes.unwrap_err()), (ErrorKind::Integrity, Effect::Rejected));
+    assert_eq!(kind_and_effect(&bytes.unwrap_err()), (ErrorKind::Integrity, Effect::Rejected));
     assert_eq!(server.requests().len(), 3);
 }
 
@@ -318,9 +318,9 @@ async fn with_crc32_a_blank_digest_is_one_that_is_not_there_yet() {
     for (later, good) in [(format!("{:x}", crc32fast::hash(content.as_bytes())), true), ("1".to_owned(), false)] {
         let mut first = entry("");
         first["download_uri"] = json!(format!("{}/storage/down/a", site.url()));
-        site.fault("GET files/", Act::Answer(ResponseTemplate::new(200).set_body_json(first)));
-        site.fault("GET /storage", Act::Answer(ResponseTemplate::new(200).set_body_bytes(content)));
-        site.fault("GET file_actions", Act::Answer(ResponseTemplate::new(200).set_body_json(entry(&later))));
+        site.fault("GET files/", Act::Response(ResponseTemplate::new(200).set_body_json(first)));
+        site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(content)));
+        site.fault("GET file_actions", Act::Response(ResponseTemplate::new(200).set_body_json(entry(&later))));
         assert_eq!(read(&store, reference("a")).await.is_ok(), good, "{later}");
     }
 }
@@ -334,6 +334,6 @@ async fn the_address_is_signed_for_a_minute_and_says_so() {
     assert!(url.as_str().contains("/storage/down/in/a.txt?X-Amz-Date="));
     let request = UrlRequest::from(reference("in/a.txt")).lifetime(Duration::from_secs(61));
     let error = site.store().url(request).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::NotSent));
     assert!(error.to_string().contains("signs for 60 s; make a share link (a bundle)"), "{error}");
 }

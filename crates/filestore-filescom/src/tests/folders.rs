@@ -16,7 +16,7 @@ async fn a_folder_that_is_there_is_left_and_a_file_is_not_taken_for_one() {
 
     let server = answering([exists(), answer(200, &file("a"))]).await;
     let error = store(&server).create_folder("a", true).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
     assert!(error.to_string().contains("it is a file"), "{error}");
 }
 
@@ -24,7 +24,7 @@ async fn a_folder_that_is_there_is_left_and_a_file_is_not_taken_for_one() {
 async fn a_missing_parent_is_not_found() {
     let server = answering([not_found()]).await;
     let error = store(&server).create_folder("a/b", false).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn the_root_itself_is_no_folder_to_make() {
     let server = answering([]).await;
     for path in ["", "/"] {
         let error = store(&server).create_folder(path, true).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+        assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     }
 }
 
@@ -47,12 +47,12 @@ async fn paths_are_below_the_root_of_the_store() {
 
 #[tokio::test]
 async fn a_folder_whose_response_is_lost_is_looked_for() {
-    let lost = || std::iter::repeat_n(filestore_http::testing::Act::lost(), 4);
-    let found = filestore_http::testing::Act::json(200, &folder("a").to_string());
-    let (store, _server) = relocate::scripted(lost().chain([found])).await;
+    let lost = || std::iter::repeat_n(filestore_http::testing::Reply::lost(), 4);
+    let found = filestore_http::testing::Reply::json(200, &folder("a").to_string());
+    let (store, _server) = copy_move::scripted(lost().chain([found])).await;
     assert!(store.create_folder("a", false).await.unwrap());
-    let missing = filestore_http::testing::Act::json(404, r#"{"type":"not-found"}"#);
-    let (store, _server) = relocate::scripted(lost().chain([missing])).await;
+    let missing = filestore_http::testing::Reply::json(404, r#"{"type":"not-found"}"#);
+    let (store, _server) = copy_move::scripted(lost().chain([missing])).await;
     let error = store.create_folder("a", false).await.unwrap_err();
     assert_eq!(error.effect(), Effect::Unknown, "{error}");
 }

@@ -11,7 +11,8 @@ use wiremock::matchers::{method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::{
-    API_KEY, TRACES, answer, answering, facts, file, folder, gone, not_found, open, reference, refusal, seen, store,
+    API_KEY, TRACES, answer, answering, file, folder, gone, kind_and_effect, not_found, open, reference, refusal, seen,
+    store,
 };
 use crate::FilesComConfig;
 
@@ -81,7 +82,7 @@ async fn cursors_that_go_round_end_a_walk_that_finds_no_files() {
     }
     Mock::given(query_param_is_missing("cursor")).respond_with(to("a")).mount(&server).await;
     let error = store(&server).list(List::new().recursive(true)).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
     assert!(error.to_string().contains("does not end"), "{error}");
 }
 
@@ -102,7 +103,7 @@ async fn a_listing_of_endless_empty_pages_is_a_protocol_error_plain_and_recursiv
         Mock::given(method("GET")).respond_with(new_cursors(&[])).mount(&server).await;
         let store = Store::new("team", Arc::new(store(&server))).unwrap();
         let error = store.list_all(List::new().recursive(recursive)).try_collect::<Vec<_>>().await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
         assert_eq!(seen(&server).await.len(), 1001, "recursive: {recursive}");
     }
 }
@@ -115,7 +116,7 @@ async fn a_page_that_comes_again_with_new_cursors_is_a_protocol_error_plain_and_
         let store = Store::new("team", Arc::new(store(&server))).unwrap();
         let list = List::new().recursive(recursive).limit(4);
         let error = store.list_all(list).try_collect::<Vec<_>>().await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
         assert_eq!(seen(&server).await.len(), 252, "recursive: {recursive}");
     }
 }
@@ -160,7 +161,7 @@ async fn what_is_no_list_of_entries_is_an_error_and_no_empty_or_shorter_page() {
             store.list(List::new().recursive(true)).await.map(|page| page.files.len()),
         ];
         for listed in listed {
-            assert_eq!(facts(&listed.unwrap_err()), (ErrorKind::Protocol, Effect::Rejected), "{body}");
+            assert_eq!(kind_and_effect(&listed.unwrap_err()), (ErrorKind::Protocol, Effect::Rejected), "{body}");
         }
     }
 }
@@ -241,7 +242,7 @@ async fn a_folder_that_goes_while_it_is_walked_is_an_empty_one_but_a_missing_sco
     assert_eq!(page.files.len(), 1);
     let server = answering([not_found()]).await;
     let error = store(&server).list(List::new().scope("none")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
 }
 
 #[tokio::test]
@@ -254,7 +255,7 @@ async fn scopes_are_below_the_root_of_the_store_in_whatever_case() {
     assert_eq!(page.files[0].reference.to_string(), ":filescom:Invoices/a");
     for outside in ["other/a", "invoices", "invoices-old/a"] {
         let error = store.stat(Stat::from(reference(outside))).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{outside}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{outside}");
     }
     assert_eq!(seen(&server).await, ["GET folders/invoices?per_page=1000"]);
 }
@@ -265,11 +266,11 @@ async fn a_token_that_is_none_of_ours_or_of_the_services_is_refused() {
     let store = store(&server);
     for bad in ["", "x", "e30", "eyJuIjowLCJsIjpbXX0"] {
         let error = store.list(List::new().page(PageToken::new(bad))).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{bad}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{bad}");
     }
     let stale = PageToken::new("eyJuIjoxMCwibCI6W3siZiI6IiIsImMiOnsiYyI6InN0YWxlIn19XX0");
     let error = store.list(List::new().page(stale)).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
     assert!(error.to_string().contains("list from the beginning"), "{error}");
 }
 
@@ -297,7 +298,7 @@ async fn a_delete_is_recursive_only_when_asked_and_what_is_not_there_is_deleted(
     store.delete(Delete::from(reference("in")).recursive(true)).await.unwrap();
     store.delete(reference("none").into()).await.unwrap();
     let error = store.delete(reference("in").into()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
     let requests = seen(&server).await;
     assert_eq!(requests[..2], ["DELETE files/a", "DELETE files/in?recursive=true"]);
 }

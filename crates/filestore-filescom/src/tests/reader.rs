@@ -1,6 +1,6 @@
 use std::io::SeekFrom;
 
-use filestore_http::testing::{Act as Deed, ScriptedServer};
+use filestore_http::testing::{Reply, ScriptedServer};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt};
 
 use super::site::{Act, Site, xml};
@@ -105,7 +105,7 @@ async fn a_file_that_is_replaced_meanwhile_is_an_error_and_never_a_mixture() {
     read(&mut reader, 1000).await;
     site.put("a", vec![7; 10_000]);
     let error = Error::from_reader(reader.read(&mut [0; 10]).await.unwrap_err());
-    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn without_proof_that_ranges_are_of_one_file_only_the_first_is_read() {
     let mut reader = site.store().open(&reference("a")).await.unwrap().read_ahead(ByteSize::bytes(1000));
     assert_eq!(read(&mut reader, 1000).await, content()[..1000]);
     let error = Error::from_reader(reader.read(&mut [0; 10]).await.unwrap_err());
-    assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected));
 
     // With a digest the service itself can tell.
     site.state().digests = true;
@@ -129,9 +129,9 @@ async fn without_proof_that_ranges_are_of_one_file_only_the_first_is_read() {
 async fn a_failure_is_the_error_of_a_download_and_reading_may_go_on_after_it() {
     let site = site().await;
     let mut reader = site.store().open(&reference("a")).await.unwrap();
-    site.fault("GET /storage/down/a", Act::Answer(xml(403, "SignatureDoesNotMatch", "no")));
+    site.fault("GET /storage/down/a", Act::Response(xml(403, "SignatureDoesNotMatch", "no")));
     let error = Error::from_reader(reader.read(&mut [0; 10]).await.unwrap_err());
-    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Rejected));
     assert_eq!(read(&mut reader, 10).await, content()[..10]);
 }
 
@@ -160,18 +160,18 @@ async fn before_the_beginning_there_is_nothing() {
 async fn what_is_no_file_cannot_be_opened() {
     let site = site().await;
     let error = site.store().open(&reference("b")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
     let server = answering([answer(200, &folder("a"))]).await;
     let error = store(&server).open(&reference("a")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
 }
 
 #[tokio::test]
 async fn bytes_beyond_the_range_that_was_asked_for_are_never_the_file() {
     let server = ScriptedServer::start_with(|url| {
         let entry = format!(r#"{{"path":"a","type":"file","size":10,"download_uri":"{url}content"}}"#);
-        let more = Deed::answer(206, &["ETag: \"v\"", "Content-Range: bytes 0-3/10"], "0123XX");
-        vec![Deed::json(200, &entry), more]
+        let more = Reply::with_status(206, &["ETag: \"v\"", "Content-Range: bytes 0-3/10"], "0123XX");
+        vec![Reply::json(200, &entry), more]
     })
     .await;
     let (store, _) = open(FilesComConfig::new(server.url()).api_key(API_KEY));

@@ -53,7 +53,7 @@ async fn combinations_that_the_service_does_not_have_are_not_sent() {
         rooted.search(&Search::default().everywhere()).await,
     ];
     for result in refused {
-        assert_eq!(facts(&result.unwrap_err()), (ErrorKind::InvalidInput, Effect::NotSent));
+        assert_eq!(kind_and_effect(&result.unwrap_err()), (ErrorKind::InvalidInput, Effect::NotSent));
     }
 }
 
@@ -61,5 +61,5 @@ async fn combinations_that_the_service_does_not_have_are_not_sent() {
 async fn an_unknown_token_is_invalid_input() {
     let server = answering([refusal(422, "bad-request/invalid-cursor")]).await;
     let error = store(&server).search(&Search::default().page(PageToken::new("x"))).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
 }

@@ -51,7 +51,7 @@ async fn a_second_factor_is_asked_for_and_answered() {
     let (store, _) = open(FilesComConfig::new(server.uri()));
     let login = Login::new("ann", "pw");
     let error = store.login(&login).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
     let asked = SecondFactor::of(&error).unwrap();
     assert_eq!(asked.methods(), ["totp", "sms"]);
     store.login(&login.answer(&asked, "123456")).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_login_that_fails_says_why() {
     ] {
         let server = answering([refusal(status, type_name)]).await;
         let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
-        assert_eq!(facts(&error), (kind, Effect::Rejected), "{type_name}");
+        assert_eq!(kind_and_effect(&error), (kind, Effect::Rejected), "{type_name}");
         assert!(error.to_string().contains(said), "{error}");
         assert!(SecondFactor::of(&error).is_none());
     }
@@ -81,7 +81,7 @@ async fn a_login_that_fails_says_why() {
 async fn a_login_whose_answer_is_lost_is_not_repeated() {
     let server = answering([ResponseTemplate::new(502)]).await;
     let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_session_that_is_over_says_to_log_in_again() {
     let server = answering([refusal(401, "not-authenticated/invalid-credentials")]).await;
     let store = store(&server).with_credential(Credential::Session(SESSION.into())).unwrap();
     let error = store.stat(reference("a").into()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
     assert!(error.to_string().contains("the session has ended, or never was; log in again"), "{error}");
 }
 
@@ -124,7 +124,7 @@ async fn a_login_that_is_answered_with_a_blank_id_is_a_protocol_error() {
     for id in ["", " "] {
         let server = answering([answer(201, &json!({"id": id}))]).await;
         let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     }
 }
 
@@ -132,7 +132,7 @@ async fn a_login_that_is_answered_with_a_blank_id_is_a_protocol_error() {
 async fn without_a_session_there_is_nothing_to_log_out_of() {
     let server = answering([]).await;
     let error = store(&server).logout().await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
 }
 
 #[tokio::test]

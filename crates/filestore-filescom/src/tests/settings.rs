@@ -2,7 +2,7 @@
 
 use filestore_core::{Backend, Effect, ErrorKind, FileStore, List, Origin, Setting, Settings, Value};
 
-use super::{API_KEY, answer, answering, facts, open, refusal, seen};
+use super::{API_KEY, answer, answering, kind_and_effect, open, refusal, seen};
 use crate::{
     ByteSize, Credential, FilesCom, FilesComConfig, FilesComStore, FilesComUpload, Login, Refusal, Share, Verify,
 };
@@ -104,7 +104,7 @@ async fn exactly_one_credential_goes_with_a_request_and_the_workspace_and_langua
 async fn nobody_is_told_so_before_anything_is_sent() {
     let server = answering([]).await;
     let error = open(FilesComConfig::new(server.uri())).0.list(List::new()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unauthenticated, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unauthenticated, Effect::NotSent));
     assert!(seen(&server).await.is_empty());
 }
 
@@ -116,7 +116,7 @@ async fn a_refusal_keeps_all_that_the_service_said_but_not_the_key() {
     let server = answering([answer(401, &body), refusal(403, "not-authorized/api-key-is-path-restricted")]).await;
     let store = super::store(&server);
     let error = store.list(List::new()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
     assert_eq!(
         (error.request_id(), error.provider_code()),
         (Some("abc"), Some("not-authenticated/invalid-credentials"))
@@ -130,7 +130,7 @@ async fn a_refusal_keeps_all_that_the_service_said_but_not_the_key() {
     assert_eq!(refusal.data()["host"], "x.files.com");
     assert!(!format!("{error} {error:?}").contains("canary"));
     let error = store.list(List::new()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Rejected));
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn a_share_link_without_the_protection_that_was_asked_for_is_removed_again
     for (share, made) in unprotected() {
         let server = answering([answer(201, &made), ResponseTemplate::new(204)]).await;
         let error = store(&server).share([&reference("b")], share).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
         assert_eq!(seen(&server).await[1], "DELETE bundles/42");
     }
 }
@@ -106,7 +106,7 @@ async fn a_share_link_without_its_protection_that_cannot_be_removed_is_named() {
     for (share, made, removal) in unprotected {
         let server = answering([answer(201, &made), removal]).await;
         let error = store(&server).share([&reference("b")], share).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
         assert!(error.to_string().contains("unshare 42"), "{error}");
     }
 }
@@ -118,7 +118,7 @@ async fn a_share_link_to_nothing_or_to_the_past_is_not_sent() {
     let past = Share::new().expires("2026-03-01T09:59:59Z".parse().unwrap());
     let refused = [store.share([], Share::new()).await, store.share([&reference("a")], past).await];
     for result in refused {
-        assert_eq!(facts(&result.unwrap_err()), (ErrorKind::InvalidInput, Effect::NotSent));
+        assert_eq!(kind_and_effect(&result.unwrap_err()), (ErrorKind::InvalidInput, Effect::NotSent));
     }
 }
 
@@ -126,7 +126,7 @@ async fn a_share_link_to_nothing_or_to_the_past_is_not_sent() {
 async fn a_share_link_whose_answer_is_lost_is_not_made_twice() {
     let server = answering([ResponseTemplate::new(503)]).await;
     let error = store(&server).share([&reference("a")], Share::new()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn a_list_of_share_links_whose_cursor_comes_again_is_a_protocol_error_and_
     let store = store(&server);
     let first = store.shares(None).await.unwrap();
     let error = store.shares(first.next.as_ref()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
 }
 
 #[tokio::test]

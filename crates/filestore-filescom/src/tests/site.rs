@@ -55,7 +55,7 @@ struct Fault {
 
 pub(super) enum Act {
     /// This instead of what was asked for.
-    Answer(ResponseTemplate),
+    Response(ResponseTemplate),
     /// It is done, and then answered with this.
     DoneBut(ResponseTemplate),
     /// Before it is done, the site changes.
@@ -164,7 +164,7 @@ impl Respond for Answers {
             let mut fault = state.faults.remove(at).unwrap();
             fault.times -= 1;
             let answer = match &fault.act {
-                Act::Answer(answer) => Some(answer.clone()),
+                Act::Response(answer) => Some(answer.clone()),
                 Act::DoneBut(answer) => {
                     state.serve(request);
                     Some(answer.clone())

@@ -15,7 +15,7 @@ async fn a_change_that_the_service_did_not_confirm_is_unknown() {
     for other in others {
         let server = answering(std::iter::repeat_n(other.clone(), 5)).await;
         let store = store(&server);
-        let session = store.with_session(&crate::Session { id: "id".into(), read_only: false }).unwrap();
+        let session = store.with_session(&crate::LoginSession { id: "id".into(), read_only: false }).unwrap();
         let errors = [
             store.delete((&reference("a")).into()).await.unwrap_err(),
             store.unshare(42).await.unwrap_err(),
@@ -24,7 +24,7 @@ async fn a_change_that_the_service_did_not_confirm_is_unknown() {
             store.update(&reference("a"), FilesComUpdate::new().priority_color("red")).await.unwrap_err(),
         ];
         for error in errors {
-            assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+            assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
             assert!(error.to_string().contains("something other than the service answered"), "{error}");
         }
     }
@@ -39,7 +39,7 @@ async fn an_answer_about_something_else_confirms_nothing() {
         store.create_folder("new", false).await.unwrap_err(),
         store.update(&reference("a"), FilesComUpdate::new().priority_color("red")).await.unwrap_err(),
     ] {
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     }
     let mut content = file("b");
     content["download_uri"] = "http://127.0.0.1:1/b".into();
@@ -48,7 +48,7 @@ async fn an_answer_about_something_else_confirms_nothing() {
     let stat = store.stat((&reference("a")).into()).await.unwrap_err();
     let download = store.download((&reference("a")).into()).await.unwrap_err();
     for error in [stat, download] {
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
     }
 }
 
@@ -71,7 +71,7 @@ async fn a_not_found_of_another_status_is_no_delete() {
 async fn a_listing_of_entries_without_a_path_is_no_empty_folder() {
     let server = answering([answer(200, &json!([{"type": "file", "size": 1}]))]).await;
     let error = store(&server).list(filestore_core::List::default()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
 }
 
 #[tokio::test]

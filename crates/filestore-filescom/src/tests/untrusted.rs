@@ -4,7 +4,7 @@ use filestore_core::{Effect, ErrorKind, FileStore, Upload, UrlRequest};
 use serde_json::json;
 
 use super::site::{Act, Site};
-use super::{answer, answering, facts, reference, store};
+use super::{answer, answering, kind_and_effect, reference, store};
 use crate::Login;
 
 #[tokio::test]
@@ -13,7 +13,7 @@ async fn a_part_is_not_sent_with_a_header_that_is_not_the_services_to_choose() {
         let site = Site::with_parts_of(20).await;
         site.state().target = json!({"headers": {name: "1"}});
         let error = site.store().upload(Upload::new("a.txt", "abc")).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
         assert!(error.to_string().contains(&name.to_ascii_lowercase()), "{error}");
         assert_eq!(site.count("PUT "), 0, "{name}");
     }
@@ -23,7 +23,10 @@ async fn a_part_is_not_sent_with_a_header_that_is_not_the_services_to_choose() {
 async fn an_address_is_given_as_it_was_understood_and_only_of_http() {
     let site = Site::with_parts_of(20).await;
     let given = |uri: &str| {
-        site.fault("GET files/", Act::Answer(answer(200, &json!({"path": "a", "type": "file", "download_uri": uri}))));
+        site.fault(
+            "GET files/",
+            Act::Response(answer(200, &json!({"path": "a", "type": "file", "download_uri": uri}))),
+        );
         let store = site.store();
         async move { store.url(UrlRequest::from(reference("a"))).await }
     };

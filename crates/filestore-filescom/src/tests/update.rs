@@ -62,7 +62,7 @@ async fn nothing_to_change_and_too_much_of_it_are_refused_before_sending() {
         FilesComUpdate::new().metadata([("k", "ü".repeat(1025))]),
     ] {
         let error = store.update(&reference("a"), update).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+        assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     }
 }
 
@@ -78,5 +78,5 @@ async fn a_mounted_folder_keeps_no_metadata() {
     let server = answering([refusal(422, "processing-failure/metadata-not-supported-on-remotes")]).await;
     let update = FilesComUpdate::new().metadata([("k", "v")]);
     let error = store(&server).update(&reference("a"), update).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected));
 }

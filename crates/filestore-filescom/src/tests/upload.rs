@@ -10,7 +10,7 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use super::site::{Act, Site, expired, xml};
-use super::{answer, facts, folder, not_found, refusal};
+use super::{answer, folder, kind_and_effect, not_found, refusal};
 use crate::{ByteSize, FilesComUpload, Verify};
 
 const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
@@ -70,7 +70,7 @@ async fn parts_go_side_by_side_and_arrive_in_order_from_every_kind_of_body() {
     );
     for body in [
         Body::from(ALPHABET),
-        Body::path(file.path()).unwrap(),
+        Body::from_path(file.path()).unwrap(),
         streamed(ALPHABET, Some(26)),
         streamed(ALPHABET, None),
         reopenable,
@@ -141,9 +141,9 @@ async fn metadata_that_the_finish_did_not_take_is_set_afterwards() {
     assert_eq!(file.metadata["colour"], "red");
 
     site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))));
-    site.fault("PATCH ", Act::Answer(refusal(422, "processing-failure/metadata-not-supported-on-remotes")));
+    site.fault("PATCH ", Act::Response(refusal(422, "processing-failure/metadata-not-supported-on-remotes")));
     let error = site.store().upload(alphabet().metadata("colour", "red")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied));
     assert_eq!(error.stored().unwrap().reference.to_string(), ":filescom:a.txt");
 }
 
@@ -158,7 +158,7 @@ async fn time_and_metadata_that_the_service_ignores_are_named_and_not_reported_a
     for said in said {
         let site = Site::with_parts_of(100).await;
         site.fault("POST files/", Act::DoneBut(answer(201, &said)));
-        site.fault("PATCH ", Act::Answer(answer(200, &said)));
+        site.fault("PATCH ", Act::Response(answer(200, &said)));
         let upload = alphabet().metadata("colour", "red").modified(time.parse().unwrap());
         let file = site.store().upload(upload).await.unwrap();
         assert_eq!(file.skipped, ["modified", "metadata"]);
@@ -186,7 +186,7 @@ async fn metadata_beyond_the_limits_is_refused_before_anything_is_sent() {
         alphabet().metadata("k", "v".repeat(1025)),
     ] {
         let error = site.store().upload(upload).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+        assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     }
     assert_eq!(site.log().len(), 0);
 }
@@ -210,7 +210,7 @@ async fn a_chosen_name_that_the_service_does_not_tell_is_no_reference_to_the_ask
         site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({}))));
         let store = site.open(|config| config.verify(verify)).0;
         let error = store.upload(alphabet().with(FilesComUpload::new().with_rename(true))).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
         assert!(error.stored().is_none() && error.to_string().contains("with_rename"), "{error}");
     }
 }
@@ -219,10 +219,10 @@ async fn a_chosen_name_that_the_service_does_not_tell_is_no_reference_to_the_ask
 async fn a_confirmed_file_that_is_not_there_is_not_said_to_be_stored() {
     for verify in [Verify::Etag, Verify::Crc32, Verify::None] {
         let site = Site::with_parts_of(100).await;
-        site.fault("POST files/", Act::Answer(ResponseTemplate::new(201).set_body_json(json!({}))));
+        site.fault("POST files/", Act::Response(ResponseTemplate::new(201).set_body_json(json!({}))));
         let store = site.open(|config| config.verify(verify)).0;
         let error = store.upload(alphabet()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Unknown), "{verify:?}: {error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Unknown), "{verify:?}: {error}");
         assert!(error.stored().is_none(), "{error}");
     }
 }
@@ -266,7 +266,7 @@ async fn a_wrong_etag_is_a_part_that_is_sent_again() {
 
     site.faults(4, "PUT /storage/up/2/3", Act::DoneBut(wrong));
     let error = site.store().upload(alphabet()).await.unwrap_err();
-    assert_eq!((facts(&error), error.attempts()), ((ErrorKind::Integrity, Effect::Rejected), 4));
+    assert_eq!((kind_and_effect(&error), error.attempts()), ((ErrorKind::Integrity, Effect::Rejected), 4));
     assert!(error.to_string().contains("MD5 differs; this was part 3"), "{error}");
 }
 
@@ -279,12 +279,12 @@ async fn parts_are_sent_again_whole_whether_they_are_held_or_read_anew() {
         std::io::Write::write_all(&mut file, &content).unwrap();
         let pieces: Vec<_> = content.chunks(50_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         let bodies =
-            [content.clone().into(), Body::path(file.path()).unwrap(), Body::stream(stream::iter(pieces), None)];
+            [content.clone().into(), Body::from_path(file.path()).unwrap(), Body::stream(stream::iter(pieces), None)];
         for body in bodies {
             let site = Site::with_parts_of(part as u64).await;
             let wrong = ResponseTemplate::new(200).insert_header("etag", "\"00000000000000000000000000000000\"");
-            site.fault("PUT /storage/up/1/1", Act::Answer(expired()));
-            site.fault("PUT /storage/up/1/2", Act::Answer(xml(503, "SlowDown", "slow")));
+            site.fault("PUT /storage/up/1/1", Act::Response(expired()));
+            site.fault("PUT /storage/up/1/2", Act::Response(xml(503, "SlowDown", "slow")));
             site.fault("PUT /storage/up/1/3", Act::DoneBut(wrong));
             site.store().upload(Upload::new("a", body)).await.unwrap();
             assert!(site.content("a").unwrap() == content, "parts of {part}");
@@ -308,7 +308,7 @@ async fn tags_that_are_no_md5_or_are_not_there_are_taken_as_they_are() {
 #[tokio::test]
 async fn an_expired_address_is_renewed_for_its_part_alone() {
     let site = Site::with_parts_of(4).await;
-    site.fault("PUT /storage/up/1/5", Act::Answer(expired()));
+    site.fault("PUT /storage/up/1/5", Act::Response(expired()));
     site.store().upload(alphabet()).await.unwrap();
     assert_eq!(site.content("a.txt").unwrap(), ALPHABET);
     assert_eq!(site.count("PUT /storage/up/1/5"), 2);
@@ -330,7 +330,7 @@ async fn a_storage_that_cannot_keep_up_is_given_time() {
     ] {
         let site = Site::with_parts_of(4).await;
         let (store, clock) = site.open(|config| config);
-        site.fault("PUT /storage/up/1/2", Act::Answer(slow));
+        site.fault("PUT /storage/up/1/2", Act::Response(slow));
         store.upload(alphabet()).await.unwrap();
         assert_eq!((site.content("a.txt").unwrap(), clock.slept().len()), (ALPHABET.to_vec(), 1));
     }
@@ -339,9 +339,9 @@ async fn a_storage_that_cannot_keep_up_is_given_time() {
 #[tokio::test]
 async fn a_refusal_of_the_storage_ends_the_upload_and_says_why() {
     let site = Site::with_parts_of(4).await;
-    site.fault("PUT /storage/up/1/2", Act::Answer(xml(403, "SignatureDoesNotMatch", "no")));
+    site.fault("PUT /storage/up/1/2", Act::Response(xml(403, "SignatureDoesNotMatch", "no")));
     let error = site.store().upload(alphabet()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Rejected));
     assert_eq!((error.provider_code(), error.http_status()), (Some("SignatureDoesNotMatch"), Some(403)));
     assert!(!format!("{error:?}").contains("canary"));
     assert_eq!(site.count("POST files/"), 0);
@@ -351,21 +351,21 @@ async fn a_refusal_of_the_storage_ends_the_upload_and_says_why() {
 async fn a_session_that_is_gone_begins_the_whole_upload_anew() {
     let site = Site::with_parts_of(4).await;
     let stale = || refusal(404, "not-found/file-upload-not-found");
-    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Answer(stale()));
+    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Response(stale()));
     site.store().upload(alphabet()).await.unwrap();
     assert_eq!(site.content("a.txt").unwrap(), ALPHABET);
     assert_eq!((site.sessions(), site.count("POST files/")), (2, 1));
     assert!(site.log().last().unwrap().contains("put-2"));
 
     // The storage may be the first to notice.
-    site.fault("PUT /storage/up/3/7", Act::Answer(xml(404, "NoSuchUpload", "gone")));
+    site.fault("PUT /storage/up/3/7", Act::Response(xml(404, "NoSuchUpload", "gone")));
     site.store().upload(alphabet()).await.unwrap();
     assert!(site.log().last().unwrap().contains("put-4"));
 
     // What cannot be sent again is not.
-    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Answer(stale()));
+    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Response(stale()));
     let error = site.store().upload(Upload::new("a.txt", streamed(ALPHABET, None))).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Conflict, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Conflict, Effect::Rejected));
     assert!(error.to_string().contains("cannot be sent again"), "{error}");
 }
 
@@ -373,9 +373,9 @@ async fn a_session_that_is_gone_begins_the_whole_upload_anew() {
 async fn an_upload_whose_sessions_are_always_gone_ends_with_the_retries() {
     let site = Site::with_parts_of(4).await;
     let stale = || refusal(404, "not-found/file-upload-not-found");
-    site.faults(99, r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Answer(stale()));
+    site.faults(99, r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Response(stale()));
     let error = site.store().upload(alphabet()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Conflict, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Conflict, Effect::Rejected));
     assert_eq!(site.sessions(), 4);
 
     let never = site.open(|mut config| {
@@ -392,10 +392,10 @@ async fn a_part_of_another_session_is_refused() {
     let other = json!([{"ref": "put-9", "part_number": 2, "upload_uri": "http://127.0.0.1:1/x"}]);
     site.fault(
         r#"POST file_actions/begin_upload/a.txt {"ref""#,
-        Act::Answer(ResponseTemplate::new(200).set_body_json(other)),
+        Act::Response(ResponseTemplate::new(200).set_body_json(other)),
     );
     let error = site.store().upload(alphabet()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
 }
 
 #[tokio::test]
@@ -409,7 +409,7 @@ async fn a_finish_whose_answer_is_lost_is_resolved_by_a_look() {
 
     // All answers are lost.
     site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(500)));
-    site.faults(3, "POST files/", Act::Answer(ResponseTemplate::new(500)));
+    site.faults(3, "POST files/", Act::Response(ResponseTemplate::new(500)));
     site.store().upload(alphabet()).await.unwrap();
 }
 
@@ -418,9 +418,9 @@ async fn a_finish_that_failed_without_proof_is_of_unknown_effect() {
     // A file of the size is there, and its digest is not known.
     let site = Site::with_parts_of(4).await;
     site.put("a.txt", vec![b'x'; 26]);
-    site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(500)));
+    site.faults(4, "POST files/", Act::Response(ResponseTemplate::new(500)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
     assert!(error.to_string().contains("may be stored all the same"), "{error}");
     assert_eq!(site.content("a.txt").unwrap(), vec![b'x'; 26]);
 }
@@ -433,15 +433,15 @@ async fn a_finish_that_was_answered_and_left_something_else_is_not_applied() {
         if let Some(old) = old {
             site.put("a.txt", old);
         }
-        site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(503)));
+        site.faults(4, "POST files/", Act::Response(ResponseTemplate::new(503)));
         let error = site.store().upload(alphabet()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
         assert!(error.is_safe_to_retry());
     }
     // A gateway does not answer for the service.
-    site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(504)));
+    site.faults(4, "POST files/", Act::Response(ResponseTemplate::new(504)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
 }
 
 #[tokio::test]
@@ -452,21 +452,21 @@ async fn a_finish_that_is_answered_about_something_else_is_resolved_by_a_look() 
         site.fault("POST files/", Act::DoneBut(answer(201, &other)));
         let file = site.store().upload(alphabet()).await.unwrap();
         assert_eq!(file.reference.to_string(), ":filescom:a.txt");
-        site.fault("POST files/", Act::Answer(answer(201, &other)));
+        site.fault("POST files/", Act::Response(answer(201, &other)));
         site.state().files.clear();
         let error = site.store().upload(alphabet()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_finish_that_failed_and_left_something_of_unknown_size_is_of_unknown_effect() {
     let site = Site::with_parts_of(4).await;
-    site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(500)));
+    site.faults(4, "POST files/", Act::Response(ResponseTemplate::new(500)));
     let sizeless = json!({"path": "a.txt", "type": "file", "crc32": null});
-    site.fault("GET file_actions/metadata", Act::Answer(ResponseTemplate::new(200).set_body_json(sizeless)));
+    site.fault("GET file_actions/metadata", Act::Response(ResponseTemplate::new(200).set_body_json(sizeless)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
 }
 
 #[tokio::test]
@@ -477,11 +477,11 @@ async fn a_finish_that_failed_in_a_folder_that_is_hidden_is_of_unknown_effect() 
         ("in", "GET file_actions/metadata/in", answer(200, &folder("in")), Effect::Rejected),
     ] {
         let site = Site::with_parts_of(4).await;
-        site.faults(4, "POST files/", Act::Answer(ResponseTemplate::new(500)));
-        site.fault("GET file_actions/metadata", Act::Answer(not_found()));
-        site.fault(look, Act::Answer(seen));
+        site.faults(4, "POST files/", Act::Response(ResponseTemplate::new(500)));
+        site.fault("GET file_actions/metadata", Act::Response(not_found()));
+        site.fault(look, Act::Response(seen));
         let error = site.store().upload(alphabet().scope(scope)).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Unavailable, effect), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, effect), "{error}");
     }
 }
 
@@ -491,7 +491,7 @@ async fn a_rejection_after_a_finish_of_unknown_effect_is_resolved_by_a_look() {
         let site = Site::with_parts_of(4).await;
         site.state().digests = true;
         site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(503)));
-        site.faults(3, "POST files/", Act::Answer(ResponseTemplate::new(status)));
+        site.faults(3, "POST files/", Act::Response(ResponseTemplate::new(status)));
         let file = site.store().upload(alphabet()).await.unwrap();
         assert_eq!((file.size, site.content("a.txt").unwrap()), (Some(26), ALPHABET.to_vec()), "{status}");
     }
@@ -501,9 +501,9 @@ async fn a_rejection_after_a_finish_of_unknown_effect_is_resolved_by_a_look() {
 async fn a_beginning_can_store_nothing() {
     for status in [500, 503, 504] {
         let site = Site::with_parts_of(4).await;
-        site.faults(4, "POST file_actions/begin_upload", Act::Answer(ResponseTemplate::new(status)));
+        site.faults(4, "POST file_actions/begin_upload", Act::Response(ResponseTemplate::new(status)));
         let error = site.store().upload(alphabet()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
         assert!(error.is_safe_to_retry());
     }
 }
@@ -511,9 +511,9 @@ async fn a_beginning_can_store_nothing() {
 #[tokio::test]
 async fn a_free_name_whose_move_fails_leaves_no_temporary_file() {
     let site = Site::with_parts_of(100).await;
-    site.faults(4, "POST file_actions/move", Act::Answer(ResponseTemplate::new(503)));
-    let error = site.store().upload(alphabet().if_exists(IfExists::Refuse)).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+    site.faults(4, "POST file_actions/move", Act::Response(ResponseTemplate::new(503)));
+    let error = site.store().upload(alphabet().if_exists(IfExists::Fail)).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
     assert!(error.is_safe_to_retry() && site.files().is_empty(), "{:?}", site.files());
 }
 
@@ -530,9 +530,9 @@ async fn a_digest_that_nothing_is_compared_with_is_not_waited_for() {
 #[tokio::test]
 async fn a_missing_part_at_the_finish_is_an_error_that_says_so() {
     let site = Site::with_parts_of(4).await;
-    site.fault("POST files/", Act::Answer(refusal(422, "processing-failure/file-not-uploaded")));
+    site.fault("POST files/", Act::Response(refusal(422, "processing-failure/file-not-uploaded")));
     let error = site.store().upload(alphabet()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
     assert_eq!(error.provider_code(), Some("processing-failure/file-not-uploaded"));
     assert_eq!(site.sessions(), 1);
 }
@@ -543,7 +543,7 @@ async fn another_size_than_sent_is_an_error_with_the_file() {
     let short = json!({"path": "a.txt", "type": "file", "size": 25});
     site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(short)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Applied));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Applied));
     assert_eq!(error.stored().unwrap().size, Some(25));
 }
 
@@ -565,18 +565,18 @@ async fn with_crc32_the_digest_of_the_whole_is_waited_for_and_compared() {
         })),
     );
     let error = store.upload(alphabet()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Applied));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Applied));
 
     site.state().digests = false;
     let error = store.upload(alphabet()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied));
 }
 
 #[tokio::test]
 async fn uploads_that_make_the_same_folders_do_not_fail_each_other() {
     let site = Site::with_parts_of(100).await;
-    site.faults(30, "POST file_actions", Act::Answer(refusal(422, "processing-failure/destination-exists")));
-    site.faults(20, "POST file_actions", Act::Answer(refusal(422, "processing-failure/could-not-create-parent")));
+    site.faults(30, "POST file_actions", Act::Response(refusal(422, "processing-failure/destination-exists")));
+    site.faults(20, "POST file_actions", Act::Response(refusal(422, "processing-failure/could-not-create-parent")));
     let (store, clock) = site.open(|config| config);
     let uploads = (0..50).map(|number| store.upload(Upload::new(format!("{number}.txt"), "hello").scope("new/folder")));
     for stored in futures::future::join_all(uploads).await {
@@ -590,10 +590,13 @@ async fn uploads_that_make_the_same_folders_do_not_fail_each_other() {
 async fn a_folder_of_the_name_is_not_overwritten() {
     for request in ["POST file_actions", "POST files/"] {
         let site = Site::with_parts_of(100).await;
-        site.fault(request, Act::Answer(refusal(422, "processing-failure/destination-exists")));
-        site.fault("GET file_actions/metadata", Act::Answer(ResponseTemplate::new(200).set_body_json(folder("a.txt"))));
+        site.fault(request, Act::Response(refusal(422, "processing-failure/destination-exists")));
+        site.fault(
+            "GET file_actions/metadata",
+            Act::Response(ResponseTemplate::new(200).set_body_json(folder("a.txt"))),
+        );
         let error = site.store().upload(alphabet()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
+        assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
         assert_eq!(site.count(request), 1);
     }
 }
@@ -601,17 +604,17 @@ async fn a_folder_of_the_name_is_not_overwritten() {
 #[tokio::test]
 async fn a_missing_parent_is_not_found_and_names_that() {
     let site = Site::with_parts_of(100).await;
-    site.fault("POST file_actions", Act::Answer(not_found()));
+    site.fault("POST file_actions", Act::Response(not_found()));
     let error = site.store().upload(alphabet().create_parents(false)).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
     assert_eq!(site.log().len(), 1);
 }
 
 #[tokio::test]
 async fn a_state_of_the_service_that_passes_is_waited_for() {
     let site = Site::with_parts_of(100).await;
-    site.fault("POST file_actions", Act::Answer(refusal(422, "service-unavailable/uploads-unavailable")));
-    site.fault("POST files/", Act::Answer(refusal(422, "processing-failure/file-pending-processing")));
+    site.fault("POST file_actions", Act::Response(refusal(422, "service-unavailable/uploads-unavailable")));
+    site.fault("POST files/", Act::Response(refusal(422, "processing-failure/file-pending-processing")));
     let (store, clock) = site.open(|config| config);
     store.upload(alphabet()).await.unwrap();
     assert_eq!(clock.slept().len(), 2);
@@ -630,8 +633,8 @@ async fn a_file_that_changes_while_it_is_sent_is_not_stored() {
             std::io::Write::write_all(&mut &writer, b"more").unwrap();
         })),
     );
-    let error = site.store().upload(Upload::path(file.path()).unwrap().name("a.txt")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    let error = site.store().upload(Upload::from_path(file.path()).unwrap().name("a.txt")).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
     assert_eq!(site.count("POST files/"), 0);
 }
 
@@ -646,8 +649,8 @@ async fn a_file_that_is_cut_short_before_it_is_read_is_not_stored() {
             std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(10).unwrap();
         };
         site.fault("POST file_actions", Act::After(Box::new(cut)));
-        let error = site.store().upload(Upload::path(file.path()).unwrap().name("a")).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
+        let error = site.store().upload(Upload::from_path(file.path()).unwrap().name("a")).await.unwrap_err();
+        assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
         assert_eq!((site.count("POST files/"), site.files().len()), (0, 0));
     }
 }
@@ -669,13 +672,13 @@ async fn uploads_of_one_name_at_the_same_time_all_end_and_one_of_them_stays_whol
 #[tokio::test]
 async fn a_name_that_must_be_free_is_taken_in_one_step() {
     let site = Site::with_parts_of(100).await;
-    let upload = || alphabet().scope("in").if_exists(IfExists::Refuse);
+    let upload = || alphabet().scope("in").if_exists(IfExists::Fail);
     let file = site.store().upload(upload()).await.unwrap();
     assert_eq!(file.reference.to_string(), ":filescom:in/a.txt");
     assert_eq!(site.files(), ["in/a.txt"]);
 
     let error = site.store().upload(upload()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
     assert_eq!(site.sessions(), 1, "nothing was sent");
 
     // Somebody else was faster, between the look and the move.
@@ -688,24 +691,24 @@ async fn a_name_that_must_be_free_is_taken_in_one_step() {
         })),
     );
     let error = site.store().upload(upload()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
     assert_eq!(site.files(), ["in/a.txt"]);
 }
 
 #[tokio::test]
 async fn an_upload_under_a_free_name_that_fails_its_checks_leaves_nothing_behind() {
     let site = Site::with_parts_of(100).await;
-    let upload = || alphabet().if_exists(IfExists::Refuse);
+    let upload = || alphabet().if_exists(IfExists::Fail);
     site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 3}))));
     let error = site.store().upload(upload()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
     assert!(error.stored().is_none() && site.files().is_empty(), "{error:?} {:?}", site.files());
 
     // The same where a later step fails.
-    site.fault("PATCH files/", Act::Answer(refusal(403, "not-authorized")));
+    site.fault("PATCH files/", Act::Response(refusal(403, "not-authorized")));
     site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))));
     let error = site.store().upload(upload().metadata("a", "b")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Other, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Other, Effect::Rejected));
     assert!(error.stored().is_none() && site.files().is_empty(), "{error:?} {:?}", site.files());
 }
 
@@ -713,7 +716,7 @@ async fn an_upload_under_a_free_name_that_fails_its_checks_leaves_nothing_behind
 async fn a_free_name_may_be_as_long_as_any() {
     let site = Site::with_parts_of(100).await;
     let name = format!("a.{}", "x".repeat(510));
-    site.store().upload(alphabet().name(name.clone()).if_exists(IfExists::Refuse)).await.unwrap();
+    site.store().upload(alphabet().name(name.clone()).if_exists(IfExists::Fail)).await.unwrap();
     assert_eq!(site.files(), [name]);
 }
 
@@ -752,31 +755,31 @@ async fn memory_bounds_how_much_of_a_stream_is_on_its_way() {
 async fn another_run_goes_on_where_one_stopped() {
     let site = Site::with_parts_of(4).await;
     let checkpoints = Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
-    let told = |checkpoint: &crate::UploadCheckpoint| {
+    let on_part = |checkpoint: &crate::UploadCheckpoint| {
         checkpoints.lock().unwrap().push(serde_json::to_string(checkpoint).unwrap());
     };
     let mut file = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut file, ALPHABET).unwrap();
-    let upload = || Upload::path(file.path()).unwrap().name("a.txt");
-    site.fault("PUT /storage/up/1/5", Act::Answer(xml(403, "AccessDenied", "no")));
+    let upload = || Upload::from_path(file.path()).unwrap().name("a.txt");
+    site.fault("PUT /storage/up/1/5", Act::Response(xml(403, "AccessDenied", "no")));
     let store = one_at_a_time(&site);
-    store.upload_resumable(upload(), None, told).await.unwrap_err();
+    store.upload_resumable(upload(), None, on_part).await.unwrap_err();
     let last = checkpoints.lock().unwrap().last().unwrap().clone();
     assert!(!last.contains("canary"), "{last}");
     let last: crate::UploadCheckpoint = serde_json::from_str(&last).unwrap();
     assert_eq!((last.path(), last.size(), last.stored()), ("a.txt", 26, 16));
 
     let before = site.count("PUT ");
-    store.upload_resumable(upload(), Some(last.clone()), told).await.unwrap();
+    store.upload_resumable(upload(), Some(last.clone()), on_part).await.unwrap();
     assert_eq!((site.content("a.txt").unwrap(), site.count("PUT ") - before), (ALPHABET.to_vec(), 3));
     assert_eq!(site.sessions(), 1);
 
     // Of another file, or of one that changed.
-    let error = store.upload_resumable(upload().name("b.txt"), Some(last.clone()), told).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    let error = store.upload_resumable(upload().name("b.txt"), Some(last.clone()), on_part).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     std::io::Write::write_all(&mut file, b"more").unwrap();
-    let upload = Upload::path(file.path()).unwrap().name("a.txt");
-    let error = store.upload_resumable(upload, Some(last), told).await.unwrap_err();
+    let upload = Upload::from_path(file.path()).unwrap().name("a.txt");
+    let error = store.upload_resumable(upload, Some(last), on_part).await.unwrap_err();
     assert!(error.to_string().contains("the file changed since"), "{error}");
 }
 
@@ -794,14 +797,14 @@ async fn a_checkpoint_of_a_session_that_is_gone_begins_anew() {
 async fn another_content_of_the_same_size_does_not_go_on_with_the_parts_of_the_first() {
     let site = Site::with_parts_of(4).await;
     let last = std::sync::Mutex::new(None);
-    let told = |checkpoint: &crate::UploadCheckpoint| *last.lock().unwrap() = Some(checkpoint.clone());
-    site.fault("PUT /storage/up/1/2", Act::Answer(xml(403, "AccessDenied", "no")));
+    let on_part = |checkpoint: &crate::UploadCheckpoint| *last.lock().unwrap() = Some(checkpoint.clone());
+    site.fault("PUT /storage/up/1/2", Act::Response(xml(403, "AccessDenied", "no")));
     let store = one_at_a_time(&site);
-    store.upload_resumable(Upload::new("a.txt", "12345678"), None, told).await.unwrap_err();
+    store.upload_resumable(Upload::new("a.txt", "12345678"), None, on_part).await.unwrap_err();
     let checkpoint = last.lock().unwrap().clone();
     let other = Upload::new("a.txt", "abcdefgh");
     let error = store.upload_resumable(other, checkpoint.clone(), |_| ()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     store.upload_resumable(Upload::new("a.txt", "12345678"), checkpoint, |_| ()).await.unwrap();
     assert_eq!((site.content("a.txt").unwrap(), site.sessions()), (b"12345678".to_vec(), 1));
 }
@@ -817,16 +820,16 @@ async fn another_file_of_the_same_size_and_time_does_not_go_on_with_the_parts_of
         file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     };
     let last = std::sync::Mutex::new(None);
-    let told = |checkpoint: &crate::UploadCheckpoint| *last.lock().unwrap() = Some(checkpoint.clone());
-    let upload = || Upload::path(&place).unwrap();
-    site.fault("PUT /storage/up/1/2", Act::Answer(xml(403, "AccessDenied", "no")));
+    let on_part = |checkpoint: &crate::UploadCheckpoint| *last.lock().unwrap() = Some(checkpoint.clone());
+    let upload = || Upload::from_path(&place).unwrap();
+    site.fault("PUT /storage/up/1/2", Act::Response(xml(403, "AccessDenied", "no")));
     let store = one_at_a_time(&site);
     write("12345678");
-    store.upload_resumable(upload(), None, told).await.unwrap_err();
+    store.upload_resumable(upload(), None, on_part).await.unwrap_err();
     let checkpoint = last.lock().unwrap().clone();
     write("abcdefgh");
     let error = store.upload_resumable(upload(), checkpoint.clone(), |_| ()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     write("12345678");
     store.upload_resumable(upload(), checkpoint, |_| ()).await.unwrap();
     assert_eq!((site.content("a.txt").unwrap(), site.sessions()), (b"12345678".to_vec(), 1));
@@ -845,8 +848,8 @@ async fn a_file_that_is_replaced_between_its_parts_by_one_of_the_same_size_and_t
     }
     let replaced = place.clone();
     site.fault("PUT /storage/up/1/2", Act::After(Box::new(move |_| std::fs::rename(&other, &replaced).unwrap())));
-    let error = one_at_a_time(&site).upload(Upload::path(&place).unwrap()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
+    let error = one_at_a_time(&site).upload(Upload::from_path(&place).unwrap()).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
     assert_eq!((site.count("POST files/"), site.files().len()), (0, 0));
 }
 
@@ -854,7 +857,7 @@ async fn a_file_that_is_replaced_between_its_parts_by_one_of_the_same_size_and_t
 async fn an_upload_that_is_dropped_leaves_nothing_running() {
     let site = Site::with_parts_of(1).await;
     let never = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(3600));
-    site.faults(26, "PUT ", Act::Answer(never));
+    site.faults(26, "PUT ", Act::Response(never));
     let store = site.store();
     let upload = tokio::spawn(async move { store.upload(alphabet()).await });
     while site.count("PUT ") < 8 {
@@ -874,9 +877,9 @@ async fn a_part_whose_address_cannot_be_used_is_not_sent_and_the_address_not_sho
     for address in ["ftp://127.0.0.1/SIGcanary", "SIGcanary", "", "http://SIGcanary:x/"] {
         let entry = json!([{"ref": "put-1", "part_number": 1, "upload_uri": address}]);
         let site = Site::with_parts_of(4).await;
-        site.fault("POST file_actions", Act::Answer(ResponseTemplate::new(200).set_body_json(entry)));
+        site.fault("POST file_actions", Act::Response(ResponseTemplate::new(200).set_body_json(entry)));
         let error = site.store().upload(alphabet()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
         assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
         assert_eq!(site.log().len(), 1);
     }

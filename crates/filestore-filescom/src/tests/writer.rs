@@ -61,7 +61,7 @@ async fn a_writer_that_is_dropped_leaves_what_was_there() {
     let mut writer = site.store().create(|body| Upload::new("a", body));
     writer.write_all(&vec![0; 3 * usize::try_from(PART).unwrap()]).await.unwrap();
     drop(writer);
-    // Whatever was to come of it has its turn.
+    // Whatever was to come of it has its folder_lock.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -79,11 +79,11 @@ async fn nothing_is_sent_before_something_is_written() {
 #[tokio::test]
 async fn the_error_of_the_upload_comes_out_of_the_writer() {
     let site = Site::with_parts_of(PART).await;
-    let forbidden = || Act::Answer(refusal(403, "not-authorized/write-permission-required"));
+    let forbidden = || Act::Response(refusal(403, "not-authorized/write-permission-required"));
     site.fault("POST file_actions/begin_upload/a", forbidden());
     let mut writer = site.store().create(|body| Upload::new("a", body));
     let error = Error::from_reader(writer.write_all(&vec![0; 16 << 20]).await.unwrap_err());
-    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Rejected));
     // The error is given out once; nothing more can be written.
     assert_eq!(Error::from_reader(writer.write_all(b"x").await.unwrap_err()).kind(), ErrorKind::InvalidInput);
     assert_eq!(Error::from_reader(writer.shutdown().await.unwrap_err()).kind(), ErrorKind::InvalidInput);
@@ -92,7 +92,7 @@ async fn the_error_of_the_upload_comes_out_of_the_writer() {
     let mut writer = site.store().create(|body| Upload::new("b", body));
     writer.write_all(b"little").await.unwrap();
     let error = Error::from_reader(writer.shutdown().await.unwrap_err());
-    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Rejected));
 }
 
 #[tokio::test]

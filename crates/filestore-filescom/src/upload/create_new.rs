@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use filestore_core::{Body, Effect, Error, ErrorKind, Result, StoredFile};
 
-use super::options::Wishes;
+use super::options::UploadOptions;
+use crate::copy_move::Destination;
 use crate::path::SitePath;
-use crate::relocate::Relocate;
 use crate::store::FilesComStore;
 
 /// What follows the last dot of a longer name says nothing of the kind of a file.
@@ -17,8 +17,13 @@ impl FilesComStore {
     ///
     /// The service has no such upload, but its moves refuse to overwrite: the file is uploaded under a name
     /// that nobody else has, and moved.
-    pub(crate) async fn send_new(&self, path: &SitePath, body: Arc<Body>, wishes: &Wishes) -> Result<StoredFile> {
-        if wishes.with_rename {
+    pub(crate) async fn send_new(
+        &self,
+        path: &SitePath,
+        body: Arc<Body>,
+        options: &UploadOptions,
+    ) -> Result<StoredFile> {
+        if options.with_rename {
             return Err(Error::invalid("with_rename finds a free name, and the upload refuses a taken one; choose"));
         }
         // 1. What is there now need not wait for the content.
@@ -29,16 +34,16 @@ impl FilesComStore {
         // 2. The content, in the same folder and with the same extension: rules of the site may go by them.
         let extension = path.name().rsplit_once('.').map(|(_, extension)| extension);
         let extension = extension.filter(|extension| extension.len() <= LONGEST_EXTENSION).unwrap_or("part");
-        let temporary = path.beside(&format!(".filestore-{:016x}.{extension}", rand::random::<u64>()))?;
-        let mut file = match self.send_file(&temporary, body, wishes, None, None).await {
+        let temporary = path.sibling(&format!(".filestore-{:016x}.{extension}", rand::random::<u64>()))?;
+        let mut file = match self.send_file(&temporary, body, options, None, None).await {
             Err(error) if matches!(error.effect(), Effect::Applied | Effect::Unknown) => {
                 return Err(self.discard(&temporary, error).await);
             }
             sent => sent?,
         };
         // 3. Its name, if that is still free.
-        let below = path.below(self.root()).unwrap_or_default();
-        if let Err(error) = self.move_to(&temporary.reference(), Relocate::to(below).parents(false)).await {
+        let below = path.strip_prefix(self.root()).unwrap_or_default();
+        if let Err(error) = self.move_to(&temporary.reference(), Destination::to(below).parents(false)).await {
             if error.effect() == Effect::Unknown {
                 return Err(error.with_note(&format!("the content may still be at {temporary}")));
             }

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use filestore_core::{Effect, Error, ErrorKind, Result, StoredFile};
-use filestore_http::{Attempts, Method, Repeat};
+use filestore_http::{Attempts, Idempotency, Method};
 use serde_json::json;
 
-use super::options::Wishes;
-use super::part::Sent;
-use super::session::Session;
+use super::multipart::MultipartUpload;
+use super::options::UploadOptions;
+use super::part::UploadedParts;
 use crate::config::Verify;
 use crate::error::{self, NOT_FOUND, UPLOAD_NOT_FOUND};
 use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::wire::Entry;
-use crate::{api, facts};
+use crate::{api, metadata};
 
 /// The pauses between two looks for a digest: the service computes it within a second, as a rule.
-const LOOKS: [u64; 8] = [0, 100, 200, 400, 800, 1600, 3200, 3200];
+const DIGEST_POLL_DELAYS: [u64; 8] = [0, 100, 200, 400, 800, 1600, 3200, 3200];
 
 /// What a look at the path of an upload shows.
 enum Look {
@@ -25,7 +25,7 @@ enum Look {
     Stored(Box<Entry>),
     /// Nothing, or something else.
     NotStored,
-    /// It cannot be told.
+    /// It cannot be on_part.
     Unclear,
 }
 
@@ -34,24 +34,24 @@ impl FilesComStore {
     /// looking at what is there.
     pub(super) async fn finish(
         &self,
-        session: &Session<'_>,
+        session: &MultipartUpload<'_>,
         path: &SitePath,
-        wishes: &Wishes,
-        sent: &Sent,
+        options: &UploadOptions,
+        sent: &UploadedParts,
     ) -> Result<Box<Entry>> {
         let mut attempts = Attempts::new();
-        let mut turn = None;
+        let mut folder_lock = None;
         loop {
             let error = match session.finish(&sent.parts, sent.size, &mut attempts).await {
                 // The asked name may be that of another file.
-                Ok(entry) if wishes.with_rename && named_path(&entry).is_none() => return Err(unnamed()),
+                Ok(entry) if options.with_rename && named_path(&entry).is_none() => return Err(unnamed()),
                 Ok(entry) => return Ok(entry),
                 Err(error) => error,
             };
             if error::is(&error, UPLOAD_NOT_FOUND) || error.effect() == Effect::Unknown {
                 // With a name that the service chose, there is no telling where to look.
                 let look =
-                    if wishes.with_rename { Look::Unclear } else { Box::pin(self.look(path, sent, wishes)).await };
+                    if options.with_rename { Look::Unclear } else { Box::pin(self.look(path, sent, options)).await };
                 let effect = match look {
                     Look::Stored(entry) => return Ok(entry),
                     Look::NotStored => attempts.record_nothing_found(),
@@ -63,13 +63,13 @@ impl FilesComStore {
                     _ => error,
                 });
             }
-            Box::pin(self.try_again(error, path, wishes, &mut turn, &mut attempts)).await?;
+            Box::pin(self.try_again(error, path, options, &mut folder_lock, &mut attempts)).await?;
         }
     }
 
     /// Compares what is at `path` with what was sent: by its size, and by its digest, or by its time where the service
     /// has no digest.
-    async fn look(&self, path: &SitePath, sent: &Sent, wishes: &Wishes) -> Look {
+    async fn look(&self, path: &SitePath, sent: &UploadedParts, options: &UploadOptions) -> Look {
         let entry = match self.digested_entry(path, sent).await {
             Ok(entry) => entry,
             Err(error) if error::is(&error, NOT_FOUND) && self.sees(&path.parent()).await => return Look::NotStored,
@@ -86,7 +86,7 @@ impl FilesComStore {
         match sent.is_the_content_of(&entry) {
             Some(true) => Look::Stored(entry),
             Some(false) => Look::NotStored,
-            None if wishes.provided_mtime.is_some() && entry.provided_mtime == wishes.provided_mtime => {
+            None if options.provided_mtime.is_some() && entry.provided_mtime == options.provided_mtime => {
                 Look::Stored(entry)
             }
             None => Look::Unclear,
@@ -94,9 +94,9 @@ impl FilesComStore {
     }
 
     /// What is at `path`, with its digest if the service computes it soon.
-    async fn digested_entry(&self, path: &SitePath, sent: &Sent) -> Result<Box<Entry>> {
+    async fn digested_entry(&self, path: &SitePath, sent: &UploadedParts) -> Result<Box<Entry>> {
         let mut entry = self.entry(path).await?;
-        for pause in LOOKS {
+        for pause in DIGEST_POLL_DELAYS {
             let known = sent.crc32.is_none() || sent.is_the_content_of(&entry).is_some();
             if entry.size != Some(sent.size) || known {
                 break;
@@ -109,7 +109,12 @@ impl FilesComStore {
 
     /// The file as stored, if that is what was sent. *Integrity* if not, *conflict* if somebody else
     /// replaced it; the error has the file.
-    pub(super) async fn confirm(&self, path: &SitePath, mut entry: Box<Entry>, sent: &Sent) -> Result<Box<Entry>> {
+    pub(super) async fn confirm(
+        &self,
+        path: &SitePath,
+        mut entry: Box<Entry>,
+        sent: &UploadedParts,
+    ) -> Result<Box<Entry>> {
         let verify = self.config().verify;
         let was_right = entry.size == Some(sent.size);
         let path = stored_path(path, &entry);
@@ -139,24 +144,29 @@ impl FilesComStore {
             _ => return Ok(entry),
         };
         let error = Error::new(kind, Effect::Applied, message);
-        Err(error.with_stored(facts::stored(&path, *entry)))
+        Err(error.with_stored(metadata::stored(&path, *entry)))
     }
 
     /// The stored file, with the time and metadata that were asked for: where the finish did not take them,
     /// they are set afterwards. What the service ignores all the same is named in the result.
-    pub(super) async fn settle(&self, path: &SitePath, mut entry: Box<Entry>, wishes: &Wishes) -> Result<StoredFile> {
+    pub(super) async fn settle(
+        &self,
+        path: &SitePath,
+        mut entry: Box<Entry>,
+        options: &UploadOptions,
+    ) -> Result<StoredFile> {
         let path = stored_path(path, &entry);
         let mut missing = serde_json::Map::new();
-        if let Some(time) = wishes.provided_mtime.filter(|time| entry.provided_mtime != Some(*time)) {
+        if let Some(time) = options.provided_mtime.filter(|time| entry.provided_mtime != Some(*time)) {
             missing.insert("provided_mtime".to_owned(), json!(time.to_string()));
         }
-        if !wishes.metadata.is_empty() && entry.custom_metadata != wishes.metadata {
-            missing.insert("custom_metadata".to_owned(), json!(wishes.metadata));
+        if !options.metadata.is_empty() && entry.custom_metadata != options.metadata {
+            missing.insert("custom_metadata".to_owned(), json!(options.metadata));
         }
         if !missing.is_empty() {
             let update = async {
-                let request = self.api().request(Method::PATCH, "files", &path, Repeat::Idempotent)?;
-                self.api().ask_for_entry(request.payload(api::json(&missing)?), &path).await
+                let request = self.api().request(Method::PATCH, "files", &path, Idempotency::Idempotent)?;
+                self.api().ask_for_entry(request.body(api::json(&missing)?), &path).await
             };
             let updated = Box::pin(update).await.map_err(|error| stored_but(error, &path, entry.clone()))?;
             // As the service says, which may ignore what it does not refuse.
@@ -168,10 +178,10 @@ impl FilesComStore {
             }
         }
         let ignored = [
-            ("modified", wishes.provided_mtime.is_some() && entry.provided_mtime != wishes.provided_mtime),
-            ("metadata", !wishes.metadata.is_empty() && entry.custom_metadata != wishes.metadata),
+            ("modified", options.provided_mtime.is_some() && entry.provided_mtime != options.provided_mtime),
+            ("metadata", !options.metadata.is_empty() && entry.custom_metadata != options.metadata),
         ];
-        let mut file = facts::stored(&path, *entry);
+        let mut file = metadata::stored(&path, *entry);
         file.skipped.extend(ignored.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name));
         Ok(file)
     }
@@ -204,7 +214,7 @@ fn vanished(error: Error) -> Error {
 fn stored_but(error: Error, path: &SitePath, entry: Box<Entry>) -> Error {
     let message = format!("the file is stored, but not all was done: {}", error.message());
     let incomplete =
-        Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(facts::stored(path, *entry));
+        Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(metadata::stored(path, *entry));
     match error.provider_code() {
         Some(code) => incomplete.with_provider_code(code.to_owned()).with_source(error),
         None => incomplete.with_source(error),

@@ -9,7 +9,7 @@ use crate::options::FilesComUpload;
 
 /// What an upload asks of the service besides keeping its content.
 #[derive(Debug, Clone)]
-pub(crate) struct Wishes {
+pub(crate) struct UploadOptions {
     /// In whole seconds, as the service keeps it.
     pub(crate) provided_mtime: Option<Timestamp>,
     pub(crate) metadata: BTreeMap<String, String>,
@@ -18,7 +18,7 @@ pub(crate) struct Wishes {
     pub(crate) part_size: Option<u64>,
 }
 
-impl Wishes {
+impl UploadOptions {
     /// *Invalid input* for metadata that the service would refuse after all content was sent.
     pub(crate) fn of(upload: &Upload) -> Result<Self> {
         let options = upload.options.get::<FilesComUpload>().unwrap_or_default();

@@ -16,14 +16,14 @@ pub(crate) struct Stored {
 }
 
 /// All parts of a file, stored and not yet finished.
-pub(super) struct Sent {
+pub(super) struct UploadedParts {
     pub(super) parts: Vec<Stored>,
     pub(super) size: u64,
     /// Eight hex digits, where they are computed.
     pub(super) crc32: Option<String>,
 }
 
-impl Sent {
+impl UploadedParts {
     pub(super) fn of(mut parts: Vec<Stored>) -> Self {
         parts.sort_by_key(|part| part.number);
         let crc32 = parts.iter().try_fold(Crc32::new(), |mut all, part| {

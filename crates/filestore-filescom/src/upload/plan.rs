@@ -10,7 +10,7 @@ const MIB: u64 = 1 << 20;
 const LARGE_PART: u64 = 16 * MIB;
 
 /// The first parts of content that is held in memory while it is on its way.
-pub(crate) const HELD_PART: u64 = 8 * MIB;
+pub(crate) const BUFFERED_PART_SIZE: u64 = 8 * MIB;
 
 /// The most parts that a target may ask for if they are small. Larger ones are as many as the file needs.
 const MOST_SMALL_PARTS: u64 = 10_000;
@@ -67,7 +67,7 @@ impl Limits {
             return Err(too_large(format!("{size} bytes exceed the {} that the target takes in one file", self.file)));
         }
         self.check_count(size)?;
-        let base = wanted.unwrap_or(if held.is_some() { HELD_PART } else { LARGE_PART });
+        let base = wanted.unwrap_or(if held.is_some() { BUFFERED_PART_SIZE } else { LARGE_PART });
         let least = size.div_ceil(u64::from(self.parts));
         let least = if least > MIB { least.checked_next_multiple_of(MIB).unwrap_or(least) } else { least };
         let part = self.fixed.unwrap_or_else(|| base.min(held.unwrap_or(u64::MAX)).max(least)).min(self.largest);
@@ -111,9 +111,9 @@ impl Limits {
         // 100 times the numbers of Fibonacci, each of double size: 10,000 parts have more than 5 TiB.
         let ends = [100, 300, 600, 1100, 1900, 3200, 5300, 8700];
         let tier = ends.iter().filter(|end| number > **end).count();
-        let size = self.fixed.or(wanted).unwrap_or(HELD_PART << tier).min(held).min(self.largest);
+        let size = self.fixed.or(wanted).unwrap_or(BUFFERED_PART_SIZE << tier).min(held).min(self.largest);
         // So much is there: what ends within a part that is held has a known size.
-        let first = wanted.unwrap_or(HELD_PART).min(held);
+        let first = wanted.unwrap_or(BUFFERED_PART_SIZE).min(held);
         self.check_count(first.max(size.saturating_mul(u64::from(number) - 1)).saturating_add(1))?;
         let size = self.fixed.map_or(size.max(self.smallest), |fixed| fixed.min(self.largest));
         if size > held {

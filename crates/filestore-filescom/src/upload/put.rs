@@ -2,54 +2,54 @@
 
 use filestore_core::{Effect, Error, ErrorKind, Result};
 use filestore_http::header::{HeaderName, HeaderValue};
-use filestore_http::{Answer, Attempts, Method, Payload, Repeat, Request, is_md5};
+use filestore_http::{Attempts, Idempotency, Method, Request, RequestBody, Response, is_md5};
 
 use crate::api::Api;
-use crate::digest::{Slot, Sums, Wanted};
-use crate::storage::{self, Remedy};
+use crate::digest::{DigestCell, DigestSet, Digests};
+use crate::storage::{self, Recovery};
+use crate::upload::multipart::{MultipartUpload, Target};
 use crate::upload::part::Stored;
-use crate::upload::session::{Session, Target};
 use crate::upload::source::Part;
 
 /// Stores a part. Expired addresses, passing refusals and broken content are made good out of the
 /// attempts that one request has.
-pub(crate) async fn put(api: &Api, session: &Session<'_>, part: Part, digests: bool) -> Result<Stored> {
-    let wanted = Wanted { md5: digests, crc32: digests };
+pub(crate) async fn put(api: &Api, session: &MultipartUpload<'_>, part: Part, digests: bool) -> Result<Stored> {
+    let wanted = DigestSet { md5: digests, crc32: digests };
     let mut attempts = Attempts::new();
     loop {
         // 1. Where to. Asking is a request of its own, with attempts of its own.
         let target = session.target(part.number, part.offset).await?;
         // 2. The content, digested while it passes.
-        let slot = Slot::default();
+        let slot = DigestCell::default();
         let request = request(session, &target, part.payload(wanted, &slot).await?)?;
         let answer = api.http().send_within(request, &mut attempts).await?;
         // 3. Is it there, and is it what was sent?
         let (remedy, error) = if answer.status().is_success() {
             match checked(&answer, &part, slot.take()) {
                 Ok(stored) => return Ok(stored),
-                Err(error) => (Remedy::Again, error),
+                Err(error) => (Recovery::Retry, error),
             }
         } else {
             storage::refused(answer, &target.url, api.clock().now()).await
         };
         // 4. If not, once more with a fresh address.
-        if remedy == Remedy::None || !session.retry_parts || !api.http().may_repeat(&mut attempts).await {
+        if remedy == Recovery::None || !session.retry_parts || !api.http().retry_step(&mut attempts).await {
             return Err(error.with_attempts(attempts.made()).with_note(&format!("this was part {}", part.number)));
         }
         tracing::debug!(part = part.number, ?remedy, %error, "a part is sent again");
     }
 }
 
-fn request(session: &Session<'_>, target: &Target, content: Payload) -> Result<Request> {
+fn request(session: &MultipartUpload<'_>, target: &Target, content: RequestBody) -> Result<Request> {
     let method = match target.said.http_method.as_deref().map(str::to_ascii_uppercase).as_deref() {
         None | Some("PUT") => Method::PUT,
         Some("POST") => Method::POST,
         Some("PATCH") => Method::PATCH,
         Some(_) => return Err(unusable("a method that parts are not sent with")),
     };
-    let repeat = if session.retry_parts { Repeat::Idempotent } else { Repeat::Once };
+    let idempotency = if session.retry_parts { Idempotency::Idempotent } else { Idempotency::NonIdempotent };
     // No credential: the address is one.
-    let mut request = Request::new(method, target.url.clone(), repeat).payload(content).secret_path();
+    let mut request = Request::new(method, target.url.clone(), idempotency).body(content).secret_path();
     for (name, value) in &target.said.headers {
         let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
             return Err(unusable("a header that cannot be sent"));
@@ -88,7 +88,7 @@ fn unusable(what: &str) -> Error {
 
 /// The part as the storage has it. *Integrity* if its tag is an MD5 and not that of what was sent, or if
 /// not all was sent.
-fn checked(answer: &Answer, part: &Part, sums: Option<Sums>) -> Result<Stored> {
+fn checked(answer: &Response, part: &Part, sums: Option<Digests>) -> Result<Stored> {
     let etag = answer.opaque_tag().map(str::to_owned);
     // They are there when the last byte has gone out.
     let Some(sums) = sums else {

@@ -9,9 +9,9 @@ use futures::StreamExt;
 use futures::future::{self, Either};
 use futures::stream::FuturesUnordered;
 
-use super::part::{Sent, Stored};
+use super::multipart::MultipartUpload;
+use super::part::{Stored, UploadedParts};
 use super::put;
-use super::session::Session;
 use super::source::{self, Source};
 use crate::config::Verify;
 use crate::store::FilesComStore;
@@ -21,12 +21,12 @@ impl FilesComStore {
     /// Nothing runs on when this is dropped.
     pub(super) async fn send_parts(
         &self,
-        session: &Session<'_>,
+        session: &MultipartUpload<'_>,
         source: &mut Source,
         mut done: Vec<Stored>,
         size_of: impl Fn(u32) -> Result<u64>,
-        mut told: impl FnMut(&Stored),
-    ) -> Result<Sent> {
+        mut on_part: impl FnMut(&Stored),
+    ) -> Result<UploadedParts> {
         let resumed: BTreeSet<u32> = done.iter().map(|part| part.number).collect();
         let width = if session.limits.parallel { self.config().parallel.get() as usize } else { 1 };
         let memory = self.config().memory.as_u64();
@@ -65,11 +65,11 @@ impl FilesComStore {
                 Either::Left(None) => more = false,
                 Either::Right((held, stored)) => {
                     in_memory -= held;
-                    told(&stored);
+                    on_part(&stored);
                     done.push(stored);
                 }
             }
         }
-        Ok(Sent::of(done))
+        Ok(UploadedParts::of(done))
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use filestore_core::{Body, ByteStream, Result};
-use filestore_http::Payload;
+use filestore_http::RequestBody;
 use futures::StreamExt;
 use futures::stream;
 
-use crate::digest::{Running, SMALL, Slot, Wanted, digested};
+use crate::digest::{DigestCell, DigestSet, Hasher, SMALL, digested};
 
 /// One part, ready to be sent as often as it takes.
 #[derive(Debug)]
@@ -17,48 +17,48 @@ pub(crate) struct Part {
     pub(crate) number: u32,
     pub(crate) offset: u64,
     pub(crate) length: u64,
-    content: Content,
+    content: PartContent,
 }
 
 #[derive(Debug, Clone)]
-enum Content {
+enum PartContent {
     /// A range of a body that can be opened anywhere.
     Range(Arc<Body>),
     /// Pieces of a stream, not copied together.
-    Held(Arc<Vec<Bytes>>),
+    Buffered(Arc<Vec<Bytes>>),
 }
 
 impl Part {
     /// What a request sends. The digests are in `slot` when the last byte has gone to the connection; those of
     /// small content, which is read and digested here, at once.
-    pub(crate) async fn payload(&self, wanted: Wanted, slot: &Slot) -> Result<Payload> {
+    pub(crate) async fn payload(&self, wanted: DigestSet, slot: &DigestCell) -> Result<RequestBody> {
         let (content, slot, offset, length) = (self.content.clone(), slot.clone(), self.offset, self.length);
         if length <= SMALL as u64 {
             let bytes = content.open(offset, length).await?.collect(SMALL).await?;
-            slot.set(Some(Running::new(wanted).sums_of(&bytes)));
-            return Ok(Payload::Bytes(None, bytes));
+            slot.set(Some(Hasher::new(wanted).sums_of(&bytes)));
+            return Ok(RequestBody::Bytes(None, bytes));
         }
         let open = move || {
             let (content, slot) = (content.clone(), slot.clone());
             async move { Ok(digested(content.open(offset, length).await?, length, wanted, slot)) }
         };
-        Ok(Payload::Body(None, Arc::new(Body::reopenable(open, Some(length)))))
+        Ok(RequestBody::Body(None, Arc::new(Body::reopenable(open, Some(length)))))
     }
 
     /// Bytes that are in memory because of it.
     pub(crate) fn held(&self) -> u64 {
         match self.content {
-            Content::Range(_) => 0,
-            Content::Held(_) => self.length,
+            PartContent::Range(_) => 0,
+            PartContent::Buffered(_) => self.length,
         }
     }
 }
 
-impl Content {
+impl PartContent {
     async fn open(self, offset: u64, length: u64) -> Result<ByteStream> {
         match self {
             Self::Range(body) => body.open_range(offset, length).await,
-            Self::Held(pieces) => {
+            Self::Buffered(pieces) => {
                 let pieces = (0..pieces.len()).map(move |at| Ok(pieces[at].clone()));
                 Ok(ByteStream::upload(stream::iter(pieces), Some(length)))
             }
@@ -69,11 +69,11 @@ impl Content {
 /// The content of an upload, to be cut into parts from the beginning.
 pub(crate) enum Source {
     Range { body: Arc<Body>, size: u64, at: u64, number: u32 },
-    Held(Held),
+    Buffered(Buffered),
 }
 
 /// A stream, read ahead by no more than the part that is asked for.
-pub(crate) struct Held {
+pub(crate) struct Buffered {
     stream: ByteStream,
     pieces: VecDeque<Bytes>,
     filled: u64,
@@ -89,14 +89,14 @@ impl Source {
             return Ok(Self::Range { body: Arc::clone(body), size, at: 0, number: 0 });
         }
         let stream = body.open().await?;
-        Ok(Self::Held(Held { stream, pieces: VecDeque::new(), filled: 0, ended: false, at: 0, number: 0 }))
+        Ok(Self::Buffered(Buffered { stream, pieces: VecDeque::new(), filled: 0, ended: false, at: 0, number: 0 }))
     }
 
     /// The size of the whole, as far as it is known: a stream that ends within `first` bytes says it.
     pub(crate) async fn size(&mut self, first: u64) -> Result<Option<u64>> {
         match self {
             Self::Range { size, .. } => Ok(Some(*size)),
-            Self::Held(held) => {
+            Self::Buffered(held) => {
                 held.fill(first).await?;
                 Ok(if held.ended { Some(held.at + held.filled) } else { held.stream.length() })
             }
@@ -104,13 +104,13 @@ impl Source {
     }
 
     pub(crate) fn is_held(&self) -> bool {
-        matches!(self, Self::Held(_))
+        matches!(self, Self::Buffered(_))
     }
 
     /// The number of the part that comes next, from 1.
     pub(crate) fn next_number(&self) -> u32 {
         match self {
-            Self::Range { number, .. } | Self::Held(Held { number, .. }) => number + 1,
+            Self::Range { number, .. } | Self::Buffered(Buffered { number, .. }) => number + 1,
         }
     }
 
@@ -132,9 +132,9 @@ impl Source {
                 }
                 let (offset, length) = (*at, length.min(*size - *at));
                 (*at, *number) = (offset + length, *number + 1);
-                Ok(Some(Part { number: *number, offset, length, content: Content::Range(Arc::clone(body)) }))
+                Ok(Some(Part { number: *number, offset, length, content: PartContent::Range(Arc::clone(body)) }))
             }
-            Self::Held(held) => {
+            Self::Buffered(held) => {
                 held.fill(length).await?;
                 Ok(held.take(length))
             }
@@ -142,7 +142,7 @@ impl Source {
     }
 }
 
-impl Held {
+impl Buffered {
     /// Reads until more than `length` bytes are there, or all.
     async fn fill(&mut self, length: u64) -> Result<()> {
         while self.filled <= length && !self.ended {
@@ -175,7 +175,7 @@ impl Held {
         }
         let offset = self.at;
         (self.at, self.filled, self.number) = (offset + length, self.filled - length, self.number + 1);
-        Some(Part { number: self.number, offset, length, content: Content::Held(Arc::new(pieces)) })
+        Some(Part { number: self.number, offset, length, content: PartContent::Buffered(Arc::new(pieces)) })
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct NewSession<'a> {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Session {
+pub(crate) struct CreatedSession {
     /// The credential itself.
     #[serde(deserialize_with = "session_id")]
     pub(crate) id: SecretString,

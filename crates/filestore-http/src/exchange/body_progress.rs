@@ -1,4 +1,4 @@
-//! [`Handed`]: what is known of a body on its way out.
+//! [`BodyProgress`]: what is known of a body on its way out.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,14 +12,14 @@ use futures::stream::StreamExt;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::Clock;
-use crate::streaming::Opened;
+use crate::streaming::OpenBody;
 
-/// Whether any byte of a body was handed to the connection, when the last one was, and what the body
+/// Whether any byte of a body was body_progress to the connection, when the last one was, and what the body
 /// itself reported.
 #[derive(Debug)]
-pub(crate) struct Handed {
+pub(crate) struct BodyProgress {
     any: AtomicBool,
-    /// All of the body was handed to the connection.
+    /// All of the body was body_progress to the connection.
     all: AtomicBool,
     /// Milliseconds of the clock at the last progress.
     last: AtomicU64,
@@ -29,9 +29,9 @@ pub(crate) struct Handed {
     clock: Arc<dyn Clock>,
 }
 
-impl Handed {
+impl BodyProgress {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        let handed = Self {
+        let body_progress = Self {
             any: AtomicBool::new(false),
             all: AtomicBool::new(false),
             last: AtomicU64::new(0),
@@ -39,24 +39,24 @@ impl Handed {
             failure: Mutex::default(),
             clock,
         };
-        handed.progress();
-        Arc::new(handed)
+        body_progress.progress();
+        Arc::new(body_progress)
     }
 
     /// `opened` as the connection reads it, watched. An error that it yields stays here; the connection
     /// gets a stand-in.
-    pub(crate) fn watch(self: &Arc<Self>, opened: Opened) -> Watched {
+    pub(crate) fn watch(self: &Arc<Self>, opened: OpenBody) -> TrackedBody {
         self.progress();
-        Watched { left: opened.length(), opened: Mutex::new(opened), last: None, handed: Arc::clone(self) }
+        TrackedBody { left: opened.length(), opened: Mutex::new(opened), last: None, body_progress: Arc::clone(self) }
     }
 
-    /// Whether any byte, or the end of a body that turned out empty, was handed to the connection. It
+    /// Whether any byte, or the end of a body that turned out empty, was body_progress to the connection. It
     /// may have left or not.
-    pub(crate) fn any(&self) -> bool {
+    pub(crate) fn any_sent(&self) -> bool {
         self.any.load(Ordering::Acquire)
     }
 
-    /// Whether all of the body was handed to the connection. A service cannot have taken one that was not.
+    /// Whether all of the body was body_progress to the connection. A service cannot have taken one that was not.
     pub(crate) fn all(&self) -> bool {
         self.all.load(Ordering::Acquire)
     }
@@ -67,7 +67,7 @@ impl Handed {
     }
 
     /// When something moved last. A body that is slow itself counts as movement.
-    pub(crate) fn moved(&self) -> Duration {
+    pub(crate) fn last_progress(&self) -> Duration {
         if self.body_is_slow.load(Ordering::Acquire) {
             return self.clock.elapsed();
         }
@@ -80,7 +80,7 @@ impl Handed {
     }
 }
 
-/// Stands for an error that [`Handed::take_failure`] gives.
+/// Stands for an error that [`BodyProgress::take_failure`] gives.
 #[derive(Debug)]
 pub(crate) struct BodyFailed;
 
@@ -93,25 +93,25 @@ impl std::fmt::Display for BodyFailed {
 impl std::error::Error for BodyFailed {}
 
 /// A body whose way out is watched.
-pub(crate) struct Watched {
+pub(crate) struct TrackedBody {
     /// Never locked: streams are not `Sync`, and bodies have to be.
-    opened: Mutex<Opened>,
+    opened: Mutex<OpenBody>,
     left: Option<u64>,
-    /// What completes the announced length. Nobody asks for more after it: it is handed on when nothing
+    /// What completes the announced length. Nobody asks for more after it: it is body_progress on when nothing
     /// follows, so that no service has the whole of a body that is wrong.
     last: Option<Bytes>,
-    handed: Arc<Handed>,
+    body_progress: Arc<BodyProgress>,
 }
 
-impl Body for Watched {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = BodyFailed;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailed>>> {
-        let Self { opened, left, last, handed } = &mut *self;
+        let Self { opened, left, last, body_progress } = &mut *self;
         let polled = match opened.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            Opened::Whole(bytes) => Poll::Ready((!bytes.is_empty()).then(|| Ok(std::mem::take(bytes)))),
-            Opened::Flow(flow) => loop {
+            OpenBody::Whole(bytes) => Poll::Ready((!bytes.is_empty()).then(|| Ok(std::mem::take(bytes)))),
+            OpenBody::Streaming(flow) => loop {
                 match flow.stream.poll_next_unpin(cx) {
                     Poll::Ready(Some(Ok(chunk))) if last.is_none() && *left == Some(chunk.len() as u64) => {
                         *last = Some(chunk);
@@ -122,24 +122,24 @@ impl Body for Watched {
             },
         };
         // In this order: nobody sees a body that is not slow any more and has not moved yet.
-        handed.progress();
-        handed.body_is_slow.store(polled.is_pending(), Ordering::Release);
+        body_progress.progress();
+        body_progress.body_is_slow.store(polled.is_pending(), Ordering::Release);
         if matches!(polled, Poll::Ready(Some(Ok(_)) | None)) {
-            handed.any.store(true, Ordering::Release);
+            body_progress.any.store(true, Ordering::Release);
         }
         if matches!(polled, Poll::Ready(None)) {
-            handed.all.store(true, Ordering::Release);
+            body_progress.all.store(true, Ordering::Release);
         }
         polled.map(|item| match item? {
             Ok(chunk) => {
                 *left = left.map(|left| left.saturating_sub(chunk.len() as u64));
                 if *left == Some(0) {
-                    handed.all.store(true, Ordering::Release);
+                    body_progress.all.store(true, Ordering::Release);
                 }
                 Some(Ok(Frame::data(chunk)))
             }
             Err(error) => {
-                *handed.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *body_progress.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 Some(Err(BodyFailed))
             }
         })

@@ -1,4 +1,4 @@
-//! [`Patience`]: how long something may take, and how long nothing may move.
+//! [`Timeouts`]: how long something may take, and how long nothing may move.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::Clock;
 
 /// The limits of one exchange. They share one timer, which is set anew only when it runs out: most
 /// exchanges are over long before.
-pub(crate) struct Patience {
+pub(crate) struct Timeouts {
     clock: Arc<dyn Clock>,
     idle: Duration,
     /// By the clock.
@@ -21,7 +21,7 @@ pub(crate) struct Patience {
 
 /// Which limit is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Over {
+pub(crate) enum TimedOut {
     /// Nothing moved for that long.
     Idle(Duration),
     /// All of it took too long.
@@ -34,7 +34,7 @@ pub(crate) enum Over {
 /// idle limit.
 const SLOWEST: u64 = 1024;
 
-impl Patience {
+impl Timeouts {
     pub(crate) fn new(clock: Arc<dyn Clock>, idle: Duration, timeout: Option<Duration>) -> Self {
         let deadline = timeout.map(|timeout| clock.elapsed().saturating_add(timeout));
         Self { clock, idle, deadline, timer: None }
@@ -45,22 +45,22 @@ impl Patience {
     }
 
     /// Whether `read` bytes since `begun` are enough.
-    pub(crate) fn check_rate(&self, begun: Duration, read: u64) -> Result<(), Over> {
+    pub(crate) fn check_rate(&self, begun: Duration, read: u64) -> Result<(), TimedOut> {
         let allowed = self.idle.saturating_add(Duration::from_secs(read / SLOWEST));
-        if self.now().saturating_sub(begun) > allowed { Err(Over::Rate) } else { Ok(()) }
+        if self.now().saturating_sub(begun) > allowed { Err(TimedOut::Rate) } else { Ok(()) }
     }
 
     /// Ready when a limit is over, where nothing has moved since `moved`.
-    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>, moved: Duration) -> Poll<Over> {
+    pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>, moved: Duration) -> Poll<TimedOut> {
         loop {
             let now = self.now();
             let left = moved.saturating_add(self.idle).saturating_sub(now);
             let in_all = self.deadline.map_or(left, |deadline| deadline.saturating_sub(now));
             if in_all.is_zero() && self.deadline.is_some() {
-                return Poll::Ready(Over::Total);
+                return Poll::Ready(TimedOut::Total);
             }
             if left.is_zero() {
-                return Poll::Ready(Over::Idle(self.idle));
+                return Poll::Ready(TimedOut::Idle(self.idle));
             }
             let timer = self.timer.get_or_insert_with(|| self.clock.limit(left.min(in_all)));
             ready!(timer.poll_unpin(cx));
@@ -69,7 +69,7 @@ impl Patience {
     }
 }
 
-impl fmt::Display for Over {
+impl fmt::Display for TimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Idle(idle) => write!(f, "nothing moved for {} s", idle.as_secs_f64()),

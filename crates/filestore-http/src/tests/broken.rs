@@ -6,13 +6,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{SECOND, client, one_shot, post};
-use crate::testing::{Act, ScriptedServer};
-use crate::{Method, Repeat, Request, Url};
+use crate::testing::{Reply, ScriptedServer};
+use crate::{Idempotency, Method, Request, Url};
 
 #[tokio::test]
 async fn a_safe_request_is_repeated_until_it_is_answered() {
-    let busy = Act::answer(503, &[], "");
-    let server = ScriptedServer::start([busy, Act::lost(), Act::answer(200, &[], "ok")]).await;
+    let busy = Reply::with_status(503, &[], "");
+    let server = ScriptedServer::start([busy, Reply::lost(), Reply::with_status(200, &[], "ok")]).await;
     let (client, clock) = client(&server.url());
     let answer = client.send(Request::get(server.url())).await.unwrap();
     assert_eq!((answer.attempts(), answer.status().as_u16()), (3, 200));
@@ -21,16 +21,17 @@ async fn a_safe_request_is_repeated_until_it_is_answered() {
 
 #[tokio::test]
 async fn a_lost_answer_of_something_done_once_is_unknown_and_final() {
-    let server = ScriptedServer::start([Act::lost()]).await;
-    let error = client(&server.url()).0.send(post(server.url(), Repeat::Once, "x".into())).await.unwrap_err();
+    let server = ScriptedServer::start([Reply::lost()]).await;
+    let error =
+        client(&server.url()).0.send(post(server.url(), Idempotency::NonIdempotent, "x".into())).await.unwrap_err();
     assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Unavailable, Effect::Unknown, 1));
     assert!(server.request().whole);
 }
 
 #[tokio::test]
 async fn a_lost_answer_of_a_consuming_read_is_final() {
-    let server = ScriptedServer::start([Act::lost()]).await;
-    let request = Request::new(Method::GET, server.url(), Repeat::Consuming).own_connection();
+    let server = ScriptedServer::start([Reply::lost()]).await;
+    let request = Request::new(Method::GET, server.url(), Idempotency::Consuming).fresh_connection();
     let error = client(&server.url()).0.send(request).await.unwrap_err();
     assert_eq!((error.effect(), error.attempts()), (Effect::Unknown, 1));
     assert_eq!(server.requests().len(), 1);
@@ -38,8 +39,8 @@ async fn a_lost_answer_of_a_consuming_read_is_final() {
 
 #[tokio::test]
 async fn an_idempotent_request_after_a_lost_answer_knows_that_a_rejection_proves_nothing() {
-    let server = ScriptedServer::start([Act::lost(), Act::answer(404, &[], "")]).await;
-    let request = Request::new(Method::DELETE, server.url(), Repeat::Idempotent);
+    let server = ScriptedServer::start([Reply::lost(), Reply::with_status(404, &[], "")]).await;
+    let request = Request::new(Method::DELETE, server.url(), Idempotency::Idempotent);
     let answer = client(&server.url()).0.send(request).await.unwrap();
     assert_eq!(answer.effect_if_rejected(), Effect::Unknown);
     assert_eq!(answer.status().as_u16(), 404);
@@ -47,11 +48,11 @@ async fn an_idempotent_request_after_a_lost_answer_knows_that_a_rejection_proves
 
 #[tokio::test]
 async fn a_refused_connection_was_not_sent_and_costs_a_one_shot_body_nothing() {
-    let (server, open) = ScriptedServer::start_later([Act::answer(200, &[], "ok")]);
+    let (server, open) = ScriptedServer::start_later([Reply::with_status(200, &[], "ok")]);
     let (client, clock) = client(&server.url());
     let mut open = Some(open);
     clock.before_sleep(move || open.take().into_iter().for_each(|open| open()));
-    let answer = client.send(post(server.url(), Repeat::Once, one_shot("hello"))).await.unwrap();
+    let answer = client.send(post(server.url(), Idempotency::NonIdempotent, one_shot("hello"))).await.unwrap();
     assert_eq!((answer.attempts(), answer.effect_if_rejected()), (2, Effect::Rejected));
     assert_eq!(server.request().text(), "hello");
 }
@@ -59,29 +60,31 @@ async fn a_refused_connection_was_not_sent_and_costs_a_one_shot_body_nothing() {
 #[tokio::test]
 async fn without_any_connection_nothing_was_sent() {
     let (server, _never) = ScriptedServer::start_later([]);
-    let error = client(&server.url()).0.send(post(server.url(), Repeat::Once, "x".into())).await.unwrap_err();
+    let error =
+        client(&server.url()).0.send(post(server.url(), Idempotency::NonIdempotent, "x".into())).await.unwrap_err();
     assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Unavailable, Effect::NotSent, 4));
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
 #[tokio::test]
 async fn a_one_shot_body_that_was_read_is_not_repeated() {
-    let server = ScriptedServer::start([Act::lost()]).await;
-    let error = client(&server.url()).0.send(post(server.url(), Repeat::Idempotent, one_shot("x"))).await.unwrap_err();
+    let server = ScriptedServer::start([Reply::lost()]).await;
+    let error =
+        client(&server.url()).0.send(post(server.url(), Idempotency::Idempotent, one_shot("x"))).await.unwrap_err();
     assert_eq!((error.effect(), error.attempts()), (Effect::Unknown, 1));
 }
 
 #[tokio::test]
 async fn the_bodys_own_error_comes_back_unchanged() {
-    let server = ScriptedServer::start([Act::answer(200, &[], "")]).await;
+    let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
     let (client, _) = client(&server.url());
     let parts = [Ok(Bytes::from("ab")), Err(Error::new(ErrorKind::Quota, Effect::NotSent, "the disk is gone"))];
-    let error = client.send(post(server.url(), Repeat::Safe, Body::stream(stream::iter(parts), Some(4)))).await;
+    let error = client.send(post(server.url(), Idempotency::Safe, Body::stream(stream::iter(parts), Some(4)))).await;
     let error = error.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::Quota, "the disk is gone"));
 
     let short = Body::stream(stream::iter([Ok(Bytes::from("ab"))]), Some(4));
-    let error = client.send(post(server.url(), Repeat::Safe, short)).await.unwrap_err();
+    let error = client.send(post(server.url(), Idempotency::Safe, short)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("2 of the 4 bytes"), "{error}");
     assert!(server.requests().iter().all(|request| !request.whole));
@@ -89,8 +92,8 @@ async fn the_bodys_own_error_comes_back_unchanged() {
 
 #[tokio::test]
 async fn a_download_that_breaks_says_how_far_it_was() {
-    let server = ScriptedServer::start([Act::cut(200, &[], 10, "hell")]).await;
-    let request = Request::new(Method::GET, server.url(), Repeat::Consuming);
+    let server = ScriptedServer::start([Reply::cut(200, &[], 10, "hell")]).await;
+    let request = Request::new(Method::GET, server.url(), Idempotency::Consuming);
     let stream = client(&server.url()).0.send(request).await.unwrap().stream();
     assert_eq!(stream.length(), Some(10));
     let error = stream.try_collect::<Vec<_>>().await.unwrap_err();
@@ -99,25 +102,26 @@ async fn a_download_that_breaks_says_how_far_it_was() {
 
 #[tokio::test]
 async fn an_answer_that_is_wanted_whole_and_breaks_off_is_asked_for_again() {
-    let server = ScriptedServer::start([Act::cut(200, &[], 10, "hal"), Act::answer(200, &["X-A: b"], "whole")]).await;
+    let server =
+        ScriptedServer::start([Reply::cut(200, &[], 10, "hal"), Reply::with_status(200, &["X-A: b"], "whole")]).await;
     let (client, clock) = client(&server.url());
-    let mut answer = client.send(Request::get(server.url()).whole_answer()).await.unwrap();
+    let mut answer = client.send(Request::get(server.url()).buffered()).await.unwrap();
     assert_eq!((answer.attempts(), answer.header("x-a"), clock.slept().len()), (2, Some("b"), 1));
     assert_eq!(answer.bytes(5).await.unwrap(), "whole");
 }
 
 #[tokio::test]
 async fn an_answer_to_something_done_once_that_breaks_off_is_unknown_and_final() {
-    let server = ScriptedServer::start([Act::cut(200, &[], 10, "hal")]).await;
-    let request = post(server.url(), Repeat::Once, "x".into()).whole_answer();
+    let server = ScriptedServer::start([Reply::cut(200, &[], 10, "hal")]).await;
+    let request = post(server.url(), Idempotency::NonIdempotent, "x".into()).buffered();
     let error = client(&server.url()).0.send(request).await.unwrap_err();
     assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Unavailable, Effect::Unknown, 1));
 }
 
 #[tokio::test]
 async fn an_error_that_breaks_off_is_the_error_all_the_same() {
-    let server = ScriptedServer::start([Act::cut(404, &[], 10, "not")]).await;
-    let mut answer = client(&server.url()).0.send(Request::get(server.url()).whole_answer()).await.unwrap();
+    let server = ScriptedServer::start([Reply::cut(404, &[], 10, "not")]).await;
+    let mut answer = client(&server.url()).0.send(Request::get(server.url()).buffered()).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.attempts()), (404, 1));
     assert_eq!(answer.error_body().await, "not");
 }
@@ -125,10 +129,10 @@ async fn an_error_that_breaks_off_is_the_error_all_the_same() {
 #[tokio::test]
 async fn a_body_that_is_longer_or_shorter_than_it_said_fails_the_upload() {
     for (parts, length) in [(&["ab", "cd"][..], 2), (&["ab", "cd"], 3), (&["ab", "", "cd"], 5), (&["ab", ""], 3)] {
-        let server = ScriptedServer::start([Act::answer(200, &[], "")]).await;
+        let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
         let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
         let body = Body::stream(stream::iter(parts), Some(length));
-        let sent = client(&server.url()).0.send(post(server.url(), Repeat::Once, body)).await;
+        let sent = client(&server.url()).0.send(post(server.url(), Idempotency::NonIdempotent, body)).await;
         assert_eq!(sent.unwrap_err().kind(), ErrorKind::InvalidInput, "{length}");
         assert!(server.requests().iter().all(|request| !request.whole), "{length}");
     }
@@ -137,10 +141,10 @@ async fn a_body_that_is_longer_or_shorter_than_it_said_fails_the_upload() {
 #[tokio::test]
 async fn a_body_is_whole_however_it_is_cut() {
     for parts in [&["ab", "", "cd", ""][..], &["", "abcd"], &["abc", "d"]] {
-        let server = ScriptedServer::start([Act::answer(200, &[], "")]).await;
+        let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
         let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
         let body = Body::stream(stream::iter(parts), Some(4));
-        client(&server.url()).0.send(post(server.url(), Repeat::Once, body)).await.unwrap();
+        client(&server.url()).0.send(post(server.url(), Idempotency::NonIdempotent, body)).await.unwrap();
         assert_eq!(server.request().text(), "abcd");
     }
 }
@@ -156,7 +160,7 @@ async fn an_answer_that_comes_before_the_body_ended_is_the_answer() {
         connection
     });
     let never_ends = stream::iter([Ok(Bytes::from("ab"))]).chain(stream::pending());
-    let request = post(url.clone(), Repeat::Once, Body::stream(never_ends, Some(4)));
+    let request = post(url.clone(), Idempotency::NonIdempotent, Body::stream(never_ends, Some(4)));
     let mut answer = client(&url).0.send(request).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.bytes(2).await.unwrap()), (413, Bytes::from("no")));
     drop(service.await.unwrap());
@@ -188,7 +192,7 @@ async fn a_success_before_all_of_the_body_was_sent_is_nobodys_success() {
     });
     let endless = stream::iter([Ok(Bytes::from_static(b"some"))]).chain(stream::pending());
     let body = Body::stream(endless, Some(100));
-    let error = client(&url).0.send(post(url.clone(), Repeat::Once, body)).await.unwrap_err();
+    let error = client(&url).0.send(post(url.clone(), Idempotency::NonIdempotent, body)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     drop(service.await.unwrap());
 }

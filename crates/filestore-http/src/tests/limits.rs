@@ -6,24 +6,24 @@ use futures::channel::oneshot;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{SECOND, client, client_with, post};
-use crate::testing::{Act, ScriptedServer};
-use crate::{HttpConfig, Repeat, Request};
+use crate::testing::{Reply, ScriptedServer};
+use crate::{HttpConfig, Idempotency, Request};
 
 #[tokio::test]
 async fn retry_after_is_honoured_in_both_forms() {
-    let in_seconds = Act::answer(429, &["Retry-After: 7"], "");
-    let as_date = Act::answer(429, &["Retry-After: Sun, 01 Mar 2026 10:00:16 GMT"], "");
-    let server = ScriptedServer::start([in_seconds, as_date, Act::answer(200, &[], "")]).await;
+    let in_seconds = Reply::with_status(429, &["Retry-After: 7"], "");
+    let as_date = Reply::with_status(429, &["Retry-After: Sun, 01 Mar 2026 10:00:16 GMT"], "");
+    let server = ScriptedServer::start([in_seconds, as_date, Reply::with_status(200, &[], "")]).await;
     let (client, clock) = client(&server.url());
     // Once: a 429 did nothing, so it may be sent again.
-    let answer = client.send(post(server.url(), Repeat::Once, "x".into())).await.unwrap();
+    let answer = client.send(post(server.url(), Idempotency::NonIdempotent, "x".into())).await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
     assert_eq!(clock.slept(), [7 * SECOND, 9 * SECOND]);
 }
 
 #[tokio::test]
 async fn a_configured_rate_spaces_requests() {
-    let server = ScriptedServer::start(vec![Act::answer(200, &[], ""); 3]).await;
+    let server = ScriptedServer::start(vec![Reply::with_status(200, &[], ""); 3]).await;
     let config = HttpConfig { rate: std::num::NonZeroU32::new(30), ..HttpConfig::default() };
     let (client, clock) = client_with(&config, &server.url());
     for _ in 0..3 {
@@ -34,14 +34,14 @@ async fn a_configured_rate_spaces_requests() {
 
 #[tokio::test]
 async fn an_answer_that_does_not_come_is_a_timeout_of_unknown_effect() {
-    let server = ScriptedServer::start([Act::hang()]).await;
+    let server = ScriptedServer::start([Reply::hang()]).await;
     let (client, clock) = client(&server.url());
     let work = {
-        let request = post(server.url(), Repeat::Once, "x".into());
+        let request = post(server.url(), Idempotency::NonIdempotent, "x".into());
         tokio::spawn(async move { client.send(request).await.map(|_| ()) })
     };
     server.received(1).await;
-    let error = clock.run_out(work, 60 * SECOND).await.unwrap_err();
+    let error = clock.run_until(work, 60 * SECOND).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
     assert!(error.to_string().contains("nothing moved for 60 s"), "{error}");
 }
@@ -49,12 +49,12 @@ async fn an_answer_that_does_not_come_is_a_timeout_of_unknown_effect() {
 #[tokio::test]
 async fn a_body_that_does_not_go_on_is_a_timeout() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell".to_vec();
-    let server = ScriptedServer::start([Act::AnswerThenHang(head)]).await;
+    let server = ScriptedServer::start([Reply::ResponseThenHang(head)]).await;
     let (client, clock) = client(&server.url());
     let mut stream = client.send(Request::get(server.url())).await.unwrap().stream();
     assert_eq!(stream.try_next().await.unwrap().unwrap(), "hell");
     let work = tokio::spawn(async move { stream.try_next().await });
-    let error = clock.run_out(work, 60 * SECOND).await.unwrap_err();
+    let error = clock.run_until(work, 60 * SECOND).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("after 4 of 10 bytes"), "{error}");
 }
@@ -62,7 +62,7 @@ async fn a_body_that_does_not_go_on_is_a_timeout() {
 #[tokio::test]
 async fn a_reader_who_takes_his_time_has_the_whole_idle_limit_afterwards() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell".to_vec();
-    let server = ScriptedServer::start([Act::AnswerThenHang(head)]).await;
+    let server = ScriptedServer::start([Reply::ResponseThenHang(head)]).await;
     let (client, clock) = client(&server.url());
     let mut stream = client.send(Request::get(server.url())).await.unwrap().stream();
     clock.advance(600 * SECOND);
@@ -77,13 +77,13 @@ async fn a_reader_who_takes_his_time_has_the_whole_idle_limit_afterwards() {
 
 #[tokio::test]
 async fn a_body_that_takes_long_to_open_does_not_use_up_the_idle_limit() {
-    let server = ScriptedServer::start([Act::answer(200, &[], "")]).await;
+    let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
     let (client, clock) = client(&server.url());
     let open = move || {
         clock.advance(600 * SECOND);
         async { Ok(ByteStream::upload(stream::iter([Ok(Bytes::from("ab"))]), Some(2))) }
     };
-    client.send(post(server.url(), Repeat::Once, Body::reopenable(open, Some(2)))).await.unwrap();
+    client.send(post(server.url(), Idempotency::NonIdempotent, Body::reopenable(open, Some(2)))).await.unwrap();
     assert_eq!(server.request().text(), "ab");
 }
 
@@ -92,15 +92,15 @@ async fn an_answer_too_long_to_be_held_is_streamed_to_its_end() {
     let length = crate::JSON_LIMIT + 1_000_000;
     let mut answer = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
     answer.resize(answer.len() + length, b'x');
-    let server = ScriptedServer::start([Act::Answer(answer)]).await;
+    let server = ScriptedServer::start([Reply::Response(answer)]).await;
     let (client, _) = client(&server.url());
-    let stream = client.send(Request::get(server.url()).whole_answer()).await.unwrap().stream();
+    let stream = client.send(Request::get(server.url()).buffered()).await.unwrap().stream();
     assert_eq!(stream.collect(length).await.unwrap().len(), length);
 }
 
 #[tokio::test]
 async fn a_caller_who_is_slow_himself_is_waited_for() {
-    let server = ScriptedServer::start([Act::answer(200, &[], "ok")]).await;
+    let server = ScriptedServer::start([Reply::with_status(200, &[], "ok")]).await;
     let (client, clock) = client(&server.url());
     let (asked, was_asked) = oneshot::channel();
     let (go, may_go) = oneshot::channel();
@@ -110,7 +110,7 @@ async fn a_caller_who_is_slow_himself_is_waited_for() {
         Ok(Bytes::from("cd"))
     });
     let body = Body::stream(stream::iter([Ok(Bytes::from("ab"))]).chain(slow), Some(4));
-    let request = post(server.url(), Repeat::Once, body);
+    let request = post(server.url(), Idempotency::NonIdempotent, body);
     let work = tokio::spawn(async move { client.send(request).await });
     was_asked.await.unwrap();
     for _ in 0..20 {
@@ -125,19 +125,19 @@ async fn a_caller_who_is_slow_himself_is_waited_for() {
 #[tokio::test]
 async fn a_total_limit_ends_a_transfer_that_moves() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell".to_vec();
-    let server = ScriptedServer::start([Act::AnswerThenHang(head)]).await;
+    let server = ScriptedServer::start([Reply::ResponseThenHang(head)]).await;
     let config = HttpConfig { timeout: Some(5 * SECOND), ..HttpConfig::default() };
     let (client, clock) = client_with(&config, &server.url());
     let mut stream = client.send(Request::get(server.url())).await.unwrap().stream();
     assert!(stream.try_next().await.unwrap().is_some());
     let work = tokio::spawn(async move { stream.try_next().await });
-    let error = clock.run_out(work, 5 * SECOND).await.unwrap_err();
+    let error = clock.run_until(work, 5 * SECOND).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
 #[tokio::test]
 async fn limits_may_be_as_long_as_any_time() {
-    let server = ScriptedServer::start([Act::answer(200, &[], "ok")]).await;
+    let server = ScriptedServer::start([Reply::with_status(200, &[], "ok")]).await;
     let longest = std::time::Duration::MAX;
     let config = HttpConfig { idle_timeout: longest, timeout: Some(longest), ..HttpConfig::default() };
     let (client, clock) = client_with(&config, &server.url());
@@ -148,11 +148,11 @@ async fn limits_may_be_as_long_as_any_time() {
 
 #[tokio::test]
 async fn json_has_a_bound_whether_it_is_announced_or_not() {
-    let announced = Act::answer(200, &[], vec![b' '; 2000]);
+    let announced = Reply::with_status(200, &[], vec![b' '; 2000]);
     let mut chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7D0\r\n".to_vec();
     chunked.extend([b' '; 2000]);
     chunked.extend(b"\r\n0\r\n\r\n");
-    let server = ScriptedServer::start([announced, Act::Answer(chunked)]).await;
+    let server = ScriptedServer::start([announced, Reply::Response(chunked)]).await;
     let (client, _) = client(&server.url());
     for _ in 0..2 {
         let mut answer = client.send(Request::get(server.url())).await.unwrap();

@@ -5,9 +5,9 @@ use futures::FutureExt;
 
 use super::client;
 use crate::Request;
-use crate::testing::{Act, ScriptedServer};
+use crate::testing::{Reply, ScriptedServer};
 
-async fn resumed(acts: Vec<Act>) -> (Result<String, Error>, ScriptedServer) {
+async fn resumed(acts: Vec<Reply>) -> (Result<String, Error>, ScriptedServer) {
     let server = ScriptedServer::start(acts).await;
     let url = server.url();
     let client = client(&url).0;
@@ -23,11 +23,11 @@ async fn resumed(acts: Vec<Act>) -> (Result<String, Error>, ScriptedServer) {
 #[tokio::test]
 async fn a_broken_download_goes_on_where_it_stopped() {
     let (text, server) = resumed(vec![
-        Act::Answer(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec()),
-        Act::Answer(
+        Reply::Response(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec()),
+        Reply::Response(
             b"HTTP/1.1 206 X\r\nETag: \"v1\"\r\nContent-Range: bytes 4-9/10\r\nContent-Length: 6\r\n\r\n45".to_vec(),
         ),
-        Act::answer(206, &["ETag: \"v1\"", "Content-Range: bytes 6-9/10"], "6789"),
+        Reply::with_status(206, &["ETag: \"v1\"", "Content-Range: bytes 6-9/10"], "6789"),
     ])
     .await;
     assert_eq!(text.unwrap(), "0123456789");
@@ -40,11 +40,11 @@ async fn a_broken_download_goes_on_where_it_stopped() {
 
 #[tokio::test]
 async fn a_file_that_changed_is_not_glued_together() {
-    let first = Act::Answer(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
+    let first = Reply::Response(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
     for second in [
-        Act::answer(200, &["ETag: \"v2\""], "abcdefghij"),
-        Act::answer(206, &["ETag: \"v2\"", "Content-Range: bytes 4-9/10"], "efghij"),
-        Act::answer(206, &["ETag: \"v1\"", "Content-Range: bytes 5-9/10"], "fghij"),
+        Reply::with_status(200, &["ETag: \"v2\""], "abcdefghij"),
+        Reply::with_status(206, &["ETag: \"v2\"", "Content-Range: bytes 4-9/10"], "efghij"),
+        Reply::with_status(206, &["ETag: \"v1\"", "Content-Range: bytes 5-9/10"], "fghij"),
     ] {
         let (text, _) = resumed(vec![first.clone(), second]).await;
         assert_eq!(text.unwrap_err().kind(), ErrorKind::Integrity);
@@ -53,7 +53,7 @@ async fn a_file_that_changed_is_not_glued_together() {
 
 #[tokio::test]
 async fn without_a_strong_etag_nothing_is_resumed() {
-    let weak = Act::Answer(b"HTTP/1.1 200 X\r\nETag: W/\"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
+    let weak = Reply::Response(b"HTTP/1.1 200 X\r\nETag: W/\"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
     let (text, server) = resumed(vec![weak]).await;
     assert_eq!(text.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(server.requests().len(), 1);
@@ -63,7 +63,7 @@ async fn without_a_strong_etag_nothing_is_resumed() {
 async fn a_range_that_no_file_can_have_is_no_range() {
     let odd = "Content-Range: bytes 18446744073709551610-18446744073709551612/*";
     for status in [200, 206] {
-        let (text, _) = resumed(vec![Act::answer(status, &["ETag: \"v1\"", odd], "0123456789")]).await;
+        let (text, _) = resumed(vec![Reply::with_status(status, &["ETag: \"v1\"", odd], "0123456789")]).await;
         assert_eq!(text.unwrap(), "0123456789", "{status}");
     }
 }
@@ -71,7 +71,7 @@ async fn a_range_that_no_file_can_have_is_no_range() {
 #[tokio::test]
 async fn a_file_that_is_gone_when_the_download_goes_on_is_not_found() {
     use ErrorKind::{NotFound, Permission, Protocol, RateLimited, Unauthenticated, Unavailable};
-    let first = Act::Answer(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
+    let first = Reply::Response(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
     for (status, kind) in [
         (401, Unauthenticated),
         (403, Permission),
@@ -81,7 +81,7 @@ async fn a_file_that_is_gone_when_the_download_goes_on_is_not_found() {
         (501, Unavailable),
         (307, Protocol),
     ] {
-        let again = std::iter::repeat_n(Act::answer(status, &[], ""), 5);
+        let again = std::iter::repeat_n(Reply::with_status(status, &[], ""), 5);
         let (text, _) = resumed([first.clone()].into_iter().chain(again).collect()).await;
         assert_eq!(text.unwrap_err().kind(), kind, "{status}");
     }

@@ -4,14 +4,15 @@ use filestore_core::Effect;
 
 use super::{SECOND, client};
 use crate::header::{AUTHORIZATION, HeaderValue};
-use crate::testing::{Act, ScriptedServer, Traces};
-use crate::{Method, Repeat, Request};
+use crate::testing::{Reply, ScriptedServer, Traces};
+use crate::{Idempotency, Method, Request};
 
 #[tokio::test]
 async fn no_trace_and_no_error_shows_a_secret() {
     let log = Traces::of_this_process();
 
-    let server = ScriptedServer::start([Act::answer(503, &[], ""), Act::lost(), Act::lost(), Act::lost()]).await;
+    let server =
+        ScriptedServer::start([Reply::with_status(503, &[], ""), Reply::lost(), Reply::lost(), Reply::lost()]).await;
     let (client, _) = client(&server.url());
     let mut url = server.url().join("/PATH-CANARY?signature=QUERY-CANARY").unwrap();
     url.set_password(Some("USER-CANARY")).unwrap();
@@ -35,17 +36,17 @@ async fn no_trace_and_no_error_shows_a_secret() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_or_stands_still_shows_no_secret() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell".to_vec();
-    for act in [Act::AnswerThenReset(head.clone()), Act::AnswerThenHang(head)] {
+    for act in [Reply::ResponseThenReset(head.clone()), Reply::ResponseThenHang(head)] {
         for whole in [false, true] {
             let server = ScriptedServer::start([act.clone()]).await;
             let (client, clock) = client(&server.url());
             let mut url = server.url().join("/PATH-CANARY?signature=QUERY-CANARY").unwrap();
             url.set_password(Some("USER-CANARY")).unwrap();
-            let request = Request::new(Method::GET, url, Repeat::Consuming).secret_path();
-            let request = if whole { request.whole_answer() } else { request };
+            let request = Request::new(Method::GET, url, Idempotency::Consuming).secret_path();
+            let request = if whole { request.buffered() } else { request };
             let work = tokio::spawn(async move { client.send(request).await?.bytes(10).await });
             server.received(1).await;
-            let error = clock.run_out(work, SECOND).await.unwrap_err();
+            let error = clock.run_until(work, SECOND).await.unwrap_err();
             assert_eq!((error.effect(), error.attempts()), (Effect::Unknown, 1));
             assert!(!format!("{error} {error:?}").contains("CANARY"), "{error:?}");
         }

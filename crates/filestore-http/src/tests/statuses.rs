@@ -5,7 +5,7 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{SECOND, client, post, text};
-use crate::{Method, Repeat, Request, Url};
+use crate::{Idempotency, Method, Request, Url};
 
 /// A service that gives this answer, and must be asked exactly so often.
 async fn answering(answer: ResponseTemplate, times: u64) -> (MockServer, Url) {
@@ -38,7 +38,7 @@ async fn a_wait_beyond_the_limit_is_reported_and_not_waited_for() {
 #[tokio::test]
 async fn a_failure_of_something_done_once_is_unknown_and_final() {
     let (_server, url) = answering(ResponseTemplate::new(503), 1).await;
-    let answer = client(&url).0.send(post(url, Repeat::Once, "x".into())).await.unwrap();
+    let answer = client(&url).0.send(post(url, Idempotency::NonIdempotent, "x".into())).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.effect()), (503, Effect::Unknown));
 }
 
@@ -46,7 +46,7 @@ async fn a_failure_of_something_done_once_is_unknown_and_final() {
 async fn a_consuming_read_is_sent_once_whatever_is_answered() {
     for (status, effect) in [(429, Effect::Rejected), (503, Effect::Unknown)] {
         let (_server, url) = answering(ResponseTemplate::new(status).insert_header("retry-after", "1"), 1).await;
-        let request = Request::new(Method::GET, url.clone(), Repeat::Consuming).own_connection();
+        let request = Request::new(Method::GET, url.clone(), Idempotency::Consuming).fresh_connection();
         let answer = client(&url).0.send(request).await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.effect()), (status, effect));
     }

@@ -10,7 +10,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{client, one_shot, post, text};
 use crate::header::{AUTHORIZATION, CONTENT_TYPE};
-use crate::{Form, HeaderValue, Method, Payload, Repeat, Request, Url, secret_header};
+use crate::{Form, HeaderValue, Idempotency, Method, Request, RequestBody, Url, secret_header};
 
 fn url(server: &MockServer) -> Url {
     server.uri().parse().unwrap()
@@ -34,7 +34,7 @@ async fn a_form_of_known_length_is_announced_exactly() {
         .mount(&server)
         .await;
     let form = Form::new().field("a", "1").file("file", "x.txt", Some("text/plain"), one_shot("hello"));
-    let request = Request::new(Method::POST, url(&server), Repeat::Once).payload(form);
+    let request = Request::new(Method::POST, url(&server), Idempotency::NonIdempotent).body(form);
     assert_eq!(text(client(&url(&server)).0.send(request).await.unwrap()).await, "ok");
 }
 
@@ -50,7 +50,7 @@ async fn a_body_of_unknown_length_is_sent_in_chunks() {
         .mount(&server)
         .await;
     let body = Body::stream(stream::iter(["ab", "cd"]).map(|part| Ok(Bytes::from(part))), None);
-    client(&url(&server)).0.send(post(url(&server), Repeat::Once, body)).await.unwrap();
+    client(&url(&server)).0.send(post(url(&server), Idempotency::NonIdempotent, body)).await.unwrap();
 }
 
 #[tokio::test]
@@ -62,8 +62,8 @@ async fn an_empty_body_announces_its_zero() {
         .expect(1)
         .mount(&server)
         .await;
-    let empty = Payload::Body(None, Arc::new("".into()));
-    let request = Request::new(Method::PUT, url(&server), Repeat::Idempotent).payload(empty);
+    let empty = RequestBody::Body(None, Arc::new("".into()));
+    let request = Request::new(Method::PUT, url(&server), Idempotency::Idempotent).body(empty);
     client(&url(&server)).0.send(request).await.unwrap();
 }
 
@@ -110,8 +110,8 @@ async fn a_header_that_is_set_twice_is_sent_once_as_it_was_set_last() {
         .expect(1)
         .mount(&server)
         .await;
-    let request = Request::new(Method::POST, url(&server), Repeat::Once)
-        .payload(Payload::Bytes(Some("text/own"), "x".into()))
+    let request = Request::new(Method::POST, url(&server), Idempotency::NonIdempotent)
+        .body(RequestBody::Bytes(Some("text/own"), "x".into()))
         .header(CONTENT_TYPE, HeaderValue::from_static("text/a"))
         .header(CONTENT_TYPE, HeaderValue::from_static("text/b"));
     client(&url(&server)).0.send(request).await.unwrap();
@@ -121,13 +121,13 @@ async fn a_header_that_is_set_twice_is_sent_once_as_it_was_set_last() {
 
 #[tokio::test]
 async fn a_length_is_announced_once_whatever_carries_the_body() {
-    let bytes = || Payload::Bytes(None, "abc".into());
-    let known = || Payload::Body(None, Arc::new(one_shot("abc")));
-    let unknown = || Payload::Body(None, Arc::new(Body::reader(&b"abc"[..], None)));
+    let bytes = || RequestBody::Bytes(None, "abc".into());
+    let known = || RequestBody::Body(None, Arc::new(one_shot("abc")));
+    let unknown = || RequestBody::Body(None, Arc::new(Body::reader(&b"abc"[..], None)));
     for (method, payload, length, content) in [
-        (Method::POST, Payload::Empty, None, ""),
-        (Method::GET, Payload::Empty, None, ""),
-        (Method::POST, Payload::Bytes(None, Bytes::new()), Some("0"), ""),
+        (Method::POST, RequestBody::Empty, None, ""),
+        (Method::GET, RequestBody::Empty, None, ""),
+        (Method::POST, RequestBody::Bytes(None, Bytes::new()), Some("0"), ""),
         (Method::GET, bytes(), Some("3"), "abc"),
         (Method::POST, bytes(), Some("3"), "abc"),
         (Method::PUT, known(), Some("3"), "abc"),
@@ -135,7 +135,7 @@ async fn a_length_is_announced_once_whatever_carries_the_body() {
     ] {
         let server = MockServer::start().await;
         Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&server).await;
-        let request = Request::new(method.clone(), url(&server), Repeat::Once).payload(payload);
+        let request = Request::new(method.clone(), url(&server), Idempotency::NonIdempotent).body(payload);
         client(&url(&server)).0.send(request).await.unwrap();
         let received = server.received_requests().await.unwrap().remove(0);
         let lengths: Vec<_> =

@@ -109,7 +109,7 @@ impl Incoming {
             }
             let renamed = match if_exists {
                 // The file system decides, so that of many writers exactly one wins.
-                IfExists::Refuse => self.temporary.rename_to_free(&target),
+                IfExists::Fail => self.temporary.rename_to_free(&target),
                 _ => self.temporary.folder.rename(&self.temporary.name, &target.folder, &target.name),
             };
             renamed.map_err(|error| match error.kind() {

@@ -92,7 +92,7 @@ async fn replace_replaces_and_refuse_leaves_the_old_content() {
     let file = put(&store, None, "a", "old").await;
     put(&store, None, "a", "new").await;
     assert_eq!(content(&store, &file).await, "new");
-    let error = store.upload(Upload::new("a", "newest").if_exists(IfExists::Refuse)).await.unwrap_err();
+    let error = store.upload(Upload::new("a", "newest").if_exists(IfExists::Fail)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Rejected));
     assert_eq!(content(&store, &file).await, "new");
 }
@@ -112,7 +112,7 @@ async fn refuse_lets_exactly_one_of_many_writers_win() {
                 }),
                 None,
             );
-            store.upload(Upload::new("prize", body).if_exists(IfExists::Refuse)).await
+            store.upload(Upload::new("prize", body).if_exists(IfExists::Fail)).await
         })
     });
     let results: Vec<_> = futures::future::join_all(writers).await.into_iter().map(Result::unwrap).collect();
@@ -180,8 +180,8 @@ async fn a_source_that_is_written_to_while_it_is_read_stores_nothing() {
         let source = tempfile::NamedTempFile::new().unwrap();
         source.as_file().set_len(3_000_000).unwrap();
         source.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        let body = Body::path(source.path()).unwrap();
-        let upload = Upload::new("a", body.observed(move |_| change(source.as_file())));
+        let body = Body::from_path(source.path()).unwrap();
+        let upload = Upload::new("a", body.on_progress(move |_| change(source.as_file())));
         let error = store.upload(upload).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
         assert!(!folder.path().join("a").exists());
@@ -329,7 +329,7 @@ async fn a_folder_is_not_a_file() {
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.to_string().contains("is a folder"), "{error}");
     }
-    for if_exists in [IfExists::Replace, IfExists::Refuse] {
+    for if_exists in [IfExists::Replace, IfExists::Fail] {
         let error = store.upload(Upload::new("dir", "x").if_exists(if_exists)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("is a folder"), "{error}");

@@ -124,10 +124,10 @@ async fn a_file_is_not_replaced_on_servers_that_ignore_the_condition() {
     protocol.ignores_conditions = true;
     let stub = Stub::start(protocol).await;
     let store = open("s3", &stub.url, &[]);
-    let error = store.upload(Upload::new("a", "new").if_exists(IfExists::Refuse)).await.unwrap_err();
+    let error = store.upload(Upload::new("a", "new").if_exists(IfExists::Fail)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Rejected), "{error}");
     assert_eq!(stub.files()["a"], b"old");
-    store.upload(Upload::new("b", "new").if_exists(IfExists::Refuse)).await.unwrap();
+    store.upload(Upload::new("b", "new").if_exists(IfExists::Fail)).await.unwrap();
     let write = stub.received().into_iter().rfind(|request| request.method == "PUT").unwrap();
     assert_eq!(write.header("if-none-match"), Some("*"));
 }
@@ -261,7 +261,7 @@ async fn a_file_that_slips_in_between_is_not_replaced_on_webdav() {
     };
     let stub = Stub::start(rival()).await;
     let store = open("webdav", &stub.url, &[]);
-    let error = store.upload(Upload::new("a", "mine").if_exists(IfExists::Refuse)).await.unwrap_err();
+    let error = store.upload(Upload::new("a", "mine").if_exists(IfExists::Fail)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Rejected), "{error}");
     assert_eq!(stub.files(), [("a".to_owned(), b"theirs".to_vec())].into());
 
@@ -350,7 +350,7 @@ const ENCRYPTED: [(&str, &str); 1] = [("options.server_side_encryption", "AES256
 async fn a_file_whose_encryption_is_not_confirmed_is_removed_again() {
     for size in [1, 9 << 20] {
         let stub = Stub::start(S3::default()).await;
-        let upload = Upload::new("a", vec![7; size]).if_exists(IfExists::Refuse);
+        let upload = Upload::new("a", vec![7; size]).if_exists(IfExists::Fail);
         let error = open("s3", &stub.url, &ENCRYPTED).upload(upload).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
         assert!(error.to_string().contains("server_side_encryption"), "{error}");
@@ -555,7 +555,7 @@ async fn a_key_that_is_not_confirmed_does_not_encrypt() {
 async fn an_unencrypted_file_that_is_removed_again_may_come_back_after_a_lost_response() {
     let lost = [Act::Lose { applied: false }];
     let stub = Stub::scripted(S3::default(), |request| request.method == "PUT", lost, Act::Serve).await;
-    let upload = Upload::new("a", "x").if_exists(IfExists::Refuse);
+    let upload = Upload::new("a", "x").if_exists(IfExists::Fail);
     let error = open("s3", &stub.url, &ENCRYPTED).upload(upload).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::Unknown), "{error}");
 }

@@ -56,7 +56,7 @@ async fn refuse_lets_exactly_one_of_many_writers_win() {
     let store = memory();
     let writers = (0..16).map(|_| {
         let store = store.clone();
-        tokio::spawn(async move { store.upload(Upload::new("prize", "x").if_exists(IfExists::Refuse)).await })
+        tokio::spawn(async move { store.upload(Upload::new("prize", "x").if_exists(IfExists::Fail)).await })
     });
     let results: Vec<_> = futures::future::join_all(writers).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);

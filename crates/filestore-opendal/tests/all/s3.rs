@@ -87,7 +87,7 @@ async fn the_main_job_on_a_real_server() {
     }
 
     // Refusal is the service's own.
-    let again = Upload::new("file 0 ü+%.txt", "other").scope("main/sub").if_exists(IfExists::Refuse);
+    let again = Upload::new("file 0 ü+%.txt", "other").scope("main/sub").if_exists(IfExists::Fail);
     assert_eq!(store.upload(again).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
 
     // Pages, with folders between the files.

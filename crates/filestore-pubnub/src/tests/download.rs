@@ -16,7 +16,10 @@ async fn read(store: &PubNubStore) -> filestore_core::Result<Vec<u8>> {
 }
 
 /// The storage answers `script`; the service gives its address `times` times.
-async fn servers(script: impl IntoIterator<Item = Act>, times: usize) -> (ScriptedServer, ScriptedServer, PubNubStore) {
+async fn servers(
+    script: impl IntoIterator<Item = Reply>,
+    times: usize,
+) -> (ScriptedServer, ScriptedServer, PubNubStore) {
     let storage = ScriptedServer::start(script).await;
     let (service, store) = store(vec![redirect(&storage, 3900); times]).await;
     (storage, service, store)
@@ -68,7 +71,7 @@ async fn an_address_that_ended_is_renewed_within_the_attempts() {
 
     let (storage, service, store) = servers([ended(), ended(), ended(), ended()], 4).await;
     let error = read(&store).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Timeout, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Timeout, Effect::Rejected));
     assert_eq!((storage.requests().len(), service.requests().len()), (4, 4));
 
     let other = || xml(403, "SignatureDoesNotMatch", "m");
@@ -81,15 +84,15 @@ async fn an_address_that_ended_is_renewed_within_the_attempts() {
 async fn a_missing_file_is_not_found() {
     let (storage, _service, store) = servers([xml(404, "NoSuchKey", "The specified key does not exist.")], 1).await;
     let error = read(&store).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
     assert_eq!((error.provider_code(), storage.requests().len()), (Some("NoSuchKey"), 1));
 }
 
 #[tokio::test]
 async fn a_broken_download_goes_on_with_a_fresh_address() {
     let head = format!("ETag: \"{}\"", md5(CONTENT));
-    let rest = Act::answer(206, &[&head, "Content-Range: bytes 6-10/11"], "world");
-    let (storage, service, store) = servers([Act::cut(200, &[&head], 11, "hello "), rest], 2).await;
+    let rest = Reply::with_status(206, &[&head, "Content-Range: bytes 6-10/11"], "world");
+    let (storage, service, store) = servers([Reply::cut(200, &[&head], 11, "hello "), rest], 2).await;
     // A reset may overtake the bytes before it: then the rest is asked for from an earlier byte.
     match read(&store).await {
         Ok(content) => assert_eq!(content, CONTENT),
@@ -101,15 +104,15 @@ async fn a_broken_download_goes_on_with_a_fresh_address() {
 
 #[tokio::test]
 async fn other_bytes_than_the_digest_says_are_an_error_at_the_end() {
-    let lying = Act::answer(200, &[&format!("ETag: \"{}\"", md5(b"other"))], CONTENT);
+    let lying = Reply::with_status(200, &[&format!("ETag: \"{}\"", md5(b"other"))], CONTENT);
     let (_storage, _service, store) = servers([lying], 1).await;
-    assert_eq!(facts(&read(&store).await.unwrap_err()), (ErrorKind::Integrity, Effect::Rejected));
+    assert_eq!(kind_and_effect(&read(&store).await.unwrap_err()), (ErrorKind::Integrity, Effect::Rejected));
 }
 
 #[tokio::test]
 async fn a_truncated_download_is_an_error() {
     let short = b"HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: 11\r\n\r\nhello".to_vec();
-    let (_storage, _service, store) = servers([Act::Answer(short)], 1).await;
+    let (_storage, _service, store) = servers([Reply::Response(short)], 1).await;
     assert!(read(&store).await.is_err());
 }
 
@@ -129,7 +132,7 @@ async fn what_comes_is_decrypted_by_its_first_bytes() {
 
 #[tokio::test]
 async fn a_range_is_asked_for_and_stated() {
-    let part = Act::answer(206, &["Content-Range: bytes 2-4/11", "ETag: \"x\""], "llo");
+    let part = Reply::with_status(206, &["Content-Range: bytes 2-4/11", "ETag: \"x\""], "llo");
     let (storage, _service, store) = servers([part], 1).await;
     let downloaded = store.download(Download::from(file()).range(2..5)).await.unwrap();
     assert_eq!((downloaded.range.clone(), downloaded.file.size), (Some(2..5), Some(11)));
@@ -138,10 +141,10 @@ async fn a_range_is_asked_for_and_stated() {
 }
 
 /// What a storage with `content` answers to the range `bytes=FROM-TO`.
-fn part_of(content: &[u8], from: usize, to: usize) -> Act {
+fn part_of(content: &[u8], from: usize, to: usize) -> Reply {
     let to = to.min(content.len() - 1);
     let range = format!("Content-Range: bytes {from}-{to}/{}", content.len());
-    Act::answer(206, &[&range, "ETag: \"x\""], &content[from..=to])
+    Reply::with_status(206, &[&range, "ETag: \"x\""], &content[from..=to])
 }
 
 #[tokio::test]
@@ -193,7 +196,7 @@ async fn other_blocks_than_asked_for_are_not_decrypted() {
     let body = filestore_core::Body::from(vec![7; 100]).open().await.unwrap();
     let sealed = cipher.encrypt(body).collect(1000).await.unwrap();
     let end = sealed.len();
-    let whole = || Act::answer(200, &["ETag: \"x\""], &sealed);
+    let whole = || Reply::with_status(200, &["ETag: \"x\""], &sealed);
     let (begin, last) = (part_of(&sealed, 0, 27), part_of(&sealed, end - 32, end - 1));
     for acts in [vec![begin.clone(), whole()], vec![begin.clone(), last, whole()], vec![part_of(&sealed, 1, 27)]] {
         let (_storage, _service, store) = servers(acts, 1).await;
@@ -227,7 +230,7 @@ async fn a_range_beyond_the_end_of_an_encrypted_file_is_invalid() {
     let end = sealed.len();
     let (_storage, _service, store) = servers([part_of(&sealed, 0, 27), part_of(&sealed, end - 32, end - 1)], 1).await;
     let error = store.with_cipher(Some(cipher)).download(Download::from(file()).range(11..)).await.unwrap_err();
-    assert_eq!(facts(&error).0, ErrorKind::InvalidInput, "{error}");
+    assert_eq!(kind_and_effect(&error).0, ErrorKind::InvalidInput, "{error}");
 }
 
 #[tokio::test]
@@ -245,7 +248,7 @@ async fn a_range_beyond_the_end_is_invalid() {
     let (_storage, _service, store) =
         servers([xml(416, "InvalidRange", "The requested range is not satisfiable")], 1).await;
     let error = store.download(Download::from(file()).range(100..)).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
     let (_storage, _service, store) = servers([whole(CONTENT)], 1).await;
     let error = store.download(Download::from(file()).range(11..)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -253,7 +256,7 @@ async fn a_range_beyond_the_end_is_invalid() {
 
 #[tokio::test]
 async fn other_bytes_than_asked_for_are_a_protocol_error() {
-    let other = Act::answer(206, &["Content-Range: bytes 3-5/11", "ETag: \"x\""], "lo ");
+    let other = Reply::with_status(206, &["Content-Range: bytes 3-5/11", "ETag: \"x\""], "lo ");
     let (_storage, _service, store) = servers([other], 1).await;
     let error = store.download(Download::from(file()).range(2..5)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
@@ -268,12 +271,12 @@ async fn addresses_that_are_none_are_refused_without_being_shown() {
         "https://u:SIGcanary@x/",
         "https://elsewhere/SIGcanary",
     ] {
-        let (_service, store) = store([Act::answer(307, &[&format!("Location: {location}")], "")]).await;
+        let (_service, store) = store([Reply::with_status(307, &[&format!("Location: {location}")], "")]).await;
         let error = read(&store).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{location}");
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     }
-    let (_service, store) = store([Act::json(200, "{}")]).await;
+    let (_service, store) = store([Reply::json(200, "{}")]).await;
     assert_eq!(read(&store).await.unwrap_err().kind(), ErrorKind::Protocol);
 }
 
@@ -295,7 +298,7 @@ async fn an_address_lives_by_the_services_clock() {
     // It is 10:00 here. Where it is 10:30, an address to 11:05 lives for 35 minutes.
     let storage = ScriptedServer::start([]).await;
     let signed = format!("{}a?X-Amz-Date=20260301T100000Z&X-Amz-Expires=3900&X-Amz-Signature=s", storage.url());
-    let address = |date: &str| Act::answer(307, &[&format!("Location: {signed}"), &format!("Date: {date}")], "");
+    let address = |date: &str| Reply::with_status(307, &[&format!("Location: {signed}"), &format!("Date: {date}")], "");
     let script = ["Sun, 01 Mar 2026 10:30:00 GMT", "Sun, 01 Mar 2026 11:04:30 GMT", "Sun, 01 Mar 2026 09:00:00 GMT"];
     let (service, store) = store(script.map(address)).await;
     let lasting = |seconds| store.url(UrlRequest::from(file()).lifetime(Duration::from_secs(seconds)));
@@ -310,19 +313,19 @@ async fn an_address_lives_by_the_services_clock() {
 #[tokio::test]
 async fn a_success_that_is_not_the_storages_is_no_file() {
     for body in ["<html>Sign in to this network</html>", ""] {
-        let page = Act::answer(200, &["Content-Type: text/html"], body);
+        let page = Reply::with_status(200, &["Content-Type: text/html"], body);
         let (_service, _storage, store) = servers([page], 1).await;
         let error = read(&store).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
     }
 }
 
 #[tokio::test]
 async fn an_encoded_body_is_not_the_bytes_of_the_file() {
-    let encoded = Act::answer(200, &["ETag: W/\"1\"", "Content-Encoding: gzip"], "hello");
+    let encoded = Reply::with_status(200, &["ETag: W/\"1\"", "Content-Encoding: gzip"], "hello");
     let (_service, _storage, store) = servers([encoded], 1).await;
     let error = read(&store).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
     assert!(error.to_string().contains("encoded with gzip"), "{error}");
 }
 
@@ -349,7 +352,7 @@ async fn a_url_of_an_encrypted_file_is_given_by_its_own_name_only() {
 async fn a_deleted_files_address_is_forgotten() {
     let storage = ScriptedServer::start([whole(CONTENT), xml(404, "NoSuchKey", "m")]).await;
     let (service, store) =
-        store([redirect(&storage, 3900), Act::json(200, "{\"status\":200}"), redirect(&storage, 3900)]).await;
+        store([redirect(&storage, 3900), Reply::json(200, "{\"status\":200}"), redirect(&storage, 3900)]).await;
     read(&store).await.unwrap();
     store.delete(Delete::from(file())).await.unwrap();
     assert_eq!(read(&store).await.unwrap_err().kind(), ErrorKind::NotFound);

@@ -70,7 +70,7 @@ fn sent(keyset: &Keyset, call: &Call) -> String {
 
 #[test]
 fn every_byte_of_channel_and_name_is_escaped_but_unreserved_ones() {
-    let call = keyset(&config()).files(Method::GET, Repeat::Safe, "a b/c+~", &["files", "ID", "ü#?%&='().txt"]);
+    let call = keyset(&config()).files(Method::GET, Idempotency::Safe, "a b/c+~", &["files", "ID", "ü#?%&='().txt"]);
     let url = sent(&keyset(&config()), &call);
     assert!(
         url.starts_with(
@@ -83,7 +83,7 @@ fn every_byte_of_channel_and_name_is_escaped_but_unreserved_ones() {
 #[test]
 fn the_query_says_who_asks_with_what_and_spaces_are_no_plus() {
     let keyset = keyset(&config().token("tok=").secret_key("sec"));
-    let call = keyset.files(Method::GET, Repeat::Safe, "c", &["files"]).query("next", "1ab+/=");
+    let call = keyset.files(Method::GET, Idempotency::Safe, "c", &["files"]).query("next", "1ab+/=");
     let url = sent(&keyset, &call);
     let version = env!("CARGO_PKG_VERSION");
     let (_, query) = url.split_once('?').unwrap();
@@ -99,7 +99,7 @@ fn the_query_says_who_asks_with_what_and_spaces_are_no_plus() {
 
 #[test]
 fn without_a_secret_key_nothing_is_signed() {
-    let url = sent(&keyset(&config()), &keyset(&config()).files(Method::GET, Repeat::Safe, "c", &["files"]));
+    let url = sent(&keyset(&config()), &keyset(&config()).files(Method::GET, Idempotency::Safe, "c", &["files"]));
     assert!(!url.contains("signature") && !url.contains("timestamp") && !url.contains("auth"), "{url}");
 }
 
@@ -107,7 +107,7 @@ fn without_a_secret_key_nothing_is_signed() {
 fn a_token_wins_over_an_auth_key() {
     let mut config = config().token("token");
     config.auth_key = Some("legacy".into());
-    let url = sent(&keyset(&config), &keyset(&config).files(Method::GET, Repeat::Safe, "c", &["files"]));
+    let url = sent(&keyset(&config), &keyset(&config).files(Method::GET, Idempotency::Safe, "c", &["files"]));
     assert!(url.contains("auth=token") && !url.contains("legacy"), "{url}");
 }
 

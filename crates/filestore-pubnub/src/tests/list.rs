@@ -8,11 +8,11 @@ use futures::TryStreamExt;
 use super::*;
 use crate::{Cipher, Crypto};
 
-fn page(ids: &[&str], next: Option<&str>) -> Act {
+fn page(ids: &[&str], next: Option<&str>) -> Reply {
     let entry = |id: &&str| format!(r#"{{"name":"cat.txt","id":"{id}","size":19,"created":"2025-01-02T03:04:12Z"}}"#);
     let data: Vec<_> = ids.iter().map(entry).collect();
     let next = next.map_or("null".to_owned(), |next| format!("{next:?}"));
-    Act::json(200, &format!(r#"{{"status":200,"data":[{}],"next":{next},"count":{}}}"#, data.join(","), ids.len()))
+    Reply::json(200, &format!(r#"{{"status":200,"data":[{}],"next":{next},"count":{}}}"#, data.join(","), ids.len()))
 }
 
 #[tokio::test]
@@ -49,9 +49,9 @@ async fn of_encrypted_files_only_the_stored_size_is_known() {
 async fn a_page_that_the_service_did_not_confirm_is_no_listing() {
     for status in ["", r#""status":403,"#, r#""status":null,"#] {
         let body = format!(r#"{{{status}"data":[],"next":null,"count":0}}"#);
-        let (_service, store) = store([Act::json(200, &body)]).await;
+        let (_service, store) = store([Reply::json(200, &body)]).await;
         let error = store.list(List::new()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
     }
 }
 
@@ -60,7 +60,7 @@ async fn an_odd_field_does_not_lose_the_listing() {
     let odd = r#"{"name":"a","id":"1a","size":-1,"created":"yesterday"}"#;
     let whole = r#"{"name":"b","id":"2b","size":19,"created":"2025-01-02T03:04:12Z"}"#;
     let body = format!(r#"{{"status":200,"data":[{odd},{whole}],"next":null,"count":2}}"#);
-    let (_service, store) = store([Act::json(200, &body)]).await;
+    let (_service, store) = store([Reply::json(200, &body)]).await;
     let files = store.list(List::new()).await.unwrap().files;
     assert_eq!((files[0].name.as_str(), files[0].size, files[0].created), ("a", None, None));
     assert_eq!((files[1].name.as_str(), files[1].size), ("b", Some(19)));
@@ -71,7 +71,7 @@ async fn an_entry_that_cannot_be_read_does_not_hide_the_others() {
     let whole = |id: &str| format!(r#"{{"name":"cat.txt","id":"{id}"}}"#);
     let odd = r#"{"id":"2b","name":null},{"name":"no id"},7"#;
     let body = || format!(r#"{{"status":200,"data":[{},{odd},{}],"next":null}}"#, whole("1a"), whole(ID));
-    let (_service, store) = store([Act::json(200, &body()), Act::json(200, &body())]).await;
+    let (_service, store) = store([Reply::json(200, &body()), Reply::json(200, &body())]).await;
     assert_eq!(store.list(List::new()).await.unwrap().files.len(), 2);
     assert_eq!(store.stat(Stat::from(file())).await.unwrap().name, "cat.txt");
 }
@@ -88,7 +88,7 @@ async fn stat_reads_the_listing_up_to_the_file() {
 async fn stat_stops_where_the_file_cannot_come_any_more() {
     let (service, store) = store([page(&["1a", "7a"], Some("next"))]).await;
     let error = store.stat(Stat::from(file())).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
     assert_eq!(service.requests().len(), 1);
 }
 
@@ -106,7 +106,7 @@ async fn a_listing_that_does_not_go_on_is_a_protocol_error() {
 }
 
 /// More empty pages than any listing may have in a row, each with a cursor of its own.
-fn empty_pages() -> impl Iterator<Item = Act> {
+fn empty_pages() -> impl Iterator<Item = Reply> {
     (0..2000).map(|number| page(&[], Some(&number.to_string())))
 }
 
@@ -115,7 +115,7 @@ async fn a_listing_of_endless_empty_pages_is_a_protocol_error() {
     let (service, store) = store(empty_pages()).await;
     let store = Store::new("s", Arc::new(store)).unwrap();
     let error = store.list_all(List::new()).try_collect::<Vec<_>>().await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
     assert_eq!(service.requests().len(), 1001);
 }
 
@@ -123,15 +123,15 @@ async fn a_listing_of_endless_empty_pages_is_a_protocol_error() {
 async fn stat_in_a_channel_of_endless_empty_pages_is_a_protocol_error() {
     let (service, store) = store(empty_pages()).await;
     let error = store.stat(Stat::from(file())).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
     assert_eq!(service.requests().len(), 1001);
 }
 
 #[tokio::test]
 async fn deleting_succeeds_whether_the_file_is_there_or_not() {
-    let ok = || Act::json(200, r#"{"status":200}"#);
-    let missing = Act::json(404, r#"{"status":404,"error":{"message":"m","source":"Files","code":1}}"#);
-    let (service, store) = store([ok(), Act::lost(), ok(), missing]).await;
+    let ok = || Reply::json(200, r#"{"status":200}"#);
+    let missing = Reply::json(404, r#"{"status":404,"error":{"message":"m","source":"Files","code":1}}"#);
+    let (service, store) = store([ok(), Reply::lost(), ok(), missing]).await;
     for _ in 0..3 {
         store.delete(Delete::from(file())).await.unwrap();
     }
@@ -140,18 +140,18 @@ async fn deleting_succeeds_whether_the_file_is_there_or_not() {
 
 #[tokio::test]
 async fn a_delete_that_the_service_did_not_confirm_is_unknown() {
-    let page = Act::answer(200, &["Content-Type: text/html"], "<html>Welcome</html>");
+    let page = Reply::with_status(200, &["Content-Type: text/html"], "<html>Welcome</html>");
     let others = [
         page,
-        Act::answer(200, &[], ""),
-        Act::json(200, "{}"),
-        Act::json(200, r#"{"status":"ok"}"#),
-        Act::json(200, r#"{"status":200,"error":{"message":"m"}}"#),
+        Reply::with_status(200, &[], ""),
+        Reply::json(200, "{}"),
+        Reply::json(200, r#"{"status":"ok"}"#),
+        Reply::json(200, r#"{"status":200,"error":{"message":"m"}}"#),
     ];
     for other in others {
         let (_service, store) = store([other]).await;
         let error = store.delete(Delete::from(file())).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
         assert!(error.to_string().contains("something other than the service answered"), "{error}");
     }
 }
@@ -160,20 +160,20 @@ async fn a_delete_that_the_service_did_not_confirm_is_unknown() {
 async fn a_404_that_is_not_the_services_own_is_no_delete() {
     let balancer = r#"{"status":404,"service":"Balancer","error":true,"message":"Requested URI Not Found"}"#;
     for other in [
-        Act::answer(404, &["Content-Type: text/html"], "<html>404</html>"),
-        Act::json(404, "{}"),
-        Act::json(404, balancer),
+        Reply::with_status(404, &["Content-Type: text/html"], "<html>404</html>"),
+        Reply::json(404, "{}"),
+        Reply::json(404, balancer),
     ] {
         let (_service, store) = store([other]).await;
         let error = store.delete(Delete::from(file())).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_rejected_delete_after_a_lost_answer_is_unknown() {
     for status in [400, 401, 403, 404, 409, 422] {
-        let (_service, store) = store([Act::lost(), Act::json(status, "{}")]).await;
+        let (_service, store) = store([Reply::lost(), Reply::json(status, "{}")]).await;
         let error = store.delete(Delete::from(file())).await.unwrap_err();
         assert_eq!((error.effect(), error.attempts()), (Effect::Unknown, 2), "{status}: {error}");
     }

@@ -15,8 +15,8 @@ const FORBIDDEN: &str =
 
 /// An upload whose message gets these answers.
 async fn upload(
-    answers: impl IntoIterator<Item = Act>,
-) -> (filestore_core::Result<crate::Sent>, ScriptedServer, PubNubStore) {
+    answers: impl IntoIterator<Item = Reply>,
+) -> (filestore_core::Result<crate::SentFile>, ScriptedServer, PubNubStore) {
     let storage = ScriptedServer::start([stored(b"hello world")]).await;
     let (service, store) = store([form(&storage)].into_iter().chain(answers)).await;
     let result = store.send_file(hello()).await;
@@ -25,9 +25,9 @@ async fn upload(
 
 #[tokio::test]
 async fn a_file_without_its_message_is_incomplete_and_can_be_finished() {
-    let (result, service, store) = upload([Act::json(403, FORBIDDEN), published()]).await;
+    let (result, service, store) = upload([Reply::json(403, FORBIDDEN), published()]).await;
     let error = result.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied));
     assert_eq!(error.http_status(), Some(403));
     assert!(error.to_string().contains("filestore pubnub publish REF"), "{error}");
     let file = error.stored().unwrap();
@@ -45,7 +45,9 @@ async fn a_file_without_its_message_is_incomplete_and_can_be_finished() {
 
 #[tokio::test]
 async fn a_message_is_repeated_where_that_may_help() {
-    for fault in [Act::lost(), Act::json(503, "{}"), Act::json(500, "{}"), Act::json(429, "{}"), Act::json(504, "{}")] {
+    for fault in
+        [Reply::lost(), Reply::json(503, "{}"), Reply::json(500, "{}"), Reply::json(429, "{}"), Reply::json(504, "{}")]
+    {
         let (result, service, _store) = upload([fault.clone(), fault, published()]).await;
         assert_eq!(result.unwrap().published.timetoken, TIMETOKEN);
         let requests = lines(&service.requests());
@@ -56,9 +58,9 @@ async fn a_message_is_repeated_where_that_may_help() {
 #[tokio::test]
 async fn a_message_is_given_up_after_four_attempts() {
     let (result, service, store) =
-        upload(vec![Act::json(503, "{}"); 4].into_iter().chain([Act::json(503, "{}"), published()])).await;
+        upload(vec![Reply::json(503, "{}"); 4].into_iter().chain([Reply::json(503, "{}"), published()])).await;
     let error = result.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied));
     assert_eq!((error.attempts(), service.requests().len()), (4, 5));
     assert!(error.to_string().contains("nobody knows whether"), "{error}");
     // The fifth refusal and the success.
@@ -76,9 +78,9 @@ async fn refusals_of_a_message_are_not_repeated() {
         (200, r#"{"message":"strange"}"#),
     ];
     for (status, body) in table {
-        let (result, service, _store) = upload([Act::json(status, body)]).await;
+        let (result, service, _store) = upload([Reply::json(status, body)]).await;
         let error = result.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Incomplete, Effect::Applied), "{body}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{body}");
         assert!(error.stored().is_some());
         assert_eq!(service.requests().len(), 2, "{body}");
     }
@@ -87,28 +89,28 @@ async fn refusals_of_a_message_are_not_repeated() {
 #[tokio::test]
 async fn publishing_alone_says_what_became_of_it() {
     let table = [
-        (Act::json(400, r#"[0,"Invalid Key","1"]"#), ErrorKind::Unauthenticated, Effect::Rejected),
-        (Act::json(403, FORBIDDEN), ErrorKind::Permission, Effect::Rejected),
-        (Act::json(200, r#"[0,"Account quota exceeded","1"]"#), ErrorKind::InvalidInput, Effect::Rejected),
-        (Act::json(200, "[1]"), ErrorKind::Protocol, Effect::Unknown),
-        (Act::json(200, "gone"), ErrorKind::Protocol, Effect::Unknown),
+        (Reply::json(400, r#"[0,"Invalid Key","1"]"#), ErrorKind::Unauthenticated, Effect::Rejected),
+        (Reply::json(403, FORBIDDEN), ErrorKind::Permission, Effect::Rejected),
+        (Reply::json(200, r#"[0,"Account quota exceeded","1"]"#), ErrorKind::InvalidInput, Effect::Rejected),
+        (Reply::json(200, "[1]"), ErrorKind::Protocol, Effect::Unknown),
+        (Reply::json(200, "gone"), ErrorKind::Protocol, Effect::Unknown),
     ];
     for (act, kind, effect) in table {
         let (_service, store) = store([act]).await;
         let error = store.publish_file_message(&file(), &PubNubSend::new()).await.unwrap_err();
-        assert_eq!(facts(&error), (kind, effect), "{error}");
+        assert_eq!(kind_and_effect(&error), (kind, effect), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_published() {
-    let in_spite_of_its_status = Act::json(200, r#"[0,"Account quota exceeded","1"]"#);
+    let in_spite_of_its_status = Reply::json(200, r#"[0,"Account quota exceeded","1"]"#);
     for (refusal, kind) in
-        [(Act::json(403, FORBIDDEN), ErrorKind::Permission), (in_spite_of_its_status, ErrorKind::InvalidInput)]
+        [(Reply::json(403, FORBIDDEN), ErrorKind::Permission), (in_spite_of_its_status, ErrorKind::InvalidInput)]
     {
-        let (_service, store) = store([Act::lost(), refusal]).await;
+        let (_service, store) = store([Reply::lost(), refusal]).await;
         let error = store.publish_file_message(&file(), &PubNubSend::new()).await.unwrap_err();
-        assert_eq!((facts(&error), error.attempts()), ((kind, Effect::Unknown), 2), "{error}");
+        assert_eq!((kind_and_effect(&error), error.attempts()), ((kind, Effect::Unknown), 2), "{error}");
     }
 }
 
@@ -142,10 +144,10 @@ async fn notifications_that_would_reach_nobody_are_refused() {
     let (service, store) = store([]).await;
     let error =
         store.publish_file_message(&file(), &PubNubSend::new().message("text").fcm(Fcm::new("x"))).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     let encrypted = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
     let error = encrypted.publish_file_message(&file(), &PubNubSend::new().apns(Apns::new("x"))).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::NotSent));
     assert!(service.requests().is_empty());
 }
 
@@ -187,7 +189,7 @@ async fn a_message_that_makes_the_url_too_long_is_refused_before_anything_is_sen
             store.upload(hello().with(send.clone())).await.unwrap_err(),
             store.publish_file_message(&file(), &send).await.unwrap_err(),
         ] {
-            assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+            assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
             assert!(error.to_string().contains("32768"), "{error}");
         }
     }
@@ -198,7 +200,7 @@ async fn a_message_that_makes_the_url_too_long_is_refused_before_anything_is_sen
 async fn a_message_that_just_fits_is_sent() {
     let (service, store) = store([published()]).await;
     let fits = (30_000..33_000).rev().find(|size| {
-        let place = crate::place::Place::of(&file()).unwrap();
+        let place = crate::file_key::FileKey::of(&file()).unwrap();
         store.announcement(&place, &PubNubSend::new().message("x".repeat(*size))).is_ok()
     });
     let send = PubNubSend::new().message("x".repeat(fits.unwrap()));

@@ -19,17 +19,17 @@ async fn what_cannot_be_right_is_refused_before_anything_is_sent() {
             store.upload(upload().scope(channel)).await.unwrap_err(),
             store.list(List::new().scope(channel)).await.unwrap_err(),
         ] {
-            assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{channel:?}");
+            assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{channel:?}");
         }
     }
     for label in ["ab", "-abc", "_abc", "pn_abc", "pn-abc", "a b c", &long] {
         let error = store.upload(upload().with(PubNubSend::new().custom_message_type(label))).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{label:?}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{label:?}");
     }
     let error = store.upload(Upload::new("...", "hello")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     let error = store.upload(upload().content_type("a\nb")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     let secret = upload().content_type("text/plain").with(PubNubSend::new().cipher_key("k"));
     assert_eq!(store.upload(secret).await.unwrap_err().kind(), ErrorKind::Unsupported);
     assert!(service.requests().is_empty());
@@ -45,7 +45,7 @@ async fn an_upload_with_its_timetoken_is_checked_as_every_upload_is() {
         (Upload::new("a/b", "hello"), ErrorKind::InvalidInput),
         (Upload::new("x".repeat(256), "hello"), ErrorKind::InvalidInput),
     ] {
-        assert_eq!(facts(&store.send_file(bad).await.unwrap_err()), (kind, Effect::NotSent));
+        assert_eq!(kind_and_effect(&store.send_file(bad).await.unwrap_err()), (kind, Effect::NotSent));
     }
     assert!(service.requests().is_empty());
 }
@@ -56,7 +56,7 @@ async fn without_a_channel_nothing_is_sent() {
     let mut config = config(&service);
     config.channel = None;
     let error = open(config).upload(Upload::new("cat.txt", "hello")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     assert!(error.to_string().contains("set channel"), "{error}");
     assert!(service.requests().is_empty());
 }
@@ -64,9 +64,9 @@ async fn without_a_channel_nothing_is_sent() {
 #[tokio::test]
 async fn a_refusal_says_what_who_and_which_request() {
     let disabled = r#"{"status":402,"error":{"message":"Files service not enabled for subkey sub-c-canary","source":"Files","code":3005}}"#;
-    let (service, store) = store([Act::json(402, disabled)]).await;
+    let (service, store) = store([Reply::json(402, disabled)]).await;
     let error = store.list(List::new()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unsupported, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected));
     assert_eq!((error.http_status(), error.provider_code()), (Some(402), Some("3005")));
     assert!(error.to_string().contains("Files: Files service not enabled for subkey ..."), "{error}");
     let sent = lines(&service.requests()).remove(0);
@@ -76,7 +76,7 @@ async fn a_refusal_says_what_who_and_which_request() {
 #[tokio::test]
 async fn a_refusal_of_the_access_manager_has_its_cause() {
     let revoked = r#"{"error":true,"status":403,"service":"Access Manager","message":"Token is revoked"}"#;
-    let act = Act::answer(403, &["Content-Type: text/javascript", "X-Pn-Cause: 4001"], revoked);
+    let act = Reply::with_status(403, &["Content-Type: text/javascript", "X-Pn-Cause: 4001"], revoked);
     let (_service, store) = store([act]).await;
     let error = store.list(List::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.provider_code()), (ErrorKind::Unauthenticated, Some("4001")));
@@ -86,7 +86,7 @@ async fn a_refusal_of_the_access_manager_has_its_cause() {
 #[tokio::test]
 async fn a_wait_that_is_too_long_is_told() {
     let (_service, store) =
-        store([Act::answer(429, &["Retry-After: 60"], r#"{"message":"Too many requests."}"#)]).await;
+        store([Reply::with_status(429, &["Retry-After: 60"], r#"{"message":"Too many requests."}"#)]).await;
     let error = store.list(List::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.retry_after()), (ErrorKind::RateLimited, Some(Duration::from_secs(60))));
 }
@@ -97,14 +97,14 @@ async fn a_signature_that_grew_old_between_attempts_is_made_anew() {
     let empty = r#"{"status":200,"data":[],"next":null,"count":0}"#;
     let forbidden = r#"{"error":{"message":"Invalid signature","source":"x"},"service":"Access Manager","status":403}"#;
     let late = r#"{"message":"Invalid Timestamp","error":true,"service":"Access Manager","status":400}"#;
-    for refusal in [Act::json(403, forbidden), Act::json(400, late)] {
-        let service = ScriptedServer::start([Act::hang(), refusal, Act::json(200, empty)]).await;
+    for refusal in [Reply::json(403, forbidden), Reply::json(400, late)] {
+        let service = ScriptedServer::start([Reply::hang(), refusal, Reply::json(200, empty)]).await;
         let clock = TestClock::new();
         let config = config(&service).secret_key("sec").http(HttpConfig::default());
         let store = PubNubStore::with_clock(config, Arc::<TestClock>::clone(&clock)).unwrap();
         let work = tokio::spawn(async move { store.list(List::new()).await });
         service.received(1).await;
-        let page = clock.run_out(work, Duration::from_secs(1)).await.unwrap();
+        let page = clock.run_until(work, Duration::from_secs(1)).await.unwrap();
         assert!(page.files.is_empty());
         let timestamps: Vec<_> = lines(&service.requests())
             .iter()
@@ -118,7 +118,7 @@ async fn a_signature_that_grew_old_between_attempts_is_made_anew() {
 #[tokio::test]
 async fn a_refused_signature_that_is_fresh_is_final() {
     let forbidden = r#"{"error":{"message":"Invalid signature","source":"x"},"service":"Access Manager","status":403}"#;
-    let service = ScriptedServer::start([Act::json(403, forbidden)]).await;
+    let service = ScriptedServer::start([Reply::json(403, forbidden)]).await;
     let error = open(config(&service).secret_key("sec")).list(List::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthenticated);
     assert!(error.to_string().contains("clock"), "{error}");

@@ -16,25 +16,25 @@ async fn neither_traces_nor_errors_show_a_key_a_signature_or_a_message() {
     let echo = r#"{"error":true,"status":403,"service":"Access Manager","message":"no: pub-c-canary sub-c-canary TOKcanary SECcanary"}"#;
     let page = "cannot GET /v1/files/sub-c-canary/channels?uuid=me&auth=TOKcanary&signature=v2.SIGcanary";
     let storage = ScriptedServer::start([
-        Act::answer(204, &["ETag: \"of ciphertext\""], ""),
+        Reply::with_status(204, &["ETag: \"of ciphertext\""], ""),
         expired(),
         xml(403, "SignatureDoesNotMatch", "signature differs"),
         whole(b"not encrypted"),
-        Act::lost(),
-        Act::lost(),
+        Reply::lost(),
+        Reply::lost(),
     ])
     .await;
     let service = ScriptedServer::start([
         form(&storage),
-        Act::json(403, echo),
+        Reply::json(403, echo),
         form(&storage),
-        Act::json(403, echo),
+        Reply::json(403, echo),
         redirect(&storage, 3900),
         redirect(&storage, 3900),
-        Act::json(403, echo),
-        Act::json(403, echo),
-        Act::json(200, "CANARY is no JSON"),
-        Act::answer(404, &[], page),
+        Reply::json(403, echo),
+        Reply::json(403, echo),
+        Reply::json(200, "CANARY is no JSON"),
+        Reply::with_status(404, &[], page),
     ])
     .await;
     let config = config(&service).token("TOKcanary").secret_key("SECcanary").cipher_key(Crypto::Acrh, "KEYcanary");

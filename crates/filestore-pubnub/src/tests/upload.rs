@@ -17,8 +17,8 @@ fn hello() -> Upload {
 
 /// Two servers and a store: the service answers `script`, after the form.
 async fn servers(
-    storage: impl IntoIterator<Item = Act>,
-    then: impl IntoIterator<Item = Act>,
+    storage: impl IntoIterator<Item = Reply>,
+    then: impl IntoIterator<Item = Reply>,
 ) -> (ScriptedServer, ScriptedServer, PubNubStore) {
     let storage = ScriptedServer::start(storage).await;
     let (service, store) = store([form(&storage)].into_iter().chain(then)).await;
@@ -108,7 +108,7 @@ async fn an_id_that_is_none_is_a_protocol_error_and_nothing_is_stored() {
     for id in ["..", "a/b", ""] {
         let (_service, store) = store([form_of(&storage, id, 5_242_880)]).await;
         let error = store.upload(hello()).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Rejected), "{id}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{id}");
     }
     assert!(storage.requests().is_empty());
 }
@@ -124,7 +124,7 @@ async fn the_callers_content_type_replaces_the_guess() {
 #[tokio::test]
 async fn a_cipher_key_encrypts_file_and_message() {
     for crypto in [Crypto::Acrh, Crypto::Legacy] {
-        let storage = ScriptedServer::start([Act::answer(204, &["ETag: \"of ciphertext\""], "")]).await;
+        let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
         let service = ScriptedServer::start([form(&storage), published()]).await;
         let store = open(config(&service).cipher_key(crypto, "KEYcanary"));
         let send = PubNubSend::new().message("hi");
@@ -145,7 +145,7 @@ async fn a_cipher_key_encrypts_file_and_message() {
 
 #[tokio::test]
 async fn an_upload_may_have_a_key_of_its_own() {
-    let storage = ScriptedServer::start([Act::answer(204, &["ETag: \"of ciphertext\""], "")]).await;
+    let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
     let (service, store) = store([form(&storage), published()]).await;
     store.upload(hello().with(PubNubSend::new().message("hi").cipher_key("other"))).await.unwrap();
     let other = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "other").unwrap()));
@@ -160,7 +160,7 @@ async fn an_empty_file_is_stored_in_the_clear_and_encrypted() {
     assert_eq!(store.upload(Upload::new("cat.txt", "")).await.unwrap().size, Some(0));
     assert_eq!(parts(&storage.request())[6].1, b"");
 
-    let storage = ScriptedServer::start([Act::answer(204, &["ETag: \"of ciphertext\""], "")]).await;
+    let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
     let service = ScriptedServer::start([form(&storage), published()]).await;
     let store = open(config(&service).cipher_key(Crypto::Legacy, "k"));
     assert_eq!(store.upload(Upload::new("cat.txt", "")).await.unwrap().stored_size, Some(32));
@@ -182,7 +182,7 @@ async fn a_stream_is_measured_before_the_form_is_asked_for() {
 #[tokio::test]
 async fn the_largest_file_passes_and_one_byte_more_is_refused_before_any_request() {
     for (crypto, largest) in [(None, 5_242_880), (Some(Crypto::Acrh), 5_242_847), (Some(Crypto::Legacy), 5_242_863)] {
-        let storage = ScriptedServer::start([Act::answer(204, &["ETag: \"of ciphertext\""], "")]).await;
+        let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
         let service = ScriptedServer::start([form(&storage), published()]).await;
         let mut config = config(&service);
         if let Some(crypto) = crypto {
@@ -198,7 +198,7 @@ async fn the_largest_file_passes_and_one_byte_more_is_refused_before_any_request
         let unknown = Body::reader(std::io::Cursor::new(vec![7; largest as usize + 1]), None);
         for body in [content(largest + 1), unknown] {
             let error = store.upload(Upload::new("cat.txt", body)).await.unwrap_err();
-            assert_eq!(facts(&error), (ErrorKind::TooLarge, Effect::NotSent), "{error}");
+            assert_eq!(kind_and_effect(&error), (ErrorKind::TooLarge, Effect::NotSent), "{error}");
             assert!(error.to_string().contains(&largest.to_string()), "{error}");
         }
         assert_eq!(service.requests().len(), 2);
@@ -207,7 +207,7 @@ async fn the_largest_file_passes_and_one_byte_more_is_refused_before_any_request
 
 #[tokio::test]
 async fn a_keyset_with_a_raised_limit_takes_more() {
-    let storage = ScriptedServer::start([Act::answer(204, &["ETag: \"of ciphertext\""], "")]).await;
+    let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
     let service = ScriptedServer::start([form_of(&storage, ID, 20_000_000), published()]).await;
     let store = open(config(&service).max_file_size(20_000_000));
     // A stream that is longer than what is held is sent as it comes.
@@ -224,7 +224,7 @@ async fn a_smaller_limit_of_the_policy_is_kept_and_remembered() {
     let storage = ScriptedServer::start([]).await;
     let (service, store) = store([form_of(&storage, ID, 10)]).await;
     let error = store.upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::TooLarge, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::TooLarge, Effect::Rejected));
     assert!(error.to_string().contains("11 stored bytes exceed the 10"), "{error}");
     assert_eq!(store.upload(hello()).await.unwrap_err().effect(), Effect::NotSent);
     assert_eq!((service.requests().len(), storage.requests().len()), (1, 0));
@@ -234,14 +234,16 @@ async fn a_smaller_limit_of_the_policy_is_kept_and_remembered() {
 async fn another_digest_than_that_of_what_was_sent_is_an_error_with_the_file() {
     let (_storage, service, store) = servers([stored(b"other bytes")], []).await;
     let error = store.upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Integrity, Effect::Applied));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Applied));
     assert_eq!(error.stored().unwrap().reference().components()[1], ID);
     assert_eq!(service.requests().len(), 1, "nothing is published");
 }
 
 #[tokio::test]
 async fn the_same_form_is_sent_again_when_the_storage_fails() {
-    for fault in [Act::lost(), xml(500, "InternalError", "m"), xml(503, "SlowDown", "m"), Act::answer(429, &[], "")] {
+    for fault in
+        [Reply::lost(), xml(500, "InternalError", "m"), xml(503, "SlowDown", "m"), Reply::with_status(429, &[], "")]
+    {
         let (storage, service, store) = servers([fault, stored(b"hello world")], [published()]).await;
         store.upload(hello()).await.unwrap();
         let bodies: Vec<_> = storage.requests().iter().map(parts).collect();
@@ -266,17 +268,17 @@ async fn forms_that_always_end_are_given_up_and_nothing_is_stored() {
     let storage = ScriptedServer::start([expired(), expired(), expired(), expired()]).await;
     let (service, store) = store([form(&storage), form(&storage), form(&storage), form(&storage)]).await;
     let error = store.upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Timeout, Effect::Rejected), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Timeout, Effect::Rejected), "{error}");
     assert_eq!(error.request_id(), Some("4442587FB7D0A2F9"));
     assert_eq!((storage.requests().len(), service.requests().len()), (4, 4));
 }
 
 #[tokio::test]
 async fn a_file_that_is_stored_already_is_not_stored_twice_because_its_form_ended() {
-    // The first answer is lost, the repetition comes too late. One byte of the file shows that it is there.
+    // The first answer is lost, the retry_decision comes too late. One byte of the file shows that it is there.
     let one_byte =
-        Act::answer(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
-    let storage = ScriptedServer::start([Act::lost(), expired(), one_byte]).await;
+        Reply::with_status(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
+    let storage = ScriptedServer::start([Reply::lost(), expired(), one_byte]).await;
     let (service, store) = store([form(&storage), redirect(&storage, 3900), published()]).await;
     let file = store.upload(hello()).await.unwrap();
     assert_eq!(file.reference().components()[1], ID);
@@ -288,9 +290,9 @@ async fn a_file_that_is_stored_already_is_not_stored_twice_because_its_form_ende
 async fn an_encrypted_file_is_the_same_bytes_in_each_attempt() {
     // Or nobody could tell whose digest it is that the storage has.
     let storage = ScriptedServer::start([
-        Act::lost(),
+        Reply::lost(),
         xml(503, "SlowDown", "m"),
-        Act::answer(204, &["ETag: \"of ciphertext\""], ""),
+        Reply::with_status(204, &["ETag: \"of ciphertext\""], ""),
     ])
     .await;
     let (_service, store) = store([form(&storage), published()]).await;
@@ -302,9 +304,9 @@ async fn an_encrypted_file_is_the_same_bytes_in_each_attempt() {
 #[tokio::test]
 async fn a_success_that_is_none_is_looked_into() {
     // A page in the place of the storage's answer says nothing about the file.
-    let page = || Act::answer(200, &["Content-Type: text/html"], "<html>Welcome</html>");
+    let page = || Reply::with_status(200, &["Content-Type: text/html"], "<html>Welcome</html>");
     let one_byte =
-        Act::answer(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
+        Reply::with_status(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
     let storage = ScriptedServer::start([page(), one_byte]).await;
     let (service, store) = store([form(&storage), redirect(&storage, 3900), published()]).await;
     store.upload(hello()).await.unwrap();
@@ -313,14 +315,14 @@ async fn a_success_that_is_none_is_looked_into() {
     let storage = ScriptedServer::start([page(), page()]).await;
     let (_service, store) = super::store([form(&storage), redirect(&storage, 3900)]).await;
     let error = store.upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     assert!(error.to_string().contains(&format!("may be stored as pubnub:room-1/{ID}/cat.txt")), "{error}");
 }
 
 #[tokio::test]
 async fn other_bytes_under_the_id_are_not_stored_a_second_time_without_a_word() {
-    let other = Act::answer(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"other"))], "h");
-    let storage = ScriptedServer::start([Act::lost(), expired(), other]).await;
+    let other = Reply::with_status(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"other"))], "h");
+    let storage = ScriptedServer::start([Reply::lost(), expired(), other]).await;
     let (service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
     let error = store.upload(hello()).await.unwrap_err();
     assert_eq!(error.effect(), Effect::Unknown, "{error}");
@@ -329,7 +331,7 @@ async fn other_bytes_under_the_id_are_not_stored_a_second_time_without_a_word() 
 }
 
 /// The look at the storage that finds nothing.
-fn missing() -> Act {
+fn missing() -> Reply {
     xml(404, "NoSuchKey", "The specified key does not exist.")
 }
 
@@ -347,7 +349,7 @@ async fn a_form_that_ended_after_an_answered_failure_is_replaced_if_nothing_is_s
 async fn after_a_lost_answer_nothing_found_proves_nothing() {
     // The first request may still be under way: a second form would be a second file.
     for rejection in [expired(), xml(403, "AccessDenied", "m"), xml(400, "MalformedPOSTRequest", "m")] {
-        let storage = ScriptedServer::start([Act::lost(), rejection, missing()]).await;
+        let storage = ScriptedServer::start([Reply::lost(), rejection, missing()]).await;
         let (service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
         let error = store.upload(hello()).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Unknown, "{error}");
@@ -362,7 +364,7 @@ async fn an_outage_of_the_storage_that_was_answered_and_left_nothing_is_safe_to_
     let storage = ScriptedServer::start([busy(), busy(), busy(), busy(), missing()]).await;
     let (_service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
     let error = store.upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
 }
 
 #[tokio::test]
@@ -370,25 +372,25 @@ async fn a_storage_that_is_never_reached_has_stored_nothing() {
     let (storage, _never) = ScriptedServer::start_later([]);
     let (_service, store) = store([form(&storage)]).await;
     let error = store.upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
 }
 
 #[tokio::test]
 async fn a_204_without_an_etag_is_not_the_storages() {
-    let portal = || Act::answer(204, &[], "");
+    let portal = || Reply::with_status(204, &[], "");
     let storage = ScriptedServer::start([portal(), missing()]).await;
     let (_service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
     let error = store.upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     assert!(error.to_string().contains("something other than the service answered"), "{error}");
 }
 
 #[tokio::test]
 async fn what_cannot_be_found_out_is_unknown_and_names_the_file() {
     let forbidden = r#"{"message":"Forbidden","payload":{"channels":["room-1"]},"error":true,"service":"Access Manager","status":403}"#;
-    for last in [expired(), Act::lost()] {
-        let storage = ScriptedServer::start([Act::lost(), Act::lost(), Act::lost(), last]).await;
-        let (_service, store) = store([form(&storage), Act::json(403, forbidden)]).await;
+    for last in [expired(), Reply::lost()] {
+        let storage = ScriptedServer::start([Reply::lost(), Reply::lost(), Reply::lost(), last]).await;
+        let (_service, store) = store([form(&storage), Reply::json(403, forbidden)]).await;
         let error = store.upload(hello()).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Unknown, "{error}");
         assert!(error.to_string().contains(&format!("may be stored as pubnub:room-1/{ID}/cat.txt")), "{error}");
@@ -398,8 +400,8 @@ async fn what_cannot_be_found_out_is_unknown_and_names_the_file() {
 #[tokio::test]
 async fn a_file_whose_answers_were_all_lost_is_looked_for() {
     let one_byte =
-        Act::answer(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
-    let storage = ScriptedServer::start([Act::lost(), Act::lost(), Act::lost(), Act::lost(), one_byte]).await;
+        Reply::with_status(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
+    let storage = ScriptedServer::start([Reply::lost(), Reply::lost(), Reply::lost(), Reply::lost(), one_byte]).await;
     let (service, store) = store([form(&storage), redirect(&storage, 3900), published()]).await;
     store.upload(hello()).await.unwrap();
     assert_eq!(paths(&service).len(), 3);
@@ -410,7 +412,7 @@ async fn a_refused_form_says_why() {
     let (_storage, service, store) =
         servers([xml(403, "AccessDenied", "Invalid according to Policy: Extra input fields: x")], []).await;
     let error = store.upload(hello()).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Rejected));
     assert_eq!((error.provider_code(), error.http_status()), (Some("AccessDenied"), Some(403)));
     assert!(error.to_string().contains("Extra input fields"), "{error}");
     assert_eq!(service.requests().len(), 1);

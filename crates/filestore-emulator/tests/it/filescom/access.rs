@@ -9,7 +9,7 @@ use filestore_emulator::{Emulator, FILESCOM_PASSWORD, FILESCOM_USER, Options};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Refused, Site, site, site_with};
+use super::{EmulatedSite, Refused, emulated, site_with};
 use crate::support::{RequestExt, Service};
 
 const USERS: &str = r#"
@@ -31,12 +31,12 @@ const USERS: &str = r#"
     path = "Clients/Acme"
 "#;
 
-async fn site_of(key: &str) -> Site {
+async fn site_of(key: &str) -> EmulatedSite {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("credentials.toml");
     fs::write(&file, USERS).unwrap();
     let site = site_with(Options { credentials: Some(file), ..Options::default() }).await;
-    Site { key: key.to_owned(), ..site }
+    EmulatedSite { key: key.to_owned(), ..site }
 }
 
 #[tokio::test]
@@ -47,9 +47,9 @@ async fn the_example_of_the_documentation_is_a_credentials_file() {
     let file = folder.path().join("credentials.toml");
     fs::write(&file, example).unwrap();
     let site = site_with(Options { credentials: Some(file), ..Options::default() }).await;
-    let site = Site { key: "lettersAndDigits".to_owned(), ..site };
+    let site = EmulatedSite { key: "lettersAndDigits".to_owned(), ..site };
     site.mkdir("clients/acme").await;
-    let site = Site { key: "anotherKey".to_owned(), ..site };
+    let site = EmulatedSite { key: "anotherKey".to_owned(), ..site };
     assert_eq!(site.stat("clients/acme").await["permissions"], "lr");
 }
 
@@ -72,23 +72,23 @@ async fn users_that_could_never_be_used_are_refused_at_the_start() {
     }
 }
 
-fn login(site: &Site, body: Value) -> reqwest::RequestBuilder {
+fn login(site: &EmulatedSite, body: Value) -> reqwest::RequestBuilder {
     site.open(Method::POST, "/sessions").json(&body)
 }
 
-async fn session(site: &Site) -> String {
+async fn session(site: &EmulatedSite) -> String {
     let body = json!({"username": FILESCOM_USER, "password": FILESCOM_PASSWORD});
     let session = login(site, body).json_with(StatusCode::CREATED).await;
     session["id"].as_str().unwrap().to_owned()
 }
 
-fn as_session(site: &Site, method: Method, path: &str, id: &str) -> reqwest::RequestBuilder {
+fn as_session(site: &EmulatedSite, method: Method, path: &str, id: &str) -> reqwest::RequestBuilder {
     site.open(method, path).header("X-FilesAPI-Auth", id)
 }
 
 #[tokio::test]
 async fn a_request_needs_a_credential_that_is_valid() {
-    let site = site().await;
+    let site = emulated().await;
     let root = "/folders/";
     assert_eq!(site.open(Method::GET, root).refused(401).await, "not-authenticated/authentication-required");
     let wrong = site.open(Method::GET, root).header("X-FilesAPI-Key", "wrong");
@@ -107,7 +107,7 @@ async fn a_request_needs_a_credential_that_is_valid() {
 
 #[tokio::test]
 async fn a_session_begins_with_a_password_and_ends_with_a_logout_or_its_time() {
-    let site = site().await;
+    let site = emulated().await;
     let id = session(&site).await;
     assert!(id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
     assert_eq!(as_session(&site, Method::GET, "/folders/", &id).answer().await.status(), StatusCode::OK);
@@ -126,7 +126,7 @@ async fn a_session_begins_with_a_password_and_ends_with_a_logout_or_its_time() {
 
 #[tokio::test]
 async fn a_login_that_cannot_be_is_refused_by_its_type() {
-    let site = site().await;
+    let site = emulated().await;
     for (body, status, kind) in [
         (json!({"username": FILESCOM_USER, "password": "x"}), 401, "not-authenticated/invalid-username-or-password"),
         (json!({"username": "nobody", "password": "x"}), 401, "not-authenticated/invalid-username-or-password"),
@@ -143,7 +143,7 @@ async fn a_login_that_cannot_be_is_refused_by_its_type() {
 
 #[tokio::test]
 async fn ten_wrong_passwords_lock_a_user_out_for_a_while() {
-    let site = site().await;
+    let site = emulated().await;
     for _ in 0..10 {
         login(&site, json!({"username": FILESCOM_USER, "password": "x"})).refused(401).await;
     }
@@ -191,7 +191,7 @@ async fn ten_wrong_one_time_passwords_lock_half_a_login_out_too() {
 async fn a_user_may_do_what_the_permissions_say() {
     let site = site_of("adminkey").await;
     site.upload("a.txt", b"x").await;
-    let site = Site { key: "readerkey".to_owned(), ..site };
+    let site = EmulatedSite { key: "readerkey".to_owned(), ..site };
     assert_eq!(site.content("a.txt").await, b"x");
     assert_eq!(site.stat("a.txt").await["permissions"], "lr");
     let destination = json!({"destination": "b.txt"});
@@ -212,7 +212,7 @@ async fn a_restricted_key_reaches_its_folder_and_nothing_else() {
     let site = site_of("adminkey").await;
     site.upload("clients/acme/a.txt", b"x").await;
     site.upload("clients/acme2/b.txt", b"x").await;
-    let site = Site { key: "clientkey".to_owned(), ..site };
+    let site = EmulatedSite { key: "clientkey".to_owned(), ..site };
     assert_eq!(site.list("CLIENTS/acme").await, ["clients/acme/a.txt"]);
     site.upload("clients/acme/new.txt", b"x").await;
     let restricted = "not-authorized/api-key-is-path-restricted";
@@ -230,7 +230,7 @@ async fn a_restricted_key_reaches_its_folder_and_nothing_else() {
 
 #[tokio::test]
 async fn nothing_secret_is_in_the_journal() {
-    let site = site().await;
+    let site = emulated().await;
     let id = session(&site).await;
     as_session(&site, Method::GET, "/folders/", &id).answer().await;
     let part = &site.begin("a.txt", json!({})).await[0];
@@ -242,7 +242,7 @@ async fn nothing_secret_is_in_the_journal() {
     }
 }
 
-async fn share(site: &Site, body: Value) -> Value {
+async fn share(site: &EmulatedSite, body: Value) -> Value {
     site.post("/bundles", &body).json_with(StatusCode::CREATED).await
 }
 
@@ -253,7 +253,7 @@ async fn open(service: &Service, bundle: &Value) -> reqwest::Response {
 
 #[tokio::test]
 async fn a_link_to_one_file_serves_it_as_often_and_as_long_as_it_says() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("a.txt", b"shared").await;
     let bundle = share(&site, json!({"paths": ["A.TXT"], "max_uses": 2, "expires_at": "2999-01-01T00:00:00Z"})).await;
     assert_eq!(bundle["paths"], json!(["a.txt"]));
@@ -273,7 +273,7 @@ async fn a_link_to_one_file_serves_it_as_often_and_as_long_as_it_says() {
     assert_eq!(open(&site.service, &bundle).await.status(), StatusCode::NOT_FOUND);
 }
 
-impl Site {
+impl EmulatedSite {
     fn emulated_hour_from_now(&self) -> String {
         (self.service.emulator.clock().now() + jiff::SignedDuration::from_hours(1)).to_string()
     }
@@ -281,7 +281,7 @@ impl Site {
 
 #[tokio::test]
 async fn a_link_with_a_password_asks_for_it() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("a.txt", b"shared").await;
     let bundle = share(&site, json!({"paths": ["a.txt"], "password": "open sesame", "max_uses": 1})).await;
     assert_eq!(bundle["password_protected"], true);
@@ -299,7 +299,7 @@ async fn a_link_with_a_password_asks_for_it() {
 
 #[tokio::test]
 async fn a_link_to_several_files_is_a_page_of_them() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("dir/sub/a & b.txt", b"first").await;
     site.upload("c.txt", b"second").await;
     let bundle = share(&site, json!({"paths": ["dir", "c.txt"]})).await;
@@ -315,7 +315,7 @@ async fn a_link_to_several_files_is_a_page_of_them() {
 
 #[tokio::test]
 async fn a_link_without_the_permission_to_read_shows_nothing() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("a.txt", b"x").await;
     for (permissions, status) in [("read", 200), ("full", 200), ("write", 404), ("preview_only", 404), ("none", 404)] {
         let bundle = share(&site, json!({"paths": ["a.txt"], "permissions": permissions})).await;
@@ -325,7 +325,7 @@ async fn a_link_without_the_permission_to_read_shows_nothing() {
 
 #[tokio::test]
 async fn a_cursor_that_somebody_made_up_leads_to_the_end_of_the_list() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("a.txt", b"x").await;
     for _ in 0..2 {
         share(&site, json!({"paths": ["a.txt"]})).await;
@@ -357,9 +357,9 @@ async fn links_are_listed_changed_and_deleted_by_their_owner() {
     let changed = site.api(Method::PATCH, &path).json(&json!({"max_uses": 3})).json_with(StatusCode::OK).await;
     assert_eq!((&changed["max_uses"], &changed["description"]), (&json!(3), &json!("one")));
     assert_eq!(site.api(Method::POST, &format!("{path}/share")).answer().await.status(), StatusCode::NO_CONTENT);
-    let other = Site { key: "readerkey".to_owned(), ..site };
+    let other = EmulatedSite { key: "readerkey".to_owned(), ..site };
     assert_eq!(other.get(&path).refused(404).await, "not-found");
-    let site = Site { key: "adminkey".to_owned(), ..other };
+    let site = EmulatedSite { key: "adminkey".to_owned(), ..other };
     let taken = site.post("/bundles", &json!({"paths": ["a.txt"], "code": "mine"})).refused(422).await;
     assert_eq!(taken, "processing-failure/model-save-error");
     assert_eq!(site.api(Method::DELETE, &path).answer().await.status(), StatusCode::NO_CONTENT);

@@ -6,12 +6,12 @@ use reqwest::header::{CONTENT_DISPOSITION, CONTENT_RANGE, ETAG, IF_MATCH, IF_RAN
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{MIB, Refused, site, site_with_faults};
+use super::{MIB, Refused, emulated, site_with_faults};
 use crate::support::RequestExt;
 
 #[tokio::test]
 async fn a_download_url_needs_no_credentials_and_serves_an_attachment() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("page.html", b"<script>alert(1)</script>").await;
     let url = site.download_uri("page.html").await;
     assert!(url.contains("&X-Amz-Expires=60&"), "{url}");
@@ -38,7 +38,7 @@ async fn a_download_url_needs_no_credentials_and_serves_an_attachment() {
 
 #[tokio::test]
 async fn a_download_can_begin_within_a_minute() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("a.txt", b"x").await;
     let url = site.download_uri("a.txt").await;
     site.service.emulator.clock().advance(Duration::from_secs(58)).unwrap();
@@ -51,7 +51,7 @@ async fn a_download_can_begin_within_a_minute() {
 
 #[tokio::test]
 async fn a_url_keeps_serving_the_version_that_it_was_made_for() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("a.txt", b"old").await;
     let old = site.download_uri("a.txt").await;
     site.upload("a.txt", b"new").await;
@@ -66,7 +66,7 @@ async fn a_url_keeps_serving_the_version_that_it_was_made_for() {
 
 #[tokio::test]
 async fn ranges_reach_across_parts() {
-    let site = site().await;
+    let site = emulated().await;
     site.set(json!({"part_size": 4})).await;
     let first = site.begin("a.txt", json!({})).await;
     site.put(&first[0], b"0123").await;
@@ -101,7 +101,7 @@ async fn ranges_reach_across_parts() {
 
 #[tokio::test]
 async fn a_range_can_be_bound_to_one_version() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("a.txt", b"0123456789").await;
     let url = site.download_uri("a.txt").await;
     let etag = site.storage(&url).answer().await.headers()[ETAG].clone();
@@ -115,7 +115,7 @@ async fn a_range_can_be_bound_to_one_version() {
 
 #[tokio::test]
 async fn the_ways_of_asking_for_a_file() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("dir/a.txt", b"x").await;
     let redirect = site.get("/files/dir/a.txt?action=redirect").answer().await;
     assert_eq!(redirect.status(), StatusCode::FOUND);
@@ -134,7 +134,7 @@ async fn the_ways_of_asking_for_a_file() {
 
 #[tokio::test]
 async fn names_are_quoted_or_encoded_in_the_attachment() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("Gr%C3%B6%C3%9Fe%20%22x%22.txt", b"x").await;
     let response = site.storage(&site.download_uri("gr%C3%B6sse%20%22x%22.txt").await).answer().await;
     assert_eq!(
@@ -145,7 +145,7 @@ async fn names_are_quoted_or_encoded_in_the_attachment() {
 
 #[tokio::test]
 async fn a_content_that_is_being_read_outlives_its_file() {
-    let site = site().await;
+    let site = emulated().await;
     let content = vec![7; 8 * MIB];
     site.upload("a.bin", &content).await;
     let mut response = site.storage(&site.download_uri("a.bin").await).answer().await;

@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
-use super::{MIB, Refused, Site, site_with};
+use super::{EmulatedSite, MIB, Refused, site_with};
 use crate::durability::killed;
 use crate::support::RequestExt;
 
-async fn site_in(folder: &Path) -> Site {
+async fn site_in(folder: &Path) -> EmulatedSite {
     site_with(Options { data_dir: Some(folder.to_owned()), ..Options::default() }).await
 }
 
 /// What a new process makes of the directory as a kill at this moment leaves it. URLs of before lead to it.
-async fn restarted(folder: &Path) -> (Site, TempDir) {
+async fn restarted(folder: &Path) -> (EmulatedSite, TempDir) {
     let copy = killed(folder);
     (site_in(copy.path()).await, copy)
 }

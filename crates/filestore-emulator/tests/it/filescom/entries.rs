@@ -5,12 +5,12 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Refused, site};
+use super::{Refused, emulated};
 use crate::support::RequestExt;
 
 #[tokio::test]
 async fn a_path_is_the_same_however_it_is_written() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("Dir/File.txt", b"x").await;
     for path in [
         "Dir/File.txt",
@@ -30,7 +30,7 @@ async fn a_path_is_the_same_however_it_is_written() {
 
 #[tokio::test]
 async fn the_root_is_a_folder_in_all_its_spellings() {
-    let site = site().await;
+    let site = emulated().await;
     for path in ["", "/", "/%2F"] {
         let root = site.get(&format!("/file_actions/metadata{path}")).json_with(StatusCode::OK).await;
         assert_eq!((&root["path"], &root["type"]), (&json!(""), &json!("directory")), "{path}");
@@ -43,7 +43,7 @@ async fn the_root_is_a_folder_in_all_its_spellings() {
 
 #[tokio::test]
 async fn a_path_in_query_or_body_is_ignored() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("a.txt", b"x").await;
     assert_eq!(site.stat("a.txt?path=other&unknown=1").await["path"], "a.txt");
     let folder = site.post("/folders/right", &json!({"path": "/wrong", "-": 1})).json_with(StatusCode::CREATED).await;
@@ -52,7 +52,7 @@ async fn a_path_in_query_or_body_is_ignored() {
 
 #[tokio::test]
 async fn bodies_are_json_forms_or_nothing() {
-    let site = site().await;
+    let site = emulated().await;
     let form = "--B\r\nContent-Disposition: form-data; name=\"mkdir_parents\"\r\n\r\ntrue\r\n--B--\r\n";
     for (path, content_type, body) in [
         ("a/b", "application/json", r#"{"mkdir_parents": true}"#),
@@ -80,7 +80,7 @@ async fn bodies_are_json_forms_or_nothing() {
 
 #[tokio::test]
 async fn every_answer_has_the_headers_of_the_service() {
-    let site = site().await;
+    let site = emulated().await;
     let response = site.get("/folders/").answer().await;
     for (header, value) in [
         ("content-type", "application/json"),
@@ -102,7 +102,7 @@ async fn every_answer_has_the_headers_of_the_service() {
 
 #[tokio::test]
 async fn an_error_says_what_when_and_why() {
-    let site = site().await;
+    let site = emulated().await;
     let error = site.get("/file_actions/metadata/none").json_with(StatusCode::NOT_FOUND).await;
     assert_eq!(error["error"], "Not Found.  This may be related to your permissions.");
     assert_eq!((&error["title"], &error["type"]), (&json!("Not Found"), &json!("not-found")));
@@ -114,7 +114,7 @@ async fn an_error_says_what_when_and_why() {
 
 #[tokio::test]
 async fn folders_are_made_with_their_parents_only_where_that_is_asked_for() {
-    let site = site().await;
+    let site = emulated().await;
     assert_eq!(site.post("/folders/a/b", &json!({})).refused(404).await, "not-found");
     let folder = site.mkdir("a/b").await;
     for (field, expected) in [
@@ -143,7 +143,7 @@ async fn folders_are_made_with_their_parents_only_where_that_is_asked_for() {
 
 #[tokio::test]
 async fn an_update_changes_what_it_names() {
-    let site = site().await;
+    let site = emulated().await;
     let file = site.upload("a.txt", b"x").await;
     let patch = async |body: Value| site.api(Method::PATCH, "/files/a.txt").json(&body).json_with(StatusCode::OK).await;
     let entity = patch(json!({"provided_mtime": "2020-01-01 10:00:00 -0700", "custom_metadata": {"a": "b"}})).await;
@@ -173,7 +173,7 @@ async fn an_update_changes_what_it_names() {
 
 #[tokio::test]
 async fn a_folder_is_deleted_with_what_is_in_it_only_where_that_is_asked_for() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("dir/below/a.txt", b"x").await;
     let refused = site.api(Method::DELETE, "/files/dir").refused(422).await;
     assert_eq!(refused, "processing-failure/folder-not-empty");
@@ -188,7 +188,7 @@ async fn a_folder_is_deleted_with_what_is_in_it_only_where_that_is_asked_for() {
 
 #[tokio::test]
 async fn a_write_moves_the_time_of_every_folder_above_it() {
-    let site = site().await;
+    let site = emulated().await;
     site.mkdir("a/b/c").await;
     site.mkdir("beside").await;
     let times = async || {
@@ -218,7 +218,7 @@ async fn a_write_moves_the_time_of_every_folder_above_it() {
 
 #[tokio::test]
 async fn the_requests_of_one_client_that_the_api_does_not_have_can_be_refused() {
-    let site = site().await;
+    let site = emulated().await;
     site.mkdir("a").await;
     site.post("/file_actions/metadata/a", &json!({})).json_with(StatusCode::OK).await;
     site.set(json!({"strict_methods": true})).await;

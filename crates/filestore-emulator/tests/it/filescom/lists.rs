@@ -3,11 +3,11 @@
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Refused, Site, site};
+use super::{EmulatedSite, Refused, emulated};
 use crate::support::RequestExt;
 
 /// Names of one page, and its cursors: of the next page and of the one before.
-async fn page(site: &Site, query: &str) -> (Vec<String>, Option<String>, Option<String>) {
+async fn page(site: &EmulatedSite, query: &str) -> (Vec<String>, Option<String>, Option<String>) {
     let response: Response = site.get(&format!("/folders/dir?{query}")).answer().await;
     assert_eq!(response.status(), StatusCode::OK);
     let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -21,7 +21,7 @@ fn escaped(cursor: &str) -> String {
     cursor.replace('+', "%2B").replace('/', "%2F").replace(':', "%3A")
 }
 
-async fn seven(site: &Site) {
+async fn seven(site: &EmulatedSite) {
     site.mkdir("dir/Sub 2").await;
     site.mkdir("dir/sub 1").await;
     for name in ["b", "A", "sync.go", "sync_test.go", "%C3%84a"] {
@@ -33,7 +33,7 @@ const SEVEN: [&str; 7] = ["sub 1", "Sub 2", "A", "Äa", "b", "sync_test.go", "sy
 
 #[tokio::test]
 async fn folders_come_first_and_names_are_in_the_order_of_the_service() {
-    let site = site().await;
+    let site = emulated().await;
     seven(&site).await;
     let (names, next, prev) = page(&site, "").await;
     assert_eq!(names, SEVEN);
@@ -46,7 +46,7 @@ async fn folders_come_first_and_names_are_in_the_order_of_the_service() {
 
 #[tokio::test]
 async fn pages_follow_each_other_in_both_directions() {
-    let site = site().await;
+    let site = emulated().await;
     seven(&site).await;
     let (first, next, prev) = page(&site, "per_page=3").await;
     assert_eq!((&first[..], prev), (&["sub 1", "Sub 2", "A"].map(str::to_owned)[..], None));
@@ -62,7 +62,7 @@ async fn pages_follow_each_other_in_both_directions() {
 
 #[tokio::test]
 async fn a_full_last_page_has_no_cursor() {
-    let site = site().await;
+    let site = emulated().await;
     seven(&site).await;
     assert_eq!(page(&site, "per_page=7").await.1, None);
     assert!(page(&site, "per_page=6").await.1.is_some());
@@ -70,7 +70,7 @@ async fn a_full_last_page_has_no_cursor() {
 
 #[tokio::test]
 async fn a_page_begins_behind_an_entry_that_is_gone() {
-    let site = site().await;
+    let site = emulated().await;
     seven(&site).await;
     let (_, next, _) = page(&site, "per_page=3").await;
     site.api(reqwest::Method::DELETE, "/files/dir/A").answer().await;
@@ -80,7 +80,7 @@ async fn a_page_begins_behind_an_entry_that_is_gone() {
 
 #[tokio::test]
 async fn a_cursor_is_good_for_its_own_list_only() {
-    let site = site().await;
+    let site = emulated().await;
     seven(&site).await;
     site.mkdir("other").await;
     let cursor = escaped(&page(&site, "per_page=3").await.1.unwrap());
@@ -97,7 +97,7 @@ async fn a_cursor_is_good_for_its_own_list_only() {
 
 #[tokio::test]
 async fn per_page_is_from_1_to_10000() {
-    let site = site().await;
+    let site = emulated().await;
     for wrong in ["0", "10001", "-1"] {
         let refused = site.get(&format!("/folders/?per_page={wrong}")).refused(422).await;
         assert_eq!(refused, "bad-request/request-params-invalid");
@@ -108,7 +108,7 @@ async fn per_page_is_from_1_to_10000() {
 
 #[tokio::test]
 async fn lists_are_filtered_and_sorted() {
-    let site = site().await;
+    let site = emulated().await;
     seven(&site).await;
     let names = async |query: &str| page(&site, query).await.0;
     assert_eq!(names("type=folder").await, SEVEN[..2]);
@@ -136,7 +136,7 @@ async fn lists_are_filtered_and_sorted() {
 
 #[tokio::test]
 async fn a_search_looks_into_the_folders_below() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("dir/below/Report 1.txt", b"x").await;
     site.upload("r%C3%A9port", b"x").await;
     site.upload("other", b"x").await;

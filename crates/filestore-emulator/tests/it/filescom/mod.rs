@@ -18,26 +18,26 @@ use crate::support::{RequestExt, Service, service_with};
 pub(crate) const MIB: usize = 1024 * 1024;
 
 /// The service, with requests as one of its users.
-pub(crate) struct Site {
+pub(crate) struct EmulatedSite {
     pub(crate) service: Service,
     pub(crate) key: String,
 }
 
-pub(crate) async fn site() -> Site {
+pub(crate) async fn emulated() -> EmulatedSite {
     site_with(Options::default()).await
 }
 
-pub(crate) async fn site_with(options: Options) -> Site {
-    Site { service: service_with(options).await, key: FILESCOM_API_KEY.to_owned() }
+pub(crate) async fn site_with(options: Options) -> EmulatedSite {
+    EmulatedSite { service: service_with(options).await, key: FILESCOM_API_KEY.to_owned() }
 }
 
-pub(crate) async fn site_with_faults(rules: &str) -> Site {
-    let site = site().await;
+pub(crate) async fn site_with_faults(rules: &str) -> EmulatedSite {
+    let site = emulated().await;
     site.service.set_faults(rules);
     site
 }
 
-impl Site {
+impl EmulatedSite {
     /// A request to the API with the key.
     pub(crate) fn api(&self, method: Method, path: &str) -> RequestBuilder {
         self.open(method, path).header("X-FilesAPI-Key", &self.key)

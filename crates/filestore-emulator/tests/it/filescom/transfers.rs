@@ -5,17 +5,17 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Refused, Site, site};
+use super::{EmulatedSite, Refused, emulated};
 use crate::support::RequestExt;
 
-async fn transfer(site: &Site, what: &str, from: &str, to: &str) -> Value {
+async fn transfer(site: &EmulatedSite, what: &str, from: &str, to: &str) -> Value {
     let body = json!({"destination": to});
     site.post(&format!("/file_actions/{what}/{from}"), &body).json_with(StatusCode::CREATED).await
 }
 
 #[tokio::test]
 async fn a_copy_has_new_times_and_what_was_said_about_the_file() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("a.txt", b"x").await;
     let said = json!({"provided_mtime": "2020-01-01T00:00:00Z", "custom_metadata": {"a": "b"}});
     let original = site.api(Method::PATCH, "/files/a.txt").json(&said).json_with(StatusCode::OK).await;
@@ -33,7 +33,7 @@ async fn a_copy_has_new_times_and_what_was_said_about_the_file() {
 
 #[tokio::test]
 async fn a_move_keeps_everything_and_takes_what_is_below() {
-    let site = site().await;
+    let site = emulated().await;
     let original = site.upload("dir/below/a.txt", b"x").await;
     site.service.emulator.clock().advance(Duration::from_secs(60)).unwrap();
     transfer(&site, "move", "dir", "moved").await;
@@ -46,7 +46,7 @@ async fn a_move_keeps_everything_and_takes_what_is_below() {
 
 #[tokio::test]
 async fn a_move_can_change_the_spelling_of_a_name() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("a.txt", b"x").await;
     transfer(&site, "move", "a.txt", "A.txt").await;
     assert_eq!(site.list("").await, ["A.txt"]);
@@ -54,7 +54,7 @@ async fn a_move_can_change_the_spelling_of_a_name() {
 
 #[tokio::test]
 async fn overwriting_replaces_files_and_merges_folders() {
-    let site = site().await;
+    let site = emulated().await;
     for (path, content) in [("from/a", "1"), ("from/sub/b", "2"), ("to/A", "old"), ("to/sub/c", "3"), ("to/d", "4")] {
         site.upload(path, content.as_bytes()).await;
     }
@@ -70,7 +70,7 @@ async fn overwriting_replaces_files_and_merges_folders() {
 
 #[tokio::test]
 async fn a_transfer_that_cannot_be_is_refused_by_its_type_and_changes_nothing() {
-    let site = site().await;
+    let site = emulated().await;
     for path in ["file", "other", "dir/below/a", "dir2/x"] {
         site.upload(path, b"x").await;
     }
@@ -104,7 +104,7 @@ async fn a_transfer_that_cannot_be_is_refused_by_its_type_and_changes_nothing() 
 
 #[tokio::test]
 async fn a_pending_migration_is_done_when_it_was_asked_for_often_enough() {
-    let site = site().await;
+    let site = emulated().await;
     site.set(json!({"migrations": {"polls": 2}})).await;
     site.upload("dir/a.txt", b"x").await;
     let started = transfer(&site, "move", "dir", "moved").await;
@@ -126,7 +126,7 @@ async fn a_pending_migration_is_done_when_it_was_asked_for_often_enough() {
 
 #[tokio::test]
 async fn a_pending_migration_is_done_after_its_time_without_being_asked_for() {
-    let site = site().await;
+    let site = emulated().await;
     site.set(json!({"migrations": {"delay": "10s"}})).await;
     site.upload("a.txt", b"x").await;
     let id = transfer(&site, "copy", "a.txt", "b.txt").await["file_migration_id"].clone();
@@ -142,7 +142,7 @@ async fn a_pending_migration_is_done_after_its_time_without_being_asked_for() {
 
 #[tokio::test]
 async fn a_migration_that_fails_says_why() {
-    let site = site().await;
+    let site = emulated().await;
     site.set(json!({"migrations": {"polls": 0}})).await;
     site.upload("a.txt", b"x").await;
     let id = transfer(&site, "copy", "a.txt", "b.txt").await["file_migration_id"].clone();
@@ -157,7 +157,7 @@ async fn a_migration_that_fails_says_why() {
 
 #[tokio::test]
 async fn a_delete_in_the_background_needs_recursive_as_well() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("dir/a.txt", b"x").await;
     let refused = site.post("/file_actions/delete/dir", &json!({})).refused(422).await;
     assert_eq!(refused, "processing-failure/folder-not-empty");

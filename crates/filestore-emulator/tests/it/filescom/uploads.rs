@@ -5,12 +5,12 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{MIB, Refused, site, site_with_faults};
+use super::{MIB, Refused, emulated, site_with_faults};
 use crate::support::RequestExt;
 
 #[tokio::test]
 async fn a_file_is_begun_put_and_finished() {
-    let site = site().await;
+    let site = emulated().await;
     let parts = site.begin("dir/a.txt", json!({"size": 9, "mkdir_parents": true})).await;
     assert_eq!(parts.len(), 1);
     let part = &parts[0];
@@ -62,7 +62,7 @@ async fn a_file_is_begun_put_and_finished() {
 
 #[tokio::test]
 async fn parts_come_in_any_order_and_batches_and_the_last_put_of_a_number_counts() {
-    let site = site().await;
+    let site = emulated().await;
     let first = site.begin("big.bin", json!({})).await;
     let reference = &first[0]["ref"];
     let batch = site.begin("big.bin", json!({"ref": reference, "part": "2", "parts": "3"})).await;
@@ -84,7 +84,7 @@ async fn parts_come_in_any_order_and_batches_and_the_last_put_of_a_number_counts
 
 #[tokio::test]
 async fn without_etags_all_parts_that_were_put_are_the_file() {
-    let site = site().await;
+    let site = emulated().await;
     let parts = site.begin("a.bin", json!({"ref": null, "part": 7})).await;
     assert_eq!(parts[0]["part_number"], 1, "without a ref there is only the first part");
     site.put(&parts[0], b"content").await;
@@ -96,7 +96,7 @@ async fn without_etags_all_parts_that_were_put_are_the_file() {
 
 #[tokio::test]
 async fn an_empty_file_is_one_empty_part() {
-    let site = site().await;
+    let site = emulated().await;
     let entity = site.upload("empty", b"").await;
     assert_eq!(entity["size"], 0);
     let entity = site.stat("empty").await;
@@ -110,7 +110,7 @@ async fn an_empty_file_is_one_empty_part() {
 
 #[tokio::test]
 async fn a_finish_that_is_wrong_is_refused_by_its_type_and_leaves_the_upload_open() {
-    let site = site().await;
+    let site = emulated().await;
     let parts = site.begin("a.bin", json!({})).await;
     let reference = &parts[0]["ref"];
     let etag = site.put(&parts[0], b"12345").await;
@@ -152,7 +152,7 @@ async fn a_finish_that_is_wrong_is_refused_by_its_type_and_leaves_the_upload_ope
 
 #[tokio::test]
 async fn a_part_before_the_last_is_no_smaller_than_5_mib() {
-    let site = site().await;
+    let site = emulated().await;
     let first = site.begin("a.bin", json!({})).await;
     let second = site.begin("a.bin", json!({"ref": first[0]["ref"], "part": 2})).await;
     site.put(&first[0], &vec![0; 5 * MIB - 1]).await;
@@ -165,7 +165,7 @@ async fn a_part_before_the_last_is_no_smaller_than_5_mib() {
 
 #[tokio::test]
 async fn parts_with_a_gap_are_no_file() {
-    let site = site().await;
+    let site = emulated().await;
     let first = site.begin("a.bin", json!({})).await;
     let third = site.begin("a.bin", json!({"ref": first[0]["ref"], "part": 3})).await;
     site.put(&first[0], &vec![0; 5 * MIB]).await;
@@ -176,7 +176,7 @@ async fn parts_with_a_gap_are_no_file() {
 
 #[tokio::test]
 async fn begin_refuses_what_can_never_be_uploaded() {
-    let site = site().await;
+    let site = emulated().await;
     site.upload("file", b"x").await;
     let reference = site.begin("a", json!({})).await[0]["ref"].clone();
     for (path, body, status, kind) in [
@@ -201,7 +201,7 @@ async fn begin_refuses_what_can_never_be_uploaded() {
 
 #[tokio::test]
 async fn an_upload_over_a_folder_fails_at_its_end() {
-    let site = site().await;
+    let site = emulated().await;
     site.mkdir("dir").await;
     let parts = site.begin("DIR", json!({})).await;
     site.put(&parts[0], b"x").await;
@@ -211,7 +211,7 @@ async fn an_upload_over_a_folder_fails_at_its_end() {
 
 #[tokio::test]
 async fn replacing_is_atomic_keeps_the_spelling_and_forgets_what_was_said_about_the_file() {
-    let site = site().await;
+    let site = emulated().await;
     let old = site.upload("File.txt", b"old").await;
     let said = json!({"provided_mtime": "2020-01-01T00:00:00Z", "custom_metadata": {"a": "b"}});
     site.api(Method::PATCH, "/files/file.txt").json(&said).json_with(StatusCode::OK).await;
@@ -229,7 +229,7 @@ async fn replacing_is_atomic_keeps_the_spelling_and_forgets_what_was_said_about_
 
 #[tokio::test]
 async fn with_rename_gives_a_name_that_is_free() {
-    let site = site().await;
+    let site = emulated().await;
     for (expected, content) in [("a.txt", "one"), ("a_2.txt", "two"), ("a_3.txt", "three")] {
         let parts = site.begin("a.txt", json!({"with_rename": true})).await;
         site.put(&parts[0], content.as_bytes()).await;
@@ -241,7 +241,7 @@ async fn with_rename_gives_a_name_that_is_free() {
 
 #[tokio::test]
 async fn the_way_of_the_javascript_client() {
-    let site = site().await;
+    let site = emulated().await;
     let begun = site.post("/files/a.txt", &json!({"action": "put"})).json_with(StatusCode::OK).await;
     let body = json!({"action": "put", "part": 1, "ref": begun["ref"]});
     let part = site.post("/files/a.txt", &body).json_with(StatusCode::OK).await;
@@ -254,7 +254,7 @@ async fn the_way_of_the_javascript_client() {
 
 #[tokio::test]
 async fn a_part_url_is_good_for_one_part_by_put_for_a_quarter_of_an_hour() {
-    let site = site().await;
+    let site = emulated().await;
     let part = &site.begin("a.txt", json!({})).await[0];
     let url = part["upload_uri"].as_str().unwrap();
     assert!(url.contains("&X-Amz-Expires=900&"), "{url}");
@@ -291,7 +291,7 @@ async fn a_part_url_is_good_for_one_part_by_put_for_a_quarter_of_an_hour() {
 
 #[tokio::test]
 async fn a_part_needs_its_length_before_it_is_sent() {
-    let site = site().await;
+    let site = emulated().await;
     let parts = site.begin("a.txt", json!({})).await;
     let path = site.service.path_of(parts[0]["upload_uri"].as_str().unwrap());
     let head = format!("PUT {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
@@ -302,7 +302,7 @@ async fn a_part_needs_its_length_before_it_is_sent() {
 
 #[tokio::test]
 async fn an_unfinished_upload_lapses_after_three_days() {
-    let site = site().await;
+    let site = emulated().await;
     let parts = site.begin("a.txt", json!({})).await;
     site.put(&parts[0], b"x").await;
     let advance = json!({"advance": "73h"});
@@ -313,7 +313,7 @@ async fn an_unfinished_upload_lapses_after_three_days() {
 
 #[tokio::test]
 async fn digests_show_after_the_delay_that_was_set() {
-    let site = site().await;
+    let site = emulated().await;
     site.set(json!({"digest_delay": "2s"})).await;
     site.upload("a.txt", b"text").await;
     assert_eq!(site.stat("a.txt").await["md5"], Value::Null);
@@ -323,7 +323,7 @@ async fn digests_show_after_the_delay_that_was_set() {
 
 #[tokio::test]
 async fn a_file_of_several_parts_is_digested_as_a_whole() {
-    let site = site().await;
+    let site = emulated().await;
     site.set(json!({"part_size": 5})).await;
     let first = site.begin("a.txt", json!({})).await;
     let second = site.begin("a.txt", json!({"ref": first[0]["ref"], "part": 2})).await;
@@ -341,7 +341,7 @@ async fn a_file_of_several_parts_is_digested_as_a_whole() {
 
 #[tokio::test]
 async fn a_hundred_uploads_into_a_folder_that_does_not_exist_all_arrive() {
-    let site = std::sync::Arc::new(site().await);
+    let site = std::sync::Arc::new(emulated().await);
     let uploads: Vec<_> = (0..100)
         .map(|number| {
             let site = std::sync::Arc::clone(&site);
@@ -408,7 +408,7 @@ async fn faults_of_an_upload_step() {
 
 #[tokio::test]
 async fn the_recommended_size_of_parts_may_be_any() {
-    let site = site().await;
+    let site = emulated().await;
     site.set(json!({"part_size": u64::MAX})).await;
     assert_eq!(site.begin("a.txt", json!({})).await[0]["next_partsize"], u64::MAX);
 }

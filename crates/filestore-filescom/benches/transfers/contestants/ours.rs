@@ -18,7 +18,7 @@ pub(crate) async fn run(task: &Task) -> Duration {
     match task.job {
         Job::UpLarge => {
             timed(async {
-                store.upload(Upload::path(&task.source).unwrap().name("large")).await.unwrap();
+                store.upload(Upload::from_path(&task.source).unwrap().name("large")).await.unwrap();
             })
             .await
         }

@@ -7,13 +7,13 @@ use http::header::{LOCATION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
+use crate::app_state::{AppState, GONE_PAGE, ServiceRoute};
 use crate::faults::{Effects, Fault, RetryAfter};
 use crate::http::{self as wire, Response, escape_html};
-use crate::site::{GONE_PAGE, ServiceRoute, Site};
 
 /// The answer that a fault gives instead of the service, if it is one that answers.
 pub(crate) fn answer(
-    site: &Site,
+    site: &AppState,
     route: &ServiceRoute,
     head: &Parts,
     fault: &Fault,

@@ -63,7 +63,7 @@ pub(crate) fn capabilities() -> Capabilities {
             "a request for every folder; what moves meanwhile may be missed or seen twice",
         )
         .emulated(
-            Feature::Refuse,
+            Feature::IfExistsFail,
             "a look first, then an upload under a name of its own that is moved into place: two requests more, and a \
              process that dies between the two leaves a file .filestore-...",
         )

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use filestore::{Error, ErrorKind, Feature, FileRef, List, Overwrite, Result, Store, Upload};
+use filestore::{Error, ErrorKind, Feature, FileRef, IfExists, List, Result, Store, Upload};
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 
@@ -109,7 +109,7 @@ impl Walk {
 }
 
 /// Sends `file` through `store`: the same for every store there is.
-pub(super) async fn walk(store: &Store, file: &Path, folder: &Path) -> Walk {
+pub(super) async fn run_steps(store: &Store, file: &Path, folder: &Path) -> Walk {
     let mut outcomes = Vec::new();
     let mut reference = None;
     for step in STEPS {
@@ -158,7 +158,7 @@ async fn run(step: Step, store: &Store, reference: &FileRef, file: &Path, folder
 }
 
 async fn upload(store: &Store, file: &Path) -> Result<FileRef> {
-    Ok(store.upload(Upload::path(file)?).await?.reference)
+    Ok(store.upload(Upload::from_path(file)?).await?.reference)
 }
 
 async fn stat(store: &Store, reference: &FileRef, file: &Path) -> Result<Outcome> {
@@ -180,7 +180,7 @@ async fn list(store: &Store, reference: &FileRef) -> Result<Outcome> {
 
 async fn download(store: &Store, reference: &FileRef, file: &Path, folder: &Path) -> Result<Outcome> {
     let copy = folder.join(format!("{}.copy", store.name()));
-    store.download_to_path(reference, &copy, Overwrite::Refuse).await?;
+    store.download_to_path(reference, &copy, IfExists::Fail).await?;
     Ok(match compare(file, &copy)? {
         None => Outcome::Held,
         Some(difference) => Outcome::differs(difference),

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use filestore_core::{Effect, Error, ErrorKind, Result};
-use filestore_http::{Attempts, Method, Repeat, Url, is_fresh, presigned_url};
+use filestore_http::{Attempts, Idempotency, Method, Url, is_fresh, presigned_url};
 use futures::lock::Mutex;
 
 use crate::api::{self, Api};
 use crate::path::SitePath;
-use crate::upload::options::Wishes;
+use crate::upload::options::UploadOptions;
 use crate::upload::part::Stored;
 use crate::upload::plan::Limits;
 use crate::wire::{Begin, Entry, Finish, PartTag, PartTarget};
@@ -18,10 +18,10 @@ use crate::wire::{Begin, Entry, Finish, PartTag, PartTarget};
 const MARGIN: Duration = Duration::from_secs(30);
 
 /// An unfinished upload. There is no request that ends it early: what is not finished lapses.
-pub(crate) struct Session<'a> {
+pub(crate) struct MultipartUpload<'a> {
     api: &'a Api,
     path: &'a SitePath,
-    wishes: &'a Wishes,
+    options: &'a UploadOptions,
     pub(crate) reference: String,
     pub(crate) limits: Limits,
     pub(crate) retry_parts: bool,
@@ -47,46 +47,46 @@ struct Targets {
     last: u32,
 }
 
-impl<'a> Session<'a> {
+impl<'a> MultipartUpload<'a> {
     /// Begins an upload of `size` bytes, if that is known, and takes along the addresses of the `first`
     /// parts. Later ones come in batches.
     pub(crate) async fn begin(
         api: &'a Api,
         path: &'a SitePath,
-        wishes: &'a Wishes,
+        options: &'a UploadOptions,
         size: Option<u64>,
         first: u32,
         batch: u32,
         attempts: &mut Attempts,
     ) -> Result<Self> {
-        let begin = Begin { size, parts: (first > 1).then_some(first), ..Self::asking(wishes) };
+        let begin = Begin { size, parts: (first > 1).then_some(first), ..Self::asking(options) };
         // Each begin makes a session that lapses by itself, and no file: nothing is changed by asking.
-        let request = api.request(Method::POST, "file_actions/begin_upload", path, Repeat::Safe)?;
-        let targets = api.ask_within(request.payload(api::json(&begin)?), attempts).await?;
-        Self::of(api, path, wishes, batch, None, 1, targets)
+        let request = api.request(Method::POST, "file_actions/begin_upload", path, Idempotency::Safe)?;
+        let targets = api.ask_within(request.body(api::json(&begin)?), attempts).await?;
+        Self::of(api, path, options, batch, None, 1, targets)
     }
 
     /// Goes on with an upload that was begun, at part `number`.
     pub(crate) async fn resume(
         api: &'a Api,
         path: &'a SitePath,
-        wishes: &'a Wishes,
+        options: &'a UploadOptions,
         reference: &str,
         number: u32,
         batch: u32,
     ) -> Result<Self> {
-        let targets = ask(api, path, wishes, reference, number, batch).await?;
-        Self::of(api, path, wishes, batch, Some(reference), number, targets)
+        let targets = ask(api, path, options, reference, number, batch).await?;
+        Self::of(api, path, options, batch, Some(reference), number, targets)
     }
 
-    fn asking(wishes: &Wishes) -> Begin<'a> {
-        Begin { mkdir_parents: wishes.mkdir_parents, with_rename: wishes.with_rename, ..Begin::default() }
+    fn asking(options: &UploadOptions) -> Begin<'a> {
+        Begin { mkdir_parents: options.mkdir_parents, with_rename: options.with_rename, ..Begin::default() }
     }
 
     fn of(
         api: &'a Api,
         path: &'a SitePath,
-        wishes: &'a Wishes,
+        options: &'a UploadOptions,
         batch: u32,
         reference: Option<&str>,
         number: u32,
@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             api,
             path,
-            wishes,
+            options,
             reference: first.reference.clone(),
             limits,
             retry_parts: first.retry_parts != Some(false),
@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
                 // What was given before is renewed alone.
                 let new = self.last.unwrap_or(u32::MAX).saturating_sub(number).saturating_add(1).min(self.batch);
                 let wanted = if number > targets.last { new } else { 1 };
-                let asking = ask(self.api, self.path, self.wishes, &self.reference, number, wanted);
+                let asking = ask(self.api, self.path, self.options, &self.reference, number, wanted);
                 let answer = Box::pin(asking).await?;
                 let mut asked = checked(self.api, answer, Some(&self.reference), number)?;
                 let target = asked.remove(&number).ok_or_else(|| protocol("none"))?;
@@ -155,14 +155,14 @@ impl<'a> Session<'a> {
             // A target without tags finds its parts by itself; some of them would be worse than none.
             etags: tags,
             size,
-            provided_mtime: self.wishes.provided_mtime.map(|time| time.to_string()),
-            mkdir_parents: self.wishes.mkdir_parents,
-            with_rename: self.wishes.with_rename,
-            custom_metadata: &self.wishes.metadata,
+            provided_mtime: self.options.provided_mtime.map(|time| time.to_string()),
+            mkdir_parents: self.options.mkdir_parents,
+            with_rename: self.options.with_rename,
+            custom_metadata: &self.options.metadata,
         };
-        let request = self.api.request(Method::POST, "files", self.path, Repeat::Idempotent)?;
-        let at = (!self.wishes.with_rename).then_some(self.path);
-        self.api.ask_for_entry_within(request.payload(api::json(&finish)?), at, Some(false), attempts).await
+        let request = self.api.request(Method::POST, "files", self.path, Idempotency::Idempotent)?;
+        let at = (!self.options.with_rename).then_some(self.path);
+        self.api.ask_for_entry_within(request.body(api::json(&finish)?), at, Some(false), attempts).await
     }
 }
 
@@ -170,7 +170,7 @@ impl<'a> Session<'a> {
 async fn ask(
     api: &Api,
     path: &SitePath,
-    wishes: &Wishes,
+    options: &UploadOptions,
     reference: &str,
     number: u32,
     wanted: u32,
@@ -179,10 +179,10 @@ async fn ask(
         reference: Some(reference),
         part: Some(number),
         parts: (wanted > 1).then_some(wanted),
-        ..Session::asking(wishes)
+        ..MultipartUpload::asking(options)
     };
-    let request = api.request(Method::POST, "file_actions/begin_upload", path, Repeat::Safe)?;
-    api.ask(request.payload(api::json(&begin)?)).await
+    let request = api.request(Method::POST, "file_actions/begin_upload", path, Idempotency::Safe)?;
+    api.ask(request.body(api::json(&begin)?)).await
 }
 
 /// The parts by number: consecutive from `first`, of one upload.

@@ -129,7 +129,7 @@ fn auto_delete(text: &str) -> Result<bool, Refusal> {
 mod tests {
     use super::*;
 
-    fn terms(expires: &str, max_downloads: &str, auto_delete: &str, plan: Plan) -> Result<Terms, String> {
+    fn limits(expires: &str, max_downloads: &str, auto_delete: &str, plan: Plan) -> Result<Terms, String> {
         let wishes = Wishes {
             expires: Some(expires.to_owned()),
             max_downloads: Some(max_downloads.to_owned()),
@@ -143,7 +143,7 @@ mod tests {
     fn unset_variables_are_defaults_on_every_plan() {
         for plan in [Plan::Free, Plan::Paid] {
             for text in ["undefined", "null"] {
-                assert_eq!(terms(text, text, text, plan).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
+                assert_eq!(limits(text, text, text, plan).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
             }
         }
     }
@@ -151,17 +151,17 @@ mod tests {
     #[test]
     fn empty_fields_lift_the_limits_of_paying_clients_only() {
         let lifted = Terms { expires: None, max_downloads: None, auto_delete: false };
-        assert_eq!(terms("", "", "", Plan::Paid).unwrap(), lifted);
-        assert_eq!(terms("", "", "", Plan::Free).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
+        assert_eq!(limits("", "", "", Plan::Paid).unwrap(), lifted);
+        assert_eq!(limits("", "", "", Plan::Free).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
     }
 
     #[test]
     fn the_free_plan_ends_at_one_download_deletion_and_a_year() {
-        assert!(terms("1y", "1", "TRUE", Plan::Free).is_ok());
-        assert!(terms("366d", "1", "true", Plan::Free).unwrap_err().contains("one year"));
-        assert!(terms("1d", "2", "true", Plan::Free).unwrap_err().contains("one download"));
-        assert!(terms("1d", "1", "0", Plan::Free).unwrap_err().contains("deletes"));
-        assert!(terms("2y", "2", "false", Plan::Paid).is_ok());
+        assert!(limits("1y", "1", "TRUE", Plan::Free).is_ok());
+        assert!(limits("366d", "1", "true", Plan::Free).unwrap_err().contains("one year"));
+        assert!(limits("1d", "2", "true", Plan::Free).unwrap_err().contains("one download"));
+        assert!(limits("1d", "1", "0", Plan::Free).unwrap_err().contains("deletes"));
+        assert!(limits("2y", "2", "false", Plan::Paid).is_ok());
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
         for (expires, max, delete) in
             [("1x", "1", "true"), ("1d", "0", "true"), ("1d", "+1", "true"), ("1d", "1.0", "true"), ("1d", "1", "yes")]
         {
-            assert!(terms(expires, max, delete, Plan::Paid).is_err());
+            assert!(limits(expires, max, delete, Plan::Paid).is_err());
         }
     }
 }

@@ -10,10 +10,10 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use url::{Host, Url};
 
-use crate::exposure;
+use crate::bind_policy;
 use crate::http::{self as wire, Response};
 
-pub(crate) struct Guard {
+pub(crate) struct ControlAuth {
     address: SocketAddr,
     /// What clients are told to call it.
     public: Option<Url>,
@@ -22,11 +22,11 @@ pub(crate) struct Guard {
     closed: bool,
 }
 
-impl Guard {
+impl ControlAuth {
     pub(crate) fn new(address: SocketAddr, base: &str, token: Option<String>) -> Self {
         let public = Url::parse(base).ok();
-        let closed = token.is_none() && public.as_ref().is_some_and(exposure::is_off_loopback);
-        Guard { address, public, token, closed }
+        let closed = token.is_none() && public.as_ref().is_some_and(bind_policy::is_off_loopback);
+        ControlAuth { address, public, token, closed }
     }
 
     /// The answer to somebody who may not.
@@ -121,9 +121,9 @@ fn refusal(status: StatusCode, text: &'static str) -> Response {
     wire::response(status, "text/plain; charset=utf-8", text)
 }
 
-impl fmt::Debug for Guard {
+impl fmt::Debug for ControlAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard")
+        f.debug_struct("ControlAuth")
             .field("address", &self.address)
             .field("public", &self.public.as_ref().map(Url::as_str))
             .field("token", &self.token.as_ref().map(|_| "***"))

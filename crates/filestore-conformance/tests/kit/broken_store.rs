@@ -19,22 +19,22 @@ use crate::memory::{Memory, Reads, Service, Shape};
 
 /// The honest handle below a sabotaged one.
 #[derive(Debug, Clone)]
-pub(crate) struct Honest {
+pub(crate) struct Reference {
     pub(crate) store: Arc<Memory>,
     pub(crate) service: Arc<Service>,
     /// Which handle of the store it is.
     pub(crate) handle: usize,
 }
 
-type Hook<R, A> = Arc<dyn Fn(Honest, R) -> BoxFuture<'static, Result<A>> + Send + Sync>;
+type Hook<R, A> = Arc<dyn Fn(Reference, R) -> BoxFuture<'static, Result<A>> + Send + Sync>;
 type Asked = Arc<dyn Fn(&Service) + Send + Sync>;
 type Restate = Arc<dyn Fn(&mut Capabilities) + Send + Sync>;
 
 /// What is done wrong, and which rule it breaks.
 #[derive(Clone)]
-pub(crate) struct Saboteur {
+pub(crate) struct BrokenStore {
     pub(crate) rule: &'static str,
-    pub(crate) deed: &'static str,
+    pub(crate) mutation: &'static str,
     shape: Shape,
     capabilities: Option<Restate>,
     later: Option<Restate>,
@@ -50,23 +50,23 @@ pub(crate) struct Saboteur {
 
 macro_rules! hooks {
     ($($method:ident $Request:ident $Answer:ty;)*) => {$(
-        pub(crate) fn $method<F, Fut>(mut self, deed: F) -> Self
+        pub(crate) fn $method<F, Fut>(mut self, mutation: F) -> Self
         where
-            F: Fn(Honest, $Request) -> Fut + Send + Sync + 'static,
+            F: Fn(Reference, $Request) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<$Answer>> + Send + 'static,
         {
-            self.$method = Some(Arc::new(move |honest, request| Box::pin(deed(honest, request))));
+            self.$method = Some(Arc::new(move |honest, request| Box::pin(mutation(honest, request))));
             self
         }
     )*};
 }
 
-impl Saboteur {
+impl BrokenStore {
     /// On a store of paths.
-    pub(crate) fn of(rule: &'static str, deed: &'static str) -> Self {
+    pub(crate) fn of(rule: &'static str, mutation: &'static str) -> Self {
         Self {
             rule,
-            deed,
+            mutation,
             shape: Shape::Paths,
             capabilities: None,
             later: None,
@@ -100,8 +100,8 @@ impl Saboteur {
     }
 
     /// Does something when it is asked for its capabilities.
-    pub(crate) fn when_asked(mut self, deed: impl Fn(&Service) + Send + Sync + 'static) -> Self {
-        self.asked = Some(Arc::new(deed));
+    pub(crate) fn when_asked(mut self, mutation: impl Fn(&Service) + Send + Sync + 'static) -> Self {
+        self.asked = Some(Arc::new(mutation));
         self
     }
 
@@ -121,14 +121,14 @@ impl Saboteur {
     }
 
     pub(crate) fn harness(&self) -> MemoryHarness {
-        MemoryHarness { saboteur: Some(self.clone()), ..MemoryHarness::honest(self.shape) }
+        MemoryHarness { broken_store: Some(self.clone()), ..MemoryHarness::honest(self.shape) }
     }
 }
 
 /// A handle of the sabotaged store.
 struct Sabotaged {
-    honest: Honest,
-    saboteur: Saboteur,
+    honest: Reference,
+    broken_store: BrokenStore,
     capabilities: Capabilities,
     later: Capabilities,
     uploaded: AtomicBool,
@@ -136,28 +136,28 @@ struct Sabotaged {
 
 impl fmt::Debug for Sabotaged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sabotaged").field("deed", &self.saboteur.deed).finish_non_exhaustive()
+        f.debug_struct("Sabotaged").field("mutation", &self.broken_store.mutation).finish_non_exhaustive()
     }
 }
 
 impl Sabotaged {
-    fn new(honest: Honest, saboteur: Saboteur) -> Self {
+    fn new(honest: Reference, broken_store: BrokenStore) -> Self {
         let mut capabilities = honest.store.capabilities().clone();
-        if let Some(restate) = &saboteur.capabilities {
+        if let Some(restate) = &broken_store.capabilities {
             restate(&mut capabilities);
         }
         let mut later = capabilities.clone();
-        if let Some(restate) = &saboteur.later {
+        if let Some(restate) = &broken_store.later {
             restate(&mut later);
         }
-        Self { honest, saboteur, capabilities, later, uploaded: AtomicBool::new(false) }
+        Self { honest, broken_store, capabilities, later, uploaded: AtomicBool::new(false) }
     }
 }
 
 macro_rules! forward {
     ($self:ident $method:ident $request:ident) => {
-        match &$self.saboteur.$method {
-            Some(deed) => deed($self.honest.clone(), $request).await,
+        match &$self.broken_store.$method {
+            Some(mutation) => mutation($self.honest.clone(), $request).await,
             None => $self.honest.store.$method($request).await,
         }
     };
@@ -166,7 +166,7 @@ macro_rules! forward {
 #[async_trait]
 impl FileStore for Sabotaged {
     fn capabilities(&self) -> &Capabilities {
-        if let Some(asked) = &self.saboteur.asked {
+        if let Some(asked) = &self.broken_store.asked {
             asked(&self.honest.service);
         }
         if self.uploaded.load(Ordering::Relaxed) { &self.later } else { &self.capabilities }
@@ -204,12 +204,12 @@ pub(crate) struct MemoryHarness {
     shape: Shape,
     service: Arc<Service>,
     handles: AtomicUsize,
-    saboteur: Option<Saboteur>,
+    broken_store: Option<BrokenStore>,
 }
 
 impl MemoryHarness {
     pub(crate) fn honest(shape: Shape) -> Self {
-        Self { shape, service: Arc::default(), handles: AtomicUsize::new(0), saboteur: None }
+        Self { shape, service: Arc::default(), handles: AtomicUsize::new(0), broken_store: None }
     }
 
     pub(crate) fn files_left(&self) -> usize {
@@ -221,11 +221,11 @@ impl MemoryHarness {
 impl Harness for MemoryHarness {
     async fn open(&self) -> Result<Store> {
         let store = Arc::new(Memory::new(self.shape, Arc::clone(&self.service)));
-        let Some(saboteur) = &self.saboteur else { return Store::new("tested", store) };
+        let Some(broken_store) = &self.broken_store else { return Store::new("tested", store) };
         let handle = self.handles.fetch_add(1, Ordering::Relaxed);
-        let honest = Honest { store, service: Arc::clone(&self.service), handle };
-        let store = Store::new("tested", Arc::new(Sabotaged::new(honest, saboteur.clone())))?;
-        store.with_aliases(saboteur.alias.map(str::to_owned))
+        let honest = Reference { store, service: Arc::clone(&self.service), handle };
+        let store = Store::new("tested", Arc::new(Sabotaged::new(honest, broken_store.clone())))?;
+        store.with_aliases(broken_store.alias.map(str::to_owned))
     }
 
     async fn requests(&self) -> Option<Requests> {
@@ -257,7 +257,7 @@ impl Harness for MemoryHarness {
     fn reads(&self, count: u64) -> Options {
         let mut options = Options::default();
         if self.shape == Shape::Keys {
-            options.require(Arc::new(Reads(count)));
+            options.required(Arc::new(Reads(count)));
         }
         options
     }

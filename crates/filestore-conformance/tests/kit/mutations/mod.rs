@@ -1,9 +1,9 @@
-//! What stores do wrong: at least one deed for every rule.
+//! What stores do wrong: at least one mutation for every rule.
 
 mod disturbed;
-mod finding;
-mod storing;
-mod telling;
+mod metadata;
+mod read;
+mod write;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,10 +11,10 @@ use bytes::Bytes;
 use filestore_core::{Download, Effect, Error, ErrorKind, FileRef, FileStore, Result, Upload};
 use futures::TryStreamExt;
 
-use crate::saboteur::{Honest, Saboteur};
+use crate::broken_store::{BrokenStore, Reference};
 
-pub(crate) fn all() -> Vec<Saboteur> {
-    [storing::deeds(), finding::deeds(), telling::deeds(), disturbed::deeds()].concat()
+pub(crate) fn all() -> Vec<BrokenStore> {
+    [write::mutations(), read::mutations(), metadata::mutations(), disturbed::mutations()].concat()
 }
 
 /// The body as far as it comes, and the error that ends it.
@@ -39,7 +39,7 @@ fn with(mut request: Upload, content: impl Into<Bytes>) -> Upload {
     request
 }
 
-async fn read(honest: &Honest, reference: &FileRef) -> Result<Vec<u8>> {
+async fn read(honest: &Reference, reference: &FileRef) -> Result<Vec<u8>> {
     let download = honest.store.download(Download::from(reference)).await?;
     Ok(download.bytes(usize::MAX).await?.into())
 }
@@ -54,7 +54,7 @@ fn other(message: &str) -> Error {
     Error::new(ErrorKind::Other, Effect::Rejected, message)
 }
 
-/// What saboteurs keep between two requests.
+/// What broken_stores keep between two requests.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,10 +6,10 @@ use http::StatusCode;
 use http::request::Parts;
 
 use crate::clock::Clock;
+use crate::control_auth::ControlAuth;
 use crate::faults::{Effects, FaultPlan, Faults};
 use crate::fileio::{self, FileIo};
 use crate::filescom::{self, FilesCom};
-use crate::guard::Guard;
 use crate::http::{RequestBody, Response};
 use crate::journal::Journal;
 use crate::pubnub::{self, PubNub};
@@ -19,19 +19,19 @@ use crate::service::{ServiceName, Target};
 pub(crate) const GONE_PAGE: &str = "/_emulator/gone";
 
 #[derive(Debug)]
-pub(crate) struct Site {
+pub(crate) struct AppState {
     /// What links and written configurations begin with, without a slash at the end.
     pub(crate) base: String,
     pub(crate) clock: Clock,
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
-    pub(crate) guard: Guard,
+    pub(crate) guard: ControlAuth,
     pub(crate) pubnub: PubNub,
     pub(crate) filescom: FilesCom,
     pub(crate) fileio: FileIo,
 }
 
-impl Site {
+impl AppState {
     /// As if it had just been started with nothing: files, faults, journal and clock.
     pub(crate) async fn reset(&self) -> io::Result<()> {
         self.pubnub.clear().await?;

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use filestore_http::testing::{Act, ScriptedServer};
+use filestore_http::testing::{Reply, ScriptedServer};
 
 use super::*;
-use crate::Relocate;
+use crate::Destination;
 
 fn completed() -> ResponseTemplate {
     answer(201, &json!({"status": "completed"}))
@@ -25,7 +25,7 @@ fn job(status: &str) -> ResponseTemplate {
 #[tokio::test]
 async fn a_copy_that_is_done_at_once_is_one_request() {
     let server = answering([completed()]).await;
-    let copy = store(&server).copy(&reference("a/b.txt"), Relocate::to("c/d e.txt")).await.unwrap();
+    let copy = store(&server).copy(&reference("a/b.txt"), Destination::to("c/d e.txt")).await.unwrap();
     assert_eq!(copy.to_string(), ":filescom:c/d%20e.txt");
     assert_eq!(
         seen(&server).await,
@@ -38,9 +38,9 @@ async fn a_destination_that_is_there_is_left_unless_told_otherwise() {
     let taken = refusal(422, "processing-failure/destination-exists");
     let server = answering([there(), taken, there(), completed()]).await;
     let store = store(&server);
-    let error = store.move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
-    store.move_to(&reference("a"), Relocate::to("b").overwrite(true)).await.unwrap();
+    let error = store.move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
+    store.move_to(&reference("a"), Destination::to("b").overwrite(true)).await.unwrap();
     assert_eq!(seen(&server).await[3], r#"POST file_actions/move/a {"destination":"b","overwrite":true}"#);
 }
 
@@ -48,12 +48,12 @@ async fn a_destination_that_is_there_is_left_unless_told_otherwise() {
 async fn missing_folders_are_made_only_when_the_service_misses_them() {
     let missing = || refusal(409, "processing-failure/destination-parent-does-not-exist");
     let server = answering([there(), missing(), answer(201, &folder("x/y")), completed()]).await;
-    store(&server).move_to(&reference("a"), Relocate::to("x/y/a")).await.unwrap();
+    store(&server).move_to(&reference("a"), Destination::to("x/y/a")).await.unwrap();
     assert_eq!(seen(&server).await[2], r#"POST folders/x/y {"mkdir_parents":true}"#);
 
     let server = answering([there(), missing()]).await;
-    let error = store(&server).move_to(&reference("a"), Relocate::to("x/a").parents(false)).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected));
+    let error = store(&server).move_to(&reference("a"), Destination::to("x/a").parents(false)).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
 }
 
 #[tokio::test]
@@ -61,8 +61,8 @@ async fn what_cannot_be_is_not_sent() {
     let server = answering([]).await;
     let store = store(&server);
     for (from, to) in [("a", "a"), ("a", "a/b"), ("A/b", "a/B/c"), ("a", ""), ("a", "b/.."), ("a", "b ")] {
-        let error = store.copy(&reference(from), Relocate::to(to)).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{from} {to}");
+        let error = store.copy(&reference(from), Destination::to(to)).await.unwrap_err();
+        assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{from} {to}");
     }
 }
 
@@ -70,7 +70,7 @@ async fn what_cannot_be_is_not_sent() {
 async fn a_job_is_waited_for_with_growing_pauses() {
     let server = answering([pending(), job("pending"), job("in_progress"), job("processing"), job("completed")]).await;
     let (store, clock) = open(FilesComConfig::new(server.uri()).api_key(API_KEY));
-    store.copy(&reference("a"), Relocate::to("b")).await.unwrap();
+    store.copy(&reference("a"), Destination::to("b")).await.unwrap();
     assert_eq!(seen(&server).await[1..], ["GET file_migrations/12"; 4]);
     assert_eq!(clock.slept().iter().map(Duration::as_millis).collect::<Vec<_>>(), [250, 500, 1000, 2000]);
 }
@@ -79,8 +79,8 @@ async fn a_job_is_waited_for_with_growing_pauses() {
 async fn a_job_that_fails_says_why() {
     let failed = json!({"id": 12, "status": "failed", "files_moved": 3, "failure_message": "disk full"});
     let server = answering([there(), pending(), answer(200, &failed)]).await;
-    let error = store(&server).move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Other, Effect::Unknown));
+    let error = store(&server).move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Other, Effect::Unknown));
     assert!(error.to_string().contains("job 12, failed, 3 files done): disk full"), "{error}");
 }
 
@@ -88,47 +88,47 @@ async fn a_job_that_fails_says_why() {
 async fn the_end_of_another_job_is_not_the_end_of_this_one() {
     let other = json!({"id": 13, "status": "completed"});
     let server = answering([pending(), answer(200, &other)]).await;
-    let error = store(&server).copy(&reference("a"), Relocate::to("b")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+    let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
 }
 
 #[tokio::test]
 async fn a_job_that_takes_too_long_is_named() {
     let server = answering([there(), pending(), job("processing"), job("processing")]).await;
-    let to = Relocate::to("b").longest_wait(Duration::from_millis(700));
+    let to = Destination::to("b").longest_wait(Duration::from_millis(700));
     let error = store(&server).move_to(&reference("a"), to).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Timeout, Effect::Unknown));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Timeout, Effect::Unknown));
     assert!(error.to_string().contains("as job 12"), "{error}");
 }
 
 #[tokio::test]
 async fn a_job_that_cannot_be_asked_for_may_go_on() {
     let server = answering([pending(), refusal(403, "not-authorized/insufficient-permission-for-site")]).await;
-    let error = store(&server).copy(&reference("a"), Relocate::to("b")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Permission, Effect::Unknown));
+    let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Unknown));
     assert!(error.to_string().contains("is job 12 of the service and may go on"), "{error}");
 }
 
 /// A store whose service follows a script.
-pub(super) async fn scripted(script: impl IntoIterator<Item = Act>) -> (FilesComStore, ScriptedServer) {
+pub(super) async fn scripted(script: impl IntoIterator<Item = Reply>) -> (FilesComStore, ScriptedServer) {
     let server = ScriptedServer::start(script).await;
     let config = FilesComConfig::new(server.url().as_str()).api_key(API_KEY);
     (open(config).0, server)
 }
 
-fn found(entry: &Value) -> Act {
-    Act::json(200, &entry.to_string())
+fn found(entry: &Value) -> Reply {
+    Reply::json(200, &entry.to_string())
 }
 
-fn missing() -> Act {
-    Act::json(404, r#"{"type":"not-found","error":"Not Found","http-code":404}"#)
+fn missing() -> Reply {
+    Reply::json(404, r#"{"type":"not-found","error":"Not Found","http-code":404}"#)
 }
 
 #[tokio::test]
 async fn a_move_whose_answer_is_lost_happened_if_the_destination_is_what_the_source_was() {
     for (before, after) in [(file("a"), file("b")), (folder("a"), folder("b"))] {
-        let (store, server) = scripted([found(&before), Act::lost(), missing(), found(&after)]).await;
-        store.move_to(&reference("a"), Relocate::to("b")).await.unwrap();
+        let (store, server) = scripted([found(&before), Reply::lost(), missing(), found(&after)]).await;
+        store.move_to(&reference("a"), Destination::to("b")).await.unwrap();
         assert_eq!(server.requests().len(), 4);
     }
 }
@@ -136,16 +136,16 @@ async fn a_move_whose_answer_is_lost_happened_if_the_destination_is_what_the_sou
 #[tokio::test]
 async fn a_move_of_what_never_was_is_not_done_by_a_file_at_the_destination() {
     let (store, server) = scripted([missing()]).await;
-    let error = store.move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::NotFound, Effect::Rejected), "{error}");
+    let error = store.move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected), "{error}");
     assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn a_move_whose_answer_is_lost_is_repeated_if_nothing_happened() {
-    let done = Act::json(201, r#"{"status":"completed"}"#);
-    let (store, server) = scripted([found(&file("a")), Act::lost(), found(&file("a")), missing(), done]).await;
-    store.move_to(&reference("a"), Relocate::to("b")).await.unwrap();
+    let done = Reply::json(201, r#"{"status":"completed"}"#);
+    let (store, server) = scripted([found(&file("a")), Reply::lost(), found(&file("a")), missing(), done]).await;
+    store.move_to(&reference("a"), Destination::to("b")).await.unwrap();
     assert_eq!(server.requests().len(), 5);
 }
 
@@ -159,43 +159,43 @@ async fn a_move_whose_answer_is_lost_is_unknown_if_nobody_can_tell() {
         (file("a"), missing(), found(&other)),
         // It may be a job that has not begun.
         (folder("a"), found(&folder("a")), missing()),
-        (file("a"), Act::lost(), missing()),
+        (file("a"), Reply::lost(), missing()),
     ] {
-        let more_of_the_same = std::iter::repeat_n(Act::lost(), 4);
-        let script = [found(&what), Act::lost(), now, after].into_iter().chain(more_of_the_same);
+        let more_of_the_same = std::iter::repeat_n(Reply::lost(), 4);
+        let script = [found(&what), Reply::lost(), now, after].into_iter().chain(more_of_the_same);
         let (store, _server) = scripted(script).await;
-        let error = store.move_to(&reference("a"), Relocate::to("b").overwrite(true)).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown));
+        let error = store.move_to(&reference("a"), Destination::to("b").overwrite(true)).await.unwrap_err();
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
     }
 }
 
 #[tokio::test]
 async fn a_move_that_was_answered_and_did_nothing_is_not_applied() {
-    let busy = || Act::json(503, "{}");
+    let busy = || Reply::json(503, "{}");
     let nothing = || [busy(), found(&file("a")), missing()];
     let script = std::iter::once(found(&file("a"))).chain((0..4).flat_map(|_| nothing()));
     let (store, _server) = scripted(script).await;
-    let error = store.move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+    let error = store.move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
     // One lost answer among them, and it is not known.
-    let script = [found(&file("a")), Act::lost(), found(&file("a")), missing()];
+    let script = [found(&file("a")), Reply::lost(), found(&file("a")), missing()];
     let (store, _server) = scripted(script.into_iter().chain((0..3).flat_map(|_| nothing()))).await;
-    let error = store.move_to(&reference("a"), Relocate::to("b")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    let error = store.move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
 }
 
 #[tokio::test]
 async fn a_copy_whose_answer_is_lost_happened_if_the_contents_are_the_same() {
-    let (store, _server) = scripted([Act::lost(), found(&file("a")), found(&file("b"))]).await;
-    store.copy(&reference("a"), Relocate::to("b")).await.unwrap();
+    let (store, _server) = scripted([Reply::lost(), found(&file("a")), found(&file("b"))]).await;
+    store.copy(&reference("a"), Destination::to("b")).await.unwrap();
 
     let mut other = file("b");
     other["md5"] = "ffffffffffffffffffffffffffffffff".into();
     let mut unknown = file("b");
     (unknown["md5"], unknown["crc32"]) = (Value::Null, Value::Null);
     for after in [other, unknown, folder("b")] {
-        let (store, _server) = scripted([Act::lost(), found(&file("a")), found(&after)]).await;
-        let error = store.copy(&reference("a"), Relocate::to("b")).await.unwrap_err();
+        let (store, _server) = scripted([Reply::lost(), found(&file("a")), found(&after)]).await;
+        let error = store.copy(&reference("a"), Destination::to("b")).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Unknown);
         assert!(error.to_string().contains("look at source and destination"), "{error}");
     }
@@ -218,34 +218,34 @@ async fn a_copy_that_was_answered_with_a_failure_did_nothing_only_if_the_destina
         (other, Effect::Rejected),
         (folder("b"), Effect::Rejected),
     ] {
-        let (store, _server) = scripted([Act::json(500, "{}"), found(&file("a")), found(&after)]).await;
-        let error = store.copy(&reference("a"), Relocate::to("b").overwrite(true)).await.unwrap_err();
-        assert_eq!(facts(&error), (ErrorKind::Unavailable, effect), "{after}");
+        let (store, _server) = scripted([Reply::json(500, "{}"), found(&file("a")), found(&after)]).await;
+        let error = store.copy(&reference("a"), Destination::to("b").overwrite(true)).await.unwrap_err();
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, effect), "{after}");
     }
 }
 
 #[tokio::test]
 async fn missing_folders_are_made_also_after_a_lost_response() {
-    let no_parent = || Act::json(409, r#"{"type":"processing-failure/destination-parent-does-not-exist"}"#);
-    let made = Act::json(201, &folder("x").to_string());
-    let done = Act::json(201, r#"{"status":"completed"}"#);
+    let no_parent = || Reply::json(409, r#"{"type":"processing-failure/destination-parent-does-not-exist"}"#);
+    let made = Reply::json(201, &folder("x").to_string());
+    let done = Reply::json(201, r#"{"status":"completed"}"#);
     let look = || [found(&file("a")), missing()];
-    let requests = [found(&file("a")), Act::lost()].into_iter().chain(look()).chain([no_parent()]).chain(look());
+    let requests = [found(&file("a")), Reply::lost()].into_iter().chain(look()).chain([no_parent()]).chain(look());
     let (store, server) = scripted(requests.chain([made, done])).await;
-    store.move_to(&reference("a"), Relocate::to("x/a")).await.unwrap();
+    store.move_to(&reference("a"), Destination::to("x/a")).await.unwrap();
     assert_eq!(server.requests().len(), 9);
 }
 
 #[tokio::test]
 async fn a_rename_that_changes_the_case_only_is_told_by_the_spelling() {
     let rename = async |after: Value| {
-        let script = [found(&file("a")), Act::json(500, "{}"), found(&after), found(&after)];
+        let script = [found(&file("a")), Reply::json(500, "{}"), found(&after), found(&after)];
         let (store, _server) = scripted(script).await;
-        store.move_to(&reference("a"), Relocate::to("A")).await
+        store.move_to(&reference("a"), Destination::to("A")).await
     };
     assert_eq!(rename(file("A")).await.unwrap().to_string(), ":filescom:A");
     let error = rename(file("a")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
     let mut nameless = file("a");
     nameless["path"] = Value::Null;
     let error = rename(nameless).await.unwrap_err();
@@ -254,21 +254,21 @@ async fn a_rename_that_changes_the_case_only_is_told_by_the_spelling() {
 
 #[tokio::test]
 async fn a_copy_whose_destination_is_hidden_is_unknown_and_not_repeated() {
-    let (store, server) = scripted([Act::json(503, "{}"), found(&file("a")), missing(), missing()]).await;
-    let error = store.copy(&reference("a"), Relocate::to("in/b")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+    let (store, server) = scripted([Reply::json(503, "{}"), found(&file("a")), missing(), missing()]).await;
+    let error = store.copy(&reference("a"), Destination::to("in/b")).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
     assert_eq!(server.requests().len(), 4);
 
-    let done = Act::json(201, r#"{"status":"completed"}"#);
-    let script = [Act::json(503, "{}"), found(&file("a")), missing(), found(&folder("in")), done];
+    let done = Reply::json(201, r#"{"status":"completed"}"#);
+    let script = [Reply::json(503, "{}"), found(&file("a")), missing(), found(&folder("in")), done];
     let (store, server) = scripted(script).await;
-    store.copy(&reference("a"), Relocate::to("in/b")).await.unwrap();
+    store.copy(&reference("a"), Destination::to("in/b")).await.unwrap();
     assert_eq!(server.requests().len(), 5);
 }
 
 #[tokio::test]
 async fn a_job_without_a_number_is_said_to_be_one() {
     let server = answering([answer(201, &json!({"status": "pending"}))]).await;
-    let error = store(&server).copy(&reference("a"), Relocate::to("b")).await.unwrap_err();
-    assert_eq!(facts(&error), (ErrorKind::Protocol, Effect::Unknown));
+    let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown));
 }

@@ -7,7 +7,7 @@ use opendal::{Capability, Metadata};
 
 /// What the flow of the operations depends on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Traits {
+pub(crate) struct ServiceTraits {
     /// There are folders, and files can be renamed: uploads are written aside.
     pub(crate) folders: bool,
     /// The service refuses to replace a file by itself.
@@ -24,7 +24,7 @@ pub(crate) struct Traits {
     pub(crate) container: bool,
 }
 
-impl Traits {
+impl ServiceTraits {
     pub(crate) fn of(scheme: &str, capability: &Capability) -> Self {
         // Services that rename have a tree of folders; key-value and object stores do not.
         let folders = capability.rename;
@@ -42,7 +42,7 @@ impl Traits {
 
 /// The capabilities of a store over a service of OpenDAL called `scheme`.
 pub(crate) fn capabilities(scheme: &str, capability: &Capability) -> Capabilities {
-    let traits = Traits::of(scheme, capability);
+    let traits = ServiceTraits::of(scheme, capability);
     let remote = scheme != "memory";
     let mut all = Capabilities::new(reference_scheme(scheme)).native([
         Feature::Stat,
@@ -74,18 +74,18 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability) -> Capabilitie
     };
     all = if scheme == "webdav" {
         all.emulated(
-            Feature::Refuse,
+            Feature::IfExistsFail,
             "a stat, then a MOVE that must not overwrite; on servers that ignore this another writer may slip in between",
         )
     } else if !traits.refuses {
-        all.emulated(Feature::Refuse, "a stat before the upload; another writer may slip in between")
+        all.emulated(Feature::IfExistsFail, "a stat before the upload; another writer may slip in between")
     } else if scheme == "s3" {
         all.emulated(
-            Feature::Refuse,
+            Feature::IfExistsFail,
             "a stat, then a conditional write; on S3 servers that ignore the condition another writer may slip in between",
         )
     } else {
-        all.native([Feature::Refuse])
+        all.native([Feature::IfExistsFail])
     };
     all = if !remote {
         all.unsupported(Feature::Resume, "reading memory does not break")

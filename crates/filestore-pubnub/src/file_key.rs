@@ -1,4 +1,4 @@
-//! [`Place`]: where a file is, read from references and written into them.
+//! [`FileKey`]: where a file is, read from references and written into them.
 
 use filestore_core::{Error, FileRef, Result};
 
@@ -8,13 +8,13 @@ pub(crate) const SCHEME: &str = "pubnub";
 
 /// Channel, id and name: only together they identify a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct FileKey {
     pub(crate) channel: String,
     pub(crate) id: String,
     pub(crate) name: String,
 }
 
-impl Place {
+impl FileKey {
     /// *Invalid input* if the reference cannot be of a file here.
     pub(crate) fn of(reference: &FileRef) -> Result<Self> {
         let wrong = || Error::invalid("the reference names no PubNub file; one reads STORE:pubnub:CHANNEL/ID/NAME");
@@ -42,9 +42,9 @@ mod tests {
 
     #[test]
     fn a_reference_is_channel_id_and_name() {
-        let place = Place { channel: "room 1/a".into(), id: "6b1c-11".into(), name: "ü#?%.txt".into() };
+        let place = FileKey { channel: "room 1/a".into(), id: "6b1c-11".into(), name: "ü#?%.txt".into() };
         assert_eq!(place.reference().to_string(), ":pubnub:room%201%2Fa/6b1c-11/%C3%BC%23%3F%25.txt");
-        assert_eq!(Place::of(&place.reference()).unwrap(), place);
+        assert_eq!(FileKey::of(&place.reference()).unwrap(), place);
     }
 
     #[test]
@@ -61,7 +61,7 @@ mod tests {
             "s:pubnub:room/id/a%0Ab",
             "s:fs:room/id/name",
         ] {
-            assert!(Place::of(&text.parse().unwrap()).is_err(), "{text}");
+            assert!(FileKey::of(&text.parse().unwrap()).is_err(), "{text}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use filestore_core::{Effect, Error, ErrorKind, FileRef, Result};
-use filestore_http::{Attempts, Method, Repeat};
+use filestore_http::{Attempts, Idempotency, Method};
 
 use crate::api;
 use crate::compare::PathKey;
@@ -21,13 +21,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Where a copy or move goes.
 ///
 /// ```
-/// use filestore_filescom::Relocate;
+/// use filestore_filescom::Destination;
 ///
-/// let to = Relocate::to("archive/2026/q3.pdf").overwrite(true);
+/// let to = Destination::to("archive/2026/q3.pdf").overwrite(true);
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Relocate {
+pub struct Destination {
     /// The whole new path below the root of the store, name included.
     pub destination: String,
     /// Whether a file that is there is replaced, and a folder merged into. Default: no.
@@ -38,7 +38,7 @@ pub struct Relocate {
     pub longest_wait: Duration,
 }
 
-impl Relocate {
+impl Destination {
     /// To this path, unless something is there.
     pub fn to(destination: impl Into<String>) -> Self {
         Self {
@@ -113,20 +113,20 @@ impl FilesComStore {
     ///
     /// Waits for the end where the service makes a job of it. *Already exists*, *not found* (the source, or
     /// a folder of the destination when `parents` is off), *invalid input* (onto or into itself),
-    /// *timeout* when the job takes longer than [`longest_wait`](Relocate::longest_wait): it goes on, and the
+    /// *timeout* when the job takes longer than [`longest_wait`](Destination::longest_wait): it goes on, and the
     /// effect is *unknown*. A job that fails is *other*, with the service's reason; what it did until then
     /// stays. A lost answer is resolved by looking at source and destination.
-    pub async fn copy(&self, source: &FileRef, to: Relocate) -> Result<FileRef> {
-        self.relocate(Verb::Copy, source, to).await
+    pub async fn copy(&self, source: &FileRef, to: Destination) -> Result<FileRef> {
+        self.copy_or_move(Verb::Copy, source, to).await
     }
 
     /// Moves or renames a file, or a folder with all that is in it; gives its new reference. Errors are
     /// those of [`copy`](Self::copy).
-    pub async fn move_to(&self, source: &FileRef, to: Relocate) -> Result<FileRef> {
-        self.relocate(Verb::Move, source, to).await
+    pub async fn move_to(&self, source: &FileRef, to: Destination) -> Result<FileRef> {
+        self.copy_or_move(Verb::Move, source, to).await
     }
 
-    async fn relocate(&self, verb: Verb, source: &FileRef, to: Relocate) -> Result<FileRef> {
+    async fn copy_or_move(&self, verb: Verb, source: &FileRef, to: Destination) -> Result<FileRef> {
         // 1. What is certain to be refused is not sent.
         let source = self.path_of(source)?;
         let destination = self.path_below(&to.destination)?;
@@ -175,8 +175,8 @@ impl FilesComStore {
         let payload = api::json(&body)?;
         let mut attempts = Attempts::new();
         loop {
-            let request = self.api().request(Method::POST, verb.endpoint(), source, Repeat::Once)?;
-            let asked = self.api().ask_within::<wire::Relocated>(request.payload(payload.clone()), &mut attempts);
+            let request = self.api().request(Method::POST, verb.endpoint(), source, Idempotency::NonIdempotent)?;
+            let asked = self.api().ask_within::<wire::Relocated>(request.body(payload.clone()), &mut attempts);
             let error = match asked.await {
                 Ok(answer) if answer.status == "completed" => return Ok(Relocation::Completed),
                 Ok(answer) => return Ok(Relocation::Pending(answer.file_migration_id)),
@@ -211,7 +211,7 @@ impl FilesComStore {
             }
             let effect = attempts.record_nothing_found();
             let passes = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
-            if !(passes && there.is_none() && self.api().http().may_repeat(&mut attempts).await) {
+            if !(passes && there.is_none() && self.api().http().retry_step(&mut attempts).await) {
                 let error = error.with_effect(effect);
                 return Err(if effect == Effect::Unknown { unsettled(error) } else { error });
             }
@@ -227,7 +227,7 @@ impl FilesComStore {
             self.api().clock().sleep(pause).await;
             waited += pause;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let request = self.api().request(Method::GET, &endpoint, &SitePath::default(), Repeat::Safe)?;
+            let request = self.api().request(Method::GET, &endpoint, &SitePath::default(), Idempotency::Safe)?;
             let found: wire::Migration = self.api().ask(request).await.map_err(|error| {
                 let note = format!("the {} is job {job} of the service and may go on", verb.noun());
                 error.with_effect(Effect::Unknown).with_note(&note)
