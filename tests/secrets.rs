@@ -205,7 +205,7 @@ async fn store_with(users: &str, settings: &str) -> (Emulator, Store) {
     (emulator, store)
 }
 
-/// Everything that can be done, with every refusal at every step.
+/// Everything that can be done, with every rejection at every step.
 async fn everything(seen: &mut Everything, emulator: &Emulator, store: &Store) {
     seen.add(&format!("{store:?}"));
     let file = store.upload(Upload::new("a.txt", "x")).await.unwrap();

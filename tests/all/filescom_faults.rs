@@ -159,7 +159,7 @@ async fn a_lost_answer_to_the_finish_is_resolved() {
 }
 
 #[tokio::test]
-async fn a_finish_that_is_refused_leaves_nothing_half_done() {
+async fn a_finish_that_is_rejected_leaves_nothing_half_done() {
     let site = Site::start("").await;
     let error = site.upload(&rule("finish", "do = { status = { code = 422 } }")).await.unwrap_err();
     assert_eq!(error.effect(), Effect::Rejected, "{error:?}");

@@ -1,4 +1,4 @@
-//! [`Gateway`]: a proxy in front of a service that loses, refuses or replaces responses as a script says, and writes
+//! [`Gateway`]: a proxy in front of a service that loses, rejects or replaces responses as a script says, and writes
 //! down what reached the service. It reads nothing of any protocol but the framing of HTTP/1.1.
 
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ pub(crate) enum Fate {
     /// The service applies it, and its response has this status and the body of the script instead.
     Replaced(u16),
     /// No connection comes about.
-    Refused,
+    Rejected,
 }
 
 /// Who answers in place of the service.
@@ -88,8 +88,8 @@ struct Run {
     late: Vec<(usize, Vec<u8>)>,
 }
 
-/// How long a connection is refused that is refused at first only: shorter than the wait before the next attempt.
-const REFUSED: Duration = Duration::from_millis(10);
+/// How long a connection is refused that is rejected at first only: shorter than the wait before the next attempt.
+const REJECTED: Duration = Duration::from_millis(10);
 
 impl Gateway {
     /// An address that nothing listens at yet.
@@ -116,13 +116,13 @@ impl Gateway {
     /// Plays `script` from now on.
     pub(crate) async fn play(&self, script: Script) {
         self.end().await;
-        let refused = script.at == 0 && script.first == Fate::Refused;
-        let always = refused && script.then == Fate::Refused;
+        let rejected = script.at == 0 && script.first == Fate::Rejected;
+        let always = rejected && script.then == Fate::Rejected;
         *lock(&self.state.run) = Run { script, seen: Vec::new(), late: Vec::new() };
         if always {
             return;
         }
-        self.listen(if refused { REFUSED } else { Duration::ZERO });
+        self.listen(if rejected { REJECTED } else { Duration::ZERO });
     }
 
     /// Hands on what is late, and gives what came in all.
@@ -177,7 +177,7 @@ impl Drop for Gateway {
 }
 
 impl State {
-    /// One connection after the other: a request each. Ends where connections are to be refused.
+    /// One connection after the other: a request each. Ends where connections are to be rejected.
     async fn serve(&self, listener: TcpListener) {
         let mut listener = Some(listener);
         while let Some(open) = &listener {
@@ -191,11 +191,11 @@ impl State {
                 let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
                 run.seen.push(Seen { method, target, status: None, body: Vec::new() });
                 // A connection that was refused at first was no request.
-                let behind = usize::from(run.script.at == 0 && run.script.first == Fate::Refused);
+                let behind = usize::from(run.script.at == 0 && run.script.first == Fate::Rejected);
                 (number, run.script.fate(number + behind), run.script.fate(number + behind + 1))
             };
             // Before the client hears anything: its next attempt comes at once.
-            if then == Fate::Refused {
+            if then == Fate::Rejected {
                 listener = None;
             }
             match fate {
@@ -246,7 +246,7 @@ impl State {
                         .await;
                     let _ = stream.shutdown().await;
                 }
-                Fate::Refused => unreachable!("nothing listens"),
+                Fate::Rejected => unreachable!("nothing listens"),
             }
         }
     }

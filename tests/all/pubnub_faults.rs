@@ -88,8 +88,8 @@ async fn an_outage_is_not_multiplied_and_says_what_it_left() {
         assert_eq!(uploaded.errors.len(), 100);
         // Twenty retries, and one more for every ten requests that went well: for each file the form, and where the
         // storage fails the presigned URL and the look that finds nothing.
-        let refused = campaign.faults();
-        assert!(refused <= 100 + 20 + 30, "{step}: {refused} requests to a service that is down");
+        let rejected = campaign.faults();
+        assert!(rejected <= 100 + 20 + 30, "{step}: {rejected} requests to a service that is down");
         for (_, error) in &uploaded.errors {
             assert_eq!(error.kind() == ErrorKind::Incomplete, step == "publish", "{error:?}");
         }
@@ -110,10 +110,10 @@ async fn announced(campaign: &Campaign) -> HashMap<String, usize> {
 }
 
 #[tokio::test]
-async fn messages_that_are_refused_are_published_later_without_a_second_upload() {
+async fn messages_that_are_rejected_are_published_later_without_a_second_upload() {
     let campaign = plain().await;
-    let refused = "step = \"publish\"\ntimes = 60\ndo = { status = { code = 503 } }";
-    let uploaded = campaign.upload(&format!("[[fault]]\noperation = \"upload\"\n{refused}\n")).await;
+    let rejected = "step = \"publish\"\ntimes = 60\ndo = { status = { code = 503 } }";
+    let uploaded = campaign.upload(&format!("[[fault]]\noperation = \"upload\"\n{rejected}\n")).await;
     assert!(uploaded.errors.len() >= 15, "four attempts are not enough for these");
     // Another process, with the references alone.
     let config = PubNubConfig::new("pub-c-emulator", "sub-c-emulator", "later").secret_key("sec-c-emulator");
@@ -142,7 +142,7 @@ async fn a_form_that_ends_after_its_answer_was_lost_stores_nothing_twice() {
             "[[fault]]\noperation = \"upload\"\nstep = \"form\"\nnth = 1\ndo = \"lost-answer\"\n\
              [[fault]]\noperation = \"upload\"\nstep = \"form\"\nnth = 2\ndo = \"expired-url\"\n",
         );
-        // Large enough for a storage that refuses the form without reading the file.
+        // Large enough for a storage that rejects the form without reading the file.
         let content = vec![7_u8; 3 << 20];
         let file = campaign.store.upload(filestore::Upload::new("a", content)).await.unwrap();
         let page = campaign.store.list(filestore::List::new()).await.unwrap();

@@ -14,7 +14,7 @@ Exit codes:
   2  wrong usage, configuration or input (such as a garbage reference)
   3  not found
   4  no permission, or wrong credentials
-  5  refused by a limit, a capability or an existing file
+  5  rejected by a limit, a capability or an existing file
   6  temporary and not applied: safe to retry
   7  integrity: bytes are missing or differ
   8  effect unknown, or stored but incomplete
@@ -107,7 +107,7 @@ pub(crate) struct Upload {
     /// When it goes away: 14d (units y Q M w d h m s), 2027-01-31T12:00:00Z, never, default
     #[arg(long, value_name = "D", default_value = "default")]
     pub expires: Expiry,
-    /// Refuse to replace a file of the same name
+    /// Reject to replace a file of the same name
     #[arg(long)]
     pub no_clobber: bool,
     /// An option of the store's backend; `filestore caps` names them
@@ -338,7 +338,7 @@ pub(crate) struct Emulator {
     /// What the control API asks for; `env:NAME` keeps it out of the process list
     #[arg(long, value_name = "T")]
     pub control_token: Option<String>,
-    /// Refuse PubNub requests without a signature
+    /// Reject PubNub requests without a signature
     #[arg(long)]
     pub pubnub_require_signature: bool,
     /// Accept only signatures over the path as it was sent

@@ -66,7 +66,7 @@ pub(crate) fn needed<T>(what: &str, result: Result<T>) -> Verdict<T> {
 }
 
 /// The operation failed with one of `kinds` and one of `effects`.
-pub(crate) fn refused<T: Debug>(
+pub(crate) fn rejected<T: Debug>(
     what: &str,
     result: Result<T>,
     kinds: &[ErrorKind],

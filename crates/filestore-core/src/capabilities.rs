@@ -180,7 +180,7 @@ pub enum Feature {
     Resume,
     /// Replacing a file of the same name.
     Replace,
-    /// Refusing to replace a file of the same name.
+    /// Rejecting to replace a file of the same name.
     IfExistsFail,
     /// Files that go away by themselves.
     Expiry,
@@ -314,7 +314,7 @@ impl fmt::Display for Address {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ScopeKind {
-    /// There are none; giving one is refused.
+    /// There are none; giving one is rejected.
     None,
     /// A folder below the root, components separated by `/`.
     Folder,
@@ -338,7 +338,7 @@ impl fmt::Display for ScopeKind {
 pub enum ReadEffect {
     /// Nothing.
     None,
-    /// It is counted, and refused when the count is used up.
+    /// It is counted, and rejected when the count is used up.
     Counts,
     /// It may take the file away: nothing reads except a download that was asked for.
     Consumes,
@@ -390,9 +390,9 @@ pub struct NameRules {
     pub max_bytes: Option<usize>,
     /// At most so many characters a component.
     pub max_chars: Option<usize>,
-    /// Whether white space at the beginning or end is refused.
+    /// Whether white space at the beginning or end is rejected.
     pub no_outer_space: bool,
-    /// Characters that are refused, because the service would drop or change them.
+    /// Characters that are rejected, because the service would drop or change them.
     pub forbidden: &'static str,
 }
 

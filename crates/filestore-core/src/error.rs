@@ -91,7 +91,7 @@ impl fmt::Display for ErrorKind {
 pub enum Effect {
     /// The request never left this process.
     NotSent,
-    /// The service saw it and refused: nothing changed.
+    /// The service saw it and rejected: nothing changed.
     Rejected,
     /// Nobody can tell: the answer was lost.
     Unknown,

@@ -4,7 +4,7 @@ use crate::{Error, NameRules, Result, ScopeKind};
 
 /// Checks a name that a caller gives: one component, portable to every store.
 ///
-/// Refused as *invalid input*: empty, `.`, `..`, and anything that holds `/`, `\`, NUL or another
+/// Rejected as *invalid input*: empty, `.`, `..`, and anything that holds `/`, `\`, NUL or another
 /// control character. `rules` adds the limits of the store at hand.
 pub fn validate_name(name: &str, rules: &NameRules) -> Result<()> {
     component_problem(name).or_else(|| rules.problem(name)).map_or(Ok(()), |problem| {
@@ -15,7 +15,7 @@ pub fn validate_name(name: &str, rules: &NameRules) -> Result<()> {
 /// Checks a scope against the kind of scope that a store has.
 ///
 /// A folder is `/`-separated components, each a name of its own; a channel is one text without
-/// control characters; a store without scopes refuses every scope as *unsupported*.
+/// control characters; a store without scopes rejects every scope as *unsupported*.
 pub fn validate_scope(scope: &str, kind: ScopeKind, rules: &NameRules) -> Result<()> {
     let problem = match kind {
         ScopeKind::None => {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_without_scopes_refuses_one() {
+    fn a_store_without_scopes_rejects_one() {
         let error = validate_scope("a", ScopeKind::None, &NameRules::default()).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
     }

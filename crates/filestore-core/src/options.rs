@@ -33,7 +33,7 @@ struct Entry {
 }
 
 impl Options {
-    /// Options that a store must know, else it refuses the request.
+    /// Options that a store must know, else it rejects the request.
     pub fn required(&mut self, value: Arc<dyn ProviderOptions>) {
         self.entries.push(Entry { value, required: true });
     }

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_another_scope_is_refused() {
+    fn a_token_of_another_scope_is_rejected() {
         let mut request = List::new();
         request.page = Some(PageToken::new("a/x"));
         assert!(PageBuilder::<()>::new(&request, "b/", PageBuilder::<()>::DEFAULT).is_err());

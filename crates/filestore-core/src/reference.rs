@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused_with_the_form_that_is_wanted() {
+    fn garbage_is_rejected_with_the_form_that_is_wanted() {
         for garbage in
             ["", "x", "a:b", "a:b:", ":fs:x", "a b:fs:x", "a:FS:x", "a:fs:x//y", "a:fs:/x", "a:fs:%c3", "a:fs:ü"]
         {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_text_is_not_repeated_whole() {
+    fn a_rejected_text_is_not_repeated_whole() {
         let text = format!("drop store:x:{}", "K".repeat(40));
         assert!(!message(&text).contains("KKKK"));
     }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_outside_the_root_is_refused() {
+    fn a_path_outside_the_root_is_rejected() {
         for text in ["a:fs:..", "a:fs:x/../y", "a:fs:./x", "a:fs:x%2Fy", "a:fs:x%5Cy", "a:fs:x%00"] {
             let reference: FileRef = text.parse().unwrap();
             assert!(reference.path().is_err(), "{text}");

@@ -131,7 +131,7 @@ impl Upload {
         self
     }
 
-    /// Adds options of one service; a store that does not know them refuses the upload.
+    /// Adds options of one service; a store that does not know them rejects the upload.
     pub fn with(mut self, options: impl ProviderOptions) -> Self {
         self.options.required(Arc::new(options));
         self

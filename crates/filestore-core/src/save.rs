@@ -94,7 +94,7 @@ impl Store {
 
     async fn save_steps(&self, mut request: Download, target: Target<'_>, if_exists: IfExists) -> Result<SavedFile> {
         let consumes = self.capabilities().reads_consume();
-        // 1. Whatever can be refused is refused before the request.
+        // 1. Whatever can be rejected is rejected before the request.
         if let Target::File(path) = target {
             check_target(path, if_exists)?;
         }
@@ -124,7 +124,7 @@ impl Store {
         // 3. From here on the service may have counted the read.
         let answer = match self.download(request).await {
             Ok(answer) => answer,
-            Err(error) => return Err(partial.refused(error).await),
+            Err(error) => return Err(partial.rejected(error).await),
         };
         let path = match target {
             Target::File(path) => path.to_owned(),
@@ -425,7 +425,7 @@ impl Partial {
     }
 
     /// Of a request that failed: removes it if the service has certainly not counted the read.
-    async fn refused(mut self, error: Error) -> Error {
+    async fn rejected(mut self, error: Error) -> Error {
         if self.kept && !matches!(error.effect(), Effect::NotSent | Effect::Rejected) {
             return self.possibly_consumed(error).await;
         }
@@ -606,18 +606,18 @@ mod tests {
         Capabilities, Delete, Downloaded, FileRef, FileStore, FileUrl, List, Page, ReadEffect, Stat, Upload, UrlRequest,
     };
 
-    fn refused(path: &Path) -> Error {
+    fn rejected(path: &Path) -> Error {
         check_target(path, IfExists::Replace).unwrap_err()
     }
 
     #[test]
-    fn a_target_that_cannot_be_is_refused_before_anything_is_read() {
+    fn a_target_that_cannot_be_is_rejected_before_anything_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "x").unwrap();
         assert!(check_target(&folder.path().join("new"), IfExists::Fail).is_ok());
         for path in [folder.path().join("new/"), file.join("in"), folder.path().join("x".repeat(300))] {
-            let error = refused(&path);
+            let error = rejected(&path);
             assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
         }
     }
@@ -625,7 +625,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let error = refused(&folder.path().join("new/"));
+        let error = rejected(&folder.path().join("new/"));
         assert!(error.to_string().contains("there is no folder"), "{error}");
     }
 
@@ -642,7 +642,7 @@ mod tests {
         fs::write(&regular, "x").unwrap();
         let device = link("a.txt", Path::new("/dev/null"));
         for path in [&device, &link("indirect", &device), &link("folder", folder.path())] {
-            let error = refused(path);
+            let error = rejected(path);
             assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
         }
         for path in [regular, link("to nothing", Path::new("nothing"))] {
@@ -789,7 +789,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_that_was_refused_leaves_nothing() {
+    async fn a_read_that_was_rejected_leaves_nothing() {
         for (read_effect, effect) in [
             (ReadEffect::Consumes, Effect::NotSent),
             (ReadEffect::Consumes, Effect::Rejected),

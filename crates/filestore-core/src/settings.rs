@@ -1,7 +1,7 @@
 //! [`Settings`]: the values of one store's configuration, whatever syntax they were written in.
 //!
 //! A configuration reader fills it with [`Setting`]s that remember where they came from; a backend
-//! reads its own serde struct out of it with [`Settings::read`], which refuses unknown keys by
+//! reads its own serde struct out of it with [`Settings::read`], which rejects unknown keys by
 //! naming the nearest known one. Values may be secrets, so nothing here prints them.
 
 use std::collections::{BTreeMap, btree_map};

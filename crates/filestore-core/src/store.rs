@@ -16,7 +16,7 @@ use crate::{
 /// The handle of a store: its logical name over any [`FileStore`]. Cheap to clone.
 ///
 /// It checks every request before anything is sent, stamps its name into the references that leave
-/// it, refuses references of other stores, and adds its name to errors.
+/// it, rejects references of other stores, and adds its name to errors.
 #[derive(Debug, Clone)]
 pub struct Store {
     name: Arc<str>,

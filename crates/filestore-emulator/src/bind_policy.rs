@@ -6,8 +6,8 @@ use url::{Host, Url};
 use crate::options::Options;
 use crate::start_error::StartError;
 
-/// Refuses to listen for other machines without secrets of its own.
-pub(crate) fn refuse(options: &Options) -> Result<(), StartError> {
+/// Rejects to listen for other machines without secrets of its own.
+pub(crate) fn reject(options: &Options) -> Result<(), StartError> {
     if let Some(token) = &options.control_token
         && (token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()))
     {

@@ -30,9 +30,9 @@ impl ControlAuth {
     }
 
     /// The answer to somebody who may not.
-    pub(super) fn refuse(&self, head: &Parts) -> Option<Response> {
+    pub(super) fn reject(&self, head: &Parts) -> Option<Response> {
         if self.closed {
-            return Some(refusal(
+            return Some(rejection(
                 StatusCode::FORBIDDEN,
                 "The control API is closed: the public URL is open to other machines, so it needs --control-token.",
             ));
@@ -44,13 +44,13 @@ impl ControlAuth {
             None => header(head, HOST),
         };
         if !host.is_some_and(|host| self.is_here(&self.with_scheme(host))) {
-            return Some(refusal(StatusCode::FORBIDDEN, "The Host is not this emulator's."));
+            return Some(rejection(StatusCode::FORBIDDEN, "The Host is not this emulator's."));
         }
         if head.headers.contains_key(ORIGIN) && !header(head, ORIGIN).is_some_and(|origin| self.is_here(origin)) {
-            return Some(refusal(StatusCode::FORBIDDEN, "The Origin is not this emulator's."));
+            return Some(rejection(StatusCode::FORBIDDEN, "The Origin is not this emulator's."));
         }
         if !self.knows_token(head) {
-            let mut response = refusal(StatusCode::UNAUTHORIZED, "The control token is required.");
+            let mut response = rejection(StatusCode::UNAUTHORIZED, "The control token is required.");
             // With Basic a browser asks for it: any user name, the token as password.
             response
                 .headers_mut()
@@ -117,7 +117,7 @@ fn header(head: &Parts, name: HeaderName) -> Option<&str> {
     head.headers.get(name)?.to_str().ok()
 }
 
-fn refusal(status: StatusCode, text: &'static str) -> Response {
+fn rejection(status: StatusCode, text: &'static str) -> Response {
     wire::response(status, "text/plain; charset=utf-8", text)
 }
 

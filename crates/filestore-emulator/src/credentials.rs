@@ -22,7 +22,7 @@ pub const FILESCOM_USER: &str = "emulator";
 /// The password of the built-in Files.com user.
 pub const FILESCOM_PASSWORD: &str = "emulator-password";
 
-/// Why a credentials file was refused.
+/// Why a credentials file was rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
@@ -105,19 +105,19 @@ impl FileioUsers {
 
     pub(crate) fn check(&self) -> Result<(), CredentialsError> {
         for account in &self.accounts {
-            let refuse = |problem| {
+            let reject = |problem| {
                 let name = account.name.clone();
                 Err(CredentialsError::Account { service: "fileio account", name, problem })
             };
             let others = || self.accounts.iter().filter(|other| !std::ptr::eq(*other, account));
             if account.name.is_empty() || others().any(|other| other.name == account.name) {
-                return refuse("`name` must be there, and no other account's");
+                return reject("`name` must be there, and no other account's");
             }
             if account.api_key.is_empty() || !account.api_key.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return refuse("`api_key` must be printable ASCII without spaces");
+                return reject("`api_key` must be printable ASCII without spaces");
             }
             if others().any(|other| other.api_key == account.api_key) {
-                return refuse("`api_key` is another account's too");
+                return reject("`api_key` is another account's too");
             }
         }
         Ok(())

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_damaged_in_the_middle_is_refused() {
+    fn a_log_that_is_damaged_in_the_middle_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         fs::write(&path, "[1]\n[2\n[3]\n").unwrap();

@@ -68,7 +68,7 @@ impl Emulator {
     /// # Errors
     /// See [`StartError`]; nothing is left running or listening.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        bind_policy::refuse(&options)?;
+        bind_policy::reject(&options)?;
         let credentials = read_credentials(options.credentials.as_deref())?;
         let plan = read_faults(options.faults.as_deref())?;
         let storage = Storage::open(options.data_dir.as_deref())?;

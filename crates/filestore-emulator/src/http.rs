@@ -18,7 +18,7 @@ use tokio::time::timeout;
 pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, io::Error>;
 pub(crate) type Response = http::Response<ResponseBody>;
 
-/// What early refusals still read of a body, so that a client in the middle of sending gets to
+/// What early rejections still read of a body, so that a client in the middle of sending gets to
 /// see the answer instead of a reset. One that waits for the answer first gets it after a moment.
 const DISCARDED: u64 = 256 * 1024 * 1024;
 const DISCARD_PAUSE: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! A stateful emulator of hosted file services, strict by default.
 //!
 //! One process and one port stand in for services that cannot be reached, cost money or no longer
-//! answer. Clients that other people wrote work against it unchanged; wrong input is refused as
-//! strictly as the services refuse it, because an emulator that accepts it gives false
+//! answer. Clients that other people wrote work against it unchanged; wrong input is rejected as
+//! strictly as the services reject it, because an emulator that accepts it gives false
 //! confidence. What is exact and what is a choice is written down in `docs/emulator.md`.
 //!
 //! [`Emulator::start`] is the way in. Inside, a request passes the `server`, which applies fault

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn endless_part_headers_are_refused() {
+    async fn endless_part_headers_are_rejected() {
         let endless: Vec<&[u8]> =
             std::iter::once(&b"--B\r\n"[..]).chain(std::iter::repeat_n(&[b'x'; 1024][..], 32)).collect();
         let error = parts(endless).await.unwrap_err();

@@ -27,7 +27,7 @@ pub struct Options {
     pub public_url: Option<String>,
     /// What the control API asks for, as Bearer token or Basic password.
     pub control_token: Option<String>,
-    /// Refuse PubNub requests without a signature. One that is there is always checked.
+    /// Reject PubNub requests without a signature. One that is there is always checked.
     pub pubnub_require_signature: bool,
     /// Accept only PubNub signatures over the path as it was sent.
     pub strict_signature: bool,

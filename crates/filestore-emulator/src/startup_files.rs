@@ -21,7 +21,7 @@ pub(crate) fn write_ready_file(path: &Path, address: SocketAddr) -> io::Result<(
 /// beginning of a line, one blank line between them, nothing nested.
 pub(crate) fn write_config(path: &Path, base: &str, credentials: &Credentials) -> io::Result<()> {
     let base = toml_string(base);
-    // Without anybody who could use it, a table has no credentials: any would be refused.
+    // Without anybody who could use it, a table has no credentials: any would be rejected.
     let keyset = credentials.pubnub.first().map_or_else(String::new, |keyset| {
         let (publish, subscribe) = (toml_string(&keyset.publish_key), toml_string(&keyset.subscribe_key));
         format!("publish_key = {publish}\nsubscribe_key = {subscribe}\n")

@@ -1,4 +1,4 @@
-//! What the service's refusals mean: one table, and the answers that are not the service's at all.
+//! What the service's rejections mean: one table, and the answers that are not the service's at all.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ pub(crate) const PAUSE: Duration = Duration::from_secs(60);
 /// Status, kind, and what to do. Only `FILE_NOT_FOUND` and `TOO_MANY_REQUESTS` are codes that the
 /// service is known to have sent; they come with the status of their line.
 const TABLE: &[(u16, ErrorKind, &str)] = &[
-    (400, ErrorKind::InvalidInput, "the service refuses the request"),
+    (400, ErrorKind::InvalidInput, "the service rejects the request"),
     (401, ErrorKind::Unauthenticated, "the service wants an API key, or does not know this one; check api_key"),
     (402, ErrorKind::Quota, "the plan of the account does not allow this, or its storage is full"),
-    (403, ErrorKind::Permission, "the service refuses: the file belongs to another account or is gone already"),
+    (403, ErrorKind::Permission, "the service rejects: the file belongs to another account or is gone already"),
     (404, ErrorKind::NotFound, "there is no such file: it never was there, it expired, or it was downloaded already"),
     (408, ErrorKind::Timeout, "the service waited too long for the request"),
     (409, ErrorKind::Conflict, "somebody else changed the file at the same time"),
     (411, ErrorKind::InvalidInput, "the service wants to know the length beforehand; upload a file or bytes"),
     (413, ErrorKind::TooLarge, "the file is larger than the plan of the account allows"),
-    (422, ErrorKind::InvalidInput, "the service refuses the request"),
+    (422, ErrorKind::InvalidInput, "the service rejects the request"),
     (429, ErrorKind::RateLimited, "too many requests"),
     (501, ErrorKind::Unsupported, "the service does not know this request; check base_url"),
     (505, ErrorKind::Unsupported, "the service does not speak this version of HTTP; check base_url and the proxy"),
@@ -42,17 +42,17 @@ fn meaning(status: u16) -> (ErrorKind, &'static str) {
 
 /// The error of an answer that is no success, or whose body says that it is none. What the service
 /// says is repeated without the `secrets` that it may have echoed.
-pub(crate) async fn refused(mut answer: Response, base: &Url, secrets: &[&str]) -> Error {
+pub(crate) async fn rejected(mut answer: Response, base: &Url, secrets: &[&str]) -> Error {
     if let Some(elsewhere) = not_the_service(&answer, base) {
         return elsewhere;
     }
     let body = answer.error_body().await;
     let envelope = serde_json::from_slice(&body).unwrap_or_default();
-    refused_by(&answer, &envelope, secrets)
+    rejected_by(&answer, &envelope, secrets)
 }
 
 /// The same, with the body read already.
-pub(crate) fn refused_by(answer: &Response, envelope: &Envelope, secrets: &[&str]) -> Error {
+pub(crate) fn rejected_by(answer: &Response, envelope: &Envelope, secrets: &[&str]) -> Error {
     let http = answer.status().as_u16();
     // A clone of the service says 200 in the head and the truth in the body.
     let says_success = (200..300).contains(&http);

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_reference_is_refused_without_its_text() {
+    fn a_wrong_reference_is_rejected_without_its_text() {
         let reference: FileRef = "drop:fileio:CANARYCANARY/x".parse().unwrap();
         let error = FileKey::of(&reference).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("CANARYCANARY"), "{error}");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 /// Options of an upload. What is not said is left to the service: one download, then it is deleted.
 ///
-/// Anything else needs a paid plan; without an API key it is refused before anything is sent.
+/// Anything else needs a paid plan; without an API key it is rejected before anything is sent.
 ///
 /// ```
 /// use filestore_core::Upload;

@@ -132,7 +132,7 @@ impl FileIoStore {
     async fn success(&self, mut answer: Response, key: Option<&FileKey>, limit: usize) -> Result<(Response, Bytes)> {
         // 1. Is it the service at all that speaks?
         if !answer.status().is_success() {
-            return Err(error::refused(answer, &self.0.base, &self.secrets(key)).await);
+            return Err(error::rejected(answer, &self.0.base, &self.secrets(key)).await);
         }
         if let Some(elsewhere) = error::not_the_service(&answer, &self.0.base) {
             return Err(elsewhere);
@@ -144,7 +144,7 @@ impl FileIoStore {
         let body = answer.bytes(limit).await?;
         let envelope: wire::Envelope = answer.parse_json(&body)?;
         if envelope.success == Some(false) {
-            return Err(error::refused_by(&answer, &envelope, &self.secrets(key)));
+            return Err(error::rejected_by(&answer, &envelope, &self.secrets(key)));
         }
         Ok((answer, body))
     }
@@ -308,7 +308,7 @@ impl FileStore for FileIoStore {
         // 3. The status decides: below 200 the body is the file, even if it looks like an error.
         let disposition = answer.headers().get(CONTENT_DISPOSITION).cloned();
         if !answer.status().is_success() {
-            return Err(possibly_consumed(error::refused(answer, &self.0.base, &self.secrets(Some(&key))).await));
+            return Err(possibly_consumed(error::rejected(answer, &self.0.base, &self.secrets(Some(&key))).await));
         }
         // What came may be all that there is of the file: it is handed on, and the error comes at its end.
         let wrong = if answer.status().as_u16() != 200 {

@@ -96,7 +96,7 @@ impl UploadTerms {
         })
     }
 
-    /// *Unsupported* for what the service certainly refuses without an account.
+    /// *Unsupported* for what the service certainly rejects without an account.
     pub(crate) fn check_free_plan(&self, now: Timestamp) -> Result<()> {
         let life = match self.life {
             Expiration::For(duration) => Some(duration),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_that_is_over_is_refused() {
+    fn an_instant_that_is_over_is_rejected() {
         assert_eq!(life("2024-01-31T09:59:59Z").unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
@@ -304,14 +304,14 @@ mod tests {
         };
         assert!(asked(Expiration::Default, Some(1), Some(true)).check_free_plan(now).is_ok());
         assert!(asked(life("1y").unwrap(), None, None).check_free_plan(now).is_ok());
-        for refused in [
+        for rejected in [
             asked(Expiration::Default, Some(2), None),
             asked(Expiration::Default, None, Some(false)),
             asked(Expiration::Never, None, None),
             asked(life("2y").unwrap(), None, None),
             asked(life("2026-01-01T00:00:00Z").unwrap(), None, None),
         ] {
-            let error = refused.check_free_plan(now).unwrap_err();
+            let error = rejected.check_free_plan(now).unwrap_err();
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::NotSent));
         }
     }

@@ -5,7 +5,7 @@ mod account;
 mod broken;
 mod download;
 mod endless;
-mod refusals;
+mod rejections;
 mod secrets;
 mod settings;
 mod source;

@@ -42,7 +42,7 @@ impl FileIoStore {
     /// Errors and their effect are those of `upload`.
     pub async fn upload_text(&self, text: impl Into<String> + Send, expiry: Expiry) -> Result<OwnedUpload> {
         let text = text.into();
-        // 1. What is certain to be refused is not sent.
+        // 1. What is certain to be rejected is not sent.
         let asked = UploadTerms { life: Expiration::of(expiry, self.now())?, ..UploadTerms::default() };
         self.check_plan(&asked)?;
         // 2. A form of one or two fields.
@@ -64,7 +64,7 @@ impl FileIoStore {
     }
 
     pub(crate) async fn post_file(&self, upload: Upload) -> Result<OwnedUpload> {
-        // 1. What is certain to be refused is not sent.
+        // 1. What is certain to be rejected is not sent.
         upload.check(self.capabilities())?;
         let asked = UploadTerms::of(&upload, self.now())?;
         self.check_plan(&asked)?;

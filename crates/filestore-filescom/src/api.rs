@@ -1,4 +1,4 @@
-//! The client of the API: one request a function call, one credential, every refusal an error.
+//! The client of the API: one request a function call, one credential, every rejection an error.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -145,7 +145,7 @@ impl Api {
         request
     }
 
-    /// The answer, if it is a success. Everything else is an error: *as the table of refusals says*.
+    /// The answer, if it is a success. Everything else is an error: *as the table of rejections says*.
     pub(crate) async fn send(&self, request: Request) -> Result<Response> {
         self.send_within(request, &mut Attempts::new()).await
     }
@@ -159,7 +159,7 @@ impl Api {
         let secret = self.credential.as_ref().map(|credential| match credential {
             Credential::ApiKey(secret) | Credential::Session(secret) => secret.expose_secret(),
         });
-        let error = error::refused(answer, secret).await;
+        let error = error::rejected(answer, secret).await;
         Err(match &self.credential {
             Some(Credential::Session(_)) if error.kind() == ErrorKind::Unauthenticated => {
                 error.with_note("the session has ended, or never was; log in again")

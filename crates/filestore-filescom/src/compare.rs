@@ -60,7 +60,7 @@ pub fn is_same(a: &str, b: &str) -> bool {
     a == b || PathKey::new(a) == PathKey::new(b)
 }
 
-/// Refuses a path with a name that the service takes for none, for a relative one, or for two: one that
+/// Rejects a path with a name that the service takes for none, for a relative one, or for two: one that
 /// folds to nothing, `.` or `..` (white space at its end ignored), or to something with a `/`.
 ///
 /// *Invalid input*, not sent.

@@ -91,7 +91,7 @@ impl RemoteContent {
                 self.check(&answer, range.as_ref())?;
                 return Ok(answer);
             }
-            let (remedy, error) = storage::refused(answer, &url, http.clock().now()).await;
+            let (remedy, error) = storage::rejected(answer, &url, http.clock().now()).await;
             if remedy == Recovery::None || !http.retry_step(attempts).await {
                 return Err(error.with_attempts(attempts.made()));
             }

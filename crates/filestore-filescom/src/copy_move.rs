@@ -127,7 +127,7 @@ impl FilesComStore {
     }
 
     async fn copy_or_move(&self, verb: Verb, source: &FileRef, to: Destination) -> Result<FileRef> {
-        // 1. What is certain to be refused is not sent.
+        // 1. What is certain to be rejected is not sent.
         let source = self.path_of(source)?;
         let destination = self.path_below(&to.destination)?;
         check(&source, &destination)?;
@@ -262,7 +262,7 @@ impl FilesComStore {
     }
 }
 
-/// Refuses what cannot be: onto itself, or a folder into itself.
+/// Rejects what cannot be: onto itself, or a folder into itself.
 fn check(source: &SitePath, destination: &SitePath) -> Result<()> {
     if source == destination {
         return Err(Error::invalid("source and destination are the same"));

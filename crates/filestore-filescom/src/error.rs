@@ -1,4 +1,4 @@
-//! What the service's refusals mean: one table by type, and what is left over by group and status.
+//! What the service's rejections mean: one table by type, and what is left over by group and status.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -135,7 +135,7 @@ const TYPES: &[(&str, ErrorKind, &str)] = &[
 ];
 
 const GROUPS: &[(&str, ErrorKind, &str)] = &[
-    ("bad-request", ErrorKind::InvalidInput, "the service refuses the request"),
+    ("bad-request", ErrorKind::InvalidInput, "the service rejects the request"),
     (
         "not-authenticated",
         ErrorKind::Unauthenticated,
@@ -151,7 +151,7 @@ const GROUPS: &[(&str, ErrorKind, &str)] = &[
 
 /// For answers without a type.
 const STATUSES: &[(u16, ErrorKind, &str)] = &[
-    (400, ErrorKind::InvalidInput, "the service refuses the request"),
+    (400, ErrorKind::InvalidInput, "the service rejects the request"),
     (401, ErrorKind::Unauthenticated, "the service does not accept the credential; check api_key or log in again"),
     (403, ErrorKind::Permission, "the user or key may not do this"),
     (404, ErrorKind::NotFound, "there is nothing, or something other than the service answers; check base_url"),
@@ -160,7 +160,7 @@ const STATUSES: &[(u16, ErrorKind, &str)] = &[
     (409, ErrorKind::Conflict, "somebody else changed it at the same time"),
     (412, ErrorKind::Conflict, "a condition of the request does not hold"),
     (413, ErrorKind::TooLarge, "the request is larger than the service accepts"),
-    (422, ErrorKind::InvalidInput, "the service refuses the request"),
+    (422, ErrorKind::InvalidInput, "the service rejects the request"),
     (423, ErrorKind::Conflict, "it is locked"),
     (429, ErrorKind::RateLimited, "too many requests"),
     (501, ErrorKind::Unsupported, "the service does not know this request; check base_url"),
@@ -169,12 +169,12 @@ const STATUSES: &[(u16, ErrorKind, &str)] = &[
     (511, ErrorKind::Protocol, "the network wants a login before it lets requests through"),
 ];
 
-/// What the service said of a refusal, beyond what an [`Error`] has fields for. It is the error's
-/// [`source`](std::error::Error::source); [`Refusal::of`] finds it.
+/// What the service said of a rejection, beyond what an [`Error`] has fields for. It is the error's
+/// [`source`](std::error::Error::source); [`Rejection::of`] finds it.
 ///
 /// The error's own `provider_code` is the [type](Self::type_name), its `request_id` the instance.
 #[derive(Clone)]
-pub struct Refusal {
+pub struct Rejection {
     type_name: Option<String>,
     title: Option<String>,
     message: Option<String>,
@@ -185,8 +185,8 @@ pub struct Refusal {
     model_errors: BTreeMap<String, Vec<String>>,
 }
 
-impl Refusal {
-    /// The refusal behind an error; `None` where the service did not answer with one.
+impl Rejection {
+    /// The rejection behind an error; `None` where the service did not answer with one.
     pub fn of(error: &Error) -> Option<&Self> {
         std::error::Error::source(error)?.downcast_ref()
     }
@@ -232,7 +232,7 @@ impl Refusal {
     }
 }
 
-impl Refusal {
+impl Rejection {
     /// The same, without `secret` in the sentences of the service.
     fn without(mut self, secret: &str) -> Self {
         if secret.is_empty() {
@@ -247,8 +247,8 @@ impl Refusal {
     }
 }
 
-impl From<wire::Refused> for Refusal {
-    fn from(wire: wire::Refused) -> Self {
+impl From<wire::Rejected> for Rejection {
+    fn from(wire: wire::Rejected) -> Self {
         let text = |value: Value| match value {
             Value::String(text) => Some(text),
             Value::Object(error) => error.get("error").and_then(Value::as_str).map(str::to_owned),
@@ -267,16 +267,16 @@ impl From<wire::Refused> for Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = self.message.as_deref().or(self.title.as_deref()).unwrap_or("no reason given");
         f.write_str(&presentable(said))
     }
 }
 
-impl fmt::Debug for Refusal {
+impl fmt::Debug for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusal")
+        f.debug_struct("Rejection")
             .field("type", &self.type_name)
             .field("title", &self.title)
             .field("instance", &self.instance)
@@ -285,9 +285,9 @@ impl fmt::Debug for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for Rejection {}
 
-/// Whether `error` is the service's refusal of this type.
+/// Whether `error` is the service's rejection of this type.
 pub(crate) fn is(error: &Error, type_name: &str) -> bool {
     error.provider_code() == Some(type_name)
 }
@@ -309,7 +309,7 @@ fn meaning(type_name: Option<&str>, status: u16) -> (ErrorKind, &'static str) {
 }
 
 /// The error of an answer of the API that is no success. The `secret` is not repeated.
-pub(crate) async fn refused(mut answer: Response, secret: Option<&str>) -> Error {
+pub(crate) async fn rejected(mut answer: Response, secret: Option<&str>) -> Error {
     let status = answer.status();
     if status.is_redirection() {
         let target = answer.location();
@@ -321,25 +321,25 @@ pub(crate) async fn refused(mut answer: Response, secret: Option<&str>) -> Error
         return answer.unexpected("JSON");
     }
     let body = answer.error_body().await;
-    let wire: Option<wire::Refused> = serde_json::from_slice(&body).ok();
-    let refusal = wire.map(|wire| Refusal::from(wire).without(secret.unwrap_or_default()));
-    let type_name = refusal.as_ref().and_then(Refusal::type_name);
+    let wire: Option<wire::Rejected> = serde_json::from_slice(&body).ok();
+    let rejection = wire.map(|wire| Rejection::from(wire).without(secret.unwrap_or_default()));
+    let type_name = rejection.as_ref().and_then(Rejection::type_name);
     let (kind, sentence) = meaning(type_name, status.as_u16());
-    let said = refusal.as_ref().map(|refusal| format!(": {refusal}")).unwrap_or_default();
+    let said = rejection.as_ref().map(|rejection| format!(": {rejection}")).unwrap_or_default();
     let mut error = answer.error(kind, format!("{sentence} (status {}){said}", status.as_u16()));
     if let Some(type_name) = type_name {
         error = error.with_provider_code(presentable(type_name));
     }
-    if let Some(instance) = refusal.as_ref().and_then(Refusal::instance) {
+    if let Some(instance) = rejection.as_ref().and_then(Rejection::instance) {
         error = error.with_request_id(presentable(instance));
     }
-    match refusal {
-        Some(refusal) => error.with_source(refusal),
+    match rejection {
+        Some(rejection) => error.with_source(rejection),
         None => error,
     }
 }
 
-/// Whether the request of this refusal may be sent again as it is: nothing changed, and it is a state
+/// Whether the request of this rejection may be sent again as it is: nothing changed, and it is a state
 /// that passes.
 pub(crate) fn passes(error: &Error) -> bool {
     error.kind() == ErrorKind::Unavailable && error.effect() == Effect::Rejected && error.provider_code().is_some()
@@ -370,15 +370,15 @@ mod tests {
     }
 
     #[test]
-    fn debug_of_a_refusal_shows_the_names_of_its_data_and_not_the_values() {
-        let wire: wire::Refused = serde_json::from_str(
+    fn debug_of_a_rejection_shows_the_names_of_its_data_and_not_the_values() {
+        let wire: wire::Rejected = serde_json::from_str(
             r#"{"type":"a/b","data":{"partial_session_id":"CANARY"},"errors":["x",{"error":"y"}]}"#,
         )
         .unwrap();
-        let refusal = Refusal::from(wire);
-        assert_eq!(refusal.errors(), ["x", "y"]);
-        assert_eq!(refusal.data()["partial_session_id"], "CANARY");
-        let shown = format!("{refusal:?} {refusal}");
+        let rejection = Rejection::from(wire);
+        assert_eq!(rejection.errors(), ["x", "y"]);
+        assert_eq!(rejection.data()["partial_session_id"], "CANARY");
+        let shown = format!("{rejection:?} {rejection}");
         assert!(shown.contains("partial_session_id") && !shown.contains("CANARY"), "{shown}");
     }
 }

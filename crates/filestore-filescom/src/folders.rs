@@ -13,7 +13,7 @@ impl FilesComStore {
     /// The reference of what is, or may be, at `path` below the root of this store: a file or a folder.
     /// Sends nothing.
     ///
-    /// *Invalid input* for a path that the service refuses or changes.
+    /// *Invalid input* for a path that the service rejects or changes.
     pub fn reference(&self, path: &str) -> Result<FileRef> {
         Ok(self.path_below(path)?.reference())
     }

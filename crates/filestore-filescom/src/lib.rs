@@ -65,7 +65,7 @@ pub use backend::FilesCom;
 pub use compare::{PathKey, check_names, find_collisions, is_same};
 pub use config::{FilesComConfig, Verify};
 pub use copy_move::Destination;
-pub use error::Refusal;
+pub use error::Rejection;
 pub use options::FilesComUpload;
 pub use reader::FilesComReader;
 pub use search::{EntryType, FilesComEntry, FilesComPage, Search, SortBy};

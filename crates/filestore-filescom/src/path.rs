@@ -25,7 +25,7 @@ pub(crate) struct SitePath(Vec<String>);
 impl SitePath {
     /// A path as the service writes it, or as a configuration does. Slashes at its ends do not matter.
     ///
-    /// *Invalid input* for what the service refuses, drops or changes.
+    /// *Invalid input* for what the service rejects, drops or changes.
     pub(crate) fn parse(path: &str) -> Result<Self> {
         Self::default().join(path)
     }
@@ -167,9 +167,9 @@ fn problem(component: &str) -> Option<String> {
     } else if component.contains(['/', '\\', '\0']) {
         Some("holds /, \\ or NUL, which the service would change".to_owned())
     } else if component.contains('\u{200B}') {
-        Some("holds a zero-width space, which the service refuses".to_owned())
+        Some("holds a zero-width space, which the service rejects".to_owned())
     } else if component.trim_end() != component {
-        Some("ends with white space, which the service refuses".to_owned())
+        Some("ends with white space, which the service rejects".to_owned())
     } else if component.len() > LONGEST_NAME
         && let chars = component.chars().count()
         && chars > LONGEST_NAME
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_would_refuse_or_change_is_not_sent() {
+    fn what_the_service_would_reject_or_change_is_not_sent() {
         for bad in ["a//b", "a/../b", "./a", "a ", "a\t/b", "a/b\u{a0}", "a\u{200B}b", "a\\b", "a\0b", "．．/a", "a℀"]
         {
             assert!(SitePath::parse(bad).is_err(), "{bad:?}");

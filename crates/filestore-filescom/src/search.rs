@@ -184,7 +184,7 @@ impl FilesComStore {
     /// *Not found* if there is no such folder, *invalid input* for a token of another search or a
     /// combination that the service does not have.
     pub async fn search(&self, search: &Search) -> Result<FilesComPage> {
-        // 1. What is certain to be refused is not sent.
+        // 1. What is certain to be rejected is not sent.
         if search.modified_after.is_some() && search.only.is_none() {
             return Err(Error::invalid("modified_after needs `only`: files or folders"));
         }

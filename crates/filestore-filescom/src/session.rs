@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::api::{self, Credential};
-use crate::error::{self, Refusal};
+use crate::error::{self, Rejection};
 use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::wire;
@@ -67,8 +67,8 @@ pub struct SecondFactor {
 impl SecondFactor {
     /// What a failed [`login`](FilesComStore::login) asks for; `None` if it failed for another reason.
     pub fn of(error: &Error) -> Option<Self> {
-        let refusal = Refusal::of(error).filter(|_| error::is(error, SECOND_FACTOR_REQUIRED))?;
-        let wire = wire::SecondFactor::deserialize(refusal.data()).ok()?;
+        let rejection = Rejection::of(error).filter(|_| error::is(error, SECOND_FACTOR_REQUIRED))?;
+        let wire = wire::SecondFactor::deserialize(rejection.data()).ok()?;
         Some(Self { partial_session: wire.partial_session_id, methods: wire.two_factor_authentication_methods })
     }
 
@@ -128,14 +128,14 @@ impl FilesComStore {
             otp: otp.as_deref(),
             partial_session_id: partial.as_deref(),
         };
-        // With a credential the service refuses to make another.
+        // With a credential the service rejects to make another.
         let request = self
             .api()
             .anonymous_request(Method::POST, "sessions", &SitePath::default(), Idempotency::NonIdempotent)
             .body(api::json(&body)?);
         let mut answer = self.api().http().send(request).await?;
         if !answer.status().is_success() {
-            return Err(error::refused(answer, Some(login.password.expose_secret())).await);
+            return Err(error::rejected(answer, Some(login.password.expose_secret())).await);
         }
         let session: wire::CreatedSession = api::read(&mut answer).await?;
         if session.id.expose_secret().trim().is_empty() {

@@ -1,4 +1,4 @@
-//! The storage beside the API: its refusals, and what to do about them.
+//! The storage beside the API: its rejections, and what to do about them.
 
 use filestore_core::{Effect, Error, ErrorKind};
 use filestore_http::{Response, S3Error};
@@ -8,10 +8,10 @@ use url::Url;
 use crate::error::{UPLOAD_NOT_FOUND, presentable};
 use crate::wire;
 
-/// Within this time before the end of a signed address, a refusal is its end: clocks differ.
+/// Within this time before the end of a signed address, a rejection is its end: clocks differ.
 const NEARLY_OVER: i64 = 60;
 
-/// What to do about a refusal.
+/// What to do about a rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recovery {
     /// Ask for a fresh address, and send it again.
@@ -33,17 +33,17 @@ const PASSING: [&str; 7] = [
     "DatabaseTimeout",
 ];
 
-/// What the storage's refusal of a request to `url` means.
-pub(crate) async fn refused(mut answer: Response, url: &Url, now: Timestamp) -> (Recovery, Error) {
+/// What the storage's rejection of a request to `url` means.
+pub(crate) async fn rejected(mut answer: Response, url: &Url, now: Timestamp) -> (Recovery, Error) {
     let status = answer.status().as_u16();
     if answer.is_rejection_by_page() {
         return (Recovery::None, answer.unexpected("XML or JSON of the storage").with_effect(Effect::Rejected));
     }
     let body = answer.error_body().await;
     let text = String::from_utf8_lossy(&body);
-    let json: Option<wire::Refused> = serde_json::from_str(&text).ok();
+    let json: Option<wire::Rejected> = serde_json::from_str(&text).ok();
     let (code, said) = match &json {
-        Some(refused) => (refused.kind.clone(), refused.error.clone()),
+        Some(rejected) => (rejected.kind.clone(), rejected.error.clone()),
         None => {
             let error = S3Error::parse(&body);
             (error.code, error.message)
@@ -80,7 +80,7 @@ pub(crate) async fn refused(mut answer: Response, url: &Url, now: Timestamp) -> 
             _ if code_is(&["EntityTooLarge"]) => ErrorKind::TooLarge,
             _ => ErrorKind::Protocol,
         };
-        (Recovery::None, kind, "the storage refuses the request")
+        (Recovery::None, kind, "the storage rejects the request")
     };
     let said = said.map(|said| format!(": {}", presentable(&said))).unwrap_or_default();
     let error = answer.error(kind, format!("{sentence} (status {status}){said}")).with_effect(Effect::Rejected);

@@ -73,15 +73,15 @@ fn gone() -> ResponseTemplate {
     ResponseTemplate::new(204)
 }
 
-/// A refusal as the service writes it.
-fn refusal(status: u16, type_name: &str) -> ResponseTemplate {
+/// A rejection as the service writes it.
+fn rejection(status: u16, type_name: &str) -> ResponseTemplate {
     let body = json!({"error": "A sentence of the service.", "http-code": status, "instance": "0123456789abcdef",
         "title": "Title", "type": type_name});
     answer(status, &body).insert_header("x-files-error-class", type_name)
 }
 
 fn not_found() -> ResponseTemplate {
-    refusal(404, "not-found")
+    rejection(404, "not-found")
 }
 
 fn file(path: &str) -> Value {

@@ -51,7 +51,9 @@ impl FilesComStore {
             return Err(Error::unsupported("a stream cannot be uploaded in several runs; upload a file or bytes"));
         }
         if request.if_exists != filestore_core::IfExists::Replace {
-            return Err(Error::unsupported("an upload in several runs replaces what is there; leave out the refusal"));
+            return Err(Error::unsupported(
+                "an upload in several runs replaces what is there; leave out the rejection",
+            ));
         }
         request.check(self.capabilities())?;
         let path = self.upload_path(&request)?;
@@ -217,7 +219,7 @@ impl FilesComStore {
         if self.api().http().retry_step(attempts).await { Ok(()) } else { Err(error) }
     }
 
-    /// Whether this is the refusal of somebody who made the same folder at the same time, and not that of
+    /// Whether this is the rejection of somebody who made the same folder at the same time, and not that of
     /// a folder where the file is to be.
     async fn lost_creation_race(&self, error: &Error, path: &SitePath, options: &UploadOptions) -> bool {
         let exists = error::is(error, DESTINATION_EXISTS);

@@ -123,7 +123,7 @@ impl Entry {
 /// An error of the API. Errors of proxied transfers write `http_code`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Refused {
+pub(crate) struct Rejected {
     #[serde(deserialize_with = "lenient")]
     pub(crate) error: Option<String>,
     /// Repeats the status. The catch-all 500 writes it as a text.
@@ -371,9 +371,9 @@ mod tests {
 
     #[test]
     fn the_status_in_an_error_may_be_a_text_and_may_be_spelled_with_an_underscore() {
-        let catch_all: Refused = serde_json::from_str(r#"{"error":"Internal","http-code":"500"}"#).unwrap();
+        let catch_all: Rejected = serde_json::from_str(r#"{"error":"Internal","http-code":"500"}"#).unwrap();
         assert_eq!((catch_all.http_code, catch_all.kind), (Some(500), None));
-        let proxied: Refused = serde_json::from_str(r#"{"type":"download_source_changed","http_code":409}"#).unwrap();
+        let proxied: Rejected = serde_json::from_str(r#"{"type":"download_source_changed","http_code":409}"#).unwrap();
         assert_eq!(proxied.http_code, Some(409));
     }
 

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_in_calendar_units_is_refused() {
+    fn a_limit_in_calendar_units_is_rejected() {
         let error = read(&[("timeout", text("1M"))]).unwrap_err();
         assert!(
             error.to_string().contains("\"timeout\"") && error.to_string().contains("ms, s, m, h, d or w"),

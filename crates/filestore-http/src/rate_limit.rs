@@ -46,7 +46,7 @@ impl RateLimiter {
         begin - now
     }
 
-    /// Keeps all requests from the host for `wait`: one that was refused speaks for the others.
+    /// Keeps all requests from the host for `wait`: one that was rejected speaks for the others.
     pub(crate) fn pause(&self, url: &Url, wait: Duration, now: Duration) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = next.entry(host(url).to_owned()).or_default();

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_with_a_line_break_is_refused_without_showing_it() {
+    fn a_credential_with_a_line_break_is_rejected_without_showing_it() {
         let error = secret_header("CANARY\nx").unwrap_err();
         assert!(!format!("{error:?}").contains("CANARY"));
     }

@@ -327,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_content_range_is_read_or_refused() {
+    fn a_content_range_is_read_or_rejected() {
         assert_eq!(parse_content_range("bytes 5-9/20"), Some(ContentRange { range: 5..10, size: Some(20) }));
         assert_eq!(parse_content_range("bytes 0-0/*"), Some(ContentRange { range: 0..1, size: None }));
         for bad in

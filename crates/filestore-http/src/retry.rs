@@ -166,7 +166,7 @@ fn is_harmless(idempotency: Idempotency, outcome: Outcome) -> bool {
     match idempotency {
         Idempotency::Safe | Idempotency::Idempotent => true,
         Idempotency::NonIdempotent => matches!(outcome, Outcome::NotSent | Outcome::Status(429)),
-        // Even a refusal shows that the request was there, and who knows how it was counted.
+        // Even a rejection shows that the request was there, and who knows how it was counted.
         Idempotency::Consuming => outcome == Outcome::NotSent,
     }
 }

@@ -131,7 +131,7 @@ impl FileStore for FsStore {
 
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
         let components = allowed(components::of_upload(request.scope.as_deref(), &request.name)?)?;
-        // 1. Refuse what can be refused before the body is read.
+        // 1. Reject what can be rejected before the body is read.
         self.check_target(&components, request.if_exists, request.create_parents).await?;
         // 2. All of the body, on the disk, under no name.
         let store = self.clone();

@@ -74,9 +74,9 @@ impl FileStore for MemoryStore {
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
         let components = components::of_upload(request.scope.as_deref(), &request.name)?;
         let path = components.join("/");
-        let refuses = request.if_exists == IfExists::Fail;
+        let rejects = request.if_exists == IfExists::Fail;
         // Before the body is read, and again when it is there.
-        if refuses && self.files().contains_key(&path) {
+        if rejects && self.files().contains_key(&path) {
             return Err(already_exists());
         }
         let (content, sha256) = read(request.body.open().await?).await?;
@@ -90,7 +90,7 @@ impl FileStore for MemoryStore {
             metadata: request.metadata,
         };
         let mut files = self.files();
-        if refuses && files.contains_key(&path) {
+        if rejects && files.contains_key(&path) {
             return Err(already_exists());
         }
         let stored = stored_file(components, &file);

@@ -10,8 +10,8 @@ use opendal::{Capability, Metadata};
 pub(crate) struct ServiceTraits {
     /// There are folders, and files can be renamed: uploads are written aside.
     pub(crate) folders: bool,
-    /// The service refuses to replace a file by itself.
-    pub(crate) refuses: bool,
+    /// The service rejects to replace a file by itself.
+    pub(crate) rejects: bool,
     /// Listings come in order and begin anywhere.
     pub(crate) ordered: bool,
     /// A file can be sent in several pieces.
@@ -30,7 +30,7 @@ impl ServiceTraits {
         let folders = capability.rename;
         Self {
             folders,
-            refuses: capability.write_with_if_not_exists && !folders,
+            rejects: capability.write_with_if_not_exists && !folders,
             ordered: capability.list_with_start_after,
             pieces: capability.write_can_multi,
             parts: capability.write_can_multi && !folders,
@@ -77,7 +77,7 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability) -> Capabilitie
             Feature::IfExistsFail,
             "a stat, then a MOVE that must not overwrite; on servers that ignore this another writer may slip in between",
         )
-    } else if !traits.refuses {
+    } else if !traits.rejects {
         all.emulated(Feature::IfExistsFail, "a stat before the upload; another writer may slip in between")
     } else if scheme == "s3" {
         all.emulated(

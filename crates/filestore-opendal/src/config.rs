@@ -213,7 +213,7 @@ const SERVICES: &[&str] = &["memory", "s3", "gcs", "azblob", "webdav", "sftp"];
 fn operator<C: Configurator>(options: &Settings) -> Result<Operator> {
     let config: C = options.read(&keys_of::<C>())?;
     Operator::from_config(config)
-        .map_err(|error| Error::config(format!("OpenDAL refuses the options: {}", error.message())))
+        .map_err(|error| Error::config(format!("OpenDAL rejects the options: {}", error.message())))
 }
 
 /// The keys of the configuration `C`.

@@ -101,7 +101,7 @@ fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, response: bool)
         Kind::RateLimited => (ErrorKind::RateLimited, "the service asks to slow down"),
         Kind::IsADirectory => (ErrorKind::InvalidInput, "it is a folder"),
         Kind::NotADirectory => (ErrorKind::InvalidInput, "a file is where a folder is needed"),
-        Kind::IsSameFile | Kind::RangeNotSatisfied => (ErrorKind::InvalidInput, "the service refuses the request"),
+        Kind::IsSameFile | Kind::RangeNotSatisfied => (ErrorKind::InvalidInput, "the service rejects the request"),
         Kind::Unsupported => (ErrorKind::Unsupported, "the service cannot do it"),
         Kind::ConfigInvalid => (ErrorKind::Config, "the service is not configured rightly"),
         _ if response => (ErrorKind::Protocol, "the service answers what its protocol does not have"),
@@ -110,7 +110,7 @@ fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, response: bool)
         _ if outage => (ErrorKind::Unavailable, "the service cannot be reached or is failing"),
         _ => (ErrorKind::Other, "the service failed"),
     };
-    // After a retry_decision even a refusal proves nothing: the first request may have worked.
+    // After a retry_decision even a rejection proves nothing: the first request may have worked.
     let lost = matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Other) || retries > 0;
     let effect = if lost && stage == Stage::Commit { Effect::Unknown } else { Effect::Rejected };
     let mut message = advice.to_owned();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_rejected_at_every_stage() {
+    fn a_rejection_is_rejected_at_every_stage() {
         for stage in [Stage::Read, Stage::Transfer, Stage::Commit] {
             let error = of_service(opendal::Error::new(opendal::ErrorKind::PermissionDenied, "403"), stage, &none(), 0);
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, Effect::Rejected));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_after_a_repetition_proves_nothing() {
+    fn a_rejection_after_a_repetition_proves_nothing() {
         let taken = opendal::Error::new(opendal::ErrorKind::ConditionNotMatch, "412");
         let error = of_service(taken, Stage::Commit, &none(), 1);
         assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Unknown));

@@ -30,7 +30,7 @@ pub(crate) struct UploadTask {
     pub(crate) content_type: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
     /// Whether a file that is there is to be left as it is.
-    pub(crate) refuse: bool,
+    pub(crate) reject: bool,
     /// The file that is there, where it was looked for.
     pub(crate) before: Option<Metadata>,
 }
@@ -54,7 +54,7 @@ impl UploadTask {
             true => format!("{TEMPORARY_FOLDER}/{}", uuid::Uuid::new_v4()),
             false => self.path.clone(),
         };
-        if self.refuse {
+        if self.reject {
             Attempts::current().never_replace();
         }
         let part = self.part();
@@ -102,14 +102,14 @@ impl UploadTask {
     /// Removes the file that was stored without the encryption that was asked for. Gives the error to report.
     async fn take_back(&mut self, stored: &Metadata) -> Error {
         // A file that had the name before is gone, too. An earlier attempt may still be under way.
-        let effect = if self.refuse { Attempts::current().effect_if_undone() } else { Effect::Unknown };
+        let effect = if self.reject { Attempts::current().effect_if_undone() } else { Effect::Unknown };
         // Without its version, a bucket that keeps versions would keep this one, too.
         let by_version = self.operator.info().capability().delete_with_version;
         let version = stored.version().filter(|_| by_version).map(str::to_owned);
         let options = DeleteOptions { version, ..DeleteOptions::default() };
         match call(Stage::Commit, self.operator.delete_options(&self.path, options)).await {
             Ok(()) => {
-                let before = if self.refuse { "" } else { ", and a file that had the name before is replaced" };
+                let before = if self.reject { "" } else { ", and a file that had the name before is replaced" };
                 let message = format!("{UNENCRYPTED}. The file was removed again{before}");
                 Error::unsupported(message).with_effect(effect)
             }
@@ -217,7 +217,7 @@ impl UploadTask {
         WriteOptions {
             content_type: self.content_type.clone(),
             user_metadata: (!self.metadata.is_empty()).then(|| self.metadata.clone().into_iter().collect()),
-            if_not_exists: self.refuse && self.traits.refuses,
+            if_not_exists: self.reject && self.traits.rejects,
             chunk: self.traits.parts.then(|| usize::try_from(part).unwrap_or(usize::MAX)),
             ..WriteOptions::default()
         }

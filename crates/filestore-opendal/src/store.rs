@@ -101,11 +101,11 @@ impl OpendalStore {
         }
     }
 
-    /// Finds out before the body is read what the service itself would not refuse. Gives the file that is there, if it
+    /// Finds out before the body is read what the service itself would not reject. Gives the file that is there, if it
     /// was looked for.
     async fn check_target(&self, components: &[String], request: &Upload) -> Result<Option<Metadata>> {
         // Also where the service does it by itself: some servers of its protocol ignore the condition.
-        let refuse = request.if_exists == IfExists::Fail;
+        let reject = request.if_exists == IfExists::Fail;
         if self.traits.folders && !request.create_parents && components.len() > 1 {
             let parent = format!("{}/", components[..components.len() - 1].join("/"));
             call(Stage::Read, self.operator.stat(&parent)).await.map_err(|error| match error.kind() {
@@ -115,7 +115,7 @@ impl OpendalStore {
                 _ => error,
             })?;
         }
-        if !(refuse || self.traits.folders) {
+        if !(reject || self.traits.folders) {
             return Ok(None);
         }
         match call(Stage::Read, self.operator.stat(&components.join("/"))).await {
@@ -124,7 +124,7 @@ impl OpendalStore {
                 Effect::Rejected,
                 "there is a folder of that name; choose another name",
             )),
-            Ok(_) if refuse => Err(Error::new(
+            Ok(_) if reject => Err(Error::new(
                 ErrorKind::AlreadyExists,
                 Effect::Rejected,
                 "the name is taken and its file is left as it is; choose another name or replace it",
@@ -272,7 +272,7 @@ impl OpendalStore {
             stream: request.body.open().await?,
             content_type: request.content_type.clone(),
             metadata: request.metadata.clone(),
-            refuse: request.if_exists == IfExists::Fail,
+            reject: request.if_exists == IfExists::Fail,
             before,
         })
         .await

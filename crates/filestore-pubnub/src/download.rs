@@ -15,7 +15,7 @@ use md5::{Digest, Md5};
 use crate::address::Address;
 use crate::blocks::undecryptable;
 use crate::blocks::{BLOCK, Prefix};
-use crate::error::{Responder, refused};
+use crate::error::{Responder, rejected};
 use crate::file_key::FileKey;
 use crate::upload::{etag, expiry};
 use crate::{Cipher, PubNubStore};
@@ -175,11 +175,11 @@ impl PubNubStore {
                                answers in its place; check the proxy and the network";
                 return Err(answer.error(ErrorKind::Protocol, message));
             }
-            let is_refused = answer.status().as_u16() == 403;
-            let (error, said) = refused(answer, Responder::Storage, &self.secrets()).await;
+            let is_rejected = answer.status().as_u16() == 403;
+            let (error, said) = rejected(answer, Responder::Storage, &self.secrets()).await;
             self.addresses().forget(place);
             // An address that ended, or may have: a fresh one, out of the same attempts.
-            let may_help = is_refused && (is_remembered || said.is_expired());
+            let may_help = is_rejected && (is_remembered || said.is_expired());
             if !(may_help && self.http().retry_step(&mut attempts).await) {
                 return Err(error);
             }
@@ -192,7 +192,7 @@ impl PubNubStore {
         let call = self.keyset().files(Method::GET, Idempotency::Safe, &place.channel, &segments);
         let (answer, request_id) = self.send(&call).await?;
         if answer.status().as_u16() != 307 {
-            return Err(self.refused(answer, request_id).await);
+            return Err(self.rejected(answer, request_id).await);
         }
         // Read, not followed: the storage must not see our credentials.
         let location = answer.header("location").unwrap_or_default();

@@ -1,18 +1,18 @@
-//! What refusals mean: one table over the four ways in which the service and its storage say them.
+//! What rejections mean: one table over the four ways in which the service and its storage say them.
 
 use filestore_core::{Error, ErrorKind};
 use filestore_http::{Response, S3Error, presentable};
 use serde_json::Value;
 
-use crate::wire::Refusal;
+use crate::wire::Rejection;
 
 /// What is said decides before the status does: a code of the storage, or a part of a message.
 const SAID: &[(&str, ErrorKind, &str)] = &[
     ("NoSuchKey", ErrorKind::NotFound, "there is no such file: it was deleted, its retention ended, or it never was"),
     ("EntityTooLarge", ErrorKind::TooLarge, "the file is larger than the keyset allows"),
     ("RequestTimeout", ErrorKind::Timeout, "the storage waited too long for the file"),
-    (POLICY_EXPIRED, ErrorKind::Timeout, "the storage refuses the form, which is good for 60 s"),
-    (REQUEST_EXPIRED, ErrorKind::Timeout, "the storage refuses the address of the file, which had ended"),
+    (POLICY_EXPIRED, ErrorKind::Timeout, "the storage rejects the form, which is good for 60 s"),
+    (REQUEST_EXPIRED, ErrorKind::Timeout, "the storage rejects the address of the file, which had ended"),
     ("Invalid Subscribe Key", ErrorKind::Unauthenticated, KEYS),
     ("Invalid Key", ErrorKind::Unauthenticated, KEYS),
     ("Invalid signature", ErrorKind::Unauthenticated, SIGNATURE),
@@ -25,11 +25,11 @@ const SAID: &[(&str, ErrorKind, &str)] = &[
 const POLICY_EXPIRED: &str = "Policy expired";
 const REQUEST_EXPIRED: &str = "Request has expired";
 const KEYS: &str = "the service does not know the keyset; check publish_key and subscribe_key";
-const SIGNATURE: &str = "the service refuses the signature; check secret_key, and the clock of this machine";
+const SIGNATURE: &str = "the service rejects the signature; check secret_key, and the clock of this machine";
 
 /// Status, kind, and what to do.
 const STATUS: &[(u16, ErrorKind, &str)] = &[
-    (400, ErrorKind::InvalidInput, "the service refuses the request"),
+    (400, ErrorKind::InvalidInput, "the service rejects the request"),
     (401, ErrorKind::Unauthenticated, "the service wants other credentials; check the keys and the token"),
     (402, ErrorKind::Unsupported, "the keyset has no files; enable File Sharing for it in the admin portal"),
     (403, ErrorKind::Permission, "the keyset, the token or the auth key does not allow this on the channel"),
@@ -39,7 +39,7 @@ const STATUS: &[(u16, ErrorKind, &str)] = &[
     (412, ErrorKind::Unsupported, "the keyset lacks a feature; enable it in the admin portal"),
     (413, ErrorKind::TooLarge, "the service says that it is too large"),
     (414, ErrorKind::TooLarge, "the message is too long for the URL that it is published with; shorten it"),
-    (415, ErrorKind::InvalidInput, "the service refuses the type of the request"),
+    (415, ErrorKind::InvalidInput, "the service rejects the type of the request"),
     (416, ErrorKind::InvalidInput, "the range begins beyond the end of the file"),
     (429, ErrorKind::RateLimited, "too many requests"),
     (501, ErrorKind::Unsupported, "the service does not know this request; check base_url"),
@@ -81,7 +81,7 @@ fn meaning(responder: Responder, status: u16, said: &ErrorBody) -> (ErrorKind, &
     }
 }
 
-/// What the body of a refusal says.
+/// What the body of a rejection says.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct ErrorBody {
     pub(crate) message: String,
@@ -106,8 +106,8 @@ impl ErrorBody {
         }
     }
 
-    fn of(refusal: Refusal) -> Self {
-        let Refusal { error, message, error_message, service } = refusal;
+    fn of(rejection: Rejection) -> Self {
+        let Rejection { error, message, error_message, service } = rejection;
         let details = error["details"].as_array().and_then(|details| details.first());
         let texts = [error.get("message"), details.and_then(|detail| detail.get("message"))];
         let texts: Vec<_> =
@@ -142,16 +142,21 @@ fn text_of(value: Option<&Value>) -> String {
 
 /// The error of an answer that is no success, and what its body says, without the `secrets` that it may
 /// have repeated.
-pub(crate) async fn refused(mut answer: Response, responder: Responder, secrets: &[&str]) -> (Error, ErrorBody) {
+pub(crate) async fn rejected(mut answer: Response, responder: Responder, secrets: &[&str]) -> (Error, ErrorBody) {
     if answer.is_rejection_by_page() {
         return (answer.unexpected("JSON or XML"), ErrorBody::default());
     }
     let body = answer.error_body().await;
-    refused_by(&answer, responder, &body, secrets)
+    rejected_by(&answer, responder, &body, secrets)
 }
 
 /// The same, with the body read already.
-pub(crate) fn refused_by(answer: &Response, responder: Responder, body: &[u8], secrets: &[&str]) -> (Error, ErrorBody) {
+pub(crate) fn rejected_by(
+    answer: &Response,
+    responder: Responder,
+    body: &[u8],
+    secrets: &[&str],
+) -> (Error, ErrorBody) {
     let status = answer.status().as_u16();
     let said = ErrorBody::read(body);
     let (kind, what) = meaning(responder, status, &said);
@@ -180,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_four_families_of_refusals() {
+    fn the_four_families_of_rejections() {
         use ErrorKind::*;
 
         let table = [

@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_path_of_the_service_is_refused() {
+    fn what_cannot_be_a_path_of_the_service_is_rejected() {
         for text in [
             "s:pubnub:room/id",
             "s:pubnub:room/id/name/more",

@@ -22,7 +22,7 @@ const QUERY: &AsciiSet = &PATH.add(b'~');
 
 const SDK: &str = concat!("filestore/", env!("CARGO_PKG_VERSION"));
 
-/// The longest URL; the service refuses longer ones with 414.
+/// The longest URL; the service rejects longer ones with 414.
 const LONGEST_URL: usize = 32 * 1024;
 
 /// The keys and the user of a store.

@@ -5,7 +5,7 @@ use filestore_http::OBJECT_LIMIT;
 use serde_json::Value;
 
 use crate::blocks::undecryptable;
-use crate::error::{Responder, refused_by};
+use crate::error::{Responder, rejected_by};
 use crate::file_key::FileKey;
 use crate::keyset::Call;
 use crate::{PubNubSend, PubNubStore, wire};
@@ -59,20 +59,20 @@ impl PubNubStore {
     pub(crate) async fn publish(&self, place: &FileKey, send: &PubNubSend) -> Result<Published> {
         let (mut answer, request_id) = self.send(&self.announcement(place, send)?).await?;
         if answer.status().as_u16() != 200 {
-            return Err(self.refused(answer, request_id).await);
+            return Err(self.rejected(answer, request_id).await);
         }
         let body = answer.bytes(OBJECT_LIMIT).await?;
         let answered: Value = answer.parse_json(&body)?;
         match (answered[0].as_u64(), answered[2].as_str()) {
             (Some(1), Some(timetoken)) if is_timetoken(timetoken) => Ok(Published { timetoken: timetoken.to_owned() }),
-            // A refusal in spite of its status.
+            // A rejection in spite of its status.
             (Some(0), _) => {
-                let (error, _) = refused_by(&answer, Responder::Service, &body, &self.secrets());
+                let (error, _) = rejected_by(&answer, Responder::Service, &body, &self.secrets());
                 let kind = if error.kind() == ErrorKind::Protocol { ErrorKind::InvalidInput } else { error.kind() };
                 // It rejects this attempt; an earlier one may have published.
                 let effect = answer.effect_if_rejected();
-                let refusal = Error::new(kind, effect, error.message()).with_attempts(answer.attempts());
-                Err(refusal.with_http_status(200).with_request_id(request_id))
+                let rejection = Error::new(kind, effect, error.message()).with_attempts(answer.attempts());
+                Err(rejection.with_http_status(200).with_request_id(request_id))
             }
             _ => Err(answer.unexpected("the timetoken of the message").with_request_id(request_id)),
         }

@@ -113,7 +113,7 @@ impl PubNubSend {
         self
     }
 
-    /// *Invalid input* for what the service would refuse once the file is stored.
+    /// *Invalid input* for what the service would reject once the file is stored.
     pub(crate) fn check(&self) -> Result<()> {
         if let Some(key) = &self.cipher_key {
             check_secret("cipher_key", key.expose_secret())?;

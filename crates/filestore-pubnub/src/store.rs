@@ -161,14 +161,14 @@ impl PubNubStore {
     pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call, limit: usize) -> Result<(T, Response)> {
         let (mut answer, request_id) = self.send(call).await?;
         if answer.status().as_u16() != 200 {
-            return Err(self.refused(answer, request_id).await);
+            return Err(self.rejected(answer, request_id).await);
         }
         let body = answer.json(limit).await.map_err(|error| error.with_request_id(request_id))?;
         Ok((body, answer))
     }
 
-    pub(crate) async fn refused(&self, answer: Response, request_id: String) -> Error {
-        let (error, _) = error::refused(answer, Responder::Service, &self.secrets()).await;
+    pub(crate) async fn rejected(&self, answer: Response, request_id: String) -> Error {
+        let (error, _) = error::rejected(answer, Responder::Service, &self.secrets()).await;
         error.with_request_id(request_id)
     }
 
@@ -266,7 +266,7 @@ impl FileStore for PubNubStore {
         let (mut answer, request_id) = self.send(&call).await?;
         let status = answer.status().as_u16();
         if !matches!(status, 200 | 404) {
-            return Err(self.refused(answer, request_id).await);
+            return Err(self.rejected(answer, request_id).await);
         }
         // Of a file that is not there, which is deleted already, the service says the same or 404. Both in its own
         // words: any other 200 or 404 is of something between us and the service.

@@ -4,7 +4,7 @@
 mod download;
 mod list;
 mod message;
-mod refusals;
+mod rejections;
 mod secrets;
 mod settings;
 mod upload;

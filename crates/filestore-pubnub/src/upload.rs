@@ -11,7 +11,7 @@ use filestore_http::{
     Attempts, Form, HeaderValue, Idempotency, Method, OBJECT_LIMIT, Request, Response, is_md5, presigned_url,
 };
 
-use crate::error::{Responder, refused};
+use crate::error::{Responder, rejected};
 use crate::file_key::FileKey;
 use crate::message::Published;
 use crate::source::Source;
@@ -54,7 +54,7 @@ impl PubNubStore {
     /// [`stored`](Error::stored), if the storage has other bytes than were sent. With effect *unknown* the
     /// file may be stored; no message names it.
     pub async fn send_file(&self, upload: Upload) -> Result<SentFile> {
-        // 1. What is certain to be refused is not sent.
+        // 1. What is certain to be rejected is not sent.
         upload.check(self.capabilities())?;
         let send = upload.options.get::<PubNubSend>().unwrap_or_default();
         send.check()?;
@@ -108,7 +108,7 @@ impl PubNubStore {
                 }
                 Ok(answer) if answer.status().is_success() => (answer.unexpected("an ETag of what is stored"), false),
                 Ok(answer) => {
-                    let (error, said) = refused(answer, Responder::Storage, &self.secrets()).await;
+                    let (error, said) = rejected(answer, Responder::Storage, &self.secrets()).await;
                     (error, said.is_expired())
                 }
                 Err(error) => (error, false),

@@ -103,10 +103,10 @@ pub(crate) struct Received {
     pub(crate) file: FileId,
 }
 
-/// What the Files service and the Access Manager say when they refuse; the texts are at three places.
+/// What the Files service and the Access Manager say when they reject; the texts are at three places.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(crate) struct Refusal {
+pub(crate) struct Rejection {
     /// `{"message", "source", "code"}` of the Files service; `true` elsewhere.
     pub(crate) error: Value,
     pub(crate) message: Value,

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_that_is_not_declared_is_refused_with_its_line() {
+    fn a_default_that_is_not_declared_is_rejected_with_its_line() {
         assert_eq!(
             message("default = \"x\"\n[stores.a]\nbackend = \"memory\"\n"),
             "f.toml:1: there is no store \"x\"; did you mean \"a\"?"
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn two_stores_of_one_name_are_refused_before_any_is_opened() {
+    fn two_stores_of_one_name_are_rejected_before_any_is_opened() {
         // The program opens one store only, and would have taken the first of the two.
         let text = "[stores.a]\nbackend = \"memory\"\naliases = [\"b\"]\n[stores.b]\nbackend = \"memory\"\n";
         assert!(parse(text).unwrap_err().to_string().contains("two stores are called \"b\""));

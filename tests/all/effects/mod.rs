@@ -1,4 +1,4 @@
-//! The effect of every error is true: each operation of each backend, each of its requests lost, late, refused or failed,
+//! The effect of every error is true: each operation of each backend, each of its requests lost, late, rejected or failed,
 //! and everything after it answered in every way that there is. What the service holds afterwards decides.
 
 pub(crate) mod fileio;
@@ -96,7 +96,7 @@ fn fates(at: usize) -> Vec<(Fate, Fate)> {
     // A service that says 404 of a file that is there could not be believed in anything.
     let believable = THEN.into_iter().filter(|status| *status != 404);
     let then: Vec<Fate> =
-        THEN.into_iter().map(page).chain(believable.map(json)).chain([Fate::Refused, Fate::Passes]).collect();
+        THEN.into_iter().map(page).chain(believable.map(json)).chain([Fate::Rejected, Fate::Passes]).collect();
     let mut first = vec![
         Fate::ResponseLost,
         Fate::RequestLost,
@@ -104,8 +104,8 @@ fn fates(at: usize) -> Vec<(Fate, Fate)> {
         Fate::Answered(503, Response::Page),
         Fate::Answered(503, Response::Json),
     ];
-    // A connection can only be refused where there was none before.
-    first.extend((at == 0).then_some(Fate::Refused));
+    // A connection can only be rejected where there was none before.
+    first.extend((at == 0).then_some(Fate::Rejected));
     first.iter().flat_map(|first| then.iter().map(|then| (*first, *then))).collect()
 }
 

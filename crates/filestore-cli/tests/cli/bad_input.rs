@@ -2,7 +2,7 @@
 
 use crate::program::{Done, Home};
 
-fn refused(done: &Done, code: i32, words: &[&str]) {
+fn rejected(done: &Done, code: i32, words: &[&str]) {
     assert_eq!(done.code, code, "{done:?}");
     assert_eq!(done.out, "", "{done:?}");
     for word in words {
@@ -26,21 +26,21 @@ fn configurations() {
         let home = Home::new();
         home.file("filestore.toml", text);
         home.file("x", "x");
-        refused(&home.run(&["upload", "x"]), 2, words);
+        rejected(&home.run(&["upload", "x"]), 2, words);
     }
     let home = Home::new();
-    refused(&home.run(&["--config", "none.toml", "stores"]), 2, &["none.toml"]);
+    rejected(&home.run(&["--config", "none.toml", "stores"]), 2, &["none.toml"]);
 }
 
 #[test]
 fn references() {
     let home = Home::new();
-    refused(&home.run(&["stat", "garbage"]), 2, &["STORE:SCHEME:LOCATOR"]);
-    refused(&home.run(&["download", "local:fs:../../etc/passwd"]), 2, &["below the root"]);
-    refused(&home.run(&["stat", "other:fs:a"]), 2, &["no store \"other\""]);
-    refused(&home.run(&["stat", "local:s3:a"]), 2, &["scheme"]);
-    refused(&home.run(&["stat", "local:fs:nothing"]), 3, &["nothing"]);
-    refused(&home.run(&["download", "local:fs:nothing", "-o", "x"]), 3, &["nothing"]);
+    rejected(&home.run(&["stat", "garbage"]), 2, &["STORE:SCHEME:LOCATOR"]);
+    rejected(&home.run(&["download", "local:fs:../../etc/passwd"]), 2, &["below the root"]);
+    rejected(&home.run(&["stat", "other:fs:a"]), 2, &["no store \"other\""]);
+    rejected(&home.run(&["stat", "local:s3:a"]), 2, &["scheme"]);
+    rejected(&home.run(&["stat", "local:fs:nothing"]), 3, &["nothing"]);
+    rejected(&home.run(&["download", "local:fs:nothing", "-o", "x"]), 3, &["nothing"]);
     assert!(!home.path().join("x").exists());
 }
 
@@ -49,12 +49,12 @@ fn local_files() {
     let home = Home::new();
     home.file("x", "x");
     std::fs::create_dir(home.path().join("folder")).unwrap();
-    refused(&home.run(&["upload", "folder"]), 2, &["folder", "is a folder"]);
-    refused(&home.run(&["upload", "missing"]), 2, &["missing"]);
-    refused(&home.run(&["upload", "-"]), 2, &["--name"]);
-    refused(&home.run(&["upload", "x", "x", "--name", "y"]), 2, &["--name"]);
+    rejected(&home.run(&["upload", "folder"]), 2, &["folder", "is a folder"]);
+    rejected(&home.run(&["upload", "missing"]), 2, &["missing"]);
+    rejected(&home.run(&["upload", "-"]), 2, &["--name"]);
+    rejected(&home.run(&["upload", "x", "x", "--name", "y"]), 2, &["--name"]);
     home.run(&["upload", "x"]).line();
-    refused(&home.run(&["download", "local:fs:x", "-o", "no/such/folder"]), 2, &["no/such"]);
+    rejected(&home.run(&["download", "local:fs:x", "-o", "no/such/folder"]), 2, &["no/such"]);
     assert_eq!(home.files_below("folder").len(), 0);
 }
 
@@ -70,10 +70,10 @@ fn names() {
         ("a\nb", &["control"]),
         (long.as_str(), &["300", "255"]),
     ] {
-        refused(&home.run(&["upload", "x", "--name", name]), 2, words);
+        rejected(&home.run(&["upload", "x", "--name", name]), 2, words);
     }
-    refused(&home.run(&["upload", "x", "--to", "a/../b"]), 2, &["a/../b"]);
-    refused(&home.run(&["upload", "x", "--to", "/etc"]), 2, &["/etc"]);
+    rejected(&home.run(&["upload", "x", "--to", "a/../b"]), 2, &["a/../b"]);
+    rejected(&home.run(&["upload", "x", "--to", "/etc"]), 2, &["/etc"]);
     assert!(home.files_below("data").is_empty());
 }
 
@@ -92,7 +92,7 @@ fn a_store_or_a_disk_that_cannot_be_written() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = home.command(&["download", "local:fs:x", "-o", "-"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{output:?}");
-    refused(&home.run(&["download", "local:fs:x", "-o", "/dev/full", "--force"]), 2, &["not a regular file"]);
+    rejected(&home.run(&["download", "local:fs:x", "-o", "/dev/full", "--force"]), 2, &["not a regular file"]);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn usage() {
     assert_eq!(home.run(&["upload"]).code, 2);
     assert_eq!(home.run(&["frobnicate"]).code, 2);
     assert_eq!(home.run(&["list", "--limit", "0"]).code, 2);
-    refused(&home.run(&["upload", "x", "--expires", "1|"]), 2, &["14d"]);
+    rejected(&home.run(&["upload", "x", "--expires", "1|"]), 2, &["14d"]);
 }
 
 #[test]
@@ -109,18 +109,18 @@ fn a_root_that_is_a_file_is_a_mistake_of_the_configuration() {
     let home = Home::new();
     home.file("file", "x");
     home.file("filestore.toml", "[stores.a]\nbackend = \"fs\"\nroot = \"file\"\n");
-    refused(&home.run(&["list"]), 2, &["cannot be the root", "not a folder"]);
+    rejected(&home.run(&["list"]), 2, &["cannot be the root", "not a folder"]);
     assert_eq!(home.run(&["config", "check"]).code, 2);
 }
 
 #[test]
 fn a_demo_of_a_file_that_is_not_there_blames_no_store() {
-    refused(&Home::new().run(&["demo", "no-such-file"]), 2, &["no-such-file"]);
+    rejected(&Home::new().run(&["demo", "no-such-file"]), 2, &["no-such-file"]);
 }
 
 #[test]
 fn what_a_file_name_holds_does_not_reach_the_terminal() {
-    refused(&Home::new().run(&["upload", "no\u{1b}[31m-file"]), 2, &["no\\u{1b}[31m-file"]);
+    rejected(&Home::new().run(&["upload", "no\u{1b}[31m-file"]), 2, &["no\\u{1b}[31m-file"]);
 }
 
 #[cfg(unix)]
@@ -143,5 +143,5 @@ fn a_download_into_a_folder_that_is_not_there_says_so() {
     let home = Home::new();
     home.file("a", "x");
     let reference = home.run(&["upload", "a"]).line();
-    refused(&home.run(&["download", &reference, "-o", "new/"]), 2, &["there is no folder new/"]);
+    rejected(&home.run(&["download", &reference, "-o", "new/"]), 2, &["there is no folder new/"]);
 }

@@ -21,14 +21,14 @@ fn a_file_goes_in_and_comes_out_without_any_configuration() {
 }
 
 #[test]
-fn a_second_download_to_the_same_path_refuses_unless_forced() {
+fn a_second_download_to_the_same_path_rejects_unless_forced() {
     let home = Home::new();
     home.file("a", "new");
     home.file("copy", "old");
     let reference = home.run(&["upload", "a"]).line();
-    let refused = home.run(&["download", &reference, "-o", "copy"]);
-    assert_eq!(refused.code, 5, "{refused:?}");
-    assert!(refused.err.contains("exists"), "{}", refused.err);
+    let rejected = home.run(&["download", &reference, "-o", "copy"]);
+    assert_eq!(rejected.code, 5, "{rejected:?}");
+    assert!(rejected.err.contains("exists"), "{}", rejected.err);
     assert_eq!(std::fs::read(home.path().join("copy")).unwrap(), b"old");
     assert_eq!(home.run(&["download", &reference, "-o", "copy", "--force"]).code, 0);
     assert_eq!(std::fs::read(home.path().join("copy")).unwrap(), b"new");
@@ -68,8 +68,8 @@ fn no_clobber_leaves_the_old_file() {
     home.file("a", "old");
     home.run(&["upload", "a"]).line();
     home.file("a", "new");
-    let refused = home.run(&["upload", "a", "--no-clobber"]);
-    assert_eq!(refused.code, 5, "{refused:?}");
+    let rejected = home.run(&["upload", "a", "--no-clobber"]);
+    assert_eq!(rejected.code, 5, "{rejected:?}");
     assert_eq!(home.run(&["download", "local:fs:a", "-o", "-"]).bytes, b"old");
 }
 
@@ -116,7 +116,7 @@ fn caps_say_what_is_missing_and_why() {
 }
 
 #[test]
-fn an_option_that_the_store_cannot_keep_is_refused() {
+fn an_option_that_the_store_cannot_keep_is_rejected() {
     let home = Home::new();
     home.file("a", "1");
     let expiring = home.run(&["upload", "a", "--expires", "14d"]);

@@ -100,7 +100,7 @@ fn a_password_in_an_url_is_not_shown() {
 }
 
 #[test]
-fn an_alias_that_is_the_name_of_another_store_is_refused() {
+fn an_alias_that_is_the_name_of_another_store_is_rejected() {
     let home = Home::new();
     let text = "[stores.a]\nbackend = \"memory\"\naliases = [\"b\"]\n[stores.b]\nbackend = \"memory\"\n";
     home.file("filestore.toml", text);

@@ -44,7 +44,7 @@ fn nothing_but_a_download_reads() {
     ] {
         assert_eq!(served.run(args).code, 0, "{args:?}");
     }
-    // Refused before anything is sent.
+    // Rejected before anything is sent.
     assert_eq!(served.run(&["download", &reference, "-o", "exists"]).code, 5);
     assert_eq!(served.run(&["download", &reference, "-o", "no/folder/x"]).code, 2);
     assert_eq!(served.run(&["download", &reference, "-o", "no-folder/"]).code, 2);
@@ -256,10 +256,10 @@ fn sigterm_ends_the_emulator_cleanly() {
 }
 
 #[test]
-fn an_exposed_emulator_is_refused() {
+fn an_exposed_emulator_is_rejected() {
     let home = Home::new();
-    let refused = home.run(&["emulator", "--listen", "0.0.0.0:0"]);
-    assert!(refused.code == 2 && refused.err.contains("control token"), "{refused:?}");
+    let rejected = home.run(&["emulator", "--listen", "0.0.0.0:0"]);
+    assert!(rejected.code == 2 && rejected.err.contains("control token"), "{rejected:?}");
 }
 
 #[test]

@@ -100,13 +100,13 @@ fn a_share_link_serves_the_file_until_it_is_ended() {
 }
 
 #[test]
-fn names_that_are_one_to_the_store_are_refused_before_anything_is_sent() {
+fn names_that_are_one_to_the_store_are_rejected_before_anything_is_sent() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("résumé.txt", "one");
     home.file("RESUME.TXT", "two");
-    let refused = site(&home, &["upload", "résumé.txt", "RESUME.TXT"]);
-    assert!(refused.code == 2 && refused.err.contains("replace each other"), "{refused:?}");
+    let rejected = site(&home, &["upload", "résumé.txt", "RESUME.TXT"]);
+    assert!(rejected.code == 2 && rejected.err.contains("replace each other"), "{rejected:?}");
     assert!(served.operations().is_empty());
     for folder in ["x", "y"] {
         std::fs::create_dir(home.path().join(folder)).unwrap();
@@ -135,8 +135,8 @@ fn bad_input_is_named_and_nothing_is_half_done() {
         (vec!["filescom", "share", "filescom:filescom:folder", "--max-uses", "0"], 2),
         (vec!["filescom", "mv", "filescom:filescom:folder", "folder/inside"], 2),
     ] {
-        let refused = site(&home, &args);
-        assert_eq!(refused.code, code, "{args:?}: {refused:?}");
+        let rejected = site(&home, &args);
+        assert_eq!(rejected.code, code, "{args:?}: {rejected:?}");
     }
     let left = site(&home, &["list", "--all", "--recursive"]);
     assert_eq!(left.out.matches("filescom:filescom:").count(), 1, "{left:?}");
@@ -215,8 +215,8 @@ fn a_login_replaces_no_file_and_leaves_none_without_a_session() {
     home.file("password", "emulator-password");
     home.file("session", "mine");
     let login = |output: &str| site(&home, &[&LOGIN[..], &["-o", output]].concat());
-    let refused = login("session");
-    assert!(refused.code == 5 && refused.err.contains("session exists"), "{refused:?}");
+    let rejected = login("session");
+    assert!(rejected.code == 5 && rejected.err.contains("session exists"), "{rejected:?}");
     assert_eq!(login("nowhere/session").code, 2);
     assert!(served.operations().is_empty());
     assert_eq!(std::fs::read_to_string(home.path().join("session")).unwrap(), "mine");

@@ -10,7 +10,7 @@ fn without_descriptors_a_file_is_whole_or_kept_or_not_consumed() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("big", vec![7; SIZE]);
-    let (mut whole, mut refused) = (0, 0);
+    let (mut whole, mut rejected) = (0, 0);
     let mut reference = served.run(&["upload", "big"]).line();
     for limit in 4..=32 {
         let script = format!(
@@ -25,12 +25,12 @@ fn without_descriptors_a_file_is_whole_or_kept_or_not_consumed() {
         } else {
             assert!(!consumed, "{limit}: {done:?}");
             assert!(!path.with_extension("partial").exists(), "{limit}: nothing was sent: {done:?}");
-            refused += 1;
+            rejected += 1;
         }
         // The look for it has consumed it.
         reference = served.run(&["upload", "big"]).line();
     }
-    assert!(whole > 0 && refused > 0, "{whole} whole, {refused} refused");
+    assert!(whole > 0 && rejected > 0, "{whole} whole, {rejected} rejected");
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Home {
     pub(crate) fn run_with_input(&self, args: &[&str], input: &[u8]) -> Done {
         let mut child =
             self.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // A program that refuses early does not read: that is no failure of the test.
+        // A program that rejects early does not read: that is no failure of the test.
         let _ = child.stdin.take().unwrap().write_all(input);
         done(child.wait_with_output().unwrap())
     }

@@ -61,8 +61,8 @@ fn what_is_stored_but_not_announced_is_finished_by_another_process() {
     assert_eq!(sent.code, 8, "{sent:?}");
     let reference = sent.out.trim().to_owned();
     assert!(sent.err.contains("filestore pubnub publish"), "{}", sent.err);
-    let refused = room(&home, &["pubnub", "publish", &reference]);
-    assert_eq!(refused.code, 4, "{refused:?}");
+    let rejected = room(&home, &["pubnub", "publish", &reference]);
+    assert_eq!(rejected.code, 4, "{rejected:?}");
     served.control("DELETE", "faults", "");
     assert!(messages(&served).is_empty());
 
@@ -106,9 +106,9 @@ fn the_largest_file_passes_and_one_byte_more_sends_nothing() {
         let reference = room(&home, &["upload", "large"]).line();
         assert_eq!(room(&home, &["download", &reference, "-o", "-"]).bytes.len(), largest, "{more}");
         let before = served.operations().len();
-        let refused = room(&home, &["upload", "larger"]);
-        assert_eq!(refused.code, 5, "{refused:?}");
-        assert!(refused.err.contains(&largest.to_string()), "{}", refused.err);
+        let rejected = room(&home, &["upload", "larger"]);
+        assert_eq!(rejected.code, 5, "{rejected:?}");
+        assert!(rejected.err.contains(&largest.to_string()), "{}", rejected.err);
         assert_eq!(served.operations().len(), before, "{more}: something was sent");
     }
 }
@@ -132,16 +132,16 @@ fn bad_input_is_named_and_nothing_is_sent() {
         (vec!["pubnub", "publish", "room:pubnub:nothing"], "CHANNEL/ID/NAME"),
         (vec!["pubnub", "publish", &reference, "-O", "ttl=soon"], "ttl"),
     ] {
-        let refused = room(&home, &args);
-        assert_eq!(refused.code, 2, "{args:?}: {refused:?}");
-        assert!(refused.err.contains(expected), "{args:?}: {}", refused.err);
+        let rejected = room(&home, &args);
+        assert_eq!(rejected.code, 2, "{args:?}: {rejected:?}");
+        assert!(rejected.err.contains(expected), "{args:?}: {}", rejected.err);
     }
     assert_eq!(served.operations().len(), before);
     let user = "u".repeat(93);
     let text = std::fs::read_to_string(home.path().join("room.toml")).unwrap().replace("\"ann\"", &format!("{user:?}"));
     home.file("room.toml", text);
-    let refused = room(&home, &["upload", "a"]);
-    assert!(refused.code == 2 && refused.err.contains("user_id"), "{refused:?}");
+    let rejected = room(&home, &["upload", "a"]);
+    assert!(rejected.code == 2 && rejected.err.contains("user_id"), "{rejected:?}");
     let other = served.run(&["pubnub", "publish", &reference, "--message", "{}"]);
     assert_eq!(other.code, 2, "{other:?}");
 }

@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::case::Case;
 use crate::rule::{Rule, rule};
-use crate::verdict::{Stop, UNSENT, Verdict, check, described, failed, refused, same, same_bytes, skipped, worked};
+use crate::verdict::{Stop, UNSENT, Verdict, check, described, failed, rejected, same, same_bytes, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("A1", "A URL is of the stated kind.", [Url], kind),
@@ -54,7 +54,7 @@ async fn lifetime(case: &Case<'_>) -> Verdict {
         let before = case.requests().await;
         let request = UrlRequest::from(&file.reference).lifetime(longest + Duration::from_secs(1));
         let what = "a URL for longer than the stated longest lifetime";
-        refused(what, case.store.url(request).await, &[ErrorKind::Unsupported], UNSENT)?;
+        rejected(what, case.store.url(request).await, &[ErrorKind::Unsupported], UNSENT)?;
         case.unsent(before, what).await?;
         let request = UrlRequest::from(&file.reference).lifetime(longest);
         worked("a URL for the stated longest lifetime", case.store.url(request).await)?;

@@ -17,7 +17,7 @@ use crate::case::{Case, LARGEST};
 use crate::content::{self, SEVERAL_CHUNKS};
 use crate::rule::{Rule, rule};
 use crate::verdict::{
-    NOT_APPLIED, Stop, UNSENT, Verdict, check, described, failed, needed, refused, same, same_bytes, skipped, worked,
+    NOT_APPLIED, Stop, UNSENT, Verdict, check, described, failed, needed, rejected, same, same_bytes, skipped, worked,
 };
 
 pub(crate) const RULES: &[Rule] = &[
@@ -26,7 +26,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule!("U8", "A broken body comes back as its own error and stores nothing.", [], broken),
     rule!("U9", "A dropped upload stores nothing.", [List], dropped),
     rule!("U10", "A failed upload leaves the file of its name as it was.", [Replace], failed_replacement),
-    rule!("U11", "The largest file is stored and a larger one is refused unsent.", [], largest),
+    rule!("U11", "The largest file is stored and a larger one is rejected unsent.", [], largest),
     rule!("U12", "Uploads at the same time do not disturb each other.", [], at_the_same_time),
     rule!("U13", "An observer hears of every byte.", [], on_progress),
     rule!("U14", "An upload can be repeated exactly when its body can be opened again.", [], repeated),
@@ -50,7 +50,7 @@ async fn wrong_length(case: &Case<'_>, name: &str, length: usize) -> Verdict {
     let body = Body::stream(pieces(&content::bytes(10, length), 10_000), Some(ANNOUNCED as u64));
     let what = format!("a body of {length} bytes that announced {ANNOUNCED}");
     let result = case.send(case.upload(name, body)).await;
-    refused(&what, result, &[ErrorKind::InvalidInput], NOT_APPLIED)?;
+    rejected(&what, result, &[ErrorKind::InvalidInput], NOT_APPLIED)?;
     case.nothing_new(&before, &what).await
 }
 
@@ -58,7 +58,7 @@ async fn broken(case: &Case<'_>) -> Verdict {
     case.put("right.bin", "right").await?;
     let before = case.snapshot().await?;
     let result = case.send(case.upload("broken.bin", broken_body())).await;
-    let error = refused("a body that breaks in the middle", result, &[ErrorKind::Io], NOT_APPLIED)?;
+    let error = rejected("a body that breaks in the middle", result, &[ErrorKind::Io], NOT_APPLIED)?;
     let text = described(&error);
     check(text.contains(BROKEN), &format!("the error of the body, {BROKEN:?}"), text)?;
     case.nothing_new(&before, "a body that breaks in the middle").await
@@ -103,7 +103,7 @@ fn stalling_body() -> (tokio::sync::oneshot::Receiver<()>, Body) {
 async fn failed_replacement(case: &Case<'_>) -> Verdict {
     let old = case.put("kept.bin", "the old content").await?;
     let result = case.send(case.upload("kept.bin", broken_body())).await;
-    refused("a body that breaks in the middle", result, &[ErrorKind::Io], NOT_APPLIED)?;
+    rejected("a body that breaks in the middle", result, &[ErrorKind::Io], NOT_APPLIED)?;
     let seen = worked("the download of the old file", case.read(&old.reference).await)?;
     same_bytes("the old content", b"the old content", &seen)
 }
@@ -129,7 +129,7 @@ async fn largest(case: &Case<'_>) -> Verdict {
         Body::reopenable(open, Some(max as u64 + 1))
     };
     let result = case.send(case.upload("beyond.bin", body)).await;
-    refused("one byte more than the largest file", result, &[ErrorKind::TooLarge], UNSENT)?;
+    rejected("one byte more than the largest file", result, &[ErrorKind::TooLarge], UNSENT)?;
     same("whether its body was opened", &false, &opened.load(Ordering::Relaxed))?;
     case.unsent(before, "a file that is too large").await
 }
@@ -235,7 +235,7 @@ async fn changed(case: &Case<'_>) -> Verdict {
             None => return failed("progress while the body is sent", "none"),
         }
         let what = format!("the upload of the file {name:?} that changes while it is read");
-        refused(&what, result, &[ErrorKind::InvalidInput], NOT_APPLIED)?;
+        rejected(&what, result, &[ErrorKind::InvalidInput], NOT_APPLIED)?;
         case.nothing_new(&before, &what).await?;
     }
     Ok(())

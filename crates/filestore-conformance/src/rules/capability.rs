@@ -10,10 +10,10 @@ use super::option::WHOLE_SECOND;
 use super::upload::pieces;
 use crate::case::{Case, list_of};
 use crate::rule::{Rule, rule};
-use crate::verdict::{UNSENT, Verdict, check, described, failed, needed, refused, skipped};
+use crate::verdict::{UNSENT, Verdict, check, described, failed, needed, rejected, skipped};
 
 pub(crate) const RULES: &[Rule] = &[
-    rule!("C1", "What is unsupported is refused with its reason unsent.", [], unsupported),
+    rule!("C1", "What is unsupported is rejected with its reason unsent.", [], unsupported),
     rule!("C2", "What is supported works.", [], supported),
     rule!("C3", "Capabilities are the same every time.", [], constant),
     rule!("C4", "Stated facts fit together.", [], consistent),
@@ -29,7 +29,7 @@ async fn unsupported(case: &Case<'_>) -> Verdict {
         let Some(result) = plain_use(case, *feature, &file.reference).await else { continue };
         tried = true;
         let what = format!("the use of {feature}, which is unsupported,");
-        refused(&what, result, &[ErrorKind::Unsupported], UNSENT)?;
+        rejected(&what, result, &[ErrorKind::Unsupported], UNSENT)?;
         case.unsent(before, &what).await?;
     }
     if tried { Ok(()) } else { skipped("an unsupported feature", "the store supports all of them") }
@@ -135,6 +135,6 @@ async fn consistent(case: &Case<'_>) -> Verdict {
     implies(counted, !has(Feature::Range) && !has(Feature::Resume), "no ranges where reads count or consume")?;
     let own_address = stated.address != Address::CallerPath;
     let neither = !has(Feature::Replace) && !has(Feature::IfExistsFail);
-    implies(own_address, neither, "neither replace nor refuse where every upload has an address of its own")?;
-    implies(stated.address == Address::CallerPath, !neither, "replace or refuse where the caller's path is the address")
+    implies(own_address, neither, "neither replace nor reject where every upload has an address of its own")?;
+    implies(stated.address == Address::CallerPath, !neither, "replace or reject where the caller's path is the address")
 }

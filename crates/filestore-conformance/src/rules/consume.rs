@@ -6,7 +6,7 @@ use futures::{TryStreamExt, future};
 use crate::case::{Case, list_of};
 use crate::content;
 use crate::rule::{Rule, rule};
-use crate::verdict::{Stop, Verdict, check, failed, needed, refused, same, same_bytes, skipped, worked};
+use crate::verdict::{Stop, Verdict, check, failed, needed, rejected, same, same_bytes, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("Q1", "A file can be read exactly as often as allowed.", [], as_often_as_allowed),
@@ -37,7 +37,7 @@ async fn read_out(case: &Case<'_>, file: &StoredFile, allowed: u64) -> Verdict {
         }
     }
     let one_more = case.read(&file.reference).await;
-    refused("a read more than allowed", one_more, &[ErrorKind::NotFound], &[Effect::Rejected])?;
+    rejected("a read more than allowed", one_more, &[ErrorKind::NotFound], &[Effect::Rejected])?;
     Ok(())
 }
 
@@ -93,9 +93,9 @@ async fn one_read(case: &Case<'_>) -> Verdict {
     if allowed == 1 {
         let before = reads(case).await?;
         let gone = case.read(&file.reference).await;
-        refused("a second download", gone, &[ErrorKind::NotFound], &[Effect::Rejected])?;
+        rejected("a second download", gone, &[ErrorKind::NotFound], &[Effect::Rejected])?;
         let sent = reads(case).await? - before;
-        check(sent <= 1, "at most one read for a download that is refused", sent)?;
+        check(sent <= 1, "at most one read for a download that is rejected", sent)?;
     }
     Ok(())
 }
@@ -112,7 +112,7 @@ async fn racing_readers(case: &Case<'_>) -> Verdict {
                 same_bytes("a winner's content", &content(), &seen)?;
             }
             Err(error) => {
-                refused::<()>("a racer that lost", Err(error), &[ErrorKind::NotFound], &[Effect::Rejected])?;
+                rejected::<()>("a racer that lost", Err(error), &[ErrorKind::NotFound], &[Effect::Rejected])?;
             }
         }
     }

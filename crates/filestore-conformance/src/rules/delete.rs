@@ -4,7 +4,7 @@ use filestore_core::{Effect, ErrorKind, Feature};
 
 use crate::case::Case;
 use crate::rule::{Rule, rule};
-use crate::verdict::{Verdict, check, needed, refused, same_bytes, worked};
+use crate::verdict::{Verdict, check, needed, rejected, same_bytes, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("X1", "A deleted file is gone.", [Delete], gone),
@@ -15,7 +15,7 @@ pub(crate) const RULES: &[Rule] = &[
 async fn gone(case: &Case<'_>) -> Verdict {
     let file = case.put("gone.txt", "gone").await?;
     worked("the delete", case.store.delete(&file.reference).await)?;
-    let not_found = |what, result| refused(what, result, &[ErrorKind::NotFound], &[Effect::Rejected]);
+    let not_found = |what, result| rejected(what, result, &[ErrorKind::NotFound], &[Effect::Rejected]);
     if case.supports(Feature::Stat) {
         not_found("stat of a deleted file", case.store.stat(&file.reference).await.map(drop))?;
     }

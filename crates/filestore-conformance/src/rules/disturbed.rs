@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::case::{Case, list_of};
 use crate::harness::Disturbance;
 use crate::rule::{Rule, rule};
-use crate::verdict::{Verdict, check, described, failed, needed, refused, same_bytes, skipped, worked};
+use crate::verdict::{Verdict, check, described, failed, needed, rejected, same_bytes, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("M1", "An upload whose response was lost is unknown, whatever comes after.", [], lost_upload),
@@ -98,7 +98,7 @@ async fn unconfirmed_delete(case: &Case<'_>) -> Verdict {
         let result = case.store.delete(&file.reference).await;
         case.calm().await;
         let what = format!("a delete that was answered with status 200 and {what}");
-        refused(&what, result, &[ErrorKind::Protocol], &[Effect::Unknown, Effect::Rejected])?;
+        rejected(&what, result, &[ErrorKind::Protocol], &[Effect::Unknown, Effect::Rejected])?;
         let seen = needed("the download of the file that is left", case.read(&file.reference).await)?;
         same_bytes("its content", b"kept", &seen)?;
     }
@@ -132,10 +132,10 @@ async fn endless_listing(case: &Case<'_>) -> Verdict {
             };
             return failed(format!("{what} fails as protocol"), seen);
         }
-        refused(what, listed, &[ErrorKind::Protocol], &[Effect::Rejected])?;
+        rejected(what, listed, &[ErrorKind::Protocol], &[Effect::Rejected])?;
         // A store that reads listings to find a file cannot tell, and one that does not finds it.
         if let Err(error) = found {
-            refused::<()>(
+            rejected::<()>(
                 &format!("stat in {what}, if it fails,"),
                 Err(error),
                 &[ErrorKind::Protocol],

@@ -6,7 +6,7 @@ use futures::future;
 use crate::case::{Case, LARGEST};
 use crate::content;
 use crate::rule::{Rule, rule};
-use crate::verdict::{NOTHING_CHANGED, Verdict, check, needed, refused, same, same_bytes, skipped, worked};
+use crate::verdict::{NOTHING_CHANGED, Verdict, check, needed, rejected, same, same_bytes, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("D1", "The facts of a download are true.", [], facts),
@@ -34,7 +34,7 @@ async fn facts(case: &Case<'_>) -> Verdict {
 async fn missing(case: &Case<'_>) -> Verdict {
     let file = case.put("there.txt", "there").await?;
     let result = case.read(&case.missing(&file.reference)).await;
-    refused("the download of a file that never was", result, &[ErrorKind::NotFound], &[Effect::Rejected])?;
+    rejected("the download of a file that never was", result, &[ErrorKind::NotFound], &[Effect::Rejected])?;
     Ok(())
 }
 
@@ -82,7 +82,7 @@ async fn beyond_the_end(case: &Case<'_>) -> Verdict {
     for start in [10, 11, 1_000_000] {
         let result = case.store.read(Download::from(&file.reference).range(start..), LARGEST).await;
         let what = format!("a range from byte {start} of 10");
-        refused(&what, result, &[ErrorKind::InvalidInput], NOTHING_CHANGED)?;
+        rejected(&what, result, &[ErrorKind::InvalidInput], NOTHING_CHANGED)?;
     }
     Ok(())
 }

@@ -25,12 +25,12 @@ async fn not_sent(case: &Case<'_>) -> Verdict {
         ("an upload into no scope", case.upload("x.txt", "x").scope("")),
     ];
     let before = case.requests().await;
-    let mut refusals = 0;
+    let mut rejections = 0;
     for (what, upload) in uploads {
         let before = case.requests().await;
-        refusals += usize::from(sent_nothing(case, before, what, case.send(upload).await.err()).await?);
+        rejections += usize::from(sent_nothing(case, before, what, case.send(upload).await.err()).await?);
     }
-    check(refusals > 0, "an error that is not sent", before)?;
+    check(rejections > 0, "an error that is not sent", before)?;
     // A reference that was never stamped belongs to no store.
     let unstamped = filestore_core::FileRef::new(file.reference.scheme(), file.reference.components());
     let before = case.requests().await;

@@ -8,13 +8,13 @@ use crate::case::Case;
 use crate::content;
 use crate::rule::{Rule, rule};
 use crate::verdict::{
-    NOTHING_CHANGED, Verdict, check, described, failed, needed, refused, same, same_bytes, skipped, worked,
+    NOTHING_CHANGED, Verdict, check, described, failed, needed, rejected, same, same_bytes, skipped, worked,
 };
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("W1", "Replace puts the new file in the place of the old.", [Replace], replace),
-    rule!("W2", "IfExists::Fail leaves the old file alone.", [IfExistsFail], refuse),
-    rule!("W3", "Of racing uploads that refuse to replace one wins.", [IfExistsFail], racing_refusals),
+    rule!("W2", "IfExists::Fail leaves the old file alone.", [IfExistsFail], reject),
+    rule!("W3", "Of racing uploads that must not replace one wins.", [IfExistsFail], racing_rejections),
     rule!("W4", "Where every upload is a new file both stay.", [], both_stay),
     rule!("W5", "Racing uploads leave one whole file.", [Replace], racing_replacements),
 ];
@@ -40,19 +40,19 @@ async fn replace(case: &Case<'_>) -> Verdict {
     same_bytes("the content", b"new", &seen)
 }
 
-async fn refuse(case: &Case<'_>) -> Verdict {
+async fn reject(case: &Case<'_>) -> Verdict {
     let first = case.upload("kept.txt", "the first content").if_exists(IfExists::Fail);
-    let old = worked("an upload under a free name that refuses to replace", case.send(first).await)?;
+    let old = worked("an upload under a free name that rejects to replace", case.send(first).await)?;
     let second = case.upload("kept.txt", "another").if_exists(IfExists::Fail);
     let result = case.send(second).await;
-    refused("the second upload", result, &[ErrorKind::AlreadyExists], NOTHING_CHANGED)?;
+    rejected("the second upload", result, &[ErrorKind::AlreadyExists], NOTHING_CHANGED)?;
     let seen = worked("the download of the first file", case.read(&old.reference).await)?;
     same_bytes("the first content", b"the first content", &seen)
 }
 
-async fn racing_refusals(case: &Case<'_>) -> Verdict {
+async fn racing_rejections(case: &Case<'_>) -> Verdict {
     if let Support::Emulated { cost } = case.capabilities().support(Feature::IfExistsFail) {
-        return skipped("native refuse", format!("emulated: {cost}"));
+        return skipped("native reject", format!("emulated: {cost}"));
     }
     let contents: Vec<_> = (0..6).map(|racer| content::bytes(30 + racer, 30_000)).collect();
     let results = race(case, &contents, IfExists::Fail).await;
@@ -62,7 +62,7 @@ async fn racing_refusals(case: &Case<'_>) -> Verdict {
             Ok(file) => winners.push((content, file)),
             Err(error) => {
                 let kinds = [ErrorKind::AlreadyExists, ErrorKind::Conflict];
-                refused::<()>("a racer that lost", Err(error), &kinds, NOTHING_CHANGED)?;
+                rejected::<()>("a racer that lost", Err(error), &kinds, NOTHING_CHANGED)?;
             }
         }
     }

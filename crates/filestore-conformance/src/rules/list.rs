@@ -10,7 +10,7 @@ use super::digest::true_digests;
 use crate::case::{Case, list_of};
 use crate::content;
 use crate::rule::{Rule, rule};
-use crate::verdict::{NOTHING_CHANGED, Verdict, check, failed, needed, refused, same, skipped, worked};
+use crate::verdict::{NOTHING_CHANGED, Verdict, check, failed, needed, rejected, same, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("L1", "A listing has every file once.", [List], complete),
@@ -160,7 +160,7 @@ async fn empty_scope(case: &Case<'_>) -> Verdict {
     match case.store.list_all(list_of(scope.as_deref())).try_collect::<Vec<_>>().await {
         Ok(listed) => same("the files of a scope that was never used", &Vec::<String>::new(), &names(&listed)),
         Err(error) => {
-            refused::<()>("the listing, if it fails,", Err(error), &[ErrorKind::NotFound], NOTHING_CHANGED).map(drop)
+            rejected::<()>("the listing, if it fails,", Err(error), &[ErrorKind::NotFound], NOTHING_CHANGED).map(drop)
         }
     }
 }

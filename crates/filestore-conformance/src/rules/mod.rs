@@ -2,8 +2,8 @@
 //!
 //! Each file begins with its table; the function of a rule shows it in the order of its text. A rule
 //! reads a file at most once, because on some stores a read takes it away (chapter Q is about that),
-//! and a rule about a refusal first stores a file, because a refusal proves nothing on a store that
-//! refuses everything.
+//! and a rule about a rejection first stores a file, because a rejection proves nothing on a store that
+//! rejects everything.
 
 use crate::rule::Rule;
 

@@ -1,16 +1,16 @@
-//! N1 to N4: names are kept as they are, or refused.
+//! N1 to N4: names are kept as they are, or rejected.
 
 use filestore_core::{ErrorKind, Feature, NameRules, StoredFile, validate_name};
 
 use crate::case::Case;
 use crate::rule::{Rule, rule};
-use crate::verdict::{Stop, UNSENT, Verdict, described, failed, refused, same, same_bytes, skipped, worked};
+use crate::verdict::{Stop, UNSENT, Verdict, described, failed, rejected, same, same_bytes, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
-    rule!("N1", "What is no name is refused unsent.", [], no_names),
-    rule!("N2", "A strange name is kept as it is, or refused.", [], strange),
+    rule!("N1", "What is no name is rejected unsent.", [], no_names),
+    rule!("N2", "A strange name is kept as it is, or rejected.", [], strange),
     rule!("N3", "An ordinary name is accepted.", [], ordinary),
-    rule!("N4", "A name as long as stated is kept and a longer one is refused unsent.", [], longest),
+    rule!("N4", "A name as long as stated is kept and a longer one is rejected unsent.", [], longest),
 ];
 
 async fn no_names(case: &Case<'_>) -> Verdict {
@@ -18,7 +18,7 @@ async fn no_names(case: &Case<'_>) -> Verdict {
     let before = case.requests().await;
     for name in ["", ".", "..", "a/b", "/a", "a\\b", "a\0b", "a\nb", "a\u{7f}b", "../../etc/passwd"] {
         let upload = case.upload("x", "bad").name(name);
-        refused(&format!("the name {name:?}"), case.send(upload).await, &[ErrorKind::InvalidInput], UNSENT)?;
+        rejected(&format!("the name {name:?}"), case.send(upload).await, &[ErrorKind::InvalidInput], UNSENT)?;
         case.unsent(before, &format!("the name {name:?}")).await?;
     }
     Ok(())
@@ -71,7 +71,7 @@ async fn strange(case: &Case<'_>) -> Verdict {
     let long = ["n".repeat(255), "\u{fc}".repeat(120), format!("{}.txt", "n".repeat(1000))];
     for (number, name) in STRANGE.iter().copied().chain(long.iter().map(String::as_str)).enumerate() {
         // A scope for each: names that differ here may be one name there.
-        kept_or_refused(case, name, &format!("n{number}"), true).await?;
+        kept_or_rejected(case, name, &format!("n{number}"), true).await?;
     }
     Ok(())
 }
@@ -79,7 +79,7 @@ async fn strange(case: &Case<'_>) -> Verdict {
 async fn ordinary(case: &Case<'_>) -> Verdict {
     let names = ["report.txt", "Report 2026-01.final_2.tar.gz", "x", "README", "0", "a-b_c.d"];
     for (number, name) in names.iter().enumerate() {
-        kept_or_refused(case, name, &format!("n{number}"), false).await?;
+        kept_or_rejected(case, name, &format!("n{number}"), false).await?;
     }
     Ok(())
 }
@@ -95,17 +95,17 @@ async fn longest(case: &Case<'_>) -> Verdict {
             continue;
         }
         tried = true;
-        kept_or_refused(case, &fits, "longest", false).await?;
+        kept_or_rejected(case, &fits, "longest", false).await?;
         let before = case.requests().await;
         let upload = case.upload("x", "long").name(&beyond);
         let what = format!("a name beyond the stated limit of {limit}");
-        refused(&what, case.send(upload).await, &[ErrorKind::InvalidInput], UNSENT)?;
+        rejected(&what, case.send(upload).await, &[ErrorKind::InvalidInput], UNSENT)?;
         case.unsent(before, &what).await?;
     }
     if tried { Ok(()) } else { skipped("names", "the store states no limit") }
 }
 
-async fn kept_or_refused(case: &Case<'_>, name: &str, suffix: &str, refusable: bool) -> Verdict {
+async fn kept_or_rejected(case: &Case<'_>, name: &str, suffix: &str, refusable: bool) -> Verdict {
     let scope = case.other_scope(suffix);
     let before = case.requests().await;
     let mut upload = case.upload("x", name.to_owned()).name(name);
@@ -113,11 +113,11 @@ async fn kept_or_refused(case: &Case<'_>, name: &str, suffix: &str, refusable: b
     let file = match case.send(upload).await {
         Ok(file) => file,
         Err(error) if refusable && error.kind() == ErrorKind::InvalidInput => {
-            refused::<()>(&format!("the name {name:?}"), Err(error), &[ErrorKind::InvalidInput], UNSENT)?;
-            return case.unsent(before, &format!("the refused name {name:?}")).await;
+            rejected::<()>(&format!("the name {name:?}"), Err(error), &[ErrorKind::InvalidInput], UNSENT)?;
+            return case.unsent(before, &format!("the rejected name {name:?}")).await;
         }
         Err(error) => {
-            let ways = if refusable { "is stored, or refused as invalid_input" } else { "is stored" };
+            let ways = if refusable { "is stored, or rejected as invalid_input" } else { "is stored" };
             return failed(format!("a file called {name:?} {ways}"), described(&error));
         }
     };

@@ -7,14 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::case::Case;
 use crate::rule::{Rule, rule};
-use crate::verdict::{NOTHING_CHANGED, Verdict, check, failed, needed, refused, same, worked};
+use crate::verdict::{NOTHING_CHANGED, Verdict, check, failed, needed, rejected, same, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("O1", "A content type is kept.", [ContentType], content_type),
     rule!("O2", "Metadata is kept.", [Metadata], metadata),
     rule!("O3", "A time of change is kept.", [Modified], modified),
     rule!("O4", "An expiry is kept.", [Expiry], expiry),
-    rule!("O5", "Never is kept or refused.", [Expiry], never),
+    rule!("O5", "Never is kept or rejected.", [Expiry], never),
 ];
 
 /// 2021-03-04T05:06:07Z, because services cut times to seconds.
@@ -115,8 +115,8 @@ async fn never(case: &Case<'_>) -> Verdict {
         Ok(file) => same("the expiry in the answer", &Expiry::Never, &file.expiry),
         Err(error) => {
             let kinds = [ErrorKind::Unsupported, ErrorKind::InvalidInput, ErrorKind::Permission, ErrorKind::Quota];
-            refused::<()>("an upload that never expires, if it fails,", Err(error), &kinds, NOTHING_CHANGED)?;
-            case.nothing_new(&before, "a refused upload").await
+            rejected::<()>("an upload that never expires, if it fails,", Err(error), &kinds, NOTHING_CHANGED)?;
+            case.nothing_new(&before, "a rejected upload").await
         }
     }
 }

@@ -4,10 +4,10 @@ use filestore_core::{ErrorKind, Feature, ProviderOptions};
 
 use crate::case::Case;
 use crate::rule::{Rule, rule};
-use crate::verdict::{UNSENT, Verdict, needed, refused, same, same_bytes, skipped, worked};
+use crate::verdict::{UNSENT, Verdict, needed, rejected, same, same_bytes, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
-    rule!("P1", "An unknown required option is refused unsent.", [], required),
+    rule!("P1", "An unknown required option is rejected unsent.", [], required),
     rule!("P2", "An unknown optional one is skipped and named.", [], optional),
     rule!("P3", "A known option is accepted.", [], known),
 ];
@@ -32,7 +32,7 @@ async fn required(case: &Case<'_>) -> Verdict {
     let before = case.requests().await;
     let result = case.send(case.upload("required.txt", "required").with(NobodyKnows)).await;
     let what = "an upload with a required option that nobody knows";
-    refused(what, result, &[ErrorKind::Unsupported], UNSENT)?;
+    rejected(what, result, &[ErrorKind::Unsupported], UNSENT)?;
     case.unsent(before, what).await?;
     case.nothing_new(&listed, what).await
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::case::{Case, LARGEST};
 use crate::rule::{Rule, rule};
-use crate::verdict::{UNSENT, Verdict, check, described, failed, needed, refused, same, same_bytes, skipped, worked};
+use crate::verdict::{UNSENT, Verdict, check, described, failed, needed, rejected, same, same_bytes, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("R1", "A reference survives as text.", [], as_text),
     rule!("R2", "Every answer gives the same reference.", [], same_everywhere),
-    rule!("R3", "A reference of another store or scheme is refused unsent.", [], foreign),
-    rule!("R4", "A made-up locator is refused or not found.", [], made_up),
+    rule!("R3", "A reference of another store or scheme is rejected unsent.", [], foreign),
+    rule!("R4", "A made-up locator is rejected or not found.", [], made_up),
     rule!("R5", "A reference that is a permission is shown nowhere.", [], bearer),
 ];
 
@@ -67,7 +67,7 @@ async fn foreign(case: &Case<'_>) -> Verdict {
     for (whose, reference) in strangers {
         for (operation, result) in attempts(case, &reference).await {
             let what = format!("{operation} with a reference of {whose}");
-            refused(&what, result, &[ErrorKind::InvalidInput], UNSENT)?;
+            rejected(&what, result, &[ErrorKind::InvalidInput], UNSENT)?;
             case.unsent(before, &what).await?;
         }
     }
@@ -93,7 +93,7 @@ async fn made_up(case: &Case<'_>) -> Verdict {
         for (operation, result) in results {
             let kinds = [ErrorKind::InvalidInput, ErrorKind::NotFound];
             let effects = [Effect::NotSent, Effect::Rejected];
-            refused(&format!("{operation} of the made-up locator {shown:?}"), result, &kinds, &effects)?;
+            rejected(&format!("{operation} of the made-up locator {shown:?}"), result, &kinds, &effects)?;
         }
     }
     Ok(())

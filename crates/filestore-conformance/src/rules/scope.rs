@@ -4,11 +4,11 @@ use filestore_core::{ErrorKind, Feature, ScopeKind};
 
 use crate::case::Case;
 use crate::rule::{Rule, rule};
-use crate::verdict::{UNSENT, Verdict, check, needed, refused, same, same_bytes, worked};
+use crate::verdict::{UNSENT, Verdict, check, needed, rejected, same, same_bytes, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("F1", "Scopes keep files apart.", [], apart),
-    rule!("F2", "What is no scope is refused unsent.", [], no_scopes),
+    rule!("F2", "What is no scope is rejected unsent.", [], no_scopes),
     rule!("F3", "Missing folders are made.", [], missing_folders),
 ];
 
@@ -44,10 +44,10 @@ async fn no_scopes(case: &Case<'_>) -> Verdict {
     for scope in bad {
         let what = format!("the scope {scope:?}");
         let upload = case.upload("x.txt", "bad").scope(*scope);
-        refused(&format!("an upload into {what}"), case.send(upload).await, &[kind], UNSENT)?;
+        rejected(&format!("an upload into {what}"), case.send(upload).await, &[kind], UNSENT)?;
         if case.supports(Feature::List) {
             let result = case.store.list(crate::case::list_of(Some(scope))).await;
-            refused(&format!("listing {what}"), result, &[kind], UNSENT)?;
+            rejected(&format!("listing {what}"), result, &[kind], UNSENT)?;
         }
         case.unsent(before, &what).await?;
     }

@@ -5,7 +5,7 @@ use filestore_core::{Effect, ErrorKind, Expiry, StoredFile};
 use crate::case::Case;
 use crate::content;
 use crate::rule::{Rule, rule};
-use crate::verdict::{Verdict, check, refused, same, worked};
+use crate::verdict::{Verdict, check, rejected, same, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("S1", "Stat tells what the upload told.", [Stat], as_uploaded),
@@ -51,6 +51,6 @@ fn stated(expiry: Expiry) -> Option<Expiry> {
 async fn missing(case: &Case<'_>) -> Verdict {
     let file = case.put("there.txt", "there").await?;
     let result = case.store.stat(case.missing(&file.reference)).await;
-    refused("stat of a file that never was", result, &[ErrorKind::NotFound], &[Effect::Rejected])?;
+    rejected("stat of a file that never was", result, &[ErrorKind::NotFound], &[Effect::Rejected])?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use filestore_core::{Effect, ErrorKind, Feature, Period};
 
 use crate::case::Case;
 use crate::rule::{Rule, rule};
-use crate::verdict::{Verdict, check, needed, refused, skipped};
+use crate::verdict::{Verdict, check, needed, rejected, skipped};
 
 pub(crate) const RULES: &[Rule] = &[rule!("T1", "An expired file is gone.", [Expiry], gone)];
 
@@ -24,7 +24,7 @@ async fn gone(case: &Case<'_>) -> Verdict {
         check(there(long.reference.clone()), "the file that has not expired in the listing", &listed)?;
     }
     let result = case.read(&short.reference).await;
-    refused("the download of an expired file", result, &[ErrorKind::NotFound], &[Effect::Rejected])?;
+    rejected("the download of an expired file", result, &[ErrorKind::NotFound], &[Effect::Rejected])?;
     needed("the download of the file that has not expired", case.read(&long.reference).await)?;
     Ok(())
 }

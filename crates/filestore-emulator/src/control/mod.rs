@@ -19,8 +19,8 @@ use crate::journal::JournalEntry;
 const LONGEST: usize = 1024 * 1024;
 
 pub(crate) async fn answer(site: &AppState, head: &Parts, mut body: RequestBody) -> Response {
-    if let Some(refusal) = site.guard.refuse(head) {
-        return refusal;
+    if let Some(rejection) = site.guard.reject(head) {
+        return rejection;
     }
     let text = match body.collect(LONGEST).await {
         Ok(Some(text)) => String::from_utf8_lossy(&text).into_owned(),

@@ -33,7 +33,7 @@ pub struct FaultPlan {
     rules: Vec<Rule>,
 }
 
-/// Why a fault file was refused. The message names the line or the rule, and the key.
+/// Why a fault file was rejected. The message names the line or the rule, and the key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FaultPlanError {

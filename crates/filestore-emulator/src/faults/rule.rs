@@ -151,7 +151,7 @@ pub(crate) enum Fault {
     Head(HeadPolicy),
     /// file.io: everybody has this plan.
     Plan(Plan),
-    /// file.io: what goes beyond the free plan is lowered to it instead of refused.
+    /// file.io: what goes beyond the free plan is lowered to it instead of rejected.
     Clamp,
     /// file.io: a download counts when its last byte was handed over, not when it starts.
     CountAtCompletion,
@@ -286,7 +286,7 @@ pub(crate) enum HeadPolicy {
     /// Counts as a download, as where `HEAD` is routed to the `GET` handler.
     Consume,
     /// 405.
-    Refuse,
+    Reject,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::file::{Owner, StoredFile};
 use crate::credentials::{Account, FileioUsers};
 
@@ -19,12 +19,12 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    pub(super) fn of(headers: &HeaderMap, users: &FileioUsers) -> Result<Self, Refusal> {
+    pub(super) fn of(headers: &HeaderMap, users: &FileioUsers) -> Result<Self, Rejection> {
         let Some(value) = headers.get(AUTHORIZATION) else {
             return Ok(Caller::Nobody);
         };
-        let text = value.to_str().map_err(|_| Refusal::Unauthorized)?;
-        let key = credential(text).ok_or(Refusal::Unauthorized)?;
+        let text = value.to_str().map_err(|_| Rejection::Unauthorized)?;
+        let key = credential(text).ok_or(Rejection::Unauthorized)?;
         Ok(match users.account(&key) {
             Some(account) => Caller::Account(account.clone()),
             None => Caller::Token(key),
@@ -32,35 +32,35 @@ impl Caller {
     }
 
     /// The account, where one is required.
-    pub(super) fn account(&self) -> Result<&Account, Refusal> {
+    pub(super) fn account(&self) -> Result<&Account, Rejection> {
         match self {
             Caller::Account(account) => Ok(account),
-            Caller::Nobody | Caller::Token(_) => Err(Refusal::Unauthorized),
+            Caller::Nobody | Caller::Token(_) => Err(Rejection::Unauthorized),
         }
     }
 
     /// Whether the caller may change or delete the file.
-    pub(super) fn may_change(&self, file: &StoredFile, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn may_change(&self, file: &StoredFile, now: Timestamp) -> Result<(), Rejection> {
         match self {
             Caller::Account(account) if file.owner == Owner::Account(account.name.clone()) => Ok(()),
-            Caller::Account(_) => Err(Refusal::Forbidden),
+            Caller::Account(_) => Err(Rejection::Forbidden),
             Caller::Token(token) if file.owner.has_token(token, now) => Ok(()),
-            Caller::Token(_) | Caller::Nobody => Err(Refusal::Unauthorized),
+            Caller::Token(_) | Caller::Nobody => Err(Rejection::Unauthorized),
         }
     }
 
-    /// What the caller hears of a refusal: a wrong key learns nothing about which files there are.
-    pub(super) fn hears(&self, refusal: Refusal) -> Refusal {
-        match (self, refusal) {
-            (Caller::Token(_), Refusal::NotFound) => Refusal::Unauthorized,
-            (_, refusal) => refusal,
+    /// What the caller hears of a rejection: a wrong key learns nothing about which files there are.
+    pub(super) fn hears(&self, rejection: Rejection) -> Rejection {
+        match (self, rejection) {
+            (Caller::Token(_), Rejection::NotFound) => Rejection::Unauthorized,
+            (_, rejection) => rejection,
         }
     }
 
     /// A wrong key must not look right only because downloads need none.
-    pub(super) fn may_read(&self, file: &StoredFile, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn may_read(&self, file: &StoredFile, now: Timestamp) -> Result<(), Rejection> {
         match self {
-            Caller::Token(token) if !file.owner.has_token(token, now) => Err(Refusal::Unauthorized),
+            Caller::Token(token) if !file.owner.has_token(token, now) => Err(Rejection::Unauthorized),
             _ => Ok(()),
         }
     }

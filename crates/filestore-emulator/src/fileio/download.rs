@@ -8,7 +8,7 @@ use futures::stream::{self, BoxStream};
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::file::StoredFile;
 use super::name::disposition;
 use super::store::{Count, Files};
@@ -20,7 +20,7 @@ use crate::http::{Response, response, streamed};
 
 impl FileIo {
     /// The read is counted, and durable if files are, before the first byte of the answer.
-    pub(super) async fn download(&self, key: &str, direct: bool, call: Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn download(&self, key: &str, direct: bool, call: Call<'_>) -> Result<Response, Rejection> {
         let landing = call.effects.any(|fault| matches!(fault, Fault::Landing));
         if landing && !direct && call.is_browser() {
             return self.to_landing_page(key);
@@ -37,12 +37,12 @@ impl FileIo {
     }
 
     /// `HEAD` was never documented. By default it shows the headers and consumes nothing.
-    pub(super) async fn head(&self, key: &str, call: Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn head(&self, key: &str, call: Call<'_>) -> Result<Response, Rejection> {
         let count = match call.effects.head_policy() {
             HeadPolicy::Keep => Count::Never,
             HeadPolicy::Consume => Count::Now,
-            HeadPolicy::Refuse => {
-                return Err(Refusal::MethodNotAllowed { allow: "DELETE, GET, OPTIONS, PATCH, PUT" });
+            HeadPolicy::Reject => {
+                return Err(Rejection::MethodNotAllowed { allow: "DELETE, GET, OPTIONS, PATCH, PUT" });
             }
         };
         let caller = self.caller(&call)?;
@@ -51,11 +51,11 @@ impl FileIo {
         Ok(attachment(&file, stream::empty().boxed(), call.effects))
     }
 
-    pub(super) async fn landing(&self, key: &str, call: Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn landing(&self, key: &str, call: Call<'_>) -> Result<Response, Rejection> {
         match self.files.read(key, call.now, Count::Never, |_| Ok(())).await {
             Ok((file, _)) => Ok(pages::landing(&file)),
-            Err(Refusal::NotFound) => Ok(pages::gone()),
-            Err(refusal) => Err(refusal),
+            Err(Rejection::NotFound) => Ok(pages::gone()),
+            Err(rejection) => Err(rejection),
         }
     }
 
@@ -87,10 +87,10 @@ impl FileIo {
             .boxed()
     }
 
-    fn to_landing_page(&self, key: &str) -> Result<Response, Refusal> {
+    fn to_landing_page(&self, key: &str) -> Result<Response, Rejection> {
         let location = HeaderValue::try_from(format!("{}/download/{key}", self.base));
         let mut response = response(StatusCode::FOUND, "text/plain; charset=utf-8", "");
-        response.headers_mut().insert(LOCATION, location.map_err(|_| Refusal::NotFound)?);
+        response.headers_mut().insert(LOCATION, location.map_err(|_| Rejection::NotFound)?);
         Ok(response)
     }
 }
@@ -112,7 +112,7 @@ fn attachment(file: &StoredFile, content: BoxStream<'static, io::Result<Bytes>>,
 
 async fn count(files: &Files, key: &str, clock: &Clock) {
     // Somebody else may have completed the last download meanwhile.
-    if let Err(refusal) = files.count(key, clock.now()).await {
-        tracing::debug!(%refusal, "a completed download could not be counted");
+    if let Err(rejection) = files.count(key, clock.now()).await {
+        tracing::debug!(%rejection, "a completed download could not be counted");
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that file.io refuses, as one table.
+//! Everything that file.io rejects, as one table.
 
 use std::borrow::Cow;
 use std::io;
@@ -11,9 +11,9 @@ use super::wire::{Failure, FirstFailure};
 use crate::http::{self as wire, Response};
 use crate::multipart::MultipartError;
 
-/// Why a request was refused. The text is for the person who reads the answer.
+/// Why a request was rejected. The text is for the person who reads the answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     #[error("{0}")]
     BadRequest(Cow<'static, str>),
     #[error("A valid API key is required")]
@@ -36,52 +36,52 @@ pub(super) enum Refusal {
     Internal(#[source] io::Error),
 }
 
-impl Refusal {
+impl Rejection {
     pub(super) fn bad(message: impl Into<Cow<'static, str>>) -> Self {
-        Refusal::BadRequest(message.into())
+        Rejection::BadRequest(message.into())
     }
 
     fn status(&self) -> StatusCode {
         match self {
-            Refusal::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Refusal::Unauthorized => StatusCode::UNAUTHORIZED,
-            Refusal::PaymentRequired(_) => StatusCode::PAYMENT_REQUIRED,
-            Refusal::Forbidden => StatusCode::FORBIDDEN,
-            Refusal::NotFound => StatusCode::NOT_FOUND,
-            Refusal::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
-            Refusal::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Rejection::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Rejection::Unauthorized => StatusCode::UNAUTHORIZED,
+            Rejection::PaymentRequired(_) => StatusCode::PAYMENT_REQUIRED,
+            Rejection::Forbidden => StatusCode::FORBIDDEN,
+            Rejection::NotFound => StatusCode::NOT_FOUND,
+            Rejection::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Rejection::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Rejection::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
+            Rejection::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     pub(super) fn answer(&self, base: &str, key: Option<&str>, generation: Generation) -> Response {
         match self {
-            Refusal::NoSpace(error) => tracing::warn!(%error, "nothing can be stored"),
-            Refusal::Internal(error) => tracing::error!(%error, "the emulator failed"),
+            Rejection::NoSpace(error) => tracing::warn!(%error, "nothing can be stored"),
+            Rejection::Internal(error) => tracing::error!(%error, "the emulator failed"),
             _ => {}
         }
         let mut response = failure(self.status(), &self.to_string(), base, key, generation);
-        if let Refusal::MethodNotAllowed { allow } = self {
+        if let Rejection::MethodNotAllowed { allow } = self {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
     }
 }
 
-impl From<io::Error> for Refusal {
+impl From<io::Error> for Rejection {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Refusal::NoSpace(error),
-            _ => Refusal::Internal(error),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Rejection::NoSpace(error),
+            _ => Rejection::Internal(error),
         }
     }
 }
 
-impl From<MultipartError> for Refusal {
+impl From<MultipartError> for Rejection {
     fn from(error: MultipartError) -> Self {
         // An upload that was broken off cannot hear any answer; a malformed one can.
-        Refusal::bad(error.to_string())
+        Rejection::bad(error.to_string())
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     async fn answered(error: io::Error) -> (StatusCode, serde_json::Value) {
-        let response = Refusal::from(error).answer("http://x", Some("KEY"), Generation::Second);
+        let response = Rejection::from(error).answer("http://x", Some("KEY"), Generation::Second);
         let status = response.status();
         let content = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&content).unwrap())

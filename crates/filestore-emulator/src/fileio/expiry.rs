@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_expiry_is_refused() {
+    fn what_is_no_expiry_is_rejected() {
         for text in [
             "0d",
             "01d",

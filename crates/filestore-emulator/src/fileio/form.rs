@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use mime_guess::mime::{self, Mime};
 use url::form_urlencoded;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::file::Name;
 use super::limits::Wishes;
 use super::name::sanitised;
@@ -54,16 +54,16 @@ impl Form {
         query: Option<&str>,
         body: &mut RequestBody,
         intake: UploadSink,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Rejection> {
         if body.length().is_some_and(|length| length > intake.largest.saturating_add(FORM_OVERHEAD)) {
-            return Err(Refusal::TooLarge(intake.largest));
+            return Err(Rejection::TooLarge(intake.largest));
         }
         let media_type = media_type(headers)?;
         let essence = media_type.as_ref().map(Mime::essence_str);
         let mut form = match (essence, &media_type) {
             (Some("multipart/form-data"), Some(media_type)) => {
                 let boundary = media_type.get_param("boundary").filter(|boundary| !boundary.as_str().is_empty());
-                let boundary = boundary.ok_or_else(|| Refusal::bad("multipart/form-data needs a boundary"))?;
+                let boundary = boundary.ok_or_else(|| Rejection::bad("multipart/form-data needs a boundary"))?;
                 Self::read_parts(body, boundary.as_str(), intake).await?
             }
             (Some("application/x-www-form-urlencoded"), _) => Self::read_urlencoded(body, intake).await?,
@@ -96,7 +96,7 @@ impl Form {
 
     /// The file is the first part with a file name; without one the part `file`, else `text`.
     /// Parts come in any order, so a candidate is kept until the last part is read.
-    async fn read_parts(body: &mut RequestBody, boundary: &str, mut intake: UploadSink) -> Result<Self, Refusal> {
+    async fn read_parts(body: &mut RequestBody, boundary: &str, mut intake: UploadSink) -> Result<Self, Rejection> {
         let mut form = Form::default();
         let (mut named, mut file, mut text) = (None, None, None);
         let mut left = LONGEST_TEXT;
@@ -121,9 +121,9 @@ impl Form {
         Ok(form)
     }
 
-    async fn read_urlencoded(body: &mut RequestBody, intake: UploadSink) -> Result<Self, Refusal> {
+    async fn read_urlencoded(body: &mut RequestBody, intake: UploadSink) -> Result<Self, Rejection> {
         let text =
-            body.collect(LONGEST_TEXT).await.map_err(broken_off)?.ok_or(Refusal::TooLarge(LONGEST_TEXT as u64))?;
+            body.collect(LONGEST_TEXT).await.map_err(broken_off)?.ok_or(Rejection::TooLarge(LONGEST_TEXT as u64))?;
         let mut form = Form::default();
         for (name, value) in form_urlencoded::parse(&text) {
             form.fields.entry(name.into_owned()).or_insert_with(|| value.into_owned());
@@ -135,11 +135,11 @@ impl Form {
     }
 
     /// `text` or `file` is the content; numbers and booleans stand for their text.
-    async fn read_json(body: &mut RequestBody, intake: UploadSink) -> Result<Self, Refusal> {
+    async fn read_json(body: &mut RequestBody, intake: UploadSink) -> Result<Self, Rejection> {
         let text =
-            body.collect(LONGEST_TEXT).await.map_err(broken_off)?.ok_or(Refusal::TooLarge(LONGEST_TEXT as u64))?;
+            body.collect(LONGEST_TEXT).await.map_err(broken_off)?.ok_or(Rejection::TooLarge(LONGEST_TEXT as u64))?;
         let object: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&text).map_err(|_| Refusal::bad("the body is not a JSON object"))?;
+            serde_json::from_slice(&text).map_err(|_| Rejection::bad("the body is not a JSON object"))?;
         let mut form = Form::default();
         for (name, value) in object {
             let value = match value {
@@ -160,12 +160,12 @@ impl Form {
         body: &mut RequestBody,
         media_type: Option<Mime>,
         mut intake: UploadSink,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Rejection> {
         let Some(first) = body.chunk().await.map_err(broken_off)? else {
             return Ok(Form::default());
         };
         if !intake.raw {
-            return Err(Refusal::bad("the body is neither a form nor JSON"));
+            return Err(Rejection::bad("the body is neither a form nor JSON"));
         }
         let mut writer = intake.blobs.writer();
         intake.store(&mut writer, first).await?;
@@ -186,7 +186,7 @@ impl Form {
 }
 
 impl UploadSink {
-    async fn part(&mut self, head: &PartHead, parts: &mut Multipart<'_>) -> Result<Content, Refusal> {
+    async fn part(&mut self, head: &PartHead, parts: &mut Multipart<'_>) -> Result<Content, Rejection> {
         let mut writer = self.blobs.writer();
         while let Some(chunk) = parts.chunk().await? {
             self.store(&mut writer, chunk).await?;
@@ -199,35 +199,35 @@ impl UploadSink {
         Ok(Content { mime_type: mime_type(head, &name), name, body: writer.finish().await? })
     }
 
-    async fn text(mut self, text: &str) -> Result<Content, Refusal> {
+    async fn text(mut self, text: &str) -> Result<Content, Rejection> {
         let mut writer = self.blobs.writer();
         self.store(&mut writer, text.to_owned().into()).await?;
         Ok(Content { name: Name::OfKey("txt"), mime_type: mime::TEXT_PLAIN.to_string(), body: writer.finish().await? })
     }
 
-    async fn store(&mut self, writer: &mut BlobWriter, chunk: bytes::Bytes) -> Result<(), Refusal> {
+    async fn store(&mut self, writer: &mut BlobWriter, chunk: bytes::Bytes) -> Result<(), Rejection> {
         if writer.size() + chunk.len() as u64 > self.largest {
-            return Err(Refusal::TooLarge(self.largest));
+            return Err(Rejection::TooLarge(self.largest));
         }
         writer.write(&self.tamper.pass(chunk)).await?;
         Ok(())
     }
 }
 
-async fn read_field(parts: &mut Multipart<'_>, longest: usize) -> Result<String, Refusal> {
+async fn read_field(parts: &mut Multipart<'_>, longest: usize) -> Result<String, Rejection> {
     let mut value = Vec::new();
     while let Some(chunk) = parts.chunk().await? {
         if value.len() + chunk.len() > longest {
-            return Err(Refusal::bad("the fields are too long"));
+            return Err(Rejection::bad("the fields are too long"));
         }
         value.extend_from_slice(&chunk);
     }
-    String::from_utf8(value).map_err(|_| Refusal::bad("a field is not UTF-8"))
+    String::from_utf8(value).map_err(|_| Rejection::bad("a field is not UTF-8"))
 }
 
 /// The client's doing, not a failure of the emulator.
-fn broken_off(error: io::Error) -> Refusal {
-    Refusal::bad(format!("the body was broken off: {error}"))
+fn broken_off(error: io::Error) -> Rejection {
+    Rejection::bad(format!("the body was broken off: {error}"))
 }
 
 /// What the part says, else what its name suggests.
@@ -240,10 +240,10 @@ fn mime_type(head: &PartHead, name: &Name) -> String {
     said.unwrap_or_else(guessed).to_string()
 }
 
-fn media_type(headers: &HeaderMap) -> Result<Option<Mime>, Refusal> {
+fn media_type(headers: &HeaderMap) -> Result<Option<Mime>, Rejection> {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Ok(None);
     };
     let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
-    parsed.map(Some).ok_or_else(|| Refusal::bad("the Content-Type is malformed"))
+    parsed.map(Some).ok_or_else(|| Rejection::bad("the Content-Type is malformed"))
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Generation;
-use super::error::Refusal;
+use super::error::Rejection;
 use super::expiry::{Expiry, one_year_after};
 use crate::faults::Plan;
 
@@ -30,7 +30,7 @@ pub(super) struct Wishes {
 pub(super) struct Rules {
     pub(super) plan: Plan,
     pub(super) generation: Generation,
-    /// Lower what goes beyond the free plan, instead of refusing it.
+    /// Lower what goes beyond the free plan, instead of rejecting it.
     pub(super) clamp: bool,
     pub(super) now: Timestamp,
 }
@@ -41,7 +41,7 @@ impl Terms {
     }
 
     /// These terms with the wishes applied, within what the plan allows.
-    pub(super) fn with(mut self, wishes: &Wishes, rules: Rules) -> Result<Self, Refusal> {
+    pub(super) fn with(mut self, wishes: &Wishes, rules: Rules) -> Result<Self, Rejection> {
         let defaults = Terms::default_at(rules.now);
         let paid = rules.plan == Plan::Paid;
         match wish(&wishes.expires) {
@@ -63,7 +63,7 @@ impl Terms {
         if paid { Ok(self) } else { self.within_free_plan(rules) }
     }
 
-    fn within_free_plan(self, rules: Rules) -> Result<Self, Refusal> {
+    fn within_free_plan(self, rules: Rules) -> Result<Self, Rejection> {
         let latest = one_year_after(rules.now);
         let allowed = Terms {
             expires: match self.expires {
@@ -83,7 +83,7 @@ impl Terms {
         } else {
             "Your plan keeps files for one year at most"
         };
-        Err(Refusal::PaymentRequired(message.into()))
+        Err(Rejection::PaymentRequired(message.into()))
     }
 }
 
@@ -102,26 +102,26 @@ fn wish(text: &Option<String>) -> Wish<'_> {
     }
 }
 
-fn expires(text: &str, rules: Rules) -> Result<Timestamp, Refusal> {
+fn expires(text: &str, rules: Rules) -> Result<Timestamp, Rejection> {
     Expiry::parse(text, rules.generation)
-        .ok_or_else(|| Refusal::bad("expires must be a period like 14d or a time in ISO 8601"))?
+        .ok_or_else(|| Rejection::bad("expires must be a period like 14d or a time in ISO 8601"))?
         .from(rules.now)
-        .ok_or_else(|| Refusal::bad("expires must lie in the future"))
+        .ok_or_else(|| Rejection::bad("expires must lie in the future"))
 }
 
-fn max_downloads(text: &str) -> Result<u64, Refusal> {
+fn max_downloads(text: &str) -> Result<u64, Rejection> {
     let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(max) if max > 0 && digits_only => Ok(max),
-        _ => Err(Refusal::bad("maxDownloads must be a number from 1")),
+        _ => Err(Rejection::bad("maxDownloads must be a number from 1")),
     }
 }
 
-fn auto_delete(text: &str) -> Result<bool, Refusal> {
+fn auto_delete(text: &str) -> Result<bool, Rejection> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err(Refusal::bad("autoDelete must be true or false")),
+        _ => Err(Rejection::bad("autoDelete must be true or false")),
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
             auto_delete: Some(auto_delete.to_owned()),
         };
         let rules = Rules { plan, generation: Generation::Second, clamp: false, now: Timestamp::UNIX_EPOCH };
-        Terms::default_at(rules.now).with(&wishes, rules).map_err(|refusal| refusal.to_string())
+        Terms::default_at(rules.now).with(&wishes, rules).map_err(|rejection| rejection.to_string())
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_refused() {
+    fn wrong_values_are_rejected() {
         for (expires, max, delete) in
             [("1x", "1", "true"), ("1d", "0", "true"), ("1d", "+1", "true"), ("1d", "1.0", "true"), ("1d", "1", "yes")]
         {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use url::form_urlencoded;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::file::StoredFile;
 
 /// The query of a list. An empty value is an absent one, as clients send all four always.
@@ -35,7 +35,7 @@ enum Direction {
 }
 
 impl Selection {
-    pub(super) fn of(query: Option<&str>) -> Result<Self, Refusal> {
+    pub(super) fn of(query: Option<&str>) -> Result<Self, Rejection> {
         let mut given = HashMap::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             given.entry(name).or_insert(value);
@@ -44,14 +44,14 @@ impl Selection {
         let number = |name: &str| match given.get(name).map(|text| text.parse::<usize>()) {
             None => Ok(None),
             Some(Ok(number)) => Ok(Some(number)),
-            Some(Err(_)) => Err(Refusal::bad(format!("{name} must be a number"))),
+            Some(Err(_)) => Err(Rejection::bad(format!("{name} must be a number"))),
         };
         Ok(Selection {
             search: given.get("search").map(|text| text.to_lowercase()),
             sort: given.get("sort").map(|text| sort(text)).transpose()?,
             offset: number("offset")?.unwrap_or(0),
             limit: match number("limit")? {
-                Some(0) => return Err(Refusal::bad("limit must be at least 1")),
+                Some(0) => return Err(Rejection::bad("limit must be at least 1")),
                 limit => limit.unwrap_or(usize::MAX),
             },
         })
@@ -76,12 +76,12 @@ impl Selection {
 }
 
 /// `name`, `name:asc` or `name:desc`.
-fn sort(text: &str) -> Result<(Field, Direction), Refusal> {
+fn sort(text: &str) -> Result<(Field, Direction), Rejection> {
     let (field, direction) = text.split_once(':').unwrap_or((text, "asc"));
     let direction = match direction {
         "asc" => Direction::Ascending,
         "desc" => Direction::Descending,
-        _ => return Err(Refusal::bad("sort ends in :asc or :desc")),
+        _ => return Err(Rejection::bad("sort ends in :asc or :desc")),
     };
     let field = match field {
         "name" => Field::Name,
@@ -91,7 +91,7 @@ fn sort(text: &str) -> Result<(Field, Direction), Refusal> {
         "modified" => Field::Modified,
         "downloads" => Field::Downloads,
         "mimeType" => Field::MimeType,
-        _ => return Err(Refusal::bad("sort names no field of a file")),
+        _ => return Err(Rejection::bad("sort names no field of a file")),
     };
     Ok((field, direction))
 }

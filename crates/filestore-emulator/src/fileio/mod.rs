@@ -35,7 +35,7 @@ use crate::faults::{Effects, Fault, HeadPolicy, Plan};
 use crate::http::{RequestBody, Response, empty, json};
 use crate::storage::ServiceContext;
 use access::Caller;
-use error::Refusal;
+use error::Rejection;
 use file::StoredFile;
 use list::Selection;
 use store::Files;
@@ -97,11 +97,11 @@ impl FileIo {
             Route::Landing { key } => self.landing(key, call).await,
             Route::Help { topic } => Ok(pages::help(topic)),
             Route::Preflight => Ok(preflight()),
-            Route::WrongMethod { allow } => Err(Refusal::MethodNotAllowed { allow }),
-            Route::Unknown => Err(Refusal::NotFound),
+            Route::WrongMethod { allow } => Err(Rejection::MethodNotAllowed { allow }),
+            Route::Unknown => Err(Rejection::NotFound),
         };
         let mut response =
-            answered.unwrap_or_else(|refusal| refusal.answer(&self.base, route.key(), effects.generation()));
+            answered.unwrap_or_else(|rejection| rejection.answer(&self.base, route.key(), effects.generation()));
         allow_any_origin(response.headers_mut());
         response
     }
@@ -116,8 +116,8 @@ impl FileIo {
 
     /// Removes what has expired, so that nobody has to ask for it first.
     pub(crate) async fn sweep(&self) {
-        if let Err(refusal) = self.files.sweep(self.clock.now()).await {
-            tracing::error!(%refusal, "expired files could not be removed");
+        if let Err(rejection) = self.files.sweep(self.clock.now()).await {
+            tracing::error!(%rejection, "expired files could not be removed");
         }
     }
 
@@ -129,7 +129,7 @@ impl FileIo {
         self.files.len()
     }
 
-    async fn list(&self, call: Call<'_>) -> Result<Response, Refusal> {
+    async fn list(&self, call: Call<'_>) -> Result<Response, Rejection> {
         if call.is_browser() && !call.head.headers.contains_key(AUTHORIZATION) {
             return Ok(pages::home());
         }
@@ -142,7 +142,7 @@ impl FileIo {
         Ok(json(StatusCode::OK, &Answer::ok(list)))
     }
 
-    async fn me(&self, call: Call<'_>) -> Result<Response, Refusal> {
+    async fn me(&self, call: Call<'_>) -> Result<Response, Rejection> {
         let caller = self.caller(&call)?;
         let account = caller.account()?;
         let files = self.files.of_account(&account.name, call.now).await?;
@@ -162,23 +162,23 @@ impl FileIo {
         Ok(json(StatusCode::OK, &Answer::ok(plan)))
     }
 
-    async fn delete(&self, address: &str, call: Call<'_>) -> Result<Response, Refusal> {
+    async fn delete(&self, address: &str, call: Call<'_>) -> Result<Response, Rejection> {
         let (caller, now) = (self.manager(&call)?, call.now);
         let owner = caller.clone();
         let may = move |file: &StoredFile| owner.may_change(file, now);
         let deleted = self.files.delete(address, now, may).await;
-        let file = deleted.map_err(|refusal| caller.hears(refusal))?;
+        let file = deleted.map_err(|rejection| caller.hears(rejection))?;
         Ok(json(StatusCode::OK, &Answer::ok(Deleted { key: &file.key })))
     }
 
-    fn caller(&self, call: &Call<'_>) -> Result<Caller, Refusal> {
+    fn caller(&self, call: &Call<'_>) -> Result<Caller, Rejection> {
         Caller::of(&call.head.headers, &self.users)
     }
 
     /// The caller of an operation on a file, which nobody can be without a key or a token.
-    fn manager(&self, call: &Call<'_>) -> Result<Caller, Refusal> {
+    fn manager(&self, call: &Call<'_>) -> Result<Caller, Rejection> {
         match self.caller(call)? {
-            Caller::Nobody => Err(Refusal::Unauthorized),
+            Caller::Nobody => Err(Rejection::Unauthorized),
             caller => Ok(caller),
         }
     }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use rand::distr::{Alphanumeric, SampleString};
 use uuid::Uuid;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::file::{Draft, Owner, State, StoredFile};
 use crate::blobs::{BlobReader, Blobs};
 use crate::durable::Records;
@@ -86,7 +86,7 @@ impl Files {
     }
 
     /// Puts a file under a new key of `key_length` characters, if its owner may store that much.
-    pub(super) async fn insert(&self, draft: Draft, key_length: usize, quota: u64) -> Result<StoredFile, Refusal> {
+    pub(super) async fn insert(&self, draft: Draft, key_length: usize, quota: u64) -> Result<StoredFile, Rejection> {
         self.run(move |shelf| {
             shelf.check_quota(&draft.owner, draft.body.size(), quota, draft.created)?;
             let file = shelf.file_of(draft, key_length);
@@ -100,7 +100,7 @@ impl Files {
     }
 
     /// A file as it is, addressed by key or id.
-    pub(super) async fn look(&self, address: &str, now: Timestamp) -> Result<StoredFile, Refusal> {
+    pub(super) async fn look(&self, address: &str, now: Timestamp) -> Result<StoredFile, Rejection> {
         let address = address.to_owned();
         self.run(move |shelf| shelf.addressed(&address, now)).await
     }
@@ -112,14 +112,14 @@ impl Files {
         key: &str,
         now: Timestamp,
         count: Count,
-        may: impl FnOnce(&StoredFile) -> Result<(), Refusal> + Send + 'static,
-    ) -> Result<(StoredFile, BlobReader), Refusal> {
+        may: impl FnOnce(&StoredFile) -> Result<(), Rejection> + Send + 'static,
+    ) -> Result<(StoredFile, BlobReader), Rejection> {
         let key = key.to_owned();
         self.run(move |shelf| {
             let file = shelf.present(&key, now)?;
             may(&file)?;
             if file.state(now) != State::Live {
-                return Err(Refusal::NotFound);
+                return Err(Rejection::NotFound);
             }
             // Opened first: the count may remove the body.
             let content = shelf.blobs.reader(&file.body)?;
@@ -132,7 +132,7 @@ impl Files {
     }
 
     /// Counts a read that was completed. The file may be gone by now.
-    pub(super) async fn count(&self, key: &str, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) async fn count(&self, key: &str, now: Timestamp) -> Result<(), Rejection> {
         let key = key.to_owned();
         self.run(move |shelf| {
             let file = shelf.present(&key, now)?;
@@ -147,8 +147,8 @@ impl Files {
         address: &str,
         now: Timestamp,
         quota: u64,
-        change: impl FnOnce(&mut StoredFile) -> Result<(), Refusal> + Send + 'static,
-    ) -> Result<StoredFile, Refusal> {
+        change: impl FnOnce(&mut StoredFile) -> Result<(), Rejection> + Send + 'static,
+    ) -> Result<StoredFile, Rejection> {
         let address = address.to_owned();
         self.run(move |shelf| {
             let before = shelf.addressed(&address, now)?;
@@ -170,8 +170,8 @@ impl Files {
         &self,
         address: &str,
         now: Timestamp,
-        may: impl FnOnce(&StoredFile) -> Result<(), Refusal> + Send + 'static,
-    ) -> Result<StoredFile, Refusal> {
+        may: impl FnOnce(&StoredFile) -> Result<(), Rejection> + Send + 'static,
+    ) -> Result<StoredFile, Rejection> {
         let address = address.to_owned();
         self.run(move |shelf| {
             let file = shelf.addressed(&address, now)?;
@@ -183,7 +183,7 @@ impl Files {
     }
 
     /// What an account has, newest first.
-    pub(super) async fn of_account(&self, account: &str, now: Timestamp) -> Result<Vec<StoredFile>, Refusal> {
+    pub(super) async fn of_account(&self, account: &str, now: Timestamp) -> Result<Vec<StoredFile>, Rejection> {
         let owner = Owner::Account(account.to_owned());
         self.run(move |shelf| {
             let owned = shelf.files.values().filter(|file| file.owner == owner);
@@ -195,11 +195,11 @@ impl Files {
     }
 
     /// Removes what is gone, so that nobody has to ask for it first.
-    pub(super) async fn sweep(&self, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) async fn sweep(&self, now: Timestamp) -> Result<(), Rejection> {
         self.run(move |shelf| Ok(shelf.sweep(now)?)).await
     }
 
-    pub(super) async fn clear(&self) -> Result<(), Refusal> {
+    pub(super) async fn clear(&self) -> Result<(), Rejection> {
         self.run(|shelf| Ok(shelf.remove_all(|_| true)?)).await
     }
 
@@ -211,8 +211,8 @@ impl Files {
     /// Runs a step of the state machine to its end, even if nobody waits for it any more.
     async fn run<T: Send + 'static>(
         &self,
-        step: impl FnOnce(&mut BlobFolder) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
+        step: impl FnOnce(&mut BlobFolder) -> Result<T, Rejection> + Send + 'static,
+    ) -> Result<T, Rejection> {
         let shelf = Arc::clone(&self.shelf);
         let locked = move || {
             let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
@@ -220,7 +220,7 @@ impl Files {
         };
         if self.durable {
             // Syncing a disk takes milliseconds, which no request on this thread should wait for.
-            tokio::task::spawn_blocking(locked).await.map_err(|error| Refusal::Internal(io::Error::other(error)))?
+            tokio::task::spawn_blocking(locked).await.map_err(|error| Rejection::Internal(io::Error::other(error)))?
         } else {
             locked()
         }
@@ -229,22 +229,22 @@ impl Files {
 
 impl BlobFolder {
     /// The file of a key. One that is gone is removed on the way.
-    fn present(&mut self, key: &str, now: Timestamp) -> Result<StoredFile, Refusal> {
-        let file = self.files.get(key).cloned().ok_or(Refusal::NotFound)?;
+    fn present(&mut self, key: &str, now: Timestamp) -> Result<StoredFile, Rejection> {
+        let file = self.files.get(key).cloned().ok_or(Rejection::NotFound)?;
         if file.state(now) == State::Gone {
             self.remove(&file)?;
-            return Err(Refusal::NotFound);
+            return Err(Rejection::NotFound);
         }
         Ok(file)
     }
 
     /// The file of a key or an id: some clients manage files by their ids.
-    fn addressed(&mut self, address: &str, now: Timestamp) -> Result<StoredFile, Refusal> {
+    fn addressed(&mut self, address: &str, now: Timestamp) -> Result<StoredFile, Rejection> {
         if self.files.contains_key(address) {
             return self.present(address, now);
         }
         let of_id = self.files.values().find(|file| file.id == address);
-        let key = of_id.map(|file| file.key.clone()).ok_or(Refusal::NotFound)?;
+        let key = of_id.map(|file| file.key.clone()).ok_or(Rejection::NotFound)?;
         self.present(&key, now)
     }
 
@@ -322,7 +322,7 @@ impl BlobFolder {
         selected.iter().try_for_each(|file| self.remove(file))
     }
 
-    fn check_quota(&mut self, owner: &Owner, more: u64, quota: u64, now: Timestamp) -> Result<(), Refusal> {
+    fn check_quota(&mut self, owner: &Owner, more: u64, quota: u64, now: Timestamp) -> Result<(), Rejection> {
         let fits = |shelf: &BlobFolder| shelf.stored.get(owner).map_or(0, |bytes| *bytes).saturating_add(more) <= quota;
         if !fits(self) {
             self.sweep(now)?;
@@ -330,7 +330,7 @@ impl BlobFolder {
         if fits(self) {
             return Ok(());
         }
-        Err(Refusal::PaymentRequired(format!("The account may store {quota} bytes").into()))
+        Err(Rejection::PaymentRequired(format!("The account may store {quota} bytes").into()))
     }
 
     fn unused_key(&self, length: usize) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode};
 
 use super::access::Caller;
-use super::error::Refusal;
+use super::error::Rejection;
 use super::expiry::{Expiry, in_words};
 use super::file::{Draft, Owner, StoredFile};
 use super::form::{Content, Form, UploadSink};
@@ -18,7 +18,7 @@ use crate::http::{Response, json};
 const ANONYMOUS_TOKEN: &str = "x-file-io-anonymous-access-token";
 
 impl FileIo {
-    pub(super) async fn upload(&self, call: Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn upload(&self, call: Call<'_>) -> Result<Response, Rejection> {
         let caller = self.caller(&call)?;
         let owner = self.owner(&caller, &call)?;
         let allowance = self.allowance(&caller, call.effects);
@@ -65,7 +65,7 @@ impl FileIo {
     }
 
     /// `PUT`: the file is another one under the same key. What is not given is as at an upload.
-    pub(super) async fn replace(&self, address: &str, call: Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn replace(&self, address: &str, call: Call<'_>) -> Result<Response, Rejection> {
         let caller = self.manager(&call)?;
         let allowance = self.allowance(&caller, call.effects);
         let rules = call.rules(allowance);
@@ -88,7 +88,7 @@ impl FileIo {
     }
 
     /// `PATCH`: what is given changes, the rest stays.
-    pub(super) async fn update(&self, address: &str, call: Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn update(&self, address: &str, call: Call<'_>) -> Result<Response, Rejection> {
         let caller = self.manager(&call)?;
         let allowance = self.allowance(&caller, call.effects);
         let rules = call.rules(allowance);
@@ -114,21 +114,21 @@ impl FileIo {
         Ok(self.uploaded(changed.await?))
     }
 
-    fn owner(&self, caller: &Caller, call: &Call<'_>) -> Result<Owner, Refusal> {
+    fn owner(&self, caller: &Caller, call: &Call<'_>) -> Result<Owner, Rejection> {
         match caller {
             Caller::Account(account) => Ok(Owner::Account(account.name.clone())),
             Caller::Nobody if self.users.anonymous.uploads => Ok(Owner::anonymous(call.now)),
-            Caller::Nobody | Caller::Token(_) => Err(Refusal::Unauthorized),
+            Caller::Nobody | Caller::Token(_) => Err(Rejection::Unauthorized),
         }
     }
 
-    /// Refuses before a large body is read for nothing; the change itself checks again.
-    async fn check_address(&self, address: &str, caller: &Caller, rules: Rules) -> Result<(), Refusal> {
-        let file = self.files.look(address, rules.now).await.map_err(|refusal| caller.hears(refusal))?;
+    /// Rejects before a large body is read for nothing; the change itself checks again.
+    async fn check_address(&self, address: &str, caller: &Caller, rules: Rules) -> Result<(), Rejection> {
+        let file = self.files.look(address, rules.now).await.map_err(|rejection| caller.hears(rejection))?;
         caller.may_change(&file, rules.now)
     }
 
-    async fn read_form(&self, call: Call<'_>, allowance: Allowance, raw: bool) -> Result<Form, Refusal> {
+    async fn read_form(&self, call: Call<'_>, allowance: Allowance, raw: bool) -> Result<Form, Rejection> {
         let intake = UploadSink {
             blobs: Arc::clone(self.files.blobs()),
             largest: allowance.upload,
@@ -175,6 +175,6 @@ impl Call<'_> {
     }
 }
 
-fn no_file() -> Refusal {
-    Refusal::bad("the request has no file")
+fn no_file() -> Rejection {
+    Rejection::bad("the request has no file")
 }

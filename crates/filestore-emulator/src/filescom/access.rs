@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
 use super::FilesCom;
-use super::error::Refusal;
+use super::error::Rejection;
 use super::path::{RemotePath, Trailing};
 use super::users::User;
 
@@ -29,44 +29,44 @@ pub(super) enum Right {
 
 impl FilesCom {
     /// Of several credentials the first valid one counts.
-    pub(super) async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Refusal> {
+    pub(super) async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Rejection> {
         check_workspace(headers)?;
         let (key, session) = (text(headers, API_KEY), text(headers, SESSION));
         if key.is_none() && session.is_none() {
-            return Err(Refusal::AuthenticationRequired);
+            return Err(Rejection::AuthenticationRequired);
         }
         if let Some(user) = key.and_then(|key| self.users.of_key(&key)) {
             return Ok(Caller { user: user.clone(), id: self.users.id(&user.name), by_key: true });
         }
-        let session = session.ok_or(Refusal::InvalidCredentials)?;
-        let name = self.store.run(move |state| Ok::<_, Refusal>(state.user_of_session(&session, now))).await?;
-        let user = name.and_then(|name| self.users.named(&name)).ok_or(Refusal::InvalidCredentials)?;
+        let session = session.ok_or(Rejection::InvalidCredentials)?;
+        let name = self.store.run(move |state| Ok::<_, Rejection>(state.user_of_session(&session, now))).await?;
+        let user = name.and_then(|name| self.users.named(&name)).ok_or(Rejection::InvalidCredentials)?;
         Ok(Caller { user: user.clone(), id: self.users.id(&user.name), by_key: false })
     }
 }
 
 impl Caller {
-    pub(super) fn may(&self, right: Right, path: &RemotePath) -> Result<(), Refusal> {
-        let own = RemotePath::of_text(&self.user.path, Trailing::RefusedEverywhere)?;
-        let (letter, refusal) = match right {
-            Right::List => ('l', Refusal::ReadPermission),
-            Right::Read => ('r', Refusal::ReadPermission),
-            Right::Write => ('w', Refusal::WritePermission),
-            Right::Delete => ('d', Refusal::FullPermission),
+    pub(super) fn may(&self, right: Right, path: &RemotePath) -> Result<(), Rejection> {
+        let own = RemotePath::of_text(&self.user.path, Trailing::RejectedEverywhere)?;
+        let (letter, rejection) = match right {
+            Right::List => ('l', Rejection::ReadPermission),
+            Right::Read => ('r', Rejection::ReadPermission),
+            Right::Write => ('w', Rejection::WritePermission),
+            Right::Delete => ('d', Rejection::FullPermission),
         };
         if !path.is_within(&own) {
-            return Err(if self.by_key { Refusal::PathRestricted } else { refusal });
+            return Err(if self.by_key { Rejection::PathRestricted } else { rejection });
         }
-        if self.user.permissions.contains(letter) { Ok(()) } else { Err(refusal) }
+        if self.user.permissions.contains(letter) { Ok(()) } else { Err(rejection) }
     }
 }
 
-fn check_workspace(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_workspace(headers: &HeaderMap) -> Result<(), Rejection> {
     let Some(value) = headers.get(WORKSPACE) else {
         return Ok(());
     };
     let number = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-    number.map(|_| ()).ok_or(Refusal::InvalidWorkspace)
+    number.map(|_| ()).ok_or(Rejection::InvalidWorkspace)
 }
 
 pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::access::{Caller, Right};
 use super::cursor::{self, At, Cursor};
-use super::error::Refusal;
+use super::error::Rejection;
 use super::params::Params;
 use super::path::{RemotePath, Trailing};
 use super::record::Bundle;
 use super::sign::PART_LIFE;
-use super::storage_error::StorageRefusal;
+use super::storage_error::StorageRejection;
 use super::store::{Change, State};
 use super::tree::Node;
 use super::wire::{BundleEntity, BundlePath};
@@ -34,10 +34,10 @@ enum Opened {
 }
 
 impl FilesCom {
-    pub(super) async fn create_bundle(&self, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn create_bundle(&self, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let paths = paths(&call.params)?;
         for path in &paths {
-            caller.may(Right::Read, path).map_err(|_| Refusal::BundlePermission)?;
+            caller.may(Right::Read, path).map_err(|_| Rejection::BundlePermission)?;
         }
         let bundle = Bundle {
             id: 0,
@@ -59,8 +59,8 @@ impl FilesCom {
         let base = self.base.clone();
         self.store
             .run(move |state| {
-                let nodes = paths.iter().map(|path| state.node_at(path).map_err(|_| Refusal::BundlePathNotFound));
-                let paths = nodes.map(|node| Ok(state.tree.path(node?.id))).collect::<Result<_, Refusal>>()?;
+                let nodes = paths.iter().map(|path| state.node_at(path).map_err(|_| Rejection::BundlePathNotFound));
+                let paths = nodes.map(|node| Ok(state.tree.path(node?.id))).collect::<Result<_, Rejection>>()?;
                 let bundle = Bundle { id: state.tree.next_id(), paths, ..bundle };
                 state.keep_bundle(&bundle)?;
                 Ok(json(StatusCode::CREATED, &bundle.shown(&base)))
@@ -68,7 +68,7 @@ impl FilesCom {
             .await
     }
 
-    pub(super) async fn list_bundles(&self, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn list_bundles(&self, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let per_page = cursor::per_page(&call.params)?;
         let list = format!("bundles {} {per_page}", caller.id);
         let at = call.params.text("cursor")?.map(|text| Cursor::read(&text, &list)).transpose()?;
@@ -91,12 +91,12 @@ impl FilesCom {
             .await
     }
 
-    pub(super) async fn get_bundle(&self, id: &str, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn get_bundle(&self, id: &str, caller: Caller) -> Result<Response, Rejection> {
         let (id, base) = (id.to_owned(), self.base.clone());
         self.store.run(move |state| Ok(json(StatusCode::OK, &state.own_bundle(&id, &caller)?.shown(&base)))).await
     }
 
-    pub(super) async fn update_bundle(&self, id: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn update_bundle(&self, id: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let (id, base, params) = (id.to_owned(), self.base.clone(), call.params);
         self.store
             .run(move |state| {
@@ -107,32 +107,32 @@ impl FilesCom {
             .await
     }
 
-    pub(super) async fn delete_bundle(&self, id: &str, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn delete_bundle(&self, id: &str, caller: Caller) -> Result<Response, Rejection> {
         let id = id.to_owned();
         self.store
             .run(move |state| {
                 let id = state.own_bundle(&id, &caller)?.id;
-                Ok::<_, Refusal>(state.commit(vec![Change::BundleGone(id)])?)
+                Ok::<_, Rejection>(state.commit(vec![Change::BundleGone(id)])?)
             })
             .await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
     /// Mails are not sent.
-    pub(super) async fn share_bundle(&self, id: &str, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn share_bundle(&self, id: &str, caller: Caller) -> Result<Response, Rejection> {
         let id = id.to_owned();
         self.store.run(move |state| state.own_bundle(&id, &caller).map(|_| ())).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
     /// `/f/CODE`, asked without credentials. Seeing the files is a use, the question for the password is none.
-    pub(super) async fn open_bundle(&self, code: &str, call: Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn open_bundle(&self, code: &str, call: Call<'_>) -> Result<Response, Rejection> {
         let (code, now) = (code.to_owned(), call.now);
         let password = call.params.text("password")?;
         let is_head = call.head.method == http::Method::HEAD;
         let opened = self
             .store
-            .run(move |state| Ok::<_, Refusal>(state.open_bundle(&code, password.as_deref(), !is_head, now)?))
+            .run(move |state| Ok::<_, Rejection>(state.open_bundle(&code, password.as_deref(), !is_head, now)?))
             .await?;
         match opened {
             Opened::Gone => Ok(pages::gone()),
@@ -145,13 +145,13 @@ impl FilesCom {
                 Ok(pages::files(links))
             }
             Opened::File { name, content } => {
-                let content = self.content(&content).await?.ok_or(Refusal::NotFound)?;
+                let content = self.content(&content).await?.ok_or(Rejection::NotFound)?;
                 let etag = format!("\"{}\"", content.etag);
                 // Whoever reads a link a second time uses it a second time: no ranges.
                 let served = self.served(content, &name, &etag, &http::HeaderMap::new());
-                served.map_err(|refusal| match refusal {
-                    StorageRefusal::Internal(error) => Refusal::Internal(error),
-                    _ => Refusal::NotFound,
+                served.map_err(|rejection| match rejection {
+                    StorageRejection::Internal(error) => Rejection::Internal(error),
+                    _ => Rejection::NotFound,
                 })
             }
         }
@@ -160,7 +160,7 @@ impl FilesCom {
 
 impl Bundle {
     /// What is given changes, the rest stays.
-    fn with(mut self, params: &Params) -> Result<Self, Refusal> {
+    fn with(mut self, params: &Params) -> Result<Self, Rejection> {
         if params.get("password").is_some() {
             self.password = params.text("password")?;
         }
@@ -169,11 +169,11 @@ impl Bundle {
         }
         if params.get("max_uses").is_some() {
             let uses = params.int("max_uses")?.map(u64::try_from).transpose();
-            self.max_uses = uses.map_err(|_| Refusal::invalid("max_uses"))?;
+            self.max_uses = uses.map_err(|_| Rejection::invalid("max_uses"))?;
         }
         if let Some(permissions) = params.text("permissions")? {
             if !PERMISSIONS.contains(&permissions.as_str()) {
-                return Err(Refusal::invalid("permissions"));
+                return Err(Rejection::invalid("permissions"));
             }
             self.permissions = permissions;
         }
@@ -188,7 +188,7 @@ impl Bundle {
         }
         if let Some(code) = params.text("code")? {
             if !code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-                return Err(Refusal::invalid("code"));
+                return Err(Rejection::invalid("code"));
             }
             self.code = code;
         }
@@ -226,15 +226,15 @@ impl Bundle {
 }
 
 impl State {
-    fn own_bundle(&self, id: &str, caller: &Caller) -> Result<&Bundle, Refusal> {
+    fn own_bundle(&self, id: &str, caller: &Caller) -> Result<&Bundle, Rejection> {
         let bundle = id.parse().ok().and_then(|id: u64| self.bundles.get(&id));
-        bundle.filter(|bundle| bundle.user == caller.id).ok_or(Refusal::NotFound)
+        bundle.filter(|bundle| bundle.user == caller.id).ok_or(Rejection::NotFound)
     }
 
-    fn keep_bundle(&mut self, bundle: &Bundle) -> Result<(), Refusal> {
+    fn keep_bundle(&mut self, bundle: &Bundle) -> Result<(), Rejection> {
         let taken = self.bundles.values().any(|other| other.id != bundle.id && other.code == bundle.code);
         if taken {
-            return Err(Refusal::ModelSave { field: "code", text: "Code has already been taken" });
+            return Err(Rejection::ModelSave { field: "code", text: "Code has already been taken" });
         }
         Ok(self.commit(vec![Change::Bundle(bundle.clone())])?)
     }
@@ -283,14 +283,14 @@ impl State {
     }
 }
 
-fn paths(params: &Params) -> Result<Vec<RemotePath>, Refusal> {
+fn paths(params: &Params) -> Result<Vec<RemotePath>, Rejection> {
     let texts = match params.get("paths") {
-        None | Some(Value::Null) => return Err(Refusal::Missing("paths")),
+        None | Some(Value::Null) => return Err(Rejection::Missing("paths")),
         Some(Value::Array(paths)) if !paths.is_empty() => paths,
-        Some(_) => return Err(Refusal::invalid("paths")),
+        Some(_) => return Err(Rejection::invalid("paths")),
     };
     let path = |text: &Value| {
-        let text = text.as_str().ok_or(Refusal::invalid("paths"))?;
+        let text = text.as_str().ok_or(Rejection::invalid("paths"))?;
         RemotePath::of_text(text, Trailing::AllowedInLast)
     };
     texts.iter().map(path).collect()

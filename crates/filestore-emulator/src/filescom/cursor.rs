@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::tree::Place;
 use crate::http::Response;
 
@@ -29,11 +29,11 @@ pub(super) enum At {
 }
 
 impl Cursor {
-    pub(super) fn read(text: &str, list: &str) -> Result<At, Refusal> {
-        let encoded = text.strip_prefix(NEXT).or_else(|| text.strip_prefix(PREV)).ok_or(Refusal::InvalidCursor)?;
-        let decoded = STANDARD_NO_PAD.decode(encoded).map_err(|_| Refusal::InvalidCursor)?;
-        let cursor: Cursor = serde_json::from_slice(&decoded).map_err(|_| Refusal::InvalidCursor)?;
-        if cursor.list == list { Ok(cursor.at) } else { Err(Refusal::InvalidCursor) }
+    pub(super) fn read(text: &str, list: &str) -> Result<At, Rejection> {
+        let encoded = text.strip_prefix(NEXT).or_else(|| text.strip_prefix(PREV)).ok_or(Rejection::InvalidCursor)?;
+        let decoded = STANDARD_NO_PAD.decode(encoded).map_err(|_| Rejection::InvalidCursor)?;
+        let cursor: Cursor = serde_json::from_slice(&decoded).map_err(|_| Rejection::InvalidCursor)?;
+        if cursor.list == list { Ok(cursor.at) } else { Err(Rejection::InvalidCursor) }
     }
 
     fn written(list: &str, at: At, prefix: &str) -> Option<HeaderValue> {
@@ -57,10 +57,10 @@ pub(super) fn set_cursor_headers(response: &mut Response, list: &str, next: Opti
 pub(super) const DEFAULT_PER_PAGE: usize = 1000;
 const MOST_PER_PAGE: i64 = 10_000;
 
-pub(super) fn per_page(params: &super::params::Params) -> Result<usize, Refusal> {
+pub(super) fn per_page(params: &super::params::Params) -> Result<usize, Rejection> {
     match params.int("per_page")? {
         None => Ok(DEFAULT_PER_PAGE),
         Some(wanted @ 1..=MOST_PER_PAGE) => Ok(usize::try_from(wanted).unwrap_or(DEFAULT_PER_PAGE)),
-        Some(_) => Err(Refusal::InvalidParams(format!("per_page must be from 1 to {MOST_PER_PAGE}"))),
+        Some(_) => Err(Rejection::InvalidParams(format!("per_page must be from 1 to {MOST_PER_PAGE}"))),
     }
 }

@@ -11,10 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::access::{Caller, Right};
 use super::content::Content;
 use super::entity::{View, disposition, mime_type};
-use super::error::Refusal;
+use super::error::Rejection;
 use super::path::{RemotePath, Trailing};
 use super::sign::DOWNLOAD_LIFE;
-use super::storage_error::StorageRefusal;
+use super::storage_error::StorageRejection;
 use super::upload::wrong;
 use super::{Call, FilesCom, StorageCall};
 use crate::faults::Fault;
@@ -22,13 +22,13 @@ use crate::http::{Response, empty, json, streamed};
 
 impl FilesCom {
     /// `GET /files/PATH`.
-    pub(super) async fn get_file(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn get_file(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let action = call.params.text("action")?;
         let redirect = match action.as_deref() {
             None => false,
             Some("redirect") => true,
             Some("stat") => return self.stat(raw, call, caller).await,
-            Some(_) => return Err(Refusal::invalid("action")),
+            Some(_) => return Err(Rejection::invalid("action")),
         };
         let path = RemotePath::of_url(raw, Trailing::AllowedInLast)?;
         caller.may(Right::Read, &path)?;
@@ -43,12 +43,12 @@ impl FilesCom {
         self.store
             .run(move |state| {
                 let node = state.node_at(&path)?;
-                let content = node.content.as_ref().ok_or(Refusal::CannotDownloadDirectory)?;
+                let content = node.content.as_ref().ok_or(Rejection::CannotDownloadDirectory)?;
                 let path = state.tree.path(node.id);
                 let uri = signer.content(content, &path, DOWNLOAD_LIFE, signed);
                 if redirect {
                     let mut response = empty(StatusCode::FOUND);
-                    let location = HeaderValue::try_from(uri).map_err(|_| Refusal::NotFound)?;
+                    let location = HeaderValue::try_from(uri).map_err(|_| Rejection::NotFound)?;
                     response.headers_mut().insert(LOCATION, location);
                     return Ok(response);
                 }
@@ -65,12 +65,12 @@ impl FilesCom {
         id: &str,
         path: &str,
         call: StorageCall<'_>,
-    ) -> Result<Response, StorageRefusal> {
+    ) -> Result<Response, StorageRejection> {
         if call.effects.any(|fault| matches!(fault, Fault::ExpiredUrl)) {
-            return Err(StorageRefusal::Expired);
+            return Err(StorageRejection::Expired);
         }
         self.signer.check(call.head, call.now)?;
-        let content = self.content(id).await?.ok_or(StorageRefusal::NoSuchKey)?;
+        let content = self.content(id).await?.ok_or(StorageRejection::NoSuchKey)?;
         let name = path.rsplit('/').next().unwrap_or_default();
         let etag = match call.effects.any(|fault| matches!(fault, Fault::WrongEtag)) {
             true => wrong(&content.etag),
@@ -91,15 +91,15 @@ impl FilesCom {
         name: &str,
         etag: &str,
         asked: &HeaderMap,
-    ) -> Result<Response, StorageRefusal> {
+    ) -> Result<Response, StorageRejection> {
         let text = |header: HeaderName| asked.get(header).and_then(|value| value.to_str().ok());
         if text(IF_MATCH).is_some_and(|wanted| wanted != "*" && wanted != etag) {
-            return Err(StorageRefusal::Precondition);
+            return Err(StorageRejection::Precondition);
         }
         let size = content.size;
         let range = text(RANGE).filter(|_| text(IF_RANGE).is_none_or(|wanted| wanted == etag));
         let range = match range.and_then(|range| Range::of(range, size)) {
-            Some(Range::Unsatisfiable) => return Err(StorageRefusal::Range { size }),
+            Some(Range::Unsatisfiable) => return Err(StorageRejection::Range { size }),
             Some(Range::Bytes { first, last }) => Some((first, last)),
             None => None,
         };

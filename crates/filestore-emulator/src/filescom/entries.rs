@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::access::{Caller, Right};
 use super::entity::View;
-use super::error::Refusal;
+use super::error::Rejection;
 use super::path::{RemotePath, Trailing};
 use super::store::{Change, State};
 use super::tree::{Node, NodeId};
@@ -14,7 +14,7 @@ use super::{Call, FilesCom, metadata};
 use crate::http::{Response, empty, json};
 
 impl FilesCom {
-    pub(super) async fn stat(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn stat(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let path = RemotePath::of_url(raw, Trailing::AllowedInLast)?;
         caller.may(Right::List, &path)?;
         let view = View::of(&caller, call.params.flag("with_priority_color")?, call.now);
@@ -27,7 +27,7 @@ impl FilesCom {
     }
 
     /// What is given changes, the rest stays.
-    pub(super) async fn update(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn update(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let params = &call.params;
         let provided_mtime = params.get("provided_mtime").map(|_| params.time("provided_mtime")).transpose()?;
         let custom_metadata = metadata::custom(params)?;
@@ -51,7 +51,7 @@ impl FilesCom {
             .await
     }
 
-    pub(super) async fn delete(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn delete(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let recursive = call.params.flag("recursive")?;
         let path = below_root(raw, Trailing::AllowedInLast)?;
         caller.may(Right::Delete, &path)?;
@@ -59,24 +59,24 @@ impl FilesCom {
         self.store
             .run(move |state| {
                 let (changes, _) = state.plan_delete(&path, recursive, now)?;
-                Ok::<_, Refusal>(state.commit(changes)?)
+                Ok::<_, Rejection>(state.commit(changes)?)
             })
             .await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
-    pub(super) async fn mkdir(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn mkdir(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let params = &call.params;
         let create = params.flag("mkdir_parents")?;
         let provided_mtime = params.time("provided_mtime")?;
-        let path = RemotePath::of_url(raw, Trailing::RefusedEverywhere)?;
+        let path = RemotePath::of_url(raw, Trailing::RejectedEverywhere)?;
         caller.may(Right::Write, &path)?;
         let view = View::of(&caller, params.flag("with_priority_color")?, call.now);
         let (user, now) = (caller.id, call.now);
         self.store
             .run(move |state| {
                 let id = state.mkdir(&path, create, provided_mtime, user, now)?;
-                let node = state.tree.get(id).ok_or(Refusal::NotFound)?;
+                let node = state.tree.get(id).ok_or(Rejection::NotFound)?;
                 Ok(json(StatusCode::CREATED, &state.entity(node, state.tree.path(id), &view)))
             })
             .await
@@ -84,8 +84,8 @@ impl FilesCom {
 }
 
 impl State {
-    pub(super) fn node_at(&self, path: &RemotePath) -> Result<&Node, Refusal> {
-        self.tree.find(path).ok_or(Refusal::NotFound)
+    pub(super) fn node_at(&self, path: &RemotePath) -> Result<&Node, Rejection> {
+        self.tree.find(path).ok_or(Rejection::NotFound)
     }
 
     fn mkdir(
@@ -95,12 +95,12 @@ impl State {
         provided_mtime: Option<Timestamp>,
         user: u64,
         now: Timestamp,
-    ) -> Result<NodeId, Refusal> {
-        let (parents, last) = path.split_last().ok_or(Refusal::DestinationExists)?;
+    ) -> Result<NodeId, Rejection> {
+        let (parents, last) = path.split_last().ok_or(Rejection::DestinationExists)?;
         let mut changes = Vec::new();
-        let parent = self.folder_for(parents, create, Refusal::NotFound, user, now, &mut changes)?;
+        let parent = self.folder_for(parents, create, Rejection::NotFound, user, now, &mut changes)?;
         if self.tree.child(parent, &last.key).is_some() {
-            return Err(Refusal::DestinationExists);
+            return Err(Rejection::DestinationExists);
         }
         let id = self.tree.next_id();
         let folder = Node { provided_mtime, ..Node::folder(id, Some(parent), &last.name, user, now) };
@@ -116,10 +116,10 @@ impl State {
         path: &RemotePath,
         recursive: bool,
         now: Timestamp,
-    ) -> Result<(Vec<Change>, u64), Refusal> {
+    ) -> Result<(Vec<Change>, u64), Rejection> {
         let node = self.node_at(path)?;
         if !recursive && !self.tree.is_empty(node.id) {
-            return Err(Refusal::FolderNotEmpty);
+            return Err(Rejection::FolderNotEmpty);
         }
         let nodes = self.tree.subtree(node.id);
         let files = nodes.iter().filter(|node| node.is_file()).count() as u64;
@@ -130,7 +130,7 @@ impl State {
 }
 
 /// The site itself is nothing that can be changed.
-pub(super) fn below_root(raw: &str, trailing: Trailing) -> Result<RemotePath, Refusal> {
+pub(super) fn below_root(raw: &str, trailing: Trailing) -> Result<RemotePath, Rejection> {
     let path = RemotePath::of_url(raw, trailing)?;
-    if path.is_root() { Err(Refusal::InvalidPath("the root cannot be changed")) } else { Ok(path) }
+    if path.is_root() { Err(Rejection::InvalidPath("the root cannot be changed")) } else { Ok(path) }
 }

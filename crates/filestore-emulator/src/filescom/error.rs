@@ -1,4 +1,4 @@
-//! Everything that Files.com refuses, as one table.
+//! Everything that Files.com rejects, as one table.
 
 use std::borrow::Cow;
 use std::io;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::wire::Failure;
 use crate::http::{Response, json as json_response};
 
-/// Why a request was refused. The text is the service's where it was seen.
+/// Why a request was rejected. The text is the service's where it was seen.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     #[error("{0} is invalid")]
     Invalid(Cow<'static, str>),
     #[error("{0} is missing")]
@@ -117,69 +117,69 @@ pub(super) enum Refusal {
     Internal(#[source] io::Error),
 }
 
-impl Refusal {
+impl Rejection {
     pub(super) fn invalid(parameter: impl Into<Cow<'static, str>>) -> Self {
-        Refusal::Invalid(parameter.into())
+        Rejection::Invalid(parameter.into())
     }
 
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Refusal::Invalid(_) | Refusal::Missing(_) => "bad-request",
-            Refusal::Required(_) => "bad-request/request-params-required",
-            Refusal::InvalidParams(_) => "bad-request/request-params-invalid",
-            Refusal::InvalidBody => "bad-request/invalid-body",
-            Refusal::BodyTooLarge => "bad-request/request-body-too-large",
-            Refusal::UnsupportedMediaType => "bad-request/unsupported-media-type",
-            Refusal::InvalidEncoding => "bad-request/invalid-input-encoding",
-            Refusal::InvalidPath(_) => "bad-request/invalid-path",
-            Refusal::TrailingWhitespace => "bad-request/path-cannot-have-trailing-whitespace",
-            Refusal::InvalidCursor => "bad-request/invalid-cursor",
-            Refusal::InvalidSortField => "bad-request/invalid-sort-field",
-            Refusal::SearchAllOnChildPath => "bad-request/search-all-on-child-path",
-            Refusal::InvalidWorkspace => "bad-request/invalid-workspace-id-header",
-            Refusal::PartNumber => "bad-request/part-number-too-large",
-            Refusal::InvalidEtags => "bad-request/invalid-etags",
-            Refusal::PartSize => "bad-request/invalid-upload-part-size",
-            Refusal::PartGap => "bad-request/invalid-upload-part-gap",
-            Refusal::DateTime(_) => "bad-request/datetime-parse",
-            Refusal::ParentIsFile => "bad-request/folder-must-not-be-a-file",
-            Refusal::CannotDownloadDirectory => "bad-request/cannot-download-directory",
-            Refusal::DestinationSame => "bad-request/destination-same",
-            Refusal::MethodNotAllowed => "bad-request/method-not-allowed",
-            Refusal::InvalidCredentials => "not-authenticated/invalid-credentials",
-            Refusal::AuthenticationRequired => "not-authenticated/authentication-required",
-            Refusal::WrongLogin => "not-authenticated/invalid-username-or-password",
-            Refusal::WrongOtp => "not-authenticated/one-time-password-incorrect",
-            Refusal::TwoFactorError => "not-authenticated/two-factor-authentication-error",
-            Refusal::LockedOut => "not-authenticated/locked-out",
-            Refusal::KeySession => "not-authenticated/api-key-sessions-not-supported",
-            Refusal::TwoFactorRequired { .. } => "not-authorized/two-factor-authentication-required",
-            Refusal::LoginWithKey => "not-authorized/cannot-login-while-using-key",
-            Refusal::PathRestricted => "not-authorized/api-key-is-path-restricted",
-            Refusal::ReadPermission => "not-authorized/read-permission-required",
-            Refusal::WritePermission => "not-authorized/write-permission-required",
-            Refusal::FullPermission => "not-authorized/full-permission-required",
-            Refusal::BundlePermission => "not-authorized/not-allowed-to-create-bundle",
-            Refusal::NotFound => "not-found",
-            Refusal::UploadNotFound(_) => "not-found/file-upload-not-found",
-            Refusal::BundlePathNotFound => "not-found/bundle-path-not-found",
-            Refusal::DestinationExists => "processing-failure/destination-exists",
-            Refusal::DestinationParentMissing => "processing-failure/destination-parent-does-not-exist",
-            Refusal::DestinationConflict => "processing-failure/destination-parent-conflict",
-            Refusal::FileNotUploaded => "processing-failure/file-not-uploaded",
-            Refusal::FolderNotEmpty => "processing-failure/folder-not-empty",
-            Refusal::FilenameTooLong => "processing-failure/filename-too-long",
-            Refusal::PathTooLong => "processing-failure/path-too-long",
-            Refusal::ModelSave { .. } => "processing-failure/model-save-error",
-            Refusal::Internal(_) => "",
+            Rejection::Invalid(_) | Rejection::Missing(_) => "bad-request",
+            Rejection::Required(_) => "bad-request/request-params-required",
+            Rejection::InvalidParams(_) => "bad-request/request-params-invalid",
+            Rejection::InvalidBody => "bad-request/invalid-body",
+            Rejection::BodyTooLarge => "bad-request/request-body-too-large",
+            Rejection::UnsupportedMediaType => "bad-request/unsupported-media-type",
+            Rejection::InvalidEncoding => "bad-request/invalid-input-encoding",
+            Rejection::InvalidPath(_) => "bad-request/invalid-path",
+            Rejection::TrailingWhitespace => "bad-request/path-cannot-have-trailing-whitespace",
+            Rejection::InvalidCursor => "bad-request/invalid-cursor",
+            Rejection::InvalidSortField => "bad-request/invalid-sort-field",
+            Rejection::SearchAllOnChildPath => "bad-request/search-all-on-child-path",
+            Rejection::InvalidWorkspace => "bad-request/invalid-workspace-id-header",
+            Rejection::PartNumber => "bad-request/part-number-too-large",
+            Rejection::InvalidEtags => "bad-request/invalid-etags",
+            Rejection::PartSize => "bad-request/invalid-upload-part-size",
+            Rejection::PartGap => "bad-request/invalid-upload-part-gap",
+            Rejection::DateTime(_) => "bad-request/datetime-parse",
+            Rejection::ParentIsFile => "bad-request/folder-must-not-be-a-file",
+            Rejection::CannotDownloadDirectory => "bad-request/cannot-download-directory",
+            Rejection::DestinationSame => "bad-request/destination-same",
+            Rejection::MethodNotAllowed => "bad-request/method-not-allowed",
+            Rejection::InvalidCredentials => "not-authenticated/invalid-credentials",
+            Rejection::AuthenticationRequired => "not-authenticated/authentication-required",
+            Rejection::WrongLogin => "not-authenticated/invalid-username-or-password",
+            Rejection::WrongOtp => "not-authenticated/one-time-password-incorrect",
+            Rejection::TwoFactorError => "not-authenticated/two-factor-authentication-error",
+            Rejection::LockedOut => "not-authenticated/locked-out",
+            Rejection::KeySession => "not-authenticated/api-key-sessions-not-supported",
+            Rejection::TwoFactorRequired { .. } => "not-authorized/two-factor-authentication-required",
+            Rejection::LoginWithKey => "not-authorized/cannot-login-while-using-key",
+            Rejection::PathRestricted => "not-authorized/api-key-is-path-restricted",
+            Rejection::ReadPermission => "not-authorized/read-permission-required",
+            Rejection::WritePermission => "not-authorized/write-permission-required",
+            Rejection::FullPermission => "not-authorized/full-permission-required",
+            Rejection::BundlePermission => "not-authorized/not-allowed-to-create-bundle",
+            Rejection::NotFound => "not-found",
+            Rejection::UploadNotFound(_) => "not-found/file-upload-not-found",
+            Rejection::BundlePathNotFound => "not-found/bundle-path-not-found",
+            Rejection::DestinationExists => "processing-failure/destination-exists",
+            Rejection::DestinationParentMissing => "processing-failure/destination-parent-does-not-exist",
+            Rejection::DestinationConflict => "processing-failure/destination-parent-conflict",
+            Rejection::FileNotUploaded => "processing-failure/file-not-uploaded",
+            Rejection::FolderNotEmpty => "processing-failure/folder-not-empty",
+            Rejection::FilenameTooLong => "processing-failure/filename-too-long",
+            Rejection::PathTooLong => "processing-failure/path-too-long",
+            Rejection::ModelSave { .. } => "processing-failure/model-save-error",
+            Rejection::Internal(_) => "",
         }
     }
 
     fn status(&self) -> StatusCode {
         match self {
-            Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Refusal::DestinationParentMissing => StatusCode::CONFLICT,
-            Refusal::Internal(error) if matches!(error.kind(), io::ErrorKind::StorageFull) => {
+            Rejection::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Rejection::DestinationParentMissing => StatusCode::CONFLICT,
+            Rejection::Internal(error) if matches!(error.kind(), io::ErrorKind::StorageFull) => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
             other => status_of_group(other.kind()),
@@ -187,19 +187,19 @@ impl Refusal {
     }
 
     pub(super) fn answer(&self, request_id: &str) -> Response {
-        if let Refusal::Internal(error) = self {
+        if let Rejection::Internal(error) = self {
             tracing::error!(%error, "the emulator failed");
         }
         let mut failure = Failure::new(self.to_string(), self.status(), self.kind(), request_id);
         match self {
-            Refusal::TwoFactorRequired { partial_session_id } => {
+            Rejection::TwoFactorRequired { partial_session_id } => {
                 failure.data = Some(json!({
                     "partial_session_id": partial_session_id,
                     "two_factor_authentication_methods": ["totp"],
                     "u2f_sign_requests": [],
                 }));
             }
-            Refusal::ModelSave { field, text } => {
+            Rejection::ModelSave { field, text } => {
                 failure.model_errors = Some(json!({ *field: [text] }));
                 failure.errors = Some(json!([text]));
             }
@@ -209,9 +209,9 @@ impl Refusal {
     }
 }
 
-impl From<io::Error> for Refusal {
+impl From<io::Error> for Rejection {
     fn from(error: io::Error) -> Self {
-        Refusal::Internal(error)
+        Rejection::Internal(error)
     }
 }
 
@@ -230,9 +230,9 @@ pub(super) fn failure_of(status: StatusCode, kind: Option<&str>, request_id: &st
         _ => "",
     });
     let text = match kind {
-        "" => Refusal::Internal(io::ErrorKind::Other.into()).to_string(),
-        "not-found" => Refusal::NotFound.to_string(),
-        "processing-failure/file-not-uploaded" => Refusal::FileNotUploaded.to_string(),
+        "" => Rejection::Internal(io::ErrorKind::Other.into()).to_string(),
+        "not-found" => Rejection::NotFound.to_string(),
+        "processing-failure/file-not-uploaded" => Rejection::FileNotUploaded.to_string(),
         kind => title(kind),
     };
     rendered(status, &Failure::new(text, status, kind, request_id))

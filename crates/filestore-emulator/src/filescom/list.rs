@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::access::{Caller, Right};
 use super::cursor::{self, At, Cursor};
 use super::entity::View;
-use super::error::Refusal;
+use super::error::Rejection;
 use super::name::folded;
 use super::params::Params;
 use super::path::{RemotePath, Trailing};
@@ -61,12 +61,12 @@ struct Page<'s> {
 }
 
 impl FilesCom {
-    pub(super) async fn list(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn list(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let listing = Listing::of(&call.params)?;
         let all = call.params.flag("search_all")?;
-        let path = RemotePath::of_url(raw, Trailing::RefusedEverywhere)?;
+        let path = RemotePath::of_url(raw, Trailing::RejectedEverywhere)?;
         if all && !path.is_root() {
-            return Err(Refusal::SearchAllOnChildPath);
+            return Err(Rejection::SearchAllOnChildPath);
         }
         caller.may(Right::List, &path)?;
         let view = View::of(&caller, call.params.flag("with_priority_color")?, call.now);
@@ -74,7 +74,7 @@ impl FilesCom {
             .run(move |state| {
                 let folder = state.node_at(&path)?;
                 if folder.is_file() {
-                    return Err(Refusal::NotFound);
+                    return Err(Rejection::NotFound);
                 }
                 let id = listing.id(folder.id);
                 let at = listing.cursor.as_deref().map(|text| Cursor::read(text, &id)).transpose()?;
@@ -90,16 +90,16 @@ impl FilesCom {
 }
 
 impl Listing {
-    fn of(params: &Params) -> Result<Self, Refusal> {
+    fn of(params: &Params) -> Result<Self, Rejection> {
         let kind = match params.text("type")?.as_deref() {
             None => None,
             Some("file") => Some(Kind::File),
             Some("folder") => Some(Kind::Folder),
-            Some(_) => return Err(Refusal::invalid("type")),
+            Some(_) => return Err(Rejection::invalid("type")),
         };
         let changed_after = params.time("modified_at_datetime")?;
         if changed_after.is_some() && kind.is_none() {
-            return Err(Refusal::InvalidParams("modified_at_datetime can only be used with type".to_owned()));
+            return Err(Rejection::InvalidParams("modified_at_datetime can only be used with type".to_owned()));
         }
         Ok(Listing {
             per_page: cursor::per_page(params)?,
@@ -177,27 +177,27 @@ impl Listing {
 
 impl Sort {
     /// `sort_by[FIELD]=asc`, by one field.
-    fn of(value: Option<&Value>) -> Result<Self, Refusal> {
+    fn of(value: Option<&Value>) -> Result<Self, Rejection> {
         let fields = match value {
             None | Some(Value::Null) => return Ok(Sort { by: Field::Path, descending: false }),
             Some(Value::Object(fields)) => fields,
-            Some(_) => return Err(Refusal::invalid("sort_by")),
+            Some(_) => return Err(Rejection::invalid("sort_by")),
         };
         let mut fields = fields.iter();
         let (Some((field, direction)), None) = (fields.next(), fields.next()) else {
-            return Err(Refusal::InvalidSortField);
+            return Err(Rejection::InvalidSortField);
         };
         let by = match field.as_str() {
             "path" => Field::Path,
             "size" => Field::Size,
             "modified_at_datetime" => Field::Modified,
             "provided_modified_at" => Field::ProvidedModified,
-            _ => return Err(Refusal::InvalidSortField),
+            _ => return Err(Rejection::InvalidSortField),
         };
         match direction.as_str() {
             Some("asc") => Ok(Sort { by, descending: false }),
             Some("desc") => Ok(Sort { by, descending: true }),
-            _ => Err(Refusal::invalid("sort_by")),
+            _ => Err(Rejection::invalid("sort_by")),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::params::Params;
 
 const FIELD: &str = "custom_metadata";
@@ -13,15 +13,15 @@ const LONGEST_KEY: usize = 256;
 const LONGEST_VALUE: usize = 1024;
 
 /// The whole map; null clears it, absent is absent.
-pub(super) fn custom(params: &Params) -> Result<Option<BTreeMap<String, String>>, Refusal> {
+pub(super) fn custom(params: &Params) -> Result<Option<BTreeMap<String, String>>, Rejection> {
     let fields = match params.get(FIELD) {
         None => return Ok(None),
         Some(Value::Null) => return Ok(Some(BTreeMap::new())),
         Some(Value::Object(fields)) => fields,
-        Some(_) => return Err(Refusal::invalid(FIELD)),
+        Some(_) => return Err(Rejection::invalid(FIELD)),
     };
     let texts = fields.iter().map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-    let metadata: BTreeMap<_, _> = texts.collect::<Option<_>>().ok_or(Refusal::invalid(FIELD))?;
+    let metadata: BTreeMap<_, _> = texts.collect::<Option<_>>().ok_or(Rejection::invalid(FIELD))?;
     let longer = |text: &str, limit: usize| text.chars().count() > limit;
     let problem = if metadata.len() > MOST_KEYS {
         "Custom metadata cannot have more than 32 keys"
@@ -32,5 +32,5 @@ pub(super) fn custom(params: &Params) -> Result<Option<BTreeMap<String, String>>
     } else {
         return Ok(Some(metadata));
     };
-    Err(Refusal::ModelSave { field: FIELD, text: problem })
+    Err(Rejection::ModelSave { field: FIELD, text: problem })
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::access::{Caller, Right};
 use super::entries::below_root;
-use super::error::Refusal;
+use super::error::Rejection;
 use super::path::{RemotePath, Trailing};
 use super::record::{Due, Migration, Operation, Outcome, Work};
 use super::settings::Migrations;
@@ -23,8 +23,8 @@ impl FilesCom {
         raw: &str,
         call: Call<'_>,
         caller: Caller,
-    ) -> Result<Response, Refusal> {
-        let destination = call.params.text("destination")?.ok_or(Refusal::Missing("destination"))?;
+    ) -> Result<Response, Rejection> {
+        let destination = call.params.text("destination")?.ok_or(Rejection::Missing("destination"))?;
         let forced = call.params.flag("overwrite")?;
         let source = below_root(raw, Trailing::AllowedInLast)?;
         let target = RemotePath::of_text(&destination, Trailing::AllowedInLast)?;
@@ -35,7 +35,7 @@ impl FilesCom {
     }
 
     /// `POST /file_actions/delete/PATH`.
-    pub(super) async fn begin_delete(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn begin_delete(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let forced = call.params.flag("recursive")?;
         let path = below_root(raw, Trailing::AllowedInLast)?;
         caller.may(Right::Delete, &path)?;
@@ -43,8 +43,8 @@ impl FilesCom {
         self.start(work, caller, call.now).await
     }
 
-    /// What cannot work is refused at once, whenever it is to be done.
-    async fn start(&self, work: Work, caller: Caller, now: Timestamp) -> Result<Response, Refusal> {
+    /// What cannot work is rejected at once, whenever it is to be done.
+    async fn start(&self, work: Work, caller: Caller, now: Timestamp) -> Result<Response, Rejection> {
         let user = caller.id;
         let started = self
             .store
@@ -53,7 +53,7 @@ impl FilesCom {
                 let due = match state.settings.migrations {
                     Migrations::Sync => {
                         state.commit(changes)?;
-                        return Ok::<_, Refusal>(Started { status: "completed", file_migration_id: None });
+                        return Ok::<_, Rejection>(Started { status: "completed", file_migration_id: None });
                     }
                     Migrations::Polls(left) => Due::Polls { left, asked: 0 },
                     Migrations::Delay(delay) => Due::At(now.checked_add(delay).unwrap_or(Timestamp::MAX)),
@@ -67,12 +67,12 @@ impl FilesCom {
     }
 
     /// `GET /file_migrations/ID`.
-    pub(super) async fn migration(&self, id: &str, now: Timestamp) -> Result<Response, Refusal> {
-        let id: u64 = id.parse().map_err(|_| Refusal::NotFound)?;
+    pub(super) async fn migration(&self, id: &str, now: Timestamp) -> Result<Response, Rejection> {
+        let id: u64 = id.parse().map_err(|_| Rejection::NotFound)?;
         self.store
             .run(move |state| {
                 state.count_poll(id)?;
-                let migration = state.migrations.get(&id).ok_or(Refusal::NotFound)?;
+                let migration = state.migrations.get(&id).ok_or(Rejection::NotFound)?;
                 Ok(json(StatusCode::OK, &migration.shown(now)))
             })
             .await
@@ -108,7 +108,7 @@ impl State {
         let planned = self.plan(&migration.work, migration.user, self.clock.now());
         let (mut changes, outcome) = match planned {
             Ok((changes, files)) => (changes, Outcome { files, failure: None }),
-            Err(refusal) => (Vec::new(), Outcome { files: 0, failure: Some(refusal.to_string()) }),
+            Err(rejection) => (Vec::new(), Outcome { files: 0, failure: Some(rejection.to_string()) }),
         };
         migration.outcome = Some(outcome);
         changes.push(Change::Migration(migration));
@@ -116,7 +116,7 @@ impl State {
     }
 
     /// The changes that are the work, and how many files it is about.
-    fn plan(&mut self, work: &Work, user: u64, now: Timestamp) -> Result<(Vec<Change>, u64), Refusal> {
+    fn plan(&mut self, work: &Work, user: u64, now: Timestamp) -> Result<(Vec<Change>, u64), Rejection> {
         let path = RemotePath::of_text(&work.path, Trailing::AllowedInLast)?;
         match &work.destination {
             None => self.plan_delete(&path, work.forced, now),
@@ -134,23 +134,23 @@ impl State {
         destination: &RemotePath,
         user: u64,
         now: Timestamp,
-    ) -> Result<(Vec<Change>, u64), Refusal> {
+    ) -> Result<(Vec<Change>, u64), Rejection> {
         let source = self.node_at(path)?.clone();
         let same = destination.is_same(path);
         // Another spelling of its own name is a place where a move can go.
         if same && (work.operation == Operation::Copy || self.tree.path(source.id) == destination.to_string()) {
-            return Err(Refusal::DestinationSame);
+            return Err(Rejection::DestinationSame);
         }
         if !same && (destination.is_within(path) || path.is_within(destination)) {
-            return Err(Refusal::DestinationConflict);
+            return Err(Rejection::DestinationConflict);
         }
-        let (parents, name) = destination.split_last().ok_or(Refusal::DestinationConflict)?;
+        let (parents, name) = destination.split_last().ok_or(Rejection::DestinationConflict)?;
         let mut changes = Vec::new();
-        let missing = Refusal::DestinationParentMissing;
+        let missing = Rejection::DestinationParentMissing;
         let parent = self.folder_for(parents, false, missing, user, now, &mut changes)?;
         let present = self.tree.child(parent, &name.key).filter(|present| present.id != source.id).cloned();
         if present.is_some() && !work.forced {
-            return Err(Refusal::DestinationExists);
+            return Err(Rejection::DestinationExists);
         }
         let files = self.tree.subtree(source.id).iter().filter(|node| node.is_file()).count() as u64;
         let mut plan = Plan { operation: work.operation, now, changes };
@@ -180,9 +180,9 @@ impl Plan {
         parent: NodeId,
         name: &str,
         present: Option<&Node>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Rejection> {
         match present {
-            Some(present) if present.is_file() != source.is_file() => return Err(Refusal::DestinationExists),
+            Some(present) if present.is_file() != source.is_file() => return Err(Rejection::DestinationExists),
             Some(folder) if !source.is_file() => return self.merge(state, source, folder.id),
             Some(file) => self.changes.push(Change::NodeGone(file.id)),
             None => {}
@@ -200,7 +200,7 @@ impl Plan {
         Ok(())
     }
 
-    fn merge(&mut self, state: &mut State, source: &Node, into: NodeId) -> Result<(), Refusal> {
+    fn merge(&mut self, state: &mut State, source: &Node, into: NodeId) -> Result<(), Rejection> {
         self.put_children(state, source, into, Some(into))?;
         if self.operation == Operation::Move {
             self.changes.push(Change::NodeGone(source.id));
@@ -214,7 +214,7 @@ impl Plan {
         source: &Node,
         parent: NodeId,
         present_in: Option<NodeId>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Rejection> {
         let children: Vec<_> = state.tree.children(source.id, None).cloned().collect();
         for child in children {
             let present = present_in.and_then(|folder| state.tree.child(folder, &child.key())).cloned();

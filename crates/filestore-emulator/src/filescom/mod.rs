@@ -49,13 +49,13 @@ use crate::durable;
 use crate::faults::Effects;
 use crate::http::{RequestBody, Response, json, problem};
 use crate::storage::ServiceContext;
-use error::Refusal;
+use error::Rejection;
 use params::Params;
 use record::WrongLogins;
 use route::{OnBundle, OnPath};
 use settings::Settings;
 use sign::Signer;
-use storage_error::StorageRefusal;
+use storage_error::StorageRejection;
 use store::Store;
 
 pub(crate) use route::Route;
@@ -114,10 +114,10 @@ impl FilesCom {
         let response = if route.is_storage() {
             let call = StorageCall { head, body, effects, now };
             let answered = self.storage(route, call).await;
-            answered.unwrap_or_else(|refusal| refusal.answer(&request_id))
+            answered.unwrap_or_else(|rejection| rejection.answer(&request_id))
         } else {
             let answered = self.api(route, head, body, effects, now).await;
-            answered.unwrap_or_else(|refusal| refusal.answer(&request_id))
+            answered.unwrap_or_else(|rejection| rejection.answer(&request_id))
         };
         signed_off(response, route, &request_id)
     }
@@ -173,11 +173,11 @@ impl FilesCom {
         self.store.files()
     }
 
-    async fn storage(&self, route: &Route, call: StorageCall<'_>) -> Result<Response, StorageRefusal> {
+    async fn storage(&self, route: &Route, call: StorageCall<'_>) -> Result<Response, StorageRejection> {
         match route {
             Route::Part { upload, number, .. } => self.put_part(upload, *number, call).await,
             Route::Content { id, path } => self.get_content(id, path, call).await,
-            _ => Err(StorageRefusal::AccessDenied),
+            _ => Err(StorageRejection::AccessDenied),
         }
     }
 
@@ -188,13 +188,13 @@ impl FilesCom {
         body: &mut RequestBody,
         effects: &Effects,
         now: Timestamp,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Rejection> {
         match route {
-            Route::WrongMethod => return Err(Refusal::MethodNotAllowed),
+            Route::WrongMethod => return Err(Rejection::MethodNotAllowed),
             Route::OnPath { alias: true, .. } if self.settings().await?.strict_methods => {
-                return Err(Refusal::MethodNotAllowed);
+                return Err(Rejection::MethodNotAllowed);
             }
-            Route::Unknown => return Err(Refusal::NotFound),
+            Route::Unknown => return Err(Rejection::NotFound),
             _ => {}
         }
         // Who logs in, out or opens a link says who they are in another way.
@@ -231,7 +231,7 @@ impl FilesCom {
             Route::Bundle(OnBundle::Update, id) => self.update_bundle(id, call, caller).await,
             Route::Bundle(OnBundle::Delete, id) => self.delete_bundle(id, caller).await,
             Route::Bundle(OnBundle::Share, id) => self.share_bundle(id, caller).await,
-            _ => Err(Refusal::NotFound),
+            _ => Err(Rejection::NotFound),
         }
     }
 

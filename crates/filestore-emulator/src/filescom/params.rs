@@ -6,7 +6,7 @@ use http::request::Parts;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::time;
 use crate::http::RequestBody;
 use crate::multipart::Multipart;
@@ -22,7 +22,7 @@ pub(super) struct Params(Map<String, Value>);
 
 impl Params {
     /// The body's parameters win over those of the query.
-    pub(super) async fn read(head: &Parts, body: &mut RequestBody) -> Result<Self, Refusal> {
+    pub(super) async fn read(head: &Parts, body: &mut RequestBody) -> Result<Self, Rejection> {
         let query = head.uri.query().unwrap_or_default();
         let mut params = nested(form_urlencoded::parse(query.as_bytes()).map(text_value));
         params.extend(of_body(head, body).await?);
@@ -34,47 +34,47 @@ impl Params {
         self.0.get(name)
     }
 
-    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Refusal> {
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Rejection> {
         match self.get(name) {
             None | Some(Value::Null) => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(Value::String(text)) => match text.as_str() {
                 "true" | "True" | "1" => Ok(true),
                 "false" | "False" | "0" | "" => Ok(false),
-                _ => Err(Refusal::invalid(name)),
+                _ => Err(Rejection::invalid(name)),
             },
-            Some(_) => Err(Refusal::invalid(name)),
+            Some(_) => Err(Rejection::invalid(name)),
         }
     }
 
-    pub(super) fn int(&self, name: &'static str) -> Result<Option<i64>, Refusal> {
+    pub(super) fn int(&self, name: &'static str) -> Result<Option<i64>, Rejection> {
         match self.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => integer(value).map(Some).ok_or(Refusal::invalid(name)),
+            Some(value) => integer(value).map(Some).ok_or(Rejection::invalid(name)),
         }
     }
 
     /// Absent, null and empty are one.
-    pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, Refusal> {
+    pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, Rejection> {
         match self.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
-            Some(_) => Err(Refusal::invalid(name)),
+            Some(_) => Err(Rejection::invalid(name)),
         }
     }
 
-    pub(super) fn time(&self, name: &'static str) -> Result<Option<jiff::Timestamp>, Refusal> {
+    pub(super) fn time(&self, name: &'static str) -> Result<Option<jiff::Timestamp>, Rejection> {
         match self.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => time::parse(text).map(Some).ok_or(Refusal::DateTime(name)),
-            Some(_) => Err(Refusal::DateTime(name)),
+            Some(Value::String(text)) => time::parse(text).map(Some).ok_or(Rejection::DateTime(name)),
+            Some(_) => Err(Rejection::DateTime(name)),
         }
     }
 
     /// `{etag, part}` pairs: an array of objects, parallel arrays, or objects by index.
-    pub(super) fn etags(&self) -> Result<Option<Vec<(i64, String)>>, Refusal> {
+    pub(super) fn etags(&self) -> Result<Option<Vec<(i64, String)>>, Rejection> {
         match self.get("etags") {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(pairs)) => pairs.iter().map(pair).collect::<Result<_, _>>().map(Some),
@@ -88,21 +88,21 @@ impl Params {
                 (Some(etag), Some(part)) => Ok(Some(vec![read_pair(etag, part)?])),
                 _ => columns.values().map(pair).collect::<Result<_, _>>().map(Some),
             },
-            Some(_) => Err(Refusal::invalid("etags")),
+            Some(_) => Err(Rejection::invalid("etags")),
         }
     }
 }
 
-fn pair(value: &Value) -> Result<(i64, String), Refusal> {
+fn pair(value: &Value) -> Result<(i64, String), Rejection> {
     match (value.get("etag"), value.get("part")) {
         (Some(etag), Some(part)) => read_pair(etag, part),
-        _ => Err(Refusal::InvalidEtags),
+        _ => Err(Rejection::InvalidEtags),
     }
 }
 
-fn read_pair(etag: &Value, part: &Value) -> Result<(i64, String), Refusal> {
-    let etag = etag.as_str().ok_or(Refusal::InvalidEtags)?;
-    Ok((integer(part).ok_or(Refusal::InvalidEtags)?, etag.trim_matches('"').to_owned()))
+fn read_pair(etag: &Value, part: &Value) -> Result<(i64, String), Rejection> {
+    let etag = etag.as_str().ok_or(Rejection::InvalidEtags)?;
+    Ok((integer(part).ok_or(Rejection::InvalidEtags)?, etag.trim_matches('"').to_owned()))
 }
 
 fn integer(value: &Value) -> Option<i64> {
@@ -113,42 +113,42 @@ fn integer(value: &Value) -> Option<i64> {
     }
 }
 
-async fn of_body(head: &Parts, body: &mut RequestBody) -> Result<Map<String, Value>, Refusal> {
+async fn of_body(head: &Parts, body: &mut RequestBody) -> Result<Map<String, Value>, Rejection> {
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
     if media_type.trim().eq_ignore_ascii_case("multipart/form-data") {
         return of_form(parameters, body).await;
     }
-    let content = body.collect(LONGEST).await?.ok_or(Refusal::BodyTooLarge)?;
+    let content = body.collect(LONGEST).await?.ok_or(Rejection::BodyTooLarge)?;
     match media_type.trim().to_ascii_lowercase().as_str() {
         // Clients say JSON on every request, and some that send it do not say so.
         "" | "application/json" if content.is_empty() => Ok(Map::new()),
         "" | "application/json" => match serde_json::from_slice(&content) {
             Ok(Value::Object(params)) => Ok(nested(params.into_iter())),
-            _ => Err(Refusal::InvalidBody),
+            _ => Err(Rejection::InvalidBody),
         },
         "application/x-www-form-urlencoded" => Ok(nested(form_urlencoded::parse(&content).map(text_value))),
         _ if content.is_empty() => Ok(Map::new()),
-        _ => Err(Refusal::UnsupportedMediaType),
+        _ => Err(Rejection::UnsupportedMediaType),
     }
 }
 
-async fn of_form(parameters: &str, body: &mut RequestBody) -> Result<Map<String, Value>, Refusal> {
+async fn of_form(parameters: &str, body: &mut RequestBody) -> Result<Map<String, Value>, Rejection> {
     let boundary = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="));
-    let boundary = boundary.ok_or(Refusal::InvalidBody)?.trim_matches('"');
+    let boundary = boundary.ok_or(Rejection::InvalidBody)?.trim_matches('"');
     let mut form = Multipart::new(body, boundary);
     let (mut fields, mut read) = (Vec::new(), 0);
-    while let Some(part) = form.next_part().await.map_err(|_| Refusal::InvalidBody)? {
+    while let Some(part) = form.next_part().await.map_err(|_| Rejection::InvalidBody)? {
         let mut content = Vec::new();
-        while let Some(chunk) = form.chunk().await.map_err(|_| Refusal::InvalidBody)? {
+        while let Some(chunk) = form.chunk().await.map_err(|_| Rejection::InvalidBody)? {
             read += chunk.len();
             if read > LONGEST {
-                return Err(Refusal::BodyTooLarge);
+                return Err(Rejection::BodyTooLarge);
             }
             content.extend_from_slice(&chunk);
         }
-        let name = part.name.ok_or(Refusal::InvalidBody)?;
-        let text = String::from_utf8(content).map_err(|_| Refusal::InvalidEncoding)?;
+        let name = part.name.ok_or(Rejection::InvalidBody)?;
+        let text = String::from_utf8(content).map_err(|_| Rejection::InvalidEncoding)?;
         fields.push((name, Value::from(text)));
     }
     Ok(nested(fields.into_iter()))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::name::{NameKey, folded};
 
 /// The longest path and name, in characters.
@@ -23,42 +23,42 @@ pub(super) struct Component {
     pub(super) key: NameKey,
 }
 
-/// Where white space at the end of a name is refused: it depends on the operation.
+/// Where white space at the end of a name is rejected: it depends on the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trailing {
-    RefusedEverywhere,
+    RejectedEverywhere,
     AllowedInLast,
 }
 
 impl RemotePath {
     /// A path out of a URL.
-    pub(super) fn of_url(raw: &str, trailing: Trailing) -> Result<Self, Refusal> {
-        let decoded = percent_decode_str(raw).decode_utf8().map_err(|_| Refusal::InvalidEncoding)?;
+    pub(super) fn of_url(raw: &str, trailing: Trailing) -> Result<Self, Rejection> {
+        let decoded = percent_decode_str(raw).decode_utf8().map_err(|_| Rejection::InvalidEncoding)?;
         Self::of_text(&decoded, trailing)
     }
 
     /// A path out of a parameter.
-    pub(super) fn of_text(text: &str, trailing: Trailing) -> Result<Self, Refusal> {
+    pub(super) fn of_text(text: &str, trailing: Trailing) -> Result<Self, Rejection> {
         if text.contains('\u{200b}') {
-            return Err(Refusal::InvalidPath("it has a zero-width space"));
+            return Err(Rejection::InvalidPath("it has a zero-width space"));
         }
         let names = cleaned(text);
         let checked = match trailing {
-            Trailing::RefusedEverywhere => &names[..],
+            Trailing::RejectedEverywhere => &names[..],
             Trailing::AllowedInLast => &names[..names.len().saturating_sub(1)],
         };
         if checked.iter().any(|name| name.ends_with(char::is_whitespace)) {
-            return Err(Refusal::TrailingWhitespace);
+            return Err(Rejection::TrailingWhitespace);
         }
         if names.iter().any(|name| name.chars().count() > LONGEST_NAME) {
-            return Err(Refusal::FilenameTooLong);
+            return Err(Rejection::FilenameTooLong);
         }
         if names.iter().map(|name| name.chars().count() + 1).sum::<usize>() > LONGEST_PATH + 1 {
-            return Err(Refusal::PathTooLong);
+            return Err(Rejection::PathTooLong);
         }
         let ambiguous = |folded: &str| matches!(folded, "" | "." | "..") || folded.contains('/');
         if names.iter().any(|name| ambiguous(&folded(name))) {
-            return Err(Refusal::InvalidPath("a name compares as none, as a dot name or as a path"));
+            return Err(Rejection::InvalidPath("a name compares as none, as a dot name or as a path"));
         }
         Ok(Self::of_names(names))
     }
@@ -122,7 +122,7 @@ mod tests {
 
     fn read(raw: &str) -> Result<String, String> {
         let path = RemotePath::of_url(raw, Trailing::AllowedInLast);
-        path.map(|path| path.to_string()).map_err(|refusal| refusal.kind().to_owned())
+        path.map(|path| path.to_string()).map_err(|rejection| rejection.kind().to_owned())
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_breaks_a_rule_is_refused_by_its_type() {
+    fn a_path_that_breaks_a_rule_is_rejected_by_its_type() {
         for (raw, kind) in [
             ("a%E2%80%8Bb", "bad-request/invalid-path"),
             ("a%20/b", "bad-request/path-cannot-have-trailing-whitespace"),
@@ -160,7 +160,7 @@ mod tests {
             assert_eq!(read(raw).unwrap_err(), kind, "{raw}");
         }
         assert!(read(&format!("{}x", "x/".repeat(2499))).is_ok());
-        assert!(RemotePath::of_url("a%20", Trailing::RefusedEverywhere).is_err());
+        assert!(RemotePath::of_url("a%20", Trailing::RejectedEverywhere).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use rand::RngExt;
 
 use super::access::{API_KEY, SESSION};
-use super::error::Refusal;
+use super::error::Rejection;
 use super::record::Session;
 use super::store::{Change, State};
 use super::users::User;
@@ -21,9 +21,9 @@ const WRONG_LOGINS: u32 = 10;
 const LOCKOUT: SignedDuration = SignedDuration::from_mins(10);
 
 impl FilesCom {
-    pub(super) async fn login(&self, call: Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn login(&self, call: Call<'_>) -> Result<Response, Rejection> {
         if call.head.headers.contains_key(API_KEY) {
-            return Err(Refusal::LoginWithKey);
+            return Err(Rejection::LoginWithKey);
         }
         let (otp, partial) = (call.params.text("otp")?, call.params.text("partial_session_id")?);
         let user = match partial {
@@ -33,19 +33,19 @@ impl FilesCom {
                 user
             }
             None => {
-                let name = call.params.text("username")?.ok_or(Refusal::Required("username"))?;
-                let password = call.params.text("password")?.ok_or(Refusal::Required("password"))?;
+                let name = call.params.text("username")?.ok_or(Rejection::Required("username"))?;
+                let password = call.params.text("password")?.ok_or(Rejection::Required("password"))?;
                 self.with_password(&name, &password, call.now)?
             }
         };
         match (&user.otp, otp) {
             (Some(_), None) => {
                 let session = self.begin_session(&user, PARTIAL_LIFE, true, call.now).await?;
-                return Err(Refusal::TwoFactorRequired { partial_session_id: session.id });
+                return Err(Rejection::TwoFactorRequired { partial_session_id: session.id });
             }
             (Some(right), Some(given)) if *right != given => {
                 self.count_wrong_login(&user.name, call.now);
-                return Err(Refusal::WrongOtp);
+                return Err(Rejection::WrongOtp);
             }
             _ => {}
         }
@@ -61,37 +61,37 @@ impl FilesCom {
         Ok(json(StatusCode::CREATED, &created))
     }
 
-    pub(super) async fn logout(&self, call: Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn logout(&self, call: Call<'_>) -> Result<Response, Rejection> {
         let Some(id) = access::text(&call.head.headers, SESSION) else {
             let with_key = call.head.headers.contains_key(API_KEY);
-            return Err(if with_key { Refusal::KeySession } else { Refusal::AuthenticationRequired });
+            return Err(if with_key { Rejection::KeySession } else { Rejection::AuthenticationRequired });
         };
         let now = call.now;
         self.store
             .run(move |state| {
-                state.user_of_session(&id, now).ok_or(Refusal::InvalidCredentials)?;
-                Ok::<_, Refusal>(state.commit(vec![Change::SessionGone(id)])?)
+                state.user_of_session(&id, now).ok_or(Rejection::InvalidCredentials)?;
+                Ok::<_, Rejection>(state.commit(vec![Change::SessionGone(id)])?)
             })
             .await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
-    fn with_password(&self, name: &str, password: &str, now: Timestamp) -> Result<User, Refusal> {
-        let user = self.users.named(name).ok_or(Refusal::WrongLogin)?;
+    fn with_password(&self, name: &str, password: &str, now: Timestamp) -> Result<User, Rejection> {
+        let user = self.users.named(name).ok_or(Rejection::WrongLogin)?;
         self.check_lock(name, now)?;
         if user.password.as_deref() != Some(password) {
             self.count_wrong_login(name, now);
-            return Err(Refusal::WrongLogin);
+            return Err(Rejection::WrongLogin);
         }
         Ok(user.clone())
     }
 
-    fn check_lock(&self, name: &str, now: Timestamp) -> Result<(), Refusal> {
+    fn check_lock(&self, name: &str, now: Timestamp) -> Result<(), Rejection> {
         let locked = self
             .wrong_logins()
             .get(name)
             .is_some_and(|(wrong, last)| *wrong >= WRONG_LOGINS && now.duration_since(*last) < LOCKOUT);
-        if locked { Err(Refusal::LockedOut) } else { Ok(()) }
+        if locked { Err(Rejection::LockedOut) } else { Ok(()) }
     }
 
     fn count_wrong_login(&self, name: &str, now: Timestamp) {
@@ -103,15 +103,15 @@ impl FilesCom {
         (*wrong, *last) = (*wrong + 1, now);
     }
 
-    async fn half_logged_in(&self, id: String, now: Timestamp) -> Result<User, Refusal> {
+    async fn half_logged_in(&self, id: String, now: Timestamp) -> Result<User, Rejection> {
         let name = self
             .store
             .run(move |state| {
                 let session = state.sessions.get(&id).filter(|session| session.partial && now < session.expires);
-                Ok::<_, Refusal>(session.map(|session| session.user.clone()))
+                Ok::<_, Rejection>(session.map(|session| session.user.clone()))
             })
             .await?;
-        name.and_then(|name| self.users.named(&name)).cloned().ok_or(Refusal::TwoFactorError)
+        name.and_then(|name| self.users.named(&name)).cloned().ok_or(Rejection::TwoFactorError)
     }
 
     async fn begin_session(
@@ -120,7 +120,7 @@ impl FilesCom {
         life: SignedDuration,
         partial: bool,
         now: Timestamp,
-    ) -> Result<Session, Refusal> {
+    ) -> Result<Session, Rejection> {
         let session = Session {
             id: hex(&rand::rng().random::<[u8; 20]>()),
             user: user.name.clone(),
@@ -128,7 +128,7 @@ impl FilesCom {
             partial,
         };
         let kept = session.clone();
-        self.store.run(move |state| Ok::<_, Refusal>(state.commit(vec![Change::Session(kept)])?)).await?;
+        self.store.run(move |state| Ok::<_, Rejection>(state.commit(vec![Change::Session(kept)])?)).await?;
         Ok(session)
     }
 }

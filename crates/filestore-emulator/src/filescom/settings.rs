@@ -15,7 +15,7 @@ pub(super) struct Settings {
     pub(super) part_size: u64,
     pub(super) migrations: Migrations,
     pub(super) session_timeout: SignedDuration,
-    /// Refuse `POST /file_actions/metadata` and `DELETE /folders`, which one client sends and the API does not have.
+    /// Reject `POST /file_actions/metadata` and `DELETE /folders`, which one client sends and the API does not have.
     pub(super) strict_methods: bool,
 }
 

@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use sha2::Sha256;
 use url::form_urlencoded;
 
-use super::storage_error::StorageRefusal;
+use super::storage_error::StorageRejection;
 
 use crate::hex::hex;
 
@@ -59,16 +59,16 @@ impl Signer {
         format!("{}{target}{SIGNATURE}{signature}", self.base)
     }
 
-    /// Refuses a request that no URL of ours was for, or no longer is.
-    pub(super) fn check(&self, head: &Parts, now: Timestamp) -> Result<(), StorageRefusal> {
+    /// Rejects a request that no URL of ours was for, or no longer is.
+    pub(super) fn check(&self, head: &Parts, now: Timestamp) -> Result<(), StorageRejection> {
         let asked = head.uri.path_and_query().map_or("", |asked| asked.as_str());
-        let (target, signature) = asked.rsplit_once(SIGNATURE).ok_or(StorageRefusal::AccessDenied)?;
-        let signature = unhex(signature).ok_or(StorageRefusal::Signature)?;
+        let (target, signature) = asked.rsplit_once(SIGNATURE).ok_or(StorageRejection::AccessDenied)?;
+        let signature = unhex(signature).ok_or(StorageRejection::Signature)?;
         let mac = self.mac(head.method.as_str(), target);
-        mac.verify_slice(&signature).map_err(|_| StorageRefusal::Signature)?;
+        mac.verify_slice(&signature).map_err(|_| StorageRejection::Signature)?;
         match expiry(head) {
             Some(end) if now < end => Ok(()),
-            _ => Err(StorageRefusal::Expired),
+            _ => Err(StorageRejection::Expired),
         }
     }
 

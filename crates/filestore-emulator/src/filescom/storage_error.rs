@@ -1,4 +1,4 @@
-//! What the storage refuses: XML, as S3 writes it.
+//! What the storage rejects: XML, as S3 writes it.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use crate::http::{Response, escape_html, response};
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StorageRefusal {
+pub(super) enum StorageRejection {
     #[error("Access Denied")]
     AccessDenied,
     #[error("Request has expired")]
@@ -34,30 +34,30 @@ pub(super) enum StorageRefusal {
     Internal(#[source] io::Error),
 }
 
-impl StorageRefusal {
+impl StorageRejection {
     fn code(&self) -> (u16, &'static str) {
         match self {
-            StorageRefusal::AccessDenied | StorageRefusal::Expired => (403, "AccessDenied"),
-            StorageRefusal::Signature => (403, "SignatureDoesNotMatch"),
-            StorageRefusal::NoSuchUpload => (404, "NoSuchUpload"),
-            StorageRefusal::NoSuchKey => (404, "NoSuchKey"),
-            StorageRefusal::MissingLength => (411, "MissingContentLength"),
-            StorageRefusal::TooLarge => (400, "EntityTooLarge"),
-            StorageRefusal::IncompleteBody => (400, "IncompleteBody"),
-            StorageRefusal::Precondition => (412, "PreconditionFailed"),
-            StorageRefusal::Range { .. } => (416, "InvalidRange"),
-            StorageRefusal::Internal(_) => (500, "InternalError"),
+            StorageRejection::AccessDenied | StorageRejection::Expired => (403, "AccessDenied"),
+            StorageRejection::Signature => (403, "SignatureDoesNotMatch"),
+            StorageRejection::NoSuchUpload => (404, "NoSuchUpload"),
+            StorageRejection::NoSuchKey => (404, "NoSuchKey"),
+            StorageRejection::MissingLength => (411, "MissingContentLength"),
+            StorageRejection::TooLarge => (400, "EntityTooLarge"),
+            StorageRejection::IncompleteBody => (400, "IncompleteBody"),
+            StorageRejection::Precondition => (412, "PreconditionFailed"),
+            StorageRejection::Range { .. } => (416, "InvalidRange"),
+            StorageRejection::Internal(_) => (500, "InternalError"),
         }
     }
 
     pub(super) fn answer(&self, request_id: &str) -> Response {
-        if let StorageRefusal::Internal(error) = self {
+        if let StorageRejection::Internal(error) = self {
             tracing::error!(%error, "the emulator's storage failed");
         }
         let (status, code) = self.code();
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = xml(status, code, &self.to_string(), request_id);
-        if let StorageRefusal::Range { size } = self
+        if let StorageRejection::Range { size } = self
             && let Ok(range) = HeaderValue::try_from(format!("bytes */{size}"))
         {
             response.headers_mut().insert(http::header::CONTENT_RANGE, range);
@@ -66,9 +66,9 @@ impl StorageRefusal {
     }
 }
 
-impl From<io::Error> for StorageRefusal {
+impl From<io::Error> for StorageRejection {
     fn from(error: io::Error) -> Self {
-        StorageRefusal::Internal(error)
+        StorageRejection::Internal(error)
     }
 }
 

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_times_are_refused() {
+    fn impossible_times_are_rejected() {
         for text in [
             "0001-01-01T00:00:00Z",
             "2023-02-30T00:00:00Z",

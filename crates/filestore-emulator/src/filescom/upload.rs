@@ -13,12 +13,12 @@ use rand::RngExt;
 use super::access::{Caller, Right};
 use super::content::{Content, Digests, Piece};
 use super::entity::View;
-use super::error::Refusal;
+use super::error::Rejection;
 use super::metadata;
 use super::path::{Component, RemotePath, Trailing};
 use super::record::{Part, Upload};
 use super::sign::PART_LIFE;
-use super::storage_error::StorageRefusal;
+use super::storage_error::StorageRejection;
 use super::store::{Change, State};
 use super::tree::{Node, NodeId, ROOT};
 use super::wire::UploadPart;
@@ -60,25 +60,25 @@ struct Finish {
 
 impl FilesCom {
     /// `POST /file_actions/begin_upload/PATH`.
-    pub(super) async fn begin_upload(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn begin_upload(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let parts = self.upload_parts(raw, &call, caller).await?;
         Ok(json(StatusCode::OK, &parts))
     }
 
     /// `POST /files/PATH`: `end` finishes, `put` is how one client begins and goes on.
-    pub(super) async fn post_file(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    pub(super) async fn post_file(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         match call.params.text("action")?.as_deref() {
             Some("end") => self.finish_upload(raw, call, caller).await,
             Some("put") => {
                 let parts = self.upload_parts(raw, &call, caller).await?;
                 Ok(json(StatusCode::OK, &parts[0]))
             }
-            Some(_) => Err(Refusal::invalid("action")),
-            None => Err(Refusal::Missing("action")),
+            Some(_) => Err(Rejection::invalid("action")),
+            None => Err(Rejection::Missing("action")),
         }
     }
 
-    async fn upload_parts(&self, raw: &str, call: &Call<'_>, caller: Caller) -> Result<Vec<UploadPart>, Refusal> {
+    async fn upload_parts(&self, raw: &str, call: &Call<'_>, caller: Caller) -> Result<Vec<UploadPart>, Rejection> {
         let wanted = Wanted::of(call)?;
         let path = file_path(raw)?;
         caller.may(Right::Write, &path)?;
@@ -97,7 +97,7 @@ impl FilesCom {
                     Some(reference) => state.open_upload(reference, &path, user)?.id.clone(),
                     None => state.begin_upload(&path, &wanted, user, now)?,
                 };
-                Ok::<_, Refusal>((reference, state.settings.part_size))
+                Ok::<_, Rejection>((reference, state.settings.part_size))
             })
             .await?;
 
@@ -135,17 +135,17 @@ impl FilesCom {
         upload: &str,
         number: u32,
         call: StorageCall<'_>,
-    ) -> Result<Response, StorageRefusal> {
+    ) -> Result<Response, StorageRejection> {
         if call.effects.any(|fault| matches!(fault, Fault::ExpiredUrl)) {
-            return Err(StorageRefusal::Expired);
+            return Err(StorageRejection::Expired);
         }
         self.signer.check(call.head, call.now)?;
         if call.effects.any(|fault| matches!(fault, Fault::StaleRef)) {
             self.forget_upload(upload).await?;
         }
-        let length = call.body.length().ok_or(StorageRefusal::MissingLength)?;
+        let length = call.body.length().ok_or(StorageRejection::MissingLength)?;
         if length > LARGEST_PART {
-            return Err(StorageRefusal::TooLarge);
+            return Err(StorageRejection::TooLarge);
         }
         let id = upload.to_owned();
         self.store.run(move |state| state.is_open(&id)).await?;
@@ -162,7 +162,7 @@ impl FilesCom {
             writer.write(&chunk).await?;
         }
         if received != length {
-            return Err(StorageRefusal::IncompleteBody);
+            return Err(StorageRejection::IncompleteBody);
         }
         let blob = writer.finish().await?;
 
@@ -173,7 +173,7 @@ impl FilesCom {
                 // Finished, lapsed or forgotten while the body came.
                 state.is_open(&id)?;
                 let part = Part { blob: blob.keep(), size, md5: digest, crc32 };
-                Ok::<_, StorageRefusal>(state.put_part(id, number, part)?)
+                Ok::<_, StorageRejection>(state.put_part(id, number, part)?)
             })
             .await?;
 
@@ -186,9 +186,9 @@ impl FilesCom {
         Ok(response)
     }
 
-    async fn finish_upload(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Refusal> {
+    async fn finish_upload(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let params = &call.params;
-        let reference = params.text("ref")?.ok_or(Refusal::Required("ref"))?;
+        let reference = params.text("ref")?.ok_or(Rejection::Required("ref"))?;
         let finish = Finish {
             etags: params.etags()?,
             size: params.int("size")?,
@@ -211,13 +211,13 @@ impl FilesCom {
             .store
             .run(move |state| {
                 let (id, is_new) = state.finish_upload(finish)?;
-                let node = state.tree.get(id).ok_or(Refusal::NotFound)?;
+                let node = state.tree.get(id).ok_or(Rejection::NotFound)?;
                 let mut entity = state.entity(node, state.tree.path(id), &view);
                 // Never in this answer, whatever is known already.
                 (entity.md5, entity.crc32) = (None, None);
                 let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
                 let content = node.content.as_ref().and_then(|content| state.contents.get(content)).cloned();
-                Ok::<_, Refusal>((json(status, &entity), content))
+                Ok::<_, Rejection>((json(status, &entity), content))
             })
             .await?;
         self.digest_later(content.into_iter().collect());
@@ -225,13 +225,13 @@ impl FilesCom {
     }
 
     /// Somebody else's upload of other bytes, as many as there were.
-    pub(super) async fn replace_by_another(&self, path: RemotePath, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) async fn replace_by_another(&self, path: RemotePath, now: Timestamp) -> Result<(), Rejection> {
         let wanted = path.clone();
         let before = self
             .store
             .run(move |state| {
                 let content = state.node_at(&wanted)?.content.clone();
-                Ok::<_, Refusal>(content.and_then(|id| state.contents.get(&id)).cloned())
+                Ok::<_, Rejection>(content.and_then(|id| state.contents.get(&id)).cloned())
             })
             .await?;
         let Some(before) = before else { return Ok(()) };
@@ -287,15 +287,15 @@ impl FilesCom {
 }
 
 impl Wanted {
-    fn of(call: &Call<'_>) -> Result<Self, Refusal> {
+    fn of(call: &Call<'_>) -> Result<Self, Rejection> {
         let params = &call.params;
         let reference = params.text("ref")?;
         let part = params.int("part")?.unwrap_or(1);
         let parts = params.int("parts")?.unwrap_or(1);
-        let parts = u32::try_from(parts).ok().filter(|parts| *parts > 0).ok_or(Refusal::invalid("parts"))?;
+        let parts = u32::try_from(parts).ok().filter(|parts| *parts > 0).ok_or(Rejection::invalid("parts"))?;
         // Without a ref nobody looks at it.
         if reference.is_some() && !(1..=i64::from(MOST_PARTS)).contains(&part) {
-            return Err(Refusal::PartNumber);
+            return Err(Rejection::PartNumber);
         }
         Ok(Wanted {
             reference,
@@ -319,10 +319,10 @@ impl State {
         wanted: &Wanted,
         user: u64,
         now: Timestamp,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, Rejection> {
         let mut changes = Vec::new();
-        let (folders, _) = path.split_last().ok_or(Refusal::InvalidPath("the root is no file"))?;
-        self.folder_for(folders, wanted.mkdir_parents, Refusal::NotFound, user, now, &mut changes)?;
+        let (folders, _) = path.split_last().ok_or(Rejection::InvalidPath("the root is no file"))?;
+        self.folder_for(folders, wanted.mkdir_parents, Rejection::NotFound, user, now, &mut changes)?;
         let upload = Upload {
             id: new_id(),
             path: path.to_string(),
@@ -338,17 +338,17 @@ impl State {
     }
 
     /// The upload of a ref, which is good for its own path and user only.
-    fn open_upload(&self, reference: &str, path: &RemotePath, user: u64) -> Result<&Upload, Refusal> {
+    fn open_upload(&self, reference: &str, path: &RemotePath, user: u64) -> Result<&Upload, Rejection> {
         let upload = self.uploads.get(reference).filter(|upload| upload.user == user);
-        let upload = upload.ok_or_else(|| Refusal::UploadNotFound(reference.to_owned()))?;
+        let upload = upload.ok_or_else(|| Rejection::UploadNotFound(reference.to_owned()))?;
         if !RemotePath::of_text(&upload.path, Trailing::AllowedInLast)?.is_same(path) {
-            return Err(Refusal::UploadNotFound(reference.to_owned()));
+            return Err(Rejection::UploadNotFound(reference.to_owned()));
         }
         Ok(upload)
     }
 
-    fn is_open(&self, id: &str) -> Result<(), StorageRefusal> {
-        if self.uploads.contains_key(id) { Ok(()) } else { Err(StorageRefusal::NoSuchUpload) }
+    fn is_open(&self, id: &str) -> Result<(), StorageRejection> {
+        if self.uploads.contains_key(id) { Ok(()) } else { Err(StorageRejection::NoSuchUpload) }
     }
 
     fn put_part(&mut self, id: String, number: u32, part: Part) -> std::io::Result<()> {
@@ -366,20 +366,20 @@ impl State {
         }
     }
 
-    /// All of it or nothing: a refused finish leaves the upload open. Gives the file, and whether it is new.
-    fn finish_upload(&mut self, finish: Finish) -> Result<(NodeId, bool), Refusal> {
+    /// All of it or nothing: a rejected finish leaves the upload open. Gives the file, and whether it is new.
+    fn finish_upload(&mut self, finish: Finish) -> Result<(NodeId, bool), Rejection> {
         let upload = self.open_upload(&finish.reference, &finish.path, finish.user)?.clone();
         let parts = upload.listed(finish.etags.as_deref())?;
         self.check_sizes(&parts, finish.size)?;
 
         let mut changes = Vec::new();
-        let (folders, file) = finish.path.split_last().ok_or(Refusal::InvalidPath("the root is no file"))?;
+        let (folders, file) = finish.path.split_last().ok_or(Rejection::InvalidPath("the root is no file"))?;
         let now = finish.now;
         let folder =
-            self.folder_for(folders, finish.mkdir_parents, Refusal::NotFound, finish.user, now, &mut changes)?;
+            self.folder_for(folders, finish.mkdir_parents, Rejection::NotFound, finish.user, now, &mut changes)?;
         let present = self.tree.child(folder, &file.key);
         let (id, name) = match present {
-            Some(present) if !present.is_file() => return Err(Refusal::DestinationExists),
+            Some(present) if !present.is_file() => return Err(Rejection::DestinationExists),
             Some(_) if upload.with_rename || finish.with_rename => (None, self.free_name(folder, file)),
             Some(present) => (Some(present.id), present.name.clone()),
             None => (None, file.name.clone()),
@@ -404,16 +404,16 @@ impl State {
         Ok((id, is_new))
     }
 
-    fn check_sizes(&self, parts: &[(u32, &Part)], size: Option<i64>) -> Result<(), Refusal> {
+    fn check_sizes(&self, parts: &[(u32, &Part)], size: Option<i64>) -> Result<(), Rejection> {
         let smallest = SMALLEST_PART.min(self.settings.part_size);
         let before_last = parts.split_last().map_or(&[][..], |(_, before)| before);
         if before_last.iter().any(|(_, part)| part.size < smallest) {
-            return Err(Refusal::PartSize);
+            return Err(Rejection::PartSize);
         }
         let stored: u64 = parts.iter().map(|(_, part)| part.size).sum();
         match size {
             Some(size) if u64::try_from(size) != Ok(stored) => {
-                Err(Refusal::InvalidParams(format!("size is {size}, but the parts have {stored} bytes")))
+                Err(Rejection::InvalidParams(format!("size is {size}, but the parts have {stored} bytes")))
             }
             _ => Ok(()),
         }
@@ -435,17 +435,17 @@ impl State {
         &mut self,
         names: &[Component],
         create: bool,
-        missing: Refusal,
+        missing: Rejection,
         user: u64,
         now: Timestamp,
         changes: &mut Vec<Change>,
-    ) -> Result<NodeId, Refusal> {
+    ) -> Result<NodeId, Rejection> {
         let mut folder = ROOT;
         let mut names = names.iter();
         let first_missing = loop {
             let Some(name) = names.next() else { return Ok(folder) };
             match self.tree.child(folder, &name.key) {
-                Some(child) if child.is_file() => return Err(Refusal::ParentIsFile),
+                Some(child) if child.is_file() => return Err(Rejection::ParentIsFile),
                 Some(child) => folder = child.id,
                 None => break name,
             }
@@ -475,28 +475,28 @@ impl State {
 
 impl Upload {
     /// The parts that a finish lists, or all that were put; numbered from 1 without a gap.
-    fn listed(&self, etags: Option<&[(i64, String)]>) -> Result<Vec<(u32, &Part)>, Refusal> {
+    fn listed(&self, etags: Option<&[(i64, String)]>) -> Result<Vec<(u32, &Part)>, Rejection> {
         let parts: Vec<(u32, &Part)> = match etags {
             None => self.parts.iter().map(|(number, part)| (*number, part)).collect(),
             Some(etags) => {
                 let mut listed: Vec<_> = etags.iter().collect();
                 listed.sort_by_key(|(number, _)| *number);
                 if !listed.iter().zip(1..).all(|((number, _), place)| *number == place) {
-                    return Err(Refusal::InvalidEtags);
+                    return Err(Rejection::InvalidEtags);
                 }
                 let put = |(number, etag): &(i64, String)| {
                     let number = u32::try_from(*number).ok()?;
                     let part = self.parts.get(&number).filter(|part| part.md5 == *etag)?;
                     Some((number, part))
                 };
-                listed.into_iter().map(put).collect::<Option<_>>().ok_or(Refusal::FileNotUploaded)?
+                listed.into_iter().map(put).collect::<Option<_>>().ok_or(Rejection::FileNotUploaded)?
             }
         };
         if parts.is_empty() {
-            return Err(Refusal::FileNotUploaded);
+            return Err(Rejection::FileNotUploaded);
         }
         if !parts.iter().zip(1..).all(|((number, _), place)| *number == place) {
-            return Err(Refusal::PartGap);
+            return Err(Rejection::PartGap);
         }
         Ok(parts)
     }
@@ -524,9 +524,9 @@ fn new_id() -> String {
     format!("put-{}", rand::rng().random_range(7_000_000_000_u64..7_000_000_000_000))
 }
 
-fn file_path(raw: &str) -> Result<RemotePath, Refusal> {
+fn file_path(raw: &str) -> Result<RemotePath, Rejection> {
     let path = RemotePath::of_url(raw, Trailing::AllowedInLast)?;
-    if path.is_root() { Err(Refusal::InvalidPath("the root is no file")) } else { Ok(path) }
+    if path.is_root() { Err(Rejection::InvalidPath("the root is no file")) } else { Ok(path) }
 }
 
 /// Another digest of the same shape.

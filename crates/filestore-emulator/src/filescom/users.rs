@@ -53,32 +53,32 @@ impl Users {
 
     pub(crate) fn check(&self) -> Result<(), CredentialsError> {
         for user in &self.users {
-            let refuse =
+            let reject =
                 |problem| Err(CredentialsError::Account { service: "filescom user", name: user.name.clone(), problem });
             let others = || self.users.iter().filter(|other| !std::ptr::eq(*other, user));
             if user.name.is_empty() || others().any(|other| other.name == user.name) {
-                return refuse("`name` must be there, and no other user's");
+                return reject("`name` must be there, and no other user's");
             }
             if user.password.is_none() && user.api_key.is_none() {
-                return refuse("it needs a `password`, an `api_key` or both");
+                return reject("it needs a `password`, an `api_key` or both");
             }
             if let Some(key) = &user.api_key {
-                // The official clients refuse any other before they send it.
+                // The official clients reject any other before they send it.
                 if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-                    return refuse("`api_key` must be letters and digits");
+                    return reject("`api_key` must be letters and digits");
                 }
                 if others().any(|other| other.api_key.as_ref() == Some(key)) {
-                    return refuse("`api_key` is another user's too");
+                    return reject("`api_key` is another user's too");
                 }
             }
             if user.otp.is_some() && user.password.is_none() {
-                return refuse("`otp` needs a `password`");
+                return reject("`otp` needs a `password`");
             }
             if user.permissions.chars().any(|letter| !"lrwd".contains(letter)) {
-                return refuse("`permissions` are some of the letters lrwd");
+                return reject("`permissions` are some of the letters lrwd");
             }
-            if RemotePath::of_text(&user.path, Trailing::RefusedEverywhere).is_err() {
-                return refuse("`path` is no path of the service");
+            if RemotePath::of_text(&user.path, Trailing::RejectedEverywhere).is_err() {
+                return reject("`path` is no path of the service");
             }
         }
         Ok(())

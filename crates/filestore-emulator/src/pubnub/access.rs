@@ -3,7 +3,7 @@
 use http::StatusCode;
 use jiff::Timestamp;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::grants::Right;
 use super::keysets::Keyset;
 use super::route::ChannelOf;
@@ -25,12 +25,12 @@ impl PubNub {
         channels: &[String],
         call: &Call<'_>,
         body: &[u8],
-    ) -> Result<Keyset, Refusal> {
+    ) -> Result<Keyset, Rejection> {
         let keyset = self.keyset(subscribe_key);
-        let keyset = keyset.ok_or_else(|| Refusal::access(StatusCode::BAD_REQUEST, "Invalid Subscribe Key"))?;
+        let keyset = keyset.ok_or_else(|| Rejection::access(StatusCode::BAD_REQUEST, "Invalid Subscribe Key"))?;
         let user = call.query.get("uuid").unwrap_or_default();
         if user.is_empty() || user.len() > LONGEST_NAME {
-            return Err(Refusal::access(StatusCode::BAD_REQUEST, "Invalid UUID"));
+            return Err(Rejection::access(StatusCode::BAD_REQUEST, "Invalid UUID"));
         }
         // Whoever has the secret key may do everything.
         if !self.is_signed(&keyset, call, body)?
@@ -55,23 +55,23 @@ impl PubNub {
         right: Right,
         call: &Call<'_>,
         body: &[u8],
-    ) -> Result<Keyset, Refusal> {
+    ) -> Result<Keyset, Rejection> {
         let channels = std::slice::from_ref(&of.channel);
         let keyset = self.admit(&of.subscribe_key, Some(right), channels, call, body).await?;
         if !keyset.files {
-            return Err(Refusal::files_disabled());
+            return Err(Rejection::files_disabled());
         }
         if !is_channel(&of.channel) {
-            return Err(Refusal::channel());
+            return Err(Rejection::channel());
         }
         Ok(keyset)
     }
 
-    /// Whether there is a signature. One that is wrong is refused.
-    fn is_signed(&self, keyset: &Keyset, call: &Call<'_>, body: &[u8]) -> Result<bool, Refusal> {
+    /// Whether there is a signature. One that is wrong is rejected.
+    fn is_signed(&self, keyset: &Keyset, call: &Call<'_>, body: &[u8]) -> Result<bool, Rejection> {
         let Some(signature) = call.query.get("signature") else {
             return if self.require_signature {
-                Err(Refusal::Signature("The signature is missing."))
+                Err(Rejection::Signature("The signature is missing."))
             } else {
                 Ok(false)
             };
@@ -80,7 +80,7 @@ impl PubNub {
         let timestamp = call.query.get("timestamp").and_then(|text| text.parse().ok());
         let is_near = |now: Timestamp| timestamp.is_some_and(|time: i64| time.abs_diff(now.as_second()) <= LENIENCE);
         if !is_near(call.now) && !is_near(Timestamp::now()) {
-            return Err(Refusal::access(StatusCode::BAD_REQUEST, "Invalid Timestamp"));
+            return Err(Rejection::access(StatusCode::BAD_REQUEST, "Invalid Timestamp"));
         }
         let signed = Signed {
             method: &call.head.method,
@@ -90,13 +90,13 @@ impl PubNub {
             body,
         };
         if !signed.is_by(&keyset.secret_key, signature, self.strict_signature) {
-            return Err(Refusal::Signature("Client and server produced different signatures for the same inputs."));
+            return Err(Rejection::Signature("Client and server produced different signatures for the same inputs."));
         }
         Ok(true)
     }
 }
 
-/// Official clients send anything, so only what cannot work is refused.
+/// Official clients send anything, so only what cannot work is rejected.
 pub(super) fn is_channel(name: &str) -> bool {
     let forbidden = |character: char| character.is_control() || ",:*".contains(character);
     !name.is_empty() && name.chars().count() <= LONGEST_NAME && !name.contains(forbidden)

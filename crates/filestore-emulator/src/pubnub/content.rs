@@ -10,7 +10,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::objects::{ObjectKey, StoredObject};
 use super::route::STORAGE;
 use super::storage_error::{StorageError, host_id, request_id};
@@ -21,7 +21,7 @@ use crate::faults::Fault;
 use crate::http::{Response, empty, streamed};
 
 impl PubNub {
-    pub(super) async fn content(&self, key: &str, call: &Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn content(&self, key: &str, call: &Call<'_>) -> Result<Response, Rejection> {
         let key = ObjectKey::given(key);
         self.check_url(&key, call)?;
         let (now, blobs) = (call.now, Arc::clone(self.store.blobs()));
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_cut_at_the_end_and_refused_behind_it() {
+    fn a_range_is_cut_at_the_end_and_rejected_behind_it() {
         for (range, size, satisfied_by) in [
             ("bytes=0-0", 10, Some(0..1)),
             ("bytes=3-5", 10, Some(3..6)),

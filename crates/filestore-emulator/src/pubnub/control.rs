@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 use super::PubNub;
-use super::error::Refusal;
+use super::error::Rejection;
 use super::grants::{Grant, Right};
 use super::keysets::Settings;
 use crate::http::{Response, empty, json, problem};
@@ -73,7 +73,7 @@ impl PubNub {
         let token = grant.token.clone();
         match self.store.run(move |state| Ok(state.grants.add(grant)?)).await {
             Ok(()) => json(StatusCode::OK, &Granted { token }),
-            Err(refusal) => failed(&refusal),
+            Err(rejection) => failed(&rejection),
         }
     }
 
@@ -82,7 +82,7 @@ impl PubNub {
         match self.store.run(move |state| Ok(state.grants.revoke(&token)?)).await {
             Ok(true) => empty(StatusCode::NO_CONTENT),
             Ok(false) => problem(StatusCode::NOT_FOUND, "there is no such token"),
-            Err(refusal) => failed(&refusal),
+            Err(rejection) => failed(&rejection),
         }
     }
 
@@ -98,6 +98,6 @@ impl PubNub {
     }
 }
 
-fn failed(refusal: &Refusal) -> Response {
-    problem(StatusCode::INTERNAL_SERVER_ERROR, refusal)
+fn failed(rejection: &Rejection) -> Response {
+    problem(StatusCode::INTERNAL_SERVER_ERROR, rejection)
 }

@@ -1,4 +1,4 @@
-//! Everything that PubNub refuses, in the four shapes that its parts answer in.
+//! Everything that PubNub rejects, in the four shapes that its parts answer in.
 
 use std::borrow::Cow;
 use std::io;
@@ -12,12 +12,12 @@ use super::storage_error::StorageError;
 use super::wire::{AccessFailure, FilesError, FilesFailure, SignatureDetail, SignatureError, SignatureFailure, json};
 use crate::http::{Response, response};
 
-/// Why a request was refused.
+/// Why a request was rejected.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
-    #[error("the Files service refuses: {message}")]
+pub(super) enum Rejection {
+    #[error("the Files service rejects: {message}")]
     Files { status: StatusCode, code: u32, message: Cow<'static, str> },
-    #[error("the edge refuses: {message}")]
+    #[error("the edge rejects: {message}")]
     Access { status: StatusCode, service: Option<&'static str>, message: &'static str },
     #[error("there is no permission for {0:?}")]
     Forbidden(Vec<String>),
@@ -27,7 +27,7 @@ pub(super) enum Refusal {
     Signature(&'static str),
     #[error("not published: {message}")]
     Unpublished { status: StatusCode, message: &'static str },
-    #[error("the storage refuses: {0}")]
+    #[error("the storage rejects: {0}")]
     Storage(#[from] StorageError),
     #[error("there is nothing at this path")]
     NoSuchPath,
@@ -37,9 +37,9 @@ pub(super) enum Refusal {
     Internal(#[source] io::Error),
 }
 
-impl Refusal {
+impl Rejection {
     pub(super) fn files(message: impl Into<Cow<'static, str>>) -> Self {
-        Refusal::Files { status: StatusCode::BAD_REQUEST, code: 3001, message: message.into() }
+        Rejection::Files { status: StatusCode::BAD_REQUEST, code: 3001, message: message.into() }
     }
 
     pub(super) fn channel() -> Self {
@@ -48,38 +48,38 @@ impl Refusal {
 
     pub(super) fn files_disabled() -> Self {
         let message = "Files service not enabled for subkey".into();
-        Refusal::Files { status: StatusCode::PAYMENT_REQUIRED, code: 3005, message }
+        Rejection::Files { status: StatusCode::PAYMENT_REQUIRED, code: 3005, message }
     }
 
     pub(super) fn access(status: StatusCode, message: &'static str) -> Self {
-        Refusal::Access { status, service: Some("Access Manager"), message }
+        Rejection::Access { status, service: Some("Access Manager"), message }
     }
 
     pub(super) fn unpublished(message: &'static str) -> Self {
-        Refusal::Unpublished { status: StatusCode::BAD_REQUEST, message }
+        Rejection::Unpublished { status: StatusCode::BAD_REQUEST, message }
     }
 
     pub(super) fn answer(&self, route: &Route, timetoken: u64) -> Response {
         match self {
-            Refusal::Files { status, code, message } => files(*status, *code, message),
-            Refusal::Access { status, service, message } => access(*status, *service, message, None),
-            Refusal::Forbidden(channels) => {
+            Rejection::Files { status, code, message } => files(*status, *code, message),
+            Rejection::Access { status, service, message } => access(*status, *service, message, None),
+            Rejection::Forbidden(channels) => {
                 let service = Some("Access Manager");
                 with_cause(access(StatusCode::FORBIDDEN, service, "Forbidden", Some(channels)), "9999")
             }
-            Refusal::Revoked => {
+            Rejection::Revoked => {
                 let service = Some("Access Manager");
                 with_cause(access(StatusCode::FORBIDDEN, service, "Token is revoked", None), "4001")
             }
-            Refusal::Signature(detail) => signature(detail),
-            Refusal::Unpublished { status, message } => unpublished(*status, message, timetoken),
-            Refusal::Storage(error) => storage(error, route),
-            Refusal::NoSuchPath => access(StatusCode::NOT_FOUND, None, "Not Found", None),
-            Refusal::NoSpace(error) => {
+            Rejection::Signature(detail) => signature(detail),
+            Rejection::Unpublished { status, message } => unpublished(*status, message, timetoken),
+            Rejection::Storage(error) => storage(error, route),
+            Rejection::NoSuchPath => access(StatusCode::NOT_FOUND, None, "Not Found", None),
+            Rejection::NoSpace(error) => {
                 tracing::warn!(%error, "nothing can be stored");
                 of_status(route, StatusCode::INSUFFICIENT_STORAGE, timetoken)
             }
-            Refusal::Internal(error) => {
+            Rejection::Internal(error) => {
                 tracing::error!(%error, "the emulator failed");
                 of_status(route, StatusCode::INTERNAL_SERVER_ERROR, timetoken)
             }
@@ -87,11 +87,11 @@ impl Refusal {
     }
 }
 
-impl From<io::Error> for Refusal {
+impl From<io::Error> for Rejection {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Refusal::NoSpace(error),
-            _ => Refusal::Internal(error),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Rejection::NoSpace(error),
+            _ => Rejection::Internal(error),
         }
     }
 }
@@ -107,11 +107,11 @@ pub(super) fn of_status(route: &Route, status: StatusCode, timetoken: u64) -> Re
         (Route::Form | Route::Content { .. }, _) => storage(&StorageError::of_status(status), route),
         (Route::Publish { .. }, 400) => unpublished(status, "Invalid JSON", timetoken),
         (Route::Publish { .. }, 413) => unpublished(status, "Message Too Large", timetoken),
-        (_, 403) => Refusal::Forbidden(route.channels()).answer(route, timetoken),
+        (_, 403) => Rejection::Forbidden(route.channels()).answer(route, timetoken),
         (_, 413) => access(status, Some("Balancer"), "Request Entity Too Large.", None),
         (_, 414) => access(status, Some("Balancer"), "Request URI Too Long", None),
         (_, 429) => access(status, None, "Too many requests.", None),
-        (_, 402) if files => Refusal::files_disabled().answer(route, timetoken),
+        (_, 402) if files => Rejection::files_disabled().answer(route, timetoken),
         (_, 503 | 504) => access(status, Some("Access Manager"), "Service Unavailable", None),
         _ if files => self::files(status, 3000, reason),
         _ => access(status, None, reason, None),

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::utf8_percent_encode;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::grants::Right;
 use super::objects::{ObjectKey, StoredObject, folder};
 use super::query::Query;
@@ -26,7 +26,7 @@ const CACHE_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 const LARGEST_PAGE: usize = 100;
 
 impl PubNub {
-    pub(super) async fn list(&self, of: &ChannelOf, call: &Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn list(&self, of: &ChannelOf, call: &Call<'_>) -> Result<Response, Rejection> {
         self.admit_to_files(of, Right::Read, call, &[]).await?;
         let limit = limit(call.query.get("limit"))?;
         let folder = folder(&of.subscribe_key, &of.channel);
@@ -39,7 +39,7 @@ impl PubNub {
     }
 
     /// The same URL for everybody in an hour, and for files that do not exist too.
-    pub(super) async fn url(&self, of: &ChannelOf, file: &FileName, call: &Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn url(&self, of: &ChannelOf, file: &FileName, call: &Call<'_>) -> Result<Response, Rejection> {
         self.admit_to_files(of, Right::Read, call, &[]).await?;
         let key = ObjectKey::new(&of.subscribe_key, &of.channel, &file.id, &file.name);
         let hour = Timestamp::from_second(call.now.as_second() / 3600 * 3600).unwrap_or(call.now);
@@ -57,7 +57,7 @@ impl PubNub {
     }
 
     /// Deleting what is not there succeeds. Messages about the file stay.
-    pub(super) async fn delete(&self, of: &ChannelOf, file: &FileName, call: &Call<'_>) -> Result<Response, Refusal> {
+    pub(super) async fn delete(&self, of: &ChannelOf, file: &FileName, call: &Call<'_>) -> Result<Response, Rejection> {
         self.admit_to_files(of, Right::Delete, call, &[]).await?;
         let key = ObjectKey::new(&of.subscribe_key, &of.channel, &file.id, &file.name);
         self.store.run(move |state| Ok(state.objects.remove(&key)?)).await?;
@@ -80,10 +80,10 @@ impl PubNub {
     }
 }
 
-fn limit(given: Option<&str>) -> Result<usize, Refusal> {
+fn limit(given: Option<&str>) -> Result<usize, Rejection> {
     let limit = given.map_or(Some(LARGEST_PAGE), |text| text.parse().ok());
     limit.filter(|limit| (1..=LARGEST_PAGE).contains(limit)).ok_or_else(|| {
-        Refusal::files("Invalid limit parameter. Limit must be an integer between 1 and 100 (inclusive).")
+        Rejection::files("Invalid limit parameter. Limit must be an integer between 1 and 100 (inclusive).")
     })
 }
 
@@ -93,10 +93,10 @@ fn token_behind(object: &StoredObject) -> String {
 }
 
 /// The key behind which a page begins.
-fn last_of(token: &str, folder: &str) -> Result<ObjectKey, Refusal> {
+fn last_of(token: &str, folder: &str) -> Result<ObjectKey, Rejection> {
     let decoded = token.strip_prefix('1').and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     let file = decoded.and_then(|text| String::from_utf8(text).ok());
-    let file = file.ok_or_else(|| Refusal::files("Invalid next parameter."))?;
+    let file = file.ok_or_else(|| Rejection::files("Invalid next parameter."))?;
     Ok(ObjectKey::given(&format!("{folder}{file}")))
 }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use crate::durable::Records;
 
 /// The channel of a grant that is for every channel.
@@ -104,20 +104,20 @@ impl Grants {
         right: Right,
         channels: &[String],
         now: Timestamp,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Rejection> {
         let grant = token.and_then(|token| self.by_token.get(token));
         let grant = grant.filter(|grant| grant.subscribe_key == subscribe_key);
         let Some(grant) = grant.filter(|grant| grant.user.as_deref().is_none_or(|only| only == user)) else {
-            return Err(Refusal::Forbidden(channels.to_vec()));
+            return Err(Rejection::Forbidden(channels.to_vec()));
         };
         if grant.revoked {
-            return Err(Refusal::Revoked);
+            return Err(Rejection::Revoked);
         }
         if now >= grant.expires {
-            return Err(Refusal::access(StatusCode::FORBIDDEN, "Token is expired."));
+            return Err(Rejection::access(StatusCode::FORBIDDEN, "Token is expired."));
         }
         let denied: Vec<_> = channels.iter().filter(|channel| !grant.permits(right, channel)).cloned().collect();
-        if denied.is_empty() { Ok(()) } else { Err(Refusal::Forbidden(denied)) }
+        if denied.is_empty() { Ok(()) } else { Err(Rejection::Forbidden(denied)) }
     }
 
     pub(super) fn clear(&mut self) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::grants::Right;
 use super::messages::{Message, Span};
 use super::query::Query;
@@ -26,10 +26,10 @@ impl PubNub {
         channels: &[String],
         with_actions: bool,
         call: &Call<'_>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Rejection> {
         self.admit(subscribe_key, Some(Right::Read), channels, call, &[]).await?;
         if channels.is_empty() || with_actions && channels.len() > 1 {
-            return Err(Refusal::access(StatusCode::BAD_REQUEST, "Invalid channels"));
+            return Err(Rejection::access(StatusCode::BAD_REQUEST, "Invalid channels"));
         }
         let most = if with_actions || channels.len() > 1 { LONGEST_OF_SEVERAL } else { LONGEST };
         let span = span(&call.query, most)?;
@@ -51,10 +51,10 @@ impl PubNub {
     }
 }
 
-fn span(query: &Query, most: usize) -> Result<Span, Refusal> {
+fn span(query: &Query, most: usize) -> Result<Span, Rejection> {
     let number = |name: &str, absent: u64| match query.get(name).map(str::parse) {
         None => Ok(absent),
-        Some(number) => number.map_err(|_| Refusal::access(StatusCode::BAD_REQUEST, "Invalid Arguments")),
+        Some(number) => number.map_err(|_| Rejection::access(StatusCode::BAD_REQUEST, "Invalid Arguments")),
     };
     let max = usize::try_from(number("max", most as u64)?).unwrap_or(most);
     Ok(Span { start: number("start", u64::MAX)?, end: number("end", 0)?, max: max.clamp(1, most) })

@@ -69,7 +69,7 @@ impl Keysets {
 
     pub(crate) fn check(&self) -> Result<(), CredentialsError> {
         for keyset in &self.keysets {
-            let refuse = |problem| {
+            let reject = |problem| {
                 let name = keyset.subscribe_key.clone();
                 Err(CredentialsError::Account { service: "pubnub keyset", name, problem })
             };
@@ -79,11 +79,11 @@ impl Keysets {
                 !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
             };
             if !keys.iter().all(plain) {
-                return refuse("keys are made of letters, digits, `-` and `_`");
+                return reject("keys are made of letters, digits, `-` and `_`");
             }
             let same = |other: &&Keyset| other.subscribe_key == keyset.subscribe_key;
             if self.keysets.iter().filter(same).count() > 1 {
-                return refuse("`subscribe_key` is another keyset's too");
+                return reject("`subscribe_key` is another keyset's too");
             }
         }
         Ok(())

@@ -45,7 +45,7 @@ use crate::faults::Effects;
 use crate::http::{RequestBody, Response, empty};
 use crate::options::Options;
 use crate::storage::ServiceContext;
-use error::Refusal;
+use error::Rejection;
 use keysets::Keyset;
 use messages::timetoken;
 use query::Query;
@@ -110,14 +110,14 @@ impl PubNub {
         let now = self.clock.now();
         let call = Call { head, query: Query::of(head.uri.query()), effects, now };
         let answered = self.answered(route, &call, body).await;
-        let mut response = answered.unwrap_or_else(|refusal| refusal.answer(route, timetoken(now)));
+        let mut response = answered.unwrap_or_else(|rejection| rejection.answer(route, timetoken(now)));
         allow_any_origin(response.headers_mut());
         response
     }
 
-    async fn answered(&self, route: &Route, call: &Call<'_>, body: &mut RequestBody) -> Result<Response, Refusal> {
+    async fn answered(&self, route: &Route, call: &Call<'_>, body: &mut RequestBody) -> Result<Response, Rejection> {
         if call.head.uri.path_and_query().is_some_and(|asked| asked.as_str().len() > LONGEST_URI) {
-            return Err(Refusal::Access {
+            return Err(Rejection::Access {
                 status: StatusCode::URI_TOO_LONG,
                 service: Some("Balancer"),
                 message: "Request URI Too Long",
@@ -142,8 +142,8 @@ impl PubNub {
             }
             Route::Time => Ok(wire::javascript(&[timetoken(call.now)])),
             Route::Preflight => Ok(preflight()),
-            Route::Unparsable => Err(Refusal::access(StatusCode::BAD_REQUEST, "Could Not Parse Request")),
-            Route::Unknown => Err(Refusal::NoSuchPath),
+            Route::Unparsable => Err(Rejection::access(StatusCode::BAD_REQUEST, "Could Not Parse Request")),
+            Route::Unknown => Err(Rejection::NoSuchPath),
         }
     }
 
@@ -155,8 +155,8 @@ impl PubNub {
     }
 
     pub(crate) async fn sweep(&self) {
-        if let Err(refusal) = self.store.sweep(self.clock.now()).await {
-            tracing::error!(%refusal, "expired files and messages could not be removed");
+        if let Err(rejection) = self.store.sweep(self.clock.now()).await {
+            tracing::error!(%rejection, "expired files and messages could not be removed");
         }
     }
 

@@ -184,25 +184,25 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_or_missing_field_is_refused_with_its_condition() {
-        let refused = post(|fields| fields[1].1 = "sub/h/id/b.txt".to_owned()).unwrap_err();
-        assert!(refused.contains(r#"Policy Condition failed: ["eq","$key","sub/h/id/a.txt"]"#), "{refused}");
+    fn a_changed_or_missing_field_is_rejected_with_its_condition() {
+        let rejected = post(|fields| fields[1].1 = "sub/h/id/b.txt".to_owned()).unwrap_err();
+        assert!(rejected.contains(r#"Policy Condition failed: ["eq","$key","sub/h/id/a.txt"]"#), "{rejected}");
         for missing in 0..7 {
-            let refused = post(|fields| drop(fields.remove(missing))).unwrap_err();
-            assert!(refused.contains("Policy Condition failed"), "{refused}");
+            let rejected = post(|fields| drop(fields.remove(missing))).unwrap_err();
+            assert!(rejected.contains("Policy Condition failed"), "{rejected}");
         }
     }
 
     #[test]
-    fn a_field_that_no_condition_names_is_refused() {
-        let refused = post(|fields| fields.push(("acl".to_owned(), "public-read".to_owned()))).unwrap_err();
-        assert!(refused.ends_with("Extra input fields: acl"), "{refused}");
+    fn a_field_that_no_condition_names_is_rejected() {
+        let rejected = post(|fields| fields.push(("acl".to_owned(), "public-read".to_owned()))).unwrap_err();
+        assert!(rejected.ends_with("Extra input fields: acl"), "{rejected}");
     }
 
     #[test]
     fn a_policy_ends_at_its_expiration() {
         let text = write(time("2025-01-02T03:05:05Z"), 1, &FIELDS);
-        let refused = Policy::parse(text.as_bytes()).unwrap().check(&[], time("2025-01-02T03:05:05Z")).unwrap_err();
-        assert!(refused.to_string().ends_with("Policy expired."));
+        let rejected = Policy::parse(text.as_bytes()).unwrap().check(&[], time("2025-01-02T03:05:05Z")).unwrap_err();
+        assert!(rejected.to_string().ends_with("Policy expired."));
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::access::is_channel;
-use super::error::Refusal;
+use super::error::Rejection;
 use super::grants::Right;
 use super::keysets::Keyset;
 use super::messages::Message;
@@ -36,23 +36,23 @@ impl PubNub {
         payload: Option<&str>,
         call: &Call<'_>,
         body: &mut RequestBody,
-    ) -> Result<Response, Refusal> {
-        let body = body.collect(LONGEST_URI).await.map_err(|_| Refusal::unpublished("Invalid JSON"))?;
+    ) -> Result<Response, Rejection> {
+        let body = body.collect(LONGEST_URI).await.map_err(|_| Rejection::unpublished("Invalid JSON"))?;
         let body =
-            body.ok_or(Refusal::Unpublished { status: StatusCode::PAYLOAD_TOO_LARGE, message: "Message Too Large" })?;
+            body.ok_or(Rejection::Unpublished { status: StatusCode::PAYLOAD_TOO_LARGE, message: "Message Too Large" })?;
         if self.keyset(&of.subscribe_key).is_none_or(|keyset| keyset.publish_key != publish_key) {
-            return Err(Refusal::unpublished("Invalid Key"));
+            return Err(Rejection::unpublished("Invalid Key"));
         }
         let channels = std::slice::from_ref(&of.channel);
         let keyset = self.admit(&of.subscribe_key, Some(Right::Write), channels, call, &body).await?;
         if !is_channel(&of.channel) {
-            return Err(Refusal::unpublished("Invalid Channel"));
+            return Err(Rejection::unpublished("Invalid Channel"));
         }
         let payload = match payload {
             Some(text) => json(text),
             None => std::str::from_utf8(&body).ok().and_then(json),
         };
-        let payload = payload.ok_or_else(|| Refusal::unpublished("Invalid JSON"))?;
+        let payload = payload.ok_or_else(|| Rejection::unpublished("Invalid JSON"))?;
         let terms = Terms::of(&call.query, &keyset, call.now)?;
 
         let of = of.clone();
@@ -82,15 +82,15 @@ impl PubNub {
 }
 
 impl Terms {
-    fn of(query: &Query, keyset: &Keyset, now: Timestamp) -> Result<Self, Refusal> {
+    fn of(query: &Query, keyset: &Keyset, now: Timestamp) -> Result<Self, Rejection> {
         let stored = match query.get("store") {
             None | Some("1") => true,
             Some("0") => false,
-            Some(_) => return Err(Refusal::unpublished("Invalid store parameter")),
+            Some(_) => return Err(Rejection::unpublished("Invalid store parameter")),
         };
         let hours = query.get("ttl").map(i64::from_str).transpose();
         let hours = hours.ok().filter(|hours| hours.is_none_or(|hours| hours >= 0));
-        let expires = match hours.ok_or_else(|| Refusal::unpublished("Invalid ttl parameter"))? {
+        let expires = match hours.ok_or_else(|| Rejection::unpublished("Invalid ttl parameter"))? {
             None => {
                 let days = i64::from(keyset.message_retention_days);
                 if days == 0 { None } else { hours_after(now, 24 * days) }
@@ -100,10 +100,10 @@ impl Terms {
             Some(hours) => hours_after(now, hours),
         };
         let meta = query.get("meta").filter(|text| *text != "null");
-        let meta = meta.map(|text| json(text).ok_or_else(|| Refusal::unpublished("Invalid meta parameter")));
+        let meta = meta.map(|text| json(text).ok_or_else(|| Rejection::unpublished("Invalid meta parameter")));
         let custom_type = query.get("custom_message_type").map(str::to_owned);
         if custom_type.as_deref().is_some_and(|name| !is_custom_type(name)) {
-            return Err(Refusal::unpublished("Invalid custom_message_type parameter"));
+            return Err(Rejection::unpublished("Invalid custom_message_type parameter"));
         }
         Ok(Terms { stored, expires, meta: meta.transpose()?, custom_type })
     }

@@ -1,4 +1,4 @@
-//! What the storage refuses, as S3 says it.
+//! What the storage rejects, as S3 says it.
 
 use std::borrow::Cow;
 use std::fmt::Write;

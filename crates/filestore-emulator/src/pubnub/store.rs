@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::grants::Grants;
 use super::messages::Messages;
 use super::objects::Objects;
@@ -62,8 +62,8 @@ impl Store {
     /// Runs a step to its end, even if nobody waits for it any more.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        step: impl FnOnce(&mut State) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
+        step: impl FnOnce(&mut State) -> Result<T, Rejection> + Send + 'static,
+    ) -> Result<T, Rejection> {
         let state = Arc::clone(&self.state);
         let locked = move || step(&mut state.lock().unwrap_or_else(PoisonError::into_inner));
         if self.durable {
@@ -74,7 +74,7 @@ impl Store {
         }
     }
 
-    pub(super) async fn sweep(&self, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) async fn sweep(&self, now: Timestamp) -> Result<(), Rejection> {
         self.run(move |state| {
             state.objects.sweep(now)?;
             Ok(state.messages.sweep(now)?)
@@ -82,7 +82,7 @@ impl Store {
         .await
     }
 
-    pub(super) async fn clear(&self) -> Result<(), Refusal> {
+    pub(super) async fn clear(&self) -> Result<(), Rejection> {
         self.run(|state| {
             state.objects.clear()?;
             state.messages.clear()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::grants::Right;
 use super::messages::Message;
 use super::wire::{Cursor, Event, Events, Presence, javascript};
@@ -27,11 +27,11 @@ impl PubNub {
         subscribe_key: &str,
         channels: &[String],
         call: &Call<'_>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Rejection> {
         self.admit(subscribe_key, Some(Right::Read), channels, call, &[]).await?;
         let given = call.query.get("tt").unwrap_or("0");
         let cursor: u64 =
-            given.parse().map_err(|_| Refusal::access(http::StatusCode::BAD_REQUEST, "Invalid timetoken"))?;
+            given.parse().map_err(|_| Rejection::access(http::StatusCode::BAD_REQUEST, "Invalid timetoken"))?;
         if cursor == 0 {
             let now = call.now;
             let cursor = self.store.run(move |state| Ok(state.messages.next_timetoken(now))).await?;
@@ -43,7 +43,12 @@ impl PubNub {
     }
 
     /// What was published behind a cursor, or nothing when that takes too long.
-    async fn wait(&self, subscribe_key: &str, channels: &[String], cursor: u64) -> Result<Vec<Arc<Message>>, Refusal> {
+    async fn wait(
+        &self,
+        subscribe_key: &str,
+        channels: &[String],
+        cursor: u64,
+    ) -> Result<Vec<Arc<Message>>, Rejection> {
         let end = Instant::now() + LONGEST_WAIT;
         let mut news = self.store.run(|state| Ok(state.messages.news())).await?;
         loop {
@@ -64,7 +69,7 @@ impl PubNub {
         channels: &[String],
         leave: bool,
         call: &Call<'_>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Rejection> {
         self.admit(subscribe_key, Some(Right::Read), channels, call, &[]).await?;
         let action = leave.then_some("leave");
         Ok(javascript(&Presence { status: 200, message: "OK", action, service: "Presence" }))

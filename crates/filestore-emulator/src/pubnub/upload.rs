@@ -11,7 +11,7 @@ use mime_guess::mime::{self, Mime};
 use percent_encoding::utf8_percent_encode;
 use uuid::Uuid;
 
-use super::error::Refusal;
+use super::error::Rejection;
 use super::grants::Right;
 use super::name::sanitised;
 use super::objects::{ObjectKey, StoredObject};
@@ -40,12 +40,12 @@ impl PubNub {
         of: &ChannelOf,
         call: &Call<'_>,
         body: &mut RequestBody,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Rejection> {
         let body = body.collect(LONGEST_TEXT).await.map_err(|_| bad_body())?.ok_or_else(bad_body)?;
         let keyset = self.admit_to_files(of, Right::Write, call, &body).await?;
         check_json(&call.head.headers)?;
         let wanted: Wanted = serde_json::from_slice(&body).map_err(|_| bad_body())?;
-        let name = sanitised(&wanted.name).ok_or_else(|| Refusal::files("Invalid file name"))?;
+        let name = sanitised(&wanted.name).ok_or_else(|| Rejection::files("Invalid file name"))?;
 
         let id = Uuid::new_v4().to_string();
         let key = ObjectKey::new(&of.subscribe_key, &of.channel, &id, &name);
@@ -65,7 +65,7 @@ impl PubNub {
     }
 
     /// The file is there, and in lists, when this answers.
-    pub(super) async fn post_form(&self, call: &Call<'_>, body: &mut RequestBody) -> Result<Response, Refusal> {
+    pub(super) async fn post_form(&self, call: &Call<'_>, body: &mut RequestBody) -> Result<Response, Rejection> {
         let boundary = boundary(call.head)?;
         let length = body.length().ok_or_else(StorageError::no_length)?;
         let mut parts = Multipart::new(body, &boundary);
@@ -104,13 +104,13 @@ impl PubNub {
         parts: &mut Multipart<'_>,
         mut tamper: ContentTamper,
         largest: u64,
-    ) -> Result<(Blob, Vec<u8>), Refusal> {
+    ) -> Result<(Blob, Vec<u8>), Rejection> {
         let mut digest = Md5::new();
         let mut writer = self.store.blobs().writer();
         let mut sent = 0;
         while let Some(chunk) = parts.chunk().await.map_err(malformed)? {
             sent += chunk.len() as u64;
-            // Read to the end all the same: the refusal tells the size.
+            // Read to the end all the same: the rejection tells the size.
             if sent <= largest {
                 let chunk = tamper.pass(chunk);
                 digest.update(&chunk);
@@ -179,7 +179,7 @@ fn check_form(
 }
 
 /// The fields before the file, where all of them have to be.
-async fn read_fields(parts: &mut Multipart<'_>) -> Result<Vec<(String, String)>, Refusal> {
+async fn read_fields(parts: &mut Multipart<'_>) -> Result<Vec<(String, String)>, Rejection> {
     let mut fields: Vec<(String, String)> = Vec::new();
     let mut left = LONGEST_TEXT;
     while let Some(head) = parts.next_part().await.map_err(malformed)? {
@@ -202,7 +202,7 @@ async fn read_fields(parts: &mut Multipart<'_>) -> Result<Vec<(String, String)>,
 }
 
 /// Other parts behind the file are ignored.
-async fn no_second_file(parts: &mut Multipart<'_>) -> Result<(), Refusal> {
+async fn no_second_file(parts: &mut Multipart<'_>) -> Result<(), Rejection> {
     while let Some(head) = parts.next_part().await.map_err(malformed)? {
         if head.name.as_deref() == Some("file") {
             return Err(StorageError::number_of_files().into());
@@ -227,7 +227,7 @@ fn boundary(head: &Parts) -> Result<String, StorageError> {
     }
 }
 
-fn malformed(error: MultipartError) -> Refusal {
+fn malformed(error: MultipartError) -> Rejection {
     match error {
         MultipartError::Malformed(_) => StorageError::malformed().into(),
         // An upload that was broken off cannot hear any answer.
@@ -279,17 +279,17 @@ fn name_of(name: &'static str) -> http::HeaderName {
     http::HeaderName::from_static(name)
 }
 
-fn check_json(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_json(headers: &HeaderMap) -> Result<(), Rejection> {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if given.parse::<Mime>().is_ok_and(|media_type| media_type.essence_str() == "application/json") {
         return Ok(());
     }
     let message = "Content-Type must be application/json".into();
-    Err(Refusal::Files { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, code: 3001, message })
+    Err(Rejection::Files { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, code: 3001, message })
 }
 
-fn bad_body() -> Refusal {
-    Refusal::files("Invalid request body: a JSON object with the file's name is expected")
+fn bad_body() -> Rejection {
+    Rejection::files("Invalid request body: a JSON object with the file's name is expected")
 }
 
 /// A guess from the extension.

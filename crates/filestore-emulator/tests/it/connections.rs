@@ -69,7 +69,7 @@ async fn a_client_that_expects_100_continue_is_told_to_go_on() {
 }
 
 #[tokio::test]
-async fn a_client_that_expects_100_continue_is_refused_before_it_sends() {
+async fn a_client_that_expects_100_continue_is_rejected_before_it_sends() {
     let service = service().await;
     let mut stream = service.connect().await;
     let head = "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nAuthorization: Bearer WRONG\r\n\
@@ -89,7 +89,7 @@ async fn a_client_that_waits_for_an_answer_before_it_sends_gets_one() {
 }
 
 #[tokio::test]
-async fn a_form_of_endless_fields_is_refused() {
+async fn a_form_of_endless_fields_is_rejected() {
     let service = service().await;
     let field = format!("--B\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n{}\r\n", "y".repeat(100_000));
     let form = format!("{}{FORM}", field.repeat(11));
@@ -98,7 +98,7 @@ async fn a_form_of_endless_fields_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_in_the_middle_of_sending_gets_to_hear_a_refusal() {
+async fn a_client_in_the_middle_of_sending_gets_to_hear_a_rejection() {
     let service = service().await;
     let request = service.post("/").bearer_auth("WRONG").body(vec![0; 20_000_000]);
     request.json_with(StatusCode::UNAUTHORIZED).await;

@@ -20,8 +20,8 @@ async fn the_clock_is_read_and_moved() {
         service.post("/_emulator/clock").body(r#"{"set":"2040-01-01T00:00:00Z"}"#).json_with(StatusCode::OK).await;
     assert!(set["now"].as_str().unwrap().starts_with("2040-01-01T00:00:0"));
     for wrong in [r#"{"advance":"soon"}"#, r#"{"forward":"1d"}"#, "", r#"{"advance":"99999y"}"#] {
-        let refused = service.post("/_emulator/clock").body(wrong).json_with(StatusCode::BAD_REQUEST).await;
-        assert!(refused["error"].is_string(), "{wrong}");
+        let rejected = service.post("/_emulator/clock").body(wrong).json_with(StatusCode::BAD_REQUEST).await;
+        assert!(rejected["error"].is_string(), "{wrong}");
     }
 }
 
@@ -118,9 +118,9 @@ async fn another_site_cannot_use_the_control_api() {
 #[tokio::test]
 async fn a_configured_token_is_required() {
     let service = service_with(Options { control_token: Some("secret".into()), ..Options::default() }).await;
-    let refused = service.get("/_emulator/").answer().await;
-    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-    assert!(refused.headers()["www-authenticate"].to_str().unwrap().starts_with("Basic"));
+    let rejected = service.get("/_emulator/").answer().await;
+    assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
+    assert!(rejected.headers()["www-authenticate"].to_str().unwrap().starts_with("Basic"));
     let wrong = service.get("/_emulator/").bearer_auth("secreT").answer().await;
     assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
     for request in

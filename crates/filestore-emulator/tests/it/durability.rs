@@ -172,7 +172,7 @@ async fn replacing_and_deleting_leave_one_body_and_none() {
         .form_file("a.txt", b"newer", &[("expires", "never")])
         .json_with(StatusCode::BAD_REQUEST)
         .await;
-    assert_eq!(bodies(folder.path()), 1, "a refused content is not kept");
+    assert_eq!(bodies(folder.path()), 1, "a rejected content is not kept");
     service.delete(&path).paid().json_with(StatusCode::OK).await;
     assert_eq!(bodies(folder.path()), 0);
 }

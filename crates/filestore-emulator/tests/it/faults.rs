@@ -280,10 +280,10 @@ async fn a_rate_limit_counts_each_caller_for_a_minute() {
     for _ in 0..2 {
         service.get("/me").paid().json_with(StatusCode::OK).await;
     }
-    let refused = service.get("/me").paid().answer().await;
-    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(refused.headers()[RETRY_AFTER], "60");
-    let error: serde_json::Value = refused.json().await.unwrap();
+    let rejected = service.get("/me").paid().answer().await;
+    assert_eq!(rejected.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(rejected.headers()[RETRY_AFTER], "60");
+    let error: serde_json::Value = rejected.json().await.unwrap();
     let expected = serde_json::json!({
         "success": false, "status": 429, "code": "TOO_MANY_REQUESTS", "message": "Too many requests",
         "help": service.url("/help/api/errors/TOO_MANY_REQUESTS"), "key": null,
@@ -299,8 +299,8 @@ async fn a_rate_limit_can_say_when_as_a_date() {
     let service =
         service_with_faults("[[fault]]\ndo = { rate-limit = { per_minute = 1, retry_after = \"date\" } }").await;
     service.get("/me").paid().json_with(StatusCode::OK).await;
-    let refused = service.get("/me").paid().answer().await;
-    let when = httpdate::parse_http_date(refused.headers()[RETRY_AFTER].to_str().unwrap()).unwrap();
+    let rejected = service.get("/me").paid().answer().await;
+    let when = httpdate::parse_http_date(rejected.headers()[RETRY_AFTER].to_str().unwrap()).unwrap();
     let wait = when.duration_since(SystemTime::now()).unwrap();
     assert!(wait > Duration::from_secs(55) && wait <= Duration::from_secs(60), "{wait:?}");
 }

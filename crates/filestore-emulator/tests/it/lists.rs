@@ -77,7 +77,7 @@ async fn empty_values_are_absent_and_of_two_the_first_counts() {
 }
 
 #[tokio::test]
-async fn a_wrong_query_is_refused() {
+async fn a_wrong_query_is_rejected() {
     let service = service().await;
     for query in ["limit=0", "limit=-1", "limit=x", "offset=-1", "sort=color", "sort=name:up"] {
         service.get(&format!("/?{query}")).paid().json_with(StatusCode::BAD_REQUEST).await;

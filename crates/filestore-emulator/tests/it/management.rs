@@ -61,11 +61,11 @@ async fn a_replacement_sets_what_is_not_given_to_its_default() {
 }
 
 #[tokio::test]
-async fn a_replacement_without_file_is_refused_and_changes_nothing() {
+async fn a_replacement_without_file_is_rejected_and_changes_nothing() {
     let service = service().await;
     let path = service.upload("a.txt", b"old", &[]).await.path();
-    let refused = service.put(&path).paid().form_fields(&[("expires", "1d")]).json_with(StatusCode::BAD_REQUEST).await;
-    assert_eq!(refused["key"], path[1..]);
+    let rejected = service.put(&path).paid().form_fields(&[("expires", "1d")]).json_with(StatusCode::BAD_REQUEST).await;
+    assert_eq!(rejected["key"], path[1..]);
     assert_eq!(service.content_of(&path).await, b"old");
 }
 
@@ -168,8 +168,8 @@ async fn an_account_sees_and_changes_its_own_files_only() {
     let service = two_accounts().await;
     let file = service.post("/").bearer_auth("PAID").form_file("a.txt", b"a", &[]).json_with(StatusCode::OK).await;
     for method in [Method::PUT, Method::PATCH, Method::DELETE] {
-        let refused = service.request(method, &file.path()).bearer_auth("FREE");
-        assert_eq!(refused.json_with(StatusCode::FORBIDDEN).await["code"], "FORBIDDEN");
+        let rejected = service.request(method, &file.path()).bearer_auth("FREE");
+        assert_eq!(rejected.json_with(StatusCode::FORBIDDEN).await["code"], "FORBIDDEN");
     }
     assert_eq!(service.get("/").bearer_auth("FREE").json_with(StatusCode::OK).await["count"], 0);
     assert_eq!(service.get("/").bearer_auth("PAID").json_with(StatusCode::OK).await["count"], 1);
@@ -178,14 +178,14 @@ async fn an_account_sees_and_changes_its_own_files_only() {
 #[tokio::test]
 async fn an_account_on_the_free_plan_is_held_to_it() {
     let service = two_accounts().await;
-    let refused = service.post("/").bearer_auth("FREE").form_file("a.txt", b"a", &[("maxDownloads", "2")]);
-    refused.json_with(StatusCode::PAYMENT_REQUIRED).await;
+    let rejected = service.post("/").bearer_auth("FREE").form_file("a.txt", b"a", &[("maxDownloads", "2")]);
+    rejected.json_with(StatusCode::PAYMENT_REQUIRED).await;
     let me = service.get("/me").bearer_auth("FREE").json_with(StatusCode::OK).await;
     assert_eq!((&me["planId"], &me["maxUploadBytes"], &me["directDownload"]), (&json!(0), &json!(10), &json!(0)));
 }
 
 #[tokio::test]
-async fn a_file_that_is_too_large_is_refused() {
+async fn a_file_that_is_too_large_is_rejected() {
     let service = two_accounts().await;
     let largest = service.post("/").bearer_auth("FREE").form_file("a.txt", &[0; 10], &[]);
     largest.json_with(StatusCode::OK).await;
@@ -243,7 +243,7 @@ async fn a_key_is_accepted_in_the_four_ways_that_clients_send_it() {
 }
 
 #[tokio::test]
-async fn a_method_that_a_path_does_not_have_is_refused_with_those_it_has() {
+async fn a_method_that_a_path_does_not_have_is_rejected_with_those_it_has() {
     let service = service().await;
     for (method, path) in
         [(Method::PUT, "/?expires=1d"), (Method::DELETE, "/me"), (Method::POST, "/Ab12Cd34Ef56"), (Method::TRACE, "/")]

@@ -37,13 +37,13 @@ async fn the_landing_mode_sends_browsers_to_a_page() {
 }
 
 #[tokio::test]
-async fn head_can_consume_or_be_refused() {
+async fn head_can_consume_or_be_rejected() {
     let service = service_with_faults("[[fault]]\ndo = { head = \"consume\" }").await;
     let path = service.share(b"hello").await;
     assert_eq!(service.request(Method::HEAD, &path).answer().await.status(), StatusCode::OK);
     assert_eq!(service.status_of(&path).await, StatusCode::NOT_FOUND);
 
-    service.set_faults("[[fault]]\ndo = { head = \"refuse\" }");
+    service.set_faults("[[fault]]\ndo = { head = \"reject\" }");
     let path = service.share(b"hello").await;
     assert_eq!(service.request(Method::HEAD, &path).answer().await.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(service.content_of(&path).await, b"hello");
@@ -71,13 +71,13 @@ async fn everybody_can_be_given_a_plan() {
     let file = service.post("/").form_file("a.txt", b"a", &[("maxDownloads", "2")]).json_with(StatusCode::OK).await;
     assert_eq!((&file["maxDownloads"], &file["planId"]), (&json!(2), &json!(1)));
     service.set_faults("[[fault]]\ndo = { plan = \"free\" }");
-    let refused = service.post("/").paid().form_file("a.txt", b"a", &[("maxDownloads", "2")]);
-    refused.json_with(StatusCode::PAYMENT_REQUIRED).await;
+    let rejected = service.post("/").paid().form_file("a.txt", b"a", &[("maxDownloads", "2")]);
+    rejected.json_with(StatusCode::PAYMENT_REQUIRED).await;
     assert_eq!(service.get("/me").paid().json_with(StatusCode::OK).await["planId"], 0);
 }
 
 #[tokio::test]
-async fn too_much_can_be_lowered_to_the_plan_instead_of_refused() {
+async fn too_much_can_be_lowered_to_the_plan_instead_of_rejected() {
     let service = service_with_faults("[[fault]]\ndo = \"clamp\"").await;
     let fields = [("maxDownloads", "5"), ("autoDelete", "false"), ("expires", "3y")];
     let file = service.post("/").form_file("a.txt", b"a", &fields).json_with(StatusCode::OK).await;

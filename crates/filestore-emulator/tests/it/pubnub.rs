@@ -148,6 +148,6 @@ pub(crate) async fn storage_error(response: Response, status: u16) -> (String, S
     (element("Code"), text)
 }
 
-pub(crate) fn code_of(refused: (String, String)) -> String {
-    refused.0
+pub(crate) fn code_of(rejected: (String, String)) -> String {
+    rejected.0
 }

@@ -75,31 +75,31 @@ async fn a_user_names_itself_in_up_to_92_bytes() {
     for query in
         ["", "?uuid=", "?pnsdk=x", &format!("?uuid={}", "a".repeat(93)), &format!("?uuid={}", "%C3%A9".repeat(47))]
     {
-        let refused = service.get(&format!("{base}/files{query}")).json_with(StatusCode::BAD_REQUEST).await;
-        assert_eq!((&refused["error"], &refused["status"]), (&json!(true), &json!(400)), "{query}");
+        let rejected = service.get(&format!("{base}/files{query}")).json_with(StatusCode::BAD_REQUEST).await;
+        assert_eq!((&rejected["error"], &rejected["status"]), (&json!(true), &json!(400)), "{query}");
     }
     let longest = format!("{base}/files?uuid={}", "%C3%A9".repeat(46));
     service.get(&longest).json_with(StatusCode::OK).await;
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_refused() {
+async fn an_unknown_key_is_rejected() {
     let service = service().await;
-    let refused =
+    let rejected =
         service.get(&format!("/v1/files/sub-c-unknown/channels/a/files?{ALICE}")).json_with(StatusCode::BAD_REQUEST);
     let shape = json!({"message": "Invalid Subscribe Key", "error": true, "service": "Access Manager", "status": 400});
-    assert_eq!(refused.await, shape);
+    assert_eq!(rejected.await, shape);
     let path = format!("/v1/files/publish-file/pub-c-wrong/sub-c-emulator/0/room-1/0/1?{ALICE}");
     assert_eq!(service.get(&path).json_with(StatusCode::BAD_REQUEST).await[1], "Invalid Key");
 }
 
 #[tokio::test]
-async fn a_channel_that_cannot_be_one_is_refused() {
+async fn a_channel_that_cannot_be_one_is_rejected() {
     let service = service().await;
     for name in ["", "a%2Cb", "a%3Ab", "a%2A", "a%0Ab", &"a".repeat(93)] {
         let path = format!("{}/files?{ALICE}", channel(name));
-        let refused = service.get(&path).json_with(StatusCode::BAD_REQUEST).await;
-        assert_eq!(refused["error"]["message"], "[channel] contains invalid characters", "{name}");
+        let rejected = service.get(&path).json_with(StatusCode::BAD_REQUEST).await;
+        assert_eq!(rejected["error"]["message"], "[channel] contains invalid characters", "{name}");
     }
 }
 
@@ -217,8 +217,8 @@ async fn a_grant_is_needed_to_listen() {
     for path in paths {
         let ask = |channels: &str| service.get(&format!("{}?{ALICE}&auth={token}", path.replace("CHANNELS", channels)));
         ask("room-1").json_with(StatusCode::OK).await;
-        let refused = ask("room-1,room-2,room-3").json_with(FORBIDDEN).await;
-        assert_eq!(refused["payload"], json!({"channels": ["room-2", "room-3"]}));
+        let rejected = ask("room-1,room-2,room-3").json_with(FORBIDDEN).await;
+        assert_eq!(rejected["payload"], json!({"channels": ["room-2", "room-3"]}));
     }
 }
 
@@ -255,7 +255,7 @@ async fn a_grant_ends_with_its_time_or_when_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn a_grant_that_cannot_be_is_refused() {
+async fn a_grant_that_cannot_be_is_rejected() {
     let service = service().await;
     for (wrong, status) in [
         (json!({"subscribe_key": "other", "channels": {}}), 404),
@@ -281,9 +281,9 @@ async fn a_signature_is_checked_when_there_is_one() {
     let service = service().await;
     let path = format!("{}/files", channel("room%201"));
     signed(&service, &Method::GET, &path, &path, "", now()).json_with(StatusCode::OK).await;
-    let refused = signed(&service, &Method::GET, &path, "/other", "", now()).json_with(FORBIDDEN).await;
+    let rejected = signed(&service, &Method::GET, &path, "/other", "", now()).json_with(FORBIDDEN).await;
     assert_eq!(
-        refused,
+        rejected,
         json!({
             "error": {
                 "message": "Invalid signature",

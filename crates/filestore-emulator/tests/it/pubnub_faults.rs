@@ -154,7 +154,7 @@ async fn a_download_can_be_shortened_or_sent_elsewhere() {
 }
 
 #[test]
-fn a_rule_for_a_step_on_which_it_does_nothing_is_refused() {
+fn a_rule_for_a_step_on_which_it_does_nothing_is_rejected() {
     use filestore_emulator::FaultPlan;
 
     for (step, fault) in [

@@ -117,12 +117,12 @@ async fn deleting_replacing_and_a_reset_leave_no_content_behind() {
 }
 
 #[tokio::test]
-async fn a_refused_post_leaves_no_content_behind() {
+async fn a_rejected_post_leaves_no_content_behind() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
     let form = service.form("room-1", "a").await;
-    let refused = service.post_form(&form, &vec![0; 5_242_881]).answer().await;
-    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    let rejected = service.post_form(&form, &vec![0; 5_242_881]).answer().await;
+    assert_eq!(rejected.status(), StatusCode::BAD_REQUEST);
     service.emulator.clock().advance(Duration::from_secs(61)).unwrap();
     assert_eq!(service.post_form(&form, b"x").answer().await.status(), StatusCode::FORBIDDEN);
     assert_eq!(bodies(folder.path()), 0);

@@ -31,7 +31,7 @@ async fn a_published_message_is_sent_at_a_timetoken_of_17_digits() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_published_is_refused_as_an_array() {
+async fn what_cannot_be_published_is_rejected_as_an_array() {
     let service = service().await;
     let long_channel = "a".repeat(93);
     for (channel, payload, query, text) in [
@@ -45,15 +45,15 @@ async fn what_cannot_be_published_is_refused_as_an_array() {
         ("a%2Cb", "1", "", "Invalid Channel"),
         (long_channel.as_str(), "1", "", "Invalid Channel"),
     ] {
-        let refused = service.publish(channel, payload, query).json_with(StatusCode::BAD_REQUEST).await;
-        assert_eq!((&refused[0], &refused[1]), (&json!(0), &json!(text)), "{payload} {query}");
-        assert_eq!(refused[2].as_str().unwrap().len(), 17);
+        let rejected = service.publish(channel, payload, query).json_with(StatusCode::BAD_REQUEST).await;
+        assert_eq!((&rejected[0], &rejected[1]), (&json!(0), &json!(text)), "{payload} {query}");
+        assert_eq!(rejected[2].as_str().unwrap().len(), 17);
     }
     assert_eq!(service.history("room-1", "").await["channels"], json!({}));
 }
 
 #[tokio::test]
-async fn a_refused_message_has_the_reason_phrase_of_the_service() {
+async fn a_rejected_message_has_the_reason_phrase_of_the_service() {
     let service = service().await;
     let path = format!("/v1/files/publish-file/pub-c-emulator/wrong/0/room-1/0/1?{ALICE}");
     let answer = service.raw(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
@@ -69,16 +69,16 @@ async fn a_message_can_be_the_body_of_a_post() {
     assert_eq!(answer[1], "Sent");
     assert_eq!(service.history("room-1", "").await["channels"]["room-1"][0]["message"], hi());
     let large = format!("\"{}\"", "x".repeat(40_000));
-    let refused = service.post(&path).body(large).json_with(StatusCode::PAYLOAD_TOO_LARGE).await;
-    assert_eq!(refused[1], "Message Too Large");
+    let rejected = service.post(&path).body(large).json_with(StatusCode::PAYLOAD_TOO_LARGE).await;
+    assert_eq!(rejected[1], "Message Too Large");
 }
 
 #[tokio::test]
 async fn a_request_line_above_32_kib_is_too_long() {
     let service = service().await;
-    let refused = service.publish("room-1", &format!("%22{}%22", "x".repeat(33_000)), "");
-    let refused = refused.json_with(StatusCode::URI_TOO_LONG).await;
-    assert_eq!((&refused["service"], &refused["message"]), (&json!("Balancer"), &json!("Request URI Too Long")));
+    let rejected = service.publish("room-1", &format!("%22{}%22", "x".repeat(33_000)), "");
+    let rejected = rejected.json_with(StatusCode::URI_TOO_LONG).await;
+    assert_eq!((&rejected["service"], &rejected["message"]), (&json!("Balancer"), &json!("Request URI Too Long")));
 }
 
 #[tokio::test]

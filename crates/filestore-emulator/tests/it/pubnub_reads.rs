@@ -72,9 +72,9 @@ async fn a_page_has_one_to_a_hundred_files() {
     let service = service().await;
     for limit in ["0", "101", "-1", "ten", ""] {
         let path = format!("{}/files?{ALICE}&limit={limit}", channel("room-1"));
-        let refused = service.get(&path).json_with(StatusCode::BAD_REQUEST).await;
+        let rejected = service.get(&path).json_with(StatusCode::BAD_REQUEST).await;
         let message = "Invalid limit parameter. Limit must be an integer between 1 and 100 (inclusive).";
-        assert_eq!(refused, json!({"status": 400, "error": {"message": message, "source": "Files", "code": 3001}}));
+        assert_eq!(rejected, json!({"status": 400, "error": {"message": message, "source": "Files", "code": 3001}}));
     }
     for limit in ["1", "100"] {
         service.list_files("room-1", &format!("&limit={limit}")).await;
@@ -152,7 +152,7 @@ async fn a_url_is_good_until_five_minutes_into_the_next_hour() {
 }
 
 #[tokio::test]
-async fn an_altered_url_is_refused() {
+async fn an_altered_url_is_rejected() {
     let (service, url) = hello().await;
     let (path, query) = url.split_once('?').unwrap();
     for (altered, code) in [

@@ -62,16 +62,16 @@ async fn a_form_is_json_with_escaped_angle_brackets() {
 async fn the_service_cleans_the_name() {
     let service = service().await;
     assert_eq!(service.form("room-1", "../dir/cat.txt").await.name, "cat.txt");
-    let refused = service.ask_for_form("room-1", r#"{"name":".."}"#).json_with(StatusCode::BAD_REQUEST).await;
-    assert_eq!((&refused["error"]["source"], &refused["error"]["code"]), (&json!("Files"), &json!(3001)));
+    let rejected = service.ask_for_form("room-1", r#"{"name":".."}"#).json_with(StatusCode::BAD_REQUEST).await;
+    assert_eq!((&rejected["error"]["source"], &rejected["error"]["code"]), (&json!("Files"), &json!(3001)));
 }
 
 #[tokio::test]
 async fn a_request_for_a_form_is_a_json_object_with_a_name() {
     let service = service().await;
     for body in ["", "{}", "cat.txt", "[]", r#"{"name":1}"#, r#"{"name":""}"#] {
-        let refused = service.ask_for_form("room-1", body).json_with(StatusCode::BAD_REQUEST).await;
-        assert_eq!(refused["error"]["source"], "Files", "{body}");
+        let rejected = service.ask_for_form("room-1", body).json_with(StatusCode::BAD_REQUEST).await;
+        assert_eq!(rejected["error"]["source"], "Files", "{body}");
     }
     let path = format!("{}/generate-upload-url?{ALICE}", channel("room-1"));
     let plain = service.post(&path).typed_body("text/plain", r#"{"name":"a"}"#);
@@ -138,25 +138,25 @@ async fn a_form_ends_after_a_minute() {
 }
 
 #[tokio::test]
-async fn an_altered_form_is_refused() {
+async fn an_altered_form_is_rejected() {
     let service = service().await;
     let form = service.form("room-1", "cat.txt").await;
-    let refused = async |form| storage_error(service.post_form(&form, b"x").answer().await, 403).await;
+    let rejected = async |form| storage_error(service.post_form(&form, b"x").answer().await, 403).await;
 
-    let (code, text) = refused(form.clone().with("key", "sub-c-emulator/x/y/z")).await;
+    let (code, text) = rejected(form.clone().with("key", "sub-c-emulator/x/y/z")).await;
     assert_eq!(code, "AccessDenied");
     assert!(text.contains("Policy Condition failed: [&quot;eq&quot;,&quot;$key&quot;"), "{text}");
-    assert_eq!(code_of(refused(form.clone().with("tagging", "<Tagging/>")).await), "AccessDenied");
-    assert_eq!(code_of(refused(form.clone().without("tagging")).await), "AccessDenied");
-    assert_eq!(code_of(refused(form.clone().without("X-Amz-Security-Token")).await), "AccessDenied");
-    let (code, text) = refused(form.clone().with("success_action_status", "201")).await;
+    assert_eq!(code_of(rejected(form.clone().with("tagging", "<Tagging/>")).await), "AccessDenied");
+    assert_eq!(code_of(rejected(form.clone().without("tagging")).await), "AccessDenied");
+    assert_eq!(code_of(rejected(form.clone().without("X-Amz-Security-Token")).await), "AccessDenied");
+    let (code, text) = rejected(form.clone().with("success_action_status", "201")).await;
     assert_eq!(code, "AccessDenied");
     assert!(text.contains("Extra input fields: success_action_status"), "{text}");
 
     let policy = STANDARD.encode(r#"{"expiration":"2100-01-01T00:00:00Z","conditions":[]}"#);
-    assert_eq!(code_of(refused(form.clone().with("Policy", &policy)).await), "SignatureDoesNotMatch");
-    assert_eq!(code_of(refused(form.clone().with("X-Amz-Signature", &"0".repeat(64))).await), "SignatureDoesNotMatch");
-    assert_eq!(code_of(refused(form.clone().with("X-Amz-Date", "20250102T030505Z")).await), "SignatureDoesNotMatch");
+    assert_eq!(code_of(rejected(form.clone().with("Policy", &policy)).await), "SignatureDoesNotMatch");
+    assert_eq!(code_of(rejected(form.clone().with("X-Amz-Signature", &"0".repeat(64))).await), "SignatureDoesNotMatch");
+    assert_eq!(code_of(rejected(form.clone().with("X-Amz-Date", "20250102T030505Z")).await), "SignatureDoesNotMatch");
     assert!(service.ids("room-1").await.is_empty());
 }
 
@@ -252,11 +252,11 @@ async fn a_post_is_well_formed_multipart() {
     let json = service.post("/_storage/pubnub/").typed_body("application/json", "{}").answer().await;
     assert_eq!(code_of(storage_error(json, 400).await), "MalformedPOSTRequest");
     let urlencoded = service.post("/_storage/pubnub/").typed_body("application/x-www-form-urlencoded", "key=a");
-    let refused = storage_error(urlencoded.answer().await, 400).await;
-    assert_eq!(code_of(refused), "AuthorizationQueryParametersError");
+    let rejected = storage_error(urlencoded.answer().await, 400).await;
+    assert_eq!(code_of(rejected), "AuthorizationQueryParametersError");
     let huge = form.with("tagging", &"x".repeat(30_000));
-    let refused = storage_error(service.post_form(&huge, b"x").answer().await, 400).await;
-    assert_eq!(code_of(refused), "MaxPostPreDataLengthExceededError");
+    let rejected = storage_error(service.post_form(&huge, b"x").answer().await, 400).await;
+    assert_eq!(code_of(rejected), "MaxPostPreDataLengthExceededError");
 }
 
 #[tokio::test]

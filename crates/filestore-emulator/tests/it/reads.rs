@@ -126,7 +126,7 @@ async fn an_expired_file_that_is_kept_is_listed_and_can_be_revived() {
     assert_eq!(service.status_of(&path).await, StatusCode::NOT_FOUND);
     assert_eq!(service.get("/").paid().json_with(StatusCode::OK).await["count"], 1);
     let file = service.patch(&path).paid().form_fields(&[("expires", "1h")]).json_with(StatusCode::OK).await;
-    assert_eq!(file["downloads"], 0, "a refused read did not count");
+    assert_eq!(file["downloads"], 0, "a rejected read did not count");
     assert_eq!(service.status_of(&path).await, StatusCode::OK);
 }
 
@@ -193,8 +193,8 @@ async fn a_browser_gets_the_file_unless_the_landing_mode_is_on() {
 async fn a_wrong_key_consumes_nothing() {
     let service = service().await;
     let path = service.share(b"hello").await;
-    let refused = service.get(&path).header(AUTHORIZATION, "Bearer WRONG");
-    assert_eq!(refused.json_with(StatusCode::UNAUTHORIZED).await["code"], "UNAUTHORIZED");
+    let rejected = service.get(&path).header(AUTHORIZATION, "Bearer WRONG");
+    assert_eq!(rejected.json_with(StatusCode::UNAUTHORIZED).await["code"], "UNAUTHORIZED");
     let other_account = service.get(&path).paid().answer().await;
     assert_eq!(other_account.text().await.unwrap(), "hello", "the link is the permission");
 }

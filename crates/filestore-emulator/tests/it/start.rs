@@ -122,7 +122,7 @@ async fn without_accounts_the_configuration_has_no_key() {
 }
 
 #[tokio::test]
-async fn off_loopback_it_refuses_to_start_with_what_everybody_knows() {
+async fn off_loopback_it_rejects_to_start_with_what_everybody_knows() {
     let folder = tempfile::tempdir().unwrap();
     let users = r#"{"fileio":{"accounts":[{"name":"me","api_key":"MINE","plan":"paid"}]}}"#;
     let credentials = Some(file(folder.path(), "users.json", users));
@@ -158,12 +158,12 @@ async fn the_fixed_credentials_off_loopback_are_warned_of() {
     }
 }
 
-async fn refusal(options: Options) -> String {
+async fn rejection(options: Options) -> String {
     Emulator::start(options).await.unwrap_err().to_string()
 }
 
 #[tokio::test]
-async fn a_wrong_credentials_file_is_refused_with_its_place() {
+async fn a_wrong_credentials_file_is_rejected_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     for (content, expected) in [
         ("[fileio]\nanonymus = {}", "anonymus"),
@@ -177,7 +177,7 @@ async fn a_wrong_credentials_file_is_refused_with_its_place() {
         ),
     ] {
         let credentials = Some(file(folder.path(), "users.toml", content));
-        let message = refusal(Options { credentials, ..Options::default() }).await;
+        let message = rejection(Options { credentials, ..Options::default() }).await;
         assert!(message.contains("users.toml") && message.contains(expected), "{message}");
     }
 }
@@ -195,7 +195,7 @@ async fn what_is_wrong_with_credentials_is_said_without_the_line_that_holds_them
 }
 
 #[tokio::test]
-async fn a_public_url_with_a_password_is_refused_without_showing_it() {
+async fn a_public_url_with_a_password_is_rejected_without_showing_it() {
     let public_url = Some("http://me:CANARY@share.example.org".to_owned());
     let error = Emulator::start(Options { public_url, ..Options::default() }).await.unwrap_err();
     let said = format!("{error} {error:?}");
@@ -203,7 +203,7 @@ async fn a_public_url_with_a_password_is_refused_without_showing_it() {
 }
 
 #[tokio::test]
-async fn a_wrong_fault_file_is_refused_with_its_place() {
+async fn a_wrong_fault_file_is_rejected_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     for (content, expected) in [
         ("[[fault]]\noperation = \"download\"\ndo = \"explode\"", "line 3"),
@@ -231,7 +231,7 @@ async fn a_wrong_fault_file_is_refused_with_its_place() {
         ("[[faults]]", "faults"),
     ] {
         let faults = Some(file(folder.path(), "faults.toml", content));
-        let message = refusal(Options { faults, ..Options::default() }).await;
+        let message = rejection(Options { faults, ..Options::default() }).await;
         assert!(message.contains("faults.toml") && message.contains(expected), "{message}");
     }
 }
@@ -252,7 +252,7 @@ async fn what_cannot_be_used_is_named() {
         (Options { public_url: Some("http://x/?q".into()), ..Options::default() }, "http://x/?q"),
         (Options { control_token: Some("a b".into()), ..Options::default() }, "control token"),
     ] {
-        let message = refusal(options).await;
+        let message = rejection(options).await;
         assert!(message.contains(expected), "{message}");
     }
 }

@@ -160,18 +160,18 @@ async fn empty_fields_of_a_paying_client_lift_every_limit() {
 }
 
 #[tokio::test]
-async fn what_goes_beyond_the_free_plan_is_refused_without_payment() {
+async fn what_goes_beyond_the_free_plan_is_rejected_without_payment() {
     let service = service().await;
     for field in [("maxDownloads", "2"), ("autoDelete", "false"), ("expires", "2y")] {
-        let refused =
+        let rejected =
             service.post("/").form_file("a.txt", b"a", &[field]).json_with(StatusCode::PAYMENT_REQUIRED).await;
-        assert_eq!(refused["code"], "PAYMENT_REQUIRED");
+        assert_eq!(rejected["code"], "PAYMENT_REQUIRED");
         service.post("/").paid().form_file("a.txt", b"a", &[field]).json_with(StatusCode::OK).await;
     }
 }
 
 #[tokio::test]
-async fn wrong_fields_are_refused_and_nothing_is_stored() {
+async fn wrong_fields_are_rejected_and_nothing_is_stored() {
     let service = service().await;
     for field in [
         ("maxDownloads", "0"),
@@ -180,18 +180,18 @@ async fn wrong_fields_are_refused_and_nothing_is_stored() {
         ("expires", "soon"),
         ("expires", "2001-01-01"),
     ] {
-        let refused =
+        let rejected =
             service.post("/").paid().form_file("a.txt", b"a", &[field]).json_with(StatusCode::BAD_REQUEST).await;
-        assert_eq!(refused["code"], "BAD_REQUEST", "{field:?}");
-        assert_eq!(refused["success"], false);
-        assert_eq!(refused["help"], service.url("/help/api/errors/BAD_REQUEST"));
+        assert_eq!(rejected["code"], "BAD_REQUEST", "{field:?}");
+        assert_eq!(rejected["success"], false);
+        assert_eq!(rejected["help"], service.url("/help/api/errors/BAD_REQUEST"));
     }
     let list = service.get("/").paid().json_with(StatusCode::OK).await;
     assert_eq!(list["count"], 0);
 }
 
 #[tokio::test]
-async fn an_upload_without_file_is_refused() {
+async fn an_upload_without_file_is_rejected() {
     let service = service().await;
     service.post("/").form_fields(&[("expires", "1d")]).json_with(StatusCode::BAD_REQUEST).await;
     service.post("/").json_with(StatusCode::BAD_REQUEST).await;
@@ -206,7 +206,7 @@ async fn an_upload_without_file_is_refused() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_refused_although_none_would_do() {
+async fn a_wrong_key_is_rejected_although_none_would_do() {
     let service = service().await;
     for wrong in ["Bearer WRONG", "WRONG", "Basic V1JPTkc6", "Digest x"] {
         let request = service.post("/").header(AUTHORIZATION, wrong).form_file("a.txt", b"a", &[]);

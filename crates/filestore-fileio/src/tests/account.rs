@@ -120,7 +120,7 @@ async fn a_404_that_is_not_the_services_own_is_no_delete() {
 }
 
 #[tokio::test]
-async fn a_refused_delete_is_permission() {
+async fn a_rejected_delete_is_permission() {
     let server = answering([json(403, r#"{"success":false,"status":403,"code":"FORBIDDEN"}"#)]).await;
     assert_eq!(with_key(&server).delete(key().into()).await.unwrap_err().kind(), ErrorKind::Permission);
 }

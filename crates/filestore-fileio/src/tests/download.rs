@@ -119,7 +119,7 @@ async fn a_failed_download_is_possibly_consumed_and_never_repeated() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_a_download_is_not_repeated_either() {
+async fn a_rejection_of_a_download_is_not_repeated_either() {
     let server = answering([json(429, TOO_MANY).insert_header("retry-after", "1")]).await;
     let error = anonymous(&server).download(key().into()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::RateLimited, Effect::Rejected));
@@ -127,7 +127,7 @@ async fn a_refusal_of_a_download_is_not_repeated_either() {
 }
 
 #[tokio::test]
-async fn a_range_is_refused_because_it_would_count() {
+async fn a_range_is_rejected_because_it_would_count() {
     let server = answering([]).await;
     let error = anonymous(&server).download(Download::from(key()).range(0..5)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);

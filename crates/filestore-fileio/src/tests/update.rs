@@ -46,7 +46,7 @@ async fn a_title_is_changed_in_json() {
 }
 
 #[tokio::test]
-async fn an_update_of_nothing_or_of_two_forms_at_once_is_refused() {
+async fn an_update_of_nothing_or_of_two_forms_at_once_is_rejected() {
     let server = answering([]).await;
     for update in [FileIoUpdate::new(), FileIoUpdate::new().title("t").content("a", "x")] {
         let error = with_key(&server).update(&key(), update).await.unwrap_err();

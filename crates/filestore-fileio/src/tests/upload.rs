@@ -82,7 +82,7 @@ async fn never_and_unlimited_are_empty_values() {
 }
 
 #[tokio::test]
-async fn without_a_key_what_needs_a_plan_is_refused_before_anything_is_sent() {
+async fn without_a_key_what_needs_a_plan_is_rejected_before_anything_is_sent() {
     let server = answering([]).await;
     let store = anonymous(&server);
     for upload in [
@@ -297,7 +297,7 @@ async fn one_wrongly_typed_field_does_not_lose_the_key() {
 }
 
 #[tokio::test]
-async fn names_that_change_silently_are_refused_before_anything_is_sent() {
+async fn names_that_change_silently_are_rejected_before_anything_is_sent() {
     let server = answering([]).await;
     let store = with_key(&server);
     for name in ["a%22b.txt", "a%0Db.txt", "a%0db.txt", "a%0Ab.txt", "%0a"] {

@@ -106,7 +106,7 @@ fn markup_and_emoji_are_text() {
 }
 
 #[test]
-fn names_that_fold_to_none_or_several_are_refused() {
+fn names_that_fold_to_none_or_several_are_rejected() {
     for bad in ["a/\u{200D}", "\u{AD}/b", "\u{301} ", "a/．", "․․", "‥", "a/b℀", "／", "‥ "] {
         let error = check_names(bad).unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{bad:?}");

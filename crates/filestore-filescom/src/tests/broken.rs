@@ -153,7 +153,7 @@ async fn a_download_that_stalls_goes_on_after_the_idle_limit() {
 #[tokio::test]
 async fn neither_traces_nor_errors_show_a_key_or_a_signature() {
     LazyLock::force(&TRACES);
-    let refused =
+    let rejected =
         "<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message><StringToSign>SIGcanary</StringToSign></Error>";
     let script = |url: &Url| {
         let entry =
@@ -161,9 +161,9 @@ async fn neither_traces_nor_errors_show_a_key_or_a_signature() {
         vec![
             targets(url, 1..=3),
             Reply::lost(),
-            Reply::with_status(403, &[], refused),
+            Reply::with_status(403, &[], rejected),
             Reply::json(200, &entry),
-            Reply::with_status(403, &[], refused),
+            Reply::with_status(403, &[], rejected),
             Reply::json(200, &entry),
             Reply::json(
                 401,

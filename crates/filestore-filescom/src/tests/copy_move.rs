@@ -35,7 +35,7 @@ async fn a_copy_that_is_done_at_once_is_one_request() {
 
 #[tokio::test]
 async fn a_destination_that_is_there_is_left_unless_told_otherwise() {
-    let taken = refusal(422, "processing-failure/destination-exists");
+    let taken = rejection(422, "processing-failure/destination-exists");
     let server = answering([there(), taken, there(), completed()]).await;
     let store = store(&server);
     let error = store.move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
@@ -46,7 +46,7 @@ async fn a_destination_that_is_there_is_left_unless_told_otherwise() {
 
 #[tokio::test]
 async fn missing_folders_are_made_only_when_the_service_misses_them() {
-    let missing = || refusal(409, "processing-failure/destination-parent-does-not-exist");
+    let missing = || rejection(409, "processing-failure/destination-parent-does-not-exist");
     let server = answering([there(), missing(), answer(201, &folder("x/y")), completed()]).await;
     store(&server).move_to(&reference("a"), Destination::to("x/y/a")).await.unwrap();
     assert_eq!(seen(&server).await[2], r#"POST folders/x/y {"mkdir_parents":true}"#);
@@ -103,7 +103,7 @@ async fn a_job_that_takes_too_long_is_named() {
 
 #[tokio::test]
 async fn a_job_that_cannot_be_asked_for_may_go_on() {
-    let server = answering([pending(), refusal(403, "not-authorized/insufficient-permission-for-site")]).await;
+    let server = answering([pending(), rejection(403, "not-authorized/insufficient-permission-for-site")]).await;
     let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Unknown));
     assert!(error.to_string().contains("is job 12 of the service and may go on"), "{error}");

@@ -9,7 +9,7 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use super::site::{Act, Site, expired, xml};
-use super::{API_KEY, folder, kind_and_effect, not_found, open, reference, refusal};
+use super::{API_KEY, folder, kind_and_effect, not_found, open, reference, rejection};
 use crate::{FilesComConfig, FilesComStore, Verify};
 
 const CONTENT: &[u8] = b"The quick brown fox jumps over the lazy dog.";
@@ -246,7 +246,7 @@ async fn the_whole_file_is_not_taken_for_a_range_in_its_middle() {
 #[tokio::test]
 async fn a_folder_and_a_missing_file_are_told_apart() {
     let site = site().await;
-    site.fault("GET files/", Act::Response(refusal(422, "bad-request/cannot-download-directory")));
+    site.fault("GET files/", Act::Response(rejection(422, "bad-request/cannot-download-directory")));
     let error = read(&site.store(), reference("in")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
     site.fault("GET files/", Act::Response(ResponseTemplate::new(200).set_body_json(folder("in"))));

@@ -9,7 +9,7 @@ async fn a_folder_is_made_with_one_request() {
 
 #[tokio::test]
 async fn a_folder_that_is_there_is_left_and_a_file_is_not_taken_for_one() {
-    let exists = || refusal(422, "processing-failure/destination-exists");
+    let exists = || rejection(422, "processing-failure/destination-exists");
     let server = answering([exists(), answer(200, &folder("a"))]).await;
     assert!(!store(&server).create_folder("a", false).await.unwrap());
     assert_eq!(seen(&server).await, ["POST folders/a {}", "GET file_actions/metadata/a"]);

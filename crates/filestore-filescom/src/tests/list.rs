@@ -11,8 +11,8 @@ use wiremock::matchers::{method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::{
-    API_KEY, TRACES, answer, answering, file, folder, gone, kind_and_effect, not_found, open, reference, refusal, seen,
-    store,
+    API_KEY, TRACES, answer, answering, file, folder, gone, kind_and_effect, not_found, open, reference, rejection,
+    seen, store,
 };
 use crate::FilesComConfig;
 
@@ -261,8 +261,8 @@ async fn scopes_are_below_the_root_of_the_store_in_whatever_case() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_none_of_ours_or_of_the_services_is_refused() {
-    let server = answering([refusal(422, "bad-request/invalid-cursor")]).await;
+async fn a_token_that_is_none_of_ours_or_of_the_services_is_rejected() {
+    let server = answering([rejection(422, "bad-request/invalid-cursor")]).await;
     let store = store(&server);
     for bad in ["", "x", "e30", "eyJuIjowLCJsIjpbXX0"] {
         let error = store.list(List::new().page(PageToken::new(bad))).await.unwrap_err();
@@ -292,7 +292,7 @@ async fn facts_come_from_the_metadata_and_a_folder_is_no_file() {
 
 #[tokio::test]
 async fn a_delete_is_recursive_only_when_asked_and_what_is_not_there_is_deleted() {
-    let server = answering([gone(), gone(), not_found(), refusal(422, "processing-failure/folder-not-empty")]).await;
+    let server = answering([gone(), gone(), not_found(), rejection(422, "processing-failure/folder-not-empty")]).await;
     let store = store(&server);
     store.delete(reference("a").into()).await.unwrap();
     store.delete(Delete::from(reference("in")).recursive(true)).await.unwrap();

@@ -47,19 +47,19 @@ async fn combinations_that_the_service_does_not_have_are_not_sent() {
     let server = answering([]).await;
     let (rooted, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("invoices"));
     let since = Search::default().modified_after("2026-03-01T10:00:00Z".parse().unwrap());
-    let refused = [
+    let rejected = [
         store(&server).search(&since).await,
         store(&server).search(&Search::folder("a").everywhere()).await,
         rooted.search(&Search::default().everywhere()).await,
     ];
-    for result in refused {
+    for result in rejected {
         assert_eq!(kind_and_effect(&result.unwrap_err()), (ErrorKind::InvalidInput, Effect::NotSent));
     }
 }
 
 #[tokio::test]
 async fn an_unknown_token_is_invalid_input() {
-    let server = answering([refusal(422, "bad-request/invalid-cursor")]).await;
+    let server = answering([rejection(422, "bad-request/invalid-cursor")]).await;
     let error = store(&server).search(&Search::default().page(PageToken::new("x"))).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
 }

@@ -69,7 +69,7 @@ async fn a_login_that_fails_says_why() {
         ("not-authenticated/locked-out", 401, ErrorKind::Unauthenticated, "locked out"),
         ("not-authenticated/lockout-region-mismatch", 401, ErrorKind::Unauthenticated, "base_url"),
     ] {
-        let server = answering([refusal(status, type_name)]).await;
+        let server = answering([rejection(status, type_name)]).await;
         let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (kind, Effect::Rejected), "{type_name}");
         assert!(error.to_string().contains(said), "{error}");
@@ -86,7 +86,7 @@ async fn a_login_whose_answer_is_lost_is_not_repeated() {
 
 #[tokio::test]
 async fn a_session_that_is_over_says_to_log_in_again() {
-    let server = answering([refusal(401, "not-authenticated/invalid-credentials")]).await;
+    let server = answering([rejection(401, "not-authenticated/invalid-credentials")]).await;
     let store = store(&server).with_credential(Credential::Session(SESSION.into())).unwrap();
     let error = store.stat(reference("a").into()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
@@ -95,7 +95,7 @@ async fn a_session_that_is_over_says_to_log_in_again() {
 
 #[tokio::test]
 async fn logout_ends_the_session_and_a_second_one_is_no_error() {
-    let server = answering([gone(), refusal(401, "not-authenticated/invalid-session")]).await;
+    let server = answering([gone(), rejection(401, "not-authenticated/invalid-session")]).await;
     let store = store(&server).with_credential(Credential::Session(SESSION.into())).unwrap();
     store.logout().await.unwrap();
     store.logout().await.unwrap();
@@ -105,14 +105,14 @@ async fn logout_ends_the_session_and_a_second_one_is_no_error() {
 }
 
 #[tokio::test]
-async fn a_logout_that_was_refused_for_another_reason_has_not_ended_the_session() {
+async fn a_logout_that_was_rejected_for_another_reason_has_not_ended_the_session() {
     for (status, type_name) in [
         (401, "not-authenticated/locked-out"),
         (401, "not-authenticated/lockout-region-mismatch"),
         (401, "not-authenticated/two-factor-authentication-error"),
         (403, "not-authorized/two-factor-authentication-required"),
     ] {
-        let server = answering([refusal(status, type_name)]).await;
+        let server = answering([rejection(status, type_name)]).await;
         let store = store(&server).with_credential(Credential::Session(SESSION.into())).unwrap();
         let error = store.logout().await.unwrap_err();
         assert_eq!((error.provider_code(), error.effect()), (Some(type_name), Effect::Rejected), "{error}");
@@ -155,12 +155,13 @@ async fn neither_passwords_nor_sessions_are_shown() {
     let server = answering([answer(401, &echo), challenge(), session()]).await;
     let store = store(&server);
     let login = Login::new("ann", "PWcanary").one_time_password("OTPcanary");
-    let refused = store.login(&login).await.unwrap_err();
+    let rejected = store.login(&login).await.unwrap_err();
     let challenged = store.login(&login).await.unwrap_err();
     let asked = SecondFactor::of(&challenged).unwrap();
     let session = store.login(&login).await.unwrap();
     let inside = store.with_session(&session).unwrap();
-    let shown = format!("{login:?} {refused:?} {refused} {challenged:?} {challenged} {asked:?} {session:?} {inside:?}");
+    let shown =
+        format!("{login:?} {rejected:?} {rejected} {challenged:?} {challenged} {asked:?} {session:?} {inside:?}");
     assert!(!shown.contains("canary"), "{shown}");
 }
 

@@ -2,9 +2,9 @@
 
 use filestore_core::{Backend, Effect, ErrorKind, FileStore, List, Origin, Setting, Settings, Value};
 
-use super::{API_KEY, answer, answering, kind_and_effect, open, refusal, seen};
+use super::{API_KEY, answer, answering, kind_and_effect, open, rejection, seen};
 use crate::{
-    ByteSize, Credential, FilesCom, FilesComConfig, FilesComStore, FilesComUpload, Login, Refusal, Share, Verify,
+    ByteSize, Credential, FilesCom, FilesComConfig, FilesComStore, FilesComUpload, Login, Rejection, Share, Verify,
 };
 
 fn settings(pairs: &[(&str, Value)]) -> Settings {
@@ -109,11 +109,11 @@ async fn nobody_is_told_so_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_refusal_keeps_all_that_the_service_said_but_not_the_key() {
+async fn a_rejection_keeps_all_that_the_service_said_but_not_the_key() {
     let body = serde_json::json!({"error": format!("The key {API_KEY} is wrong"), "http-code": 401, "instance": "abc",
         "title": "Invalid Credentials", "type": "not-authenticated/invalid-credentials", "data": {"host": "x.files.com"},
         "errors": ["one"], "model_errors": {"path": ["is bad"]}, "detail": "more"});
-    let server = answering([answer(401, &body), refusal(403, "not-authorized/api-key-is-path-restricted")]).await;
+    let server = answering([answer(401, &body), rejection(403, "not-authorized/api-key-is-path-restricted")]).await;
     let store = super::store(&server);
     let error = store.list(List::new()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
@@ -121,13 +121,13 @@ async fn a_refusal_keeps_all_that_the_service_said_but_not_the_key() {
         (error.request_id(), error.provider_code()),
         (Some("abc"), Some("not-authenticated/invalid-credentials"))
     );
-    let refusal = Refusal::of(&error).unwrap();
-    assert_eq!((refusal.title(), refusal.detail()), (Some("Invalid Credentials"), Some("more")));
+    let rejection = Rejection::of(&error).unwrap();
+    assert_eq!((rejection.title(), rejection.detail()), (Some("Invalid Credentials"), Some("more")));
     assert_eq!(
-        (refusal.errors(), &refusal.model_errors()["path"]),
+        (rejection.errors(), &rejection.model_errors()["path"]),
         (&["one".to_owned()][..], &vec!["is bad".to_owned()])
     );
-    assert_eq!(refusal.data()["host"], "x.files.com");
+    assert_eq!(rejection.data()["host"], "x.files.com");
     assert!(!format!("{error} {error:?}").contains("canary"));
     let error = store.list(List::new()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Rejected));

@@ -98,7 +98,7 @@ async fn a_share_link_of_which_the_service_says_less_has_what_was_asked_for() {
 
 #[tokio::test]
 async fn a_share_link_without_its_protection_that_cannot_be_removed_is_named() {
-    let not_allowed = || refusal(403, "not-authorized/insufficient-permission-for-site");
+    let not_allowed = || rejection(403, "not-authorized/insufficient-permission-for-site");
     // A link just made that is not found has not been removed.
     let unprotected = unprotected().into_iter().flat_map(|(share, made)| {
         [not_allowed(), not_found(), ResponseTemplate::new(200)].map(|removal| (share.clone(), made.clone(), removal))
@@ -116,8 +116,8 @@ async fn a_share_link_to_nothing_or_to_the_past_is_not_sent() {
     let server = answering([]).await;
     let store = store(&server);
     let past = Share::new().expires("2026-03-01T09:59:59Z".parse().unwrap());
-    let refused = [store.share([], Share::new()).await, store.share([&reference("a")], past).await];
-    for result in refused {
+    let rejected = [store.share([], Share::new()).await, store.share([&reference("a")], past).await];
+    for result in rejected {
         assert_eq!(kind_and_effect(&result.unwrap_err()), (ErrorKind::InvalidInput, Effect::NotSent));
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use super::{API_KEY, answer, not_found, open, refusal, shown};
+use super::{API_KEY, answer, not_found, open, rejection, shown};
 use crate::{FilesComConfig, FilesComStore};
 
 /// The end of every signed address; the test's clock begins at 10:00.
@@ -215,7 +215,7 @@ impl State {
             }
             Some(reference) => match reference[4..].parse::<usize>().unwrap() {
                 known if known <= self.sessions.len() => (known, body["part"].as_u64().unwrap()),
-                _ => return refusal(404, "not-found/file-upload-not-found"),
+                _ => return rejection(404, "not-found/file-upload-not-found"),
             },
         };
         let parts = (first..).take(usize::try_from(body["parts"].as_u64().unwrap_or(1)).unwrap()).map(|part| {
@@ -243,7 +243,7 @@ impl State {
         let session = body["ref"].as_str().unwrap()[4..].parse::<usize>().unwrap() - 1;
         let parts = std::mem::take(&mut self.sessions[session]);
         if parts.is_empty() {
-            return refusal(404, "not-found/file-upload-not-found");
+            return rejection(404, "not-found/file-upload-not-found");
         }
         for tag in body["etags"].as_array().into_iter().flatten() {
             let number = u32::try_from(tag["part"].as_u64().unwrap()).unwrap();
@@ -272,7 +272,7 @@ impl State {
     fn rename(&mut self, path: &str, body: &Value) -> ResponseTemplate {
         let destination = body["destination"].as_str().unwrap();
         if self.files.contains_key(destination) {
-            return refusal(422, "processing-failure/destination-exists");
+            return rejection(422, "processing-failure/destination-exists");
         }
         let Some(file) = self.files.remove(path) else { return not_found() };
         self.files.insert(destination.to_owned(), file);

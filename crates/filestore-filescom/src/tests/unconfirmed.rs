@@ -60,7 +60,7 @@ async fn an_answer_in_another_spelling_is_about_the_same() {
 
 #[tokio::test]
 async fn a_not_found_of_another_status_is_no_delete() {
-    let server = answering([refusal(422, "not-found"), refusal(403, "not-found")]).await;
+    let server = answering([rejection(422, "not-found"), rejection(403, "not-found")]).await;
     let store = store(&server);
     for error in [store.delete((&reference("a")).into()).await.unwrap_err(), store.unshare(42).await.unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");

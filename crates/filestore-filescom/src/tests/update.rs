@@ -51,7 +51,7 @@ async fn an_empty_map_removes_the_metadata() {
 }
 
 #[tokio::test]
-async fn nothing_to_change_and_too_much_of_it_are_refused_before_sending() {
+async fn nothing_to_change_and_too_much_of_it_are_rejected_before_sending() {
     let server = answering([]).await;
     let store = store(&server);
     let many = (0..33).map(|key| (key.to_string(), "v"));
@@ -75,7 +75,7 @@ async fn metadata_at_the_limits_is_sent() {
 
 #[tokio::test]
 async fn a_mounted_folder_keeps_no_metadata() {
-    let server = answering([refusal(422, "processing-failure/metadata-not-supported-on-remotes")]).await;
+    let server = answering([rejection(422, "processing-failure/metadata-not-supported-on-remotes")]).await;
     let update = FilesComUpdate::new().metadata([("k", "v")]);
     let error = store(&server).update(&reference("a"), update).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected));

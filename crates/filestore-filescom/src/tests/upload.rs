@@ -10,7 +10,7 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use super::site::{Act, Site, expired, xml};
-use super::{answer, folder, kind_and_effect, not_found, refusal};
+use super::{answer, folder, kind_and_effect, not_found, rejection};
 use crate::{ByteSize, FilesComUpload, Verify};
 
 const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
@@ -141,7 +141,7 @@ async fn metadata_that_the_finish_did_not_take_is_set_afterwards() {
     assert_eq!(file.metadata["colour"], "red");
 
     site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))));
-    site.fault("PATCH ", Act::Response(refusal(422, "processing-failure/metadata-not-supported-on-remotes")));
+    site.fault("PATCH ", Act::Response(rejection(422, "processing-failure/metadata-not-supported-on-remotes")));
     let error = site.store().upload(alphabet().metadata("colour", "red")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied));
     assert_eq!(error.stored().unwrap().reference.to_string(), ":filescom:a.txt");
@@ -176,7 +176,7 @@ async fn time_and_metadata_that_the_service_ignores_are_named_and_not_reported_a
 }
 
 #[tokio::test]
-async fn metadata_beyond_the_limits_is_refused_before_anything_is_sent() {
+async fn metadata_beyond_the_limits_is_rejected_before_anything_is_sent() {
     let site = Site::with_parts_of(100).await;
     let many = (0..33).fold(alphabet(), |upload, number| upload.metadata(number.to_string(), ""));
     for upload in [
@@ -337,7 +337,7 @@ async fn a_storage_that_cannot_keep_up_is_given_time() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_the_storage_ends_the_upload_and_says_why() {
+async fn a_rejection_of_the_storage_ends_the_upload_and_says_why() {
     let site = Site::with_parts_of(4).await;
     site.fault("PUT /storage/up/1/2", Act::Response(xml(403, "SignatureDoesNotMatch", "no")));
     let error = site.store().upload(alphabet()).await.unwrap_err();
@@ -350,7 +350,7 @@ async fn a_refusal_of_the_storage_ends_the_upload_and_says_why() {
 #[tokio::test]
 async fn a_session_that_is_gone_begins_the_whole_upload_anew() {
     let site = Site::with_parts_of(4).await;
-    let stale = || refusal(404, "not-found/file-upload-not-found");
+    let stale = || rejection(404, "not-found/file-upload-not-found");
     site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Response(stale()));
     site.store().upload(alphabet()).await.unwrap();
     assert_eq!(site.content("a.txt").unwrap(), ALPHABET);
@@ -372,7 +372,7 @@ async fn a_session_that_is_gone_begins_the_whole_upload_anew() {
 #[tokio::test]
 async fn an_upload_whose_sessions_are_always_gone_ends_with_the_retries() {
     let site = Site::with_parts_of(4).await;
-    let stale = || refusal(404, "not-found/file-upload-not-found");
+    let stale = || rejection(404, "not-found/file-upload-not-found");
     site.faults(99, r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Response(stale()));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Conflict, Effect::Rejected));
@@ -387,7 +387,7 @@ async fn an_upload_whose_sessions_are_always_gone_ends_with_the_retries() {
 }
 
 #[tokio::test]
-async fn a_part_of_another_session_is_refused() {
+async fn a_part_of_another_session_is_rejected() {
     let site = Site::with_parts_of(4).await;
     let other = json!([{"ref": "put-9", "part_number": 2, "upload_uri": "http://127.0.0.1:1/x"}]);
     site.fault(
@@ -530,7 +530,7 @@ async fn a_digest_that_nothing_is_compared_with_is_not_waited_for() {
 #[tokio::test]
 async fn a_missing_part_at_the_finish_is_an_error_that_says_so() {
     let site = Site::with_parts_of(4).await;
-    site.fault("POST files/", Act::Response(refusal(422, "processing-failure/file-not-uploaded")));
+    site.fault("POST files/", Act::Response(rejection(422, "processing-failure/file-not-uploaded")));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
     assert_eq!(error.provider_code(), Some("processing-failure/file-not-uploaded"));
@@ -575,8 +575,8 @@ async fn with_crc32_the_digest_of_the_whole_is_waited_for_and_compared() {
 #[tokio::test]
 async fn uploads_that_make_the_same_folders_do_not_fail_each_other() {
     let site = Site::with_parts_of(100).await;
-    site.faults(30, "POST file_actions", Act::Response(refusal(422, "processing-failure/destination-exists")));
-    site.faults(20, "POST file_actions", Act::Response(refusal(422, "processing-failure/could-not-create-parent")));
+    site.faults(30, "POST file_actions", Act::Response(rejection(422, "processing-failure/destination-exists")));
+    site.faults(20, "POST file_actions", Act::Response(rejection(422, "processing-failure/could-not-create-parent")));
     let (store, clock) = site.open(|config| config);
     let uploads = (0..50).map(|number| store.upload(Upload::new(format!("{number}.txt"), "hello").scope("new/folder")));
     for stored in futures::future::join_all(uploads).await {
@@ -590,7 +590,7 @@ async fn uploads_that_make_the_same_folders_do_not_fail_each_other() {
 async fn a_folder_of_the_name_is_not_overwritten() {
     for request in ["POST file_actions", "POST files/"] {
         let site = Site::with_parts_of(100).await;
-        site.fault(request, Act::Response(refusal(422, "processing-failure/destination-exists")));
+        site.fault(request, Act::Response(rejection(422, "processing-failure/destination-exists")));
         site.fault(
             "GET file_actions/metadata",
             Act::Response(ResponseTemplate::new(200).set_body_json(folder("a.txt"))),
@@ -613,8 +613,8 @@ async fn a_missing_parent_is_not_found_and_names_that() {
 #[tokio::test]
 async fn a_state_of_the_service_that_passes_is_waited_for() {
     let site = Site::with_parts_of(100).await;
-    site.fault("POST file_actions", Act::Response(refusal(422, "service-unavailable/uploads-unavailable")));
-    site.fault("POST files/", Act::Response(refusal(422, "processing-failure/file-pending-processing")));
+    site.fault("POST file_actions", Act::Response(rejection(422, "service-unavailable/uploads-unavailable")));
+    site.fault("POST files/", Act::Response(rejection(422, "processing-failure/file-pending-processing")));
     let (store, clock) = site.open(|config| config);
     store.upload(alphabet()).await.unwrap();
     assert_eq!(clock.slept().len(), 2);
@@ -705,7 +705,7 @@ async fn an_upload_under_a_free_name_that_fails_its_checks_leaves_nothing_behind
     assert!(error.stored().is_none() && site.files().is_empty(), "{error:?} {:?}", site.files());
 
     // The same where a later step fails.
-    site.fault("PATCH files/", Act::Response(refusal(403, "not-authorized")));
+    site.fault("PATCH files/", Act::Response(rejection(403, "not-authorized")));
     site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))));
     let error = site.store().upload(upload().metadata("a", "b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Other, Effect::Rejected));

@@ -99,7 +99,7 @@ impl UploadCheckpoint {
         } else {
             return Ok(());
         };
-        Err(refused(problem))
+        Err(rejected(problem))
     }
 
     /// *Invalid input* if a stored part is not of this source: the time of its change may be that of another.
@@ -113,7 +113,7 @@ impl UploadCheckpoint {
                 crc32.update(&chunk);
             }
             if crc32.finalize() != stored {
-                return Err(refused("is of another content, although of the same size"));
+                return Err(rejected("is of another content, although of the same size"));
             }
         }
         Ok(())
@@ -129,6 +129,6 @@ impl UploadCheckpoint {
     }
 }
 
-fn refused(problem: &str) -> Error {
+fn rejected(problem: &str) -> Error {
     Error::invalid(format!("the checkpoint {problem}; upload without it"))
 }

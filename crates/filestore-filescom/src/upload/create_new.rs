@@ -15,7 +15,7 @@ const LONGEST_EXTENSION: usize = 32;
 impl FilesComStore {
     /// Stores a file where nothing is, or fails with *already exists*.
     ///
-    /// The service has no such upload, but its moves refuse to overwrite: the file is uploaded under a name
+    /// The service has no such upload, but its moves do not overwrite: the file is uploaded under a name
     /// that nobody else has, and moved.
     pub(crate) async fn send_new(
         &self,
@@ -24,7 +24,7 @@ impl FilesComStore {
         options: &UploadOptions,
     ) -> Result<StoredFile> {
         if options.with_rename {
-            return Err(Error::invalid("with_rename finds a free name, and the upload refuses a taken one; choose"));
+            return Err(Error::invalid("with_rename finds a free name, and the upload rejects a taken one; choose"));
         }
         // 1. What is there now need not wait for the content.
         if self.find_entry(path).await?.is_some() {

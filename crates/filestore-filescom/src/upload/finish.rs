@@ -169,7 +169,7 @@ impl FilesComStore {
                 self.api().ask_for_entry(request.body(api::json(&missing)?), &path).await
             };
             let updated = Box::pin(update).await.map_err(|error| stored_but(error, &path, entry.clone()))?;
-            // As the service says, which may ignore what it does not refuse.
+            // As the service says, which may ignore what it does not reject.
             if missing.contains_key("provided_mtime") {
                 entry.provided_mtime = updated.provided_mtime;
             }

@@ -19,7 +19,7 @@ pub(crate) struct UploadOptions {
 }
 
 impl UploadOptions {
-    /// *Invalid input* for metadata that the service would refuse after all content was sent.
+    /// *Invalid input* for metadata that the service would reject after all content was sent.
     pub(crate) fn of(upload: &Upload) -> Result<Self> {
         let options = upload.options.get::<FilesComUpload>().unwrap_or_default();
         check_metadata(&upload.metadata)?;

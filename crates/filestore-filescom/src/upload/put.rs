@@ -11,7 +11,7 @@ use crate::upload::multipart::{MultipartUpload, Target};
 use crate::upload::part::Stored;
 use crate::upload::source::Part;
 
-/// Stores a part. Expired addresses, passing refusals and broken content are made good out of the
+/// Stores a part. Expired addresses, passing rejections and broken content are made good out of the
 /// attempts that one request has.
 pub(crate) async fn put(api: &Api, session: &MultipartUpload<'_>, part: Part, digests: bool) -> Result<Stored> {
     let wanted = DigestSet { md5: digests, crc32: digests };
@@ -30,7 +30,7 @@ pub(crate) async fn put(api: &Api, session: &MultipartUpload<'_>, part: Part, di
                 Err(error) => (Recovery::Retry, error),
             }
         } else {
-            storage::refused(answer, &target.url, api.clock().now()).await
+            storage::rejected(answer, &target.url, api.clock().now()).await
         };
         // 4. If not, once more with a fresh address.
         if remedy == Recovery::None || !session.retry_parts || !api.http().retry_step(&mut attempts).await {

@@ -31,7 +31,7 @@ pub(crate) struct CreatedSession {
     pub(crate) read_only: bool,
 }
 
-/// What goes with the refusal that asks for a second factor.
+/// What goes with the rejection that asks for a second factor.
 #[derive(Deserialize)]
 pub(crate) struct SecondFactor {
     pub(crate) partial_session_id: SecretString,

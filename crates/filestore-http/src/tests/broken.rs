@@ -47,7 +47,7 @@ async fn an_idempotent_request_after_a_lost_answer_knows_that_a_rejection_proves
 }
 
 #[tokio::test]
-async fn a_refused_connection_was_not_sent_and_costs_a_one_shot_body_nothing() {
+async fn a_rejected_connection_was_not_sent_and_costs_a_one_shot_body_nothing() {
     let (server, open) = ScriptedServer::start_later([Reply::with_status(200, &[], "ok")]);
     let (client, clock) = client(&server.url());
     let mut open = Some(open);

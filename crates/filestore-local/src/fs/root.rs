@@ -197,7 +197,7 @@ pub(crate) fn sync_folder(folder: &Dir) -> io::Result<()> {
     if cfg!(unix) { folder.open(".")?.sync_all() } else { Ok(()) }
 }
 
-/// Whether `cap-std` refused a path that leads out of the folder: it has no error of the system.
+/// Whether `cap-std` rejected a path that leads out of the folder: it has no error of the system.
 fn is_escape(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }

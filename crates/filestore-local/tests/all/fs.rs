@@ -87,7 +87,7 @@ async fn a_range_gives_just_these_bytes() {
 }
 
 #[tokio::test]
-async fn replace_replaces_and_refuse_leaves_the_old_content() {
+async fn replace_replaces_and_reject_leaves_the_old_content() {
     let (_folder, store) = local();
     let file = put(&store, None, "a", "old").await;
     put(&store, None, "a", "new").await;
@@ -98,7 +98,7 @@ async fn replace_replaces_and_refuse_leaves_the_old_content() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refuse_lets_exactly_one_of_many_writers_win() {
+async fn reject_lets_exactly_one_of_many_writers_win() {
     let (folder, store) = local();
     // All bodies end at the same moment, so that all commits meet.
     let start = Arc::new(tokio::sync::Barrier::new(16));
@@ -305,7 +305,7 @@ async fn a_missing_folder_is_not_found_and_a_file_is_no_folder() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_scope_is_refused() {
+async fn a_token_of_another_scope_is_rejected() {
     let (_folder, store) = local();
     for name in ["x", "y"] {
         put(&store, Some("a"), name, "1").await;
@@ -358,7 +358,7 @@ async fn a_file_cannot_be_the_root() {
 }
 
 #[tokio::test]
-async fn without_create_parents_a_missing_folder_is_refused() {
+async fn without_create_parents_a_missing_folder_is_rejected() {
     let (folder, store) = local();
     let error = store.upload(Upload::new("a", "x").scope("new").create_parents(false)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);

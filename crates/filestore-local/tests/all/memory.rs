@@ -51,7 +51,7 @@ async fn a_media_type_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refuse_lets_exactly_one_of_many_writers_win() {
+async fn reject_lets_exactly_one_of_many_writers_win() {
     let store = memory();
     let writers = (0..16).map(|_| {
         let store = store.clone();

@@ -69,12 +69,12 @@ fn a_service_that_is_not_compiled_in_names_its_cargo_feature() {
 }
 
 #[test]
-fn options_that_are_not_a_table_are_refused() {
+fn options_that_are_not_a_table_are_rejected() {
     assert!(problem("opendal", &[("service", text("memory")), ("options", text("x"))]).contains("is not a table"));
 }
 
 #[test]
-fn a_root_given_twice_is_refused() {
+fn a_root_given_twice_is_rejected() {
     let options = table(&[("root", text("x"))]);
     let message = problem("opendal", &[("service", text("memory")), ("root", text("y")), ("options", options)]);
     assert!(message.contains("given twice"), "{message}");

@@ -40,13 +40,13 @@ const FIRSTS: [Option<Act>; 6] = [
     Some(Act::Lose { applied: false }),
     Some(Act::Answer { status: 503, applied: true }),
     Some(Act::Answer { status: 503, applied: false }),
-    Some(Act::Refuse),
+    Some(Act::Reject),
 ];
 
 fn thens() -> Vec<Act> {
     let statuses = [400, 401, 403, 404, 409, 422, 429, 500, 503];
     let statuses = statuses.map(|status| Act::Answer { status, applied: false });
-    statuses.into_iter().chain([Act::Page, Act::Serve, Act::Refuse]).collect()
+    statuses.into_iter().chain([Act::Page, Act::Serve, Act::Reject]).collect()
 }
 
 type Step = (Operation, &'static str, fn(&Received) -> bool);
@@ -172,7 +172,7 @@ async fn run<P: Protocol>(stub: &Stub<P>, store: &Store, service: &str, case: Ca
     if single && case.first.is_none() && matches!(case.then, Act::Answer { status: 400..=429, .. }) && !claims_none {
         return wrong("the service has rejected it");
     }
-    if case.then == Act::Refuse && case.first == Some(Act::Refuse) && error.effect() != Effect::NotSent {
+    if case.then == Act::Reject && case.first == Some(Act::Reject) && error.effect() != Effect::NotSent {
         return wrong("nothing was sent");
     }
     let text = format!("{error} {error:?}");

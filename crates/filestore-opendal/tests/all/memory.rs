@@ -52,7 +52,7 @@ async fn a_media_type_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refuse_lets_exactly_one_of_many_writers_win() {
+async fn reject_lets_exactly_one_of_many_writers_win() {
     let store = memory();
     let writers = (0..16).map(|_| {
         let store = store.clone();
@@ -137,7 +137,7 @@ async fn every_feature_is_stated() {
 }
 
 #[tokio::test]
-async fn a_name_that_opendal_would_trim_is_refused() {
+async fn a_name_that_opendal_would_trim_is_rejected() {
     let store = memory();
     for name in [" a", "a ", "\u{3000}a", "a\u{a0}"] {
         assert_eq!(store.upload(Upload::new(name, "x")).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{name:?}");
@@ -163,7 +163,7 @@ async fn the_temporary_folder_is_never_listed() {
 }
 
 #[test]
-fn an_operator_that_cannot_do_the_main_job_is_refused() {
+fn an_operator_that_cannot_do_the_main_job_is_rejected() {
     let error = OpendalStore::new(Operator::new(()).unwrap()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }

@@ -86,7 +86,7 @@ async fn the_main_job_on_a_real_server() {
         assert_eq!(store.read(Download::from(file.reference()).range(1..3), 9).await.unwrap(), &expected[1..3]);
     }
 
-    // Refusal is the service's own.
+    // Rejection is the service's own.
     let again = Upload::new("file 0 ü+%.txt", "other").scope("main/sub").if_exists(IfExists::Fail);
     assert_eq!(store.upload(again).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
 

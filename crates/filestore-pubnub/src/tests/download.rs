@@ -77,7 +77,7 @@ async fn an_address_that_ended_is_renewed_within_the_attempts() {
     let other = || xml(403, "SignatureDoesNotMatch", "m");
     let (storage, _service, store) = servers([other()], 1).await;
     assert_eq!(read(&store).await.unwrap_err().kind(), ErrorKind::Permission);
-    assert_eq!(storage.requests().len(), 1, "a fresh address would be refused as well");
+    assert_eq!(storage.requests().len(), 1, "a fresh address would be rejected as well");
 }
 
 #[tokio::test]
@@ -263,7 +263,7 @@ async fn other_bytes_than_asked_for_are_a_protocol_error() {
 }
 
 #[tokio::test]
-async fn addresses_that_are_none_are_refused_without_being_shown() {
+async fn addresses_that_are_none_are_rejected_without_being_shown() {
     for location in [
         "/relative?X-Amz-Signature=SIGcanary",
         "ftp://x/?SIGcanary",

@@ -112,7 +112,7 @@ fn a_token_wins_over_an_auth_key() {
 }
 
 #[test]
-fn channels_that_cannot_be_one_are_refused() {
+fn channels_that_cannot_be_one_are_rejected() {
     let long = "x".repeat(93);
     for bad in ["", ".", "..", "a,b", "a:b", "a*", "a\nb", &long] {
         assert!(check_channel(bad).is_err(), "{bad:?}");

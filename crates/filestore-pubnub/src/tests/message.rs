@@ -63,12 +63,12 @@ async fn a_message_is_given_up_after_four_attempts() {
     assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied));
     assert_eq!((error.attempts(), service.requests().len()), (4, 5));
     assert!(error.to_string().contains("nobody knows whether"), "{error}");
-    // The fifth refusal and the success.
+    // The fifth rejection and the success.
     store.publish_file_message(error.stored().unwrap().reference(), &PubNubSend::new()).await.unwrap();
 }
 
 #[tokio::test]
-async fn refusals_of_a_message_are_not_repeated() {
+async fn rejections_of_a_message_are_not_repeated() {
     let table = [
         (400, r#"[0,"Invalid Key","14820999375199241"]"#),
         (400, r#"[0,"Message Too Large","14820999375199241"]"#),
@@ -103,12 +103,12 @@ async fn publishing_alone_says_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_published() {
+async fn a_rejection_after_a_lost_answer_does_not_say_that_nothing_was_published() {
     let in_spite_of_its_status = Reply::json(200, r#"[0,"Account quota exceeded","1"]"#);
-    for (refusal, kind) in
+    for (rejection, kind) in
         [(Reply::json(403, FORBIDDEN), ErrorKind::Permission), (in_spite_of_its_status, ErrorKind::InvalidInput)]
     {
-        let (_service, store) = store([Reply::lost(), refusal]).await;
+        let (_service, store) = store([Reply::lost(), rejection]).await;
         let error = store.publish_file_message(&file(), &PubNubSend::new()).await.unwrap_err();
         assert_eq!((kind_and_effect(&error), error.attempts()), ((kind, Effect::Unknown), 2), "{error}");
     }
@@ -140,7 +140,7 @@ async fn notifications_go_into_the_message() {
 }
 
 #[tokio::test]
-async fn notifications_that_would_reach_nobody_are_refused() {
+async fn notifications_that_would_reach_nobody_are_rejected() {
     let (service, store) = store([]).await;
     let error =
         store.publish_file_message(&file(), &PubNubSend::new().message("text").fcm(Fcm::new("x"))).await.unwrap_err();
@@ -180,7 +180,7 @@ async fn a_message_of_another_key_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn a_message_that_makes_the_url_too_long_is_refused_before_anything_is_sent() {
+async fn a_message_that_makes_the_url_too_long_is_rejected_before_anything_is_sent() {
     let (service, store) = store([]).await;
     let encrypted = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
     for store in [&store, &encrypted] {

@@ -72,7 +72,7 @@ fn options_are_read_from_texts() {
 }
 
 #[test]
-fn a_message_that_is_not_json_is_refused_with_what_to_write() {
+fn a_message_that_is_not_json_is_rejected_with_what_to_write() {
     for (key, value) in [("message", "hello"), ("message", "{\"a\":"), ("meta", "{CANARY")] {
         let error = PubNub.options(&settings(&[(key, value)])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);

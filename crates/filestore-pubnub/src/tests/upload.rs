@@ -180,7 +180,7 @@ async fn a_stream_is_measured_before_the_form_is_asked_for() {
 }
 
 #[tokio::test]
-async fn the_largest_file_passes_and_one_byte_more_is_refused_before_any_request() {
+async fn the_largest_file_passes_and_one_byte_more_is_rejected_before_any_request() {
     for (crypto, largest) in [(None, 5_242_880), (Some(Crypto::Acrh), 5_242_847), (Some(Crypto::Legacy), 5_242_863)] {
         let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
         let service = ScriptedServer::start([form(&storage), published()]).await;
@@ -408,7 +408,7 @@ async fn a_file_whose_answers_were_all_lost_is_looked_for() {
 }
 
 #[tokio::test]
-async fn a_refused_form_says_why() {
+async fn a_rejected_form_says_why() {
     let (_storage, service, store) =
         servers([xml(403, "AccessDenied", "Invalid according to Policy: Extra input fields: x")], []).await;
     let error = store.upload(hello()).await.unwrap_err();

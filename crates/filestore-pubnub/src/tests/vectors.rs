@@ -1,4 +1,4 @@
-//! What official clients produced, byte for byte, and what they refuse.
+//! What official clients produced, byte for byte, and what they reject.
 
 use filestore_core::{Effect, Error, ErrorKind, hex};
 use proptest::prelude::*;
@@ -201,7 +201,7 @@ fn each_encryption_has_a_vector_of_its_own() {
 }
 
 #[test]
-fn what_the_official_clients_refuse_is_refused() {
+fn what_the_official_clients_reject_is_rejected() {
     let p = format!("504e4544014143524810{}", hex(&IV));
     let zeros = |bytes: usize| "00".repeat(bytes);
     let table = [

@@ -54,7 +54,7 @@ fn capabilities() -> Vec<BrokenStore> {
     vec![
         BrokenStore::of("C1", "gives no reason")
             .states(|stated| *stated = stated.clone().unsupported(Feature::Resume, " ")),
-        BrokenStore::of("C1", "asks the service before it refuses")
+        BrokenStore::of("C1", "asks the service before it rejects")
             .on(Shape::Channels)
             .when_asked(|service| service.count_request()),
         BrokenStore::of("C2", "says native but fails").download(|honest, request| async move {
@@ -107,7 +107,7 @@ fn options() -> Vec<BrokenStore> {
             }
         }),
         ignores("O5", "takes never for the default", |request| request.expiry = Expiry::Default).on(Shape::Keys),
-        BrokenStore::of("O5", "refuses never and stores all the same").upload(|honest, request| async move {
+        BrokenStore::of("O5", "rejects never and stores all the same").upload(|honest, request| async move {
             let never = request.expiry == Expiry::Never;
             let file = honest.store.upload(request).await?;
             if never { Err(Error::new(ErrorKind::Quota, Effect::Rejected, "not in your plan")) } else { Ok(file) }

@@ -119,7 +119,7 @@ fn ranges() -> Vec<BrokenStore> {
             }
             honest.store.download(request).await
         }),
-        BrokenStore::of("D4", "refuses ranges without a true end").download(|honest, request| async move {
+        BrokenStore::of("D4", "rejects ranges without a true end").download(|honest, request| async move {
             let size = honest.store.stat(Stat::from(&request.reference)).await?.size;
             if request.range.is_some_and(|range| range.end.is_none() || range.end > size) {
                 return Err(Error::invalid("a range has an end within the file"));

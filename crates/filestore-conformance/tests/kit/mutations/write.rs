@@ -198,14 +198,14 @@ fn names() -> Vec<BrokenStore> {
         renames("N2", "composes letters", |name| name.replace("e\u{301}", "\u{e9}")),
         renames("N2", "writes names in lower case", str::to_lowercase),
         renames("N2", "cuts long names", |name| name.chars().take(200).collect()),
-        BrokenStore::of("N2", "sends names to learn that they are refused").upload(|honest, request| async move {
+        BrokenStore::of("N2", "sends names to learn that they are rejected").upload(|honest, request| async move {
             if request.name.contains('?') {
                 honest.service.count_request();
                 return Err(Error::invalid("no question marks"));
             }
             honest.store.upload(request).await
         }),
-        BrokenStore::of("N3", "refuses spaces").upload(|honest, request| async move {
+        BrokenStore::of("N3", "rejects spaces").upload(|honest, request| async move {
             if request.name.contains(' ') {
                 return Err(Error::invalid("no spaces"));
             }
@@ -252,14 +252,14 @@ fn taken_names() -> Vec<BrokenStore> {
                 Err(_) => honest.store.upload(request).await,
             }
         }),
-        BrokenStore::of("W2", "overwrites on refuse")
+        BrokenStore::of("W2", "overwrites on reject")
             .upload(|honest, request| async move { honest.store.upload(request.if_exists(IfExists::Replace)).await }),
-        BrokenStore::of("W2", "overwrites and then refuses").upload(|honest, request| async move {
+        BrokenStore::of("W2", "overwrites and then rejects").upload(|honest, request| async move {
             let taken = honest.store.stat(Stat::from(path_of(&request))).await.is_ok();
             let file = honest.store.upload(request.if_exists(IfExists::Replace)).await?;
             if taken { Err(Error::new(ErrorKind::AlreadyExists, Effect::Rejected, "taken")) } else { Ok(file) }
         }),
-        BrokenStore::of("W2", "does not know whether it refused").upload(|honest, request| async move {
+        BrokenStore::of("W2", "does not know whether it rejected").upload(|honest, request| async move {
             honest.store.upload(request).await.map_err(|error| error.with_effect(Effect::Unknown))
         }),
         BrokenStore::of("W3", "looks first and stores later").upload(|honest, request| async move {

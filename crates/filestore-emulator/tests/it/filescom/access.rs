@@ -9,7 +9,7 @@ use filestore_emulator::{Emulator, FILESCOM_PASSWORD, FILESCOM_USER, Options};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{EmulatedSite, Refused, emulated, site_with};
+use super::{EmulatedSite, Rejected, emulated, site_with};
 use crate::support::{RequestExt, Service};
 
 const USERS: &str = r#"
@@ -54,7 +54,7 @@ async fn the_example_of_the_documentation_is_a_credentials_file() {
 }
 
 #[tokio::test]
-async fn users_that_could_never_be_used_are_refused_at_the_start() {
+async fn users_that_could_never_be_used_are_rejected_at_the_start() {
     for (user, problem) in [
         ("name = \"a\"", "needs a `password`"),
         ("name = \"a\"\napi_key = \"not-a-key\"", "letters and digits"),
@@ -90,11 +90,11 @@ fn as_session(site: &EmulatedSite, method: Method, path: &str, id: &str) -> reqw
 async fn a_request_needs_a_credential_that_is_valid() {
     let site = emulated().await;
     let root = "/folders/";
-    assert_eq!(site.open(Method::GET, root).refused(401).await, "not-authenticated/authentication-required");
+    assert_eq!(site.open(Method::GET, root).rejected(401).await, "not-authenticated/authentication-required");
     let wrong = site.open(Method::GET, root).header("X-FilesAPI-Key", "wrong");
-    assert_eq!(wrong.refused(401).await, "not-authenticated/invalid-credentials");
+    assert_eq!(wrong.rejected(401).await, "not-authenticated/invalid-credentials");
     let wrong = as_session(&site, Method::GET, root, &"0".repeat(40));
-    assert_eq!(wrong.refused(401).await, "not-authenticated/invalid-credentials");
+    assert_eq!(wrong.rejected(401).await, "not-authenticated/invalid-credentials");
     let one_of_two = site.get(root).header("X-FilesAPI-Auth", "wrong");
     assert_eq!(one_of_two.answer().await.status(), StatusCode::OK);
     for (workspace, status) in [("0", 200), ("12", 200), ("x", 422), ("-1", 422)] {
@@ -102,7 +102,7 @@ async fn a_request_needs_a_credential_that_is_valid() {
         assert_eq!(response.status(), status, "{workspace}");
     }
     let bad = site.get(root).header("X-Files-Workspace-Id", "x");
-    assert_eq!(bad.refused(422).await, "bad-request/invalid-workspace-id-header");
+    assert_eq!(bad.rejected(422).await, "bad-request/invalid-workspace-id-header");
 }
 
 #[tokio::test]
@@ -114,18 +114,18 @@ async fn a_session_begins_with_a_password_and_ends_with_a_logout_or_its_time() {
     let logout = as_session(&site, Method::DELETE, "/sessions", &id).answer().await;
     assert_eq!(logout.status(), StatusCode::NO_CONTENT);
     let after = as_session(&site, Method::GET, "/folders/", &id);
-    assert_eq!(after.refused(401).await, "not-authenticated/invalid-credentials");
+    assert_eq!(after.rejected(401).await, "not-authenticated/invalid-credentials");
 
     let id = session(&site).await;
     site.service.emulator.clock().advance(Duration::from_secs(6 * 3600 - 1)).unwrap();
     assert_eq!(as_session(&site, Method::GET, "/folders/", &id).answer().await.status(), StatusCode::OK);
     site.service.emulator.clock().advance(Duration::from_secs(1)).unwrap();
     let after = as_session(&site, Method::GET, "/folders/", &id);
-    assert_eq!(after.refused(401).await, "not-authenticated/invalid-credentials");
+    assert_eq!(after.rejected(401).await, "not-authenticated/invalid-credentials");
 }
 
 #[tokio::test]
-async fn a_login_that_cannot_be_is_refused_by_its_type() {
+async fn a_login_that_cannot_be_is_rejected_by_its_type() {
     let site = emulated().await;
     for (body, status, kind) in [
         (json!({"username": FILESCOM_USER, "password": "x"}), 401, "not-authenticated/invalid-username-or-password"),
@@ -133,22 +133,22 @@ async fn a_login_that_cannot_be_is_refused_by_its_type() {
         (json!({"username": FILESCOM_USER}), 422, "bad-request/request-params-required"),
         (json!({"otp": "1", "partial_session_id": "x"}), 401, "not-authenticated/two-factor-authentication-error"),
     ] {
-        assert_eq!(login(&site, body).refused(status).await, kind);
+        assert_eq!(login(&site, body).rejected(status).await, kind);
     }
     let with_key = site.post("/sessions", &json!({"username": "a", "password": "b"}));
-    assert_eq!(with_key.refused(403).await, "not-authorized/cannot-login-while-using-key");
+    assert_eq!(with_key.rejected(403).await, "not-authorized/cannot-login-while-using-key");
     let logout = site.api(Method::DELETE, "/sessions");
-    assert_eq!(logout.refused(401).await, "not-authenticated/api-key-sessions-not-supported");
+    assert_eq!(logout.rejected(401).await, "not-authenticated/api-key-sessions-not-supported");
 }
 
 #[tokio::test]
 async fn ten_wrong_passwords_lock_a_user_out_for_a_while() {
     let site = emulated().await;
     for _ in 0..10 {
-        login(&site, json!({"username": FILESCOM_USER, "password": "x"})).refused(401).await;
+        login(&site, json!({"username": FILESCOM_USER, "password": "x"})).rejected(401).await;
     }
     let right = json!({"username": FILESCOM_USER, "password": FILESCOM_PASSWORD});
-    assert_eq!(login(&site, right).refused(401).await, "not-authenticated/locked-out");
+    assert_eq!(login(&site, right).rejected(401).await, "not-authenticated/locked-out");
     site.service.emulator.clock().advance(Duration::from_secs(600)).unwrap();
     session(&site).await;
 }
@@ -163,10 +163,10 @@ async fn a_second_factor_continues_the_login_that_asked_for_it() {
     let partial = &asked["data"]["partial_session_id"];
     let id = partial.as_str().unwrap();
     let half = as_session(&site, Method::GET, "/folders/", id);
-    assert_eq!(half.refused(401).await, "not-authenticated/invalid-credentials", "half a login is none");
+    assert_eq!(half.rejected(401).await, "not-authenticated/invalid-credentials", "half a login is none");
 
     let wrong = login(&site, json!({"otp": "000000", "partial_session_id": partial}));
-    assert_eq!(wrong.refused(401).await, "not-authenticated/one-time-password-incorrect");
+    assert_eq!(wrong.rejected(401).await, "not-authenticated/one-time-password-incorrect");
     let session = login(&site, json!({"otp": 123456, "partial_session_id": partial}));
     let session = session.json_with(StatusCode::CREATED).await;
     let id = session["id"].as_str().unwrap();
@@ -182,9 +182,9 @@ async fn ten_wrong_one_time_passwords_lock_half_a_login_out_too() {
     let asked = asked.json_with(StatusCode::FORBIDDEN).await;
     let with = |otp: &str| login(&site, json!({"otp": otp, "partial_session_id": asked["data"]["partial_session_id"]}));
     for _ in 0..10 {
-        with("000000").refused(401).await;
+        with("000000").rejected(401).await;
     }
-    assert_eq!(with("123456").refused(401).await, "not-authenticated/locked-out");
+    assert_eq!(with("123456").rejected(401).await, "not-authenticated/locked-out");
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn a_user_may_do_what_the_permissions_say() {
         (site.api(Method::DELETE, "/files/a.txt"), "not-authorized/full-permission-required"),
         (site.api(Method::PATCH, "/files/a.txt"), "not-authorized/write-permission-required"),
     ] {
-        assert_eq!(request.refused(403).await, kind);
+        assert_eq!(request.rejected(403).await, kind);
     }
 }
 
@@ -218,14 +218,14 @@ async fn a_restricted_key_reaches_its_folder_and_nothing_else() {
     let restricted = "not-authorized/api-key-is-path-restricted";
     for path in ["/folders/", "/folders/clients/acme2", "/files/clients/acme2/b.txt", "/file_actions/metadata/clients"]
     {
-        assert_eq!(site.get(path).refused(403).await, restricted, "{path}");
+        assert_eq!(site.get(path).rejected(403).await, restricted, "{path}");
     }
     let out = site.post("/file_actions/copy/clients/acme/a.txt", &json!({"destination": "clients/acme2/a.txt"}));
-    assert_eq!(out.refused(403).await, restricted);
+    assert_eq!(out.rejected(403).await, restricted);
     let session = login(&site, json!({"username": "client", "password": "client"}));
     let session = session.json_with(StatusCode::CREATED).await;
     let outside = as_session(&site, Method::GET, "/folders/", session["id"].as_str().unwrap());
-    assert_eq!(outside.refused(403).await, "not-authorized/read-permission-required");
+    assert_eq!(outside.rejected(403).await, "not-authorized/read-permission-required");
 }
 
 #[tokio::test]
@@ -358,15 +358,15 @@ async fn links_are_listed_changed_and_deleted_by_their_owner() {
     assert_eq!((&changed["max_uses"], &changed["description"]), (&json!(3), &json!("one")));
     assert_eq!(site.api(Method::POST, &format!("{path}/share")).answer().await.status(), StatusCode::NO_CONTENT);
     let other = EmulatedSite { key: "readerkey".to_owned(), ..site };
-    assert_eq!(other.get(&path).refused(404).await, "not-found");
+    assert_eq!(other.get(&path).rejected(404).await, "not-found");
     let site = EmulatedSite { key: "adminkey".to_owned(), ..other };
-    let taken = site.post("/bundles", &json!({"paths": ["a.txt"], "code": "mine"})).refused(422).await;
+    let taken = site.post("/bundles", &json!({"paths": ["a.txt"], "code": "mine"})).rejected(422).await;
     assert_eq!(taken, "processing-failure/model-save-error");
     assert_eq!(site.api(Method::DELETE, &path).answer().await.status(), StatusCode::NO_CONTENT);
     assert_eq!(open(&site.service, &first).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(
-        site.post("/bundles", &json!({"paths": ["none"]})).refused(404).await,
+        site.post("/bundles", &json!({"paths": ["none"]})).rejected(404).await,
         "not-found/bundle-path-not-found"
     );
-    assert_eq!(site.post("/bundles", &json!({})).refused(422).await, "bad-request");
+    assert_eq!(site.post("/bundles", &json!({})).rejected(422).await, "bad-request");
 }

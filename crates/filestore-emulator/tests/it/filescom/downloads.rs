@@ -6,7 +6,7 @@ use reqwest::header::{CONTENT_DISPOSITION, CONTENT_RANGE, ETAG, IF_MATCH, IF_RAN
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{MIB, Refused, emulated, site_with_faults};
+use super::{MIB, Rejected, emulated, site_with_faults};
 use crate::support::RequestExt;
 
 #[tokio::test]
@@ -126,10 +126,10 @@ async fn the_ways_of_asking_for_a_file() {
     let stat = site.get("/files/dir?action=stat").json_with(StatusCode::OK).await;
     assert_eq!(stat["type"], "directory");
 
-    assert_eq!(site.get("/files/dir").refused(422).await, "bad-request/cannot-download-directory");
-    assert_eq!(site.get("/files/").refused(422).await, "bad-request/cannot-download-directory");
-    assert_eq!(site.get("/files/none").refused(404).await, "not-found");
-    assert_eq!(site.get("/files/dir/a.txt?action=other").refused(422).await, "bad-request");
+    assert_eq!(site.get("/files/dir").rejected(422).await, "bad-request/cannot-download-directory");
+    assert_eq!(site.get("/files/").rejected(422).await, "bad-request/cannot-download-directory");
+    assert_eq!(site.get("/files/none").rejected(404).await, "not-found");
+    assert_eq!(site.get("/files/dir/a.txt?action=other").rejected(422).await, "bad-request");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
-use super::{EmulatedSite, MIB, Refused, site_with};
+use super::{EmulatedSite, MIB, Rejected, site_with};
 use crate::durability::killed;
 use crate::support::RequestExt;
 
@@ -79,7 +79,7 @@ async fn an_upload_goes_on_after_a_kill() {
     after.finish("new/a.bin", &finish).json_with(StatusCode::CREATED).await;
     let (after, _folder) = restarted(_folder.path()).await;
     assert!(after.content("new/a.bin").await == [&vec![1; 5 * MIB][..], b"rest"].concat());
-    assert_eq!(after.finish("new/a.bin", &finish).refused(404).await, "not-found/file-upload-not-found");
+    assert_eq!(after.finish("new/a.bin", &finish).rejected(404).await, "not-found/file-upload-not-found");
     let entity = loop {
         let entity = after.stat("new/a.bin").await;
         if entity["md5"] != Value::Null {
@@ -106,7 +106,7 @@ async fn a_kill_during_a_part_leaves_no_part() {
     let (after, folder) = restarted(folder.path()).await;
     assert_eq!(bodies(folder.path()), 0);
     let finish = json!({"ref": parts[0]["ref"]});
-    assert_eq!(after.finish("a.bin", &finish).refused(422).await, "processing-failure/file-not-uploaded");
+    assert_eq!(after.finish("a.bin", &finish).rejected(422).await, "processing-failure/file-not-uploaded");
 }
 
 #[tokio::test]

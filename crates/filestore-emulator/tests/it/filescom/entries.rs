@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Refused, emulated};
+use super::{Rejected, emulated};
 use crate::support::RequestExt;
 
 #[tokio::test]
@@ -36,9 +36,9 @@ async fn the_root_is_a_folder_in_all_its_spellings() {
         assert_eq!((&root["path"], &root["type"]), (&json!(""), &json!("directory")), "{path}");
         site.get(&format!("/folders{path}")).json_with(StatusCode::OK).await;
     }
-    assert_eq!(site.post("/folders/", &json!({})).refused(422).await, "processing-failure/destination-exists");
+    assert_eq!(site.post("/folders/", &json!({})).rejected(422).await, "processing-failure/destination-exists");
     let delete = site.api(Method::DELETE, "/files/?recursive=true");
-    assert_eq!(delete.refused(422).await, "bad-request/invalid-path");
+    assert_eq!(delete.rejected(422).await, "bad-request/invalid-path");
 }
 
 #[tokio::test]
@@ -73,8 +73,8 @@ async fn bodies_are_json_forms_or_nothing() {
         ("text/xml", "<a/>", "bad-request/unsupported-media-type"),
         ("application/json", r#"{"mkdir_parents": 1}"#, "bad-request"),
     ] {
-        let refused = site.api(Method::POST, "/folders/x").typed_body(content_type, body).refused(422).await;
-        assert_eq!(refused, kind, "{body}");
+        let rejected = site.api(Method::POST, "/folders/x").typed_body(content_type, body).rejected(422).await;
+        assert_eq!(rejected, kind, "{body}");
     }
 }
 
@@ -109,13 +109,13 @@ async fn an_error_says_what_when_and_why() {
     let error = site.post("/files/a", &json!({"action": "end"})).json_with(StatusCode::UNPROCESSABLE_ENTITY).await;
     assert_eq!(error["error"], "Required request parameter missing: ref");
     assert_eq!(error["title"], "Request Params Required");
-    assert_eq!(site.api(Method::PUT, "/files/a").refused(405).await, "bad-request/method-not-allowed");
+    assert_eq!(site.api(Method::PUT, "/files/a").rejected(405).await, "bad-request/method-not-allowed");
 }
 
 #[tokio::test]
 async fn folders_are_made_with_their_parents_only_where_that_is_asked_for() {
     let site = emulated().await;
-    assert_eq!(site.post("/folders/a/b", &json!({})).refused(404).await, "not-found");
+    assert_eq!(site.post("/folders/a/b", &json!({})).rejected(404).await, "not-found");
     let folder = site.mkdir("a/b").await;
     for (field, expected) in [
         ("path", json!("a/b")),
@@ -137,7 +137,7 @@ async fn folders_are_made_with_their_parents_only_where_that_is_asked_for() {
         ("%E2%80%A5", "bad-request/invalid-path"),
     ] {
         let mkdir = site.post(&format!("/folders/{path}"), &json!({"mkdir_parents": true}));
-        assert_eq!(mkdir.refused(422).await, kind, "{path}");
+        assert_eq!(mkdir.rejected(422).await, kind, "{path}");
     }
 }
 
@@ -167,7 +167,7 @@ async fn an_update_changes_what_it_names() {
         (json!({"k": "x".repeat(1025)}), "processing-failure/model-save-error"),
     ] {
         let patch = site.api(Method::PATCH, "/files/a.txt").json(&json!({"custom_metadata": metadata}));
-        assert_eq!(patch.refused(422).await, kind);
+        assert_eq!(patch.rejected(422).await, kind);
     }
 }
 
@@ -175,12 +175,12 @@ async fn an_update_changes_what_it_names() {
 async fn a_folder_is_deleted_with_what_is_in_it_only_where_that_is_asked_for() {
     let site = emulated().await;
     site.upload("dir/below/a.txt", b"x").await;
-    let refused = site.api(Method::DELETE, "/files/dir").refused(422).await;
-    assert_eq!(refused, "processing-failure/folder-not-empty");
+    let rejected = site.api(Method::DELETE, "/files/dir").rejected(422).await;
+    assert_eq!(rejected, "processing-failure/folder-not-empty");
     let deleted = site.api(Method::DELETE, "/files/dir?recursive=True").answer().await;
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
     assert!(!site.is_there("dir/below/a.txt").await);
-    assert_eq!(site.api(Method::DELETE, "/files/dir").refused(404).await, "not-found");
+    assert_eq!(site.api(Method::DELETE, "/files/dir").rejected(404).await, "not-found");
     site.mkdir("dir").await;
     let in_body = site.api(Method::DELETE, "/files/dir").json(&json!({"recursive": false})).answer().await;
     assert_eq!(in_body.status(), StatusCode::NO_CONTENT);
@@ -217,13 +217,13 @@ async fn a_write_moves_the_time_of_every_folder_above_it() {
 }
 
 #[tokio::test]
-async fn the_requests_of_one_client_that_the_api_does_not_have_can_be_refused() {
+async fn the_requests_of_one_client_that_the_api_does_not_have_can_be_rejected() {
     let site = emulated().await;
     site.mkdir("a").await;
     site.post("/file_actions/metadata/a", &json!({})).json_with(StatusCode::OK).await;
     site.set(json!({"strict_methods": true})).await;
-    assert_eq!(site.post("/file_actions/metadata/a", &json!({})).refused(405).await, "bad-request/method-not-allowed");
-    assert_eq!(site.api(Method::DELETE, "/folders/a").refused(405).await, "bad-request/method-not-allowed");
+    assert_eq!(site.post("/file_actions/metadata/a", &json!({})).rejected(405).await, "bad-request/method-not-allowed");
+    assert_eq!(site.api(Method::DELETE, "/folders/a").rejected(405).await, "bad-request/method-not-allowed");
     site.set(json!({})).await;
     assert_eq!(site.api(Method::DELETE, "/folders/a").answer().await.status(), StatusCode::NO_CONTENT);
     let unknown = site.service.put("/_emulator/filescom/settings").json(&json!({"part_sise": 1})).answer().await;

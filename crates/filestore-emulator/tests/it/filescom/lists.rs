@@ -3,7 +3,7 @@
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{EmulatedSite, Refused, emulated};
+use super::{EmulatedSite, Rejected, emulated};
 use crate::support::RequestExt;
 
 /// Names of one page, and its cursors: of the next page and of the one before.
@@ -40,8 +40,8 @@ async fn folders_come_first_and_names_are_in_the_order_of_the_service() {
     assert_eq!((next, prev), (None, None));
     assert_eq!(site.list("").await, ["dir"], "direct children only");
     assert_eq!(site.list("dir/sub%201").await, Vec::<String>::new());
-    assert_eq!(site.get("/folders/none").refused(404).await, "not-found");
-    assert_eq!(site.get("/folders/dir/b").refused(404).await, "not-found");
+    assert_eq!(site.get("/folders/none").rejected(404).await, "not-found");
+    assert_eq!(site.get("/folders/dir/b").rejected(404).await, "not-found");
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_cursor_is_good_for_its_own_list_only() {
         "dir?cursor=c2:next:AAAA".to_owned(),
         "dir?cursor=unknown".to_owned(),
     ] {
-        assert_eq!(site.get(&format!("/folders/{path}")).refused(422).await, "bad-request/invalid-cursor", "{path}");
+        assert_eq!(site.get(&format!("/folders/{path}")).rejected(422).await, "bad-request/invalid-cursor", "{path}");
     }
 }
 
@@ -99,10 +99,10 @@ async fn a_cursor_is_good_for_its_own_list_only() {
 async fn per_page_is_from_1_to_10000() {
     let site = emulated().await;
     for wrong in ["0", "10001", "-1"] {
-        let refused = site.get(&format!("/folders/?per_page={wrong}")).refused(422).await;
-        assert_eq!(refused, "bad-request/request-params-invalid");
+        let rejected = site.get(&format!("/folders/?per_page={wrong}")).rejected(422).await;
+        assert_eq!(rejected, "bad-request/request-params-invalid");
     }
-    assert_eq!(site.get("/folders/?per_page=x").refused(422).await, "bad-request");
+    assert_eq!(site.get("/folders/?per_page=x").rejected(422).await, "bad-request");
     assert_eq!(site.get("/folders/?per_page=10000").answer().await.status(), StatusCode::OK);
 }
 
@@ -130,7 +130,7 @@ async fn lists_are_filtered_and_sorted() {
         ("modified_at_datetime=2001-01-01T00:00:00Z", "bad-request/request-params-invalid"),
         ("search=x&search_all=true", "bad-request/search-all-on-child-path"),
     ] {
-        assert_eq!(site.get(&format!("/folders/dir?{query}")).refused(422).await, kind, "{query}");
+        assert_eq!(site.get(&format!("/folders/dir?{query}")).rejected(422).await, kind, "{query}");
     }
 }
 

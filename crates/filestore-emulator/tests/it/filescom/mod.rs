@@ -130,13 +130,13 @@ impl EmulatedSite {
     }
 }
 
-pub(crate) trait Refused {
+pub(crate) trait Rejected {
     /// The type of the error that answers, after checking that it is one of the API.
-    async fn refused(self, status: u16) -> String;
+    async fn rejected(self, status: u16) -> String;
 }
 
-impl Refused for RequestBuilder {
-    async fn refused(self, status: u16) -> String {
+impl Rejected for RequestBuilder {
+    async fn rejected(self, status: u16) -> String {
         let response = self.answer().await;
         let headers = response.headers().clone();
         let (got, text) = (response.status().as_u16(), response.text().await.unwrap());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{EmulatedSite, Refused, emulated};
+use super::{EmulatedSite, Rejected, emulated};
 use crate::support::RequestExt;
 
 async fn transfer(site: &EmulatedSite, what: &str, from: &str, to: &str) -> Value {
@@ -69,7 +69,7 @@ async fn overwriting_replaces_files_and_merges_folders() {
 }
 
 #[tokio::test]
-async fn a_transfer_that_cannot_be_is_refused_by_its_type_and_changes_nothing() {
+async fn a_transfer_that_cannot_be_is_rejected_by_its_type_and_changes_nothing() {
     let site = emulated().await;
     for path in ["file", "other", "dir/below/a", "dir2/x"] {
         site.upload(path, b"x").await;
@@ -86,13 +86,13 @@ async fn a_transfer_that_cannot_be_is_refused_by_its_type_and_changes_nothing() 
         ("file", "x /y", 422, "bad-request/path-cannot-have-trailing-whitespace"),
     ] {
         let request = site.post(&format!("/file_actions/copy/{from}"), &json!({"destination": to}));
-        assert_eq!(request.refused(status).await, kind, "{from} to {to}");
+        assert_eq!(request.rejected(status).await, kind, "{from} to {to}");
     }
     let missing = site.post("/file_actions/move/file", &json!({})).json_with(StatusCode::UNPROCESSABLE_ENTITY).await;
     assert_eq!(missing["error"], "destination is missing");
     let forced = json!({"destination": "dir2", "overwrite": true});
     assert_eq!(
-        site.post("/file_actions/move/file", &forced).refused(422).await,
+        site.post("/file_actions/move/file", &forced).rejected(422).await,
         "processing-failure/destination-exists"
     );
     assert_eq!(site.list("").await, ["dir", "dir2", "file", "other"]);
@@ -120,8 +120,8 @@ async fn a_pending_migration_is_done_when_it_was_asked_for_often_enough() {
         }
     }
     assert_eq!(site.content("moved/a.txt").await, b"x");
-    assert_eq!(site.get("/file_migrations/999").refused(404).await, "not-found");
-    assert_eq!(site.get("/file_migrations/x").refused(404).await, "not-found");
+    assert_eq!(site.get("/file_migrations/999").rejected(404).await, "not-found");
+    assert_eq!(site.get("/file_migrations/x").rejected(404).await, "not-found");
 }
 
 #[tokio::test]
@@ -159,8 +159,8 @@ async fn a_migration_that_fails_says_why() {
 async fn a_delete_in_the_background_needs_recursive_as_well() {
     let site = emulated().await;
     site.upload("dir/a.txt", b"x").await;
-    let refused = site.post("/file_actions/delete/dir", &json!({})).refused(422).await;
-    assert_eq!(refused, "processing-failure/folder-not-empty");
+    let rejected = site.post("/file_actions/delete/dir", &json!({})).rejected(422).await;
+    assert_eq!(rejected, "processing-failure/folder-not-empty");
     site.post("/file_actions/delete/dir", &json!({"recursive": true})).json_with(StatusCode::CREATED).await;
     assert!(!site.is_there("dir").await);
 }

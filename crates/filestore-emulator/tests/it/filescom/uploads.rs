@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{MIB, Refused, emulated, site_with_faults};
+use super::{MIB, Rejected, emulated, site_with_faults};
 use crate::support::RequestExt;
 
 #[tokio::test]
@@ -104,12 +104,12 @@ async fn an_empty_file_is_one_empty_part() {
     assert_eq!(site.content("empty").await, b"");
 
     let parts = site.begin("never-put", json!({})).await;
-    let kind = site.finish("never-put", &json!({"ref": parts[0]["ref"]})).refused(422).await;
+    let kind = site.finish("never-put", &json!({"ref": parts[0]["ref"]})).rejected(422).await;
     assert_eq!(kind, "processing-failure/file-not-uploaded");
 }
 
 #[tokio::test]
-async fn a_finish_that_is_wrong_is_refused_by_its_type_and_leaves_the_upload_open() {
+async fn a_finish_that_is_wrong_is_rejected_by_its_type_and_leaves_the_upload_open() {
     let site = emulated().await;
     let parts = site.begin("a.bin", json!({})).await;
     let reference = &parts[0]["ref"];
@@ -132,7 +132,7 @@ async fn a_finish_that_is_wrong_is_refused_by_its_type_and_leaves_the_upload_ope
     ] {
         let mut body = body;
         body["ref"] = reference.clone();
-        assert_eq!(site.finish("a.bin", &body).refused(422).await, kind, "{body}");
+        assert_eq!(site.finish("a.bin", &body).rejected(422).await, kind, "{body}");
     }
     for (body, status, kind) in [
         (json!({"action": "end"}), 422, "bad-request/request-params-required"),
@@ -140,14 +140,14 @@ async fn a_finish_that_is_wrong_is_refused_by_its_type_and_leaves_the_upload_ope
         (json!({"ref": reference, "action": "append"}), 422, "bad-request"),
         (json!({"ref": "put-1", "action": "end"}), 404, "not-found/file-upload-not-found"),
     ] {
-        assert_eq!(site.post("/files/a.bin", &body).refused(status).await, kind, "{body}");
+        assert_eq!(site.post("/files/a.bin", &body).rejected(status).await, kind, "{body}");
     }
     let body = json!({"ref": reference, "etags": good, "size": "5"});
-    assert_eq!(site.finish("other.bin", &body).refused(404).await, "not-found/file-upload-not-found");
+    assert_eq!(site.finish("other.bin", &body).rejected(404).await, "not-found/file-upload-not-found");
     assert!(!site.is_there("a.bin").await);
 
     site.finish("A.BIN", &body).json_with(StatusCode::CREATED).await;
-    assert_eq!(site.finish("a.bin", &body).refused(404).await, "not-found/file-upload-not-found", "only once");
+    assert_eq!(site.finish("a.bin", &body).rejected(404).await, "not-found/file-upload-not-found", "only once");
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_part_before_the_last_is_no_smaller_than_5_mib() {
     site.put(&first[0], &vec![0; 5 * MIB - 1]).await;
     site.put(&second[0], b"x").await;
     let body = json!({"ref": first[0]["ref"]});
-    assert_eq!(site.finish("a.bin", &body).refused(422).await, "bad-request/invalid-upload-part-size");
+    assert_eq!(site.finish("a.bin", &body).rejected(422).await, "bad-request/invalid-upload-part-size");
     site.set(json!({"part_size": 5})).await;
     site.finish("a.bin", &body).json_with(StatusCode::CREATED).await;
 }
@@ -170,12 +170,12 @@ async fn parts_with_a_gap_are_no_file() {
     let third = site.begin("a.bin", json!({"ref": first[0]["ref"], "part": 3})).await;
     site.put(&first[0], &vec![0; 5 * MIB]).await;
     site.put(&third[0], b"x").await;
-    let kind = site.finish("a.bin", &json!({"ref": first[0]["ref"]})).refused(422).await;
+    let kind = site.finish("a.bin", &json!({"ref": first[0]["ref"]})).rejected(422).await;
     assert_eq!(kind, "bad-request/invalid-upload-part-gap");
 }
 
 #[tokio::test]
-async fn begin_refuses_what_can_never_be_uploaded() {
+async fn begin_rejects_what_can_never_be_uploaded() {
     let site = emulated().await;
     site.upload("file", b"x").await;
     let reference = site.begin("a", json!({})).await[0]["ref"].clone();
@@ -192,7 +192,7 @@ async fn begin_refuses_what_can_never_be_uploaded() {
         ("%2F", json!({}), 422, "bad-request/invalid-path"),
     ] {
         let request = site.post(&format!("/file_actions/begin_upload/{path}"), &body);
-        assert_eq!(request.refused(status).await, kind, "{path} {body}");
+        assert_eq!(request.rejected(status).await, kind, "{path} {body}");
     }
     site.set(json!({"always_create_parents": true})).await;
     site.begin("missing/a", json!({})).await;
@@ -205,7 +205,7 @@ async fn an_upload_over_a_folder_fails_at_its_end() {
     site.mkdir("dir").await;
     let parts = site.begin("DIR", json!({})).await;
     site.put(&parts[0], b"x").await;
-    let kind = site.finish("DIR", &json!({"ref": parts[0]["ref"]})).refused(422).await;
+    let kind = site.finish("DIR", &json!({"ref": parts[0]["ref"]})).rejected(422).await;
     assert_eq!(kind, "processing-failure/destination-exists");
 }
 
@@ -307,7 +307,7 @@ async fn an_unfinished_upload_lapses_after_three_days() {
     site.put(&parts[0], b"x").await;
     let advance = json!({"advance": "73h"});
     site.service.post("/_emulator/clock").json(&advance).json_with(StatusCode::OK).await;
-    let kind = site.finish("a.txt", &json!({"ref": parts[0]["ref"]})).refused(404).await;
+    let kind = site.finish("a.txt", &json!({"ref": parts[0]["ref"]})).rejected(404).await;
     assert_eq!(kind, "not-found/file-upload-not-found");
 }
 
@@ -399,11 +399,11 @@ async fn faults_of_an_upload_step() {
     assert_ne!(site.put(part, b"x").await, "9dd4e461268c8034f5c8564e155c67a6");
     assert_eq!(site.put(part, b"x").await, "9dd4e461268c8034f5c8564e155c67a6");
     let finish = json!({"ref": part["ref"]});
-    assert_eq!(site.finish("a.txt", &finish).refused(422).await, "processing-failure/file-not-uploaded");
+    assert_eq!(site.finish("a.txt", &finish).rejected(422).await, "processing-failure/file-not-uploaded");
     let again = json!({"ref": part["ref"], "part": 2});
-    let stale = site.post("/file_actions/begin_upload/a.txt", &again).refused(404).await;
+    let stale = site.post("/file_actions/begin_upload/a.txt", &again).rejected(404).await;
     assert_eq!(stale, "not-found/file-upload-not-found");
-    assert_eq!(site.finish("a.txt", &finish).refused(404).await, "not-found/file-upload-not-found");
+    assert_eq!(site.finish("a.txt", &finish).rejected(404).await, "not-found/file-upload-not-found");
 }
 
 #[tokio::test]

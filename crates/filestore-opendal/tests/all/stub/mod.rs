@@ -31,7 +31,7 @@ pub enum Act {
     /// Something other than the service answers with status 200 and a web page.
     Page,
     /// The connection is refused, as all that follow.
-    Refuse,
+    Reject,
 }
 
 /// A protocol.
@@ -142,7 +142,7 @@ impl<P: Protocol> Stub<P> {
 
     /// Serves every request up to the first that `arm` is true of; from that on the script counts, and `then` for ever.
     ///
-    /// A script that begins with [`Act::Refuse`] is about connections, not about requests: they are refused for 30 ms,
+    /// A script that begins with [`Act::Reject`] is about connections, not about requests: they are rejected for 30 ms,
     /// and what follows counts from the first one that is not.
     pub async fn scripted(
         protocol: P,
@@ -171,11 +171,11 @@ impl<P: Protocol> Stub<P> {
         socket.set_reuseaddr(true).expect("a socket option");
         socket.bind(address).expect("a port");
         let address = socket.local_addr().expect("an address");
-        let later = script.front() == Some(&Act::Refuse);
+        let later = script.front() == Some(&Act::Reject);
         if later {
             script.pop_front();
         }
-        let refused = script.front().copied().unwrap_or(then) == Act::Refuse;
+        let rejected = script.front().copied().unwrap_or(then) == Act::Reject;
         let state = State { protocol, arm, armed: later, script, then, received: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
@@ -184,7 +184,7 @@ impl<P: Protocol> Stub<P> {
             let listener = match listener {
                 Ok(listener) => listener,
                 // The port stays taken.
-                Err(_socket) if refused => std::future::pending().await,
+                Err(_socket) if rejected => std::future::pending().await,
                 Err(socket) => {
                     tokio::time::sleep(Duration::from_millis(30)).await;
                     socket.listen(64).expect("a listener")
@@ -216,9 +216,9 @@ async fn run<P: Protocol>(listener: TcpListener, state: &Mutex<State<P>>) {
     while let Some(open) = &listener {
         let Ok((mut stream, _)) = open.accept().await else { return };
         let Some(request) = receive(&mut stream).await else { continue };
-        let (reply, refuse) = lock(state).decide(&request);
+        let (reply, reject) = lock(state).decide(&request);
         // Before the client knows that this request is over.
-        if refuse {
+        if reject {
             listener = None;
         }
         if let Some(reply) = reply {
@@ -254,9 +254,9 @@ impl<P: Protocol> State<P> {
                 Some(self.protocol.error(status, request))
             }
             Act::Page => Some(Reply::page(200)),
-            Act::Refuse => None,
+            Act::Reject => None,
         };
-        (reply, self.script.front().copied().unwrap_or(self.then) == Act::Refuse)
+        (reply, self.script.front().copied().unwrap_or(self.then) == Act::Reject)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every refusal of an upload means, and the answers that are not the service's at all.
+//! What every rejection of an upload means, and the answers that are not the service's at all.
 
 use std::time::Duration;
 

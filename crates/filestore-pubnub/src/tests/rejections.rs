@@ -1,4 +1,4 @@
-//! Input that cannot be right, and what the service refuses.
+//! Input that cannot be right, and what the service rejects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::*;
 use crate::{Crypto, PubNubSend};
 
 #[tokio::test]
-async fn what_cannot_be_right_is_refused_before_anything_is_sent() {
+async fn what_cannot_be_right_is_rejected_before_anything_is_sent() {
     let (service, store) = store([]).await;
     let long = "x".repeat(93);
     let upload = || Upload::new("cat.txt", "hello");
@@ -62,7 +62,7 @@ async fn without_a_channel_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_who_and_which_request() {
+async fn a_rejection_says_what_who_and_which_request() {
     let disabled = r#"{"status":402,"error":{"message":"Files service not enabled for subkey sub-c-canary","source":"Files","code":3005}}"#;
     let (service, store) = store([Reply::json(402, disabled)]).await;
     let error = store.list(List::new()).await.unwrap_err();
@@ -74,7 +74,7 @@ async fn a_refusal_says_what_who_and_which_request() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_the_access_manager_has_its_cause() {
+async fn a_rejection_of_the_access_manager_has_its_cause() {
     let revoked = r#"{"error":true,"status":403,"service":"Access Manager","message":"Token is revoked"}"#;
     let act = Reply::with_status(403, &["Content-Type: text/javascript", "X-Pn-Cause: 4001"], revoked);
     let (_service, store) = store([act]).await;
@@ -97,8 +97,8 @@ async fn a_signature_that_grew_old_between_attempts_is_made_anew() {
     let empty = r#"{"status":200,"data":[],"next":null,"count":0}"#;
     let forbidden = r#"{"error":{"message":"Invalid signature","source":"x"},"service":"Access Manager","status":403}"#;
     let late = r#"{"message":"Invalid Timestamp","error":true,"service":"Access Manager","status":400}"#;
-    for refusal in [Reply::json(403, forbidden), Reply::json(400, late)] {
-        let service = ScriptedServer::start([Reply::hang(), refusal, Reply::json(200, empty)]).await;
+    for rejection in [Reply::json(403, forbidden), Reply::json(400, late)] {
+        let service = ScriptedServer::start([Reply::hang(), rejection, Reply::json(200, empty)]).await;
         let clock = TestClock::new();
         let config = config(&service).secret_key("sec").http(HttpConfig::default());
         let store = PubNubStore::with_clock(config, Arc::<TestClock>::clone(&clock)).unwrap();
@@ -116,7 +116,7 @@ async fn a_signature_that_grew_old_between_attempts_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_refused_signature_that_is_fresh_is_final() {
+async fn a_rejected_signature_that_is_fresh_is_final() {
     let forbidden = r#"{"error":{"message":"Invalid signature","source":"x"},"service":"Access Manager","status":403}"#;
     let service = ScriptedServer::start([Reply::json(403, forbidden)]).await;
     let error = open(config(&service).secret_key("sec")).list(List::new()).await.unwrap_err();
@@ -126,7 +126,7 @@ async fn a_refused_signature_that_is_fresh_is_final() {
 }
 
 #[test]
-fn configurations_that_cannot_be_right_are_refused() {
+fn configurations_that_cannot_be_right_are_rejected() {
     let config = || PubNubConfig::new("pub", "sub", "alice");
     let mut nobody = config();
     nobody.user_id = String::new();
