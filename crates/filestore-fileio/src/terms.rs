@@ -213,20 +213,16 @@ impl UploadTerms {
             },
             _ => false,
         };
-        let differs = |asked: Option<MaxDownloads>, answered: Option<MaxDownloads>| {
-            asked.zip(answered).is_some_and(|(asked, answered)| asked.times() != answered.times())
-        };
-        // `created` is of generation 2, which has titles.
-        let titles = self.title.is_some() && file.created.is_some() && self.title != stored.title;
+        // What the response does not say is not confirmed.
+        let max_downloads = self
+            .max_downloads
+            .is_some_and(|asked| stored.max_downloads.is_none_or(|answered| asked.times() != answered.times()));
         let all = [
             ("expiry", is_shorter),
-            ("max_downloads", differs(self.max_downloads, stored.max_downloads)),
-            ("auto_delete", (self.auto_delete, stored.auto_delete) == (Some(false), Some(true))),
-            ("title", titles),
-            (
-                "description",
-                file.created.is_some() && self.description.is_some() && self.description != stored.description,
-            ),
+            ("max_downloads", max_downloads),
+            ("auto_delete", self.auto_delete.is_some() && self.auto_delete != stored.auto_delete),
+            ("title", self.title.is_some() && self.title != stored.title),
+            ("description", self.description.is_some() && self.description != stored.description),
         ];
         all.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name).collect()
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use filestore_core::{Body, Effect, Error, ErrorKind, Expiry, FileRef, FileStore, Result, Upload};
 use filestore_http::{Idempotency, Method, RequestBody, Response};
+use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use crate::FileIoStore;
@@ -12,6 +13,7 @@ use crate::account::FileIoFile;
 use crate::key::FileKey;
 use crate::options::MaxDownloads;
 use crate::terms::{Expiration, UploadTerms};
+use crate::upload::CLOCKS_DIFFER;
 use crate::wire;
 
 /// What to change of a file; what is not said is kept.
@@ -176,7 +178,12 @@ impl FileIoStore {
         sent: impl FnOnce() -> Option<u64> + Send,
     ) -> Result<FileIoFile> {
         let (_, wire) = self.confirmed::<wire::File>(answer, Some(key)).await?;
-        let starts = [wire.modified, wire.created, wire.created.and(Some(self.now()))];
+        // Where the service says no time at all, the update was now, by clocks that may differ.
+        let about_now = |shift: SignedDuration| self.now().checked_add(shift).ok();
+        let starts = match (wire.modified, wire.created) {
+            (None, None) => [about_now(-CLOCKS_DIFFER), about_now(CLOCKS_DIFFER), None],
+            (modified, created) => [modified, created, created.and(Some(self.now()))],
+        };
         let mut stored = FileIoFile::new(key, wire, name);
         asked.check_size(&stored, sent())?;
         if let Some(lost) = asked.lost_protection(&stored, &starts) {

@@ -14,7 +14,7 @@ use crate::terms::{Expiration, UploadTerms};
 use crate::wire;
 
 /// So far apart may two clocks be.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(10);
+pub(crate) const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(10);
 
 const TOKEN_HEADER: &str = "x-file-io-anonymous-access-token";
 

@@ -199,9 +199,11 @@ impl Api {
         folder: Option<bool>,
         attempts: &mut Attempts,
     ) -> Result<Box<Entry>> {
+        // Nothing is created by a look.
+        let may_create = request.method() != Method::GET;
         let mut answer = self.send_within(request, attempts).await?;
         let entry: Box<Entry> = read(&mut answer).await?;
-        if entry.path.is_none() && answer.status().as_u16() != 201 {
+        if entry.path.is_none() && !(may_create && answer.status().as_u16() == 201) {
             return Err(answer.unexpected("JSON that names the file or folder"));
         }
         if at.is_some_and(|at| !entry.may_be_at(at)) {

@@ -160,8 +160,12 @@ impl RemoteContent {
     fn check(&self, answer: &Response, range: Option<&Range<u64>>) -> Result<()> {
         let protocol = |message: &str| answer.error(ErrorKind::Protocol, message).with_effect(Effect::Rejected);
         // 1. Not a page about the file.
-        let page = answer.content_type().is_some_and(|essence| essence == "text/html")
-            && self.entry.mime_type.as_deref().is_some_and(|essence| !essence.contains("html"));
+        let is_expected = match &self.entry.mime_type {
+            Some(essence) => essence.contains("html"),
+            // Nothing else shows whether it is the file.
+            None => self.entry.size.is_some() || answer.strong_etag().is_some() || self.path.name().contains(".htm"),
+        };
+        let page = answer.content_type().is_some_and(|essence| essence == "text/html") && !is_expected;
         if page || answer.headers().contains_key("x-files-frontend-app") {
             return Err(protocol("the storage answers with a web page and not with the file"));
         }

@@ -119,6 +119,8 @@ pub struct ShareLink {
 pub struct ShareLinks {
     /// The links.
     pub links: Vec<ShareLink>,
+    /// The number of links that could not be read, and are left out.
+    pub unreadable: usize,
     /// Where the next part begins; `None`: this was the last.
     pub next: Option<PageToken>,
 }
@@ -288,14 +290,15 @@ impl FilesComStore {
         let next = list::next_cursor(&answer);
         list::check_cursor(next.as_deref(), page.map(PageToken::as_str))?;
         let Bundles(bundles) = api::read(&mut answer).await?;
-        let mut links = Vec::with_capacity(bundles.len());
+        let count = bundles.len();
+        let mut links = Vec::with_capacity(count);
         for bundle in bundles {
             match bundle.0 {
                 Some(bundle) => links.push(bundle.into()),
                 None => tracing::warn!("a share link that cannot be read is left out of the list"),
             }
         }
-        Ok(ShareLinks { links, next: next.map(PageToken::new) })
+        Ok(ShareLinks { unreadable: count - links.len(), links, next: next.map(PageToken::new) })
     }
 
     /// Ends a share link. One that is gone already is no error.

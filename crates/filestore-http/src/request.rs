@@ -60,6 +60,11 @@ impl Request {
         }))
     }
 
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.0.method
+    }
+
     /// A `GET` that changes nothing.
     pub fn get(url: Url) -> Self {
         Self::new(Method::GET, url, Idempotency::Safe)

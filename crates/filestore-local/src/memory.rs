@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use filestore_core::{
     ByteStream, Capabilities, Delete, Digest, DigestAlgorithm, DigestFact, DigestWhen, Download, Downloaded, Effect,
     Error, ErrorKind, Feature, FileRef, FileStore, FileUrl, IfExists, List, ListOrder, NameRules, Page, PageBuilder,
-    Result, Stat, StoredFile, Upload, UrlRequest, components, hex,
+    Result, Stat, StoredFile, Upload, UrlRequest, check_runtime, components, hex,
 };
 use futures::{TryStreamExt, stream};
 use jiff::Timestamp;
@@ -72,6 +72,7 @@ impl FileStore for MemoryStore {
     }
 
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
+        check_runtime()?;
         let components = components::of_upload(request.scope.as_deref(), &request.name)?;
         let path = components.join("/");
         let rejects = request.if_exists == IfExists::Fail;
@@ -99,6 +100,7 @@ impl FileStore for MemoryStore {
     }
 
     async fn list(&self, request: List) -> Result<Page> {
+        check_runtime()?;
         let scope = components::of_scope(request.scope.as_deref())?;
         let prefix = if scope.is_empty() { String::new() } else { format!("{}/", scope.join("/")) };
         let mut builder = PageBuilder::new(&request, &prefix, PageBuilder::<()>::DEFAULT)?;
@@ -131,11 +133,13 @@ impl FileStore for MemoryStore {
     }
 
     async fn stat(&self, request: Stat) -> Result<StoredFile> {
+        check_runtime()?;
         let (components, file) = self.find(&request.reference)?;
         Ok(stored_file(components, &file))
     }
 
     async fn download(&self, request: Download) -> Result<Downloaded> {
+        check_runtime()?;
         let (components, file) = self.find(&request.reference)?;
         let length = file.content.len();
         let range = request.range.map(|range| range.of(length as u64)).transpose()?;
@@ -153,6 +157,7 @@ impl FileStore for MemoryStore {
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
+        check_runtime()?;
         let path = components::of_reference(&request.reference)?.join("/");
         let mut files = self.files();
         files.remove(&path);

@@ -162,12 +162,19 @@ async fn unshare(context: &Context, link: &str) -> Result<()> {
 async fn id_of(site: &FilesComStore, url: &str) -> Result<u64> {
     let mut page = None;
     let mut guard = CursorLoopGuard::new();
+    let mut unreadable = 0;
     loop {
         let links = site.shares(page.as_ref()).await?;
+        unreadable += links.unreadable;
         if let Some(found) = links.links.iter().find(|link| link.url.as_str() == url) {
             return Ok(found.id);
         }
         let Some(next) = links.next else {
+            if unreadable > 0 {
+                let message =
+                    format!("{unreadable} share links cannot be read, this one may be among them; give its id");
+                return Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message));
+            }
             return Err(Error::not_found("there is no share link with this URL; it has ended, or is another user's"));
         };
         links.links.iter().for_each(|link| guard.entry(&link.id));

@@ -126,3 +126,23 @@ async fn a_confirmation_is_a_short_response() {
     let error = with_key(&server).delete(key().into()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
 }
+
+#[tokio::test]
+async fn a_longer_life_is_noticed_although_the_service_says_no_time() {
+    let answer = r#"{"success":true,"key":"KEYcanary123","expires":"2099-01-01T00:00:00Z"}"#;
+    let server = answering([json(200, answer)]).await;
+    let update = FileIoUpdate::new().expires(Period::days(1));
+    let error = with_key(&server).update(&key(), update).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+}
+
+#[tokio::test]
+async fn options_that_the_service_does_not_confirm_are_reported() {
+    let server = answering([json(200, GEN1), json(200, r#"{"success":true}"#)]).await;
+    let store = with_key(&server);
+    let options = crate::FileIoUpload::new().max_downloads(1).auto_delete(true).title("T");
+    let file = store.upload(hello().with(options)).await.unwrap();
+    assert_eq!(file.skipped, ["max_downloads", "auto_delete", "title"]);
+    let update = FileIoUpdate::new().title("T").description("D");
+    assert_eq!(store.update(&key(), update).await.unwrap().file.skipped, ["title", "description"]);
+}

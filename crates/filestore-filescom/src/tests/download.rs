@@ -337,3 +337,15 @@ async fn the_address_is_signed_for_a_minute_and_says_so() {
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::NotSent));
     assert!(error.to_string().contains("signs for 60 s; make a share link (a bundle)"), "{error}");
 }
+
+#[tokio::test]
+async fn a_page_is_not_the_file_of_which_nothing_is_known() {
+    let site = Site::with_parts_of(100).await;
+    let page = ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html");
+    site.put("a.txt", b"content");
+    let entry = |path: &str| json!({"path": path, "type": "file", "download_uri": format!("{}/storage/x", site.url().trim_end_matches('/'))});
+    site.fault("GET files/", Act::Response(ResponseTemplate::new(200).set_body_json(entry("a.txt"))));
+    site.fault("GET /storage", Act::Response(page));
+    let error = site.store().download(reference("a.txt").into()).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+}

@@ -331,3 +331,10 @@ async fn a_404_that_is_not_the_services_own_does_not_hide_a_folder() {
     let error = store(&server).list(List::new().recursive(true)).await.unwrap_err();
     assert_eq!(error.effect(), Effect::Rejected, "{error}");
 }
+
+#[tokio::test]
+async fn a_look_creates_nothing_so_that_a_201_without_a_name_is_no_file() {
+    let server = answering([answer(201, &json!({}))]).await;
+    let error = store(&server).stat(reference("a").into()).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+}

@@ -897,3 +897,11 @@ fn content_of_a_secret_site_does_not_go_in_the_clear() {
         usable("http://127.0.0.1:1", "http://127.0.0.1:2/x") && usable("http://127.0.0.1:1", "https://s3.example/x")
     );
 }
+
+#[tokio::test]
+async fn a_page_in_place_of_the_storages_response_is_no_part() {
+    let site = Site::with_parts_of(10).await;
+    site.fault("PUT ", Act::Response(ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html")));
+    site.store().upload(alphabet()).await.unwrap();
+    assert_eq!(site.count("PUT "), 4, "the part is sent again");
+}

@@ -21,11 +21,12 @@ pub(crate) async fn put(api: &Api, session: &MultipartUpload<'_>, part: Part, di
         let target = session.target(part.number, part.offset).await?;
         // 2. The content, digested while it passes.
         let slot = DigestCell::default();
+        let is_s3 = target.said.upload_target_class.as_deref() == Some("s3");
         let request = request(session, &target, part.payload(wanted, &slot).await?)?;
         let answer = api.http().send_within(request, &mut attempts).await?;
         // 3. Is it there, and is it what was sent?
         let (remedy, error) = if answer.status().is_success() {
-            match checked(&answer, &part, slot.take()) {
+            match checked(&answer, &part, slot.take(), is_s3) {
                 Ok(stored) => return Ok(stored),
                 Err(error) => (Recovery::Retry, error),
             }
@@ -86,10 +87,14 @@ fn unusable(what: &str) -> Error {
     Error::new(ErrorKind::Protocol, Effect::Rejected, format!("the service gives {what}"))
 }
 
-/// The part as the storage has it. *Integrity* if its tag is an MD5 and not that of what was sent, or if
-/// not all was sent.
-fn checked(answer: &Response, part: &Part, sums: Option<Digests>) -> Result<Stored> {
+/// The part as the storage has it. *Protocol* if something else answered, *integrity* if its tag is an MD5 and not that
+/// of what was sent, or if not all was sent.
+fn checked(answer: &Response, part: &Part, sums: Option<Digests>, is_s3: bool) -> Result<Stored> {
     let etag = answer.opaque_tag().map(str::to_owned);
+    let is_page = answer.content_type().is_some_and(|essence| essence == "text/html");
+    if is_page || (is_s3 && etag.is_none()) {
+        return Err(answer.unexpected("an ETag of the part").with_effect(Effect::Rejected));
+    }
     // They are there when the last byte has gone out.
     let Some(sums) = sums else {
         let message = "the storage says that it has the part before all of it was sent";

@@ -595,3 +595,19 @@ async fn an_upload_that_is_dropped_while_it_is_stored_is_cut_off() {
     upload.abort();
     assert_eq!(stream.read_buf(&mut request).await.unwrap_or(0), 0, "the connection is closed");
 }
+
+#[tokio::test]
+async fn a_file_that_is_said_to_be_empty_is_asked_for() {
+    let stub = always(|request| {
+        let reply = Reply::new(200).header("etag", "\"1\"");
+        if request.method == "HEAD" { reply.header("content-length", "0") } else { reply.body("content") }
+    })
+    .await;
+    let error = open("s3", &stub.url, &[]).read(&reference("s:s3:a"), 99).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+
+    let stub = Stub::start(S3::default()).await;
+    let store = open("s3", &stub.url, &[]);
+    let file = store.upload(Upload::new("a", "")).await.unwrap();
+    assert_eq!(store.read(file.reference(), 99).await.unwrap(), "");
+}
