@@ -57,6 +57,7 @@ mod store;
 mod tests;
 mod update;
 mod upload;
+mod walk;
 mod wire;
 mod writer;
 

@@ -3,11 +3,11 @@
 use filestore_core::{Error, PageToken, Result, StoredFile};
 use jiff::Timestamp;
 
-use crate::list::PAGE;
 use crate::metadata;
 use crate::path::{LeftOut, SitePath};
 use crate::store::FilesComStore;
 use crate::update::seconds;
+use crate::walk::PAGE;
 use crate::wire::Entry;
 
 /// Which entries of a folder, or of the whole site, and in which order.
