@@ -208,6 +208,16 @@ impl Body {
         })
     }
 
+    /// Opens it as late as its kind allows: at once if it [can be opened again](Self::can_replay), otherwise
+    /// when the first byte is read. A connection that fails before that costs a one-shot body nothing.
+    pub async fn open_lazily(self: &Arc<Self>) -> Result<ByteStream> {
+        if self.can_replay() {
+            return self.open().await;
+        }
+        let (length, body) = (self.length(), Arc::clone(self));
+        Ok(ByteStream::upload(stream::once(async move { body.open().await }).try_flatten(), length))
+    }
+
     /// Opens `length` bytes from `offset`, for uploads in parts.
     ///
     /// Fails with *unsupported* where the body [cannot seek](Self::can_seek); a range beyond the end

@@ -1,4 +1,4 @@
-//! Digests computed while bytes pass, beside the runtime and not in it.
+//! MD5 and CRC-32 of content, computed while it is sent or read, without blocking the runtime.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,18 +7,18 @@ use crc32fast::Hasher as Crc32;
 use filestore_core::{ByteStream, Error, Result, check_runtime, hex};
 use md5::{Digest as _, Md5};
 
-/// Chunks up to this size are digested where they are, larger ones on a thread for blocking work: MD5 takes half
-/// a millisecond for 256 KiB, in which nothing else of its thread would move.
+/// Chunks up to this size are digested inline, larger ones on a blocking thread: MD5 takes half a millisecond for
+/// 256 KiB, which would delay all other tasks of the thread.
 pub(crate) const SMALL: usize = 64 * 1024;
 
-/// Which digests are wanted.
+/// The digests to compute.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DigestSet {
     pub(crate) md5: bool,
     pub(crate) crc32: bool,
 }
 
-/// Digests of what has passed so far.
+/// Digests of the content so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hasher {
     md5: Option<Md5>,
@@ -26,18 +26,18 @@ pub(crate) struct Hasher {
     length: u64,
 }
 
-/// Digests of all that passed.
+/// Digests of the whole content.
 #[derive(Debug, Clone)]
 pub(crate) struct Digests {
-    /// In lower-case hex.
+    /// In lower-case hexadecimal digits.
     pub(crate) md5: Option<String>,
-    /// Can be combined with that of what follows.
+    /// Not finished, so that it can be combined with that of the next part.
     pub(crate) crc32: Option<Crc32>,
 }
 
 impl Hasher {
-    pub(crate) fn new(wanted: DigestSet) -> Self {
-        Self { md5: wanted.md5.then(Md5::new), crc32: wanted.crc32.then(Crc32::new), length: 0 }
+    pub(crate) fn new(set: DigestSet) -> Self {
+        Self { md5: set.md5.then(Md5::new), crc32: set.crc32.then(Crc32::new), length: 0 }
     }
 
     fn update(&mut self, chunk: &[u8]) {
@@ -50,41 +50,41 @@ impl Hasher {
         }
     }
 
-    /// Takes a chunk in and gives it back. CRC-32 is as fast as a copy; MD5 is not.
+    /// Adds a chunk and returns it. CRC-32 is as fast as a copy; MD5 is not.
     pub(crate) async fn pass(&mut self, chunk: Bytes) -> Result<Bytes> {
         if self.md5.is_none() || chunk.len() <= SMALL {
             self.update(&chunk);
             return Ok(chunk);
         }
         check_runtime()?;
-        let mut running = std::mem::take(self);
+        let mut hasher = std::mem::take(self);
         let work = tokio::task::spawn_blocking(move || {
-            running.update(&chunk);
-            (running, chunk)
+            hasher.update(&chunk);
+            (hasher, chunk)
         });
-        let (running, chunk) = work.await.map_err(|error| Error::from_reader(std::io::Error::other(error)))?;
-        *self = running;
+        let (hasher, chunk) = work.await.map_err(|error| Error::from_reader(std::io::Error::other(error)))?;
+        *self = hasher;
         Ok(chunk)
     }
 
-    /// The digests of what has passed, and `rest`.
-    pub(crate) fn sums_of(mut self, rest: &[u8]) -> Digests {
+    /// Returns the digests of the content so far and of `rest`.
+    pub(crate) fn digests_with(mut self, rest: &[u8]) -> Digests {
         self.update(rest);
-        self.sums()
+        self.digests()
     }
 
-    pub(crate) fn sums(self) -> Digests {
+    pub(crate) fn digests(self) -> Digests {
         Digests { md5: self.md5.map(|md5| hex(&md5.finalize())), crc32: self.crc32 }
     }
 }
 
-/// A place for the digests of a stream of which only the end is known to somebody else.
+/// The digests of a stream that another task reads: empty until the last byte has been read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DigestCell(Arc<Mutex<Option<Digests>>>);
 
 impl DigestCell {
-    pub(crate) fn set(&self, sums: Option<Digests>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sums;
+    pub(crate) fn set(&self, digests: Option<Digests>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = digests;
     }
 
     pub(crate) fn take(&self) -> Option<Digests> {
@@ -92,20 +92,20 @@ impl DigestCell {
     }
 }
 
-/// `stream`, of `length` bytes. Their digests are in `slot` as soon as the last byte has passed: nobody
-/// need ask for what comes after it.
-pub(crate) fn digested(stream: ByteStream, length: u64, wanted: DigestSet, slot: DigestCell) -> ByteStream {
-    let mut running = Hasher::new(wanted);
-    slot.set((length == 0).then(|| running.clone().sums()));
+/// Returns `stream`, of `length` bytes. Their digests are in `digests` as soon as the last byte has been read; the end
+/// of the stream need not be.
+pub(crate) fn digested(stream: ByteStream, length: u64, set: DigestSet, digests: DigestCell) -> ByteStream {
+    let mut hasher = Hasher::new(set);
+    digests.set((length == 0).then(|| hasher.clone().digests()));
     stream.inspect(move |chunk| {
-        running.update(chunk);
-        if running.length == length {
-            slot.set(Some(running.clone().sums()));
+        hasher.update(chunk);
+        if hasher.length == length {
+            digests.set(Some(hasher.clone().digests()));
         }
     })
 }
 
-/// CRC-32 as the service and this crate compare it: eight lower-case digits.
+/// Returns a CRC-32 as it is compared: eight lower-case hexadecimal digits.
 pub(crate) fn crc32_hex(crc32: Crc32) -> String {
     format!("{:08x}", crc32.finalize())
 }
@@ -116,22 +116,22 @@ mod tests {
 
     use super::*;
 
-    async fn sums_of(content: &[u8], chunk: usize) -> Option<Digests> {
+    async fn digests_of(content: &[u8], chunk: usize) -> Option<Digests> {
         let chunks: Vec<_> = content.chunks(chunk).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-        let slot = DigestCell::default();
-        let wanted = DigestSet { md5: true, crc32: true };
+        let digests = DigestCell::default();
+        let set = DigestSet { md5: true, crc32: true };
         let stream = ByteStream::upload(stream::iter(chunks), None);
-        let stream = digested(stream, content.len() as u64, wanted, slot.clone());
+        let stream = digested(stream, content.len() as u64, set, digests.clone());
         let passed: Vec<Bytes> = stream.try_collect().await.unwrap();
         assert_eq!(passed.concat(), content);
-        slot.take()
+        digests.take()
     }
 
     #[tokio::test]
     async fn digests_are_known_when_the_last_byte_has_passed() {
-        let empty = sums_of(b"", 1).await.unwrap();
+        let empty = digests_of(b"", 1).await.unwrap();
         assert_eq!(empty.md5.as_deref(), Some("d41d8cd98f00b204e9800998ecf8427e"));
-        let check = sums_of(b"123456789", 4).await.unwrap();
+        let check = digests_of(b"123456789", 4).await.unwrap();
         assert_eq!(check.md5.as_deref(), Some("25f9e794323b453885f5181f1b624d0b"));
         assert_eq!(check.crc32.map(crc32_hex).as_deref(), Some("cbf43926"));
     }
@@ -139,7 +139,7 @@ mod tests {
     #[tokio::test]
     async fn large_chunks_are_digested_elsewhere_to_the_same_end() {
         let content = vec![7; 6 * SMALL];
-        let (large, small) = (sums_of(&content, 2 * SMALL).await.unwrap(), sums_of(&content, 100).await.unwrap());
+        let (large, small) = (digests_of(&content, 2 * SMALL).await.unwrap(), digests_of(&content, 100).await.unwrap());
         assert_eq!(large.md5, small.md5);
         assert_eq!(large.crc32.map(crc32_hex), small.crc32.map(crc32_hex));
     }

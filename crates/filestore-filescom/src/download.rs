@@ -177,7 +177,7 @@ fn verified(
         let passed = match bytes.next().await {
             Some(Ok(chunk)) => running.pass(chunk).await,
             Some(Err(error)) => Err(error),
-            None => return compare(running.sums(), &content, verify).await.err().map(|error| (Err(error), None)),
+            None => return compare(running.digests(), &content, verify).await.err().map(|error| (Err(error), None)),
         };
         match passed {
             Ok(chunk) => Some((Ok(chunk), Some((bytes, running, content)))),

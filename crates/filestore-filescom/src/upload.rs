@@ -1,14 +1,11 @@
-//! An upload, step by step: begin, parts side by side, finish, and certainty about the end.
+//! An upload, step by step: begin, parts, finish, and the confirmation of what is stored.
 
 mod checkpoint;
 mod create_new;
 mod finish;
 mod multipart;
 pub(crate) mod options;
-mod part;
-mod plan;
-mod put;
-mod scheduler;
+mod parts;
 mod source;
 
 use std::sync::Arc;
@@ -23,24 +20,24 @@ use crate::error::{self, COULD_NOT_CREATE_PARENT, DESTINATION_EXISTS, UPLOAD_NOT
 use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::wire::Entry;
-use multipart::MultipartUpload;
+use multipart::{BUFFERED_PART_SIZE, MultipartUpload};
 use options::UploadOptions;
-use part::Stored;
-use plan::BUFFERED_PART_SIZE;
+use parts::UploadedPart;
 use source::Source;
 
-/// Told of every part that is stored.
+/// Called after each part that is stored.
 type Report<'a> = &'a (dyn Fn(&UploadCheckpoint) + Send + Sync);
 
 impl FilesComStore {
-    /// Stores a file like [`Store::upload`](filestore_core::Store::upload), and tells `report` how far it is,
-    /// after the beginning and after each part. Given the last of these values, another process goes on
-    /// where this one stopped; `None` begins.
+    /// Uploads a file like [`Store::upload`](filestore_core::Store::upload), in a way that another process can resume.
     ///
-    /// The reference in the answer is not stamped with the name of a store. Errors beyond those of an
-    /// upload: *unsupported* if the body is a stream or the name must be free
-    /// ([`IfExists::Fail`](filestore_core::IfExists)), *invalid input* if the checkpoint is of another path or
-    /// the source changed since. An upload that the service has forgotten begins anew.
+    /// It calls `report` with a checkpoint when the upload has begun and after each part. A later call with the
+    /// last checkpoint resumes the upload; `None` begins one. An upload that the service does not know any more
+    /// begins from the first part.
+    ///
+    /// The reference in the result does not carry the name of a store. Errors beyond those of an upload:
+    /// *unsupported* if the body is a stream or the upload has [`IfExists::Fail`](filestore_core::IfExists::Fail),
+    /// *invalid input* if the checkpoint is of another path or the source has changed.
     pub async fn upload_resumable(
         &self,
         request: Upload,
@@ -61,12 +58,12 @@ impl FilesComStore {
         self.send_file(&path, request.body.into(), &options, checkpoint, Some(&report)).await
     }
 
-    /// Where an upload goes.
+    /// Returns the path of the file that an upload stores.
     pub(crate) fn upload_path(&self, request: &Upload) -> Result<SitePath> {
         self.root().join(request.scope.as_deref().unwrap_or_default())?.child(&request.name)
     }
 
-    /// Stores a file at `path`, in the place of what is there.
+    /// Stores a file at `path`, and replaces an existing one.
     pub(crate) async fn send_file(
         &self,
         path: &SitePath,
@@ -78,10 +75,10 @@ impl FilesComStore {
         let mut restarts = Attempts::new();
         loop {
             restarts.begin();
-            let sent = Box::pin(self.send_once(path, &body, options, checkpoint.take(), report)).await;
-            match sent {
+            let result = Box::pin(self.send_once(path, &body, options, checkpoint.take(), report)).await;
+            match result {
                 Ok(entry) => return self.settle(path, entry, options).await,
-                // The whole upload anew: part of it in another session would be a file with holes.
+                // The whole upload begins from the first part: the parts are gone with the upload.
                 Err(error) if error::is(&error, UPLOAD_NOT_FOUND) && error.effect() != Effect::Unknown => {
                     if !body.can_replay() {
                         return Err(error.with_note("the body is a stream and cannot be sent again; upload it anew"));
@@ -89,7 +86,7 @@ impl FilesComStore {
                     if !self.api().http().retry_step(&mut restarts).await {
                         return Err(error);
                     }
-                    tracing::warn!(%error, "the upload begins anew");
+                    tracing::warn!(%error, "the upload begins from the first part");
                 }
                 Err(error) => return Err(error),
             }
@@ -107,22 +104,22 @@ impl FilesComStore {
         // 1. The source, as it is now.
         let before = body.fingerprint().await?;
         let mut source = Source::open(body, before.map(|source| source.length)).await?;
-        let held = source.is_held().then(|| self.config().memory.as_u64() / 2);
+        let held = source.is_buffered().then(|| self.config().memory.as_u64() / 2);
         let wanted_size = options.part_size.or(self.config().part_size.map(crate::ByteSize::as_u64));
         let first = wanted_size.unwrap_or(BUFFERED_PART_SIZE).min(held.unwrap_or(u64::MAX));
         let size = source.size(first).await?;
-        // 2. The session: a new one, or the one that was left.
+        // 2. The multipart upload: a new one, or the one to resume.
         let batch = self.config().parallel.get().saturating_mul(2);
         let resumed = match (&checkpoint, before) {
             (Some(checkpoint), Some(before)) => {
                 checkpoint.check(path, before)?;
-                // Another file may have the same length and time.
+                // Another file may have the same length and modification time.
                 checkpoint.check_content(body).await?;
                 checkpoint.parts()
             }
             _ => Vec::new(),
         };
-        let mut session = match &checkpoint {
+        let mut upload = match &checkpoint {
             Some(checkpoint) => {
                 let missing = (1..).find(|number| resumed.iter().all(|part| part.number != *number)).unwrap_or(1);
                 Box::pin(MultipartUpload::resume(self.api(), path, options, checkpoint.reference(), missing, batch))
@@ -136,48 +133,48 @@ impl FilesComStore {
         // 3. Its parts.
         let part_size = match (&checkpoint, size) {
             (Some(checkpoint), _) => Some(checkpoint.part_size()),
-            (None, Some(size)) => Some(session.limits.size_for(size, wanted_size, held)?),
+            (None, Some(size)) => Some(upload.limits.size_for(size, wanted_size, held)?),
             (None, None) => None,
         };
         if let (Some(size), Some(part_size)) = (size, part_size) {
-            session.ends_with(u32::try_from(size.div_ceil(part_size).max(1)).unwrap_or(u32::MAX));
+            upload.ends_with(u32::try_from(size.div_ceil(part_size).max(1)).unwrap_or(u32::MAX));
         }
         let sizes = |number| match part_size {
             Some(size) => Ok(size),
-            None => session.limits.growing_size(number, wanted_size, held.unwrap_or(u64::MAX)),
+            None => upload.limits.growing_size(number, wanted_size, held.unwrap_or(u64::MAX)),
         };
         let mut progress = match (report, before, part_size) {
             (Some(report), Some(before), Some(size)) => {
-                let new = || UploadCheckpoint::new(path, &session.reference, before, size);
+                let new = || UploadCheckpoint::new(path, &upload.reference, before, size);
                 let checkpoint = checkpoint.unwrap_or_else(new);
                 report(&checkpoint);
                 Some((report, checkpoint))
             }
             _ => None,
         };
-        let on_part = |part: &Stored| {
+        let on_part = |part: &UploadedPart| {
             if let Some((report, checkpoint)) = &mut progress {
                 checkpoint.add(part);
                 report(checkpoint);
             }
         };
-        let sent = self.send_parts(&session, &mut source, resumed, sizes, on_part).await.map_err(not_finished)?;
-        // 4. A source that changed while it was read would be half of each.
+        let sent = self.send_parts(&upload, &mut source, resumed, sizes, on_part).await.map_err(not_finished)?;
+        // 4. The source, unchanged: otherwise the parts would be of two versions.
         if before.is_some() && body.fingerprint().await? != before {
             return Err(changed());
         }
-        // 5. The end, and certainty about it.
-        let entry = self.finish(&session, path, options, &sent).await?;
+        // 5. The finish, and the confirmation of what is stored.
+        let entry = self.finish(&upload, path, options, &sent).await?;
         self.confirm(path, entry, &sent).await
     }
 
-    /// How many parts `size` bytes probably are, before the target's limits are known.
+    /// Estimates the number of parts of `size` bytes, before the limits of the storage are known.
     fn estimated_parts(&self, size: u64, wanted: Option<u64>, held: Option<u64>) -> u32 {
         let part = wanted.unwrap_or(if held.is_some() { BUFFERED_PART_SIZE } else { 2 * BUFFERED_PART_SIZE });
         u32::try_from(size.div_ceil(part.max(1))).unwrap_or(u32::MAX).max(1)
     }
 
-    /// Begins a session.
+    /// Begins a multipart upload.
     async fn begin<'a>(
         &'a self,
         path: &'a SitePath,
@@ -194,13 +191,13 @@ impl FilesComStore {
                 Err(error) => error,
                 begun => return begun,
             };
-            Box::pin(self.try_again(error, path, options, &mut folder_lock, &mut attempts)).await?;
+            Box::pin(self.retry_begin_or_finish(error, path, options, &mut folder_lock, &mut attempts)).await?;
         }
     }
 
-    /// Returns when a step that failed with `error` may be tried again, or else the error. Folders that
-    /// several uploads make at once are in each other's way: those that were, wait for their folder_lock.
-    async fn try_again<'a>(
+    /// Returns when a begin or finish that failed with `error` may be retried; otherwise returns the error. Uploads that
+    /// create the same folder at the same time make each other fail; those that failed retry one at a time.
+    async fn retry_begin_or_finish<'a>(
         &'a self,
         error: Error,
         path: &SitePath,
@@ -219,8 +216,8 @@ impl FilesComStore {
         if self.api().http().retry_step(attempts).await { Ok(()) } else { Err(error) }
     }
 
-    /// Whether this is the rejection of somebody who made the same folder at the same time, and not that of
-    /// a folder where the file is to be.
+    /// Returns `true` if another upload created the parent folder at the same time; `false` if a folder has the path of
+    /// the file.
     async fn lost_creation_race(&self, error: &Error, path: &SitePath, options: &UploadOptions) -> bool {
         let exists = error::is(error, DESTINATION_EXISTS);
         let race = exists || error::is(error, COULD_NOT_CREATE_PARENT);
@@ -228,8 +225,7 @@ impl FilesComStore {
     }
 }
 
-/// Before the finish, whatever becomes of a part changes nothing that anybody can see. The service was asked to begin,
-/// so it is not true that nothing was sent.
+/// Sets the effect of an error before the finish: requests were sent, and no file was changed.
 fn not_finished(error: Error) -> Error {
     error.with_effect(Effect::Rejected)
 }

@@ -14,7 +14,6 @@ use reqwest::redirect;
 use secrecy::ExposeSecret;
 use url::{Host, Position, Url};
 
-use crate::budget::{Budget, RETRY};
 use crate::cause::root;
 use crate::exchange::body_progress::BodyProgress;
 use crate::exchange::response_body::ResponseBody;
@@ -24,6 +23,7 @@ use crate::proxy::Proxies;
 use crate::rate_limit::RateLimiter;
 use crate::request::Parts;
 use crate::response::{Context, broken_off};
+use crate::retry::{Budget, RETRY};
 use crate::{
     Attempts, Clock, Decision, HttpConfig, Idempotency, JSON_LIMIT, Outcome, Policy, Request, RequestBody, Response,
     RetryContext, SystemClock, decide, retry_after,

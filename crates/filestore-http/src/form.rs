@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use filestore_core::{Body, Result};
+use filestore_core::{Body, ByteStream, Result};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-
-use crate::streaming::{Streaming, open};
 
 /// A form. Its parts are sent in the order in which they are added, because services differ in what
 /// they require: fields first or file first.
@@ -102,7 +100,7 @@ impl Form {
     }
 
     /// The bytes of the whole form, and how many they are if every file says so.
-    pub(crate) async fn open(&self) -> Result<Streaming> {
+    pub(crate) async fn open(&self) -> Result<ByteStream> {
         self.sent.store(0, Ordering::Release);
         let mut length = Some(0);
         let mut pieces: Vec<BoxStream<'static, Result<Bytes>>> = Vec::new();
@@ -115,19 +113,19 @@ impl Form {
             match &part.content {
                 Content::Field(value) => add(Some(value.len() as u64), once(value.clone())),
                 Content::File(body) => {
-                    let Streaming { stream, length } = open(body).await?;
+                    let stream = body.open_lazily().await?;
                     let sent = Arc::clone(&self.sent);
                     let count = move |chunk: &Bytes| {
                         sent.fetch_add(chunk.len() as u64, Ordering::AcqRel);
                     };
-                    add(length, stream.inspect_ok(count).boxed());
+                    add(stream.length(), stream.inspect_ok(count).boxed());
                 }
             }
             add(Some(2), once(Bytes::from_static(b"\r\n")));
         }
         let end = Bytes::from(format!("--{}--\r\n", self.boundary));
         add(Some(end.len() as u64), once(end));
-        Ok(Streaming { stream: stream::iter(pieces).flatten().boxed(), length })
+        Ok(ByteStream::upload(stream::iter(pieces).flatten(), length))
     }
 }
 
@@ -151,15 +149,13 @@ fn escaped(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use filestore_core::ByteStream;
     use futures::stream;
     use proptest::prelude::*;
 
     use super::*;
 
     async fn bytes(form: &Form) -> Bytes {
-        let Streaming { stream, length } = form.open().await.unwrap();
-        ByteStream::upload(stream, length).collect(1 << 20).await.unwrap()
+        form.open().await.unwrap().collect(1 << 20).await.unwrap()
     }
 
     async fn text(form: &Form) -> String {
@@ -197,7 +193,7 @@ mod tests {
     #[tokio::test]
     async fn the_length_is_unknown_when_a_files_is() {
         let body = Body::stream(stream::iter([Ok(Bytes::from_static(b"abc"))]), None);
-        assert_eq!(Form::new().file("file", "a", None, body).open().await.unwrap().length, None);
+        assert_eq!(Form::new().file("file", "a", None, body).open().await.unwrap().length(), None);
     }
 
     /// A parser of its own: splits at the boundary and reads names back.
@@ -236,7 +232,7 @@ mod tests {
                 let form = form.file("file", &name, None, Body::from(content.clone()));
                 let opened = form.open().await.unwrap();
                 let bytes = bytes(&form).await;
-                assert_eq!(opened.length, Some(bytes.len() as u64));
+                assert_eq!(opened.length(), Some(bytes.len() as u64));
                 assert_eq!(form.content_sent(), content.len() as u64);
                 let parts = parts(&form, &bytes);
                 assert_eq!(parts.len(), fields.len() + 1);

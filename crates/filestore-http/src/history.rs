@@ -2,7 +2,24 @@
 
 use filestore_core::Effect;
 
-use crate::{Idempotency, Outcome};
+use crate::Idempotency;
+
+/// What is known of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The service cannot have acted: there was no connection, or no byte of the body was sent.
+    NotSent,
+    /// No connection can come about with these settings: an untrusted certificate, a server without TLS, a proxy
+    /// that wants a password. Nothing was sent.
+    Misconfigured,
+    /// It may have arrived; no answer did.
+    Lost,
+    /// It may have arrived; what came back is not HTTP, and will not be next time.
+    NotHttp,
+    /// It was answered with this status.
+    Status(u16),
+}
 
 /// What the attempts of one request prove about its effect.
 ///

@@ -13,8 +13,6 @@
 //!
 //! Applications do not use this crate: they see its settings through [`HttpConfig`] and nothing else.
 
-mod attempts;
-mod budget;
 mod cause;
 mod client;
 mod clock;
@@ -31,33 +29,29 @@ mod proxy;
 mod rate_limit;
 mod redact;
 mod request;
-mod request_body;
 mod response;
 mod resume;
 mod retry;
 mod retry_after;
 mod s3_error;
-mod streaming;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use attempts::Attempts;
 pub use client::HttpClient;
 pub use clock::{Clock, SystemClock};
 pub use config::{HttpConfig, KEYS, base_url, check_credentials, read_settings, with_http_keys};
 pub use disposition::file_name;
 pub use etag::is_md5;
 pub use form::Form;
-pub use history::History;
+pub use history::{History, Outcome};
 pub use json::{OBJECT_LIMIT, bounded_list, lenient};
 pub use presigned::{expiry, is_fresh, lifetime, presigned_url};
 pub use redact::{presentable, redacted_url};
-pub use request::{Idempotency, Request, secret_header};
-pub use request_body::RequestBody;
+pub use request::{Idempotency, Request, RequestBody, secret_header};
 pub use response::{ContentRange, Response};
-pub use retry::{Decision, GiveUp, Outcome, Policy, RetryContext, decide};
+pub use retry::{Attempts, Decision, GiveUp, Policy, RetryContext, decide};
 pub use retry_after::retry_after;
 pub use s3_error::{S3Error, local_name, root_element};
 

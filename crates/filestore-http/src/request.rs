@@ -1,13 +1,16 @@
-//! [`Request`]: what is sent, and what sending it twice would do.
+//! [`Request`] and its [`RequestBody`]: what is sent, and what sending it twice would do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use filestore_core::{Error, Result};
+use bytes::Bytes;
+use filestore_core::{Body, ByteStream, Error, Result};
+use futures::stream;
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::RequestBody;
+use crate::Form;
 
 /// What a request does when it is sent twice. It decides over retries and over the effect of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -135,6 +138,64 @@ impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {} ({:?})", self.0.method, self.0.redacted_url(), self.0.idempotency)
     }
+}
+
+/// What a request carries.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum RequestBody {
+    /// Nothing.
+    Empty,
+    /// A few bytes, of this content type. Without one the request has none.
+    Bytes(Option<&'static str>, Bytes),
+    /// A file as it is. Without a content type the request has none.
+    Body(Option<String>, Arc<Body>),
+    /// A form.
+    Form(Form),
+}
+
+impl From<Form> for RequestBody {
+    fn from(form: Form) -> Self {
+        Self::Form(form)
+    }
+}
+
+impl RequestBody {
+    /// *Invalid input* if it cannot be a header.
+    pub(crate) fn content_type(&self) -> Result<Option<HeaderValue>> {
+        let content_type = match self {
+            Self::Empty => None,
+            Self::Bytes(content_type, _) => return Ok(content_type.map(HeaderValue::from_static)),
+            Self::Body(content_type, _) => content_type.clone(),
+            Self::Form(form) => Some(form.content_type()),
+        };
+        let wrong = |_| Error::invalid("the content type cannot be a header; choose another");
+        content_type.map(|text| HeaderValue::try_from(text).map_err(wrong)).transpose()
+    }
+
+    /// Whether it can be opened after some of it was read.
+    pub(crate) fn can_replay(&self) -> bool {
+        match self {
+            Self::Empty | Self::Bytes(..) => true,
+            Self::Body(_, body) => body.can_replay(),
+            Self::Form(form) => form.can_replay(),
+        }
+    }
+
+    /// Opens it for one attempt.
+    pub(crate) async fn open(&self) -> Result<ByteStream> {
+        match self {
+            Self::Empty => Ok(once(Bytes::new())),
+            Self::Bytes(_, bytes) => Ok(once(bytes.clone())),
+            Self::Body(_, body) => Box::pin(body.open_lazily()).await,
+            Self::Form(form) => Box::pin(form.open()).await,
+        }
+    }
+}
+
+fn once(bytes: Bytes) -> ByteStream {
+    let length = bytes.len() as u64;
+    ByteStream::upload(stream::iter((length > 0).then_some(Ok(bytes))), Some(length))
 }
 
 /// A header value that is never shown. *Config* if it holds characters that no header can.

@@ -12,9 +12,12 @@
 //! And never when the body cannot be sent a second time, when the attempts, the time for waiting or
 //! the client's shared budget are used up, or when the service asks for a longer wait than that.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::Idempotency;
+use filestore_core::Effect;
+
+use crate::{History, Idempotency, Outcome};
 
 /// How often and how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,23 +43,6 @@ impl Default for Policy {
             longest_wait: Duration::from_secs(30),
         }
     }
-}
-
-/// What is known of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The service cannot have acted: there was no connection, or no byte of the body was sent.
-    NotSent,
-    /// No connection can come about with these settings: an untrusted certificate, a server without TLS, a proxy
-    /// that wants a password. Nothing was sent.
-    Misconfigured,
-    /// It may have arrived; no answer did.
-    Lost,
-    /// It may have arrived; what came back is not HTTP, and will not be next time.
-    NotHttp,
-    /// It was answered with this status.
-    Status(u16),
 }
 
 /// All that the decision depends on.
@@ -181,6 +167,90 @@ fn delay(policy: &Policy, attempt: u32, jitter: f64) -> Duration {
     Duration::try_from_secs_f64(longest.as_secs_f64() * share).map_or(longest, |delay| delay.min(longest))
 }
 
+/// How often a step was tried and how long it waited, over all the requests that it took.
+///
+/// A flow that repeats a step with fresh means (a new URL for an expired one) does so out of the same
+/// attempts and the same time as the retries below it:
+/// [`HttpClient::send_within`](crate::HttpClient::send_within) and
+/// [`HttpClient::retry_step`](crate::HttpClient::retry_step) both count here.
+#[derive(Debug, Clone, Default)]
+pub struct Attempts {
+    pub(crate) made: u32,
+    pub(crate) waited: Duration,
+    /// What its retries took from the shared budget. It comes back when one of them succeeds.
+    pub(crate) paid: u32,
+    pub(crate) history: History,
+}
+
+impl Attempts {
+    /// None made, nothing waited.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more is made, of a step whose requests have attempts of their own.
+    pub fn begin(&mut self) {
+        self.made += 1;
+    }
+
+    /// Some of an answer came: the attempts for its rest count anew, after this one.
+    pub fn progressed(&mut self) {
+        (self.made, self.waited) = (1, Duration::ZERO);
+    }
+
+    /// What all of them prove about the effect of the step.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Takes in that a read-back has found no trace of the step; see [`History::record_nothing_found`].
+    pub fn record_nothing_found(&mut self) -> Effect {
+        self.history.record_nothing_found()
+    }
+
+    /// How many were made.
+    pub fn made(&self) -> u32 {
+        self.made
+    }
+}
+
+/// A bucket of tokens. When a service is down, every request fails; without this, each of them would
+/// come back several times and keep it down. A retry that succeeds gives back what it cost: connections
+/// that break now and then are no outage, however many parts a file has.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    /// In tenths of a retry.
+    tenths: AtomicU32,
+}
+
+/// Twenty retries without success, then one for every ten requests that went well.
+const FULL: u32 = 200;
+pub(crate) const RETRY: u32 = 10;
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { tenths: AtomicU32::new(FULL) }
+    }
+}
+
+impl Budget {
+    pub(crate) fn allows_a_retry(&self) -> bool {
+        self.tenths.load(Ordering::Relaxed) >= RETRY
+    }
+
+    /// Takes the price of a retry, and says it.
+    pub(crate) fn pay_for_a_retry(&self) -> u32 {
+        let _ = self.tenths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(RETRY)));
+        RETRY
+    }
+
+    /// Gives back what the retries before a success took, and a little more.
+    pub(crate) fn refill_after_success(&self, paid: u32) {
+        let more = 1 + paid;
+        let _ = self.tenths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(FULL.min(left + more)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -277,6 +347,34 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 40].map(|attempt| wait(attempt, 1.0)), [500, 1000, 2000, 2000, 2000].map(ms));
         assert_eq!(wait(1, 0.0), ms(250));
         assert_eq!(wait(3, 0.5), ms(1500));
+    }
+
+    #[test]
+    fn an_outage_is_not_multiplied() {
+        let budget = Budget::default();
+        let mut retries = 0;
+        while budget.allows_a_retry() {
+            budget.pay_for_a_retry();
+            retries += 1;
+        }
+        assert_eq!(retries, 20);
+        for _ in 0..9 {
+            budget.refill_after_success(0);
+        }
+        assert!(!budget.allows_a_retry());
+        budget.refill_after_success(0);
+        assert!(budget.allows_a_retry());
+    }
+
+    #[test]
+    fn a_retry_that_succeeds_costs_nothing() {
+        let budget = Budget::default();
+        for _ in 0..100 {
+            assert!(budget.allows_a_retry());
+            let paid = budget.pay_for_a_retry();
+            budget.refill_after_success(paid);
+        }
+        assert!(budget.allows_a_retry());
     }
 
     fn durations() -> impl Strategy<Value = Duration> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::path::SitePath;
-use crate::upload::part::Stored;
+use crate::upload::parts::UploadedPart;
 
 /// How far an upload is. It may be stored, as JSON for instance, and given to
 /// [`FilesComStore::upload_resumable`](crate::FilesComStore::upload_resumable) by another process. It holds no
@@ -67,20 +67,20 @@ impl UploadCheckpoint {
         self.part_size
     }
 
-    pub(crate) fn add(&mut self, part: &Stored) {
+    pub(crate) fn add(&mut self, part: &UploadedPart) {
         let crc32 = part.crc32.clone().map(crc32fast::Hasher::finalize);
         self.parts.push(CheckpointPart { part: part.number, etag: part.etag.clone(), crc32 });
     }
 
     /// The parts that are stored, in order.
-    pub(crate) fn parts(&self) -> Vec<Stored> {
+    pub(crate) fn parts(&self) -> Vec<UploadedPart> {
         let mut parts: Vec<_> = self
             .parts
             .iter()
             .map(|part| {
                 let length = self.length_of(part.part);
                 let hasher = |crc| crc32fast::Hasher::new_with_initial_len(crc, length);
-                Stored { number: part.part, length, etag: part.etag.clone(), crc32: part.crc32.map(hasher) }
+                UploadedPart { number: part.part, length, etag: part.etag.clone(), crc32: part.crc32.map(hasher) }
             })
             .collect();
         parts.sort_by_key(|part| part.number);

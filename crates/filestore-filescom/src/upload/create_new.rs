@@ -1,4 +1,4 @@
-//! An upload to a name that must be free.
+//! An upload that fails if the name is taken ([`IfExists::Fail`](filestore_core::IfExists::Fail)).
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::copy_move::Destination;
 use crate::path::SitePath;
 use crate::store::FilesComStore;
 
-/// What follows the last dot of a longer name says nothing of the kind of a file.
+/// The maximum length of a file name extension; a longer one is not taken for one.
 const LONGEST_EXTENSION: usize = 32;
 
 impl FilesComStore {
-    /// Stores a file where nothing is, or fails with *already exists*.
+    /// Stores a file, or fails with *already exists*.
     ///
-    /// The service has no such upload, but its moves do not overwrite: the file is uploaded under a name
-    /// that nobody else has, and moved.
+    /// The service has no such upload, but its moves do not overwrite: the file is uploaded under a random name and
+    /// moved.
     pub(crate) async fn send_new(
         &self,
         path: &SitePath,
@@ -26,12 +26,12 @@ impl FilesComStore {
         if options.with_rename {
             return Err(Error::invalid("with_rename finds a free name, and the upload rejects a taken one; choose"));
         }
-        // 1. What is there now need not wait for the content.
+        // 1. A name that is taken now fails the upload before the content is sent.
         if self.find_entry(path).await?.is_some() {
             let message = "there is a file or folder of that name already, which is left as it is";
             return Err(Error::new(ErrorKind::AlreadyExists, Effect::Rejected, message));
         }
-        // 2. The content, in the same folder and with the same extension: rules of the site may go by them.
+        // 2. The content, in the same folder and with the same extension: rules of the site may depend on them.
         let extension = path.name().rsplit_once('.').map(|(_, extension)| extension);
         let extension = extension.filter(|extension| extension.len() <= LONGEST_EXTENSION).unwrap_or("part");
         let temporary = path.sibling(&format!(".filestore-{:016x}.{extension}", rand::random::<u64>()))?;
@@ -41,7 +41,7 @@ impl FilesComStore {
             }
             sent => sent?,
         };
-        // 3. Its name, if that is still free.
+        // 3. The name, if it is still free.
         let below = path.strip_prefix(self.root()).unwrap_or_default();
         if let Err(error) = self.move_to(&temporary.reference(), Destination::to(below).parents(false)).await {
             if error.effect() == Effect::Unknown {
@@ -53,8 +53,7 @@ impl FilesComStore {
         Ok(file)
     }
 
-    /// Deletes what nobody asked for under this name. The error is then one of an upload that stored nothing: nothing has
-    /// the name that was to be free.
+    /// Deletes the temporary file. The error is then that of an upload that stored nothing under the requested name.
     async fn discard(&self, temporary: &SitePath, error: Error) -> Error {
         let deleted = self.remove(temporary, false).await;
         let may_come_back = error.effect() == Effect::Unknown;
@@ -66,7 +65,7 @@ impl FilesComStore {
                     .with_source(error)
             }
             Effect::Unknown => {
-                // It speaks of the temporary name, which nobody asked for.
+                // Its text names the temporary file, which the caller does not know.
                 let kind = if error.kind() == ErrorKind::Incomplete { ErrorKind::Other } else { error.kind() };
                 let message = "the upload failed before its file got the name, which nothing has";
                 Error::new(kind, Effect::Rejected, message).with_attempts(error.attempts()).with_source(error)

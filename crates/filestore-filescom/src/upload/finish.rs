@@ -1,4 +1,4 @@
-//! The end of an upload, and certainty about it.
+//! The end of an upload: the request that makes its parts a file, and the confirmation of what is stored.
 
 use std::time::Duration;
 
@@ -8,33 +8,33 @@ use serde_json::json;
 
 use super::multipart::MultipartUpload;
 use super::options::UploadOptions;
-use super::part::UploadedParts;
+use super::parts::UploadedParts;
 use crate::config::Verify;
 use crate::error::{self, NOT_FOUND, UPLOAD_NOT_FOUND};
 use crate::path::SitePath;
 use crate::store::FilesComStore;
-use crate::wire::Entry;
+use crate::wire::{Entry, Finish, PartTag};
 use crate::{api, metadata};
 
-/// The pauses between two looks for a digest: the service computes it within a second, as a rule.
+/// The delays, in milliseconds, between two requests for a digest: the service usually computes it within a second.
 const DIGEST_POLL_DELAYS: [u64; 8] = [0, 100, 200, 400, 800, 1600, 3200, 3200];
 
-/// What a look at the path of an upload shows.
-enum Look {
-    /// What was sent.
+/// The state of the path of an upload, as a read-back shows it.
+enum ReadBack {
+    /// The content that was sent.
     Stored(Box<Entry>),
     /// Nothing, or something else.
     NotStored,
-    /// It cannot be on_part.
+    /// The service does not tell enough.
     Unclear,
 }
 
 impl FilesComStore {
-    /// Makes the parts a file. An answer that is lost, or that says that the upload is gone, is resolved by
-    /// looking at what is there.
+    /// Makes the parts a file. A lost response, and one that says that the upload is unknown, are resolved by a
+    /// read-back of the path.
     pub(super) async fn finish(
         &self,
-        session: &MultipartUpload<'_>,
+        upload: &MultipartUpload<'_>,
         path: &SitePath,
         options: &UploadOptions,
         sent: &UploadedParts,
@@ -42,20 +42,23 @@ impl FilesComStore {
         let mut attempts = Attempts::new();
         let mut folder_lock = None;
         loop {
-            let error = match session.finish(&sent.parts, sent.size, &mut attempts).await {
-                // The asked name may be that of another file.
+            let error = match self.request_finish(upload, path, options, sent, &mut attempts).await {
+                // The name that was asked for may be another file's.
                 Ok(entry) if options.with_rename && named_path(&entry).is_none() => return Err(unnamed()),
                 Ok(entry) => return Ok(entry),
                 Err(error) => error,
             };
             if error::is(&error, UPLOAD_NOT_FOUND) || error.effect() == Effect::Unknown {
-                // With a name that the service chose, there is no telling where to look.
-                let look =
-                    if options.with_rename { Look::Unclear } else { Box::pin(self.look(path, sent, options)).await };
-                let effect = match look {
-                    Look::Stored(entry) => return Ok(entry),
-                    Look::NotStored => attempts.record_nothing_found(),
-                    Look::Unclear => error.effect(),
+                // The name that the service chose is unknown.
+                let found = if options.with_rename {
+                    ReadBack::Unclear
+                } else {
+                    Box::pin(self.read_back(path, sent, options)).await
+                };
+                let effect = match found {
+                    ReadBack::Stored(entry) => return Ok(entry),
+                    ReadBack::NotStored => attempts.record_nothing_found(),
+                    ReadBack::Unclear => error.effect(),
                 };
                 let error = error.with_effect(effect);
                 return Err(match effect {
@@ -63,52 +66,80 @@ impl FilesComStore {
                     _ => error,
                 });
             }
-            Box::pin(self.try_again(error, path, options, &mut folder_lock, &mut attempts)).await?;
+            Box::pin(self.retry_begin_or_finish(error, path, options, &mut folder_lock, &mut attempts)).await?;
         }
     }
 
-    /// Compares what is at `path` with what was sent: by its size, and by its digest, or by its time where the service
-    /// has no digest.
-    async fn look(&self, path: &SitePath, sent: &UploadedParts, options: &UploadOptions) -> Look {
+    /// Requests the finish. A second request for the same upload gets *no such upload*.
+    async fn request_finish(
+        &self,
+        upload: &MultipartUpload<'_>,
+        path: &SitePath,
+        options: &UploadOptions,
+        sent: &UploadedParts,
+        attempts: &mut Attempts,
+    ) -> Result<Box<Entry>> {
+        let tags = sent.parts.iter().map(|part| Some(PartTag { etag: part.etag.as_deref()?, part: part.number }));
+        let finish = Finish {
+            action: "end",
+            reference: &upload.reference,
+            // A storage without ETags finds its parts by number; an incomplete list would be wrong.
+            etags: tags.collect(),
+            size: sent.size,
+            provided_mtime: options.provided_mtime.map(|time| time.to_string()),
+            mkdir_parents: options.mkdir_parents,
+            with_rename: options.with_rename,
+            custom_metadata: &options.metadata,
+        };
+        let request = self.api().request(Method::POST, "files", path, Idempotency::Idempotent)?;
+        let at = (!options.with_rename).then_some(path);
+        self.api().ask_for_entry_within(request.body(api::json(&finish)?), at, Some(false), attempts).await
+    }
+
+    /// Compares the file at `path` with the content that was sent: by size and digest, or by size and time where the
+    /// service has no digest.
+    async fn read_back(&self, path: &SitePath, sent: &UploadedParts, options: &UploadOptions) -> ReadBack {
         let entry = match self.digested_entry(path, sent).await {
             Ok(entry) => entry,
-            Err(error) if error::is(&error, NOT_FOUND) && self.sees(&path.parent()).await => return Look::NotStored,
-            Err(_) => return Look::Unclear,
+            Err(error) if error::is(&error, NOT_FOUND) && self.sees(&path.parent()).await => {
+                return ReadBack::NotStored;
+            }
+            Err(_) => return ReadBack::Unclear,
         };
         if entry.is_folder() {
-            return Look::NotStored;
+            return ReadBack::NotStored;
         }
         match entry.size {
-            None => return Look::Unclear,
-            Some(size) if size != sent.size => return Look::NotStored,
+            None => return ReadBack::Unclear,
+            Some(size) if size != sent.size => return ReadBack::NotStored,
             Some(_) => {}
         }
-        match sent.is_the_content_of(&entry) {
-            Some(true) => Look::Stored(entry),
-            Some(false) => Look::NotStored,
+        match sent.is_content_of(&entry) {
+            Some(true) => ReadBack::Stored(entry),
+            Some(false) => ReadBack::NotStored,
             None if options.provided_mtime.is_some() && entry.provided_mtime == options.provided_mtime => {
-                Look::Stored(entry)
+                ReadBack::Stored(entry)
             }
-            None => Look::Unclear,
+            None => ReadBack::Unclear,
         }
     }
 
-    /// What is at `path`, with its digest if the service computes it soon.
+    /// Returns the entry at `path`, with its digest if the service computes it soon.
     async fn digested_entry(&self, path: &SitePath, sent: &UploadedParts) -> Result<Box<Entry>> {
         let mut entry = self.entry(path).await?;
-        for pause in DIGEST_POLL_DELAYS {
-            let known = sent.crc32.is_none() || sent.is_the_content_of(&entry).is_some();
+        for delay in DIGEST_POLL_DELAYS {
+            let known = sent.crc32.is_none() || sent.is_content_of(&entry).is_some();
             if entry.size != Some(sent.size) || known {
                 break;
             }
-            self.api().clock().sleep(Duration::from_millis(pause)).await;
+            self.api().clock().sleep(Duration::from_millis(delay)).await;
             entry = self.entry(path).await?;
         }
         Ok(entry)
     }
 
-    /// The file as stored, if that is what was sent. *Integrity* if not, *conflict* if somebody else
-    /// replaced it; the error has the file.
+    /// Returns the stored file if it has the content that was sent. *Integrity* if not, *conflict* if another upload
+    /// replaced it; the error carries the file.
     pub(super) async fn confirm(
         &self,
         path: &SitePath,
@@ -116,17 +147,17 @@ impl FilesComStore {
         sent: &UploadedParts,
     ) -> Result<Box<Entry>> {
         let verify = self.config().verify;
-        let was_right = entry.size == Some(sent.size);
+        let had_size = entry.size == Some(sent.size);
         let path = stored_path(path, &entry);
-        // An answer without a size is one of a service that says little.
+        // A mounted server may leave out the size.
         if entry.size.is_none() || verify == Verify::Crc32 {
             entry = Box::pin(self.digested_entry(&path, sent)).await.map_err(|error| match error.kind() {
                 ErrorKind::NotFound => vanished(error),
                 _ => stored_but(error, &path, Box::default()),
             })?;
         }
-        let (kind, message) = match (entry.size, sent.is_the_content_of(&entry)) {
-            (Some(size), _) if size != sent.size && was_right => {
+        let (kind, message) = match (entry.size, sent.is_content_of(&entry)) {
+            (Some(size), _) if size != sent.size && had_size => {
                 (ErrorKind::Conflict, "the file was stored, and replaced by another upload right after".to_owned())
             }
             (Some(size), _) if size != sent.size => {
@@ -147,8 +178,8 @@ impl FilesComStore {
         Err(error.with_stored(metadata::stored(&path, *entry)))
     }
 
-    /// The stored file, with the time and metadata that were asked for: where the finish did not take them,
-    /// they are set afterwards. What the service ignores all the same is named in the result.
+    /// Returns the stored file, with the time and metadata of the request: where the finish ignored them, they are set
+    /// afterwards. Those that the service ignores again are in `skipped`.
     pub(super) async fn settle(
         &self,
         path: &SitePath,
@@ -169,7 +200,7 @@ impl FilesComStore {
                 self.api().ask_for_entry(request.body(api::json(&missing)?), &path).await
             };
             let updated = Box::pin(update).await.map_err(|error| stored_but(error, &path, entry.clone()))?;
-            // As the service says, which may ignore what it does not reject.
+            // The service may ignore what it does not reject.
             if missing.contains_key("provided_mtime") {
                 entry.provided_mtime = updated.provided_mtime;
             }
@@ -187,14 +218,14 @@ impl FilesComStore {
     }
 }
 
-/// Where the service says that the file is: the name may be one that it chose.
-fn stored_path(asked: &SitePath, entry: &Entry) -> SitePath {
-    named_path(entry).unwrap_or_else(|| asked.clone())
+/// Returns the path of the stored file: the service may have chosen another name.
+fn stored_path(requested: &SitePath, entry: &Entry) -> SitePath {
+    named_path(entry).unwrap_or_else(|| requested.clone())
 }
 
 fn named_path(entry: &Entry) -> Option<SitePath> {
-    let said = entry.path.as_deref().and_then(|path| SitePath::parse(path).ok());
-    said.filter(|path| !path.is_root())
+    let path = entry.path.as_deref().and_then(|path| SitePath::parse(path).ok());
+    path.filter(|path| !path.is_root())
 }
 
 fn unnamed() -> Error {
@@ -203,14 +234,14 @@ fn unnamed() -> Error {
     Error::new(ErrorKind::Incomplete, Effect::Applied, message)
 }
 
-/// The service has confirmed the file, and does not show it.
+/// Returns the error for a file that the service has confirmed and does not show.
 fn vanished(error: Error) -> Error {
     let message = "the service confirmed the upload, but there is no such file: it was moved or removed right after, or \
                    this user may not see it; look for it before you send it again";
     Error::new(ErrorKind::Incomplete, Effect::Unknown, message).with_source(error)
 }
 
-/// The file is there; what was to come after it failed.
+/// Returns the error for a file that is stored, where a step after that failed.
 fn stored_but(error: Error, path: &SitePath, entry: Box<Entry>) -> Error {
     let message = format!("the file is stored, but not all was done: {}", error.message());
     let incomplete =

@@ -1,4 +1,4 @@
-//! One upload session of the service: its reference, the addresses of its parts, and its end.
+//! A multipart upload of the service: its reference, the presigned URLs of its parts, and the sizes that these may have.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,17 +7,29 @@ use filestore_core::{Effect, Error, ErrorKind, Result};
 use filestore_http::{Attempts, Idempotency, Method, Url, is_fresh, presigned_url};
 use futures::lock::Mutex;
 
+use super::options::UploadOptions;
 use crate::api::{self, Api};
 use crate::path::SitePath;
-use crate::upload::options::UploadOptions;
-use crate::upload::part::Stored;
-use crate::upload::plan::Limits;
-use crate::wire::{Begin, Entry, Finish, PartTag, PartTarget};
+use crate::wire::{Begin, PartTarget};
 
-/// An address that ends within this time is not used for a part any more.
+/// A presigned URL that expires within this time is not used for a part any more.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// An unfinished upload. There is no request that ends it early: what is not finished lapses.
+const MIB: u64 = 1 << 20;
+
+/// The part size for a file, whose parts are read from disk as they are sent.
+const LARGE_PART: u64 = 16 * MIB;
+
+/// The size of the first parts of a stream, which are held in memory while they are sent.
+pub(crate) const BUFFERED_PART_SIZE: u64 = 8 * MIB;
+
+/// The maximum number of small parts. There may be as many larger ones as the file needs.
+const MOST_SMALL_PARTS: u64 = 10_000;
+
+/// Parts below this size are small.
+const SMALL_PART: u64 = 5 * MIB;
+
+/// An unfinished upload. The service has no request that cancels it: it expires by itself.
 pub(crate) struct MultipartUpload<'a> {
     api: &'a Api,
     path: &'a SitePath,
@@ -26,30 +38,31 @@ pub(crate) struct MultipartUpload<'a> {
     pub(crate) limits: Limits,
     pub(crate) retry_parts: bool,
     offset_query: bool,
-    /// How many addresses are asked for at once.
+    /// The number of presigned URLs that one request asks for.
     batch: u32,
-    /// The last part, where it is known: nobody asks beyond it.
+    /// The number of the last part, where it is known: no URL is requested beyond it.
     last: Option<u32>,
     targets: Mutex<Targets>,
 }
 
-/// Where a part goes.
+/// The destination of one part.
 pub(crate) struct Target {
     pub(crate) url: Url,
-    pub(crate) said: PartTarget,
-    since: Duration,
+    pub(crate) part: PartTarget,
+    /// The time on the clock when the service gave it.
+    received: Duration,
 }
 
-/// Addresses that were given and not used yet.
+/// The destinations that the service has given.
 struct Targets {
     unused: BTreeMap<u32, Target>,
-    /// The last part that an address was given for.
+    /// The highest part number among all of them, used ones included.
     last: u32,
 }
 
 impl<'a> MultipartUpload<'a> {
-    /// Begins an upload of `size` bytes, if that is known, and takes along the addresses of the `first`
-    /// parts. Later ones come in batches.
+    /// Begins an upload of `size` bytes, if that is known, and requests the URLs of the `first` parts. Later
+    /// ones are requested in batches.
     pub(crate) async fn begin(
         api: &'a Api,
         path: &'a SitePath,
@@ -59,14 +72,14 @@ impl<'a> MultipartUpload<'a> {
         batch: u32,
         attempts: &mut Attempts,
     ) -> Result<Self> {
-        let begin = Begin { size, parts: (first > 1).then_some(first), ..Self::asking(options) };
-        // Each begin makes a session that lapses by itself, and no file: nothing is changed by asking.
+        let begin = Begin { size, parts: (first > 1).then_some(first), ..Self::begin_with(options) };
+        // Each request begins another upload, which expires by itself, and creates no file: it is safe.
         let request = api.request(Method::POST, "file_actions/begin_upload", path, Idempotency::Safe)?;
         let targets = api.ask_within(request.body(api::json(&begin)?), attempts).await?;
         Self::of(api, path, options, batch, None, 1, targets)
     }
 
-    /// Goes on with an upload that was begun, at part `number`.
+    /// Resumes an upload at part `number`.
     pub(crate) async fn resume(
         api: &'a Api,
         path: &'a SitePath,
@@ -75,11 +88,11 @@ impl<'a> MultipartUpload<'a> {
         number: u32,
         batch: u32,
     ) -> Result<Self> {
-        let targets = ask(api, path, options, reference, number, batch).await?;
+        let targets = request_targets(api, path, options, reference, number, batch).await?;
         Self::of(api, path, options, batch, Some(reference), number, targets)
     }
 
-    fn asking(options: &UploadOptions) -> Begin<'a> {
+    fn begin_with(options: &UploadOptions) -> Begin<'a> {
         Begin { mkdir_parents: options.mkdir_parents, with_rename: options.with_rename, ..Begin::default() }
     }
 
@@ -93,11 +106,11 @@ impl<'a> MultipartUpload<'a> {
         targets: Vec<PartTarget>,
     ) -> Result<Self> {
         let unused = checked(api, targets, reference, number)?;
-        let nothing = || protocol("none");
-        let (_, Target { said: first, .. }) = unused.first_key_value().ok_or_else(nothing)?;
-        let (last, _) = unused.last_key_value().ok_or_else(nothing)?;
+        let missing = || protocol("none");
+        let (_, Target { part: first, .. }) = unused.first_key_value().ok_or_else(missing)?;
+        let (last, _) = unused.last_key_value().ok_or_else(missing)?;
         let limits = Limits::of(first);
-        // Who takes one part at a time is asked for one at a time.
+        // A storage that takes one part at a time gives one URL at a time.
         let batch = if limits.parallel { batch } else { 1 };
         Ok(Self {
             api,
@@ -113,29 +126,28 @@ impl<'a> MultipartUpload<'a> {
         })
     }
 
-    /// Says which part is the last.
+    /// Sets the number of the last part.
     pub(crate) fn ends_with(&mut self, last: u32) {
         self.last = Some(last);
     }
 
-    /// An address for part `number`, out of the last batch or asked for. Parts that wait for the same
+    /// Returns the destination of part `number`, from the last batch or from a new one. Parts that need the same
     /// batch wait for one request.
     pub(crate) async fn target(&self, number: u32, offset: u64) -> Result<Target> {
         let mut targets = self.targets.lock().await;
         let now = self.api.clock().elapsed();
-        let fresh = |target: &Target| is_fresh(&target.url, now.saturating_sub(target.since), MARGIN);
+        let fresh = |target: &Target| is_fresh(&target.url, now.saturating_sub(target.received), MARGIN);
         let mut target = match targets.unused.remove(&number).filter(fresh) {
             Some(target) => target,
             None => {
-                // What was given before is renewed alone.
-                let new = self.last.unwrap_or(u32::MAX).saturating_sub(number).saturating_add(1).min(self.batch);
-                let wanted = if number > targets.last { new } else { 1 };
-                let asking = ask(self.api, self.path, self.options, &self.reference, number, wanted);
-                let answer = Box::pin(asking).await?;
-                let mut asked = checked(self.api, answer, Some(&self.reference), number)?;
-                let target = asked.remove(&number).ok_or_else(|| protocol("none"))?;
-                targets.last = asked.keys().last().map_or(number, |last| *last).max(targets.last);
-                targets.unused.extend(asked);
+                let left = self.last.unwrap_or(u32::MAX).saturating_sub(number).saturating_add(1);
+                // A URL that expired is renewed alone.
+                let count = if number > targets.last { left.min(self.batch) } else { 1 };
+                let request = request_targets(self.api, self.path, self.options, &self.reference, number, count);
+                let mut batch = checked(self.api, Box::pin(request).await?, Some(&self.reference), number)?;
+                let target = batch.remove(&number).ok_or_else(|| protocol("none"))?;
+                targets.last = batch.keys().last().map_or(number, |last| *last).max(targets.last);
+                targets.unused.extend(batch);
                 target
             }
         };
@@ -144,69 +156,304 @@ impl<'a> MultipartUpload<'a> {
         }
         Ok(target)
     }
-
-    /// Makes the parts a file. A second time, the service says that there is no such upload.
-    pub(crate) async fn finish(&self, parts: &[Stored], size: u64, attempts: &mut Attempts) -> Result<Box<Entry>> {
-        let tags: Option<Vec<_>> =
-            parts.iter().map(|part| Some(PartTag { etag: part.etag.as_deref()?, part: part.number })).collect();
-        let finish = Finish {
-            action: "end",
-            reference: &self.reference,
-            // A target without tags finds its parts by itself; some of them would be worse than none.
-            etags: tags,
-            size,
-            provided_mtime: self.options.provided_mtime.map(|time| time.to_string()),
-            mkdir_parents: self.options.mkdir_parents,
-            with_rename: self.options.with_rename,
-            custom_metadata: &self.options.metadata,
-        };
-        let request = self.api.request(Method::POST, "files", self.path, Idempotency::Idempotent)?;
-        let at = (!self.options.with_rename).then_some(self.path);
-        self.api.ask_for_entry_within(request.body(api::json(&finish)?), at, Some(false), attempts).await
-    }
 }
 
-/// Asks for the addresses of `wanted` parts of an upload that was begun.
-async fn ask(
+/// Requests the URLs of `count` parts of an upload, from part `number` on.
+async fn request_targets(
     api: &Api,
     path: &SitePath,
     options: &UploadOptions,
     reference: &str,
     number: u32,
-    wanted: u32,
+    count: u32,
 ) -> Result<Vec<PartTarget>> {
     let begin = Begin {
         reference: Some(reference),
         part: Some(number),
-        parts: (wanted > 1).then_some(wanted),
-        ..MultipartUpload::asking(options)
+        parts: (count > 1).then_some(count),
+        ..MultipartUpload::begin_with(options)
     };
     let request = api.request(Method::POST, "file_actions/begin_upload", path, Idempotency::Safe)?;
     api.ask(request.body(api::json(&begin)?)).await
 }
 
-/// The parts by number: consecutive from `first`, of one upload.
+/// Returns the destinations by part number. *Protocol* unless they are consecutive from `first` and of one upload.
 fn checked(api: &Api, targets: Vec<PartTarget>, reference: Option<&str>, first: u32) -> Result<BTreeMap<u32, Target>> {
     let reference = reference.map(str::to_owned).or_else(|| targets.first().map(|target| target.reference.clone()));
-    let since = api.clock().elapsed();
+    let received = api.clock().elapsed();
     let mut parts = BTreeMap::new();
-    for (number, said) in (first..).zip(targets) {
-        // An address of another upload would begin a second one for this part.
-        if Some(&said.reference) != reference.as_ref() {
+    for (number, part) in (first..).zip(targets) {
+        // The URL of another upload would leave this one with a missing part.
+        if Some(&part.reference) != reference.as_ref() {
             return Err(protocol("a part of another upload"));
         }
-        if said.part_number != number {
+        if part.part_number != number {
             return Err(protocol("another part than the one asked for"));
         }
-        parts.insert(number, Target { url: presigned_url(&said.upload_uri, api.base())?, said, since });
+        parts.insert(number, Target { url: presigned_url(&part.upload_uri, api.base())?, part, received });
     }
     Ok(parts)
 }
 
-fn protocol(what: &str) -> Error {
-    Error::new(
-        ErrorKind::Protocol,
-        Effect::Rejected,
-        format!("asked for the address of a part, the service gives {what}"),
-    )
+fn protocol(problem: &str) -> Error {
+    let message = format!("asked for the presigned URL of a part, the service gives {problem}");
+    Error::new(ErrorKind::Protocol, Effect::Rejected, message)
+}
+
+/// The limits of the storage that takes the parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// The minimum size of each part but the last.
+    smallest: u64,
+    largest: u64,
+    parts: u32,
+    file: u64,
+    /// The only size that the storage takes, if it leaves no choice.
+    fixed: Option<u64>,
+    pub(crate) parallel: bool,
+}
+
+impl Limits {
+    pub(crate) fn of(first: &PartTarget) -> Self {
+        let parallel = first.parallel_parts == Some(true);
+        let parts = first.available_parts.and_then(|parts| u32::try_from(parts).ok()).unwrap_or(10_000).max(1);
+        if let Some(limits) = first.variable_part_limits {
+            return Self {
+                smallest: limits.min_nonfinal_bytes.max(1),
+                largest: limits.max_part_bytes.max(1),
+                parts: limits.max_parts.max(1),
+                file: limits.max_file_bytes,
+                fixed: None,
+                parallel,
+            };
+        }
+        // Native storage takes any size within its limits; the part size in the response is a suggestion.
+        let native = match first.upload_target_class.as_deref() {
+            Some(class) => class == "s3",
+            None => parallel && !is_proxied(&first.upload_uri),
+        };
+        Self {
+            smallest: SMALL_PART,
+            largest: 5 << 30,
+            parts,
+            file: 5 << 40,
+            fixed: first.partsize.filter(|size| !native && *size > 0),
+            parallel,
+        }
+    }
+
+    /// Returns the size of all parts but the last, for a file of `size` bytes. `held` is the maximum size of a
+    /// part that is held in memory. *Protocol* if the storage asks for needlessly many parts.
+    pub(crate) fn size_for(&self, size: u64, wanted: Option<u64>, held: Option<u64>) -> Result<u64> {
+        if size > self.file {
+            return Err(too_large(format!("{size} bytes exceed the {} that the storage takes in one file", self.file)));
+        }
+        self.check_count(size)?;
+        let base = wanted.unwrap_or(if held.is_some() { BUFFERED_PART_SIZE } else { LARGE_PART });
+        let least = size.div_ceil(u64::from(self.parts));
+        let least = if least > MIB { least.checked_next_multiple_of(MIB).unwrap_or(least) } else { least };
+        let part = self.fixed.unwrap_or_else(|| base.min(held.unwrap_or(u64::MAX)).max(least)).min(self.largest);
+        let part = if self.fixed.is_some() { part } else { part.max(self.smallest) };
+        if part.saturating_mul(u64::from(self.parts)) < size {
+            return Err(too_large(format!(
+                "{size} bytes do not fit into the {} parts that the storage takes",
+                self.parts
+            )));
+        }
+        match held {
+            Some(held) if part > held && size > held => Err(not_held(&format!("a stream of {size} bytes"), part)),
+            _ => Ok(part),
+        }
+    }
+
+    /// *Protocol* if `size` bytes would make more than [`MOST_SMALL_PARTS`].
+    fn check_count(&self, size: u64) -> Result<()> {
+        let most = self.fixed.unwrap_or(self.largest);
+        if most >= SMALL_PART || size <= most.saturating_mul(MOST_SMALL_PARTS) {
+            return Ok(());
+        }
+        let message = format!(
+            "the service wants {size} bytes or more in parts of at most {most}; these would be more than \
+             {MOST_SMALL_PARTS} requests"
+        );
+        Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message))
+    }
+
+    /// Returns the size of part `number` of a stream whose length is unknown. Parts grow: the first ones are sent
+    /// early, and a large file still fits into the number of parts. `held` as above. *Too large* if the storage
+    /// takes no part of that size, *protocol* as above.
+    pub(crate) fn growing_size(&self, number: u32, wanted: Option<u64>, held: u64) -> Result<u64> {
+        if number > self.parts {
+            return Err(too_large(format!(
+                "the content does not fit into the {} parts that the storage takes, of the size that fits into memory \
+                 twice; set the key memory higher, or upload a file",
+                self.parts
+            )));
+        }
+        // The counts are 100 times the Fibonacci numbers, each tier has double the size: 10,000 parts exceed 5 TiB.
+        let ends = [100, 300, 600, 1100, 1900, 3200, 5300, 8700];
+        let tier = ends.iter().filter(|end| number > **end).count();
+        let size = self.fixed.or(wanted).unwrap_or(BUFFERED_PART_SIZE << tier).min(held).min(self.largest);
+        // The content is at least one byte longer than the first part: a shorter stream has a known size.
+        let first = wanted.unwrap_or(BUFFERED_PART_SIZE).min(held);
+        self.check_count(first.max(size.saturating_mul(u64::from(number) - 1)).saturating_add(1))?;
+        let size = self.fixed.map_or(size.max(self.smallest), |fixed| fixed.min(self.largest));
+        if size > held {
+            return Err(not_held("a stream of unknown length", size));
+        }
+        Ok(size)
+    }
+}
+
+fn not_held(what: &str, part: u64) -> Error {
+    too_large(format!(
+        "{what} goes in parts of {part} bytes, and two of them must fit into memory; set the key memory to {} MiB, or \
+         upload a file",
+        part.saturating_mul(2).div_ceil(MIB)
+    ))
+}
+
+fn too_large(message: String) -> Error {
+    Error::new(ErrorKind::TooLarge, Effect::Rejected, message)
+}
+
+/// Returns `true` if a presigned URL leads to the service's proxy in front of a mounted server, not to a storage.
+fn is_proxied(url: &str) -> bool {
+    url.contains("X-Files-Date=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+    const HELD: u64 = 24 * MIB;
+
+    fn target(extra: &str) -> PartTarget {
+        let json = format!(
+            r#"{{"ref":"put-1","part_number":1,"upload_uri":"https://s3/x","partsize":5242880,"available_parts":10000{extra}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    }
+
+    fn native() -> Limits {
+        Limits::of(&target(r#","parallel_parts":true"#))
+    }
+
+    #[test]
+    fn the_size_of_parts_follows_from_the_size_of_the_file() {
+        let size = |bytes| native().size_for(bytes, None, None).unwrap();
+        assert_eq!(size(0), 16 * MIB);
+        assert_eq!(size(GIB), 16 * MIB);
+        assert_eq!(size(160_000 * MIB), 16 * MIB);
+        assert_eq!(size(160_000 * MIB + 1), 17 * MIB);
+        assert_eq!(size(5 << 40), 525 * MIB);
+        assert_eq!(native().size_for((5 << 40) + 1, None, None).unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn a_wanted_size_is_kept_within_the_limits() {
+        let size = |bytes, wanted| native().size_for(bytes, Some(wanted), None).unwrap();
+        assert_eq!(size(GIB, 64 * MIB), 64 * MIB);
+        assert_eq!(size(GIB, MIB), 5 * MIB);
+        assert_eq!(size(5 << 40, 5 * MIB), 525 * MIB);
+        assert_eq!(size(GIB, 6 * GIB), 5 * GIB);
+    }
+
+    #[test]
+    fn what_is_held_in_memory_stays_within_it() {
+        let size = |bytes| native().size_for(bytes, None, Some(HELD));
+        assert_eq!(size(GIB).unwrap(), 8 * MIB);
+        assert_eq!(size(200_000 * MIB).unwrap(), 20 * MIB);
+        let error = size(300_000 * MIB).unwrap_err();
+        assert!(error.to_string().contains("memory to 60 MiB"), "{error}");
+    }
+
+    #[test]
+    fn parts_of_unknown_length_grow_until_memory_bounds_them() {
+        let size = |number, held| native().growing_size(number, None, held).unwrap() / MIB;
+        assert_eq!([1, 100, 101, 300, 301, 10_000].map(|number| size(number, HELD)), [8, 8, 16, 16, 24, 24]);
+        let all: u64 = (1..=10_000).map(|number| size(number, u64::MAX)).sum();
+        assert!(all > 5 << 20, "{all} MiB");
+        assert_eq!(native().growing_size(10_001, None, HELD).unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn limits_of_the_target_win() {
+        let own = r#","parallel_parts":true,"variable_part_limits":{"min_nonfinal_bytes":4,"max_part_bytes":8,"max_parts":3,"max_file_bytes":20}"#;
+        let limits = Limits::of(&target(own));
+        assert_eq!(limits.size_for(12, None, None).unwrap(), 8);
+        assert_eq!(limits.size_for(12, Some(1), None).unwrap(), 4);
+        assert_eq!(limits.size_for(21, None, None).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(limits.growing_size(1, Some(16), HELD).unwrap(), 8);
+    }
+
+    fn within(smallest: u64, largest: u64, parts: u32) -> Limits {
+        Limits::of(&target(&format!(
+            r#","variable_part_limits":{{"min_nonfinal_bytes":{smallest},"max_part_bytes":{largest},"max_parts":{parts},"max_file_bytes":{}}}"#,
+            u64::MAX
+        )))
+    }
+
+    fn of_parts(size: u64, available: &str) -> Limits {
+        let json = format!(
+            r#"{{"ref":"put-1","part_number":1,"upload_uri":"https://s3/x","partsize":{size},"available_parts":{available}}}"#
+        );
+        Limits::of(&serde_json::from_str(&json).unwrap())
+    }
+
+    #[test]
+    fn parts_that_must_be_larger_than_what_may_be_held_are_too_large() {
+        for (smallest, memory) in [(HELD + 1, 49), (64 * MIB, 128), (1 << 63, 1_u64 << 44), (u64::MAX, 1 << 44)] {
+            let limits = within(smallest, u64::MAX, 10_000);
+            for size in [
+                limits.growing_size(1, None, HELD),
+                limits.growing_size(1, Some(MIB), HELD),
+                limits.size_for(smallest, None, Some(HELD)),
+            ] {
+                let error = size.unwrap_err();
+                assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::Rejected));
+                let numbers = [format!("parts of {smallest}"), format!("memory to {memory} MiB")];
+                assert!(numbers.iter().all(|number| error.to_string().contains(number)), "{error}");
+            }
+            // What is held whole goes in one part, however large that may be.
+            assert_eq!(limits.size_for(HELD, None, Some(HELD)).unwrap(), smallest);
+        }
+        assert_eq!(within(HELD, u64::MAX, 10_000).growing_size(1, None, HELD).unwrap(), HELD);
+        assert_eq!(of_parts(HELD + 1, "9").growing_size(1, None, HELD).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(within(1, u64::MAX, 1).size_for(u64::MAX, None, None).unwrap(), u64::MAX);
+    }
+
+    #[test]
+    fn a_target_that_wants_needlessly_many_parts_is_a_protocol_error() {
+        for available in ["10000", "4294967295", "18446744073709551615", "null"] {
+            let limits = of_parts(1, available);
+            assert_eq!(limits.size_for(10_000, None, None).unwrap(), 1);
+            for size in [
+                limits.size_for(10_001, None, None),
+                limits.size_for(10_001, None, Some(HELD)),
+                limits.growing_size(1, None, HELD),
+                limits.growing_size(1, Some(10_000), HELD),
+            ] {
+                let error = size.unwrap_err();
+                assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+            }
+        }
+        let small = within(1, 4 * MIB, u32::MAX);
+        assert_eq!(small.size_for(40_000 * MIB, None, None).unwrap(), 4 * MIB);
+        assert_eq!(small.size_for(40_000 * MIB + 1, None, None).unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(small.growing_size(10_000, None, HELD).unwrap(), 4 * MIB);
+        assert_eq!(small.growing_size(10_001, None, HELD).unwrap_err().kind(), ErrorKind::Protocol);
+        // Parts that are not small are as many as the file needs.
+        assert_eq!(of_parts(5 * MIB, "50000").size_for(200 * GIB, None, None).unwrap(), 5 * MIB);
+    }
+
+    #[test]
+    fn where_parts_do_not_go_in_parallel_the_size_is_the_one_asked_for() {
+        for extra in ["", r#","parallel_parts":false"#, r#","parallel_parts":true,"upload_target_class":"agent_fiw""#] {
+            let limits = Limits::of(&target(extra));
+            assert_eq!(limits.size_for(GIB, None, None).unwrap(), 5 * MIB, "{extra}");
+            assert_eq!(limits.growing_size(1, None, HELD).unwrap(), 5 * MIB, "{extra}");
+        }
+    }
 }

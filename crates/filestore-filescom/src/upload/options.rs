@@ -1,4 +1,4 @@
-//! What an upload asks of the service besides keeping its content.
+//! The options of one upload, with the provider options resolved.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::options::FilesComUpload;
 
-/// What an upload asks of the service besides keeping its content.
+/// The options of one upload.
 #[derive(Debug, Clone)]
 pub(crate) struct UploadOptions {
     /// In whole seconds, as the service keeps it.
@@ -19,7 +19,8 @@ pub(crate) struct UploadOptions {
 }
 
 impl UploadOptions {
-    /// *Invalid input* for metadata that the service would reject after all content was sent.
+    /// Resolves the options of `upload`. *Invalid input* for metadata that the service would reject after the content
+    /// was sent.
     pub(crate) fn of(upload: &Upload) -> Result<Self> {
         let options = upload.options.get::<FilesComUpload>().unwrap_or_default();
         check_metadata(&upload.metadata)?;
@@ -34,7 +35,7 @@ impl UploadOptions {
     }
 }
 
-/// *Invalid input* unless the service takes it: 32 keys of 256 characters, values of 1024.
+/// *Invalid input* unless the service accepts it: up to 32 keys of 1 to 256 characters, values of up to 1024.
 pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<()> {
     if metadata.len() > 32 {
         return Err(Error::invalid(format!("{} pairs of metadata are given, 32 are allowed here", metadata.len())));

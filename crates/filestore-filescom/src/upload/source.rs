@@ -1,4 +1,4 @@
-//! Where the content of parts comes from: read where it lies, or held while it is on its way.
+//! The content of an upload, cut into parts: read from a file as they are sent, or buffered from a stream.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,145 +11,130 @@ use futures::stream;
 
 use crate::digest::{DigestCell, DigestSet, Hasher, SMALL, digested};
 
-/// One part, ready to be sent as often as it takes.
+/// One part, which can be sent more than once.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) number: u32,
     pub(crate) offset: u64,
     pub(crate) length: u64,
-    content: PartContent,
-}
-
-#[derive(Debug, Clone)]
-enum PartContent {
-    /// A range of a body that can be opened anywhere.
-    Range(Arc<Body>),
-    /// Pieces of a stream, not copied together.
-    Buffered(Arc<Vec<Bytes>>),
+    content: Arc<Body>,
+    is_buffered: bool,
 }
 
 impl Part {
-    /// What a request sends. The digests are in `slot` when the last byte has gone to the connection; those of
-    /// small content, which is read and digested here, at once.
-    pub(crate) async fn payload(&self, wanted: DigestSet, slot: &DigestCell) -> Result<RequestBody> {
-        let (content, slot, offset, length) = (self.content.clone(), slot.clone(), self.offset, self.length);
+    /// Returns the body of the request that sends it. Its digests are in `digests` when the last byte has been sent;
+    /// those of a small part, which is read here, at once.
+    pub(crate) async fn request_body(&self, set: DigestSet, digests: &DigestCell) -> Result<RequestBody> {
+        let (content, digests, length) = (Arc::clone(&self.content), digests.clone(), self.length);
         if length <= SMALL as u64 {
-            let bytes = content.open(offset, length).await?.collect(SMALL).await?;
-            slot.set(Some(Hasher::new(wanted).sums_of(&bytes)));
+            let bytes = content.open().await?.collect(SMALL).await?;
+            digests.set(Some(Hasher::new(set).digests_with(&bytes)));
             return Ok(RequestBody::Bytes(None, bytes));
         }
         let open = move || {
-            let (content, slot) = (content.clone(), slot.clone());
-            async move { Ok(digested(content.open(offset, length).await?, length, wanted, slot)) }
+            let (content, digests) = (Arc::clone(&content), digests.clone());
+            async move { Ok(digested(content.open().await?, length, set, digests)) }
         };
         Ok(RequestBody::Body(None, Arc::new(Body::reopenable(open, Some(length)))))
     }
 
-    /// Bytes that are in memory because of it.
-    pub(crate) fn held(&self) -> u64 {
-        match self.content {
-            PartContent::Range(_) => 0,
-            PartContent::Buffered(_) => self.length,
-        }
+    /// Returns the number of bytes that it holds in memory.
+    pub(crate) fn buffered(&self) -> u64 {
+        if self.is_buffered { self.length } else { 0 }
     }
 }
 
-impl PartContent {
-    async fn open(self, offset: u64, length: u64) -> Result<ByteStream> {
-        match self {
-            Self::Range(body) => body.open_range(offset, length).await,
-            Self::Buffered(pieces) => {
-                let pieces = (0..pieces.len()).map(move |at| Ok(pieces[at].clone()));
-                Ok(ByteStream::upload(stream::iter(pieces), Some(length)))
-            }
-        }
-    }
-}
-
-/// The content of an upload, to be cut into parts from the beginning.
+/// The content that is left, from which parts are taken in order.
 pub(crate) enum Source {
-    Range { body: Arc<Body>, size: u64, at: u64, number: u32 },
+    Range { body: Arc<Body>, size: u64, offset: u64, number: u32 },
     Buffered(Buffered),
 }
 
-/// A stream, read ahead by no more than the part that is asked for.
+/// A stream, read ahead by no more than the next part.
 pub(crate) struct Buffered {
     stream: ByteStream,
-    pieces: VecDeque<Bytes>,
+    chunks: VecDeque<Bytes>,
     filled: u64,
     ended: bool,
-    at: u64,
+    offset: u64,
     number: u32,
 }
 
 impl Source {
-    /// Of a body that can be opened anywhere and has `size` bytes, or of one that is opened now.
+    /// Creates the source of a body that can be read at any offset and has `size` bytes, or opens the body here.
     pub(crate) async fn open(body: &Arc<Body>, size: Option<u64>) -> Result<Self> {
         if let Some(size) = size {
-            return Ok(Self::Range { body: Arc::clone(body), size, at: 0, number: 0 });
+            return Ok(Self::Range { body: Arc::clone(body), size, offset: 0, number: 0 });
         }
         let stream = body.open().await?;
-        Ok(Self::Buffered(Buffered { stream, pieces: VecDeque::new(), filled: 0, ended: false, at: 0, number: 0 }))
+        Ok(Self::Buffered(Buffered { stream, chunks: VecDeque::new(), filled: 0, ended: false, offset: 0, number: 0 }))
     }
 
-    /// The size of the whole, as far as it is known: a stream that ends within `first` bytes says it.
+    /// Returns the size of the whole content, as far as it is known. It is known of a stream that ends within `first`
+    /// bytes.
     pub(crate) async fn size(&mut self, first: u64) -> Result<Option<u64>> {
         match self {
             Self::Range { size, .. } => Ok(Some(*size)),
-            Self::Buffered(held) => {
-                held.fill(first).await?;
-                Ok(if held.ended { Some(held.at + held.filled) } else { held.stream.length() })
+            Self::Buffered(buffered) => {
+                buffered.fill(first).await?;
+                Ok(if buffered.ended { Some(buffered.offset + buffered.filled) } else { buffered.stream.length() })
             }
         }
     }
 
-    pub(crate) fn is_held(&self) -> bool {
+    pub(crate) fn is_buffered(&self) -> bool {
         matches!(self, Self::Buffered(_))
     }
 
-    /// The number of the part that comes next, from 1.
+    /// Returns the number of the next part, from 1.
     pub(crate) fn next_number(&self) -> u32 {
         match self {
             Self::Range { number, .. } | Self::Buffered(Buffered { number, .. }) => number + 1,
         }
     }
 
-    /// Passes over a part of `length` bytes that is stored already.
+    /// Skips a part of `length` bytes that is stored already.
     pub(crate) fn skip(&mut self, length: u64) {
-        if let Self::Range { size, at, number, .. } = self {
-            *at = (*at + length).min(*size);
+        if let Self::Range { size, offset, number, .. } = self {
+            *offset = (*offset + length).min(*size);
             *number += 1;
         }
     }
 
-    /// The next part, of `length` bytes or of what is left; `None` at the end. An empty body is one empty
-    /// part, and nothing else has an empty one. May be dropped and called again.
+    /// Returns the next part, of `length` bytes or of what is left; `None` at the end. Empty content is one empty part;
+    /// no other part is empty. It may be dropped and called again.
     pub(crate) async fn next(&mut self, length: u64) -> Result<Option<Part>> {
         match self {
-            Self::Range { body, size, at, number } => {
-                if *at == *size && *number > 0 {
+            Self::Range { body, size, offset, number } => {
+                if *offset == *size && *number > 0 {
                     return Ok(None);
                 }
-                let (offset, length) = (*at, length.min(*size - *at));
-                (*at, *number) = (offset + length, *number + 1);
-                Ok(Some(Part { number: *number, offset, length, content: PartContent::Range(Arc::clone(body)) }))
+                let (begin, length) = (*offset, length.min(*size - *offset));
+                (*offset, *number) = (begin + length, *number + 1);
+                let body = Arc::clone(body);
+                let open = move || {
+                    let body = Arc::clone(&body);
+                    async move { body.open_range(begin, length).await }
+                };
+                let content = Arc::new(Body::reopenable(open, Some(length)));
+                Ok(Some(Part { number: *number, offset: begin, length, content, is_buffered: false }))
             }
-            Self::Buffered(held) => {
-                held.fill(length).await?;
-                Ok(held.take(length))
+            Self::Buffered(buffered) => {
+                buffered.fill(length).await?;
+                Ok(buffered.take(length))
             }
         }
     }
 }
 
 impl Buffered {
-    /// Reads until more than `length` bytes are there, or all.
+    /// Reads until more than `length` bytes are buffered, or to the end.
     async fn fill(&mut self, length: u64) -> Result<()> {
         while self.filled <= length && !self.ended {
             match self.stream.next().await.transpose()? {
-                Some(piece) => {
-                    self.filled += piece.len() as u64;
-                    self.pieces.push_back(piece);
+                Some(chunk) => {
+                    self.filled += chunk.len() as u64;
+                    self.chunks.push_back(chunk);
                 }
                 None => self.ended = true,
             }
@@ -162,20 +147,26 @@ impl Buffered {
             return None;
         }
         let length = length.min(self.filled);
-        let (mut missing, mut pieces) = (length, Vec::new());
+        let (mut missing, mut chunks) = (length, Vec::new());
         while missing > 0
-            && let Some(mut piece) = self.pieces.pop_front()
+            && let Some(mut chunk) = self.chunks.pop_front()
         {
-            if piece.len() as u64 > missing {
-                let rest = piece.split_off(usize::try_from(missing).unwrap_or(usize::MAX));
-                self.pieces.push_front(rest);
+            if chunk.len() as u64 > missing {
+                let rest = chunk.split_off(usize::try_from(missing).unwrap_or(usize::MAX));
+                self.chunks.push_front(rest);
             }
-            missing -= piece.len() as u64;
-            pieces.push(piece);
+            missing -= chunk.len() as u64;
+            chunks.push(chunk);
         }
-        let offset = self.at;
-        (self.at, self.filled, self.number) = (offset + length, self.filled - length, self.number + 1);
-        Some(Part { number: self.number, offset, length, content: PartContent::Buffered(Arc::new(pieces)) })
+        let offset = self.offset;
+        (self.offset, self.filled, self.number) = (offset + length, self.filled - length, self.number + 1);
+        // The chunks are not copied into one buffer.
+        let open = move || {
+            let chunks = chunks.clone();
+            async move { Ok(ByteStream::upload(stream::iter(chunks.into_iter().map(Ok)), Some(length))) }
+        };
+        let content = Arc::new(Body::reopenable(open, Some(length)));
+        Some(Part { number: self.number, offset, length, content, is_buffered: true })
     }
 }
 

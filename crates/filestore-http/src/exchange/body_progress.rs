@@ -7,12 +7,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use filestore_core::Error;
+use filestore_core::{ByteStream, Error};
 use futures::stream::StreamExt;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::Clock;
-use crate::streaming::OpenBody;
 
 /// Whether any byte of a body was body_progress to the connection, when the last one was, and what the body
 /// itself reported.
@@ -45,7 +44,7 @@ impl BodyProgress {
 
     /// `opened` as the connection reads it, watched. An error that it yields stays here; the connection
     /// gets a stand-in.
-    pub(crate) fn watch(self: &Arc<Self>, opened: OpenBody) -> TrackedBody {
+    pub(crate) fn watch(self: &Arc<Self>, opened: ByteStream) -> TrackedBody {
         self.progress();
         TrackedBody { left: opened.length(), opened: Mutex::new(opened), last: None, body_progress: Arc::clone(self) }
     }
@@ -95,7 +94,7 @@ impl std::error::Error for BodyFailed {}
 /// A body whose way out is watched.
 pub(crate) struct TrackedBody {
     /// Never locked: streams are not `Sync`, and bodies have to be.
-    opened: Mutex<OpenBody>,
+    opened: Mutex<ByteStream>,
     left: Option<u64>,
     /// What completes the announced length. Nobody asks for more after it: it is body_progress on when nothing
     /// follows, so that no service has the whole of a body that is wrong.
@@ -109,17 +108,15 @@ impl Body for TrackedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailed>>> {
         let Self { opened, left, last, body_progress } = &mut *self;
-        let polled = match opened.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            OpenBody::Whole(bytes) => Poll::Ready((!bytes.is_empty()).then(|| Ok(std::mem::take(bytes)))),
-            OpenBody::Streaming(flow) => loop {
-                match flow.stream.poll_next_unpin(cx) {
-                    Poll::Ready(Some(Ok(chunk))) if last.is_none() && *left == Some(chunk.len() as u64) => {
-                        *last = Some(chunk);
-                    }
-                    Poll::Ready(None) => break Poll::Ready(last.take().map(Ok)),
-                    polled => break polled,
+        let stream = opened.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let polled = loop {
+            match stream.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(chunk))) if last.is_none() && *left == Some(chunk.len() as u64) => {
+                    *last = Some(chunk);
                 }
-            },
+                Poll::Ready(None) => break Poll::Ready(last.take().map(Ok)),
+                polled => break polled,
+            }
         };
         // In this order: nobody sees a body that is not slow any more and has not moved yet.
         body_progress.progress();
