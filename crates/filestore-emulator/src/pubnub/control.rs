@@ -1,4 +1,4 @@
-//! What the control API has for PubNub alone: grants of Access Manager, and settings of keysets.
+//! The PubNub part of the control API: Access Manager grants and keyset settings.
 
 use std::collections::BTreeMap;
 
@@ -13,26 +13,26 @@ use super::grants::{Grant, Right};
 use super::keysets::Settings;
 use crate::http::{Response, empty, json, problem};
 
-/// The longest life of a grant, in minutes.
-const LONGEST_LIFE: u32 = 43_200;
+/// The maximum lifetime of a grant, in minutes.
+const MAX_TTL: u32 = 43_200;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewGrant {
     subscribe_key: String,
-    /// `*` is every channel.
+    /// The rights on each channel. `*` is every channel.
     channels: BTreeMap<String, Vec<Right>>,
-    /// In minutes.
-    #[serde(default = "an_hour")]
+    /// The lifetime, in minutes.
+    #[serde(default = "default_ttl")]
     ttl: u32,
     #[serde(default)]
     user_id: Option<String>,
-    /// Chosen instead of made, as for the keys of older clients.
+    /// The token to use instead of a generated one, for example an authorization key of an older client.
     #[serde(default)]
     token: Option<String>,
 }
 
-fn an_hour() -> u32 {
+fn default_ttl() -> u32 {
     60
 }
 
@@ -42,7 +42,7 @@ struct Granted {
 }
 
 impl PubNub {
-    /// `None` for a route that there is not.
+    /// Handles a request to the control API, or returns `None` if the route does not exist.
     pub(crate) async fn control(&self, method: &Method, path: &str, body: &str) -> Option<Response> {
         let path = path.strip_prefix("/_emulator/pubnub/")?;
         Some(match (method, path.split_once('/').unwrap_or((path, ""))) {
@@ -58,22 +58,25 @@ impl PubNub {
     }
 
     async fn grant(&self, body: &str) -> Response {
-        let wanted: NewGrant = match serde_json::from_str(body) {
-            Ok(wanted) => wanted,
+        let new: NewGrant = match serde_json::from_str(body) {
+            Ok(new) => new,
             Err(error) => return problem(StatusCode::BAD_REQUEST, error),
         };
-        if self.keyset(&wanted.subscribe_key).is_none() {
-            return problem(StatusCode::NOT_FOUND, "there is no such keyset");
+        if self.keyset(&new.subscribe_key).is_none() {
+            return no_such_keyset(&new.subscribe_key);
         }
-        if !(1..=LONGEST_LIFE).contains(&wanted.ttl) || wanted.token.as_deref() == Some("") {
-            return problem(StatusCode::BAD_REQUEST, "`ttl` is from 1 to 43200 minutes, and `token` is not empty");
+        if !(1..=MAX_TTL).contains(&new.ttl) || new.token.as_deref() == Some("") {
+            return problem(
+                StatusCode::BAD_REQUEST,
+                "`ttl` must be from 1 to 43200 minutes, and `token` must not be empty",
+            );
         }
-        let expires = self.clock.now() + SignedDuration::from_mins(wanted.ttl.into());
-        let grant = Grant::new(&wanted.subscribe_key, wanted.channels, wanted.user_id, wanted.token, expires);
+        let expires = self.clock.now() + SignedDuration::from_mins(new.ttl.into());
+        let grant = Grant::new(&new.subscribe_key, new.channels, new.user_id, new.token, expires);
         let token = grant.token.clone();
         match self.store.run(move |state| Ok(state.grants.add(grant)?)).await {
             Ok(()) => json(StatusCode::OK, &Granted { token }),
-            Err(rejection) => failed(&rejection),
+            Err(rejection) => internal_error(&rejection),
         }
     }
 
@@ -81,23 +84,27 @@ impl PubNub {
         let token = percent_decode_str(token).decode_utf8_lossy().into_owned();
         match self.store.run(move |state| Ok(state.grants.revoke(&token)?)).await {
             Ok(true) => empty(StatusCode::NO_CONTENT),
-            Ok(false) => problem(StatusCode::NOT_FOUND, "there is no such token"),
-            Err(rejection) => failed(&rejection),
+            Ok(false) => problem(StatusCode::NOT_FOUND, "no grant has this token"),
+            Err(rejection) => internal_error(&rejection),
         }
     }
 
-    /// Changes what is given, and shows everything.
+    /// Changes the settings that are present in `settings`, and returns all of them.
     fn settings(&self, subscribe_key: &str, settings: Settings) -> Response {
         self.with_keysets(|keysets| match keysets.find_mut(subscribe_key) {
             Some(keyset) => {
                 keyset.set(&settings);
                 json(StatusCode::OK, &keyset.settings())
             }
-            None => problem(StatusCode::NOT_FOUND, "there is no such keyset"),
+            None => no_such_keyset(subscribe_key),
         })
     }
 }
 
-fn failed(rejection: &Rejection) -> Response {
+fn no_such_keyset(subscribe_key: &str) -> Response {
+    problem(StatusCode::NOT_FOUND, format!("no keyset has the subscribe key {subscribe_key:?}"))
+}
+
+fn internal_error(rejection: &Rejection) -> Response {
     problem(StatusCode::INTERNAL_SERVER_ERROR, rejection)
 }

@@ -1,4 +1,4 @@
-//! Everything that PubNub rejects, in the four shapes that its parts answer in.
+//! The errors of PubNub, in the four formats of its services: Files, Access Manager, Publish and the storage.
 
 use std::borrow::Cow;
 use std::io;
@@ -12,26 +12,26 @@ use super::storage_error::StorageError;
 use super::wire::{AccessFailure, FilesError, FilesFailure, SignatureDetail, SignatureError, SignatureFailure, json};
 use crate::http::{Response, response};
 
-/// Why a request was rejected.
+/// The reason why a request is rejected.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
-    #[error("the Files service rejects: {message}")]
+    #[error("the Files service rejected the request: {message}")]
     Files { status: StatusCode, code: u32, message: Cow<'static, str> },
-    #[error("the edge rejects: {message}")]
+    #[error("the request was rejected: {message}")]
     Access { status: StatusCode, service: Option<&'static str>, message: &'static str },
-    #[error("there is no permission for {0:?}")]
+    #[error("no permission for the channels {0:?}")]
     Forbidden(Vec<String>),
     #[error("the token is revoked")]
     Revoked,
     #[error("the signature is wrong: {0}")]
     Signature(&'static str),
-    #[error("not published: {message}")]
+    #[error("the message was not published: {message}")]
     Unpublished { status: StatusCode, message: &'static str },
-    #[error("the storage rejects: {0}")]
+    #[error("the storage rejected the request: {0}")]
     Storage(#[from] StorageError),
-    #[error("there is nothing at this path")]
+    #[error("no operation has this path and method")]
     NoSuchPath,
-    #[error("there is no space left to store this")]
+    #[error("no space is left in the storage folder")]
     NoSpace(#[source] io::Error),
     #[error("internal error")]
     Internal(#[source] io::Error),
@@ -59,7 +59,7 @@ impl Rejection {
         Rejection::Unpublished { status: StatusCode::BAD_REQUEST, message }
     }
 
-    pub(super) fn answer(&self, route: &Route, timetoken: u64) -> Response {
+    pub(super) fn to_response(&self, route: &Route, timetoken: u64) -> Response {
         match self {
             Rejection::Files { status, code, message } => files(*status, *code, message),
             Rejection::Access { status, service, message } => access(*status, *service, message, None),
@@ -76,12 +76,12 @@ impl Rejection {
             Rejection::Storage(error) => storage(error, route),
             Rejection::NoSuchPath => access(StatusCode::NOT_FOUND, None, "Not Found", None),
             Rejection::NoSpace(error) => {
-                tracing::warn!(%error, "nothing can be stored");
-                of_status(route, StatusCode::INSUFFICIENT_STORAGE, timetoken)
+                tracing::warn!(%error, "no space is left in the storage folder");
+                status_response(route, StatusCode::INSUFFICIENT_STORAGE, timetoken)
             }
             Rejection::Internal(error) => {
                 tracing::error!(%error, "the emulator failed");
-                of_status(route, StatusCode::INTERNAL_SERVER_ERROR, timetoken)
+                status_response(route, StatusCode::INTERNAL_SERVER_ERROR, timetoken)
             }
         }
     }
@@ -96,8 +96,8 @@ impl From<io::Error> for Rejection {
     }
 }
 
-/// The error of a status in the words of the part that the request is for.
-pub(super) fn of_status(route: &Route, status: StatusCode, timetoken: u64) -> Response {
+/// Returns the error response for `status` in the format of the service that the route belongs to.
+pub(super) fn status_response(route: &Route, status: StatusCode, timetoken: u64) -> Response {
     let reason = status.canonical_reason().unwrap_or("Error");
     let files = matches!(
         route,
@@ -107,11 +107,11 @@ pub(super) fn of_status(route: &Route, status: StatusCode, timetoken: u64) -> Re
         (Route::Form | Route::Content { .. }, _) => storage(&StorageError::of_status(status), route),
         (Route::Publish { .. }, 400) => unpublished(status, "Invalid JSON", timetoken),
         (Route::Publish { .. }, 413) => unpublished(status, "Message Too Large", timetoken),
-        (_, 403) => Rejection::Forbidden(route.channels()).answer(route, timetoken),
+        (_, 403) => Rejection::Forbidden(route.channels()).to_response(route, timetoken),
         (_, 413) => access(status, Some("Balancer"), "Request Entity Too Large.", None),
         (_, 414) => access(status, Some("Balancer"), "Request URI Too Long", None),
         (_, 429) => access(status, None, "Too many requests.", None),
-        (_, 402) if files => Rejection::files_disabled().answer(route, timetoken),
+        (_, 402) if files => Rejection::files_disabled().to_response(route, timetoken),
         (_, 503 | 504) => access(status, Some("Access Manager"), "Service Unavailable", None),
         _ if files => self::files(status, 3000, reason),
         _ => access(status, None, reason, None),
@@ -138,8 +138,8 @@ fn signature(detail: &str) -> Response {
 
 fn access_manager(status: StatusCode, text: String) -> Response {
     let mut response = response(status, "text/javascript; charset=UTF-8", text + "\n");
-    let never = HeaderValue::from_static("no-cache, no-store, must-revalidate");
-    response.headers_mut().insert(CACHE_CONTROL, never);
+    let no_store = HeaderValue::from_static("no-cache, no-store, must-revalidate");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
     response
 }
 

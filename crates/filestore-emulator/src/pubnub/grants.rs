@@ -1,4 +1,4 @@
-//! What Access Manager has granted: tokens, and what they are good for.
+//! Access Manager grants: tokens, and the rights that each of them gives on channels.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::error::Rejection;
 use crate::durable::Records;
 
-/// The channel of a grant that is for every channel.
-const EVERY: &str = "*";
+/// The key in [`Grant::channels`] for every channel.
+const ANY_CHANNEL: &str = "*";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,7 +31,7 @@ pub(super) struct Grant {
     pub(super) token: String,
     pub(super) subscribe_key: String,
     pub(super) channels: BTreeMap<String, Vec<Right>>,
-    /// The only user who may use it, if there is one.
+    /// The only user who may use the token; `None`: any user.
     pub(super) user: Option<String>,
     pub(super) expires: Timestamp,
     revoked: bool,
@@ -47,7 +47,7 @@ impl Grant {
     ) -> Self {
         Grant {
             id: Uuid::new_v4().to_string(),
-            // The service's own begin so; the rest is opaque to every client.
+            // The service's tokens have this prefix; the rest is opaque to clients.
             token: token.unwrap_or_else(|| format!("qEF2AkF0{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 48]>()))),
             subscribe_key: subscribe_key.to_owned(),
             channels,
@@ -58,7 +58,7 @@ impl Grant {
     }
 
     fn permits(&self, right: Right, channel: &str) -> bool {
-        [channel, EVERY].iter().filter_map(|channel| self.channels.get(*channel)).flatten().any(|one| *one == right)
+        [channel, ANY_CHANNEL].iter().filter_map(|channel| self.channels.get(*channel)).flatten().any(|r| *r == right)
     }
 }
 
@@ -69,15 +69,16 @@ pub(super) struct Grants {
 }
 
 impl Grants {
-    pub(super) fn kept_in(folder: &Path) -> io::Result<Self> {
+    /// Loads the grants of a data directory.
+    pub(super) fn load(folder: &Path) -> io::Result<Self> {
         let records = Records::open(folder.join("grants"))?;
         let by_token = records.load()?.into_iter().map(|grant: Grant| (grant.token.clone(), grant)).collect();
         Ok(Grants { by_token, records: Some(records) })
     }
 
     pub(super) fn add(&mut self, mut grant: Grant) -> io::Result<()> {
-        if let Some(before) = self.by_token.get(&grant.token) {
-            grant.id.clone_from(&before.id);
+        if let Some(previous) = self.by_token.get(&grant.token) {
+            grant.id.clone_from(&previous.id);
         }
         if let Some(records) = &self.records {
             records.save(&grant.id, &grant)?;
@@ -86,7 +87,7 @@ impl Grants {
         Ok(())
     }
 
-    /// Whether there was such a token.
+    /// Revokes a token. Returns `false` if it does not exist.
     pub(super) fn revoke(&mut self, token: &str) -> io::Result<bool> {
         let Some(grant) = self.by_token.get(token).cloned() else {
             return Ok(false);
@@ -95,7 +96,7 @@ impl Grants {
         Ok(true)
     }
 
-    /// Whether a token gives its bearer a right on all of some channels.
+    /// Checks that a token gives `user` the right on all of `channels`.
     pub(super) fn check(
         &self,
         token: Option<&str>,
@@ -107,7 +108,7 @@ impl Grants {
     ) -> Result<(), Rejection> {
         let grant = token.and_then(|token| self.by_token.get(token));
         let grant = grant.filter(|grant| grant.subscribe_key == subscribe_key);
-        let Some(grant) = grant.filter(|grant| grant.user.as_deref().is_none_or(|only| only == user)) else {
+        let Some(grant) = grant.filter(|grant| grant.user.as_deref().is_none_or(|grantee| grantee == user)) else {
             return Err(Rejection::Forbidden(channels.to_vec()));
         };
         if grant.revoked {
@@ -132,7 +133,7 @@ impl Grants {
 }
 
 impl fmt::Debug for Grant {
-    /// The token is the permission.
+    /// Leaves out the token, which is a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant").field("id", &self.id).finish_non_exhaustive()
     }

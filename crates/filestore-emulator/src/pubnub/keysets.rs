@@ -1,4 +1,4 @@
-//! Who may use the emulated PubNub: keysets, and what each of them allows.
+//! Keysets of the emulated PubNub: their keys, add-ons and limits.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::credentials::{CredentialsError, PUBNUB_PUBLISH_KEY, PUBNUB_SECRET_KEY, PUBNUB_SUBSCRIBE_KEY};
 
-/// What the service documents as 5 MB, of stored bytes.
+/// The default size limit in stored bytes. The service documents it as 5 MB.
 const MAX_FILE_BYTES: u64 = 5 * 1024 * 1024;
 const RETENTION_DAYS: u32 = 30;
 
@@ -24,24 +24,24 @@ pub(crate) struct Keyset {
     pub(crate) publish_key: String,
     pub(crate) subscribe_key: String,
     pub(crate) secret_key: String,
-    /// Whether the keyset has the Files add-on.
+    /// `true` if the keyset has the Files add-on.
     #[serde(default = "yes")]
     pub(super) files: bool,
-    /// Whether requests need a token or a signature.
+    /// `true` if the keyset has Access Manager: requests need a token or a signature.
     #[serde(default)]
     pub(super) access_manager: bool,
-    /// The largest file, in stored bytes.
+    /// The maximum size of a file, in stored bytes.
     #[serde(default = "max_file_bytes")]
     pub(super) max_file_bytes: u64,
-    /// 0: for ever.
+    /// The time that files are stored; 0: without limit.
     #[serde(default = "retention_days")]
     pub(super) file_retention_days: u32,
-    /// 0: for ever.
+    /// The time that messages stay in history; 0: without limit.
     #[serde(default = "retention_days")]
     pub(super) message_retention_days: u32,
 }
 
-/// What the control API shows of a keyset, and changes.
+/// The settings of a keyset that the control API shows and changes. Absent settings are not changed.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
@@ -74,22 +74,22 @@ impl Keysets {
                 Err(CredentialsError::Account { service: "pubnub keyset", name, problem })
             };
             let keys = [&keyset.publish_key, &keyset.subscribe_key, &keyset.secret_key];
-            // They stand in paths and in object keys as they are.
-            let plain = |key: &&String| {
+            // Keys are parts of paths and of object keys, without escaping.
+            let is_plain = |key: &&String| {
                 !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
             };
-            if !keys.iter().all(plain) {
-                return reject("keys are made of letters, digits, `-` and `_`");
+            if !keys.iter().all(is_plain) {
+                return reject("its keys must consist of letters, digits, `-` and `_`");
             }
-            let same = |other: &&Keyset| other.subscribe_key == keyset.subscribe_key;
-            if self.keysets.iter().filter(same).count() > 1 {
-                return reject("`subscribe_key` is another keyset's too");
+            let has_same_key = |other: &&Keyset| other.subscribe_key == keyset.subscribe_key;
+            if self.keysets.iter().filter(has_same_key).count() > 1 {
+                return reject("another keyset has the same `subscribe_key`");
             }
         }
         Ok(())
     }
 
-    /// The keyset that a configuration written for this emulator should use.
+    /// Returns the keyset to use in the client configuration that the emulator writes.
     pub(crate) fn first(&self) -> Option<&Keyset> {
         self.keysets.first()
     }
@@ -114,10 +114,10 @@ impl Keyset {
         }
     }
 
-    /// Changes what is given.
+    /// Changes the settings that are present.
     pub(super) fn set(&mut self, settings: &Settings) {
-        fn set<T: Copy>(field: &mut T, given: Option<T>) {
-            *field = given.unwrap_or(*field);
+        fn set<T: Copy>(field: &mut T, value: Option<T>) {
+            *field = value.unwrap_or(*field);
         }
         set(&mut self.files, settings.files);
         set(&mut self.access_manager, settings.access_manager);

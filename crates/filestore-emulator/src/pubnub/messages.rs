@@ -1,4 +1,4 @@
-//! Messages on channels: those that history remembers, and those that subscribers may still fetch.
+//! Messages of channels: the history, and the queue that subscribers read.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -12,22 +12,22 @@ use tokio::sync::watch;
 
 use crate::durable::Records;
 
-/// How many messages of a channel wait for subscribers, as the service documents it.
-const QUEUE: usize = 100;
+/// The number of messages of a channel that subscribers can still receive, as the service documents it.
+const QUEUE_LENGTH: usize = 100;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Message {
     pub(super) timetoken: u64,
     pub(super) subscribe_key: String,
     pub(super) channel: String,
-    /// Whether it announces a file.
+    /// `true` for the message that announces a file.
     pub(super) file: bool,
     pub(super) user: String,
-    /// The JSON as it was published.
+    /// The published JSON, byte for byte.
     pub(super) payload: Box<RawValue>,
     pub(super) meta: Option<Box<RawValue>>,
     pub(super) custom_type: Option<String>,
-    /// When history forgets it; never if there is none.
+    /// The time at which history drops the message; `None`: never.
     pub(super) expires: Option<Timestamp>,
 }
 
@@ -36,8 +36,8 @@ pub(super) struct Messages {
     channels: HashMap<(String, String), Channel>,
     last: u64,
     records: Option<Records<Message>>,
-    /// Tells subscribers that there is something to look at.
-    news: watch::Sender<()>,
+    /// Wakes waiting subscribers after each publication.
+    published: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -46,18 +46,20 @@ struct Channel {
     queue: VecDeque<Arc<Message>>,
 }
 
-/// Which part of a channel's history.
+/// A range of a channel's history.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
-    /// From before this timetoken into the past.
+    /// Messages before this timetoken, exclusive.
     pub(super) start: u64,
-    /// Down to this one.
+    /// The oldest timetoken, inclusive.
     pub(super) end: u64,
+    /// The maximum number of messages. The newest ones are returned.
     pub(super) max: usize,
 }
 
 impl Messages {
-    pub(super) fn kept_in(folder: &Path) -> io::Result<Self> {
+    /// Loads the messages of a data directory.
+    pub(super) fn load(folder: &Path) -> io::Result<Self> {
         let records = Records::open(folder.join("messages"))?;
         let mut stored: Vec<Message> = records.load()?;
         stored.sort_unstable_by_key(|message| message.timetoken);
@@ -69,13 +71,13 @@ impl Messages {
         Ok(messages)
     }
 
-    /// A point in time that is behind every message so far and before every later one.
+    /// Returns a timetoken after those of all existing messages and before those of all later ones.
     pub(super) fn next_timetoken(&mut self, now: Timestamp) -> u64 {
         self.last = timetoken(now).max(self.last + 1);
         self.last
     }
 
-    /// Publishes what `message` makes for its timetoken.
+    /// Publishes the message that `message` creates for its timetoken. Returns the timetoken.
     pub(super) fn publish(
         &mut self,
         stored: bool,
@@ -88,41 +90,41 @@ impl Messages {
             records.save(&timetoken.to_string(), &message)?;
         }
         self.add(message, stored);
-        self.news.send_replace(());
+        self.published.send_replace(());
         Ok(timetoken)
     }
 
-    /// Changes whenever something was published.
-    pub(super) fn news(&self) -> watch::Receiver<()> {
-        self.news.subscribe()
+    /// Returns a receiver that changes after each publication.
+    pub(super) fn watch_published(&self) -> watch::Receiver<()> {
+        self.published.subscribe()
     }
 
-    /// What was published on some channels since a timetoken, oldest first.
+    /// Returns the messages of `channels` after a timetoken, oldest first.
     pub(super) fn since(&self, subscribe_key: &str, channels: &[String], timetoken: u64) -> Vec<Arc<Message>> {
         let queues = channels.iter().filter_map(|channel| self.channel(subscribe_key, channel));
         let waiting = queues.flat_map(|channel| &channel.queue).filter(|message| message.timetoken > timetoken);
         let mut messages: Vec<_> = waiting.map(Arc::clone).collect();
         messages.sort_unstable_by_key(|message| message.timetoken);
-        // A channel may be named twice.
+        // `channels` may have duplicates.
         messages.dedup_by_key(|message| message.timetoken);
-        messages.truncate(QUEUE);
+        messages.truncate(QUEUE_LENGTH);
         messages
     }
 
-    /// The newest messages of a part of history, oldest first.
+    /// Returns the newest messages of a range of history, oldest first.
     pub(super) fn history(&self, subscribe_key: &str, channel: &str, span: Span, now: Timestamp) -> Vec<Arc<Message>> {
         let Some(channel) = self.channel(subscribe_key, channel).filter(|_| span.end < span.start) else {
             return Vec::new();
         };
-        let inside = channel.history.range(span.end..span.start).rev().map(|(_, message)| message);
+        let in_range = channel.history.range(span.end..span.start).rev().map(|(_, message)| message);
         let mut messages: Vec<_> =
-            inside.filter(|message| !message.is_gone(now)).take(span.max).map(Arc::clone).collect();
+            in_range.filter(|message| !message.is_expired(now)).take(span.max).map(Arc::clone).collect();
         messages.reverse();
         messages
     }
 
     pub(super) fn sweep(&mut self, now: Timestamp) -> io::Result<()> {
-        self.remove_all(|message| message.is_gone(now))
+        self.remove_all(|message| message.is_expired(now))
     }
 
     pub(super) fn clear(&mut self) -> io::Result<()> {
@@ -146,10 +148,10 @@ impl Messages {
     }
 
     fn add(&mut self, message: Message, stored: bool) {
-        let of = (message.subscribe_key.clone(), message.channel.clone());
-        let channel = self.channels.entry(of).or_default();
+        let key = (message.subscribe_key.clone(), message.channel.clone());
+        let channel = self.channels.entry(key).or_default();
         let message = Arc::new(message);
-        if channel.queue.len() == QUEUE {
+        if channel.queue.len() == QUEUE_LENGTH {
             channel.queue.pop_front();
         }
         channel.queue.push_back(Arc::clone(&message));
@@ -164,12 +166,12 @@ impl Messages {
 }
 
 impl Message {
-    fn is_gone(&self, now: Timestamp) -> bool {
+    fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| now >= end)
     }
 }
 
-/// Units of 100 nanoseconds since 1970, 17 digits.
+/// Returns `now` as a timetoken: units of 100 nanoseconds since 1970, 17 digits.
 pub(super) fn timetoken(now: Timestamp) -> u64 {
     u64::try_from(now.as_millisecond()).unwrap_or(0) * 10_000
 }
@@ -178,7 +180,7 @@ pub(super) fn timetoken(now: Timestamp) -> u64 {
 mod tests {
     use super::*;
 
-    fn published(messages: &mut Messages, channel: &str, now: i64) -> u64 {
+    fn publish(messages: &mut Messages, channel: &str, now: i64) -> u64 {
         let now = Timestamp::from_millisecond(now).unwrap();
         let message = |timetoken| Message {
             timetoken,
@@ -201,16 +203,16 @@ mod tests {
     #[test]
     fn timetokens_grow_also_in_one_millisecond_and_when_the_clock_goes_back() {
         let mut messages = Messages::default();
-        let first = published(&mut messages, "a", 1_735_786_800_000);
+        let first = publish(&mut messages, "a", 1_735_786_800_000);
         assert_eq!(first, 17_357_868_000_000_000);
-        assert_eq!(published(&mut messages, "b", 1_735_786_800_000), first + 1);
-        assert_eq!(published(&mut messages, "a", 1_735_786_000_000), first + 2);
+        assert_eq!(publish(&mut messages, "b", 1_735_786_800_000), first + 1);
+        assert_eq!(publish(&mut messages, "a", 1_735_786_000_000), first + 2);
     }
 
     #[test]
     fn history_starts_before_one_timetoken_and_ends_with_another() {
         let mut messages = Messages::default();
-        let all: Vec<u64> = (1..=5).map(|now| published(&mut messages, "a", now)).collect();
+        let all: Vec<u64> = (1..=5).map(|now| publish(&mut messages, "a", now)).collect();
         let history =
             |start, end, max| tokens(&messages.history("sub", "a", Span { start, end, max }, Timestamp::UNIX_EPOCH));
         assert_eq!(history(u64::MAX, 0, 100), all);
@@ -223,8 +225,8 @@ mod tests {
     #[test]
     fn subscribers_get_the_last_hundred_of_each_channel_in_order() {
         let mut messages = Messages::default();
-        let all: Vec<u64> = (1..=120).map(|now| published(&mut messages, "a", now)).collect();
-        let other = published(&mut messages, "b", 200);
+        let all: Vec<u64> = (1..=120).map(|now| publish(&mut messages, "a", now)).collect();
+        let other = publish(&mut messages, "b", 200);
         let channels = ["b".to_owned(), "a".to_owned(), "a".to_owned()];
         assert_eq!(tokens(&messages.since("sub", &channels[1..], 0)), all[20..]);
         assert_eq!(tokens(&messages.since("sub", &channels, all[117])), [all[118], all[119], other]);

@@ -1,9 +1,9 @@
 //! PubNub Files: files on channels, and the messages that announce them.
 //!
-//! An upload is three requests: [`upload`] gives a signed form and takes the file that is posted
-//! with it, [`publish`] announces it. A download is two: [`files`] gives a signed URL, which
-//! [`content`] answers. Around them are history and subscriptions, which is where a message
-//! arrives. Nothing but the signature connects a form or a URL with what was asked before.
+//! An upload takes three requests: [`upload`] creates a signed form and receives the file that is posted with it, and
+//! [`publish`] sends the message that announces the file. A download takes two: [`files`] redirects to a presigned URL,
+//! which [`content`] serves. Messages arrive in [`history`] and [`subscribe`]. The "storage" is the emulated S3 bucket
+//! that forms and presigned URLs lead to. It knows no earlier request: the signature alone makes a form or URL valid.
 
 mod access;
 mod content;
@@ -55,26 +55,28 @@ use store::Store;
 pub(crate) use keysets::Keysets;
 pub(crate) use route::Route;
 
-/// The longest path and query, and the longest message.
-const LONGEST_URI: usize = 32 * 1024;
+/// The maximum length of a path with its query, and of a message, in bytes.
+const MAX_URI: usize = 32 * 1024;
 
 /// The emulated service.
 #[derive(Debug)]
 pub(crate) struct PubNub {
     store: Store,
-    /// As they were given, and as the control API has changed them.
-    keysets: (Keysets, Mutex<Keysets>),
+    /// The configured keysets, which [`PubNub::clear`] restores.
+    configured_keysets: Keysets,
+    /// The current keysets, which the control API changes.
+    keysets: Mutex<Keysets>,
     storage_keys: StorageKeys,
     clock: Clock,
-    /// What links begin with.
+    /// The origin of all URLs, without a slash at the end.
     base: String,
-    /// Whom signed URLs are for.
+    /// The `Host` that presigned URLs are signed for.
     host: String,
     require_signature: bool,
     strict_signature: bool,
 }
 
-/// A request on its way through an operation.
+/// A request, as the operations receive it.
 struct Call<'a> {
     head: &'a Parts,
     query: Query,
@@ -83,14 +85,15 @@ struct Call<'a> {
 }
 
 impl PubNub {
-    pub(crate) fn open(ground: ServiceContext, keysets: Keysets, options: &Options) -> io::Result<Self> {
-        let ServiceContext { folder, kept, clock, base } = ground;
-        let store = if kept { Store::kept_in(&folder)? } else { Store::in_memory(&folder)? };
-        let storage_keys = if kept { StorageKeys::kept_in(&folder)? } else { StorageKeys::new() };
+    pub(crate) fn open(context: ServiceContext, keysets: Keysets, options: &Options) -> io::Result<Self> {
+        let ServiceContext { folder, kept, clock, base } = context;
+        let store = if kept { Store::durable(&folder)? } else { Store::in_memory(&folder)? };
+        let storage_keys = if kept { StorageKeys::load_or_create(&folder)? } else { StorageKeys::new() };
         let host = Url::parse(&base).map_err(io::Error::other)?.authority().to_owned();
         Ok(PubNub {
             store,
-            keysets: (keysets.clone(), Mutex::new(keysets)),
+            configured_keysets: keysets.clone(),
+            keysets: Mutex::new(keysets),
             storage_keys,
             clock,
             base,
@@ -108,15 +111,15 @@ impl PubNub {
         effects: &Effects,
     ) -> Response {
         let now = self.clock.now();
-        let call = Call { head, query: Query::of(head.uri.query()), effects, now };
-        let answered = self.answered(route, &call, body).await;
-        let mut response = answered.unwrap_or_else(|rejection| rejection.answer(route, timetoken(now)));
+        let call = Call { head, query: Query::parse(head.uri.query()), effects, now };
+        let result = self.dispatch(route, &call, body).await;
+        let mut response = result.unwrap_or_else(|rejection| rejection.to_response(route, timetoken(now)));
         allow_any_origin(response.headers_mut());
         response
     }
 
-    async fn answered(&self, route: &Route, call: &Call<'_>, body: &mut RequestBody) -> Result<Response, Rejection> {
-        if call.head.uri.path_and_query().is_some_and(|asked| asked.as_str().len() > LONGEST_URI) {
+    async fn dispatch(&self, route: &Route, call: &Call<'_>, body: &mut RequestBody) -> Result<Response, Rejection> {
+        if call.head.uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_URI) {
             return Err(Rejection::Access {
                 status: StatusCode::URI_TOO_LONG,
                 service: Some("Balancer"),
@@ -124,15 +127,15 @@ impl PubNub {
             });
         }
         match route {
-            Route::GenerateUploadUrl { of } => self.generate_upload_url(of, call, body).await,
+            Route::GenerateUploadUrl { channel } => self.generate_upload_url(channel, call, body).await,
             Route::Form => self.post_form(call, body).await,
-            Route::Publish { kind, publish_key, of, payload } => {
-                self.publish(*kind, publish_key, of, payload.as_deref(), call, body).await
+            Route::Publish { kind, publish_key, channel, payload } => {
+                self.publish(*kind, publish_key, channel, payload.as_deref(), call, body).await
             }
-            Route::List { of } => self.list(of, call).await,
-            Route::Url { of, file } => self.url(of, file, call).await,
+            Route::List { channel } => self.list(channel, call).await,
+            Route::Url { channel, file } => self.url(channel, file, call).await,
             Route::Content { key } => self.content(key, call).await,
-            Route::Delete { of, file } => self.delete(of, file, call).await,
+            Route::Delete { channel, file } => self.delete(channel, file, call).await,
             Route::History { subscribe_key, channels, with_actions } => {
                 self.history(subscribe_key, channels, *with_actions, call).await
             }
@@ -147,9 +150,9 @@ impl PubNub {
         }
     }
 
-    /// The service's own error of a status.
+    /// Returns the service's error response for `status`.
     pub(crate) fn error(&self, route: &Route, status: StatusCode) -> Response {
-        let mut response = error::of_status(route, status, timetoken(self.clock.now()));
+        let mut response = error::status_response(route, status, timetoken(self.clock.now()));
         allow_any_origin(response.headers_mut());
         response
     }
@@ -161,24 +164,25 @@ impl PubNub {
     }
 
     pub(crate) async fn clear(&self) -> io::Result<()> {
-        self.with_keysets(|keysets| keysets.clone_from(&self.keysets.0));
+        self.with_keysets(|keysets| keysets.clone_from(&self.configured_keysets));
         self.store.clear().await.map_err(io::Error::other)
     }
 
     pub(crate) fn stored_files(&self) -> usize {
-        self.store.files()
+        self.store.file_count()
     }
 
     fn keyset(&self, subscribe_key: &str) -> Option<Keyset> {
         self.with_keysets(|keysets| keysets.find(subscribe_key).cloned())
     }
 
-    fn with_keysets<T>(&self, act: impl FnOnce(&mut Keysets) -> T) -> T {
-        act(&mut self.keysets.1.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_keysets<T>(&self, operation: impl FnOnce(&mut Keysets) -> T) -> T {
+        operation(&mut self.keysets.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The service's recorded headers, and the one of older recordings that browsers need.
+/// Sets the CORS headers of the service's recorded responses. `Access-Control-Allow-Origin` is only in older
+/// recordings, but browsers need it.
 fn allow_any_origin(headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));

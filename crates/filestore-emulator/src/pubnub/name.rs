@@ -1,14 +1,14 @@
-//! File names as the service keeps them.
+//! File names as the service stores them.
 
-/// The longest name, in characters.
-const LONGEST: usize = 255;
+/// The maximum length of a name, in characters.
+const MAX_CHARS: usize = 255;
 
-/// The name that a file gets: what follows the last slash or backslash, without control
-/// characters. `None` for a name that cannot be one.
-pub(super) fn sanitised(name: &str) -> Option<String> {
+/// Returns the name that a file gets: the text after the last slash or backslash, without control characters. Returns
+/// `None` if it would be empty, only dots, or longer than 255 characters.
+pub(super) fn sanitize(name: &str) -> Option<String> {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let plain: String = last.chars().filter(|character| !character.is_control()).collect();
-    let is_name = !plain.chars().all(|character| character == '.') && plain.chars().count() <= LONGEST;
+    let is_name = !plain.chars().all(|character| character == '.') && plain.chars().count() <= MAX_CHARS;
     is_name.then_some(plain)
 }
 
@@ -18,7 +18,7 @@ mod tests {
 
     #[test]
     fn a_name_is_the_last_component_without_control_characters() {
-        for (given, kept) in [
+        for (name, expected) in [
             ("cat.txt", Some("cat.txt")),
             ("../../etc/passwd", Some("passwd")),
             (r"C:\photos\cat.jpg", Some("cat.jpg")),
@@ -29,9 +29,9 @@ mod tests {
             ("..", None),
             ("\u{7}", None),
         ] {
-            assert_eq!(sanitised(given).as_deref(), kept, "{given:?}");
+            assert_eq!(sanitize(name).as_deref(), expected, "{name:?}");
         }
-        assert!(sanitised(&"é".repeat(255)).is_some());
-        assert_eq!(sanitised(&"é".repeat(256)), None);
+        assert!(sanitize(&"é".repeat(255)).is_some());
+        assert_eq!(sanitize(&"é".repeat(256)), None);
     }
 }

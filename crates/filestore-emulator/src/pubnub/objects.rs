@@ -1,4 +1,4 @@
-//! What the storage holds: objects by key, in the order of their keys.
+//! The objects of the storage, ordered by key.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -22,15 +22,15 @@ pub(super) struct StoredObject {
     pub(super) key: ObjectKey,
     pub(super) size: u64,
     pub(super) content_type: String,
-    /// Of the stored bytes, in hexadecimal.
+    /// The MD5 of the stored bytes, in hexadecimal.
     pub(super) md5: String,
     pub(super) created: Timestamp,
-    /// 0: for ever.
+    /// 0: without limit.
     pub(super) retention_days: u32,
     pub(super) body: BlobId,
 }
 
-/// `SUBSCRIBE_KEY/FOLDER/ID/NAME`, as forms and URLs have it. The folder stands for the channel.
+/// `SUBSCRIBE_KEY/FOLDER/ID/NAME`, as in forms and URLs. The folder is a digest of the channel name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct ObjectKey(String);
@@ -40,8 +40,8 @@ impl ObjectKey {
         ObjectKey(format!("{}{id}/{name}", folder(subscribe_key, channel)))
     }
 
-    /// A key as somebody wrote it, which may be no object's.
-    pub(super) fn given(key: &str) -> Self {
+    /// Returns the key that a client sent. It may have any form, and there may be no such object.
+    pub(super) fn from_text(key: &str) -> Self {
         ObjectKey(key.to_owned())
     }
 
@@ -64,13 +64,14 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// What the keys of a channel's files begin with.
+/// Returns the prefix of the keys of a channel's files.
 pub(super) fn folder(subscribe_key: &str, channel: &str) -> String {
     format!("{subscribe_key}/{}/", URL_SAFE_NO_PAD.encode(Sha256::digest(channel.as_bytes())))
 }
 
 impl StoredObject {
-    /// The storage looks for old objects at midnight, so a day more than its retention may pass.
+    /// Returns the time at which the storage removes the object. The storage removes objects at midnight (UTC), up to a
+    /// day after their retention ends.
     pub(super) fn expires(&self) -> Option<Timestamp> {
         let days = i64::from(self.retention_days);
         if days == 0 {
@@ -81,7 +82,7 @@ impl StoredObject {
         Some(midnight.ok()?.start_of_day().ok()?.timestamp())
     }
 
-    fn is_gone(&self, now: Timestamp) -> bool {
+    fn is_expired(&self, now: Timestamp) -> bool {
         self.expires().is_some_and(|end| now >= end)
     }
 }
@@ -98,16 +99,16 @@ impl Objects {
         Objects { by_key: BTreeMap::new(), records: None, blobs }
     }
 
-    /// The objects that a folder holds. What a crash left there without being one is removed.
-    pub(super) fn kept_in(folder: &Path, blobs: Arc<Blobs>) -> io::Result<Self> {
+    /// Loads the objects of a data directory. Removes the blobs that a crash left without a record.
+    pub(super) fn load(folder: &Path, blobs: Arc<Blobs>) -> io::Result<Self> {
         let records = Records::open(folder.join("files"))?;
         let mut objects: Vec<StoredObject> = records.load()?;
         objects.retain(|object| {
-            let whole = blobs.size(&object.body).is_some_and(|size| size == object.size);
-            if !whole {
+            let is_complete = blobs.size(&object.body).is_some_and(|size| size == object.size);
+            if !is_complete {
                 tracing::warn!(key = object.key.as_str(), "a stored file lacks its content and is ignored");
             }
-            whole
+            is_complete
         });
         blobs.remove_all_but(&objects.iter().map(|object| &object.body).collect())?;
         let by_key = objects.into_iter().map(|object| (object.key.clone(), object)).collect();
@@ -118,7 +119,9 @@ impl Objects {
         self.by_key.len()
     }
 
-    /// The record first: a crash before it leaves the old object, one after it the new.
+    /// Stores an object, and replaces the one with the same key.
+    ///
+    /// The record is written first: a crash before it leaves the old object, a crash after it leaves the new one.
     pub(super) fn put(&mut self, object: StoredObject) -> io::Result<()> {
         if let Some(records) = &self.records
             && let Err(error) = records.save(&record_id(&object.key), &object)
@@ -133,10 +136,12 @@ impl Objects {
     }
 
     pub(super) fn get(&self, key: &ObjectKey, now: Timestamp) -> Option<&StoredObject> {
-        self.by_key.get(key).filter(|object| !object.is_gone(now))
+        self.by_key.get(key).filter(|object| !object.is_expired(now))
     }
 
-    /// The record first: a body without record is removed at the next start.
+    /// Removes an object. Does nothing if it does not exist.
+    ///
+    /// The record is removed first: the next start removes a blob without a record.
     pub(super) fn remove(&mut self, key: &ObjectKey) -> io::Result<()> {
         if !self.by_key.contains_key(key) {
             return Ok(());
@@ -150,7 +155,7 @@ impl Objects {
         Ok(())
     }
 
-    /// So many objects of a folder from behind a key, and whether there are more.
+    /// Returns at most `limit` objects of a folder after the key `after`, and `true` if there are more.
     pub(super) fn page(
         &self,
         folder: &str,
@@ -160,18 +165,18 @@ impl Objects {
     ) -> (Vec<StoredObject>, bool) {
         let from = match after {
             Some(key) => Bound::Excluded(key),
-            None => Bound::Included(ObjectKey::given(folder)),
+            None => Bound::Included(ObjectKey::from_text(folder)),
         };
-        let behind = self.by_key.range((from, Bound::Unbounded));
-        let inside = behind.take_while(|(key, _)| key.0.starts_with(folder)).map(|(_, object)| object);
-        let mut page: Vec<_> = inside.filter(|object| !object.is_gone(now)).take(limit + 1).cloned().collect();
+        let following = self.by_key.range((from, Bound::Unbounded));
+        let in_folder = following.take_while(|(key, _)| key.0.starts_with(folder)).map(|(_, object)| object);
+        let mut page: Vec<_> = in_folder.filter(|object| !object.is_expired(now)).take(limit + 1).cloned().collect();
         let more = page.len() > limit;
         page.truncate(limit);
         (page, more)
     }
 
     pub(super) fn sweep(&mut self, now: Timestamp) -> io::Result<()> {
-        self.remove_all(|object| object.is_gone(now))
+        self.remove_all(|object| object.is_expired(now))
     }
 
     pub(super) fn clear(&mut self) -> io::Result<()> {
@@ -179,12 +184,12 @@ impl Objects {
     }
 
     fn remove_all(&mut self, select: impl Fn(&StoredObject) -> bool) -> io::Result<()> {
-        let selected: Vec<_> = self.by_key.values().filter(|one| select(one)).map(|one| one.key.clone()).collect();
+        let selected: Vec<_> = self.by_key.values().filter(|o| select(o)).map(|o| o.key.clone()).collect();
         selected.iter().try_for_each(|key| self.remove(key))
     }
 }
 
-/// A name for a file of its own: keys have slashes, and any length.
+/// Returns the name of an object's record file. Keys cannot be file names: they have slashes and any length.
 fn record_id(key: &ObjectKey) -> String {
     hex(&Sha256::digest(key.0.as_bytes()))
 }
@@ -195,7 +200,7 @@ mod tests {
 
     fn expires(created: &str, retention_days: u32) -> Option<String> {
         let object = StoredObject {
-            key: ObjectKey::given("s/h/i/n"),
+            key: ObjectKey::from_text("s/h/i/n"),
             size: 0,
             content_type: String::new(),
             md5: String::new(),
@@ -207,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_ends_at_the_midnight_after_its_retention() {
+    fn a_file_expires_at_the_midnight_after_its_retention() {
         assert_eq!(expires("2025-01-02T03:04:05Z", 1).as_deref(), Some("2025-01-04T00:00:00Z"));
         assert_eq!(expires("2025-01-02T00:00:00Z", 1).as_deref(), Some("2025-01-03T00:00:00Z"));
         assert_eq!(expires("2025-01-02T23:59:59Z", 30).as_deref(), Some("2025-02-02T00:00:00Z"));

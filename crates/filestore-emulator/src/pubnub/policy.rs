@@ -1,5 +1,6 @@
-//! The policy of an upload form: what may be posted, until when. Written for clients, and read
-//! again from what they post.
+//! The S3 POST policy of an upload form: which fields and file sizes it accepts, and until when.
+//!
+//! The service writes the policy into the form, and the storage reads it from the posted fields.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -9,10 +10,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::storage_error::StorageError;
-use super::storage_keys::{BUCKET, seconds};
+use super::storage_keys::{BUCKET, iso_8601};
 
-/// Fields that no condition has to name.
-const FREE: [&str; 2] = ["policy", "x-amz-signature"];
+/// Fields that need no condition.
+const EXEMPT_FIELDS: [&str; 2] = ["policy", "x-amz-signature"];
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Policy {
@@ -20,8 +21,8 @@ pub(super) struct Policy {
     conditions: Vec<Value>,
 }
 
-/// The text of a policy under which these fields and files up to a size are accepted. The content
-/// type is the client's to choose.
+/// Returns the text of a policy that accepts `fields` and files of up to `max_size` bytes. The client can choose any
+/// content type.
 pub(super) fn write(expiration: Timestamp, max_size: u64, fields: &[(&str, &str)]) -> String {
     let value = |name: &str| fields.iter().find(|(field, _)| *field == name).map_or("", |(_, value)| value);
     let conditions = [
@@ -35,7 +36,7 @@ pub(super) fn write(expiration: Timestamp, max_size: u64, fields: &[(&str, &str)
         json!({ "x-amz-algorithm": value("X-Amz-Algorithm") }),
         json!({ "x-amz-date": value("X-Amz-Date") }),
     ];
-    let mut text = format!("{{\n\t\"expiration\": \"{}\",\n\t\"conditions\": [\n", seconds(expiration));
+    let mut text = format!("{{\n\t\"expiration\": \"{}\",\n\t\"conditions\": [\n", iso_8601(expiration));
     for (number, condition) in conditions.iter().enumerate() {
         let end = if number + 1 < conditions.len() { "," } else { "" };
         let _ = writeln!(text, "\t\t{condition}{end}");
@@ -48,7 +49,7 @@ impl Policy {
         serde_json::from_slice(text).ok()
     }
 
-    /// Whether a form with these fields may be posted at a time, and how large its file may be.
+    /// Checks the fields that are posted at `now`. Returns the file sizes that the policy accepts, in bytes.
     pub(super) fn check(
         &self,
         fields: &[(String, String)],
@@ -60,31 +61,30 @@ impl Policy {
         let mut sizes = 0..=u64::MAX;
         let mut named = Vec::new();
         for condition in &self.conditions {
-            let held = match Condition::of(condition) {
-                Some(Condition::Size(least, most)) => {
-                    sizes = least..=most;
+            let is_met = match Condition::parse(condition) {
+                Some(Condition::Size(min, max)) => {
+                    sizes = min..=max;
                     true
                 }
                 Some(Condition::Field { name, holds }) => {
                     let name = name.to_ascii_lowercase();
                     let value = match name.as_str() {
                         "bucket" => Some(BUCKET),
-                        name => value(fields, name),
+                        name => field_value(fields, name),
                     };
                     named.push(name);
                     value.is_some_and(holds)
                 }
                 None => false,
             };
-            if !held {
+            if !is_met {
                 let message = format!("Invalid according to Policy: Policy Condition failed: {condition}");
                 return Err(StorageError::denied(message));
             }
         }
-        let extra = fields
-            .iter()
-            .map(|(name, _)| name.to_ascii_lowercase())
-            .find(|name| !FREE.contains(&name.as_str()) && !name.starts_with("x-ignore-") && !named.contains(name));
+        let extra = fields.iter().map(|(name, _)| name.to_ascii_lowercase()).find(|name| {
+            !EXEMPT_FIELDS.contains(&name.as_str()) && !name.starts_with("x-ignore-") && !named.contains(name)
+        });
         match extra {
             Some(name) => Err(StorageError::denied(format!("Invalid according to Policy: Extra input fields: {name}"))),
             None => Ok(sizes),
@@ -98,35 +98,35 @@ enum Condition<'a> {
 }
 
 impl<'a> Condition<'a> {
-    fn of(condition: &'a Value) -> Option<Self> {
-        let (name, wanted, starts) = match condition {
+    fn parse(condition: &'a Value) -> Option<Self> {
+        let (name, expected, is_prefix) = match condition {
             Value::Object(pairs) => {
                 let (name, value) = pairs.iter().next()?;
                 (name.as_str(), value.as_str()?, false)
             }
-            Value::Array(words) => match words.as_slice() {
-                [Value::String(word), least, most] if word == "content-length-range" => {
-                    return Some(Condition::Size(least.as_u64()?, most.as_u64()?));
+            Value::Array(items) => match items.as_slice() {
+                [Value::String(operator), min, max] if operator == "content-length-range" => {
+                    return Some(Condition::Size(min.as_u64()?, max.as_u64()?));
                 }
-                [Value::String(word), Value::String(name), Value::String(value)] => {
-                    let starts = match word.as_str() {
+                [Value::String(operator), Value::String(name), Value::String(value)] => {
+                    let is_prefix = match operator.as_str() {
                         "eq" => false,
                         "starts-with" => true,
                         _ => return None,
                     };
-                    (name.strip_prefix('$')?, value.as_str(), starts)
+                    (name.strip_prefix('$')?, value.as_str(), is_prefix)
                 }
                 _ => return None,
             },
             _ => return None,
         };
-        let holds = move |value: &str| if starts { value.starts_with(wanted) } else { value == wanted };
+        let holds = move |value: &str| if is_prefix { value.starts_with(expected) } else { value == expected };
         Some(Condition::Field { name, holds: Box::new(holds) })
     }
 }
 
-/// The value of a field, whose name is the same in any case.
-pub(super) fn value<'f>(fields: &'f [(String, String)], name: &str) -> Option<&'f str> {
+/// Returns the value of a field. Upper and lower case in `name` are the same.
+pub(super) fn field_value<'f>(fields: &'f [(String, String)], name: &str) -> Option<&'f str> {
     fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
@@ -148,7 +148,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Posts the fields with some of them changed, removed or added.
+    /// Checks the fields of the form after `change` has modified them.
     fn post(change: impl FnOnce(&mut Vec<(String, String)>)) -> Result<RangeInclusive<u64>, String> {
         let text = write(time("2025-01-02T03:05:05Z"), 5_242_880, &FIELDS);
         let mut fields: Vec<_> = FIELDS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_written_as_the_service_was_seen_to_write_it() {
+    fn a_policy_has_the_recorded_format_of_the_service() {
         let text = write(time("2025-01-02T03:05:05Z"), 5_242_880, &FIELDS);
         let start = "\n{\n\t\"expiration\": \"2025-01-02T03:05:05Z\",\n\t\"conditions\": [\n\t\t{\"bucket\":";
         assert!(text.starts_with(start), "{text}");
@@ -171,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_that_were_given_are_accepted_in_any_order_and_case() {
+    fn the_fields_of_the_form_are_accepted_in_any_order_and_case() {
         assert_eq!(post(|_| ()), Ok(0..=5_242_880));
         assert_eq!(post(|fields| fields.reverse()), Ok(0..=5_242_880));
         assert_eq!(post(|fields| fields[3].0.make_ascii_lowercase()), Ok(0..=5_242_880));
     }
 
     #[test]
-    fn the_content_type_is_free_and_ignored_fields_are_ignored() {
+    fn any_content_type_and_any_ignored_field_is_accepted() {
         assert!(post(|fields| fields[2].1 = "application/octet-stream".to_owned()).is_ok());
         assert!(post(|fields| fields.push(("x-ignore-me".to_owned(), String::new()))).is_ok());
     }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_ends_at_its_expiration() {
+    fn a_policy_expires_at_its_expiration() {
         let text = write(time("2025-01-02T03:05:05Z"), 1, &FIELDS);
         let rejected = Policy::parse(text.as_bytes()).unwrap().check(&[], time("2025-01-02T03:05:05Z")).unwrap_err();
         assert!(rejected.to_string().ends_with("Policy expired."));

@@ -1,4 +1,4 @@
-//! Publishing: the message that announces a file, and plain ones.
+//! Publishing of messages: file messages, which announce a file, and plain messages.
 
 use std::str::FromStr;
 
@@ -13,13 +13,13 @@ use super::grants::Right;
 use super::keysets::Keyset;
 use super::messages::Message;
 use super::query::Query;
-use super::route::{ChannelOf, Kind};
+use super::route::{KeysetChannel, Kind};
 use super::wire::javascript;
-use super::{Call, LONGEST_URI, PubNub};
+use super::{Call, MAX_URI, PubNub};
 use crate::http::{RequestBody, Response};
 
-/// What a publisher says about its message.
-struct Terms {
+/// The options of a published message.
+struct PublishOptions {
     stored: bool,
     expires: Option<Timestamp>,
     meta: Option<Box<RawValue>>,
@@ -27,25 +27,25 @@ struct Terms {
 }
 
 impl PubNub {
-    /// Whether the file exists is nobody's concern here.
+    /// Publishes a message. Does not check that the file of a file message exists.
     pub(super) async fn publish(
         &self,
         kind: Kind,
         publish_key: &str,
-        of: &ChannelOf,
+        channel: &KeysetChannel,
         payload: Option<&str>,
         call: &Call<'_>,
         body: &mut RequestBody,
     ) -> Result<Response, Rejection> {
-        let body = body.collect(LONGEST_URI).await.map_err(|_| Rejection::unpublished("Invalid JSON"))?;
+        let body = body.collect(MAX_URI).await.map_err(|_| Rejection::unpublished("Invalid JSON"))?;
         let body =
             body.ok_or(Rejection::Unpublished { status: StatusCode::PAYLOAD_TOO_LARGE, message: "Message Too Large" })?;
-        if self.keyset(&of.subscribe_key).is_none_or(|keyset| keyset.publish_key != publish_key) {
+        if self.keyset(&channel.subscribe_key).is_none_or(|keyset| keyset.publish_key != publish_key) {
             return Err(Rejection::unpublished("Invalid Key"));
         }
-        let channels = std::slice::from_ref(&of.channel);
-        let keyset = self.admit(&of.subscribe_key, Some(Right::Write), channels, call, &body).await?;
-        if !is_channel(&of.channel) {
+        let channels = std::slice::from_ref(&channel.name);
+        let keyset = self.authorize(&channel.subscribe_key, Some(Right::Write), channels, call, &body).await?;
+        if !is_channel(&channel.name) {
             return Err(Rejection::unpublished("Invalid Channel"));
         }
         let payload = match payload {
@@ -53,24 +53,24 @@ impl PubNub {
             None => std::str::from_utf8(&body).ok().and_then(json),
         };
         let payload = payload.ok_or_else(|| Rejection::unpublished("Invalid JSON"))?;
-        let terms = Terms::of(&call.query, &keyset, call.now)?;
+        let options = PublishOptions::parse(&call.query, &keyset, call.now)?;
 
-        let of = of.clone();
+        let channel = channel.clone();
         let user = call.query.get("uuid").unwrap_or_default().to_owned();
         let now = call.now;
         let publish = self.store.run(move |state| {
             let message = |timetoken| Message {
                 timetoken,
-                subscribe_key: of.subscribe_key,
-                channel: of.channel,
+                subscribe_key: channel.subscribe_key,
+                channel: channel.name,
                 file: kind == Kind::File,
                 user,
                 payload,
-                meta: terms.meta,
-                custom_type: terms.custom_type,
-                expires: terms.expires,
+                meta: options.meta,
+                custom_type: options.custom_type,
+                expires: options.expires,
             };
-            Ok(state.messages.publish(terms.stored, now, message)?)
+            Ok(state.messages.publish(options.stored, now, message)?)
         });
         let timetoken = publish.await?;
         let mut response = javascript(&(1, "Sent", timetoken.to_string()));
@@ -81,8 +81,8 @@ impl PubNub {
     }
 }
 
-impl Terms {
-    fn of(query: &Query, keyset: &Keyset, now: Timestamp) -> Result<Self, Rejection> {
+impl PublishOptions {
+    fn parse(query: &Query, keyset: &Keyset, now: Timestamp) -> Result<Self, Rejection> {
         let stored = match query.get("store") {
             None | Some("1") => true,
             Some("0") => false,
@@ -96,7 +96,7 @@ impl Terms {
                 if days == 0 { None } else { hours_after(now, 24 * days) }
             }
             Some(0) => None,
-            // A time that does not exist is later than any that will be.
+            // A time beyond the range of `Timestamp` never comes.
             Some(hours) => hours_after(now, hours),
         };
         let meta = query.get("meta").filter(|text| *text != "null");
@@ -105,7 +105,7 @@ impl Terms {
         if custom_type.as_deref().is_some_and(|name| !is_custom_type(name)) {
             return Err(Rejection::unpublished("Invalid custom_message_type parameter"));
         }
-        Ok(Terms { stored, expires, meta: meta.transpose()?, custom_type })
+        Ok(PublishOptions { stored, expires, meta: meta.transpose()?, custom_type })
     }
 }
 
@@ -122,7 +122,7 @@ fn is_custom_type(name: &str) -> bool {
 }
 
 fn json(text: &str) -> Option<Box<RawValue>> {
-    // Not `RawValue::from_string`: white space around it is not the value's.
+    // Not `RawValue::from_string`, which keeps white space around the value.
     serde_json::from_str(text).ok()
 }
 

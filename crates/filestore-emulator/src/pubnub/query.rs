@@ -1,14 +1,14 @@
-//! The query of a request: names and values, decoded.
+//! The decoded query of a request.
 
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-/// A plus is a plus here: clients write a space as `%20`, and some send tokens unescaped.
+/// Names and values of a query. A plus is not a space: clients encode a space as `%20`, and some send tokens unescaped.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub(super) fn of(query: Option<&str>) -> Self {
+    pub(super) fn parse(query: Option<&str>) -> Self {
         let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let parameters = query.unwrap_or_default().split('&').filter(|parameter| !parameter.is_empty());
         let parameters = parameters.map(|parameter| {
@@ -18,9 +18,9 @@ impl Query {
         Query(parameters.collect())
     }
 
-    /// A value; of several with one name the first.
+    /// Returns the first value of a parameter.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(given, _)| *given == name).map(|(_, value)| value)
+        self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -33,7 +33,7 @@ impl Query {
 }
 
 impl fmt::Debug for Query {
-    /// There are tokens and signatures in it.
+    /// Shows the names only: values can be tokens and signatures.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
     }
@@ -44,8 +44,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_decoded_and_a_plus_stays_one() {
-        let query = Query::of(Some("next=1ab+/=&uuid=a%20b%7E&uuid=c&meta=%7B%22k%22%3A1%7D&ee="));
+    fn values_are_decoded_and_a_plus_stays_a_plus() {
+        let query = Query::parse(Some("next=1ab+/=&uuid=a%20b%7E&uuid=c&meta=%7B%22k%22%3A1%7D&ee="));
         assert_eq!(query.get("next"), Some("1ab+/="));
         assert_eq!(query.get("uuid"), Some("a b~"));
         assert_eq!(query.get("meta"), Some(r#"{"k":1}"#));

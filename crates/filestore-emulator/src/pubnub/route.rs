@@ -1,4 +1,4 @@
-//! The paths and methods of PubNub and of the storage that it signs for.
+//! The paths and methods of PubNub and of its storage.
 
 use http::Method;
 use http::request::Parts;
@@ -6,37 +6,37 @@ use percent_encoding::percent_decode_str;
 
 use crate::service::{ServiceName, Target};
 
-/// Where forms are posted to; objects are below it.
+/// The path that forms are posted to, and the prefix of the paths of objects.
 pub(super) const STORAGE: &str = "/_storage/pubnub/";
 
-/// One request's meaning, every component of its path decoded once.
+/// The operation that a request is for. Path components are percent-decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     GenerateUploadUrl {
-        of: ChannelOf,
+        channel: KeysetChannel,
     },
-    /// The post of a file to the storage.
+    /// The posted form with the file, to the storage.
     Form,
     Publish {
         kind: Kind,
         publish_key: String,
-        of: ChannelOf,
-        /// Absent: the message is the body.
+        channel: KeysetChannel,
+        /// The message; `None`: it is the body of the request.
         payload: Option<String>,
     },
     List {
-        of: ChannelOf,
+        channel: KeysetChannel,
     },
     Url {
-        of: ChannelOf,
+        channel: KeysetChannel,
         file: FileName,
     },
-    /// An object of the storage.
+    /// The content of an object of the storage.
     Content {
         key: String,
     },
     Delete {
-        of: ChannelOf,
+        channel: KeysetChannel,
         file: FileName,
     },
     History {
@@ -55,27 +55,30 @@ pub(crate) enum Route {
     },
     Time,
     Preflight,
-    /// A component that is no UTF-8 when decoded.
+    /// A path with a component that is not UTF-8 after decoding.
     Unparsable,
     Unknown,
 }
 
+/// A channel of a keyset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ChannelOf {
+pub(crate) struct KeysetChannel {
     pub(super) subscribe_key: String,
-    pub(super) channel: String,
+    pub(super) name: String,
 }
 
+/// The id and the name of a file on a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileName {
     pub(super) id: String,
     pub(super) name: String,
 }
 
-/// What a message is.
+/// The kind of a published message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Message,
+    /// A message that announces a file.
     File,
 }
 
@@ -96,7 +99,7 @@ impl Route {
             Method::POST => Self::post(&components),
             Method::DELETE => match components[..] {
                 ["v1", "files", key, "channels", channel, "files", id, name] => {
-                    Route::Delete { of: ChannelOf::new(key, channel), file: FileName::new(id, name) }
+                    Route::Delete { channel: KeysetChannel::new(key, channel), file: FileName::new(id, name) }
                 }
                 _ => Route::Unknown,
             },
@@ -107,14 +110,16 @@ impl Route {
     fn get(components: &[&str]) -> Self {
         match *components {
             ["v1", "files", "publish-file", publish_key, key, "0", channel, "0", payload] => {
-                Self::publish(Kind::File, publish_key, ChannelOf::new(key, channel), Some(payload))
+                Self::publish(Kind::File, publish_key, KeysetChannel::new(key, channel), Some(payload))
             }
             ["publish", publish_key, key, "0", channel, "0", payload] => {
-                Self::publish(Kind::Message, publish_key, ChannelOf::new(key, channel), Some(payload))
+                Self::publish(Kind::Message, publish_key, KeysetChannel::new(key, channel), Some(payload))
             }
-            ["v1", "files", key, "channels", channel, "files"] => Route::List { of: ChannelOf::new(key, channel) },
+            ["v1", "files", key, "channels", channel, "files"] => {
+                Route::List { channel: KeysetChannel::new(key, channel) }
+            }
             ["v1", "files", key, "channels", channel, "files", id, name] => {
-                Route::Url { of: ChannelOf::new(key, channel), file: FileName::new(id, name) }
+                Route::Url { channel: KeysetChannel::new(key, channel), file: FileName::new(id, name) }
             }
             ["_storage", "pubnub", key, folder, id, name] => {
                 Route::Content { key: format!("{key}/{folder}/{id}/{name}") }
@@ -139,18 +144,18 @@ impl Route {
     fn post(components: &[&str]) -> Self {
         match *components {
             ["v1", "files", key, "channels", channel, "generate-upload-url"] => {
-                Route::GenerateUploadUrl { of: ChannelOf::new(key, channel) }
+                Route::GenerateUploadUrl { channel: KeysetChannel::new(key, channel) }
             }
             ["v1", "files", "publish-file", publish_key, key, "0", channel, "0"] => {
-                Self::publish(Kind::File, publish_key, ChannelOf::new(key, channel), None)
+                Self::publish(Kind::File, publish_key, KeysetChannel::new(key, channel), None)
             }
             ["_storage", "pubnub", ""] => Route::Form,
             _ => Route::Unknown,
         }
     }
 
-    fn publish(kind: Kind, publish_key: &str, of: ChannelOf, payload: Option<&str>) -> Self {
-        Route::Publish { kind, publish_key: publish_key.to_owned(), of, payload: payload.map(str::to_owned) }
+    fn publish(kind: Kind, publish_key: &str, channel: KeysetChannel, payload: Option<&str>) -> Self {
+        Route::Publish { kind, publish_key: publish_key.to_owned(), channel, payload: payload.map(str::to_owned) }
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -173,14 +178,14 @@ impl Route {
         Target { service: ServiceName::Pubnub, operation, step, part: None, key: self.file_id().map(str::to_owned) }
     }
 
-    /// The channels that it is about, as errors name them.
+    /// Returns the channels of the request, for error responses.
     pub(super) fn channels(&self) -> Vec<String> {
         match self {
-            Route::GenerateUploadUrl { of }
-            | Route::Publish { of, .. }
-            | Route::List { of }
-            | Route::Url { of, .. }
-            | Route::Delete { of, .. } => vec![of.channel.clone()],
+            Route::GenerateUploadUrl { channel }
+            | Route::Publish { channel, .. }
+            | Route::List { channel }
+            | Route::Url { channel, .. }
+            | Route::Delete { channel, .. } => vec![channel.name.clone()],
             Route::History { channels, .. } | Route::Subscribe { channels, .. } | Route::Presence { channels, .. } => {
                 channels.clone()
             }
@@ -197,9 +202,9 @@ impl Route {
     }
 }
 
-impl ChannelOf {
-    fn new(subscribe_key: &str, channel: &str) -> Self {
-        ChannelOf { subscribe_key: subscribe_key.to_owned(), channel: channel.to_owned() }
+impl KeysetChannel {
+    fn new(subscribe_key: &str, name: &str) -> Self {
+        KeysetChannel { subscribe_key: subscribe_key.to_owned(), name: name.to_owned() }
     }
 }
 
@@ -209,7 +214,7 @@ impl FileName {
     }
 }
 
-/// A subscription to groups alone has `,` for its channels.
+/// Splits a comma-separated list of channels. It is `,` in a subscription to channel groups only.
 fn split(channels: &str) -> Vec<String> {
     channels.split(',').filter(|channel| !channel.is_empty()).map(str::to_owned).collect()
 }
@@ -253,14 +258,14 @@ mod tests {
     }
 
     #[test]
-    fn a_component_is_decoded_once_and_after_the_path_was_taken_apart() {
+    fn a_component_is_decoded_once_and_after_the_path_is_split() {
         let route = route(Method::DELETE, "/v1/files/s/channels/room%201%2Fa/files/i/50%2525%20+.txt");
-        let of = ChannelOf::new("s", "room 1/a");
-        assert_eq!(route, Route::Delete { of, file: FileName::new("i", "50%25 +.txt") });
+        let channel = KeysetChannel::new("s", "room 1/a");
+        assert_eq!(route, Route::Delete { channel, file: FileName::new("i", "50%25 +.txt") });
     }
 
     #[test]
-    fn a_file_is_known_by_its_id_in_every_step_that_names_it() {
+    fn the_key_of_a_download_step_is_the_file_id() {
         for path in ["/v1/files/s/channels/c/files/i/n", "/_storage/pubnub/s/h/i/n"] {
             assert_eq!(route(Method::GET, path).target().key.as_deref(), Some("i"));
         }

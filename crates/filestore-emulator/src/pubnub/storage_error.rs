@@ -1,4 +1,4 @@
-//! What the storage rejects, as S3 says it.
+//! The errors of the storage, in the XML of S3.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -15,7 +15,7 @@ pub(super) struct StorageError {
     pub(super) status: StatusCode,
     code: &'static str,
     message: Cow<'static, str>,
-    /// Elements between the message and the request's id.
+    /// The elements between the message and the request id.
     extra: Vec<(&'static str, String)>,
 }
 
@@ -39,18 +39,21 @@ impl StorageError {
         Self::new(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", message)
     }
 
-    pub(super) fn expired(life: u64, expires: String, now: String) -> Self {
-        Self::denied("Request has expired").with("X-Amz-Expires", life).with("Expires", expires).with("ServerTime", now)
+    pub(super) fn expired(lifetime: u64, expires: String, now: String) -> Self {
+        Self::denied("Request has expired")
+            .with("X-Amz-Expires", lifetime)
+            .with("Expires", expires)
+            .with("ServerTime", now)
     }
 
     pub(super) fn no_such_key(key: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "NoSuchKey", "The specified key does not exist.").with("Key", key)
     }
 
-    pub(super) fn range(asked: &str, size: u64) -> Self {
+    pub(super) fn range(requested: &str, size: u64) -> Self {
         let message = "The requested range is not satisfiable";
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", message)
-            .with("RangeRequested", asked)
+            .with("RangeRequested", requested)
             .with("ActualObjectSize", size)
     }
 
@@ -66,11 +69,11 @@ impl StorageError {
             .with("MaxSizeAllowed", allowed)
     }
 
-    pub(super) fn too_small(proposed: u64, least: u64) -> Self {
+    pub(super) fn too_small(proposed: u64, minimum: u64) -> Self {
         let message = "Your proposed upload is smaller than the minimum allowed size";
         Self::new(StatusCode::BAD_REQUEST, "EntityTooSmall", message)
             .with("ProposedSize", proposed)
-            .with("MinSizeAllowed", least)
+            .with("MinSizeAllowed", minimum)
     }
 
     pub(super) fn argument(message: impl Into<Cow<'static, str>>) -> Self {
@@ -102,7 +105,7 @@ impl StorageError {
         Self::new(StatusCode::LENGTH_REQUIRED, "MissingContentLength", message)
     }
 
-    /// What fault rules ask for.
+    /// Returns an error with the status that a fault rule sets.
     pub(super) fn of_status(status: StatusCode) -> Self {
         let (code, message) = match status.as_u16() {
             403 => ("AccessDenied", "Access Denied"),
@@ -133,11 +136,12 @@ impl StorageError {
     }
 }
 
-/// 16 digits, as every answer of the storage has.
+/// Returns a new request id: 16 hexadecimal digits. Every response of the storage has one.
 pub(super) fn request_id() -> String {
     format!("{:016X}", rand::random::<u64>())
 }
 
+/// Returns a new extended request id, `x-amz-id-2`.
 pub(super) fn host_id() -> String {
     STANDARD.encode(rand::random::<[u8; 32]>())
 }

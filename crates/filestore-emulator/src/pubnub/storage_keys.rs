@@ -1,4 +1,4 @@
-//! The keys by which the service signs for its storage, AWS Signature Version 4: forms and URLs.
+//! Signing of forms and presigned URLs for the storage, with AWS Signature Version 4.
 
 use std::path::Path;
 use std::{fmt, fs, io};
@@ -19,11 +19,11 @@ pub(super) const BUCKET: &str = "pubnub-emulator-files-us-east-1";
 const ACCESS_KEY: &str = "AKIAFILESTOREEMULATO";
 const REGION: &str = "us-east-1";
 
-/// `A-Z a-z 0-9 - _ . ~` stand for themselves.
+/// The characters to percent-encode: all but `A-Z a-z 0-9 - _ . ~`.
 pub(super) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 pub(super) const UNRESERVED_AND_SLASH: &AsciiSet = &UNRESERVED.remove(b'/');
 
-/// A secret that nobody outside needs: an emulator signs for itself.
+/// The secret access key. It never leaves the emulator, which makes and verifies all signatures itself.
 pub(super) struct StorageKeys {
     secret: String,
 }
@@ -33,8 +33,8 @@ impl StorageKeys {
         StorageKeys { secret: Alphanumeric.sample_string(&mut rand::rng(), 40) }
     }
 
-    /// The keys of a folder, so that what was signed before a restart is good after it.
-    pub(super) fn kept_in(folder: &Path) -> io::Result<Self> {
+    /// Loads the keys of a data directory, or creates them. Forms and URLs stay valid after a restart.
+    pub(super) fn load_or_create(folder: &Path) -> io::Result<Self> {
         let file = folder.join("storage-key");
         match fs::read_to_string(&file) {
             Ok(text) => Ok(StorageKeys { secret: text.trim().to_owned() }),
@@ -47,21 +47,22 @@ impl StorageKeys {
         }
     }
 
-    /// Who signs, for what and on which day.
+    /// Returns the value of `X-Amz-Credential`: the access key, the day and the scope.
     pub(super) fn credential(time: Timestamp) -> String {
         format!("{ACCESS_KEY}/{}", scope(time))
     }
 
-    /// The signature of a text that was signed at a time, in hexadecimal.
+    /// Returns the signature of `text` at `time`, in hexadecimal.
     pub(super) fn sign(&self, time: Timestamp, text: &str) -> String {
         hex(&self.mac(time, text).finalize().into_bytes())
     }
 
-    pub(super) fn is_signed(&self, time: Timestamp, text: &str, signature: &str) -> bool {
-        // Compared in constant time, as the bytes it stands for would be.
-        let given = hex(&self.mac(time, signature).finalize().into_bytes());
-        let right = hex(&self.mac(time, &self.sign(time, text)).finalize().into_bytes());
-        given == right
+    /// Returns `true` if `signature` is the signature of `text` at `time`.
+    pub(super) fn verify(&self, time: Timestamp, text: &str, signature: &str) -> bool {
+        // The MACs of both are compared, so that the duration tells nothing about the expected signature.
+        let actual = hex(&self.mac(time, signature).finalize().into_bytes());
+        let expected = hex(&self.mac(time, &self.sign(time, text)).finalize().into_bytes());
+        actual == expected
     }
 
     fn mac(&self, time: Timestamp, text: &str) -> Hmac<Sha256> {
@@ -72,8 +73,9 @@ impl StorageKeys {
     }
 }
 
-/// What is signed of a URL: the method and everything but the signature.
-pub(super) fn text_of_url(method: &str, host: &str, path: &str, query: &Query, time: Timestamp) -> String {
+/// Returns the string to sign for a presigned URL. It covers the method, the host, the path and the query without the
+/// signature.
+pub(super) fn string_to_sign(method: &str, host: &str, path: &str, query: &Query, time: Timestamp) -> String {
     let mut parameters: Vec<String> = query
         .iter()
         .filter(|(name, _)| *name != "X-Amz-Signature")
@@ -85,30 +87,31 @@ pub(super) fn text_of_url(method: &str, host: &str, path: &str, query: &Query, t
     let path = utf8_percent_encode(path, UNRESERVED_AND_SLASH);
     let canonical = format!("{method}\n{path}\n{}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD", parameters.join("&"));
     let digest = hex(&Sha256::digest(canonical.as_bytes()));
-    format!("{ALGORITHM}\n{}\n{}\n{digest}", compact(time), scope(time))
+    format!("{ALGORITHM}\n{}\n{}\n{digest}", amz_date(time), scope(time))
 }
 
 fn scope(time: Timestamp) -> String {
     format!("{}/{REGION}/s3/aws4_request", time.to_zoned(TimeZone::UTC).strftime("%Y%m%d"))
 }
 
+/// Returns `time` without fractions of a second.
 pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-/// `20250102T030505Z`.
-pub(super) fn compact(time: Timestamp) -> String {
+/// Formats a time as in `X-Amz-Date`: `20250102T030505Z`.
+pub(super) fn amz_date(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
-/// Reads what [`compact`] wrote.
-pub(super) fn parse_compact(text: &str) -> Option<Timestamp> {
+/// Parses the format of [`amz_date`].
+pub(super) fn parse_amz_date(text: &str) -> Option<Timestamp> {
     let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
-/// `2025-01-02T03:05:05Z`, as JSON and XML have times.
-pub(super) fn seconds(time: Timestamp) -> String {
+/// Formats a time as in JSON and XML: `2025-01-02T03:05:05Z`.
+pub(super) fn iso_8601(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -128,28 +131,28 @@ impl fmt::Debug for StorageKeys {
 mod tests {
     use super::*;
 
-    /// The example of Amazon's documentation for URLs.
+    /// The example of a presigned URL in Amazon's documentation.
     #[test]
     fn a_url_is_signed_as_amazon_documents_it() {
         let keys = StorageKeys { secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned() };
-        let time = parse_compact("20130524T000000Z").unwrap();
-        let query = Query::of(Some(
+        let time = parse_amz_date("20130524T000000Z").unwrap();
+        let query = Query::parse(Some(
             "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3\
              %2Faws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host",
         ));
-        let text = text_of_url("GET", "examplebucket.s3.amazonaws.com", "/test.txt", &query, time);
+        let text = string_to_sign("GET", "examplebucket.s3.amazonaws.com", "/test.txt", &query, time);
         let signature = "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
         assert_eq!(keys.sign(time, &text), signature);
-        assert!(keys.is_signed(time, &text, signature));
-        assert!(!keys.is_signed(time, &text, &signature.to_uppercase()));
+        assert!(keys.verify(time, &text, signature));
+        assert!(!keys.verify(time, &text, &signature.to_uppercase()));
     }
 
     #[test]
-    fn compact_times_read_back() {
+    fn formatted_times_parse_to_the_same_time() {
         let time = Timestamp::from_second(1_735_787_105).unwrap();
-        assert_eq!(compact(time), "20250102T030505Z");
-        assert_eq!(parse_compact("20250102T030505Z"), Some(time));
-        assert_eq!(seconds(time), "2025-01-02T03:05:05Z");
-        assert_eq!(parse_compact("20250102T030505"), None);
+        assert_eq!(amz_date(time), "20250102T030505Z");
+        assert_eq!(parse_amz_date("20250102T030505Z"), Some(time));
+        assert_eq!(iso_8601(time), "2025-01-02T03:05:05Z");
+        assert_eq!(parse_amz_date("20250102T030505"), None);
     }
 }

@@ -1,7 +1,7 @@
-//! Everything that the emulated PubNub remembers, behind one lock.
+//! The state of the emulated PubNub, behind one lock.
 //!
-//! A change is decided, made durable and published under it, by a task that a client's disconnect
-//! cannot interrupt.
+//! Each change is decided, written to disk and made visible while the lock is held. A client that disconnects does not
+//! interrupt it.
 
 use std::io;
 use std::path::Path;
@@ -30,24 +30,26 @@ pub(super) struct State {
 }
 
 impl Store {
+    /// Opens a store that ends with the process. Large file contents are in `folder`.
     pub(super) fn in_memory(folder: &Path) -> io::Result<Self> {
         let blobs = Blobs::temporary(folder.join("bodies"))?;
         let objects = Objects::in_memory(Arc::clone(&blobs));
         let state = State { objects, messages: Messages::default(), grants: Grants::default() };
-        Ok(Self::with(state, blobs, false))
+        Ok(Self::new(state, blobs, false))
     }
 
-    pub(super) fn kept_in(folder: &Path) -> io::Result<Self> {
+    /// Opens the store of a data directory.
+    pub(super) fn durable(folder: &Path) -> io::Result<Self> {
         let blobs = Blobs::durable(folder.join("bodies"))?;
         let state = State {
-            objects: Objects::kept_in(folder, Arc::clone(&blobs))?,
-            messages: Messages::kept_in(folder)?,
-            grants: Grants::kept_in(folder)?,
+            objects: Objects::load(folder, Arc::clone(&blobs))?,
+            messages: Messages::load(folder)?,
+            grants: Grants::load(folder)?,
         };
-        Ok(Self::with(state, blobs, true))
+        Ok(Self::new(state, blobs, true))
     }
 
-    fn with(state: State, blobs: Arc<Blobs>, durable: bool) -> Self {
+    fn new(state: State, blobs: Arc<Blobs>, durable: bool) -> Self {
         Store { state: Arc::new(Mutex::new(state)), blobs, durable }
     }
 
@@ -55,11 +57,12 @@ impl Store {
         &self.blobs
     }
 
-    pub(super) fn files(&self) -> usize {
+    /// Returns the number of stored files.
+    pub(super) fn file_count(&self) -> usize {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).objects.len()
     }
 
-    /// Runs a step to its end, even if nobody waits for it any more.
+    /// Runs `step` under the lock, to its end even if the caller is dropped.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         step: impl FnOnce(&mut State) -> Result<T, Rejection> + Send + 'static,
@@ -67,7 +70,7 @@ impl Store {
         let state = Arc::clone(&self.state);
         let locked = move || step(&mut state.lock().unwrap_or_else(PoisonError::into_inner));
         if self.durable {
-            // Syncing a disk takes milliseconds, which no request on this thread should wait for.
+            // Syncing a disk takes milliseconds and would block the other requests of this thread.
             tokio::task::spawn_blocking(locked).await.map_err(io::Error::other)?
         } else {
             locked()

@@ -1,4 +1,4 @@
-//! Subscribing: a request that waits for what is published.
+//! Subscribe requests, which wait for the next messages of channels.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,26 +12,26 @@ use super::wire::{Cursor, Event, Events, Presence, javascript};
 use super::{Call, PubNub};
 use crate::http::Response;
 
-/// How long a request waits, in real time. Clients give up after 310 seconds.
-const LONGEST_WAIT: Duration = Duration::from_secs(280);
-/// The region of every cursor.
+/// The maximum time that a request waits, in real time. Clients give up after 310 seconds.
+const MAX_WAIT: Duration = Duration::from_secs(280);
+/// The region in every cursor.
 const REGION: u32 = 12;
-/// What the service calls the message that announces a file.
-const FILE_EVENT: u8 = 4;
+/// The service's message type of file messages.
+const FILE_MESSAGE_TYPE: u8 = 4;
 
 impl PubNub {
-    /// The first request of a subscriber gets a cursor at once; later ones wait for what comes
-    /// behind theirs.
+    /// Responds to a subscriber's first request with a cursor at once. Later requests wait for messages after their
+    /// cursor.
     pub(super) async fn subscribe(
         &self,
         subscribe_key: &str,
         channels: &[String],
         call: &Call<'_>,
     ) -> Result<Response, Rejection> {
-        self.admit(subscribe_key, Some(Right::Read), channels, call, &[]).await?;
-        let given = call.query.get("tt").unwrap_or("0");
+        self.authorize(subscribe_key, Some(Right::Read), channels, call, &[]).await?;
+        let timetoken = call.query.get("tt").unwrap_or("0");
         let cursor: u64 =
-            given.parse().map_err(|_| Rejection::access(http::StatusCode::BAD_REQUEST, "Invalid timetoken"))?;
+            timetoken.parse().map_err(|_| Rejection::access(http::StatusCode::BAD_REQUEST, "Invalid timetoken"))?;
         if cursor == 0 {
             let now = call.now;
             let cursor = self.store.run(move |state| Ok(state.messages.next_timetoken(now))).await?;
@@ -42,27 +42,27 @@ impl PubNub {
         Ok(events(cursor, &messages))
     }
 
-    /// What was published behind a cursor, or nothing when that takes too long.
+    /// Waits for messages after a cursor. Returns an empty list after [`MAX_WAIT`].
     async fn wait(
         &self,
         subscribe_key: &str,
         channels: &[String],
         cursor: u64,
     ) -> Result<Vec<Arc<Message>>, Rejection> {
-        let end = Instant::now() + LONGEST_WAIT;
-        let mut news = self.store.run(|state| Ok(state.messages.news())).await?;
+        let deadline = Instant::now() + MAX_WAIT;
+        let mut published = self.store.run(|state| Ok(state.messages.watch_published())).await?;
         loop {
-            news.mark_unchanged();
+            published.mark_unchanged();
             let (subscribe_key, channels) = (subscribe_key.to_owned(), channels.to_vec());
-            let look = self.store.run(move |state| Ok(state.messages.since(&subscribe_key, &channels, cursor)));
-            let messages = look.await?;
-            if !messages.is_empty() || timeout_at(end, news.changed()).await.is_err() {
+            let lookup = self.store.run(move |state| Ok(state.messages.since(&subscribe_key, &channels, cursor)));
+            let messages = lookup.await?;
+            if !messages.is_empty() || timeout_at(deadline, published.changed()).await.is_err() {
                 return Ok(messages);
             }
         }
     }
 
-    /// Nobody is told who is there; clients want an answer all the same.
+    /// Accepts a heartbeat or leave. The emulator has no presence, but clients expect a response.
     pub(super) async fn presence(
         &self,
         subscribe_key: &str,
@@ -70,7 +70,7 @@ impl PubNub {
         leave: bool,
         call: &Call<'_>,
     ) -> Result<Response, Rejection> {
-        self.admit(subscribe_key, Some(Right::Read), channels, call, &[]).await?;
+        self.authorize(subscribe_key, Some(Right::Read), channels, call, &[]).await?;
         let action = leave.then_some("leave");
         Ok(javascript(&Presence { status: 200, message: "OK", action, service: "Presence" }))
     }
@@ -81,7 +81,7 @@ fn events(cursor: u64, messages: &[Arc<Message>]) -> Response {
     let events = messages.iter().map(|message| Event {
         a: "0",
         f: 0,
-        e: message.file.then_some(FILE_EVENT),
+        e: message.file.then_some(FILE_MESSAGE_TYPE),
         i: &message.user,
         p: at(message.timetoken),
         k: &message.subscribe_key,
@@ -102,18 +102,18 @@ mod tests {
     use crate::storage::ServiceContext;
 
     #[tokio::test(start_paused = true)]
-    async fn a_subscriber_who_hears_nothing_is_answered_after_280_seconds() {
+    async fn a_subscribe_request_without_messages_ends_after_280_seconds() {
         let folder = tempfile::tempdir().unwrap();
-        let ground = ServiceContext {
+        let context = ServiceContext {
             folder: folder.path().to_owned(),
             kept: false,
             clock: Clock::in_memory(),
             base: "http://127.0.0.1:7070".to_owned(),
         };
-        let service = PubNub::open(ground, Keysets::fixed(), &Options::default()).unwrap();
-        let before = Instant::now();
+        let service = PubNub::open(context, Keysets::fixed(), &Options::default()).unwrap();
+        let start = Instant::now();
         let messages = service.wait("sub", &["room-1".to_owned()], 1).await.unwrap();
         assert!(messages.is_empty());
-        assert_eq!(before.elapsed().as_secs(), 280);
+        assert_eq!(start.elapsed().as_secs(), 280);
     }
 }

@@ -1,10 +1,10 @@
-//! An upload: a signed form for the storage, and the post of a file with it.
+//! Uploads: a signed form for the storage, and the request that posts a file with it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CONTENT_TYPE, ETAG, LOCATION, SERVER};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use md5::{Digest, Md5};
 use mime_guess::mime::{self, Mime};
@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use super::error::Rejection;
 use super::grants::Right;
-use super::name::sanitised;
+use super::name::sanitize;
 use super::objects::{ObjectKey, StoredObject};
-use super::policy::{self, Policy, value};
-use super::route::{ChannelOf, STORAGE};
+use super::policy::{self, Policy, field_value};
+use super::route::{KeysetChannel, STORAGE};
 use super::storage_error::{StorageError, host_id, request_id};
-use super::storage_keys::{ALGORITHM, StorageKeys, UNRESERVED, compact, parse_compact, seconds, whole_seconds};
-use super::wire::{FileInfo, FormField, UploadRequest, UploadUrl, Wanted, json};
+use super::storage_keys::{ALGORITHM, StorageKeys, UNRESERVED, amz_date, iso_8601, parse_amz_date, whole_seconds};
+use super::wire::{FileInfo, FormField, UploadRequest, UploadUrl, UploadUrlRequest, json};
 use super::{Call, PubNub};
 use crate::blobs::Blob;
 use crate::faults::{ContentTamper, Fault};
@@ -27,44 +27,45 @@ use crate::hex::hex;
 use crate::http::{RequestBody, Response, empty};
 use crate::multipart::{Multipart, MultipartError};
 
-/// How long a form can be posted.
-const FORM_LIFE: SignedDuration = SignedDuration::from_secs(60);
-/// The longest request for a form, and the most that the fields of one may hold.
-const LONGEST_TEXT: usize = 20 * 1024;
-/// What the storage assumes of a file that nothing is known about.
-const UNKNOWN_TYPE: &str = "binary/octet-stream";
+/// The lifetime of a form.
+const FORM_LIFETIME: SignedDuration = SignedDuration::from_secs(60);
+/// The maximum size of a request for a form, and of all fields of a posted form, in bytes.
+const MAX_TEXT: usize = 20 * 1024;
+/// The content type of a file with an unknown extension, or without a `Content-Type` field.
+const DEFAULT_TYPE: &str = "binary/octet-stream";
 
 impl PubNub {
     pub(super) async fn generate_upload_url(
         &self,
-        of: &ChannelOf,
+        channel: &KeysetChannel,
         call: &Call<'_>,
         body: &mut RequestBody,
     ) -> Result<Response, Rejection> {
-        let body = body.collect(LONGEST_TEXT).await.map_err(|_| bad_body())?.ok_or_else(bad_body)?;
-        let keyset = self.admit_to_files(of, Right::Write, call, &body).await?;
+        let body = body.collect(MAX_TEXT).await.map_err(|_| invalid_body())?.ok_or_else(invalid_body)?;
+        let keyset = self.authorize_files(channel, Right::Write, call, &body).await?;
         check_json(&call.head.headers)?;
-        let wanted: Wanted = serde_json::from_slice(&body).map_err(|_| bad_body())?;
-        let name = sanitised(&wanted.name).ok_or_else(|| Rejection::files("Invalid file name"))?;
+        let request: UploadUrlRequest = serde_json::from_slice(&body).map_err(|_| invalid_body())?;
+        let name = sanitize(&request.name).ok_or_else(|| Rejection::files("Invalid file name"))?;
 
         let id = Uuid::new_v4().to_string();
-        let key = ObjectKey::new(&of.subscribe_key, &of.channel, &id, &name);
-        let end = whole_seconds(call.now) + FORM_LIFE;
-        let fields = form(&self.storage_keys, &key, &name, keyset.file_retention_days, keyset.max_file_bytes, end);
-        let answer = UploadUrl {
+        let key = ObjectKey::new(&channel.subscribe_key, &channel.name, &id, &name);
+        let expiration = whole_seconds(call.now) + FORM_LIFETIME;
+        let fields =
+            form_fields(&self.storage_keys, &key, &name, keyset.file_retention_days, keyset.max_file_bytes, expiration);
+        let upload_url = UploadUrl {
             status: 200,
             data: FileInfo { id: &id, name: &name },
             file_upload_request: UploadRequest {
                 url: &format!("{}{STORAGE}", self.base),
                 method: "POST",
-                expiration_date: &seconds(end),
+                expiration_date: &iso_8601(expiration),
                 form_fields: &fields,
             },
         };
-        Ok(json(StatusCode::OK, &answer))
+        Ok(json(StatusCode::OK, &upload_url))
     }
 
-    /// The file is there, and in lists, when this answers.
+    /// Stores the file of a posted form. The file can be downloaded and is listed before the response is sent.
     pub(super) async fn post_form(&self, call: &Call<'_>, body: &mut RequestBody) -> Result<Response, Rejection> {
         let boundary = boundary(call.head)?;
         let length = body.length().ok_or_else(StorageError::no_length)?;
@@ -79,18 +80,18 @@ impl PubNub {
         if body.size() < *sizes.start() {
             return Err(StorageError::too_small(body.size(), *sizes.start()).into());
         }
-        no_second_file(&mut parts).await?;
+        reject_second_file(&mut parts).await?;
 
         let object = StoredObject {
-            key: ObjectKey::given(value(&fields, "key").unwrap_or_default()),
+            key: ObjectKey::from_text(field_value(&fields, "key").unwrap_or_default()),
             size: body.size(),
-            content_type: value(&fields, "Content-Type").unwrap_or(UNKNOWN_TYPE).to_owned(),
+            content_type: field_value(&fields, "Content-Type").unwrap_or(DEFAULT_TYPE).to_owned(),
             md5: hex(&md5),
             created: call.now,
-            retention_days: retention_of(value(&fields, "tagging").unwrap_or_default()),
+            retention_days: parse_retention(field_value(&fields, "tagging").unwrap_or_default()),
             body: body.keep(),
         };
-        let mut response = posted(&object, &self.base);
+        let mut response = upload_response(&object, &self.base);
         if call.effects.any(|fault| matches!(fault, Fault::WrongEtag)) {
             response.headers_mut().insert(ETAG, wrong_etag());
         }
@@ -98,44 +99,44 @@ impl PubNub {
         Ok(response)
     }
 
-    /// The content of the part that the form is at, as it is stored.
+    /// Stores the content of the current form part. Returns the blob and its MD5.
     async fn read_file(
         &self,
         parts: &mut Multipart<'_>,
         mut tamper: ContentTamper,
-        largest: u64,
+        max_size: u64,
     ) -> Result<(Blob, Vec<u8>), Rejection> {
         let mut digest = Md5::new();
         let mut writer = self.store.blobs().writer();
-        let mut sent = 0;
+        let mut received = 0;
         while let Some(chunk) = parts.chunk().await.map_err(malformed)? {
-            sent += chunk.len() as u64;
-            // Read to the end all the same: the rejection tells the size.
-            if sent <= largest {
+            received += chunk.len() as u64;
+            // A file that is too large is read to its end, because the error shows its size.
+            if received <= max_size {
                 let chunk = tamper.pass(chunk);
                 digest.update(&chunk);
                 writer.write(&chunk).await?;
             }
         }
-        if sent > largest {
-            return Err(StorageError::too_large(sent, largest).into());
+        if received > max_size {
+            return Err(StorageError::too_large(received, max_size).into());
         }
         Ok((writer.finish().await?, digest.finalize().to_vec()))
     }
 }
 
-/// The fields in the order in which the service was seen to send them.
-fn form(
+/// Returns the signed fields of a form, in the recorded order of the service.
+fn form_fields(
     keys: &StorageKeys,
     key: &ObjectKey,
     name: &str,
     retention_days: u32,
     max_size: u64,
-    end: Timestamp,
+    expiration: Timestamp,
 ) -> Vec<FormField> {
     let (tagging, media_type) = (tagging(retention_days), media_type(name));
-    // The instant of the end, not now.
-    let (credential, date) = (StorageKeys::credential(end), compact(end));
+    // The service signs with the expiration time instead of the current time.
+    let (credential, date) = (StorageKeys::credential(expiration), amz_date(expiration));
     let fields = [
         ("tagging", tagging.as_str()),
         ("key", key.as_str()),
@@ -145,21 +146,22 @@ fn form(
         ("X-Amz-Algorithm", ALGORITHM),
         ("X-Amz-Date", &date),
     ];
-    let policy = STANDARD.encode(policy::write(end, max_size, &fields));
-    let signature = keys.sign(end, &policy);
+    let policy = STANDARD.encode(policy::write(expiration, max_size, &fields));
+    let signature = keys.sign(expiration, &policy);
     let signed = [("Policy", policy.as_str()), ("X-Amz-Signature", &signature)];
     let fields = fields.into_iter().chain(signed);
     fields.map(|(key, value)| FormField { key, value: value.to_owned() }).collect()
 }
 
-/// Whether the form is one of ours and still good, and how large its file may be.
+/// Checks that this emulator signed the form and that its policy accepts the fields. Returns the accepted file sizes,
+/// in bytes.
 fn check_form(
     keys: &StorageKeys,
     fields: &[(String, String)],
     now: Timestamp,
 ) -> Result<std::ops::RangeInclusive<u64>, StorageError> {
     let field = |name: &str| {
-        value(fields, name).ok_or_else(|| {
+        field_value(fields, name).ok_or_else(|| {
             StorageError::argument(format!(
                 "Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the fields."
             ))
@@ -170,18 +172,18 @@ fn check_form(
     if field("x-amz-algorithm")? != ALGORITHM {
         return Err(StorageError::algorithm());
     }
-    let date = parse_compact(field("x-amz-date")?).ok_or_else(|| StorageError::argument("Invalid x-amz-date"))?;
-    if field("x-amz-credential")? != StorageKeys::credential(date) || !keys.is_signed(date, policy, signature) {
+    let date = parse_amz_date(field("x-amz-date")?).ok_or_else(|| StorageError::argument("Invalid x-amz-date"))?;
+    if field("x-amz-credential")? != StorageKeys::credential(date) || !keys.verify(date, policy, signature) {
         return Err(StorageError::signature());
     }
     let policy = STANDARD.decode(policy).ok().and_then(|text| Policy::parse(&text));
     policy.ok_or_else(StorageError::signature)?.check(fields, now)
 }
 
-/// The fields before the file, where all of them have to be.
+/// Reads the fields of a form up to the file, which must come last.
 async fn read_fields(parts: &mut Multipart<'_>) -> Result<Vec<(String, String)>, Rejection> {
     let mut fields: Vec<(String, String)> = Vec::new();
-    let mut left = LONGEST_TEXT;
+    let mut remaining = MAX_TEXT;
     while let Some(head) = parts.next_part().await.map_err(malformed)? {
         let name = head.name.ok_or_else(StorageError::malformed)?;
         if name == "file" {
@@ -189,11 +191,11 @@ async fn read_fields(parts: &mut Multipart<'_>) -> Result<Vec<(String, String)>,
         }
         let mut text = Vec::new();
         while let Some(chunk) = parts.chunk().await.map_err(malformed)? {
-            left = left.checked_sub(chunk.len()).ok_or_else(StorageError::fields_too_large)?;
+            remaining = remaining.checked_sub(chunk.len()).ok_or_else(StorageError::fields_too_large)?;
             text.extend_from_slice(&chunk);
         }
-        left = left.checked_sub(name.len()).ok_or_else(StorageError::fields_too_large)?;
-        if value(&fields, &name).is_some() {
+        remaining = remaining.checked_sub(name.len()).ok_or_else(StorageError::fields_too_large)?;
+        if field_value(&fields, &name).is_some() {
             return Err(StorageError::argument(format!("The field '{name}' was given twice.")).into());
         }
         fields.push((name, String::from_utf8(text).map_err(|_| StorageError::malformed())?));
@@ -201,8 +203,8 @@ async fn read_fields(parts: &mut Multipart<'_>) -> Result<Vec<(String, String)>,
     Err(StorageError::number_of_files().into())
 }
 
-/// Other parts behind the file are ignored.
-async fn no_second_file(parts: &mut Multipart<'_>) -> Result<(), Rejection> {
+/// Rejects a second file. Other parts after the file are ignored.
+async fn reject_second_file(parts: &mut Multipart<'_>) -> Result<(), Rejection> {
     while let Some(head) = parts.next_part().await.map_err(malformed)? {
         if head.name.as_deref() == Some("file") {
             return Err(StorageError::number_of_files().into());
@@ -211,8 +213,9 @@ async fn no_second_file(parts: &mut Multipart<'_>) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// Returns the multipart boundary of a posted form.
 fn boundary(head: &Parts) -> Result<String, StorageError> {
-    // An empty query is none: one client ends the URL with a question mark.
+    // An empty query is accepted, because one client ends the URL with a question mark.
     if head.uri.query().is_some_and(|query| !query.is_empty()) {
         return Err(StorageError::argument("Query String Parameters not allowed on POST requests."));
     }
@@ -230,78 +233,74 @@ fn boundary(head: &Parts) -> Result<String, StorageError> {
 fn malformed(error: MultipartError) -> Rejection {
     match error {
         MultipartError::Malformed(_) => StorageError::malformed().into(),
-        // An upload that was broken off cannot hear any answer.
-        MultipartError::Io(_) => StorageError::argument("The body was broken off.").into(),
+        // The connection failed, so the client does not receive this response.
+        MultipartError::Io(_) => StorageError::argument("The request body ended early.").into(),
     }
 }
 
-fn posted(object: &StoredObject, base: &str) -> Response {
+fn upload_response(object: &StoredObject, base: &str) -> Response {
     let mut response = empty(StatusCode::NO_CONTENT);
     let location = format!("{base}{STORAGE}{}", utf8_percent_encode(object.key.as_str(), UNRESERVED));
     let headers = response.headers_mut();
-    describe(object, headers);
+    set_object_headers(object, headers);
     for (name, value) in [("x-amz-id-2", host_id()), ("x-amz-request-id", request_id()), (LOCATION.as_str(), location)]
     {
         if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name_of(name), value);
+            headers.insert(HeaderName::from_static(name), value);
         }
     }
     response
 }
 
-/// What the storage says of an object in every answer.
-pub(super) fn describe(object: &StoredObject, headers: &mut HeaderMap) {
+/// Sets the headers of an object that responses to uploads and to downloads have.
+pub(super) fn set_object_headers(object: &StoredObject, headers: &mut HeaderMap) {
     let etag = HeaderValue::try_from(format!("\"{}\"", object.md5));
     headers.insert(ETAG, etag.unwrap_or(HeaderValue::from_static("\"\"")));
     headers.insert("x-amz-server-side-encryption", HeaderValue::from_static("AES256"));
     headers.insert(SERVER, HeaderValue::from_static("AmazonS3"));
-    if let Some(end) = object.expires() {
+    if let Some(expires) = object.expires() {
         let days = object.retention_days;
-        let (end, plural) = (http_date(end), if days == 1 { "" } else { "s" });
-        let text = format!("expiry-date=\"{end}\", rule-id=\"Archive file {days} day{plural} after creation\"");
+        let (expires, plural) = (http_date(expires), if days == 1 { "" } else { "s" });
+        let text = format!("expiry-date=\"{expires}\", rule-id=\"Archive file {days} day{plural} after creation\"");
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert("x-amz-expiration", value);
         }
     }
 }
 
-/// What a fault says in the place of the digest.
+/// Returns the ETag that the `wrong-etag` fault sends.
 pub(super) fn wrong_etag() -> HeaderValue {
     HeaderValue::from_static("\"00000000000000000000000000000000\"")
 }
 
-/// `Sat, 04 Jan 2025 00:00:00 GMT`.
+/// Formats a time as in HTTP headers: `Sat, 04 Jan 2025 00:00:00 GMT`.
 pub(super) fn http_date(time: Timestamp) -> String {
     httpdate::fmt_http_date(time.into())
 }
 
-fn name_of(name: &'static str) -> http::HeaderName {
-    http::HeaderName::from_static(name)
-}
-
 fn check_json(headers: &HeaderMap) -> Result<(), Rejection> {
-    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if given.parse::<Mime>().is_ok_and(|media_type| media_type.essence_str() == "application/json") {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.parse::<Mime>().is_ok_and(|media_type| media_type.essence_str() == "application/json") {
         return Ok(());
     }
     let message = "Content-Type must be application/json".into();
     Err(Rejection::Files { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, code: 3001, message })
 }
 
-fn bad_body() -> Rejection {
+fn invalid_body() -> Rejection {
     Rejection::files("Invalid request body: a JSON object with the file's name is expected")
 }
 
-/// A guess from the extension.
+/// Guesses the content type from the extension.
 fn media_type(name: &str) -> String {
     match mime_guess::from_path(name).first() {
         Some(text) if text.type_() == mime::TEXT => format!("{text}; charset=utf-8"),
         Some(other) => other.to_string(),
-        None => UNKNOWN_TYPE.to_owned(),
+        None => DEFAULT_TYPE.to_owned(),
     }
 }
 
-/// How the storage is told when to remove a file.
+/// Returns the S3 object tags that tell the storage when to remove a file.
 fn tagging(retention_days: u32) -> String {
     let tag = match retention_days {
         0 => String::new(),
@@ -310,8 +309,8 @@ fn tagging(retention_days: u32) -> String {
     format!("<Tagging><TagSet>{tag}</TagSet></Tagging>")
 }
 
-/// Reads what [`tagging`] wrote: the policy lets nothing else pass.
-fn retention_of(tagging: &str) -> u32 {
+/// Returns the days in the output of [`tagging`]. The policy allows no other text.
+fn parse_retention(tagging: &str) -> u32 {
     let (_, rest) = tagging.split_once("<Value>").unwrap_or_default();
     rest.split('<').next().and_then(|days| days.parse().ok()).unwrap_or(0)
 }
@@ -329,13 +328,13 @@ mod tests {
     }
 
     #[test]
-    fn the_retention_travels_in_the_tagging() {
+    fn the_tagging_holds_the_retention() {
         assert_eq!(
             tagging(1),
             "<Tagging><TagSet><Tag><Key>ObjectTTLInDays</Key><Value>1</Value></Tag></TagSet></Tagging>"
         );
         for days in [0, 1, 30] {
-            assert_eq!(retention_of(&tagging(days)), days);
+            assert_eq!(parse_retention(&tagging(days)), days);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The JSON of PubNub, keys in the order in which the service writes them.
+//! The JSON of PubNub. Keys are in the order in which the service writes them.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use serde_json::value::RawValue;
 
 use crate::http::{Response, response};
 
-/// What the Files service answers: `<`, `>` and `&` are escaped in its strings.
+/// Returns a response of the Files service, which escapes `<`, `>` and `&` in strings.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     let text = serde_json::to_string(value).unwrap_or_default();
-    // They can be nowhere else in JSON.
+    // These characters occur only inside strings in JSON.
     let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
     response(status, "application/json", text)
 }
 
-/// What the publish and subscribe services answer.
+/// Returns a response of the other services: publish, subscribe, presence, history and time.
 pub(super) fn javascript(value: &impl Serialize) -> Response {
     let text = serde_json::to_string(value).unwrap_or_default();
     response(StatusCode::OK, "text/javascript; charset=\"UTF-8\"", text)
@@ -24,7 +24,7 @@ pub(super) fn javascript(value: &impl Serialize) -> Response {
 
 /// The body of a request for an upload URL.
 #[derive(Debug, Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct UploadUrlRequest {
     pub(super) name: String,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct UploadRequest<'a> {
     pub(super) form_fields: &'a [FormField],
 }
 
-/// Documented as `name` and `value`; this is what the service sends.
+/// A field of the form. The documentation calls it `name` and `value`; the service sends `key` and `value`.
 #[derive(Debug, Serialize)]
 pub(super) struct FormField {
     pub(super) key: &'static str,
@@ -61,7 +61,7 @@ pub(super) struct FileList<'a> {
     pub(super) status: u16,
     pub(super) data: &'a [ListedFile],
     pub(super) next: Option<String>,
-    /// Of this page.
+    /// The number of files in this page.
     pub(super) count: usize,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct ListedFile {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Done {
+pub(super) struct Deleted {
     pub(super) status: u16,
 }
 
@@ -87,12 +87,14 @@ pub(super) struct Presence {
     pub(super) service: &'static str,
 }
 
+/// A position in a channel's messages: timetoken and region.
 #[derive(Debug, Serialize)]
 pub(super) struct Cursor {
     pub(super) t: String,
     pub(super) r: u32,
 }
 
+/// The response to a subscribe request: the next cursor and the messages.
 #[derive(Debug, Serialize)]
 pub(super) struct Events<'a> {
     pub(super) t: Cursor,
@@ -105,16 +107,23 @@ pub(super) struct Event<'a> {
     pub(super) a: &'static str,
     /// Flags.
     pub(super) f: u32,
-    /// Absent for a plain message.
+    /// The message type; absent for a plain message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) e: Option<u8>,
+    /// The publishing user.
     pub(super) i: &'a str,
+    /// The timetoken of the publication.
     pub(super) p: Cursor,
+    /// The subscribe key.
     pub(super) k: &'a str,
+    /// The channel.
     pub(super) c: &'a str,
+    /// The message.
     pub(super) d: &'a RawValue,
+    /// The metadata of the publisher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) u: Option<&'a RawValue>,
+    /// The custom message type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cmt: Option<&'a str>,
 }
@@ -122,16 +131,16 @@ pub(super) struct Event<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct History<'a> {
     pub(super) status: u16,
-    pub(super) channels: BTreeMap<&'a str, Vec<Remembered<'a>>>,
+    pub(super) channels: BTreeMap<&'a str, Vec<HistoryMessage<'a>>>,
     pub(super) error_message: &'static str,
     pub(super) error: bool,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Remembered<'a> {
+pub(super) struct HistoryMessage<'a> {
     pub(super) message: &'a RawValue,
     pub(super) timetoken: String,
-    /// The inner one: null for a plain message.
+    /// The outer `None` leaves the key out; the inner `None` is null, for a plain message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message_type: Option<Option<u8>>,
     #[serde(skip_serializing_if = "Option::is_none")]
