@@ -1,4 +1,5 @@
-//! What a store can do, as data: native, emulated at a stated cost, or unsupported with a reason.
+//! [`Capabilities`]: the features and limits of a store. A feature is native, emulated at a stated cost, or
+//! unsupported for a stated reason.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,9 +7,9 @@ use std::time::Duration;
 
 use crate::{DigestAlgorithm, Error, Result, UrlKind};
 
-/// What a store can do, asked before a request is sent instead of learnt from its failure.
+/// The features and limits of a store. Callers can check them before they send a request.
 ///
-/// Backends build it once; [layers](crate::Layer) change it to what holds with them in place.
+/// A backend builds them once. A [layer](crate::Layer) adjusts them to its own effect.
 ///
 /// ```
 /// use filestore_core::{Capabilities, Feature, Support};
@@ -25,33 +26,34 @@ use crate::{DigestAlgorithm, Error, Result, UrlKind};
 pub struct Capabilities {
     /// The scheme of the store's references.
     pub scheme: Cow<'static, str>,
-    /// Who chooses the address of a file.
+    /// The source of a file's address.
     pub address: Address,
-    /// What scopes are here.
+    /// The kind of scope that the store has.
     pub scope: ScopeKind,
-    /// What a read does to the file.
+    /// The effect of a read on the file.
     pub read_effect: ReadEffect,
-    /// What a URL gives; `None` where there are none.
+    /// The kind of the store's URLs; `None` if it has none.
     pub url_kind: Option<UrlKind>,
-    /// The longest lifetime of a URL; `None`: no limit is known.
+    /// The longest lifetime of a URL; `None` if no limit is known.
     pub url_lifetime: Option<Duration>,
-    /// The largest file in bytes of content; `None`: no limit is known.
+    /// The largest file, in bytes of content; `None` if no limit is known.
     pub max_size: Option<u64>,
-    /// What names may inspector like.
+    /// The limits of names.
     pub names: NameRules,
     /// The order of a listing.
     pub list_order: ListOrder,
-    /// Which digests [`StoredFile::digests`](crate::StoredFile::digests) has, and when.
+    /// The digests that [`StoredFile::digests`](crate::StoredFile::digests) holds, and when they are known.
     pub digests: Vec<DigestFact>,
-    /// Whether a reference alone is enough to read the file: then its text is a secret.
+    /// `true` if a reference alone is enough to read the file. Its text is then a secret.
     pub bearer_references: bool,
-    /// Names of the provider options that uploads accept.
+    /// The names of the provider options that uploads accept.
     pub options: Vec<&'static str>,
     features: Vec<(Feature, Support)>,
 }
 
 impl Capabilities {
-    /// Of a store that can nothing but upload and download, by the caller's path, with free reads.
+    /// Creates the capabilities of a store that supports only upload and download. The caller chooses the path,
+    /// scopes are folders, and reads are free.
     pub fn new(scheme: impl Into<Cow<'static, str>>) -> Self {
         Self {
             scheme: scheme.into(),
@@ -70,7 +72,7 @@ impl Capabilities {
         }
     }
 
-    /// The service does these itself.
+    /// Marks `features` as provided by the service itself.
     pub fn native(mut self, features: impl IntoIterator<Item = Feature>) -> Self {
         for feature in features {
             self.set(feature, Support::Native);
@@ -78,35 +80,35 @@ impl Capabilities {
         self
     }
 
-    /// The backend makes `feature` out of others, at `cost`.
+    /// Marks `feature` as built by the backend from other requests, at `cost`.
     pub fn emulated(mut self, feature: Feature, cost: impl Into<Cow<'static, str>>) -> Self {
         self.set(feature, Support::Emulated { cost: cost.into() });
         self
     }
 
-    /// `feature` is not to be had, for `reason`.
+    /// Marks `feature` as unsupported, for `reason`.
     pub fn unsupported(mut self, feature: Feature, reason: impl Into<Cow<'static, str>>) -> Self {
         self.set(feature, Support::Unsupported { reason: reason.into() });
         self
     }
 
-    /// Changes what is said of `feature`.
+    /// Sets the support of `feature`.
     pub fn set(&mut self, feature: Feature, support: Support) {
         self.features.retain(|(known, _)| *known != feature);
         self.features.push((feature, support));
     }
 
-    /// What holds for `feature`.
+    /// Returns the support of `feature`. A feature that was never set is unsupported.
     pub fn support(&self, feature: Feature) -> &Support {
         self.features.iter().find(|(known, _)| *known == feature).map_or(&NOT_STATED, |(_, support)| support)
     }
 
-    /// Whether `feature` is there, natively or emulated.
+    /// Returns `true` if `feature` is supported, natively or emulated.
     pub fn supports(&self, feature: Feature) -> bool {
         !matches!(self.support(feature), Support::Unsupported { .. })
     }
 
-    /// *Unsupported*, with the reason, unless `feature` is there.
+    /// Fails with *unsupported* and the reason if `feature` is not supported.
     pub fn check(&self, feature: Feature) -> Result<()> {
         match self.support(feature) {
             Support::Unsupported { reason } => {
@@ -116,20 +118,20 @@ impl Capabilities {
         }
     }
 
-    /// Whether a read may take the file away.
+    /// Returns `true` if a read may remove the file.
     pub fn reads_consume(&self) -> bool {
         self.read_effect == ReadEffect::Consumes
     }
 
-    /// All `requirements` at once: *unsupported*, naming every one that does not hold.
+    /// Checks all `requirements` together. Fails with *unsupported* and names every requirement that is not met.
     ///
-    /// Meant for the start of a program, so that a store that cannot serve it fails there.
+    /// Call it at the start of a program, so that an unsuitable store fails there.
     pub fn require(&self, requirements: &[Requirement]) -> Result<()> {
         let missing: Vec<String> = requirements.iter().filter_map(|requirement| self.problem(*requirement)).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        Err(Error::unsupported(format!("the store does not fulfil what is required of it: {}", missing.join("; "))))
+        Err(Error::unsupported(format!("the store does not meet the requirements: {}", missing.join("; "))))
     }
 
     fn problem(&self, requirement: Requirement) -> Option<String> {
@@ -145,7 +147,7 @@ impl Capabilities {
             Requirement::FileSize(bytes) => self
                 .max_size
                 .filter(|max| *max < bytes)
-                .map(|max| format!("files of {bytes} bytes are wanted, {max} is the largest")),
+                .map(|max| format!("files of {bytes} bytes are required, but the store accepts at most {max} bytes")),
             Requirement::FreeReads => match self.read_effect {
                 ReadEffect::None => None,
                 ReadEffect::Counts | ReadEffect::Consumes => Some(format!("a read {}", self.read_effect)),
@@ -156,44 +158,44 @@ impl Capabilities {
 
 const NOT_STATED: Support = Support::Unsupported { reason: Cow::Borrowed("the backend does not offer it") };
 
-/// Something that a store may or may not be able to do.
+/// A feature that a store may support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Feature {
     /// Listing a scope.
     List,
-    /// Listing with all folders below.
+    /// Listing a scope with all folders below it.
     RecursiveList,
-    /// The facts of a file without reading it.
+    /// Reading the metadata of a file without its content.
     Stat,
     /// Deleting a file.
     Delete,
-    /// An address for others.
+    /// Creating a URL at which others can read the file.
     Url,
-    /// Reading some bytes of a file.
+    /// Reading a range of bytes of a file.
     Range,
     /// Uploading a body of unknown length.
     UnknownLength,
     /// Files of zero bytes.
     EmptyFile,
-    /// Going on with a broken download where it stopped.
+    /// Resuming an interrupted download where it stopped.
     Resume,
     /// Replacing a file of the same name.
     Replace,
-    /// Rejecting to replace a file of the same name.
+    /// Failing with *already exists* instead of replacing a file of the same name.
     IfExistsFail,
-    /// Files that go away by themselves.
+    /// Files that expire: the service removes them by itself.
     Expiry,
-    /// A media type that the caller chooses.
+    /// A media type that the caller sets.
     ContentType,
-    /// A time of last change that the caller chooses.
+    /// A modification time that the caller sets.
     Modified,
-    /// Pairs of metadata.
+    /// Custom metadata: pairs of a key and a value.
     Metadata,
 }
 
 impl Feature {
-    /// All of them, in the order of the documentation.
+    /// All features, in the order of the documentation.
     pub const ALL: &[Self] = &[
         Self::List,
         Self::RecursiveList,
@@ -212,7 +214,7 @@ impl Feature {
         Self::Metadata,
     ];
 
-    /// The name, such as `unknown-length`.
+    /// Returns the name, such as `unknown-length`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::List => "list",
@@ -240,20 +242,20 @@ impl fmt::Display for Feature {
     }
 }
 
-/// How a feature is there.
+/// The support of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Support {
-    /// The service does it itself.
+    /// The service provides the feature itself.
     Native,
-    /// The backend makes it out of other requests.
+    /// The backend builds the feature from other requests.
     Emulated {
-        /// What that costs or risks.
+        /// The cost or the risk.
         cost: Cow<'static, str>,
     },
-    /// Not at all.
+    /// The feature is not available.
     Unsupported {
-        /// Why not.
+        /// The reason.
         reason: Cow<'static, str>,
     },
 }
@@ -268,7 +270,7 @@ impl fmt::Display for Support {
     }
 }
 
-/// Something that an application needs; see [`Capabilities::require`].
+/// A property that an application needs from a store; see [`Capabilities::require`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Requirement {
@@ -276,7 +278,7 @@ pub enum Requirement {
     Feature(Feature),
     /// The feature, natively.
     Native(Feature),
-    /// Files of so many bytes.
+    /// Files of up to this many bytes.
     FileSize(u64),
     /// Reads that neither count nor consume.
     FreeReads,
@@ -288,15 +290,15 @@ impl From<Feature> for Requirement {
     }
 }
 
-/// Who chooses the address of a file.
+/// The source of a file's address: of the path, key or id by which its reference finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
     /// The caller: scope and name are the path.
     CallerPath,
-    /// Both: the caller's name in the caller's channel, with an id of the server.
+    /// Both: the caller chooses channel and name, and the service adds an id.
     CallerNameServerId,
-    /// The server: a key of its own.
+    /// The service: it chooses a key.
     ServerKey,
 }
 
@@ -310,11 +312,11 @@ impl fmt::Display for Address {
     }
 }
 
-/// What a scope is.
+/// The kind of scope that a store has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ScopeKind {
-    /// There are none; giving one is rejected.
+    /// The store has no scopes. A request with a scope is rejected.
     None,
     /// A folder below the root, components separated by `/`.
     Folder,
@@ -332,15 +334,15 @@ impl fmt::Display for ScopeKind {
     }
 }
 
-/// What a read does to the file.
+/// The effect of a read on the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReadEffect {
-    /// Nothing.
+    /// No effect.
     None,
-    /// It is counted, and rejected when the count is used up.
+    /// The service counts each read. When the allowed number is used up, it rejects reads.
     Counts,
-    /// It may take the file away: nothing reads except a download that was asked for.
+    /// A read may remove the file. Only a download that the caller requests reads it.
     Consumes,
 }
 
@@ -358,13 +360,13 @@ impl fmt::Display for ReadEffect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ListOrder {
-    /// Not stated.
+    /// No stated order.
     Unspecified,
     /// By the bytes of the path.
     Path,
     /// By the service's collation of the path.
     Collated,
-    /// By the service's id: random in time.
+    /// By the service's id, which says nothing about the time.
     Id,
     /// The newest first.
     NewestFirst,
@@ -386,11 +388,11 @@ impl fmt::Display for ListOrder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_structs, reason = "written out by every backend with `..NameRules::default()`")]
 pub struct NameRules {
-    /// At most so many bytes of UTF-8 a component.
+    /// The largest number of UTF-8 bytes in a component.
     pub max_bytes: Option<usize>,
-    /// At most so many characters a component.
+    /// The largest number of characters in a component.
     pub max_chars: Option<usize>,
-    /// Whether white space at the beginning or end is rejected.
+    /// `true` if white space at the beginning or end of a component is rejected.
     pub no_outer_space: bool,
     /// Characters that are rejected, because the service would drop or change them.
     pub forbidden: &'static str,
@@ -400,11 +402,11 @@ impl NameRules {
     pub(crate) fn problem(&self, name: &str) -> Option<String> {
         let (bytes, chars) = (name.len(), name.chars().count());
         if let Some(max) = self.max_bytes.filter(|max| bytes > *max) {
-            Some(format!("has {bytes} bytes, {max} are allowed here"))
+            Some(format!("has {bytes} bytes, but this store allows at most {max} bytes"))
         } else if let Some(max) = self.max_chars.filter(|max| chars > *max) {
-            Some(format!("has {chars} characters, {max} are allowed here"))
+            Some(format!("has {chars} characters, but this store allows at most {max} characters"))
         } else if let Some(found) = name.chars().find(|c| self.forbidden.contains(*c)) {
-            Some(format!("holds {found}, which this store would not keep"))
+            Some(format!("contains {found}, which this store would drop or change"))
         } else if self.no_outer_space && name.trim() != name {
             Some("begins or ends with white space, which this store would drop".into())
         } else {
@@ -413,21 +415,21 @@ impl NameRules {
     }
 }
 
-/// Which digest a store knows, and when.
+/// A digest that a store knows, and when it knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a fact is these two")]
+#[expect(clippy::exhaustive_structs, reason = "these two describe a digest")]
 pub struct DigestFact {
-    /// Which digest.
+    /// The algorithm of the digest.
     pub algorithm: DigestAlgorithm,
-    /// When it is known.
+    /// The time at which the digest is known.
     pub when: DigestWhen,
 }
 
-/// When a digest is known.
+/// The time at which a digest is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DigestWhen {
-    /// In the answer to the upload.
+    /// In the response to the upload.
     Upload,
     /// Some time after the upload.
     Later,

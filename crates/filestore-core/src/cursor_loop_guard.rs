@@ -1,4 +1,4 @@
-//! [`CursorLoopGuard`]: ends listings that a service would never end.
+//! [`CursorLoopGuard`]: detects listings that never end.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,27 +6,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Effect, Error, ErrorKind, Result};
 
-/// Finds that a listing of several pages does not end. Every loop over the pages of a service has one.
+/// Detects a listing that never ends. Every loop over the pages of a service needs a guard.
 ///
 /// A listing fails with *protocol* (effect *rejected*, because a listing changes nothing) when
 ///
-/// - **a cursor comes twice.** The service would lead round in a circle. Circles of any length are
-///   found, after at most about three times the number of pages up to the end of the first round;
-/// - **more than [`MAX_EMPTY_PAGES`](Self::MAX_EMPTY_PAGES) pages in a row are empty**, with new cursors
-///   every time. Services do give some empty pages, for example where entries were deleted or filtered
-///   out;
-/// - **pages come again that together hold more than
+/// - **a cursor repeats.** The cursors form a loop. Loops of any length are found, after at most about three
+///   times the number of pages up to the end of the first round;
+/// - **more than [`MAX_EMPTY_PAGES`](Self::MAX_EMPTY_PAGES) pages in a row are empty**, although each has
+///   a new cursor. Some empty pages are normal, for example where entries were deleted or filtered out;
+/// - **repeated pages together hold more than
 ///   [`MAX_REPEATED_ENTRIES`](Self::MAX_REPEATED_ENTRIES) entries**, although their cursors are new. An
-///   offset is a new cursor every time, also at a service that ignores it. One page that comes again is no
-///   error: where pages are counted by an offset and the newest entry is first, each new file moves the
-///   others back. A page of one entry is the same again after one new file, a page of a hundred only after
-///   exactly a hundred between two requests. This is why entries are counted and not pages, and why a page
-///   is compared with one earlier page and not with all of them.
+///   offset is always a new cursor, even at a service that ignores it. One repeated page is no error: where
+///   the cursor is an offset and the newest entry is first, each new file moves the others back. A page of
+///   one entry repeats after one new file, a page of a hundred entries only after exactly a hundred new files
+///   between two requests. This is why the guard counts entries and not pages, and why it compares a page
+///   with one earlier page and not with all of them.
 ///
-/// Everything else goes on, however long: a listing whose pages hold new entries never fails.
+/// A listing whose pages hold new entries never fails, however long it is.
 ///
-/// The guard keeps a few numbers, whatever the length of the listing. It is serializable, for a page token
-/// with which another process continues.
+/// The guard stores a few numbers, regardless of the length of the listing. It is serializable, so that a page
+/// token can carry it to another process, which continues the listing.
 ///
 /// ```
 /// use filestore_core::{CursorLoopGuard, Result};
@@ -58,43 +57,43 @@ pub struct CursorLoopGuard {
     pages: CycleDetector,
     empty_pages: u32,
     repeated_entries: u32,
-    /// The entries of the current page.
+    /// The hash of the entries of the current page, and their number.
     hasher: DefaultHasher,
     entries: u32,
 }
 
 impl CursorLoopGuard {
-    /// The number of empty pages that may follow one another.
+    /// The largest number of empty pages in a row.
     pub const MAX_EMPTY_PAGES: u32 = 1_000;
 
-    /// The number of entries that the pages that come again may hold together.
+    /// The largest number of entries that repeated pages may hold together.
     pub const MAX_REPEATED_ENTRIES: u32 = 1_000;
 
-    /// Creates a guard of a listing that begins without a cursor.
+    /// Creates a guard for a listing that begins without a cursor.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Creates a guard of a listing that continues at `cursor`.
+    /// Creates a guard for a listing that continues at `cursor`.
     pub fn starting_at(cursor: &(impl Hash + ?Sized)) -> Self {
         Self { cursor: Some(hash(cursor)), ..Self::default() }
     }
 
-    /// Notes an entry of the current page by what identifies it: a reference, a path, a key. Also one that
-    /// the caller leaves out.
+    /// Records an entry of the current page by its identity: a reference, a path, a key. Every entry counts,
+    /// including those that the caller leaves out.
     pub fn entry(&mut self, entry: &(impl Hash + ?Sized)) {
         entry.hash(&mut self.hasher);
         self.entries = self.entries.saturating_add(1);
     }
 
-    /// Ends the current page, which is not the last: the next one is at `cursor`.
+    /// Ends the current page, which is not the last; `cursor` is the cursor of the next page.
     ///
-    /// *Protocol* if the listing does not end.
+    /// Fails with *protocol* if the listing does not end.
     pub fn next_page(&mut self, cursor: &(impl Hash + ?Sized)) -> Result<()> {
         let entries = std::mem::take(&mut self.entries);
         let page = std::mem::take(&mut self.hasher).finish();
-        let asked = self.cursor.replace(hash(cursor));
-        if self.cursors.is_repeat(hash(cursor)) || asked == self.cursor {
+        let previous = self.cursor.replace(hash(cursor));
+        if self.cursors.is_repeat(hash(cursor)) || previous == self.cursor {
             return Err(endless("the service returned the same page cursor twice"));
         }
         if entries == 0 {
@@ -107,14 +106,14 @@ impl CursorLoopGuard {
         self.empty_pages = 0;
         let mark = self.pages.mark;
         let is_repeat = self.pages.is_repeat(page);
-        // With another mark, counting starts again: some files that moved are no circle in a long listing.
+        // A new mark restarts the count: in a long listing, a few files that moved to a later page are no loop.
         if self.pages.mark != mark {
             self.repeated_entries = 0;
         }
         if is_repeat {
             self.repeated_entries = self.repeated_entries.saturating_add(entries);
             if self.repeated_entries > Self::MAX_REPEATED_ENTRIES {
-                return Err(endless("the service returns the same pages again and again"));
+                return Err(endless("the service returns the same pages repeatedly"));
             }
         }
         Ok(())
@@ -126,15 +125,15 @@ fn endless(reason: &str) -> Error {
     Error::new(ErrorKind::Protocol, Effect::Rejected, message)
 }
 
-/// The same for equal values in every process of one build. Where builds differ, a circle is found later.
+/// Hashes `value`. All processes of one build compute the same hash. Where builds differ, a loop is found later.
 fn hash(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Brent's algorithm: the mark is set anew after 1, 2, 4, 8... steps, so at last it lies in the circle and
-/// is met again, whatever the circle's length and whatever comes before it.
+/// Brent's cycle detection: the mark is set to the current value after 1, 2, 4, 8... steps. At last it is a value of
+/// the cycle, which then repeats, whatever the length of the cycle and whatever comes before it.
 #[derive(Debug, Clone, Copy)]
 struct CycleDetector {
     mark: Option<u64>,
@@ -171,7 +170,7 @@ impl CycleDetector {
     }
 }
 
-/// As numbers whose meaning may change; of the current page nothing is kept.
+/// Writes numbers whose meaning may change. The entries of the current page are left out.
 impl Serialize for CursorLoopGuard {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let Self { cursors, cursor, pages, empty_pages, repeated_entries, .. } = self;
@@ -191,7 +190,7 @@ impl<'de> Deserialize<'de> for CursorLoopGuard {
 mod tests {
     use super::*;
 
-    /// The page at which a listing fails, from 0; each page is its entries and the cursor after it.
+    /// Returns the index of the page at which a listing fails. A page is its entries and the cursor after it.
     fn fails_at<'a>(pages: impl IntoIterator<Item = (&'a [u32], String)>) -> Option<usize> {
         let mut guard = CursorLoopGuard::new();
         pages.into_iter().position(|(entries, cursor)| {
@@ -200,13 +199,13 @@ mod tests {
         })
     }
 
-    /// Cursors that never come again.
+    /// Cursors that never repeat.
     fn new_cursors() -> impl Iterator<Item = String> {
         (0..).map(|number: u64| number.to_string())
     }
 
     #[test]
-    fn the_cursor_that_was_asked_with_is_found_at_once() {
+    fn a_page_that_returns_its_own_cursor_is_found_at_once() {
         assert_eq!(fails_at((0..600).chain([600, 600]).map(|cursor: u32| (&[][..], cursor.to_string()))), Some(601));
         let mut guard = CursorLoopGuard::starting_at("a");
         assert_eq!(guard.next_page("a").unwrap_err().kind(), ErrorKind::Protocol);
@@ -220,20 +219,20 @@ mod tests {
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected));
         assert_eq!(
             error.message(),
-            "the listing does not end: the service returned the same page cursor twice; report this to the operator of the \
-             service"
+            "the listing does not end: the service returned the same page cursor twice; report this to the operator of \
+             the service"
         );
     }
 
     #[test]
-    fn a_circle_of_cursors_is_found_whatever_its_length_and_whatever_comes_before_it() {
+    fn a_loop_of_cursors_of_any_length_is_found_after_any_other_cursors() {
         for (before, length) in [(0, 1), (0, 2), (0, 3), (1, 2), (5, 4), (100, 7), (3, 1000)] {
-            let circle = (0_usize..).map(|page| if page < before { page } else { before + (page - before) % length });
+            let cycle = (0_usize..).map(|page| if page < before { page } else { before + (page - before) % length });
             let files: Vec<_> = (0..10_000).map(|page| [page]).collect();
-            let pages = circle.zip(&files).map(|(cursor, files)| (&files[..], cursor.to_string()));
+            let pages = cycle.zip(&files).map(|(cursor, files)| (&files[..], cursor.to_string()));
             let at = fails_at(pages).unwrap();
-            assert!(at >= before + length, "{before} and a circle of {length}: {at}");
-            assert!(at <= 3 * (before + length), "{before} and a circle of {length}: {at}");
+            assert!(at >= before + length, "{before} and a loop of {length}: {at}");
+            assert!(at <= 3 * (before + length), "{before} and a loop of {length}: {at}");
         }
     }
 
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_comes_again_with_new_cursors_ends_the_listing_after_a_thousand_entries() {
+    fn a_page_that_repeats_with_new_cursors_ends_the_listing_after_a_thousand_entries() {
         let hundred: Vec<u32> = (0..100).collect();
         assert_eq!(fails_at(new_cursors().map(|cursor| (&hundred[..], cursor))), Some(11));
         let thousand: Vec<u32> = (0..1000).collect();
@@ -264,14 +263,14 @@ mod tests {
     }
 
     #[test]
-    fn several_pages_that_come_again_and_again_end_the_listing_also_between_empty_ones() {
+    fn several_pages_that_repeat_between_empty_ones_end_the_listing() {
         let pages = [&[1, 2, 3][..], &[], &[4], &[5, 6], &[]];
         assert!(fails_at(pages.into_iter().cycle().zip(new_cursors())) < Some(40_000));
     }
 
     #[test]
-    fn a_file_that_moves_to_the_next_page_again_and_again_is_allowed() {
-        // Pages of one file by offset, the newest first: a file comes in before each of the first 500 requests
+    fn a_file_that_repeatedly_moves_to_the_next_page_is_allowed() {
+        // Pages of one file by offset, the newest first: a file is added before each of the first 500 requests
         // and before every second one of the others.
         let twice = (2..100_000).flat_map(|file| [[file]; 2]);
         let moved: Vec<_> = std::iter::repeat_n([1], 500).chain(twice).collect();
@@ -294,24 +293,24 @@ mod tests {
         #![proptest_config(proptest::test_runner::Config::with_cases(64))]
 
         #[test]
-        fn a_listing_whose_cursors_go_round_ends(
+        fn a_listing_whose_cursors_form_a_loop_ends(
             prefix in proptest::collection::vec("[a-z]{0,3}", 0..=64),
-            circle in proptest::collection::vec("[a-z]{0,3}", 1..=64),
+            cycle in proptest::collection::vec("[a-z]{0,3}", 1..=64),
         ) {
-            // Each page has new files, so that only the cursors can tell.
+            // Each page has new files, so that only the cursors repeat.
             let files: Vec<_> = (0..1000).map(|file| [file]).collect();
-            let cursors = prefix.iter().chain(circle.iter().cycle()).cloned();
+            let cursors = prefix.iter().chain(cycle.iter().cycle()).cloned();
             let pages = files.iter().map(|page| &page[..]).zip(cursors);
             let at = fails_at(pages);
-            proptest::prop_assert!(at <= Some(3 * (prefix.len() + circle.len())) && at.is_some(), "{:?}", at);
+            proptest::prop_assert!(at <= Some(3 * (prefix.len() + cycle.len())) && at.is_some(), "{:?}", at);
         }
 
         #[test]
-        fn a_listing_whose_pages_go_round_ends_although_its_cursors_are_new(
+        fn a_listing_whose_pages_form_a_loop_ends_although_its_cursors_are_new(
             prefix in proptest::collection::vec(proptest::collection::vec(0_u32..5, 0..4), 0..=64),
-            circle in proptest::collection::vec(proptest::collection::vec(0_u32..5, 0..4), 1..=64),
+            cycle in proptest::collection::vec(proptest::collection::vec(0_u32..5, 0..4), 1..=64),
         ) {
-            let pages = prefix.iter().chain(circle.iter().cycle()).map(|page| &page[..]);
+            let pages = prefix.iter().chain(cycle.iter().cycle()).map(|page| &page[..]);
             let at = fails_at(pages.zip(new_cursors()).take(1_000_000));
             proptest::prop_assert!(at.is_some());
         }

@@ -1,4 +1,4 @@
-//! What went wrong, whether it may have happened anyway, and what to do about it.
+//! [`Error`]: the kind of a failure, its effect at the service, and a message for people.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,23 +11,23 @@ use crate::StoredFile;
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of failure it was. The names are frozen: they may be stored in logs and metrics.
+/// The kind of a failure. The names never change: they may be stored in logs and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// There is no such file (any more). Services that delete after a read cannot tell the two apart.
+    /// The file does not exist, or no longer exists. Services that delete a file after a read report both alike.
     NotFound,
-    /// Something is there already and was to be left alone.
+    /// The target already exists, and the request does not replace it.
     AlreadyExists,
-    /// The credentials are good but do not allow this.
+    /// The credentials are valid but do not allow the operation.
     Permission,
     /// The credentials are missing, wrong or expired.
     Unauthenticated,
-    /// The request cannot be right, whatever the store: fix the input.
+    /// The request is invalid; correct the input.
     InvalidInput,
-    /// This store cannot do it; its [capabilities](crate::Capabilities) say why.
+    /// The store does not support the operation; its [capabilities](crate::Capabilities) state the reason.
     Unsupported,
-    /// Somebody else changed it at the same time.
+    /// Another client changed the file at the same time.
     Conflict,
     /// Too many requests; see [`Error::retry_after`].
     RateLimited,
@@ -35,26 +35,26 @@ pub enum ErrorKind {
     Quota,
     /// The file is larger than the store accepts.
     TooLarge,
-    /// No progress for too long, or the whole took too long.
+    /// A timeout: there was no progress for too long, or the whole operation took too long.
     Timeout,
-    /// Bytes are missing or differ from what was promised.
+    /// Bytes are missing or differ from the expected content.
     Integrity,
     /// The service cannot be reached or is failing.
     Unavailable,
-    /// The service answered what its protocol does not allow.
+    /// The response of the service violates its protocol.
     Protocol,
     /// The configuration is wrong.
     Config,
-    /// A local file or pipe failed.
+    /// Reading or writing a local file or pipe failed.
     Io,
-    /// The file is stored but a later step failed; see [`Error::stored`].
+    /// The file is stored, but a later step failed; see [`Error::stored`].
     Incomplete,
-    /// None of the above.
+    /// None of the other kinds.
     Other,
 }
 
 impl ErrorKind {
-    /// The frozen name, such as `not_found`.
+    /// Returns the permanent name, such as `not_found`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
@@ -85,22 +85,22 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// Whether the failed request changed anything at the service. It is what decides if repeating is safe.
+/// The effect of a failed request at the service. It decides whether a retry is safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
-    /// The request never left this process.
+    /// The request was not sent.
     NotSent,
-    /// The service saw it and rejected: nothing changed.
+    /// The request was rejected: nothing changed.
     Rejected,
-    /// Nobody can tell: the answer was lost.
+    /// The effect is unknown, for example because the response was lost.
     Unknown,
-    /// It took effect although an error is reported.
+    /// The request took effect although an error is reported.
     Applied,
 }
 
 impl Effect {
-    /// The name in lower case, such as `not_sent`.
+    /// Returns the name in lower case, such as `not_sent`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotSent => "not_sent",
@@ -138,7 +138,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The name in lower case, such as `upload`.
+    /// Returns the name in lower case, such as `upload`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -158,9 +158,9 @@ impl fmt::Display for Operation {
     }
 }
 
-/// The one error of the workspace: opaque, with facts in fields and a sentence made for a person.
+/// The error type of all operations: opaque, with details in fields and a message for people.
 ///
-/// The message never holds a secret, a bearer key or a signed URL. The cause, if there is one, is
+/// The message never holds a secret, a bearer key or a presigned URL. The cause, if there is one, is
 /// [`source`](StdError::source); `Display` does not repeat it.
 ///
 /// ```
@@ -196,7 +196,7 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind`; `message` is a sentence that says what to do.
+    /// Creates an error of `kind`. `message` says what failed and what to do next.
     pub fn new(kind: ErrorKind, effect: Effect, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -217,31 +217,32 @@ impl Error {
         }))
     }
 
-    /// The input cannot be right; nothing was sent.
+    /// Creates an *invalid input* error; nothing was sent.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput, Effect::NotSent, message)
     }
 
-    /// The store cannot do it; nothing was sent.
+    /// Creates an *unsupported* error; nothing was sent.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, Effect::NotSent, message)
     }
 
-    /// The configuration is wrong; nothing was sent.
+    /// Creates a *config* error; nothing was sent.
     pub fn config(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, Effect::NotSent, message)
     }
 
-    /// There is no such file; the service said so.
+    /// Creates a *not found* error; the service rejected the request.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, Effect::Rejected, message)
     }
 
-    /// A failure of the local file or folder at `path` while doing `what` ("read", "create", ...).
+    /// Creates an error for a failed `action` ("read", "create", ...) on the local file or folder at `path`.
     ///
-    /// A missing or misshapen path is *invalid input*, a forbidden one *permission*, a full disk
-    /// *quota*, the rest *io*.
-    pub fn local(source: io::Error, what: &str, path: &Path) -> Self {
+    /// A path that is missing, invalid or of the wrong type is *invalid input*. Missing permission and a read-only
+    /// file system are *permission*, a full disk and an exceeded quota are *quota*, an existing target is *already
+    /// exists*, and everything else is *io*.
+    pub fn local(source: io::Error, action: &str, path: &Path) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
                 ErrorKind::InvalidInput
@@ -252,90 +253,90 @@ impl Error {
             io::ErrorKind::InvalidFilename => ErrorKind::InvalidInput,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, Effect::NotSent, format!("cannot {what} {}: {source}", path.display())).with_source(source)
+        Self::new(kind, Effect::NotSent, format!("cannot {action} {}: {source}", path.display())).with_source(source)
     }
 
-    /// Says what is known of the effect.
+    /// Sets the effect.
     pub fn with_effect(mut self, effect: Effect) -> Self {
         self.0.effect = effect;
         self
     }
 
-    /// Adds the operation, unless a closer one is there.
+    /// Sets the operation, unless one is set: the code closest to the failure knows it best.
     pub fn with_operation(mut self, operation: Operation) -> Self {
         self.0.operation.get_or_insert(operation);
         self
     }
 
-    /// Adds the name of the store, unless a closer one is there.
+    /// Sets the name of the store, unless one is set.
     pub fn with_store(mut self, store: impl Into<String>) -> Self {
         self.0.store.get_or_insert_with(|| store.into());
         self
     }
 
-    /// Adds what the operation was about: a name, a redacted reference. Unless a closer one is there.
+    /// Sets the subject of the operation, such as a name or a redacted reference, unless one is set.
     pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
         self.0.subject.get_or_insert_with(|| subject.into());
         self
     }
 
-    /// Adds the HTTP status of the answer.
+    /// Sets the HTTP status of the response.
     pub fn with_http_status(mut self, status: u16) -> Self {
         self.0.http_status = Some(status);
         self
     }
 
-    /// Adds the service's own code, verbatim.
+    /// Sets the service's own error code, verbatim.
     pub fn with_provider_code(mut self, code: impl Into<String>) -> Self {
         self.0.provider_code = Some(code.into());
         self
     }
 
-    /// Adds the service's id of the request.
+    /// Sets the service's id of the request.
     pub fn with_request_id(mut self, id: impl Into<String>) -> Self {
         self.0.request_id = Some(id.into());
         self
     }
 
-    /// Adds how long the service asks to wait.
+    /// Sets the time that the service asks to wait.
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
         self
     }
 
-    /// Adds how often it was tried in all.
+    /// Sets the total number of attempts.
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.0.attempts = attempts;
         self
     }
 
-    /// Adds the file that is stored although an error is reported.
+    /// Sets the file that is stored although an error is reported.
     pub fn with_stored(mut self, file: StoredFile) -> Self {
         self.0.stored = Some(file);
         self
     }
 
-    /// Adds the place of a partial download that was kept.
+    /// Sets the path of a partial download that was kept.
     pub fn with_partial(mut self, path: impl Into<PathBuf>) -> Self {
         self.0.partial = Some(path.into());
         self
     }
 
-    /// Adds the cause.
+    /// Sets the cause.
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// Adds a sentence to the message.
+    /// Appends `note` to the message, after a semicolon.
     pub fn with_note(mut self, note: &str) -> Self {
         self.0.message.push_str("; ");
         self.0.message.push_str(note);
         self
     }
 
-    /// Says that the read that failed may have used the file up: the effect is *unknown*, and the
-    /// message says so, once.
+    /// Marks the error of a read that may have consumed the file. The effect becomes *unknown*, and the message
+    /// says once that the file is possibly consumed.
     pub fn possibly_consumed(mut self) -> Self {
         self.0.effect = Effect::Unknown;
         if std::mem::replace(&mut self.0.possibly_consumed, true) {
@@ -344,58 +345,58 @@ impl Error {
         self.with_note("the file is possibly consumed")
     }
 
-    /// What kind of failure it was.
+    /// Returns the kind of the failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Whether it took effect all the same.
+    /// Returns the effect of the failed request.
     pub fn effect(&self) -> Effect {
         self.0.effect
     }
 
-    /// The message alone, without store, operation and subject.
+    /// Returns the message without store, operation and subject.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The operation that failed.
+    /// Returns the operation that failed.
     pub fn operation(&self) -> Option<Operation> {
         self.0.operation
     }
 
-    /// The name of the store.
+    /// Returns the name of the store.
     pub fn store(&self) -> Option<&str> {
         self.0.store.as_deref()
     }
 
-    /// The HTTP status, where there was an answer.
+    /// Returns the HTTP status, if there was a response.
     pub fn http_status(&self) -> Option<u16> {
         self.0.http_status
     }
 
-    /// The service's own code, verbatim.
+    /// Returns the service's own error code, verbatim.
     pub fn provider_code(&self) -> Option<&str> {
         self.0.provider_code.as_deref()
     }
 
-    /// The service's id of the request, for its support.
+    /// Returns the service's id of the request, for questions to its support.
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
-    /// How long the service asks to wait before the next try.
+    /// Returns the time that the service asks to wait before the next attempt.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// How often it was tried in all; at least 1.
+    /// Returns the total number of attempts; 1 unless it was set.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// The file that is stored although an error is reported (kind *incomplete*, or a failed check
-    /// after the upload).
+    /// Returns the file that is stored although an error is reported (kind *incomplete*, or a failed check after
+    /// the upload).
     pub fn stored(&self) -> Option<&StoredFile> {
         self.0.stored.as_ref()
     }
@@ -404,12 +405,12 @@ impl Error {
         self.0.stored.as_mut()
     }
 
-    /// Where the part that arrived of a broken download was kept.
+    /// Returns the path of the partial file of an interrupted download, if it was kept.
     pub fn partial(&self) -> Option<&Path> {
         self.0.partial.as_deref()
     }
 
-    /// True if the same call may succeed later and certainly changed nothing yet.
+    /// Returns `true` if the same call may succeed later and certainly changed nothing yet.
     pub fn is_safe_to_retry(&self) -> bool {
         let temporary = matches!(self.0.kind, ErrorKind::RateLimited | ErrorKind::Timeout | ErrorKind::Unavailable);
         temporary && matches!(self.0.effect, Effect::NotSent | Effect::Rejected)
@@ -439,22 +440,22 @@ impl StdError for Error {
 }
 
 impl From<Error> for io::Error {
-    /// For `AsyncRead` adapters; the way back is [`Error::from_reader`].
+    /// Wraps the error for `AsyncRead` adapters. [`Error::from_reader`] unwraps it.
     fn from(error: Error) -> Self {
         Self::other(error)
     }
 }
 
 impl Error {
-    /// The error that travelled through an [`io::Error`], or an *io* error around it.
+    /// Returns the [`Error`] inside of `error`, or an *io* error with `error` as its cause.
     pub fn from_reader(error: io::Error) -> Self {
         Self::from_reader_with(error, Effect::Unknown)
     }
 
-    /// The same, where the effect of a failure to read is known.
+    /// Works like [`from_reader`](Self::from_reader), with a known effect of an *io* error.
     pub(crate) fn from_reader_with(error: io::Error, effect: Effect) -> Self {
         match error.downcast::<Self>() {
-            Ok(own) => own,
+            Ok(wrapped) => wrapped,
             Err(error) => Self::new(ErrorKind::Io, effect, format!("cannot read: {error}")).with_source(error),
         }
     }

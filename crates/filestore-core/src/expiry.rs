@@ -1,4 +1,4 @@
-//! Expiry as one portable idea: the provider's default, never, at an instant, or after a period.
+//! [`Expiry`]: the service's default, never, an instant, or a period after the upload.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,38 +8,38 @@ use jiff::{Span, Timestamp, tz::TimeZone};
 
 use crate::{Error, Result};
 
-/// When a stored file is to go away by itself.
+/// The time at which the service removes a stored file by itself.
 ///
-/// As text (command line, configuration): `default`, `never`, a period such as `14d`, or an instant
-/// with its zone such as `2027-01-31T12:00:00Z`.
+/// The text form (command line, configuration) is `default`, `never`, a period such as `14d`, or an instant
+/// with its time zone such as `2027-01-31T12:00:00Z`.
 ///
 /// ```
 /// use filestore_core::{Expiry, Period};
 ///
 /// assert_eq!("2w".parse::<Expiry>()?, Expiry::After(Period::weeks(2)));
 /// assert_eq!("never".parse::<Expiry>()?, Expiry::Never);
-/// assert!("2027-01-31T12:00:00".parse::<Expiry>().is_err()); // which zone?
+/// assert!("2027-01-31T12:00:00".parse::<Expiry>().is_err()); // no time zone
 /// # Ok::<(), filestore_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Expiry {
-    /// Whatever the service does when nothing is said.
+    /// The service's default, as for an upload that states no expiry.
     #[default]
     Default,
     /// The file stays until it is deleted.
     Never,
-    /// At this instant.
+    /// The file expires at this instant.
     At(Timestamp),
-    /// This long after the upload.
+    /// The file expires this long after the upload.
     After(Period),
 }
 
 impl Expiry {
-    /// The instant, when the upload happens at `now`. `None` for the default and for never.
+    /// Returns the instant for an upload at `now`, or `None` for the default and for never.
     ///
     /// Calendar units are added in UTC; a day that the month does not have becomes its last day.
-    /// Fails with *invalid input* when the result is beyond the year 9999.
+    /// Fails with *invalid input* if the result is beyond the year 9999.
     pub fn instant(self, now: Timestamp) -> Result<Option<Timestamp>> {
         match self {
             Self::Default | Self::Never => Ok(None),
@@ -80,15 +80,16 @@ impl FromStr for Expiry {
         }
         text.parse().map(Self::At).map_err(|_| {
             Error::invalid(format!(
-                "{text:?} is not an expiry; write a period such as 14d (units y Q M w d h m s; m is minutes, M months), an instant with its zone such as 2027-01-31T12:00:00Z, never or default"
+                "{text:?} is not an expiry; write a period such as 14d (units y Q M w d h m s; m is minutes, M months), \
+                 an instant with its zone such as 2027-01-31T12:00:00Z, never or default"
             ))
         })
     }
 }
 
-/// A length of time in one unit, calendar units kept: three months are not ninety days.
+/// A length of time in one unit. Calendar units stay what they are: three months are not ninety days.
 ///
-/// As text `14d`: a count without leading zero, then one unit of `y Q M w d h m s`.
+/// The text form, such as `14d`, is a count without leading zeros and one unit of `y Q M w d h m s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Period {
     count: u32,
@@ -118,40 +119,40 @@ pub enum PeriodUnit {
 }
 
 impl Period {
-    /// `count` of `unit`. Fails with *invalid input* for zero.
+    /// Creates a period of `count` times `unit`. Fails with *invalid input* if `count` is zero.
     pub fn new(count: u32, unit: PeriodUnit) -> Result<Self> {
         if count == 0 {
-            return Err(Error::invalid("a period is at least one unit long"));
+            return Err(Error::invalid("a period of zero units is invalid; use a count of at least 1"));
         }
         Ok(Self { count, unit })
     }
 
-    /// Whole days of 24 hours; zero counts as one.
+    /// Creates a period of `count` days of 24 hours; zero counts as one.
     pub fn days(count: u32) -> Self {
         Self { count: count.max(1), unit: PeriodUnit::Days }
     }
 
-    /// Whole weeks; zero counts as one.
+    /// Creates a period of `count` weeks; zero counts as one.
     pub fn weeks(count: u32) -> Self {
         Self { count: count.max(1), unit: PeriodUnit::Weeks }
     }
 
-    /// Whole hours; zero counts as one.
+    /// Creates a period of `count` hours; zero counts as one.
     pub fn hours(count: u32) -> Self {
         Self { count: count.max(1), unit: PeriodUnit::Hours }
     }
 
-    /// How many units.
+    /// Returns the number of units.
     pub fn count(self) -> u32 {
         self.count
     }
 
-    /// Which unit.
+    /// Returns the unit.
     pub fn unit(self) -> PeriodUnit {
         self.unit
     }
 
-    /// The instant this long after `now`, in UTC.
+    /// Returns the instant this long after `now`, in UTC. Fails with *invalid input* beyond the year 9999.
     pub fn after(self, now: Timestamp) -> Result<Timestamp> {
         let count = i64::from(self.count);
         let span = match self.unit {
@@ -169,7 +170,7 @@ impl Period {
             .map_err(|_| Error::invalid(format!("{self} from now is beyond the year 9999; choose a shorter period")))
     }
 
-    /// How long it is when it begins at `now`.
+    /// Returns the duration of this period if it begins at `now`. Fails as [`after`](Self::after) does.
     pub fn duration(self, now: Timestamp) -> Result<Duration> {
         let end = self.after(now)?;
         Ok(end.duration_since(now).unsigned_abs())
@@ -177,7 +178,7 @@ impl Period {
 }
 
 impl From<Duration> for Period {
-    /// Whole seconds, rounded up, so that a file never goes before it was meant to.
+    /// Rounds up to whole seconds, at least one, so that a file never expires too early.
     fn from(duration: Duration) -> Self {
         let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
         let count = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
@@ -205,13 +206,13 @@ impl FromStr for Period {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || {
+        let invalid = || {
             Error::invalid(format!(
                 "{text:?} is not a period; write a count and one unit of y Q M w d h m s, such as 14d"
             ))
         };
         let mut chars = text.chars();
-        let unit = match chars.next_back().ok_or_else(wrong)? {
+        let unit = match chars.next_back().ok_or_else(invalid)? {
             'y' => PeriodUnit::Years,
             'Q' => PeriodUnit::Quarters,
             'M' => PeriodUnit::Months,
@@ -220,14 +221,14 @@ impl FromStr for Period {
             'h' => PeriodUnit::Hours,
             'm' => PeriodUnit::Minutes,
             's' => PeriodUnit::Seconds,
-            _ => return Err(wrong()),
+            _ => return Err(invalid()),
         };
         let digits = chars.as_str();
         // `u32::from_str` accepts a sign and leading zeros; the grammar does not.
         if digits.is_empty() || digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(wrong());
+            return Err(invalid());
         }
-        Ok(Self { count: digits.parse().map_err(|_| wrong())?, unit })
+        Ok(Self { count: digits.parse().map_err(|_| invalid())?, unit })
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`FileChunks`]: a file on its way, read by threads for blocking work.
+//! [`FileChunks`]: a stream of the chunks of a file, which blocking threads read.
 
 use std::collections::VecDeque;
 use std::fs::{File, Metadata};
@@ -14,26 +14,26 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{Effect, Error, check_runtime};
 
-/// What sees each chunk before it is handed on.
+/// A function that inspects each chunk before the stream returns it.
 pub(crate) type Inspector = Box<dyn FnMut(&[u8]) + Send>;
 
-/// Chunks that are remembered in order to be filled again.
-const REMEMBERED: usize = 4;
+/// The largest number of returned chunks that are remembered to reuse their memory.
+const MAX_REMEMBERED: usize = 4;
 
-/// The rest of a file, or a part of it.
+/// A stream of the rest of a file, or of a part of it.
 pub(crate) struct FileChunks {
     state: State,
-    /// Bytes that are still to be read.
-    left: u64,
-    chunk: usize,
-    /// Chunks that were handed on. One that nobody has any more is filled again: fresh memory costs as much as
-    /// reading into it.
-    out: VecDeque<Bytes>,
+    /// The number of bytes that are still to be read.
+    remaining: u64,
+    chunk_size: usize,
+    /// Chunks that the stream returned. The memory of a chunk that is no longer in use is reused: fresh memory costs
+    /// as much as reading into it.
+    returned: VecDeque<Bytes>,
 }
 
 enum State {
-    Resting(Reader),
-    /// With the number of bytes that are wanted.
+    Idle(Reader),
+    /// A running read, and the number of bytes that it requests.
     Reading(JoinHandle<(Reader, io::Result<BytesMut>)>, usize),
     Ended,
 }
@@ -41,14 +41,14 @@ enum State {
 struct Reader {
     file: File,
     inspector: Option<Inspector>,
-    /// The length and time of the file when it was opened, where it is read to its end.
+    /// The version of the file when it was opened, if it is read to its end.
     opened: Option<Version>,
 }
 
-/// What tells whether an open file was written to: its length and its time of change.
+/// The length and modification time of an open file, which a write to the file changes.
 ///
-/// The time is as fine as the file system's clock, which is a few milliseconds on many. A file that is
-/// replaced by another is not written to: the open one stays what it was.
+/// The time has the resolution of the file system's clock: a few milliseconds on many systems. Replacing the file by
+/// another one is no write: the open file stays the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Version {
     pub(crate) length: u64,
@@ -62,20 +62,22 @@ impl Version {
     }
 }
 
-/// What tells a file from another of the same length and time, and from itself before it was overwritten.
+/// The identity of a file. It differs from that of another file with the same length and time, and changes when the
+/// file is overwritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(unix), expect(dead_code, reason = "made where the system says it"))]
+#[cfg_attr(not(unix), expect(dead_code, reason = "constructed only where the system reports it"))]
 pub(crate) struct Identity {
     device: u64,
     inode: u64,
-    /// Of content, attributes and name, which nobody can set back: seconds and nanoseconds.
+    /// The time of the last change of content, attributes or name (`ctime`), in seconds and nanoseconds. No program can
+    /// set it back.
     changed: (i64, i64),
 }
 
 impl Identity {
-    /// `None` where the system does not say.
+    /// Returns the identity, or `None` where the system does not report one.
     #[cfg(unix)]
-    #[expect(clippy::unnecessary_wraps, reason = "not every system says")]
+    #[expect(clippy::unnecessary_wraps, reason = "not every system reports one")]
     pub(crate) fn of(metadata: &Metadata) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
         let changed = (metadata.ctime(), metadata.ctime_nsec());
@@ -88,32 +90,34 @@ impl Identity {
     }
 }
 
-/// Travels through an [`io::Error`]; the last chunk is not handed on, so that nobody has the whole.
+/// Creates the error for a file that changed while it was read, wrapped in an [`io::Error`]. It takes the temporary of the
+/// last chunk, so that no service receives the whole file.
 fn changed() -> io::Error {
     let message = "the file changed while it was read, and nothing is stored; upload it again";
     io::Error::other(Error::invalid(message).with_effect(Effect::Rejected))
 }
 
 impl FileChunks {
-    /// The next `length` bytes of `file`, or what there is of them, in chunks of `chunk` bytes.
-    pub(crate) fn new(file: File, length: u64, chunk: usize) -> Self {
-        Self::of(Reader { file, inspector: None, opened: None }, length, chunk)
+    /// Streams the next `length` bytes of `file`, or fewer if it ends before, in chunks of `chunk_size` bytes.
+    pub(crate) fn new(file: File, length: u64, chunk_size: usize) -> Self {
+        Self::of(Reader { file, inspector: None, opened: None }, length, chunk_size)
     }
 
-    /// The whole of `file`, which is at its beginning and was `opened` as such. A file that is written to
-    /// meanwhile is an error in place of the last chunk.
-    pub(crate) fn whole(file: File, opened: Version, chunk: usize) -> Self {
-        Self::of(Reader { file, inspector: None, opened: Some(opened) }, opened.length, chunk)
+    /// Streams all of `file`, which is positioned at its beginning and had the version `opened`. If the file is written
+    /// to meanwhile, an error takes the temporary of the last chunk.
+    pub(crate) fn whole(file: File, opened: Version, chunk_size: usize) -> Self {
+        Self::of(Reader { file, inspector: None, opened: Some(opened) }, opened.length, chunk_size)
     }
 
-    fn of(reader: Reader, left: u64, chunk: usize) -> Self {
-        Self { state: State::Resting(reader), left, chunk, out: VecDeque::new() }
+    fn of(reader: Reader, remaining: u64, chunk_size: usize) -> Self {
+        Self { state: State::Idle(reader), remaining, chunk_size, returned: VecDeque::new() }
     }
 
-    /// Lets the thread that reads inspector, too. Given back where somebody looks already.
+    /// Installs `inspector` in the blocking thread that reads. Returns it as an error if one is installed already, if a
+    /// read is running, or if the stream has ended.
     pub(crate) fn inspect(&mut self, inspector: Inspector) -> Result<(), Inspector> {
         match &mut self.state {
-            State::Resting(reader) if reader.inspector.is_none() => {
+            State::Idle(reader) if reader.inspector.is_none() => {
                 reader.inspector = Some(inspector);
                 Ok(())
             }
@@ -121,27 +125,27 @@ impl FileChunks {
         }
     }
 
-    fn begin(&mut self, mut reader: Reader) -> State {
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.chunk);
-        // An empty file is looked at, too.
+    fn start_read(&mut self, mut reader: Reader) -> State {
+        let wanted = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(self.chunk_size);
+        // A whole file that is empty is read once, too, so that a change is noticed.
         if wanted == 0 && reader.opened.is_none_or(|opened| opened.length > 0) {
             return State::Ended;
         }
-        let room = self.room();
-        let last = wanted as u64 == self.left;
+        let buffer = self.buffer();
+        let is_last = wanted as u64 == self.remaining;
         let work = spawn_blocking(move || {
-            let read = reader.read(room, wanted, last);
+            let read = reader.read(buffer, wanted, is_last);
             (reader, read)
         });
         State::Reading(work, wanted)
     }
 
-    /// A chunk that is free, or nothing.
-    fn room(&mut self) -> BytesMut {
-        match self.out.pop_front().map(Bytes::try_into_mut) {
+    /// Returns the memory of a chunk that is no longer in use, or an empty buffer.
+    fn buffer(&mut self) -> BytesMut {
+        match self.returned.pop_front().map(Bytes::try_into_mut) {
             Some(Ok(free)) => free,
-            Some(Err(in_use)) if self.out.len() + 1 < REMEMBERED => {
-                self.out.push_front(in_use);
+            Some(Err(in_use)) if self.returned.len() + 1 < MAX_REMEMBERED => {
+                self.returned.push_front(in_use);
                 BytesMut::new()
             }
             _ => BytesMut::new(),
@@ -150,30 +154,30 @@ impl FileChunks {
 }
 
 impl Reader {
-    fn read(&mut self, mut room: BytesMut, wanted: usize, last: bool) -> io::Result<BytesMut> {
-        if room.is_empty() {
-            room = BytesMut::zeroed(wanted);
+    fn read(&mut self, mut buffer: BytesMut, wanted: usize, is_last: bool) -> io::Result<BytesMut> {
+        if buffer.is_empty() {
+            buffer = BytesMut::zeroed(wanted);
         }
-        room.resize(wanted, 0);
+        buffer.resize(wanted, 0);
         let mut read = 0;
         while read < wanted {
-            match self.file.read(&mut room[read..]) {
+            match self.file.read(&mut buffer[read..]) {
                 Ok(0) => break,
                 Ok(more) => read += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        room.truncate(read);
-        if let Some(opened) = self.opened.filter(|_| last || read < wanted)
+        buffer.truncate(read);
+        if let Some(opened) = self.opened.filter(|_| is_last || read < wanted)
             && Version::of(&self.file)? != opened
         {
             return Err(changed());
         }
         if let Some(inspector) = &mut self.inspector {
-            inspector(&room);
+            inspector(&buffer);
         }
-        Ok(room)
+        Ok(buffer)
     }
 }
 
@@ -184,9 +188,9 @@ impl Stream for FileChunks {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return Poll::Ready(None),
-                State::Resting(reader) => {
+                State::Idle(reader) => {
                     check_runtime()?;
-                    self.state = self.begin(reader);
+                    self.state = self.start_read(reader);
                 }
                 State::Reading(mut work, wanted) => {
                     let Poll::Ready(done) = work.poll_unpin(cx) else {
@@ -198,11 +202,11 @@ impl Stream for FileChunks {
                     if chunk.is_empty() {
                         return Poll::Ready(None);
                     }
-                    self.left -= chunk.len() as u64;
-                    self.out.push_back(chunk.clone());
-                    // Less than was wanted is the end.
+                    self.remaining -= chunk.len() as u64;
+                    self.returned.push_back(chunk.clone());
+                    // A short read is the end of the file.
                     if chunk.len() == wanted {
-                        self.state = State::Resting(reader);
+                        self.state = State::Idle(reader);
                     }
                     return Poll::Ready(Some(Ok(chunk)));
                 }
@@ -240,9 +244,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_chunk_that_somebody_has_is_never_written_to() {
+    async fn a_chunk_in_use_is_never_overwritten() {
         let content: Vec<u8> = (0..=255).collect();
-        // Some are kept, some are given back at once.
+        // Some chunks are kept, the others are dropped at once.
         let mut chunks = FileChunks::new(file(&content), 256, 7);
         let mut kept = Vec::new();
         let mut at = 0;
@@ -260,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_looks_sees_every_byte_before_it_is_handed_on() {
+    async fn an_inspector_sees_every_byte_before_the_stream_returns_it() {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&seen);
         let mut chunks = FileChunks::new(file(b"abcdefgh"), 8, 3);
@@ -276,39 +280,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_whole_number_of_chunks_and_any_length_are_read_as_they_are() {
+    async fn files_of_any_length_are_read_exactly_in_chunks_of_any_size() {
         let content: Vec<u8> = (0..=255).collect();
         for chunk in [1, 2, 64, 128, 255, 256, 257, 1 << 20] {
             for length in [0, 1, 63, 64, 65, 256, 257, u64::MAX] {
                 let read: Vec<Bytes> = FileChunks::new(file(&content), length, chunk).try_collect().await.unwrap();
-                let there = content.len().min(usize::try_from(length).unwrap());
-                assert_eq!(read.concat(), content[..there], "{length} in chunks of {chunk}");
+                let available = content.len().min(usize::try_from(length).unwrap());
+                assert_eq!(read.concat(), content[..available], "{length} in chunks of {chunk}");
                 assert!(read.iter().rev().skip(1).all(|read| read.len() == chunk), "{length} in chunks of {chunk}");
             }
         }
     }
 
     #[tokio::test]
-    async fn memory_is_filled_again_and_no_more_of_it_is_held_than_is_remembered() {
+    async fn the_memory_of_dropped_chunks_is_reused_and_the_number_of_remembered_chunks_is_limited() {
         let content = vec![7; 100];
         let mut chunks = FileChunks::new(file(&content), 100, 10);
-        let mut places = std::collections::HashSet::new();
+        let mut addresses = std::collections::HashSet::new();
         while let Some(chunk) = chunks.try_next().await.unwrap() {
-            places.insert(chunk.as_ptr());
+            addresses.insert(chunk.as_ptr());
         }
-        assert_eq!(places.len(), 1, "given back at once");
+        assert_eq!(addresses.len(), 1, "each chunk is dropped at once");
 
         let mut chunks = FileChunks::new(file(&content), 100, 10);
         let mut kept = Vec::new();
         while let Some(chunk) = chunks.try_next().await.unwrap() {
-            assert!(chunks.out.len() <= REMEMBERED);
+            assert!(chunks.returned.len() <= MAX_REMEMBERED);
             kept.push(chunk);
         }
         assert_eq!(kept.len(), 10);
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_chunk_that_other_threads_have_is_never_written_to() {
+    async fn a_chunk_in_use_by_other_threads_is_never_overwritten() {
         let content: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
         let mut chunks = FileChunks::new(file(&content), u64::MAX, 1000);
         let mut work = Vec::new();
@@ -334,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_its_end_or_an_error_nothing_comes() {
+    async fn after_its_end_or_an_error_the_stream_stays_ended() {
         let mut ended = FileChunks::new(file(b"abc"), 3, 3);
         assert_eq!(ended.try_next().await.unwrap().unwrap(), "abc");
         let folder = tempfile::tempdir().unwrap();
@@ -348,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_looks_and_panics_is_an_error() {
+    async fn an_inspector_that_panics_is_an_error() {
         let mut chunks = FileChunks::new(file(b"abcdef"), 6, 3);
         let Ok(()) = chunks.inspect(Box::new(|chunk| assert_eq!(chunk, b"abc"))) else { panic!() };
         assert_eq!(chunks.try_next().await.unwrap().unwrap(), "abc");
@@ -356,16 +360,16 @@ mod tests {
         assert!(chunks.try_next().await.unwrap().is_none());
     }
 
-    /// Reads the whole of a file of 100 bytes in chunks of 40, and does `change` after the first.
+    /// Reads a file of 100 bytes in chunks of 40 bytes, and calls `change` after the first chunk.
     async fn read_and(change: impl FnOnce(&std::path::Path, &File)) -> (usize, Option<Error>) {
-        let mut place = tempfile::NamedTempFile::new().unwrap();
-        place.write_all(&[7; 100]).unwrap();
-        place.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        let file = place.reopen().unwrap();
+        let mut temporary = tempfile::NamedTempFile::new().unwrap();
+        temporary.write_all(&[7; 100]).unwrap();
+        temporary.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let file = temporary.reopen().unwrap();
         let opened = Version::of(&file).unwrap();
         let mut chunks = FileChunks::whole(file, opened, 40);
         let mut read = chunks.try_next().await.unwrap().unwrap().len();
-        change(place.path(), place.as_file());
+        change(temporary.path(), temporary.as_file());
         loop {
             match chunks.try_next().await {
                 Ok(Some(chunk)) => read += chunk.len(),
@@ -376,7 +380,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_written_to_while_it_is_read_is_never_handed_on_whole() {
+    async fn a_file_that_is_written_to_while_it_is_read_is_never_returned_whole() {
         let changes: [fn(&File); 4] = [
             |file| (&*file).write_all(b"more").unwrap(),
             |file| file.set_len(50).unwrap(),
@@ -384,12 +388,12 @@ mod tests {
                 file.set_len(0).unwrap();
                 file.set_len(100).unwrap();
             },
-            // Of the same length, at another time.
+            // The length stays the same, the time changes.
             |file| file.set_modified(SystemTime::now()).unwrap(),
         ];
         for change in changes {
             let (read, error) = read_and(|_, file| change(file)).await;
-            let error = error.expect("an error in place of the last chunk");
+            let error = error.expect("an error in temporary of the last chunk");
             assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
             assert!(read < 100, "{read}");
         }
@@ -408,10 +412,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_empty_file_that_is_written_to_before_it_is_read_is_an_error() {
-        let mut place = tempfile::NamedTempFile::new().unwrap();
-        let file = place.reopen().unwrap();
+        let mut temporary = tempfile::NamedTempFile::new().unwrap();
+        let file = temporary.reopen().unwrap();
         let opened = Version::of(&file).unwrap();
-        place.write_all(b"x").unwrap();
+        temporary.write_all(b"x").unwrap();
         let mut chunks = FileChunks::whole(file, opened, 40);
         let error = Error::from_reader(chunks.try_next().await.unwrap_err());
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -420,11 +424,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_shrinks_while_it_is_read_ends() {
-        let mut place = tempfile::NamedTempFile::new().unwrap();
-        place.write_all(&[7; 100]).unwrap();
-        let mut chunks = FileChunks::new(place.reopen().unwrap(), 100, 40);
+        let mut temporary = tempfile::NamedTempFile::new().unwrap();
+        temporary.write_all(&[7; 100]).unwrap();
+        let mut chunks = FileChunks::new(temporary.reopen().unwrap(), 100, 40);
         assert_eq!(chunks.try_next().await.unwrap().unwrap().len(), 40);
-        place.as_file().set_len(50).unwrap();
+        temporary.as_file().set_len(50).unwrap();
         assert_eq!(chunks.try_next().await.unwrap().unwrap().len(), 10);
         assert!(chunks.try_next().await.unwrap().is_none());
     }

@@ -1,4 +1,4 @@
-//! [`FileStore`]: what a backend implements.
+//! [`FileStore`]: the trait that backends implement.
 
 use std::fmt;
 
@@ -8,36 +8,36 @@ use crate::{
     Capabilities, Delete, Download, Downloaded, FileUrl, List, Page, Result, Stat, StoredFile, Upload, UrlRequest,
 };
 
-/// What a backend or a layer implements: one method an operation, none with a default.
+/// The interface of a backend or a layer: one method for each operation, none with a default.
 ///
-/// Callers go through [`Store`](crate::Store), which has checked names, scopes, sizes and capabilities before a
-/// method here is called: a backend need not check them again. References arrive with any store name
-/// and leave unstamped ([`FileRef::new`](crate::FileRef::new)).
+/// Applications call [`Store`](crate::Store), which checks names, scopes, sizes and capabilities before it calls a
+/// method here. A backend need not check them again. References arrive with any store name; a backend returns them
+/// without one ([`FileRef::new`](crate::FileRef::new)).
 ///
-/// A method that the service cannot serve returns the error of
-/// [`Capabilities::check`]. Every future may be dropped at any time. An upload that is dropped before its last request
-/// leaves no file under its name; afterwards the file may be stored, but nothing is sent any more.
+/// A method that the service does not support returns the error of [`Capabilities::check`]. Every future may be dropped
+/// at any time. An upload that is dropped before its last request leaves no file under its name. After that the file may
+/// be stored, but nothing more is sent.
 #[async_trait]
 pub trait FileStore: fmt::Debug + Send + Sync + 'static {
-    /// What this store can do. The same value for as long as the store lives.
+    /// Returns the capabilities of this store. They do not change while the store exists.
     fn capabilities(&self) -> &Capabilities;
 
-    /// Stores a file. When this returns, it is stored durably and listed.
+    /// Stores a file. When this returns, the file is stored durably and listed.
     async fn upload(&self, request: Upload) -> Result<StoredFile>;
 
-    /// One page of a listing. A scope that does not exist is *not found* where the service can tell,
-    /// else an empty page.
+    /// Returns one page of a listing. A scope that does not exist is *not found* if the service reports it, and
+    /// otherwise an empty page.
     async fn list(&self, request: List) -> Result<Page>;
 
-    /// The facts of a file, without reading its content.
+    /// Returns the metadata of a file, without reading its content.
     async fn stat(&self, request: Stat) -> Result<StoredFile>;
 
-    /// Begins to read a file. Errors after that come out of the stream.
+    /// Starts to read a file. The stream reports all later errors.
     async fn download(&self, request: Download) -> Result<Downloaded>;
 
-    /// Deletes a file; one that is not there is deleted already.
+    /// Deletes a file. Deleting a missing file is a success.
     async fn delete(&self, request: Delete) -> Result<()>;
 
-    /// An address of the file for others.
+    /// Returns a URL at which others can read the file.
     async fn url(&self, request: UrlRequest) -> Result<FileUrl>;
 }

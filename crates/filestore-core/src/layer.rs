@@ -1,15 +1,15 @@
-//! [`Layer`]: something put around a store.
+//! [`Layer`]: a wrapper around a store.
 
 use std::sync::Arc;
 
 use crate::FileStore;
 
-/// Makes a store out of a store: tracing, limits, encryption.
+/// Wraps a store in another one, for tracing, limits or encryption.
 ///
-/// The new one implements every method of [`FileStore`] (none has a default, so none can be
-/// forgotten) and changes the [capabilities](crate::Capabilities) to what holds with it in place. It
-/// keeps scheme and locator of references, so that a store without the layer finds the same object.
+/// The wrapper implements every method of [`FileStore`] (none has a default, so none can be forgotten) and adjusts the
+/// [capabilities](crate::Capabilities) to its own effect. It keeps scheme and locator of references, so that a store
+/// without the layer finds the same file.
 pub trait Layer {
-    /// Puts the layer around `inner`.
+    /// Wraps `inner` in the layer.
     fn layer(&self, inner: Arc<dyn FileStore>) -> Arc<dyn FileStore>;
 }
