@@ -1,4 +1,4 @@
-//! The account: its kind_and_effect, and its files with all that the service says of them.
+//! The account: its plan and limits, and its files with the fields that only file.io has.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::key::FileKey;
 use crate::options::MaxDownloads;
 use crate::wire;
 
-/// What `/me` says. Fields that the service leaves out are `None`.
+/// The response to `GET /me`. Fields that the service leaves out are `None`.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Account {
@@ -17,13 +17,13 @@ pub struct Account {
     pub plan_id: Option<u64>,
     /// The largest file in bytes.
     pub max_upload_bytes: Option<u64>,
-    /// All files together, in bytes.
+    /// The largest size of all files together, in bytes.
     pub max_storage_bytes: Option<u64>,
-    /// What is used of it.
+    /// The size of all files now, in bytes.
     pub used_storage_bytes: Option<u64>,
-    /// Requests allowed, by all likelihood each minute.
+    /// The number of allowed requests, most likely per minute.
     pub rate_limit: Option<u64>,
-    /// All other fields as they came, such as `directDownload` and `customDomain`.
+    /// All other fields, unchanged, such as `directDownload` and `customDomain`.
     pub other: BTreeMap<String, Value>,
 }
 
@@ -42,30 +42,30 @@ impl From<wire::Me> for Account {
     }
 }
 
-/// A file with what only file.io says of it.
+/// A file, with the fields that only file.io has.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FileIoFile {
-    /// What every store says.
+    /// The fields that every store has.
     pub file: StoredFile,
-    /// Its title.
+    /// The title.
     pub title: Option<String>,
-    /// Its description.
+    /// The description.
     pub description: Option<String>,
-    /// How often it was downloaded.
+    /// The number of downloads so far.
     pub downloads: Option<u64>,
-    /// How often it may be.
+    /// The number of downloads that are allowed in all.
     pub max_downloads: Option<MaxDownloads>,
-    /// Whether it is deleted when it is used up or expired.
+    /// `true` if the service deletes the file after its last download or its expiry.
     pub auto_delete: Option<bool>,
-    /// What the service's screening of contents says: `pending`, `passed`.
+    /// The state of the service's content screening: `pending`, `passed`.
     pub screening_status: Option<String>,
     /// The expiry in words, as generation 1 of the service gives it.
     pub(crate) expiry_in_words: Option<String>,
 }
 
 impl FileIoFile {
-    /// `name` is what the file is called if the service does not say.
+    /// `name` is the name of the file if the service gives none.
     pub(crate) fn new(key: &FileKey, wire: wire::File, name: &str) -> Self {
         let mut file = StoredFile::new(key.reference(), wire.name.unwrap_or_else(|| name.to_owned()));
         file.size = wire.size;
@@ -98,7 +98,7 @@ impl FileIoFile {
     }
 }
 
-/// What to list of the account's files.
+/// A query of the account's files.
 ///
 /// ```
 /// use filestore_fileio::Search;
@@ -108,48 +108,48 @@ impl FileIoFile {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Search {
-    /// Files whose name has this text.
+    /// A text that the name of a file contains.
     pub text: Option<String>,
-    /// A field such as `name`, `size`, `created` or `expires`, with `:asc` or `:desc`. Not set: the
-    /// newest first.
+    /// The order: a field such as `name`, `size`, `created` or `expires`, with `:asc` or `:desc`. `None`: the newest
+    /// file first.
     pub sort: Option<String>,
-    /// How many files to skip.
+    /// The number of files to skip.
     pub offset: u64,
-    /// At most so many files. Not set: as many as the service likes.
+    /// The largest number of files. `None`: the service decides.
     pub limit: Option<u32>,
 }
 
 impl Search {
-    /// All files, the newest first.
+    /// Creates a query of all files, the newest first.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only files whose name has `text`.
+    /// Finds only files whose name contains `text`.
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
         self
     }
 
-    /// In the order of a field.
+    /// Sets the order: a field with `:asc` or `:desc`.
     pub fn sort(mut self, sort: impl Into<String>) -> Self {
         self.sort = Some(sort.into());
         self
     }
 
-    /// Without the first `offset`.
+    /// Skips the first `offset` files.
     pub fn offset(mut self, offset: u64) -> Self {
         self.offset = offset;
         self
     }
 
-    /// At most `limit`; at least one.
+    /// Returns at most `limit` files; 0 counts as 1.
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit.max(1));
         self
     }
 
-    /// The query, without what is not said.
+    /// Returns the query parameters that are set.
     pub(crate) fn query(&self) -> Vec<(&'static str, String)> {
         let pairs = [
             ("search", self.text.clone()),
@@ -161,38 +161,38 @@ impl Search {
     }
 }
 
-/// A part of a listing.
+/// A page of a listing.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FileIoPage {
     /// The files.
     pub files: Vec<FileIoFile>,
-    /// The offset of the next part; `None`: this was the last.
+    /// The offset of the next page; `None` on the last page.
     pub next: Option<u64>,
 }
 
 impl FileIoPage {
-    /// The page that answers `search`. *Protocol* without a list. A file without a usable key has no reference: it is
-    /// left out, and logged.
+    /// Creates the page of `listing`, the response to `search`. *Protocol* if it holds no list. A file without a valid
+    /// key has no reference: it is left out and logged.
     pub(crate) fn new(listing: wire::Listing, search: &Search) -> Result<Self> {
         let nodes = listing.nodes.or(listing.files).ok_or_else(|| {
-            let message = "the answer to a listing holds no list of files; check base_url";
+            let message = "the response to a listing holds no list of files; check base_url";
             Error::new(ErrorKind::Protocol, filestore_core::Effect::Rejected, message)
         })?;
-        // A service that ignores the limit must not make a page longer than was asked for.
+        // Even if the service ignores the limit, the page keeps it.
         let taken = nodes.len().min(search.limit.map_or(usize::MAX, |limit| limit as usize));
         let mut files = Vec::with_capacity(taken);
         for node in nodes.into_iter().take(taken) {
             match node.key.as_deref().and_then(FileKey::new) {
                 Some(key) => files.push(FileIoFile::new(&key, node, "unnamed")),
-                None => tracing::warn!(name = node.name, "a file without a usable key is left out of the listing"),
+                None => tracing::warn!(name = node.name, "a file without a valid key is left out of the listing"),
             }
         }
         let end = search.offset.saturating_add(taken as u64);
         let is_full = search.limit.is_some_and(|limit| taken as u64 >= u64::from(limit));
-        // A service that gives fewer than were asked for, and does not count them, may have more.
-        let is_more = listing.count.map_or(search.limit.is_some(), |count| count > end);
-        let next = (taken > 0 && (is_full || is_more)).then_some(end);
+        // A service that returns fewer files than the limit, and no count, may have more files.
+        let has_more = listing.count.map_or(search.limit.is_some(), |count| count > end);
+        let next = (taken > 0 && (is_full || has_more)).then_some(end);
         Ok(Self { files, next })
     }
 }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_never_longer_than_was_asked_for() {
+    fn a_page_is_never_longer_than_its_limit() {
         let page = page(r#"{"nodes":[{"key":"A"},{"key":"B"}],"count":2}"#, Search::new().limit(1)).unwrap();
         assert_eq!((page.files.len(), page.next), (1, Some(1)));
     }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_usable_key_does_not_hide_the_others() {
+    fn a_file_without_a_valid_key_does_not_hide_the_others() {
         let page = page(
             r#"{"nodes":[{"name":"a"},{"key":5},{"key":"../x"},{"key":"B","name":"b"}],"count":9}"#,
             Search::new(),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_not_an_empty_one() {
+    fn a_value_that_is_no_list_is_not_an_empty_list() {
         for json in [r#"{"nodes":"none"}"#, r#"{"nodes":[1]}"#, r#"{"files":{}}"#] {
             assert!(serde_json::from_str::<wire::Listing>(json).is_err(), "{json}");
         }
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_gives_fewer_than_were_asked_for_and_does_not_count_them_may_have_more() {
+    fn a_page_below_its_limit_without_a_count_may_not_be_the_last() {
         let two = r#"{"nodes":[{"key":"A"},{"key":"B"}]}"#;
         assert_eq!(page(two, Search::new().limit(1000)).unwrap().next, Some(2));
         assert_eq!(page(r#"{"nodes":[]}"#, Search::new().limit(1000)).unwrap().next, None);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_more_entries_than_memory_is_for_is_no_page() {
+    fn a_page_of_more_than_50_000_entries_is_rejected() {
         let many = format!(r#"{{"nodes":[{}{{"key":"A"}}]}}"#, r#"{"key":"A"},"#.repeat(50_000));
         assert!(serde_json::from_str::<wire::Listing>(&many).is_err());
     }

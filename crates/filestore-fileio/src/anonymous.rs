@@ -1,34 +1,34 @@
-//! Uploads without an account that can be managed all the same.
+//! Uploads without an account, and the token that manages such a file.
 
 use std::fmt;
 
 use filestore_core::StoredFile;
 use secrecy::{ExposeSecret, SecretString};
 
-/// A stored file, and the means to manage it.
+/// A stored file, and the token that manages it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct OwnedUpload {
     /// The file.
     pub file: StoredFile,
-    /// What the service gave to manage this one file with: for a day, where there is no account.
+    /// The token that manages this one file. The service gives it to uploads without an account, for a day.
     pub token: Option<AnonymousToken>,
 }
 
-/// The right to manage one file that was uploaded without an account.
+/// A token that manages one file that was uploaded without an account.
 ///
-/// The service never documented it. It was seen to let a client change the file; whether it lets it
-/// delete is for the service to say. `Debug` hides it.
+/// The service never documented it. Clients are known to change the file with it; the service may reject a delete.
+/// `Debug` hides the token.
 #[derive(Clone)]
 pub struct AnonymousToken(SecretString);
 
 impl AnonymousToken {
-    /// A token that was kept.
+    /// Creates a token from the text that [`expose`](Self::expose) returned.
     pub fn new(text: impl Into<String>) -> Self {
         Self(SecretString::from(text.into()))
     }
 
-    /// The text, to keep it: whoever has it may change the file.
+    /// Returns the text of the token, to store it. Anyone who has the text can change the file.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }

@@ -1,4 +1,4 @@
-//! The backend `fileio`: its keys, and stores made of its settings.
+//! The backend `fileio`: its configuration keys, and the stores that it opens.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use crate::{FileIoConfig, FileIoStore, FileIoUpload, options};
 
 /// The backend `fileio`, for a [`Registry`](filestore_core::Registry).
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a name for code")]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct is its name")]
 pub struct FileIo;
 
 static KEYS: [Key; 2 + filestore_http::KEYS.len()] = with_http_keys([
     Key::new("base_url", KeyKind::Text, "scheme, host and port of the service").default("https://file.io"),
-    Key::new("api_key", KeyKind::Secret, "the API key of an account; without it everything is anonymous"),
+    Key::new("api_key", KeyKind::Secret, "the API key of an account; without it, all requests are anonymous"),
 ]);
 
 impl FileIo {
-    /// The store itself, with what it has beyond a [`FileStore`]. *Config* when the settings are wrong.
+    /// Opens the store as its own type, which has more methods than a [`FileStore`]. *Config* if a setting is invalid.
     pub fn connect(&self, settings: &Settings) -> Result<FileIoStore> {
-        let (own, http) = read_settings::<FileIoConfig>(settings, &KEYS, &HttpConfig::default())?;
-        FileIoStore::new(FileIoConfig { http, ..own })
+        let (config, http) = read_settings::<FileIoConfig>(settings, &KEYS, &HttpConfig::default())?;
+        FileIoStore::new(FileIoConfig { http, ..config })
     }
 }
 
@@ -31,7 +31,7 @@ impl Backend for FileIo {
     }
 
     fn about(&self) -> &'static str {
-        "file.io and servers like it: a link to a file, usually for one download"
+        "file.io and compatible servers: a URL for each file, usually for one download"
     }
 
     fn keys(&self) -> &'static [Key] {

@@ -1,4 +1,4 @@
-//! [`FileIoConfig`] and [`FileIo`], the backend as a configuration file knows it.
+//! [`FileIoConfig`]: the base URL, the API key and the HTTP settings of a store.
 
 use filestore_core::Result;
 use filestore_http::{HttpConfig, base_url, check_credentials};
@@ -6,17 +6,17 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-/// Where the service is, and who asks.
+/// The configuration of a [`FileIoStore`](crate::FileIoStore).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct FileIoConfig {
-    /// Scheme, host and port. The default, `https://file.io`, no longer answers.
+    /// Scheme, host and port. The default, `https://file.io`, no longer serves the API.
     pub base_url: String,
-    /// The API key of an account. Without one, uploads and downloads are anonymous, and listing,
-    /// stat and delete are not to be had.
+    /// The API key of an account. Without one, uploads and downloads are anonymous, and listing, stat and delete are
+    /// unsupported.
     pub api_key: Option<SecretString>,
-    /// How HTTP is spoken.
+    /// Timeouts, retries, proxy and other HTTP settings.
     #[serde(skip)]
     pub http: HttpConfig,
 }
@@ -28,24 +28,24 @@ impl Default for FileIoConfig {
 }
 
 impl FileIoConfig {
-    /// The server at `base_url`, anonymously.
+    /// Creates a configuration for the server at `base_url`, without an API key.
     pub fn new(base_url: impl Into<String>) -> Self {
         Self { base_url: base_url.into(), ..Self::default() }
     }
 
-    /// With the API key of an account.
+    /// Sets the API key of an account.
     pub fn api_key(mut self, api_key: impl Into<String>) -> Self {
         self.api_key = Some(SecretString::from(api_key.into()));
         self
     }
 
-    /// With other time limits, a proxy and so on.
+    /// Sets timeouts, retries, proxy and other HTTP settings.
     pub fn http(mut self, http: HttpConfig) -> Self {
         self.http = http;
         self
     }
 
-    /// The base URL, with nothing but scheme, host and port. *Config* if that or the key cannot be right.
+    /// Returns the base URL. *Config* if it is not just scheme, host and port, or if the API key is empty.
     pub(crate) fn check(&self) -> Result<Url> {
         check_credentials([("api_key", self.api_key.as_ref())])?;
         base_url(&self.base_url, "https://file.io")

@@ -1,4 +1,4 @@
-//! The key of a file: its whole address, and the permission to read it.
+//! The key of a file: the path of its URL, and the permission to read it.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use url::Url;
 
 pub(crate) const SCHEME: &str = "fileio";
 
-/// A key that is safe in a path. `Debug` hides it.
+/// A key that is safe in the path of a URL. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct FileKey(String);
 
 impl FileKey {
-    /// Keys were of 5, 6, 8 and 12 letters and digits; other servers may have longer ones. `None` for
-    /// what cannot be one: `me` is the account.
+    /// Returns `None` if `text` cannot be a key. Known keys have 5, 6, 8 or 12 letters and digits; other servers may
+    /// have longer ones. `me` is no key but the path of the account.
     pub(crate) fn new(text: &str) -> Option<Self> {
-        let fits = (1..=128).contains(&text.len())
+        let is_valid = (1..=128).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        (fits && text != "me").then(|| Self(text.to_owned()))
+        (is_valid && text != "me").then(|| Self(text.to_owned()))
     }
 
-    /// The key of a reference. *Invalid input* if it cannot be one.
+    /// Returns the key of `reference`. *Invalid input* if it holds no valid key.
     pub(crate) fn of(reference: &FileRef) -> Result<Self> {
         let components = reference.components();
         match components.as_slice() {
@@ -39,7 +39,7 @@ impl FileKey {
         FileRef::new(SCHEME, [&self.0])
     }
 
-    /// Where the file is. The answer's own `link` is not used: it may lead to another host.
+    /// Returns the URL of the file. The `link` of a response is not used: it may lead to another host.
     pub(crate) fn url(&self, base: &Url) -> Url {
         let mut url = base.clone();
         url.set_path(&self.0);
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_key_never_becomes_a_path() {
+    fn an_invalid_key_never_becomes_a_path() {
         for bad in ["", "me", "a/b", "..", "a?b", "a#b", "a b", "ü", "%2e"] {
             assert!(FileKey::new(bad).is_none(), "{bad:?}");
         }

@@ -1,18 +1,17 @@
-//! file.io as a [`FileStore`](filestore_core::FileStore): a file gets a key, and whoever has the key
-//! reads it, usually once.
+//! file.io as a [`FileStore`](filestore_core::FileStore): the service gives each file a key, and anyone who has the key
+//! can download the file, usually once.
 //!
-//! **The public service no longer answers its API.** The last good answer that is known of is of
-//! December 2024; from April 2026 at the latest, every request to `https://file.io` is redirected to a
-//! web site. This backend is for servers that speak the same protocol: set
-//! [`base_url`](FileIoConfig::base_url).
+//! **The public service no longer serves its API.** The last known successful response is from December 2024. Since
+//! April 2026 at the latest, `https://file.io` redirects every request to a web site. This backend is for servers that
+//! speak the same protocol: set [`base_url`](FileIoConfig::base_url).
 //!
 //! Three things differ from most stores:
 //!
-//! - **A read consumes.** By default the first download takes the file away. Nothing here reads in
-//!   order to learn something, and nothing repeats a read that may have arrived.
-//! - **The key is the permission.** The text of a [`FileRef`](filestore_core::FileRef) is a secret;
-//!   errors, traces and `Debug` never show it.
-//! - **Listing needs an API key**, and so do stat and delete.
+//! - **A download consumes the file.** By default, the service deletes a file after the first download. This crate
+//!   requests a file only for a download, and never retries a download that may have reached the service.
+//! - **The key is the permission.** The text of a [`FileRef`](filestore_core::FileRef) is a secret; errors, traces and
+//!   `Debug` never show it.
+//! - **Listing and stat need an API key.** Delete needs an API key or the [token](AnonymousToken) of the upload.
 //!
 //! ```no_run
 //! use std::sync::Arc;

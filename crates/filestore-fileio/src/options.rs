@@ -1,4 +1,4 @@
-//! [`FileIoUpload`]: what only file.io lets an upload say.
+//! [`FileIoUpload`]: the upload options that only file.io has.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,11 @@ use filestore_core::{Error, Key, KeyKind, ProviderOptions, Result};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Options of an upload. What is not said is left to the service: one download, then it is deleted.
+/// Options of an upload. The service's defaults apply to options that are not set: one download, after which the file
+/// is deleted.
 ///
-/// Anything else needs a paid plan; without an API key it is rejected before anything is sent.
+/// Any other limit of downloads, and `auto_delete = false`, need a paid plan. Without an API key, the store rejects
+/// them before it sends anything.
 ///
 /// ```
 /// use filestore_core::Upload;
@@ -21,40 +23,41 @@ use serde::{Deserialize, Deserializer};
 #[serde(default)]
 #[non_exhaustive]
 pub struct FileIoUpload {
-    /// After how many downloads the file is used up.
+    /// The number of downloads that are allowed in all.
     pub max_downloads: Option<MaxDownloads>,
-    /// Whether it is deleted when it is used up or expired.
+    /// `true` if the service deletes the file after its last download or its expiry.
     pub auto_delete: Option<bool>,
-    /// A title, besides the name.
+    /// A title, in addition to the name.
     pub title: Option<String>,
 }
 
-/// The keys of [`FileIoUpload`], as a configuration and a command line take them.
+/// The keys of [`FileIoUpload`] in a configuration and on a command line.
 pub(crate) static KEYS: [Key; 3] = [
-    Key::new("max_downloads", KeyKind::Text, "after how many downloads the file is used up, or unlimited").default("1"),
-    Key::new("auto_delete", KeyKind::Flag, "whether it is deleted when it is used up or expired").default("true"),
-    Key::new("title", KeyKind::Text, "a title, besides the name"),
+    Key::new("max_downloads", KeyKind::Text, "the number of allowed downloads, or unlimited").default("1"),
+    Key::new("auto_delete", KeyKind::Flag, "true if the file is deleted after its last download or its expiry")
+        .default("true"),
+    Key::new("title", KeyKind::Text, "a title, in addition to the name"),
 ];
 
 impl FileIoUpload {
-    /// Nothing said.
+    /// Creates options of which none is set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Allows so many downloads: a number, or [`MaxDownloads::Unlimited`].
+    /// Sets the number of allowed downloads: a number, or [`MaxDownloads::Unlimited`].
     pub fn max_downloads(mut self, downloads: impl Into<MaxDownloads>) -> Self {
         self.max_downloads = Some(downloads.into());
         self
     }
 
-    /// Says whether it is deleted when it is used up or expired.
+    /// Sets whether the service deletes the file after its last download or its expiry.
     pub fn auto_delete(mut self, auto_delete: bool) -> Self {
         self.auto_delete = Some(auto_delete);
         self
     }
 
-    /// Gives it a title.
+    /// Sets the title.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
         self
@@ -75,18 +78,18 @@ impl ProviderOptions for FileIoUpload {
     }
 }
 
-/// How many downloads a file allows. As text a number from 1, or `unlimited`.
+/// The number of downloads that a file allows. As text: a number from 1, or `unlimited`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a number or none: there is no third")]
+#[expect(clippy::exhaustive_enums, reason = "a limit or none: there is no third case")]
 pub enum MaxDownloads {
-    /// So many; 0 counts as 1.
+    /// At most this number; 0 counts as 1.
     Times(u32),
-    /// As many as anybody likes.
+    /// Any number.
     Unlimited,
 }
 
 impl MaxDownloads {
-    /// The number; `None`: unlimited.
+    /// Returns the number, or `None` if it is unlimited.
     pub(crate) fn times(self) -> Option<u64> {
         match self {
             Self::Times(times) => Some(u64::from(times.max(1))),
@@ -94,7 +97,7 @@ impl MaxDownloads {
         }
     }
 
-    /// As the form has it: the service reads an empty value as unlimited.
+    /// Returns the value of the form field: the service reads an empty value as unlimited.
     pub(crate) fn form_value(self) -> String {
         self.times().map(|times| times.to_string()).unwrap_or_default()
     }
@@ -113,7 +116,7 @@ impl FromStr for MaxDownloads {
         match text.parse() {
             _ if text == "unlimited" => Ok(Self::Unlimited),
             Ok(times) if times > 0 => Ok(Self::Times(times)),
-            _ => Err(Error::invalid("max_downloads is a number from 1, or unlimited")),
+            _ => Err(Error::invalid("invalid max_downloads: set a number from 1, or unlimited")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`FileIoStore`]: the protocol, operation by operation.
+//! [`FileIoStore`]: the requests of each operation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,69 +30,69 @@ use crate::options::MaxDownloads;
 use crate::terms::UploadTerms;
 use crate::wire;
 
-/// The largest file without an account: 2 GB, in the reading that is certainly allowed.
+/// The largest file without an account: 2 GB, read as decimal bytes because these are certainly allowed.
 const FREE_MAX: u64 = 2_000_000_000;
 
-/// Entries of the listing that are asked for at once when one file is looked up.
+/// The page size of the listing in which one file is searched.
 const LOOKUP_PAGE: u32 = 1000;
 
 const NEEDS_KEY: &str = "it needs the API key of an account; set api_key";
 
-/// file.io as a store. Cheap to clone; clones share connections, pace and retry budget.
+/// file.io as a store. Cheap to clone; clones share connections, rate limit and retry budget.
 #[derive(Clone)]
 pub struct FileIoStore(Arc<Shared>);
 
 struct Shared {
     http: HttpClient,
     base: Url,
-    who: Auth,
+    auth: Auth,
     capabilities: Capabilities,
-    /// The largest file as `/me` said; 0: not asked yet.
+    /// The largest file in bytes according to `/me`; 0 if unknown.
     largest: AtomicU64,
 }
 
-/// Auth asks. The header is marked as sensitive.
+/// The credentials of requests. The header value is marked as sensitive.
 #[derive(Clone)]
 enum Auth {
     Anonymous,
     Account(HeaderValue),
-    /// The uploader of one file, without an account.
+    /// With the token of one upload that was made without an account.
     Owner(HeaderValue),
 }
 
 impl FileIoStore {
-    /// A store over the service at the configuration's base URL. Sends nothing.
+    /// Creates a store for the service at the base URL of `config`. Sends nothing.
     ///
-    /// *Config* if the base URL is not scheme, host and port, or the key cannot be a header.
+    /// *Config* if the base URL is not just scheme, host and port, or if the API key is not a valid header value.
     pub fn new(config: FileIoConfig) -> Result<Self> {
         Self::with_clock(config, Arc::new(SystemClock::default()))
     }
 
     pub(crate) fn with_clock(config: FileIoConfig, clock: Arc<dyn Clock>) -> Result<Self> {
         let base = config.check()?;
-        let who = match &config.api_key {
+        let auth = match &config.api_key {
             Some(key) => Auth::Account(bearer(key.expose_secret())?),
             None => Auth::Anonymous,
         };
         let http = HttpClient::with_clock(&config.http, &base, clock)?;
-        Ok(Self::of(http, base, who))
+        Ok(Self::of(http, base, auth))
     }
 
-    fn of(http: HttpClient, base: Url, who: Auth) -> Self {
-        let capabilities = capabilities(&who);
-        Self(Arc::new(Shared { http, base, who, capabilities, largest: AtomicU64::new(0) }))
+    fn of(http: HttpClient, base: Url, auth: Auth) -> Self {
+        let capabilities = capabilities(&auth);
+        Self(Arc::new(Shared { http, base, auth, capabilities, largest: AtomicU64::new(0) }))
     }
 
     pub(crate) fn as_owner(&self, token: &str) -> Result<Self> {
         Ok(Self::of(self.0.http.clone(), self.0.base.clone(), Auth::Owner(bearer(token)?)))
     }
 
-    /// The kind_and_effect of the account. From then on, [`max_upload_bytes`](Account::max_upload_bytes) is the
-    /// largest file that this store sends.
+    /// Returns the plan and the limits of the account. From then on, [`max_upload_bytes`](Account::max_upload_bytes) is
+    /// the size of the largest file that this store uploads.
     ///
     /// *Unsupported* without an API key, *unauthenticated* with a wrong one.
     pub async fn me(&self) -> Result<Account> {
-        self.check_account("the account")?;
+        self.check_account("the state of the account")?;
         let request = self.request(Method::GET, self.url("me"), Idempotency::Safe).buffered();
         let (_, me) = self.confirmed::<wire::Me>(self.send(request).await?, None).await?;
         let account = Account::from(me);
@@ -100,18 +100,20 @@ impl FileIoStore {
         Ok(account)
     }
 
-    /// Some of the account's files, with all that the service says of them.
+    /// Returns a page of the account's files, with the fields that only file.io has.
     ///
-    /// *Unsupported* without an API key. While files come and go, an offset may skip or repeat some.
+    /// *Unsupported* without an API key. If files are added or removed between two pages, the second page may skip or
+    /// repeat some.
     pub async fn search(&self, search: &Search) -> Result<FileIoPage> {
         self.0.capabilities.check(Feature::List)?;
         let request = self.request(Method::GET, self.0.base.clone(), Idempotency::Safe).buffered();
         let request = search.query().iter().fold(request, |request, (name, value)| request.query(name, value));
-        let (answer, body) = self.success(self.send(request).await?, None, JSON_LIMIT).await?;
-        FileIoPage::new(answer.parse_json(&body)?, search)
+        let (response, body) = self.success(self.send(request).await?, None, JSON_LIMIT).await?;
+        FileIoPage::new(response.parse_json(&body)?, search)
     }
 
-    /// The account's entry of a key, found page by page. Reads nothing but the listing.
+    /// Finds the entry of `key` in the account's listing, page by page. Does not request the file, which would consume
+    /// it.
     async fn look_up(&self, key: &FileKey) -> Result<Option<FileIoFile>> {
         let reference = key.reference();
         let mut search = Search::new().limit(LOOKUP_PAGE);
@@ -128,63 +130,63 @@ impl FileIoStore {
         }
     }
 
-    /// A JSON response of success, of at most `limit` bytes, and its body. Everything else is an error.
-    async fn success(&self, mut answer: Response, key: Option<&FileKey>, limit: usize) -> Result<(Response, Bytes)> {
-        // 1. Is it the service at all that speaks?
-        if !answer.status().is_success() {
-            return Err(error::rejected(answer, &self.0.base, &self.secrets(key)).await);
+    /// Returns a successful JSON response and its body of at most `limit` bytes. Everything else is an error.
+    async fn success(&self, mut response: Response, key: Option<&FileKey>, limit: usize) -> Result<(Response, Bytes)> {
+        // 1. The response is a success, and from the service.
+        if !response.status().is_success() {
+            return Err(error::rejected(response, &self.0.base, &self.secrets(key)).await);
         }
-        if let Some(elsewhere) = error::not_the_service(&answer, &self.0.base) {
-            return Err(elsewhere);
+        if let Some(error) = error::not_the_service(&response, &self.0.base) {
+            return Err(error);
         }
-        if !answer.is_json() {
-            return Err(error::not_json(&answer, &self.0.base));
+        if !response.is_json() {
+            return Err(error::not_json(&response, &self.0.base));
         }
-        // 2. Does it say success in the body, too?
-        let body = answer.bytes(limit).await?;
-        let envelope: wire::Envelope = answer.parse_json(&body)?;
+        // 2. The body reports a success, too.
+        let body = response.bytes(limit).await?;
+        let envelope: wire::Envelope = response.parse_json(&body)?;
         if envelope.success == Some(false) {
-            return Err(error::rejected_by(&answer, &envelope, &self.secrets(key)));
+            return Err(error::rejected_by(&response, &envelope, &self.secrets(key)));
         }
-        Ok((answer, body))
+        Ok((response, body))
     }
 
-    /// [`success`](Self::success), where the service has to say that it was done. *Protocol* unless the body says
-    /// `"success": true`, and speaks of no other file than `key`.
+    /// Like [`success`](Self::success), but the service has to confirm it: *protocol* unless the status is 200 and the
+    /// body has `"success": true` and no other key than `key`.
     pub(crate) async fn confirmed<T: DeserializeOwned>(
         &self,
-        answer: Response,
+        response: Response,
         key: Option<&FileKey>,
     ) -> Result<(Response, T)> {
-        let (answer, body) = self.success(answer, key, OBJECT_LIMIT).await?;
-        let envelope: wire::Envelope = answer.parse_json(&body)?;
-        let is_of_another = key.zip(envelope.key.as_deref()).is_some_and(|(key, said)| said != key.as_str());
-        if answer.status().as_u16() != 200 || envelope.success != Some(true) || is_of_another {
-            return Err(answer.unexpected("JSON that says \"success\": true"));
+        let (response, body) = self.success(response, key, OBJECT_LIMIT).await?;
+        let envelope: wire::Envelope = response.parse_json(&body)?;
+        let is_other_file = key.zip(envelope.key.as_deref()).is_some_and(|(key, found)| found != key.as_str());
+        if response.status().as_u16() != 200 || envelope.success != Some(true) || is_other_file {
+            return Err(response.unexpected("JSON that says \"success\": true"));
         }
-        let body = answer.parse_json(&body)?;
-        Ok((answer, body))
+        let body = response.parse_json(&body)?;
+        Ok((response, body))
     }
 
     pub(crate) async fn send(&self, request: Request) -> Result<Response> {
         self.0.http.send(request).await
     }
 
-    /// A request to the API, with the account's key.
+    /// Creates a request to the API, with the account's API key if there is one.
     pub(crate) fn request(&self, method: Method, url: Url, idempotency: Idempotency) -> Request {
         let request = Request::new(method, url, idempotency)
             .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .default_retry_after(error::PAUSE);
-        match &self.0.who {
+            .default_retry_after(error::DEFAULT_RETRY_AFTER);
+        match &self.0.auth {
             Auth::Account(key) => request.credential(AUTHORIZATION, key.clone()),
             Auth::Anonymous | Auth::Owner(_) => request,
         }
     }
 
-    /// A request that changes one file.
+    /// Creates a request that changes the file of `key`, with the credentials for it.
     pub(crate) fn management(&self, method: Method, key: &FileKey, idempotency: Idempotency) -> Request {
         let request = self.request(method, key.url(&self.0.base), idempotency).buffered().secret_path();
-        match &self.0.who {
+        match &self.0.auth {
             Auth::Owner(token) => request.credential(AUTHORIZATION, token.clone()),
             Auth::Anonymous | Auth::Account(_) => request,
         }
@@ -196,9 +198,9 @@ impl FileIoStore {
         url
     }
 
-    /// What an error must not repeat although the service may: "invalid API key ...".
+    /// Returns the secrets that a response may repeat ("invalid API key ...") and an error must not.
     fn secrets<'a>(&'a self, key: Option<&'a FileKey>) -> Vec<&'a str> {
-        let credential = match &self.0.who {
+        let credential = match &self.0.auth {
             Auth::Account(header) | Auth::Owner(header) => header.to_str().ok(),
             Auth::Anonymous => None,
         };
@@ -215,27 +217,26 @@ impl FileIoStore {
     }
 
     fn check_account(&self, what: &str) -> Result<()> {
-        match self.0.who {
+        match self.0.auth {
             Auth::Account(_) => Ok(()),
-            Auth::Anonymous | Auth::Owner(_) => {
-                Err(Error::unsupported(format!("{what} is not to be had: {NEEDS_KEY}")))
-            }
+            Auth::Anonymous | Auth::Owner(_) => Err(Error::unsupported(format!("cannot get {what}: {NEEDS_KEY}"))),
         }
     }
 
     pub(crate) fn check_owner(&self, what: &str) -> Result<()> {
-        match self.0.who {
+        match self.0.auth {
             Auth::Account(_) | Auth::Owner(_) => Ok(()),
             Auth::Anonymous => Err(Error::unsupported(format!(
-                "{what} is not to be had: it needs the API key of an account, or the token of the upload"
+                "cannot send {what}: it needs the API key of an account, or the token of the upload; set api_key, or \
+                 use FileIoStore::with_token"
             ))),
         }
     }
 
-    pub(crate) fn check_plan(&self, asked: &UploadTerms) -> Result<()> {
-        match self.0.who {
+    pub(crate) fn check_plan(&self, terms: &UploadTerms) -> Result<()> {
+        match self.0.auth {
             Auth::Account(_) => Ok(()),
-            Auth::Anonymous | Auth::Owner(_) => asked.check_free_plan(self.now()),
+            Auth::Anonymous | Auth::Owner(_) => terms.check_free_plan(self.now()),
         }
     }
 
@@ -245,7 +246,10 @@ impl FileIoStore {
             (Some(length), Some(largest)) if length > largest => Err(Error::new(
                 ErrorKind::TooLarge,
                 Effect::NotSent,
-                format!("{length} bytes exceed the {largest} that the service accepts in one file"),
+                format!(
+                    "the file has {length} bytes, and the service accepts at most {largest} bytes in one file; send a \
+                     smaller file"
+                ),
             )),
             _ => Ok(()),
         }
@@ -267,7 +271,9 @@ impl FileStore for FileIoStore {
         search.limit = request.limit;
         if let Some(token) = request.page {
             let offset = token.as_str().parse();
-            search.offset = offset.map_err(|_| Error::invalid("the page token is not one of this store"))?;
+            search.offset = offset.map_err(|_| {
+                Error::invalid("invalid page token: it is not from this store; use the token of the last page, or none")
+            })?;
         }
         let page = self.search(&search).await?;
         let next = page.next.map(|offset| PageToken::new(offset.to_string()));
@@ -279,7 +285,8 @@ impl FileStore for FileIoStore {
         let key = FileKey::of(&request.reference)?;
         let entry = self.look_up(&key).await?.ok_or_else(|| {
             Error::not_found(
-                "the account does not list such a file: it expired, was downloaded or deleted, or belongs to another",
+                "the account does not list this file: it expired, was downloaded or deleted, or belongs to another \
+                 account",
             )
         })?;
         Ok(entry.file)
@@ -290,50 +297,50 @@ impl FileStore for FileIoStore {
         if request.range.is_some() {
             self.0.capabilities.check(Feature::Range)?;
         }
-        // 1. The one GET of a key in this crate. It counts, so it is sent once, on a connection of its
-        //    own: a kept one that was just closed would look like a lost answer.
+        // 1. The only GET of a key in this crate. It counts as a download, so it is sent once, on a fresh connection:
+        //    an idle one that the server has just closed would look like a lost response.
         let get = self
             .request(Method::GET, key.url(&self.0.base), Idempotency::Consuming)
             .header(ACCEPT, HeaderValue::from_static("*/*"))
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .secret_path()
             .fresh_connection();
-        let answer = self.send(get).await.map_err(possibly_consumed)?;
+        let response = self.send(get).await.map_err(possibly_consumed)?;
         // 2. A redirect leads to a web page about the file, or away from the service.
-        if answer.status().is_redirection()
-            && let Some(page) = answer.location().filter(|page| page.path().starts_with("/download/"))
+        if response.status().is_redirection()
+            && let Some(page) = response.location().filter(|page| page.path().starts_with("/download/"))
         {
-            return Err(error::landing_page(&answer, page.host_str().unwrap_or_default()));
+            return Err(error::landing_page(&response, page.host_str().unwrap_or_default()));
         }
-        // 3. The status decides: below 200 the body is the file, even if it looks like an error.
-        let disposition = answer.headers().get(CONTENT_DISPOSITION).cloned();
-        if !answer.status().is_success() {
-            return Err(possibly_consumed(error::rejected(answer, &self.0.base, &self.secrets(Some(&key))).await));
+        // 3. The status decides: with status 200 the body is the file, even if it looks like an error.
+        let disposition = response.headers().get(CONTENT_DISPOSITION).cloned();
+        if !response.status().is_success() {
+            return Err(possibly_consumed(error::rejected(response, &self.0.base, &self.secrets(Some(&key))).await));
         }
-        // What came may be all that there is of the file: it is handed on, and the error comes at its end.
-        let wrong = if answer.status().as_u16() != 200 {
-            Some(error::not_the_whole(&answer))
-        } else if let Err(encoded) = answer.check_identity() {
+        // The download may have consumed the file, so its body is passed on in any case, with the error at its end.
+        let failure = if response.status().as_u16() != 200 {
+            Some(error::not_the_whole_file(&response))
+        } else if let Err(encoded) = response.check_identity() {
             Some(encoded)
         } else if disposition.is_none() {
-            error::not_the_service(&answer, &self.0.base)
+            error::not_the_service(&response, &self.0.base)
         } else {
             None
         };
-        if disposition.is_none() && wrong.is_none() {
+        if disposition.is_none() && failure.is_none() {
             tracing::warn!("a download came without Content-Disposition; it may be a message instead of the file");
         }
         // 4. Name, type and length from the headers; core makes the name safe for a disk.
         let name = disposition.and_then(|header| filestore_http::file_name(header.as_bytes()));
         let mut file = StoredFile::new(request.reference, name.unwrap_or_else(|| "download".to_owned()));
-        file.content_type = answer.content_type();
-        file.size = answer.content_length();
+        file.content_type = response.content_type();
+        file.size = response.content_length();
         file.stored_size = file.size;
         // 5. The bytes, once.
-        let stream = answer.stream();
-        // With the error at its end it is no stream of that length.
-        let length = stream.length().filter(|_| wrong.is_none());
-        let chunks = stream.chain(stream::iter(wrong.map(Err))).map_err(possibly_consumed);
+        let stream = response.stream();
+        // A stream that ends with an error does not have the announced length.
+        let length = stream.length().filter(|_| failure.is_none());
+        let chunks = stream.chain(stream::iter(failure.map(Err))).map_err(possibly_consumed);
         if length.is_none() {
             (file.size, file.stored_size) = (None, None);
         }
@@ -343,28 +350,29 @@ impl FileStore for FileIoStore {
     async fn delete(&self, request: Delete) -> Result<()> {
         self.0.capabilities.check(Feature::Delete)?;
         let key = FileKey::of(&request.reference)?;
-        let mut answer = self.send(self.management(Method::DELETE, &key, Idempotency::Idempotent)).await?;
-        if answer.status().as_u16() == 404 {
-            // In the service's own words only: a 404 of a proxy or a web site says nothing about the file.
-            let envelope: wire::Envelope = serde_json::from_slice(&answer.error_body().await).unwrap_or_default();
+        let mut response = self.send(self.management(Method::DELETE, &key, Idempotency::Idempotent)).await?;
+        if response.status().as_u16() == 404 {
+            // Only in the service's JSON: a 404 of a proxy or a web site says nothing about the file.
+            let envelope: wire::Envelope = serde_json::from_slice(&response.error_body().await).unwrap_or_default();
             let is_gone =
                 envelope.success == Some(false) && envelope.code.as_deref().is_none_or(|code| code == "FILE_NOT_FOUND");
-            return if is_gone { Ok(()) } else { Err(answer.unexpected("JSON that says \"success\": false")) };
+            return if is_gone { Ok(()) } else { Err(response.unexpected("JSON that says \"success\": false")) };
         }
-        // A 403 is no success, also after a lost answer: it may be our own deed, or a file of another account.
-        self.confirmed::<IgnoredAny>(answer, Some(&key)).await.map(drop)
+        // A 403 is no success, not even after a lost response: either an earlier attempt has deleted the file, or it
+        // belongs to another account.
+        self.confirmed::<IgnoredAny>(response, Some(&key)).await.map(drop)
     }
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
         let key = FileKey::of(&request.reference)?;
-        // The account's listing knows how often and how long the link works; without it, once.
-        let entry = match self.0.who {
+        // The account's listing shows how often and how long the URL works. Without an account, it works once.
+        let entry = match self.0.auth {
             Auth::Account(_) => self.look_up(&key).await?,
             Auth::Anonymous | Auth::Owner(_) => None,
         };
         let expiry = entry.as_ref().map_or(Expiry::Default, |entry| entry.file.expiry);
-        if let Some(wanted) = request.lifetime {
-            check_lifetime(expiry, wanted, self.now())?;
+        if let Some(lifetime) = request.lifetime {
+            check_lifetime(expiry, lifetime, self.now())?;
         }
         let works_twice = |entry: &FileIoFile| {
             entry.max_downloads == Some(MaxDownloads::Unlimited)
@@ -379,28 +387,30 @@ impl FileStore for FileIoStore {
     }
 }
 
-/// *Unsupported* unless the file stays for `wanted`.
-fn check_lifetime(expiry: Expiry, wanted: Duration, now: Timestamp) -> Result<()> {
+/// Fails with *unsupported* unless the file is stored for at least `lifetime`.
+fn check_lifetime(expiry: Expiry, lifetime: Duration, now: Timestamp) -> Result<()> {
     match expiry {
         Expiry::Never => Ok(()),
         Expiry::At(end) => {
             let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
-            if wanted <= left {
+            if lifetime <= left {
                 return Ok(());
             }
             Err(Error::unsupported(format!(
-                "the link works for {} s more, {} s are wanted; update the expiry of the file first",
-                left.as_secs(),
-                wanted.as_secs()
+                "cannot create a URL that is valid for {} s: the file expires in {} s; update the expiry of the file \
+                 first",
+                lifetime.as_secs(),
+                left.as_secs()
             )))
         }
         _ => Err(Error::unsupported(format!(
-            "how long the link works is known only for files of the account: {NEEDS_KEY}, or ask for no lifetime"
+            "cannot tell how long the URL is valid, which only the listing of an account shows: {NEEDS_KEY}, or \
+             request the URL without a lifetime"
         ))),
     }
 }
 
-/// Says what a lost answer means here.
+/// Notes in an error of unknown effect that the file is possibly consumed.
 fn possibly_consumed(error: Error) -> Error {
     match error.effect() {
         Effect::Unknown => error.possibly_consumed(),
@@ -412,32 +422,32 @@ fn bearer(secret: &str) -> Result<HeaderValue> {
     secret_header(&format!("Bearer {secret}"))
 }
 
-fn capabilities(who: &Auth) -> Capabilities {
+fn capabilities(auth: &Auth) -> Capabilities {
     let mut capabilities = Capabilities::new(SCHEME)
         .native([Feature::UnknownLength, Feature::EmptyFile, Feature::Expiry, Feature::ContentType])
-        .unsupported(Feature::Range, "a read counts whether it is whole or not")
-        .unsupported(Feature::Resume, "a read may take the file away; there is no second one")
-        .unsupported(Feature::Replace, "every upload makes a new file with a key of its own")
-        .unsupported(Feature::IfExistsFail, "every upload makes a new file with a key of its own")
-        .unsupported(Feature::Modified, "the service keeps its own times only")
-        .unsupported(Feature::Metadata, "the service keeps a title and a description, see FileIoUpdate");
+        .unsupported(Feature::Range, "every read counts as a download, even of a range")
+        .unsupported(Feature::Resume, "a read may consume the file, so there may be no second one")
+        .unsupported(Feature::Replace, "every upload creates a new file with its own key")
+        .unsupported(Feature::IfExistsFail, "every upload creates a new file with its own key")
+        .unsupported(Feature::Modified, "the service sets it")
+        .unsupported(Feature::Metadata, "the service stores only a title and a description; see FileIoUpdate");
     capabilities.address = Address::ServerKey;
     capabilities.scope = ScopeKind::None;
-    // A form that holds a quote in a file name is read differently by different servers.
+    // Servers differ in how they parse a quote in the file name of a form.
     capabilities.names = NameRules { max_bytes: Some(255), forbidden: "\"", ..NameRules::default() };
     capabilities.read_effect = ReadEffect::Consumes;
     capabilities.url_kind = Some(UrlKind::SingleUse);
     capabilities.list_order = ListOrder::NewestFirst;
     capabilities.bearer_references = true;
     capabilities.options = vec!["fileio"];
-    match who {
+    match auth {
         Auth::Account(_) => capabilities
             .native([Feature::List, Feature::RecursiveList, Feature::Delete])
             .emulated(
                 Feature::Stat,
-                "the account's listing is read until the file is found; other accounts' files are not",
+                "reads the account's listing until it finds the file; files of other accounts are not found",
             )
-            .emulated(Feature::Url, "the account's listing is read for the end of the link and the downloads left"),
+            .emulated(Feature::Url, "reads the account's listing for the expiry and the remaining downloads"),
         Auth::Anonymous => {
             capabilities.max_size = Some(FREE_MAX);
             capabilities
@@ -446,7 +456,7 @@ fn capabilities(who: &Auth) -> Capabilities {
                 .unsupported(Feature::RecursiveList, NEEDS_KEY)
                 .unsupported(
                     Feature::Stat,
-                    "only a read would tell, and a read consumes; the listing that knows needs an API key",
+                    "only a read would show it, and a read consumes the file; to use the listing, set api_key",
                 )
                 .unsupported(Feature::Delete, NEEDS_KEY)
         }
@@ -458,7 +468,7 @@ fn capabilities(who: &Auth) -> Capabilities {
                 .unsupported(Feature::RecursiveList, NEEDS_KEY)
                 .unsupported(
                     Feature::Stat,
-                    "only a read would tell, and a read consumes; the listing that knows needs an API key",
+                    "only a read would show it, and a read consumes the file; to use the listing, set api_key",
                 )
         }
     }
@@ -466,11 +476,11 @@ fn capabilities(who: &Auth) -> Capabilities {
 
 impl fmt::Debug for FileIoStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let who = match self.0.who {
+        let auth = match self.0.auth {
             Auth::Anonymous => "anonymous",
             Auth::Account(_) => "with an API key",
             Auth::Owner(_) => "with the token of an upload",
         };
-        f.debug_tuple("FileIoStore").field(&self.0.base.as_str()).field(&who).finish()
+        f.debug_tuple("FileIoStore").field(&self.0.base.as_str()).field(&auth).finish()
     }
 }

@@ -1,5 +1,5 @@
-//! The whole store. What a request looks like and what an answer means: against mocks that match and
-//! count. Connections that break: against a server that follows a script.
+//! Tests of the whole store. Requests and the meaning of responses: against mocks that match and count requests.
+//! Connections that break: against a server that follows a script.
 
 mod account;
 mod broken;
@@ -19,7 +19,7 @@ use wiremock::{Match, Mock, MockServer, Request, ResponseTemplate};
 
 use crate::{FileIoConfig, FileIoStore};
 
-/// A gen-2 answer as it was recorded, with some fields changed.
+/// A recorded response of generation 2, with some fields changed.
 const STORED: &str = r#"{"success":true,"status":200,"id":"5f0c1e20-41aa-11ee-9c3b-2f7a1d6e4b90","key":"KEYcanary123","path":"/","nodeType":"file","name":"report.txt","title":null,"description":null,"size":11,"link":"https://file.io/KEYcanary123","private":false,"expires":"2026-03-15T10:00:00.000Z","downloads":0,"maxDownloads":1,"autoDelete":true,"planId":0,"screeningStatus":"pending","mimeType":"text/plain","created":"2026-03-01T10:00:00.000Z","modified":"2026-03-01T10:00:00.000Z"}"#;
 
 const GEN1: &str = r#"{"success":true,"key":"a1B2c3","link":"https://file.io/a1B2c3","expiry":"14 days"}"#;
@@ -42,11 +42,11 @@ fn open(config: FileIoConfig) -> FileIoStore {
     FileIoStore::with_clock(config, TestClock::new()).unwrap()
 }
 
-/// A service that gives these answers in turn, and must be asked exactly so often.
-async fn answering(answers: impl IntoIterator<Item = ResponseTemplate, IntoIter: Send> + Send) -> MockServer {
+/// A service that sends these responses in turn, and expects exactly as many requests.
+async fn responding(responses: impl IntoIterator<Item = ResponseTemplate, IntoIter: Send> + Send) -> MockServer {
     let server = MockServer::start().await;
-    for answer in answers {
-        Mock::given(any()).respond_with(answer).up_to_n_times(1).expect(1).mount(&server).await;
+    for response in responses {
+        Mock::given(any()).respond_with(response).up_to_n_times(1).expect(1).mount(&server).await;
     }
     Mock::given(any()).respond_with(ResponseTemplate::new(418)).expect(0).named("one too many").mount(&server).await;
     server
@@ -64,7 +64,7 @@ fn redirect(status: u16, to: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).insert_header("location", to).set_body_bytes(HTML)
 }
 
-/// A body that is this form, the boundary written `B`.
+/// Matches a body that is this form, with `B` as its boundary.
 fn form(expected: &'static str) -> impl Match {
     move |request: &Request| {
         let content_type = request.headers.get("content-type").and_then(|value| value.to_str().ok());
@@ -74,7 +74,7 @@ fn form(expected: &'static str) -> impl Match {
     }
 }
 
-/// The query as it was sent, escapes and order included.
+/// Matches the query as it was sent, escapes and order included.
 fn query(expected: Option<&'static str>) -> impl Match {
     move |request: &Request| request.url.query() == expected
 }

@@ -1,4 +1,4 @@
-//! Changing a stored file: some of it, or all of it.
+//! Changes of a stored file: updates of some fields, and replacements.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::account::FileIoFile;
 use crate::key::FileKey;
 use crate::options::MaxDownloads;
 use crate::terms::{Expiration, UploadTerms};
-use crate::upload::CLOCKS_DIFFER;
+use crate::upload::MAX_CLOCK_SKEW;
 use crate::wire;
 
-/// What to change of a file; what is not said is kept.
+/// The changes of an update. Fields that are not set keep their values.
 ///
 /// ```
 /// use filestore_core::Period;
@@ -27,72 +27,73 @@ use crate::wire;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct FileIoUpdate {
-    /// When it goes away, counted from the update.
+    /// The expiry; a period counts from the update.
     pub expiry: Option<Expiry>,
-    /// How many downloads it allows in all.
+    /// The number of downloads that are allowed in all.
     pub max_downloads: Option<MaxDownloads>,
-    /// Whether it is deleted when it is used up or expired.
+    /// `true` if the service deletes the file after its last download or its expiry.
     pub auto_delete: Option<bool>,
-    /// Its title.
+    /// The title.
     pub title: Option<String>,
-    /// Its description.
+    /// The description.
     pub description: Option<String>,
-    /// Its name and content.
+    /// The name and the content.
     pub content: Option<(String, Body)>,
 }
 
 impl FileIoUpdate {
-    /// Changes nothing yet.
+    /// Creates an update without changes.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says when it goes away: a [`Period`](filestore_core::Period) from now, an instant, never.
+    /// Sets the expiry: a [`Period`](filestore_core::Period) from the update, an instant, or never.
     pub fn expires(mut self, expiry: impl Into<Expiry>) -> Self {
         self.expiry = Some(expiry.into());
         self
     }
 
-    /// Allows so many downloads in all.
+    /// Sets the number of downloads that are allowed in all.
     pub fn max_downloads(mut self, downloads: impl Into<MaxDownloads>) -> Self {
         self.max_downloads = Some(downloads.into());
         self
     }
 
-    /// Says whether it is deleted when it is used up or expired.
+    /// Sets whether the service deletes the file after its last download or its expiry.
     pub fn auto_delete(mut self, auto_delete: bool) -> Self {
         self.auto_delete = Some(auto_delete);
         self
     }
 
-    /// Gives it a title.
+    /// Sets the title.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
         self
     }
 
-    /// Gives it a description.
+    /// Sets the description.
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
-    /// Gives it another name and content. The key stays.
+    /// Sets the name and the content. The key stays.
     pub fn content(mut self, name: impl Into<String>, body: impl Into<Body>) -> Self {
         self.content = Some((name.into(), body.into()));
         self
     }
 
-    /// Titles and descriptions were only ever seen in JSON, files only in forms.
+    /// Returns `true` if the update is sent as JSON: titles and descriptions are known only in JSON, files only in
+    /// forms.
     fn is_json(&self) -> bool {
         self.title.is_some() || self.description.is_some()
     }
 
-    fn json(&self, asked: &UploadTerms) -> Bytes {
+    fn json(&self, terms: &UploadTerms) -> Bytes {
         let fields = [
-            ("expires", asked.life.form_value().map(Value::from)),
-            ("maxDownloads", asked.max_downloads.map(|max| max.times().map_or_else(|| "".into(), Value::from))),
-            ("autoDelete", asked.auto_delete.map(Value::from)),
+            ("expires", terms.expiration.form_value().map(Value::from)),
+            ("maxDownloads", terms.max_downloads.map(|max| max.times().map_or_else(|| "".into(), Value::from))),
+            ("autoDelete", terms.auto_delete.map(Value::from)),
             ("title", self.title.clone().map(Value::from)),
             ("description", self.description.clone().map(Value::from)),
         ];
@@ -103,18 +104,17 @@ impl FileIoUpdate {
 }
 
 impl FileIoStore {
-    /// Changes a file; what `update` does not say is kept.
+    /// Changes a file. Fields that `update` does not set keep their values.
     ///
-    /// Errors: *invalid input* (nothing to change, or a title together with content), *unsupported*
-    /// without an API key or token, *not found*, *permission*, *incomplete* when the service answers
-    /// with something else than was asked for. With new content, a lost answer has the effect
-    /// *unknown* and is not repeated.
+    /// Errors: *invalid input* (nothing to change, or a title or description together with content), *unsupported*
+    /// without an API key or token, *not found*, *permission*, *incomplete* if the service does not apply a requested
+    /// limit. With new content, a lost response has the effect *unknown*, and the request is not retried.
     pub async fn update(&self, reference: &FileRef, update: FileIoUpdate) -> Result<FileIoFile> {
-        // 1. What cannot be right is not sent.
+        // 1. Reject an invalid update.
         let key = FileKey::of(reference)?;
         self.check_owner("an update")?;
-        let asked = UploadTerms {
-            life: Expiration::of(update.expiry.unwrap_or_default(), self.now())?,
+        let terms = UploadTerms {
+            expiration: Expiration::of(update.expiry.unwrap_or_default(), self.now())?,
             max_downloads: update.max_downloads,
             auto_delete: update.auto_delete,
             title: update.title.clone(),
@@ -122,79 +122,81 @@ impl FileIoStore {
         };
         let is_json = update.is_json();
         if is_json && update.content.is_some() {
-            return Err(Error::invalid("title and content cannot change in one request; make two updates"));
+            return Err(Error::invalid(
+                "a title or description cannot change in one request with the content; send two updates",
+            ));
         }
         // 2. JSON or a form.
         let (body, idempotency, form) = match &update.content {
             None if is_json => {
-                (RequestBody::Bytes(Some("application/json"), update.json(&asked)), Idempotency::Idempotent, None)
+                (RequestBody::Bytes(Some("application/json"), update.json(&terms)), Idempotency::Idempotent, None)
             }
             None => {
-                let form = asked.form();
+                let form = terms.form();
                 if form.is_empty() {
-                    return Err(Error::invalid("the update says nothing to change"));
+                    return Err(Error::invalid("the update changes nothing; set at least one field"));
                 }
                 (RequestBody::Form(form), Idempotency::Idempotent, None)
             }
             Some(_) => {
                 let Some((name, body)) = update.content else { return Err(Error::invalid("no content")) };
-                let form = self.with_file(asked.form(), &name, None, body)?;
+                let form = self.with_file(terms.form(), &name, None, body)?;
                 (RequestBody::Form(form.clone()), Idempotency::NonIdempotent, Some(form))
             }
         };
         let request = self.management(Method::PATCH, &key, idempotency).body(body);
-        // 3. What the file is now.
-        let answer = self.send(request).await?;
-        self.changed(answer, &key, &asked, "unnamed", || form.map(|form| form.content_sent())).await
+        // 3. Check the response against the terms.
+        let response = self.send(request).await?;
+        self.changed(response, &key, &terms, "unnamed", || form.map(|form| form.content_sent())).await
     }
 
-    /// Replaces a file by `upload`; the key stays, and every option that `upload` does not say goes
-    /// back to its default. Errors are those of an upload, and *not found*.
+    /// Replaces a file with `upload`. The key stays. Options that `upload` does not set return to their defaults.
+    /// Errors are those of an upload, and *not found*.
     pub async fn replace(&self, reference: &FileRef, upload: Upload) -> Result<FileIoFile> {
         let key = FileKey::of(reference)?;
         self.check_owner("a replacement")?;
         upload.check(self.capabilities())?;
-        let asked = UploadTerms::of(&upload, self.now())?;
+        let terms = UploadTerms::of(&upload, self.now())?;
         self.check_size(&upload.body)?;
-        let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
+        let form = self.with_file(terms.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
         let mut request = self.management(Method::PUT, &key, Idempotency::NonIdempotent).body(form.clone());
-        if let Some(title) = &asked.title {
+        if let Some(title) = &terms.title {
             request = request.query("title", title);
         }
-        let answer = self.send(request).await?;
-        self.changed(answer, &key, &asked, &upload.name, || Some(form.content_sent())).await
+        let response = self.send(request).await?;
+        self.changed(response, &key, &terms, &upload.name, || Some(form.content_sent())).await
     }
 
-    /// The file that an update's answer speaks of. Whether a new period counts from the upload or from
-    /// the update is not documented: both are right.
+    /// Returns the file of `response`, the response to an update, checked against `terms` and the size that was `sent`.
+    /// The service does not document whether a new period counts from the upload or from the update: both are accepted.
     ///
-    /// A protection that the service did not give is *incomplete*: what the file was before is gone.
+    /// A missing protection is *incomplete*: the previous state of the file is gone.
     pub(crate) async fn changed(
         &self,
-        answer: Response,
+        response: Response,
         key: &FileKey,
-        asked: &UploadTerms,
+        terms: &UploadTerms,
         name: &str,
         sent: impl FnOnce() -> Option<u64> + Send,
     ) -> Result<FileIoFile> {
-        let (_, wire) = self.confirmed::<wire::File>(answer, Some(key)).await?;
-        // Where the service says no time at all, the update was now, by clocks that may differ.
+        let (_, wire) = self.confirmed::<wire::File>(response, Some(key)).await?;
+        // Without any time, the file was updated now, within the difference of the clocks.
         let about_now = |shift: SignedDuration| self.now().checked_add(shift).ok();
         let starts = match (wire.modified, wire.created) {
-            (None, None) => [about_now(-CLOCKS_DIFFER), about_now(CLOCKS_DIFFER), None],
+            (None, None) => [about_now(-MAX_CLOCK_SKEW), about_now(MAX_CLOCK_SKEW), None],
             (modified, created) => [modified, created, created.and(Some(self.now()))],
         };
         let mut stored = FileIoFile::new(key, wire, name);
-        asked.check_size(&stored, sent())?;
-        if let Some(lost) = asked.lost_protection(&stored, &starts) {
-            let message = format!("the file is changed, but {lost}");
+        terms.check_size(&stored, sent())?;
+        if let Some(missing) = terms.missing_protection(&stored, &starts) {
+            let message = format!("the file is changed, but {missing}");
             return Err(Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(stored.file));
         }
-        stored.file.skipped = asked.ignored(&stored, &starts);
+        stored.file.skipped = terms.ignored(&stored, &starts);
         Ok(stored)
     }
 
-    /// `form` with a file at its end. *Invalid input* for a name that a form would change.
+    /// Returns `form` with a file at its end. *Invalid input* for a name that a form would change.
     pub(crate) fn with_file(
         &self,
         form: filestore_http::Form,
@@ -210,8 +212,8 @@ impl FileIoStore {
     }
 }
 
-/// Forms write a quote and the ends of lines as these three and have no escape for the escapes, so a
-/// name that holds one as text arrives as another.
+/// Rejects a name that a form would change: forms encode a quote and the ends of lines as `%22`, `%0D` and `%0A`, but
+/// leave `%` as it is, so a name with one of these texts would arrive as another name.
 fn validate_name(name: &str) -> Result<()> {
     let upper = name.to_ascii_uppercase();
     match ["%22", "%0D", "%0A"].into_iter().find(|escape| upper.contains(escape)) {

@@ -1,4 +1,4 @@
-//! Uploads: one request, and the comparison of its response with what was asked for.
+//! Uploads: one request, and the check of its response against the terms of the upload.
 
 use filestore_core::{Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result, StoredFile, Upload, check_secret};
 use filestore_http::{Idempotency, Method, RequestBody, Response};
@@ -13,14 +13,14 @@ use crate::key::FileKey;
 use crate::terms::{Expiration, UploadTerms};
 use crate::wire;
 
-/// So far apart may two clocks be.
-pub(crate) const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(10);
+/// The largest tolerated difference between the clock of the service and that of this machine.
+pub(crate) const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 const TOKEN_HEADER: &str = "x-file-io-anonymous-access-token";
 
 impl FileIoStore {
-    /// [`upload`](filestore_core::FileStore::upload), and with it the token that the service gives to
-    /// uploads without an account. Errors and their effect are those of `upload`.
+    /// Uploads a file like [`upload`](filestore_core::FileStore::upload), and returns the token that the service gives
+    /// to uploads without an account. Errors and their effect are those of `upload`.
     ///
     /// ```no_run
     /// # async fn example(store: filestore_fileio::FileIoStore) -> filestore_core::Result<()> {
@@ -37,123 +37,127 @@ impl FileIoStore {
         self.post_file(upload).await
     }
 
-    /// Stores `text` as the service's home page does; the service chooses the file's name.
+    /// Uploads `text` like the form on the service's home page; the service chooses the file's name.
     ///
     /// Errors and their effect are those of `upload`.
     pub async fn upload_text(&self, text: impl Into<String> + Send, expiry: Expiry) -> Result<OwnedUpload> {
         let text = text.into();
-        // 1. What is certain to be rejected is not sent.
-        let asked = UploadTerms { life: Expiration::of(expiry, self.now())?, ..UploadTerms::default() };
-        self.check_plan(&asked)?;
+        // 1. Reject what the service certainly rejects.
+        let terms = UploadTerms { expiration: Expiration::of(expiry, self.now())?, ..UploadTerms::default() };
+        self.check_plan(&terms)?;
         // 2. A form of one or two fields.
-        let body = RequestBody::Bytes(Some("application/x-www-form-urlencoded"), text_form(&text, &asked.life).into());
+        let body =
+            RequestBody::Bytes(Some("application/x-www-form-urlencoded"), text_form(&text, &terms.expiration).into());
         let request =
             self.request(Method::POST, self.base().clone(), Idempotency::NonIdempotent).body(body).fresh_connection();
-        // 3. The answer is that of an upload.
-        let answer = self.send(request).await.map_err(possibly_stored)?;
-        self.stored(answer, &asked, "text.txt", || text.len() as u64).await
+        // 3. The response is that of an upload.
+        let response = self.send(request).await.map_err(possibly_stored)?;
+        self.stored(response, &terms, "text.txt", || text.len() as u64).await
     }
 
-    /// The same service, as the owner of one file: update, replace and delete that file with it.
+    /// Returns a store for the same service that can update, replace and delete the one file of `token`.
     ///
-    /// *Invalid input* if the token is empty, *config* if it cannot be a header.
+    /// *Invalid input* if the token is empty, *config* if it is not a valid header value.
     pub fn with_token(&self, token: &AnonymousToken) -> Result<Self> {
         check_secret("token", token.expose())?;
         self.as_owner(token.expose())
-            .map_err(|_| Error::config("the anonymous token holds characters that no header can hold"))
+            .map_err(|_| Error::config("the anonymous token holds a character that no HTTP header can hold; check it"))
     }
 
     pub(crate) async fn post_file(&self, upload: Upload) -> Result<OwnedUpload> {
-        // 1. What is certain to be rejected is not sent.
+        // 1. Reject what the service certainly rejects.
         upload.check(self.capabilities())?;
-        let asked = UploadTerms::of(&upload, self.now())?;
-        self.check_plan(&asked)?;
+        let terms = UploadTerms::of(&upload, self.now())?;
+        self.check_plan(&terms)?;
         self.check_size(&upload.body)?;
         // 2. One form: options first, so that the service knows them before the content.
-        let form = self.with_file(asked.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
+        let form = self.with_file(terms.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
         let mut request = self.request(Method::POST, self.base().clone(), Idempotency::NonIdempotent).buffered();
-        if let Some(title) = &asked.title {
-            // The title was only ever seen in the query.
+        if let Some(title) = &terms.title {
+            // Known only as a parameter of the query.
             request = request.query("title", title);
         }
-        // 3. Sent once. A second success would be a second file with a link that nobody knows.
-        let answer = self.send(request.body(form.clone()).fresh_connection()).await.map_err(possibly_stored)?;
-        // 4. The answer, compared with what was asked for and sent.
-        self.stored(answer, &asked, &upload.name, || form.content_sent()).await
+        // 3. Sent once: a second success would create a second file, whose key is lost.
+        let response = self.send(request.body(form.clone()).fresh_connection()).await.map_err(possibly_stored)?;
+        // 4. Check the response against the terms and the size of the sent content.
+        self.stored(response, &terms, &upload.name, || form.content_sent()).await
     }
 
-    /// The file that an upload's answer speaks of.
+    /// Returns the file of `response`, the response to an upload, checked against `terms` and the size that was `sent`.
     pub(crate) async fn stored(
         &self,
-        answer: Response,
-        asked: &UploadTerms,
+        response: Response,
+        terms: &UploadTerms,
         name: &str,
         sent: impl FnOnce() -> u64 + Send,
     ) -> Result<OwnedUpload> {
-        let (answer, wire) = self.confirmed::<wire::File>(answer, None).await.map_err(possibly_stored)?;
+        let (response, wire) = self.confirmed::<wire::File>(response, None).await.map_err(possibly_stored)?;
         let key = wire.key.as_deref().and_then(FileKey::new).ok_or_else(|| {
-            answer.error(ErrorKind::Protocol, "the service says that the file is stored, but not under which key")
+            response.error(
+                ErrorKind::Protocol,
+                "the service reports a stored file without a valid key, so the file cannot be read",
+            )
         })?;
-        let token = answer.header(TOKEN_HEADER).map(AnonymousToken::new);
+        let token = response.header(TOKEN_HEADER).map(AnonymousToken::new);
         let (created, sent) = (wire.created, sent());
         let mut stored = FileIoFile::new(&key, wire, name);
-        // Where the service does not say when it was stored, it was now, by clocks that may differ.
+        // Without a time of creation, the file was created now, within the difference of the clocks.
         let about_now = |shift: SignedDuration| self.now().checked_add(shift).ok();
         let starts = match created {
             Some(created) => [Some(created), None],
-            None => [about_now(-CLOCKS_DIFFER), about_now(CLOCKS_DIFFER)],
+            None => [about_now(-MAX_CLOCK_SKEW), about_now(MAX_CLOCK_SKEW)],
         };
-        // First of all: a file that is not what was sent may not stay unprotected, either.
-        if let Some(lost) = asked.lost_protection(&stored, &starts) {
-            return Err(self.undo(&key, stored.file, token.as_ref(), &lost).await);
+        // First of all: even a file of the wrong size must not stay unprotected.
+        if let Some(missing) = terms.missing_protection(&stored, &starts) {
+            return Err(self.undo(&key, stored.file, token.as_ref(), &missing).await);
         }
-        asked.check_size(&stored, Some(sent))?;
-        stored.file.skipped = asked.ignored(&stored, &starts);
+        terms.check_size(&stored, Some(sent))?;
+        stored.file.skipped = terms.ignored(&stored, &starts);
         let mut file = stored.file;
         file.size.get_or_insert(sent);
         file.stored_size.get_or_insert(sent);
         Ok(OwnedUpload { file, token })
     }
 
-    /// Deletes a file that the service stored without a protection that was asked for, and says so.
-    async fn undo(&self, key: &FileKey, file: StoredFile, token: Option<&AnonymousToken>, lost: &str) -> Error {
+    /// Deletes a file that the service stored without a requested protection. Returns the error to report.
+    async fn undo(&self, key: &FileKey, file: StoredFile, token: Option<&AnonymousToken>, missing: &str) -> Error {
         let deleted = async {
             let owner = token.map(|token| self.with_token(token)).transpose()?;
             let owner = owner.as_ref().unwrap_or(self);
             owner.capabilities().check(Feature::Delete)?;
-            // A file that was just stored and is not found is not a file that was deleted.
-            let answer = owner.send(owner.management(Method::DELETE, key, Idempotency::Idempotent)).await?;
-            owner.confirmed::<IgnoredAny>(answer, Some(key)).await
+            // A 404 is an error here: it does not prove that the file, which was just stored, is deleted.
+            let response = owner.send(owner.management(Method::DELETE, key, Idempotency::Idempotent)).await?;
+            owner.confirmed::<IgnoredAny>(response, Some(key)).await
         }
         .await;
         match deleted {
             Ok(_) => {
-                let message = format!("{lost}; the file was deleted again, and nothing is stored");
+                let message = format!("{missing}; the file was deleted again, and nothing is stored");
                 Error::new(ErrorKind::Unsupported, Effect::Rejected, message)
             }
             Err(error) => {
-                let message = format!("the file is stored, but {lost}; delete it: it could not be deleted here");
+                let message = format!("the file is stored, but {missing}; it could not be deleted again, so delete it");
                 Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(file).with_source(error)
             }
         }
     }
 }
 
-/// Says what an upload's lost answer means. Other answers of which the effect is unknown speak for
-/// themselves: a web page, or a success without a key.
+/// Notes in the error of a lost response that the file may be stored. Other errors of unknown effect need no note:
+/// their messages tell of a web page, or of a success without a key.
 pub(crate) fn possibly_stored(error: Error) -> Error {
     match (error.kind(), error.effect()) {
         (ErrorKind::Unavailable | ErrorKind::Timeout, Effect::Unknown) => {
-            error.with_note("the file may be stored all the same")
+            error.with_note("the file may be stored nevertheless")
         }
         _ => error,
     }
 }
 
-fn text_form(text: &str, life: &Expiration) -> String {
+fn text_form(text: &str, expiration: &Expiration) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("text", text);
-    if let Some(expires) = life.form_value() {
+    if let Some(expires) = expiration.form_value() {
         form.append_pair("expires", &expires);
     }
     form.finish()

@@ -1,4 +1,4 @@
-//! The service's own words: JSON answers of both generations, and nothing else.
+//! The JSON responses of the service, in both generations.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A file, as an upload, an update and a listing describe it. Every field but `key` may be missing.
+/// A file in the response to an upload, an update or a listing. Every field but `key` may be missing.
 ///
-/// Generation 1 (2016 to about 2021) has `key`, `link` and `expiry`; generation 2 has the rest. `link` is not read: the address is made from base URL and key.
+/// Generation 1 (2016 to about 2021) has `key`, `link` and `expiry`; generation 2 has the rest. `link` is not read: the
+/// URL is made from the base URL and the key.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct File {
@@ -24,15 +25,15 @@ pub(crate) struct File {
     pub(crate) description: Option<String>,
     #[serde(default, deserialize_with = "integer")]
     pub(crate) size: Option<u64>,
-    /// Outer `None`: not said. Inner `None`: `null`, which means never.
+    /// Outer `None`: missing. Inner `None`: `null`, which means never.
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) expires: Option<Option<Timestamp>>,
-    /// Of generation 1, in words: `14 days`, `1 month`.
+    /// The expiry of generation 1, in words: `14 days`, `1 month`.
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) expiry: Option<String>,
     #[serde(default, deserialize_with = "integer")]
     pub(crate) downloads: Option<u64>,
-    /// Outer `None`: not said. Inner `None`: `null`, which means unlimited.
+    /// Outer `None`: missing. Inner `None`: `null`, which means unlimited.
     #[serde(default, deserialize_with = "integer_or_null")]
     pub(crate) max_downloads: Option<Option<u64>>,
     #[serde(default, deserialize_with = "lenient")]
@@ -48,20 +49,20 @@ pub(crate) struct File {
     pub(crate) modified: Option<Timestamp>,
 }
 
-/// A listing. The service sent `nodes`; its own documentation says `files`. What is no list of files is
-/// an error: taken for missing, it would look like an account without files.
+/// A listing. The service sent `nodes`; its documentation says `files`. A value that is no list of files is an error:
+/// read as missing, it would look like an account without files.
 #[derive(Deserialize)]
 pub(crate) struct Listing {
     #[serde(default, deserialize_with = "entries")]
     pub(crate) nodes: Option<Vec<File>>,
     #[serde(default, deserialize_with = "entries")]
     pub(crate) files: Option<Vec<File>>,
-    /// Of the page or of the account: nobody knows.
+    /// The number of files of the page or of the account: it is unknown which.
     #[serde(default, deserialize_with = "integer")]
     pub(crate) count: Option<u64>,
 }
 
-/// `/me`.
+/// The response to `GET /me`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Me {
@@ -79,16 +80,16 @@ pub(crate) struct Me {
     pub(crate) other: BTreeMap<String, Value>,
 }
 
-/// What every answer may have around it.
+/// The fields that every response may have.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(crate) struct Envelope {
-    /// Missing on some answers that are fine: only `false` means something.
+    /// Missing in some successful responses. `FileIoStore::confirmed` requires `true`.
     pub(crate) success: Option<bool>,
-    /// Repeats the HTTP status; of generation 2.
+    /// The HTTP status, in generation 2.
     #[serde(deserialize_with = "integer")]
     pub(crate) status: Option<u64>,
-    /// The status in generation 1, and in a clone that sends it with HTTP 200. Sometimes a text.
+    /// The status in generation 1, and in a clone that sends it with HTTP status 200. Sometimes a text.
     #[serde(deserialize_with = "integer")]
     pub(crate) error: Option<u64>,
     #[serde(deserialize_with = "lenient")]
@@ -100,20 +101,20 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// The status that the body speaks of.
+    /// Returns the status that the body reports.
     pub(crate) fn status(&self) -> Option<u16> {
         self.status.or(self.error).and_then(|status| status.try_into().ok())
     }
 }
 
-/// More entries than this are on no page.
-const MOST_ENTRIES: usize = 50_000;
+/// The largest number of entries of a page.
+const MAX_ENTRIES: usize = 50_000;
 
 fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<File>>, D::Error> {
-    bounded_list(deserializer, MOST_ENTRIES)
+    bounded_list(deserializer, MAX_ENTRIES)
 }
 
-/// An integer, which may be written as a decimal text.
+/// Reads an integer, which may be written as a decimal text.
 fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -127,7 +128,7 @@ fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D:
     }))
 }
 
-/// The same, where `null` says something.
+/// Reads an integer like [`integer`], but tells `null` from a missing field.
 fn integer_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
     let text = Box::<RawValue>::deserialize(deserializer)?;
     if text.get() == "null" {
@@ -144,8 +145,8 @@ mod tests {
     fn null_and_absent_differ() {
         let never: File = serde_json::from_str(r#"{"expires":null}"#).unwrap();
         assert_eq!(never.expires, Some(None));
-        let silent: File = serde_json::from_str("{}").unwrap();
-        assert_eq!(silent.expires, None);
+        let absent: File = serde_json::from_str("{}").unwrap();
+        assert_eq!(absent.expires, None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What an account lists, says and deletes, and the URLs of its files.
+//! Listings, stat, deletes, limits and URLs of an account.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ fn listing(keys: &[&str]) -> ResponseTemplate {
     json(200, &format!(r#"{{"success":true,"status":200,"nodes":[{}],"count":{}}}"#, nodes.join(","), keys.len()))
 }
 
-/// Mounts one answer to one listing with this query.
-async fn lists(server: &MockServer, sent: &'static str, answer: ResponseTemplate) {
+/// Mounts one response to one listing with this query.
+async fn mount_listing(server: &MockServer, expected: &'static str, response: ResponseTemplate) {
     Mock::given(method("GET"))
         .and(path("/"))
-        .and(query(Some(sent)))
+        .and(query(Some(expected)))
         .and(bearer_token(API_KEY))
-        .respond_with(answer)
+        .respond_with(response)
         .up_to_n_times(1)
         .expect(1)
         .mount(server)
@@ -27,10 +27,10 @@ async fn lists(server: &MockServer, sent: &'static str, answer: ResponseTemplate
 }
 
 #[tokio::test]
-async fn a_listing_goes_on_by_offset() {
+async fn a_listing_continues_by_offset() {
     let server = MockServer::start().await;
-    lists(&server, "limit=2", listing(&["K1aaa", "K2aaa"])).await;
-    lists(&server, "offset=2&limit=2", listing(&["K3aaa"])).await;
+    mount_listing(&server, "limit=2", listing(&["K1aaa", "K2aaa"])).await;
+    mount_listing(&server, "offset=2&limit=2", listing(&["K3aaa"])).await;
     let store = with_key(&server);
     let first = store.list(List::new().limit(2)).await.unwrap();
     let second = store.list(List::new().limit(2).page(first.next.unwrap())).await.unwrap();
@@ -40,7 +40,7 @@ async fn a_listing_goes_on_by_offset() {
 #[tokio::test]
 async fn a_search_escapes_its_words() {
     let server = MockServer::start().await;
-    lists(&server, "search=a%26b&sort=size%3Adesc&offset=3&limit=5", listing(&[])).await;
+    mount_listing(&server, "search=a%26b&sort=size%3Adesc&offset=3&limit=5", listing(&[])).await;
     let search = Search::new().text("a&b").sort("size:desc").offset(3).limit(5);
     assert!(with_key(&server).search(&search).await.unwrap().files.is_empty());
 }
@@ -48,8 +48,8 @@ async fn a_search_escapes_its_words() {
 #[tokio::test]
 async fn stat_reads_the_listing_and_never_the_file() {
     let server = MockServer::start().await;
-    lists(&server, "limit=1000", listing(&["Other", "KEYcanary123"])).await;
-    lists(&server, "limit=1000", listing(&["Other"])).await;
+    mount_listing(&server, "limit=1000", listing(&["Other", "KEYcanary123"])).await;
+    mount_listing(&server, "limit=1000", listing(&["Other"])).await;
     let store = with_key(&server);
     assert_eq!(store.stat(key().into()).await.unwrap().size, Some(11));
     assert_eq!(store.stat(key().into()).await.unwrap_err().kind(), ErrorKind::NotFound);
@@ -57,7 +57,7 @@ async fn stat_reads_the_listing_and_never_the_file() {
 
 #[tokio::test]
 async fn without_a_key_stat_list_delete_and_me_send_nothing() {
-    let server = answering([]).await;
+    let server = responding([]).await;
     let store = anonymous(&server);
     let kinds = [
         store.stat(key().into()).await.unwrap_err().kind(),
@@ -70,13 +70,13 @@ async fn without_a_key_stat_list_delete_and_me_send_nothing() {
 }
 
 #[tokio::test]
-async fn a_delete_succeeds_when_there_is_nothing_left() {
-    for answer in [json(200, r#"{"success":true,"status":200}"#), json(404, NOT_FOUND), json(404, NOT_FOUND_1)] {
+async fn a_delete_of_a_missing_file_succeeds() {
+    for response in [json(200, r#"{"success":true,"status":200}"#), json(404, NOT_FOUND), json(404, NOT_FOUND_1)] {
         let server = MockServer::start().await;
         Mock::given(method("DELETE"))
             .and(path("/KEYcanary123"))
             .and(bearer_token(API_KEY))
-            .respond_with(answer)
+            .respond_with(response)
             .expect(1)
             .mount(&server)
             .await;
@@ -84,7 +84,7 @@ async fn a_delete_succeeds_when_there_is_nothing_left() {
     }
 }
 
-/// Answers that a captive portal, a proxy or another service may give.
+/// Responses that a captive portal, a proxy or another service may send.
 fn unconfirmed() -> [ResponseTemplate; 5] {
     [
         page(200),
@@ -97,8 +97,8 @@ fn unconfirmed() -> [ResponseTemplate; 5] {
 
 #[tokio::test]
 async fn a_change_that_the_service_did_not_confirm_is_unknown() {
-    for answer in unconfirmed() {
-        let server = answering([answer.clone(), answer]).await;
+    for response in unconfirmed() {
+        let server = responding([response.clone(), response]).await;
         let store = with_key(&server);
         let errors = [
             store.delete(key().into()).await.unwrap_err(),
@@ -111,9 +111,9 @@ async fn a_change_that_the_service_did_not_confirm_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_404_that_is_not_the_services_own_is_no_delete() {
-    for answer in [page(404), json(404, "{}"), ResponseTemplate::new(404)] {
-        let server = answering([answer]).await;
+async fn a_404_that_is_not_from_the_service_is_no_delete() {
+    for response in [page(404), json(404, "{}"), ResponseTemplate::new(404)] {
+        let server = responding([response]).await;
         let error = with_key(&server).delete(key().into()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
     }
@@ -121,7 +121,7 @@ async fn a_404_that_is_not_the_services_own_is_no_delete() {
 
 #[tokio::test]
 async fn a_rejected_delete_is_permission() {
-    let server = answering([json(403, r#"{"success":false,"status":403,"code":"FORBIDDEN"}"#)]).await;
+    let server = responding([json(403, r#"{"success":false,"status":403,"code":"FORBIDDEN"}"#)]).await;
     assert_eq!(with_key(&server).delete(key().into()).await.unwrap_err().kind(), ErrorKind::Permission);
 }
 
@@ -130,8 +130,8 @@ async fn url_of(store: &FileIoStore, request: UrlRequest) -> Result<FileUrl> {
 }
 
 #[tokio::test]
-async fn without_a_key_a_url_is_made_without_asking_anybody() {
-    let server = answering([]).await;
+async fn without_a_key_a_url_is_created_without_a_request() {
+    let server = responding([]).await;
     let store = anonymous(&server);
     let url = url_of(&store, key().into()).await.unwrap();
     assert_eq!(url.as_str(), format!("{}/KEYcanary123", server.uri()));
@@ -141,11 +141,11 @@ async fn without_a_key_a_url_is_made_without_asking_anybody() {
 }
 
 #[tokio::test]
-async fn with_a_key_a_url_knows_its_kind_and_its_end() {
+async fn with_a_key_a_url_has_a_kind_and_an_expiry() {
     let three = changed("\"maxDownloads\":1", "\"maxDownloads\":3");
     let three = json(200, &format!(r#"{{"success":true,"files":[{three}]}}"#));
     let one = listing(&["KEYcanary123"]);
-    let server = answering([three, one.clone(), one.clone(), one, listing(&[])]).await;
+    let server = responding([three, one.clone(), one.clone(), one, listing(&[])]).await;
     let store = with_key(&server);
     let end = "2026-03-15T10:00:00Z".parse().unwrap();
     let url = url_of(&store, key().into()).await.unwrap();
@@ -155,12 +155,12 @@ async fn with_a_key_a_url_knows_its_kind_and_its_end() {
     let days = |days: u64| UrlRequest::from(key()).lifetime(Duration::from_secs(days * 86_400));
     assert!(url_of(&store, days(14)).await.is_ok());
     let error = url_of(&store, days(15)).await.unwrap_err();
-    assert!(error.to_string().contains("works for 1209600 s more"), "{error}");
+    assert!(error.to_string().contains("the file expires in 1209600 s"), "{error}");
     assert_eq!(url_of(&store, key().into()).await.unwrap().kind(), UrlKind::SingleUse);
 }
 
 #[tokio::test]
-async fn the_account_says_how_large_a_file_may_be() {
+async fn the_account_limits_the_size_of_an_upload() {
     let me = r#"{"success":true,"status":200,"planId":1,"maxUploadBytes":5,"usedStorageBytes":32,"rateLimit":60,"directDownload":0,"customDomain":null}"#;
     let server = MockServer::start().await;
     Mock::given(method("GET"))
@@ -181,7 +181,7 @@ async fn the_account_says_how_large_a_file_may_be() {
 
 #[tokio::test]
 async fn me_on_a_web_site_is_a_service_that_is_gone() {
-    let server = answering([redirect(301, "https://www.file.io/me")]).await;
+    let server = responding([redirect(301, "https://www.file.io/me")]).await;
     let error = with_key(&server).me().await.unwrap_err();
     assert!(error.to_string().contains("is gone or is not file.io"), "{error}");
 }

@@ -1,5 +1,5 @@
-//! Connections that break, and what is known afterwards: no mock can lose an answer, so here the server
-//! follows a script.
+//! Connections that break, and the effect that is reported. No mock can lose a response, so the server follows a
+//! script.
 
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ async fn an_upload_without_any_connection_was_not_sent() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_an_upload_is_unknown_and_not_repeated() {
-    for act in [Reply::lost(), Reply::cut(200, &["Content-Type: application/json"], 600, "{\"succ")] {
-        let server = ScriptedServer::start([act]).await;
+async fn a_lost_response_to_an_upload_is_unknown_and_not_retried() {
+    for reply in [Reply::lost(), Reply::cut(200, &["Content-Type: application/json"], 600, "{\"succ")] {
+        let server = ScriptedServer::start([reply]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
         assert_eq!(server.requests().len(), 1);
@@ -36,9 +36,9 @@ async fn a_lost_answer_to_an_upload_is_unknown_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_an_upload_says_that_the_file_may_be_stored() {
-    for act in [Reply::lost(), Reply::cut(200, &["Content-Type: application/json"], 600, "{\"succ")] {
-        let server = ScriptedServer::start([act.clone(), act]).await;
+async fn a_lost_response_to_an_upload_says_that_the_file_may_be_stored() {
+    for reply in [Reply::lost(), Reply::cut(200, &["Content-Type: application/json"], 600, "{\"succ")] {
+        let server = ScriptedServer::start([reply.clone(), reply]).await;
         let store = anonymous(&server);
         let errors =
             [store.upload(hello()).await.unwrap_err(), store.upload_text("hello", Expiry::Default).await.unwrap_err()];
@@ -58,7 +58,7 @@ async fn an_upload_that_was_not_sent_does_not_say_that_the_file_may_be_stored() 
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_a_replacement_is_unknown_and_not_repeated() {
+async fn a_lost_response_to_a_replacement_is_unknown_and_not_retried() {
     let server = ScriptedServer::start([Reply::lost()]).await;
     let error = with_key(&server).replace(&key(), hello()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
@@ -66,24 +66,24 @@ async fn a_lost_answer_to_a_replacement_is_unknown_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_broken_download_is_possibly_consumed_and_never_repeated() {
+async fn a_broken_download_is_possibly_consumed_and_never_retried() {
     let cut = Reply::cut(200, &["Content-Disposition: attachment; filename=a"], 11, "hello");
     let headers_only = Reply::cut(200, &["Content-Disposition: attachment; filename=a"], 11, "");
-    for act in [Reply::lost(), headers_only, cut] {
-        let server = ScriptedServer::start([act.clone()]).await;
+    for reply in [Reply::lost(), headers_only, cut] {
+        let server = ScriptedServer::start([reply.clone()]).await;
         let error = match anonymous(&server).download(key().into()).await {
-            Ok(answer) => answer.bytes(100).await.unwrap_err(),
+            Ok(response) => response.bytes(100).await.unwrap_err(),
             Err(error) => error,
         };
-        assert_eq!(error.effect(), Effect::Unknown, "{act:?} {error}");
+        assert_eq!(error.effect(), Effect::Unknown, "{reply:?} {error}");
         assert!(error.to_string().contains("possibly consumed"), "{error}");
-        assert_eq!(server.requests().len(), 1, "{act:?}");
+        assert_eq!(server.requests().len(), 1, "{reply:?}");
     }
 }
 
 #[tokio::test]
-async fn a_broken_download_to_a_path_keeps_what_came() {
-    // Closed in order: a reset could overtake the bytes before it.
+async fn a_broken_download_to_a_path_keeps_the_received_bytes() {
+    // An orderly close: a reset could overtake the bytes before it.
     let short = b"HTTP/1.1 200 X\r\nContent-Disposition: attachment; filename=a\r\nContent-Length: 11\r\n\r\nhello";
     let server = ScriptedServer::start([Reply::Response(short.to_vec())]).await;
     let folder = tempfile::tempdir().unwrap();
@@ -94,7 +94,7 @@ async fn a_broken_download_to_a_path_keeps_what_came() {
 }
 
 #[tokio::test]
-async fn a_rejection_after_a_lost_answer_leaves_the_effect_unknown() {
+async fn a_rejection_after_a_lost_response_leaves_the_effect_unknown() {
     let rejections = [400, 401, 403, 409, 422];
     for status in rejections {
         let rejected = Reply::json(status, &format!(r#"{{"success":false,"status":{status}}}"#));
@@ -111,7 +111,7 @@ async fn a_rejection_after_a_lost_answer_leaves_the_effect_unknown() {
 }
 
 #[tokio::test]
-async fn a_delete_of_a_file_that_is_gone_after_a_lost_answer_is_done() {
+async fn a_delete_whose_retry_finds_no_file_succeeds() {
     let server = ScriptedServer::start([Reply::lost(), Reply::json(404, r#"{"success":false,"status":404}"#)]).await;
     with_key(&server).delete(key().into()).await.unwrap();
     assert_eq!(server.requests().len(), 2);

@@ -10,9 +10,9 @@ use super::*;
 /// A service that ignores the offset and says that it has a million files.
 async fn repeating() -> MockServer {
     let nodes = STORED.replace("KEYcanary123", "K1aaa");
-    let answer = json(200, &format!(r#"{{"success":true,"status":200,"nodes":[{nodes}],"count":1000000}}"#));
+    let response = json(200, &format!(r#"{{"success":true,"status":200,"nodes":[{nodes}],"count":1000000}}"#));
     let server = MockServer::start().await;
-    Mock::given(any()).respond_with(answer).mount(&server).await;
+    Mock::given(any()).respond_with(response).mount(&server).await;
     server
 }
 
@@ -26,7 +26,7 @@ async fn a_listing_that_repeats_its_page_at_every_offset_is_a_protocol_error() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_looked_up_in_a_listing_without_end_is_a_protocol_error() {
+async fn a_stat_in_a_listing_that_never_ends_is_a_protocol_error() {
     let server = repeating().await;
     let error = with_key(&server).stat(Stat::from(key())).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));

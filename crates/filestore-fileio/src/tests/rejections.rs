@@ -1,4 +1,4 @@
-//! What every rejection of an upload means, and the answers that are not the service's at all.
+//! The errors of rejected uploads, and of responses that are not from the service.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn every_status_has_its_kind() {
         (503, ErrorKind::Unavailable, Effect::Unknown),
     ];
     for (status, kind, effect) in table {
-        let server = answering([json(status, "{}")]).await;
+        let server = responding([json(status, "{}")]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
         assert_eq!((kind_and_effect(&error), error.http_status()), ((kind, effect), Some(status)), "{error}");
     }
@@ -31,16 +31,16 @@ async fn every_status_has_its_kind() {
 #[tokio::test]
 async fn an_error_in_a_body_of_success_is_an_error() {
     for body in [r#"{"success":false,"error":402,"message":"limit"}"#, r#"{"success":false,"status":402}"#] {
-        let server = answering([json(200, body)]).await;
+        let server = responding([json(200, body)]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
         assert_eq!((kind_and_effect(&error), error.http_status()), ((ErrorKind::Quota, Effect::Rejected), Some(402)));
     }
 }
 
 #[tokio::test]
-async fn a_failure_in_a_body_of_success_leaves_as_much_open_as_its_status() {
+async fn a_failure_of_the_service_in_a_body_of_success_is_unknown() {
     for body in [r#"{"success":false,"status":500,"message":"db down"}"#, r#"{"success":false,"error":503}"#] {
-        let server = answering([json(200, body), json(200, body)]).await;
+        let server = responding([json(200, body), json(200, body)]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
         let update = crate::FileIoUpdate::new().title("x");
@@ -50,24 +50,24 @@ async fn a_failure_in_a_body_of_success_leaves_as_much_open_as_its_status() {
 }
 
 #[tokio::test]
-async fn an_upload_without_the_word_success_is_unknown() {
+async fn an_upload_that_the_service_does_not_confirm_is_unknown() {
     let others = [r#"{"key":"Ab12Cd34"}"#, r#"{"key":"Ab12Cd34","error":500}"#];
-    for answer in others.map(|body| json(200, body)).into_iter().chain([json(202, STORED)]) {
-        let server = answering([answer]).await;
+    for response in others.map(|body| json(200, body)).into_iter().chain([json(202, STORED)]) {
+        let server = responding([response]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     }
 }
 
 #[tokio::test]
-async fn too_many_requests_are_waited_out_when_the_service_says_how_long() {
-    let server = answering([json(429, TOO_MANY).insert_header("retry-after", "5"), json(200, STORED)]).await;
+async fn a_429_with_retry_after_is_retried() {
+    let server = responding([json(429, TOO_MANY).insert_header("retry-after", "5"), json(200, STORED)]).await;
     anonymous(&server).upload(hello()).await.unwrap();
 }
 
 #[tokio::test]
-async fn too_many_requests_without_a_time_mean_a_minute_which_nobody_waits_here() {
-    let server = answering([json(429, TOO_MANY)]).await;
+async fn a_429_without_retry_after_means_a_minute_and_is_not_retried() {
+    let server = responding([json(429, TOO_MANY)]).await;
     let error = anonymous(&server).upload(hello()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::RateLimited, Effect::Rejected));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
@@ -75,7 +75,7 @@ async fn too_many_requests_without_a_time_mean_a_minute_which_nobody_waits_here(
 }
 
 #[tokio::test]
-async fn a_service_that_is_gone_is_called_so() {
+async fn a_service_that_is_gone_is_reported_as_gone() {
     let table = [
         (redirect(301, "https://www.file.io/"), "redirects to www.file.io", Effect::Rejected),
         (redirect(302, "https://www.file.io/"), "redirects to www.file.io", Effect::Rejected),
@@ -84,16 +84,16 @@ async fn a_service_that_is_gone_is_called_so() {
         (page(404), "a web page (status 404)", Effect::Rejected),
         (page(405), "a web page (status 405)", Effect::Rejected),
         (page(410), "a web page (status 410)", Effect::Rejected),
-        // Of a firewall: it says nothing of keys and files.
+        // From a firewall, which knows neither keys nor files.
         (page(401), "a web page (status 401)", Effect::Rejected),
         (page(403), "a web page (status 403)", Effect::Rejected),
         (page(413), "a web page (status 413)", Effect::Rejected),
-        (ResponseTemplate::new(405), "no file.io answer (status 405)", Effect::Rejected),
-        (ResponseTemplate::new(200).set_body_string("ok"), "text/plain where JSON is due", Effect::Unknown),
+        (ResponseTemplate::new(405), "no file.io response (status 405)", Effect::Rejected),
+        (ResponseTemplate::new(200).set_body_string("ok"), "text/plain instead of JSON", Effect::Unknown),
         (ResponseTemplate::new(200), "without a content type", Effect::Unknown),
     ];
-    for (answer, message, effect) in table {
-        let server = answering([answer]).await;
+    for (response, message, effect) in table {
+        let server = responding([response]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, effect), "{error}");
         assert!(error.to_string().contains(message), "{error}");
@@ -103,6 +103,6 @@ async fn a_service_that_is_gone_is_called_so() {
 
 #[tokio::test]
 async fn a_failing_server_is_failing_even_if_it_sends_a_page() {
-    let server = answering([page(500)]).await;
+    let server = responding([page(500)]).await;
     assert_eq!(anonymous(&server).upload(hello()).await.unwrap_err().kind(), ErrorKind::Unavailable);
 }

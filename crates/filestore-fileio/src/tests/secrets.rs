@@ -1,4 +1,4 @@
-//! What nobody may read in a trace or an error.
+//! Secrets that no trace and no error may show.
 
 use std::sync::Arc;
 
@@ -21,18 +21,18 @@ async fn neither_traces_nor_errors_show_a_key() {
     ];
     let server = ScriptedServer::start(script).await;
     let store = Store::new("drop", Arc::new(open(FileIoConfig::new(server.url()).api_key(API_KEY)))).unwrap();
-    let mut shown = format!("{store:?} {:?}", store.upload(hello()).await.unwrap());
+    let mut output = format!("{store:?} {:?}", store.upload(hello()).await.unwrap());
     for error in [
         store.download(key()).await.unwrap_err(),
         store.download(key()).await.unwrap_err(),
         store.delete(key()).await.unwrap_err(),
         store.stat(key()).await.unwrap_err(),
     ] {
-        shown.push_str(&format!(" {error} {error:?}"));
+        output.push_str(&format!(" {error} {error:?}"));
     }
     assert_eq!(server.requests().len(), 5);
     assert!(server.requests()[1].head.contains("KEYcanary123"));
-    assert!(!shown.contains("canary"), "{shown}");
+    assert!(!output.contains("canary"), "{output}");
     let traced = log.text();
     assert!(traced.contains("decision="), "{traced}");
     assert!(!traced.contains("canary"), "{traced}");
@@ -40,8 +40,8 @@ async fn neither_traces_nor_errors_show_a_key() {
 
 #[tokio::test]
 async fn an_api_key_that_the_service_repeats_is_not_shown() {
-    let said = format!(r#"{{"success":false,"message":"Invalid API key {API_KEY}","code":"{API_KEY}"}}"#);
-    let script = [Reply::json(401, &said), Reply::json(200, &said), Reply::json(401, &said)];
+    let echo = format!(r#"{{"success":false,"message":"Invalid API key {API_KEY}","code":"{API_KEY}"}}"#);
+    let script = [Reply::json(401, &echo), Reply::json(200, &echo), Reply::json(401, &echo)];
     let server = ScriptedServer::start(script).await;
     let store = open(FileIoConfig::new(server.url()).api_key(API_KEY));
     for error in [

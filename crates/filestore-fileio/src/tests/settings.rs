@@ -1,4 +1,4 @@
-//! The backend: settings and options as they come from files and command lines.
+//! The backend: settings and options from files and command lines.
 
 use filestore_core::{Backend, Effect, ErrorKind, Feature, Origin, Setting, Settings, Value};
 use filestore_http::HttpConfig;

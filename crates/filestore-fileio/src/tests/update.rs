@@ -1,4 +1,4 @@
-//! Changing a stored file: updates, replacements, and the tokens of those who have no account.
+//! Changes of a stored file: updates, replacements, and tokens of uploads without an account.
 
 use filestore_core::{FileStore, List, Period};
 use wiremock::matchers::{bearer_token, body_string, header, method, path};
@@ -8,7 +8,7 @@ use crate::{AnonymousToken, FileIoUpdate, MaxDownloads};
 
 #[tokio::test]
 async fn an_update_sends_only_what_changes() {
-    let answer = changed("2026-03-15", "2026-03-03").replace("\"maxDownloads\":1", "\"maxDownloads\":5");
+    let response = changed("2026-03-15", "2026-03-03").replace("\"maxDownloads\":1", "\"maxDownloads\":5");
     let server = MockServer::start().await;
     Mock::given(method("PATCH"))
         .and(path("/KEYcanary123"))
@@ -18,7 +18,7 @@ async fn an_update_sends_only_what_changes() {
             "--B\r\nContent-Disposition: form-data; name=\"expires\"\r\n\r\n2d\r\n\
              --B\r\nContent-Disposition: form-data; name=\"maxDownloads\"\r\n\r\n5\r\n--B--\r\n",
         ))
-        .respond_with(json(200, &answer))
+        .respond_with(json(200, &response))
         .expect(1)
         .mount(&server)
         .await;
@@ -46,8 +46,8 @@ async fn a_title_is_changed_in_json() {
 }
 
 #[tokio::test]
-async fn an_update_of_nothing_or_of_two_forms_at_once_is_rejected() {
-    let server = answering([]).await;
+async fn an_update_without_changes_or_of_title_and_content_is_rejected() {
+    let server = responding([]).await;
     for update in [FileIoUpdate::new(), FileIoUpdate::new().title("t").content("a", "x")] {
         let error = with_key(&server).update(&key(), update).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -99,8 +99,8 @@ async fn the_token_of_an_anonymous_upload_manages_that_file() {
 }
 
 #[tokio::test]
-async fn what_an_upload_may_not_ask_for_a_replacement_may_not_either() {
-    let server = answering([]).await;
+async fn a_replacement_has_the_limits_of_an_upload() {
+    let server = responding([]).await;
     let store = with_key(&server);
     let named = |name: &str| Upload::new(name, "x");
     for (upload, kind) in [
@@ -109,8 +109,8 @@ async fn what_an_upload_may_not_ask_for_a_replacement_may_not_either() {
         (named("a").metadata("key", "value"), ErrorKind::Unsupported),
         (named("a").if_exists(filestore_core::IfExists::Fail), ErrorKind::Unsupported),
     ] {
-        let again = upload.try_clone().unwrap();
-        let errors = [store.replace(&key(), upload).await.unwrap_err(), store.upload_owned(again).await.unwrap_err()];
+        let copy = upload.try_clone().unwrap();
+        let errors = [store.replace(&key(), upload).await.unwrap_err(), store.upload_owned(copy).await.unwrap_err()];
         for error in errors {
             assert_eq!(kind_and_effect(&error), (kind, Effect::NotSent), "{error}");
         }
@@ -120,17 +120,17 @@ async fn what_an_upload_may_not_ask_for_a_replacement_may_not_either() {
 }
 
 #[tokio::test]
-async fn a_confirmation_is_a_short_response() {
+async fn a_confirmation_that_is_too_long_is_a_protocol_error() {
     let odd = format!(r#"{{"success":true,"x":[{}0]}}"#, r#"{"":0},"#.repeat(50_000));
-    let server = answering([json(200, &odd)]).await;
+    let server = responding([json(200, &odd)]).await;
     let error = with_key(&server).delete(key().into()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
 }
 
 #[tokio::test]
-async fn a_longer_life_is_noticed_although_the_service_says_no_time() {
-    let answer = r#"{"success":true,"key":"KEYcanary123","expires":"2099-01-01T00:00:00Z"}"#;
-    let server = answering([json(200, answer)]).await;
+async fn a_longer_lifetime_is_noticed_without_any_time_in_the_response() {
+    let response = r#"{"success":true,"key":"KEYcanary123","expires":"2099-01-01T00:00:00Z"}"#;
+    let server = responding([json(200, response)]).await;
     let update = FileIoUpdate::new().expires(Period::days(1));
     let error = with_key(&server).update(&key(), update).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
@@ -138,7 +138,7 @@ async fn a_longer_life_is_noticed_although_the_service_says_no_time() {
 
 #[tokio::test]
 async fn options_that_the_service_does_not_confirm_are_reported() {
-    let server = answering([json(200, GEN1), json(200, r#"{"success":true}"#)]).await;
+    let server = responding([json(200, GEN1), json(200, r#"{"success":true}"#)]).await;
     let store = with_key(&server);
     let options = crate::FileIoUpload::new().max_downloads(1).auto_delete(true).title("T");
     let file = store.upload(hello().with(options)).await.unwrap();

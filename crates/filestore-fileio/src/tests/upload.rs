@@ -1,4 +1,4 @@
-//! Uploads: their requests, and what their answers say.
+//! Uploads: their requests, and the meaning of their responses.
 
 use filestore_core::{Body, Expiry, FileStore, Period};
 use wiremock::matchers::{bearer_token, body_string, body_string_contains, header, method, path};
@@ -6,7 +6,7 @@ use wiremock::matchers::{bearer_token, body_string, body_string_contains, header
 use super::*;
 use crate::{FileIoUpdate, FileIoUpload, MaxDownloads};
 
-fn announced_exactly(request: &Request) -> bool {
+fn has_exact_content_length(request: &Request) -> bool {
     request.headers.get("content-length").is_some_and(|length| *length == request.body.len().to_string())
 }
 
@@ -18,7 +18,7 @@ async fn an_upload_is_one_form_with_the_file_last() {
         .and(query(None))
         .and(header("accept", "application/json"))
         .and(without_header("authorization"))
-        .and(announced_exactly)
+        .and(has_exact_content_length)
         .and(form(
             "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"report.txt\"\r\nContent-Type: text/plain\r\n\r\nhello world\r\n--B--\r\n",
         ))
@@ -36,7 +36,7 @@ async fn an_upload_is_one_form_with_the_file_last() {
 
 #[tokio::test]
 async fn all_options_of_an_upload_are_sent() {
-    let answer = changed("\"title\":null", "\"title\":\"Q 3\"")
+    let response = changed("\"title\":null", "\"title\":\"Q 3\"")
         .replace("2026-03-15", "2026-03-31")
         .replace("\"maxDownloads\":1", "\"maxDownloads\":3")
         .replace("\"autoDelete\":true", "\"autoDelete\":false");
@@ -51,7 +51,7 @@ async fn all_options_of_an_upload_are_sent() {
              --B\r\nContent-Disposition: form-data; name=\"autoDelete\"\r\n\r\nfalse\r\n\
              --B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"report.txt\"\r\nContent-Type: text/x-mine\r\n\r\nhello world\r\n--B--\r\n",
         ))
-        .respond_with(json(200, &answer))
+        .respond_with(json(200, &response))
         .expect(1)
         .mount(&server)
         .await;
@@ -64,13 +64,13 @@ async fn all_options_of_an_upload_are_sent() {
 
 #[tokio::test]
 async fn never_and_unlimited_are_empty_values() {
-    let answer = changed("\"expires\":\"2026-03-15T10:00:00.000Z\"", "\"expires\":null")
+    let response = changed("\"expires\":\"2026-03-15T10:00:00.000Z\"", "\"expires\":null")
         .replace("\"maxDownloads\":1", "\"maxDownloads\":null");
     let server = MockServer::start().await;
     Mock::given(method("POST"))
         .and(body_string_contains("name=\"expires\"\r\n\r\n\r\n"))
         .and(body_string_contains("name=\"maxDownloads\"\r\n\r\n\r\n"))
-        .respond_with(json(200, &answer))
+        .respond_with(json(200, &response))
         .expect(1)
         .mount(&server)
         .await;
@@ -82,8 +82,8 @@ async fn never_and_unlimited_are_empty_values() {
 }
 
 #[tokio::test]
-async fn without_a_key_what_needs_a_plan_is_rejected_before_anything_is_sent() {
-    let server = answering([]).await;
+async fn without_a_key_options_of_a_paid_plan_are_rejected_before_anything_is_sent() {
+    let server = responding([]).await;
     let store = anonymous(&server);
     for upload in [
         hello().with(FileIoUpload::new().max_downloads(2)),
@@ -104,7 +104,7 @@ async fn without_a_key_what_needs_a_plan_is_rejected_before_anything_is_sent() {
 async fn an_empty_file_is_stored() {
     let server = MockServer::start().await;
     Mock::given(method("POST"))
-        .and(announced_exactly)
+        .and(has_exact_content_length)
         .and(body_string_contains("Content-Type: text/plain\r\n\r\n\r\n--"))
         .respond_with(json(200, &changed("\"size\":11", "\"size\":0")))
         .expect(1)
@@ -132,8 +132,8 @@ async fn a_stream_of_unknown_length_is_stored() {
 }
 
 #[tokio::test]
-async fn an_answer_of_the_first_generation_is_a_success_with_less_to_say() {
-    let server = answering([json(200, GEN1)]).await;
+async fn a_response_of_generation_1_is_a_success_with_fewer_fields() {
+    let server = responding([json(200, GEN1)]).await;
     let file = anonymous(&server).upload(hello().expires_in(Period::days(14))).await.unwrap();
     assert_eq!(file.reference().components(), ["a1B2c3"]);
     assert!(file.skipped.is_empty(), "{:?}", file.skipped);
@@ -141,10 +141,10 @@ async fn an_answer_of_the_first_generation_is_a_success_with_less_to_say() {
 }
 
 #[tokio::test]
-async fn an_expiry_in_words_is_compared_with_the_one_that_was_asked_for() {
+async fn an_expiry_in_words_is_compared_with_the_requested_one() {
     let in_words = |words: &str| GEN1.replace("14 days", words);
     let until = "2026-03-08T10:00:00Z".parse::<Expiry>().unwrap();
-    for (expiry, words, is_lost) in [
+    for (expiry, words, is_missing) in [
         (Period::days(7).into(), "14 days", true),
         (Period::days(7).into(), "7 days", false),
         (Period::days(7).into(), "1 week", false),
@@ -156,13 +156,13 @@ async fn an_expiry_in_words_is_compared_with_the_one_that_was_asked_for() {
         (until, "7 days", false),
         (until, "14 days", true),
     ] {
-        let deleted = is_lost.then(|| json(200, r#"{"success":true,"status":200}"#));
-        let server = answering([json(200, &in_words(words))].into_iter().chain(deleted)).await;
+        let deleted = is_missing.then(|| json(200, r#"{"success":true,"status":200}"#));
+        let server = responding([json(200, &in_words(words))].into_iter().chain(deleted)).await;
         let uploaded = with_key(&server).upload(hello().expires(expiry)).await;
         match uploaded {
-            Ok(file) => assert!(!is_lost && file.skipped.is_empty(), "{expiry} {words}"),
+            Ok(file) => assert!(!is_missing && file.skipped.is_empty(), "{expiry} {words}"),
             Err(error) => {
-                assert!(is_lost, "{expiry} {words}: {error}");
+                assert!(is_missing, "{expiry} {words}: {error}");
                 assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
                 assert!(error.to_string().contains(words), "{error}");
             }
@@ -172,43 +172,43 @@ async fn an_expiry_in_words_is_compared_with_the_one_that_was_asked_for() {
 
 #[tokio::test]
 async fn an_expiry_that_the_service_does_not_confirm_is_reported() {
-    let silent = GEN1.replace(",\"expiry\":\"14 days\"", "");
+    let without_expiry = GEN1.replace(",\"expiry\":\"14 days\"", "");
     for (expiry, body) in [
         (Period::days(7).into(), GEN1.replace("14 days", "soon")),
-        (Period::days(7).into(), silent.clone()),
+        (Period::days(7).into(), without_expiry.clone()),
         (Period::days(30).into(), GEN1.to_owned()),
         ("1y".parse().unwrap(), GEN1.replace("14 days", "1 day")),
         ("2027-03-01T10:00:00Z".parse().unwrap(), GEN1.to_owned()),
         (Expiry::Never, GEN1.to_owned()),
-        (Expiry::Never, silent),
+        (Expiry::Never, without_expiry),
     ] {
-        let server = answering([json(200, &body)]).await;
+        let server = responding([json(200, &body)]).await;
         let file = with_key(&server).upload(hello().expires(expiry)).await.unwrap();
         assert_eq!(file.skipped, ["expiry"], "{expiry} {body}");
     }
 }
 
 #[tokio::test]
-async fn another_size_than_was_sent_is_integrity_with_the_file() {
-    let server = answering([json(200, &changed("\"size\":11", "\"size\":10"))]).await;
+async fn another_size_than_was_sent_is_an_integrity_error_with_the_file() {
+    let server = responding([json(200, &changed("\"size\":11", "\"size\":10"))]).await;
     let error = with_key(&server).upload(hello()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Applied), "{error}");
     assert_eq!(error.stored().unwrap().reference().components(), ["KEYcanary123"]);
 }
 
-/// Uploads that ask for a protection, and answers that do not give it.
+/// Uploads with a requested protection, and responses without it.
 fn unprotected() -> Vec<(Upload, String)> {
     let once = || hello().with(FileIoUpload::new().max_downloads(1));
     let end = "\"expires\":\"2026-03-15T10:00:00.000Z\"";
     let far = STORED.replace(end, "\"expires\":\"2099-01-01T00:00:00Z\"");
     vec![
-        // Not said, or in no way that could be understood.
+        // Missing or unreadable.
         (hello().expires_in(Period::days(7)), STORED.replace(end, "\"expires\":\"in 99 years\"")),
         (once(), changed("\"maxDownloads\":1,", "")),
         (once(), changed("\"maxDownloads\":1", "\"maxDownloads\":-1")),
         (hello().with(FileIoUpload::new().auto_delete(true)), changed("\"autoDelete\":true,", "")),
         (hello().expires_in(Period::days(7)), far.replace("\"created\":\"2026-03-01T10:00:00.000Z\",", "")),
-        // And other content besides.
+        // With another size as well.
         (once(), changed("\"maxDownloads\":1", "\"maxDownloads\":null").replace("\"size\":11", "\"size\":3")),
         (hello().expires_in(Period::days(7)), STORED.to_owned()),
         (hello().expires_in(Period::days(7)), changed("\"expires\":\"2026-03-15T10:00:00.000Z\"", "\"expires\":null")),
@@ -218,10 +218,10 @@ fn unprotected() -> Vec<(Upload, String)> {
 }
 
 #[tokio::test]
-async fn a_file_without_the_protection_that_was_asked_for_is_deleted_again() {
-    for (upload, answer) in unprotected() {
+async fn a_file_without_the_requested_protection_is_deleted_again() {
+    for (upload, response) in unprotected() {
         let server = MockServer::start().await;
-        Mock::given(method("POST")).respond_with(json(200, &answer)).expect(1).mount(&server).await;
+        Mock::given(method("POST")).respond_with(json(200, &response)).expect(1).mount(&server).await;
         Mock::given(method("DELETE"))
             .and(path("/KEYcanary123"))
             .respond_with(json(200, r#"{"success":true,"status":200}"#))
@@ -235,9 +235,9 @@ async fn a_file_without_the_protection_that_was_asked_for_is_deleted_again() {
 }
 
 #[tokio::test]
-async fn a_file_without_its_protection_that_cannot_be_deleted_comes_with_the_error() {
-    for (upload, answer) in unprotected() {
-        let server = answering([json(200, &answer), json(403, r#"{"success":false,"status":403}"#)]).await;
+async fn a_file_without_the_requested_protection_that_cannot_be_deleted_is_in_the_error() {
+    for (upload, response) in unprotected() {
+        let server = responding([json(200, &response), json(403, r#"{"success":false,"status":403}"#)]).await;
         let error = with_key(&server).upload(upload).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
         assert_eq!(error.stored().unwrap().reference().components(), ["KEYcanary123"]);
@@ -245,7 +245,7 @@ async fn a_file_without_its_protection_that_cannot_be_deleted_comes_with_the_err
 }
 
 #[tokio::test]
-async fn an_anonymous_file_without_its_protection_is_deleted_with_its_token() {
+async fn an_anonymous_file_without_the_requested_protection_is_deleted_with_its_token() {
     let server = MockServer::start().await;
     let longer = json(200, STORED).insert_header("x-file-io-anonymous-access-token", "TOKENcanary");
     Mock::given(method("POST")).respond_with(longer).expect(1).mount(&server).await;
@@ -269,17 +269,18 @@ async fn other_options_that_the_service_ignores_are_reported() {
         (hello().with(FileIoUpload::new().title("t")), "title"),
     ];
     for (upload, ignored) in table {
-        let server = answering([json(200, STORED)]).await;
+        let server = responding([json(200, STORED)]).await;
         assert_eq!(with_key(&server).upload(upload).await.unwrap().skipped, [ignored]);
     }
 }
 
 #[tokio::test]
 async fn a_success_without_a_usable_key_is_unknown() {
-    for answer in [r#"{"success":true}"#, r#"{"success":true,"key":"../x"}"#, r#"{"success":true,"key":"Ab12"#, "[]"] {
-        let server = answering([json(200, answer)]).await;
+    for response in [r#"{"success":true}"#, r#"{"success":true,"key":"../x"}"#, r#"{"success":true,"key":"Ab12"#, "[]"]
+    {
+        let server = responding([json(200, response)]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
-        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{answer}");
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{response}");
     }
 }
 
@@ -287,8 +288,8 @@ async fn a_success_without_a_usable_key_is_unknown() {
 async fn one_wrongly_typed_field_does_not_lose_the_key() {
     let odd = r#"{"success":true,"key":"Abc123","size":"six"}"#;
     let odder = r#"{"success":true,"status":{},"code":1,"message":[],"key":"Abc123","name":1,"title":2,"description":[],"size":-1,"expires":14,"downloads":"no","maxDownloads":{},"autoDelete":"yes","screeningStatus":0,"mimeType":false,"created":0,"modified":"today"}"#;
-    for answer in [odd, odder] {
-        let server = answering([json(200, answer)]).await;
+    for response in [odd, odder] {
+        let server = responding([json(200, response)]).await;
         let upload = hello().expires_in(Period::days(7)).with(FileIoUpload::new().max_downloads(3));
         let file = with_key(&server).upload(upload).await.unwrap();
         assert_eq!(file.reference().components(), ["Abc123"]);
@@ -298,7 +299,7 @@ async fn one_wrongly_typed_field_does_not_lose_the_key() {
 
 #[tokio::test]
 async fn names_that_change_silently_are_rejected_before_anything_is_sent() {
-    let server = answering([]).await;
+    let server = responding([]).await;
     let store = with_key(&server);
     for name in ["a%22b.txt", "a%0Db.txt", "a%0db.txt", "a%0Ab.txt", "%0a"] {
         let update = FileIoUpdate::new().content(name, "hello");
@@ -328,7 +329,7 @@ async fn any_other_percent_sign_of_a_name_is_kept() {
 }
 
 #[tokio::test]
-async fn a_text_is_a_form_of_its_own() {
+async fn a_text_is_sent_as_a_urlencoded_form() {
     let server = MockServer::start().await;
     Mock::given(method("POST"))
         .and(path("/"))
@@ -340,6 +341,6 @@ async fn a_text_is_a_form_of_its_own() {
         .await;
     let owned = anonymous(&server).upload_text("a&b ü=wörld", Expiry::After(Period::days(14))).await;
     server.verify().await;
-    // 13 bytes were sent, the answer says 11.
+    // 13 bytes were sent, the response reports 11.
     assert_eq!(owned.unwrap_err().kind(), ErrorKind::Integrity);
 }
