@@ -1,4 +1,4 @@
-//! The backends `fs` and `memory`: their keys, and stores made of them.
+//! The backends `fs` and `memory`: their configuration keys, and the stores that they open.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use serde::Deserialize;
 
 use crate::{FsStore, MemoryStore};
 
-/// The backend `fs`: a local directory, as [`FsStore`].
+/// The backend `fs`, which opens a local directory as [`FsStore`].
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct is its name")]
 pub struct Fs;
 
-/// The backend `memory`: files that live as long as the store, as [`MemoryStore`].
+/// The backend `memory`, which opens an empty [`MemoryStore`].
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct is its name")]
 pub struct Memory;
 
 const FS_KEYS: &[Key] =
-    &[Key::new("root", KeyKind::Path, "the directory; made by the first upload if it does not exist").required()];
+    &[Key::new("root", KeyKind::Path, "the directory; the first upload creates it if it does not exist").required()];
 
 impl Backend for Fs {
     fn name(&self) -> &'static str {
@@ -50,7 +50,7 @@ impl Backend for Memory {
     }
 
     fn about(&self) -> &'static str {
-        "the memory of this process; for tests and trials"
+        "the memory of this process, for tests"
     }
 
     fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>> {

@@ -1,19 +1,17 @@
-//! What the file system reports, as kinds and effects.
+//! Errors of the file system, as kinds and effects of [`Error`].
 
 use std::io;
 use std::path::Path;
 
 use filestore_core::{Effect, Error, ErrorKind};
 
-/// A failure of the file system while doing `what` ("read", "rename to", ...) with `path`; nothing
-/// changed under the name of a file.
-pub(crate) fn of_file_system(error: io::Error, what: &str, path: &Path) -> Error {
+/// Converts the error of an `action` ("read", "rename to", ...) on `path` that changed no file. Another effect is set
+/// by the caller.
+pub(crate) fn of_file_system(error: io::Error, action: &str, path: &Path) -> Error {
     let (kind, advice) = match error.kind() {
         io::ErrorKind::NotFound => (ErrorKind::NotFound, ""),
-        io::ErrorKind::PermissionDenied => {
-            (ErrorKind::Permission, "; give the user of this program permission to do it")
-        }
-        io::ErrorKind::ReadOnlyFilesystem => (ErrorKind::Permission, "; choose a root that can be written to"),
+        io::ErrorKind::PermissionDenied => (ErrorKind::Permission, "; grant the user of this program the permission"),
+        io::ErrorKind::ReadOnlyFilesystem => (ErrorKind::Permission, "; choose a writable root"),
         io::ErrorKind::AlreadyExists => (ErrorKind::AlreadyExists, ""),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (ErrorKind::Quota, "; free some space"),
         io::ErrorKind::FileTooLarge => (ErrorKind::TooLarge, ""),
@@ -27,7 +25,8 @@ pub(crate) fn of_file_system(error: io::Error, what: &str, path: &Path) -> Error
         ),
         _ => (ErrorKind::Io, ""),
     };
-    Error::new(kind, Effect::Rejected, format!("cannot {what} {}: {error}{advice}", path.display())).with_source(error)
+    Error::new(kind, Effect::Rejected, format!("cannot {action} {}: {error}{advice}", path.display()))
+        .with_source(error)
 }
 
 #[cfg(test)]
@@ -35,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_quota_and_a_read_only_one_permission() {
+    fn a_full_disk_is_quota_and_a_read_only_disk_is_permission() {
         let kind = |kind: io::ErrorKind| of_file_system(kind.into(), "write", Path::new("x")).kind();
         assert_eq!(kind(io::ErrorKind::StorageFull), ErrorKind::Quota);
         assert_eq!(kind(io::ErrorKind::ReadOnlyFilesystem), ErrorKind::Permission);

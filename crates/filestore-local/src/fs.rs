@@ -1,4 +1,4 @@
-//! A local directory as a store.
+//! [`FsStore`]: a local directory as a store.
 
 mod commit;
 mod root;
@@ -21,18 +21,18 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::commit::{Incoming, Sweeper, Target, already_exists};
-use self::root::{Below, OpenRoot, Place, Root, blocked, sync_folder};
+use self::commit::{Sweeper, Target, TemporaryUpload, already_exists};
+use self::root::{Entry, OpenRoot, RelativePath, Root, not_a_folder, sync_folder};
 use crate::error::of_file_system;
 
-/// Chunks of this size keep system calls rare and memory small.
+/// The chunk size of downloads, in bytes: few system calls, little memory.
 const CHUNK: usize = 256 * 1024;
 
 /// A local directory as a store: scopes are folders, the scheme of references is `fs`.
 ///
-/// An upload is written aside (into `.filestore-tmp` below the root), synced and renamed, and the
-/// folder is synced: it is there wholly and for good, or not at all. Symbolic links are followed as
-/// long as they stay below the root.
+/// An upload is written to a temporary file (in `.filestore-tmp` below the root), synced and renamed, and its folder is
+/// synced: the file is stored completely and durably, or not at all. Symbolic links are followed if they stay below the
+/// root.
 #[derive(Debug, Clone)]
 pub struct FsStore(Arc<Inner>);
 
@@ -44,25 +44,28 @@ struct Inner {
 }
 
 impl FsStore {
-    /// The directory `root`, which is made by the first upload if it does not exist.
+    /// Creates a store of the directory `root`. The first upload creates the directory if it does not exist.
     ///
-    /// A relative path is taken from the current folder of now. Fails with *config* if `root` is
-    /// empty or a file, or there is no current folder.
+    /// A relative path starts at the current folder at the time of this call. Fails with *config* if `root` is empty or
+    /// a file, or if there is no current folder.
     pub fn new(root: impl AsRef<Path>) -> Result<Self> {
         if std::fs::metadata(root.as_ref()).is_ok_and(|metadata| !metadata.is_dir()) {
-            return Err(Error::config(format!("{:?} cannot be the root: it is not a folder", root.as_ref())));
+            return Err(Error::config(format!(
+                "{:?} cannot be the root: it is not a folder; choose a folder",
+                root.as_ref()
+            )));
         }
         let root = Root::new(root.as_ref())
             .map_err(|error| Error::config(format!("{:?} cannot be the root: {error}", root.as_ref())))?;
         Ok(Self(Arc::new(Inner { root, sweeper: Sweeper::default(), capabilities: capabilities() })))
     }
 
-    /// The root, absolute.
+    /// Returns the absolute path of the root.
     pub fn root(&self) -> &Path {
         self.0.root.path()
     }
 
-    /// Works with the root as it is now, away from the threads that drive other futures.
+    /// Opens the root, if it exists, and runs `work` with it on a blocking thread.
     async fn with_root<T: Send + 'static>(
         &self,
         work: impl FnOnce(Option<OpenRoot>) -> Result<T> + Send + 'static,
@@ -71,52 +74,52 @@ impl FsStore {
         blocking(move || work(store.0.root.open()?)).await
     }
 
-    /// The file that `reference` names.
-    async fn file(&self, reference: &FileRef) -> Result<(Vec<String>, OpenRoot, Below, Metadata)> {
-        let components = allowed(components::of_reference(reference)?)?;
+    /// Finds the file that `reference` names.
+    async fn file(&self, reference: &FileRef) -> Result<(Vec<String>, OpenRoot, RelativePath, Metadata)> {
+        let components = check_windows_names(components::of_reference(reference)?)?;
         self.with_root(move |root| {
             let missing = || Error::not_found("there is no such file");
             let root = root.ok_or_else(missing)?;
             match root.find(&components)? {
-                Place::File(file, metadata) => Ok((components, root, file, metadata)),
-                Place::Folder(folder) => {
-                    let path = root.shown(&folder);
+                Entry::File(file, metadata) => Ok((components, root, file, metadata)),
+                Entry::Folder(folder) => {
+                    let path = root.absolute(&folder);
                     Err(Error::not_found(format!("{} is a folder, not a file; list it", path.display())))
                 }
-                Place::Foreign(other) => {
-                    Err(Error::not_found(format!("{} is not a regular file", root.shown(&other).display())))
+                Entry::Special(other) => {
+                    Err(Error::not_found(format!("{} is not a regular file", root.absolute(&other).display())))
                 }
-                Place::Missing | Place::Blocked(_) => Err(missing()),
+                Entry::Missing | Entry::NotAFolder(_) => Err(missing()),
             }
         })
         .await
     }
 
-    /// Finds out before the body is read what the commit would fail with.
+    /// Fails before the body is read if the commit would fail.
     async fn check_target(&self, components: &[String], if_exists: IfExists, create_parents: bool) -> Result<()> {
         let components = components.to_vec();
         self.with_root(move |root| {
             let (_, folders) = components.split_last().unwrap_or((&String::new(), &[]));
-            let find = |components| root.as_ref().map_or(Ok(Place::Missing), |root| root.find(components));
-            if let Place::Missing = find(folders)?
+            let find = |components| root.as_ref().map_or(Ok(Entry::Missing), |root| root.find(components));
+            if let Entry::Missing = find(folders)?
                 && !create_parents
                 && !folders.is_empty()
             {
                 return Err(no_folder(folders));
             }
-            let shown = |below| root.as_ref().map(|root| root.shown(&below)).unwrap_or_default();
+            let absolute = |path| root.as_ref().map(|root| root.absolute(&path)).unwrap_or_default();
             match find(&components)? {
-                Place::Folder(folder) => Err(Error::new(
+                Entry::Folder(folder) => Err(Error::new(
                     ErrorKind::InvalidInput,
                     Effect::Rejected,
-                    format!("{} is a folder; choose another name", shown(folder).display()),
+                    format!("{} is a folder; choose another name", absolute(folder).display()),
                 )),
-                Place::Blocked(file) => Err(blocked(&shown(file))),
-                Place::File(file, _) | Place::Foreign(file) if if_exists == IfExists::Fail => {
-                    Err(already_exists(&shown(file)))
+                Entry::NotAFolder(file) => Err(not_a_folder(&absolute(file))),
+                Entry::File(file, _) | Entry::Special(file) if if_exists == IfExists::Fail => {
+                    Err(already_exists(&absolute(file)))
                 }
-                Place::Foreign(other) => Err(foreign(&shown(other))),
-                Place::File(..) | Place::Missing => Ok(()),
+                Entry::Special(other) => Err(special(&absolute(other))),
+                Entry::File(..) | Entry::Missing => Ok(()),
             }
         })
         .await
@@ -130,23 +133,23 @@ impl FileStore for FsStore {
     }
 
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
-        let components = allowed(components::of_upload(request.scope.as_deref(), &request.name)?)?;
-        // 1. Reject what can be rejected before the body is read.
+        let components = check_windows_names(components::of_upload(request.scope.as_deref(), &request.name)?)?;
+        // 1. Reject an invalid target before the body is read.
         self.check_target(&components, request.if_exists, request.create_parents).await?;
-        // 2. All of the body, on the disk, under no name.
+        // 2. Write the whole body to a temporary file, and sync it.
         let store = self.clone();
-        let mut incoming = blocking(move || Incoming::create(&store.0.root, &store.0.sweeper)).await?;
-        incoming.write(request.body.open().await?).await?;
-        // 3. Its folder, then its name.
+        let mut temporary = blocking(move || TemporaryUpload::create(&store.0.root, &store.0.sweeper)).await?;
+        temporary.write(request.body.open().await?).await?;
+        // 3. Create its folder, then rename the temporary file.
         let (store, folders) = (self.clone(), components[..components.len() - 1].to_vec());
         let name = request.name.clone();
-        let target = blocking(move || store.0.root.make()?.target(&folders, name, request.create_parents)).await?;
-        let metadata = incoming.commit(target, request.if_exists, request.modified).await?;
+        let target = blocking(move || store.0.root.create()?.target(&folders, name, request.create_parents)).await?;
+        let metadata = temporary.commit(target, request.if_exists, request.modified).await?;
         Ok(stored_file(components, &metadata))
     }
 
     async fn list(&self, request: List) -> Result<Page> {
-        let scope = allowed(components::of_scope(request.scope.as_deref())?)?;
+        let scope = check_windows_names(components::of_scope(request.scope.as_deref())?)?;
         self.with_root(move |root| list(root.as_ref(), &scope, &request)).await
     }
 
@@ -156,10 +159,10 @@ impl FileStore for FsStore {
     }
 
     async fn download(&self, request: Download) -> Result<Downloaded> {
-        let (components, root, below, _) = self.file(&request.reference).await?;
-        let path = root.shown(&below);
+        let (components, root, relative, _) = self.file(&request.reference).await?;
+        let path = root.absolute(&relative);
         let failed = |error: io::Error| of_file_system(error, "read", &path);
-        let (opened, metadata) = blocking(move || Ok(root.open_file(&below))).await?.map_err(failed)?;
+        let (opened, metadata) = blocking(move || Ok(root.open_file(&relative))).await?.map_err(failed)?;
         let mut file = tokio::fs::File::from_std(opened);
         let range = request.range.map(|range| range.of(metadata.len())).transpose()?;
         let length = match &range {
@@ -171,24 +174,24 @@ impl FileStore for FsStore {
         };
         let chunks = match &range {
             Some(_) => ReaderStream::with_capacity(file.take(length), CHUNK),
-            // One byte more than the file has shows a file that grows while it is read.
+            // One byte more than the length, to notice a file that grows while it is read.
             None => ReaderStream::with_capacity(file.take(length.saturating_add(1)), CHUNK),
         };
         let stream = chunks.map_err(move |error| of_file_system(error, "read", &path));
-        let mut answer =
+        let mut downloaded =
             Downloaded::new(stored_file(components, &metadata), ByteStream::download(stream, Some(length)));
-        answer.range = range;
-        Ok(answer)
+        downloaded.range = range;
+        Ok(downloaded)
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
-        let components = allowed(components::of_reference(&request.reference)?)?;
+        let components = check_windows_names(components::of_reference(&request.reference)?)?;
         self.with_root(move |root| root.map_or(Ok(()), |root| root.delete(&components, request.recursive))).await
     }
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
-        let (_, root, below, _) = self.file(&request.reference).await?;
-        let path = root.shown(&below);
+        let (_, root, relative, _) = self.file(&request.reference).await?;
+        let path = root.absolute(&relative);
         let url = url::Url::from_file_path(&path).map_err(|()| {
             Error::new(ErrorKind::Other, Effect::Rejected, format!("{} has no file URL", path.display()))
         })?;
@@ -199,26 +202,26 @@ impl FileStore for FsStore {
 fn list(root: Option<&OpenRoot>, scope: &[String], request: &List) -> Result<Page> {
     let prefix = if scope.is_empty() { String::new() } else { format!("{}/", scope.join("/")) };
     let mut builder = PageBuilder::new(request, &prefix, PageBuilder::<()>::LARGEST)?;
-    // The first upload makes the root: before it, the store is empty.
+    // The first upload creates the root. Without it, the store is empty.
     let found = root.map(|root| Ok::<_, Error>((root, root.find(scope)?))).transpose()?;
     let (root, folder) = match found {
-        Some((root, Place::Folder(folder))) => (root, folder),
+        Some((root, Entry::Folder(folder))) => (root, folder),
         None if scope.is_empty() => return Ok(Page::default()),
-        None | Some((_, Place::Missing)) => return Err(Error::not_found("there is no such folder")),
-        Some((root, Place::File(file, _) | Place::Foreign(file) | Place::Blocked(file))) => {
-            return Err(Error::not_found(format!("{} is a file, not a folder", root.shown(&file).display())));
+        None | Some((_, Entry::Missing)) => return Err(Error::not_found("there is no such folder")),
+        Some((root, Entry::File(file, _) | Entry::Special(file) | Entry::NotAFolder(file))) => {
+            return Err(Error::not_found(format!("{} is a file, not a folder", root.absolute(&file).display())));
         }
     };
     walk::walk(root, &folder, &prefix, request.recursive, &mut builder)?;
 
     let (entries, next) = builder.finish();
     let mut page = Page::new(Vec::new(), next);
-    for (path, below) in entries {
+    for (path, target) in entries {
         match path.strip_suffix('/') {
             Some(folder) => page.folders.push(folder.to_owned()),
-            // One that was deleted since is left out.
+            // A file that was deleted meanwhile is left out.
             None => {
-                if let Ok(Place::File(_, metadata)) = root.look(below) {
+                if let Ok(Entry::File(_, metadata)) = root.inspect(target) {
                     page.files.push(stored_file(path.split('/').map(str::to_owned).collect(), &metadata));
                 }
             }
@@ -228,43 +231,43 @@ fn list(root: Option<&OpenRoot>, scope: &[String], request: &List) -> Result<Pag
 }
 
 impl OpenRoot {
-    /// The place of a new file, whose folders are made where they are missing if `create_parents`.
+    /// Opens the folder of a new file. Creates missing folders if `create_parents`.
     fn target(&self, folders: &[String], name: String, create_parents: bool) -> Result<Target> {
         let folder = match create_parents {
-            true => self.make_folder(folders)?,
+            true => self.create_folder(folders)?,
             false => match self.find(folders)? {
-                Place::Folder(folder) => folder,
+                Entry::Folder(folder) => folder,
                 _ => return Err(no_folder(folders)),
             },
         };
-        let path = self.shown(&folder.join(&name));
+        let path = self.absolute(&folder.join(&name));
         let folder = self.open_folder(&folder).map_err(|error| of_file_system(error, "store", &path))?;
         Ok(Target { folder, name, path })
     }
 
-    /// The file, and what the system says of it: a replacement gets another file and leaves this one as it is.
-    fn open_file(&self, below: &Below) -> io::Result<(std::fs::File, Metadata)> {
-        let file = self.dir().open(below.path())?;
+    /// Opens a file and reads its metadata. A later replacement is another file and does not change this one.
+    fn open_file(&self, path: &RelativePath) -> io::Result<(std::fs::File, Metadata)> {
+        let file = self.dir().open(path.path())?;
         let metadata = file.metadata()?;
         Ok((file.into_std(), metadata))
     }
 
     fn delete(&self, components: &[String], recursive: bool) -> Result<()> {
         let Some((name, folders)) = components.split_last() else { return Ok(()) };
-        // The last component is not followed: of a link, the link goes.
-        let Place::Folder(folder) = self.find(folders)? else { return Ok(()) };
-        let path = self.shown(&folder.join(name));
+        // The last component is not followed: of a link, the link itself is deleted.
+        let Entry::Folder(folder) = self.find(folders)? else { return Ok(()) };
+        let path = self.absolute(&folder.join(name));
         let folder = self.open_folder(&folder).map_err(|error| of_file_system(error, "delete", &path))?;
         let removed = match folder.symlink_metadata(name) {
             Ok(metadata) if metadata.is_dir() && recursive => folder.remove_dir_all(name),
             Ok(metadata) if metadata.is_dir() => folder.remove_dir(name),
             Ok(metadata) if metadata.is_file() || metadata.is_symlink() => folder.remove_file(name),
-            Ok(_) => return Err(foreign(&path)),
+            Ok(_) => return Err(special(&path)),
             Err(error) => Err(error),
         };
         match removed {
             Ok(()) => sync_folder(&folder).map_err(|error| {
-                of_file_system(error, "sync the folder of the deleted", &path).with_effect(Effect::Applied)
+                of_file_system(error, "sync the folder of the deleted file", &path).with_effect(Effect::Applied)
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && !recursive => Err(Error::new(
@@ -272,7 +275,7 @@ impl OpenRoot {
                 Effect::Rejected,
                 format!("{} is a folder with files in it; delete it recursively", path.display()),
             )),
-            // Part of a folder may be gone by now.
+            // A part of the folder may be deleted.
             Err(error) if recursive => Err(of_file_system(error, "delete all of", &path).with_effect(Effect::Unknown)),
             Err(error) => Err(of_file_system(error, "delete", &path)),
         }
@@ -292,12 +295,12 @@ fn capabilities() -> Capabilities {
             Feature::IfExistsFail,
             Feature::Modified,
         ])
-        .emulated(Feature::List, "a page reads the names of the whole folder")
-        .emulated(Feature::RecursiveList, "a page reads the names of all folders that reach into it")
-        .unsupported(Feature::Resume, "reading a local file does not break")
-        .unsupported(Feature::Expiry, "a file system keeps files until they are deleted")
-        .unsupported(Feature::ContentType, "a file system does not keep media types")
-        .unsupported(Feature::Metadata, "a file system does not keep metadata with a file everywhere");
+        .emulated(Feature::List, "every page reads the whole folder")
+        .emulated(Feature::RecursiveList, "every page reads all folders whose paths may be on it")
+        .unsupported(Feature::Resume, "reads of a local file are not interrupted")
+        .unsupported(Feature::Expiry, "a file system stores files until they are deleted")
+        .unsupported(Feature::ContentType, "a file system does not store media types")
+        .unsupported(Feature::Metadata, "not every file system stores metadata with a file");
     capabilities.url_kind = Some(UrlKind::Local);
     capabilities.names = NameRules { max_bytes: Some(255), ..NameRules::default() };
     capabilities.list_order = ListOrder::Path;
@@ -316,17 +319,18 @@ fn stored_file(components: Vec<String>, metadata: &Metadata) -> StoredFile {
 }
 
 fn no_folder(folders: &[String]) -> Error {
-    Error::not_found(format!("there is no folder {:?}; make it, or let the upload make it", folders.join("/")))
+    Error::not_found(format!("there is no folder {:?}; create it, or upload with create_parents", folders.join("/")))
 }
 
-/// A socket, a pipe, a device: not a file of the store, and not to be replaced by one.
-fn foreign(path: &Path) -> Error {
-    let message = format!("{} is not a regular file and is left as it is; choose another name", path.display());
+/// Returns the error for a socket, a pipe or a device, which is no file of the store and is not replaced.
+fn special(path: &Path) -> Error {
+    let message = format!("{} is not a regular file and was not changed; choose another name", path.display());
     Error::new(ErrorKind::InvalidInput, Effect::Rejected, message)
 }
 
-/// On Windows, a component may leave the root (`C:x`) or open something else (`a:b`, `NUL`) when it is joined.
-fn allowed(components: Vec<String>) -> Result<Vec<String>> {
+/// Rejects, on Windows, a component that leaves the root (`C:x`) or opens something else (`a:b`, `NUL`) when it is
+/// joined.
+fn check_windows_names(components: Vec<String>) -> Result<Vec<String>> {
     let problem = components.iter().find_map(|component| Some((component, windows_name_problem(component)?)));
     match problem {
         Some((component, problem)) if cfg!(windows) => {
@@ -336,11 +340,15 @@ fn allowed(components: Vec<String>) -> Result<Vec<String>> {
     }
 }
 
-/// File system calls wait for disks: not on the threads that drive other futures.
+/// Runs a file system call on a blocking thread, because it waits for disks.
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     check_runtime()?;
-    // Dropped, it does not begin any more: an upload that nobody waits for must not replace a later one.
+    // A dropped call does not begin: an upload that was dropped must not replace a later one.
     AbortOnDropHandle::new(tokio::task::spawn_blocking(call)).await.unwrap_or_else(|panic| {
-        Err(Error::new(ErrorKind::Other, Effect::Unknown, format!("a file system call did not end: {panic}")))
+        Err(Error::new(
+            ErrorKind::Other,
+            Effect::Unknown,
+            format!("a file system call ended without a result: {panic}"),
+        ))
     })
 }

@@ -1,6 +1,6 @@
-//! Stores on this machine, as a [`FileStore`](filestore_core::FileStore).
+//! Stores on the local machine, each as a [`FileStore`](filestore_core::FileStore).
 //!
-//! - [`FsStore`]: a local directory, durable and atomic. Backend `fs`: [`Fs`].
+//! - [`FsStore`]: a local directory, with durable and atomic uploads. Backend `fs`: [`Fs`].
 //! - [`MemoryStore`]: the memory of this process, for tests. Backend `memory`: [`Memory`].
 //!
 //! ```

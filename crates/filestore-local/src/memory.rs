@@ -1,4 +1,4 @@
-//! The memory of this process as a store.
+//! [`MemoryStore`]: the memory of this process as a store.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,18 +16,18 @@ use futures::{TryStreamExt, stream};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-/// Chunks of a download.
+/// The chunk size of downloads, in bytes.
 const CHUNK: usize = 256 * 1024;
 
-/// The memory of this process as a store: scopes are the beginnings of paths, the scheme of references is `memory`.
+/// The memory of this process as a store: scopes are prefixes of paths, the scheme of references is `memory`.
 ///
-/// Files live as long as the store and its clones, which share them. An upload is there as a whole or not at all, and a
-/// download reads the file as it was when it began.
+/// Clones share the files, which exist until the last clone is dropped. A file is stored completely or not at all. A
+/// download reads the content that the file has when the download begins.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Inner>);
 
 struct Inner {
-    /// By path.
+    /// The files by path.
     files: Mutex<BTreeMap<String, File>>,
     capabilities: Capabilities,
 }
@@ -75,9 +75,9 @@ impl FileStore for MemoryStore {
         check_runtime()?;
         let components = components::of_upload(request.scope.as_deref(), &request.name)?;
         let path = components.join("/");
-        let rejects = request.if_exists == IfExists::Fail;
-        // Before the body is read, and again when it is there.
-        if rejects && self.files().contains_key(&path) {
+        let must_not_exist = request.if_exists == IfExists::Fail;
+        // Checked before the body is read, and again afterwards.
+        if must_not_exist && self.files().contains_key(&path) {
             return Err(already_exists());
         }
         let (content, sha256) = read(request.body.open().await?).await?;
@@ -91,7 +91,7 @@ impl FileStore for MemoryStore {
             metadata: request.metadata,
         };
         let mut files = self.files();
-        if rejects && files.contains_key(&path) {
+        if must_not_exist && files.contains_key(&path) {
             return Err(already_exists());
         }
         let stored = stored_file(components, &file);
@@ -105,15 +105,15 @@ impl FileStore for MemoryStore {
         let prefix = if scope.is_empty() { String::new() } else { format!("{}/", scope.join("/")) };
         let mut builder = PageBuilder::new(&request, &prefix, PageBuilder::<()>::DEFAULT)?;
         let files = self.files();
-        let below = files.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
+        let candidates = files.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
         let mut last_folder = None;
-        for (path, file) in below.take_while(|(path, _)| path.starts_with(&prefix)) {
+        for (path, file) in candidates.take_while(|(path, _)| path.starts_with(&prefix)) {
             if builder.is_complete_at(path) {
                 break;
             }
             match path[prefix.len()..].split_once('/') {
                 Some((folder, _)) if !request.recursive => {
-                    // The files of a folder come one after another.
+                    // The files of a folder are adjacent.
                     if last_folder.replace(folder) != Some(folder) {
                         builder.offer(format!("{prefix}{folder}/"), || None);
                     }
@@ -143,13 +143,14 @@ impl FileStore for MemoryStore {
         let (components, file) = self.find(&request.reference)?;
         let length = file.content.len();
         let range = request.range.map(|range| range.of(length as u64)).transpose()?;
-        let mut left = match &range {
-            // A range of what is in memory fits into it.
+        let mut remaining = match &range {
+            // The range is within the content, whose length is a `usize`.
             Some(range) => file.content.slice(range.start as usize..range.end as usize),
             None => file.content.clone(),
         };
-        let length = left.len() as u64;
-        let chunks = std::iter::from_fn(move || (!left.is_empty()).then(|| left.split_to(left.len().min(CHUNK))));
+        let length = remaining.len() as u64;
+        let chunks =
+            std::iter::from_fn(move || (!remaining.is_empty()).then(|| remaining.split_to(remaining.len().min(CHUNK))));
         let stream = ByteStream::download(stream::iter(chunks.map(Ok)), Some(length));
         let mut downloaded = Downloaded::new(stored_file(components, &file), stream);
         downloaded.range = range;
@@ -170,7 +171,7 @@ impl FileStore for MemoryStore {
 
     async fn url(&self, _: UrlRequest) -> Result<FileUrl> {
         self.0.capabilities.check(Feature::Url)?;
-        Err(Error::unsupported("the files live in the memory of this process"))
+        Err(Error::unsupported("the files are in the memory of this process"))
     }
 }
 
@@ -180,7 +181,7 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// The whole body, and its SHA-256.
+/// Reads the whole body, and computes its SHA-256.
 async fn read(mut body: ByteStream) -> Result<(Bytes, String)> {
     let mut digest = Sha256::new();
     let mut content = BytesMut::new();
@@ -192,7 +193,7 @@ async fn read(mut body: ByteStream) -> Result<(Bytes, String)> {
 }
 
 fn already_exists() -> Error {
-    let message = "the name is taken and its file is left as it is; choose another name or replace it";
+    let message = "a file of this name already exists and was not changed; choose another name or replace it";
     Error::new(ErrorKind::AlreadyExists, Effect::Rejected, message)
 }
 
@@ -225,9 +226,9 @@ fn capabilities() -> Capabilities {
             Feature::ContentType,
             Feature::Metadata,
         ])
-        .unsupported(Feature::Url, "the files live in the memory of this process")
-        .unsupported(Feature::Resume, "reading memory does not break")
-        .unsupported(Feature::Expiry, "files stay until they are deleted, or the store is dropped");
+        .unsupported(Feature::Url, "the files are in the memory of this process")
+        .unsupported(Feature::Resume, "reads of memory are not interrupted")
+        .unsupported(Feature::Expiry, "files exist until they are deleted or the store is dropped");
     capabilities.names = NameRules { max_bytes: Some(255), ..NameRules::default() };
     capabilities.list_order = ListOrder::Path;
     capabilities.digests = vec![DigestFact { algorithm: DigestAlgorithm::Sha256, when: DigestWhen::Upload }];

@@ -1,8 +1,8 @@
-//! How an upload becomes a file: written aside, synced, renamed.
+//! The commit of an upload: a temporary file is written, synced and renamed.
 //!
-//! Whatever happens before the rename (an error, a dropped future, `kill -9`, a power cut) leaves the
-//! file's name as it was. What a killed process leaves is in the temporary folder, which no listing
-//! shows, and goes a day later.
+//! A failure before the rename (an error, a dropped future, `kill -9`, a power cut) does not change the file of that
+//! name. A killed process leaves its temporary file in the temporary folder, which no listing shows; a later upload
+//! removes it after a day.
 
 use std::fs::File;
 use std::io;
@@ -21,57 +21,55 @@ use super::blocking;
 use super::root::{Root, sync_folder};
 use crate::error::of_file_system;
 
-/// A temporary file that nobody wrote to for so long belongs to a process that is gone.
-const LEFT_OVER: Duration = Duration::from_secs(24 * 60 * 60);
+/// The age from which a temporary file is a leftover of a killed process.
+const MAX_TEMPORARY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The end of the name of a temporary file.
+/// The suffix of the name of a temporary file.
 const SUFFIX: &str = ".part";
 
-/// How often a store looks for left-over files.
+/// The shortest time between two searches for leftovers.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// An upload that is not a file yet. Dropping it removes what was written.
+/// An upload before its commit. Dropping it removes the temporary file.
 #[derive(Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct TemporaryUpload {
     file: File,
-    /// As messages show it.
+    /// The absolute path, for messages.
     path: PathBuf,
     temporary: Temporary,
 }
 
-/// The name of a temporary file, removed when it is dropped.
+/// The name of a temporary file. Dropping it removes the file.
 #[derive(Debug)]
 struct Temporary {
     folder: Dir,
     name: String,
 }
 
-/// The folder and the name that an upload gets.
+/// The folder and the name of the file that an upload creates.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) folder: Dir,
     pub(crate) name: String,
-    /// As messages show it.
+    /// The absolute path, for messages.
     pub(crate) path: PathBuf,
 }
 
-impl Incoming {
-    /// Makes the root and the temporary folder where they are missing.
+impl TemporaryUpload {
+    /// Creates a temporary file, and the root and the temporary folder if they are missing.
     pub(crate) fn create(root: &Root, sweeper: &Sweeper) -> Result<Self> {
-        let root = root.make()?;
-        let path = root.shown(&super::root::Below::new(TEMPORARY_FOLDER));
+        let root = root.create()?;
+        let path = root.absolute(&super::root::RelativePath::new(TEMPORARY_FOLDER));
         let failed =
-            |error, what: &str| of_file_system(error, &format!("write to the root of the store: {what}"), &path);
+            |error, action: &str| of_file_system(error, &format!("write to the root of the store: {action}"), &path);
         match root.dir().create_dir(TEMPORARY_FOLDER) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error, "create")),
             Ok(()) | Err(_) => {}
         }
         let metadata = root.dir().symlink_metadata(TEMPORARY_FOLDER).map_err(|error| failed(error, "open"))?;
         if !metadata.is_dir() {
-            let message = format!(
-                "{} is not a folder; uploads are written there before they get their names, so remove it",
-                path.display()
-            );
+            let message =
+                format!("{} is not a folder; uploads need it for their temporary files, so remove it", path.display());
             return Err(Error::new(ErrorKind::Permission, Effect::Rejected, message));
         }
         let folder = root.dir().open_dir(TEMPORARY_FOLDER).map_err(|error| failed(error, "open"))?;
@@ -83,7 +81,7 @@ impl Incoming {
         Ok(Self { file: file.into_std(), path: path.join(&name), temporary: Temporary { folder, name } })
     }
 
-    /// Writes the whole of `stream` and puts it on the disk. The error of the body comes back as it is.
+    /// Writes all of `stream` and syncs it. An error of the body is returned unchanged.
     pub(crate) async fn write(&mut self, mut stream: ByteStream) -> Result<()> {
         let failed = |error: io::Error| of_file_system(error, "write", &self.path);
         let mut file = tokio::fs::File::from_std(self.file.try_clone().map_err(failed)?);
@@ -94,7 +92,7 @@ impl Incoming {
         file.sync_all().await.map_err(failed)
     }
 
-    /// Gives it the name of `target`, in one step, and puts the name on the disk.
+    /// Renames the temporary file to `target` atomically, and syncs the name.
     pub(crate) async fn commit(
         self,
         target: Target,
@@ -103,13 +101,13 @@ impl Incoming {
     ) -> Result<Metadata> {
         blocking(move || {
             if let Some(modified) = modified {
-                // Right before it gets its name: with an old time it looks like a file that a killed process left.
+                // Directly before the rename: a temporary file with an old time looks like a leftover.
                 let set = self.file.set_modified(modified.into()).and_then(|()| self.file.sync_all());
                 set.map_err(|error| of_file_system(error, "write", &self.path))?;
             }
             let renamed = match if_exists {
-                // The file system decides, so that of many writers exactly one wins.
-                IfExists::Fail => self.temporary.rename_to_free(&target),
+                // The file system decides, so that exactly one of many writers wins.
+                IfExists::Fail => self.temporary.rename_noreplace(&target),
                 _ => self.temporary.folder.rename(&self.temporary.name, &target.folder, &target.name),
             };
             renamed.map_err(|error| match error.kind() {
@@ -125,43 +123,43 @@ impl Incoming {
 }
 
 impl Temporary {
-    /// Renames it where nothing has the name.
-    fn rename_to_free(&self, target: &Target) -> io::Result<()> {
+    /// Renames the file. Fails if the target exists.
+    fn rename_noreplace(&self, target: &Target) -> io::Result<()> {
         #[cfg(any(target_os = "linux", target_vendor = "apple"))]
         {
             use rustix::fs::{RenameFlags, renameat_with};
             let renamed = renameat_with(&self.folder, &self.name, &target.folder, &target.name, RenameFlags::NOREPLACE);
-            // Some file systems cannot do it.
+            // Some file systems do not support it.
             if !matches!(renamed, Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP))
             {
                 return Ok(renamed?);
             }
         }
-        // A second name of the same file; the first one is removed when this is dropped.
+        // Adds a second name to the file. Dropping `self` removes the first one.
         self.folder.hard_link(&self.name, &target.folder, &target.name)
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After a rename there is nothing to remove.
+        // After a rename, there is no file of this name.
         let _ = self.folder.remove_file(&self.name);
     }
 }
 
 pub(crate) fn already_exists(path: &Path) -> Error {
-    let message = format!("{} exists and is left as it is; choose another name or replace it", path.display());
+    let message = format!("{} already exists and was not changed; choose another name or replace it", path.display());
     Error::new(ErrorKind::AlreadyExists, Effect::Rejected, message)
 }
 
-/// Removes what killed processes left, now and then.
+/// Removes leftovers of killed processes, at most once in [`SWEEP_INTERVAL`].
 #[derive(Debug, Default)]
 pub(crate) struct Sweeper {
     last: Mutex<Option<Instant>>,
 }
 
 impl Sweeper {
-    /// Best effort: an upload does not fail because an old one cannot be removed.
+    /// Removes the leftovers in `folder`. Ignores errors: an upload does not fail because a leftover cannot be removed.
     fn sweep(&self, folder: &Dir) {
         {
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,10 +170,10 @@ impl Sweeper {
         }
         let Ok(entries) = folder.entries() else { return };
         for entry in entries.flatten() {
-            let is_ours = entry.file_name().to_str().is_some_and(|name| name.ends_with(SUFFIX));
-            let modified = entry.metadata().ok().filter(|_| is_ours).and_then(|metadata| metadata.modified().ok());
+            let is_temporary = entry.file_name().to_str().is_some_and(|name| name.ends_with(SUFFIX));
+            let modified = entry.metadata().ok().filter(|_| is_temporary).and_then(|metadata| metadata.modified().ok());
             let age = modified.and_then(|modified| SystemTime::now().duration_since(modified.into_std()).ok());
-            if age.is_some_and(|age| age > LEFT_OVER) {
+            if age.is_some_and(|age| age > MAX_TEMPORARY_AGE) {
                 let _ = entry.remove_file();
             }
         }

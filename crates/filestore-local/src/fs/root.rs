@@ -1,7 +1,7 @@
-//! The folder that a store is about, and what paths below it lead to.
+//! [`Root`]: the folder of a store, and the entries at paths below it.
 //!
-//! Every access goes through a capability of `cap-std`: the system itself keeps a path below the open root, so a link that
-//! is swapped in at any moment leads nowhere else.
+//! Every access goes through a `cap-std` directory handle: the system itself keeps a path below the open root, so a
+//! link that is swapped in at any moment does not leave it.
 
 use std::fs;
 use std::io;
@@ -13,42 +13,42 @@ use filestore_core::{Effect, Error, ErrorKind, Result};
 
 use crate::error::of_file_system;
 
-/// Links that a path may lead over, as in Linux.
+/// The largest number of links in a path, as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// The folder that a store is about. It need not exist yet.
+/// The folder of a store. It need not exist yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Root(PathBuf);
 
-/// The root as it was when it was opened.
+/// An open root.
 #[derive(Debug)]
 pub(crate) struct OpenRoot {
     dir: Dir,
-    /// Without links.
+    /// The path, without links.
     path: PathBuf,
 }
 
-/// A path below the root, on the way to which no link leaves it.
+/// A path relative to the root. No link in it leaves the root.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Below(PathBuf);
+pub(crate) struct RelativePath(PathBuf);
 
-/// What a path leads to.
+/// The entry at a path.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum Entry {
     /// A regular file.
-    File(Below, Metadata),
+    File(RelativePath, Metadata),
     /// A folder.
-    Folder(Below),
-    /// A socket, a device: nothing of this store's.
-    Foreign(Below),
-    /// Nothing.
+    Folder(RelativePath),
+    /// A socket, a pipe or a device, which is no file of the store.
+    Special(RelativePath),
+    /// No entry.
     Missing,
-    /// Nothing, and nothing can be: this file is where the path needs a folder.
-    Blocked(Below),
+    /// No entry, and none can be created: this file is in place of a folder of the path.
+    NotAFolder(RelativePath),
 }
 
 impl Root {
-    /// A relative `path` is taken from the current folder, once and for all.
+    /// Creates a root. A relative `path` starts at the current folder at the time of this call.
     pub(crate) fn new(path: &Path) -> io::Result<Self> {
         std::path::absolute(path).map(Self)
     }
@@ -57,7 +57,7 @@ impl Root {
         &self.0
     }
 
-    /// The root as it is now; `None` if there is none.
+    /// Opens the root. `None` if it does not exist.
     pub(crate) fn open(&self) -> Result<Option<OpenRoot>> {
         let opened = fs::canonicalize(&self.0)
             .and_then(|path| Dir::open_ambient_dir(&path, ambient_authority()).map(|dir| OpenRoot { dir, path }));
@@ -68,118 +68,120 @@ impl Root {
         }
     }
 
-    /// Makes the root, wherever a part of it is missing, and opens it.
-    pub(crate) fn make(&self) -> Result<OpenRoot> {
-        // A link to nothing, a place like /proc: no file of the caller's is missing.
-        let cannot = |why: String| {
-            Error::config(format!("the root {} cannot be made{why}; choose another one", self.0.display()))
+    /// Creates the root and its missing parents, and opens it.
+    pub(crate) fn create(&self) -> Result<OpenRoot> {
+        // A dangling link, or a path in /proc: *not found* would speak of a file of the caller.
+        let cannot = |reason: String| {
+            Error::config(format!("cannot create the root {}{reason}; choose another root", self.0.display()))
         };
-        make_folder(&self.0).map_err(|error| match error.kind() {
+        create_folder_all(&self.0).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => cannot(format!(": {error}")),
             _ => of_file_system(error, "create the root", &self.0),
         })?;
-        self.open()?.ok_or_else(|| cannot(": it leads nowhere".to_owned()))
+        self.open()?.ok_or_else(|| cannot(": it does not exist afterwards".to_owned()))
     }
 }
 
 impl OpenRoot {
-    /// What `components` lead to. A link that leaves the root is *permission*, wherever it is.
-    pub(crate) fn find(&self, components: &[String]) -> Result<Place> {
-        let mut below = Below::default();
+    /// Finds the entry at `components`. A link that leaves the root is *permission*, anywhere in the path.
+    pub(crate) fn find(&self, components: &[String]) -> Result<Entry> {
+        let mut path = RelativePath::default();
         for (number, component) in components.iter().enumerate() {
-            below = Below(below.0.join(component));
-            match self.look(below)? {
-                Place::Folder(folder) => below = folder,
+            path = RelativePath(path.0.join(component));
+            match self.inspect(path)? {
+                Entry::Folder(folder) => path = folder,
                 found if number + 1 == components.len() => return Ok(found),
-                Place::File(file, _) | Place::Foreign(file) => return Ok(Place::Blocked(file)),
-                nothing => return Ok(nothing),
+                Entry::File(file, _) | Entry::Special(file) => return Ok(Entry::NotAFolder(file)),
+                missing => return Ok(missing),
             }
         }
-        Ok(Place::Folder(below))
+        Ok(Entry::Folder(path))
     }
 
-    /// What is at `below`, behind the links that it may lead over.
-    pub(crate) fn look(&self, mut below: Below) -> Result<Place> {
+    /// Returns the entry at `path`. Follows links.
+    pub(crate) fn inspect(&self, mut path: RelativePath) -> Result<Entry> {
         for _ in 0..MAX_LINKS {
-            return match self.dir.metadata(below.path()) {
-                Ok(metadata) if metadata.is_file() => Ok(Place::File(below, metadata)),
-                Ok(metadata) if metadata.is_dir() => Ok(Place::Folder(below)),
-                Ok(_) => Ok(Place::Foreign(below)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Place::Missing),
-                Err(error) if is_escape(&error) => match self.absolute_link(&below) {
+            return match self.dir.metadata(path.path()) {
+                Ok(metadata) if metadata.is_file() => Ok(Entry::File(path, metadata)),
+                Ok(metadata) if metadata.is_dir() => Ok(Entry::Folder(path)),
+                Ok(_) => Ok(Entry::Special(path)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Entry::Missing),
+                Err(error) if is_escape(&error) => match self.absolute_link(&path) {
                     Some(target) => {
-                        below = target;
+                        path = target;
                         continue;
                     }
-                    None => Err(self.leaves(&below)),
+                    None => Err(self.leaves_root(&path)),
                 },
-                Err(error) => Err(of_file_system(error, "look at", &self.shown(&below))),
+                Err(error) => Err(of_file_system(error, "read the metadata of", &self.absolute(&path))),
             };
         }
-        Err(self.leaves(&below))
+        Err(self.leaves_root(&path))
     }
 
-    /// The target of an absolute link to a place below the root, which the capability does not follow.
-    fn absolute_link(&self, below: &Below) -> Option<Below> {
-        let target = self.dir.read_link_contents(below.path()).ok().filter(|target| target.is_absolute())?;
+    /// Returns the target of an absolute link to a path below the root, which `cap-std` does not follow.
+    fn absolute_link(&self, path: &RelativePath) -> Option<RelativePath> {
+        let target = self.dir.read_link_contents(path.path()).ok().filter(|target| target.is_absolute())?;
         let rest = target.strip_prefix(&self.path).ok()?;
-        rest.components().all(|component| matches!(component, Component::Normal(_))).then(|| Below(rest.to_owned()))
+        rest.components()
+            .all(|component| matches!(component, Component::Normal(_)))
+            .then(|| RelativePath(rest.to_owned()))
     }
 
-    fn leaves(&self, below: &Below) -> Error {
+    fn leaves_root(&self, path: &RelativePath) -> Error {
         Error::new(
             ErrorKind::Permission,
             Effect::Rejected,
             format!(
-                "{} is a symbolic link that leaves the root of the store and is not followed",
-                self.shown(below).display()
+                "{} is a symbolic link that leaves the root of the store and is not followed; choose another path",
+                self.absolute(path).display()
             ),
         )
     }
 
-    /// The path that a person can look at.
-    pub(crate) fn shown(&self, below: &Below) -> PathBuf {
-        self.path.join(&below.0)
+    /// Returns the absolute path, for messages and URLs.
+    pub(crate) fn absolute(&self, path: &RelativePath) -> PathBuf {
+        self.path.join(&path.0)
     }
 
-    /// Opens the folder at `below`.
-    pub(crate) fn open_folder(&self, below: &Below) -> io::Result<Dir> {
-        self.dir.open_dir(below.path())
+    /// Opens the folder at `path`.
+    pub(crate) fn open_folder(&self, path: &RelativePath) -> io::Result<Dir> {
+        self.dir.open_dir(path.path())
     }
 
     pub(crate) fn dir(&self) -> &Dir {
         &self.dir
     }
 
-    /// Makes the folder that `components` lead to, wherever a part of it is missing.
-    pub(crate) fn make_folder(&self, components: &[String]) -> Result<Below> {
-        let mut folder = Below::default();
+    /// Creates the folder at `components` and its missing parents.
+    pub(crate) fn create_folder(&self, components: &[String]) -> Result<RelativePath> {
+        let mut folder = RelativePath::default();
         for component in components {
-            let next = Below(folder.0.join(component));
-            let made = match self.dir.create_dir(next.path()) {
+            let next = RelativePath(folder.0.join(component));
+            let created = match self.dir.create_dir(next.path()) {
                 Ok(()) => self.open_folder(&folder).and_then(|parent| sync_folder(&parent)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
                 Err(error) => Err(error),
             };
-            made.map_err(|error| of_file_system(error, "create the folder", &self.shown(&next)))?;
-            folder = match self.look(next)? {
-                Place::Folder(folder) => folder,
-                Place::File(file, _) | Place::Foreign(file) | Place::Blocked(file) => {
-                    return Err(blocked(&self.shown(&file)));
+            created.map_err(|error| of_file_system(error, "create the folder", &self.absolute(&next)))?;
+            folder = match self.inspect(next)? {
+                Entry::Folder(folder) => folder,
+                Entry::File(file, _) | Entry::Special(file) | Entry::NotAFolder(file) => {
+                    return Err(not_a_folder(&self.absolute(&file)));
                 }
-                Place::Missing => return Err(vanished(&self.shown(&folder))),
+                Entry::Missing => return Err(removed(&self.absolute(&folder))),
             };
         }
         Ok(folder)
     }
 }
 
-impl Below {
+impl RelativePath {
     pub(crate) fn new(path: &str) -> Self {
         Self(path.into())
     }
 
-    /// As the system takes it: the root itself is `.`.
+    /// Returns the path for system calls: the root itself is `.`.
     pub(crate) fn path(&self) -> &Path {
         if self.0.as_os_str().is_empty() { Path::new(".") } else { &self.0 }
     }
@@ -189,45 +191,49 @@ impl Below {
     }
 }
 
-/// Puts the names in `folder` on the disk. Without it a rename may be lost with the power, although
-/// the file is there.
+/// Syncs the names in `folder` to the disk. Without this, a rename may be lost in a power failure although the content
+/// is on the disk.
 pub(crate) fn sync_folder(folder: &Dir) -> io::Result<()> {
-    // The capability itself is no open file that could be synced. Elsewhere folders cannot be opened as files, and the
-    // file system orders names by itself.
+    // The handle itself cannot be synced, so the folder is opened as a file. On other systems, folders cannot be opened
+    // as files, and the file system orders names by itself.
     if cfg!(unix) { folder.open(".")?.sync_all() } else { Ok(()) }
 }
 
-/// Whether `cap-std` rejected a path that leads out of the folder: it has no error of the system.
+/// Returns `true` if `cap-std` rejected a path that leaves the folder. Such an error has no code of the system.
 fn is_escape(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
-pub(crate) fn blocked(path: &Path) -> Error {
-    Error::new(ErrorKind::InvalidInput, Effect::Rejected, format!("{} is a file, not a folder", path.display()))
-}
-
-fn vanished(path: &Path) -> Error {
+pub(crate) fn not_a_folder(path: &Path) -> Error {
     Error::new(
-        ErrorKind::Conflict,
+        ErrorKind::InvalidInput,
         Effect::Rejected,
-        format!("{} was removed while a file was stored in it", path.display()),
+        format!("{} is a file, not a folder; choose another path", path.display()),
     )
 }
 
-/// Makes `path`, and the folders that lead to it.
-fn make_folder(path: &Path) -> io::Result<()> {
-    match make_one(path) {
+fn removed(path: &Path) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        Effect::Rejected,
+        format!("{} was removed while a file was stored in it; try again", path.display()),
+    )
+}
+
+/// Creates the folder `path` and its missing parents.
+fn create_folder_all(path: &Path) -> io::Result<()> {
+    match create_folder(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let Some(parent) = path.parent() else { return Err(error) };
-            make_folder(parent)?;
-            make_one(path)
+            create_folder_all(parent)?;
+            create_folder(path)
         }
         other => other,
     }
 }
 
-/// One folder, and its name on the disk.
-fn make_one(path: &Path) -> io::Result<()> {
+/// Creates one folder, and syncs its name to the disk.
+fn create_folder(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Ok(()) => match path.parent() {
             Some(parent) if cfg!(unix) => fs::File::open(parent)?.sync_all(),

@@ -1,4 +1,4 @@
-//! The backends, opened from settings.
+//! Backends that are opened from settings.
 
 use filestore_core::{ErrorKind, Origin, Registry, Result, Setting, Store, StoreSettings, Upload, Value};
 use filestore_local::{Fs, Memory};
@@ -22,7 +22,7 @@ fn problem(backend: &str, keys: &[(&str, Value)]) -> String {
 }
 
 #[tokio::test]
-async fn the_same_code_stores_in_every_backend() {
+async fn every_backend_stores_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let root = text(folder.path().to_str().unwrap());
     for (store, expected) in [(open("fs", &[("root", root)]), "s:fs:d/a"), (open("memory", &[]), "s:memory:d/a")] {

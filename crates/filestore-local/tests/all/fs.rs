@@ -1,4 +1,4 @@
-//! The local directory.
+//! Tests of `FsStore`.
 
 use std::fs;
 use std::io::Write;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{content, folders, names, paths, reference};
 
-/// A store over a folder of its own, which goes with the first value.
+/// Returns a store of a new folder, which is removed when the first value is dropped.
 fn local() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = at(folder.path());
@@ -35,7 +35,7 @@ async fn put(store: &Store, scope: Option<&str>, name: &str, content: &'static s
     store.upload(upload).await.unwrap().reference().clone()
 }
 
-/// What is in the temporary folder.
+/// Returns the paths in the temporary folder.
 fn unfinished(root: &Path) -> Vec<PathBuf> {
     fs::read_dir(root.join(".filestore-tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
@@ -55,7 +55,7 @@ async fn a_file_comes_back_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn the_root_is_made_by_the_first_upload_and_empty_before_it() {
+async fn the_first_upload_creates_the_root_and_the_store_is_empty_before() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("not/yet");
     let store = at(&root);
@@ -76,7 +76,7 @@ async fn an_empty_file_is_a_file() {
 }
 
 #[tokio::test]
-async fn a_range_gives_just_these_bytes() {
+async fn a_range_returns_only_its_bytes() {
     let (_folder, store) = local();
     let file = put(&store, None, "digits", "0123456789").await;
     assert_eq!(store.read(Download::from(&file).range(3..7), 100).await.unwrap(), "3456");
@@ -87,7 +87,7 @@ async fn a_range_gives_just_these_bytes() {
 }
 
 #[tokio::test]
-async fn replace_replaces_and_reject_leaves_the_old_content() {
+async fn replace_replaces_and_fail_keeps_the_old_content() {
     let (_folder, store) = local();
     let file = put(&store, None, "a", "old").await;
     put(&store, None, "a", "new").await;
@@ -98,9 +98,9 @@ async fn replace_replaces_and_reject_leaves_the_old_content() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reject_lets_exactly_one_of_many_writers_win() {
+async fn with_fail_exactly_one_of_many_writers_wins() {
     let (folder, store) = local();
-    // All bodies end at the same moment, so that all commits meet.
+    // All bodies end at the same moment, so that the commits race.
     let start = Arc::new(tokio::sync::Barrier::new(16));
     let writers = (0..16).map(|writer| {
         let (store, start) = (store.clone(), Arc::clone(&start));
@@ -134,7 +134,7 @@ async fn a_reader_keeps_the_file_that_it_opened() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_cut_while_it_is_read_is_an_integrity_error() {
+async fn a_file_that_is_truncated_while_it_is_read_is_an_integrity_error() {
     let (folder, store) = local();
     let file = put(&store, None, "a", "0123456789").await;
     let download = store.download(&file).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_dropped_upload_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_bodys_own_error_comes_back_and_nothing_is_stored() {
+async fn the_error_of_the_body_is_returned_and_nothing_is_stored() {
     let (folder, store) = local();
     let broken = stream::iter([Ok(Bytes::from("half")), Err(Error::not_found("the source is gone"))]);
     let error = store.upload(Upload::new("a", Body::stream(broken, None))).await.unwrap_err();
@@ -172,7 +172,7 @@ async fn a_source_that_is_written_to_while_it_is_read_stores_nothing() {
     let changes: [fn(&fs::File); 3] = [
         |file| (&*file).write_all(b"more").unwrap(),
         |file| file.set_len(10).unwrap(),
-        // Of the same length, at another time.
+        // Same length, another time.
         |file| file.set_modified(SystemTime::now()).unwrap(),
     ];
     for change in changes {
@@ -191,7 +191,7 @@ async fn a_source_that_is_written_to_while_it_is_read_stores_nothing() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn names_that_only_windows_does_not_take_are_names() {
+async fn names_that_only_windows_rejects_are_valid() {
     let (_folder, store) = local();
     for name in ["C:x", "a?", "NUL", "a.", ".bashrc"] {
         let file = put(&store, None, name, "1").await;
@@ -214,7 +214,7 @@ async fn the_temporary_folder_is_never_listed() {
 }
 
 #[tokio::test]
-async fn the_temporary_folder_has_no_address() {
+async fn the_temporary_folder_cannot_be_addressed() {
     let (folder, store) = local();
     put(&store, None, "a", "1").await;
     fs::write(folder.path().join(".filestore-tmp/left.part"), "x").unwrap();
@@ -232,7 +232,7 @@ async fn the_temporary_folder_has_no_address() {
 }
 
 #[tokio::test]
-async fn left_over_files_older_than_a_day_go_at_a_later_upload() {
+async fn leftovers_older_than_a_day_are_removed_by_a_later_upload() {
     let (folder, store) = local();
     let temporary = folder.path().join(".filestore-tmp");
     fs::create_dir(&temporary).unwrap();
@@ -251,14 +251,14 @@ async fn left_over_files_older_than_a_day_go_at_a_later_upload() {
 }
 
 #[tokio::test]
-async fn a_page_goes_on_where_the_last_one_ended_although_the_folder_changes() {
+async fn a_page_continues_after_the_last_one_although_the_folder_changes() {
     let (_folder, store) = local();
     for name in ["b", "d", "f", "h"] {
         put(&store, None, name, "x").await;
     }
     let first = store.list(List::new().limit(2)).await.unwrap();
     assert_eq!(names(&first), ["b", "d"]);
-    // The file of the token goes, one comes before it and one after it.
+    // The file of the token is deleted; one file is added before it and one after it.
     store.delete(first.files[1].reference()).await.unwrap();
     put(&store, None, "a", "x").await;
     put(&store, None, "e", "x").await;
@@ -295,7 +295,7 @@ async fn folders_are_scopes_to_list_next() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_not_found_and_a_file_is_no_folder() {
+async fn a_listing_of_a_missing_folder_or_of_a_file_is_not_found() {
     let (_folder, store) = local();
     put(&store, None, "a", "x").await;
     for scope in ["nowhere", "a", "a/b"] {
@@ -341,7 +341,7 @@ async fn a_folder_is_not_a_file() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_root_that_cannot_be_made_is_no_missing_file() {
+async fn a_root_that_cannot_be_created_is_a_config_error() {
     let folder = TempDir::new().unwrap();
     let root = folder.path().join("root");
     std::os::unix::fs::symlink("nowhere", &root).unwrap();
@@ -369,7 +369,7 @@ async fn without_create_parents_a_missing_folder_is_rejected() {
 }
 
 #[tokio::test]
-async fn deleting_what_is_not_there_succeeds() {
+async fn a_delete_of_a_missing_file_succeeds() {
     let (_folder, store) = local();
     let file = put(&store, Some("dir"), "a", "x").await;
     store.delete(&file).await.unwrap();
@@ -381,7 +381,7 @@ async fn deleting_what_is_not_there_succeeds() {
 }
 
 #[tokio::test]
-async fn a_folder_goes_with_its_files_only_when_asked() {
+async fn a_folder_with_files_is_deleted_only_recursively() {
     let (folder, store) = local();
     put(&store, Some("dir/sub"), "a", "x").await;
     let dir = reference("s:fs:dir");
@@ -396,7 +396,7 @@ async fn a_folder_goes_with_its_files_only_when_asked() {
 }
 
 #[tokio::test]
-async fn the_url_is_a_file_url_with_everything_encoded() {
+async fn the_url_is_a_percent_encoded_file_url() {
     let (folder, store) = local();
     let file = put(&store, Some("a b"), "50% ü#?.txt", "x").await;
     let url = store.url(&file).await.unwrap();
@@ -409,7 +409,7 @@ async fn the_url_is_a_file_url_with_everything_encoded() {
 }
 
 #[tokio::test]
-async fn the_modified_time_may_be_chosen() {
+async fn an_upload_may_set_the_modified_time() {
     let (_folder, store) = local();
     let then: jiff::Timestamp = "2001-02-03T04:05:06Z".parse().unwrap();
     let file = store.upload(Upload::new("a", "x").modified(then)).await.unwrap();
@@ -418,7 +418,7 @@ async fn the_modified_time_may_be_chosen() {
 }
 
 #[tokio::test]
-async fn what_a_file_system_does_not_keep_is_unsupported_with_a_reason() {
+async fn a_feature_that_the_file_system_lacks_is_unsupported_with_a_reason() {
     let (_folder, store) = local();
     let error = store.upload(Upload::new("a", "x").content_type("text/plain")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -442,7 +442,7 @@ async fn references_cannot_climb_out_of_the_root() {
         assert_eq!(store.stat(&reference).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{locator}");
         assert_eq!(store.delete(&reference).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{locator}");
     }
-    // Also without the checks of the handle.
+    // Without the checks of `Store`, too.
     let bare = FsStore::new(folder.path().join("root")).unwrap();
     for upload in [Upload::new("../x", "1"), Upload::new("x", "1").scope("../y"), Upload::new("x", "1").scope("/tmp")] {
         assert_eq!(FileStore::upload(&bare, upload).await.unwrap_err().kind(), ErrorKind::InvalidInput);
@@ -478,16 +478,16 @@ mod unix {
         for upload in [Upload::new("secret", "y"), Upload::new("new", "y").scope("out")] {
             assert_eq!(store.upload(upload).await.unwrap_err().kind(), ErrorKind::Permission);
         }
-        // Deleting takes the link, never what it leads to.
+        // A delete removes the link, never its target.
         store.delete(reference("s:fs:secret")).await.unwrap();
         store.delete(Delete::from(reference("s:fs:out")).recursive(true)).await.unwrap();
         assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
         assert!(outside.join("secret").is_file());
     }
 
-    /// A folder that is swapped for a link to the outside, again and again, while files are stored, read and deleted.
+    /// Swaps a folder for a link to the outside, repeatedly, while files are stored, read and deleted.
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_folder_that_is_swapped_for_a_link_at_any_moment_leads_nowhere_else() {
+    async fn a_folder_that_is_swapped_for_a_link_does_not_leave_the_root() {
         let folder = tempfile::tempdir().unwrap();
         let (root, outside) = (folder.path().join("root"), folder.path().join("outside"));
         fs::create_dir_all(root.join("real")).unwrap();
@@ -517,7 +517,7 @@ mod unix {
             rejected += usize::from(deleted.is_err());
             assert!(read.is_err(), "it was read through the link");
             if let (Ok(file), true) = (&stored, done % 2 == 0) {
-                // May be behind the link by now.
+                // The folder may be a link by now.
                 let _ = store.delete(file.reference()).await;
             }
         }
@@ -535,7 +535,7 @@ mod unix {
         symlink(folder.path().join("real"), folder.path().join("alias")).unwrap();
         symlink("real/a", folder.path().join("b")).unwrap();
         assert_eq!(content(&store, &reference("s:fs:alias/a")).await, "x");
-        // Folders behind links are not walked: they may lead in a circle.
+        // A listing does not follow links to folders: they may form a cycle.
         assert_eq!(paths(&store, List::new().recursive(true)).await, ["s:fs:b", "s:fs:real/a"]);
     }
 
@@ -549,7 +549,7 @@ mod unix {
     }
 
     #[tokio::test]
-    async fn what_is_neither_file_nor_folder_is_not_opened() {
+    async fn a_socket_is_neither_opened_nor_replaced_nor_deleted() {
         let (folder, store) = local();
         let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
         assert_eq!(paths(&store, List::new()).await, [""; 0]);
@@ -566,7 +566,7 @@ mod unix {
     }
 
     #[tokio::test]
-    async fn a_link_in_place_of_the_temporary_folder_leads_nothing_out_of_the_root() {
+    async fn a_link_in_place_of_the_temporary_folder_is_not_followed() {
         let (folder, store) = local();
         let elsewhere = tempfile::tempdir().unwrap();
         symlink(elsewhere.path(), folder.path().join(".filestore-tmp")).unwrap();
@@ -579,8 +579,8 @@ mod unix {
 
     #[tokio::test]
     #[cfg(target_os = "linux")]
-    async fn a_root_that_cannot_be_written_says_so() {
-        // Not even the superuser makes a folder here.
+    async fn a_root_that_cannot_be_written_is_named_in_the_error() {
+        // Not even the superuser can create a folder here.
         let store = at(Path::new("/sys/kernel"));
         let error = store.upload(Upload::new("a", "x")).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, Effect::Rejected), "{error}");
@@ -591,9 +591,9 @@ mod unix {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever the handle lets through comes back under the same name, listed and read.
+    /// A name that `Store` accepts is the same in listings and reads.
     #[test]
-    fn an_accepted_name_is_kept_to_the_byte(name in ".{1,40}", scope in proptest::option::of("[^/\\\\\\p{Cc}]{1,20}")) {
+    fn an_accepted_name_is_unchanged(name in ".{1,40}", scope in proptest::option::of("[^/\\\\\\p{Cc}]{1,20}")) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (_folder, store) = local();
@@ -602,13 +602,13 @@ proptest! {
             match store.upload(upload).await {
                 Ok(file) => {
                     let text = file.reference().to_string();
-                    let again: FileRef = text.parse().unwrap();
-                    assert_eq!(content(&store, &again).await, name.as_bytes());
+                    let parsed: FileRef = text.parse().unwrap();
+                    assert_eq!(content(&store, &parsed).await, name.as_bytes());
                     let mut list = List::new();
                     list.scope = scope;
                     let page = store.list(list).await.unwrap();
                     assert_eq!(names(&page), [name.as_str()]);
-                    assert_eq!(page.files[0].reference(), &again);
+                    assert_eq!(page.files[0].reference(), &parsed);
                 }
                 Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
             }

@@ -1,4 +1,4 @@
-//! What the stores promise, one rule a test.
+//! The promises of the stores, one rule per test.
 
 #![expect(clippy::unwrap_used, reason = "tests state what they expect")]
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use filestore_core::{FileRef, FileStore, List, Page, Store};
 use futures::TryStreamExt;
 
-/// A store called `s` over `inner`.
+/// Returns a store named `s` over `inner`.
 fn store(inner: impl FileStore) -> Store {
     Store::new("s", Arc::new(inner)).unwrap()
 }
@@ -29,7 +29,7 @@ fn folders(page: &Page) -> Vec<&str> {
     page.folders.iter().map(String::as_str).collect()
 }
 
-/// All references of a listing, page after page.
+/// Returns all references of a listing, page after page.
 async fn paths(store: &Store, list: List) -> Vec<String> {
     store.list_all(list).map_ok(|file| file.reference().to_string()).try_collect().await.unwrap()
 }

@@ -1,4 +1,4 @@
-//! The memory of this process: what the conformance kit does not ask for.
+//! Tests of `MemoryStore` beyond the conformance kit.
 
 use filestore_core::{DigestAlgorithm, Effect, ErrorKind, Feature, FileRef, IfExists, List, Store, Support, Upload};
 use filestore_local::MemoryStore;
@@ -17,7 +17,7 @@ async fn put(store: &Store, scope: Option<&str>, name: &str, content: &'static s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reject_lets_exactly_one_of_many_writers_win() {
+async fn with_fail_exactly_one_of_many_writers_wins() {
     let store = memory();
     let writers = (0..16).map(|_| {
         let store = store.clone();
@@ -47,7 +47,7 @@ async fn pages_are_in_the_order_of_the_paths_and_lose_nothing() {
 }
 
 #[tokio::test]
-async fn there_are_no_urls_and_the_reason_is_given() {
+async fn urls_are_unsupported_with_a_reason() {
     let store = memory();
     let file = put(&store, None, "a", "x").await;
     let error = store.url(&file).await.unwrap_err();
@@ -56,7 +56,7 @@ async fn there_are_no_urls_and_the_reason_is_given() {
 }
 
 #[tokio::test]
-async fn every_feature_is_stated() {
+async fn every_unsupported_feature_has_a_reason() {
     for feature in Feature::ALL {
         let Support::Unsupported { reason } = memory().capabilities().support(*feature).clone() else { continue };
         assert!(!reason.contains("does not offer"), "{feature}");
@@ -64,7 +64,7 @@ async fn every_feature_is_stated() {
 }
 
 #[tokio::test]
-async fn what_was_said_of_a_file_is_kept() {
+async fn the_metadata_of_an_upload_is_stored() {
     let store = memory();
     let modified = "2026-03-01T10:00:00Z".parse().unwrap();
     let upload = || Upload::new("a", "x").modified(modified).metadata("key", "value").content_type("text/plain");
@@ -76,7 +76,7 @@ async fn what_was_said_of_a_file_is_kept() {
         let sha256 = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
         assert_eq!((file.digests[0].algorithm, file.digests[0].hex.as_str()), (DigestAlgorithm::Sha256, sha256));
     }
-    // Not said: the time of the upload.
+    // By default, the time of the upload.
     let before = jiff::Timestamp::now();
     let file = store.upload(Upload::new("b", "x")).await.unwrap();
     assert!(file.modified.unwrap() >= before && file.created == file.modified);
@@ -93,7 +93,7 @@ async fn a_download_reads_the_file_as_it_was_when_it_began() {
 }
 
 #[tokio::test]
-async fn the_temporary_folder_has_no_address() {
+async fn the_temporary_folder_cannot_be_addressed() {
     let error = memory().upload(Upload::new(".filestore-tmp", "x")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
 }
@@ -101,9 +101,9 @@ async fn the_temporary_folder_has_no_address() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whatever the handle lets through comes back under the same name, listed and read.
+    /// A name that `Store` accepts is the same in listings and reads.
     #[test]
-    fn an_accepted_name_is_kept_to_the_byte(name in ".{1,40}", scope in proptest::option::of("[^/\\\\\\p{Cc}]{1,20}")) {
+    fn an_accepted_name_is_unchanged(name in ".{1,40}", scope in proptest::option::of("[^/\\\\\\p{Cc}]{1,20}")) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let store = memory();
@@ -111,8 +111,8 @@ proptest! {
             upload.scope = scope.clone();
             match store.upload(upload).await {
                 Ok(file) => {
-                    let again: FileRef = file.reference().to_string().parse().unwrap();
-                    assert_eq!(content(&store, &again).await, name.as_bytes());
+                    let parsed: FileRef = file.reference().to_string().parse().unwrap();
+                    assert_eq!(content(&store, &parsed).await, name.as_bytes());
                     let mut list = List::new();
                     list.scope = scope;
                     let page = store.list(list).await.unwrap();
