@@ -1,4 +1,4 @@
-//! The backend `pubnub`: its keys, and stores made of its settings.
+//! [`PubNub`]: the backend `pubnub`, which creates stores from the settings of a configuration file.
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use crate::{PubNubConfig, PubNubSend, PubNubStore, options};
 
 /// The backend `pubnub`, for a [`Registry`](filestore_core::Registry).
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a name for code")]
+#[expect(clippy::exhaustive_structs, reason = "a marker type without fields")]
 pub struct PubNub;
 
 static KEYS: [Key; 11 + filestore_http::KEYS.len()] = with_http_keys([
     Key::new("base_url", KeyKind::Text, "scheme, host and port of the service").default("https://ps.pndsn.com"),
-    Key::new("channel", KeyKind::Text, "the channel of files that are given none"),
-    Key::new("user_id", KeyKind::Text, "who uses the keyset, from 1 to 92 bytes").required(),
+    Key::new("channel", KeyKind::Text, "the channel of uploads and listings that have no scope"),
+    Key::new("user_id", KeyKind::Text, "the id of the user that the store acts as, 1 to 92 bytes").required(),
     Key::new("publish_key", KeyKind::Secret, "the publish key of the keyset").required(),
     Key::new("subscribe_key", KeyKind::Secret, "the subscribe key of the keyset").required(),
-    Key::new("secret_key", KeyKind::Secret, "the secret key of the keyset; with it every request is signed"),
+    Key::new("secret_key", KeyKind::Secret, "the secret key of the keyset, which signs every request"),
     Key::new("token", KeyKind::Secret, "an Access Manager token"),
-    Key::new("auth_key", KeyKind::Secret, "an auth key of the older Access Manager; the token counts if both are set"),
-    Key::new("cipher_key", KeyKind::Secret, "encrypts files and messages, and decrypts them"),
-    Key::new("crypto", KeyKind::Text, "the scheme that writes: acrh, legacy or legacy-static-iv").default("acrh"),
-    Key::new("max_file_size", KeyKind::Integer, "the keyset's largest stored file in bytes, after encryption")
+    Key::new("auth_key", KeyKind::Secret, "an auth key of the older Access Manager; ignored if token is set"),
+    Key::new("cipher_key", KeyKind::Secret, "the key that encrypts and decrypts files and messages"),
+    Key::new("crypto", KeyKind::Text, "the scheme that encrypts: acrh, legacy or legacy-static-iv").default("acrh"),
+    Key::new("max_file_size", KeyKind::Integer, "the maximum stored size of a file in bytes, after encryption")
         .default("5242880"),
 ]);
 
 impl PubNub {
-    /// The store itself, with what it has beyond a [`FileStore`]. *Config* when the settings are wrong.
+    /// Creates a store, with the methods that PubNub has beyond [`FileStore`]. *Config* if the settings are invalid.
     pub fn connect(&self, settings: &Settings) -> Result<PubNubStore> {
-        let (own, http) = read_settings::<PubNubConfig>(settings, &KEYS, &HttpConfig::default())?;
-        PubNubStore::new(PubNubConfig { http, ..own })
+        let (config, http) = read_settings::<PubNubConfig>(settings, &KEYS, &HttpConfig::default())?;
+        PubNubStore::new(PubNubConfig { http, ..config })
     }
 }
 

@@ -1,5 +1,4 @@
-//! The block level of both schemes, piece by piece: AES-256-CBC with PKCS #7 padding, and what stands
-//! before it.
+//! Incremental encryption and decryption of both schemes: AES-256-CBC with PKCS #7 padding after a [`Prefix`].
 
 use std::sync::Arc;
 
@@ -9,9 +8,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use filestore_core::{Effect, Error, ErrorKind, Result};
 use secrecy::{ExposeSecret, SecretBox};
 
+/// The size of an AES block and of an initialization vector, in bytes.
 pub(crate) const BLOCK: usize = 16;
 
-/// What the scheme ACRH writes before the initialization vector: magic, version 1, its id, and the
+/// The header that the scheme ACRH writes before the initialization vector: magic, version 1, scheme id, and the
 /// length of the vector.
 pub(crate) const HEADER: [u8; 10] = *b"PNED\x01ACRH\x10";
 
@@ -20,12 +20,12 @@ pub(crate) struct Keys {
     pub(crate) legacy: SecretBox<[u8; 32]>,
 }
 
-/// Encrypts a file piece by piece.
+/// Encrypts a file chunk by chunk.
 pub(crate) struct Encryptor {
     cbc: cbc::Encryptor<Aes256>,
-    /// What goes before the next ciphertext.
+    /// The bytes to write before the next ciphertext.
     prefix: Vec<u8>,
-    /// Less than a block.
+    /// Content that does not fill a block yet.
     pending: BytesMut,
 }
 
@@ -56,32 +56,33 @@ impl Encryptor {
     }
 
     pub(crate) fn finish(mut self) -> Bytes {
-        let missing = BLOCK - self.pending.len();
-        self.update(&vec![missing as u8; missing])
+        let padding = BLOCK - self.pending.len();
+        self.update(&vec![padding as u8; padding])
     }
 }
 
-/// Decrypts a file piece by piece, by the scheme that its first bytes tell.
+/// Decrypts a file chunk by chunk. The first bytes of the file identify the scheme.
 pub(crate) struct Decryptor {
     state: State,
-    /// What cannot be decrypted yet. The last block is kept back until the end shows that it is the last.
+    /// Bytes that are not decrypted yet. The latest block stays here, because it has the padding if it is the last.
     pending: BytesMut,
 }
 
 enum State {
-    /// The beginning is not read yet. In a part of a file it is a vector, and the scheme is known.
-    Beginning(Arc<Keys>, Option<Scheme>),
+    /// The prefix is not complete yet. If the scheme is known, the prefix is only a vector.
+    Prefix(Arc<Keys>, Option<Scheme>),
     Blocks(Box<cbc::Decryptor<Aes256>>),
 }
 
 impl Decryptor {
     pub(crate) fn new(keys: Arc<Keys>) -> Self {
-        Self { state: State::Beginning(keys, None), pending: BytesMut::new() }
+        Self { state: State::Prefix(keys, None), pending: BytesMut::new() }
     }
 
-    /// Of the blocks of a file from any one on: the block before it is their vector.
-    pub(crate) fn of_part(keys: Arc<Keys>, scheme: Scheme) -> Self {
-        Self { state: State::Beginning(keys, Some(scheme)), pending: BytesMut::new() }
+    /// Creates a decryptor for the blocks of a file from any block on. The first input is the block before it, which
+    /// is their initialization vector.
+    pub(crate) fn for_part(keys: Arc<Keys>, scheme: Scheme) -> Self {
+        Self { state: State::Prefix(keys, Some(scheme)), pending: BytesMut::new() }
     }
 
     pub(crate) fn without_prefix(key: &[u8; 32], iv: [u8; BLOCK]) -> Self {
@@ -90,16 +91,16 @@ impl Decryptor {
     }
 
     pub(crate) fn update(&mut self, stored: &[u8]) -> Result<Bytes> {
-        let mut held = std::mem::take(&mut self.pending);
-        held.reserve(stored.len());
-        held.extend_from_slice(stored);
-        if let State::Beginning(keys, scheme) = &self.state {
+        let mut buffer = std::mem::take(&mut self.pending);
+        buffer.reserve(stored.len());
+        buffer.extend_from_slice(stored);
+        if let State::Prefix(keys, scheme) = &self.state {
             let prefix = match scheme {
-                Some(scheme) => Prefix::vector(*scheme, &held),
-                None => Prefix::read(&held)?,
+                Some(scheme) => Prefix::vector(*scheme, &buffer),
+                None => Prefix::read(&buffer)?,
             };
             let Some(prefix) = prefix else {
-                self.pending = held;
+                self.pending = buffer;
                 return Ok(Bytes::new());
             };
             let key = match prefix.scheme {
@@ -108,24 +109,26 @@ impl Decryptor {
             };
             let cbc = cbc::Decryptor::new(key.expose_secret().into(), &prefix.iv.into());
             self.state = State::Blocks(Box::new(cbc));
-            let _ = held.split_to(prefix.size);
+            let _ = buffer.split_to(prefix.size);
         }
         let State::Blocks(cbc) = &mut self.state else { return Ok(Bytes::new()) };
-        let whole = held.len().saturating_sub(1) / BLOCK * BLOCK;
-        self.pending.put_slice(&held[whole..]);
-        held.truncate(whole);
-        cbc.decrypt_blocks(Array::slice_as_chunks_mut(&mut held).0);
-        Ok(held.freeze())
+        let whole = buffer.len().saturating_sub(1) / BLOCK * BLOCK;
+        self.pending.put_slice(&buffer[whole..]);
+        buffer.truncate(whole);
+        cbc.decrypt_blocks(Array::slice_as_chunks_mut(&mut buffer).0);
+        Ok(buffer.freeze())
     }
 
-    /// The content of the last block.
+    /// Returns the content of the last block, without its padding.
     pub(crate) fn finish(mut self) -> Result<Bytes> {
         let State::Blocks(cbc) = &mut self.state else {
-            return Err(undecryptable("it ends before its content begins"));
+            return Err(cannot_decrypt("it ends before its content begins"));
         };
         let last: &mut [u8; BLOCK] = match self.pending.len() {
-            0 => return Err(undecryptable("it ends before its content begins")),
-            _ => (&mut self.pending[..]).try_into().map_err(|_| undecryptable("it does not end with a whole block"))?,
+            0 => return Err(cannot_decrypt("it ends before its content begins")),
+            _ => {
+                (&mut self.pending[..]).try_into().map_err(|_| cannot_decrypt("it does not end with a whole block"))?
+            }
         };
         cbc.decrypt_block(last.into());
         let padding = usize::from(last[BLOCK - 1]);
@@ -134,18 +137,18 @@ impl Decryptor {
             .filter(|content| *content < BLOCK && last[*content..].iter().all(|byte| usize::from(*byte) == padding));
         content
             .map(|content| Bytes::copy_from_slice(&last[..content]))
-            .ok_or_else(|| undecryptable("its end makes no sense under this key"))
+            .ok_or_else(|| cannot_decrypt("its padding is invalid with this key"))
     }
 }
 
-/// Which key the blocks are under.
+/// The encryption scheme of a file. It determines the key of the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Acrh,
     Legacy,
 }
 
-/// What stands before the blocks. Its end is the vector, always.
+/// The bytes before the encrypted blocks: a header, if the scheme has one, and the initialization vector.
 pub(crate) struct Prefix {
     pub(crate) scheme: Scheme,
     pub(crate) iv: [u8; BLOCK],
@@ -153,50 +156,49 @@ pub(crate) struct Prefix {
 }
 
 impl Prefix {
-    /// The longest, with the long form of the length.
-    pub(crate) const LONGEST: usize = HEADER.len() + 2 + BLOCK;
+    /// The largest prefix in bytes: that of ACRH, with the length of the vector in three bytes.
+    pub(crate) const MAX_SIZE: usize = HEADER.len() + 2 + BLOCK;
 
     fn vector(scheme: Scheme, bytes: &[u8]) -> Option<Self> {
         bytes.first_chunk().map(|iv| Self { scheme, iv: *iv, size: BLOCK })
     }
 
-    /// Reads it; `None` as long as there are too few bytes. *Unsupported* for an unknown scheme.
+    /// Reads the prefix; `None` if there are too few bytes. *Unsupported* for an unknown scheme.
     pub(crate) fn read(bytes: &[u8]) -> Result<Option<Self>> {
         let magic = &HEADER[..4];
         if !bytes.starts_with(&magic[..bytes.len().min(4)]) {
-            // No header: the legacy scheme. It begins with the vector.
+            // The legacy scheme has no header.
             return Ok(Self::vector(Scheme::Legacy, bytes));
         }
-        // As soon as it is known, the version and then the id decide.
+        // An unknown version or scheme id is reported as soon as its bytes are there.
         match bytes.get(4) {
             Some(1) | None => {}
-            Some(version) => return Err(unknown(&format!("version {version}"))),
+            Some(version) => return Err(unknown_scheme(&format!("version {version}"))),
         }
         let Some(id) = bytes.get(5..9) else { return Ok(None) };
         if id != &HEADER[5..9] {
-            return Err(unknown(&format!("the id {:?}", String::from_utf8_lossy(id))));
+            return Err(unknown_scheme(&format!("id {:?}", String::from_utf8_lossy(id))));
         }
-        // One byte of length, or 255 and two bytes.
+        // The length is one byte, or 255 followed by two bytes.
         let (length, start) = match bytes.get(9..) {
             Some([255, high, low, ..]) => (usize::from(u16::from_be_bytes([*high, *low])), 12),
             Some([255, ..] | []) | None => return Ok(None),
             Some([length, ..]) => (usize::from(*length), 10),
         };
         if length != BLOCK {
-            return Err(undecryptable(&format!("its initialization vector has {length} bytes instead of {BLOCK}")));
+            return Err(cannot_decrypt(&format!("its initialization vector has {length} bytes instead of {BLOCK}")));
         }
         let iv = bytes.get(start..).and_then(<[u8]>::first_chunk);
         Ok(iv.map(|iv| Self { scheme: Scheme::Acrh, iv: *iv, size: start + BLOCK }))
     }
 }
 
-fn unknown(what: &str) -> Error {
-    let message = format!("it was encrypted by a scheme that is not known here ({what}); known are ACRH and legacy");
+fn unknown_scheme(found: &str) -> Error {
+    let message = format!("the data is encrypted in an unknown scheme ({found}); only ACRH and legacy are supported");
     Error::new(ErrorKind::Unsupported, Effect::Rejected, message)
 }
 
-pub(crate) fn undecryptable(what: &str) -> Error {
-    let message =
-        format!("it cannot be decrypted: {what}; check the cipher key, and whether the file is encrypted at all");
+pub(crate) fn cannot_decrypt(reason: &str) -> Error {
+    let message = format!("cannot decrypt the data: {reason}; check the cipher key, and that the data is encrypted");
     Error::new(ErrorKind::Integrity, Effect::Rejected, message)
 }

@@ -1,4 +1,4 @@
-//! [`Cipher`]: PubNub's two encryption schemes, for files and for messages.
+//! [`Cipher`]: PubNub's two encryption schemes, for files and messages.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,44 +12,47 @@ use secrecy::{ExposeSecret, SecretBox};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::blocks::{BLOCK, Decryptor, Encryptor, HEADER, Keys, Scheme, undecryptable};
+use crate::blocks::{BLOCK, Decryptor, Encryptor, HEADER, Keys, Scheme, cannot_decrypt};
 
-/// The initialization vector of old clients' messages. It is not transmitted.
+/// The fixed initialization vector of messages of old clients. It is not part of the message.
 const STATIC_IV: [u8; BLOCK] = *b"0123456789012345";
 
-/// So much is encrypted or decrypted at once: what fits into a fast cache.
-const PIECE: usize = 64 * 1024;
+/// The number of bytes that are encrypted or decrypted at once, so that they fit into the processor's cache.
+const CHUNK_SIZE: usize = 64 * 1024;
 
-/// Which scheme writes. Both are read, whichever it is.
+/// The scheme that encrypts. Decryption detects the scheme of a file by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[non_exhaustive]
 pub enum Crypto {
-    /// The scheme of the crypto module: AES-256-CBC under SHA-256 of the cipher key, with a header.
+    /// The scheme of PubNub's crypto module: AES-256-CBC with a header. The key is the SHA-256 of the cipher key.
     #[default]
     #[serde(rename = "acrh")]
     Acrh,
-    /// The scheme of a bare cipher key: AES-256-CBC under 32 hexadecimal digits, hence 128 bits of key.
+    /// The older scheme of clients without a crypto module: AES-256-CBC without a header. The key is 32 hexadecimal
+    /// digits, which hold 128 bits.
     #[serde(rename = "legacy")]
     Legacy,
-    /// The same, with messages as old clients wrote them: under an initialization vector that
-    /// never changes, so that equal messages look equal. Files are those of [`Crypto::Legacy`].
+    /// The scheme of old clients. Messages have a fixed initialization vector, so equal messages have equal
+    /// ciphertexts. Files are encrypted as with [`Crypto::Legacy`].
     #[serde(rename = "legacy-static-iv")]
     LegacyStaticIv,
 }
 
-/// A cipher key, ready to encrypt and decrypt files and messages. Cheap to clone; `Debug` hides the key.
+/// A cipher that encrypts and decrypts files and messages with a cipher key.
 ///
-/// Neither scheme authenticates: whoever can change the stored bytes can change what is read, and a
-/// wrong key is found by the padding alone, which misses about one of 256. [`Crypto::Legacy`] has a key
-/// of 128 bits.
+/// A clone is cheap. `Debug` hides the key.
+///
+/// Neither scheme authenticates the data. An attacker who can change the stored bytes can change the content without
+/// detection. A wrong key is detected only by the padding, which misses about one in 256 cases. The key of
+/// [`Crypto::Legacy`] has only 128 bits.
 ///
 /// ```
 /// use filestore_pubnub::{Cipher, Crypto};
 ///
 /// let cipher = Cipher::new(Crypto::Acrh, "correct horse battery staple")?;
-/// let sealed = cipher.encrypt_message("{\"text\":\"hi\"}");
-/// assert!(sealed.starts_with("UE5FRAFBQ1JI"));
-/// assert_eq!(cipher.decrypt_message(&sealed)?, "{\"text\":\"hi\"}");
+/// let ciphertext = cipher.encrypt_message("{\"text\":\"hi\"}");
+/// assert!(ciphertext.starts_with("UE5FRAFBQ1JI"));
+/// assert_eq!(cipher.decrypt_message(&ciphertext)?, "{\"text\":\"hi\"}");
 /// # Ok::<(), filestore_core::Error>(())
 /// ```
 #[derive(Clone)]
@@ -59,13 +62,13 @@ pub struct Cipher {
 }
 
 impl Cipher {
-    /// The cipher of `cipher_key`, which writes with `crypto` and reads all of them.
+    /// Creates a cipher from `cipher_key` that encrypts with `crypto`.
     ///
     /// *Invalid input* if the key is empty or blank.
     pub fn new(crypto: Crypto, cipher_key: &str) -> Result<Self> {
         check_secret("cipher_key", cipher_key)?;
         let digest: [u8; 32] = Sha256::digest(cipher_key.as_bytes()).into();
-        // The first half of the digest, as hexadecimal text: 32 bytes that hold 128 bits.
+        // The legacy key is the first half of the digest as hexadecimal text: 32 bytes that hold 128 bits.
         let mut legacy = Box::new([0; 32]);
         for (pair, byte) in legacy.chunks_exact_mut(2).zip(digest) {
             const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -75,18 +78,19 @@ impl Cipher {
         Ok(Self { crypto, keys: Arc::new(keys) })
     }
 
-    /// The scheme that writes.
+    /// Returns the scheme that encrypts.
     pub fn crypto(&self) -> Crypto {
         self.crypto
     }
 
-    /// How many bytes are stored for a file of `content` bytes.
+    /// Returns the number of bytes that are stored for a file of `content` bytes.
     pub fn stored_size(&self, content: u64) -> u64 {
         let block = BLOCK as u64;
         self.prefix_size() + block * (content / block + 1)
     }
 
-    /// The largest content whose stored size is at most `stored`; `None` if not even an empty file fits.
+    /// Returns the size of the largest content whose stored size is at most `stored` bytes; `None` if not even an
+    /// empty file fits.
     pub fn content_size(&self, stored: u64) -> Option<u64> {
         let block = BLOCK as u64;
         (stored.checked_sub(self.prefix_size())? / block * block).checked_sub(1)
@@ -97,36 +101,38 @@ impl Cipher {
         (header + BLOCK) as u64
     }
 
-    /// Encrypts the text of a message: base64, as it is published inside a JSON string.
+    /// Encrypts the text of a message. Returns the base64 text that is published as a JSON string.
     pub fn encrypt_message(&self, text: &str) -> String {
-        STANDARD.encode(self.sealed_message(text, rand::random()))
+        STANDARD.encode(self.message_ciphertext(text, rand::random()))
     }
 
-    fn sealed_message(&self, text: &str, iv: [u8; BLOCK]) -> BytesMut {
+    fn message_ciphertext(&self, text: &str, iv: [u8; BLOCK]) -> BytesMut {
         let mut encryptor = match self.crypto {
             Crypto::LegacyStaticIv => Encryptor::without_prefix(self.keys.legacy.expose_secret(), STATIC_IV),
             Crypto::Acrh | Crypto::Legacy => self.encryptor(iv),
         };
-        let mut sealed = BytesMut::from(encryptor.update(text.as_bytes()));
-        sealed.extend_from_slice(&encryptor.finish());
-        sealed
+        let mut ciphertext = BytesMut::from(encryptor.update(text.as_bytes()));
+        ciphertext.extend_from_slice(&encryptor.finish());
+        ciphertext
     }
 
-    /// Decrypts the text of a message. Without a header it is read as the legacy scheme's, whose two
-    /// kinds of message cannot be told apart: [`Crypto::LegacyStaticIv`] reads its own, the others read
-    /// those that begin with their initialization vector.
+    /// Decrypts the text of a message.
     ///
-    /// *Integrity* if it cannot be decrypted, *unsupported* if it was written by an unknown scheme.
+    /// A message with a header is decrypted in its scheme. A message without one is legacy, and does not show
+    /// whether its initialization vector is fixed. With [`Crypto::LegacyStaticIv`] the vector is the fixed one;
+    /// with the other schemes it is the beginning of the message.
+    ///
+    /// *Integrity* if the message cannot be decrypted, *unsupported* if its scheme is unknown.
     pub fn decrypt_message(&self, base64: &str) -> Result<String> {
-        let sealed = STANDARD.decode(base64).map_err(|_| undecryptable("the message is not base64"))?;
-        let mut decryptor = if self.crypto == Crypto::LegacyStaticIv && !sealed.starts_with(b"PNED") {
+        let ciphertext = STANDARD.decode(base64).map_err(|_| cannot_decrypt("the message is not base64"))?;
+        let mut decryptor = if self.crypto == Crypto::LegacyStaticIv && !ciphertext.starts_with(b"PNED") {
             Decryptor::without_prefix(self.keys.legacy.expose_secret(), STATIC_IV)
         } else {
             Decryptor::new(Arc::clone(&self.keys))
         };
-        let mut text = BytesMut::from(decryptor.update(&sealed)?);
+        let mut text = BytesMut::from(decryptor.update(&ciphertext)?);
         text.extend_from_slice(&decryptor.finish()?);
-        String::from_utf8(text.into()).map_err(|_| undecryptable("the message is not text; the cipher key is wrong"))
+        String::from_utf8(text.into()).map_err(|_| cannot_decrypt("the decrypted message is not UTF-8"))
     }
 
     fn encryptor(&self, iv: [u8; BLOCK]) -> Encryptor {
@@ -136,61 +142,61 @@ impl Cipher {
         }
     }
 
-    /// Encrypts a file as it streams. An empty file becomes one block of padding, which every client
-    /// reads as an empty file.
+    /// Encrypts the stream of a file. An empty file becomes one block of padding, which every client decrypts to an
+    /// empty file.
     pub fn encrypt(&self, content: ByteStream) -> ByteStream {
         self.encrypt_with_iv(content, rand::random())
     }
 
     pub(crate) fn encrypt_with_iv(&self, content: ByteStream, iv: [u8; BLOCK]) -> ByteStream {
         let length = content.length().map(|length| self.stored_size(length));
-        let chunks = stream::try_unfold(Some((pieces(content), self.encryptor(iv))), |state| async {
+        let chunks = stream::try_unfold(Some((split_chunks(content), self.encryptor(iv))), |state| async {
             let Some((mut content, mut encryptor)) = state else { return Ok(None) };
             Ok(Some(match content.try_next().await? {
                 Some(chunk) => (encryptor.update(&chunk), Some((content, encryptor))),
                 None => (encryptor.finish(), None),
             }))
         });
-        ByteStream::upload(not_empty(chunks), length)
+        ByteStream::upload(without_empty_chunks(chunks), length)
     }
 
-    /// Decrypts a file as it streams, by the scheme that its first bytes tell. Its length is not known
-    /// before its end.
+    /// Decrypts the stream of a file. The first bytes identify the scheme. The length is not known before the end.
     ///
-    /// The stream ends with *integrity* if it cannot be decrypted (a wrong key, missing or changed
-    /// bytes) and with *unsupported* if it was written by an unknown scheme.
+    /// The stream ends with *integrity* if it cannot be decrypted (a wrong key, missing or changed bytes), and with
+    /// *unsupported* if its scheme is unknown.
     pub fn decrypt(&self, stored: ByteStream) -> ByteStream {
         decrypted(stored, Decryptor::new(Arc::clone(&self.keys)))
     }
 
-    /// Decrypts a file from one of its blocks on; the block before it comes first.
+    /// Decrypts a file from one of its blocks on. The stream begins with the block before it.
     pub(crate) fn decrypt_part(&self, stored: ByteStream, scheme: Scheme) -> ByteStream {
-        decrypted(stored, Decryptor::of_part(Arc::clone(&self.keys), scheme))
+        decrypted(stored, Decryptor::for_part(Arc::clone(&self.keys), scheme))
     }
 }
 
 fn decrypted(stored: ByteStream, decryptor: Decryptor) -> ByteStream {
-    let chunks = stream::try_unfold(Some((pieces(stored), decryptor)), |state| async {
+    let chunks = stream::try_unfold(Some((split_chunks(stored), decryptor)), |state| async {
         let Some((mut stored, mut decryptor)) = state else { return Ok(None) };
         Ok(Some(match stored.try_next().await? {
             Some(chunk) => (decryptor.update(&chunk)?, Some((stored, decryptor))),
             None => (decryptor.finish()?, None),
         }))
     });
-    ByteStream::download(not_empty(chunks), None)
+    ByteStream::download(without_empty_chunks(chunks), None)
 }
 
-fn pieces(stream: ByteStream) -> BoxStream<'static, Result<Bytes>> {
-    let cut = |mut chunk: Bytes| {
+/// Splits the chunks of a stream into chunks of at most [`CHUNK_SIZE`] bytes.
+fn split_chunks(stream: ByteStream) -> BoxStream<'static, Result<Bytes>> {
+    let split = |mut chunk: Bytes| {
         stream::iter(std::iter::from_fn(move || {
-            let piece = chunk.split_to(chunk.len().min(PIECE));
-            (!piece.is_empty()).then_some(Ok(piece))
+            let part = chunk.split_to(chunk.len().min(CHUNK_SIZE));
+            (!part.is_empty()).then_some(Ok(part))
         }))
     };
-    stream.map_ok(cut).try_flatten().boxed()
+    stream.map_ok(split).try_flatten().boxed()
 }
 
-fn not_empty(
+fn without_empty_chunks(
     chunks: impl stream::Stream<Item = Result<Bytes>> + Send + 'static,
 ) -> impl stream::Stream<Item = Result<Bytes>> + Send + 'static {
     chunks.try_filter(|chunk| std::future::ready(!chunk.is_empty()))

@@ -1,4 +1,4 @@
-//! [`PubNubConfig`] and [`PubNub`], the backend as a configuration file knows it.
+//! [`PubNubConfig`]: the configuration of a store.
 
 use filestore_core::{Error, Result};
 use filestore_http::{HttpConfig, base_url, check_credentials};
@@ -9,37 +9,37 @@ use url::Url;
 use crate::Crypto;
 use crate::channel::check_channel;
 
-/// The largest stored file of a keyset whose limit nobody raised: 5 MiB.
-pub(crate) const LARGEST: u64 = 5 * 1024 * 1024;
+/// The maximum stored size of a file, unless PubNub has raised the limit of the keyset: 5 MiB.
+pub(crate) const DEFAULT_MAX_FILE_SIZE: u64 = 5 * 1024 * 1024;
 
-/// A keyset, and who uses it.
+/// The configuration of a [`PubNubStore`](crate::PubNubStore): a keyset, a user id and settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct PubNubConfig {
-    /// Scheme, host and port.
+    /// The scheme, host and port of the service.
     pub base_url: String,
-    /// The channel of files that are given none.
+    /// The channel of uploads and listings that have no scope.
     pub channel: Option<String>,
-    /// Who uses it: from 1 to 92 bytes.
+    /// The id of the user that the store acts as, 1 to 92 bytes. Sent with every request.
     pub user_id: String,
     /// The publish key of the keyset.
     pub publish_key: SecretString,
     /// The subscribe key of the keyset.
     pub subscribe_key: SecretString,
-    /// The secret key of the keyset. With it every request is signed, and may do everything.
+    /// The secret key of the keyset. If it is set, every request is signed, and every operation is permitted.
     pub secret_key: Option<SecretString>,
     /// An Access Manager token.
     pub token: Option<SecretString>,
-    /// An auth key of the older Access Manager; the token counts if both are there.
+    /// An auth key of the older Access Manager. It is ignored if `token` is set.
     pub auth_key: Option<SecretString>,
-    /// Encrypts files and messages, and decrypts them.
+    /// The key that encrypts and decrypts files and messages. `None` stores them unencrypted.
     pub cipher_key: Option<SecretString>,
-    /// The scheme that writes.
+    /// The scheme that encrypts. Decryption detects the scheme of a file.
     pub crypto: Crypto,
-    /// The largest stored file of the keyset in bytes, after encryption. PubNub's support raises it.
+    /// The maximum stored size of a file in bytes, after encryption. PubNub's support can raise the keyset's limit.
     pub max_file_size: u64,
-    /// How HTTP is spoken.
+    /// Timeouts, retries, proxy and other settings of HTTP.
     #[serde(skip)]
     pub http: HttpConfig,
 }
@@ -57,7 +57,7 @@ impl Default for PubNubConfig {
             auth_key: None,
             cipher_key: None,
             crypto: Crypto::default(),
-            max_file_size: LARGEST,
+            max_file_size: DEFAULT_MAX_FILE_SIZE,
             http: HttpConfig::default(),
         }
     }
@@ -68,7 +68,7 @@ fn secret(text: impl Into<String>) -> SecretString {
 }
 
 impl PubNubConfig {
-    /// The keyset of these keys, as used by `user_id`.
+    /// Creates a configuration with the keys of a keyset and a user id.
     pub fn new(publish_key: impl Into<String>, subscribe_key: impl Into<String>, user_id: impl Into<String>) -> Self {
         Self {
             publish_key: secret(publish_key),
@@ -78,53 +78,53 @@ impl PubNubConfig {
         }
     }
 
-    /// At another address.
+    /// Sets the scheme, host and port of the service.
     pub fn base_url(mut self, base_url: impl Into<String>) -> Self {
         self.base_url = base_url.into();
         self
     }
 
-    /// With a channel for files that are given none.
+    /// Sets the channel of uploads and listings that have no scope.
     pub fn channel(mut self, channel: impl Into<String>) -> Self {
         self.channel = Some(channel.into());
         self
     }
 
-    /// With the secret key: every request is signed.
+    /// Sets the secret key, which signs every request.
     pub fn secret_key(mut self, secret_key: impl Into<String>) -> Self {
         self.secret_key = Some(secret(secret_key));
         self
     }
 
-    /// With an Access Manager token.
+    /// Sets an Access Manager token.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(secret(token));
         self
     }
 
-    /// Encrypts and decrypts; `crypto` writes.
+    /// Sets the scheme that encrypts, and the key that encrypts and decrypts files and messages.
     pub fn cipher_key(mut self, crypto: Crypto, cipher_key: impl Into<String>) -> Self {
         (self.crypto, self.cipher_key) = (crypto, Some(secret(cipher_key)));
         self
     }
 
-    /// With another limit of stored bytes.
+    /// Sets the maximum stored size of a file in bytes, after encryption.
     pub fn max_file_size(mut self, bytes: u64) -> Self {
         self.max_file_size = bytes;
         self
     }
 
-    /// With other time limits, a proxy and so on.
+    /// Sets timeouts, retries, proxy and other settings of HTTP.
     pub fn http(mut self, http: HttpConfig) -> Self {
         self.http = http;
         self
     }
 
-    /// The base URL, with nothing but scheme, host and port. *Config* if anything here cannot be right.
+    /// Checks the configuration, and returns the base URL. *Config* if a value is invalid.
     pub(crate) fn check(&self) -> Result<Url> {
         let length = self.user_id.len();
         if !(1..=92).contains(&length) {
-            return Err(Error::config(format!("user_id has {length} bytes; PubNub wants from 1 to 92")));
+            return Err(Error::config(format!("user_id has {length} bytes; set one of 1 to 92 bytes")));
         }
         if let Some(channel) = &self.channel {
             check_channel(channel).map_err(|error| Error::config(error.message()))?;

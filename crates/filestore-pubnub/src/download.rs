@@ -1,4 +1,4 @@
-//! Downloads: an address, then the bytes.
+//! Downloads: fetch a presigned URL from the service, then the bytes from the storage.
 
 use std::ops::Range;
 
@@ -12,42 +12,41 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 use md5::{Digest, Md5};
 
-use crate::address::Address;
-use crate::blocks::undecryptable;
-use crate::blocks::{BLOCK, Prefix};
+use crate::blocks::{BLOCK, Prefix, cannot_decrypt};
 use crate::error::{Responder, rejected};
 use crate::file_key::FileKey;
+use crate::presigned::PresignedUrl;
 use crate::upload::{etag, expiry};
 use crate::{Cipher, PubNubStore};
 
 impl PubNubStore {
     pub(crate) async fn read(&self, request: Download) -> Result<Downloaded> {
-        let place = FileKey::of(&request.reference)?;
+        let key = FileKey::of(&request.reference)?;
         if let (Some(range), Some(cipher)) = (request.range, self.cipher()) {
-            return self.some_decrypted(range, request.reference, &place, cipher).await;
+            return self.read_encrypted_range(range, request.reference, &key, cipher).await;
         }
-        // 1. The address, then the file.
-        let wanted = request.range.map(|range| (range.start, range.end));
-        let answer = self.open_stored(&place, wanted).await?;
-        // 2. What its head says.
-        let mut file = StoredFile::new(request.reference, place.name.clone());
-        file.expiry = expiry(&answer);
-        file.stored_size = match answer.content_range() {
+        // 1. Fetch the presigned URL, then open the file.
+        let range = request.range.map(|range| (range.start, range.end));
+        let response = self.open_stored(&key, range).await?;
+        // 2. Read the metadata from the response headers.
+        let mut file = StoredFile::new(request.reference, key.name.clone());
+        file.expiry = expiry(&response);
+        file.stored_size = match response.content_range() {
             Some(range) => range.size,
-            None => answer.content_length(),
+            None => response.content_length(),
         };
-        let md5 = etag(&answer);
+        let md5 = etag(&response);
         if self.cipher().is_none() {
             file.size = file.stored_size;
-            file.content_type = answer.content_type();
+            file.content_type = response.content_type();
             file.digests = md5.iter().map(|md5| ContentDigest::new(DigestAlgorithm::Md5, md5)).collect();
         }
-        // 3. Some of it, ...
+        // 3. Return a range, ...
         if let Some(range) = request.range {
-            return self.some(range, file, answer, &place);
+            return self.read_range(range, file, response, &key);
         }
-        // 4. ... or all: compared with its digest, and decrypted.
-        let stored = verified(self.resumable(answer, &place), md5);
+        // 4. ... or the whole file: verify its digest, then decrypt it.
+        let stored = verified(self.resumable(response, &key), md5);
         let content = match self.cipher() {
             Some(cipher) => cipher.decrypt(stored),
             None => stored,
@@ -55,175 +54,187 @@ impl PubNubStore {
         Ok(Downloaded::new(file, content))
     }
 
-    /// Some bytes of an encrypted file. A block needs nothing but the one before it.
-    async fn some_decrypted(
+    /// Reads a range of an encrypted file. The decryption of a block needs only the block before it.
+    async fn read_encrypted_range(
         &self,
         range: ByteRange,
         reference: FileRef,
-        place: &FileKey,
+        key: &FileKey,
         cipher: &Cipher,
     ) -> Result<Downloaded> {
-        // 1. The beginning tells the scheme.
-        let mut answer = self.open_stored(place, Some((0, Some(Prefix::LONGEST as u64)))).await?;
-        let stored_size =
-            answer.content_range().filter(|sent| sent.range.start == 0).and_then(|sent| sent.size).ok_or_else(
-                || answer.error(ErrorKind::Unsupported, "the storage gives no ranges; read the whole file"),
-            )?;
-        let mut file = StoredFile::new(reference, place.name.clone());
-        (file.stored_size, file.expiry) = (Some(stored_size), expiry(&answer));
-        let cut_short = || undecryptable("it does not end with a whole block");
-        let prefix = Prefix::read(&answer.bytes(Prefix::LONGEST).await?)?.ok_or_else(cut_short)?;
-        let (block, begin) = (BLOCK as u64, prefix.size as u64);
-        let blocks = stored_size.saturating_sub(begin) / block;
-        if blocks == 0 || begin + blocks * block != stored_size {
-            return Err(cut_short());
+        // 1. Read the prefix, which identifies the scheme.
+        let mut response = self.open_stored(key, Some((0, Some(Prefix::MAX_SIZE as u64)))).await?;
+        let stored_size = response
+            .content_range()
+            .filter(|sent| sent.range.start == 0)
+            .and_then(|sent| sent.size)
+            .ok_or_else(|| {
+                response.error(ErrorKind::Unsupported, "the storage does not support ranges; download the whole file")
+            })?;
+        let mut file = StoredFile::new(reference, key.name.clone());
+        (file.stored_size, file.expiry) = (Some(stored_size), expiry(&response));
+        let partial_block = || cannot_decrypt("it does not end with a whole block");
+        let prefix = Prefix::read(&response.bytes(Prefix::MAX_SIZE).await?)?.ok_or_else(partial_block)?;
+        let (block, prefix_size) = (BLOCK as u64, prefix.size as u64);
+        let blocks = stored_size.saturating_sub(prefix_size) / block;
+        if blocks == 0 || prefix_size + blocks * block != stored_size {
+            return Err(partial_block());
         }
-        // 2. The last block tells the size.
-        let last = self.open_blocks(place, stored_size - 2 * block..stored_size).await?;
+        // 2. Decrypt the last block: its padding gives the size of the content.
+        let last = self.open_blocks(key, stored_size - 2 * block..stored_size).await?;
         let last = cipher.decrypt_part(last.stream(), prefix.scheme).collect(BLOCK).await?;
         let size = (blocks - 1) * block + last.len() as u64;
-        let wanted = range.of(size)?;
+        let range = range.of(size)?;
         file.size = Some(size);
-        // 3. The blocks of the range, with the one before them. The one behind them, if there is one, is
-        //    never decrypted: it keeps the last of them from being taken for the end of the file.
-        let first = wanted.start / block * block;
-        let end = wanted.end.checked_next_multiple_of(block).and_then(|end| end.checked_add(begin + block));
+        // 3. Read the blocks of the range and one block on each side. The block before is the initialization
+        //    vector. The block after is never decrypted: without it the decryptor would take the last block of
+        //    the range for the end of the file.
+        let first = range.start / block * block;
+        let end = range.end.checked_next_multiple_of(block).and_then(|end| end.checked_add(prefix_size + block));
         let end = end.map_or(stored_size, |end| end.min(stored_size));
-        let answer = self.open_blocks(place, begin + first - block..end).await?;
-        let content = cipher.decrypt_part(self.resumable(answer, place), prefix.scheme);
-        let length = wanted.end.saturating_sub(wanted.start);
-        let before = wanted.start - first;
-        let content = cut(content, before..before + length);
-        let mut downloaded = Downloaded::new(file, ByteStream::download(content, Some(length)));
-        downloaded.range = Some(wanted);
-        Ok(downloaded)
-    }
-
-    /// The stored bytes of `range`: others would be decrypted to other content without an error.
-    async fn open_blocks(&self, place: &FileKey, range: Range<u64>) -> Result<Response> {
-        let answer = self.open_stored(place, Some((range.start, Some(range.end)))).await?;
-        match answer.content_range() {
-            Some(sent) if sent.range == range => Ok(answer),
-            _ => Err(other_bytes(&answer)),
-        }
-    }
-
-    /// Some bytes of a file that is not encrypted.
-    fn some(&self, range: ByteRange, mut file: StoredFile, answer: Response, place: &FileKey) -> Result<Downloaded> {
-        let (stream, range) = match answer.content_range() {
-            Some(sent)
-                if sent.range.start == range.start
-                    && range.end.is_none_or(|end| sent.range.end <= end.max(range.start + 1)) =>
-            {
-                let asked = range.of(sent.size.unwrap_or(sent.range.end))?;
-                (self.resumable(answer, place), asked)
-            }
-            Some(_) => return Err(other_bytes(&answer)),
-            // A storage that knows no ranges sends all of it.
-            None => {
-                let size = answer.content_length().ok_or_else(|| other_bytes(&answer))?;
-                let asked = range.of(size)?;
-                (cut(self.resumable(answer, place), asked.clone()), asked)
-            }
-        };
-        // The digest is that of the whole, which does not come.
-        file.stored_size = file.size;
+        let response = self.open_blocks(key, prefix_size + first - block..end).await?;
+        let content = cipher.decrypt_part(self.resumable(response, key), prefix.scheme);
         let length = range.end.saturating_sub(range.start);
-        let mut downloaded = Downloaded::new(file, ByteStream::download(cut(stream, 0..length), Some(length)));
+        let skip = range.start - first;
+        let content = slice(content, skip..skip + length);
+        let mut downloaded = Downloaded::new(file, ByteStream::download(content, Some(length)));
         downloaded.range = Some(range);
         Ok(downloaded)
     }
 
-    fn resumable(&self, answer: Response, place: &FileKey) -> ByteStream {
-        let (store, place) = (self.clone(), place.clone());
-        self.http().resumable_stream(answer, move || {
-            let (store, place) = (store.clone(), place.clone());
-            // A fresh address: the old one may have ended meanwhile.
-            Box::pin(async move { Ok(get(store.address(&place).await?.url)) })
+    /// Opens the stored bytes of exactly `range`. Other bytes would be decrypted to wrong content without an error.
+    async fn open_blocks(&self, key: &FileKey, range: Range<u64>) -> Result<Response> {
+        let response = self.open_stored(key, Some((range.start, Some(range.end)))).await?;
+        match response.content_range() {
+            Some(sent) if sent.range == range => Ok(response),
+            _ => Err(wrong_range(&response)),
+        }
+    }
+
+    /// Reads a range of a file that is not encrypted.
+    fn read_range(
+        &self,
+        range: ByteRange,
+        mut file: StoredFile,
+        response: Response,
+        key: &FileKey,
+    ) -> Result<Downloaded> {
+        let (stream, range) = match response.content_range() {
+            Some(sent)
+                if sent.range.start == range.start
+                    && range.end.is_none_or(|end| sent.range.end <= end.max(range.start + 1)) =>
+            {
+                let range = range.of(sent.size.unwrap_or(sent.range.end))?;
+                (self.resumable(response, key), range)
+            }
+            Some(_) => return Err(wrong_range(&response)),
+            // A storage without support for ranges sends the whole file.
+            None => {
+                let size = response.content_length().ok_or_else(|| wrong_range(&response))?;
+                let range = range.of(size)?;
+                (slice(self.resumable(response, key), range.clone()), range)
+            }
+        };
+        file.stored_size = file.size;
+        // The bytes are not verified: the digest is that of the whole file.
+        let length = range.end.saturating_sub(range.start);
+        let mut downloaded = Downloaded::new(file, ByteStream::download(slice(stream, 0..length), Some(length)));
+        downloaded.range = Some(range);
+        Ok(downloaded)
+    }
+
+    fn resumable(&self, response: Response, key: &FileKey) -> ByteStream {
+        let (store, key) = (self.clone(), key.clone());
+        self.http().resumable_stream(response, move || {
+            let (store, key) = (store.clone(), key.clone());
+            // The presigned URL of the response may have expired since.
+            Box::pin(async move { Ok(storage_request(store.fetch_presigned_url(&key).await?.url)) })
         })
     }
 
-    /// The answer with the stored bytes, or with those from the first to before the second of `range`.
-    pub(crate) async fn open_stored(&self, place: &FileKey, range: Option<(u64, Option<u64>)>) -> Result<Response> {
+    /// Opens the stored bytes: all of them, or those of `range`, which is a start and an exclusive end.
+    pub(crate) async fn open_stored(&self, key: &FileKey, range: Option<(u64, Option<u64>)>) -> Result<Response> {
         let mut attempts = Attempts::new();
         loop {
-            let remembered = self.addresses().get(place, self.now());
-            let is_remembered = remembered.is_some();
-            let address = match remembered {
-                Some(address) => address,
-                None => self.address(place).await?,
+            let cached = self.presigned_urls().get(key, self.now());
+            let is_cached = cached.is_some();
+            let presigned = match cached {
+                Some(presigned) => presigned,
+                None => self.fetch_presigned_url(key).await?,
             };
-            let mut request = get(address.url);
+            let mut request = storage_request(presigned.url);
             if let Some((start, end)) = range {
-                // The last byte, not the one after it; an empty range asks for one byte.
+                // The end of a Range header is inclusive. An empty range requests one byte.
                 let last = end.map(|end| end.saturating_sub(1).max(start).to_string()).unwrap_or_default();
                 let value = HeaderValue::try_from(format!("bytes={start}-{last}"))
-                    .map_err(|_| Error::invalid("the range cannot be a header"))?;
+                    .map_err(|_| Error::invalid("the range cannot be written as a Range header"))?;
                 request = request.header(RANGE, value);
             }
-            let answer = self.http().send_within(request, &mut attempts).await?;
-            // A part is no answer to a request for the whole.
-            if answer.status().as_u16() == 206 && range.is_none() {
-                return Err(answer.unexpected("the whole file"));
+            let response = self.http().send_within(request, &mut attempts).await?;
+            // A 206 response is invalid if no range was requested.
+            if response.status().as_u16() == 206 && range.is_none() {
+                return Err(response.unexpected("the whole file"));
             }
-            if matches!(answer.status().as_u16(), 200 | 206) {
-                if answer.header("etag").is_some() {
-                    answer.check_identity()?;
-                    return Ok(answer);
+            if matches!(response.status().as_u16(), 200 | 206) {
+                if response.header("etag").is_some() {
+                    response.check_identity()?;
+                    return Ok(response);
                 }
-                let message = "a success without the ETag that the storage gives with every file: somebody else \
-                               answers in its place; check the proxy and the network";
-                return Err(answer.error(ErrorKind::Protocol, message));
+                let message = "the response has no ETag, which the storage sends with every file: something other \
+                               than the storage responded; check the proxy and the network";
+                return Err(response.error(ErrorKind::Protocol, message));
             }
-            let is_rejected = answer.status().as_u16() == 403;
-            let (error, said) = rejected(answer, Responder::Storage, &self.secrets()).await;
-            self.addresses().forget(place);
-            // An address that ended, or may have: a fresh one, out of the same attempts.
-            let may_help = is_rejected && (is_remembered || said.is_expired());
-            if !(may_help && self.http().retry_step(&mut attempts).await) {
+            let is_forbidden = response.status().as_u16() == 403;
+            let (error, body) = rejected(response, Responder::Storage, &self.secrets()).await;
+            self.presigned_urls().remove(key);
+            // A presigned URL that has expired, or may have, is fetched again within the same attempts.
+            let may_be_expired = is_forbidden && (is_cached || body.is_expired());
+            if !(may_be_expired && self.http().retry_step(&mut attempts).await) {
                 return Err(error);
             }
         }
     }
 
-    /// The address of a file at the storage. Nobody checks that the file exists.
-    pub(crate) async fn address(&self, place: &FileKey) -> Result<Address> {
-        let segments = ["files", &place.id, &place.name];
-        let call = self.keyset().files(Method::GET, Idempotency::Safe, &place.channel, &segments);
-        let (answer, request_id) = self.send(&call).await?;
-        if answer.status().as_u16() != 307 {
-            return Err(self.rejected(answer, request_id).await);
+    /// Fetches the presigned URL of a file in the storage. The service does not check that the file exists.
+    pub(crate) async fn fetch_presigned_url(&self, key: &FileKey) -> Result<PresignedUrl> {
+        let segments = ["files", &key.id, &key.name];
+        let call = self.keyset().files(Method::GET, Idempotency::Safe, &key.channel, &segments);
+        let (response, request_id) = self.send(&call).await?;
+        if response.status().as_u16() != 307 {
+            return Err(self.rejected(response, request_id).await);
         }
-        // Read, not followed: the storage must not see our credentials.
-        let location = answer.header("location").unwrap_or_default();
-        let served = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        // The redirect is not followed: the storage must not receive the credentials of the keyset.
+        let location = response.header("location").unwrap_or_default();
+        let date = response.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
         let now = self.now();
-        let clock = served.map_or(SignedDuration::ZERO, |served| now.duration_since(served.timestamp()));
-        let address = Address::new(presigned_url(location, self.keyset().base())?, clock);
-        if !address.is_signed() {
-            // A proxy, or a page of somebody else: what is there is not the file.
-            let host = address.url.host_str().unwrap_or_default();
-            let message =
-                format!("the service redirects to {host}, to an address that it has not signed; check base_url");
-            return Err(answer.error(ErrorKind::Protocol, message).with_request_id(request_id));
+        let clock_offset = date.map_or(SignedDuration::ZERO, |date| now.duration_since(date.timestamp()));
+        let presigned = PresignedUrl::new(presigned_url(location, self.keyset().base())?, clock_offset);
+        if !presigned.is_signed() {
+            // The redirect is that of a proxy or another web site: its target is not the file.
+            let host = presigned.url.host_str().unwrap_or_default();
+            let message = format!("the response redirects to a URL at {host} that is not presigned; check base_url");
+            return Err(response.error(ErrorKind::Protocol, message).with_request_id(request_id));
         }
-        self.addresses().remember(place, &address, now);
-        Ok(address)
+        self.presigned_urls().insert(key, &presigned, now);
+        Ok(presigned)
     }
 }
 
-fn other_bytes(answer: &Response) -> Error {
-    answer.error(ErrorKind::Protocol, "the storage sends other bytes than the range that was asked for")
+fn wrong_range(response: &Response) -> Error {
+    response.error(
+        ErrorKind::Protocol,
+        "the storage sent other bytes than the requested range; try again, or download the whole file",
+    )
 }
 
-/// Nothing but the address: it is all that the storage wants.
-fn get(url: Url) -> Request {
+/// A GET request without credentials: the storage needs only the presigned URL.
+fn storage_request(url: Url) -> Request {
     Request::new(Method::GET, url, Idempotency::Safe)
         .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
         .secret_path()
 }
 
-/// The same stream, which ends with *integrity* if its digest is another one.
+/// Returns the same stream, which ends with *integrity* if its MD5 differs from `md5`.
 fn verified(stored: ByteStream, md5: Option<String>) -> ByteStream {
     let Some(md5) = md5 else { return stored };
     let length = stored.length();
@@ -235,27 +246,27 @@ fn verified(stored: ByteStream, md5: Option<String>) -> ByteStream {
         if hex(&digest.finalize()) == md5 {
             return Ok(None);
         }
-        let message = "the bytes that came are not those that are stored: their digest differs; read it again";
+        let message = "the MD5 of the downloaded bytes differs from that of the stored file; download it again";
         Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message))
     });
     ByteStream::download(chunks, length)
 }
 
-/// The bytes of `range` of a stream; it is read no further.
-fn cut(stream: ByteStream, range: Range<u64>) -> ByteStream {
+/// Returns the bytes of `range` of `stream`, which is read no further.
+fn slice(stream: ByteStream, range: Range<u64>) -> ByteStream {
     let state = (stream, range.start, range.end.saturating_sub(range.start));
-    let chunks = stream::try_unfold(state, |(mut stream, mut skip, left)| async move {
-        if left == 0 {
+    let chunks = stream::try_unfold(state, |(mut stream, mut skip, remaining)| async move {
+        if remaining == 0 {
             return Ok(None);
         }
         while let Some(mut chunk) = stream.try_next().await? {
-            let before = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
-            let _ = chunk.split_to(before);
-            skip -= before as u64;
+            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+            let _ = chunk.split_to(skipped);
+            skip -= skipped as u64;
             if !chunk.is_empty() {
-                chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                let left = left - chunk.len() as u64;
-                return Ok(Some((chunk, (stream, skip, left))));
+                chunk.truncate(usize::try_from(remaining).unwrap_or(usize::MAX));
+                let remaining = remaining - chunk.len() as u64;
+                return Ok(Some((chunk, (stream, skip, remaining))));
             }
         }
         Ok(None)

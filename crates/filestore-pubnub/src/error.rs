@@ -1,87 +1,97 @@
-//! What rejections mean: one table over the four ways in which the service and its storage say them.
+//! The conversion of error responses to errors, by one table of texts and two tables of statuses.
+//!
+//! An error body has one of four shapes: the Files service's JSON, the Access Manager's JSON, the JSON array of
+//! publishing, and the storage's XML. Any other body is taken as the text of the message.
 
 use filestore_core::{Error, ErrorKind};
 use filestore_http::{Response, S3Error, presentable};
 use serde_json::Value;
 
-use crate::wire::Rejection;
+use crate::wire::ErrorResponse;
 
-/// What is said decides before the status does: a code of the storage, or a part of a message.
-const SAID: &[(&str, ErrorKind, &str)] = &[
-    ("NoSuchKey", ErrorKind::NotFound, "there is no such file: it was deleted, its retention ended, or it never was"),
-    ("EntityTooLarge", ErrorKind::TooLarge, "the file is larger than the keyset allows"),
-    ("RequestTimeout", ErrorKind::Timeout, "the storage waited too long for the file"),
-    (POLICY_EXPIRED, ErrorKind::Timeout, "the storage rejects the form, which is good for 60 s"),
-    (REQUEST_EXPIRED, ErrorKind::Timeout, "the storage rejects the address of the file, which had ended"),
-    ("Invalid Subscribe Key", ErrorKind::Unauthenticated, KEYS),
-    ("Invalid Key", ErrorKind::Unauthenticated, KEYS),
-    ("Invalid signature", ErrorKind::Unauthenticated, SIGNATURE),
-    ("different signatures", ErrorKind::Unauthenticated, SIGNATURE),
-    ("Invalid Timestamp", ErrorKind::Unauthenticated, SIGNATURE),
-    ("Token is", ErrorKind::Unauthenticated, "the access token has ended or was revoked; set another token"),
+/// Code of the storage or part of a message, kind, and text. This table takes precedence over the status.
+const BY_TEXT: &[(&str, ErrorKind, &str)] = &[
+    (
+        "NoSuchKey",
+        ErrorKind::NotFound,
+        "there is no such file: it was deleted, its retention period ended, or it never existed",
+    ),
+    ("EntityTooLarge", ErrorKind::TooLarge, "the file is larger than the keyset allows; send a smaller one"),
+    ("RequestTimeout", ErrorKind::Timeout, "the storage timed out while it received the file; try again"),
+    (POLICY_EXPIRED, ErrorKind::Timeout, "the upload form, which is valid for 60 s, has expired; try again"),
+    (REQUEST_EXPIRED, ErrorKind::Timeout, "the presigned URL of the file has expired; try again"),
+    ("Invalid Subscribe Key", ErrorKind::Unauthenticated, UNKNOWN_KEYSET),
+    ("Invalid Key", ErrorKind::Unauthenticated, UNKNOWN_KEYSET),
+    ("Invalid signature", ErrorKind::Unauthenticated, INVALID_SIGNATURE),
+    ("different signatures", ErrorKind::Unauthenticated, INVALID_SIGNATURE),
+    ("Invalid Timestamp", ErrorKind::Unauthenticated, INVALID_SIGNATURE),
+    ("Token is", ErrorKind::Unauthenticated, "the access token has expired or was revoked; set another token"),
     ("Message Too Large", ErrorKind::TooLarge, "the message is too long; shorten it"),
 ];
 
 const POLICY_EXPIRED: &str = "Policy expired";
 const REQUEST_EXPIRED: &str = "Request has expired";
-const KEYS: &str = "the service does not know the keyset; check publish_key and subscribe_key";
-const SIGNATURE: &str = "the service rejects the signature; check secret_key, and the clock of this machine";
+const UNKNOWN_KEYSET: &str = "the service does not know the keyset; check publish_key and subscribe_key";
+const INVALID_SIGNATURE: &str = "the service rejects the signature; check secret_key and the clock of this machine";
 
-/// Status, kind, and what to do.
-const STATUS: &[(u16, ErrorKind, &str)] = &[
+/// Status, kind and text of a response from the service.
+const BY_SERVICE_STATUS: &[(u16, ErrorKind, &str)] = &[
     (400, ErrorKind::InvalidInput, "the service rejects the request"),
-    (401, ErrorKind::Unauthenticated, "the service wants other credentials; check the keys and the token"),
-    (402, ErrorKind::Unsupported, "the keyset has no files; enable File Sharing for it in the admin portal"),
+    (401, ErrorKind::Unauthenticated, "the service rejects the credentials; check the keys and the token"),
+    (402, ErrorKind::Unsupported, "File Sharing is disabled for the keyset; enable it in the admin portal"),
     (403, ErrorKind::Permission, "the keyset, the token or the auth key does not allow this on the channel"),
     (404, ErrorKind::NotFound, "there is no such file"),
-    (408, ErrorKind::Timeout, "the service waited too long for the request"),
-    (409, ErrorKind::Conflict, "the service says that something else came first"),
+    (408, ErrorKind::Timeout, "the service timed out while it received the request; try again"),
+    (409, ErrorKind::Conflict, "the service reports a conflict with another request; try again"),
     (412, ErrorKind::Unsupported, "the keyset lacks a feature; enable it in the admin portal"),
-    (413, ErrorKind::TooLarge, "the service says that it is too large"),
-    (414, ErrorKind::TooLarge, "the message is too long for the URL that it is published with; shorten it"),
-    (415, ErrorKind::InvalidInput, "the service rejects the type of the request"),
+    (413, ErrorKind::TooLarge, "the request is too large for the service; send less"),
+    (414, ErrorKind::TooLarge, "the message makes the URL of the request too long; shorten it"),
+    (415, ErrorKind::InvalidInput, "the service rejects the content type of the request"),
     (416, ErrorKind::InvalidInput, "the range begins beyond the end of the file"),
-    (429, ErrorKind::RateLimited, "too many requests"),
-    (501, ErrorKind::Unsupported, "the service does not know this request; check base_url"),
-    (505, ErrorKind::Unsupported, "the service does not speak this version of HTTP; check base_url and the proxy"),
-    (507, ErrorKind::Quota, "the service has no room left"),
-    (511, ErrorKind::Protocol, "the network wants a login before it lets requests through"),
+    (429, ErrorKind::RateLimited, "too many requests; send fewer, or try again later"),
+    (501, ErrorKind::Unsupported, "the service does not implement this request; check base_url"),
+    (505, ErrorKind::Unsupported, "the service does not support this version of HTTP; check base_url and the proxy"),
+    (507, ErrorKind::Quota, "the service has no storage left"),
+    (511, ErrorKind::Protocol, "the network requires a login; open a web page in a browser to log in"),
 ];
 
-/// Status, kind, and what to do, where the storage answers: it knows neither the keyset nor its channels.
-const STORAGE: &[(u16, ErrorKind, &str)] = &[
+/// Status, kind and text of a response from the storage, where they differ: it knows neither keyset nor channels.
+const BY_STORAGE_STATUS: &[(u16, ErrorKind, &str)] = &[
     (400, ErrorKind::InvalidInput, "the storage rejects the request"),
-    (403, ErrorKind::Permission, "the storage rejects the form or the presigned URL that the service gave"),
+    (403, ErrorKind::Permission, "the storage rejects the form or the presigned URL that the service created"),
     (404, ErrorKind::NotFound, "there is no such file"),
     (412, ErrorKind::Conflict, "a condition of the request does not hold at the storage"),
 ];
 
-/// Who answers.
+/// The sender of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Responder {
     Service,
     Storage,
 }
 
-fn meaning(responder: Responder, status: u16, said: &ErrorBody) -> (ErrorKind, &'static str) {
-    let code = said.code.as_deref().unwrap_or_default();
-    let by_text = SAID.iter().find(|(text, ..)| code == *text || said.message.contains(text));
+/// Returns the kind of the error, and a text that states the cause and what to do.
+fn classify(responder: Responder, status: u16, body: &ErrorBody) -> (ErrorKind, &'static str) {
+    let code = body.code.as_deref().unwrap_or_default();
+    let by_text = BY_TEXT.iter().find(|(text, ..)| code == *text || body.message.contains(text));
     let tables = match responder {
-        Responder::Service => [STATUS, &[]],
-        Responder::Storage => [STORAGE, STATUS],
+        Responder::Service => [BY_SERVICE_STATUS, &[]],
+        Responder::Storage => [BY_STORAGE_STATUS, BY_SERVICE_STATUS],
     };
     let by_status = || {
         let mut rows = tables.into_iter().flatten();
-        rows.find(|(known, ..)| *known == status).map(|(_, kind, what)| (*kind, *what))
+        rows.find(|(known, ..)| *known == status).map(|(_, kind, text)| (*kind, *text))
     };
-    match by_text.map(|(_, kind, what)| (*kind, *what)).or_else(by_status) {
-        Some(meaning) => meaning,
-        None if status >= 500 => (ErrorKind::Unavailable, "the service is failing; try again later"),
-        None => (ErrorKind::Protocol, "the service answers what its protocol does not have"),
+    match by_text.map(|(_, kind, text)| (*kind, *text)).or_else(by_status) {
+        Some(classified) => classified,
+        None if status >= 500 => (ErrorKind::Unavailable, "the service fails; try again later"),
+        None => {
+            (ErrorKind::Protocol, "the service returned a status that its protocol does not define; check base_url")
+        }
     }
 }
 
-/// What the body of a rejection says.
+/// The content of an error body.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct ErrorBody {
     pub(crate) message: String,
@@ -91,7 +101,7 @@ pub(crate) struct ErrorBody {
 }
 
 impl ErrorBody {
-    /// Whether a form or an address has ended, so that a fresh one may do better.
+    /// Returns `true` if a form or a presigned URL has expired, so that a retry with a new one may succeed.
     pub(crate) fn is_expired(&self) -> bool {
         self.message.contains(POLICY_EXPIRED) || self.message.contains(REQUEST_EXPIRED)
     }
@@ -106,8 +116,8 @@ impl ErrorBody {
         }
     }
 
-    fn of(rejection: Rejection) -> Self {
-        let Rejection { error, message, error_message, service } = rejection;
+    fn of(response: ErrorResponse) -> Self {
+        let ErrorResponse { error, message, error_message, service } = response;
         let details = error["details"].as_array().and_then(|details| details.first());
         let texts = [error.get("message"), details.and_then(|detail| detail.get("message"))];
         let texts: Vec<_> =
@@ -140,40 +150,40 @@ fn text_of(value: Option<&Value>) -> String {
     }
 }
 
-/// The error of an answer that is no success, and what its body says, without the `secrets` that it may
-/// have repeated.
-pub(crate) async fn rejected(mut answer: Response, responder: Responder, secrets: &[&str]) -> (Error, ErrorBody) {
-    if answer.is_rejection_by_page() {
-        return (answer.unexpected("JSON or XML"), ErrorBody::default());
+/// Converts an error response to an error, and returns the content of its body. `secrets` that the response
+/// repeats are masked in the error.
+pub(crate) async fn rejected(mut response: Response, responder: Responder, secrets: &[&str]) -> (Error, ErrorBody) {
+    if response.is_rejection_by_page() {
+        return (response.unexpected("JSON or XML"), ErrorBody::default());
     }
-    let body = answer.error_body().await;
-    rejected_by(&answer, responder, &body, secrets)
+    let body = response.error_body().await;
+    rejected_with_body(&response, responder, &body, secrets)
 }
 
-/// The same, with the body read already.
-pub(crate) fn rejected_by(
-    answer: &Response,
+/// Does the same as [`rejected`], with a body that has been read already.
+pub(crate) fn rejected_with_body(
+    response: &Response,
     responder: Responder,
     body: &[u8],
     secrets: &[&str],
 ) -> (Error, ErrorBody) {
-    let status = answer.status().as_u16();
-    let said = ErrorBody::read(body);
-    let (kind, what) = meaning(responder, status, &said);
-    let mut message = format!("{what} (status {status})");
-    for part in [said.service.as_deref(), Some(&*said.message)].into_iter().flatten().filter(|part| !part.is_empty()) {
+    let status = response.status().as_u16();
+    let body = ErrorBody::read(body);
+    let (kind, text) = classify(responder, status, &body);
+    let mut message = format!("{text} (status {status})");
+    for part in [body.service.as_deref(), Some(&*body.message)].into_iter().flatten().filter(|part| !part.is_empty()) {
         message.push_str(": ");
         message.push_str(&presentable(part, secrets));
     }
-    let mut error = answer.error(kind, message);
-    // The Access Manager's cause is a header.
-    if let Some(code) = said.code.as_deref().or_else(|| answer.header("x-pn-cause")) {
+    let mut error = response.error(kind, message);
+    // The Access Manager states its code in a header.
+    if let Some(code) = body.code.as_deref().or_else(|| response.header("x-pn-cause")) {
         error = error.with_provider_code(presentable(code, secrets));
     }
-    if let Some(id) = &said.request_id {
+    if let Some(id) = &body.request_id {
         error = error.with_request_id(presentable(id, secrets));
     }
-    (error, said)
+    (error, body)
 }
 
 #[cfg(test)]
@@ -181,11 +191,11 @@ mod tests {
     use super::*;
 
     fn kind(status: u16, body: &str) -> ErrorKind {
-        meaning(Responder::Service, status, &ErrorBody::read(body.as_bytes())).0
+        classify(Responder::Service, status, &ErrorBody::read(body.as_bytes())).0
     }
 
     #[test]
-    fn the_four_families_of_rejections() {
+    fn error_bodies_of_all_four_shapes_are_classified() {
         use ErrorKind::*;
 
         let table = [
@@ -271,16 +281,16 @@ mod tests {
     }
 
     #[test]
-    fn the_storage_does_not_speak_for_the_keyset() {
+    fn a_403_from_the_storage_does_not_blame_the_keyset() {
         let body = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
-        let (kind, what) = meaning(Responder::Storage, 403, &ErrorBody::read(body.as_bytes()));
+        let (kind, text) = classify(Responder::Storage, 403, &ErrorBody::read(body.as_bytes()));
         assert_eq!(kind, ErrorKind::Permission);
-        assert!(what.contains("the storage rejects the form or the presigned URL"), "{what}");
-        assert_eq!(meaning(Responder::Storage, 429, &ErrorBody::default()).0, ErrorKind::RateLimited);
+        assert!(text.contains("the storage rejects the form or the presigned URL"), "{text}");
+        assert_eq!(classify(Responder::Storage, 429, &ErrorBody::default()).0, ErrorKind::RateLimited);
     }
 
     #[test]
-    fn the_text_is_found_wherever_it_is() {
+    fn the_message_is_read_from_every_shape_of_body() {
         let read = |body: &str| ErrorBody::read(body.as_bytes()).message;
         assert_eq!(read(r#"{"error":{"message":"a","details":[{"message":"b"}]}}"#), "a b");
         assert_eq!(read(r#"{"error":true,"message":"a"}"#), "a");
@@ -299,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_form_or_an_address_says_when_it_ends() {
+    fn an_expired_form_or_presigned_url_is_recognized() {
         for text in ["Invalid according to Policy: Policy expired.", "Request has expired"] {
             assert!(ErrorBody::read(format!("<Error><Message>{text}</Message></Error>").as_bytes()).is_expired());
         }

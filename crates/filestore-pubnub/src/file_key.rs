@@ -1,12 +1,12 @@
-//! [`FileKey`]: where a file is, read from references and written into them.
+//! [`FileKey`]: the identity of a file, converted from and to a reference.
 
 use filestore_core::{Error, FileRef, Result};
 
-use crate::channel::{check_channel, is_dots};
+use crate::channel::{check_channel, is_dot_segment};
 
 pub(crate) const SCHEME: &str = "pubnub";
 
-/// Channel, id and name: only together they identify a file.
+/// The channel, id and name of a file. Only all three together identify a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct FileKey {
     pub(crate) channel: String,
@@ -15,18 +15,22 @@ pub(crate) struct FileKey {
 }
 
 impl FileKey {
-    /// *Invalid input* if the reference cannot be of a file here.
+    /// Reads the key from `reference`. *Invalid input* if the reference cannot be of a PubNub file.
     pub(crate) fn of(reference: &FileRef) -> Result<Self> {
-        let wrong = || Error::invalid("the reference names no PubNub file; one reads STORE:pubnub:CHANNEL/ID/NAME");
+        let invalid =
+            || Error::invalid("the reference does not name a PubNub file; use the form STORE:pubnub:CHANNEL/ID/NAME");
         if reference.scheme() != SCHEME {
-            return Err(wrong());
+            return Err(invalid());
         }
-        let [channel, id, name] = <[String; 3]>::try_from(reference.components()).map_err(|_| wrong())?;
+        let [channel, id, name] = <[String; 3]>::try_from(reference.components()).map_err(|_| invalid())?;
         check_channel(&channel)?;
-        let is_impossible = |text: &str| text.is_empty() || is_dots(text) || text.contains(char::is_control);
-        if is_impossible(&name) || id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        let is_invalid_segment =
+            |text: &str| text.is_empty() || is_dot_segment(text) || text.contains(char::is_control);
+        if is_invalid_segment(&name)
+            || id.is_empty()
+            || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         {
-            return Err(wrong());
+            return Err(invalid());
         }
         Ok(Self { channel, id, name })
     }
@@ -42,13 +46,13 @@ mod tests {
 
     #[test]
     fn a_reference_is_channel_id_and_name() {
-        let place = FileKey { channel: "room 1/a".into(), id: "6b1c-11".into(), name: "ü#?%.txt".into() };
-        assert_eq!(place.reference().to_string(), ":pubnub:room%201%2Fa/6b1c-11/%C3%BC%23%3F%25.txt");
-        assert_eq!(FileKey::of(&place.reference()).unwrap(), place);
+        let key = FileKey { channel: "room 1/a".into(), id: "6b1c-11".into(), name: "ü#?%.txt".into() };
+        assert_eq!(key.reference().to_string(), ":pubnub:room%201%2Fa/6b1c-11/%C3%BC%23%3F%25.txt");
+        assert_eq!(FileKey::of(&key.reference()).unwrap(), key);
     }
 
     #[test]
-    fn what_cannot_be_a_path_of_the_service_is_rejected() {
+    fn a_reference_that_cannot_be_a_path_of_the_service_is_rejected() {
         for text in [
             "s:pubnub:room/id",
             "s:pubnub:room/id/name/more",

@@ -1,4 +1,4 @@
-//! [`Keyset`]: who asks, and the URLs that it asks with, escaped and signed.
+//! [`Keyset`]: the credentials of a store, and the escaped and signed URLs of its requests.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,18 +14,18 @@ use uuid::Uuid;
 
 use crate::config::PubNubConfig;
 
-/// What a path leaves as it is: letters, digits and `-_.~`.
+/// The percent-encoding of a path. Letters, digits and `-_.~` are not encoded.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The same for values of a query: the signature wants `~` escaped, so it is sent escaped.
+/// The percent-encoding of query values. The signature requires `~` to be encoded, so it is sent encoded.
 const QUERY: &AsciiSet = &PATH.add(b'~');
 
 const SDK: &str = concat!("filestore/", env!("CARGO_PKG_VERSION"));
 
-/// The longest URL; the service rejects longer ones with 414.
-const LONGEST_URL: usize = 32 * 1024;
+/// The maximum size of a URL in bytes. The service responds to a longer one with 414.
+const MAX_URL_SIZE: usize = 32 * 1024;
 
-/// The keys and the user of a store.
+/// The keys of a store, and the user id that it sends.
 pub(crate) struct Keyset {
     base: Url,
     publish_key: SecretString,
@@ -36,7 +36,7 @@ pub(crate) struct Keyset {
     user_id: String,
 }
 
-/// One request of the service, before it is escaped and signed.
+/// A request to the service, before it is escaped and signed.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) method: Method,
@@ -46,10 +46,10 @@ pub(crate) struct Call {
     body: Option<String>,
 }
 
-/// A call on its way.
-pub(crate) struct Signed {
+/// A request that is ready to be sent.
+pub(crate) struct SignedRequest {
     pub(crate) request: Request,
-    /// Identifies it to the service's support.
+    /// Identifies the request to PubNub's support.
     pub(crate) request_id: String,
 }
 
@@ -85,7 +85,7 @@ impl Keyset {
         &self.base
     }
 
-    /// What an error must not repeat although the service may.
+    /// Returns the secrets that are masked in errors, because a response may repeat them.
     pub(crate) fn secrets(&self) -> Vec<&str> {
         let optional = [&self.secret_key, &self.auth];
         let all = [&self.publish_key, &self.subscribe_key].into_iter().chain(optional.into_iter().flatten());
@@ -96,42 +96,42 @@ impl Keyset {
         self.secret_key.is_some()
     }
 
-    /// A call about the files of `channel`: `segments` follow `/v1/files/SUBSCRIBE_KEY/channels/CHANNEL`.
+    /// Creates a call about the files of `channel`. `segments` follow `/v1/files/SUBSCRIBE_KEY/channels/CHANNEL`.
     pub(crate) fn files(&self, method: Method, idempotency: Idempotency, channel: &str, segments: &[&str]) -> Call {
         let start = ["v1", "files", self.subscribe_key.expose_secret(), "channels", channel];
         Call::new(method, idempotency, path(start.iter().chain(segments)))
     }
 
-    /// A call that publishes `payload` as a file message. Twice is taken for once: both name the file,
-    /// and a file of which nobody hears is worse.
+    /// Creates a call that publishes `payload` as a file message. It is retried as idempotent: a duplicate message
+    /// names the same file, and a missing message would hide the file from receivers.
     pub(crate) fn publish_file(&self, channel: &str, payload: &str) -> Call {
         let (publish_key, subscribe_key) = (self.publish_key.expose_secret(), self.subscribe_key.expose_secret());
         let segments = ["v1", "files", "publish-file", publish_key, subscribe_key, "0", channel, "0", payload];
         Call::new(Method::GET, Idempotency::Idempotent, path(segments.iter()))
     }
 
-    /// The request that `call` is at `now`.
-    pub(crate) fn request(&self, call: &Call, now: Timestamp) -> Result<Signed> {
+    /// Converts `call` to a request that is signed with the time `now`.
+    pub(crate) fn request(&self, call: &Call, now: Timestamp) -> Result<SignedRequest> {
         let request_id = Uuid::new_v4().to_string();
         let url = self.url(call, &request_id, now);
-        // What is signed must be what is sent: nothing is left for the parser to escape.
-        let url = Url::parse(&url).map_err(|_| Error::invalid("the request cannot be made into a URL"))?;
+        // The text is escaped completely, so that the parser changes nothing and the signed URL is sent.
+        let url = Url::parse(&url).map_err(|_| Error::invalid("the request cannot be written as a URL"))?;
         let mut request = Request::new(call.method.clone(), url, call.idempotency).buffered().secret_path();
         if let Some(body) = &call.body {
             request = request.body(RequestBody::Bytes(Some("application/json"), body.clone().into()));
         }
-        Ok(Signed { request, request_id })
+        Ok(SignedRequest { request, request_id })
     }
 
-    /// *Invalid input* unless the URL of `call` is one that the service reads.
+    /// Checks the length of the URL of `call`. *Invalid input* if it exceeds the service's limit.
     pub(crate) fn check_length(&self, call: &Call, now: Timestamp) -> Result<()> {
         let length = self.url(call, &Uuid::nil().to_string(), now).len();
-        if length <= LONGEST_URL {
+        if length <= MAX_URL_SIZE {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "the message is too long: it is published as a part of a URL, which would have {length} bytes where \
-             {LONGEST_URL} are allowed; put the text into the file, or shorten it"
+            "the message is too long: it is published in a URL, which would have {length} bytes, and at most \
+             {MAX_URL_SIZE} bytes are allowed; put the text into the file, or shorten it"
         )))
     }
 
@@ -149,7 +149,7 @@ impl Keyset {
             let signed = [call.method.as_str(), self.publish_key.expose_secret(), &call.path, &sorted(&query), body];
             query.push(("signature", signature(secret, &signed)));
         }
-        // The base has no path: its text ends with the slash that the path begins with.
+        // The base URL has no path, so its text ends with a slash; the path of the call begins with one.
         format!("{}{}?{}", self.base.as_str().trim_end_matches('/'), call.path, joined(&query))
     }
 }
@@ -170,10 +170,11 @@ fn sorted(query: &[(&'static str, String)]) -> String {
     joined(&query)
 }
 
-/// Version 2: method, publish key, path, sorted query and body, a line each; no line end after the body.
+/// Returns the signature, version 2: the HMAC-SHA256 of method, publish key, path, sorted query and body, one line
+/// each, without a line end after the body.
 fn signature(secret: &SecretString, lines: &[&str; 5]) -> String {
-    // HMAC takes keys of any length.
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).expect("a key of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).expect("HMAC accepts keys of any length");
     mac.update(lines.join("\n").as_bytes());
     format!("v2.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }

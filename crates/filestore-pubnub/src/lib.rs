@@ -1,11 +1,11 @@
-//! PubNub Files as a [`FileStore`](filestore_core::FileStore): files of a channel, each announced by a
-//! message.
+//! PubNub Files as a [`FileStore`](filestore_core::FileStore).
 //!
-//! An upload stores a file and publishes a message that names it. Where only the message fails, the error
-//! carries the stored file, and [`PubNubStore::publish_file_message`] finishes it.
+//! Each file belongs to a channel. An upload stores the file and then publishes a message that names it. If
+//! only the message fails, the error carries the stored file, and [`PubNubStore::publish_file_message`]
+//! completes the upload.
 //!
-//! Files and messages are encrypted if there is a cipher key, in one of PubNub's two schemes; both are
-//! read. See [`Cipher`] for what they do not protect.
+//! If a cipher key is set, files and messages are encrypted in one of PubNub's two schemes. Both schemes are
+//! decrypted. See [`Cipher`] for the limits of the protection.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -23,7 +23,7 @@
 //! match store.upload(Upload::from_path("q3.pdf")?.with(send.clone())).await {
 //!     Ok(file) => println!("{}", file.reference()),
 //!     Err(error) if error.kind() == ErrorKind::Incomplete => {
-//!         let file = error.stored().expect("what is stored comes along");
+//!         let file = error.stored().expect("an incomplete upload has a stored file");
 //!         pubnub.publish_file_message(file.reference(), &send).await?;
 //!     }
 //!     Err(error) => return Err(error),
@@ -32,7 +32,6 @@
 //! # }
 //! ```
 
-mod address;
 mod backend;
 mod blocks;
 mod channel;
@@ -44,6 +43,7 @@ mod file_key;
 mod keyset;
 mod message;
 mod options;
+mod presigned;
 mod push;
 mod source;
 mod store;

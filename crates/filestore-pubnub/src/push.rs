@@ -1,9 +1,9 @@
-//! Notifications for mobile devices, as a message carries them.
+//! [`Apns`] and [`Fcm`]: push notifications for mobile devices, sent inside a message.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// `pn_apns`: a notification for Apple devices.
+/// A push notification for Apple devices, in the field `pn_apns` of a message.
 ///
 /// ```
 /// use filestore_pubnub::{Apns, PubNubSend};
@@ -18,51 +18,51 @@ pub struct Apns {
     pub title: Option<String>,
     /// The text.
     pub body: String,
-    /// The number on the icon.
+    /// The number on the icon of the app.
     #[serde(skip)]
     pub badge: Option<u32>,
-    /// The sound; `default` is the usual one.
+    /// The name of the sound; `default` is the system's.
     #[serde(skip)]
     pub sound: Option<String>,
-    /// The topic of the app, usually its bundle id. Apple's current interface wants one.
+    /// The topic of the app, usually its bundle id. Apple's current API requires one.
     #[serde(skip)]
     pub topic: Option<String>,
-    /// Whether it goes to development builds of the app.
+    /// `true` for development builds of the app.
     #[serde(skip)]
     pub development: bool,
 }
 
 impl Apns {
-    /// A notification that says `body`.
+    /// Creates a notification with the text `body`.
     pub fn new(body: impl Into<String>) -> Self {
         Self { body: body.into(), ..Self::default() }
     }
 
-    /// With a title.
+    /// Sets the title.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
         self
     }
 
-    /// With a number on the icon.
+    /// Sets the number on the icon of the app.
     pub fn badge(mut self, badge: u32) -> Self {
         self.badge = Some(badge);
         self
     }
 
-    /// With a sound.
+    /// Sets the sound.
     pub fn sound(mut self, sound: impl Into<String>) -> Self {
         self.sound = Some(sound.into());
         self
     }
 
-    /// To the app of this topic.
+    /// Sets the topic of the app.
     pub fn topic(mut self, topic: impl Into<String>) -> Self {
         self.topic = Some(topic.into());
         self
     }
 
-    /// To development builds.
+    /// Sends the notification to development builds of the app.
     pub fn development(mut self, development: bool) -> Self {
         self.development = development;
         self
@@ -86,7 +86,7 @@ impl Apns {
     }
 }
 
-/// `pn_fcm`: a notification for Android devices.
+/// A push notification for Android devices, in the field `pn_fcm` of a message.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Fcm {
@@ -95,24 +95,24 @@ pub struct Fcm {
     pub title: Option<String>,
     /// The text.
     pub body: String,
-    /// Pairs for the app.
+    /// Keys and values for the app.
     #[serde(skip)]
     pub data: Vec<(String, String)>,
 }
 
 impl Fcm {
-    /// A notification that says `body`.
+    /// Creates a notification with the text `body`.
     pub fn new(body: impl Into<String>) -> Self {
         Self { body: body.into(), ..Self::default() }
     }
 
-    /// With a title.
+    /// Sets the title.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
         self
     }
 
-    /// With a pair for the app.
+    /// Adds a key and a value for the app.
     pub fn data(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.data.push((key.into(), value.into()));
         self

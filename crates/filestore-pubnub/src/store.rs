@@ -1,4 +1,6 @@
-//! [`PubNubStore`]: listing, stat, delete and URL; uploads, downloads and messages are beside it.
+//! [`PubNubStore`]: its construction, listings, stat, delete and URLs.
+//!
+//! Uploads, downloads and messages are in the modules `upload`, `download` and `message`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use filestore_core::{
-    Address as AddressKind, Capabilities, CursorLoopGuard, Delete, DigestAlgorithm, DigestFact, DigestWhen, Download,
+    Address as Addressing, Capabilities, CursorLoopGuard, Delete, DigestAlgorithm, DigestFact, DigestWhen, Download,
     Downloaded, Error, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, Result,
     ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
@@ -17,200 +19,204 @@ use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::address::Addresses;
 use crate::channel::check_channel;
 use crate::config::PubNubConfig;
 use crate::error::{self, Responder};
 use crate::file_key::{FileKey, SCHEME};
-use crate::keyset::{Call, Keyset, Signed};
-use crate::source::Limit;
+use crate::keyset::{Call, Keyset, SignedRequest};
+use crate::presigned::PresignedUrlCache;
+use crate::source::SizeLimit;
 use crate::{Cipher, Crypto, PubNubSend, wire};
 
-/// The longest page of a listing.
-const LONGEST_PAGE: u32 = 100;
+/// The maximum number of files in a page of a listing.
+const MAX_PAGE_SIZE: u32 = 100;
 
-/// The service accepts signatures that are up to 60 s old. Waits between attempts may outlive one.
-const SIGNATURE_LIVES: Duration = Duration::from_secs(50);
+/// A rejected request is signed again if its signature is older than this. The service accepts signatures for 60 s, and
+/// the delays between attempts may be longer.
+const MAX_SIGNATURE_AGE: Duration = Duration::from_secs(50);
 
-/// PubNub Files as a store: the files of a keyset, each in a channel. Cheap to clone; clones share
-/// connections, pace, retry budget and signed addresses.
+/// PubNub Files as a store: the files of a keyset, each in a channel.
+///
+/// A clone is cheap. Clones share connections, rate limiter, retry budget and cached presigned URLs.
 #[derive(Clone)]
 pub struct PubNubStore(Arc<Shared>);
 
 struct Shared {
-    link: Arc<Client>,
+    client: Arc<Client>,
     cipher: Option<Cipher>,
     capabilities: Capabilities,
 }
 
-/// What stores with different ciphers share.
+/// The part of a store that stores with different ciphers share.
 struct Client {
     http: HttpClient,
     keyset: Keyset,
     channel: Option<String>,
     crypto: Crypto,
-    /// The largest stored file: as configured, or less where a policy said so.
-    largest: AtomicU64,
-    configured_largest: u64,
-    addresses: Addresses,
+    /// The maximum stored size of a file in bytes: as configured, or less if the policy of a form allows less.
+    max_file_size: AtomicU64,
+    configured_max_file_size: u64,
+    presigned_urls: PresignedUrlCache,
 }
 
 impl PubNubStore {
-    /// A store over a keyset. Sends nothing.
+    /// Creates a store over a keyset. Sends no request.
     ///
-    /// *Config* if the base URL is not scheme, host and port, the user id has not from 1 to 92 bytes, or
-    /// the channel cannot be one.
+    /// *Config* if the base URL is not scheme, host and port, the user id does not have 1 to 92 bytes, a secret is
+    /// blank, or the channel is invalid.
     pub fn new(config: PubNubConfig) -> Result<Self> {
         Self::with_clock(config, Arc::new(SystemClock::default()))
     }
 
     pub(crate) fn with_clock(config: PubNubConfig, clock: Arc<dyn Clock>) -> Result<Self> {
         let base = config.check()?;
-        let link = Client {
+        let client = Client {
             http: HttpClient::with_clock(&config.http, &base, clock)?,
             keyset: Keyset::new(&config, base),
             channel: config.channel.clone(),
             crypto: config.crypto,
-            largest: AtomicU64::new(config.max_file_size),
-            configured_largest: config.max_file_size,
-            addresses: Addresses::default(),
+            max_file_size: AtomicU64::new(config.max_file_size),
+            configured_max_file_size: config.max_file_size,
+            presigned_urls: PresignedUrlCache::default(),
         };
         let cipher = config.cipher_key.map(|key| Cipher::new(config.crypto, key.expose_secret())).transpose()?;
-        Ok(Self::of(Arc::new(link), cipher))
+        Ok(Self::with_client(Arc::new(client), cipher))
     }
 
-    fn of(link: Arc<Client>, cipher: Option<Cipher>) -> Self {
-        let limit = Limit { stored: link.configured_largest, cipher: cipher.clone() };
+    fn with_client(client: Arc<Client>, cipher: Option<Cipher>) -> Self {
+        let limit = SizeLimit { stored: client.configured_max_file_size, cipher: cipher.clone() };
         let capabilities = capabilities(limit.content(), cipher.is_some());
-        Self(Arc::new(Shared { link, cipher, capabilities }))
+        Self(Arc::new(Shared { client, cipher, capabilities }))
     }
 
-    /// The same files, encrypted and decrypted with `cipher` instead; `None`: taken as they are stored.
+    /// Returns a store over the same files that encrypts and decrypts with `cipher`, or not at all if it is `None`.
     ///
-    /// For files that were written with another key, or with none.
+    /// Use it for files that were written with another key, or without one.
     pub fn with_cipher(&self, cipher: Option<Cipher>) -> Self {
-        Self::of(Arc::clone(&self.0.link), cipher)
+        Self::with_client(Arc::clone(&self.0.client), cipher)
     }
 
-    /// The cipher of files and messages.
+    /// Returns the cipher of files and messages.
     pub fn cipher(&self) -> Option<&Cipher> {
         self.0.cipher.as_ref()
     }
 
-    /// The cipher of one upload.
-    pub(crate) fn cipher_of(&self, send: &PubNubSend) -> Result<Option<Cipher>> {
+    /// Returns the cipher of one upload: that of its own key if it has one, else the store's.
+    pub(crate) fn cipher_for(&self, send: &PubNubSend) -> Result<Option<Cipher>> {
         match &send.cipher_key {
-            Some(key) => Cipher::new(self.0.link.crypto, key.expose_secret()).map(Some),
+            Some(key) => Cipher::new(self.0.client.crypto, key.expose_secret()).map(Some),
             None => Ok(self.0.cipher.clone()),
         }
     }
 
-    /// The largest stored file, as far as it is known.
-    pub(crate) fn limit(&self, cipher: Option<Cipher>) -> Limit {
-        Limit { stored: self.0.link.largest.load(Ordering::Relaxed), cipher }
+    /// Returns the size limit that is known so far.
+    pub(crate) fn limit(&self, cipher: Option<Cipher>) -> SizeLimit {
+        SizeLimit { stored: self.0.client.max_file_size.load(Ordering::Relaxed), cipher }
     }
 
-    /// Remembers that the policy allows no more than `largest` stored bytes.
-    pub(crate) fn learn_limit(&self, largest: u64) {
-        let link = &self.0.link;
-        link.largest.store(largest.min(link.configured_largest), Ordering::Relaxed);
+    /// Records that the policy of a form allows at most `max_size` stored bytes.
+    pub(crate) fn set_policy_limit(&self, max_size: u64) {
+        let client = &self.0.client;
+        client.max_file_size.store(max_size.min(client.configured_max_file_size), Ordering::Relaxed);
     }
 
     pub(crate) fn http(&self) -> &HttpClient {
-        &self.0.link.http
+        &self.0.client.http
     }
 
     pub(crate) fn keyset(&self) -> &Keyset {
-        &self.0.link.keyset
+        &self.0.client.keyset
     }
 
-    pub(crate) fn addresses(&self) -> &Addresses {
-        &self.0.link.addresses
+    pub(crate) fn presigned_urls(&self) -> &PresignedUrlCache {
+        &self.0.client.presigned_urls
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.http().clock().now()
     }
 
-    /// The channel of a request. *Invalid input* if there is none, or it cannot be one.
+    /// Returns the channel of a request. *Invalid input* if there is none, or it is invalid.
     pub(crate) fn channel(&self, scope: Option<String>) -> Result<String> {
-        let channel = scope.or_else(|| self.0.link.channel.clone()).ok_or_else(|| {
-            Error::invalid("no channel is given; name one as the scope, or set channel in the configuration")
+        let channel = scope.or_else(|| self.0.client.channel.clone()).ok_or_else(|| {
+            Error::invalid("the request has no channel; give one as the scope, or set channel in the configuration")
         })?;
         check_channel(&channel)?;
         Ok(channel)
     }
 
-    /// Sends `call`, signed anew where its signature grew old between two attempts.
+    /// Sends `call`, and returns the response and the request id. If the service rejects a signature that has
+    /// become too old between attempts, the request is signed again.
     pub(crate) async fn send(&self, call: &Call) -> Result<(Response, String)> {
         let (http, keyset) = (self.http(), self.keyset());
         let mut attempts = Attempts::new();
         loop {
             let begin = http.clock().elapsed();
-            let Signed { request, request_id } = keyset.request(call, self.now())?;
-            let answer = http.send_within(request, &mut attempts).await?;
-            let is_old = keyset.is_signed() && http.clock().elapsed() - begin > SIGNATURE_LIVES;
-            if matches!(answer.status().as_u16(), 400 | 403) && is_old && http.retry_step(&mut attempts).await {
+            let SignedRequest { request, request_id } = keyset.request(call, self.now())?;
+            let response = http.send_within(request, &mut attempts).await?;
+            let is_old = keyset.is_signed() && http.clock().elapsed() - begin > MAX_SIGNATURE_AGE;
+            if matches!(response.status().as_u16(), 400 | 403) && is_old && http.retry_step(&mut attempts).await {
                 continue;
             }
-            return Ok((answer, request_id));
+            return Ok((response, request_id));
         }
     }
 
-    /// The JSON response to `call`, of at most `limit` bytes, and the response. Every other status than 200 is an error.
+    /// Sends `call`, and returns the JSON body, of at most `limit` bytes, and the response. A status other than 200 is
+    /// an error.
     pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call, limit: usize) -> Result<(T, Response)> {
-        let (mut answer, request_id) = self.send(call).await?;
-        if answer.status().as_u16() != 200 {
-            return Err(self.rejected(answer, request_id).await);
+        let (mut response, request_id) = self.send(call).await?;
+        if response.status().as_u16() != 200 {
+            return Err(self.rejected(response, request_id).await);
         }
-        let body = answer.json(limit).await.map_err(|error| error.with_request_id(request_id))?;
-        Ok((body, answer))
+        let body = response.json(limit).await.map_err(|error| error.with_request_id(request_id))?;
+        Ok((body, response))
     }
 
-    pub(crate) async fn rejected(&self, answer: Response, request_id: String) -> Error {
-        let (error, _) = error::rejected(answer, Responder::Service, &self.secrets()).await;
+    pub(crate) async fn rejected(&self, response: Response, request_id: String) -> Error {
+        let (error, _) = error::rejected(response, Responder::Service, &self.secrets()).await;
         error.with_request_id(request_id)
     }
 
-    /// What an error must not repeat although the service may.
+    /// Returns the secrets that are masked in errors, because a response may repeat them.
     pub(crate) fn secrets(&self) -> Vec<&str> {
         self.keyset().secrets()
     }
 
-    /// The readable files of a page, and where the next one begins.
+    /// Returns the files of a page, and the token of the next page.
     async fn page(
         &self,
         channel: &str,
         limit: u32,
         page: Option<&PageToken>,
-    ) -> Result<(Vec<wire::Listed>, Option<PageToken>)> {
+    ) -> Result<(Vec<wire::ListedFile>, Option<PageToken>)> {
         let call = self.keyset().files(Method::GET, Idempotency::Safe, channel, &["files"]);
-        let call = call.query("limit", limit.min(LONGEST_PAGE).to_string());
+        let call = call.query("limit", limit.min(MAX_PAGE_SIZE).to_string());
         let call = match page {
             Some(token) => call.query("next", token.as_str()),
             None => call,
         };
-        let (listing, answer): (wire::Listing, _) = self.json(&call, JSON_LIMIT).await?;
+        let (listing, response): (wire::Listing, _) = self.json(&call, JSON_LIMIT).await?;
         if listing.status != Some(200) {
-            return Err(answer.unexpected("JSON that says \"status\": 200"));
+            return Err(response.unexpected("JSON with \"status\": 200"));
         }
         let count = listing.data.len();
         let files: Vec<_> = listing.data.into_iter().filter_map(|entry| entry.0).collect();
         if files.len() < count {
             tracing::warn!(
-                left_out = count - files.len(),
+                omitted = count - files.len(),
                 channel,
-                "files without id or name are left out of the listing"
+                "files without id or name are omitted from the listing"
             );
         }
         Ok((files, listing.next.map(PageToken::new)))
     }
 
-    fn listed(&self, channel: &str, listed: wire::Listed) -> StoredFile {
-        let place = FileKey { channel: channel.to_owned(), id: listed.id, name: listed.name };
-        let mut file = StoredFile::new(place.reference(), place.name);
+    fn stored_file(&self, channel: &str, listed: wire::ListedFile) -> StoredFile {
+        let key = FileKey { channel: channel.to_owned(), id: listed.id, name: listed.name };
+        let mut file = StoredFile::new(key.reference(), key.name);
         file.stored_size = listed.size;
-        // How much of it is padding is known to whoever decrypts its end.
+        // Of an encrypted file, the size of the padding is unknown until its last block is decrypted.
         file.size = listed.size.filter(|_| self.0.cipher.is_none());
         file.created = listed.created;
         file
@@ -229,25 +235,27 @@ impl FileStore for PubNubStore {
 
     async fn list(&self, request: List) -> Result<Page> {
         let channel = self.channel(request.scope)?;
-        let (files, next) = self.page(&channel, request.limit.unwrap_or(LONGEST_PAGE), request.page.as_ref()).await?;
-        Ok(Page::new(files.into_iter().map(|listed| self.listed(&channel, listed)).collect(), next))
+        let (files, next) = self.page(&channel, request.limit.unwrap_or(MAX_PAGE_SIZE), request.page.as_ref()).await?;
+        Ok(Page::new(files.into_iter().map(|listed| self.stored_file(&channel, listed)).collect(), next))
     }
 
     async fn stat(&self, request: Stat) -> Result<StoredFile> {
-        let place = FileKey::of(&request.reference)?;
+        let key = FileKey::of(&request.reference)?;
         let mut token: Option<PageToken> = None;
         let mut guard = CursorLoopGuard::new();
         loop {
-            let (files, next) = self.page(&place.channel, LONGEST_PAGE, token.as_ref()).await?;
-            // Ids come in order: beyond the wanted one, it cannot come any more.
+            let (files, next) = self.page(&key.channel, MAX_PAGE_SIZE, token.as_ref()).await?;
             files.iter().for_each(|listed| guard.entry(&(&listed.id, &listed.name)));
-            let is_beyond = files.last().is_some_and(|last| last.id > place.id);
-            let found = files.into_iter().find(|listed| listed.id == place.id && listed.name == place.name);
+            // Files are listed in the order of their ids: after a greater id, the file cannot follow.
+            let is_beyond = files.last().is_some_and(|last| last.id > key.id);
+            let found = files.into_iter().find(|listed| listed.id == key.id && listed.name == key.name);
             if let Some(found) = found {
-                return Ok(self.listed(&place.channel, found));
+                return Ok(self.stored_file(&key.channel, found));
             }
             let Some(next) = next.filter(|_| !is_beyond) else {
-                return Err(Error::not_found("the channel has no such file: it was deleted, or its retention ended"));
+                return Err(Error::not_found(
+                    "the channel has no such file: it was deleted, its retention period ended, or it never existed",
+                ));
             };
             guard.next_page(&next)?;
             token = Some(next);
@@ -259,28 +267,28 @@ impl FileStore for PubNubStore {
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
-        let place = FileKey::of(&request.reference)?;
-        self.addresses().forget(&place);
-        let segments = ["files", &place.id, &place.name];
-        let call = self.keyset().files(Method::DELETE, Idempotency::Idempotent, &place.channel, &segments);
-        let (mut answer, request_id) = self.send(&call).await?;
-        let status = answer.status().as_u16();
+        let key = FileKey::of(&request.reference)?;
+        self.presigned_urls().remove(&key);
+        let segments = ["files", &key.id, &key.name];
+        let call = self.keyset().files(Method::DELETE, Idempotency::Idempotent, &key.channel, &segments);
+        let (mut response, request_id) = self.send(&call).await?;
+        let status = response.status().as_u16();
         if !matches!(status, 200 | 404) {
-            return Err(self.rejected(answer, request_id).await);
+            return Err(self.rejected(response, request_id).await);
         }
-        // Of a file that is not there, which is deleted already, the service says the same or 404. Both in its own
-        // words: any other 200 or 404 is of something between us and the service.
-        let body: Value = serde_json::from_slice(&answer.error_body().await).unwrap_or_default();
+        // For a file that does not exist, the service returns the same 200 response or a 404, both with its own JSON.
+        // Any other 200 or 404 response comes from a proxy or another server.
+        let body: Value = serde_json::from_slice(&response.error_body().await).unwrap_or_default();
         let is_confirmed = match status {
             200 => matches!(body["error"], Value::Null | Value::Bool(false)),
-            // Of the Files service. Others say `"error": true`, about the request and not about the file.
+            // The Files service sends an object. Other services send `"error": true`, which is not about the file.
             _ => body["error"].is_object(),
         };
         if body["status"] == status && is_confirmed {
             return Ok(());
         }
-        let expected = format!("JSON that says \"status\": {status}");
-        Err(answer.unexpected(&expected).with_request_id(request_id))
+        let expected = format!("JSON with \"status\": {status}");
+        Err(response.unexpected(&expected).with_request_id(request_id))
     }
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
@@ -290,50 +298,51 @@ impl FileStore for PubNubStore {
 }
 
 impl PubNubStore {
-    /// The signed address of what is stored under `reference`: ciphertext if it is encrypted. It ends from
-    /// 5 to 65 minutes from now, needs no credential, and carries none. Nobody checks that the file exists.
+    /// Returns the presigned URL of the stored bytes of `reference`, which are ciphertext if the file is encrypted.
     ///
-    /// *Unsupported*, naming how long there is, if `lifetime` is longer.
+    /// The URL expires 5 to 65 minutes from now. It needs no credentials, and contains none of the keyset. The
+    /// service does not check that the file exists.
+    ///
+    /// *Unsupported*, with the remaining time, if the URL is valid for less than `lifetime`.
     pub async fn file_url(&self, reference: &FileRef, lifetime: Option<Duration>) -> Result<FileUrl> {
-        let place = FileKey::of(reference)?;
-        let wanted = lifetime.unwrap_or_default();
-        let is_enough = |left: jiff::SignedDuration| left.unsigned_abs() >= wanted && !left.is_negative();
-        let remembered = self.addresses().get(&place, self.now());
-        let address = match remembered.filter(|address| is_enough(address.left(self.now()))) {
-            Some(address) => address,
-            None => self.address(&place).await?,
+        let key = FileKey::of(reference)?;
+        let min_lifetime = lifetime.unwrap_or_default();
+        let is_enough =
+            |remaining: jiff::SignedDuration| remaining.unsigned_abs() >= min_lifetime && !remaining.is_negative();
+        let cached = self.presigned_urls().get(&key, self.now());
+        let presigned = match cached.filter(|presigned| is_enough(presigned.remaining(self.now()))) {
+            Some(presigned) => presigned,
+            None => self.fetch_presigned_url(&key).await?,
         };
-        let left = address.left(self.now());
-        if lifetime.is_some() && !is_enough(left) {
+        let remaining = presigned.remaining(self.now());
+        if lifetime.is_some() && !is_enough(remaining) {
             return Err(Error::unsupported(format!(
-                "a URL for {} s is not to be had now: those of this hour end in {} s",
-                wanted.as_secs(),
-                left.as_secs()
+                "cannot create a URL that is valid for {} s: URLs that are created now expire in {} s; request a \
+                 shorter lifetime",
+                min_lifetime.as_secs(),
+                remaining.as_secs()
             )));
         }
-        Ok(FileUrl::new(address.url, UrlKind::Signed, address.end))
+        Ok(FileUrl::new(presigned.url, UrlKind::Signed, presigned.expires))
     }
 }
 
 fn capabilities(max_size: u64, encrypted: bool) -> Capabilities {
-    let new_each_time = "every upload makes a new file with an id of its own";
+    let new_file_each_time = "every upload creates a new file with its own id";
     let mut capabilities = Capabilities::new(SCHEME)
         .native([Feature::List, Feature::Delete, Feature::EmptyFile])
-        .emulated(Feature::RecursiveList, "channels have nothing below them: it is the plain listing")
+        .emulated(Feature::RecursiveList, "a channel has no folders, so this is the plain listing")
         .emulated(
             Feature::Stat,
-            "the listing of the channel is read, 100 files a request, up to the file; half of it on average",
+            "reads the listing of the channel, 100 files a request, up to the file: half of it on average",
         )
-        .emulated(Feature::UnknownLength, "the stream is read into memory first, at most 5,242,880 bytes of it")
-        .unsupported(Feature::Replace, new_each_time)
-        .unsupported(Feature::IfExistsFail, new_each_time)
-        .unsupported(
-            Feature::Expiry,
-            "the keyset decides how long files stay; ttl of PubNubSend is that of the message",
-        )
+        .emulated(Feature::UnknownLength, "the stream is first read into memory, at most 5,242,880 bytes")
+        .unsupported(Feature::Replace, new_file_each_time)
+        .unsupported(Feature::IfExistsFail, new_file_each_time)
+        .unsupported(Feature::Expiry, "the keyset sets the retention of files; the option ttl applies to the message")
         .unsupported(Feature::Modified, "the service keeps its own times only")
-        .unsupported(Feature::Metadata, "the service keeps none with the file; put it into the message");
-    capabilities.address = AddressKind::CallerNameServerId;
+        .unsupported(Feature::Metadata, "the service stores no metadata with a file; put it into the message");
+    capabilities.address = Addressing::CallerNameServerId;
     capabilities.scope = ScopeKind::Channel;
     capabilities.names = NameRules { max_bytes: Some(255), ..NameRules::default() };
     capabilities.list_order = ListOrder::Id;
@@ -341,10 +350,13 @@ fn capabilities(max_size: u64, encrypted: bool) -> Capabilities {
     capabilities.options = vec!["pubnub"];
     if encrypted {
         return capabilities
-            .unsupported(Feature::Url, "it would give ciphertext; PubNubStore::file_url gives it all the same")
-            .emulated(Feature::Range, "two small reads before: the beginning tells the scheme, the end the size")
+            .unsupported(Feature::Url, "the URL would return ciphertext; PubNubStore::file_url creates it nevertheless")
+            .emulated(
+                Feature::Range,
+                "needs two small requests first: the first bytes give the scheme, the last block gives the size",
+            )
             .native([Feature::Resume])
-            .unsupported(Feature::ContentType, "what is stored is ciphertext");
+            .unsupported(Feature::ContentType, "the stored bytes are ciphertext");
     }
     capabilities.url_kind = Some(UrlKind::Signed);
     capabilities.digests = vec![DigestFact { algorithm: DigestAlgorithm::Md5, when: DigestWhen::Upload }];
@@ -353,10 +365,10 @@ fn capabilities(max_size: u64, encrypted: bool) -> Capabilities {
 
 impl fmt::Debug for PubNubStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let link = &self.0.link;
+        let client = &self.0.client;
         f.debug_struct("PubNubStore")
-            .field("base", &link.keyset.base().as_str())
-            .field("channel", &link.channel)
+            .field("base", &client.keyset.base().as_str())
+            .field("channel", &client.channel)
             .field("cipher", &self.0.cipher)
             .finish_non_exhaustive()
     }

@@ -1,5 +1,4 @@
-//! The whole store, against two servers that follow a script: the service, and its storage on another
-//! port.
+//! Tests of the store against two scripted servers: the service, and its storage on another port.
 
 mod download;
 mod list;
@@ -29,17 +28,17 @@ fn open(config: PubNubConfig) -> PubNubStore {
     PubNubStore::with_clock(config, TestClock::new()).unwrap()
 }
 
-/// A service that answers these, and a store over it.
+/// Starts a service that responds with `script`, and creates a store over it.
 async fn store(script: impl IntoIterator<Item = Reply>) -> (ScriptedServer, PubNubStore) {
     let service = ScriptedServer::start(script).await;
     let store = open(config(&service));
     (service, store)
 }
 
-/// The answer to generate-upload-url, as it was recorded, with the form going to `storage`.
-fn form_of(storage: &ScriptedServer, id: &str, largest: u64) -> Reply {
+/// A recorded response of `generate-upload-url`, with the URL of the form changed to `storage`.
+fn form_of(storage: &ScriptedServer, id: &str, max_size: u64) -> Reply {
     let policy = format!(
-        "{{\n\t\"expiration\": \"2026-03-01T10:01:00Z\",\n\t\"conditions\": [\n\t\t{{\"bucket\": \"b\"}},\n\t\t[\"content-length-range\", 0, {largest}]\n\t]\n}}\n"
+        "{{\n\t\"expiration\": \"2026-03-01T10:01:00Z\",\n\t\"conditions\": [\n\t\t{{\"bucket\": \"b\"}},\n\t\t[\"content-length-range\", 0, {max_size}]\n\t]\n}}\n"
     );
     Reply::json(
         200,
@@ -59,7 +58,7 @@ fn md5(content: &[u8]) -> String {
     hex(&Md5::digest(content))
 }
 
-/// The storage's answer once it has `content`.
+/// The response of the storage after it has stored `content`.
 fn stored(content: &[u8]) -> Reply {
     let expiration = "x-amz-expiration: expiry-date=\"Tue, 03 Mar 2026 00:00:00 GMT\", rule-id=\"1 day\"";
     Reply::with_status(204, &[&format!("ETag: \"{}\"", md5(content)), expiration], "")
@@ -69,7 +68,7 @@ fn published() -> Reply {
     Reply::json(200, PUBLISHED)
 }
 
-/// The redirect to `storage`. The address ends at `end`, in seconds after 10:00.
+/// The redirect to a presigned URL of `storage`, which expires `seconds` after 10:00.
 fn redirect(storage: &ScriptedServer, seconds: u32) -> Reply {
     let url = storage.url();
     let location = format!(
@@ -78,7 +77,7 @@ fn redirect(storage: &ScriptedServer, seconds: u32) -> Reply {
     Reply::with_status(307, &[&location, "Cache-Control: public, max-age=803, immutable"], "")
 }
 
-/// The storage's answer with all of `content`.
+/// The response of the storage with the whole `content`.
 fn whole(content: &[u8]) -> Reply {
     Reply::with_status(200, &["Content-Type: text/plain", &format!("ETag: \"{}\"", md5(content))], content)
 }
@@ -98,18 +97,18 @@ fn file() -> FileRef {
     format!("s:pubnub:room-1/{ID}/cat.txt").parse().unwrap()
 }
 
-/// The request lines, without what differs in each.
+/// The request lines, without the HTTP version.
 fn lines(requests: &[Received]) -> Vec<String> {
     let line = |request: &Received| request.head.lines().next().unwrap_or_default().to_owned();
     requests.iter().map(|request| line(request).replace(" HTTP/1.1", "")).collect()
 }
 
-/// Method and path of each request.
+/// The method and path of each request.
 fn paths(server: &ScriptedServer) -> Vec<String> {
     lines(&server.requests()).iter().map(|line| line.split('?').next().unwrap_or_default().to_owned()).collect()
 }
 
-/// The parts of a form: name and content.
+/// The parts of a form, as name and content.
 fn parts(request: &Received) -> Vec<(String, Vec<u8>)> {
     let boundary = request.header("content-type").unwrap().strip_prefix("multipart/form-data; boundary=").unwrap();
     let (delimiter, body) = (format!("\r\n--{boundary}"), [b"\r\n", &request.body[..]].concat());

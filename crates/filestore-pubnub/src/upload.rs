@@ -1,4 +1,4 @@
-//! Uploads: a form, the file, a message.
+//! Uploads: request a form, post the file with it, publish a message.
 
 use std::sync::Arc;
 
@@ -19,20 +19,20 @@ use crate::{PubNubSend, PubNubStore, wire};
 
 const OCTETS: &str = "application/octet-stream";
 
-/// As long as the ids that the service gives.
+/// A placeholder with the length of the service's ids, to check the URL of the message before the upload.
 const PLACEHOLDER_ID: &str = "00000000-0000-4000-8000-000000000000";
 
-/// A file that is stored, and the message that announces it.
+/// A stored file, and the published message that names it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SentFile {
-    /// The file.
+    /// The stored file.
     pub file: StoredFile,
-    /// The message.
+    /// The published message.
     pub published: Published,
 }
 
-/// The file of an upload, with all that is known before it has an id.
+/// The data of an upload before the service assigns an id to the file.
 struct PendingUpload {
     channel: String,
     name: String,
@@ -43,242 +43,251 @@ struct PendingUpload {
 }
 
 impl PubNubStore {
-    /// [`upload`](filestore_core::FileStore::upload), and with it when the message was published.
+    /// Uploads a file like [`upload`](filestore_core::FileStore::upload), and also returns the published message.
     ///
-    /// Stores the file, then publishes a message that names it. If only the message fails, the error is
-    /// *incomplete* with the effect *applied* and [`stored`](Error::stored): finish it with
-    /// [`publish_file_message`](Self::publish_file_message), from any process, with the reference alone.
+    /// The file is stored first; then a message that names it is published. If only the message fails, the
+    /// error is *incomplete* with the effect *applied* and [`stored`](Error::stored). Complete the upload with
+    /// [`publish_file_message`](Self::publish_file_message), from any process: it needs only the reference.
     ///
-    /// *Too large*, with the largest content, before anything is sent. *Unsupported* for what the service
-    /// lacks, such as an expiry. *Invalid input* for a name or channel that cannot be one, and for a message that makes a URL of more than 32 KiB. *Integrity*, with
-    /// [`stored`](Error::stored), if the storage has other bytes than were sent. With effect *unknown* the
-    /// file may be stored; no message names it.
+    /// Errors:
+    ///
+    /// - *Too large*, with the maximum size, before the file is sent.
+    /// - *Unsupported* for a feature that the service lacks, such as an expiry.
+    /// - *Invalid input* for an invalid name or channel, and for a message whose URL has more than 32 KiB.
+    /// - *Integrity*, with [`stored`](Error::stored), if the stored bytes differ from those that were sent.
+    ///
+    /// If the effect is *unknown*, the file may be stored, and no message names it.
     pub async fn send_file(&self, upload: Upload) -> Result<SentFile> {
-        // 1. What is certain to be rejected is not sent.
+        // 1. Reject invalid input before any request.
         upload.check(self.capabilities())?;
         let send = upload.options.get::<PubNubSend>().unwrap_or_default();
         send.check()?;
         let channel = self.channel(upload.scope)?;
-        let cipher = self.cipher_of(&send)?;
+        let cipher = self.cipher_for(&send)?;
         check_content_type(upload.content_type.as_deref(), cipher.is_some())?;
-        let place = FileKey { channel, id: PLACEHOLDER_ID.to_owned(), name: upload.name };
-        if place.name.bytes().all(|byte| byte == b'.') {
-            return Err(Error::invalid("a name of nothing but dots cannot be kept; choose another"));
+        let key = FileKey { channel, id: PLACEHOLDER_ID.to_owned(), name: upload.name };
+        if key.name.bytes().all(|byte| byte == b'.') {
+            return Err(Error::invalid("the name consists only of dots, which PubNub cannot store; choose another"));
         }
-        self.announcement(&place, &send)?;
-        // 2. The form lives for 60 s: the source is open, its length known and its encryption ready before.
+        self.publish_call(&key, &send)?;
+        // 2. Open and measure the source and prepare its encryption: the form of the next step is valid for 60 s.
         let encrypted = cipher.is_some();
         let source = Source::prepare(upload.body, self.limit(cipher)).await?;
-        // 3. The file.
-        let FileKey { channel, name, .. } = place;
-        let outgoing = PendingUpload { channel, name, content_type: upload.content_type, encrypted, source, send };
-        let (place, file) = self.store_file(&outgoing).await?;
-        // 4. The message.
-        match self.publish(&place, &outgoing.send).await {
+        // 3. Store the file.
+        let FileKey { channel, name, .. } = key;
+        let pending = PendingUpload { channel, name, content_type: upload.content_type, encrypted, source, send };
+        let (key, file) = self.store_file(&pending).await?;
+        // 4. Publish the message.
+        match self.publish(&key, &pending.send).await {
             Ok(published) => Ok(SentFile { file, published }),
-            Err(error) => Err(not_announced(error, file)),
+            Err(error) => Err(not_published(error, file)),
         }
     }
 
-    /// Stores the file, with a fresh form where one ended, out of the same attempts.
-    async fn store_file(&self, outgoing: &PendingUpload) -> Result<(FileKey, StoredFile)> {
+    /// Stores the file. A form that has expired is replaced within the same attempts.
+    async fn store_file(&self, pending: &PendingUpload) -> Result<(FileKey, StoredFile)> {
         let mut attempts = Attempts::new();
         loop {
-            // 1. A form. The name in it is the one that counts from now on.
-            let generated = self.generate_upload_url(&outgoing.channel, &outgoing.name).await?;
-            let wire::FileId { id, name } = generated.data;
-            let place = FileKey { channel: outgoing.channel.clone(), id, name };
-            FileKey::of(&place.reference()).map_err(|_| {
-                let message = "the service gives the file an id or a name that it could not be found by";
+            // 1. Request a form. The name in the response replaces the requested one.
+            let response = self.generate_upload_url(&pending.channel, &pending.name).await?;
+            let wire::FileId { id, name } = response.data;
+            let key = FileKey { channel: pending.channel.clone(), id, name };
+            FileKey::of(&key.reference()).map_err(|_| {
+                let message = "the service returned an id or a name that cannot be used in a URL; check base_url";
                 Error::new(ErrorKind::Protocol, Effect::Rejected, message)
             })?;
-            // 2. What the form does not allow, and a message that became too long with them, is not sent.
-            self.check_policy(&generated.file_upload_request, &outgoing.source)?;
-            self.announcement(&place, &outgoing.send)?;
-            // 3. The file. The same form again is the same file.
-            let wants_type = outgoing.content_type.is_some() && !outgoing.encrypted;
-            let (request, content_type) = self.form_post(&generated.file_upload_request, outgoing, &place)?;
+            // 2. Check the size against the policy, and the message again: id and name may have made it too long.
+            self.check_policy(&response.file_upload_request, &pending.source)?;
+            self.publish_call(&key, &pending.send)?;
+            // 3. Post the file. Posting the same form twice stores one file.
+            let has_content_type = pending.content_type.is_some() && !pending.encrypted;
+            let (request, content_type) = self.form_post(&response.file_upload_request, pending, &key)?;
             let (error, is_expired) = match self.http().send_within(request, &mut attempts).await {
-                // A storage that has stored a file says which.
-                Ok(answer) if answer.status().as_u16() == 204 && answer.header("etag").is_some() => {
-                    let is_ignored = wants_type && content_type.is_none();
-                    let mut file = stored(&answer, &place, outgoing, content_type)?;
+                // The storage sends an ETag with a 204 response if it stored the file.
+                Ok(response) if response.status().as_u16() == 204 && response.header("etag").is_some() => {
+                    let is_ignored = has_content_type && content_type.is_none();
+                    let mut file = file_of_response(&response, &key, pending, content_type)?;
                     file.skipped.extend(is_ignored.then_some("content_type"));
-                    return Ok((place, file));
+                    return Ok((key, file));
                 }
-                Ok(answer) if answer.status().is_success() => (answer.unexpected("an ETag of what is stored"), false),
-                Ok(answer) => {
-                    let (error, said) = rejected(answer, Responder::Storage, &self.secrets()).await;
-                    (error, said.is_expired())
+                Ok(response) if response.status().is_success() => {
+                    (response.unexpected("status 204 with the ETag of the stored file"), false)
+                }
+                Ok(response) => {
+                    let (error, body) = rejected(response, Responder::Storage, &self.secrets()).await;
+                    (error, body.is_expired())
                 }
                 Err(error) => (error, false),
             };
-            // 4. It may be stored all the same. Only after answered attempts does a look settle that it is not.
+            // 4. The file may be stored in spite of the error. A check that finds nothing proves that it is not stored
+            //    only if every attempt got a response.
             let effect = match attempts.history().effect() {
-                Effect::Unknown => match self.find(&place, outgoing).await {
-                    Ok(Some(file)) => return Ok((place, file)),
+                Effect::Unknown => match self.find(&key, pending).await {
+                    Ok(Some(file)) => return Ok((key, file)),
                     Ok(None) => attempts.record_nothing_found(),
                     Err(_) => Effect::Unknown,
                 },
-                // The service was asked for the form.
+                // The request for the form was sent.
                 Effect::NotSent => Effect::Rejected,
                 effect => effect,
             };
             if effect == Effect::Unknown {
-                return Err(possibly_stored(error, &place));
+                return Err(possibly_stored(error, &key));
             }
-            // 5. A form that ended: another one.
-            let again = is_expired && outgoing.source.body.can_replay();
-            if !(again && self.http().retry_step(&mut attempts).await) {
+            // 5. Replace a form that has expired.
+            let should_retry = is_expired && pending.source.body.can_replay();
+            if !(should_retry && self.http().retry_step(&mut attempts).await) {
                 return Err(error.with_effect(effect));
             }
         }
     }
 
-    async fn generate_upload_url(&self, channel: &str, name: &str) -> Result<wire::Generated> {
-        let body = serde_json::to_string(&wire::Named { name })
-            .map_err(|error| Error::invalid(format!("the name cannot be JSON: {error}")))?;
-        // An id that nobody uses costs nothing and shows nowhere: nothing is changed by asking.
+    async fn generate_upload_url(&self, channel: &str, name: &str) -> Result<wire::GenerateUploadUrlResponse> {
+        let body = serde_json::to_string(&wire::GenerateUploadUrlRequest { name })
+            .map_err(|error| Error::invalid(format!("cannot write the name as JSON: {error}")))?;
+        // Safe to retry: an id without a file changes nothing and is in no listing.
         let call = self.keyset().files(Method::POST, Idempotency::Safe, channel, &["generate-upload-url"]).body(body);
         self.json(&call, OBJECT_LIMIT).await.map(|(generated, _)| generated)
     }
 
-    /// *Too large* if the policy of the form says so; the store remembers it.
+    /// Checks the size against the policy of the form, and records its limit. *Too large* if it is exceeded.
     fn check_policy(&self, upload: &wire::UploadRequest, source: &Source) -> Result<()> {
         let policy = upload.form_fields.iter().find(|field| field.key == "Policy");
         let json = policy.and_then(|field| STANDARD.decode(&field.value).ok());
-        let largest = json.and_then(|json| serde_json::from_slice::<wire::Policy>(&json).ok()?.largest());
-        let Some(largest) = largest else { return Ok(()) };
-        self.learn_limit(largest);
-        if source.stored_size <= largest {
+        let max_size = json.and_then(|json| serde_json::from_slice::<wire::Policy>(&json).ok()?.max_size());
+        let Some(max_size) = max_size else { return Ok(()) };
+        self.set_policy_limit(max_size);
+        if source.stored_size <= max_size {
             return Ok(());
         }
         let size = source.stored_size;
-        let message = format!("{size} stored bytes exceed the {largest} that the policy of the keyset allows");
+        let message = format!("{size} stored bytes exceed the {max_size} bytes that the policy of the keyset allows");
         Err(Error::new(ErrorKind::TooLarge, Effect::Rejected, message))
     }
 
-    /// The form with the file, and the content type that it gives to the file.
+    /// Returns the request that posts the form with the file, and the content type that the form sets.
     fn form_post(
         &self,
         upload: &wire::UploadRequest,
-        outgoing: &PendingUpload,
-        place: &FileKey,
+        pending: &PendingUpload,
+        key: &FileKey,
     ) -> Result<(Request, Option<String>)> {
         let url = presigned_url(&upload.url, self.keyset().base())?;
-        // The service guesses the type by the extension. Ciphertext is of none.
-        let own = if outgoing.encrypted { Some(OCTETS) } else { outgoing.content_type.as_deref() };
+        // The service guesses the type from the extension. The caller's type replaces it, or for ciphertext, a
+        // binary type.
+        let replacement = if pending.encrypted { Some(OCTETS) } else { pending.content_type.as_deref() };
         let mut content_type = None;
         let mut form = Form::new();
-        // In the order in which they came: the storage reads nothing after the file.
+        // The fields keep their order, and the file is last: the storage ignores fields after the file.
         for wire::FormField { key, value } in &upload.form_fields {
             let is_type = key.eq_ignore_ascii_case("content-type");
-            let value = own.filter(|_| is_type).unwrap_or(value);
+            let value = replacement.filter(|_| is_type).unwrap_or(value);
             if is_type {
                 content_type = Some(value.to_owned());
             }
             form = form.field(key, value);
         }
-        let form = form.file("file", &place.name, Some(OCTETS), Arc::clone(&outgoing.source.body));
+        let form = form.file("file", &key.name, Some(OCTETS), Arc::clone(&pending.source.body));
         let request = Request::new(Method::POST, url, Idempotency::Idempotent).secret_path().body(form);
         Ok((request, content_type))
     }
 
-    /// The file, if it is stored already as it was sent; `None` if nothing is. Reads one byte of it.
-    async fn find(&self, place: &FileKey, outgoing: &PendingUpload) -> Result<Option<StoredFile>> {
-        let answer = match self.open_stored(place, Some((0, Some(1)))).await {
-            Ok(answer) => answer,
-            // In the storage's own words: any other 404 says nothing about the file.
+    /// Returns the file if it is stored with the bytes that were sent, `None` if nothing is stored. Reads one byte.
+    async fn find(&self, key: &FileKey, pending: &PendingUpload) -> Result<Option<StoredFile>> {
+        let response = match self.open_stored(key, Some((0, Some(1)))).await {
+            Ok(response) => response,
+            // Only the storage's own code proves that there is no file; any other 404 may come from a proxy.
             Err(error) if error.provider_code() == Some("NoSuchKey") => return Ok(None),
-            // An empty file has not even one byte.
-            Err(error) if error.http_status() == Some(416) && outgoing.source.stored_size == 0 => {
-                return Ok(Some(described(place, outgoing)));
+            // An empty file has no first byte, so the range is not satisfiable.
+            Err(error) if error.http_status() == Some(416) && pending.source.stored_size == 0 => {
+                return Ok(Some(stored_file(key, pending)));
             }
             Err(error) => return Err(error),
         };
-        if etag(&answer).is_some_and(|there| outgoing.source.md5() == Some(there)) {
-            return Ok(Some(described(place, outgoing)));
+        if etag(&response).is_some_and(|md5| pending.source.md5() == Some(md5)) {
+            return Ok(Some(stored_file(key, pending)));
         }
-        Err(answer.error(ErrorKind::Integrity, "what is stored there are other bytes than were sent"))
+        Err(response.error(ErrorKind::Integrity, "the stored bytes differ from those that were sent"))
     }
 }
 
-/// *Invalid input* for a type that no header can hold, *unsupported* beside encryption.
+/// Checks the content type. *Invalid input* if it cannot be a header value, *unsupported* with encryption.
 fn check_content_type(content_type: Option<&str>, encrypted: bool) -> Result<()> {
     let Some(content_type) = content_type else { return Ok(()) };
     if encrypted {
         return Err(Error::unsupported(format!(
-            "{} is not supported here: what is stored is ciphertext; leave it out",
+            "{} is not supported with a cipher key, because the stored bytes are ciphertext; omit it",
             Feature::ContentType
         )));
     }
     HeaderValue::try_from(content_type)
         .map(drop)
-        .map_err(|_| Error::invalid("the content type cannot be a header; choose another"))
+        .map_err(|_| Error::invalid("the content type cannot be a header value; choose another"))
 }
 
-/// The file that the storage has taken. *Integrity* if its digest is not that of what was sent.
-fn stored(
-    answer: &Response,
-    place: &FileKey,
-    outgoing: &PendingUpload,
+/// Returns the file that the storage confirms. *Integrity* if its MD5 differs from that of the bytes sent.
+fn file_of_response(
+    response: &Response,
+    key: &FileKey,
+    pending: &PendingUpload,
     content_type: Option<String>,
 ) -> Result<StoredFile> {
-    let sent = outgoing.source.md5();
-    let mut file = described(place, outgoing);
-    file.expiry = expiry(answer);
-    if !outgoing.encrypted {
+    let sent_md5 = pending.source.md5();
+    let mut file = stored_file(key, pending);
+    file.expiry = expiry(response);
+    if !pending.encrypted {
         file.content_type = content_type;
     }
-    match etag(answer) {
-        Some(etag) if sent.as_ref() != Some(&etag) => Err(Error::new(
+    match etag(response) {
+        Some(etag) if sent_md5.as_ref() != Some(&etag) => Err(Error::new(
             ErrorKind::Integrity,
             Effect::Applied,
-            "the storage has other bytes than were sent; no message names the file: delete it and send it again",
+            "the stored bytes differ from those that were sent, and no message names the file; delete it and upload it \
+             again",
         )
         .with_stored(file)),
         _ => Ok(file),
     }
 }
 
-fn described(place: &FileKey, outgoing: &PendingUpload) -> StoredFile {
-    let source = &outgoing.source;
-    let mut file = StoredFile::new(place.reference(), place.name.clone());
+fn stored_file(key: &FileKey, pending: &PendingUpload) -> StoredFile {
+    let source = &pending.source;
+    let mut file = StoredFile::new(key.reference(), key.name.clone());
     file.size = Some(source.size);
     file.stored_size = Some(source.stored_size);
-    if !outgoing.encrypted {
+    if !pending.encrypted {
         file.digests = source.md5().iter().map(|md5| Digest::new(DigestAlgorithm::Md5, md5)).collect();
     }
     file
 }
 
-/// The MD5 of what is stored, where the `ETag` is one.
-pub(crate) fn etag(answer: &Response) -> Option<String> {
-    answer.strong_etag().and(answer.opaque_tag()).filter(|tag| is_md5(tag)).map(str::to_ascii_lowercase)
+/// Returns the MD5 of the stored bytes if the `ETag` is one, in lowercase.
+pub(crate) fn etag(response: &Response) -> Option<String> {
+    response.strong_etag().and(response.opaque_tag()).filter(|tag| is_md5(tag)).map(str::to_ascii_lowercase)
 }
 
-/// The day on which the storage deletes the file.
-pub(crate) fn expiry(answer: &Response) -> Expiry {
-    let date = answer.header("x-amz-expiration").and_then(|text| {
+/// Returns the time at which the storage deletes the file.
+pub(crate) fn expiry(response: &Response) -> Expiry {
+    let date = response.header("x-amz-expiration").and_then(|text| {
         let (_, rest) = text.split_once("expiry-date=\"")?;
         jiff::fmt::rfc2822::parse(rest.split_once('"')?.0).ok()
     });
     date.map_or(Expiry::Default, |date| Expiry::At(date.timestamp()))
 }
 
-fn possibly_stored(error: Error, place: &FileKey) -> Error {
-    let reference = place.reference();
+fn possibly_stored(error: Error, key: &FileKey) -> Error {
+    let reference = key.reference();
     error.with_effect(Effect::Unknown).with_note(&format!(
         "the file may be stored as {}, and no message names it",
         reference.to_string().trim_start_matches(':')
     ))
 }
 
-/// The file is stored, its message failed: everything that finishes it, and why it is to be finished.
-fn not_announced(cause: Error, file: StoredFile) -> Error {
-    let maybe = if cause.effect() == Effect::Unknown { ", or nobody knows whether it was" } else { "" };
+/// Returns the *incomplete* error of a stored file whose message failed, with the details of `cause`.
+fn not_published(cause: Error, file: StoredFile) -> Error {
+    let uncertainty = if cause.effect() == Effect::Unknown { "may not have been" } else { "was not" };
     let message = format!(
-        "the file is stored, but the message that names it was not published{maybe}: {}; publish it with \
+        "the file is stored, but the message that names it {uncertainty} published: {}; publish it with \
          `filestore pubnub publish REF`, or publish_file_message",
         cause.message()
     );
@@ -293,8 +302,8 @@ fn not_announced(cause: Error, file: StoredFile) -> Error {
     if let Some(id) = cause.request_id() {
         error = error.with_request_id(id);
     }
-    if let Some(wait) = cause.retry_after() {
-        error = error.with_retry_after(wait);
+    if let Some(delay) = cause.retry_after() {
+        error = error.with_retry_after(delay);
     }
     error.with_source(cause)
 }

@@ -1,4 +1,4 @@
-//! The service's own words: JSON in both directions, and nothing else.
+//! The JSON of PubNub's Files API: request bodies, responses and file messages.
 
 use filestore_http::{bounded_list, lenient};
 use jiff::Timestamp;
@@ -6,21 +6,21 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// Body of generate-upload-url.
+/// The request body of `generate-upload-url`.
 #[derive(Serialize)]
-pub(crate) struct Named<'a> {
+pub(crate) struct GenerateUploadUrlRequest<'a> {
     pub(crate) name: &'a str,
 }
 
-/// Response of generate-upload-url.
+/// The response of `generate-upload-url`.
 #[derive(Deserialize)]
-pub(crate) struct Generated {
-    /// `name` is the one asked for as the service would have it.
+pub(crate) struct GenerateUploadUrlResponse {
+    /// `name` is the requested name, possibly changed by the service.
     pub(crate) data: FileId,
     pub(crate) file_upload_request: UploadRequest,
 }
 
-/// A file as messages name it, too. Other fields there (`size`, `mime-type`, `url`) are ignored.
+/// The id and name of a file. Messages have other fields beside them (`size`, `mime-type`, `url`), which are ignored.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct FileId {
     pub(crate) id: String,
@@ -33,7 +33,7 @@ pub(crate) struct UploadRequest {
     pub(crate) form_fields: Vec<FormField>,
 }
 
-/// The documentation calls `key` `name`; the service does not.
+/// A field of the upload form. PubNub's documentation calls `key` `name`; the service sends `key`.
 #[derive(Deserialize)]
 pub(crate) struct FormField {
     #[serde(alias = "name")]
@@ -41,73 +41,73 @@ pub(crate) struct FormField {
     pub(crate) value: String,
 }
 
-/// What the field `Policy` holds, in base64.
+/// The content of the form field `Policy`, after base64 decoding.
 #[derive(Deserialize)]
 pub(crate) struct Policy {
     pub(crate) conditions: Vec<Value>,
 }
 
 impl Policy {
-    /// `["content-length-range", 0, 5242880]`.
-    pub(crate) fn largest(&self) -> Option<u64> {
+    /// Returns the upper limit of `["content-length-range", 0, 5242880]`, in bytes.
+    pub(crate) fn max_size(&self) -> Option<u64> {
         let range = self.conditions.iter().find(|condition| condition[0] == "content-length-range")?;
         range[2].as_u64()
     }
 }
 
-/// The service gives at most 100 entries a page.
-const MOST_ENTRIES: usize = 10_000;
+/// The limit on the entries of a page. The service returns at most 100.
+const MAX_ENTRIES: usize = 10_000;
 
 /// A page of a listing.
 #[derive(Deserialize)]
 pub(crate) struct Listing {
     /// Repeats the HTTP status.
     pub(crate) status: Option<u16>,
-    #[serde(deserialize_with = "page")]
-    pub(crate) data: Vec<Readable>,
+    #[serde(deserialize_with = "entries")]
+    pub(crate) data: Vec<Entry>,
     pub(crate) next: Option<String>,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Listed {
+pub(crate) struct ListedFile {
     pub(crate) id: String,
     pub(crate) name: String,
-    /// As stored, encrypted or not.
+    /// Stored bytes, after encryption.
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) size: Option<u64>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) created: Option<Timestamp>,
 }
 
-/// An entry of a listing. One that cannot be read does not hide the others.
+/// An entry of a listing; `None` if its JSON is invalid, so that it does not hide the other entries.
 #[derive(Deserialize)]
-pub(crate) struct Readable(#[serde(deserialize_with = "lenient")] pub(crate) Option<Listed>);
+pub(crate) struct Entry(#[serde(deserialize_with = "lenient")] pub(crate) Option<ListedFile>);
 
-fn page<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Readable>, D::Error> {
-    bounded_list(deserializer, MOST_ENTRIES)?.ok_or_else(|| D::Error::custom("no list of files"))
+fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
+    bounded_list(deserializer, MAX_ENTRIES)?.ok_or_else(|| D::Error::custom("expected a list of files"))
 }
 
-/// The message of a file, as it is published. Encrypted, all of it is one base64 text instead.
+/// The payload of a published file message. An encrypted payload is one base64 string instead.
 #[derive(Serialize)]
-pub(crate) struct Announcement<'a> {
+pub(crate) struct PublishedMessage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<&'a Value>,
     pub(crate) file: FileId,
 }
 
-/// The same, as it is received. Clients differ in what they add and leave out.
+/// The payload of a received file message. Clients differ in the fields that they send.
 #[derive(Deserialize)]
-pub(crate) struct Received {
+pub(crate) struct ReceivedMessage {
     #[serde(default)]
     pub(crate) message: Value,
     pub(crate) file: FileId,
 }
 
-/// What the Files service and the Access Manager say when they reject; the texts are at three places.
+/// An error response of the Files service or the Access Manager. The text is in `error`, `message` or `error_message`.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(crate) struct Rejection {
-    /// `{"message", "source", "code"}` of the Files service; `true` elsewhere.
+pub(crate) struct ErrorResponse {
+    /// `{"message", "source", "code"}` from the Files service; `true` from other services.
     pub(crate) error: Value,
     pub(crate) message: Value,
     pub(crate) error_message: Value,

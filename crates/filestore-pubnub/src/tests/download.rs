@@ -1,4 +1,4 @@
-//! Downloads: the address, the bytes, and what holds when they break.
+//! Downloads: presigned URLs, content, ranges and failures.
 
 use filestore_core::{Delete, Download, FileStore, UrlKind, UrlRequest};
 use filestore_http::testing::TestClock;
@@ -15,18 +15,18 @@ async fn read(store: &PubNubStore) -> filestore_core::Result<Vec<u8>> {
     downloaded.bytes(1 << 20).await.map(|bytes| bytes.to_vec())
 }
 
-/// The storage answers `script`; the service gives its address `times` times.
+/// Starts a storage that responds with `script`, and a service that redirects to it `redirects` times.
 async fn servers(
     script: impl IntoIterator<Item = Reply>,
-    times: usize,
+    redirects: usize,
 ) -> (ScriptedServer, ScriptedServer, PubNubStore) {
     let storage = ScriptedServer::start(script).await;
-    let (service, store) = store(vec![redirect(&storage, 3900); times]).await;
+    let (service, store) = store(vec![redirect(&storage, 3900); redirects]).await;
     (storage, service, store)
 }
 
 #[tokio::test]
-async fn a_download_asks_for_the_address_and_takes_nothing_else_there() {
+async fn a_download_sends_no_credentials_to_the_storage() {
     let storage = ScriptedServer::start([whole(CONTENT)]).await;
     let service = ScriptedServer::start([redirect(&storage, 3900)]).await;
     let store = open(config(&service).token("TOKENcanary").secret_key("SECRETcanary"));
@@ -49,7 +49,7 @@ async fn a_download_asks_for_the_address_and_takes_nothing_else_there() {
 }
 
 #[tokio::test]
-async fn an_address_is_asked_for_once_while_it_works() {
+async fn a_presigned_url_is_requested_once_while_it_is_valid() {
     let storage = ScriptedServer::start(vec![whole(CONTENT); 3]).await;
     let service = ScriptedServer::start(vec![redirect(&storage, 3900); 2]).await;
     let clock = TestClock::new();
@@ -63,13 +63,13 @@ async fn an_address_is_asked_for_once_while_it_works() {
 }
 
 #[tokio::test]
-async fn an_address_that_ended_is_renewed_within_the_attempts() {
-    let ended = || xml(403, "AccessDenied", "Request has expired");
-    let (storage, service, store) = servers([ended(), whole(CONTENT)], 2).await;
+async fn an_expired_presigned_url_is_replaced_within_the_attempts() {
+    let expired_url = || xml(403, "AccessDenied", "Request has expired");
+    let (storage, service, store) = servers([expired_url(), whole(CONTENT)], 2).await;
     assert_eq!(read(&store).await.unwrap(), CONTENT);
     assert_eq!((storage.requests().len(), service.requests().len()), (2, 2));
 
-    let (storage, service, store) = servers([ended(), ended(), ended(), ended()], 4).await;
+    let (storage, service, store) = servers([expired_url(), expired_url(), expired_url(), expired_url()], 4).await;
     let error = read(&store).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Timeout, Effect::Rejected));
     assert_eq!((storage.requests().len(), service.requests().len()), (4, 4));
@@ -77,7 +77,7 @@ async fn an_address_that_ended_is_renewed_within_the_attempts() {
     let other = || xml(403, "SignatureDoesNotMatch", "m");
     let (storage, _service, store) = servers([other()], 1).await;
     assert_eq!(read(&store).await.unwrap_err().kind(), ErrorKind::Permission);
-    assert_eq!(storage.requests().len(), 1, "a fresh address would be rejected as well");
+    assert_eq!(storage.requests().len(), 1, "a new presigned URL would be rejected as well");
 }
 
 #[tokio::test]
@@ -89,11 +89,11 @@ async fn a_missing_file_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_broken_download_goes_on_with_a_fresh_address() {
+async fn a_broken_download_resumes_with_a_new_presigned_url() {
     let head = format!("ETag: \"{}\"", md5(CONTENT));
     let rest = Reply::with_status(206, &[&head, "Content-Range: bytes 6-10/11"], "world");
     let (storage, service, store) = servers([Reply::cut(200, &[&head], 11, "hello "), rest], 2).await;
-    // A reset may overtake the bytes before it: then the rest is asked for from an earlier byte.
+    // A connection reset may discard bytes that were sent before it. The rest is then requested from an earlier byte.
     match read(&store).await {
         Ok(content) => assert_eq!(content, CONTENT),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Integrity, "{error}"),
@@ -103,9 +103,9 @@ async fn a_broken_download_goes_on_with_a_fresh_address() {
 }
 
 #[tokio::test]
-async fn other_bytes_than_the_digest_says_are_an_error_at_the_end() {
-    let lying = Reply::with_status(200, &[&format!("ETag: \"{}\"", md5(b"other"))], CONTENT);
-    let (_storage, _service, store) = servers([lying], 1).await;
+async fn a_wrong_digest_is_an_error_at_the_end() {
+    let mismatched = Reply::with_status(200, &[&format!("ETag: \"{}\"", md5(b"other"))], CONTENT);
+    let (_storage, _service, store) = servers([mismatched], 1).await;
     assert_eq!(kind_and_effect(&read(&store).await.unwrap_err()), (ErrorKind::Integrity, Effect::Rejected));
 }
 
@@ -117,21 +117,21 @@ async fn a_truncated_download_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_comes_is_decrypted_by_its_first_bytes() {
+async fn the_first_bytes_select_the_scheme_of_the_decryption() {
     for crypto in [Crypto::Acrh, Crypto::Legacy] {
         let content = filestore_core::Body::from(CONTENT).open().await.unwrap();
-        let sealed = Cipher::new(crypto, "k").unwrap().encrypt(content).collect(1000).await.unwrap();
-        let (_storage, _service, store) = servers([whole(&sealed)], 1).await;
+        let ciphertext = Cipher::new(crypto, "k").unwrap().encrypt(content).collect(1000).await.unwrap();
+        let (_storage, _service, store) = servers([whole(&ciphertext)], 1).await;
         let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
         let downloaded = store.download(file().into()).await.unwrap();
-        assert_eq!((downloaded.file.size, downloaded.file.stored_size), (None, Some(sealed.len() as u64)));
+        assert_eq!((downloaded.file.size, downloaded.file.stored_size), (None, Some(ciphertext.len() as u64)));
         assert!(downloaded.file.digests.is_empty());
         assert_eq!(downloaded.bytes(100).await.unwrap(), CONTENT);
     }
 }
 
 #[tokio::test]
-async fn a_range_is_asked_for_and_stated() {
+async fn a_range_is_requested_and_returned() {
     let part = Reply::with_status(206, &["Content-Range: bytes 2-4/11", "ETag: \"x\""], "llo");
     let (storage, _service, store) = servers([part], 1).await;
     let downloaded = store.download(Download::from(file()).range(2..5)).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_range_is_asked_for_and_stated() {
     assert_eq!(storage.request().header("range"), Some("bytes=2-4"));
 }
 
-/// What a storage with `content` answers to the range `bytes=FROM-TO`.
+/// The response of a storage with `content` to the range `bytes=FROM-TO`.
 fn part_of(content: &[u8], from: usize, to: usize) -> Reply {
     let to = to.min(content.len() - 1);
     let range = format!("Content-Range: bytes {from}-{to}/{}", content.len());
@@ -148,15 +148,15 @@ fn part_of(content: &[u8], from: usize, to: usize) -> Reply {
 }
 
 #[tokio::test]
-async fn a_range_of_an_encrypted_file_is_the_blocks_that_it_needs() {
+async fn a_range_of_an_encrypted_file_reads_only_the_blocks_that_it_needs() {
     let content: Vec<u8> = (0..100).collect();
     for (crypto, vector) in [(Crypto::Acrh, 10), (Crypto::Legacy, 0)] {
         let cipher = Cipher::new(crypto, "k").unwrap();
         let body = filestore_core::Body::from(content.clone()).open().await.unwrap();
-        let sealed = cipher.encrypt(body).collect(1000).await.unwrap();
-        let end = sealed.len();
-        // The range, and what is read for it, counted from the vector: the block before it, its own, and the
-        // one behind.
+        let ciphertext = cipher.encrypt(body).collect(1000).await.unwrap();
+        let end = ciphertext.len();
+        // The range, and the bytes that are read for it, counted from the initialization vector: the block before the
+        // range, the blocks of the range, and the block after it.
         let table = [
             (20..40, 16..80),
             (0..1, 0..48),
@@ -170,36 +170,38 @@ async fn a_range_of_an_encrypted_file_is_the_blocks_that_it_needs() {
         ];
         for (range, blocks) in table {
             let (from, to) = (vector + blocks.start, vector + blocks.end - 1);
-            let acts = [part_of(&sealed, 0, 27), part_of(&sealed, end - 32, end - 1), part_of(&sealed, from, to)];
-            let (storage, _service, store) = servers(acts, 1).await;
+            let replies =
+                [part_of(&ciphertext, 0, 27), part_of(&ciphertext, end - 32, end - 1), part_of(&ciphertext, from, to)];
+            let (storage, _service, store) = servers(replies, 1).await;
             let store = store.with_cipher(Some(cipher.clone()));
             let downloaded = store.download(Download::from(file()).range(range.clone())).await.unwrap();
-            let asked: Vec<_> =
+            let requested: Vec<_> =
                 storage.requests().iter().map(|request| request.header("range").unwrap().to_owned()).collect();
             assert_eq!(
-                asked,
+                requested,
                 ["bytes=0-27".to_owned(), format!("bytes={}-{}", end - 32, end - 1), format!("bytes={from}-{to}"),],
                 "{crypto:?} {range:?}"
             );
             assert_eq!((downloaded.file.size, downloaded.file.stored_size), (Some(100), Some(end as u64)));
-            let stated = range.start..range.end.min(100);
-            assert_eq!(downloaded.range, Some(stated.clone()));
-            let expected = &content[stated.start as usize..stated.end as usize];
+            let returned = range.start..range.end.min(100);
+            assert_eq!(downloaded.range, Some(returned.clone()));
+            let expected = &content[returned.start as usize..returned.end as usize];
             assert_eq!(downloaded.bytes(1000).await.unwrap(), expected, "{crypto:?} {range:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn other_blocks_than_asked_for_are_not_decrypted() {
+async fn blocks_that_were_not_requested_are_not_decrypted() {
     let cipher = Cipher::new(Crypto::Legacy, "k").unwrap();
     let body = filestore_core::Body::from(vec![7; 100]).open().await.unwrap();
-    let sealed = cipher.encrypt(body).collect(1000).await.unwrap();
-    let end = sealed.len();
-    let whole = || Reply::with_status(200, &["ETag: \"x\""], &sealed);
-    let (begin, last) = (part_of(&sealed, 0, 27), part_of(&sealed, end - 32, end - 1));
-    for acts in [vec![begin.clone(), whole()], vec![begin.clone(), last, whole()], vec![part_of(&sealed, 1, 27)]] {
-        let (_storage, _service, store) = servers(acts, 1).await;
+    let ciphertext = cipher.encrypt(body).collect(1000).await.unwrap();
+    let end = ciphertext.len();
+    let whole = || Reply::with_status(200, &["ETag: \"x\""], &ciphertext);
+    let (begin, last) = (part_of(&ciphertext, 0, 27), part_of(&ciphertext, end - 32, end - 1));
+    for replies in [vec![begin.clone(), whole()], vec![begin.clone(), last, whole()], vec![part_of(&ciphertext, 1, 27)]]
+    {
+        let (_storage, _service, store) = servers(replies, 1).await;
         let store = store.with_cipher(Some(cipher.clone()));
         let read = async { store.download(Download::from(file()).range(32..48)).await?.bytes(99).await };
         let error = read.await.unwrap_err();
@@ -208,7 +210,7 @@ async fn other_blocks_than_asked_for_are_not_decrypted() {
 }
 
 #[tokio::test]
-async fn a_range_of_what_is_no_encrypted_file_is_an_error() {
+async fn a_range_of_a_file_that_is_not_encrypted_is_an_error_with_a_cipher_key() {
     let key = || Some(Cipher::new(Crypto::Acrh, "k").unwrap());
     let ranged = || Download::from(file()).range(0..1);
     for content in [&b"short"[..], b"sixteen bytes....", b"exactly a vector"] {
@@ -226,15 +228,16 @@ async fn a_range_of_what_is_no_encrypted_file_is_an_error() {
 async fn a_range_beyond_the_end_of_an_encrypted_file_is_invalid() {
     let cipher = Cipher::new(Crypto::Acrh, "k").unwrap();
     let body = filestore_core::Body::from(CONTENT).open().await.unwrap();
-    let sealed = cipher.encrypt(body).collect(1000).await.unwrap();
-    let end = sealed.len();
-    let (_storage, _service, store) = servers([part_of(&sealed, 0, 27), part_of(&sealed, end - 32, end - 1)], 1).await;
+    let ciphertext = cipher.encrypt(body).collect(1000).await.unwrap();
+    let end = ciphertext.len();
+    let (_storage, _service, store) =
+        servers([part_of(&ciphertext, 0, 27), part_of(&ciphertext, end - 32, end - 1)], 1).await;
     let error = store.with_cipher(Some(cipher)).download(Download::from(file()).range(11..)).await.unwrap_err();
     assert_eq!(kind_and_effect(&error).0, ErrorKind::InvalidInput, "{error}");
 }
 
 #[tokio::test]
-async fn a_range_is_cut_out_of_the_whole_where_the_storage_knows_none() {
+async fn a_range_is_taken_from_the_whole_file_if_the_storage_does_not_support_ranges() {
     for (range, expected) in [(2..5, &b"llo"[..]), (6..100, b"world"), (0..11, CONTENT), (3..3, b"")] {
         let (_storage, _service, store) = servers([whole(CONTENT)], 1).await;
         let downloaded = store.download(Download::from(file()).range(range.clone())).await.unwrap();
@@ -255,7 +258,7 @@ async fn a_range_beyond_the_end_is_invalid() {
 }
 
 #[tokio::test]
-async fn other_bytes_than_asked_for_are_a_protocol_error() {
+async fn bytes_that_were_not_requested_are_a_protocol_error() {
     let other = Reply::with_status(206, &["Content-Range: bytes 3-5/11", "ETag: \"x\""], "lo ");
     let (_storage, _service, store) = servers([other], 1).await;
     let error = store.download(Download::from(file()).range(2..5)).await.unwrap_err();
@@ -263,7 +266,7 @@ async fn other_bytes_than_asked_for_are_a_protocol_error() {
 }
 
 #[tokio::test]
-async fn addresses_that_are_none_are_rejected_without_being_shown() {
+async fn an_invalid_presigned_url_is_rejected_and_not_shown() {
     for location in [
         "/relative?X-Amz-Signature=SIGcanary",
         "ftp://x/?SIGcanary",
@@ -281,37 +284,38 @@ async fn addresses_that_are_none_are_rejected_without_being_shown() {
 }
 
 #[tokio::test]
-async fn a_url_is_the_address_with_its_end_and_without_our_credentials() {
+async fn a_url_has_an_expiry_and_no_credentials_of_the_keyset() {
     let storage = ScriptedServer::start([]).await;
     let service = ScriptedServer::start([redirect(&storage, 3900)]).await;
     let store = open(config(&service).token("TOKENcanary"));
     let url = store.url(file().into()).await.unwrap();
     assert_eq!((url.kind(), url.expires()), (UrlKind::Signed, Some("2026-03-01T11:05:00Z".parse().unwrap())));
     assert!(url.as_str().starts_with(storage.url().as_str()) && !url.as_str().contains("TOKEN"));
-    // Remembered, as long as it is enough.
+    // The cached URL is returned while its remaining time is sufficient.
     store.url(UrlRequest::from(file()).lifetime(Duration::from_secs(3900))).await.unwrap();
     assert_eq!((service.requests().len(), storage.requests().len()), (1, 0));
 }
 
 #[tokio::test]
-async fn an_address_lives_by_the_services_clock() {
-    // It is 10:00 here. Where it is 10:30, an address to 11:05 lives for 35 minutes.
+async fn a_presigned_url_expires_by_the_clock_of_the_service() {
+    // The local time is 10:00. If the service's time is 10:30, a URL that expires at 11:05 is valid for 35 minutes.
     let storage = ScriptedServer::start([]).await;
     let signed = format!("{}a?X-Amz-Date=20260301T100000Z&X-Amz-Expires=3900&X-Amz-Signature=s", storage.url());
-    let address = |date: &str| Reply::with_status(307, &[&format!("Location: {signed}"), &format!("Date: {date}")], "");
+    let redirect =
+        |date: &str| Reply::with_status(307, &[&format!("Location: {signed}"), &format!("Date: {date}")], "");
     let script = ["Sun, 01 Mar 2026 10:30:00 GMT", "Sun, 01 Mar 2026 11:04:30 GMT", "Sun, 01 Mar 2026 09:00:00 GMT"];
-    let (service, store) = store(script.map(address)).await;
-    let lasting = |seconds| store.url(UrlRequest::from(file()).lifetime(Duration::from_secs(seconds)));
-    lasting(2100).await.unwrap();
-    let error = lasting(2101).await.unwrap_err();
-    assert!(error.to_string().contains("end in 30 s"), "{error}");
-    // Nor is it remembered then. Where it is only 9:00, it lives for two hours.
-    lasting(7500).await.unwrap();
+    let (service, store) = store(script.map(redirect)).await;
+    let url_for = |seconds| store.url(UrlRequest::from(file()).lifetime(Duration::from_secs(seconds)));
+    url_for(2100).await.unwrap();
+    let error = url_for(2101).await.unwrap_err();
+    assert!(error.to_string().contains("expire in 30 s"), "{error}");
+    // A URL that is valid for 30 s is not cached. If the service's time is 9:00, the URL is valid for two hours.
+    url_for(7500).await.unwrap();
     assert_eq!(service.requests().len(), 3);
 }
 
 #[tokio::test]
-async fn a_success_that_is_not_the_storages_is_no_file() {
+async fn a_success_without_an_etag_is_not_a_file_of_the_storage() {
     for body in ["<html>Sign in to this network</html>", ""] {
         let page = Reply::with_status(200, &["Content-Type: text/html"], body);
         let (_service, _storage, store) = servers([page], 1).await;
@@ -321,7 +325,7 @@ async fn a_success_that_is_not_the_storages_is_no_file() {
 }
 
 #[tokio::test]
-async fn an_encoded_body_is_not_the_bytes_of_the_file() {
+async fn a_body_with_a_content_encoding_is_rejected() {
     let encoded = Reply::with_status(200, &["ETag: W/\"1\"", "Content-Encoding: gzip"], "hello");
     let (_service, _storage, store) = servers([encoded], 1).await;
     let error = read(&store).await.unwrap_err();
@@ -330,7 +334,7 @@ async fn an_encoded_body_is_not_the_bytes_of_the_file() {
 }
 
 #[tokio::test]
-async fn a_url_for_longer_than_there_is_says_how_long_there_is() {
+async fn a_url_with_a_too_long_lifetime_is_rejected_with_the_remaining_time() {
     let storage = ScriptedServer::start([]).await;
     let (_service, store) = store([redirect(&storage, 3900)]).await;
     let error = store.url(UrlRequest::from(file()).lifetime(Duration::from_secs(3901))).await.unwrap_err();
@@ -339,7 +343,7 @@ async fn a_url_for_longer_than_there_is_says_how_long_there_is() {
 }
 
 #[tokio::test]
-async fn a_url_of_an_encrypted_file_is_given_by_its_own_name_only() {
+async fn a_url_of_an_encrypted_file_is_returned_by_file_url_only() {
     let storage = ScriptedServer::start([]).await;
     let (service, store) = store([redirect(&storage, 3900)]).await;
     let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
@@ -349,7 +353,7 @@ async fn a_url_of_an_encrypted_file_is_given_by_its_own_name_only() {
 }
 
 #[tokio::test]
-async fn a_deleted_files_address_is_forgotten() {
+async fn the_presigned_url_of_a_deleted_file_is_removed_from_the_cache() {
     let storage = ScriptedServer::start([whole(CONTENT), xml(404, "NoSuchKey", "m")]).await;
     let (service, store) =
         store([redirect(&storage, 3900), Reply::json(200, "{\"status\":200}"), redirect(&storage, 3900)]).await;

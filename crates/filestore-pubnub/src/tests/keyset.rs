@@ -1,4 +1,4 @@
-//! Signatures and escapes, against what the official clients compute.
+//! Signatures and percent-encoding, compared with those of the official clients.
 
 use super::*;
 use crate::channel::check_channel;
@@ -7,7 +7,7 @@ const PUBLISH: &str = "pub-c-11112222-3333-4444-5555-666677778888";
 const FILES: &str = "/v1/files/sub-c-aaaabbbb-cccc-dddd-eeee-ffff00001111/channels";
 const SECRET: &str = "sec-c-TESTSECRETKEY0123456789";
 
-/// The query of the vectors, with what is special to one of them.
+/// The signature of a request whose query has the common parameters of the test vectors and `special` ones.
 fn signed(method: &str, path: &str, special: &[(&'static str, &str)], body: &str) -> String {
     let common = [("pnsdk", "Acme-Rust/1.0"), ("timestamp", "1700000000"), ("uuid", "rust client~1")];
     let query: Vec<_> = common.iter().chain(special).map(|(name, value)| (*name, (*value).to_owned())).collect();
@@ -35,7 +35,7 @@ fn the_body_is_signed_byte_for_byte() {
 }
 
 #[test]
-fn a_message_is_signed_as_a_part_of_the_path() {
+fn a_message_is_signed_as_a_segment_of_the_path() {
     let payload =
         r#"{"message": {"text": "hi"}, "file": {"id": "d9515cb7-48a7-41a4-9284-f4bf331bc770", "name": "cat.jpg"}}"#;
     let subscribe = "sub-c-aaaabbbb-cccc-dddd-eeee-ffff00001111";
@@ -45,7 +45,7 @@ fn a_message_is_signed_as_a_part_of_the_path() {
 }
 
 #[test]
-fn the_rust_clients_own_vector() {
+fn the_test_vector_of_the_official_rust_client_is_signed_the_same() {
     let query =
         [("pnsdk", "PubNub-Rust"), ("store", "1"), ("timestamp", "1679642098"), ("ttl", "10"), ("uuid", "userId")];
     let query: Vec<_> = query.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
@@ -63,13 +63,13 @@ fn config() -> PubNubConfig {
 
 fn sent(keyset: &Keyset, call: &Call) -> String {
     let url = keyset.url(call, "REQ", "2023-11-14T22:13:20Z".parse().unwrap());
-    // The parser must find nothing to change, or what is sent is not what is signed.
+    // If the parser changed the URL, the sent URL would not be the signed one.
     assert_eq!(Url::parse(&url).unwrap().as_str(), url);
     url
 }
 
 #[test]
-fn every_byte_of_channel_and_name_is_escaped_but_unreserved_ones() {
+fn every_byte_of_channel_and_name_is_escaped_except_unreserved_characters() {
     let call = keyset(&config()).files(Method::GET, Idempotency::Safe, "a b/c+~", &["files", "ID", "ü#?%&='().txt"]);
     let url = sent(&keyset(&config()), &call);
     assert!(
@@ -81,7 +81,7 @@ fn every_byte_of_channel_and_name_is_escaped_but_unreserved_ones() {
 }
 
 #[test]
-fn the_query_says_who_asks_with_what_and_spaces_are_no_plus() {
+fn the_query_has_user_client_and_credentials_and_escapes_spaces_as_percent_20() {
     let keyset = keyset(&config().token("tok=").secret_key("sec"));
     let call = keyset.files(Method::GET, Idempotency::Safe, "c", &["files"]).query("next", "1ab+/=");
     let url = sent(&keyset, &call);
@@ -104,7 +104,7 @@ fn without_a_secret_key_nothing_is_signed() {
 }
 
 #[test]
-fn a_token_wins_over_an_auth_key() {
+fn a_token_takes_precedence_over_an_auth_key() {
     let mut config = config().token("token");
     config.auth_key = Some("legacy".into());
     let url = sent(&keyset(&config), &keyset(&config).files(Method::GET, Idempotency::Safe, "c", &["files"]));
@@ -112,7 +112,7 @@ fn a_token_wins_over_an_auth_key() {
 }
 
 #[test]
-fn channels_that_cannot_be_one_are_rejected() {
+fn invalid_channels_are_rejected() {
     let long = "x".repeat(93);
     for bad in ["", ".", "..", "a,b", "a:b", "a*", "a\nb", &long] {
         assert!(check_channel(bad).is_err(), "{bad:?}");

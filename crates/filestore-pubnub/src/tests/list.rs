@@ -16,7 +16,7 @@ fn page(ids: &[&str], next: Option<&str>) -> Reply {
 }
 
 #[tokio::test]
-async fn a_page_has_files_and_where_it_goes_on() {
+async fn a_page_has_files_and_the_token_of_the_next_page() {
     let (service, store) = store([page(&["1a", "2b"], Some("1ab+/=")), page(&[], None)]).await;
     let first = store.list(List::new().limit(2)).await.unwrap();
     assert_eq!(first.files[0].reference().to_string(), ":pubnub:room-1/1a/cat.txt");
@@ -31,14 +31,14 @@ async fn a_page_has_files_and_where_it_goes_on() {
 }
 
 #[tokio::test]
-async fn a_page_is_never_asked_to_be_longer_than_it_can_be() {
+async fn a_page_is_never_requested_with_more_than_100_files() {
     let (service, store) = store([page(&[], None)]).await;
     store.list(List::new().limit(1000)).await.unwrap();
     assert!(lines(&service.requests())[0].contains("?limit=100&"));
 }
 
 #[tokio::test]
-async fn of_encrypted_files_only_the_stored_size_is_known() {
+async fn a_listing_has_only_the_stored_size_of_encrypted_files() {
     let (_service, store) = store([page(&["1a"], None)]).await;
     let store = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
     let file = store.list(List::new()).await.unwrap().files.remove(0);
@@ -46,7 +46,7 @@ async fn of_encrypted_files_only_the_stored_size_is_known() {
 }
 
 #[tokio::test]
-async fn a_page_that_the_service_did_not_confirm_is_no_listing() {
+async fn a_page_without_status_200_in_its_json_is_a_protocol_error() {
     for status in ["", r#""status":403,"#, r#""status":null,"#] {
         let body = format!(r#"{{{status}"data":[],"next":null,"count":0}}"#);
         let (_service, store) = store([Reply::json(200, &body)]).await;
@@ -56,10 +56,10 @@ async fn a_page_that_the_service_did_not_confirm_is_no_listing() {
 }
 
 #[tokio::test]
-async fn an_odd_field_does_not_lose_the_listing() {
-    let odd = r#"{"name":"a","id":"1a","size":-1,"created":"yesterday"}"#;
-    let whole = r#"{"name":"b","id":"2b","size":19,"created":"2025-01-02T03:04:12Z"}"#;
-    let body = format!(r#"{{"status":200,"data":[{odd},{whole}],"next":null,"count":2}}"#);
+async fn an_invalid_field_does_not_fail_the_listing() {
+    let invalid = r#"{"name":"a","id":"1a","size":-1,"created":"yesterday"}"#;
+    let valid = r#"{"name":"b","id":"2b","size":19,"created":"2025-01-02T03:04:12Z"}"#;
+    let body = format!(r#"{{"status":200,"data":[{invalid},{valid}],"next":null,"count":2}}"#);
     let (_service, store) = store([Reply::json(200, &body)]).await;
     let files = store.list(List::new()).await.unwrap().files;
     assert_eq!((files[0].name.as_str(), files[0].size, files[0].created), ("a", None, None));
@@ -67,10 +67,10 @@ async fn an_odd_field_does_not_lose_the_listing() {
 }
 
 #[tokio::test]
-async fn an_entry_that_cannot_be_read_does_not_hide_the_others() {
-    let whole = |id: &str| format!(r#"{{"name":"cat.txt","id":"{id}"}}"#);
-    let odd = r#"{"id":"2b","name":null},{"name":"no id"},7"#;
-    let body = || format!(r#"{{"status":200,"data":[{},{odd},{}],"next":null}}"#, whole("1a"), whole(ID));
+async fn an_invalid_entry_does_not_hide_the_others() {
+    let valid = |id: &str| format!(r#"{{"name":"cat.txt","id":"{id}"}}"#);
+    let invalid = r#"{"id":"2b","name":null},{"name":"no id"},7"#;
+    let body = || format!(r#"{{"status":200,"data":[{},{invalid},{}],"next":null}}"#, valid("1a"), valid(ID));
     let (_service, store) = store([Reply::json(200, &body()), Reply::json(200, &body())]).await;
     assert_eq!(store.list(List::new()).await.unwrap().files.len(), 2);
     assert_eq!(store.stat(Stat::from(file())).await.unwrap().name, "cat.txt");
@@ -85,7 +85,7 @@ async fn stat_reads_the_listing_up_to_the_file() {
 }
 
 #[tokio::test]
-async fn stat_stops_where_the_file_cannot_come_any_more() {
+async fn stat_stops_after_an_id_that_is_greater() {
     let (service, store) = store([page(&["1a", "7a"], Some("next"))]).await;
     let error = store.stat(Stat::from(file())).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
@@ -93,19 +93,19 @@ async fn stat_stops_where_the_file_cannot_come_any_more() {
 }
 
 #[tokio::test]
-async fn stat_does_not_take_another_name_for_the_file() {
+async fn stat_does_not_find_a_file_with_the_same_id_and_another_name() {
     let (_service, store) = store([page(&[ID], None)]).await;
     let other: FileRef = format!("s:pubnub:room-1/{ID}/dog.txt").parse().unwrap();
     assert_eq!(store.stat(Stat::from(other)).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]
-async fn a_listing_that_does_not_go_on_is_a_protocol_error() {
+async fn a_listing_that_repeats_a_cursor_is_a_protocol_error() {
     let (_service, store) = store([page(&["1a"], Some("x")), page(&["1a"], Some("x"))]).await;
     assert_eq!(store.stat(Stat::from(file())).await.unwrap_err().kind(), ErrorKind::Protocol);
 }
 
-/// More empty pages than any listing may have in a row, each with a cursor of its own.
+/// More consecutive empty pages than a listing may have, each with its own cursor.
 fn empty_pages() -> impl Iterator<Item = Reply> {
     (0..2000).map(|number| page(&[], Some(&number.to_string())))
 }
@@ -128,7 +128,7 @@ async fn stat_in_a_channel_of_endless_empty_pages_is_a_protocol_error() {
 }
 
 #[tokio::test]
-async fn deleting_succeeds_whether_the_file_is_there_or_not() {
+async fn deleting_succeeds_whether_or_not_the_file_exists() {
     let ok = || Reply::json(200, r#"{"status":200}"#);
     let missing = Reply::json(404, r#"{"status":404,"error":{"message":"m","source":"Files","code":1}}"#);
     let (service, store) = store([ok(), Reply::lost(), ok(), missing]).await;
@@ -157,7 +157,7 @@ async fn a_delete_that_the_service_did_not_confirm_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_404_that_is_not_the_services_own_is_no_delete() {
+async fn a_404_that_is_not_from_the_files_service_does_not_confirm_a_delete() {
     let balancer = r#"{"status":404,"service":"Balancer","error":true,"message":"Requested URI Not Found"}"#;
     for other in [
         Reply::with_status(404, &["Content-Type: text/html"], "<html>404</html>"),
@@ -171,7 +171,7 @@ async fn a_404_that_is_not_the_services_own_is_no_delete() {
 }
 
 #[tokio::test]
-async fn a_rejected_delete_after_a_lost_answer_is_unknown() {
+async fn a_rejected_delete_after_a_lost_response_is_unknown() {
     for status in [400, 401, 403, 404, 409, 422] {
         let (_service, store) = store([Reply::lost(), Reply::json(status, "{}")]).await;
         let error = store.delete(Delete::from(file())).await.unwrap_err();

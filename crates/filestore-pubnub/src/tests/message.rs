@@ -1,4 +1,4 @@
-//! File messages: what happens when only they fail, and how they are read.
+//! File messages: publishing them, failures to publish, and reading them.
 
 use filestore_core::{FileStore, Upload};
 use serde_json::json;
@@ -13,18 +13,18 @@ fn hello() -> Upload {
 const FORBIDDEN: &str =
     r#"{"message":"Forbidden","payload":{"channels":["room-1"]},"error":true,"service":"Access Manager","status":403}"#;
 
-/// An upload whose message gets these answers.
+/// Uploads a file; the requests that publish its message get `responses`.
 async fn upload(
-    answers: impl IntoIterator<Item = Reply>,
+    responses: impl IntoIterator<Item = Reply>,
 ) -> (filestore_core::Result<crate::SentFile>, ScriptedServer, PubNubStore) {
     let storage = ScriptedServer::start([stored(b"hello world")]).await;
-    let (service, store) = store([form(&storage)].into_iter().chain(answers)).await;
+    let (service, store) = store([form(&storage)].into_iter().chain(responses)).await;
     let result = store.send_file(hello()).await;
     (result, service, store)
 }
 
 #[tokio::test]
-async fn a_file_without_its_message_is_incomplete_and_can_be_finished() {
+async fn a_file_without_its_message_is_incomplete_and_can_be_completed() {
     let (result, service, store) = upload([Reply::json(403, FORBIDDEN), published()]).await;
     let error = result.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied));
@@ -32,19 +32,19 @@ async fn a_file_without_its_message_is_incomplete_and_can_be_finished() {
     assert!(error.to_string().contains("filestore pubnub publish REF"), "{error}");
     let file = error.stored().unwrap();
     assert_eq!((file.size, file.reference().components()[1].as_str()), (Some(11), ID));
-    assert_eq!(service.requests().len(), 2, "403 is not repeated");
+    assert_eq!(service.requests().len(), 2, "a 403 is not retried");
 
-    // Another process has nothing but the text of the reference.
+    // Another process needs only the text of the reference.
     let reference: FileRef = format!("s{}", file.reference()).parse().unwrap();
-    let again = open(config(&service));
-    let finished = again.publish_file_message(&reference, &PubNubSend::new().message("late")).await.unwrap();
-    assert_eq!(finished.timetoken, TIMETOKEN);
+    let other_store = open(config(&service));
+    let published = other_store.publish_file_message(&reference, &PubNubSend::new().message("late")).await.unwrap();
+    assert_eq!(published.timetoken, TIMETOKEN);
     assert!(lines(&service.requests())[2].contains(ID));
     drop(store);
 }
 
 #[tokio::test]
-async fn a_message_is_repeated_where_that_may_help() {
+async fn a_message_is_retried_after_a_transient_failure() {
     for fault in
         [Reply::lost(), Reply::json(503, "{}"), Reply::json(500, "{}"), Reply::json(429, "{}"), Reply::json(504, "{}")]
     {
@@ -62,13 +62,13 @@ async fn a_message_is_given_up_after_four_attempts() {
     let error = result.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied));
     assert_eq!((error.attempts(), service.requests().len()), (4, 5));
-    assert!(error.to_string().contains("nobody knows whether"), "{error}");
-    // The fifth rejection and the success.
+    assert!(error.to_string().contains("may not have been published"), "{error}");
+    // This request gets the fifth 503, and its retry succeeds.
     store.publish_file_message(error.stored().unwrap().reference(), &PubNubSend::new()).await.unwrap();
 }
 
 #[tokio::test]
-async fn rejections_of_a_message_are_not_repeated() {
+async fn rejections_of_a_message_are_not_retried() {
     let table = [
         (400, r#"[0,"Invalid Key","14820999375199241"]"#),
         (400, r#"[0,"Message Too Large","14820999375199241"]"#),
@@ -87,7 +87,7 @@ async fn rejections_of_a_message_are_not_repeated() {
 }
 
 #[tokio::test]
-async fn publishing_alone_says_what_became_of_it() {
+async fn publishing_alone_returns_the_error_and_its_effect() {
     let table = [
         (Reply::json(400, r#"[0,"Invalid Key","1"]"#), ErrorKind::Unauthenticated, Effect::Rejected),
         (Reply::json(403, FORBIDDEN), ErrorKind::Permission, Effect::Rejected),
@@ -95,18 +95,18 @@ async fn publishing_alone_says_what_became_of_it() {
         (Reply::json(200, "[1]"), ErrorKind::Protocol, Effect::Unknown),
         (Reply::json(200, "gone"), ErrorKind::Protocol, Effect::Unknown),
     ];
-    for (act, kind, effect) in table {
-        let (_service, store) = store([act]).await;
+    for (reply, kind, effect) in table {
+        let (_service, store) = store([reply]).await;
         let error = store.publish_file_message(&file(), &PubNubSend::new()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (kind, effect), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_rejection_after_a_lost_answer_does_not_say_that_nothing_was_published() {
-    let in_spite_of_its_status = Reply::json(200, r#"[0,"Account quota exceeded","1"]"#);
+async fn a_rejection_after_a_lost_response_has_the_effect_unknown() {
+    let rejection_with_status_200 = Reply::json(200, r#"[0,"Account quota exceeded","1"]"#);
     for (rejection, kind) in
-        [(Reply::json(403, FORBIDDEN), ErrorKind::Permission), (in_spite_of_its_status, ErrorKind::InvalidInput)]
+        [(Reply::json(403, FORBIDDEN), ErrorKind::Permission), (rejection_with_status_200, ErrorKind::InvalidInput)]
     {
         let (_service, store) = store([Reply::lost(), rejection]).await;
         let error = store.publish_file_message(&file(), &PubNubSend::new()).await.unwrap_err();
@@ -115,7 +115,7 @@ async fn a_rejection_after_a_lost_answer_does_not_say_that_nothing_was_published
 }
 
 #[tokio::test]
-async fn notifications_go_into_the_message() {
+async fn notifications_are_part_of_the_message() {
     let (service, store) = store([published()]).await;
     let send = PubNubSend::new()
         .message(json!({"text": "hi"}))
@@ -140,7 +140,7 @@ async fn notifications_go_into_the_message() {
 }
 
 #[tokio::test]
-async fn notifications_that_would_reach_nobody_are_rejected() {
+async fn notifications_that_pubnub_could_not_read_are_rejected() {
     let (service, store) = store([]).await;
     let error =
         store.publish_file_message(&file(), &PubNubSend::new().message("text").fcm(Fcm::new("x"))).await.unwrap_err();
@@ -155,32 +155,35 @@ async fn notifications_that_would_reach_nobody_are_rejected() {
 async fn messages_of_all_clients_are_read() {
     let (_service, store) = store([]).await;
     let read = |payload| store.read_message("room-1", &payload);
-    let forms = [
+    let payloads = [
         json!({"message": {"text": "hi"}, "file": {"id": ID, "name": "cat.txt"}}),
         json!({"file": {"name": "cat.txt", "id": ID, "size": 3, "mime-type": "text/plain", "url": "x"}, "extra": 1}),
         json!({"message": null, "file": {"id": ID, "name": "cat.txt"}}),
     ];
-    for form in forms {
-        let message = read(form.clone()).unwrap();
+    for payload in payloads {
+        let message = read(payload.clone()).unwrap();
         assert_eq!(message.file.to_string(), format!(":pubnub:room-1/{ID}/cat.txt"));
-        assert_eq!(message.message, form["message"]);
+        assert_eq!(message.message, payload["message"]);
     }
-    for no_message in [json!({"text": "hi"}), json!(1), json!({"file": {"id": "../x", "name": "a"}}), json!("text")] {
-        assert_eq!(read(no_message).unwrap_err().kind(), ErrorKind::InvalidInput);
+    for invalid in [json!({"text": "hi"}), json!(1), json!({"file": {"id": "../x", "name": "a"}}), json!("text")] {
+        assert_eq!(read(invalid).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }
 
 #[tokio::test]
-async fn a_message_of_another_key_cannot_be_read() {
+async fn a_message_that_is_encrypted_with_another_key_cannot_be_read() {
     let (_service, store) = store([]).await;
-    let [mine, other] = ["mine", "other"].map(|key| Cipher::new(Crypto::Acrh, key).unwrap());
-    let sealed = json!(other.encrypt_message(&format!(r#"{{"file":{{"id":"{ID}","name":"cat.txt"}}}}"#)));
-    assert_eq!(store.with_cipher(Some(mine)).read_message("room-1", &sealed).unwrap_err().kind(), ErrorKind::Integrity);
-    assert_eq!(store.with_cipher(Some(other)).read_message("room-1", &sealed).unwrap().name, "cat.txt");
+    let [wrong, other] = ["wrong", "other"].map(|key| Cipher::new(Crypto::Acrh, key).unwrap());
+    let ciphertext = json!(other.encrypt_message(&format!(r#"{{"file":{{"id":"{ID}","name":"cat.txt"}}}}"#)));
+    assert_eq!(
+        store.with_cipher(Some(wrong)).read_message("room-1", &ciphertext).unwrap_err().kind(),
+        ErrorKind::Integrity
+    );
+    assert_eq!(store.with_cipher(Some(other)).read_message("room-1", &ciphertext).unwrap().name, "cat.txt");
 }
 
 #[tokio::test]
-async fn a_message_that_makes_the_url_too_long_is_rejected_before_anything_is_sent() {
+async fn a_message_that_makes_the_url_too_long_is_rejected_before_any_request() {
     let (service, store) = store([]).await;
     let encrypted = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
     for store in [&store, &encrypted] {
@@ -197,13 +200,13 @@ async fn a_message_that_makes_the_url_too_long_is_rejected_before_anything_is_se
 }
 
 #[tokio::test]
-async fn a_message_that_just_fits_is_sent() {
+async fn a_message_whose_url_has_exactly_the_maximum_length_is_sent() {
     let (service, store) = store([published()]).await;
-    let fits = (30_000..33_000).rev().find(|size| {
-        let place = crate::file_key::FileKey::of(&file()).unwrap();
-        store.announcement(&place, &PubNubSend::new().message("x".repeat(*size))).is_ok()
+    let max_length = (30_000..33_000).rev().find(|size| {
+        let key = crate::file_key::FileKey::of(&file()).unwrap();
+        store.publish_call(&key, &PubNubSend::new().message("x".repeat(*size))).is_ok()
     });
-    let send = PubNubSend::new().message("x".repeat(fits.unwrap()));
+    let send = PubNubSend::new().message("x".repeat(max_length.unwrap()));
     store.publish_file_message(&file(), &send).await.unwrap();
     let target = lines(&service.requests()).remove(0).len() - "GET ".len();
     assert_eq!(service.url().as_str().trim_end_matches('/').len() + target, 32_768);

@@ -1,4 +1,4 @@
-//! Input that cannot be right, and what the service rejects.
+//! Invalid input, and rejections by the service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::*;
 use crate::{Crypto, PubNubSend};
 
 #[tokio::test]
-async fn what_cannot_be_right_is_rejected_before_anything_is_sent() {
+async fn invalid_input_is_rejected_before_any_request() {
     let (service, store) = store([]).await;
     let long = "x".repeat(93);
     let upload = || Upload::new("cat.txt", "hello");
@@ -36,7 +36,7 @@ async fn what_cannot_be_right_is_rejected_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn an_upload_with_its_timetoken_is_checked_as_every_upload_is() {
+async fn send_file_checks_the_upload_as_upload_does() {
     let (service, store) = store([]).await;
     let upload = || Upload::new("cat.txt", "hello");
     for (bad, kind) in [
@@ -51,7 +51,7 @@ async fn an_upload_with_its_timetoken_is_checked_as_every_upload_is() {
 }
 
 #[tokio::test]
-async fn without_a_channel_nothing_is_sent() {
+async fn an_upload_without_a_channel_is_rejected_before_any_request() {
     let service = ScriptedServer::start([]).await;
     let mut config = config(&service);
     config.channel = None;
@@ -62,7 +62,7 @@ async fn without_a_channel_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_rejection_says_what_who_and_which_request() {
+async fn a_rejection_has_the_message_the_service_and_the_request_id() {
     let disabled = r#"{"status":402,"error":{"message":"Files service not enabled for subkey sub-c-canary","source":"Files","code":3005}}"#;
     let (service, store) = store([Reply::json(402, disabled)]).await;
     let error = store.list(List::new()).await.unwrap_err();
@@ -74,17 +74,17 @@ async fn a_rejection_says_what_who_and_which_request() {
 }
 
 #[tokio::test]
-async fn a_rejection_of_the_access_manager_has_its_cause() {
+async fn a_rejection_of_the_access_manager_has_the_code_of_its_header() {
     let revoked = r#"{"error":true,"status":403,"service":"Access Manager","message":"Token is revoked"}"#;
-    let act = Reply::with_status(403, &["Content-Type: text/javascript", "X-Pn-Cause: 4001"], revoked);
-    let (_service, store) = store([act]).await;
+    let reply = Reply::with_status(403, &["Content-Type: text/javascript", "X-Pn-Cause: 4001"], revoked);
+    let (_service, store) = store([reply]).await;
     let error = store.list(List::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.provider_code()), (ErrorKind::Unauthenticated, Some("4001")));
     assert!(error.to_string().contains("Access Manager: Token is revoked"), "{error}");
 }
 
 #[tokio::test]
-async fn a_wait_that_is_too_long_is_told() {
+async fn a_retry_after_that_is_too_long_is_in_the_error() {
     let (_service, store) =
         store([Reply::with_status(429, &["Retry-After: 60"], r#"{"message":"Too many requests."}"#)]).await;
     let error = store.list(List::new()).await.unwrap_err();
@@ -92,8 +92,8 @@ async fn a_wait_that_is_too_long_is_told() {
 }
 
 #[tokio::test]
-async fn a_signature_that_grew_old_between_attempts_is_made_anew() {
-    // The first attempt hangs until the limit of a minute; its signature is then too old for the second.
+async fn a_signature_that_became_too_old_between_attempts_is_renewed() {
+    // The first attempt hangs until the idle timeout of 60 s. Its signature is then too old for the second attempt.
     let empty = r#"{"status":200,"data":[],"next":null,"count":0}"#;
     let forbidden = r#"{"error":{"message":"Invalid signature","source":"x"},"service":"Access Manager","status":403}"#;
     let late = r#"{"message":"Invalid Timestamp","error":true,"service":"Access Manager","status":400}"#;
@@ -126,14 +126,14 @@ async fn a_rejected_signature_that_is_fresh_is_final() {
 }
 
 #[test]
-fn configurations_that_cannot_be_right_are_rejected() {
+fn invalid_configurations_are_rejected() {
     let config = || PubNubConfig::new("pub", "sub", "alice");
-    let mut nobody = config();
-    nobody.user_id = String::new();
+    let mut without_user = config();
+    without_user.user_id = String::new();
     let mut long = config();
     long.user_id = "x".repeat(93);
     for bad in [
-        nobody,
+        without_user,
         long,
         config().channel("a,b"),
         config().channel(""),

@@ -1,4 +1,4 @@
-//! What nobody may read in a trace or an error.
+//! Secrets are never part of a trace, an error or a `Debug` text.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ async fn neither_traces_nor_errors_show_a_key_a_signature_or_a_message() {
     let send = PubNubSend::new().message(json!({"text": "TEXTcanary"})).meta("METAcanary").cipher_key("OWNcanary");
     let upload = || Upload::new("cat.txt", "hello").with(send.clone());
 
-    let mut shown = format!("{config:?} {pubnub:?} {store:?} {send:?} {:?}", upload());
+    let mut output = format!("{config:?} {pubnub:?} {store:?} {send:?} {:?}", upload());
     for error in [
         store.upload(upload()).await.unwrap_err(),
         store.upload(upload()).await.unwrap_err(),
@@ -54,10 +54,10 @@ async fn neither_traces_nor_errors_show_a_key_a_signature_or_a_message() {
         store.list(List::new()).await.unwrap_err(),
         store.list(List::new()).await.unwrap_err(),
     ] {
-        shown.push_str(&format!(" {error} {error:?}"));
+        output.push_str(&format!(" {error} {error:?}"));
     }
     assert!(lines(&service.requests()).iter().all(|line| line.contains("canary")));
-    assert!(!shown.to_lowercase().contains("canary"), "{shown}");
+    assert!(!output.to_lowercase().contains("canary"), "{output}");
     let traced = log.text();
     assert!(traced.contains("decision="), "{traced}");
     assert!(!traced.to_lowercase().contains("canary"), "{traced}");

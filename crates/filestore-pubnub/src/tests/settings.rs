@@ -1,4 +1,4 @@
-//! The backend as a configuration file knows it.
+//! The backend `pubnub`, opened from settings.
 
 use filestore_core::{Backend, Feature, FileStore, Origin, Setting, Settings, Upload, Value};
 use secrecy::ExposeSecret;
@@ -32,20 +32,20 @@ fn a_store_is_opened_from_settings() {
     ];
     let store = PubNub.connect(&settings(&[&REQUIRED[..], &all].concat())).unwrap();
     assert_eq!(store.cipher().unwrap().crypto(), Crypto::Legacy);
-    let shown = format!("{store:?}");
+    let debug = format!("{store:?}");
     assert_eq!(
-        shown,
+        debug,
         "PubNubStore { base: \"http://127.0.0.1:7070/\", channel: Some(\"room-1\"), cipher: Some(Cipher(Legacy)), .. }"
     );
     assert!(PubNub.open(&settings(&REQUIRED)).unwrap().capabilities().supports(Feature::Url));
 }
 
 #[test]
-fn what_is_missing_or_unknown_is_named() {
-    for (left_out, _) in REQUIRED {
-        let rest: Vec<_> = REQUIRED.into_iter().filter(|(key, _)| *key != left_out).collect();
+fn an_error_names_the_missing_or_unknown_setting() {
+    for (missing, _) in REQUIRED {
+        let rest: Vec<_> = REQUIRED.into_iter().filter(|(key, _)| *key != missing).collect();
         let error = PubNub.connect(&settings(&rest)).unwrap_err();
-        assert!(error.to_string().contains(left_out), "{error}");
+        assert!(error.to_string().contains(missing), "{error}");
     }
     let error = PubNub.connect(&settings(&[&REQUIRED[..], &[("crypto", "aes")]].concat())).unwrap_err();
     assert!(error.to_string().contains("acrh, legacy, legacy-static-iv"), "{error}");
@@ -54,7 +54,7 @@ fn what_is_missing_or_unknown_is_named() {
 }
 
 #[test]
-fn options_are_read_from_texts() {
+fn options_are_parsed_from_texts() {
     let options = PubNub
         .options(&settings(&[
             ("message", r#"{"text":"hi"}"#),
@@ -72,7 +72,7 @@ fn options_are_read_from_texts() {
 }
 
 #[test]
-fn a_message_that_is_not_json_is_rejected_with_what_to_write() {
+fn a_message_that_is_not_json_is_rejected_and_not_shown() {
     for (key, value) in [("message", "hello"), ("message", "{\"a\":"), ("meta", "{CANARY")] {
         let error = PubNub.options(&settings(&[(key, value)])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
@@ -83,7 +83,7 @@ fn a_message_that_is_not_json_is_rejected_with_what_to_write() {
 }
 
 #[test]
-fn a_table_is_a_message_too() {
+fn a_message_may_be_a_table() {
     let table = [("text".to_owned(), Setting::new(Value::Text("hi".into()), Origin::BuiltIn))].into();
     let mut settings = Settings::new();
     settings.insert("message", Setting::new(Value::Table(table), Origin::BuiltIn));
@@ -92,7 +92,7 @@ fn a_table_is_a_message_too() {
 }
 
 #[test]
-fn an_empty_secret_is_rejected_before_anything_is_sent() {
+fn an_empty_secret_is_rejected_before_any_request() {
     for blank in ["", " ", "\t\n"] {
         for key in ["publish_key", "subscribe_key", "secret_key", "token", "auth_key", "cipher_key"] {
             let mut values: Vec<_> = REQUIRED.into_iter().filter(|(known, _)| *known != key).collect();
@@ -124,7 +124,7 @@ fn an_empty_secret_is_rejected_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn an_upload_or_message_under_an_empty_key_is_rejected_before_anything_is_sent() {
+async fn an_upload_or_message_with_an_empty_cipher_key_is_rejected_before_any_request() {
     let (service, store) = store([]).await;
     let send = PubNubSend::new().cipher_key(" ");
     let upload = Upload::new("cat.txt", "meow").with(send.clone());

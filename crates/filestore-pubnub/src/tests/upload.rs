@@ -1,4 +1,4 @@
-//! Uploads: what is sent in which order, and what is known when it breaks.
+//! Uploads: the requests and their order, and the effect of failures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,13 +15,13 @@ fn hello() -> Upload {
     Upload::new("cat.txt", "hello world")
 }
 
-/// Two servers and a store: the service answers `script`, after the form.
+/// Starts a storage that responds with `storage`, and a service that responds with a form and then with `after_form`.
 async fn servers(
     storage: impl IntoIterator<Item = Reply>,
-    then: impl IntoIterator<Item = Reply>,
+    after_form: impl IntoIterator<Item = Reply>,
 ) -> (ScriptedServer, ScriptedServer, PubNubStore) {
     let storage = ScriptedServer::start(storage).await;
-    let (service, store) = store([form(&storage)].into_iter().chain(then)).await;
+    let (service, store) = store([form(&storage)].into_iter().chain(after_form)).await;
     (storage, service, store)
 }
 
@@ -34,7 +34,7 @@ fn payload(request: &Received) -> Value {
 }
 
 #[tokio::test]
-async fn an_upload_is_a_form_the_file_and_a_message() {
+async fn an_upload_requests_a_form_stores_the_file_and_publishes_a_message() {
     let (storage, service, store) = servers([stored(b"hello world")], [published()]).await;
     let sent = store.send_file(hello()).await.unwrap();
 
@@ -73,7 +73,7 @@ async fn an_upload_is_a_form_the_file_and_a_message() {
 }
 
 #[tokio::test]
-async fn the_message_says_what_it_was_given() {
+async fn the_message_has_the_options_of_the_upload() {
     let (_storage, service, store) = servers([stored(b"hello world")], [published()]).await;
     let send = PubNubSend::new()
         .message(json!({"text": "häi"}))
@@ -93,7 +93,7 @@ async fn the_message_says_what_it_was_given() {
 }
 
 #[tokio::test]
-async fn the_name_that_the_service_gives_counts_from_then_on() {
+async fn the_name_that_the_service_returns_replaces_the_requested_name() {
     let (storage, service, store) = servers([stored(b"hello world")], [published()]).await;
     let file = store.upload(Upload::new("c:a:t.txt", "hello world")).await.unwrap();
     assert_eq!(file.name, "cat.txt");
@@ -103,7 +103,7 @@ async fn the_name_that_the_service_gives_counts_from_then_on() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_is_a_protocol_error_and_nothing_is_stored() {
+async fn an_invalid_id_is_a_protocol_error_and_nothing_is_stored() {
     let storage = ScriptedServer::start([]).await;
     for id in ["..", "a/b", ""] {
         let (_service, store) = store([form_of(&storage, id, 5_242_880)]).await;
@@ -135,8 +135,8 @@ async fn a_cipher_key_encrypts_file_and_message() {
         assert!(file.digests.is_empty() && file.content_type.is_none());
         let parts = parts(&storage.request());
         assert_eq!(parts[2].1, b"application/octet-stream");
-        let sealed = ByteStream::upload(stream::iter([Ok(Bytes::from(parts[6].1.clone()))]), None);
-        assert_eq!(cipher.decrypt(sealed).collect(100).await.unwrap(), "hello world");
+        let ciphertext = ByteStream::upload(stream::iter([Ok(Bytes::from(parts[6].1.clone()))]), None);
+        assert_eq!(cipher.decrypt(ciphertext).collect(100).await.unwrap(), "hello world");
         let message = store.read_message("room-1", &payload(&service.requests()[1])).unwrap();
         assert_eq!((message.message, message.name.as_str()), (json!("hi"), "cat.txt"));
         assert_eq!(message.file, file.reference);
@@ -144,7 +144,7 @@ async fn a_cipher_key_encrypts_file_and_message() {
 }
 
 #[tokio::test]
-async fn an_upload_may_have_a_key_of_its_own() {
+async fn an_upload_may_have_its_own_cipher_key() {
     let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
     let (service, store) = store([form(&storage), published()]).await;
     store.upload(hello().with(PubNubSend::new().message("hi").cipher_key("other"))).await.unwrap();
@@ -155,7 +155,7 @@ async fn an_upload_may_have_a_key_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_empty_file_is_stored_in_the_clear_and_encrypted() {
+async fn an_empty_file_is_stored_unencrypted_and_encrypted() {
     let (storage, _service, store) = servers([stored(b"")], [published()]).await;
     assert_eq!(store.upload(Upload::new("cat.txt", "")).await.unwrap().size, Some(0));
     assert_eq!(parts(&storage.request())[6].1, b"");
@@ -167,7 +167,7 @@ async fn an_empty_file_is_stored_in_the_clear_and_encrypted() {
 }
 
 #[tokio::test]
-async fn a_stream_is_measured_before_the_form_is_asked_for() {
+async fn a_stream_is_measured_before_the_form_is_requested() {
     let (storage, _service, store) = servers([stored(b"hello world")], [published()]).await;
     store.upload(Upload::new("cat.txt", Body::reader(&b"hello world"[..], None))).await.unwrap();
     assert_eq!(parts(&storage.request())[6].1, b"hello world");
@@ -180,7 +180,7 @@ async fn a_stream_is_measured_before_the_form_is_asked_for() {
 }
 
 #[tokio::test]
-async fn the_largest_file_passes_and_one_byte_more_is_rejected_before_any_request() {
+async fn the_largest_file_is_stored_and_one_byte_more_is_rejected_before_any_request() {
     for (crypto, largest) in [(None, 5_242_880), (Some(Crypto::Acrh), 5_242_847), (Some(Crypto::Legacy), 5_242_863)] {
         let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
         let service = ScriptedServer::start([form(&storage), published()]).await;
@@ -206,11 +206,11 @@ async fn the_largest_file_passes_and_one_byte_more_is_rejected_before_any_reques
 }
 
 #[tokio::test]
-async fn a_keyset_with_a_raised_limit_takes_more() {
+async fn a_keyset_with_a_raised_limit_accepts_larger_files() {
     let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
     let service = ScriptedServer::start([form_of(&storage, ID, 20_000_000), published()]).await;
     let store = open(config(&service).max_file_size(20_000_000));
-    // A stream that is longer than what is held is sent as it comes.
+    // A stream that exceeds the buffer limit is sent without buffering.
     let body = Body::reader(std::io::Cursor::new(vec![7; 6_000_000]), Some(6_000_000));
     assert_eq!(store.upload(Upload::new("cat.txt", body)).await.unwrap().size, Some(6_000_000));
     let unknown = Body::reader(std::io::Cursor::new(vec![7; 6_000_000]), None);
@@ -220,18 +220,18 @@ async fn a_keyset_with_a_raised_limit_takes_more() {
 }
 
 #[tokio::test]
-async fn a_smaller_limit_of_the_policy_is_kept_and_remembered() {
+async fn a_smaller_limit_of_the_policy_applies_to_this_and_later_uploads() {
     let storage = ScriptedServer::start([]).await;
     let (service, store) = store([form_of(&storage, ID, 10)]).await;
     let error = store.upload(hello()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::TooLarge, Effect::Rejected));
-    assert!(error.to_string().contains("11 stored bytes exceed the 10"), "{error}");
+    assert!(error.to_string().contains("11 stored bytes exceed the 10 bytes"), "{error}");
     assert_eq!(store.upload(hello()).await.unwrap_err().effect(), Effect::NotSent);
     assert_eq!((service.requests().len(), storage.requests().len()), (1, 0));
 }
 
 #[tokio::test]
-async fn another_digest_than_that_of_what_was_sent_is_an_error_with_the_file() {
+async fn a_digest_that_differs_from_the_sent_bytes_is_an_error_with_the_stored_file() {
     let (_storage, service, store) = servers([stored(b"other bytes")], []).await;
     let error = store.upload(hello()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Applied));
@@ -240,7 +240,7 @@ async fn another_digest_than_that_of_what_was_sent_is_an_error_with_the_file() {
 }
 
 #[tokio::test]
-async fn the_same_form_is_sent_again_when_the_storage_fails() {
+async fn the_same_form_is_retried_when_the_storage_fails() {
     for fault in
         [Reply::lost(), xml(500, "InternalError", "m"), xml(503, "SlowDown", "m"), Reply::with_status(429, &[], "")]
     {
@@ -253,7 +253,7 @@ async fn the_same_form_is_sent_again_when_the_storage_fails() {
 }
 
 #[tokio::test]
-async fn a_form_that_ended_is_replaced_and_the_new_id_counts() {
+async fn an_expired_form_is_replaced_and_the_file_has_the_new_id() {
     let storage = ScriptedServer::start([expired(), stored(b"hello world")]).await;
     let second = form_of(&storage, "22222222-6f0a-4d0e-9a54-0f2f4a3b7c11", 5_242_880);
     let (service, store) = store([form(&storage), second, published()]).await;
@@ -264,7 +264,7 @@ async fn a_form_that_ended_is_replaced_and_the_new_id_counts() {
 }
 
 #[tokio::test]
-async fn forms_that_always_end_are_given_up_and_nothing_is_stored() {
+async fn an_upload_gives_up_when_every_form_is_expired_and_nothing_is_stored() {
     let storage = ScriptedServer::start([expired(), expired(), expired(), expired()]).await;
     let (service, store) = store([form(&storage), form(&storage), form(&storage), form(&storage)]).await;
     let error = store.upload(hello()).await.unwrap_err();
@@ -274,8 +274,8 @@ async fn forms_that_always_end_are_given_up_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_stored_already_is_not_stored_twice_because_its_form_ended() {
-    // The first answer is lost, the retry_decision comes too late. One byte of the file shows that it is there.
+async fn a_stored_file_is_not_stored_again_when_its_form_expires() {
+    // The first response is lost, and the form expires before the retry. A read of one byte finds the file.
     let one_byte =
         Reply::with_status(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
     let storage = ScriptedServer::start([Reply::lost(), expired(), one_byte]).await;
@@ -288,7 +288,7 @@ async fn a_file_that_is_stored_already_is_not_stored_twice_because_its_form_ende
 
 #[tokio::test]
 async fn an_encrypted_file_is_the_same_bytes_in_each_attempt() {
-    // Or nobody could tell whose digest it is that the storage has.
+    // Otherwise the digest in the storage could not identify the file.
     let storage = ScriptedServer::start([
         Reply::lost(),
         xml(503, "SlowDown", "m"),
@@ -302,8 +302,8 @@ async fn an_encrypted_file_is_the_same_bytes_in_each_attempt() {
 }
 
 #[tokio::test]
-async fn a_success_that_is_none_is_looked_into() {
-    // A page in the place of the storage's answer says nothing about the file.
+async fn a_success_without_an_etag_is_checked_by_reading_the_file() {
+    // An HTML page instead of the storage's response does not show whether the file is stored.
     let page = || Reply::with_status(200, &["Content-Type: text/html"], "<html>Welcome</html>");
     let one_byte =
         Reply::with_status(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
@@ -320,23 +320,23 @@ async fn a_success_that_is_none_is_looked_into() {
 }
 
 #[tokio::test]
-async fn other_bytes_under_the_id_are_not_stored_a_second_time_without_a_word() {
+async fn other_bytes_with_the_same_id_make_the_effect_unknown() {
     let other = Reply::with_status(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"other"))], "h");
     let storage = ScriptedServer::start([Reply::lost(), expired(), other]).await;
     let (service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
     let error = store.upload(hello()).await.unwrap_err();
     assert_eq!(error.effect(), Effect::Unknown, "{error}");
     assert!(error.to_string().contains("may be stored as"), "{error}");
-    assert_eq!(service.requests().len(), 2, "no other form is asked for");
+    assert_eq!(service.requests().len(), 2, "no other form is requested");
 }
 
-/// The look at the storage that finds nothing.
+/// The response of the storage to a read of a file that is not stored.
 fn missing() -> Reply {
     xml(404, "NoSuchKey", "The specified key does not exist.")
 }
 
 #[tokio::test]
-async fn a_form_that_ended_after_an_answered_failure_is_replaced_if_nothing_is_stored() {
+async fn a_form_that_expired_after_a_failure_with_a_response_is_replaced_if_nothing_is_stored() {
     let failed = xml(500, "InternalError", "We encountered an internal error.");
     let storage = ScriptedServer::start([failed, expired(), missing(), stored(b"hello world")]).await;
     let second = form_of(&storage, "22222222-6f0a-4d0e-9a54-0f2f4a3b7c11", 5_242_880);
@@ -346,20 +346,20 @@ async fn a_form_that_ended_after_an_answered_failure_is_replaced_if_nothing_is_s
 }
 
 #[tokio::test]
-async fn after_a_lost_answer_nothing_found_proves_nothing() {
-    // The first request may still be under way: a second form would be a second file.
+async fn after_a_lost_response_a_missing_file_leaves_the_effect_unknown() {
+    // The first request may still be in progress. A second form would store a second file.
     for rejection in [expired(), xml(403, "AccessDenied", "m"), xml(400, "MalformedPOSTRequest", "m")] {
         let storage = ScriptedServer::start([Reply::lost(), rejection, missing()]).await;
         let (service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
         let error = store.upload(hello()).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Unknown, "{error}");
         assert!(error.to_string().contains(&format!("may be stored as pubnub:room-1/{ID}/cat.txt")), "{error}");
-        assert_eq!(service.requests().len(), 2, "no other form is asked for");
+        assert_eq!(service.requests().len(), 2, "no other form is requested");
     }
 }
 
 #[tokio::test]
-async fn an_outage_of_the_storage_that_was_answered_and_left_nothing_is_safe_to_retry() {
+async fn an_outage_with_responses_and_no_stored_file_is_safe_to_retry() {
     let busy = || xml(503, "SlowDown", "m");
     let storage = ScriptedServer::start([busy(), busy(), busy(), busy(), missing()]).await;
     let (_service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
@@ -376,7 +376,7 @@ async fn a_storage_that_is_never_reached_has_stored_nothing() {
 }
 
 #[tokio::test]
-async fn a_204_without_an_etag_is_not_the_storages() {
+async fn a_204_without_an_etag_does_not_confirm_the_upload() {
     let portal = || Reply::with_status(204, &[], "");
     let storage = ScriptedServer::start([portal(), missing()]).await;
     let (_service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
@@ -386,7 +386,7 @@ async fn a_204_without_an_etag_is_not_the_storages() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_found_out_is_unknown_and_names_the_file() {
+async fn an_upload_that_cannot_be_checked_is_unknown_and_names_the_file() {
     let forbidden = r#"{"message":"Forbidden","payload":{"channels":["room-1"]},"error":true,"service":"Access Manager","status":403}"#;
     for last in [expired(), Reply::lost()] {
         let storage = ScriptedServer::start([Reply::lost(), Reply::lost(), Reply::lost(), last]).await;
@@ -398,7 +398,7 @@ async fn what_cannot_be_found_out_is_unknown_and_names_the_file() {
 }
 
 #[tokio::test]
-async fn a_file_whose_answers_were_all_lost_is_looked_for() {
+async fn a_file_whose_responses_were_all_lost_is_found_by_a_read() {
     let one_byte =
         Reply::with_status(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"hello world"))], "h");
     let storage = ScriptedServer::start([Reply::lost(), Reply::lost(), Reply::lost(), Reply::lost(), one_byte]).await;
@@ -408,7 +408,7 @@ async fn a_file_whose_answers_were_all_lost_is_looked_for() {
 }
 
 #[tokio::test]
-async fn a_rejected_form_says_why() {
+async fn the_error_of_a_rejected_form_has_the_reason() {
     let (_storage, service, store) =
         servers([xml(403, "AccessDenied", "Invalid according to Policy: Extra input fields: x")], []).await;
     let error = store.upload(hello()).await.unwrap_err();
@@ -419,7 +419,7 @@ async fn a_rejected_form_says_why() {
 }
 
 #[tokio::test]
-async fn a_file_is_opened_anew_for_each_attempt_and_before_the_form_is_asked_for() {
+async fn a_file_is_opened_for_each_attempt_and_before_the_form_is_requested() {
     let opened = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&opened);
     let body = Body::reopenable(

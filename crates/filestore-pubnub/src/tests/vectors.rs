@@ -1,4 +1,4 @@
-//! What official clients produced, byte for byte, and what they reject.
+//! Test vectors of the official clients: the ciphertexts that they produce, and the data that they reject.
 
 use filestore_core::{Effect, Error, ErrorKind, hex};
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ const KEY_B: &str = "clé-ключ-鍵";
 /// 00 01 02 ... 0f.
 const IV: [u8; BLOCK] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/// Key, size of the content, and what follows the vector: legacy, then ACRH.
+/// Key, size of the content, and the blocks after the initialization vector: legacy, then ACRH.
 const FILES: &[(&str, usize, &str, &str)] = &[
     (KEY_A, 0, "f6059495f1d2811a8b33fd2edca662df", "8508eaaa9208c4e388ef560ca71587dd"),
     (KEY_A, 1, "b164d22b56a4151606fe7930db5c7c3d", "0be108b2ca1005b3fb7fd0ccd75f6651"),
@@ -45,7 +45,7 @@ const FILES: &[(&str, usize, &str, &str)] = &[
     ),
 ];
 
-/// Size of the content, and the message of the static vector. Key A.
+/// Size of the content, and the ciphertext of a message with the fixed initialization vector and key A.
 const STATIC: &[(usize, &str)] = &[
     (1, "d12ae48233cd7facc4beb709cca4cbfa"),
     (15, "c38ddefd133a2279ec5b0ca7d7926fda"),
@@ -53,7 +53,7 @@ const STATIC: &[(usize, &str)] = &[
     (17, "e394da1a42c511d4846cab6dd492a8470b72c20f2c3a164e52c5c773399783be"),
 ];
 
-/// Key, scheme, size and SHA-256 of what 1,000 bytes become.
+/// Key, scheme, and the size and SHA-256 of the ciphertext of 1,000 bytes.
 const THOUSAND: &[(&str, Crypto, usize, &str)] = &[
     (KEY_A, Crypto::Legacy, 1024, "d3ac6fdd53de7bfd608ea4e37e0be6b8f7c67d2944766109dea22d8d3587c50d"),
     (KEY_A, Crypto::Acrh, 1034, "bc38b51c83090d1f83b6a6936ce66ac9bef7dcc4cc2aaf08c676d346d45bc62d"),
@@ -64,7 +64,7 @@ const THOUSAND: &[(&str, Crypto, usize, &str)] = &[
 const MESSAGE: &str =
     r#"{"message": {"text": "hi"}, "file": {"id": "d9515cb7-48a7-41a4-9284-f4bf331bc770", "name": "cat.jpg"}}"#;
 
-/// What the message becomes under key A.
+/// Scheme, and the ciphertext of the message with key A.
 const MESSAGES: &[(Crypto, &str)] = &[
     (
         Crypto::Legacy,
@@ -88,9 +88,9 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
-/// The content, as a stream in pieces of at most `piece` bytes.
-fn pieces(content: &[u8], piece: usize, length: Option<u64>) -> ByteStream {
-    let chunks: Vec<_> = content.chunks(piece.max(1)).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+/// A stream of the content in chunks of at most `chunk_size` bytes.
+fn stream_of(content: &[u8], chunk_size: usize, length: Option<u64>) -> ByteStream {
+    let chunks: Vec<_> = content.chunks(chunk_size.max(1)).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
     ByteStream::upload(stream::iter(chunks), length)
 }
 
@@ -98,20 +98,20 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     futures::executor::block_on(future)
 }
 
-fn encrypt(cipher: &Cipher, content: &[u8], piece: usize) -> Vec<u8> {
-    let stream = cipher.encrypt_with_iv(pieces(content, piece, Some(content.len() as u64)), IV);
+fn encrypt(cipher: &Cipher, content: &[u8], chunk_size: usize) -> Vec<u8> {
+    let stream = cipher.encrypt_with_iv(stream_of(content, chunk_size, Some(content.len() as u64)), IV);
     let length = stream.length();
     let stored = run(stream.collect(1 << 24)).unwrap();
     assert_eq!(length, Some(stored.len() as u64));
     stored.to_vec()
 }
 
-fn decrypt(cipher: &Cipher, stored: &[u8], piece: usize) -> Result<Vec<u8>> {
-    run(cipher.decrypt(pieces(stored, piece, None)).collect(1 << 24)).map(|content| content.to_vec())
+fn decrypt(cipher: &Cipher, stored: &[u8], chunk_size: usize) -> Result<Vec<u8>> {
+    run(cipher.decrypt(stream_of(stored, chunk_size, None)).collect(1 << 24)).map(|content| content.to_vec())
 }
 
 #[test]
-fn files_of_both_schemes_are_those_of_the_official_clients() {
+fn encrypted_files_of_both_schemes_equal_those_of_the_official_clients() {
     assert_eq!(FILES.len(), 10);
     for (key, size, legacy, acrh) in FILES {
         for (crypto, prefix, rest) in [
@@ -128,7 +128,7 @@ fn files_of_both_schemes_are_those_of_the_official_clients() {
 }
 
 #[test]
-fn a_thousand_bytes_are_those_of_the_official_clients() {
+fn a_thousand_encrypted_bytes_equal_those_of_the_official_clients() {
     assert_eq!(hex(&Sha256::digest(content(1000))), "1e9bc38cbf860b9ec31918b065f9b52476c549a782e0e7990bed8ce3868d2371");
     for (key, crypto, size, sha256) in THOUSAND {
         let stored = encrypt(&Cipher::new(*crypto, key).unwrap(), &content(1000), 7);
@@ -137,7 +137,7 @@ fn a_thousand_bytes_are_those_of_the_official_clients() {
 }
 
 #[test]
-fn either_scheme_reads_both() {
+fn a_cipher_of_any_scheme_decrypts_files_of_both() {
     for (key, size, legacy, acrh) in FILES {
         let stored = [format!("{}{legacy}", hex(&IV)), format!("504e4544014143524810{}{acrh}", hex(&IV))];
         for (crypto, stored) in [Crypto::Acrh, Crypto::Legacy, Crypto::LegacyStaticIv]
@@ -153,27 +153,27 @@ fn either_scheme_reads_both() {
 fn a_header_may_write_the_length_of_the_vector_in_three_bytes() {
     let (_, size, _, acrh) = FILES[3];
     let stored = unhex(&format!("504e45440141435248ff0010{}{acrh}", hex(&IV)));
-    for piece in [1, 1000] {
-        assert_eq!(decrypt(&Cipher::new(Crypto::Acrh, KEY_A).unwrap(), &stored, piece).unwrap(), content(size));
+    for chunk_size in [1, 1000] {
+        assert_eq!(decrypt(&Cipher::new(Crypto::Acrh, KEY_A).unwrap(), &stored, chunk_size).unwrap(), content(size));
     }
 }
 
 #[test]
-fn messages_are_those_of_the_official_clients() {
-    for (crypto, sealed) in MESSAGES {
+fn encrypted_messages_equal_those_of_the_official_clients() {
+    for (crypto, ciphertext) in MESSAGES {
         let cipher = Cipher::new(*crypto, KEY_A).unwrap();
-        assert_eq!(STANDARD.encode(cipher.sealed_message(MESSAGE, IV)), *sealed, "{crypto:?}");
-        assert_eq!(cipher.decrypt_message(sealed).unwrap(), MESSAGE, "{crypto:?}");
+        assert_eq!(STANDARD.encode(cipher.message_ciphertext(MESSAGE, IV)), *ciphertext, "{crypto:?}");
+        assert_eq!(cipher.decrypt_message(ciphertext).unwrap(), MESSAGE, "{crypto:?}");
     }
 }
 
 #[test]
-fn messages_of_the_static_vector_are_those_of_the_official_clients() {
+fn messages_with_the_fixed_vector_equal_those_of_the_official_clients() {
     let cipher = Cipher::new(Crypto::LegacyStaticIv, KEY_A).unwrap();
-    for (size, sealed) in STATIC {
+    for (size, ciphertext) in STATIC {
         let mut encryptor = Encryptor::without_prefix(cipher.keys.legacy.expose_secret(), STATIC_IV);
         let stored = [encryptor.update(&content(*size)), encryptor.finish()].concat();
-        assert_eq!(hex(&stored), *sealed);
+        assert_eq!(hex(&stored), *ciphertext);
     }
     let mut encryptor = Encryptor::without_prefix(cipher.keys.legacy.expose_secret(), STATIC_IV);
     let stored = [encryptor.update(&content(1000)), encryptor.finish()].concat();
@@ -181,17 +181,17 @@ fn messages_of_the_static_vector_are_those_of_the_official_clients() {
 }
 
 #[test]
-fn messages_of_all_schemes_with_a_vector_of_their_own_are_read_by_all() {
-    for sealed in [MESSAGES[0].1, MESSAGES[2].1] {
+fn messages_with_their_own_vector_are_decrypted_by_both_schemes() {
+    for ciphertext in [MESSAGES[0].1, MESSAGES[2].1] {
         for crypto in [Crypto::Acrh, Crypto::Legacy] {
-            assert_eq!(Cipher::new(crypto, KEY_A).unwrap().decrypt_message(sealed).unwrap(), MESSAGE);
+            assert_eq!(Cipher::new(crypto, KEY_A).unwrap().decrypt_message(ciphertext).unwrap(), MESSAGE);
         }
     }
     assert_eq!(Cipher::new(Crypto::LegacyStaticIv, KEY_A).unwrap().decrypt_message(MESSAGES[2].1).unwrap(), MESSAGE);
 }
 
 #[test]
-fn each_encryption_has_a_vector_of_its_own() {
+fn each_encryption_uses_a_new_initialization_vector() {
     for crypto in [Crypto::Acrh, Crypto::Legacy] {
         let cipher = Cipher::new(crypto, KEY_A).unwrap();
         assert_ne!(cipher.encrypt_message(MESSAGE), cipher.encrypt_message(MESSAGE));
@@ -201,7 +201,7 @@ fn each_encryption_has_a_vector_of_its_own() {
 }
 
 #[test]
-fn what_the_official_clients_reject_is_rejected() {
+fn data_that_the_official_clients_reject_is_rejected() {
     let p = format!("504e4544014143524810{}", hex(&IV));
     let zeros = |bytes: usize| "00".repeat(bytes);
     let table = [
@@ -224,9 +224,9 @@ fn what_the_official_clients_reject_is_rejected() {
     ];
     for (stored, kind) in table {
         for crypto in [Crypto::Acrh, Crypto::Legacy] {
-            for piece in [1, 1000] {
+            for chunk_size in [1, 1000] {
                 let cipher = Cipher::new(crypto, KEY_A).unwrap();
-                let error = decrypt(&cipher, &unhex(&stored), piece).unwrap_err();
+                let error = decrypt(&cipher, &unhex(&stored), chunk_size).unwrap_err();
                 assert_eq!((error.kind(), error.effect()), (kind, Effect::Rejected), "{stored} {error}");
                 let message = cipher.decrypt_message(&STANDARD.encode(unhex(&stored))).unwrap_err();
                 assert_eq!(message.kind(), kind, "{stored} {message}");
@@ -236,7 +236,7 @@ fn what_the_official_clients_reject_is_rejected() {
 }
 
 #[test]
-fn a_wrong_key_and_missing_bytes_are_told() {
+fn a_wrong_key_and_missing_bytes_are_detected() {
     let stored = encrypt(&Cipher::new(Crypto::Acrh, KEY_A).unwrap(), &content(1000), 1000);
     for (cipher, stored) in [
         (Cipher::new(Crypto::Acrh, KEY_B).unwrap(), &stored[..]),
@@ -251,7 +251,7 @@ fn a_wrong_key_and_missing_bytes_are_told() {
 }
 
 #[test]
-fn sizes_before_and_after() {
+fn stored_size_and_content_size_are_inverse() {
     let [acrh, legacy] = [Crypto::Acrh, Crypto::Legacy].map(|crypto| Cipher::new(crypto, KEY_A).unwrap());
     assert_eq!((acrh.content_size(5_242_880), legacy.content_size(5_242_880)), (Some(5_242_847), Some(5_242_863)));
     assert_eq!((acrh.stored_size(5_242_847), legacy.stored_size(5_242_863)), (5_242_874, 5_242_880));
@@ -265,7 +265,7 @@ fn debug_hides_the_key() {
 }
 
 #[test]
-fn a_file_of_many_pieces_comes_back_whole() {
+fn a_file_of_many_chunks_is_decrypted_to_its_content() {
     let content = content(300_001);
     for crypto in [Crypto::Acrh, Crypto::Legacy] {
         let cipher = Cipher::new(crypto, KEY_A).unwrap();
@@ -275,7 +275,7 @@ fn a_file_of_many_pieces_comes_back_whole() {
 }
 
 #[test]
-fn a_failing_source_ends_the_encryption_with_its_own_error() {
+fn the_error_of_a_failing_source_ends_the_encryption() {
     let broken = stream::iter([Ok(Bytes::from_static(b"abc")), Err(Error::invalid("the source is gone"))]);
     let stream = Cipher::new(Crypto::Acrh, KEY_A).unwrap().encrypt(ByteStream::upload(broken, None));
     assert_eq!(run(stream.collect(1000)).unwrap_err().to_string(), "the source is gone");
@@ -283,43 +283,47 @@ fn a_failing_source_ends_the_encryption_with_its_own_error() {
 
 proptest! {
     #[test]
-    fn however_it_is_cut_it_is_the_same(
+    fn the_chunk_sizes_do_not_change_the_result(
         content in prop::collection::vec(any::<u8>(), 0..700),
-        cuts in prop::collection::vec(1_usize..100, 1..40),
+        sizes in prop::collection::vec(1_usize..100, 1..40),
         legacy: bool,
         key in ".{0,20}[a-z]",
     ) {
         let cipher = Cipher::new(if legacy { Crypto::Legacy } else { Crypto::Acrh }, &key).unwrap();
         let whole = encrypt(&cipher, &content, content.len());
-        let cut = |bytes: &[u8]| {
-            let (mut at, mut cuts) = (0, cuts.iter().cycle());
+        let split = |bytes: &[u8]| {
+            let (mut at, mut sizes) = (0, sizes.iter().cycle());
             let mut chunks = Vec::new();
             while at < bytes.len() {
-                let end = bytes.len().min(at + cuts.next().unwrap());
+                let end = bytes.len().min(at + sizes.next().unwrap());
                 chunks.push(Ok(Bytes::copy_from_slice(&bytes[at..end])));
                 at = end;
             }
             ByteStream::upload(stream::iter(chunks), None)
         };
-        let in_pieces = run(cipher.encrypt_with_iv(cut(&content), IV).collect(1 << 20)).unwrap();
-        prop_assert_eq!(&in_pieces[..], &whole[..]);
-        let back = run(cipher.decrypt(cut(&whole)).collect(1 << 20)).unwrap();
-        prop_assert_eq!(&back[..], &content[..]);
+        let in_chunks = run(cipher.encrypt_with_iv(split(&content), IV).collect(1 << 20)).unwrap();
+        prop_assert_eq!(&in_chunks[..], &whole[..]);
+        let decrypted = run(cipher.decrypt(split(&whole)).collect(1 << 20)).unwrap();
+        prop_assert_eq!(&decrypted[..], &content[..]);
     }
 
     #[test]
-    fn any_message_comes_back(text in any::<String>(), which in 0..3_usize) {
+    fn any_message_is_decrypted_to_itself(text in any::<String>(), which in 0..3_usize) {
         let crypto = [Crypto::Acrh, Crypto::Legacy, Crypto::LegacyStaticIv][which];
         let cipher = Cipher::new(crypto, "k").unwrap();
         prop_assert_eq!(cipher.decrypt_message(&cipher.encrypt_message(&text)).unwrap(), text);
     }
 
     #[test]
-    fn garbage_is_an_error_or_content_but_never_a_panic(stored in prop::collection::vec(any::<u8>(), 0..100), magic: bool, piece in 1_usize..40) {
+    fn random_bytes_are_an_error_or_content_but_never_a_panic(
+        stored in prop::collection::vec(any::<u8>(), 0..100),
+        magic: bool,
+        chunk_size in 1_usize..40,
+    ) {
         let mut stored = stored;
         if magic {
             stored.splice(0..0, *b"PNED\x01ACRH");
         }
-        let _ = decrypt(&Cipher::new(Crypto::Acrh, KEY_A).unwrap(), &stored, piece);
+        let _ = decrypt(&Cipher::new(Crypto::Acrh, KEY_A).unwrap(), &stored, chunk_size);
     }
 }
