@@ -1,4 +1,4 @@
-//! Share links: made and managed at the API, opened by people at `/f/CODE`.
+//! Share links, which the API calls bundles: the API manages them, a browser opens them at `/f/CODE`.
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -6,12 +6,12 @@ use rand::distr::{Alphanumeric, SampleString};
 use serde_json::Value;
 
 use super::access::{Caller, Right};
-use super::cursor::{self, At, Cursor};
+use super::cursor::{self, Cursor, Start};
 use super::error::Rejection;
 use super::params::Params;
 use super::path::{RemotePath, Trailing};
 use super::record::Bundle;
-use super::sign::PART_LIFE;
+use super::sign::PART_URL_LIFETIME;
 use super::storage_error::StorageRejection;
 use super::store::{Change, State};
 use super::tree::Node;
@@ -21,15 +21,15 @@ use crate::http::{Response, empty, json};
 
 const PERMISSIONS: [&str; 6] = ["read", "write", "read_write", "full", "none", "preview_only"];
 
-/// What somebody with a link gets to see.
-enum Opened {
+/// The page that a share link shows.
+enum SharePage {
+    /// The form that asks for the password.
     AskPassword,
-    File {
-        name: String,
-        content: String,
-    },
-    /// Paths below the link's, with their contents.
+    /// The only file of the link, as a download.
+    File { name: String, content: String },
+    /// The list of files: paths as the link shows them, and ids of contents.
     Files(Vec<(String, String)>),
+    /// The link does not exist, has expired or is used up.
     Gone,
 }
 
@@ -37,7 +37,7 @@ impl FilesCom {
     pub(super) async fn create_bundle(&self, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let paths = paths(&call.params)?;
         for path in &paths {
-            caller.may(Right::Read, path).map_err(|_| Rejection::BundlePermission)?;
+            caller.check(Right::Read, path).map_err(|_| Rejection::BundlePermission)?;
         }
         let bundle = Bundle {
             id: 0,
@@ -55,15 +55,15 @@ impl FilesCom {
             user: caller.id,
             username: caller.user.name.clone(),
         };
-        let bundle = bundle.with(&call.params)?;
+        let bundle = bundle.with_params(&call.params)?;
         let base = self.base.clone();
         self.store
             .run(move |state| {
                 let nodes = paths.iter().map(|path| state.node_at(path).map_err(|_| Rejection::BundlePathNotFound));
                 let paths = nodes.map(|node| Ok(state.tree.path(node?.id))).collect::<Result<_, Rejection>>()?;
                 let bundle = Bundle { id: state.tree.next_id(), paths, ..bundle };
-                state.keep_bundle(&bundle)?;
-                Ok(json(StatusCode::CREATED, &bundle.shown(&base)))
+                state.save_bundle(&bundle)?;
+                Ok(json(StatusCode::CREATED, &bundle.entity(&base)))
             })
             .await
     }
@@ -71,20 +71,21 @@ impl FilesCom {
     pub(super) async fn list_bundles(&self, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let per_page = cursor::per_page(&call.params)?;
         let list = format!("bundles {} {per_page}", caller.id);
-        let at = call.params.text("cursor")?.map(|text| Cursor::read(&text, &list)).transpose()?;
-        let skipped = match at {
-            Some(At::Skip(skipped)) => skipped,
+        let start = call.params.text("cursor")?.map(|text| Cursor::parse(&text, &list)).transpose()?;
+        let skipped = match start {
+            Some(Start::Skip(skipped)) => skipped,
             _ => 0,
         };
         let base = self.base.clone();
         self.store
             .run(move |state| {
-                let own: Vec<_> = state.bundles.values().filter(|bundle| bundle.user == caller.id).collect();
-                let page: Vec<_> = own.iter().skip(skipped).take(per_page).map(|bundle| bundle.shown(&base)).collect();
+                let bundles: Vec<_> = state.bundles.values().filter(|bundle| bundle.user == caller.id).collect();
+                let page: Vec<_> =
+                    bundles.iter().skip(skipped).take(per_page).map(|bundle| bundle.entity(&base)).collect();
                 let mut response = json(StatusCode::OK, &page);
                 let end = skipped.saturating_add(per_page);
-                let next = (end < own.len()).then_some(At::Skip(end));
-                let prev = (skipped > 0).then(|| At::Skip(skipped.saturating_sub(per_page)));
+                let next = (end < bundles.len()).then_some(Start::Skip(end));
+                let prev = (skipped > 0).then(|| Start::Skip(skipped.saturating_sub(per_page)));
                 cursor::set_cursor_headers(&mut response, &list, next, prev);
                 Ok(response)
             })
@@ -93,16 +94,16 @@ impl FilesCom {
 
     pub(super) async fn get_bundle(&self, id: &str, caller: Caller) -> Result<Response, Rejection> {
         let (id, base) = (id.to_owned(), self.base.clone());
-        self.store.run(move |state| Ok(json(StatusCode::OK, &state.own_bundle(&id, &caller)?.shown(&base)))).await
+        self.store.run(move |state| Ok(json(StatusCode::OK, &state.bundle_of(&id, &caller)?.entity(&base)))).await
     }
 
     pub(super) async fn update_bundle(&self, id: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let (id, base, params) = (id.to_owned(), self.base.clone(), call.params);
         self.store
             .run(move |state| {
-                let bundle = state.own_bundle(&id, &caller)?.clone().with(&params)?;
-                state.keep_bundle(&bundle)?;
-                Ok(json(StatusCode::OK, &bundle.shown(&base)))
+                let bundle = state.bundle_of(&id, &caller)?.clone().with_params(&params)?;
+                state.save_bundle(&bundle)?;
+                Ok(json(StatusCode::OK, &bundle.entity(&base)))
             })
             .await
     }
@@ -111,45 +112,45 @@ impl FilesCom {
         let id = id.to_owned();
         self.store
             .run(move |state| {
-                let id = state.own_bundle(&id, &caller)?.id;
+                let id = state.bundle_of(&id, &caller)?.id;
                 Ok::<_, Rejection>(state.commit(vec![Change::BundleGone(id)])?)
             })
             .await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
-    /// Mails are not sent.
+    /// Checks that the bundle exists. The emulator sends no mail.
     pub(super) async fn share_bundle(&self, id: &str, caller: Caller) -> Result<Response, Rejection> {
         let id = id.to_owned();
-        self.store.run(move |state| state.own_bundle(&id, &caller).map(|_| ())).await?;
+        self.store.run(move |state| state.bundle_of(&id, &caller).map(|_| ())).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
-    /// `/f/CODE`, asked without credentials. Seeing the files is a use, the question for the password is none.
+    /// `/f/CODE`, without credentials. Showing the files counts as a use; asking for the password does not.
     pub(super) async fn open_bundle(&self, code: &str, call: Call<'_>) -> Result<Response, Rejection> {
         let (code, now) = (code.to_owned(), call.now);
         let password = call.params.text("password")?;
         let is_head = call.head.method == http::Method::HEAD;
-        let opened = self
+        let page = self
             .store
             .run(move |state| Ok::<_, Rejection>(state.open_bundle(&code, password.as_deref(), !is_head, now)?))
             .await?;
-        match opened {
-            Opened::Gone => Ok(pages::gone()),
-            Opened::AskPassword => Ok(pages::password()),
-            Opened::Files(files) => {
+        match page {
+            SharePage::Gone => Ok(pages::gone()),
+            SharePage::AskPassword => Ok(pages::password()),
+            SharePage::Files(files) => {
                 let links = files.into_iter().map(|(path, content)| {
-                    let url = self.signer.content(&content, &path, PART_LIFE, now);
+                    let url = self.signer.content_url(&content, &path, PART_URL_LIFETIME, now);
                     (path, url)
                 });
                 Ok(pages::files(links))
             }
-            Opened::File { name, content } => {
+            SharePage::File { name, content } => {
                 let content = self.content(&content).await?.ok_or(Rejection::NotFound)?;
                 let etag = format!("\"{}\"", content.etag);
-                // Whoever reads a link a second time uses it a second time: no ranges.
-                let served = self.served(content, &name, &etag, &http::HeaderMap::new());
-                served.map_err(|rejection| match rejection {
+                // Ranges are ignored, because each request counts as a use of the link.
+                let response = self.content_response(content, &name, &etag, &http::HeaderMap::new());
+                response.map_err(|rejection| match rejection {
                     StorageRejection::Internal(error) => Rejection::Internal(error),
                     _ => Rejection::NotFound,
                 })
@@ -159,8 +160,8 @@ impl FilesCom {
 }
 
 impl Bundle {
-    /// What is given changes, the rest stays.
-    fn with(mut self, params: &Params) -> Result<Self, Rejection> {
+    /// Returns the bundle with the parameters that are present.
+    fn with_params(mut self, params: &Params) -> Result<Self, Rejection> {
         if params.get("password").is_some() {
             self.password = params.text("password")?;
         }
@@ -195,14 +196,15 @@ impl Bundle {
         Ok(self)
     }
 
+    /// Returns `true` if the link shows its files.
     fn is_open(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|end| now < end)
-            && self.max_uses.is_none_or(|most| self.uses < most)
-            // The page of a link only shows files: who may do no more than upload or look finds nothing there.
+            && self.max_uses.is_none_or(|max| self.uses < max)
+            // The page only offers downloads, so a link for upload or preview shows nothing.
             && matches!(self.permissions.as_str(), "read" | "read_write" | "full")
     }
 
-    fn shown<'b>(&'b self, base: &str) -> BundleEntity<'b> {
+    fn entity<'b>(&'b self, base: &str) -> BundleEntity<'b> {
         BundleEntity {
             id: self.id,
             code: &self.code,
@@ -226,14 +228,14 @@ impl Bundle {
 }
 
 impl State {
-    fn own_bundle(&self, id: &str, caller: &Caller) -> Result<&Bundle, Rejection> {
+    /// Returns a bundle of the caller.
+    fn bundle_of(&self, id: &str, caller: &Caller) -> Result<&Bundle, Rejection> {
         let bundle = id.parse().ok().and_then(|id: u64| self.bundles.get(&id));
         bundle.filter(|bundle| bundle.user == caller.id).ok_or(Rejection::NotFound)
     }
 
-    fn keep_bundle(&mut self, bundle: &Bundle) -> Result<(), Rejection> {
-        let taken = self.bundles.values().any(|other| other.id != bundle.id && other.code == bundle.code);
-        if taken {
+    fn save_bundle(&mut self, bundle: &Bundle) -> Result<(), Rejection> {
+        if self.bundles.values().any(|other| other.id != bundle.id && other.code == bundle.code) {
             return Err(Rejection::ModelSave { field: "code", text: "Code has already been taken" });
         }
         Ok(self.commit(vec![Change::Bundle(bundle.clone())])?)
@@ -243,41 +245,41 @@ impl State {
         &mut self,
         code: &str,
         password: Option<&str>,
-        counts: bool,
+        count_use: bool,
         now: Timestamp,
-    ) -> std::io::Result<Opened> {
+    ) -> std::io::Result<SharePage> {
         let Some(bundle) = self.bundles.values().find(|bundle| bundle.code == code && bundle.is_open(now)) else {
-            return Ok(Opened::Gone);
+            return Ok(SharePage::Gone);
         };
         if bundle.password.is_some() && bundle.password.as_deref() != password {
-            return Ok(Opened::AskPassword);
+            return Ok(SharePage::AskPassword);
         }
-        let found = bundle.paths.iter().filter_map(|path| {
-            let path = RemotePath::of_text(path, Trailing::AllowedInLast).ok()?;
+        let nodes = bundle.paths.iter().filter_map(|path| {
+            let path = RemotePath::from_text(path, Trailing::AllowedInLast).ok()?;
             self.node_at(&path).ok()
         });
-        let found: Vec<&Node> = found.collect();
-        let opened = match found[..] {
-            [] => return Ok(Opened::Gone),
+        let nodes: Vec<&Node> = nodes.collect();
+        let page = match nodes[..] {
+            [] => return Ok(SharePage::Gone),
             [Node { content: Some(content), name, .. }] => {
-                Opened::File { name: name.clone(), content: content.clone() }
+                SharePage::File { name: name.clone(), content: content.clone() }
             }
-            ref found => Opened::Files(found.iter().flat_map(|node| self.files_below(node)).collect()),
+            ref nodes => SharePage::Files(nodes.iter().flat_map(|node| self.shared_files(node)).collect()),
         };
-        if counts {
+        if count_use {
             let used = Bundle { uses: bundle.uses + 1, ..bundle.clone() };
             self.commit(vec![Change::Bundle(used)])?;
         }
-        Ok(opened)
+        Ok(page)
     }
 
-    /// Their paths as the link shows them, beginning with the shared folder.
-    fn files_below(&self, node: &Node) -> Vec<(String, String)> {
-        let before = node.parent.map(|parent| self.tree.path(parent)).unwrap_or_default();
+    /// Returns the files in a shared node, as paths that begin with its name, and ids of contents.
+    fn shared_files(&self, node: &Node) -> Vec<(String, String)> {
+        let prefix = node.parent.map(|parent| self.tree.path(parent)).unwrap_or_default();
         let files = self.tree.subtree(node.id).into_iter().filter_map(|file| {
             let content = file.content.clone()?;
             let path = self.tree.path(file.id);
-            Some((path[before.len()..].trim_start_matches('/').to_owned(), content))
+            Some((path[prefix.len()..].trim_start_matches('/').to_owned(), content))
         });
         files.collect()
     }
@@ -291,7 +293,7 @@ fn paths(params: &Params) -> Result<Vec<RemotePath>, Rejection> {
     };
     let path = |text: &Value| {
         let text = text.as_str().ok_or(Rejection::invalid("paths"))?;
-        RemotePath::of_text(text, Trailing::AllowedInLast)
+        RemotePath::from_text(text, Trailing::AllowedInLast)
     };
     texts.iter().map(path).collect()
 }

@@ -1,4 +1,4 @@
-//! Contents of files: pieces in the order of the parts that they were uploaded in, never copied together.
+//! Contents of files. A content is a list of blobs, one for each uploaded part; they are never joined.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -12,26 +12,28 @@ use serde::{Deserialize, Serialize};
 use crate::blobs::{BlobId, BlobReader, Blobs};
 use crate::hex::hex;
 
-/// How much is digested at a time.
-const READ: usize = 256 * 1024;
+/// The size of the buffer for digests, in bytes.
+const READ_SIZE: usize = 256 * 1024;
 
-/// One version of a file. It never changes, and outlives its file for as long as it is read.
+/// The immutable content of one version of a file. It stays readable after the file is replaced or deleted until the
+/// last reader ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Content {
-    /// The upload that it came by.
+    /// The id of the upload that created it.
     pub(super) id: String,
     pub(super) size: u64,
     pub(super) pieces: Vec<Piece>,
-    /// As the storage gives it: not the MD5 of the content.
+    /// The ETag in responses of the storage. It is the S3 multipart ETag, not the MD5 of the content.
     pub(super) etag: String,
     pub(super) stored: Timestamp,
-    /// Known some time after the upload.
+    /// `None` until they are computed, some time after the upload.
     pub(super) digests: Option<Digests>,
-    /// Held by everybody who reads it.
+    /// Cloned by every reader; see [`Content::is_in_use`].
     #[serde(skip)]
     pub(super) lease: Arc<()>,
 }
 
+/// One part of a content.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Piece {
     pub(super) blob: BlobId,
@@ -45,11 +47,12 @@ pub(super) struct Digests {
 }
 
 impl Content {
+    /// Returns `true` while the content is being read.
     pub(super) fn is_in_use(&self) -> bool {
         Arc::strong_count(&self.lease) > 1
     }
 
-    /// The bytes from `start` on, `length` of them. Pieces are opened as their turn comes.
+    /// Streams `length` bytes from `start` on. Each piece is opened when the stream reaches it.
     pub(super) fn stream(self, blobs: Arc<Blobs>, start: u64, length: u64) -> BoxStream<'static, io::Result<Bytes>> {
         let end = start + length;
         let mut begin = 0;
@@ -74,10 +77,10 @@ impl Content {
             .boxed()
     }
 
-    /// Reads all of it, which takes a while: not for a thread that serves requests.
+    /// Computes the digests. Blocks while it reads the whole content, so call it on a blocking thread.
     pub(super) fn digest(&self, blobs: &Blobs) -> io::Result<Digests> {
         let (mut md5, mut crc32) = (Md5::new(), crc32fast::Hasher::new());
-        let mut buffer = vec![0; READ];
+        let mut buffer = vec![0; READ_SIZE];
         for piece in &self.pieces {
             match blobs.reader(&piece.blob)? {
                 BlobReader::Memory(content) => {

@@ -1,4 +1,4 @@
-//! Downloads: a URL from the API, which is good for a minute, and the content from the storage.
+//! Downloads: the API creates a presigned URL, which is valid for a minute, and the storage serves the content.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use super::content::Content;
 use super::entity::{View, disposition, mime_type};
 use super::error::Rejection;
 use super::path::{RemotePath, Trailing};
-use super::sign::DOWNLOAD_LIFE;
+use super::sign::DOWNLOAD_URL_LIFETIME;
 use super::storage_error::StorageRejection;
-use super::upload::wrong;
+use super::upload::wrong_digest;
 use super::{Call, FilesCom, StorageCall};
 use crate::faults::Fault;
 use crate::http::{Response, empty, json, streamed};
 
 impl FilesCom {
-    /// `GET /files/PATH`.
+    /// `GET /files/PATH`: the entity with a download URL, or a redirect to the URL.
     pub(super) async fn get_file(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let action = call.params.text("action")?;
         let redirect = match action.as_deref() {
@@ -30,22 +30,22 @@ impl FilesCom {
             Some("stat") => return self.stat(raw, call, caller).await,
             Some(_) => return Err(Rejection::invalid("action")),
         };
-        let path = RemotePath::of_url(raw, Trailing::AllowedInLast)?;
-        caller.may(Right::Read, &path)?;
+        let path = RemotePath::from_url(raw, Trailing::AllowedInLast)?;
+        caller.check(Right::Read, &path)?;
         if call.effects.any(|fault| matches!(fault, Fault::ReplacedFile)) {
-            self.replace_by_another(path.clone(), call.now).await?;
+            self.replace_content(path.clone(), call.now).await?;
         }
         let now = call.now;
         let expired = call.effects.any(|fault| matches!(fault, Fault::ExpiredUrl));
-        let signed = if expired { now.saturating_sub(DOWNLOAD_LIFE).unwrap_or(now) } else { now };
-        let view = View::of(&caller, call.params.flag("with_priority_color")?, now);
+        let signed_at = if expired { now.saturating_sub(DOWNLOAD_URL_LIFETIME).unwrap_or(now) } else { now };
+        let view = View::new(&caller, call.params.flag("with_priority_color")?, now);
         let signer = Arc::clone(&self.signer);
         self.store
             .run(move |state| {
                 let node = state.node_at(&path)?;
                 let content = node.content.as_ref().ok_or(Rejection::CannotDownloadDirectory)?;
                 let path = state.tree.path(node.id);
-                let uri = signer.content(content, &path, DOWNLOAD_LIFE, signed);
+                let uri = signer.content_url(content, &path, DOWNLOAD_URL_LIFETIME, signed_at);
                 if redirect {
                     let mut response = empty(StatusCode::FOUND);
                     let location = HeaderValue::try_from(uri).map_err(|_| Rejection::NotFound)?;
@@ -59,7 +59,7 @@ impl FilesCom {
             .await
     }
 
-    /// `GET` from the storage: the version that the URL was made for.
+    /// `GET` from the storage: the content that the file had when the URL was created.
     pub(super) async fn get_content(
         &self,
         id: &str,
@@ -73,10 +73,10 @@ impl FilesCom {
         let content = self.content(id).await?.ok_or(StorageRejection::NoSuchKey)?;
         let name = path.rsplit('/').next().unwrap_or_default();
         let etag = match call.effects.any(|fault| matches!(fault, Fault::WrongEtag)) {
-            true => wrong(&content.etag),
+            true => wrong_digest(&content.etag),
             false => content.etag.clone(),
         };
-        self.served(content, name, &format!("\"{etag}\""), &call.head.headers)
+        self.content_response(content, name, &format!("\"{etag}\""), &call.head.headers)
     }
 
     pub(super) async fn content(&self, id: &str) -> std::io::Result<Option<Content>> {
@@ -84,21 +84,21 @@ impl FilesCom {
         self.store.run(move |state| Ok(state.contents.get(&id).cloned())).await
     }
 
-    /// A content as an attachment, or the range of it that was asked for.
-    pub(super) fn served(
+    /// Returns a response with the content as an attachment, or with the requested range of it.
+    pub(super) fn content_response(
         &self,
         content: Content,
         name: &str,
         etag: &str,
-        asked: &HeaderMap,
+        request_headers: &HeaderMap,
     ) -> Result<Response, StorageRejection> {
-        let text = |header: HeaderName| asked.get(header).and_then(|value| value.to_str().ok());
-        if text(IF_MATCH).is_some_and(|wanted| wanted != "*" && wanted != etag) {
+        let header = |name: HeaderName| request_headers.get(name).and_then(|value| value.to_str().ok());
+        if header(IF_MATCH).is_some_and(|expected| expected != "*" && expected != etag) {
             return Err(StorageRejection::Precondition);
         }
         let size = content.size;
-        let range = text(RANGE).filter(|_| text(IF_RANGE).is_none_or(|wanted| wanted == etag));
-        let range = match range.and_then(|range| Range::of(range, size)) {
+        let range = header(RANGE).filter(|_| header(IF_RANGE).is_none_or(|expected| expected == etag));
+        let range = match range.and_then(|range| Range::parse(range, size)) {
             Some(Range::Unsatisfiable) => return Err(StorageRejection::Range { size }),
             Some(Range::Bytes { first, last }) => Some((first, last)),
             None => None,
@@ -122,7 +122,7 @@ impl FilesCom {
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
         headers.insert("x-amz-server-side-encryption", HeaderValue::from_static("AES256"));
-        // Nothing that a stranger uploaded may run as a page of ours.
+        // Uploaded content must not run as a page of the emulator's origin.
         headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
         headers.insert("content-security-policy", HeaderValue::from_static("default-src 'none'; sandbox"));
         if range.is_some() {
@@ -139,8 +139,8 @@ enum Range {
 }
 
 impl Range {
-    /// One range. Several, malformed ones, and any of an empty file are none.
-    fn of(text: &str, size: u64) -> Option<Self> {
+    /// Parses a single range. Returns `None` for several ranges, a malformed range, and any range of an empty file.
+    fn parse(text: &str, size: u64) -> Option<Self> {
         let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
         let number = |text: &str| {
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_read_as_the_storage_does() {
+    fn ranges_are_parsed_as_the_storage_parses_them() {
         for (text, expected) in [
             ("bytes=0-3", Some((0, 3))),
             ("bytes=4-", Some((4, 9))),
@@ -187,11 +187,11 @@ mod tests {
             ("bytes=-", None),
         ] {
             let expected = expected.map(|(first, last)| Range::Bytes { first, last });
-            assert_eq!(Range::of(text, 10), expected, "{text}");
+            assert_eq!(Range::parse(text, 10), expected, "{text}");
         }
-        assert_eq!(Range::of("bytes=10-", 10), Some(Range::Unsatisfiable));
-        assert_eq!(Range::of("bytes=10-12", 10), Some(Range::Unsatisfiable));
-        assert_eq!(Range::of("bytes=-0", 10), Some(Range::Unsatisfiable));
-        assert_eq!(Range::of("bytes=0-", 0), None);
+        assert_eq!(Range::parse("bytes=10-", 10), Some(Range::Unsatisfiable));
+        assert_eq!(Range::parse("bytes=10-12", 10), Some(Range::Unsatisfiable));
+        assert_eq!(Range::parse("bytes=-0", 10), Some(Range::Unsatisfiable));
+        assert_eq!(Range::parse("bytes=0-", 0), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What a file or folder looks like to a caller, and what it looks like to a browser.
+//! Files and folders in responses: their JSON for API callers, and their media type and disposition for browsers.
 
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -9,12 +9,13 @@ use super::store::State;
 use super::tree::Node;
 use super::wire::Entity;
 
-const OCTETS: &str = "application/octet-stream";
+/// The media type of unknown content.
+const OCTET_STREAM: &str = "application/octet-stream";
 
-/// What RFC 5987 lets stand as it is.
-const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+/// The characters to percent-encode in an extended parameter value of RFC 5987.
+const EXT_VALUE_ENCODE_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
-/// How an entity is shown.
+/// The parts of an entity that depend on the request.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     permissions: String,
@@ -23,23 +24,25 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn of(caller: &Caller, with_priority_color: bool, now: Timestamp) -> Self {
+    pub(super) fn new(caller: &Caller, with_priority_color: bool, now: Timestamp) -> Self {
         View { permissions: caller.user.permissions.clone(), with_priority_color, now }
     }
 }
 
 impl State {
-    /// The digests of a file show some time after its upload.
+    /// Returns the JSON of a node. The digests of a file are null until [`Settings::digest_delay`] has passed.
+    ///
+    /// [`Settings::digest_delay`]: super::settings::Settings::digest_delay
     pub(super) fn entity<'e>(&'e self, node: &'e Node, path: String, view: &'e View) -> Entity<'e> {
         let content = node.content.as_ref().and_then(|id| self.contents.get(id));
         let digests = content.and_then(|content| {
-            let shown = content.stored.checked_add(self.settings.digest_delay).is_ok_and(|from| view.now >= from);
-            content.digests.as_ref().filter(|_| shown)
+            let is_due = content.stored.checked_add(self.settings.digest_delay).is_ok_and(|due| view.now >= due);
+            content.digests.as_ref().filter(|_| is_due)
         });
-        let by = (node.created_by > 0).then_some(node.created_by);
+        let creator = (node.created_by > 0).then_some(node.created_by);
         Entity {
             path,
-            created_by_id: by,
+            created_by_id: creator,
             created_by_api_key_id: None,
             created_by_as2_incoming_message_id: None,
             created_by_automation_id: None,
@@ -52,7 +55,7 @@ impl State {
             kind: if node.is_file() { "file" } else { "directory" },
             size: content.map(|content| content.size),
             created_at: node.created_at,
-            last_modified_by_id: by,
+            last_modified_by_id: creator,
             last_modified_by_api_key_id: None,
             last_modified_by_automation_id: None,
             last_modified_by_bundle_registration_id: None,
@@ -75,22 +78,26 @@ impl State {
     }
 }
 
-/// By the extension, as the service guesses it.
+/// Guesses the media type from the extension, as the service does.
 pub(super) fn mime_type(name: &str) -> String {
     match name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
         Some("gz") => "application/x-gzip".to_owned(),
-        Some("text" | "go") => OCTETS.to_owned(),
-        _ => mime_guess::from_path(name).first_raw().unwrap_or(OCTETS).to_owned(),
+        Some("text" | "go") => OCTET_STREAM.to_owned(),
+        _ => mime_guess::from_path(name).first_raw().unwrap_or(OCTET_STREAM).to_owned(),
     }
 }
 
+/// Returns the `Content-Disposition` of a download.
 pub(super) fn disposition(name: &str) -> HeaderValue {
-    let plain: String =
+    let ascii: String =
         name.chars().map(|c| if c.is_ascii() && !c.is_control() && c != '"' { c } else { '_' }).collect();
-    let text = if plain == name {
+    let text = if ascii == name {
         format!("attachment; filename=\"{name}\"")
     } else {
-        format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(name, EXTENDED))
+        format!(
+            "attachment; filename=\"{ascii}\"; filename*=UTF-8''{}",
+            utf8_percent_encode(name, EXT_VALUE_ENCODE_SET)
+        )
     };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("attachment"))
 }
@@ -100,14 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_guessed_as_the_service_does() {
+    fn media_types_are_guessed_as_the_service_guesses_them() {
         for (name, expected) in [
             ("a.txt", "text/plain"),
             ("a.tar.gz", "application/x-gzip"),
-            ("a.text", OCTETS),
-            ("main.go", OCTETS),
-            ("a.unknown", OCTETS),
-            ("a", OCTETS),
+            ("a.text", OCTET_STREAM),
+            ("main.go", OCTET_STREAM),
+            ("a.unknown", OCTET_STREAM),
+            ("a", OCTET_STREAM),
             ("a.PDF", "application/pdf"),
         ] {
             assert_eq!(mime_type(name), expected, "{name}");
@@ -115,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_escapes_its_quotes() {
+    fn a_name_cannot_end_the_quoted_filename() {
         assert_eq!(disposition("a b.txt"), "attachment; filename=\"a b.txt\"");
         assert_eq!(
             disposition("é\"\r\n.txt"),

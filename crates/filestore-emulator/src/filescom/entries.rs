@@ -1,4 +1,4 @@
-//! What is done to a file or folder where it is: stat, update, delete, mkdir.
+//! Operations on one file or folder: stat, update, delete, mkdir.
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -15,9 +15,9 @@ use crate::http::{Response, empty, json};
 
 impl FilesCom {
     pub(super) async fn stat(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
-        let path = RemotePath::of_url(raw, Trailing::AllowedInLast)?;
-        caller.may(Right::List, &path)?;
-        let view = View::of(&caller, call.params.flag("with_priority_color")?, call.now);
+        let path = RemotePath::from_url(raw, Trailing::AllowedInLast)?;
+        caller.check(Right::List, &path)?;
+        let view = View::new(&caller, call.params.flag("with_priority_color")?, call.now);
         self.store
             .run(move |state| {
                 let node = state.node_at(&path)?;
@@ -26,7 +26,7 @@ impl FilesCom {
             .await
     }
 
-    /// What is given changes, the rest stays.
+    /// Changes the properties that are present in the parameters.
     pub(super) async fn update(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let params = &call.params;
         let provided_mtime = params.get("provided_mtime").map(|_| params.time("provided_mtime")).transpose()?;
@@ -36,9 +36,9 @@ impl FilesCom {
             Some(Value::Null) => Some(None),
             Some(_) => Some(params.text("priority_color")?),
         };
-        let path = below_root(raw, Trailing::AllowedInLast)?;
-        caller.may(Right::Write, &path)?;
-        let view = View::of(&caller, params.flag("with_priority_color")?, call.now);
+        let path = non_root_path(raw, Trailing::AllowedInLast)?;
+        caller.check(Right::Write, &path)?;
+        let view = View::new(&caller, params.flag("with_priority_color")?, call.now);
         self.store
             .run(move |state| {
                 let mut node = state.node_at(&path)?.clone();
@@ -53,8 +53,8 @@ impl FilesCom {
 
     pub(super) async fn delete(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let recursive = call.params.flag("recursive")?;
-        let path = below_root(raw, Trailing::AllowedInLast)?;
-        caller.may(Right::Delete, &path)?;
+        let path = non_root_path(raw, Trailing::AllowedInLast)?;
+        caller.check(Right::Delete, &path)?;
         let now = call.now;
         self.store
             .run(move |state| {
@@ -67,15 +67,15 @@ impl FilesCom {
 
     pub(super) async fn mkdir(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let params = &call.params;
-        let create = params.flag("mkdir_parents")?;
+        let create_parents = params.flag("mkdir_parents")?;
         let provided_mtime = params.time("provided_mtime")?;
-        let path = RemotePath::of_url(raw, Trailing::RejectedEverywhere)?;
-        caller.may(Right::Write, &path)?;
-        let view = View::of(&caller, params.flag("with_priority_color")?, call.now);
+        let path = RemotePath::from_url(raw, Trailing::RejectedEverywhere)?;
+        caller.check(Right::Write, &path)?;
+        let view = View::new(&caller, params.flag("with_priority_color")?, call.now);
         let (user, now) = (caller.id, call.now);
         self.store
             .run(move |state| {
-                let id = state.mkdir(&path, create, provided_mtime, user, now)?;
+                let id = state.mkdir(&path, create_parents, provided_mtime, user, now)?;
                 let node = state.tree.get(id).ok_or(Rejection::NotFound)?;
                 Ok(json(StatusCode::CREATED, &state.entity(node, state.tree.path(id), &view)))
             })
@@ -84,6 +84,7 @@ impl FilesCom {
 }
 
 impl State {
+    /// Returns the node at a path.
     pub(super) fn node_at(&self, path: &RemotePath) -> Result<&Node, Rejection> {
         self.tree.find(path).ok_or(Rejection::NotFound)
     }
@@ -91,26 +92,26 @@ impl State {
     fn mkdir(
         &mut self,
         path: &RemotePath,
-        create: bool,
+        create_parents: bool,
         provided_mtime: Option<Timestamp>,
         user: u64,
         now: Timestamp,
     ) -> Result<NodeId, Rejection> {
         let (parents, last) = path.split_last().ok_or(Rejection::DestinationExists)?;
         let mut changes = Vec::new();
-        let parent = self.folder_for(parents, create, Rejection::NotFound, user, now, &mut changes)?;
+        let parent = self.ensure_folder(parents, create_parents, Rejection::NotFound, user, now, &mut changes)?;
         if self.tree.child(parent, &last.key).is_some() {
             return Err(Rejection::DestinationExists);
         }
         let id = self.tree.next_id();
         let folder = Node { provided_mtime, ..Node::folder(id, Some(parent), &last.name, user, now) };
         changes.push(Change::Node(Box::new(folder)));
-        changes.extend(self.touched(parent, now));
+        changes.extend(self.touch(parent, now));
         self.commit(changes)?;
         Ok(id)
     }
 
-    /// What deleting means, and how many files it takes.
+    /// Returns the changes that delete a node, and the number of deleted files.
     pub(super) fn plan_delete(
         &self,
         path: &RemotePath,
@@ -124,13 +125,13 @@ impl State {
         let nodes = self.tree.subtree(node.id);
         let files = nodes.iter().filter(|node| node.is_file()).count() as u64;
         let mut changes: Vec<_> = nodes.iter().rev().map(|node| Change::NodeGone(node.id)).collect();
-        changes.extend(node.parent.into_iter().flat_map(|parent| self.touched(parent, now)));
+        changes.extend(node.parent.into_iter().flat_map(|parent| self.touch(parent, now)));
         Ok((changes, files))
     }
 }
 
-/// The site itself is nothing that can be changed.
-pub(super) fn below_root(raw: &str, trailing: Trailing) -> Result<RemotePath, Rejection> {
-    let path = RemotePath::of_url(raw, trailing)?;
+/// Parses a path from a URL, and rejects the root.
+pub(super) fn non_root_path(raw: &str, trailing: Trailing) -> Result<RemotePath, Rejection> {
+    let path = RemotePath::from_url(raw, trailing)?;
     if path.is_root() { Err(Rejection::InvalidPath("the root cannot be changed")) } else { Ok(path) }
 }

@@ -1,4 +1,4 @@
-//! Everything that Files.com rejects, as one table.
+//! The errors of Files.com: message, type and status of each.
 
 use std::borrow::Cow;
 use std::io;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::wire::Failure;
 use crate::http::{Response, json as json_response};
 
-/// Why a request was rejected. The text is the service's where it was seen.
+/// The reason why a request is rejected. The messages are the service's as far as they are recorded.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
     #[error("{0} is invalid")]
@@ -122,6 +122,7 @@ impl Rejection {
         Rejection::Invalid(parameter.into())
     }
 
+    /// Returns the `type` of the error.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Rejection::Invalid(_) | Rejection::Missing(_) => "bad-request",
@@ -182,11 +183,11 @@ impl Rejection {
             Rejection::Internal(error) if matches!(error.kind(), io::ErrorKind::StorageFull) => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
-            other => status_of_group(other.kind()),
+            other => status_of_kind(other.kind()),
         }
     }
 
-    pub(super) fn answer(&self, request_id: &str) -> Response {
+    pub(super) fn to_response(&self, request_id: &str) -> Response {
         if let Rejection::Internal(error) = self {
             tracing::error!(%error, "the emulator failed");
         }
@@ -205,7 +206,7 @@ impl Rejection {
             }
             _ => {}
         }
-        rendered(self.status(), &failure)
+        failure_response(self.status(), &failure)
     }
 }
 
@@ -215,8 +216,8 @@ impl From<io::Error> for Rejection {
     }
 }
 
-/// The service's error of a status, as fault rules ask for it, of a type that they may choose.
-pub(super) fn failure_of(status: StatusCode, kind: Option<&str>, request_id: &str) -> Response {
+/// Returns the service's error response for the status, and optionally the type, that a fault rule sets.
+pub(super) fn status_response(status: StatusCode, kind: Option<&str>, request_id: &str) -> Response {
     let kind = kind.unwrap_or(match status.as_u16() {
         400 | 422 => "bad-request",
         401 => "not-authenticated/invalid-credentials",
@@ -235,10 +236,10 @@ pub(super) fn failure_of(status: StatusCode, kind: Option<&str>, request_id: &st
         "processing-failure/file-not-uploaded" => Rejection::FileNotUploaded.to_string(),
         kind => title(kind),
     };
-    rendered(status, &Failure::new(text, status, kind, request_id))
+    failure_response(status, &Failure::new(text, status, kind, request_id))
 }
 
-fn rendered(status: StatusCode, failure: &Failure) -> Response {
+fn failure_response(status: StatusCode, failure: &Failure) -> Response {
     let mut response = json_response(status, failure);
     if let Some(kind) = failure.kind.as_deref().and_then(|kind| HeaderValue::from_str(kind).ok()) {
         response.headers_mut().insert("x-files-error-class", kind);
@@ -251,7 +252,7 @@ impl Failure {
         let known = !kind.is_empty();
         Failure {
             error,
-            // The catch-all error has its status as text, and neither type nor title.
+            // The error without a type has its status as a string, and neither type nor title.
             http_code: if known { Value::from(status.as_u16()) } else { Value::from(status.as_str()) },
             instance: known.then(|| request_id.to_owned()),
             title: known.then(|| title(kind)),
@@ -263,7 +264,8 @@ impl Failure {
     }
 }
 
-fn status_of_group(kind: &str) -> StatusCode {
+/// Returns the status of an error type, which its first component determines.
+fn status_of_kind(kind: &str) -> StatusCode {
     match kind.split('/').next().unwrap_or_default() {
         "bad-request" | "processing-failure" => StatusCode::UNPROCESSABLE_ENTITY,
         "not-authenticated" => StatusCode::UNAUTHORIZED,
@@ -273,12 +275,12 @@ fn status_of_group(kind: &str) -> StatusCode {
     }
 }
 
-/// The last word of a type: `not-found/file-upload-not-found` is `File Upload Not Found`.
+/// Returns the title of an error type: `File Upload Not Found` for `not-found/file-upload-not-found`.
 fn title(kind: &str) -> String {
     let last = kind.rsplit('/').next().unwrap_or_default();
-    let capitalised = last.split('-').map(|word| {
+    let capitalized = last.split('-').map(|word| {
         let (first, rest) = word.split_at(word.len().min(1));
         first.to_ascii_uppercase() + rest
     });
-    capitalised.collect::<Vec<_>>().join(" ")
+    capitalized.collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! Lists of folders: one page after the other, without sorting a large folder for each of them.
+//! Folder lists, in pages. The default order comes from the tree, without sorting the folder for each page.
 
 use std::cmp::Ordering;
 
@@ -7,21 +7,21 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::access::{Caller, Right};
-use super::cursor::{self, At, Cursor};
+use super::cursor::{self, Cursor, Start};
 use super::entity::View;
 use super::error::Rejection;
 use super::name::folded;
 use super::params::Params;
 use super::path::{RemotePath, Trailing};
 use super::store::State;
-use super::tree::{Node, NodeId, Place};
+use super::tree::{Node, NodeId, Position};
 use super::{Call, FilesCom};
 use crate::http::{Response, json};
 
-/// No search finds more.
-const MOST_HITS: usize = 1000;
+/// The maximum number of results of a search.
+const MAX_HITS: usize = 1000;
 
-/// What is asked of a list.
+/// The parameters of a list request.
 #[derive(Debug)]
 struct Listing {
     per_page: usize,
@@ -53,23 +53,23 @@ enum Kind {
     Folder,
 }
 
-/// One page, and where the ones around it begin.
+/// One page, and the starts of the next and the previous page.
 struct Page<'s> {
     nodes: Vec<&'s Node>,
-    next: Option<At>,
-    prev: Option<At>,
+    next: Option<Start>,
+    prev: Option<Start>,
 }
 
 impl FilesCom {
     pub(super) async fn list(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
-        let listing = Listing::of(&call.params)?;
-        let all = call.params.flag("search_all")?;
-        let path = RemotePath::of_url(raw, Trailing::RejectedEverywhere)?;
-        if all && !path.is_root() {
+        let listing = Listing::parse(&call.params)?;
+        let search_all = call.params.flag("search_all")?;
+        let path = RemotePath::from_url(raw, Trailing::RejectedEverywhere)?;
+        if search_all && !path.is_root() {
             return Err(Rejection::SearchAllOnChildPath);
         }
-        caller.may(Right::List, &path)?;
-        let view = View::of(&caller, call.params.flag("with_priority_color")?, call.now);
+        caller.check(Right::List, &path)?;
+        let view = View::new(&caller, call.params.flag("with_priority_color")?, call.now);
         self.store
             .run(move |state| {
                 let folder = state.node_at(&path)?;
@@ -77,8 +77,8 @@ impl FilesCom {
                     return Err(Rejection::NotFound);
                 }
                 let id = listing.id(folder.id);
-                let at = listing.cursor.as_deref().map(|text| Cursor::read(text, &id)).transpose()?;
-                let page = listing.page(state, folder.id, at.unwrap_or(At::Skip(0)));
+                let start = listing.cursor.as_deref().map(|text| Cursor::parse(text, &id)).transpose()?;
+                let page = listing.page(state, folder.id, start.unwrap_or(Start::Skip(0)));
                 let entities: Vec<_> =
                     page.nodes.iter().map(|node| state.entity(node, state.tree.path(node.id), &view)).collect();
                 let mut response = json(StatusCode::OK, &entities);
@@ -90,7 +90,7 @@ impl FilesCom {
 }
 
 impl Listing {
-    fn of(params: &Params) -> Result<Self, Rejection> {
+    fn parse(params: &Params) -> Result<Self, Rejection> {
         let kind = match params.text("type")?.as_deref() {
             None => None,
             Some("file") => Some(Kind::File),
@@ -104,7 +104,7 @@ impl Listing {
         Ok(Listing {
             per_page: cursor::per_page(params)?,
             cursor: params.text("cursor")?,
-            sort: Sort::of(params.get("sort_by"))?,
+            sort: Sort::parse(params.get("sort_by"))?,
             kind,
             changed_after,
             search: params.text("search")?.map(|text| folded(&text)),
@@ -112,31 +112,31 @@ impl Listing {
         })
     }
 
-    /// What a cursor belongs to.
+    /// Returns the id of the list, which ties cursors to it.
     fn id(&self, folder: NodeId) -> String {
         let Listing { per_page, sort, kind, changed_after, search, search_key, .. } = self;
         format!("{folder} {per_page} {sort:?} {kind:?} {changed_after:?} {search:?} {search_key:?}")
     }
 
-    fn page<'s>(&self, state: &'s State, folder: NodeId, at: At) -> Page<'s> {
+    fn page<'s>(&self, state: &'s State, folder: NodeId, start: Start) -> Page<'s> {
         let by_path = self.sort == Sort { by: Field::Path, descending: false } && self.search.is_none();
-        match at {
-            At::Behind(place) if by_path => self.page_by_path(state, folder, Some(place)),
-            At::Skip(_) if by_path => self.page_by_path(state, folder, None),
-            At::Skip(skipped) => self.page_of(self.sorted(state, folder), skipped),
-            At::Behind(_) => self.page_of(self.sorted(state, folder), 0),
+        match start {
+            Start::After(position) if by_path => self.page_by_path(state, folder, Some(position)),
+            Start::Skip(_) if by_path => self.page_by_path(state, folder, None),
+            Start::Skip(skipped) => self.page_of(self.sorted(state, folder), skipped),
+            Start::After(_) => self.page_of(self.sorted(state, folder), 0),
         }
     }
 
-    /// Straight from the tree, which is in this order.
-    fn page_by_path<'s>(&self, state: &'s State, folder: NodeId, behind: Option<Place>) -> Page<'s> {
-        let mut following = state.tree.children(folder, behind.as_ref()).filter(|node| self.wants(node));
+    /// Returns a page in the order of the tree, which needs no sorting.
+    fn page_by_path<'s>(&self, state: &'s State, folder: NodeId, after: Option<Position>) -> Page<'s> {
+        let mut following = state.tree.children(folder, after.as_ref()).filter(|node| self.matches(node));
         let nodes: Vec<_> = following.by_ref().take(self.per_page).collect();
         let more = following.next().is_some();
-        let next = nodes.last().filter(|_| more).map(|last| At::Behind(last.place()));
-        let prev = behind.map(|behind| {
-            let mut before = state.tree.children_up_to(folder, &behind).rev().filter(|node| self.wants(node));
-            before.nth(self.per_page).map_or(At::Skip(0), |last| At::Behind(last.place()))
+        let next = nodes.last().filter(|_| more).map(|last| Start::After(last.position()));
+        let prev = after.map(|after| {
+            let mut before = state.tree.children_up_to(folder, &after).rev().filter(|node| self.matches(node));
+            before.nth(self.per_page).map_or(Start::Skip(0), |last| Start::After(last.position()))
         });
         Page { nodes, next, prev }
     }
@@ -144,40 +144,40 @@ impl Listing {
     fn page_of<'s>(&self, nodes: Vec<&'s Node>, skipped: usize) -> Page<'s> {
         let end = skipped.saturating_add(self.per_page);
         Page {
-            next: (end < nodes.len()).then_some(At::Skip(end)),
-            prev: (skipped > 0).then(|| At::Skip(skipped.saturating_sub(self.per_page))),
+            next: (end < nodes.len()).then_some(Start::Skip(end)),
+            prev: (skipped > 0).then(|| Start::Skip(skipped.saturating_sub(self.per_page))),
             nodes: nodes.into_iter().skip(skipped).take(self.per_page).collect(),
         }
     }
 
     fn sorted<'s>(&self, state: &'s State, folder: NodeId) -> Vec<&'s Node> {
         let mut nodes: Vec<_> = match self.search {
-            // A search looks into the folders below as well.
+            // A search includes all folders below this one.
             Some(_) => state.tree.subtree(folder).into_iter().skip(1).collect(),
             None => state.tree.children(folder, None).collect(),
         };
-        nodes.retain(|node| self.wants(node));
+        nodes.retain(|node| self.matches(node));
         if self.search.is_some() {
-            nodes.truncate(MOST_HITS);
+            nodes.truncate(MAX_HITS);
         }
         nodes.sort_by(|one, other| self.sort.compare(state, one, other));
         nodes
     }
 
-    fn wants(&self, node: &Node) -> bool {
-        let searched = |text: &str| self.search.as_ref().is_none_or(|search| folded(text).contains(search));
+    fn matches(&self, node: &Node) -> bool {
+        let matches_search = |text: &str| self.search.as_ref().is_none_or(|search| folded(text).contains(search));
         self.kind.is_none_or(|kind| (kind == Kind::File) == node.is_file())
             && self.changed_after.is_none_or(|after| node.mtime > after)
             && match &self.search_key {
-                None => searched(&node.name),
-                Some(key) => node.custom_metadata.get(key).is_some_and(|value| searched(value)),
+                None => matches_search(&node.name),
+                Some(key) => node.custom_metadata.get(key).is_some_and(|value| matches_search(value)),
             }
     }
 }
 
 impl Sort {
-    /// `sort_by[FIELD]=asc`, by one field.
-    fn of(value: Option<&Value>) -> Result<Self, Rejection> {
+    /// Parses `sort_by[FIELD]=asc`. Only one field is allowed.
+    fn parse(value: Option<&Value>) -> Result<Self, Rejection> {
         let fields = match value {
             None | Some(Value::Null) => return Ok(Sort { by: Field::Path, descending: false }),
             Some(Value::Object(fields)) => fields,
@@ -201,17 +201,18 @@ impl Sort {
         }
     }
 
-    /// Folders stay first; entries that are equal stay in the order of paths.
+    /// Compares two nodes of a list. Folders are first in both directions. A stable sort keeps equal nodes in the order
+    /// of the tree.
     fn compare(self, state: &State, one: &Node, other: &Node) -> Ordering {
         let size =
             |node: &Node| node.content.as_ref().and_then(|id| state.contents.get(id)).map(|content| content.size);
         let ascending = match self.by {
-            Field::Path => one.place().cmp(&other.place()),
+            Field::Path => one.position().cmp(&other.position()),
             Field::Size => size(one).cmp(&size(other)),
             Field::Modified => one.mtime.cmp(&other.mtime),
             Field::ProvidedModified => one.provided_mtime.cmp(&other.provided_mtime),
         };
-        let wanted = if self.descending { ascending.reverse() } else { ascending };
-        one.is_file().cmp(&other.is_file()).then(wanted)
+        let directed = if self.descending { ascending.reverse() } else { ascending };
+        one.is_file().cmp(&other.is_file()).then(directed)
     }
 }

@@ -1,4 +1,4 @@
-//! What callers say about a file: custom metadata, with its limits.
+//! The custom metadata of files and folders, and its limits.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,14 @@ use super::error::Rejection;
 use super::params::Params;
 
 const FIELD: &str = "custom_metadata";
-const MOST_KEYS: usize = 32;
-const LONGEST_KEY: usize = 256;
-const LONGEST_VALUE: usize = 1024;
+const MAX_KEYS: usize = 32;
+/// In characters.
+const MAX_KEY: usize = 256;
+/// In characters.
+const MAX_VALUE: usize = 1024;
 
-/// The whole map; null clears it, absent is absent.
+/// Returns the custom metadata of a request, which replaces all existing entries. Null is an empty map. Returns `None`
+/// if the parameter is absent.
 pub(super) fn custom(params: &Params) -> Result<Option<BTreeMap<String, String>>, Rejection> {
     let fields = match params.get(FIELD) {
         None => return Ok(None),
@@ -22,12 +25,12 @@ pub(super) fn custom(params: &Params) -> Result<Option<BTreeMap<String, String>>
     };
     let texts = fields.iter().map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
     let metadata: BTreeMap<_, _> = texts.collect::<Option<_>>().ok_or(Rejection::invalid(FIELD))?;
-    let longer = |text: &str, limit: usize| text.chars().count() > limit;
-    let problem = if metadata.len() > MOST_KEYS {
+    let is_longer = |text: &str, limit: usize| text.chars().count() > limit;
+    let problem = if metadata.len() > MAX_KEYS {
         "Custom metadata cannot have more than 32 keys"
-    } else if metadata.keys().any(|key| longer(key, LONGEST_KEY)) {
+    } else if metadata.keys().any(|key| is_longer(key, MAX_KEY)) {
         "Custom metadata keys cannot be longer than 256 characters"
-    } else if metadata.values().any(|value| longer(value, LONGEST_VALUE)) {
+    } else if metadata.values().any(|value| is_longer(value, MAX_VALUE)) {
         "Custom metadata values cannot be longer than 1024 characters"
     } else {
         return Ok(Some(metadata));

@@ -1,10 +1,10 @@
-//! Copies, moves and deletes in the background: what they do, and how far they are.
+//! Copies, moves and background deletes. The API calls them file migrations.
 
 use http::StatusCode;
 use jiff::Timestamp;
 
 use super::access::{Caller, Right};
-use super::entries::below_root;
+use super::entries::non_root_path;
 use super::error::Rejection;
 use super::path::{RemotePath, Trailing};
 use super::record::{Due, Migration, Operation, Outcome, Work};
@@ -26,10 +26,10 @@ impl FilesCom {
     ) -> Result<Response, Rejection> {
         let destination = call.params.text("destination")?.ok_or(Rejection::Missing("destination"))?;
         let forced = call.params.flag("overwrite")?;
-        let source = below_root(raw, Trailing::AllowedInLast)?;
-        let target = RemotePath::of_text(&destination, Trailing::AllowedInLast)?;
-        caller.may(if operation == Operation::Move { Right::Delete } else { Right::Read }, &source)?;
-        caller.may(Right::Write, &target)?;
+        let source = non_root_path(raw, Trailing::AllowedInLast)?;
+        let target = RemotePath::from_text(&destination, Trailing::AllowedInLast)?;
+        caller.check(if operation == Operation::Move { Right::Delete } else { Right::Read }, &source)?;
+        caller.check(Right::Write, &target)?;
         let (path, destination) = (source.to_string(), Some(target.to_string()));
         self.start(Work { operation, path, destination, forced }, caller, call.now).await
     }
@@ -37,13 +37,14 @@ impl FilesCom {
     /// `POST /file_actions/delete/PATH`.
     pub(super) async fn begin_delete(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let forced = call.params.flag("recursive")?;
-        let path = below_root(raw, Trailing::AllowedInLast)?;
-        caller.may(Right::Delete, &path)?;
+        let path = non_root_path(raw, Trailing::AllowedInLast)?;
+        caller.check(Right::Delete, &path)?;
         let work = Work { operation: Operation::Delete, path: path.to_string(), destination: None, forced };
         self.start(work, caller, call.now).await
     }
 
-    /// What cannot work is rejected at once, whenever it is to be done.
+    /// Starts the work, or does it at once if [`Migrations::Sync`] is set. Rejects work that is impossible now, even if
+    /// it is due later.
     async fn start(&self, work: Work, caller: Caller, now: Timestamp) -> Result<Response, Rejection> {
         let user = caller.id;
         let started = self
@@ -55,7 +56,7 @@ impl FilesCom {
                         state.commit(changes)?;
                         return Ok::<_, Rejection>(Started { status: "completed", file_migration_id: None });
                     }
-                    Migrations::Polls(left) => Due::Polls { left, asked: 0 },
+                    Migrations::Polls(left) => Due::Polls { left, answered: 0 },
                     Migrations::Delay(delay) => Due::At(now.checked_add(delay).unwrap_or(Timestamp::MAX)),
                 };
                 let id = state.tree.next_id();
@@ -73,14 +74,14 @@ impl FilesCom {
             .run(move |state| {
                 state.count_poll(id)?;
                 let migration = state.migrations.get(&id).ok_or(Rejection::NotFound)?;
-                Ok(json(StatusCode::OK, &migration.shown(now)))
+                Ok(json(StatusCode::OK, &migration.entity(now)))
             })
             .await
     }
 }
 
 impl State {
-    /// Does what has become due.
+    /// Runs the migrations that are due.
     pub(super) fn run_due_migrations(&mut self) -> std::io::Result<()> {
         let now = self.clock.now();
         let is_due =
@@ -89,24 +90,26 @@ impl State {
         due.into_iter().try_for_each(|migration| self.run_migration(migration))
     }
 
+    /// Counts a status request, or runs the migration if enough of them have been counted.
     fn count_poll(&mut self, id: u64) -> std::io::Result<()> {
-        let Some(mut migration) = self.migrations.get(&id).filter(|one| one.outcome.is_none()).cloned() else {
+        let Some(mut migration) = self.migrations.get(&id).filter(|migration| migration.outcome.is_none()).cloned()
+        else {
             return Ok(());
         };
         match &mut migration.due {
             Due::At(_) => Ok(()),
             Due::Polls { left: 0, .. } => self.run_migration(migration),
-            Due::Polls { left, asked } => {
-                (*left, *asked) = (*left - 1, *asked + 1);
+            Due::Polls { left, answered } => {
+                (*left, *answered) = (*left - 1, *answered + 1);
                 self.commit(vec![Change::Migration(migration)])
             }
         }
     }
 
-    /// The work and its outcome at once: no crash can do it twice.
+    /// Runs a migration. Its changes and its outcome are one commit, so it cannot run twice after a crash.
     fn run_migration(&mut self, mut migration: Migration) -> std::io::Result<()> {
-        let planned = self.plan(&migration.work, migration.user, self.clock.now());
-        let (mut changes, outcome) = match planned {
+        let plan = self.plan(&migration.work, migration.user, self.clock.now());
+        let (mut changes, outcome) = match plan {
             Ok((changes, files)) => (changes, Outcome { files, failure: None }),
             Err(rejection) => (Vec::new(), Outcome { files: 0, failure: Some(rejection.to_string()) }),
         };
@@ -115,13 +118,13 @@ impl State {
         self.commit(changes)
     }
 
-    /// The changes that are the work, and how many files it is about.
+    /// Returns the changes of the work, and the number of files that it affects.
     fn plan(&mut self, work: &Work, user: u64, now: Timestamp) -> Result<(Vec<Change>, u64), Rejection> {
-        let path = RemotePath::of_text(&work.path, Trailing::AllowedInLast)?;
+        let path = RemotePath::from_text(&work.path, Trailing::AllowedInLast)?;
         match &work.destination {
             None => self.plan_delete(&path, work.forced, now),
             Some(destination) => {
-                let destination = RemotePath::of_text(destination, Trailing::AllowedInLast)?;
+                let destination = RemotePath::from_text(destination, Trailing::AllowedInLast)?;
                 self.plan_transfer(work, &path, &destination, user, now)
             }
         }
@@ -136,35 +139,35 @@ impl State {
         now: Timestamp,
     ) -> Result<(Vec<Change>, u64), Rejection> {
         let source = self.node_at(path)?.clone();
-        let same = destination.is_same(path);
-        // Another spelling of its own name is a place where a move can go.
-        if same && (work.operation == Operation::Copy || self.tree.path(source.id) == destination.to_string()) {
+        let is_same = destination.is_same(path);
+        // A move can change the spelling of a name.
+        if is_same && (work.operation == Operation::Copy || self.tree.path(source.id) == destination.to_string()) {
             return Err(Rejection::DestinationSame);
         }
-        if !same && (destination.is_within(path) || path.is_within(destination)) {
+        if !is_same && (destination.is_within(path) || path.is_within(destination)) {
             return Err(Rejection::DestinationConflict);
         }
         let (parents, name) = destination.split_last().ok_or(Rejection::DestinationConflict)?;
         let mut changes = Vec::new();
         let missing = Rejection::DestinationParentMissing;
-        let parent = self.folder_for(parents, false, missing, user, now, &mut changes)?;
-        let present = self.tree.child(parent, &name.key).filter(|present| present.id != source.id).cloned();
-        if present.is_some() && !work.forced {
+        let parent = self.ensure_folder(parents, false, missing, user, now, &mut changes)?;
+        let existing = self.tree.child(parent, &name.key).filter(|existing| existing.id != source.id).cloned();
+        if existing.is_some() && !work.forced {
             return Err(Rejection::DestinationExists);
         }
         let files = self.tree.subtree(source.id).iter().filter(|node| node.is_file()).count() as u64;
         let mut plan = Plan { operation: work.operation, now, changes };
-        plan.put(self, &source, parent, &name.name, present.as_ref())?;
+        plan.put(self, &source, parent, &name.name, existing.as_ref())?;
         let mut changes = plan.changes;
-        changes.extend(self.touched(parent, now));
+        changes.extend(self.touch(parent, now));
         if work.operation == Operation::Move {
-            changes.extend(source.parent.into_iter().flat_map(|parent| self.touched(parent, now)));
+            changes.extend(source.parent.into_iter().flat_map(|parent| self.touch(parent, now)));
         }
         Ok((changes, files))
     }
 }
 
-/// A copy or move on its way through a tree.
+/// The planned changes of a copy or move.
 struct Plan {
     operation: Operation,
     now: Timestamp,
@@ -172,24 +175,25 @@ struct Plan {
 }
 
 impl Plan {
-    /// Puts a node under a name. Files replace files, folders merge into folders.
+    /// Copies or moves a node to `name` in `parent`. A file replaces an existing file; a folder merges into an existing
+    /// folder.
     fn put(
         &mut self,
         state: &mut State,
         source: &Node,
         parent: NodeId,
         name: &str,
-        present: Option<&Node>,
+        existing: Option<&Node>,
     ) -> Result<(), Rejection> {
-        match present {
-            Some(present) if present.is_file() != source.is_file() => return Err(Rejection::DestinationExists),
+        match existing {
+            Some(existing) if existing.is_file() != source.is_file() => return Err(Rejection::DestinationExists),
             Some(folder) if !source.is_file() => return self.merge(state, source, folder.id),
             Some(file) => self.changes.push(Change::NodeGone(file.id)),
             None => {}
         }
         let mut node = Node { parent: Some(parent), name: name.to_owned(), ..source.clone() };
         if self.operation == Operation::Copy {
-            // Its times are new, what its owner said about it stays.
+            // A copy keeps the properties that users set, but not the times.
             node = Node { id: state.tree.next_id(), created_at: self.now, mtime: self.now, ..node };
         }
         let id = node.id;
@@ -213,19 +217,19 @@ impl Plan {
         state: &mut State,
         source: &Node,
         parent: NodeId,
-        present_in: Option<NodeId>,
+        existing_in: Option<NodeId>,
     ) -> Result<(), Rejection> {
         let children: Vec<_> = state.tree.children(source.id, None).cloned().collect();
         for child in children {
-            let present = present_in.and_then(|folder| state.tree.child(folder, &child.key())).cloned();
-            self.put(state, &child, parent, &child.name, present.as_ref())?;
+            let existing = existing_in.and_then(|folder| state.tree.child(folder, &child.key())).cloned();
+            self.put(state, &child, parent, &child.name, existing.as_ref())?;
         }
         Ok(())
     }
 }
 
 impl Migration {
-    fn shown(&self, now: Timestamp) -> FileMigration<'_> {
+    fn entity(&self, now: Timestamp) -> FileMigration<'_> {
         let outcome = self.outcome.as_ref();
         let failure_message = outcome.and_then(|outcome| outcome.failure.as_deref());
         let status = match (outcome, failure_message) {
@@ -252,10 +256,10 @@ impl Migration {
         }
     }
 
-    /// From the second look, or from half of the time on.
+    /// Returns `true` from the second status request on, or in the second half of the delay.
     fn is_processing(&self, now: Timestamp) -> bool {
         match self.due {
-            Due::Polls { asked, .. } => asked > 1,
+            Due::Polls { answered, .. } => answered > 1,
             Due::At(due) => now.duration_since(self.begun) * 2 >= due.duration_since(self.begun),
         }
     }

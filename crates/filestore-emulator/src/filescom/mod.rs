@@ -1,8 +1,9 @@
-//! Files.com: a tree of folders and files, uploaded in parts to a storage beside it.
+//! Files.com: an API for a tree of folders and files, and an S3-compatible storage for their contents.
 //!
-//! [`route`] says what a request asks for, [`access`] who asks, [`params`] with what. Each operation then decides
-//! under the lock of the [`store`] and answers with what is in [`wire`] or a line of the table in [`error`]. The
-//! storage that part and download URLs lead to is another service at another door: it knows signatures, no users.
+//! [`route`] finds the operation of a request, [`access`] its user and [`params`] its parameters. The operation then
+//! runs under the lock of the [`store`] and responds with JSON of [`wire`] or an error of [`error`]. The storage
+//! receives the parts of uploads and serves downloads. Its presigned URLs, from [`sign`], need no user; its errors are
+//! in [`storage_error`].
 
 mod access;
 mod bundle;
@@ -51,8 +52,8 @@ use crate::http::{RequestBody, Response, json, problem};
 use crate::storage::ServiceContext;
 use error::Rejection;
 use params::Params;
-use record::WrongLogins;
-use route::{OnBundle, OnPath};
+use record::FailedLogins;
+use route::{BundleAction, PathAction};
 use settings::Settings;
 use sign::Signer;
 use storage_error::StorageRejection;
@@ -70,14 +71,14 @@ pub(crate) struct FilesCom {
     users: Users,
     clock: Clock,
     signer: Arc<Signer>,
-    wrong_logins: Mutex<WrongLogins>,
-    /// One content is digested at a time.
-    digesting: Arc<Semaphore>,
-    /// What links begin with.
+    failed_logins: Mutex<FailedLogins>,
+    /// Limits the digest computation to one task.
+    digest_permit: Arc<Semaphore>,
+    /// The origin of all URLs, without a slash at the end.
     base: String,
 }
 
-/// A request to the API on its way through an operation.
+/// A request to the API, as the operations receive it.
 struct Call<'a> {
     head: &'a Parts,
     params: Params,
@@ -85,7 +86,7 @@ struct Call<'a> {
     now: Timestamp,
 }
 
-/// A request to the storage.
+/// A request to the storage, as the operations receive it.
 struct StorageCall<'a> {
     head: &'a Parts,
     body: &'a mut RequestBody,
@@ -96,10 +97,10 @@ struct StorageCall<'a> {
 impl FilesCom {
     pub(crate) fn open(ServiceContext { folder, kept, clock, base }: ServiceContext, users: Users) -> io::Result<Self> {
         let store = Store::open(&folder, kept, clock.clone())?;
-        let signer = Arc::new(Signer::new(secret(&folder, kept)?, base.clone()));
-        let digesting = Arc::new(Semaphore::new(1));
-        let service = FilesCom { store, users, clock, signer, wrong_logins: Mutex::default(), digesting, base };
-        service.digest_later(service.store.undigested());
+        let signer = Arc::new(Signer::new(load_or_create_secret(&folder, kept)?, base.clone()));
+        let digest_permit = Arc::new(Semaphore::new(1));
+        let service = FilesCom { store, users, clock, signer, failed_logins: Mutex::default(), digest_permit, base };
+        service.spawn_digests(service.store.undigested());
         Ok(service)
     }
 
@@ -113,31 +114,31 @@ impl FilesCom {
         let (request_id, now) = (new_request_id(), self.clock.now());
         let response = if route.is_storage() {
             let call = StorageCall { head, body, effects, now };
-            let answered = self.storage(route, call).await;
-            answered.unwrap_or_else(|rejection| rejection.answer(&request_id))
+            let result = self.storage(route, call).await;
+            result.unwrap_or_else(|rejection| rejection.to_response(&request_id))
         } else {
-            let answered = self.api(route, head, body, effects, now).await;
-            answered.unwrap_or_else(|rejection| rejection.answer(&request_id))
+            let result = self.api(route, head, body, effects, now).await;
+            result.unwrap_or_else(|rejection| rejection.to_response(&request_id))
         };
-        signed_off(response, route, &request_id)
+        with_common_headers(response, route, &request_id)
     }
 
-    /// The service's own error of a status, of a type that a fault rule may choose.
+    /// Returns the service's error response for the status, and optionally the type, that a fault rule sets.
     pub(crate) fn error(&self, route: &Route, status: StatusCode, kind: Option<&str>) -> Response {
         let request_id = new_request_id();
-        let failure = match route.is_storage() {
-            true => storage_error::failure_of(status, kind, &request_id),
-            false => error::failure_of(status, kind, &request_id),
+        let response = match route.is_storage() {
+            true => storage_error::status_response(status, kind, &request_id),
+            false => error::status_response(status, kind, &request_id),
         };
-        signed_off(failure, route, &request_id)
+        with_common_headers(response, route, &request_id)
     }
 
-    /// What the control API has for this service alone, `None` for a route that it does not have.
+    /// Handles a request to the Files.com part of the control API, or returns `None` if the route does not exist.
     pub(crate) async fn control(&self, method: &Method, path: &str, body: &str) -> Option<Response> {
         let settings = match (method, path) {
             (&Method::GET, SETTINGS) => self.settings().await,
             (&Method::PUT, SETTINGS) => match serde_json::from_str::<Settings>(body) {
-                Ok(settings) => self.set(settings).await,
+                Ok(settings) => self.set_settings(settings).await,
                 Err(error) => return Some(problem(StatusCode::BAD_REQUEST, error)),
             },
             _ => return None,
@@ -148,29 +149,29 @@ impl FilesCom {
         })
     }
 
-    /// Uploads lapse, contents that nothing leads to go.
+    /// Removes expired uploads and sessions, and contents that no file and no valid URL refers to.
     pub(crate) async fn sweep(&self) {
         let now = self.clock.now();
-        let before = |life: SignedDuration| now.saturating_sub(life).unwrap_or(Timestamp::MIN);
-        let (lapsed, unreachable) = (before(upload::UPLOAD_LIFE), before(sign::DOWNLOAD_LIFE));
+        let before = |lifetime: SignedDuration| now.saturating_sub(lifetime).unwrap_or(Timestamp::MIN);
+        let (expired, unreachable) = (before(upload::UPLOAD_LIFETIME), before(sign::DOWNLOAD_URL_LIFETIME));
         let swept = self.store.run(move |state| {
-            state.forget_uploads(|upload| upload.begun < lapsed)?;
-            state.forget_sessions(now)?;
-            state.forget_retired(unreachable);
+            state.remove_uploads(|upload| upload.begun < expired)?;
+            state.remove_expired_sessions(now)?;
+            state.remove_retired(unreachable);
             Ok::<_, io::Error>(())
         });
         if let Err(error) = swept.await {
-            tracing::error!(%error, "what has lapsed could not be removed");
+            tracing::error!(%error, "expired uploads and sessions could not be removed");
         }
     }
 
     pub(crate) async fn clear(&self) -> io::Result<()> {
-        self.wrong_logins().clear();
+        self.failed_logins().clear();
         self.store.run(|state| state.clear()).await
     }
 
     pub(crate) fn stored_files(&self) -> usize {
-        self.store.files()
+        self.store.file_count()
     }
 
     async fn storage(&self, route: &Route, call: StorageCall<'_>) -> Result<Response, StorageRejection> {
@@ -191,13 +192,13 @@ impl FilesCom {
     ) -> Result<Response, Rejection> {
         match route {
             Route::WrongMethod => return Err(Rejection::MethodNotAllowed),
-            Route::OnPath { alias: true, .. } if self.settings().await?.strict_methods => {
+            Route::Path { alias: true, .. } if self.settings().await?.strict_methods => {
                 return Err(Rejection::MethodNotAllowed);
             }
             Route::Unknown => return Err(Rejection::NotFound),
             _ => {}
         }
-        // Who logs in, out or opens a link says who they are in another way.
+        // These requests have their own authentication, or none.
         let caller = match route {
             Route::Login | Route::Logout | Route::Share(_) => None,
             _ => Some(self.caller(&head.headers, now).await?),
@@ -212,25 +213,25 @@ impl FilesCom {
             };
         };
         match route {
-            Route::OnPath { what, raw, .. } => match what {
-                OnPath::BeginUpload => self.begin_upload(raw, call, caller).await,
-                OnPath::PostFile => self.post_file(raw, call, caller).await,
-                OnPath::GetFile => self.get_file(raw, call, caller).await,
-                OnPath::Stat => self.stat(raw, call, caller).await,
-                OnPath::List => self.list(raw, call, caller).await,
-                OnPath::Update => self.update(raw, call, caller).await,
-                OnPath::Delete => self.delete(raw, call, caller).await,
-                OnPath::BeginDelete => self.begin_delete(raw, call, caller).await,
-                OnPath::Mkdir => self.mkdir(raw, call, caller).await,
-                OnPath::Transfer(operation) => self.transfer(*operation, raw, call, caller).await,
+            Route::Path { action, raw, .. } => match action {
+                PathAction::BeginUpload => self.begin_upload(raw, call, caller).await,
+                PathAction::PostFile => self.post_file(raw, call, caller).await,
+                PathAction::GetFile => self.get_file(raw, call, caller).await,
+                PathAction::Stat => self.stat(raw, call, caller).await,
+                PathAction::List => self.list(raw, call, caller).await,
+                PathAction::Update => self.update(raw, call, caller).await,
+                PathAction::Delete => self.delete(raw, call, caller).await,
+                PathAction::BeginDelete => self.begin_delete(raw, call, caller).await,
+                PathAction::Mkdir => self.mkdir(raw, call, caller).await,
+                PathAction::Transfer(operation) => self.transfer(*operation, raw, call, caller).await,
             },
             Route::Migration(id) => self.migration(id, now).await,
             Route::Bundles => self.list_bundles(call, caller).await,
             Route::CreateBundle => self.create_bundle(call, caller).await,
-            Route::Bundle(OnBundle::Get, id) => self.get_bundle(id, caller).await,
-            Route::Bundle(OnBundle::Update, id) => self.update_bundle(id, call, caller).await,
-            Route::Bundle(OnBundle::Delete, id) => self.delete_bundle(id, caller).await,
-            Route::Bundle(OnBundle::Share, id) => self.share_bundle(id, caller).await,
+            Route::Bundle(BundleAction::Get, id) => self.get_bundle(id, caller).await,
+            Route::Bundle(BundleAction::Update, id) => self.update_bundle(id, call, caller).await,
+            Route::Bundle(BundleAction::Delete, id) => self.delete_bundle(id, caller).await,
+            Route::Bundle(BundleAction::Share, id) => self.share_bundle(id, caller).await,
             _ => Err(Rejection::NotFound),
         }
     }
@@ -239,7 +240,7 @@ impl FilesCom {
         self.store.run(|state| Ok(state.settings.clone())).await
     }
 
-    async fn set(&self, settings: Settings) -> io::Result<Settings> {
+    async fn set_settings(&self, settings: Settings) -> io::Result<Settings> {
         self.store
             .run(move |state| {
                 state.settings = settings;
@@ -248,13 +249,13 @@ impl FilesCom {
             .await
     }
 
-    fn wrong_logins(&self) -> MutexGuard<'_, WrongLogins> {
-        self.wrong_logins.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failed_logins(&self) -> MutexGuard<'_, FailedLogins> {
+        self.failed_logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What signatures are made with. Kept, so that a restart leaves URLs good.
-fn secret(folder: &Path, kept: bool) -> io::Result<Vec<u8>> {
+/// Returns the key for signatures. In a data directory it is stored, so that URLs stay valid after a restart.
+fn load_or_create_secret(folder: &Path, kept: bool) -> io::Result<Vec<u8>> {
     let file = folder.join("secret");
     match fs::read(&file) {
         Ok(secret) if kept => return Ok(secret),
@@ -271,8 +272,8 @@ fn new_request_id() -> String {
     Uuid::new_v4().simple().to_string()
 }
 
-/// The headers that every answer has.
-fn signed_off(mut response: Response, route: &Route, request_id: &str) -> Response {
+/// Sets the headers that every response has.
+fn with_common_headers(mut response: Response, route: &Route, request_id: &str) -> Response {
     let id = HeaderValue::try_from(request_id).unwrap_or(HeaderValue::from_static("0"));
     let headers = response.headers_mut();
     if route.is_storage() {

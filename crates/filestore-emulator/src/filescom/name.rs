@@ -1,18 +1,18 @@
-//! Which names are the same name, and in which order they are listed.
+//! Comparison and order of names: the names that the service treats as equal, and the order in lists.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
-/// A name as the service compares it: without case, accents and white space at its end, and in
-/// an alphabet in which comparing bytes is the order of lists.
+/// A name as the service compares it: without case, accents and white space at the end. Its characters are mapped so
+/// that the order of keys is the order of lists.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct NameKey(Box<str>);
 
 impl NameKey {
     pub(super) fn of(name: &str) -> Self {
-        NameKey(folded(name).chars().map(ranked).collect())
+        NameKey(folded(name).chars().map(list_order).collect())
     }
 }
 
@@ -22,11 +22,11 @@ impl fmt::Debug for NameKey {
     }
 }
 
-/// Compatibility forms composed, accents dropped, lower case, no white space at the end.
+/// Returns a name in Unicode form NFKC, without accents, in lower case and without white space at the end.
 pub(super) fn folded(name: &str) -> String {
     let mut plain = String::with_capacity(name.len());
     for character in name.nfkc() {
-        match transliterated(character) {
+        match transliterate(character) {
             Some(letters) => plain.push_str(letters),
             None => plain.push(character),
         }
@@ -34,8 +34,9 @@ pub(super) fn folded(name: &str) -> String {
     plain.to_lowercase().trim_end().to_owned()
 }
 
-/// The service's own table. What it leaves out stays as it is: þ, đ's neighbours ŋ and ŧ, and every other script.
-fn transliterated(character: char) -> Option<&'static str> {
+/// Returns the replacement of a letter, from the service's table. Letters that are not in the table stay: þ, ŋ, ŧ and
+/// all other scripts.
+fn transliterate(character: char) -> Option<&'static str> {
     Some(match character {
         'À' | 'Á' | 'Â' | 'Ã' | 'Ä' | 'Å' | 'Ā' | 'Ă' | 'Ą' => "a",
         'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ā' | 'ă' | 'ą' => "a",
@@ -68,15 +69,16 @@ fn transliterated(character: char) -> Option<&'static str> {
     })
 }
 
-/// ASCII in the order of lists: space, `_`, `-`, `.`, other punctuation, digits, letters. What is not here keeps its
-/// place: control characters before, other scripts behind.
+/// The printable ASCII characters in the order of lists: space, `_`, `-`, `.`, other punctuation, digits, letters.
+/// Control characters stay before them, other scripts after them.
 const ORDER: &[u8; 95] =
     b" _-.!\"#$%&'()*+,/:;<=>?@[\\]^`{|}~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-fn ranked(character: char) -> char {
-    let place = ORDER.iter().position(|ordered| char::from(*ordered) == character);
-    match place.and_then(|place| u8::try_from(place).ok()) {
-        Some(place) => char::from(b' ' + place),
+/// Maps a character to the one at its position in [`ORDER`].
+fn list_order(character: char) -> char {
+    let index = ORDER.iter().position(|ordered| char::from(*ordered) == character);
+    match index.and_then(|index| u8::try_from(index).ok()) {
+        Some(index) => char::from(b' ' + index),
         None => character,
     }
 }
@@ -87,7 +89,7 @@ mod tests {
 
     #[test]
     fn names_that_differ_in_case_accents_or_form_are_one_name() {
-        for (written, compared) in [
+        for (name, expected) in [
             ("FiLeNaMe.TxT", "filename.txt"),
             ("FÎŁĘÑÂMÉ.TXT", "filename.txt"),
             ("Fïłèńämê.Txt", "filename.txt"),
@@ -107,7 +109,7 @@ mod tests {
                 "aaaaaaaeceeeeiiiidnoooooouuuuyssaaaaaaaeceeeeiiiidnoooooouuuuyy",
             ),
         ] {
-            assert_eq!(folded(written), compared, "{written}");
+            assert_eq!(folded(name), expected, "{name}");
         }
     }
 
@@ -121,8 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn ranks_are_a_permutation() {
-        let mut all: Vec<char> = (' '..='~').map(ranked).collect();
+    fn the_list_order_is_a_permutation_of_printable_ascii() {
+        let mut all: Vec<char> = (' '..='~').map(list_order).collect();
         all.sort_unstable();
         assert!(all.into_iter().eq(' '..='~'));
     }

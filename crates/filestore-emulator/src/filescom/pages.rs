@@ -1,4 +1,4 @@
-//! What people with a share link see.
+//! The HTML pages of share links.
 
 use http::StatusCode;
 
@@ -19,7 +19,7 @@ pub(super) fn files(links: impl Iterator<Item = (String, String)>) -> Response {
 }
 
 pub(super) fn gone() -> Response {
-    let mut response = page("Not found", "<p>There is no such link, or it is no longer good.</p>");
+    let mut response = page("Not found", "<p>This link does not exist or is no longer valid.</p>");
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
 }

@@ -1,5 +1,5 @@
-//! The parameters of a request, in all the forms in which clients send them: query and body together, the body as
-//! JSON, form or multipart, nested by brackets in the names.
+//! The parameters of a request, in all forms that clients send: in the query and in the body; the body as JSON, form or
+//! multipart; nested values with brackets in the names.
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -11,29 +11,30 @@ use super::time;
 use crate::http::RequestBody;
 use crate::multipart::Multipart;
 
-/// The longest body: the ETags of 10,000 parts take a tenth of it.
-const LONGEST: usize = 8 * 1024 * 1024;
-/// Nobody nests deeper; every level is a recursion.
-const DEEPEST: usize = 5;
+/// The maximum size of a body, in bytes. The ETags of 10,000 parts take a tenth of it.
+const MAX_BODY: usize = 8 * 1024 * 1024;
+/// The maximum depth of brackets. Parsing recurses once per level, and clients do not nest deeper.
+const MAX_DEPTH: usize = 5;
 
-/// What a request asks with. An unknown parameter is nobody's, and ignored.
+/// The parameters of a request. Unknown ones are ignored.
 #[derive(Debug, Default)]
 pub(super) struct Params(Map<String, Value>);
 
 impl Params {
-    /// The body's parameters win over those of the query.
+    /// Reads the parameters of the query and the body. Those of the body take precedence.
     pub(super) async fn read(head: &Parts, body: &mut RequestBody) -> Result<Self, Rejection> {
         let query = head.uri.query().unwrap_or_default();
         let mut params = nested(form_urlencoded::parse(query.as_bytes()).map(text_value));
-        params.extend(of_body(head, body).await?);
+        params.extend(read_body(head, body).await?);
         Ok(Params(params))
     }
 
-    /// A parameter that was sent, even as null.
+    /// Returns a parameter, which may be null.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
+    /// Returns a boolean parameter. Absent and null are `false`.
     pub(super) fn flag(&self, name: &'static str) -> Result<bool, Rejection> {
         match self.get(name) {
             None | Some(Value::Null) => Ok(false),
@@ -54,7 +55,7 @@ impl Params {
         }
     }
 
-    /// Absent, null and empty are one.
+    /// Returns a text parameter. Absent, null and empty are `None`.
     pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, Rejection> {
         match self.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -73,7 +74,7 @@ impl Params {
         }
     }
 
-    /// `{etag, part}` pairs: an array of objects, parallel arrays, or objects by index.
+    /// Returns the pairs of part number and ETag in `etags`: an array of objects, parallel arrays, or objects by index.
     pub(super) fn etags(&self) -> Result<Option<Vec<(i64, String)>>, Rejection> {
         match self.get("etags") {
             None | Some(Value::Null) => Ok(None),
@@ -113,15 +114,15 @@ fn integer(value: &Value) -> Option<i64> {
     }
 }
 
-async fn of_body(head: &Parts, body: &mut RequestBody) -> Result<Map<String, Value>, Rejection> {
+async fn read_body(head: &Parts, body: &mut RequestBody) -> Result<Map<String, Value>, Rejection> {
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
     if media_type.trim().eq_ignore_ascii_case("multipart/form-data") {
-        return of_form(parameters, body).await;
+        return read_form(parameters, body).await;
     }
-    let content = body.collect(LONGEST).await?.ok_or(Rejection::BodyTooLarge)?;
+    let content = body.collect(MAX_BODY).await?.ok_or(Rejection::BodyTooLarge)?;
     match media_type.trim().to_ascii_lowercase().as_str() {
-        // Clients say JSON on every request, and some that send it do not say so.
+        // Some clients set this content type without a body, others send JSON without a content type.
         "" | "application/json" if content.is_empty() => Ok(Map::new()),
         "" | "application/json" => match serde_json::from_slice(&content) {
             Ok(Value::Object(params)) => Ok(nested(params.into_iter())),
@@ -133,16 +134,16 @@ async fn of_body(head: &Parts, body: &mut RequestBody) -> Result<Map<String, Val
     }
 }
 
-async fn of_form(parameters: &str, body: &mut RequestBody) -> Result<Map<String, Value>, Rejection> {
+async fn read_form(parameters: &str, body: &mut RequestBody) -> Result<Map<String, Value>, Rejection> {
     let boundary = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="));
     let boundary = boundary.ok_or(Rejection::InvalidBody)?.trim_matches('"');
     let mut form = Multipart::new(body, boundary);
-    let (mut fields, mut read) = (Vec::new(), 0);
+    let (mut fields, mut size) = (Vec::new(), 0);
     while let Some(part) = form.next_part().await.map_err(|_| Rejection::InvalidBody)? {
         let mut content = Vec::new();
         while let Some(chunk) = form.chunk().await.map_err(|_| Rejection::InvalidBody)? {
-            read += chunk.len();
-            if read > LONGEST {
+            size += chunk.len();
+            if size > MAX_BODY {
                 return Err(Rejection::BodyTooLarge);
             }
             content.extend_from_slice(&chunk);
@@ -158,7 +159,7 @@ fn text_value<N: Into<String>, T: Into<String>>((name, text): (N, T)) -> (String
     (name.into(), Value::from(text.into()))
 }
 
-/// `etags[][part]`, `etags[0][part]`, `sort_by[path]`: brackets in a name are objects and arrays.
+/// Builds objects and arrays from names with brackets: `etags[][part]`, `etags[0][part]`, `sort_by[path]`.
 fn nested(fields: impl Iterator<Item = (String, Value)>) -> Map<String, Value> {
     let mut params = Map::new();
     for (name, value) in fields {
@@ -170,13 +171,15 @@ fn nested(fields: impl Iterator<Item = (String, Value)>) -> Map<String, Value> {
     params
 }
 
+/// Splits `a[b][c]` into `a` and its keys. Returns `None` for a plain name.
 fn keys(name: &str) -> Option<(&str, Vec<&str>)> {
     let (first, rest) = name.split_once('[')?;
     let inner = rest.strip_suffix(']')?;
     let rest: Vec<_> = inner.split("][").collect();
-    (!first.is_empty() && rest.len() <= DEEPEST).then_some((first, rest))
+    (!first.is_empty() && rest.len() <= MAX_DEPTH).then_some((first, rest))
 }
 
+/// Stores a value at the path of `keys` in `slot`.
 fn put(slot: &mut Value, keys: &[&str], value: Value) {
     match keys {
         [] => *slot = value,
@@ -185,12 +188,12 @@ fn put(slot: &mut Value, keys: &[&str], value: Value) {
                 *slot = Value::Array(Vec::new());
             }
             let Value::Array(items) = slot else { return };
-            // A name that comes again begins the next item.
-            let open = match (rest.first(), items.last()) {
+            // A key that the last item already has begins the next item.
+            let extends_last = match (rest.first(), items.last()) {
                 (Some(key), Some(last)) => last.is_object() && last.get(key).is_none(),
                 _ => false,
             };
-            if !open {
+            if !extends_last {
                 items.push(Value::Null);
             }
             if let Some(last) = items.last_mut() {
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn etags_are_read_in_every_form_that_was_seen() {
+    fn etags_are_read_in_every_form_that_clients_send() {
         let two = Some(vec![(1, "aa".to_owned()), (2, "bb".to_owned())]);
         for text in [
             "etags[][etag]=aa&etags[][part]=1&etags[][etag]=bb&etags[][part]=2",

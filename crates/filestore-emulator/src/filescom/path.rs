@@ -1,4 +1,4 @@
-//! Paths: decoded once, cleaned as the service cleans them, and checked by its rules.
+//! Remote paths: decoding, the service's clean-up, and its rules.
 
 use std::fmt;
 
@@ -7,11 +7,12 @@ use percent_encoding::percent_decode_str;
 use super::error::Rejection;
 use super::name::{NameKey, folded};
 
-/// The longest path and name, in characters.
-const LONGEST_PATH: usize = 5000;
-const LONGEST_NAME: usize = 512;
+/// The maximum length of a path, in characters.
+const MAX_PATH: usize = 5000;
+/// The maximum length of a name, in characters.
+const MAX_NAME: usize = 512;
 
-/// A path on the site. Without components it is the root.
+/// A path on the site. The root has no components.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct RemotePath {
     components: Vec<Component>,
@@ -23,7 +24,7 @@ pub(super) struct Component {
     pub(super) key: NameKey,
 }
 
-/// Where white space at the end of a name is rejected: it depends on the operation.
+/// The rule for names that end with white space, which depends on the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trailing {
     RejectedEverywhere,
@@ -31,18 +32,18 @@ pub(super) enum Trailing {
 }
 
 impl RemotePath {
-    /// A path out of a URL.
-    pub(super) fn of_url(raw: &str, trailing: Trailing) -> Result<Self, Rejection> {
+    /// Parses a percent-encoded path in a URL.
+    pub(super) fn from_url(raw: &str, trailing: Trailing) -> Result<Self, Rejection> {
         let decoded = percent_decode_str(raw).decode_utf8().map_err(|_| Rejection::InvalidEncoding)?;
-        Self::of_text(&decoded, trailing)
+        Self::from_text(&decoded, trailing)
     }
 
-    /// A path out of a parameter.
-    pub(super) fn of_text(text: &str, trailing: Trailing) -> Result<Self, Rejection> {
+    /// Parses a path in a parameter.
+    pub(super) fn from_text(text: &str, trailing: Trailing) -> Result<Self, Rejection> {
         if text.contains('\u{200b}') {
             return Err(Rejection::InvalidPath("it has a zero-width space"));
         }
-        let names = cleaned(text);
+        let names = clean_names(text);
         let checked = match trailing {
             Trailing::RejectedEverywhere => &names[..],
             Trailing::AllowedInLast => &names[..names.len().saturating_sub(1)],
@@ -50,20 +51,22 @@ impl RemotePath {
         if checked.iter().any(|name| name.ends_with(char::is_whitespace)) {
             return Err(Rejection::TrailingWhitespace);
         }
-        if names.iter().any(|name| name.chars().count() > LONGEST_NAME) {
+        if names.iter().any(|name| name.chars().count() > MAX_NAME) {
             return Err(Rejection::FilenameTooLong);
         }
-        if names.iter().map(|name| name.chars().count() + 1).sum::<usize>() > LONGEST_PATH + 1 {
+        if names.iter().map(|name| name.chars().count() + 1).sum::<usize>() > MAX_PATH + 1 {
             return Err(Rejection::PathTooLong);
         }
         let ambiguous = |folded: &str| matches!(folded, "" | "." | "..") || folded.contains('/');
         if names.iter().any(|name| ambiguous(&folded(name))) {
-            return Err(Rejection::InvalidPath("a name compares as none, as a dot name or as a path"));
+            return Err(Rejection::InvalidPath(
+                "a name is equal to an empty name, `.`, `..` or a path under the service's comparison",
+            ));
         }
-        Ok(Self::of_names(names))
+        Ok(Self::from_names(names))
     }
 
-    pub(super) fn of_names(names: Vec<String>) -> Self {
+    pub(super) fn from_names(names: Vec<String>) -> Self {
         let component = |name: String| Component { key: NameKey::of(&name), name };
         RemotePath { components: names.into_iter().map(component).collect() }
     }
@@ -76,31 +79,32 @@ impl RemotePath {
         self.components.is_empty()
     }
 
-    /// The folder that it is in, and its name there; `None` for the root.
+    /// Returns the parent folder and the name, or `None` for the root.
     pub(super) fn split_last(&self) -> Option<(&[Component], &Component)> {
         self.components.split_last().map(|(last, before)| (before, last))
     }
 
-    /// Whether it is that folder or below it, whatever the spelling.
+    /// Returns `true` if the path is `folder` or below it, in any spelling.
     pub(super) fn is_within(&self, folder: &RemotePath) -> bool {
         let shared = self.components.iter().zip(&folder.components);
         self.components.len() >= folder.components.len() && shared.into_iter().all(|(one, other)| one.key == other.key)
     }
 
+    /// Returns `true` if both paths are equal, in any spelling.
     pub(super) fn is_same(&self, other: &RemotePath) -> bool {
         self.components.len() == other.components.len() && self.is_within(other)
     }
 }
 
-/// The names in a path. `..` is dropped, it does not go up.
-pub(super) fn cleaned(text: &str) -> Vec<String> {
+/// Returns the names in a path. `..` is dropped and does not lead to the parent.
+fn clean_names(text: &str) -> Vec<String> {
     let text = text.replace('\0', "").replace('\\', "/");
     text.split('/').filter(|name| !matches!(*name, "" | "." | "..")).map(str::to_owned).collect()
 }
 
-/// A path out of a URL as the journal and rules show it, whether or not it is allowed.
-pub(super) fn shown(raw: &str) -> String {
-    cleaned(&percent_decode_str(raw).decode_utf8_lossy()).join("/")
+/// Returns the path in a URL as the journal and fault rules show it. The path may be invalid.
+pub(super) fn display(raw: &str) -> String {
+    clean_names(&percent_decode_str(raw).decode_utf8_lossy()).join("/")
 }
 
 impl fmt::Display for RemotePath {
@@ -121,7 +125,7 @@ mod tests {
     use super::*;
 
     fn read(raw: &str) -> Result<String, String> {
-        let path = RemotePath::of_url(raw, Trailing::AllowedInLast);
+        let path = RemotePath::from_url(raw, Trailing::AllowedInLast);
         path.map(|path| path.to_string()).map_err(|rejection| rejection.kind().to_owned())
     }
 
@@ -160,12 +164,12 @@ mod tests {
             assert_eq!(read(raw).unwrap_err(), kind, "{raw}");
         }
         assert!(read(&format!("{}x", "x/".repeat(2499))).is_ok());
-        assert!(RemotePath::of_url("a%20", Trailing::RejectedEverywhere).is_err());
+        assert!(RemotePath::from_url("a%20", Trailing::RejectedEverywhere).is_err());
     }
 
     #[test]
     fn the_spelling_does_not_matter_for_being_within() {
-        let path = |text: &str| RemotePath::of_text(text, Trailing::AllowedInLast).unwrap();
+        let path = |text: &str| RemotePath::from_text(text, Trailing::AllowedInLast).unwrap();
         assert!(path("Clients/Acme/x").is_within(&path("clients/ACME")));
         assert!(path("a").is_within(&path("")));
         assert!(!path("clients2").is_within(&path("clients")));

@@ -1,4 +1,4 @@
-//! What the log of changes holds besides the tree: sessions, uploads, share links, jobs.
+//! The records of the change log besides the tree: share links, migrations, sessions and uploads.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blobs::BlobId;
 
+/// A share link.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Bundle {
     pub(super) id: u64,
@@ -25,6 +26,7 @@ pub(super) struct Bundle {
     pub(super) username: String,
 }
 
+/// A copy, move or delete in the background.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Migration {
     pub(super) id: u64,
@@ -35,13 +37,13 @@ pub(super) struct Migration {
     pub(super) outcome: Option<Outcome>,
 }
 
-/// What is to be done.
+/// The work of a migration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Work {
     pub(super) operation: Operation,
     pub(super) path: String,
     pub(super) destination: Option<String>,
-    /// Replace what is at the destination; or delete what is in the folder.
+    /// `true` to replace an existing destination, or to delete a folder with its entries.
     pub(super) forced: bool,
 }
 
@@ -52,43 +54,53 @@ pub(crate) enum Operation {
     Delete,
 }
 
+/// The time at which a migration runs.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Due {
-    Polls { left: u32, asked: u32 },
+    /// After a number of status requests.
+    Polls {
+        left: u32,
+        #[serde(rename = "asked")]
+        answered: u32,
+    },
     At(Timestamp),
 }
 
+/// The result of a migration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Outcome {
+    /// The number of files that it affected.
     pub(super) files: u64,
+    /// The error message if it failed.
     pub(super) failure: Option<String>,
 }
 
+/// A login session.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Session {
     /// 40 hex digits.
     pub(super) id: String,
     pub(super) user: String,
     pub(super) expires: Timestamp,
-    /// The password was right, the second factor is still to come.
+    /// `true` if the password was correct and the second factor is still missing.
     pub(super) partial: bool,
 }
 
-/// An upload that was begun and not finished yet.
+/// An unfinished upload.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Upload {
-    /// `put-` and digits: the `ref`.
+    /// The `ref`: `put-` and digits.
     pub(super) id: String,
     pub(super) path: String,
     pub(super) user: u64,
-    /// An existing file is not replaced: this one gets another name.
+    /// `true` to choose another name instead of replacing an existing file.
     pub(super) with_rename: bool,
     pub(super) begun: Timestamp,
     #[serde(skip)]
     pub(super) parts: BTreeMap<u32, Part>,
 }
 
-/// The last thing that was put as a part.
+/// An uploaded part. A later upload of the same part number replaces it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Part {
     pub(super) blob: BlobId,
@@ -98,7 +110,7 @@ pub(super) struct Part {
 }
 
 impl std::fmt::Debug for Bundle {
-    /// The code is a permission.
+    /// Leaves out the code and the password, which are secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Bundle").field("id", &self.id).finish_non_exhaustive()
     }
@@ -110,5 +122,5 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Wrong logins of each user, and when the last of them was.
-pub(super) type WrongLogins = HashMap<String, (u32, Timestamp)>;
+/// The number of failed logins of each user, and the time of the last one.
+pub(super) type FailedLogins = HashMap<String, (u32, Timestamp)>;

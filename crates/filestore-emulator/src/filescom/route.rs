@@ -7,29 +7,31 @@ use super::record::Operation as Transfer;
 use super::{path, sign};
 use crate::service::{ServiceName, Target};
 
-/// One request's meaning.
+/// The operation that a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Login,
     Logout,
-    OnPath {
-        what: OnPath,
-        /// As it stands in the URL.
+    Path {
+        action: PathAction,
+        /// The path as in the URL, percent-encoded.
         raw: String,
-        /// Not in the API, but sent by a client.
+        /// `true` for a method that the API does not have, but that a client sends.
         alias: bool,
     },
     Migration(String),
     Bundles,
     CreateBundle,
-    Bundle(OnBundle, String),
-    /// `/f/CODE`.
+    Bundle(BundleAction, String),
+    /// The page of a share link, `/f/CODE`.
     Share(String),
+    /// A part of an upload, to the storage.
     Part {
         upload: String,
         path: String,
         number: u32,
     },
+    /// A download, from the storage.
     Content {
         id: String,
         path: String,
@@ -39,9 +41,9 @@ pub(crate) enum Route {
     UnknownStorage,
 }
 
-/// What can be asked of a path.
+/// An operation on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnPath {
+pub(crate) enum PathAction {
     BeginUpload,
     PostFile,
     GetFile,
@@ -54,8 +56,9 @@ pub(crate) enum OnPath {
     Transfer(Transfer),
 }
 
+/// An operation on a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnBundle {
+pub(crate) enum BundleAction {
     Get,
     Update,
     Delete,
@@ -83,28 +86,28 @@ impl Route {
     fn of_api(method: &Method, path: &str) -> Self {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         let (resource, rest) = path.split_once('/').unwrap_or((path, ""));
-        let on = |what| Route::OnPath { what, raw: rest.to_owned(), alias: false };
-        let alias = |what, raw: &str| Route::OnPath { what, raw: raw.to_owned(), alias: true };
+        let on = |action| Route::Path { action, raw: rest.to_owned(), alias: false };
+        let alias = |action, raw: &str| Route::Path { action, raw: raw.to_owned(), alias: true };
         match (resource, method) {
             ("sessions", &Method::POST) => Route::Login,
             ("sessions", &Method::DELETE) => Route::Logout,
-            ("files", &Method::POST) => on(OnPath::PostFile),
-            ("files", &Method::GET) => on(OnPath::GetFile),
-            ("files", &Method::PATCH) => on(OnPath::Update),
-            ("files", &Method::DELETE) => on(OnPath::Delete),
-            ("folders", &Method::GET) => on(OnPath::List),
-            ("folders", &Method::POST) => on(OnPath::Mkdir),
-            ("folders", &Method::DELETE) => alias(OnPath::Delete, rest),
+            ("files", &Method::POST) => on(PathAction::PostFile),
+            ("files", &Method::GET) => on(PathAction::GetFile),
+            ("files", &Method::PATCH) => on(PathAction::Update),
+            ("files", &Method::DELETE) => on(PathAction::Delete),
+            ("folders", &Method::GET) => on(PathAction::List),
+            ("folders", &Method::POST) => on(PathAction::Mkdir),
+            ("folders", &Method::DELETE) => alias(PathAction::Delete, rest),
             ("file_actions", _) => {
-                let (action, raw) = rest.split_once('/').unwrap_or((rest, ""));
-                let on = |what| Route::OnPath { what, raw: raw.to_owned(), alias: false };
-                match (action, method) {
-                    ("metadata", &Method::GET) => on(OnPath::Stat),
-                    ("metadata", &Method::POST) => alias(OnPath::Stat, raw),
-                    ("begin_upload", &Method::POST) => on(OnPath::BeginUpload),
-                    ("copy", &Method::POST) => on(OnPath::Transfer(Transfer::Copy)),
-                    ("move", &Method::POST) => on(OnPath::Transfer(Transfer::Move)),
-                    ("delete", &Method::POST) => on(OnPath::BeginDelete),
+                let (name, raw) = rest.split_once('/').unwrap_or((rest, ""));
+                let on = |action| Route::Path { action, raw: raw.to_owned(), alias: false };
+                match (name, method) {
+                    ("metadata", &Method::GET) => on(PathAction::Stat),
+                    ("metadata", &Method::POST) => alias(PathAction::Stat, raw),
+                    ("begin_upload", &Method::POST) => on(PathAction::BeginUpload),
+                    ("copy", &Method::POST) => on(PathAction::Transfer(Transfer::Copy)),
+                    ("move", &Method::POST) => on(PathAction::Transfer(Transfer::Move)),
+                    ("delete", &Method::POST) => on(PathAction::BeginDelete),
                     ("metadata" | "begin_upload" | "copy" | "move" | "delete", _) => Route::WrongMethod,
                     _ => Route::Unknown,
                 }
@@ -112,11 +115,11 @@ impl Route {
             ("file_migrations", &Method::GET) => Route::Migration(rest.to_owned()),
             ("bundles", &Method::GET) if rest.is_empty() => Route::Bundles,
             ("bundles", &Method::POST) if rest.is_empty() => Route::CreateBundle,
-            ("bundles", &Method::GET) => Route::Bundle(OnBundle::Get, rest.to_owned()),
-            ("bundles", &Method::PATCH) => Route::Bundle(OnBundle::Update, rest.to_owned()),
-            ("bundles", &Method::DELETE) => Route::Bundle(OnBundle::Delete, rest.to_owned()),
+            ("bundles", &Method::GET) => Route::Bundle(BundleAction::Get, rest.to_owned()),
+            ("bundles", &Method::PATCH) => Route::Bundle(BundleAction::Update, rest.to_owned()),
+            ("bundles", &Method::DELETE) => Route::Bundle(BundleAction::Delete, rest.to_owned()),
             ("bundles", &Method::POST) => match rest.strip_suffix("/share") {
-                Some(id) => Route::Bundle(OnBundle::Share, id.to_owned()),
+                Some(id) => Route::Bundle(BundleAction::Share, id.to_owned()),
                 None => Route::WrongMethod,
             },
             ("sessions" | "files" | "folders" | "file_migrations" | "bundles", _) => Route::WrongMethod,
@@ -128,33 +131,33 @@ impl Route {
         match path.splitn(3, '/').collect::<Vec<_>>()[..] {
             ["uploads", upload, path] => Route::Part {
                 upload: upload.to_owned(),
-                path: sign::decoded(path),
-                number: sign::query(head, "partNumber").and_then(|number| number.parse().ok()).unwrap_or(0),
+                path: sign::decode_path(path),
+                number: sign::query_value(head, "partNumber").and_then(|number| number.parse().ok()).unwrap_or(0),
             },
-            ["files", id, path] => Route::Content { id: id.to_owned(), path: sign::decoded(path) },
+            ["files", id, path] => Route::Content { id: id.to_owned(), path: sign::decode_path(path) },
             _ => Route::UnknownStorage,
         }
     }
 
-    /// Whether it is the storage that answers, in XML.
+    /// Returns `true` if the storage serves the request. Its errors are XML.
     pub(super) fn is_storage(&self) -> bool {
         matches!(self, Route::Part { .. } | Route::Content { .. } | Route::UnknownStorage)
     }
 
     pub(crate) fn target(&self) -> Target {
         let (operation, step) = match self {
-            Route::OnPath { what, .. } => match what {
-                OnPath::BeginUpload => ("upload", Some("begin")),
-                OnPath::PostFile => ("upload", Some("finish")),
-                OnPath::GetFile => ("download", Some("url")),
-                OnPath::Stat => ("stat", None),
-                OnPath::List => ("list", None),
-                OnPath::Update => ("update", None),
-                OnPath::Delete | OnPath::BeginDelete => ("delete", None),
-                OnPath::Mkdir => ("mkdir", None),
-                OnPath::Transfer(Transfer::Copy) => ("copy", None),
-                OnPath::Transfer(Transfer::Move) => ("move", None),
-                OnPath::Transfer(Transfer::Delete) => ("delete", None),
+            Route::Path { action, .. } => match action {
+                PathAction::BeginUpload => ("upload", Some("begin")),
+                PathAction::PostFile => ("upload", Some("finish")),
+                PathAction::GetFile => ("download", Some("url")),
+                PathAction::Stat => ("stat", None),
+                PathAction::List => ("list", None),
+                PathAction::Update => ("update", None),
+                PathAction::Delete | PathAction::BeginDelete => ("delete", None),
+                PathAction::Mkdir => ("mkdir", None),
+                PathAction::Transfer(Transfer::Copy) => ("copy", None),
+                PathAction::Transfer(Transfer::Move) => ("move", None),
+                PathAction::Transfer(Transfer::Delete) => ("delete", None),
             },
             Route::Part { .. } => ("upload", Some("part")),
             Route::Content { .. } => ("download", Some("content")),
@@ -164,7 +167,7 @@ impl Route {
             Route::WrongMethod | Route::Unknown | Route::UnknownStorage => ("other", None),
         };
         let key = match self {
-            Route::OnPath { raw, .. } => Some(path::shown(raw)),
+            Route::Path { raw, .. } => Some(path::display(raw)),
             Route::Part { path, .. } | Route::Content { path, .. } => Some(path.clone()),
             _ => None,
         };
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_the_path_however_it_is_written_and_a_part_has_its_number() {
+    fn the_key_is_the_decoded_path_and_a_part_has_its_number() {
         assert_eq!(target(&Method::GET, "/api/rest/v1/files/%2Fa%2Fb").key.as_deref(), Some("a/b"));
         assert_eq!(target(&Method::GET, "/api/rest/v1/files/a/b").key.as_deref(), Some("a/b"));
         let part = target(&Method::PUT, "/_storage/filescom/uploads/put-1/a/b?partNumber=7");

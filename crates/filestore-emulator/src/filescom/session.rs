@@ -1,4 +1,4 @@
-//! Logins, with a second factor for those who have one.
+//! Login sessions: login with a password and an optional second factor, and logout.
 
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
@@ -14,10 +14,11 @@ use super::{Call, FilesCom, access};
 use crate::hex::hex;
 use crate::http::{Response, empty, json};
 
-/// How long a login may wait for its second factor.
-const PARTIAL_LIFE: SignedDuration = SignedDuration::from_mins(10);
-/// So many wrong logins in a row lock a user out, for so long.
-const WRONG_LOGINS: u32 = 10;
+/// The lifetime of a session that waits for its second factor.
+const PARTIAL_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
+/// The number of failed logins in a row that lock a user out.
+const MAX_FAILED_LOGINS: u32 = 10;
+/// The time that a user is locked out, from the last failed login.
 const LOCKOUT: SignedDuration = SignedDuration::from_mins(10);
 
 impl FilesCom {
@@ -28,28 +29,28 @@ impl FilesCom {
         let (otp, partial) = (call.params.text("otp")?, call.params.text("partial_session_id")?);
         let user = match partial {
             Some(partial) => {
-                let user = self.half_logged_in(partial, call.now).await?;
-                self.check_lock(&user.name, call.now)?;
+                let user = self.partially_logged_in_user(partial, call.now).await?;
+                self.check_lockout(&user.name, call.now)?;
                 user
             }
             None => {
                 let name = call.params.text("username")?.ok_or(Rejection::Required("username"))?;
                 let password = call.params.text("password")?.ok_or(Rejection::Required("password"))?;
-                self.with_password(&name, &password, call.now)?
+                self.check_password(&name, &password, call.now)?
             }
         };
         match (&user.otp, otp) {
             (Some(_), None) => {
-                let session = self.begin_session(&user, PARTIAL_LIFE, true, call.now).await?;
+                let session = self.begin_session(&user, PARTIAL_LIFETIME, true, call.now).await?;
                 return Err(Rejection::TwoFactorRequired { partial_session_id: session.id });
             }
-            (Some(right), Some(given)) if *right != given => {
-                self.count_wrong_login(&user.name, call.now);
+            (Some(expected), Some(otp)) if *expected != otp => {
+                self.count_failed_login(&user.name, call.now);
                 return Err(Rejection::WrongOtp);
             }
             _ => {}
         }
-        self.wrong_logins().remove(&user.name);
+        self.failed_logins().remove(&user.name);
         let timeout = self.settings().await?.session_timeout;
         let session = self.begin_session(&user, timeout, false, call.now).await?;
         let created = SessionCreated {
@@ -76,34 +77,35 @@ impl FilesCom {
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
-    fn with_password(&self, name: &str, password: &str, now: Timestamp) -> Result<User, Rejection> {
-        let user = self.users.named(name).ok_or(Rejection::WrongLogin)?;
-        self.check_lock(name, now)?;
+    fn check_password(&self, name: &str, password: &str, now: Timestamp) -> Result<User, Rejection> {
+        let user = self.users.by_name(name).ok_or(Rejection::WrongLogin)?;
+        self.check_lockout(name, now)?;
         if user.password.as_deref() != Some(password) {
-            self.count_wrong_login(name, now);
+            self.count_failed_login(name, now);
             return Err(Rejection::WrongLogin);
         }
         Ok(user.clone())
     }
 
-    fn check_lock(&self, name: &str, now: Timestamp) -> Result<(), Rejection> {
+    fn check_lockout(&self, name: &str, now: Timestamp) -> Result<(), Rejection> {
         let locked = self
-            .wrong_logins()
+            .failed_logins()
             .get(name)
-            .is_some_and(|(wrong, last)| *wrong >= WRONG_LOGINS && now.duration_since(*last) < LOCKOUT);
+            .is_some_and(|(failed, last)| *failed >= MAX_FAILED_LOGINS && now.duration_since(*last) < LOCKOUT);
         if locked { Err(Rejection::LockedOut) } else { Ok(()) }
     }
 
-    fn count_wrong_login(&self, name: &str, now: Timestamp) {
-        let mut wrong_logins = self.wrong_logins();
-        let (wrong, last) = wrong_logins.entry(name.to_owned()).or_insert((0, now));
+    fn count_failed_login(&self, name: &str, now: Timestamp) {
+        let mut failed_logins = self.failed_logins();
+        let (failed, last) = failed_logins.entry(name.to_owned()).or_insert((0, now));
         if now.duration_since(*last) >= LOCKOUT {
-            *wrong = 0;
+            *failed = 0;
         }
-        (*wrong, *last) = (*wrong + 1, now);
+        (*failed, *last) = (*failed + 1, now);
     }
 
-    async fn half_logged_in(&self, id: String, now: Timestamp) -> Result<User, Rejection> {
+    /// Returns the user of a session that waits for its second factor.
+    async fn partially_logged_in_user(&self, id: String, now: Timestamp) -> Result<User, Rejection> {
         let name = self
             .store
             .run(move |state| {
@@ -111,37 +113,38 @@ impl FilesCom {
                 Ok::<_, Rejection>(session.map(|session| session.user.clone()))
             })
             .await?;
-        name.and_then(|name| self.users.named(&name)).cloned().ok_or(Rejection::TwoFactorError)
+        name.and_then(|name| self.users.by_name(&name)).cloned().ok_or(Rejection::TwoFactorError)
     }
 
     async fn begin_session(
         &self,
         user: &User,
-        life: SignedDuration,
+        lifetime: SignedDuration,
         partial: bool,
         now: Timestamp,
     ) -> Result<Session, Rejection> {
         let session = Session {
             id: hex(&rand::rng().random::<[u8; 20]>()),
             user: user.name.clone(),
-            expires: now.checked_add(life).unwrap_or(Timestamp::MAX),
+            expires: now.checked_add(lifetime).unwrap_or(Timestamp::MAX),
             partial,
         };
-        let kept = session.clone();
-        self.store.run(move |state| Ok::<_, Rejection>(state.commit(vec![Change::Session(kept)])?)).await?;
+        let stored = session.clone();
+        self.store.run(move |state| Ok::<_, Rejection>(state.commit(vec![Change::Session(stored)])?)).await?;
         Ok(session)
     }
 }
 
 impl State {
+    /// Returns the user of a complete, unexpired session.
     pub(super) fn user_of_session(&self, id: &str, now: Timestamp) -> Option<String> {
         let session = self.sessions.get(id).filter(|session| !session.partial && now < session.expires)?;
         Some(session.user.clone())
     }
 
-    pub(super) fn forget_sessions(&mut self, now: Timestamp) -> std::io::Result<()> {
+    pub(super) fn remove_expired_sessions(&mut self, now: Timestamp) -> std::io::Result<()> {
         let expired = self.sessions.values().filter(|session| now >= session.expires);
-        let gone: Vec<_> = expired.map(|session| Change::SessionGone(session.id.clone())).collect();
-        if gone.is_empty() { Ok(()) } else { self.commit(gone) }
+        let changes: Vec<_> = expired.map(|session| Change::SessionGone(session.id.clone())).collect();
+        if changes.is_empty() { Ok(()) } else { self.commit(changes) }
     }
 }

@@ -1,33 +1,36 @@
-//! What a site can be set to, and what is unknown about the service: set through the control API.
+//! Settings of the emulated site and of details of the service that are unknown. The control API changes them.
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-/// What is not given is the default.
+/// The settings of the site. An absent one has its default.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Settings {
-    /// How long after an upload the digests of a file are null.
+    /// The time after an upload during which the digests of a file are null.
     pub(super) digest_delay: SignedDuration,
-    /// Missing parents are created without being asked for.
+    /// `true` to create missing parent folders even without `mkdir_parents`.
     pub(super) always_create_parents: bool,
-    /// What `partsize` recommends. No part but the last may be smaller, nor need one be larger than 5 MiB.
+    /// The `partsize` in responses, in bytes. Every part but the last must have at least this size or 5 MiB, whichever
+    /// is smaller.
     pub(super) part_size: u64,
     pub(super) migrations: Migrations,
+    /// The lifetime of a login session.
     pub(super) session_timeout: SignedDuration,
-    /// Reject `POST /file_actions/metadata` and `DELETE /folders`, which one client sends and the API does not have.
+    /// `true` to reject `POST /file_actions/metadata` and `DELETE /folders`, which one client sends and the API does
+    /// not have.
     pub(super) strict_methods: bool,
 }
 
-/// When copies, moves and background deletes are done.
+/// The time at which copies, moves and background deletes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Migrations {
-    /// With their answer.
+    /// Before the response.
     Sync,
-    /// When somebody has asked so many times whether they are.
+    /// After this number of status requests.
     Polls(u32),
-    /// So long after they were asked for.
+    /// This time after the request.
     Delay(SignedDuration),
 }
 

@@ -1,4 +1,4 @@
-//! The signed URLs of the storage: good for one method, one path and query, and a while.
+//! Presigned URLs of the storage. Each is valid for one method, path and query, and for a limited time.
 
 use std::fmt;
 
@@ -10,23 +10,24 @@ use sha2::Sha256;
 use url::form_urlencoded;
 
 use super::storage_error::StorageRejection;
-
 use crate::hex::hex;
 
-/// How long a part can be put, and a download begun.
-pub(super) const PART_LIFE: SignedDuration = SignedDuration::from_mins(15);
-pub(super) const DOWNLOAD_LIFE: SignedDuration = SignedDuration::from_mins(1);
+/// The lifetime of the URL of a part.
+pub(super) const PART_URL_LIFETIME: SignedDuration = SignedDuration::from_mins(15);
+/// The lifetime of a download URL.
+pub(super) const DOWNLOAD_URL_LIFETIME: SignedDuration = SignedDuration::from_mins(1);
 
-/// What a path may show as it is. No client writes the rest in another way.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+/// The characters to percent-encode in paths. Clients encode the same ones, so the signed path is the path of the
+/// request.
+const PATH_ENCODE_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 const SIGNATURE: &str = "&X-Amz-Signature=";
 const DATE: &str = "%Y%m%dT%H%M%SZ";
 
-/// What only the storage and the API know.
+/// Signs URLs with a secret that the API and the storage share.
 pub(super) struct Signer {
     secret: Vec<u8>,
-    /// What URLs begin with.
+    /// The origin of the URLs, without a slash at the end.
     base: String,
 }
 
@@ -35,22 +36,22 @@ impl Signer {
         Signer { secret, base }
     }
 
-    /// Where a part of an upload is put.
-    pub(super) fn part(&self, upload: &str, path: &str, part: u32, now: Timestamp) -> String {
-        let encoded = utf8_percent_encode(path, PATH);
+    /// Returns the URL for uploading a part.
+    pub(super) fn part_url(&self, upload: &str, path: &str, part: u32, now: Timestamp) -> String {
+        let encoded = utf8_percent_encode(path, PATH_ENCODE_SET);
         let target = format!("/_storage/filescom/uploads/{upload}/{encoded}");
-        self.url("PUT", &target, &format!("partNumber={part}&uploadId={upload}"), PART_LIFE, now)
+        self.url("PUT", &target, &format!("partNumber={part}&uploadId={upload}"), PART_URL_LIFETIME, now)
     }
 
-    /// Where a content is read, whatever becomes of its path meanwhile.
-    pub(super) fn content(&self, content: &str, path: &str, life: SignedDuration, now: Timestamp) -> String {
-        let encoded = utf8_percent_encode(path, PATH);
+    /// Returns the URL for downloading a content. It stays valid if the file at `path` is replaced or deleted.
+    pub(super) fn content_url(&self, content: &str, path: &str, lifetime: SignedDuration, now: Timestamp) -> String {
+        let encoded = utf8_percent_encode(path, PATH_ENCODE_SET);
         let target = format!("/_storage/filescom/files/{content}/{encoded}");
-        self.url("GET", &target, "x-id=GetObject", life, now)
+        self.url("GET", &target, "x-id=GetObject", lifetime, now)
     }
 
-    fn url(&self, method: &str, path: &str, query: &str, life: SignedDuration, now: Timestamp) -> String {
-        let (date, seconds) = (now.strftime(DATE), life.as_secs());
+    fn url(&self, method: &str, path: &str, query: &str, lifetime: SignedDuration, now: Timestamp) -> String {
+        let (date, seconds) = (now.strftime(DATE), lifetime.as_secs());
         let target = format!(
             "{path}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=emulator&X-Amz-Date={date}&X-Amz-Expires={seconds}\
              &X-Amz-SignedHeaders=host&{query}"
@@ -59,11 +60,11 @@ impl Signer {
         format!("{}{target}{SIGNATURE}{signature}", self.base)
     }
 
-    /// Rejects a request that no URL of ours was for, or no longer is.
+    /// Checks that the URL of a request was signed by this emulator and has not expired.
     pub(super) fn check(&self, head: &Parts, now: Timestamp) -> Result<(), StorageRejection> {
-        let asked = head.uri.path_and_query().map_or("", |asked| asked.as_str());
-        let (target, signature) = asked.rsplit_once(SIGNATURE).ok_or(StorageRejection::AccessDenied)?;
-        let signature = unhex(signature).ok_or(StorageRejection::Signature)?;
+        let url = head.uri.path_and_query().map_or("", |url| url.as_str());
+        let (target, signature) = url.rsplit_once(SIGNATURE).ok_or(StorageRejection::AccessDenied)?;
+        let signature = parse_hex(signature).ok_or(StorageRejection::Signature)?;
         let mac = self.mac(head.method.as_str(), target);
         mac.verify_slice(&signature).map_err(|_| StorageRejection::Signature)?;
         match expiry(head) {
@@ -75,7 +76,7 @@ impl Signer {
     fn mac(&self, method: &str, target: &str) -> Hmac<Sha256> {
         let mut mac = match Hmac::<Sha256>::new_from_slice(&self.secret) {
             Ok(mac) => mac,
-            Err(_) => unreachable!("a MAC takes a key of any length"),
+            Err(_) => unreachable!("HMAC takes keys of any length"),
         };
         mac.update(format!("{method}\n{target}").as_bytes());
         mac
@@ -88,23 +89,24 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// The path in a storage URL, as it was signed.
-pub(super) fn decoded(path: &str) -> String {
+/// Percent-decodes the path in a storage URL.
+pub(super) fn decode_path(path: &str) -> String {
     percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
 
-pub(super) fn query(head: &Parts, name: &str) -> Option<String> {
+/// Returns the value of a query parameter.
+pub(super) fn query_value(head: &Parts, name: &str) -> Option<String> {
     let query = head.uri.query()?;
     form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 fn expiry(head: &Parts) -> Option<Timestamp> {
-    let begin = jiff::civil::DateTime::strptime(DATE, query(head, "X-Amz-Date")?).ok()?;
+    let begin = jiff::civil::DateTime::strptime(DATE, query_value(head, "X-Amz-Date")?).ok()?;
     let begin = jiff::tz::Offset::UTC.to_timestamp(begin).ok()?;
-    begin.checked_add(SignedDuration::from_secs(query(head, "X-Amz-Expires")?.parse().ok()?)).ok()
+    begin.checked_add(SignedDuration::from_secs(query_value(head, "X-Amz-Expires")?.parse().ok()?)).ok()
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+fn parse_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).ok();
     digits.then(|| (0..text.len()).step_by(2).map(byte).collect())?

@@ -1,4 +1,4 @@
-//! What the storage rejects: XML, as S3 writes it.
+//! The errors of the storage, in the XML of S3.
 
 use std::io;
 
@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode};
 
 use crate::http::{Response, escape_html, response};
 
+/// The reason why the storage rejects a request. The messages are those of S3.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StorageRejection {
     #[error("Access Denied")]
@@ -50,7 +51,7 @@ impl StorageRejection {
         }
     }
 
-    pub(super) fn answer(&self, request_id: &str) -> Response {
+    pub(super) fn to_response(&self, request_id: &str) -> Response {
         if let StorageRejection::Internal(error) = self {
             tracing::error!(%error, "the emulator's storage failed");
         }
@@ -72,8 +73,8 @@ impl From<io::Error> for StorageRejection {
     }
 }
 
-/// The storage's error of a status, as fault rules ask for it, with a code that they may choose.
-pub(super) fn failure_of(status: StatusCode, code: Option<&str>, request_id: &str) -> Response {
+/// Returns the storage's error response for the status, and optionally the code, that a fault rule sets.
+pub(super) fn status_response(status: StatusCode, code: Option<&str>, request_id: &str) -> Response {
     let code = code.unwrap_or(match status.as_u16() {
         400 => "InvalidRequest",
         403 => "AccessDenied",

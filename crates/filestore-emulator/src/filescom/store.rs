@@ -1,5 +1,7 @@
-//! The one state of the service. Every change is decided, made durable and applied under one lock, by a task that a
-//! client's disconnect cannot interrupt.
+//! The state of the service, behind one lock.
+//!
+//! Each change is decided, written to the log and applied while the lock is held. A client that disconnects does not
+//! interrupt it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -17,12 +19,12 @@ use crate::blobs::{BlobId, Blobs};
 use crate::clock::Clock;
 use crate::durable::Log;
 
-/// One thing that is different afterwards. What the emulator knows is the sum of its changes.
+/// A change of the state, and an entry of the log. Replaying all changes restores the state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Change {
     Node(Box<Node>),
     NodeGone(NodeId),
-    /// Something below a folder was written.
+    /// The modification time of a folder, after a change below it.
     Touched(NodeId, Timestamp),
     Content(Content),
     Digests(String, Digests),
@@ -53,9 +55,9 @@ pub(super) struct State {
     pub(super) migrations: BTreeMap<u64, Migration>,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
-    /// How many files have a content.
-    holders: HashMap<String, usize>,
-    /// Contents of no file any more, and since when: a URL of theirs may still be good.
+    /// The number of files that refer to a content.
+    reference_counts: HashMap<String, usize>,
+    /// Contents that no file refers to, and since when. A download URL may still be valid.
     retired: HashMap<String, Timestamp>,
     log: Option<Log<Vec<Change>>>,
     blobs: Arc<Blobs>,
@@ -73,7 +75,7 @@ impl Store {
         let mut state = State::new(clock, log, Arc::clone(&blobs));
         history.into_iter().flatten().for_each(|change| state.apply(change));
         if kept {
-            state.forget_leftovers()?;
+            state.remove_leftovers()?;
         }
         state.ensure_root()?;
         Ok(Store { state: Arc::new(Mutex::new(state)), blobs, durable: kept })
@@ -83,7 +85,7 @@ impl Store {
         &self.blobs
     }
 
-    /// Runs a step to its end, even if nobody waits for it any more.
+    /// Runs `step` under the lock, to its end even if the caller is dropped. Runs due migrations first.
     pub(super) async fn run<T, E>(&self, step: impl FnOnce(&mut State) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
@@ -96,21 +98,22 @@ impl Store {
             step(&mut state)
         };
         if self.durable {
-            // Syncing a disk takes milliseconds, which no request on this thread should wait for.
+            // Syncing a disk takes milliseconds and would block the other requests of this thread.
             tokio::task::spawn_blocking(locked).await.map_err(|error| E::from(io::Error::other(error)))?
         } else {
             locked()
         }
     }
 
-    /// Contents whose digests a restart has interrupted.
+    /// Returns the contents without digests, for example after a restart.
     pub(super) fn undigested(&self) -> Vec<Content> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.contents.values().filter(|content| content.digests.is_none()).cloned().collect()
     }
 
-    pub(super) fn files(&self) -> usize {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).tree.files()
+    /// Returns the number of files.
+    pub(super) fn file_count(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).tree.file_count()
     }
 }
 
@@ -125,24 +128,24 @@ impl State {
             migrations: BTreeMap::new(),
             settings: Settings::default(),
             clock,
-            holders: HashMap::new(),
+            reference_counts: HashMap::new(),
             retired: HashMap::new(),
             log,
             blobs,
         }
     }
 
-    /// Makes changes durable, then true; all of them or none.
+    /// Writes changes to the log, then applies them. If writing fails, none is applied.
     pub(super) fn commit(&mut self, changes: Vec<Change>) -> io::Result<()> {
         if let Some(log) = &mut self.log {
             log.append(&changes)?;
         }
         changes.into_iter().for_each(|change| self.apply(change));
         if self.log.as_ref().is_some_and(Log::is_long)
-            && let Err(error) = self.write_anew()
+            && let Err(error) = self.compact_log()
         {
-            // Nothing is lost: the long log still says everything.
-            tracing::warn!(%error, "the log could not be shortened");
+            // Nothing is lost: the long log is still complete.
+            tracing::warn!(%error, "the log could not be compacted");
         }
         Ok(())
     }
@@ -151,12 +154,12 @@ impl State {
         match change {
             Change::Node(node) => {
                 if let Some(content) = &node.content {
-                    *self.holders.entry(content.clone()).or_default() += 1;
+                    *self.reference_counts.entry(content.clone()).or_default() += 1;
                     self.retired.remove(content);
                 }
-                let before = self.tree.get(node.id).and_then(|before| before.content.clone());
+                let previous = self.tree.get(node.id).and_then(|previous| previous.content.clone());
                 self.tree.put(*node);
-                self.release(before);
+                self.release(previous);
             }
             Change::NodeGone(id) => {
                 let node = self.tree.remove(id);
@@ -183,35 +186,36 @@ impl State {
             Change::Session(session) => _ = self.sessions.insert(session.id.clone(), session),
             Change::SessionGone(id) => _ = self.sessions.remove(&id),
             Change::Bundle(bundle) => {
-                self.tree.has_id(bundle.id);
+                self.tree.reserve_id(bundle.id);
                 self.bundles.insert(bundle.id, bundle);
             }
             Change::BundleGone(id) => _ = self.bundles.remove(&id),
             Change::Migration(migration) => {
-                self.tree.has_id(migration.id);
+                self.tree.reserve_id(migration.id);
                 self.migrations.insert(migration.id, migration);
             }
         }
     }
 
+    /// Drops one reference to a content, and retires the content after the last one.
     fn release(&mut self, content: Option<String>) {
         let Some(id) = content else { return };
-        let holders = self.holders.entry(id.clone()).or_default();
-        *holders = holders.saturating_sub(1);
-        if *holders == 0 {
-            self.holders.remove(&id);
+        let count = self.reference_counts.entry(id.clone()).or_default();
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.reference_counts.remove(&id);
             self.retired.insert(id, self.clock.now());
         }
     }
 
-    /// That something below a node was written shows in all of its ancestors.
-    pub(super) fn touched(&self, parent: NodeId, now: Timestamp) -> Vec<Change> {
-        let folders = self.tree.get(parent).into_iter().chain(self.tree.ancestors(parent));
+    /// Returns the changes that set the modification time of a folder and its ancestors.
+    pub(super) fn touch(&self, folder: NodeId, now: Timestamp) -> Vec<Change> {
+        let folders = self.tree.get(folder).into_iter().chain(self.tree.ancestors(folder));
         folders.map(|folder| Change::Touched(folder.id, now)).collect()
     }
 
-    /// Removes contents that nothing can lead to any more. One that is being read stays.
-    pub(super) fn forget_retired(&mut self, before: Timestamp) {
+    /// Removes contents that no file has referred to since `before`. A content that is being read stays.
+    pub(super) fn remove_retired(&mut self, before: Timestamp) {
         let State { retired, contents, blobs, .. } = self;
         retired.retain(|id, since| {
             if *since >= before || contents.get(id).is_some_and(Content::is_in_use) {
@@ -228,7 +232,7 @@ impl State {
         blobs.into_iter().for_each(|blob| self.blobs.remove(blob));
     }
 
-    /// As if it had just been started with nothing.
+    /// Resets the state to that of a new emulator.
     pub(super) fn clear(&mut self) -> io::Result<()> {
         if let Some(log) = &mut self.log {
             log.rewrite(std::iter::empty())?;
@@ -238,28 +242,29 @@ impl State {
         self.ensure_root()
     }
 
-    /// What a crash left: contents that no file got, and bodies that nothing names.
-    fn forget_leftovers(&mut self) -> io::Result<()> {
-        // Only a disk that failed can have lost the body of a content.
+    /// Removes what a crash left: files with missing blobs, contents that no file refers to, and blobs that nothing
+    /// refers to.
+    fn remove_leftovers(&mut self) -> io::Result<()> {
+        // Only a disk failure can lose the blob of a content.
         let blobs = Arc::clone(&self.blobs);
-        let is_whole = |id: &String| {
+        let is_complete = |id: &String| {
             let content = self.contents.get(id);
             content
                 .is_some_and(|content| content.pieces.iter().all(|piece| blobs.size(&piece.blob) == Some(piece.size)))
         };
-        let without = self.tree.nodes().filter(|node| node.content.as_ref().is_some_and(|id| !is_whole(id)));
-        let without: Vec<_> = without.map(|node| node.id).collect();
-        for id in without {
+        let incomplete = self.tree.nodes().filter(|node| node.content.as_ref().is_some_and(|id| !is_complete(id)));
+        let incomplete: Vec<_> = incomplete.map(|node| node.id).collect();
+        for id in incomplete {
             tracing::warn!(path = self.tree.path(id), "a stored file lacks its content and is ignored");
             self.apply(Change::NodeGone(id));
         }
         self.retired.clear();
-        let State { contents, holders, uploads, .. } = self;
-        contents.retain(|id, _| holders.contains_key(id));
+        let State { contents, reference_counts, uploads, .. } = self;
+        contents.retain(|id, _| reference_counts.contains_key(id));
         let pieces = contents.values().flat_map(|content| content.pieces.iter().map(|piece| &piece.blob));
         let parts = uploads.values().flat_map(|upload| upload.parts.values().map(|part| &part.blob));
         self.blobs.remove_all_but(&pieces.chain(parts).collect())?;
-        self.write_anew()
+        self.compact_log()
     }
 
     fn ensure_root(&mut self) -> io::Result<()> {
@@ -270,17 +275,18 @@ impl State {
         self.commit(vec![Change::Node(Box::new(root))])
     }
 
-    fn write_anew(&mut self) -> io::Result<()> {
+    /// Replaces the log by the shortest one with the same state.
+    fn compact_log(&mut self) -> io::Result<()> {
         let Some(mut log) = self.log.take() else {
             return Ok(());
         };
-        let written = log.rewrite(self.all().map(|change| vec![change]));
+        let result = log.rewrite(self.changes().map(|change| vec![change]));
         self.log = Some(log);
-        written
+        result
     }
 
-    /// Everything that is known, as the shortest list of changes that leads to it.
-    fn all(&self) -> impl Iterator<Item = Change> {
+    /// Returns the shortest list of changes that leads to this state.
+    fn changes(&self) -> impl Iterator<Item = Change> {
         let parts = |upload: &Upload| {
             let id = upload.id.clone();
             let parts = upload.parts.clone().into_iter();

@@ -1,13 +1,13 @@
-//! Times as clients write them.
+//! Parsing of times in the formats that clients send.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-/// The first year that the service stores; Go's zero time is before it.
+/// The first year that the service accepts. The zero time of Go is before it.
 const FIRST_YEAR: i16 = 1000;
 
-/// ISO 8601 with `Z`, an offset or none, and the two ways of Ruby. Fractions are cut off.
+/// Parses ISO 8601 with `Z`, an offset or neither, and the two formats of Ruby. Fractions of a second are dropped.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let (date, rest) = (text.get(..10)?, text.get(10..)?);
@@ -21,25 +21,25 @@ pub(super) fn parse(text: &str) -> Option<Timestamp> {
 
     let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
     let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
-    let small = |number: i16| i8::try_from(number).ok();
-    let time = DateTime::new(year, small(month)?, small(day)?, small(hour)?, small(minute)?, small(second)?, 0).ok()?;
+    let to_i8 = |number: i16| i8::try_from(number).ok();
+    let time = DateTime::new(year, to_i8(month)?, to_i8(day)?, to_i8(hour)?, to_i8(minute)?, to_i8(second)?, 0).ok()?;
     (year >= FIRST_YEAR).then_some(())?;
     offset(zone.trim())?.to_timestamp(time).ok()
 }
 
-/// `2026-03-01`, `10:15:00`: so many digits each.
+/// Parses three numbers with fixed numbers of digits: `2026-03-01`, `10:15:00`.
 fn numbers(text: &str, separator: char, digits: [usize; 3]) -> Option<[i16; 3]> {
     let mut numbers = [0; 3];
     let mut pieces = text.split(separator);
     for (number, digits) in numbers.iter_mut().zip(digits) {
         let piece = pieces.next()?;
-        let plain = piece.len() == digits && piece.bytes().all(|byte| byte.is_ascii_digit());
-        *number = plain.then(|| piece.parse().ok())??;
+        let is_number = piece.len() == digits && piece.bytes().all(|byte| byte.is_ascii_digit());
+        *number = is_number.then(|| piece.parse().ok())??;
     }
     pieces.next().is_none().then_some(numbers)
 }
 
-/// `Z`, `UTC`, `+02:00`, `-0700`; nothing is UTC.
+/// Parses `Z`, `UTC`, `+02:00` and `-0700`. An empty text is UTC.
 fn offset(zone: &str) -> Option<Offset> {
     if matches!(zone, "" | "Z" | "z" | "UTC") {
         return Some(Offset::UTC);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_in_every_form_that_clients_send() {
+    fn times_are_parsed_in_every_format_that_clients_send() {
         for text in [
             "2023-02-06T17:28:32Z",
             "2023-02-06T17:28:32.760949438Z",

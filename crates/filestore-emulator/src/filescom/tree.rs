@@ -1,4 +1,4 @@
-//! The tree of folders and files: by id, by name, and in the order of lists.
+//! The tree of folders and files, with lookup by id and by name, and children in the order of lists.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -17,9 +17,9 @@ pub(super) const ROOT: NodeId = 0;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Node {
     pub(super) id: NodeId,
-    /// `None`: the root.
+    /// The folder that it is in; `None` for the root.
     pub(super) parent: Option<NodeId>,
-    /// In its first spelling.
+    /// The name in the spelling of its creation.
     pub(super) name: String,
     pub(super) created_by: u64,
     pub(super) created_at: Timestamp,
@@ -27,7 +27,7 @@ pub(super) struct Node {
     pub(super) provided_mtime: Option<Timestamp>,
     pub(super) custom_metadata: BTreeMap<String, String>,
     pub(super) priority_color: Option<String>,
-    /// The id of a file's content; `None`: a folder.
+    /// The id of a file's content; `None` for a folder.
     pub(super) content: Option<String>,
 }
 
@@ -55,14 +55,14 @@ impl Node {
         NameKey::of(&self.name)
     }
 
-    pub(super) fn place(&self) -> Place {
-        Place { is_file: self.is_file(), name: self.key() }
+    pub(super) fn position(&self) -> Position {
+        Position { is_file: self.is_file(), name: self.key() }
     }
 }
 
-/// Where a node is among its siblings: folders first, then by name.
+/// The position of a node among its siblings: folders first, then by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct Position {
     is_file: bool,
     name: NameKey,
 }
@@ -70,41 +70,42 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     nodes: HashMap<NodeId, Node>,
-    children: HashMap<NodeId, BTreeMap<Place, NodeId>>,
+    children: HashMap<NodeId, BTreeMap<Position, NodeId>>,
     last: NodeId,
 }
 
 impl Tree {
-    /// An id that nothing else has.
+    /// Returns a new id.
     pub(super) fn next_id(&mut self) -> NodeId {
         self.last += 1;
         self.last
     }
 
-    /// What has an id from here too, and is no node.
-    pub(super) fn has_id(&mut self, id: NodeId) {
+    /// Marks an id as used. Bundles and migrations share the ids of nodes.
+    pub(super) fn reserve_id(&mut self, id: NodeId) {
         self.last = self.last.max(id);
     }
 
-    /// Puts a node where it says it is, and takes it from where it was.
+    /// Inserts a node under its parent, or moves it there.
     pub(super) fn put(&mut self, node: Node) {
         self.take(node.id);
-        self.has_id(node.id);
+        self.reserve_id(node.id);
         if let Some(parent) = node.parent {
-            self.children.entry(parent).or_default().insert(node.place(), node.id);
+            self.children.entry(parent).or_default().insert(node.position(), node.id);
         }
         self.nodes.insert(node.id, node);
     }
 
-    /// What is below the node stays: it is moved, or removed on its own.
+    /// Takes a node out of the tree. Its list of children stays, for a node that is put back elsewhere.
     pub(super) fn take(&mut self, id: NodeId) -> Option<Node> {
         let node = self.nodes.remove(&id)?;
         if let Some(siblings) = node.parent.and_then(|parent| self.children.get_mut(&parent)) {
-            siblings.remove(&node.place());
+            siblings.remove(&node.position());
         }
         Some(node)
     }
 
+    /// Removes a node and its list of children. The children themselves are removed one by one.
     pub(super) fn remove(&mut self, id: NodeId) -> Option<Node> {
         self.children.remove(&id);
         self.take(id)
@@ -122,14 +123,14 @@ impl Tree {
         self.nodes.values()
     }
 
-    pub(super) fn files(&self) -> usize {
+    pub(super) fn file_count(&self) -> usize {
         self.nodes.values().filter(|node| node.is_file()).count()
     }
 
     pub(super) fn child(&self, parent: NodeId, name: &NameKey) -> Option<&Node> {
         let siblings = self.children.get(&parent)?;
-        let of = |is_file| siblings.get(&Place { is_file, name: name.clone() });
-        self.get(*of(false).or_else(|| of(true))?)
+        let id = |is_file| siblings.get(&Position { is_file, name: name.clone() });
+        self.get(*id(false).or_else(|| id(true))?)
     }
 
     pub(super) fn find(&self, path: &RemotePath) -> Option<&Node> {
@@ -137,32 +138,32 @@ impl Tree {
         path.components().iter().try_fold(root, |node, component| self.child(node.id, &component.key))
     }
 
-    /// The children in the order of lists, from behind a place on.
+    /// Returns the children after a position, in the order of lists.
     pub(super) fn children<'t>(
         &'t self,
         id: NodeId,
-        behind: Option<&Place>,
+        after: Option<&Position>,
     ) -> impl DoubleEndedIterator<Item = &'t Node> + use<'t> {
-        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.between(id, from, Bound::Unbounded)
     }
 
-    /// The children before a place and at it.
+    /// Returns the children up to a position, inclusive.
     pub(super) fn children_up_to<'t>(
         &'t self,
         id: NodeId,
-        place: &Place,
+        position: &Position,
     ) -> impl DoubleEndedIterator<Item = &'t Node> + use<'t> {
-        self.between(id, Bound::Unbounded, Bound::Included(place))
+        self.between(id, Bound::Unbounded, Bound::Included(position))
     }
 
     fn between<'t>(
         &'t self,
         id: NodeId,
-        from: Bound<&Place>,
-        to: Bound<&Place>,
+        from: Bound<&Position>,
+        to: Bound<&Position>,
     ) -> impl DoubleEndedIterator<Item = &'t Node> + use<'t> {
-        let range = self.children.get(&id).map(|children| children.range::<Place, _>((from, to)));
+        let range = self.children.get(&id).map(|children| children.range::<Position, _>((from, to)));
         range.into_iter().flatten().filter_map(|(_, id)| self.get(*id))
     }
 
@@ -170,7 +171,7 @@ impl Tree {
         self.children.get(&id).is_none_or(BTreeMap::is_empty)
     }
 
-    /// A node and everything below it, parents first.
+    /// Returns a node and everything below it, parents first.
     pub(super) fn subtree(&self, id: NodeId) -> Vec<&Node> {
         let mut nodes: Vec<&Node> = self.get(id).into_iter().collect();
         let mut at = 0;
@@ -182,16 +183,16 @@ impl Tree {
         nodes
     }
 
-    /// A node's ancestors, the next first, the root last.
+    /// Returns the ancestors of a node, from its parent to the root.
     pub(super) fn ancestors(&self, id: NodeId) -> impl Iterator<Item = &Node> {
         let parent = |node: &Node| node.parent.and_then(|parent| self.get(parent));
         std::iter::successors(self.get(id).and_then(parent), move |node| parent(node))
     }
 
-    /// Names joined by slashes; the root's is empty.
+    /// Returns the path of a node. The root's is empty.
     pub(super) fn path(&self, id: NodeId) -> String {
-        let own = self.get(id).into_iter().chain(self.ancestors(id));
-        let mut names: Vec<_> = own.filter(|node| node.parent.is_some()).map(|node| node.name.as_str()).collect();
+        let nodes = self.get(id).into_iter().chain(self.ancestors(id));
+        let mut names: Vec<_> = nodes.filter(|node| node.parent.is_some()).map(|node| node.name.as_str()).collect();
         names.reverse();
         names.join("/")
     }

@@ -1,4 +1,4 @@
-//! Uploads: begun at the API, put in parts at the storage, finished at the API.
+//! Uploads: the API begins an upload, the storage receives its parts, the API finishes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::error::Rejection;
 use super::metadata;
 use super::path::{Component, RemotePath, Trailing};
 use super::record::{Part, Upload};
-use super::sign::PART_LIFE;
+use super::sign::PART_URL_LIFETIME;
 use super::storage_error::StorageRejection;
 use super::store::{Change, State};
 use super::tree::{Node, NodeId, ROOT};
@@ -27,25 +27,29 @@ use crate::faults::{ContentTamper, Fault};
 use crate::hex::hex;
 use crate::http::{Response, empty, json};
 
-const MOST_PARTS: u32 = 10_000;
-const SMALLEST_PART: u64 = 5 * 1024 * 1024;
-const LARGEST_PART: u64 = 5 * 1024 * 1024 * 1024;
-/// No more URLs than that are signed at once.
-const LARGEST_BATCH: u32 = 1000;
-/// How long an upload can stay unfinished.
-pub(super) const UPLOAD_LIFE: SignedDuration = SignedDuration::from_hours(3 * 24);
+const MAX_PARTS: u32 = 10_000;
+/// In bytes.
+const MIN_PART: u64 = 5 * 1024 * 1024;
+/// In bytes.
+const MAX_PART: u64 = 5 * 1024 * 1024 * 1024;
+/// The maximum number of URLs in a response.
+const MAX_URLS: u32 = 1000;
+/// The lifetime of an unfinished upload.
+pub(super) const UPLOAD_LIFETIME: SignedDuration = SignedDuration::from_hours(3 * 24);
 
-/// What a request for URLs wants.
-struct Wanted {
+/// A request for URLs of parts.
+struct PartUrlsRequest {
     reference: Option<String>,
+    /// The number of the first part.
     part: i64,
+    /// The number of URLs.
     parts: u32,
     mkdir_parents: bool,
     with_rename: bool,
 }
 
-/// What a request to finish says.
-struct Finish {
+/// A request to finish an upload.
+struct FinishRequest {
     path: RemotePath,
     reference: String,
     etags: Option<Vec<(i64, String)>>,
@@ -65,7 +69,7 @@ impl FilesCom {
         Ok(json(StatusCode::OK, &parts))
     }
 
-    /// `POST /files/PATH`: `end` finishes, `put` is how one client begins and goes on.
+    /// `POST /files/PATH`: the action `end` finishes an upload; one client uses `put` to begin and continue it.
     pub(super) async fn post_file(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         match call.params.text("action")?.as_deref() {
             Some("end") => self.finish_upload(raw, call, caller).await,
@@ -79,42 +83,49 @@ impl FilesCom {
     }
 
     async fn upload_parts(&self, raw: &str, call: &Call<'_>, caller: Caller) -> Result<Vec<UploadPart>, Rejection> {
-        let wanted = Wanted::of(call)?;
+        let request = PartUrlsRequest::parse(call)?;
         let path = file_path(raw)?;
-        caller.may(Right::Write, &path)?;
-        if let Some(reference) = &wanted.reference
+        caller.check(Right::Write, &path)?;
+        if let Some(reference) = &request.reference
             && call.effects.any(|fault| matches!(fault, Fault::StaleRef))
         {
-            self.forget_upload(reference).await?;
+            self.remove_upload(reference).await?;
         }
 
-        let (shown, first, count) = (path.to_string(), wanted.first_part(), wanted.parts);
+        let (path_text, first, count) = (path.to_string(), request.first_part(), request.parts);
         let (user, now) = (caller.id, call.now);
         let (reference, part_size) = self
             .store
             .run(move |state| {
-                let reference = match &wanted.reference {
+                let reference = match &request.reference {
                     Some(reference) => state.open_upload(reference, &path, user)?.id.clone(),
-                    None => state.begin_upload(&path, &wanted, user, now)?,
+                    None => state.begin_upload(&path, &request, user, now)?,
                 };
                 Ok::<_, Rejection>((reference, state.settings.part_size))
             })
             .await?;
 
-        // A URL that has expired before it is used looks like any other.
+        // The fault signs with an earlier time, so that the URL has already expired.
         let expired = call.effects.any(|fault| matches!(fault, Fault::ExpiredUrl));
-        let signed = if expired { now.saturating_sub(PART_LIFE).unwrap_or(now) } else { now };
-        let numbers = first..=MOST_PARTS.min(first.saturating_add(count - 1));
-        Ok(numbers.map(|number| self.upload_part(&reference, &shown, number, part_size, signed)).collect())
+        let signed_at = if expired { now.saturating_sub(PART_URL_LIFETIME).unwrap_or(now) } else { now };
+        let numbers = first..=MAX_PARTS.min(first.saturating_add(count - 1));
+        Ok(numbers.map(|number| self.upload_part(&reference, &path_text, number, part_size, signed_at)).collect())
     }
 
-    fn upload_part(&self, reference: &str, path: &str, number: u32, part_size: u64, signed: Timestamp) -> UploadPart {
+    fn upload_part(
+        &self,
+        reference: &str,
+        path: &str,
+        number: u32,
+        part_size: u64,
+        signed_at: Timestamp,
+    ) -> UploadPart {
         UploadPart {
             send: BTreeMap::from([("partsize", "required-header Content-Length"), ("partdata", "body")]),
             action: "put/write",
             ask_about_overwrites: false,
-            available_parts: MOST_PARTS,
-            expires: signed.checked_add(PART_LIFE).unwrap_or(signed),
+            available_parts: MAX_PARTS,
+            expires: signed_at.checked_add(PART_URL_LIFETIME).unwrap_or(signed_at),
             headers: BTreeMap::new(),
             http_method: "PUT",
             next_partsize: part_size.saturating_add(part_size.div_ceil(5)),
@@ -125,11 +136,11 @@ impl FilesCom {
             partsize: part_size,
             path: path.to_owned(),
             reference: reference.to_owned(),
-            upload_uri: self.signer.part(reference, path, number, signed),
+            upload_uri: self.signer.part_url(reference, path, number, signed_at),
         }
     }
 
-    /// `PUT` to the storage. What is there under that number is replaced.
+    /// `PUT` to the storage: stores a part, and replaces an earlier one with the same number.
     pub(super) async fn put_part(
         &self,
         upload: &str,
@@ -141,14 +152,14 @@ impl FilesCom {
         }
         self.signer.check(call.head, call.now)?;
         if call.effects.any(|fault| matches!(fault, Fault::StaleRef)) {
-            self.forget_upload(upload).await?;
+            self.remove_upload(upload).await?;
         }
         let length = call.body.length().ok_or(StorageRejection::MissingLength)?;
-        if length > LARGEST_PART {
+        if length > MAX_PART {
             return Err(StorageRejection::TooLarge);
         }
         let id = upload.to_owned();
-        self.store.run(move |state| state.is_open(&id)).await?;
+        self.store.run(move |state| state.check_open(&id)).await?;
 
         let mut tamper = ContentTamper::new(call.effects, Some(length));
         let mut writer = self.store.blobs().writer();
@@ -170,14 +181,14 @@ impl FilesCom {
         let (id, size, digest, crc32) = (upload.to_owned(), blob.size(), md5.clone(), crc32.finalize());
         self.store
             .run(move |state| {
-                // Finished, lapsed or forgotten while the body came.
-                state.is_open(&id)?;
+                // The upload may have been finished or removed while the body arrived.
+                state.check_open(&id)?;
                 let part = Part { blob: blob.keep(), size, md5: digest, crc32 };
                 Ok::<_, StorageRejection>(state.put_part(id, number, part)?)
             })
             .await?;
 
-        let etag = if call.effects.any(|fault| matches!(fault, Fault::WrongEtag)) { wrong(&md5) } else { md5 };
+        let etag = if call.effects.any(|fault| matches!(fault, Fault::WrongEtag)) { wrong_digest(&md5) } else { md5 };
         let mut response = empty(StatusCode::OK);
         if let Ok(etag) = HeaderValue::try_from(format!("\"{etag}\"")) {
             response.headers_mut().insert(ETAG, etag);
@@ -189,7 +200,7 @@ impl FilesCom {
     async fn finish_upload(&self, raw: &str, call: Call<'_>, caller: Caller) -> Result<Response, Rejection> {
         let params = &call.params;
         let reference = params.text("ref")?.ok_or(Rejection::Required("ref"))?;
-        let finish = Finish {
+        let finish = FinishRequest {
             etags: params.etags()?,
             size: params.int("size")?,
             provided_mtime: params.time("provided_mtime")?,
@@ -201,84 +212,84 @@ impl FilesCom {
             now: call.now,
             reference,
         };
-        caller.may(Right::Write, &finish.path)?;
+        caller.check(Right::Write, &finish.path)?;
         if call.effects.any(|fault| matches!(fault, Fault::StaleRef)) {
-            self.forget_upload(&finish.reference).await?;
+            self.remove_upload(&finish.reference).await?;
         }
 
-        let view = View::of(&caller, params.flag("with_priority_color")?, call.now);
+        let view = View::new(&caller, params.flag("with_priority_color")?, call.now);
         let (response, content) = self
             .store
             .run(move |state| {
                 let (id, is_new) = state.finish_upload(finish)?;
                 let node = state.tree.get(id).ok_or(Rejection::NotFound)?;
                 let mut entity = state.entity(node, state.tree.path(id), &view);
-                // Never in this answer, whatever is known already.
+                // The service never returns digests here.
                 (entity.md5, entity.crc32) = (None, None);
                 let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
                 let content = node.content.as_ref().and_then(|content| state.contents.get(content)).cloned();
                 Ok::<_, Rejection>((json(status, &entity), content))
             })
             .await?;
-        self.digest_later(content.into_iter().collect());
+        self.spawn_digests(content.into_iter().collect());
         Ok(response)
     }
 
-    /// Somebody else's upload of other bytes, as many as there were.
-    pub(super) async fn replace_by_another(&self, path: RemotePath, now: Timestamp) -> Result<(), Rejection> {
-        let wanted = path.clone();
-        let before = self
+    /// Replaces the content of a file by another one of the same size, for the `replaced-file` fault.
+    pub(super) async fn replace_content(&self, path: RemotePath, now: Timestamp) -> Result<(), Rejection> {
+        let lookup_path = path.clone();
+        let current = self
             .store
             .run(move |state| {
-                let content = state.node_at(&wanted)?.content.clone();
+                let content = state.node_at(&lookup_path)?.content.clone();
                 Ok::<_, Rejection>(content.and_then(|id| state.contents.get(&id)).cloned())
             })
             .await?;
-        let Some(before) = before else { return Ok(()) };
+        let Some(current) = current else { return Ok(()) };
         let (mut writer, mut md5, mut crc32) = (self.store.blobs().writer(), Md5::new(), crc32fast::Hasher::new());
-        let size = before.size;
-        let mut bytes = before.stream(Arc::clone(self.store.blobs()), 0, size);
-        while let Some(chunk) = bytes.next().await {
-            let other: Vec<u8> = chunk?.iter().map(|byte| !byte).collect();
-            md5.update(&other);
-            crc32.update(&other);
-            writer.write(&other).await?;
+        let size = current.size;
+        let mut chunks = current.stream(Arc::clone(self.store.blobs()), 0, size);
+        while let Some(chunk) = chunks.next().await {
+            let inverted: Vec<u8> = chunk?.iter().map(|byte| !byte).collect();
+            md5.update(&inverted);
+            crc32.update(&inverted);
+            writer.write(&inverted).await?;
         }
         let blob = writer.finish().await?;
         self.store
             .run(move |state| {
                 let node = state.node_at(&path)?.clone();
                 let part = Part { blob: blob.keep(), size, md5: hex(&md5.finalize()), crc32: crc32.finalize() };
-                let content = content(&new_id(), &[(1, &part)], now);
-                let other = Node { content: Some(content.id.clone()), created_at: now, mtime: now, ..node };
-                Ok(state.commit(vec![Change::Content(content), Change::Node(Box::new(other))])?)
+                let content = content(&new_upload_id(), &[(1, &part)], now);
+                let node = Node { content: Some(content.id.clone()), created_at: now, mtime: now, ..node };
+                Ok(state.commit(vec![Change::Content(content), Change::Node(Box::new(node))])?)
             })
             .await
     }
 
-    /// As if it had lapsed.
-    async fn forget_upload(&self, id: &str) -> std::io::Result<()> {
+    /// Removes an upload, as if it had expired.
+    async fn remove_upload(&self, id: &str) -> std::io::Result<()> {
         let id = id.to_owned();
-        self.store.run(move |state| state.forget_uploads(|upload| upload.id == id)).await
+        self.store.run(move |state| state.remove_uploads(|upload| upload.id == id)).await
     }
 
-    /// Digests what has none yet, one content after the other.
-    pub(super) fn digest_later(&self, contents: Vec<Content>) {
+    /// Spawns a task that computes missing digests, one content at a time.
+    pub(super) fn spawn_digests(&self, contents: Vec<Content>) {
         let contents: Vec<_> = contents.into_iter().filter(|content| content.digests.is_none()).collect();
         if contents.is_empty() {
             return;
         }
-        let (store, turn) = (self.store.clone(), Arc::clone(&self.digesting));
+        let (store, permit) = (self.store.clone(), Arc::clone(&self.digest_permit));
         tokio::spawn(async move {
-            let Ok(_turn) = turn.acquire().await else { return };
+            let Ok(_permit) = permit.acquire().await else { return };
             for content in contents {
                 let (id, blobs) = (content.id.clone(), Arc::clone(store.blobs()));
-                let digested = tokio::task::spawn_blocking(move || content.digest(&blobs)).await;
-                let kept = match digested.map_err(std::io::Error::other).flatten() {
+                let digests = tokio::task::spawn_blocking(move || content.digest(&blobs)).await;
+                let result = match digests.map_err(std::io::Error::other).flatten() {
                     Ok(digests) => store.run(move |state| state.commit(vec![Change::Digests(id, digests)])).await,
                     Err(error) => Err(error),
                 };
-                if let Err(error) = kept {
+                if let Err(error) = result {
                     tracing::warn!(%error, "a file could not be digested");
                 }
             }
@@ -286,21 +297,21 @@ impl FilesCom {
     }
 }
 
-impl Wanted {
-    fn of(call: &Call<'_>) -> Result<Self, Rejection> {
+impl PartUrlsRequest {
+    fn parse(call: &Call<'_>) -> Result<Self, Rejection> {
         let params = &call.params;
         let reference = params.text("ref")?;
         let part = params.int("part")?.unwrap_or(1);
         let parts = params.int("parts")?.unwrap_or(1);
         let parts = u32::try_from(parts).ok().filter(|parts| *parts > 0).ok_or(Rejection::invalid("parts"))?;
-        // Without a ref nobody looks at it.
-        if reference.is_some() && !(1..=i64::from(MOST_PARTS)).contains(&part) {
+        // Without a ref, the part number is ignored.
+        if reference.is_some() && !(1..=i64::from(MAX_PARTS)).contains(&part) {
             return Err(Rejection::PartNumber);
         }
-        Ok(Wanted {
+        Ok(PartUrlsRequest {
             reference,
             part,
-            parts: parts.min(LARGEST_BATCH),
+            parts: parts.min(MAX_URLS),
             mkdir_parents: params.flag("mkdir_parents")?,
             with_rename: params.flag("with_rename")?,
         })
@@ -316,18 +327,18 @@ impl State {
     fn begin_upload(
         &mut self,
         path: &RemotePath,
-        wanted: &Wanted,
+        request: &PartUrlsRequest,
         user: u64,
         now: Timestamp,
     ) -> Result<String, Rejection> {
         let mut changes = Vec::new();
-        let (folders, _) = path.split_last().ok_or(Rejection::InvalidPath("the root is no file"))?;
-        self.folder_for(folders, wanted.mkdir_parents, Rejection::NotFound, user, now, &mut changes)?;
+        let (folders, _) = path.split_last().ok_or(Rejection::InvalidPath("the root is not a file"))?;
+        self.ensure_folder(folders, request.mkdir_parents, Rejection::NotFound, user, now, &mut changes)?;
         let upload = Upload {
-            id: new_id(),
+            id: new_upload_id(),
             path: path.to_string(),
             user,
-            with_rename: wanted.with_rename,
+            with_rename: request.with_rename,
             begun: now,
             parts: BTreeMap::new(),
         };
@@ -337,26 +348,26 @@ impl State {
         Ok(id)
     }
 
-    /// The upload of a ref, which is good for its own path and user only.
+    /// Returns the upload of a ref. A ref is valid only for its own path and user.
     fn open_upload(&self, reference: &str, path: &RemotePath, user: u64) -> Result<&Upload, Rejection> {
         let upload = self.uploads.get(reference).filter(|upload| upload.user == user);
         let upload = upload.ok_or_else(|| Rejection::UploadNotFound(reference.to_owned()))?;
-        if !RemotePath::of_text(&upload.path, Trailing::AllowedInLast)?.is_same(path) {
+        if !RemotePath::from_text(&upload.path, Trailing::AllowedInLast)?.is_same(path) {
             return Err(Rejection::UploadNotFound(reference.to_owned()));
         }
         Ok(upload)
     }
 
-    fn is_open(&self, id: &str) -> Result<(), StorageRejection> {
+    fn check_open(&self, id: &str) -> Result<(), StorageRejection> {
         if self.uploads.contains_key(id) { Ok(()) } else { Err(StorageRejection::NoSuchUpload) }
     }
 
     fn put_part(&mut self, id: String, number: u32, part: Part) -> std::io::Result<()> {
-        let before = self.uploads.get(&id).and_then(|upload| upload.parts.get(&number)).cloned();
+        let previous = self.uploads.get(&id).and_then(|upload| upload.parts.get(&number)).cloned();
         let blob = part.blob.clone();
         match self.commit(vec![Change::Part(id, number, part)]) {
             Ok(()) => {
-                self.remove_blobs(before.iter().map(|part| &part.blob));
+                self.remove_blobs(previous.iter().map(|part| &part.blob));
                 Ok(())
             }
             Err(error) => {
@@ -366,22 +377,23 @@ impl State {
         }
     }
 
-    /// All of it or nothing: a rejected finish leaves the upload open. Gives the file, and whether it is new.
-    fn finish_upload(&mut self, finish: Finish) -> Result<(NodeId, bool), Rejection> {
+    /// Finishes an upload. If the request is rejected, the upload stays open. Returns the file, and `true` if it is
+    /// new.
+    fn finish_upload(&mut self, finish: FinishRequest) -> Result<(NodeId, bool), Rejection> {
         let upload = self.open_upload(&finish.reference, &finish.path, finish.user)?.clone();
-        let parts = upload.listed(finish.etags.as_deref())?;
+        let parts = upload.listed_parts(finish.etags.as_deref())?;
         self.check_sizes(&parts, finish.size)?;
 
         let mut changes = Vec::new();
-        let (folders, file) = finish.path.split_last().ok_or(Rejection::InvalidPath("the root is no file"))?;
+        let (folders, file) = finish.path.split_last().ok_or(Rejection::InvalidPath("the root is not a file"))?;
         let now = finish.now;
         let folder =
-            self.folder_for(folders, finish.mkdir_parents, Rejection::NotFound, finish.user, now, &mut changes)?;
-        let present = self.tree.child(folder, &file.key);
-        let (id, name) = match present {
-            Some(present) if !present.is_file() => return Err(Rejection::DestinationExists),
+            self.ensure_folder(folders, finish.mkdir_parents, Rejection::NotFound, finish.user, now, &mut changes)?;
+        let existing = self.tree.child(folder, &file.key);
+        let (id, name) = match existing {
+            Some(existing) if !existing.is_file() => return Err(Rejection::DestinationExists),
             Some(_) if upload.with_rename || finish.with_rename => (None, self.free_name(folder, file)),
-            Some(present) => (Some(present.id), present.name.clone()),
+            Some(existing) => (Some(existing.id), existing.name.clone()),
             None => (None, file.name.clone()),
         };
         let is_new = id.is_none();
@@ -397,7 +409,7 @@ impl State {
         changes.push(Change::Content(content(&upload.id, &parts, now)));
         changes.push(Change::Node(Box::new(node)));
         changes.push(Change::UploadGone(upload.id.clone()));
-        changes.extend(self.touched(folder, now));
+        changes.extend(self.touch(folder, now));
         self.commit(changes)?;
         let unused = upload.parts.iter().filter(|(number, _)| !used.contains(number));
         self.remove_blobs(unused.map(|(_, part)| &part.blob));
@@ -405,21 +417,21 @@ impl State {
     }
 
     fn check_sizes(&self, parts: &[(u32, &Part)], size: Option<i64>) -> Result<(), Rejection> {
-        let smallest = SMALLEST_PART.min(self.settings.part_size);
-        let before_last = parts.split_last().map_or(&[][..], |(_, before)| before);
-        if before_last.iter().any(|(_, part)| part.size < smallest) {
+        let min_size = MIN_PART.min(self.settings.part_size);
+        let all_but_last = parts.split_last().map_or(&[][..], |(_, rest)| rest);
+        if all_but_last.iter().any(|(_, part)| part.size < min_size) {
             return Err(Rejection::PartSize);
         }
         let stored: u64 = parts.iter().map(|(_, part)| part.size).sum();
         match size {
             Some(size) if u64::try_from(size) != Ok(stored) => {
-                Err(Rejection::InvalidParams(format!("size is {size}, but the parts have {stored} bytes")))
+                Err(Rejection::InvalidParams(format!("size is {size} bytes, but the parts have {stored} bytes")))
             }
             _ => Ok(()),
         }
     }
 
-    /// `name_2.ext`, or the next number that is free.
+    /// Returns a name that is not in use: `name_2.ext`, or with the next free number.
     fn free_name(&self, folder: NodeId, file: &Component) -> String {
         let (stem, extension) = match file.name.rsplit_once('.') {
             Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
@@ -430,8 +442,9 @@ impl State {
         free.next().unwrap_or_else(|| file.name.clone())
     }
 
-    /// The folder that these names lead to. What is missing of it is planned into `changes` where that is wanted.
-    pub(super) fn folder_for(
+    /// Returns the folder at the path of `names`. If it is missing, adds the changes that create it to `changes`, or
+    /// fails with `missing` if neither `create` nor the site allows that.
+    pub(super) fn ensure_folder(
         &mut self,
         names: &[Component],
         create: bool,
@@ -453,7 +466,7 @@ impl State {
         if !create && !self.settings.always_create_parents {
             return Err(missing);
         }
-        changes.extend(self.touched(folder, now));
+        changes.extend(self.touch(folder, now));
         for name in std::iter::once(first_missing).chain(names) {
             let id = self.tree.next_id();
             changes.push(Change::Node(Box::new(Node::folder(id, Some(folder), &name.name, user, now))));
@@ -462,74 +475,75 @@ impl State {
         Ok(folder)
     }
 
-    pub(super) fn forget_uploads(&mut self, select: impl Fn(&Upload) -> bool) -> std::io::Result<()> {
-        let lapsed: Vec<_> = self.uploads.values().filter(|upload| select(upload)).cloned().collect();
-        if lapsed.is_empty() {
+    pub(super) fn remove_uploads(&mut self, select: impl Fn(&Upload) -> bool) -> std::io::Result<()> {
+        let selected: Vec<_> = self.uploads.values().filter(|upload| select(upload)).cloned().collect();
+        if selected.is_empty() {
             return Ok(());
         }
-        self.commit(lapsed.iter().map(|upload| Change::UploadGone(upload.id.clone())).collect())?;
-        self.remove_blobs(lapsed.iter().flat_map(|upload| upload.parts.values().map(|part| &part.blob)));
+        self.commit(selected.iter().map(|upload| Change::UploadGone(upload.id.clone())).collect())?;
+        self.remove_blobs(selected.iter().flat_map(|upload| upload.parts.values().map(|part| &part.blob)));
         Ok(())
     }
 }
 
 impl Upload {
-    /// The parts that a finish lists, or all that were put; numbered from 1 without a gap.
-    fn listed(&self, etags: Option<&[(i64, String)]>) -> Result<Vec<(u32, &Part)>, Rejection> {
+    /// Returns the parts that a finish request lists, or all parts if it has no list. They are numbered from 1 without
+    /// gaps.
+    fn listed_parts(&self, etags: Option<&[(i64, String)]>) -> Result<Vec<(u32, &Part)>, Rejection> {
         let parts: Vec<(u32, &Part)> = match etags {
             None => self.parts.iter().map(|(number, part)| (*number, part)).collect(),
             Some(etags) => {
                 let mut listed: Vec<_> = etags.iter().collect();
                 listed.sort_by_key(|(number, _)| *number);
-                if !listed.iter().zip(1..).all(|((number, _), place)| *number == place) {
+                if !listed.iter().zip(1..).all(|((number, _), expected)| *number == expected) {
                     return Err(Rejection::InvalidEtags);
                 }
-                let put = |(number, etag): &(i64, String)| {
+                let find = |(number, etag): &(i64, String)| {
                     let number = u32::try_from(*number).ok()?;
                     let part = self.parts.get(&number).filter(|part| part.md5 == *etag)?;
                     Some((number, part))
                 };
-                listed.into_iter().map(put).collect::<Option<_>>().ok_or(Rejection::FileNotUploaded)?
+                listed.into_iter().map(find).collect::<Option<_>>().ok_or(Rejection::FileNotUploaded)?
             }
         };
         if parts.is_empty() {
             return Err(Rejection::FileNotUploaded);
         }
-        if !parts.iter().zip(1..).all(|((number, _), place)| *number == place) {
+        if !parts.iter().zip(1..).all(|((number, _), expected)| *number == expected) {
             return Err(Rejection::PartGap);
         }
         Ok(parts)
     }
 }
 
-/// The content of these parts, as it stands in the storage.
+/// Returns the content that consists of these parts.
 fn content(id: &str, parts: &[(u32, &Part)], now: Timestamp) -> Content {
     let digests = match parts {
-        [(_, only)] => Some(Digests { md5: only.md5.clone(), crc32: only.crc32 }),
+        [(_, part)] => Some(Digests { md5: part.md5.clone(), crc32: part.crc32 }),
         _ => None,
     };
-    let together = parts.iter().fold(Md5::new(), |md5, (_, part)| md5.chain_update(&part.md5));
+    let combined = parts.iter().fold(Md5::new(), |md5, (_, part)| md5.chain_update(&part.md5));
     Content {
         id: id.to_owned(),
         size: parts.iter().map(|(_, part)| part.size).sum(),
         pieces: parts.iter().map(|(_, part)| Piece { blob: part.blob.clone(), size: part.size }).collect(),
-        etag: format!("{}-{}", hex(&together.finalize()), parts.len()),
+        etag: format!("{}-{}", hex(&combined.finalize()), parts.len()),
         stored: now,
         digests,
         lease: Arc::new(()),
     }
 }
 
-fn new_id() -> String {
+fn new_upload_id() -> String {
     format!("put-{}", rand::rng().random_range(7_000_000_000_u64..7_000_000_000_000))
 }
 
 fn file_path(raw: &str) -> Result<RemotePath, Rejection> {
-    let path = RemotePath::of_url(raw, Trailing::AllowedInLast)?;
-    if path.is_root() { Err(Rejection::InvalidPath("the root is no file")) } else { Ok(path) }
+    let path = RemotePath::from_url(raw, Trailing::AllowedInLast)?;
+    if path.is_root() { Err(Rejection::InvalidPath("the root is not a file")) } else { Ok(path) }
 }
 
-/// Another digest of the same shape.
-pub(super) fn wrong(digest: &str) -> String {
+/// Returns a different digest of the same form, for the `wrong-etag` fault.
+pub(super) fn wrong_digest(digest: &str) -> String {
     digest.chars().map(|digit| if digit == '0' { '1' } else { '0' }).collect()
 }

@@ -1,4 +1,4 @@
-//! Who may use the emulated Files.com: users with a password, an API key, or both.
+//! Users of the emulated Files.com, with a password, an API key, or both.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::path::{RemotePath, Trailing};
 use crate::credentials::{CredentialsError, FILESCOM_API_KEY, FILESCOM_PASSWORD, FILESCOM_USER};
 
-/// The ids of users count from here.
+/// The id of the first user.
 const FIRST_ID: u64 = 1001;
 
 /// The users of the emulated site, the table `filescom` of a credentials file.
@@ -24,17 +24,17 @@ pub(crate) struct User {
     pub(super) name: String,
     pub(super) password: Option<String>,
     pub(super) api_key: Option<String>,
-    /// The second factor, which a login then needs.
+    /// The second factor; `None`: a login needs none.
     pub(super) otp: Option<String>,
-    /// The only folder that this user can use; absent: all of the site.
+    /// The folder that the user is restricted to; empty: the whole site.
     #[serde(default)]
     pub(super) path: String,
-    /// Some of `lrwd`: list, read, write, delete.
-    #[serde(default = "everything")]
+    /// Letters of `lrwd`: list, read, write, delete.
+    #[serde(default = "all_permissions")]
     pub(super) permissions: String,
 }
 
-fn everything() -> String {
+fn all_permissions() -> String {
     "lrwd".to_owned()
 }
 
@@ -46,7 +46,7 @@ impl Users {
             api_key: Some(FILESCOM_API_KEY.to_owned()),
             otp: None,
             path: String::new(),
-            permissions: everything(),
+            permissions: all_permissions(),
         };
         Users { users: vec![user] }
     }
@@ -57,49 +57,49 @@ impl Users {
                 |problem| Err(CredentialsError::Account { service: "filescom user", name: user.name.clone(), problem });
             let others = || self.users.iter().filter(|other| !std::ptr::eq(*other, user));
             if user.name.is_empty() || others().any(|other| other.name == user.name) {
-                return reject("`name` must be there, and no other user's");
+                return reject("its `name` is empty, or another user has the same");
             }
             if user.password.is_none() && user.api_key.is_none() {
                 return reject("it needs a `password`, an `api_key` or both");
             }
             if let Some(key) = &user.api_key {
-                // The official clients reject any other before they send it.
+                // The official clients send no key with other characters.
                 if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-                    return reject("`api_key` must be letters and digits");
+                    return reject("its `api_key` must consist of letters and digits");
                 }
                 if others().any(|other| other.api_key.as_ref() == Some(key)) {
-                    return reject("`api_key` is another user's too");
+                    return reject("another user has the same `api_key`");
                 }
             }
             if user.otp.is_some() && user.password.is_none() {
-                return reject("`otp` needs a `password`");
+                return reject("it has an `otp` but no `password`");
             }
             if user.permissions.chars().any(|letter| !"lrwd".contains(letter)) {
-                return reject("`permissions` are some of the letters lrwd");
+                return reject("its `permissions` must be letters of `lrwd`");
             }
-            if RemotePath::of_text(&user.path, Trailing::RejectedEverywhere).is_err() {
-                return reject("`path` is no path of the service");
+            if RemotePath::from_text(&user.path, Trailing::RejectedEverywhere).is_err() {
+                return reject("its `path` is not a valid path of the service");
             }
         }
         Ok(())
     }
 
-    /// The key that a configuration written for this emulator should use.
+    /// Returns the key to use in the client configuration that the emulator writes.
     pub(crate) fn first_api_key(&self) -> Option<&str> {
         self.users.iter().find_map(|user| user.api_key.as_deref())
     }
 
-    pub(super) fn of_key(&self, key: &str) -> Option<&User> {
+    pub(super) fn by_api_key(&self, key: &str) -> Option<&User> {
         self.users.iter().find(|user| user.api_key.as_deref() == Some(key))
     }
 
-    pub(super) fn named(&self, name: &str) -> Option<&User> {
+    pub(super) fn by_name(&self, name: &str) -> Option<&User> {
         self.users.iter().find(|user| user.name == name)
     }
 
     pub(super) fn id(&self, name: &str) -> u64 {
-        let place = self.users.iter().position(|user| user.name == name).unwrap_or(0);
-        FIRST_ID + place as u64
+        let index = self.users.iter().position(|user| user.name == name).unwrap_or(0);
+        FIRST_ID + index as u64
     }
 }
 

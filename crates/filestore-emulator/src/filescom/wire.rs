@@ -1,4 +1,4 @@
-//! The JSON of Files.com, keys in the order in which the service writes them.
+//! The JSON of Files.com. Keys are in the order in which the service writes them.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub(super) struct Entity<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) region: Option<&'static str>,
     pub(super) permissions: &'a str,
-    /// The question mark is the service's.
+    /// The service's key has a question mark.
     #[serde(rename = "subfolders_locked?", skip_serializing_if = "Option::is_none")]
     pub(super) subfolders_locked: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ pub(super) struct Entity<'a> {
     pub(super) download_uri: Option<String>,
 }
 
-/// Where one part of an upload goes.
+/// The URL for a part of an upload, and how to use it.
 #[derive(Debug, Serialize)]
 pub(super) struct UploadPart {
     pub(super) send: BTreeMap<&'static str, &'static str>,
@@ -69,7 +69,7 @@ pub(super) struct UploadPart {
     pub(super) headers: BTreeMap<&'static str, &'static str>,
     pub(super) http_method: &'static str,
     pub(super) next_partsize: u64,
-    /// Never absent: one client takes it for granted and falls.
+    /// Always present, because one client fails without it.
     pub(super) parallel_parts: bool,
     pub(super) retry_parts: bool,
     pub(super) parameters: BTreeMap<&'static str, &'static str>,
@@ -89,7 +89,7 @@ pub(super) struct SessionCreated {
     pub(super) sftp_insecure_ciphers: bool,
 }
 
-/// How far a copy, move or delete is.
+/// The state of a copy, move or delete that was just requested.
 #[derive(Debug, Serialize)]
 pub(super) struct Started {
     pub(super) status: &'static str,
@@ -160,7 +160,7 @@ pub(super) struct Failure {
     pub(super) model_errors: Option<Value>,
 }
 
-/// Whole seconds, as everywhere in this API.
+/// Serializes a time in whole seconds, as everywhere in this API.
 fn time<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&Timestamp::from_second(time.as_second()).unwrap_or(*time))
 }
