@@ -1,4 +1,4 @@
-//! Everything that the connections of one emulator share, and which part of it a path leads to.
+//! The state that all connections of one emulator share, and the routing of requests by their path.
 
 use std::io;
 
@@ -15,24 +15,25 @@ use crate::journal::Journal;
 use crate::pubnub::{self, PubNub};
 use crate::service::{ServiceName, Target};
 
-/// Where redirects of the `redirect` fault lead to.
+/// The path that the `redirect` fault redirects to by default.
 pub(crate) const GONE_PAGE: &str = "/_emulator/gone";
 
+/// The shared state of one emulator.
 #[derive(Debug)]
 pub(crate) struct AppState {
-    /// What links and written configurations begin with, without a slash at the end.
+    /// The base URL of links and of the written configuration, without a trailing slash.
     pub(crate) base: String,
     pub(crate) clock: Clock,
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
-    pub(crate) guard: ControlAuth,
+    pub(crate) control_auth: ControlAuth,
     pub(crate) pubnub: PubNub,
     pub(crate) filescom: FilesCom,
     pub(crate) fileio: FileIo,
 }
 
 impl AppState {
-    /// As if it had just been started with nothing: files, faults, journal and clock.
+    /// Removes all files, fault rules and journal entries, and sets the clock to real time.
     pub(crate) async fn reset(&self) -> io::Result<()> {
         self.pubnub.clear().await?;
         self.filescom.clear().await?;
@@ -42,14 +43,14 @@ impl AppState {
         self.clock.reset()
     }
 
-    /// What time alone changes, before somebody asks for it.
+    /// Applies the changes that are due by the clock, such as the removal of expired files.
     pub(crate) async fn sweep(&self) {
         self.pubnub.sweep().await;
         self.filescom.sweep().await;
         self.fileio.sweep().await;
     }
 
-    /// What a service answers.
+    /// Returns the response of the service that `route` belongs to.
     pub(crate) async fn answer(
         &self,
         route: &ServiceRoute,
@@ -64,7 +65,7 @@ impl AppState {
         }
     }
 
-    /// A service's own error of a status, of a type that the service may have several of.
+    /// Returns the service's own error response for a status. `kind` selects one of several error types (Files.com).
     pub(crate) fn error(
         &self,
         route: &ServiceRoute,
@@ -81,16 +82,19 @@ impl AppState {
     }
 }
 
-/// The part of the emulator that answers a request.
+/// The part of the emulator that responds to a request.
 #[derive(Debug)]
 pub(crate) enum Destination {
+    /// The control API.
     Control,
+    /// The default target of the `redirect` fault.
     Gone,
+    /// A path of no service.
     Nowhere,
     Service(ServiceRoute),
 }
 
-/// What a request means to the service that it is for.
+/// The route of a request within its service.
 #[derive(Debug)]
 pub(crate) enum ServiceRoute {
     Pubnub(pubnub::Route),

@@ -1,9 +1,10 @@
-//! Where file contents are: small ones in memory, the others in a folder, all of them in a
-//! folder when there is a data directory.
+//! Storage of file contents, called blobs.
 //!
-//! A blob is written once and never changes. A reader that was opened keeps its content even
-//! when the blob is removed under it, which is what lets a service remove a single-use file
-//! before its first byte goes out.
+//! Without a data directory, blobs of at most 64 KiB are in memory and larger ones in a temporary folder. With a data
+//! directory, all blobs are in a folder of it.
+//!
+//! A blob is written once and never changes. An open reader can still read the content after the blob is removed. So a
+//! service can remove a single-use file before it sends the first byte.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -23,30 +24,31 @@ use uuid::Uuid;
 
 use crate::durable;
 
-/// The largest content that is held in memory.
-const SMALL: usize = 64 * 1024;
-/// How much of a file is read at a time.
-const READ: usize = 256 * 1024;
+/// The largest blob in memory, in bytes.
+const MAX_IN_MEMORY: usize = 64 * 1024;
+/// The size of the buffer for reading a file, in bytes.
+const READ_BUFFER: usize = 256 * 1024;
 
-/// The name of a blob, good for as long as its service keeps it.
+/// The name of a blob, valid until the blob is removed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct BlobId(String);
 
+/// The blobs of one service.
 #[derive(Debug)]
 pub(crate) struct Blobs {
     folder: PathBuf,
-    /// Contents must be on disk before anything refers to them.
+    /// `true` if contents are synced to disk before a record refers to them.
     durable: bool,
     small: Mutex<HashMap<BlobId, Bytes>>,
 }
 
 impl Blobs {
-    /// Blobs that end with the process.
+    /// Opens a store whose blobs end with the process.
     pub(crate) fn temporary(folder: PathBuf) -> io::Result<Arc<Self>> {
         Self::open(folder, false)
     }
 
-    /// Blobs that survive it.
+    /// Opens a store whose blobs survive a restart.
     pub(crate) fn durable(folder: PathBuf) -> io::Result<Arc<Self>> {
         Self::open(folder, true)
     }
@@ -74,23 +76,22 @@ impl Blobs {
         Ok(BlobReader::File(fs::File::open(self.path(id))?))
     }
 
-    /// The size of a blob in the folder.
+    /// Returns the size of a blob in the folder, in bytes.
     pub(crate) fn size(&self, id: &BlobId) -> Option<u64> {
         let metadata = fs::metadata(self.path(id)).ok()?;
         Some(metadata.len())
     }
 
-    /// Forgets a blob. A failure leaves a file that nothing refers to, removed at the next start.
+    /// Removes a blob. A failure leaves a file that no record refers to; the next start removes it.
     pub(crate) fn remove(&self, id: &BlobId) {
         if self.small().remove(id).is_none()
             && let Err(error) = fs::remove_file(self.path(id))
         {
-            tracing::warn!(%error, blob = id.0, "a stored body could not be removed");
+            tracing::warn!(%error, blob = id.0, "cannot remove a stored content");
         }
     }
 
-    /// Removes everything that is none of `kept`: uploads that never became a record, and
-    /// contents of records that are gone.
+    /// Removes all blobs but those in `kept`: contents of unfinished uploads and of removed records.
     pub(crate) fn remove_all_but(&self, kept: &HashSet<&BlobId>) -> io::Result<()> {
         self.small().retain(|id, _| kept.contains(id));
         for entry in fs::read_dir(&self.folder)? {
@@ -112,7 +113,7 @@ impl Blobs {
     }
 }
 
-/// A blob on its way in. Dropped before [`BlobWriter::finish`], it leaves nothing behind.
+/// A blob that is being written. Dropping it before [`BlobWriter::finish`] removes what was written.
 #[derive(Debug)]
 pub(crate) struct BlobWriter {
     blobs: Arc<Blobs>,
@@ -123,8 +124,7 @@ pub(crate) struct BlobWriter {
     finished: bool,
 }
 
-/// A blob that is complete, and durable if blobs are. Dropped before [`Blob::keep`], it leaves
-/// nothing behind.
+/// A complete blob, synced to disk if the store is durable. Dropping it before [`Blob::keep`] removes it.
 #[derive(Debug)]
 pub(crate) struct Blob {
     blobs: Arc<Blobs>,
@@ -137,11 +137,11 @@ impl Blob {
         self.size
     }
 
-    /// Hands the blob over to whoever stores its name.
+    /// Keeps the blob and returns its name. The caller is responsible for removing it.
     pub(crate) fn keep(mut self) -> BlobId {
         match self.id.take() {
             Some(id) => id,
-            None => unreachable!("only keeping takes the id, and it takes the blob with it"),
+            None => unreachable!("only `keep` takes the id, and it consumes the blob"),
         }
     }
 }
@@ -158,7 +158,7 @@ impl BlobWriter {
     pub(crate) async fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
         self.size += chunk.len() as u64;
         if self.file.is_none() {
-            if self.small.len() + chunk.len() <= SMALL {
+            if self.small.len() + chunk.len() <= MAX_IN_MEMORY {
                 self.small.extend_from_slice(chunk);
                 return Ok(());
             }
@@ -196,6 +196,7 @@ impl BlobWriter {
         Ok(Blob { blobs: Arc::clone(&self.blobs), id: Some(self.id.clone()), size: self.size })
     }
 
+    /// Moves the content from memory to a file.
     async fn spill(&mut self) -> io::Result<()> {
         let mut file = File::create_new(self.blobs.path(&self.id)).await?;
         file.write_all(&self.small.split()).await?;
@@ -214,7 +215,7 @@ impl Drop for BlobWriter {
 
 type Content = BoxStream<'static, io::Result<Bytes>>;
 
-/// An opened blob: its content stays readable whatever happens to the blob.
+/// An open blob. Its content stays readable after the blob is removed.
 #[derive(Debug)]
 pub(crate) enum BlobReader {
     Memory(Bytes),
@@ -225,21 +226,21 @@ impl BlobReader {
     pub(crate) fn stream(self) -> Content {
         match self {
             BlobReader::Memory(content) => stream::iter([Ok(content)]).boxed(),
-            BlobReader::File(file) => ReaderStream::with_capacity(File::from_std(file), READ).boxed(),
+            BlobReader::File(file) => ReaderStream::with_capacity(File::from_std(file), READ_BUFFER).boxed(),
         }
     }
 
-    /// The bytes from `start` to before `end`, which are inside the content.
+    /// Streams the bytes from `start` up to but not including `end`. Both must lie within the content.
     pub(crate) async fn stream_range(self, Range { start, end }: Range<u64>) -> io::Result<Content> {
         match self {
             BlobReader::Memory(content) => {
-                let inside = |at| usize::try_from(at).map_or(content.len(), |at| at.min(content.len()));
-                Ok(stream::iter([Ok(content.slice(inside(start)..inside(end)))]).boxed())
+                let clamp = |at| usize::try_from(at).map_or(content.len(), |at| at.min(content.len()));
+                Ok(stream::iter([Ok(content.slice(clamp(start)..clamp(end)))]).boxed())
             }
             BlobReader::File(file) => {
                 let mut file = File::from_std(file);
                 file.seek(SeekFrom::Start(start)).await?;
-                Ok(ReaderStream::with_capacity(file.take(end - start), READ).boxed())
+                Ok(ReaderStream::with_capacity(file.take(end - start), READ_BUFFER).boxed())
             }
         }
     }
@@ -255,14 +256,14 @@ mod tests {
     async fn a_range_is_the_same_from_memory_and_from_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = Blobs::temporary(folder.path().join("bodies")).unwrap();
-        for size in [SMALL, SMALL + 1] {
+        for size in [MAX_IN_MEMORY, MAX_IN_MEMORY + 1] {
             let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
             let mut writer = blobs.writer();
             writer.write(&content).await.unwrap();
             let blob = writer.finish().await.unwrap().keep();
             for range in [0..size, 1000..1003, size - 1..size, 7..7] {
-                let wanted = range.start as u64..range.end as u64;
-                let stream = blobs.reader(&blob).unwrap().stream_range(wanted).await.unwrap();
+                let bytes = range.start as u64..range.end as u64;
+                let stream = blobs.reader(&blob).unwrap().stream_range(bytes).await.unwrap();
                 let read: Vec<Bytes> = stream.try_collect().await.unwrap();
                 assert!(read.concat() == content[range]);
             }

@@ -1,5 +1,4 @@
-//! Answers that stand in the place of a service: what fault rules script, and what paths that no
-//! service owns get.
+//! Responses that no service computes: those of fault rules, and those for paths of no service.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,9 +10,9 @@ use crate::app_state::{AppState, GONE_PAGE, ServiceRoute};
 use crate::faults::{Effects, Fault, RetryAfter};
 use crate::http::{self as wire, Response, escape_html};
 
-/// The answer that a fault gives instead of the service, if it is one that answers.
-pub(crate) fn answer(
-    site: &AppState,
+/// Returns the response that `fault` gives in place of the service, or `None` if `fault` gives none.
+pub(crate) fn of_fault(
+    state: &AppState,
     route: &ServiceRoute,
     head: &Parts,
     fault: &Fault,
@@ -23,7 +22,7 @@ pub(crate) fn answer(
         Fault::Status { code, kind, text, headers } => {
             let mut response = match text {
                 Some(text) => wire::response(*code, "text/plain; charset=utf-8", text.clone()),
-                None => site.error(route, *code, kind.as_deref(), head, effects),
+                None => state.error(route, *code, kind.as_deref(), head, effects),
             };
             response.headers_mut().extend(headers.clone());
             Some(response)
@@ -33,17 +32,17 @@ pub(crate) fn answer(
             Some(wire::html(*code, page(text.as_deref().unwrap_or(reason))))
         }
         Fault::Redirect { code, location } => {
-            let asked = head.uri.path_and_query().map_or("/", |asked| asked.as_str());
+            let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
             let location = match location {
-                Some(location) => location.replace("{path}", asked),
-                None => format!("{}{GONE_PAGE}{asked}", site.base),
+                Some(location) => location.replace("{path}", target),
+                None => format!("{}{GONE_PAGE}{target}", state.base),
             };
             let mut response = wire::html(*code, page("Moved"));
             response.headers_mut().insert(LOCATION, HeaderValue::try_from(location).ok()?);
             Some(response)
         }
         Fault::RateLimit { retry_after, .. } => {
-            let mut response = site.error(route, StatusCode::TOO_MANY_REQUESTS, None, head, effects);
+            let mut response = state.error(route, StatusCode::TOO_MANY_REQUESTS, None, head, effects);
             if let Some(value) = retry_after_value(*retry_after) {
                 response.headers_mut().insert(RETRY_AFTER, value);
             }
@@ -53,7 +52,8 @@ pub(crate) fn answer(
     }
 }
 
-/// What a redirected client finds: a site that is no API, and says 200 to everything.
+/// Returns the page that a redirected client gets: HTML with status 200, as a service that is gone responds to all
+/// requests.
 pub(crate) fn gone_page() -> Response {
     wire::html(StatusCode::OK, page("This service has moved. Share files with our new app."))
 }
@@ -67,7 +67,7 @@ fn page(text: &str) -> String {
     format!("<!DOCTYPE html>\n<html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>\n")
 }
 
-/// One minute, as real clients live in real time.
+/// Returns the `Retry-After` value: one minute, as a date in real time because real clients use real time.
 fn retry_after_value(form: RetryAfter) -> Option<HeaderValue> {
     let minute = Duration::from_secs(60);
     match form {

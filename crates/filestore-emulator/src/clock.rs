@@ -9,16 +9,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::durable;
 
-/// What every service reads the time from. Clones share one offset.
+/// The clock that all services of one emulator use. Clones share one offset.
 ///
-/// The clock keeps running: only its distance to real time moves.
+/// The clock always runs. Moving it changes only its offset from real time.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     offset: Mutex<SignedDuration>,
-    /// With a data directory the offset survives a restart: a file that expired must stay expired.
+    /// The file of the offset, with a data directory: an expired file must stay expired after a restart.
     file: Option<PathBuf>,
 }
 
@@ -27,6 +27,7 @@ impl Clock {
         Clock(Arc::new(Inner { offset: Mutex::new(SignedDuration::ZERO), file: None }))
     }
 
+    /// Opens a clock whose offset is stored in `file`.
     pub(crate) fn kept_in(file: PathBuf) -> io::Result<Self> {
         let offset = match fs::read_to_string(&file) {
             Ok(text) => text.trim().parse().map_err(io::Error::other)?,
@@ -36,13 +37,13 @@ impl Clock {
         Ok(Clock(Arc::new(Inner { offset: Mutex::new(offset), file: Some(file) })))
     }
 
-    /// The emulated time, in whole milliseconds as the services report it.
+    /// Returns the emulated time, in whole milliseconds as the services report it.
     pub fn now(&self) -> Timestamp {
         let now = Timestamp::now().saturating_add(self.offset()).unwrap_or(Timestamp::MAX);
         Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
     }
 
-    /// How far the emulated time is ahead of real time (negative: behind).
+    /// Returns the offset of the emulated time from real time; negative if it is behind.
     pub fn offset(&self) -> SignedDuration {
         *self.0.offset.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,14 +51,14 @@ impl Clock {
     /// Moves the emulated time forward.
     ///
     /// # Errors
-    /// With a data directory, when the new offset could not be written there; the clock then
-    /// stays where it was.
+    /// `by` is too long for a signed duration, or, with a data directory, the new offset cannot be written. The clock
+    /// is then unchanged.
     pub fn advance(&self, by: Duration) -> io::Result<()> {
         let by = SignedDuration::try_from(by).map_err(io::Error::other)?;
         self.move_to(|offset| offset.saturating_add(by))
     }
 
-    /// Sets the emulated time to `now`, from where it keeps running.
+    /// Sets the emulated time to `now`; the clock runs on from there.
     pub(crate) fn set(&self, now: Timestamp) -> io::Result<()> {
         self.move_to(|_| now.duration_since(Timestamp::now()))
     }

@@ -1,4 +1,4 @@
-//! Who may use the control API: somebody who knows the token, and never another site's page.
+//! Authorization of the control API: requests need the control token, and pages of other sites are rejected.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,12 +13,14 @@ use url::{Host, Url};
 use crate::bind_policy;
 use crate::http::{self as wire, Response};
 
+/// The rules for requests to the control API.
 pub(crate) struct ControlAuth {
     address: SocketAddr,
-    /// What clients are told to call it.
+    /// The public URL of the emulator.
     public: Option<Url>,
     token: Option<String>,
-    /// Other machines reach it and there is no token. A proxy may hide that in `Host`.
+    /// `true` if the public URL can be reached from other machines and there is no token. `Host` cannot show this: a
+    /// proxy may replace it.
     closed: bool,
 }
 
@@ -29,7 +31,7 @@ impl ControlAuth {
         ControlAuth { address, public, token, closed }
     }
 
-    /// The answer to somebody who may not.
+    /// Returns the response to a request that is not allowed, or `None` if it is allowed.
     pub(super) fn reject(&self, head: &Parts) -> Option<Response> {
         if self.closed {
             return Some(rejection(
@@ -37,21 +39,21 @@ impl ControlAuth {
                 "The control API is closed: the public URL is open to other machines, so it needs --control-token.",
             ));
         }
-        // A page of another site can make a browser send requests here, but not with our name in
-        // Host (rebinding its own name to this machine) nor without its own in Origin.
+        // A page of another site can make a browser send requests here. With DNS rebinding the Host is the other
+        // site's name, and otherwise the Origin is.
         let host = match head.uri.authority() {
             Some(authority) => Some(authority.as_str()),
             None => header(head, HOST),
         };
         if !host.is_some_and(|host| self.is_here(&self.with_scheme(host))) {
-            return Some(rejection(StatusCode::FORBIDDEN, "The Host is not this emulator's."));
+            return Some(rejection(StatusCode::FORBIDDEN, "The Host header does not name this emulator."));
         }
         if head.headers.contains_key(ORIGIN) && !header(head, ORIGIN).is_some_and(|origin| self.is_here(origin)) {
-            return Some(rejection(StatusCode::FORBIDDEN, "The Origin is not this emulator's."));
+            return Some(rejection(StatusCode::FORBIDDEN, "The Origin header does not name this emulator."));
         }
         if !self.knows_token(head) {
             let mut response = rejection(StatusCode::UNAUTHORIZED, "The control token is required.");
-            // With Basic a browser asks for it: any user name, the token as password.
+            // With Basic a browser prompts for the token: any user name, the token as password.
             response
                 .headers_mut()
                 .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"emulator control\""));
@@ -60,12 +62,13 @@ impl ControlAuth {
         None
     }
 
-    /// The scheme decides which port a Host without one means; a proxy in front may add TLS.
+    /// Returns `host` with the scheme of the public URL, which gives the default port. A reverse proxy may add TLS.
     fn with_scheme(&self, host: &str) -> String {
         let scheme = self.public.as_ref().map_or("http", Url::scheme);
         format!("{scheme}://{host}")
     }
 
+    /// Returns `true` if `url` has the origin of this emulator.
     fn is_here(&self, url: &str) -> bool {
         let Ok(url) = Url::parse(url) else {
             return false;
@@ -74,14 +77,14 @@ impl ControlAuth {
             return true;
         }
         let on_our_port = url.port_or_known_default() == Some(self.address.port());
-        let ours = match url.host() {
-            // A name can be rebound to this machine, an address cannot.
+        let is_our_host = match url.host() {
+            // DNS can point any name at this machine, but not change an address.
             Some(Host::Domain(name)) => name == "localhost",
             Some(Host::Ipv4(ip)) => self.listens_on(IpAddr::V4(ip)),
             Some(Host::Ipv6(ip)) => self.listens_on(IpAddr::V6(ip)),
             None => false,
         };
-        on_our_port && ours
+        on_our_port && is_our_host
     }
 
     fn listens_on(&self, ip: IpAddr) -> bool {
@@ -107,7 +110,7 @@ impl ControlAuth {
     }
 }
 
-/// Compares without telling by its time how much was right.
+/// Compares in constant time, so that the duration does not show how many bytes are equal.
 fn same(offered: &[u8], token: &[u8]) -> bool {
     offered.len() == token.len()
         && offered.iter().zip(token).fold(0, |different, (one, other)| different | (one ^ other)) == 0

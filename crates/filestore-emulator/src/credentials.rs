@@ -1,4 +1,4 @@
-//! Fixed credentials that any SDK can be pointed at, and the accounts of file.io.
+//! The fixed credentials of every service, and the accounts of file.io.
 
 use std::{fmt, io};
 
@@ -22,37 +22,38 @@ pub const FILESCOM_USER: &str = "emulator";
 /// The password of the built-in Files.com user.
 pub const FILESCOM_PASSWORD: &str = "emulator-password";
 
-/// Why a credentials file was rejected.
+/// The error of a credentials file that is rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
-    /// The file could not be read.
+    /// The file cannot be read.
     #[error("cannot read the file: {0}")]
     Read(#[from] io::Error),
-    /// It is not TOML, or has a key or value that is not described. The line is not shown: it may
-    /// hold an API key.
+    /// The file is not TOML, or has an unknown key or an invalid value. The text of the line is not shown because it
+    /// may contain an API key.
     #[error("line {line}: {problem}")]
     Toml {
-        /// Where.
+        /// The line number, from 1.
         line: usize,
-        /// What is wrong there.
+        /// The problem in that line.
         problem: String,
     },
-    /// It is not JSON, or has a key or value that is not described.
+    /// The file is not JSON, or has an unknown key or an invalid value.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// A user or keyset that could never be used.
+    /// An account, user or keyset is invalid.
     #[error("{service} {name:?}: {problem}")]
     Account {
         /// The service.
         service: &'static str,
         /// The name of the account, user or keyset.
         name: String,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: &'static str,
     },
 }
 
+/// The file.io table of a credentials file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileioUsers {
@@ -62,7 +63,7 @@ pub(crate) struct FileioUsers {
     accounts: Vec<Account>,
 }
 
-/// What clients without a key may do.
+/// The permissions and limits of clients without an API key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Anonymous {
@@ -70,10 +71,11 @@ pub(crate) struct Anonymous {
     pub(crate) max_upload_bytes: u64,
 }
 
+/// A file.io account.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Account {
-    /// Owns the files, so that the key can be changed.
+    /// The owner of the files. So the API key can change without losing them.
     pub(crate) name: String,
     pub(crate) api_key: String,
     pub(crate) plan: Plan,
@@ -82,7 +84,7 @@ pub(crate) struct Account {
 }
 
 impl FileioUsers {
-    /// The account that is printed in the documentation.
+    /// Returns the built-in account, which the documentation shows.
     pub(crate) fn fixed() -> Self {
         let account = Account {
             name: "emulator".to_owned(),
@@ -98,11 +100,12 @@ impl FileioUsers {
         self.accounts.iter().find(|account| account.api_key == api_key)
     }
 
-    /// The key that a configuration written for this emulator should use.
+    /// Returns the API key for the configuration file that the emulator writes.
     pub(crate) fn first_api_key(&self) -> Option<&str> {
         self.accounts.first().map(|account| account.api_key.as_str())
     }
 
+    /// Checks that names and API keys are valid and unique.
     pub(crate) fn check(&self) -> Result<(), CredentialsError> {
         for account in &self.accounts {
             let reject = |problem| {
@@ -111,13 +114,13 @@ impl FileioUsers {
             };
             let others = || self.accounts.iter().filter(|other| !std::ptr::eq(*other, account));
             if account.name.is_empty() || others().any(|other| other.name == account.name) {
-                return reject("`name` must be there, and no other account's");
+                return reject("`name` must not be empty, and no other account may have it");
             }
             if account.api_key.is_empty() || !account.api_key.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return reject("`api_key` must be printable ASCII without spaces");
             }
             if others().any(|other| other.api_key == account.api_key) {
-                return reject("`api_key` is another account's too");
+                return reject("`api_key` is also another account's; each account needs its own");
             }
         }
         Ok(())
@@ -137,7 +140,7 @@ impl Account {
     }
 }
 
-/// 2 GiB free, 10 GiB paid.
+/// Returns the default size limit of one file in bytes: 2 GiB on the free plan, 10 GiB on the paid one.
 pub(crate) fn max_upload_bytes(plan: Plan) -> u64 {
     match plan {
         Plan::Free => 2 << 30,

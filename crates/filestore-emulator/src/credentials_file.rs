@@ -1,4 +1,4 @@
-//! The credentials of all services: the fixed ones, or those of a file that replaces them.
+//! The credentials of all services: the fixed ones, or those of a credentials file.
 
 use std::fs;
 use std::path::Path;
@@ -9,11 +9,11 @@ use crate::credentials::{CredentialsError, FileioUsers};
 use crate::filescom::Users;
 use crate::pubnub::Keysets;
 
-/// The users of every emulated service. A table for each of them.
+/// The users of every emulated service, one table for each service.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Credentials {
-    /// A service whose table is absent knows nobody.
+    /// A service without a table has no users.
     #[serde(default)]
     pub(crate) pubnub: Keysets,
     #[serde(default)]
@@ -23,11 +23,12 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// The credentials that are printed in the documentation, for everybody on this machine.
+    /// Returns the fixed credentials, which are public: the documentation shows them.
     pub(crate) fn fixed() -> Self {
         Credentials { pubnub: Keysets::fixed(), filescom: Users::fixed(), fileio: FileioUsers::fixed() }
     }
 
+    /// Reads a credentials file: JSON if its name ends in `.json`, TOML otherwise.
     pub(crate) fn read(path: &Path) -> Result<Self, CredentialsError> {
         let text = fs::read_to_string(path)?;
         let credentials: Credentials = if path.extension().is_some_and(|extension| extension == "json") {

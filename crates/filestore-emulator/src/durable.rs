@@ -1,4 +1,4 @@
-//! Writing to a directory so that a kill at any moment leaves the old state or the new one.
+//! Crash-safe files: a kill at any moment leaves either the old state or the new one.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Where unfinished writes are: anything with this prefix is left over from a crash.
+/// The prefix of files that are being written. At the start, such a file is left over from a crash.
 const UNFINISHED: &str = ".unfinished-";
 
-/// Replaces `path` by `content`: temporary file, sync, rename, sync of the folder.
+/// Replaces the file at `path` atomically: writes a temporary file, syncs it, renames it and syncs the folder.
 pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
@@ -21,25 +21,25 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Removes `path` for good; gone already is fine.
+/// Removes the file at `path` and syncs the folder. A missing file is not an error.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        // Also when it was gone: the sync of an earlier attempt may be what failed.
+        // Also if the file is missing: an earlier attempt may have removed it and failed to sync.
         _ => sync_folder(folder_of(path)),
     }
 }
 
-/// Makes created, renamed and removed entries of a folder survive a crash.
+/// Syncs a folder, so that created, renamed and removed entries survive a crash.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    // Only Unix can open a folder to sync it; elsewhere the rename itself is all there is.
+    // Only Unix can open a folder to sync it; elsewhere the rename alone must do.
     if cfg!(unix) {
         File::open(folder)?.sync_all()?;
     }
     Ok(())
 }
 
-/// Creates a folder that only its owner can look into.
+/// Creates a folder and its parents with access for the owner only (Unix mode 0700).
 pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -55,7 +55,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// A folder of records of one type, one JSON file each.
+/// A folder of records of one type, each in a JSON file.
 #[derive(Debug)]
 pub(crate) struct Records<T> {
     folder: PathBuf,
@@ -68,7 +68,7 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         Ok(Records { folder, record: PhantomData })
     }
 
-    /// Every record there is, after removing what a crash left unfinished.
+    /// Removes the files that a crash left unfinished, and returns all records.
     pub(crate) fn load(&self) -> io::Result<Vec<T>> {
         let mut records = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -77,8 +77,12 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
             if name.starts_with(UNFINISHED) {
                 fs::remove_file(&path)?;
             } else if name.ends_with(".json") {
-                let record = serde_json::from_slice(&fs::read(&path)?)
-                    .map_err(|error| io::Error::other(format!("{} is damaged: {error}", path.display())))?;
+                let record = serde_json::from_slice(&fs::read(&path)?).map_err(|error| {
+                    io::Error::other(format!(
+                        "{} is damaged: {error}; restore it from a backup or use another data directory",
+                        path.display()
+                    ))
+                })?;
                 records.push(record);
             }
         }
@@ -99,22 +103,23 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
     }
 }
 
-/// A file of entries, one JSON line each: an entry is there as a whole or not at all.
+/// A log file, one line of JSON for each entry. After a crash an entry is complete or absent.
 #[derive(Debug)]
 pub(crate) struct Log<T> {
     path: PathBuf,
     file: File,
+    /// In bytes.
     length: u64,
-    /// The length at which it is worth writing anew.
-    too_long: u64,
+    /// The length in bytes above which the log should be rewritten.
+    rewrite_above: u64,
     entry: PhantomData<fn(T) -> T>,
 }
 
-/// How much a log may grow beyond twice what it was when it was last written anew.
+/// The bytes that a log may grow beyond twice its length when it was opened or last rewritten.
 const SLACK: u64 = 16 * 1024 * 1024;
 
 impl<T: Serialize + DeserializeOwned> Log<T> {
-    /// The log and its entries. What a crash cut off is none.
+    /// Opens a log and returns its entries. A last line that a crash cut off is removed.
     pub(crate) fn open(path: PathBuf) -> io::Result<(Self, Vec<T>)> {
         let folder = folder_of(&path);
         create_private_folder(folder)?;
@@ -127,25 +132,30 @@ impl<T: Serialize + DeserializeOwned> Log<T> {
         while lines.read_until(b'\n', &mut line)? > 0 {
             match serde_json::from_slice(&line) {
                 Ok(entry) if line.ends_with(b"\n") => entries.push(entry),
-                // Only the last can be of a write that nobody was told about.
+                // Only the last line can belong to a write that was never confirmed.
                 _ if lines.fill_buf()?.is_empty() => break,
                 Ok(_) => {}
-                Err(error) => return Err(io::Error::other(format!("{} is damaged: {error}", path.display()))),
+                Err(error) => {
+                    return Err(io::Error::other(format!(
+                        "{} is damaged: {error}; restore it from a backup or use another data directory",
+                        path.display()
+                    )));
+                }
             }
             length += line.len() as u64;
             line.clear();
         }
         file.set_len(length)?;
-        Ok((Log { path, file, length, too_long: length.saturating_mul(2) + SLACK, entry: PhantomData }, entries))
+        Ok((Log { path, file, length, rewrite_above: length.saturating_mul(2) + SLACK, entry: PhantomData }, entries))
     }
 
-    /// Adds an entry, which survives a crash when this returns.
+    /// Appends an entry. It survives a crash once this returns `Ok`.
     pub(crate) fn append(&mut self, entry: &T) -> io::Result<()> {
         let mut line = serde_json::to_vec(entry).map_err(io::Error::other)?;
         line.push(b'\n');
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
         if written.is_err() {
-            // Half a line must not become the beginning of the next one.
+            // Otherwise half a line becomes the beginning of the next one.
             self.file.set_len(self.length)?;
             return written;
         }
@@ -153,12 +163,12 @@ impl<T: Serialize + DeserializeOwned> Log<T> {
         Ok(())
     }
 
-    /// Whether most of it is history.
+    /// Returns `true` if the log should be rewritten, because most of its entries are probably outdated.
     pub(crate) fn is_long(&self) -> bool {
-        self.length > self.too_long
+        self.length > self.rewrite_above
     }
 
-    /// Writes it anew with these entries alone.
+    /// Replaces all entries by `entries`.
     pub(crate) fn rewrite(&mut self, entries: impl Iterator<Item = T>) -> io::Result<()> {
         let folder = folder_of(&self.path);
         let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
@@ -173,7 +183,7 @@ impl<T: Serialize + DeserializeOwned> Log<T> {
         sync_folder(folder)?;
         self.file = File::options().append(true).open(&self.path)?;
         self.length = self.file.metadata()?.len();
-        self.too_long = self.length.saturating_mul(2) + SLACK;
+        self.rewrite_above = self.length.saturating_mul(2) + SLACK;
         Ok(())
     }
 }
@@ -183,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_gives_back_what_was_added_and_drops_a_line_that_was_cut_off() {
+    fn a_log_returns_its_entries_and_drops_a_line_that_was_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let (mut log, entries) = Log::<Vec<u32>>::open(path.clone()).unwrap();
@@ -211,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_written_anew_has_the_new_entries_and_goes_on() {
+    fn a_rewritten_log_has_the_new_entries_and_accepts_more() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let (mut log, _) = Log::<u32>::open(path.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! Starting and ending an emulator.
+//! Start and shutdown of an emulator.
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,11 +28,11 @@ use crate::start_error::StartError;
 use crate::startup_files;
 use crate::storage::{ServiceContext, Storage};
 
-/// How often expired files are looked for in real time. Nobody sees them before that either.
+/// The interval in real time at which expired files are removed. Clients cannot see an expired file before that
+/// either.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// A running emulator. Dropping it ends it without waiting; [`Emulator::shutdown`] is the
-/// orderly way.
+/// A running emulator. Dropping it aborts open connections; [`Emulator::shutdown`] lets requests finish.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -53,22 +53,22 @@ const SWEEP: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
-    site: Arc<AppState>,
+    state: Arc<AppState>,
     warnings: Vec<String>,
-    end: Option<oneshot::Sender<()>>,
+    shutdown: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
     sweeping: JoinHandle<()>,
-    /// Held, not used.
+    /// Held for its `Drop`: removes the temporary folder or unlocks the data directory.
     _storage: Storage,
 }
 
 impl Emulator {
-    /// Starts an emulator, which answers requests when this returns.
+    /// Starts an emulator. It accepts requests when this returns.
     ///
     /// # Errors
-    /// See [`StartError`]; nothing is left running or listening.
+    /// See [`StartError`]. After an error, nothing runs or listens.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        bind_policy::reject(&options)?;
+        bind_policy::check(&options)?;
         let credentials = read_credentials(options.credentials.as_deref())?;
         let plan = read_faults(options.faults.as_deref())?;
         let storage = Storage::open(options.data_dir.as_deref())?;
@@ -82,62 +82,64 @@ impl Emulator {
             startup_files::write_config(path, &base, &credentials).map_err(cannot_write(path))?;
         }
         let warnings = bind_policy::warnings(&options, &base);
-        let site = Arc::new(app_state(&storage, base, credentials, &options, address)?);
-        site.faults.load(plan);
-        site.sweep().await;
-        let (end, ended) = oneshot::channel();
-        let serving = tokio::spawn(server::serve(listener, Arc::clone(&site), ended));
-        let sweeping = tokio::spawn(sweep_for_ever(Arc::clone(&site)));
-        let emulator = Emulator { address, site, warnings, end: Some(end), serving, sweeping, _storage: storage };
+        let state = Arc::new(app_state(&storage, base, credentials, &options, address)?);
+        state.faults.load(plan);
+        state.sweep().await;
+        let (shutdown, shutdown_signal) = oneshot::channel();
+        let serving = tokio::spawn(server::serve(listener, Arc::clone(&state), shutdown_signal));
+        let sweeping = tokio::spawn(sweep_forever(Arc::clone(&state)));
+        let emulator =
+            Emulator { address, state, warnings, shutdown: Some(shutdown), serving, sweeping, _storage: storage };
         if let Some(path) = &options.ready_file {
             startup_files::write_ready_file(path, address).map_err(cannot_write(path))?;
         }
         Ok(emulator)
     }
 
-    /// Where it listens.
+    /// Returns the address that the emulator listens on.
     pub fn addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// What clients are pointed at: the public URL, or `http://ADDR`. No slash at the end.
+    /// Returns the base URL for clients: the public URL, or `http://ADDR`. It has no trailing slash.
     pub fn url(&self) -> &str {
-        &self.site.base
+        &self.state.base
     }
 
-    /// What whoever started it should be told, one sentence each: it is allowed, but hardly meant.
+    /// Returns warnings about options that are allowed but probably a mistake, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The clock of every service.
+    /// Returns the clock of all services.
     pub fn clock(&self) -> &Clock {
-        &self.site.clock
+        &self.state.clock
     }
 
-    /// The requests so far, oldest first. The control API's own are not in it.
+    /// Returns the journal: the requests so far, oldest first, at most the last 10,000. Requests to the control API are
+    /// not recorded.
     pub fn journal(&self) -> Vec<JournalEntry> {
-        self.site.journal.entries_now()
+        self.state.journal.snapshot()
     }
 
-    /// Replaces the fault rules; counting begins anew. `FaultPlan::default()` has none.
+    /// Replaces the fault rules and resets their counters. `FaultPlan::default()` has no rules.
     pub fn set_faults(&self, plan: FaultPlan) {
-        self.site.faults.load(plan);
+        self.state.faults.load(plan);
     }
 
-    /// Forgets files, faults, journal and clock offset.
+    /// Removes all files, messages, grants, fault rules and journal entries, and resets the clock and changed settings.
     ///
     /// # Errors
-    /// With a data directory, when something could not be removed from it.
+    /// With a data directory, a file in it cannot be removed or written.
     pub async fn reset(&self) -> io::Result<()> {
-        self.site.reset().await
+        self.state.reset().await
     }
 
-    /// Ends it: no new connections, two seconds for what is being served, then the temporary
-    /// folder is removed.
+    /// Shuts the emulator down: it accepts no new connections, gives open requests two seconds to finish, and removes
+    /// the temporary folder.
     pub async fn shutdown(mut self) {
-        if let Some(end) = self.end.take() {
-            let _ = end.send(());
+        if let Some(shutdown) = self.shutdown.take() {
+            let _ = shutdown.send(());
         }
         if let Err(error) = (&mut self.serving).await {
             tracing::error!(%error, "serving ended abnormally");
@@ -187,10 +189,10 @@ fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::Write { path, source }
 }
 
-async fn sweep_for_ever(site: Arc<AppState>) {
+async fn sweep_forever(state: Arc<AppState>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        site.sweep().await;
+        state.sweep().await;
     }
 }
 
@@ -210,15 +212,15 @@ fn app_state(
         Storage::Temporary { .. } => (Clock::in_memory(), false),
         Storage::Kept { folder, .. } => (Clock::kept_in(folder.join("clock")).map_err(unusable)?, true),
     };
-    let ground =
+    let context =
         |service| ServiceContext { folder: storage.folder(service), kept, clock: clock.clone(), base: base.clone() };
     Ok(AppState {
-        guard: ControlAuth::new(address, &base, options.control_token.clone()),
+        control_auth: ControlAuth::new(address, &base, options.control_token.clone()),
         journal: Journal::default(),
         faults: Faults::default(),
-        pubnub: PubNub::open(ground(ServiceName::Pubnub), pubnub, options).map_err(unusable)?,
-        filescom: FilesCom::open(ground(ServiceName::Filescom), filescom).map_err(unusable)?,
-        fileio: FileIo::open(ground(ServiceName::Fileio), fileio).map_err(unusable)?,
+        pubnub: PubNub::open(context(ServiceName::Pubnub), pubnub, options).map_err(unusable)?,
+        filescom: FilesCom::open(context(ServiceName::Filescom), filescom).map_err(unusable)?,
+        fileio: FileIo::open(context(ServiceName::Fileio), fileio).map_err(unusable)?,
         base,
         clock,
     })

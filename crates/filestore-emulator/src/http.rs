@@ -1,4 +1,4 @@
-//! The few HTTP types that every service speaks in.
+//! The HTTP bodies and responses that all services and the control API use.
 
 use std::fmt;
 use std::io;
@@ -18,12 +18,14 @@ use tokio::time::timeout;
 pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, io::Error>;
 pub(crate) type Response = http::Response<ResponseBody>;
 
-/// What early rejections still read of a body, so that a client in the middle of sending gets to
-/// see the answer instead of a reset. One that waits for the answer first gets it after a moment.
-const DISCARDED: u64 = 256 * 1024 * 1024;
-const DISCARD_PAUSE: Duration = Duration::from_secs(1);
+/// The most bytes of a request body to read and discard after an early rejection. Without reading them, a client that
+/// is still sending would see a connection reset instead of the response.
+const MAX_DISCARDED: u64 = 256 * 1024 * 1024;
+/// The time to wait for each chunk to discard. A client that waits for the response before it sends more gets the
+/// response after this time.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The answer `content` with its length.
+/// Returns a response with `content` and its `Content-Length`.
 pub(crate) fn response(status: StatusCode, content_type: &'static str, content: impl Into<Bytes>) -> Response {
     let content = content.into();
     let mut response = streamed(content.len() as u64, futures::stream::iter([Ok(content)]).boxed());
@@ -32,13 +34,14 @@ pub(crate) fn response(status: StatusCode, content_type: &'static str, content: 
     response
 }
 
+/// Returns a JSON response.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    // Our own wire types have string keys and no fallible serializer.
+    // Cannot fail: the wire types of this crate have string keys and no fallible serializer.
     let content = serde_json::to_vec(value).unwrap_or_default();
     response(status, "application/json; charset=utf-8", content)
 }
 
-/// A page of ours. Nothing in it may load or run anything.
+/// Returns an HTML page, with a policy that forbids it to load or run anything.
 pub(crate) fn html(status: StatusCode, content: String) -> Response {
     let mut response = response(status, "text/html; charset=utf-8", content);
     response.headers_mut().insert(
@@ -50,37 +53,40 @@ pub(crate) fn html(status: StatusCode, content: String) -> Response {
     response
 }
 
+/// Returns a response without a body.
 pub(crate) fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Full::default().map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = status;
     response
 }
 
-/// An answer of known length whose content is produced while it is sent.
+/// Returns a response of known length whose content is streamed.
 pub(crate) fn streamed(length: u64, content: BoxStream<'static, io::Result<Bytes>>) -> Response {
     let mut response = Response::new(body(content));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
 
+/// Returns the response body that streams `content`.
 pub(crate) fn body(content: BoxStream<'static, io::Result<Bytes>>) -> ResponseBody {
     StreamBody::new(content.map(|chunk| chunk.map(Frame::data))).boxed_unsync()
 }
 
-/// The content of a body, whose trailers nobody here sends.
+/// Returns the content of a response body. Trailers are dropped; the emulator sends none.
 pub(crate) fn stream(body: ResponseBody) -> BoxStream<'static, io::Result<Bytes>> {
     BodyStream::new(body).filter_map(async |frame| frame.map(|frame| frame.into_data().ok()).transpose()).boxed()
 }
 
+/// Returns the value of `Content-Length`, if it is present and valid.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The body of a request, read at the pace of whoever serves it.
+/// The body of a request, read from the connection on demand.
 pub(crate) struct RequestBody {
     stream: BoxStream<'static, io::Result<Bytes>>,
     length: Option<u64>,
-    /// The client waits for our word before it sends anything.
+    /// `true` if the client waits for `100 Continue` and nothing was read yet.
     awaits_continue: bool,
 }
 
@@ -101,12 +107,12 @@ impl RequestBody {
         RequestBody { stream: futures::stream::iter(pieces).boxed(), length: None, awaits_continue: false }
     }
 
-    /// The length that the client announced.
+    /// Returns the length in the request's `Content-Length`, in bytes.
     pub(crate) fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// The same body with its stream passed through `change`.
+    /// Returns this body with its stream transformed by `change`.
     pub(crate) fn map(
         self,
         change: impl FnOnce(BoxStream<'static, io::Result<Bytes>>) -> BoxStream<'static, io::Result<Bytes>>,
@@ -114,32 +120,34 @@ impl RequestBody {
         RequestBody { stream: change(self.stream), ..self }
     }
 
+    /// Returns the next chunk, or `None` at the end.
     pub(crate) async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
         self.awaits_continue = false;
         self.stream.next().await.transpose()
     }
 
-    /// The whole body, or `None` when it is longer than `limit`.
+    /// Returns the content body, or `None` if it is longer than `limit` bytes.
     pub(crate) async fn collect(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
-        let mut whole = BytesMut::new();
+        let mut content = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
-            if whole.len() + chunk.len() > limit {
+            if content.len() + chunk.len() > limit {
                 return Ok(None);
             }
-            whole.extend_from_slice(&chunk);
+            content.extend_from_slice(&chunk);
         }
-        Ok(Some(whole.freeze()))
+        Ok(Some(content.freeze()))
     }
 
-    /// Reads what is left, so that a client that is still sending can hear the answer. One that
-    /// waits for `100 Continue` is spared the sending.
+    /// Reads and discards the rest, up to a limit, so that a client that is still sending can read the response.
+    ///
+    /// Does nothing if the client waits for `100 Continue`: then it need not send the body.
     pub(crate) async fn discard(&mut self) {
         if self.awaits_continue {
             return;
         }
         let mut discarded = 0;
-        while discarded < DISCARDED {
-            match timeout(DISCARD_PAUSE, self.chunk()).await {
+        while discarded < MAX_DISCARDED {
+            match timeout(DISCARD_TIMEOUT, self.chunk()).await {
                 Ok(Ok(Some(chunk))) => discarded += chunk.len() as u64,
                 _ => return,
             }
@@ -153,17 +161,18 @@ impl fmt::Debug for RequestBody {
     }
 }
 
-/// Text as it may stand in a page.
+/// Escapes text for use in HTML.
 pub(crate) fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-/// The error of the control API.
+/// The error body of the control API.
 #[derive(Serialize)]
 struct Problem {
     error: String,
 }
 
+/// Returns an error response of the control API.
 pub(crate) fn problem(status: StatusCode, error: impl ToString) -> Response {
     let error = error.to_string();
     json(status, &Problem { error })

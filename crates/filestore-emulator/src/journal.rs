@@ -1,4 +1,4 @@
-//! The journal: what was asked and what was answered, for tests that count requests.
+//! The journal: a record of requests and their responses, for tests that count requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,13 +9,13 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Older entries are dropped, so that an emulator can run for weeks.
-const KEPT: usize = 10_000;
+/// The most entries. Older ones are dropped, so that an emulator can run for weeks.
+const MAX_ENTRIES: usize = 10_000;
 
-/// The longest path, query and header value, in characters.
-const LONGEST: usize = 500;
+/// The longest path, query and header value that is recorded, in characters.
+const MAX_TEXT: usize = 500;
 
-/// Headers whose value is a secret. The scheme of `Authorization` is kept: it is what a test asks.
+/// Headers with a secret value. The scheme of `Authorization` is shown, because tests check it.
 const SECRET_HEADERS: [&str; 7] = [
     "authorization",
     "proxy-authorization",
@@ -26,141 +26,145 @@ const SECRET_HEADERS: [&str; 7] = [
     "x-files-reauthentication",
 ];
 
-/// Parameters of a query whose value is a secret or, as a signature, as good as one.
+/// Query parameters whose value is a secret, or grants access as a signature does.
 const SECRET_PARAMETERS: [&str; 5] =
     ["auth", "signature", "x-amz-credential", "x-amz-security-token", "x-amz-signature"];
 
-/// One request to an emulated service, as the journal shows it.
+/// One request to an emulated service and its response.
 ///
-/// Secret values of headers and of the query are masked. Paths are not: a file.io key in a path is a permission, but
-/// counting the requests for a key is what the journal is for.
+/// Secret values of headers and of the query are msummary. Paths are not: a file.io key in a path is a permission, but
+/// tests use the journal to count the requests for a key.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct JournalEntry {
-    /// Counts from 1 since the emulator started or was reset.
+    /// The number of the request, from 1, since the emulator started or the journal was last emptied.
     pub number: u64,
-    /// When the request arrived, on the emulated clock.
+    /// The time at which the request arrived, on the emulated clock.
     pub time: Timestamp,
-    /// The emulated service, `None` for a path that belongs to none.
+    /// The emulated service; `None` for a path of no service.
     pub service: Option<&'static str>,
-    /// What was asked in the service's words, for example `download`.
+    /// The operation, as fault rules name it; for example `download`.
     pub operation: Option<&'static str>,
     /// The HTTP method.
     pub method: String,
     /// The path without query.
     pub path: String,
-    /// The query as sent, but for the masked values.
+    /// The query as it was sent, with secret values msummary.
     pub query: Option<String>,
-    /// The key that the path addresses.
+    /// The key in the path: of a file.io or PubNub file, or the path of a Files.com entry.
     pub key: Option<String>,
-    /// The request's headers; of several with one name the first.
+    /// The request's headers; the first one if a name occurs several times.
     pub headers: BTreeMap<String, String>,
-    /// The status of the answer, `None` when there was none.
+    /// The status of the response; `None` if there is none.
     pub status: Option<u16>,
-    /// Body bytes that were read.
+    /// The bytes of the request body that were read.
     pub bytes_in: u64,
-    /// Body bytes that were handed to the connection.
+    /// The bytes of the response body that were passed to the connection.
     pub bytes_out: u64,
-    /// The faults that this request met.
+    /// The names of the fault rules that fired for this request; a rule without a name is listed by its kind.
     pub faults: Vec<String>,
-    /// Whether the emulator is done with it.
+    /// `true` if the emulator has finished serving the request.
     pub finished: bool,
 }
 
+/// The last requests, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Journal(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
-    number: u64,
-    kept: VecDeque<Arc<Recorded>>,
+    last_number: u64,
+    requests: VecDeque<Arc<RequestRecord>>,
 }
 
-/// A request that is being journaled while it is served.
+/// The record of a request, updated while the request is served.
 #[derive(Debug)]
-pub(crate) struct Recorded {
-    arrived: JournalEntry,
+pub(crate) struct RequestRecord {
+    /// The entry as of the arrival of the request.
+    entry: JournalEntry,
     status: Mutex<Option<StatusCode>>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
 }
 
 impl Journal {
-    pub(crate) fn begin(&self, time: Timestamp, head: &Parts, asked: Asked) -> Arc<Recorded> {
-        let mut entries = self.entries();
-        entries.number += 1;
-        let recorded = Arc::new(Recorded {
-            arrived: JournalEntry {
-                number: entries.number,
+    /// Adds a request that has just arrived.
+    pub(crate) fn begin(&self, time: Timestamp, head: &Parts, summary: RequestSummary) -> Arc<RequestRecord> {
+        let mut entries = self.lock();
+        entries.last_number += 1;
+        let record = Arc::new(RequestRecord {
+            entry: JournalEntry {
+                number: entries.last_number,
                 time,
-                service: asked.service,
-                operation: asked.operation,
+                service: summary.service,
+                operation: summary.operation,
                 method: head.method.to_string(),
                 path: shortened(head.uri.path()),
                 query: head.uri.query().map(|query| shortened(&masked_query(query))),
-                key: asked.key,
+                key: summary.key,
                 headers: masked(&head.headers),
                 status: None,
                 bytes_in: 0,
                 bytes_out: 0,
-                faults: asked.faults,
+                faults: summary.faults,
                 finished: false,
             },
             status: Mutex::default(),
             bytes_in: AtomicU64::default(),
             bytes_out: AtomicU64::default(),
         });
-        if entries.kept.len() == KEPT {
-            entries.kept.pop_front();
+        if entries.requests.len() == MAX_ENTRIES {
+            entries.requests.pop_front();
         }
-        entries.kept.push_back(Arc::clone(&recorded));
-        recorded
+        entries.requests.push_back(Arc::clone(&record));
+        record
     }
 
-    pub(crate) fn entries_now(&self) -> Vec<JournalEntry> {
-        self.entries().kept.iter().map(Recorded::now).collect()
+    /// Returns the entries as of now, oldest first.
+    pub(crate) fn snapshot(&self) -> Vec<JournalEntry> {
+        self.lock().requests.iter().map(RequestRecord::snapshot).collect()
     }
 
     pub(crate) fn clear(&self) {
-        *self.entries() = Entries::default();
+        *self.lock() = Entries::default();
     }
 
-    fn entries(&self) -> MutexGuard<'_, Entries> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is known about a request before it is served.
+/// The parts of an entry that are known before the request is served.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct RequestSummary {
     pub(crate) service: Option<&'static str>,
     pub(crate) operation: Option<&'static str>,
     pub(crate) key: Option<String>,
     pub(crate) faults: Vec<String>,
 }
 
-impl Recorded {
-    pub(crate) fn read(&self, bytes: usize) {
+impl RequestRecord {
+    pub(crate) fn add_bytes_in(&self, bytes: usize) {
         self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn wrote(&self, bytes: usize) {
+    pub(crate) fn add_bytes_out(&self, bytes: usize) {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn answered(&self, status: StatusCode) {
+    pub(crate) fn set_status(&self, status: StatusCode) {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
     }
 
-    fn now(self: &Arc<Self>) -> JournalEntry {
+    fn snapshot(self: &Arc<Self>) -> JournalEntry {
         let status = *self.status.lock().unwrap_or_else(PoisonError::into_inner);
         JournalEntry {
             status: status.map(|status| status.as_u16()),
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
-            // Whoever serves the request holds it; the journal's own hold is the last.
+            // The task that serves the request has a reference until it is done; the last one is the journal's.
             finished: Arc::strong_count(self) == 1,
-            ..self.arrived.clone()
+            ..self.entry.clone()
         }
     }
 }
@@ -170,8 +174,8 @@ fn masked(headers: &HeaderMap) -> BTreeMap<String, String> {
         .keys()
         .map(|name| {
             let value = String::from_utf8_lossy(headers[name].as_bytes()).into_owned();
-            let shown = if SECRET_HEADERS.contains(&name.as_str()) { mask(&value) } else { shortened(&value) };
-            (name.to_string(), shown)
+            let value = if SECRET_HEADERS.contains(&name.as_str()) { mask(&value) } else { shortened(&value) };
+            (name.to_string(), value)
         })
         .collect()
 }
@@ -186,14 +190,15 @@ fn masked_query(query: &str) -> String {
     parameters.collect::<Vec<_>>().join("&")
 }
 
-/// A journal of endless headers would be the emulator's memory in a client's hands.
+/// Cuts `text` to [`MAX_TEXT`] characters, so that clients cannot fill the emulator's memory.
 fn shortened(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_TEXT) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
 }
 
+/// Replaces a secret by `***`, keeping an authentication scheme before it.
 fn mask(secret: &str) -> String {
     match secret.split_once(' ') {
         Some((scheme, _)) => format!("{scheme} ***"),

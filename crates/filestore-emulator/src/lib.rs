@@ -1,14 +1,14 @@
 //! A stateful emulator of hosted file services, strict by default.
 //!
-//! One process and one port stand in for services that cannot be reached, cost money or no longer
-//! answer. Clients that other people wrote work against it unchanged; wrong input is rejected as
-//! strictly as the services reject it, because an emulator that accepts it gives false
-//! confidence. What is exact and what is a choice is written down in `docs/emulator.md`.
+//! One process on one port stands in for services that cannot be reached, cost money or no longer respond.
+//! Third-party clients work against it unchanged. It rejects invalid input as strictly as the services do, because an
+//! emulator that accepts invalid input gives false confidence. `docs/emulator.md` says which behavior is exact and
+//! which is a choice of the emulator.
 //!
-//! [`Emulator::start`] is the way in. Inside, a request passes the `server`, which applies fault
-//! rules and keeps the journal, to a service (`pubnub`, `filescom`, `fileio`) or to the `control` API; services share
-//! the clock, the blobs and nothing else. Nothing here is shared with the clients of this
-//! workspace either: common code would have common mistakes.
+//! [`Emulator::start`] is the entry point. The `server` applies fault rules to each request, records it in the journal
+//! and passes it to a service (`pubnub`, `filescom`, `fileio`). Requests to the `control` API have neither faults nor
+//! journal entries. Services share the clock and no other state. The emulator shares no code with the clients in this
+//! workspace: common code would have common mistakes.
 
 mod app_state;
 mod bind_policy;

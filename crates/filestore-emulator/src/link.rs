@@ -1,5 +1,4 @@
-//! One connection, with what faults need to do to it: end it with a reset, and know when
-//! everything written so far has left the process.
+//! TCP connections that faults can reset, or close once the bytes written so far are sent.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,7 +11,7 @@ use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The handle that a request has on its connection.
+/// A request's handle to its connection.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     reset: AtomicBool,
@@ -21,17 +20,18 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// From now on the connection ends with a TCP reset instead of an orderly close.
+    /// Makes the connection end with a TCP reset instead of an orderly close.
     pub(crate) fn end_with_reset(&self) {
         self.reset.store(true, Ordering::Release);
     }
 
+    /// Returns `true` if the connection is to end with a TCP reset.
     pub(crate) fn is_to_be_reset(&self) -> bool {
         self.reset.load(Ordering::Acquire)
     }
 
-    /// Waits until what the HTTP layer holds at this moment is in the hands of the kernel. The
-    /// HTTP layer flushes its transport only after its own buffers are empty.
+    /// Waits until the kernel has the bytes that are in the HTTP layer's buffers now. The HTTP layer flushes its
+    /// transport only after its own buffers are empty.
     pub(crate) async fn flushed(&self) {
         let before = self.flushes.load(Ordering::Acquire);
         poll_fn(|context| {
@@ -58,7 +58,7 @@ impl Transport {
 impl Drop for Transport {
     fn drop(&mut self) {
         if self.link.is_to_be_reset() {
-            // Closing with a linger time of zero is how a socket is made to send RST.
+            // A socket that is closed with a linger time of zero sends RST.
             let _ = self.stream.set_zero_linger();
         }
     }

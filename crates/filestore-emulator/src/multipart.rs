@@ -1,8 +1,8 @@
-//! Reading `multipart/form-data` as a stream, with every buffer bounded.
+//! A streaming parser of `multipart/form-data` whose buffers are all bounded.
 //!
-//! Own code, because a form with a wrong boundary or an endless part header must not end up in
-//! memory, and because the wire has rules of its own: file names are raw UTF-8 in which only
-//! `%22`, `%0D` and `%0A` (and the backslash forms of older curl and Go) are escapes.
+//! No existing crate is used, for two reasons. A form with a wrong boundary or an endless part header must not fill
+//! memory. And clients write file names as raw UTF-8 in which only `%22`, `%0D` and `%0A` (and the backslash escapes of
+//! older curl and Go) are escapes.
 
 use std::io;
 
@@ -12,10 +12,10 @@ use percent_encoding::percent_decode_str;
 
 use crate::http::RequestBody;
 
-/// The longest header block of one part.
-const LONGEST_HEADERS: usize = 16 * 1024;
+/// The longest header block of one part, in bytes.
+const MAX_HEADERS: usize = 16 * 1024;
 
-/// Why a form could not be read.
+/// The error of a form that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MultipartError {
     #[error("the multipart body is malformed: {0}")]
@@ -24,7 +24,7 @@ pub(crate) enum MultipartError {
     Io(#[from] io::Error),
 }
 
-/// What a part says about itself.
+/// The headers of a part.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct PartHead {
     pub(crate) name: Option<String>,
@@ -32,10 +32,11 @@ pub(crate) struct PartHead {
     pub(crate) content_type: Option<String>,
 }
 
+/// A form that is being read.
 #[derive(Debug)]
 pub(crate) struct Multipart<'b> {
     body: &'b mut RequestBody,
-    /// `CRLF--BOUNDARY`, what ends every part.
+    /// `CRLF--BOUNDARY`, which ends every part.
     delimiter: Vec<u8>,
     unread: BytesMut,
     at: Position,
@@ -45,7 +46,7 @@ pub(crate) struct Multipart<'b> {
 enum Position {
     /// In the preamble or in the content of a part.
     Content,
-    /// Behind a delimiter.
+    /// After a delimiter.
     Delimiter,
     End,
 }
@@ -55,14 +56,14 @@ impl<'b> Multipart<'b> {
         Multipart {
             body,
             delimiter: format!("\r\n--{boundary}").into_bytes(),
-            // The first boundary needs no line break before it; with one lent to it, it is like
-            // the others, and the preamble is content that nobody asked for.
+            // The first boundary needs no line break before it. With this one it is parsed like the others, and the
+            // preamble is parsed as content, which `next_part` drops.
             unread: BytesMut::from("\r\n"),
             at: Position::Content,
         }
     }
 
-    /// The next part's head, after dropping what is left of the part before.
+    /// Skips the rest of the current part and returns the headers of the next one, or `None` after the last part.
     pub(crate) async fn next_part(&mut self) -> Result<Option<PartHead>, MultipartError> {
         while self.chunk().await?.is_some() {}
         if self.at == Position::End || !self.another_part_follows().await? {
@@ -73,7 +74,7 @@ impl<'b> Multipart<'b> {
         Ok(Some(parse_head(&headers)?))
     }
 
-    /// The next piece of the current part's content, `None` at its end.
+    /// Returns the next chunk of the current part's content, or `None` at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
         if self.at != Position::Content {
             return Ok(None);
@@ -88,9 +89,9 @@ impl<'b> Multipart<'b> {
                 Some(end) => return Ok(Some(self.unread.split_to(end).freeze())),
                 None => {
                     // The last bytes may be the beginning of a delimiter.
-                    let sure = self.unread.len().saturating_sub(self.delimiter.len() - 1);
-                    if sure > 0 {
-                        return Ok(Some(self.unread.split_to(sure).freeze()));
+                    let content = self.unread.len().saturating_sub(self.delimiter.len() - 1);
+                    if content > 0 {
+                        return Ok(Some(self.unread.split_to(content).freeze()));
                     }
                     self.read_more().await?;
                 }
@@ -98,7 +99,7 @@ impl<'b> Multipart<'b> {
         }
     }
 
-    /// Reads what ends a delimiter: `--` after the last part, a line break before another one.
+    /// Reads the end of a delimiter: `--` after the last part, a line break before another one.
     async fn another_part_follows(&mut self) -> Result<bool, MultipartError> {
         loop {
             while self.unread.len() < 2 {
@@ -108,7 +109,7 @@ impl<'b> Multipart<'b> {
                 b"--" => {
                     self.at = Position::End;
                     self.unread.clear();
-                    // An epilogue belongs to nobody, but must be read to keep the connection.
+                    // The epilogue is ignored, but must be read to reuse the connection.
                     while self.body.chunk().await?.is_some() {}
                     return Ok(false);
                 }
@@ -122,6 +123,7 @@ impl<'b> Multipart<'b> {
         }
     }
 
+    /// Reads the headers of a part and the empty line after them.
     async fn header_block(&mut self) -> Result<Bytes, MultipartError> {
         loop {
             if self.unread.starts_with(b"\r\n") {
@@ -133,7 +135,7 @@ impl<'b> Multipart<'b> {
                 self.unread.advance(4);
                 return Ok(headers);
             }
-            if self.unread.len() > LONGEST_HEADERS {
+            if self.unread.len() > MAX_HEADERS {
                 return Err(MultipartError::Malformed("the headers of a part are too long"));
             }
             self.read_more().await?;
@@ -165,7 +167,7 @@ fn parse_head(headers: &[u8]) -> Result<PartHead, MultipartError> {
     Ok(head)
 }
 
-/// The `name` and the file name of `form-data; name="..."; filename="..."`.
+/// Returns the name and the file name in `form-data; name="..."; filename="..."`.
 fn parse_disposition(value: &str) -> (Option<String>, Option<String>) {
     let (mut name, mut filename, mut extended) = (None, None, None);
     let mut rest = value.split_once(';').map_or("", |(_, rest)| rest);
@@ -182,7 +184,7 @@ fn parse_disposition(value: &str) -> (Option<String>, Option<String>) {
     (name, extended.or(filename))
 }
 
-/// One parameter's value and the text after it.
+/// Returns the value of one parameter and the text after it.
 fn parameter(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(';').unwrap_or(text.len());
@@ -193,7 +195,7 @@ fn parameter(text: &str) -> (String, &str) {
     while let Some((at, character)) = characters.next() {
         match character {
             '"' => return (value, &quoted[at + 1..]),
-            // Only what Go and older curl escape: a Windows path has backslashes that are none.
+            // Go and older curl escape only these two. Any other backslash is literal, as in a Windows path.
             '\\' => match characters.next_if(|(_, next)| matches!(next, '"' | '\\')) {
                 Some((_, escaped)) => value.push(escaped),
                 None => value.push('\\'),
@@ -204,12 +206,12 @@ fn parameter(text: &str) -> (String, &str) {
     (value, "")
 }
 
-/// The escapes of HTML forms. Any other percent sign is part of the name.
+/// Decodes the escapes of HTML forms. Any other percent sign is literal.
 fn unescape(value: &str) -> String {
     value.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
 }
 
-/// RFC 5987, as some clients send for names outside ASCII.
+/// Decodes an RFC 5987 value, which some clients send for names outside ASCII.
 fn decode_extended(value: &str) -> Option<String> {
     let (charset, rest) = value.split_once('\'')?;
     let (_language, encoded) = rest.split_once('\'')?;

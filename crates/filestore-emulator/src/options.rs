@@ -1,35 +1,36 @@
-//! How an emulator is started.
+//! The options of an emulator.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// What [`Emulator::start`](crate::Emulator::start) is told. The default is what tests want: any
-/// free port of this machine, everything in memory, the fixed credentials.
+/// The options of [`Emulator::start`](crate::Emulator::start).
+///
+/// The default suits tests: any free port on 127.0.0.1, no data directory, the fixed credentials.
 #[derive(Clone)]
 #[expect(clippy::exhaustive_structs, reason = "written out with `..Options::default()`")]
 pub struct Options {
-    /// Where to listen; port 0 is any free one. Off loopback, `credentials` and `control_token`
-    /// are required: the fixed ones are known to everybody.
+    /// The address to listen on; port 0 is any free port. An address other than loopback requires `credentials` and
+    /// `control_token`, because the fixed credentials are public.
     pub listen: SocketAddr,
-    /// Written when requests are answered: one line, `http://ADDR`.
+    /// A file to write once the emulator accepts requests: one line, `http://ADDR`.
     pub ready_file: Option<PathBuf>,
-    /// Written before that: a configuration with one store for each service.
+    /// A configuration file to write before the ready file: one store for each service.
     pub write_config: Option<PathBuf>,
-    /// Where files are kept, to survive restarts. One emulator at a time can use it.
+    /// The directory for stored files, which then survive restarts. One emulator at a time can use it.
     pub data_dir: Option<PathBuf>,
-    /// A file of fault rules that are in force from the start.
+    /// A file of fault rules that apply from the start.
     pub faults: Option<PathBuf>,
-    /// A file of users, which replaces the fixed credentials.
+    /// A file of users that replaces the fixed credentials.
     pub credentials: Option<PathBuf>,
-    /// What links begin with, when clients reach the emulator by another address than it has. Off
+    /// The base URL of links, if clients reach the emulator by another address than `listen`. If its host is not
     /// loopback, the control API is closed without `control_token`.
     pub public_url: Option<String>,
-    /// What the control API asks for, as Bearer token or Basic password.
+    /// The token that the control API requires, as Bearer token or as Basic password.
     pub control_token: Option<String>,
-    /// Reject PubNub requests without a signature. One that is there is always checked.
+    /// Rejects PubNub requests without a signature. A signature that is present is always checked.
     pub pubnub_require_signature: bool,
-    /// Accept only PubNub signatures over the path as it was sent.
+    /// Accepts only PubNub signatures over the path as it was sent.
     pub strict_signature: bool,
 }
 

@@ -1,7 +1,8 @@
-//! The emulated services, as rules, journal and routing name them.
+//! The emulated services and their operations, as fault rules, the journal and routing name them.
 
 use serde::Deserialize;
 
+/// An emulated service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ServiceName {
@@ -21,7 +22,7 @@ impl ServiceName {
         }
     }
 
-    /// What can be asked of the service.
+    /// Returns the operations of the service.
     pub(crate) fn operations(self) -> &'static [Operation] {
         match self {
             ServiceName::Pubnub => PUBNUB,
@@ -31,17 +32,17 @@ impl ServiceName {
     }
 }
 
-/// One thing that can be asked of a service, in the words of fault rules and of the journal.
+/// An operation of a service, under the name that fault rules and the journal use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
-    /// The requests that it takes, where it takes several.
+    /// The names of its requests, if it takes several.
     pub(crate) steps: &'static [&'static str],
-    /// Whether its path addresses a file.
+    /// `true` if its path contains a key.
     pub(crate) has_key: bool,
-    /// Whether it carries the content of a file.
+    /// `true` if its requests carry the content of a file.
     pub(crate) carries_content: bool,
-    /// Whether its requests are of one part of an upload.
+    /// `true` if its requests can belong to one part of an upload.
     pub(crate) has_parts: bool,
 }
 
@@ -112,15 +113,15 @@ const FILEIO: &[Operation] = &[
     Operation::new("other"),
 ];
 
-/// What a request asks for, known before anything is done about it.
+/// The operation that a request belongs to, known before it is served.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) service: ServiceName,
     pub(crate) operation: &'static str,
-    /// The request of an operation that takes several.
+    /// The step, for an operation that takes several requests.
     pub(crate) step: Option<&'static str>,
-    /// The part of an upload in parts, from 1.
+    /// The part number of a multipart upload, from 1.
     pub(crate) part: Option<u32>,
-    /// What the path addresses.
+    /// The key in the path.
     pub(crate) key: Option<String>,
 }

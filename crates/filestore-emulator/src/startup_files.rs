@@ -1,4 +1,4 @@
-//! The files by which other programs find a running emulator.
+//! The ready file and the configuration file, by which other programs find a running emulator.
 
 use std::fs;
 use std::io::{self, Write};
@@ -7,21 +7,21 @@ use std::path::Path;
 
 use crate::credentials_file::Credentials;
 
-/// Tells a configuration that an emulator wrote from one of another origin.
+/// The line that marks a configuration file as written by an emulator.
 const USER_ID: &str = "user_id = \"emulator-user\"";
 
-/// One line, `http://ADDR`. Whoever sees the file can connect.
+/// Writes the ready file: one line, `http://ADDR`. The emulator accepts connections before the file exists.
 pub(crate) fn write_ready_file(path: &Path, address: SocketAddr) -> io::Result<()> {
     replace(path, &format!("http://{address}\n"), |earlier| {
         earlier.starts_with("http://") && earlier.lines().count() == 1
     })
 }
 
-/// A store for each service. The shape is relied on by scripts: three tables, each at the
-/// beginning of a line, one blank line between them, nothing nested.
+/// Writes the configuration file: a store for each service. Scripts rely on the format: three tables, each at the
+/// beginning of a line, one blank line between them, no nested tables.
 pub(crate) fn write_config(path: &Path, base: &str, credentials: &Credentials) -> io::Result<()> {
     let base = toml_string(base);
-    // Without anybody who could use it, a table has no credentials: any would be rejected.
+    // The table of a service without users has no credentials, because the service would reject any.
     let keyset = credentials.pubnub.first().map_or_else(String::new, |keyset| {
         let (publish, subscribe) = (toml_string(&keyset.publish_key), toml_string(&keyset.subscribe_key));
         format!("publish_key = {publish}\nsubscribe_key = {subscribe}\n")
@@ -51,8 +51,10 @@ base_url = {base}
     )
 }
 
-/// Writes a file of which readers see the earlier content or all of the new one. Only this user can read it: one of the
-/// files holds keys. *Already exists* if the earlier file is not one that an emulator wrote.
+/// Replaces a file atomically. Only this user can read it, because the configuration file contains keys.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if the file exists and was not written by an emulator.
 fn replace(path: &Path, content: &str, is_ours: impl FnOnce(&str) -> bool) -> io::Result<()> {
     match fs::read_to_string(path) {
         Ok(earlier) if !earlier.is_empty() && !is_ours(&earlier) => return Err(foreign()),
@@ -70,11 +72,12 @@ fn replace(path: &Path, content: &str, is_ours: impl FnOnce(&str) -> bool) -> io
 }
 
 fn foreign() -> io::Error {
-    let message = "it exists, and an emulator did not write it; remove it, or give another path";
+    let message = "the file already exists, and no emulator wrote it; remove it, or give another path";
     io::Error::new(io::ErrorKind::AlreadyExists, message)
 }
 
+/// Returns `text` as a TOML string.
 fn toml_string(text: &str) -> String {
-    // URLs and keys are printable ASCII: quotes and backslashes are all that can need an escape.
+    // URLs and keys are printable ASCII, in which only quotes and backslashes need an escape.
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -1,4 +1,4 @@
-//! Where an emulator keeps its files: a data directory, or a temporary folder that ends with it.
+//! The storage of an emulator: a data directory, or a temporary folder that is removed when the emulator ends.
 
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
@@ -12,31 +12,32 @@ use crate::durable;
 use crate::service::ServiceName;
 use crate::start_error::StartError;
 
-/// What names of temporary folders begin with.
+/// The prefix of the names of temporary folders.
 const TEMPORARY: &str = "filestore-emulator-";
-/// The file in every folder that is locked while an emulator uses it.
+/// The name of the lock file in every data directory and temporary folder. It is locked while an emulator uses the
+/// folder.
 const LOCK: &str = "lock";
-/// A folder younger than this may be of an emulator that is about to take its lock.
-const SETTLED: Duration = Duration::from_secs(60);
+/// The age from which an unlocked folder is left over. A younger one may belong to an emulator that is about to lock
+/// it.
+const MIN_LEFTOVER_AGE: Duration = Duration::from_secs(60);
 
-/// What a service stands on.
+/// The surroundings of one service: its folder, the clock and the base URL.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceContext {
-    /// Where its files are, and nobody else's.
+    /// The folder that only this service uses.
     pub(crate) folder: PathBuf,
-    /// Whether they survive a restart and a kill.
+    /// `true` if its files survive a restart and a kill.
     pub(crate) kept: bool,
     pub(crate) clock: Clock,
-    /// What links begin with, without a slash at the end.
+    /// The base URL of links, without a trailing slash.
     pub(crate) base: String,
 }
 
-/// Held for as long as the emulator runs: dropping it removes the temporary folder or unlocks the
-/// data directory.
+/// The folder of a running emulator. Dropping it removes the temporary folder or unlocks the data directory.
 #[derive(Debug)]
 pub(crate) enum Storage {
     Temporary {
-        /// Removed with everything in it, and before the lock is let go.
+        /// Removed with its content before the lock is released, because fields are dropped in order.
         folder: TempDir,
         _lock: File,
     },
@@ -47,14 +48,15 @@ pub(crate) enum Storage {
 }
 
 impl Storage {
+    /// Opens and locks `data_dir`, or creates a temporary folder.
     pub(crate) fn open(data_dir: Option<&Path>) -> Result<Self, StartError> {
         match data_dir {
-            Some(folder) => Self::kept(folder),
+            Some(folder) => Self::data_dir(folder),
             None => Self::temporary().map_err(StartError::TemporaryFolder),
         }
     }
 
-    /// Where a service's files are.
+    /// Returns the folder of a service.
     pub(crate) fn folder(&self, service: ServiceName) -> PathBuf {
         match self {
             Storage::Temporary { folder, .. } => folder.path().join(service.as_str()),
@@ -62,7 +64,7 @@ impl Storage {
         }
     }
 
-    fn kept(folder: &Path) -> Result<Self, StartError> {
+    fn data_dir(folder: &Path) -> Result<Self, StartError> {
         let unusable = |source| StartError::DataDir { path: folder.to_owned(), source };
         durable::create_private_folder(folder).map_err(unusable)?;
         let lock =
@@ -72,7 +74,7 @@ impl Storage {
             Err(TryLockError::WouldBlock) => return Err(StartError::InUse(folder.to_owned())),
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
-        // Absolute, so that a later change of the working directory moves nothing.
+        // Absolute, so that a later change of the working directory has no effect.
         let folder = fs::canonicalize(folder).map_err(unusable)?;
         Ok(Storage::Kept { folder, _lock: lock })
     }
@@ -81,35 +83,36 @@ impl Storage {
         let folder = tempfile::Builder::new().prefix(TEMPORARY).tempdir()?;
         let lock = File::create_new(folder.path().join(LOCK))?;
         lock.try_lock()?;
-        let own = folder.path().to_owned();
-        // Gigabytes take a while to remove, and nobody waits for it.
-        tokio::task::spawn_blocking(move || remove_leftovers(&own));
+        let current = folder.path().to_owned();
+        // In the background, because it takes a while to remove gigabytes.
+        tokio::task::spawn_blocking(move || remove_leftovers(&current));
         Ok(Storage::Temporary { folder, _lock: lock })
     }
 }
 
-/// Removes the temporary folders of emulators that were killed. What cannot be removed is not
-/// ours, or another start's to remove.
-fn remove_leftovers(own: &Path) {
-    let (Some(parent), Ok(metadata)) = (own.parent(), fs::symlink_metadata(own)) else {
+/// Removes the temporary folders of emulators that were killed. `current` is this emulator's folder.
+///
+/// Errors are ignored: the folder may belong to another user, or another emulator may be removing it.
+fn remove_leftovers(current: &Path) {
+    let (Some(parent), Ok(metadata)) = (current.parent(), fs::symlink_metadata(current)) else {
         return;
     };
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
     for entry in entries.flatten() {
-        let ours = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
-        if ours && let Err(error) = remove_if_left_over(&entry.path(), &metadata) {
-            tracing::debug!(%error, "a temporary folder was left alone");
+        let is_emulators = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        if is_emulators && let Err(error) = remove_if_left_over(&entry.path(), &metadata) {
+            tracing::debug!(%error, "cannot remove a temporary folder");
         }
     }
 }
 
-/// Removes a folder whose lock nobody holds. One without a lock was never an emulator's.
-fn remove_if_left_over(folder: &Path, own: &Metadata) -> io::Result<()> {
+/// Removes a folder whose lock file is not locked. A folder without a lock file was not created by an emulator.
+fn remove_if_left_over(folder: &Path, current: &Metadata) -> io::Result<()> {
     let metadata = fs::symlink_metadata(folder)?;
-    let settled = metadata.modified()?.elapsed().is_ok_and(|age| age >= SETTLED);
-    if !metadata.is_dir() || !settled || !have_one_owner(&metadata, own) {
+    let is_old = metadata.modified()?.elapsed().is_ok_and(|age| age >= MIN_LEFTOVER_AGE);
+    if !metadata.is_dir() || !is_old || !have_one_owner(&metadata, current) {
         return Ok(());
     }
     let lock = folder.join(LOCK);
@@ -118,7 +121,7 @@ fn remove_if_left_over(folder: &Path, own: &Metadata) -> io::Result<()> {
     }
     let lock = File::open(lock)?;
     if lock.try_lock().is_ok() {
-        // The lock goes last: a removal that is cut short is taken up by the next start.
+        // The lock file last, so that the next start can resume an interrupted removal.
         for service in ServiceName::ALL {
             let _ = fs::remove_dir_all(folder.join(service.as_str()));
         }
@@ -127,7 +130,8 @@ fn remove_if_left_over(folder: &Path, own: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Root could remove everybody's; a folder of somebody else may be a trap.
+/// Returns `true` if the owner is the same. Root could remove the folders of all users, and a folder of another user
+/// may be a trap.
 #[cfg(unix)]
 fn have_one_owner(one: &Metadata, other: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! The control API and page under `/_emulator/`: clock, faults, journal, reset.
+//! The control API and status page under `/_emulator/`: clock, faults, journal, reset.
 
 mod page;
 
@@ -15,56 +15,57 @@ use crate::faults::FaultPlan;
 use crate::http::{self as wire, RequestBody, Response, problem};
 use crate::journal::JournalEntry;
 
-/// The longest body that a control request has: a fault file.
-const LONGEST: usize = 1024 * 1024;
+/// The longest body of a request, in bytes. The longest bodies are fault files.
+const MAX_BODY: usize = 1024 * 1024;
 
-pub(crate) async fn answer(site: &AppState, head: &Parts, mut body: RequestBody) -> Response {
-    if let Some(rejection) = site.guard.reject(head) {
+/// Responds to a request to the control API.
+pub(crate) async fn answer(state: &AppState, head: &Parts, mut body: RequestBody) -> Response {
+    if let Some(rejection) = state.control_auth.reject(head) {
         return rejection;
     }
-    let text = match body.collect(LONGEST).await {
+    let text = match body.collect(MAX_BODY).await {
         Ok(Some(text)) => String::from_utf8_lossy(&text).into_owned(),
-        Ok(None) => return problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
+        Ok(None) => return problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 1 MiB"),
         Err(error) => return problem(StatusCode::BAD_REQUEST, error),
     };
     match (&head.method, head.uri.path()) {
-        (&Method::GET, "/_emulator" | "/_emulator/") => page::status(site),
-        (&Method::GET, "/_emulator/clock") => clock(&site.clock),
-        (&Method::POST, "/_emulator/clock") => match move_clock(&site.clock, &text) {
+        (&Method::GET, "/_emulator" | "/_emulator/") => page::status(state),
+        (&Method::GET, "/_emulator/clock") => clock(&state.clock),
+        (&Method::POST, "/_emulator/clock") => match move_clock(&state.clock, &text) {
             Ok(()) => {
-                site.sweep().await;
-                clock(&site.clock)
+                state.sweep().await;
+                clock(&state.clock)
             }
             Err(error) => problem(StatusCode::BAD_REQUEST, error),
         },
-        (&Method::GET, "/_emulator/faults") => faults(site),
+        (&Method::GET, "/_emulator/faults") => faults(state),
         (&Method::PUT, "/_emulator/faults") => match read_plan(head, &text) {
             Ok(plan) => {
-                site.faults.load(plan);
-                faults(site)
+                state.faults.load(plan);
+                faults(state)
             }
             Err(error) => problem(StatusCode::BAD_REQUEST, error),
         },
         (&Method::DELETE, "/_emulator/faults") => {
-            site.faults.load(FaultPlan::default());
-            faults(site)
+            state.faults.load(FaultPlan::default());
+            faults(state)
         }
-        (&Method::GET, "/_emulator/journal") => journal(site),
+        (&Method::GET, "/_emulator/journal") => journal(state),
         (&Method::DELETE, "/_emulator/journal") => {
-            site.journal.clear();
+            state.journal.clear();
             wire::empty(StatusCode::NO_CONTENT)
         }
-        (&Method::POST, "/_emulator/reset") => match site.reset().await {
+        (&Method::POST, "/_emulator/reset") => match state.reset().await {
             Ok(()) => wire::empty(StatusCode::NO_CONTENT),
             Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, error),
         },
         (method, path) => {
-            let of_service = match path.split('/').nth(2) {
-                Some("pubnub") => site.pubnub.control(method, path, &text).await,
-                Some("filescom") => site.filescom.control(method, path, &text).await,
+            let response = match path.split('/').nth(2) {
+                Some("pubnub") => state.pubnub.control(method, path, &text).await,
+                Some("filescom") => state.filescom.control(method, path, &text).await,
                 _ => None,
             };
-            of_service.unwrap_or_else(|| problem(StatusCode::NOT_FOUND, "the control API has no such route"))
+            response.unwrap_or_else(|| problem(StatusCode::NOT_FOUND, "the control API has no such route"))
         }
     }
 }
@@ -72,16 +73,16 @@ pub(crate) async fn answer(site: &AppState, head: &Parts, mut body: RequestBody)
 #[derive(Serialize)]
 struct ClockNow {
     now: Timestamp,
-    /// How far it is ahead of real time.
+    /// The offset from real time; negative if the clock is behind.
     offset_seconds: f64,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum MoveClock {
-    /// By a time like `15d`, `1mo` or `-2h 30m`.
+    /// Moves the clock by a time like `15d`, `1mo` or `-2h 30m`.
     Advance(Span),
-    /// To a point in time, from where it keeps running.
+    /// Sets the clock to a point in time; it runs on from there.
     Set(Timestamp),
 }
 
@@ -91,8 +92,8 @@ fn clock(clock: &Clock) -> Response {
 }
 
 fn move_clock(clock: &Clock, text: &str) -> Result<(), String> {
-    let wanted: MoveClock = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let now = match wanted {
+    let request: MoveClock = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let now = match request {
         MoveClock::Set(now) => now,
         MoveClock::Advance(span) => {
             let moved = clock.now().to_zoned(TimeZone::UTC).checked_add(span);
@@ -113,13 +114,13 @@ struct FaultNow {
     fired: u64,
 }
 
-fn faults(site: &AppState) -> Response {
-    let fired = site.faults.fired().into_iter();
+fn faults(state: &AppState) -> Response {
+    let fired = state.faults.fired().into_iter();
     let faults = fired.map(|(name, fired)| FaultNow { name, fired }).collect();
     wire::json(StatusCode::OK, &FaultsNow { faults })
 }
 
-/// JSON when it says so, TOML otherwise.
+/// Parses fault rules: JSON if the `Content-Type` says so, TOML otherwise.
 fn read_plan(head: &Parts, text: &str) -> Result<FaultPlan, String> {
     let content_type = head.headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
     let json = content_type.is_some_and(|value| value.starts_with(b"application/json"));
@@ -132,7 +133,7 @@ struct JournalNow {
     entries: Vec<JournalEntry>,
 }
 
-fn journal(site: &AppState) -> Response {
-    let entries = site.journal.entries_now();
+fn journal(state: &AppState) -> Response {
+    let entries = state.journal.snapshot();
     wire::json(StatusCode::OK, &JournalNow { entries })
 }

@@ -1,4 +1,4 @@
-//! The status page: what a person wants to see first.
+//! The status page of the control API, for people.
 
 use std::fmt::Write;
 
@@ -7,15 +7,16 @@ use http::StatusCode;
 use crate::app_state::AppState;
 use crate::http::{self as wire, Response, escape_html};
 
-/// How many of the last requests are shown.
-const SHOWN: usize = 50;
+/// The number of requests on the page.
+const MAX_REQUESTS: usize = 50;
 
-pub(super) fn status(site: &AppState) -> Response {
-    let base = escape_html(&site.base);
-    let now = site.clock.now();
-    let (pubnub, filescom) = (site.pubnub.stored_files(), site.filescom.stored_files());
-    let fileio = site.fileio.stored_files();
-    let (requests, faults) = (requests(site), faults(site));
+/// Returns the page: clock, number of stored files, fault rules and last requests.
+pub(super) fn status(state: &AppState) -> Response {
+    let base = escape_html(&state.base);
+    let now = state.clock.now();
+    let (pubnub, filescom) = (state.pubnub.stored_files(), state.filescom.stored_files());
+    let fileio = state.fileio.stored_files();
+    let (requests, faults) = (requests(state), faults(state));
     wire::html(
         StatusCode::OK,
         format!(
@@ -29,18 +30,18 @@ pub(super) fn status(site: &AppState) -> Response {
     )
 }
 
-fn faults(site: &AppState) -> String {
+fn faults(state: &AppState) -> String {
     let mut rows = String::new();
-    for (name, fired) in site.faults.fired() {
+    for (name, fired) in state.faults.fired() {
         let name = escape_html(&name);
         let _ = write!(rows, "<tr><td>{name}</td><td>fired {fired} times</td></tr>");
     }
     rows
 }
 
-fn requests(site: &AppState) -> String {
+fn requests(state: &AppState) -> String {
     let mut rows = String::new();
-    for entry in site.journal.entries_now().iter().rev().take(SHOWN) {
+    for entry in state.journal.snapshot().iter().rev().take(MAX_REQUESTS) {
         let status = entry.status.map_or("-".to_owned(), |status| status.to_string());
         let cells = [
             entry.number.to_string(),

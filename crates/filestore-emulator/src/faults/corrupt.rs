@@ -1,4 +1,4 @@
-//! What faults do to bodies on their way.
+//! Faults in bodies: cut off, stalled, slowed down or changed.
 
 use std::future::{pending, ready};
 use std::io;
@@ -17,7 +17,7 @@ use crate::link::Link;
 
 type Content = BoxStream<'static, io::Result<Bytes>>;
 
-/// What the service gets to read of a request.
+/// Applies faults to the request body that the service reads.
 pub(crate) fn tamper_with_request(effects: &Effects, link: &Arc<Link>, body: RequestBody) -> RequestBody {
     let length = body.length();
     effects.iter().fold(body, |body, fault| match fault {
@@ -30,7 +30,7 @@ pub(crate) fn tamper_with_request(effects: &Effects, link: &Arc<Link>, body: Req
     })
 }
 
-/// What the client gets to read of an answer.
+/// Applies faults to the response that the client reads.
 pub(crate) fn tamper_with_response(effects: &Effects, link: &Arc<Link>, response: Response) -> Response {
     effects.iter().fold(response, |response, fault| {
         let length = wire::content_length(response.headers());
@@ -52,16 +52,21 @@ pub(crate) fn tamper_with_response(effects: &Effects, link: &Arc<Link>, response
     })
 }
 
-/// What the service stores of an uploaded file. Unlike the request's body, its content can be
-/// shortened and changed without breaking the form around it.
+/// Applies faults to the content of an uploaded file before the service stores it.
+///
+/// Content can be shortened and changed without breaking the form around it, unlike the request body.
 pub(crate) struct ContentTamper {
+    /// The length of the content to keep, in bytes.
     keep: u64,
+    /// The offsets of the bytes to change.
     corrupt: Vec<u64>,
-    passed: u64,
+    /// The number of bytes processed so far.
+    offset: u64,
 }
 
 impl ContentTamper {
-    /// Percentages are of the request's length, which is a little more than the content's.
+    /// `length` is the length of the request body in bytes. Percentages refer to it, although in a form the content is
+    /// a little shorter.
     pub(crate) fn new(effects: &Effects, length: Option<u64>) -> Self {
         let keep = effects.find(|fault| match fault {
             Fault::Truncate { keep, of: Direction::Request } => Some(keep.of(length)),
@@ -71,12 +76,13 @@ impl ContentTamper {
             Fault::Corrupt { at, of: Direction::Request } => Some(*at),
             _ => None,
         });
-        ContentTamper { keep: keep.unwrap_or(u64::MAX), corrupt: corrupt.collect(), passed: 0 }
+        ContentTamper { keep: keep.unwrap_or(u64::MAX), corrupt: corrupt.collect(), offset: 0 }
     }
 
+    /// Returns the next chunk of the content with the faults applied.
     pub(crate) fn pass(&mut self, chunk: Bytes) -> Bytes {
-        let start = self.passed;
-        self.passed += chunk.len() as u64;
+        let start = self.offset;
+        self.offset += chunk.len() as u64;
         let changed = self.corrupt.iter().fold(chunk, |chunk, at| flipped(chunk, start, *at));
         cut(changed, self.keep.saturating_sub(start))
     }
@@ -87,7 +93,7 @@ fn changed(response: Response, change: impl FnOnce(Content) -> Content) -> Respo
     Response::from_parts(head, wire::body(change(wire::stream(body))))
 }
 
-/// The beginning of an answer, with the length of a whole one.
+/// Returns the response with the first `keep` bytes of its body and a `Content-Length` that fits them.
 fn shortened(response: Response, keep: u64) -> Response {
     let keep = match wire::content_length(response.headers()) {
         Some(length) => keep.min(length),
@@ -98,7 +104,7 @@ fn shortened(response: Response, keep: u64) -> Response {
     response
 }
 
-/// No more than so many bytes of a content.
+/// Returns the first `bytes` bytes of `content`.
 fn first(content: Content, bytes: u64) -> Content {
     content
         .scan(bytes, |left, chunk| {
@@ -115,31 +121,34 @@ fn first(content: Content, bytes: u64) -> Content {
         .boxed()
 }
 
+/// Stops after `after` bytes and never ends.
 fn stall(content: Content, after: u64) -> Content {
     first(content, after).chain(stream::once(pending())).boxed()
 }
 
+/// Closes the connection once `after` bytes are sent.
 fn close(content: Content, after: u64, link: &Arc<Link>) -> Content {
     let link = Arc::clone(link);
     let end = async move {
         link.flushed().await;
-        Err(io::Error::other("closed by a fault"))
+        Err(io::Error::other("a fault closed the connection"))
     };
     first(content, after).chain(stream::once(end)).boxed()
 }
 
+/// Resets the connection once `after` bytes are sent.
 fn reset(content: Content, after: u64, link: &Arc<Link>) -> Content {
     let link = Arc::clone(link);
     let end = async move {
         link.flushed().await;
         link.end_with_reset();
-        Err(io::Error::other("reset by a fault"))
+        Err(io::Error::other("a fault reset the connection"))
     };
     first(content, after).chain(stream::once(end)).boxed()
 }
 
 fn slow(content: Content, bytes_per_second: u32) -> Content {
-    // Twenty pieces a second look like a slow line, not like a stalled one.
+    // Twenty pieces a second, so that the connection looks slow and not stalled.
     let piece = (bytes_per_second as usize / 20).max(1);
     content
         .flat_map(move |chunk| stream::iter(pieces(chunk, piece)))
@@ -168,23 +177,23 @@ fn pieces(chunk: io::Result<Bytes>, size: usize) -> Vec<io::Result<Bytes>> {
 
 fn corrupt(content: Content, at: u64) -> Content {
     content
-        .scan(0, move |passed, chunk| {
+        .scan(0, move |offset, chunk| {
             ready(Some(chunk.map(|chunk| {
-                let start = *passed;
-                *passed += chunk.len() as u64;
+                let start = *offset;
+                *offset += chunk.len() as u64;
                 flipped(chunk, start, at)
             })))
         })
         .boxed()
 }
 
-/// A chunk that begins at `start`, with the byte at `at` changed if it has that byte.
+/// Returns a chunk that begins at the offset `start`, with the byte at the offset `at` inverted if it is in the chunk.
 fn flipped(chunk: Bytes, start: u64, at: u64) -> Bytes {
-    let inside = at.checked_sub(start).and_then(|at| usize::try_from(at).ok());
-    match inside.filter(|at| *at < chunk.len()) {
-        Some(at) => {
+    let index = at.checked_sub(start).and_then(|at| usize::try_from(at).ok());
+    match index.filter(|index| *index < chunk.len()) {
+        Some(index) => {
             let mut changed = BytesMut::from(&chunk[..]);
-            changed[at] ^= 0xff;
+            changed[index] ^= 0xff;
             changed.freeze()
         }
         None => chunk,

@@ -1,9 +1,8 @@
-//! Faults: one mechanism for everything that can be different from a service that works.
+//! Faults: rules that make the emulator deviate from a service that works.
 //!
-//! A [`FaultPlan`] is a list of rules; a rule matches requests and does one thing to them.
-//! Whether a rule fires depends on the seed, the rule, what is asked and how often it was asked,
-//! never on a shared random stream: the same seed gives the same faults however requests
-//! interleave.
+//! A [`FaultPlan`] is a list of rules. Each rule matches requests and applies one fault to them. Whether a rule fires
+//! depends on the seed, the rule, the operation and the number of the matching request, and never on a shared random
+//! stream. So the same seed gives the same faults, however requests to different operations interleave.
 
 mod corrupt;
 mod rule;
@@ -24,38 +23,39 @@ pub(crate) use rule::{Fault, HeadPolicy, Plan, ResetAt, RetryAfter};
 use crate::service::{Operation, ServiceName, Target};
 use rule::Rule;
 
-/// A checked set of fault rules, ready for [`Emulator::set_faults`](crate::Emulator::set_faults).
+/// A valid set of fault rules for [`Emulator::set_faults`](crate::Emulator::set_faults).
 ///
-/// The format of fault files is described in `docs/emulator.md`.
+/// `docs/emulator.md` describes the format of fault files.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
     seed: u64,
     rules: Vec<Rule>,
 }
 
-/// Why a fault file was rejected. The message names the line or the rule, and the key.
+/// The error of fault rules that are rejected. The message names the line or the rule, and the key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FaultPlanError {
-    /// The file could not be read.
+    /// The file cannot be read.
     #[error("cannot read the file: {0}")]
     Read(#[from] io::Error),
-    /// It is not TOML, or has a key or value that no rule has.
+    /// The rules are not TOML, or have an unknown key or an invalid value.
     #[error("{0}")]
     Toml(#[from] toml::de::Error),
-    /// It is not JSON, or has a key or value that no rule has.
+    /// The rules are not JSON, or have an unknown key or an invalid value.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// A rule that can never do anything.
+    /// A rule can never have an effect.
     #[error("{place}: {problem}")]
     Rule {
-        /// Which rule, and in which line where that is known.
+        /// The line of the rule in TOML, its number from 1 in JSON.
         place: String,
-        /// What is wrong with it.
+        /// The problem with the rule.
         problem: String,
     },
 }
 
+/// The format of a fault file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound = "R: Deserialize<'de>")]
 struct PlanFile<R> {
@@ -66,10 +66,10 @@ struct PlanFile<R> {
 }
 
 impl FaultPlan {
-    /// Reads a fault file: JSON when its name ends in `.json`, TOML otherwise.
+    /// Reads a fault file: JSON if its name ends in `.json`, TOML otherwise.
     ///
     /// # Errors
-    /// When the file cannot be read, and as [`FaultPlan::from_toml`].
+    /// The file cannot be read, or an error as of [`FaultPlan::from_toml`].
     pub fn read(path: &Path) -> Result<Self, FaultPlanError> {
         let text = fs::read_to_string(path)?;
         if path.extension().is_some_and(|extension| extension == "json") {
@@ -79,11 +79,10 @@ impl FaultPlan {
         }
     }
 
-    /// Reads rules written in TOML.
+    /// Parses rules in TOML.
     ///
     /// # Errors
-    /// When the text is not TOML, has an unknown key or a value out of range, or has a rule that
-    /// can never fire.
+    /// The text is not TOML, has an unknown key or an invalid value, or has a rule that can never have an effect.
     pub fn from_toml(text: &str) -> Result<Self, FaultPlanError> {
         let file: PlanFile<Spanned<Rule>> = toml::from_str(text)?;
         let line = |span: Range<usize>| 1 + text[..span.start].matches('\n').count();
@@ -91,10 +90,10 @@ impl FaultPlan {
         Self::checked(file.seed, rules)
     }
 
-    /// Reads the same rules written in JSON: `{"seed": 1, "fault": [{"do": "lost-answer"}]}`.
+    /// Parses rules in JSON: `{"seed": 1, "fault": [{"do": "lost-answer"}]}`.
     ///
     /// # Errors
-    /// As [`FaultPlan::from_toml`].
+    /// As of [`FaultPlan::from_toml`], for JSON.
     pub fn from_json(text: &str) -> Result<Self, FaultPlanError> {
         let file: PlanFile<Rule> = serde_json::from_str(text)?;
         let rules = file.rules.into_iter().zip(1..).map(|(rule, number)| (format!("fault {number}"), rule));
@@ -112,7 +111,7 @@ impl FaultPlan {
     }
 }
 
-/// Why a rule could never do anything.
+/// Returns the reason why a rule can never have an effect, if there is one.
 fn problem_of(rule: &Rule) -> Option<String> {
     let services = match rule.service {
         Some(service) => vec![service],
@@ -120,7 +119,7 @@ fn problem_of(rule: &Rule) -> Option<String> {
     };
     let all: Vec<_> =
         services.iter().flat_map(|service| service.operations().iter().map(|one| (*service, one))).collect();
-    // What the rule says is narrowed word by word: the first word that leaves nothing is named.
+    // The keys of the rule narrow the operations one after another. The problem names the first key that leaves none.
     let named: Vec<_> = match rule.operation.as_deref() {
         Some(name) => all.iter().copied().filter(|(_, operation)| operation.name == name).collect(),
         None => all.clone(),
@@ -148,7 +147,7 @@ fn problem_of(rule: &Rule) -> Option<String> {
     {
         let known: Vec<&str> = named.iter().flat_map(|(_, operation)| operation.steps).copied().collect();
         return Some(match known.as_slice() {
-            [] => "`step` matches nothing: there every operation is one request".to_owned(),
+            [] => "`step` matches nothing: the matched operations are one request each".to_owned(),
             known => format!("`step = \"{step}\"` does not exist; there are {}", known.join(", ")),
         });
     }
@@ -160,12 +159,12 @@ fn problem_of(rule: &Rule) -> Option<String> {
         return Some(format!("`do = {}` has no effect on `step = \"{step}\"`", rule.fault.kind()));
     }
     if rule.part.is_some() && !named.iter().any(|(_, operation)| operation.has_parts) {
-        return Some("`part` matches nothing: nothing is sent in parts there".to_owned());
+        return Some("`part` matches nothing: the matched operations send nothing in parts".to_owned());
     }
     None
 }
 
-/// Each name once, in the order of the services.
+/// Returns the names of the operations, each once.
 fn names(operations: &[(ServiceName, &Operation)]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for (_, operation) in operations {
@@ -176,43 +175,47 @@ fn names(operations: &[(ServiceName, &Operation)]) -> String {
     names.join(", ")
 }
 
-/// The rules in force, and what they have done so far.
+/// The current fault rules and their counters.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<InForce>);
+pub(crate) struct Faults(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct InForce {
+struct State {
     plan: FaultPlan,
-    /// How often each rule matched, for each operation, step and part apart.
-    matched: HashMap<(usize, Place), u64>,
+    /// The number of matching requests, by the index of the rule and by [`CounterKey`].
+    matched: HashMap<(usize, CounterKey), u64>,
+    /// The number of times that each rule fired, by its index.
     fired: HashMap<usize, u64>,
-    /// The requests that rate limits let through in the last minute, by rule and caller.
+    /// The times of the requests that rate limits allowed in the last minute, by the index of the rule and by caller.
     recent: HashMap<(usize, String), VecDeque<Timestamp>>,
 }
 
-type Place = (ServiceName, &'static str, Option<&'static str>, Option<u32>);
+/// The service, operation, step and part of a request. A rule counts the requests of each separately.
+type CounterKey = (ServiceName, &'static str, Option<&'static str>, Option<u32>);
 
 impl Faults {
+    /// Replaces the rules and resets the counters.
     pub(crate) fn load(&self, plan: FaultPlan) {
-        *self.in_force() = InForce { plan, ..InForce::default() };
+        *self.lock() = State { plan, ..State::default() };
     }
 
-    /// What a request meets. Asking counts: ask once a request.
+    /// Returns the faults for a request and counts it. Must be called once for each request.
     pub(crate) fn apply(&self, target: &Target, caller: &str, now: Timestamp) -> Effects {
-        let mut in_force = self.in_force();
-        let InForce { plan, matched, fired, recent } = &mut *in_force;
+        let mut state = self.lock();
+        let State { plan, matched, fired, recent } = &mut *state;
         let mut effects = Effects::default();
         for (index, rule) in plan.rules.iter().enumerate().filter(|(_, rule)| rule.matches(target)) {
-            let place = (target.service, target.operation, target.step, target.part);
-            let nth = matched.entry((index, place)).or_default();
+            let counter_key = (target.service, target.operation, target.step, target.part);
+            let nth = matched.entry((index, counter_key)).or_default();
             *nth += 1;
             let fired = fired.entry(index).or_default();
-            if !rule.fires(plan.seed, index, place, *nth) || rule.times.is_some_and(|times| *fired >= times.get()) {
+            if !rule.fires(plan.seed, index, counter_key, *nth) || rule.times.is_some_and(|times| *fired >= times.get())
+            {
                 continue;
             }
             if let Fault::RateLimit { per_minute, .. } = &rule.fault {
                 let recent = recent.entry((index, caller.to_owned())).or_default();
-                if within_rate(recent, per_minute.get(), now) {
+                if is_within_rate(recent, per_minute.get(), now) {
                     continue;
                 }
             }
@@ -223,19 +226,19 @@ impl Faults {
         effects
     }
 
-    /// How often each rule has fired, in the plan's order.
+    /// Returns the name of each rule and the number of times it fired, in the order of the plan.
     pub(crate) fn fired(&self) -> Vec<(String, u64)> {
-        let in_force = self.in_force();
-        let rules = in_force.plan.rules.iter().enumerate();
+        let state = self.lock();
+        let rules = state.plan.rules.iter().enumerate();
         rules
             .map(|(index, rule)| {
                 let name = rule.name.clone().unwrap_or_else(|| rule.fault.kind().to_owned());
-                (name, in_force.fired.get(&index).copied().unwrap_or(0))
+                (name, state.fired.get(&index).copied().unwrap_or(0))
             })
             .collect()
     }
 
-    fn in_force(&self) -> MutexGuard<'_, InForce> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -255,40 +258,41 @@ impl Rule {
             && self.fault.fits_step(target.service, target.step)
     }
 
-    fn fires(&self, seed: u64, index: usize, place: Place, nth: u64) -> bool {
-        self.nth.is_none_or(|wanted| wanted.get() == nth)
-            && self.probability.is_none_or(|probability| chance(seed, index, place, nth) < probability)
+    /// Returns `true` if the rule fires for the `nth` matching request.
+    fn fires(&self, seed: u64, index: usize, counter_key: CounterKey, nth: u64) -> bool {
+        self.nth.is_none_or(|number| number.get() == nth)
+            && self.probability.is_none_or(|probability| chance(seed, index, counter_key, nth) < probability)
     }
 }
 
-/// A number from 0 to below 1 that depends on nothing but its arguments.
-fn chance(seed: u64, index: usize, (service, operation, step, part): Place, nth: u64) -> f64 {
+/// Returns a number from 0 to below 1 that depends only on the arguments.
+fn chance(seed: u64, index: usize, (service, operation, step, part): CounterKey, nth: u64) -> f64 {
     let service = service.as_str();
     let text = format!("{seed}/{index}/{service}/{operation}/{step:?}/{part:?}/{nth}");
-    // FNV-1a, then the finish of SplitMix64: stable across releases, unlike the hasher of std.
+    // FNV-1a and the finalizer of SplitMix64: stable across releases, unlike the hasher of std.
     let hash = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     let mixed = mixed ^ (mixed >> 31);
-    // The upper half is enough, and fits a double exactly.
+    // The upper 32 bits are enough, and an f64 represents them exactly.
     f64::from((mixed >> 32) as u32) / 2_f64.powi(32)
 }
 
-/// Whether one more request stays within a rate; if so, it is remembered.
-fn within_rate(recent: &mut VecDeque<Timestamp>, per_minute: u32, now: Timestamp) -> bool {
+/// Returns `true` if one more request is within the rate, and then adds it to `recent`.
+fn is_within_rate(recent: &mut VecDeque<Timestamp>, per_minute: u32, now: Timestamp) -> bool {
     while recent.front().is_some_and(|first| now.duration_since(*first) >= SignedDuration::from_mins(1)) {
         recent.pop_front();
     }
-    let within = recent.len() < per_minute as usize;
-    if within {
+    let is_within = recent.len() < per_minute as usize;
+    if is_within {
         recent.push_back(now);
     }
-    within
+    is_within
 }
 
-/// The faults that one request meets.
+/// The faults that apply to one request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Effects {
     names: Vec<String>,
@@ -296,7 +300,7 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// As the journal shows them.
+    /// Returns the names of the rules, for the journal.
     pub(crate) fn names(&self) -> Vec<String> {
         self.names.clone()
     }
@@ -305,12 +309,12 @@ impl Effects {
         self.faults.iter()
     }
 
-    /// The first fault that `select` takes something from.
+    /// Returns the first value that `select` returns for a fault.
     pub(crate) fn find<T>(&self, select: impl FnMut(&Fault) -> Option<T>) -> Option<T> {
         self.faults.iter().find_map(select)
     }
 
-    pub(crate) fn any(&self, is: impl FnMut(&Fault) -> bool) -> bool {
-        self.faults.iter().any(is)
+    pub(crate) fn any(&self, predicate: impl FnMut(&Fault) -> bool) -> bool {
+        self.faults.iter().any(predicate)
     }
 }

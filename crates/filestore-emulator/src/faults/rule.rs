@@ -1,4 +1,4 @@
-//! The fault file as data: what a rule matches and what it does.
+//! The data of a fault file: the rules, what they match and their faults.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -11,155 +11,157 @@ use serde::{Deserialize, Deserializer};
 
 use crate::service::{Operation, ServiceName};
 
-/// One rule: `do` to the requests that everything else matches.
+/// One rule: applies the fault in `do` to the requests that all other keys match. An absent key matches all requests.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
-    /// What the journal calls it; absent, the kind of fault.
+    /// The name in the journal; by default the kind of the fault.
     pub(super) name: Option<String>,
     pub(super) service: Option<ServiceName>,
     pub(super) operation: Option<String>,
-    /// For operations that take several requests: which of them.
+    /// The step of an operation that takes several requests.
     pub(super) step: Option<String>,
-    /// For uploads in parts: which of them, from 1.
+    /// The part number of a multipart upload, from 1.
     pub(super) part: Option<NonZeroU32>,
     pub(super) key: Option<String>,
-    /// Only the nth matching request, from 1, counted for each operation, step and part apart.
+    /// The number of the only matching request to fire for, from 1. Each operation, step and part is counted
+    /// separately.
     pub(super) nth: Option<NonZeroU64>,
     #[serde(default, deserialize_with = "probability")]
     pub(super) probability: Option<f64>,
-    /// At most so many times.
+    /// The most times that the rule fires.
     pub(super) times: Option<NonZeroU64>,
     #[serde(rename = "do")]
     pub(super) fault: Fault,
 }
 
-/// The placeholder of [`Fault::numbered`].
+/// The placeholder that [`Fault::numbered`] replaces.
 const NTH: &str = "{nth}";
 
-/// Everything that can be different from a service that works.
+/// A deviation from a service that works.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Fault {
-    /// Wait before anything else happens.
+    /// Waits before anything else happens.
     Latency {
         #[serde(deserialize_with = "delay")]
         delay: Duration,
     },
 
-    /// Answer so, instead of doing what was asked. In the text and in values of headers `{nth}` stands for the
+    /// Responds with a status instead of serving the request. In the text and in header values, `{nth}` stands for the
     /// number of the matching request.
     Status {
         #[serde(deserialize_with = "status")]
         code: StatusCode,
-        /// Files.com: which of its errors of that status; for a step of the storage, the code in its XML.
+        /// Files.com: the type of the error, if there are several for the status; for a request to the storage, the
+        /// code in the XML.
         #[serde(rename = "type")]
         kind: Option<String>,
-        /// Absent: the service's own error of that status.
+        /// The body; by default the service's own error for the status.
         text: Option<String>,
         #[serde(default, deserialize_with = "headers")]
         headers: HeaderMap,
     },
-    /// Answer with a page, as proxies and a service that is gone do.
+    /// Responds with an HTML page, as proxies and a service that is gone do.
     Html {
         #[serde(default = "internal_server_error", deserialize_with = "status")]
         code: StatusCode,
         text: Option<String>,
     },
-    /// Send the client to another place; `{path}` stands for the path and query asked for.
+    /// Redirects the client to `location`, in which `{path}` stands for the path and query of the request.
     Redirect {
         #[serde(default = "moved_permanently", deserialize_with = "status")]
         code: StatusCode,
         #[serde(default, deserialize_with = "location")]
         location: Option<String>,
     },
-    /// 429 for more than so many requests a minute of one caller.
+    /// Responds with 429 if one caller sends more than `per_minute` requests in a minute of the emulated clock.
     RateLimit {
         per_minute: NonZeroU32,
         #[serde(default)]
         retry_after: RetryAfter,
     },
 
-    /// End the connection with a TCP reset.
+    /// Ends the connection with a TCP reset.
     Reset {
         at: ResetAt,
-        /// With `at = "body"`: after so much of the answer.
+        /// With `at = "body"`: the amount of the response body to send first.
         #[serde(default)]
         after: Amount,
     },
-    /// Do what was asked, then reset the connection instead of answering.
+    /// Serves the request, and then resets the connection instead of sending the response.
     LostAnswer,
-    /// Stop reading the request's body there, and keep the connection open.
+    /// Stops reading the request body after an amount, and keeps the connection open.
     StallUpload {
         #[serde(default)]
         after: Amount,
     },
-    /// Reset the connection there in the request's body.
+    /// Resets the connection after an amount of the request body.
     CutUpload {
         #[serde(default)]
         after: Amount,
     },
-    /// Stop sending the answer's body there, and keep the connection open.
+    /// Stops sending the response body after an amount, and keeps the connection open.
     StallDownload {
         #[serde(default)]
         after: Amount,
     },
-    /// Close the connection there in the answer's body.
+    /// Closes the connection after an amount of the response body.
     CutDownload {
         #[serde(default)]
         after: Amount,
     },
 
-    /// A shorter body that looks complete.
+    /// Cuts the body off, with a `Content-Length` that fits the rest. With `of = "request"`: stores a shorter upload.
     Truncate {
         keep: Amount,
         #[serde(default)]
         of: Direction,
     },
-    /// An answer without body that looks complete.
+    /// Sends the response without its body, with `Content-Length: 0`.
     EmptyBody,
-    /// One byte of the body is another one.
+    /// Changes one byte of the body, at an offset from 0.
     Corrupt {
         #[serde(default)]
         at: u64,
         #[serde(default)]
         of: Direction,
     },
-    /// The body moves at this pace.
+    /// Limits the rate at which the body is sent or read.
     Slow {
         bytes_per_second: NonZeroU32,
         #[serde(default)]
         of: Direction,
     },
 
-    /// PubNub and Files.com: the signed URL or form that the request uses has expired.
+    /// PubNub and Files.com: treats the presigned URL or form of the request as expired.
     ExpiredUrl,
-    /// Files.com: the upload that the request belongs to is not known any more.
+    /// Files.com: forgets the multipart upload that the request belongs to.
     StaleRef,
-    /// Files.com: somebody replaces the file before its URL is made, by one of the same size.
+    /// Files.com: replaces the file by another one of the same size before its download URL is created.
     ReplacedFile,
-    /// PubNub and Files.com: the storage gives an ETag that is not the digest of the content.
+    /// PubNub and Files.com: the storage sends an ETag that is not the digest of the content.
     WrongEtag,
 
-    /// file.io: the first generation of the API.
+    /// file.io: behaves as the first generation of the API.
     Gen1,
-    /// file.io: browsers are sent to the landing page.
+    /// file.io: redirects browsers to the landing page.
     Landing,
-    /// file.io: a download without `Content-Disposition`.
+    /// file.io: sends downloads without `Content-Disposition`.
     NoDisposition,
-    /// file.io: what `HEAD` does to a file.
+    /// file.io: sets the effect of `HEAD`.
     Head(HeadPolicy),
-    /// file.io: everybody has this plan.
+    /// file.io: gives all callers this plan.
     Plan(Plan),
-    /// file.io: what goes beyond the free plan is lowered to it instead of rejected.
+    /// file.io: reduces values beyond the free plan to its limits instead of rejecting them.
     Clamp,
-    /// file.io: a download counts when its last byte was handed over, not when it starts.
+    /// file.io: counts a download when its last byte is sent, not when it starts.
     CountAtCompletion,
 }
 
 impl Fault {
-    /// What it does to the nth matching request: scripted answers need not be alike, as pages of a listing
-    /// that each have a cursor of their own.
+    /// Returns the fault for the nth matching request, with `{nth}` replaced. So the pages of a listing, for example,
+    /// can have different cursors.
     pub(super) fn numbered(mut self, nth: u64) -> Self {
         if let Self::Status { text, headers, .. } = &mut self {
             if let Some(text) = text.as_mut().filter(|text| text.contains(NTH)) {
@@ -175,6 +177,7 @@ impl Fault {
         self
     }
 
+    /// Returns the name of the fault in fault files.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Fault::Latency { .. } => "latency",
@@ -206,8 +209,8 @@ impl Fault {
         }
     }
 
-    /// Whether this fault can do something to an operation. A rule for any other would never
-    /// fire, and its test would prove nothing.
+    /// Returns `true` if this fault can affect an operation. A rule for any other operation would never fire, and a
+    /// test with it would prove nothing.
     pub(super) fn fits(&self, service: ServiceName, operation: &Operation) -> bool {
         let of_fileio = |names: &[&str]| service == ServiceName::Fileio && names.contains(&operation.name);
         match self {
@@ -231,8 +234,8 @@ impl Fault {
         }
     }
 
-    /// Whether this fault can do something to one step of an operation that it fits: what is
-    /// done to content happens where PubNub's storage is asked, not where it is signed for.
+    /// Returns `true` if this fault can affect a step of an operation that it fits. At PubNub, faults of content affect
+    /// the requests to the storage, not those that create forms and presigned URLs.
     pub(super) fn fits_step(&self, service: ServiceName, step: Option<&str>) -> bool {
         let of_content = matches!(
             self,
@@ -241,33 +244,37 @@ impl Fault {
                 | Fault::Truncate { of: Direction::Request, .. }
                 | Fault::Corrupt { of: Direction::Request, .. }
         );
-        let signs = matches!(step, Some("generate-upload-url" | "publish" | "url"));
-        !(of_content && signs && service == ServiceName::Pubnub)
+        let is_signing = matches!(step, Some("generate-upload-url" | "publish" | "url"));
+        !(of_content && is_signing && service == ServiceName::Pubnub)
     }
 }
 
+/// The time of a reset.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ResetAt {
-    /// As soon as the request's head was read: nothing happens.
+    /// After the head of the request is read. The service does not get the request.
     Request,
-    /// When the whole request was read: nothing happens.
+    /// After the whole request is read. The service does not get the request.
     RequestBody,
-    /// When the answer's headers are out: what was asked has happened.
+    /// After the headers of the response. The service has processed the request.
     Headers,
-    /// In the middle of the answer's body.
+    /// Within the body of the response. The service has processed the request.
     Body,
 }
 
+/// The body that a fault changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Direction {
-    /// The content of an uploaded file.
+    /// The request body, or the file in it.
     Request,
+    /// The response body.
     #[default]
     Response,
 }
 
+/// The form of `Retry-After`.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum RetryAfter {
@@ -277,18 +284,20 @@ pub(crate) enum RetryAfter {
     Date,
 }
 
+/// The effect of `HEAD` at file.io.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum HeadPolicy {
-    /// Headers only, nothing consumed.
+    /// Sends the headers and counts no download.
     #[default]
     Keep,
-    /// Counts as a download, as where `HEAD` is routed to the `GET` handler.
+    /// Counts as a download, as in services that route `HEAD` to the `GET` handler.
     Consume,
-    /// 405.
+    /// Responds with 405.
     Reject,
 }
 
+/// A plan of file.io.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Plan {
@@ -296,7 +305,7 @@ pub(crate) enum Plan {
     Paid,
 }
 
-/// How much of a body: a number of bytes, or a percentage as text, `"50%"`.
+/// An amount of a body: a number of bytes, or a percentage as text such as `"50%"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "AmountText")]
 pub(crate) enum Amount {
@@ -312,7 +321,7 @@ enum AmountText {
 }
 
 impl Amount {
-    /// The bytes that this is of a body, which may not know its length: then 0.
+    /// Returns the number of bytes, of a body of `length` bytes. A percentage of an unknown length is 0.
     pub(crate) fn of(self, length: Option<u64>) -> u64 {
         match self {
             Amount::Bytes(bytes) => bytes,
@@ -354,7 +363,7 @@ fn moved_permanently() -> StatusCode {
     StatusCode::MOVED_PERMANENTLY
 }
 
-/// A share of the matching requests, from 0 to 1.
+/// Parses a probability from 0 to 1.
 fn probability<'de, D: Deserializer<'de>>(value: D) -> Result<Option<f64>, D::Error> {
     let share = f64::deserialize(value)?;
     if (0.0..=1.0).contains(&share) {
@@ -364,7 +373,7 @@ fn probability<'de, D: Deserializer<'de>>(value: D) -> Result<Option<f64>, D::Er
     }
 }
 
-/// `"250ms"`, `"2s"`, `"1m 30s"`.
+/// Parses a time such as `"250ms"`, `"2s"` or `"1m 30s"`.
 fn delay<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(value)?;
     text.parse::<SignedDuration>()
@@ -373,6 +382,7 @@ fn delay<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
         .ok_or_else(|| D::Error::custom("expected a time like \"250ms\", \"2s\" or \"1m 30s\""))
 }
 
+/// Parses a status from 200 to 999.
 fn status<'de, D: Deserializer<'de>>(value: D) -> Result<StatusCode, D::Error> {
     let code = u16::deserialize(value)?;
     StatusCode::from_u16(code)
@@ -381,12 +391,12 @@ fn status<'de, D: Deserializer<'de>>(value: D) -> Result<StatusCode, D::Error> {
         .ok_or_else(|| D::Error::custom("expected an HTTP status from 200 to 999"))
 }
 
-/// Whatever takes the place of `{path}` is a valid header value already.
+/// Parses a location. It must be a valid header value; the text that replaces `{path}` always is one.
 fn location<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(value)?;
     match HeaderValue::try_from(&text) {
         Ok(_) => Ok(Some(text)),
-        Err(_) => Err(D::Error::custom("expected a URL")),
+        Err(_) => Err(D::Error::custom("expected a URL that can be sent in a header")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who asks, in the forms in which clients of file.io say it.
+//! The caller of a request, from the forms of `Authorization` that clients of file.io send.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,18 +10,20 @@ use super::error::Rejection;
 use super::file::{Owner, StoredFile};
 use crate::credentials::{Account, FileioUsers};
 
+/// The caller of a request.
 #[derive(Clone, Debug)]
 pub(super) enum Caller {
-    Nobody,
+    /// The request has no credential.
+    Anonymous,
     Account(Account),
-    /// No account's key: the token of an anonymous upload, or wrong.
+    /// A credential that is no account's API key: the token of an anonymous upload, or invalid.
     Token(String),
 }
 
 impl Caller {
     pub(super) fn of(headers: &HeaderMap, users: &FileioUsers) -> Result<Self, Rejection> {
         let Some(value) = headers.get(AUTHORIZATION) else {
-            return Ok(Caller::Nobody);
+            return Ok(Caller::Anonymous);
         };
         let text = value.to_str().map_err(|_| Rejection::Unauthorized)?;
         let key = credential(text).ok_or(Rejection::Unauthorized)?;
@@ -31,33 +33,33 @@ impl Caller {
         })
     }
 
-    /// The account, where one is required.
+    /// Returns the account, for an operation that needs one.
     pub(super) fn account(&self) -> Result<&Account, Rejection> {
         match self {
             Caller::Account(account) => Ok(account),
-            Caller::Nobody | Caller::Token(_) => Err(Rejection::Unauthorized),
+            Caller::Anonymous | Caller::Token(_) => Err(Rejection::Unauthorized),
         }
     }
 
-    /// Whether the caller may change or delete the file.
+    /// Checks that the caller may change or delete the file.
     pub(super) fn may_change(&self, file: &StoredFile, now: Timestamp) -> Result<(), Rejection> {
         match self {
             Caller::Account(account) if file.owner == Owner::Account(account.name.clone()) => Ok(()),
             Caller::Account(_) => Err(Rejection::Forbidden),
             Caller::Token(token) if file.owner.has_token(token, now) => Ok(()),
-            Caller::Token(_) | Caller::Nobody => Err(Rejection::Unauthorized),
+            Caller::Token(_) | Caller::Anonymous => Err(Rejection::Unauthorized),
         }
     }
 
-    /// What the caller hears of a rejection: a wrong key learns nothing about which files there are.
-    pub(super) fn hears(&self, rejection: Rejection) -> Rejection {
+    /// Replaces *not found* by *unauthorized* for an invalid key, which must not show which files exist.
+    pub(super) fn conceal_not_found(&self, rejection: Rejection) -> Rejection {
         match (self, rejection) {
             (Caller::Token(_), Rejection::NotFound) => Rejection::Unauthorized,
             (_, rejection) => rejection,
         }
     }
 
-    /// A wrong key must not look right only because downloads need none.
+    /// Checks that the caller may download the file. Downloads need no key, but an invalid key is rejected.
     pub(super) fn may_read(&self, file: &StoredFile, now: Timestamp) -> Result<(), Rejection> {
         match self {
             Caller::Token(token) if !file.owner.has_token(token, now) => Err(Rejection::Unauthorized),
@@ -66,8 +68,10 @@ impl Caller {
     }
 }
 
-/// `Bearer KEY`, `KEY` alone, Basic with the key as user, or Basic with the user `Authorization`
-/// and the key as password: one script of many users sends that.
+/// Returns the key in the value of `Authorization`.
+///
+/// The forms are `Bearer KEY`, `KEY` alone, Basic with the key as user, and Basic with the user `Authorization` and the
+/// key as password, which one widely used script sends.
 fn credential(text: &str) -> Option<String> {
     let Some((scheme, rest)) = text.split_once(' ') else {
         return Some(text.to_owned());
@@ -90,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn four_ways_to_say_a_key() {
+    fn a_key_is_accepted_in_four_forms() {
         for text in [
             "Bearer KEY".to_owned(),
             "bearer KEY".to_owned(),
@@ -103,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_and_passwords_are_no_key() {
+    fn other_schemes_and_passwords_are_rejected() {
         for text in [
             "Digest KEY".to_owned(),
             format!("Basic {}", STANDARD.encode("KEY:password")),

@@ -1,4 +1,4 @@
-//! Reading a file, which usually is its end.
+//! Downloads, `HEAD` and the landing page. Usually a file can be downloaded once.
 
 use std::io;
 
@@ -19,7 +19,10 @@ use crate::faults::{Effects, Fault, HeadPolicy};
 use crate::http::{Response, response, streamed};
 
 impl FileIo {
-    /// The read is counted, and durable if files are, before the first byte of the answer.
+    /// Responds with the content of a file.
+    ///
+    /// The download is counted before the first byte of the response is sent. With a data directory, the count is on
+    /// disk by then.
     pub(super) async fn download(&self, key: &str, direct: bool, call: Call<'_>) -> Result<Response, Rejection> {
         let landing = call.effects.any(|fault| matches!(fault, Fault::Landing));
         if landing && !direct && call.is_browser() {
@@ -36,7 +39,7 @@ impl FileIo {
         Ok(attachment(&file, content, call.effects))
     }
 
-    /// `HEAD` was never documented. By default it shows the headers and consumes nothing.
+    /// Responds to `HEAD`, which was never documented. By default it sends the headers and counts no download.
     pub(super) async fn head(&self, key: &str, call: Call<'_>) -> Result<Response, Rejection> {
         let count = match call.effects.head_policy() {
             HeadPolicy::Keep => Count::Never,
@@ -51,6 +54,7 @@ impl FileIo {
         Ok(attachment(&file, stream::empty().boxed(), call.effects))
     }
 
+    /// Responds with the landing page of a file, which counts no download.
     pub(super) async fn landing(&self, key: &str, call: Call<'_>) -> Result<Response, Rejection> {
         match self.files.read(key, call.now, Count::Never, |_| Ok(())).await {
             Ok((file, _)) => Ok(pages::landing(&file)),
@@ -59,7 +63,8 @@ impl FileIo {
         }
     }
 
-    /// Counts before the last piece goes out: behind it, the HTTP layer asks for nothing more.
+    /// Returns the content as a stream that counts the download before it yields the last chunk. It cannot count after
+    /// that: the HTTP layer stops polling once it has all bytes.
     async fn counted_at_last_byte(
         &self,
         file: &StoredFile,
@@ -70,12 +75,12 @@ impl FileIo {
         if size == 0 {
             count(&files, &key, &clock).await;
         }
-        let mut passed = 0;
+        let mut sent = 0;
         content
             .stream()
             .then(move |chunk| {
-                passed += chunk.as_ref().map_or(0, Bytes::len) as u64;
-                let last = passed == size && size > 0;
+                sent += chunk.as_ref().map_or(0, Bytes::len) as u64;
+                let last = sent == size && size > 0;
                 let (files, key, clock) = (files.clone(), key.clone(), clock.clone());
                 async move {
                     if last {
@@ -95,7 +100,7 @@ impl FileIo {
     }
 }
 
-/// A stored file must stay a file: nothing that a stranger uploaded may run as a page of ours.
+/// Returns the response with a file, as an attachment that browsers do not run: it may be a script of a stranger.
 fn attachment(file: &StoredFile, content: BoxStream<'static, io::Result<Bytes>>, effects: &Effects) -> Response {
     let mut response = streamed(file.size, content);
     let headers = response.headers_mut();
@@ -110,9 +115,10 @@ fn attachment(file: &StoredFile, content: BoxStream<'static, io::Result<Bytes>>,
     response
 }
 
+/// Counts a completed download.
 async fn count(files: &Files, key: &str, clock: &Clock) {
-    // Somebody else may have completed the last download meanwhile.
+    // Another client may have completed the last allowed download in the meantime.
     if let Err(rejection) = files.count(key, clock.now()).await {
-        tracing::debug!(%rejection, "a completed download could not be counted");
+        tracing::debug!(%rejection, "cannot count a completed download");
     }
 }

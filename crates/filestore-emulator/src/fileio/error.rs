@@ -1,4 +1,4 @@
-//! Everything that file.io rejects, as one table.
+//! The errors of file.io and their responses.
 
 use std::borrow::Cow;
 use std::io;
@@ -11,7 +11,7 @@ use super::wire::{Failure, FirstFailure};
 use crate::http::{self as wire, Response};
 use crate::multipart::MultipartError;
 
-/// Why a request was rejected. The text is for the person who reads the answer.
+/// The reason for rejecting a request. The text is the message in the response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
     #[error("{0}")]
@@ -20,16 +20,16 @@ pub(super) enum Rejection {
     Unauthorized,
     #[error("{0}")]
     PaymentRequired(Cow<'static, str>),
-    #[error("The file belongs to somebody else")]
+    #[error("The file does not belong to this account")]
     Forbidden,
-    /// Never there, expired or consumed: nobody can tell which.
+    /// The file never existed, has expired or is used up. Clients cannot tell which.
     #[error("The requested file was not found")]
     NotFound,
     #[error("The method is not allowed here")]
     MethodNotAllowed { allow: &'static str },
     #[error("The file is larger than {0} bytes")]
     TooLarge(u64),
-    /// The machine's disk, not the account's plan.
+    /// The disk of the machine is full; not a limit of the account's plan.
     #[error("There is no space left to store this")]
     NoSpace(#[source] io::Error),
     #[error("Internal error")]
@@ -55,9 +55,10 @@ impl Rejection {
         }
     }
 
-    pub(super) fn answer(&self, base: &str, key: Option<&str>, generation: Generation) -> Response {
+    /// Returns the response for this error.
+    pub(super) fn response(&self, base: &str, key: Option<&str>, generation: Generation) -> Response {
         match self {
-            Rejection::NoSpace(error) => tracing::warn!(%error, "nothing can be stored"),
+            Rejection::NoSpace(error) => tracing::warn!(%error, "no space left to store a file"),
             Rejection::Internal(error) => tracing::error!(%error, "the emulator failed"),
             _ => {}
         }
@@ -80,12 +81,12 @@ impl From<io::Error> for Rejection {
 
 impl From<MultipartError> for Rejection {
     fn from(error: MultipartError) -> Self {
-        // An upload that was broken off cannot hear any answer; a malformed one can.
+        // A client that ended the upload early gets no response; one that sent a malformed form does.
         Rejection::bad(error.to_string())
     }
 }
 
-/// The service's error of a status, as fault rules ask for it.
+/// Returns the service's error response for a status, as fault rules need it.
 pub(super) fn failure_of(status: StatusCode, base: &str, key: Option<&str>, generation: Generation) -> Response {
     let message = match status {
         StatusCode::TOO_MANY_REQUESTS => "Too many requests",
@@ -121,8 +122,8 @@ fn failure(status: StatusCode, message: &str, base: &str, key: Option<&str>, gen
     }
 }
 
-/// `FILE_NOT_FOUND` and `TOO_MANY_REQUESTS` are the service's names; the others were never
-/// recorded and follow their pattern.
+/// Returns the error code for a status. `FILE_NOT_FOUND` and `TOO_MANY_REQUESTS` are the service's; the others were
+/// never recorded and follow the same pattern.
 fn code_of(status: StatusCode) -> &'static str {
     match status.as_u16() {
         400 => "BAD_REQUEST",
@@ -146,8 +147,8 @@ mod tests {
 
     use super::*;
 
-    async fn answered(error: io::Error) -> (StatusCode, serde_json::Value) {
-        let response = Rejection::from(error).answer("http://x", Some("KEY"), Generation::Second);
+    async fn response_to(error: io::Error) -> (StatusCode, serde_json::Value) {
+        let response = Rejection::from(error).response("http://x", Some("KEY"), Generation::Second);
         let status = response.status();
         let content = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&content).unwrap())
@@ -160,9 +161,9 @@ mod tests {
             (io::ErrorKind::QuotaExceeded, 507, "INSUFFICIENT_STORAGE"),
             (io::ErrorKind::PermissionDenied, 500, "INTERNAL_ERROR"),
         ] {
-            let (got, answer) = answered(kind.into()).await;
-            assert_eq!((got.as_u16(), answer["code"].as_str()), (status, Some(code)), "{kind}");
-            assert_eq!(answer["status"], status);
+            let (got, body) = response_to(kind.into()).await;
+            assert_eq!((got.as_u16(), body["code"].as_str()), (status, Some(code)), "{kind}");
+            assert_eq!(body["status"], status);
         }
     }
 
@@ -171,7 +172,7 @@ mod tests {
     async fn a_disk_that_is_full_while_a_body_is_written_is_recognized() {
         let mut full = tokio::fs::File::options().write(true).open("/dev/full").await.unwrap();
         full.write_all(&[0; 1000]).await.unwrap();
-        let (status, _) = answered(full.flush().await.unwrap_err()).await;
+        let (status, _) = response_to(full.flush().await.unwrap_err()).await;
         assert_eq!(status, StatusCode::INSUFFICIENT_STORAGE);
     }
 }

@@ -1,4 +1,4 @@
-//! The `expires` field: periods, points in time, and what the first generation made of them.
+//! The `expires` field: periods and points in time, and their text in responses of the first generation.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -6,7 +6,7 @@ use jiff::{Span, Timestamp, ToSpan};
 
 use super::Generation;
 
-/// When a file ends, as a client asks for it.
+/// The expiry that a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expiry {
     In(Period),
@@ -32,34 +32,34 @@ enum Unit {
 }
 
 impl Expiry {
-    /// Two weeks, exactly.
+    /// 14 days.
     pub(super) const DEFAULT: Expiry = Expiry::In(Period { count: 14, unit: Unit::Day });
 
-    /// `None` for everything that is neither a period nor a point in time.
+    /// Parses a period or a point in time; returns `None` for any other text.
     pub(super) fn parse(text: &str, generation: Generation) -> Option<Self> {
         Period::parse(text, generation).map(Expiry::In).or_else(|| point_in_time(text).map(Expiry::At))
     }
 
-    /// `None` when it is beyond what a timestamp can say, or not in the future.
+    /// Returns the time of expiry, or `None` if it is not in the future or out of the range of a timestamp.
     pub(super) fn from(self, now: Timestamp) -> Option<Timestamp> {
         let end = match self {
             Expiry::In(period) => later(now, period.span()?)?,
             Expiry::At(end) => end,
         };
-        // The service reports whole milliseconds, so that is what it must compare.
+        // Whole milliseconds, because the service reports and compares those.
         let end = Timestamp::from_millisecond(end.as_millisecond()).ok()?;
         (end > now).then_some(end)
     }
 }
 
-/// The longest that a file of the free plan may live.
+/// Returns the latest expiry on the free plan.
 pub(super) fn one_year_after(now: Timestamp) -> Option<Timestamp> {
     later(now, 1.year())
 }
 
-/// The prose of the first generation, for example `14 days`.
-pub(super) fn in_words(expires: Option<Timestamp>, asked: Expiry, now: Timestamp) -> String {
-    let (count, unit) = match (expires, asked) {
+/// Returns the expiry as text of the first generation, for example `14 days`.
+pub(super) fn in_words(expires: Option<Timestamp>, requested: Expiry, now: Timestamp) -> String {
+    let (count, unit) = match (expires, requested) {
         (None, _) => return "never".to_owned(),
         (_, Expiry::In(period)) => match period.unit {
             Unit::Year => (period.count, "year"),
@@ -89,7 +89,7 @@ impl Period {
             ("Q", _) => Unit::Quarter,
             ("M", _) | ("m", Generation::First) => Unit::Month,
             ("w", _) => Unit::Week,
-            // A bare number is days, as clients of the first generation still send it.
+            // A bare number is days; clients of the first generation still send it.
             ("d" | "", _) => Unit::Day,
             ("h", _) => Unit::Hour,
             ("m", Generation::Second) => Unit::Minute,
@@ -115,13 +115,13 @@ impl Period {
     }
 }
 
-/// Calendar units count on the calendar, and end on the last day of a month that is too short.
+/// Adds calendar units by the calendar. In a month that is too short the result is its last day.
 fn later(now: Timestamp, span: Span) -> Option<Timestamp> {
     let end = now.to_zoned(TimeZone::UTC).checked_add(span).ok()?;
     Some(end.timestamp())
 }
 
-/// ISO 8601, basic or extended; without zone it is UTC.
+/// Parses a time in ISO 8601, basic or extended. Without a time zone it is UTC.
 fn point_in_time(text: &str) -> Option<Timestamp> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(time);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn points_in_time_are_utc_unless_they_say_otherwise() {
+    fn points_in_time_without_a_zone_are_utc() {
         for (text, end) in [
             ("2024-09-21T00:00:00.000Z", "2024-09-21T00:00:00.000Z"),
             ("2024-09-21T02:00:00+02:00", "2024-09-21T00:00:00.000Z"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_expiry_is_rejected() {
+    fn an_invalid_expiry_is_rejected() {
         for text in [
             "0d",
             "01d",
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_generation_says_it_in_words() {
+    fn the_first_generation_reports_the_expiry_in_words() {
         let now: Timestamp = NOW.parse().unwrap();
         for (text, words) in [
             ("14d", "14 days"),
@@ -212,8 +212,8 @@ mod tests {
             ("2y", "2 years"),
             ("2024-02-12T08:15:30.123Z", "12 days"),
         ] {
-            let asked = Expiry::parse(text, Generation::First).unwrap();
-            assert_eq!(in_words(asked.from(now), asked, now), words);
+            let requested = Expiry::parse(text, Generation::First).unwrap();
+            assert_eq!(in_words(requested.from(now), requested, now), words);
         }
     }
 }

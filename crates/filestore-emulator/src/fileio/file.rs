@@ -1,4 +1,4 @@
-//! A stored file: what is known about it, whose it is, and whether it can still be read.
+//! A stored file: its metadata, its owner and its state.
 
 use std::fmt;
 
@@ -9,14 +9,15 @@ use serde::{Deserialize, Serialize};
 use super::limits::Terms;
 use crate::blobs::{Blob, BlobId};
 
-/// How long an anonymous uploader can manage its file.
+/// The lifetime of the token of an anonymous upload.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(24);
 
+/// The metadata of a stored file.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct StoredFile {
     pub(super) id: String,
     pub(super) key: String,
-    /// Orders files that were created in the same millisecond.
+    /// A number that increases with each file, which orders files of the same millisecond.
     pub(super) sequence: u64,
     pub(super) owner: Owner,
     pub(super) name: String,
@@ -32,22 +33,25 @@ pub(super) struct StoredFile {
     pub(super) body: BlobId,
 }
 
+/// The owner of a file, who may change and delete it.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Owner {
+    /// The account of this name.
     Account(String),
-    /// Whoever has the token that the upload was answered with.
-    Anonymous {
-        token: String,
-        until: Timestamp,
-    },
+    /// Any client that has the token, which the response to the upload contained.
+    Anonymous { token: String, until: Timestamp },
 }
 
+/// The state of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// It can be downloaded.
     Live,
-    /// Expired or read as often as allowed, but not to be deleted: an update can revive it.
+    /// It has expired or has no downloads left, and is kept because `autoDelete` is false. An update can make it live
+    /// again.
     Kept,
+    /// It has expired or has no downloads left, and is to be removed.
     Gone,
 }
 
@@ -71,8 +75,8 @@ impl Owner {
         }
     }
 
-    pub(super) fn has_token(&self, offered: &str, now: Timestamp) -> bool {
-        matches!(self, Owner::Anonymous { token, until } if token == offered && now < *until)
+    pub(super) fn has_token(&self, other: &str, now: Timestamp) -> bool {
+        matches!(self, Owner::Anonymous { token, until } if token == other && now < *until)
     }
 }
 
@@ -86,13 +90,13 @@ impl fmt::Debug for Owner {
 }
 
 impl fmt::Debug for StoredFile {
-    /// The key is a permission.
+    /// Hides the key, which is a permission.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoredFile").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// A file that has everything but a key.
+/// A file before it has a key.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) owner: Owner,
@@ -106,18 +110,20 @@ pub(super) struct Draft {
     pub(super) body: Blob,
 }
 
+/// The name of an uploaded file.
 #[derive(Clone, Debug)]
 pub(super) enum Name {
+    /// A name from the request.
     Given(String),
-    /// The key with an extension, for content that came without a name.
-    OfKey(&'static str),
+    /// The key with this extension, for content without a name.
+    FromKey(&'static str),
 }
 
 impl Name {
     pub(super) fn resolve(self, key: &str) -> String {
         match self {
             Name::Given(name) => name,
-            Name::OfKey(extension) => format!("{key}.{extension}"),
+            Name::FromKey(extension) => format!("{key}.{extension}"),
         }
     }
 }
@@ -148,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_lives_until_its_last_download_or_its_end() {
+    fn a_file_is_live_until_its_last_download_or_its_expiry() {
         assert_eq!(state(1, 99, true), State::Live);
         assert_eq!(state(2, 99, true), State::Gone);
         assert_eq!(state(0, 100, true), State::Gone);

@@ -1,4 +1,4 @@
-//! The shapes that an upload comes in, read into one.
+//! Uploads in any of the accepted formats: multipart and URL-encoded forms, JSON, and raw bodies.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,26 +11,26 @@ use url::form_urlencoded;
 
 use super::error::Rejection;
 use super::file::Name;
-use super::limits::Wishes;
-use super::name::sanitised;
+use super::limits::TermFields;
+use super::name::sanitize_file_name;
 use crate::blobs::{Blob, BlobWriter, Blobs};
 use crate::faults::ContentTamper;
 use crate::http::RequestBody;
 use crate::multipart::{Multipart, PartHead};
 
-/// The most that all fields of a form, or a body that is no file, may hold in memory.
-const LONGEST_TEXT: usize = 1024 * 1024;
-/// What a form may add to its file.
+/// The largest total of all form fields, and the largest URL-encoded or JSON body, in bytes. They are held in memory.
+const MAX_TEXT: usize = 1024 * 1024;
+/// The most bytes that a form may have beyond the content of its file.
 const FORM_OVERHEAD: u64 = 1024 * 1024;
 
-/// What a request brought, whatever its shape.
+/// The content and the fields of a request, in any format.
 #[derive(Debug, Default)]
 pub(super) struct Form {
     pub(super) content: Option<Content>,
     fields: HashMap<String, String>,
 }
 
-/// An uploaded content.
+/// The content of an uploaded file.
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) name: Name,
@@ -38,25 +38,26 @@ pub(super) struct Content {
     pub(super) body: Blob,
 }
 
-/// Where contents go, and how large they may be.
+/// The destination of uploaded content, with its size limit.
 pub(super) struct UploadSink {
     pub(super) blobs: Arc<Blobs>,
-    pub(super) largest: u64,
+    /// The largest content, in bytes.
+    pub(super) max_bytes: u64,
     pub(super) tamper: ContentTamper,
-    /// Whether a body that is no form is a file.
-    pub(super) raw: bool,
+    /// `true` if a body of any other type is the content of a file.
+    pub(super) accepts_raw: bool,
 }
 
 impl Form {
-    /// Reads a request to its end. Fields of the query stand in for fields that the body lacks.
+    /// Reads a request to its end. Query parameters are the values of fields that the body does not have.
     pub(super) async fn read(
         headers: &HeaderMap,
         query: Option<&str>,
         body: &mut RequestBody,
-        intake: UploadSink,
+        sink: UploadSink,
     ) -> Result<Self, Rejection> {
-        if body.length().is_some_and(|length| length > intake.largest.saturating_add(FORM_OVERHEAD)) {
-            return Err(Rejection::TooLarge(intake.largest));
+        if body.length().is_some_and(|length| length > sink.max_bytes.saturating_add(FORM_OVERHEAD)) {
+            return Err(Rejection::TooLarge(sink.max_bytes));
         }
         let media_type = media_type(headers)?;
         let essence = media_type.as_ref().map(Mime::essence_str);
@@ -64,11 +65,11 @@ impl Form {
             (Some("multipart/form-data"), Some(media_type)) => {
                 let boundary = media_type.get_param("boundary").filter(|boundary| !boundary.as_str().is_empty());
                 let boundary = boundary.ok_or_else(|| Rejection::bad("multipart/form-data needs a boundary"))?;
-                Self::read_parts(body, boundary.as_str(), intake).await?
+                Self::read_parts(body, boundary.as_str(), sink).await?
             }
-            (Some("application/x-www-form-urlencoded"), _) => Self::read_urlencoded(body, intake).await?,
-            (Some("application/json"), _) => Self::read_json(body, intake).await?,
-            _ => Self::read_raw(body, media_type, intake).await?,
+            (Some("application/x-www-form-urlencoded"), _) => Self::read_urlencoded(body, sink).await?,
+            (Some("application/json"), _) => Self::read_json(body, sink).await?,
+            _ => Self::read_raw(body, media_type, sink).await?,
         };
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             form.fields.entry(name.into_owned()).or_insert_with(|| value.into_owned());
@@ -76,15 +77,16 @@ impl Form {
         Ok(form)
     }
 
-    pub(super) fn wishes(&self) -> Wishes {
-        Wishes {
+    /// Returns the fields that set the terms of a file.
+    pub(super) fn term_fields(&self) -> TermFields {
+        TermFields {
             expires: self.field("expires"),
             max_downloads: self.field("maxDownloads"),
             auto_delete: self.field("autoDelete"),
         }
     }
 
-    /// A text that the client set; empty clears it.
+    /// Returns a text field: `None` if it is not set, `Some(None)` if it is empty and clears the text.
     pub(super) fn text(&self, name: &str) -> Option<Option<String>> {
         let value = self.field(name).filter(|value| !matches!(value.as_str(), "undefined" | "null"))?;
         Some(Some(value).filter(|value| !value.is_empty()))
@@ -94,12 +96,13 @@ impl Form {
         self.fields.get(name).cloned()
     }
 
-    /// The file is the first part with a file name; without one the part `file`, else `text`.
-    /// Parts come in any order, so a candidate is kept until the last part is read.
-    async fn read_parts(body: &mut RequestBody, boundary: &str, mut intake: UploadSink) -> Result<Self, Rejection> {
+    /// Reads a multipart form. The content is the first part with a file name, else the part `file`, else `text`.
+    ///
+    /// Parts come in any order, so each candidate is kept until the last part is read.
+    async fn read_parts(body: &mut RequestBody, boundary: &str, mut sink: UploadSink) -> Result<Self, Rejection> {
         let mut form = Form::default();
         let (mut named, mut file, mut text) = (None, None, None);
-        let mut left = LONGEST_TEXT;
+        let mut left = MAX_TEXT;
         let mut parts = Multipart::new(body, boundary);
         while let Some(head) = parts.next_part().await? {
             let candidate = match (&head.filename, head.name.as_deref()) {
@@ -114,30 +117,31 @@ impl Form {
                 }
             };
             if candidate.is_none() {
-                *candidate = Some(intake.part(&head, &mut parts).await?);
+                *candidate = Some(sink.part(&head, &mut parts).await?);
             }
         }
         form.content = named.or(file).or(text);
         Ok(form)
     }
 
-    async fn read_urlencoded(body: &mut RequestBody, intake: UploadSink) -> Result<Self, Rejection> {
+    /// Reads a URL-encoded form. The content is `text`.
+    async fn read_urlencoded(body: &mut RequestBody, sink: UploadSink) -> Result<Self, Rejection> {
         let text =
-            body.collect(LONGEST_TEXT).await.map_err(broken_off)?.ok_or(Rejection::TooLarge(LONGEST_TEXT as u64))?;
+            body.collect(MAX_TEXT).await.map_err(incomplete_body)?.ok_or(Rejection::TooLarge(MAX_TEXT as u64))?;
         let mut form = Form::default();
         for (name, value) in form_urlencoded::parse(&text) {
             form.fields.entry(name.into_owned()).or_insert_with(|| value.into_owned());
         }
         if let Some(text) = form.fields.remove("text") {
-            form.content = Some(intake.text(&text).await?);
+            form.content = Some(sink.text(&text).await?);
         }
         Ok(form)
     }
 
-    /// `text` or `file` is the content; numbers and booleans stand for their text.
-    async fn read_json(body: &mut RequestBody, intake: UploadSink) -> Result<Self, Rejection> {
+    /// Reads a JSON object. The content is `file`, else `text`. Numbers and booleans are used as text.
+    async fn read_json(body: &mut RequestBody, sink: UploadSink) -> Result<Self, Rejection> {
         let text =
-            body.collect(LONGEST_TEXT).await.map_err(broken_off)?.ok_or(Rejection::TooLarge(LONGEST_TEXT as u64))?;
+            body.collect(MAX_TEXT).await.map_err(incomplete_body)?.ok_or(Rejection::TooLarge(MAX_TEXT as u64))?;
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(&text).map_err(|_| Rejection::bad("the body is not a JSON object"))?;
         let mut form = Form::default();
@@ -151,32 +155,33 @@ impl Form {
         }
         let file = form.fields.remove("file");
         if let Some(content) = file.or(form.fields.remove("text")) {
-            form.content = Some(intake.text(&content).await?);
+            form.content = Some(sink.text(&content).await?);
         }
         Ok(form)
     }
 
+    /// Reads a body that is the content itself.
     async fn read_raw(
         body: &mut RequestBody,
         media_type: Option<Mime>,
-        mut intake: UploadSink,
+        mut sink: UploadSink,
     ) -> Result<Self, Rejection> {
-        let Some(first) = body.chunk().await.map_err(broken_off)? else {
+        let Some(first) = body.chunk().await.map_err(incomplete_body)? else {
             return Ok(Form::default());
         };
-        if !intake.raw {
-            return Err(Rejection::bad("the body is neither a form nor JSON"));
+        if !sink.accepts_raw {
+            return Err(Rejection::bad("the body must be a form or JSON"));
         }
-        let mut writer = intake.blobs.writer();
-        intake.store(&mut writer, first).await?;
-        while let Some(chunk) = body.chunk().await.map_err(broken_off)? {
-            intake.store(&mut writer, chunk).await?;
+        let mut writer = sink.blobs.writer();
+        sink.store(&mut writer, first).await?;
+        while let Some(chunk) = body.chunk().await.map_err(incomplete_body)? {
+            sink.store(&mut writer, chunk).await?;
         }
         let media_type = media_type.unwrap_or(mime::APPLICATION_OCTET_STREAM);
         let extension = if media_type.type_() == mime::TEXT { "txt" } else { "bin" };
         Ok(Form {
             content: Some(Content {
-                name: Name::OfKey(extension),
+                name: Name::FromKey(extension),
                 mime_type: media_type.to_string(),
                 body: writer.finish().await?,
             }),
@@ -186,64 +191,72 @@ impl Form {
 }
 
 impl UploadSink {
+    /// Stores the content of a multipart part.
     async fn part(&mut self, head: &PartHead, parts: &mut Multipart<'_>) -> Result<Content, Rejection> {
         let mut writer = self.blobs.writer();
         while let Some(chunk) = parts.chunk().await? {
             self.store(&mut writer, chunk).await?;
         }
         let name = match (&head.filename, head.name.as_deref()) {
-            (Some(filename), _) => Name::Given(sanitised(filename)),
-            (None, Some("text")) => Name::OfKey("txt"),
+            (Some(filename), _) => Name::Given(sanitize_file_name(filename)),
+            (None, Some("text")) => Name::FromKey("txt"),
             (None, _) => Name::Given("file".to_owned()),
         };
         Ok(Content { mime_type: mime_type(head, &name), name, body: writer.finish().await? })
     }
 
+    /// Stores a text.
     async fn text(mut self, text: &str) -> Result<Content, Rejection> {
         let mut writer = self.blobs.writer();
         self.store(&mut writer, text.to_owned().into()).await?;
-        Ok(Content { name: Name::OfKey("txt"), mime_type: mime::TEXT_PLAIN.to_string(), body: writer.finish().await? })
+        Ok(Content {
+            name: Name::FromKey("txt"),
+            mime_type: mime::TEXT_PLAIN.to_string(),
+            body: writer.finish().await?,
+        })
     }
 
     async fn store(&mut self, writer: &mut BlobWriter, chunk: bytes::Bytes) -> Result<(), Rejection> {
-        if writer.size() + chunk.len() as u64 > self.largest {
-            return Err(Rejection::TooLarge(self.largest));
+        if writer.size() + chunk.len() as u64 > self.max_bytes {
+            return Err(Rejection::TooLarge(self.max_bytes));
         }
         writer.write(&self.tamper.pass(chunk)).await?;
         Ok(())
     }
 }
 
-async fn read_field(parts: &mut Multipart<'_>, longest: usize) -> Result<String, Rejection> {
+/// Reads the value of a field of at most `max_bytes` bytes.
+async fn read_field(parts: &mut Multipart<'_>, max_bytes: usize) -> Result<String, Rejection> {
     let mut value = Vec::new();
     while let Some(chunk) = parts.chunk().await? {
-        if value.len() + chunk.len() > longest {
-            return Err(Rejection::bad("the fields are too long"));
+        if value.len() + chunk.len() > max_bytes {
+            return Err(Rejection::bad("the fields of the form are together longer than 1 MiB"));
         }
         value.extend_from_slice(&chunk);
     }
-    String::from_utf8(value).map_err(|_| Rejection::bad("a field is not UTF-8"))
+    String::from_utf8(value).map_err(|_| Rejection::bad("a field of the form is not UTF-8"))
 }
 
-/// The client's doing, not a failure of the emulator.
-fn broken_off(error: io::Error) -> Rejection {
-    Rejection::bad(format!("the body was broken off: {error}"))
+/// Returns the error of a body that ends early, which is the client's fault and not the emulator's.
+fn incomplete_body(error: io::Error) -> Rejection {
+    Rejection::bad(format!("the request body is incomplete: {error}"))
 }
 
-/// What the part says, else what its name suggests.
+/// Returns the type that the part declares, else the type that its name suggests.
 fn mime_type(head: &PartHead, name: &Name) -> String {
-    let said = head.content_type.as_deref().and_then(|text| text.parse::<Mime>().ok());
+    let declared = head.content_type.as_deref().and_then(|text| text.parse::<Mime>().ok());
     let guessed = || match name {
         Name::Given(name) => mime_guess::from_path(name).first_or_octet_stream(),
-        Name::OfKey(_) => mime::TEXT_PLAIN,
+        Name::FromKey(_) => mime::TEXT_PLAIN,
     };
-    said.unwrap_or_else(guessed).to_string()
+    declared.unwrap_or_else(guessed).to_string()
 }
 
+/// Parses `Content-Type`.
 fn media_type(headers: &HeaderMap) -> Result<Option<Mime>, Rejection> {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Ok(None);
     };
     let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
-    parsed.map(Some).ok_or_else(|| Rejection::bad("the Content-Type is malformed"))
+    parsed.map(Some).ok_or_else(|| Rejection::bad("the Content-Type header is malformed"))
 }

@@ -1,4 +1,4 @@
-//! The terms under which a file is kept: until when, for how many downloads, and what then.
+//! The terms of a file: its expiry, its number of downloads, and whether it is deleted afterwards.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,63 +8,67 @@ use super::error::Rejection;
 use super::expiry::{Expiry, one_year_after};
 use crate::faults::Plan;
 
+/// The terms of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Terms {
     /// `None`: never.
     pub(super) expires: Option<Timestamp>,
     /// `None`: unlimited.
     pub(super) max_downloads: Option<u64>,
+    /// `true` if the file is deleted when it has expired or has no downloads left.
     pub(super) auto_delete: bool,
 }
 
-/// What a client says about the terms, as text from whatever shape the request had.
+/// The fields of a request that set the terms, as text.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wishes {
+pub(super) struct TermFields {
     pub(super) expires: Option<String>,
     pub(super) max_downloads: Option<String>,
     pub(super) auto_delete: Option<String>,
 }
 
-/// Whose terms they are to be.
+/// The limits for the terms of a file, and what else the meaning of the fields depends on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
+pub(super) struct Limits {
     pub(super) plan: Plan,
     pub(super) generation: Generation,
-    /// Lower what goes beyond the free plan, instead of rejecting it.
+    /// `true` if values beyond the free plan are reduced to its limits instead of rejected.
     pub(super) clamp: bool,
     pub(super) now: Timestamp,
 }
 
 impl Terms {
+    /// Returns the terms of an upload at `now` without any of the fields.
     pub(super) fn default_at(now: Timestamp) -> Self {
         Terms { expires: Expiry::DEFAULT.from(now), max_downloads: Some(1), auto_delete: true }
     }
 
-    /// These terms with the wishes applied, within what the plan allows.
-    pub(super) fn with(mut self, wishes: &Wishes, rules: Rules) -> Result<Self, Rejection> {
-        let defaults = Terms::default_at(rules.now);
-        let paid = rules.plan == Plan::Paid;
-        match wish(&wishes.expires) {
-            Wish::Nothing => {}
-            // The most used client says "never" so; on the free plan it can only mean "as usual".
-            Wish::Empty => self.expires = if paid { None } else { defaults.expires },
-            Wish::Value(text) => self.expires = Some(expires(text, rules)?),
+    /// Returns these terms with the fields applied, within the limits.
+    pub(super) fn with(mut self, fields: &TermFields, limits: Limits) -> Result<Self, Rejection> {
+        let defaults = Terms::default_at(limits.now);
+        let paid = limits.plan == Plan::Paid;
+        match field_value(&fields.expires) {
+            FieldValue::Absent => {}
+            // The most used client sends an empty field for "never". On the free plan the default applies instead.
+            FieldValue::Empty => self.expires = if paid { None } else { defaults.expires },
+            FieldValue::Text(text) => self.expires = Some(expires(text, limits)?),
         }
-        match wish(&wishes.max_downloads) {
-            Wish::Nothing => {}
-            Wish::Empty => self.max_downloads = if paid { None } else { defaults.max_downloads },
-            Wish::Value(text) => self.max_downloads = Some(max_downloads(text)?),
+        match field_value(&fields.max_downloads) {
+            FieldValue::Absent => {}
+            FieldValue::Empty => self.max_downloads = if paid { None } else { defaults.max_downloads },
+            FieldValue::Text(text) => self.max_downloads = Some(max_downloads(text)?),
         }
-        match wish(&wishes.auto_delete) {
-            Wish::Nothing => {}
-            Wish::Empty => self.auto_delete = !paid,
-            Wish::Value(text) => self.auto_delete = auto_delete(text)?,
+        match field_value(&fields.auto_delete) {
+            FieldValue::Absent => {}
+            FieldValue::Empty => self.auto_delete = !paid,
+            FieldValue::Text(text) => self.auto_delete = auto_delete(text)?,
         }
-        if paid { Ok(self) } else { self.within_free_plan(rules) }
+        if paid { Ok(self) } else { self.within_free_plan(limits) }
     }
 
-    fn within_free_plan(self, rules: Rules) -> Result<Self, Rejection> {
-        let latest = one_year_after(rules.now);
+    /// Returns these terms if the free plan allows them. Otherwise reduces or rejects them.
+    fn within_free_plan(self, limits: Limits) -> Result<Self, Rejection> {
+        let latest = one_year_after(limits.now);
         let allowed = Terms {
             expires: match self.expires {
                 Some(end) if latest.is_none_or(|latest| end <= latest) => Some(end),
@@ -73,7 +77,7 @@ impl Terms {
             max_downloads: Some(1),
             auto_delete: true,
         };
-        if rules.clamp || self == allowed {
+        if limits.clamp || self == allowed {
             return Ok(allowed);
         }
         let message = if self.max_downloads != allowed.max_downloads {
@@ -87,33 +91,34 @@ impl Terms {
     }
 }
 
-enum Wish<'a> {
-    Nothing,
+/// The value of a field.
+enum FieldValue<'a> {
+    Absent,
     Empty,
-    Value(&'a str),
+    Text(&'a str),
 }
 
-fn wish(text: &Option<String>) -> Wish<'_> {
+fn field_value(text: &Option<String>) -> FieldValue<'_> {
     match text.as_deref() {
-        // Scripts send the text of a variable that they never set.
-        None | Some("undefined" | "null") => Wish::Nothing,
-        Some("") => Wish::Empty,
-        Some(text) => Wish::Value(text),
+        // Scripts send these texts for variables that they never set.
+        None | Some("undefined" | "null") => FieldValue::Absent,
+        Some("") => FieldValue::Empty,
+        Some(text) => FieldValue::Text(text),
     }
 }
 
-fn expires(text: &str, rules: Rules) -> Result<Timestamp, Rejection> {
-    Expiry::parse(text, rules.generation)
+fn expires(text: &str, limits: Limits) -> Result<Timestamp, Rejection> {
+    Expiry::parse(text, limits.generation)
         .ok_or_else(|| Rejection::bad("expires must be a period like 14d or a time in ISO 8601"))?
-        .from(rules.now)
-        .ok_or_else(|| Rejection::bad("expires must lie in the future"))
+        .from(limits.now)
+        .ok_or_else(|| Rejection::bad("expires must be in the future"))
 }
 
 fn max_downloads(text: &str) -> Result<u64, Rejection> {
     let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(max) if max > 0 && digits_only => Ok(max),
-        _ => Err(Rejection::bad("maxDownloads must be a number from 1")),
+        _ => Err(Rejection::bad("maxDownloads must be a whole number of at least 1")),
     }
 }
 
@@ -129,21 +134,21 @@ fn auto_delete(text: &str) -> Result<bool, Rejection> {
 mod tests {
     use super::*;
 
-    fn limits(expires: &str, max_downloads: &str, auto_delete: &str, plan: Plan) -> Result<Terms, String> {
-        let wishes = Wishes {
+    fn terms(expires: &str, max_downloads: &str, auto_delete: &str, plan: Plan) -> Result<Terms, String> {
+        let fields = TermFields {
             expires: Some(expires.to_owned()),
             max_downloads: Some(max_downloads.to_owned()),
             auto_delete: Some(auto_delete.to_owned()),
         };
-        let rules = Rules { plan, generation: Generation::Second, clamp: false, now: Timestamp::UNIX_EPOCH };
-        Terms::default_at(rules.now).with(&wishes, rules).map_err(|rejection| rejection.to_string())
+        let limits = Limits { plan, generation: Generation::Second, clamp: false, now: Timestamp::UNIX_EPOCH };
+        Terms::default_at(limits.now).with(&fields, limits).map_err(|rejection| rejection.to_string())
     }
 
     #[test]
-    fn unset_variables_are_defaults_on_every_plan() {
+    fn texts_of_unset_variables_mean_the_defaults_on_every_plan() {
         for plan in [Plan::Free, Plan::Paid] {
             for text in ["undefined", "null"] {
-                assert_eq!(limits(text, text, text, plan).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
+                assert_eq!(terms(text, text, text, plan).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
             }
         }
     }
@@ -151,17 +156,17 @@ mod tests {
     #[test]
     fn empty_fields_lift_the_limits_of_paying_clients_only() {
         let lifted = Terms { expires: None, max_downloads: None, auto_delete: false };
-        assert_eq!(limits("", "", "", Plan::Paid).unwrap(), lifted);
-        assert_eq!(limits("", "", "", Plan::Free).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
+        assert_eq!(terms("", "", "", Plan::Paid).unwrap(), lifted);
+        assert_eq!(terms("", "", "", Plan::Free).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
     }
 
     #[test]
-    fn the_free_plan_ends_at_one_download_deletion_and_a_year() {
-        assert!(limits("1y", "1", "TRUE", Plan::Free).is_ok());
-        assert!(limits("366d", "1", "true", Plan::Free).unwrap_err().contains("one year"));
-        assert!(limits("1d", "2", "true", Plan::Free).unwrap_err().contains("one download"));
-        assert!(limits("1d", "1", "0", Plan::Free).unwrap_err().contains("deletes"));
-        assert!(limits("2y", "2", "false", Plan::Paid).is_ok());
+    fn the_free_plan_allows_one_download_and_one_year_and_deletes_the_file() {
+        assert!(terms("1y", "1", "TRUE", Plan::Free).is_ok());
+        assert!(terms("366d", "1", "true", Plan::Free).unwrap_err().contains("one year"));
+        assert!(terms("1d", "2", "true", Plan::Free).unwrap_err().contains("one download"));
+        assert!(terms("1d", "1", "0", Plan::Free).unwrap_err().contains("deletes"));
+        assert!(terms("2y", "2", "false", Plan::Paid).is_ok());
     }
 
     #[test]
@@ -169,7 +174,7 @@ mod tests {
         for (expires, max, delete) in
             [("1x", "1", "true"), ("1d", "0", "true"), ("1d", "+1", "true"), ("1d", "1.0", "true"), ("1d", "1", "yes")]
         {
-            assert!(limits(expires, max, delete, Plan::Paid).is_err());
+            assert!(terms(expires, max, delete, Plan::Paid).is_err());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /`: which files of an account, in which order, from where and how many.
+//! `GET /`: the search, order and page of an account's list of files.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use url::form_urlencoded;
 use super::error::Rejection;
 use super::file::StoredFile;
 
-/// The query of a list. An empty value is an absent one, as clients send all four always.
+/// The query of a list. An empty value counts as absent, because clients always send all four parameters.
 #[derive(Debug)]
 pub(super) struct Selection {
     search: Option<String>,
@@ -35,20 +35,21 @@ enum Direction {
 }
 
 impl Selection {
+    /// Parses a query.
     pub(super) fn of(query: Option<&str>) -> Result<Self, Rejection> {
-        let mut given = HashMap::new();
+        let mut parameters = HashMap::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            given.entry(name).or_insert(value);
+            parameters.entry(name).or_insert(value);
         }
-        given.retain(|_, value| !value.is_empty());
-        let number = |name: &str| match given.get(name).map(|text| text.parse::<usize>()) {
+        parameters.retain(|_, value| !value.is_empty());
+        let number = |name: &str| match parameters.get(name).map(|text| text.parse::<usize>()) {
             None => Ok(None),
             Some(Ok(number)) => Ok(Some(number)),
-            Some(Err(_)) => Err(Rejection::bad(format!("{name} must be a number"))),
+            Some(Err(_)) => Err(Rejection::bad(format!("{name} must be a whole number"))),
         };
         Ok(Selection {
-            search: given.get("search").map(|text| text.to_lowercase()),
-            sort: given.get("sort").map(|text| sort(text)).transpose()?,
+            search: parameters.get("search").map(|text| text.to_lowercase()),
+            sort: parameters.get("sort").map(|text| sort(text)).transpose()?,
             offset: number("offset")?.unwrap_or(0),
             limit: match number("limit")? {
                 Some(0) => return Err(Rejection::bad("limit must be at least 1")),
@@ -57,13 +58,13 @@ impl Selection {
         })
     }
 
-    /// The page asked for, and the number and size of everything that the search found.
+    /// Returns the requested page, and the number and total size in bytes of all files that the search found.
     pub(super) fn page(&self, mut files: Vec<StoredFile>) -> (Vec<StoredFile>, usize, u64) {
         if let Some(search) = &self.search {
             files.retain(|file| file.name.to_lowercase().contains(search));
         }
         if let Some((field, direction)) = self.sort {
-            // Stable: equal files stay newest first.
+            // The sort is stable: equal files stay newest first.
             files.sort_by(|one, other| match direction {
                 Direction::Ascending => field.compare(one, other),
                 Direction::Descending => field.compare(other, one),
@@ -75,13 +76,13 @@ impl Selection {
     }
 }
 
-/// `name`, `name:asc` or `name:desc`.
+/// Parses `FIELD`, `FIELD:asc` or `FIELD:desc`.
 fn sort(text: &str) -> Result<(Field, Direction), Rejection> {
     let (field, direction) = text.split_once(':').unwrap_or((text, "asc"));
     let direction = match direction {
         "asc" => Direction::Ascending,
         "desc" => Direction::Descending,
-        _ => return Err(Rejection::bad("sort ends in :asc or :desc")),
+        _ => return Err(Rejection::bad("sort must end in :asc or :desc")),
     };
     let field = match field {
         "name" => Field::Name,
@@ -91,7 +92,11 @@ fn sort(text: &str) -> Result<(Field, Direction), Rejection> {
         "modified" => Field::Modified,
         "downloads" => Field::Downloads,
         "mimeType" => Field::MimeType,
-        _ => return Err(Rejection::bad("sort names no field of a file")),
+        _ => {
+            return Err(Rejection::bad(
+                "sort must begin with name, size, expires, created, modified, downloads or mimeType",
+            ));
+        }
     };
     Ok((field, direction))
 }
@@ -102,7 +107,7 @@ impl Field {
             Field::Name => one.name.cmp(&other.name),
             Field::Size => one.size.cmp(&other.size),
             Field::Expires => {
-                // Never is later than any time.
+                // "Never" is later than any time.
                 let (one, other) = (one.terms.expires, other.terms.expires);
                 one.is_none().cmp(&other.is_none()).then(one.cmp(&other))
             }

@@ -1,8 +1,8 @@
-//! file.io: anonymous and paid uploads under a key that is the permission to read, and that
-//! usually works once.
+//! The emulated file.io service: uploads with or without an account, under a key that is the permission to read.
+//! Usually a key works once.
 //!
-//! Each operation reads as what the service does, in its order: here the small ones, then
-//! [`upload`] and [`download`]. What a read consumes is decided in [`store`].
+//! Each operation follows the steps of the service in their order. The small operations are here; the others are in
+//! [`upload`] and [`download`]. [`store`] counts downloads and removes files.
 
 mod access;
 mod download;
@@ -39,11 +39,11 @@ use error::Rejection;
 use file::StoredFile;
 use list::Selection;
 use store::Files;
-use wire::{Answer, Deleted, FileDetails, List, PlanInfo};
+use wire::{Deleted, FileDetails, List, PlanInfo, Success};
 
 pub(crate) use route::Route;
 
-/// The two forms that the API has had.
+/// The generation of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Generation {
     First,
@@ -56,11 +56,11 @@ pub(crate) struct FileIo {
     files: Files,
     users: FileioUsers,
     clock: Clock,
-    /// What links begin with.
+    /// The base URL of links, without a trailing slash.
     base: String,
 }
 
-/// A request on its way through an operation.
+/// A request, as operations get it.
 struct Call<'a> {
     head: &'a Parts,
     body: &'a mut RequestBody,
@@ -77,6 +77,7 @@ impl FileIo {
         Ok(FileIo { files, users, clock, base })
     }
 
+    /// Returns the response to a request.
     pub(crate) async fn answer(
         &self,
         route: &Route,
@@ -85,7 +86,7 @@ impl FileIo {
         effects: &Effects,
     ) -> Response {
         let call = Call { head, body, effects, now: self.clock.now() };
-        let answered = match route {
+        let result = match route {
             Route::Upload => self.upload(call).await,
             Route::List => self.list(call).await,
             Route::Me => self.me(call).await,
@@ -101,12 +102,12 @@ impl FileIo {
             Route::Unknown => Err(Rejection::NotFound),
         };
         let mut response =
-            answered.unwrap_or_else(|rejection| rejection.answer(&self.base, route.key(), effects.generation()));
+            result.unwrap_or_else(|rejection| rejection.response(&self.base, route.key(), effects.generation()));
         allow_any_origin(response.headers_mut());
         response
     }
 
-    /// The service's own error of a status.
+    /// Returns the service's own error response for a status.
     pub(crate) fn error(&self, status: StatusCode, head: &Parts, effects: &Effects) -> Response {
         let route = Route::of(&head.method, head.uri.path());
         let mut response = error::failure_of(status, &self.base, route.key(), effects.generation());
@@ -114,10 +115,10 @@ impl FileIo {
         response
     }
 
-    /// Removes what has expired, so that nobody has to ask for it first.
+    /// Removes expired files.
     pub(crate) async fn sweep(&self) {
         if let Err(rejection) = self.files.sweep(self.clock.now()).await {
-            tracing::error!(%rejection, "expired files could not be removed");
+            tracing::error!(%rejection, "cannot remove expired files");
         }
     }
 
@@ -139,7 +140,7 @@ impl FileIo {
         let (page, count, size) = selection.page(files);
         let nodes: Vec<_> = page.into_iter().map(|file| self.details(file, "passed")).collect();
         let list = List { nodes: &nodes, count, size, screening_status: "passed", files: &nodes };
-        Ok(json(StatusCode::OK, &Answer::ok(list)))
+        Ok(json(StatusCode::OK, &Success::new(list)))
     }
 
     async fn me(&self, call: Call<'_>) -> Result<Response, Rejection> {
@@ -159,45 +160,45 @@ impl FileIo {
             payment_customer_id: None,
             payment_subscription_id: None,
         };
-        Ok(json(StatusCode::OK, &Answer::ok(plan)))
+        Ok(json(StatusCode::OK, &Success::new(plan)))
     }
 
-    async fn delete(&self, address: &str, call: Call<'_>) -> Result<Response, Rejection> {
-        let (caller, now) = (self.manager(&call)?, call.now);
+    async fn delete(&self, key_or_id: &str, call: Call<'_>) -> Result<Response, Rejection> {
+        let (caller, now) = (self.caller_with_credential(&call)?, call.now);
         let owner = caller.clone();
-        let may = move |file: &StoredFile| owner.may_change(file, now);
-        let deleted = self.files.delete(address, now, may).await;
-        let file = deleted.map_err(|rejection| caller.hears(rejection))?;
-        Ok(json(StatusCode::OK, &Answer::ok(Deleted { key: &file.key })))
+        let check = move |file: &StoredFile| owner.may_change(file, now);
+        let deleted = self.files.delete(key_or_id, now, check).await;
+        let file = deleted.map_err(|rejection| caller.conceal_not_found(rejection))?;
+        Ok(json(StatusCode::OK, &Success::new(Deleted { key: &file.key })))
     }
 
     fn caller(&self, call: &Call<'_>) -> Result<Caller, Rejection> {
         Caller::of(&call.head.headers, &self.users)
     }
 
-    /// The caller of an operation on a file, which nobody can be without a key or a token.
-    fn manager(&self, call: &Call<'_>) -> Result<Caller, Rejection> {
+    /// Returns the caller of an operation that needs an API key or a token.
+    fn caller_with_credential(&self, call: &Call<'_>) -> Result<Caller, Rejection> {
         match self.caller(call)? {
-            Caller::Nobody => Err(Rejection::Unauthorized),
+            Caller::Anonymous => Err(Rejection::Unauthorized),
             caller => Ok(caller),
         }
     }
 
-    /// What the caller's plan allows, or the plan that a fault rule gives everybody.
+    /// Returns the limits of the caller's plan, or of the plan that a fault rule gives all callers.
     fn allowance(&self, caller: &Caller, effects: &Effects) -> Allowance {
-        let own = match caller {
+        let allowance = match caller {
             Caller::Account(account) => Allowance {
                 plan: account.plan,
                 upload: account.max_upload_bytes(),
                 storage: account.max_storage_bytes(),
             },
-            Caller::Nobody | Caller::Token(_) => {
+            Caller::Anonymous | Caller::Token(_) => {
                 Allowance { plan: Plan::Free, upload: self.users.anonymous.max_upload_bytes, storage: u64::MAX }
             }
         };
         match effects.plan() {
-            Some(plan) => Allowance { plan, ..own },
-            None => own,
+            Some(plan) => Allowance { plan, ..allowance },
+            None => allowance,
         }
     }
 
@@ -230,17 +231,17 @@ impl FileIo {
     }
 }
 
-/// What a plan allows.
+/// The limits of a caller.
 #[derive(Clone, Copy, Debug)]
 struct Allowance {
     plan: Plan,
     /// The largest file, in bytes.
     upload: u64,
-    /// All files together, in bytes.
+    /// The size of all files together, in bytes.
     storage: u64,
 }
 
-/// Free is 0; no other value was ever recorded.
+/// Returns the `planId` of a plan. The free plan's was recorded as 0; no other value was ever recorded.
 fn plan_id(plan: Plan) -> u32 {
     match plan {
         Plan::Free => 0,
@@ -249,13 +250,14 @@ fn plan_id(plan: Plan) -> u32 {
 }
 
 impl Call<'_> {
+    /// Returns `true` if the request accepts HTML.
     fn is_browser(&self) -> bool {
         let accept = self.head.headers.get(ACCEPT);
         accept.and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
     }
 }
 
-/// The deviations that are file.io's own.
+/// The faults that only file.io has.
 impl Effects {
     fn generation(&self) -> Generation {
         if self.any(|fault| matches!(fault, Fault::Gen1)) { Generation::First } else { Generation::Second }
@@ -277,7 +279,7 @@ impl Effects {
     }
 }
 
-/// Pages of other origins used the API.
+/// Adds the CORS headers: pages of other origins use the API.
 fn allow_any_origin(headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
@@ -286,6 +288,7 @@ fn allow_any_origin(headers: &mut HeaderMap) {
     );
 }
 
+/// Returns the response to a CORS preflight request.
 fn preflight() -> Response {
     let mut response = empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();

@@ -1,19 +1,19 @@
-//! File names: what is stored of the name that a client sends, and how it is sent back.
+//! File names: sanitizing them for storage, and encoding them in `Content-Disposition`.
 
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The longest name that file systems take.
-const LONGEST: usize = 255;
+/// The longest name that file systems accept, in bytes.
+const MAX_NAME: usize = 255;
 
-/// What RFC 5987 lets stand as it is.
-const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+/// The ASCII characters to percent-encode in an RFC 5987 value.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
-/// The last component of a name, without what could escape a header or a folder.
-pub(super) fn sanitised(name: &str) -> String {
+/// Returns the last component of a name, without characters that could escape from a header or a folder.
+pub(super) fn sanitize_file_name(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let mut clean: String = base.chars().filter(|character| !character.is_control() && *character != '"').collect();
-    while clean.len() > LONGEST {
+    while clean.len() > MAX_NAME {
         clean.pop();
     }
     match clean.trim() {
@@ -22,8 +22,9 @@ pub(super) fn sanitised(name: &str) -> String {
     }
 }
 
-/// `attachment` with the name: unquoted when it is a token, because the most used client keeps
-/// the quotes in the file name, quoted otherwise.
+/// Returns the value of `Content-Disposition`: `attachment` with the name.
+///
+/// A name that is a token is not quoted, because the most used client keeps the quotes in the file name.
 pub(super) fn disposition(name: &str) -> HeaderValue {
     let text = if is_token(name) {
         format!("attachment; filename={name}")
@@ -31,14 +32,14 @@ pub(super) fn disposition(name: &str) -> HeaderValue {
         format!("attachment; filename=\"{name}\"")
     } else {
         let fallback: String = name.chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();
-        let extended = utf8_percent_encode(name, EXTENDED);
+        let extended = utf8_percent_encode(name, ENCODED);
         format!("attachment; filename=\"{fallback}\"; filename*=UTF-8''{extended}")
     };
     // Stored names have neither control characters nor quotes.
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("attachment; filename=file"))
 }
 
-/// RFC 7230.
+/// Returns `true` if `name` is a token of RFC 7230.
 fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
@@ -61,13 +62,13 @@ mod tests {
             (" \u{7f} ", "file"),
             ("größe.txt", "größe.txt"),
         ] {
-            assert_eq!(sanitised(sent), stored, "{sent:?}");
+            assert_eq!(sanitize_file_name(sent), stored, "{sent:?}");
         }
-        assert_eq!(sanitised(&"ä".repeat(200)).len(), 254);
+        assert_eq!(sanitize_file_name(&"ä".repeat(200)).len(), 254);
     }
 
     #[test]
-    fn a_name_is_quoted_only_when_it_must_be() {
+    fn a_name_is_quoted_only_if_it_is_no_token() {
         assert_eq!(disposition("report.txt"), "attachment; filename=report.txt");
         assert_eq!(disposition("my file;1.txt"), "attachment; filename=\"my file;1.txt\"");
         assert_eq!(

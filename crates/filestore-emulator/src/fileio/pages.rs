@@ -1,11 +1,11 @@
-//! The few pages of file.io that people see.
+//! The HTML pages of file.io.
 
 use http::StatusCode;
 
 use super::file::StoredFile;
 use crate::http::{self as wire, Response, escape_html};
 
-/// `/` in a browser: a form that uploads.
+/// Returns the page at `/`, with an upload form.
 pub(super) fn home() -> Response {
     page(
         StatusCode::OK,
@@ -16,7 +16,7 @@ pub(super) fn home() -> Response {
     )
 }
 
-/// `/download/KEY`: what is behind a link, without opening it.
+/// Returns the page at `/download/KEY`, which shows a file without counting a download.
 pub(super) fn landing(file: &StoredFile) -> Response {
     let name = escape_html(&file.name);
     let (size, key) = (file.size, escape_html(&file.key));
@@ -27,13 +27,15 @@ pub(super) fn landing(file: &StoredFile) -> Response {
     )
 }
 
+/// Returns the page for a file that does not exist.
 pub(super) fn gone() -> Response {
     page(StatusCode::NOT_FOUND, "Not found", "<p>There is no such file, or it is no longer there.</p>")
 }
 
+/// Returns a help page, which errors link to.
 pub(super) fn help(topic: &str) -> Response {
     let topic = topic.rsplit('/').next().unwrap_or_default();
-    page(StatusCode::OK, topic, "<p>The message of the answer says what was wrong.</p>")
+    page(StatusCode::OK, topic, "<p>The message of the response says what was wrong.</p>")
 }
 
 fn page(status: StatusCode, title: &str, content: &str) -> Response {

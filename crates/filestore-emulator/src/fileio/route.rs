@@ -1,10 +1,10 @@
-//! The paths and methods of file.io.
+//! The routes of file.io: paths and methods.
 
 use http::Method;
 
 use crate::service::{ServiceName, Target};
 
-/// One request's meaning.
+/// The route of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Upload,
@@ -12,7 +12,7 @@ pub(crate) enum Route {
     Me,
     Download {
         key: String,
-        /// `/KEY/dwnld`, which never leads to the landing page.
+        /// `true` for `/KEY/dwnld`, which never redirects to the landing page.
         direct: bool,
     },
     Head {
@@ -74,6 +74,7 @@ impl Route {
         }
     }
 
+    /// Returns the operation for fault rules and the journal.
     pub(crate) fn target(&self) -> Target {
         let operation = match self {
             Route::Upload => "upload",
@@ -92,7 +93,7 @@ impl Route {
         Target { service: ServiceName::Fileio, operation, step: None, part: None, key: self.key().map(str::to_owned) }
     }
 
-    /// The key (or id) in the path.
+    /// Returns the key or id in the path.
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
             Route::Download { key, .. }

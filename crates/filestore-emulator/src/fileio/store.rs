@@ -1,8 +1,8 @@
-//! The files of file.io and the one state machine they live by.
+//! The stored files of file.io, their download counts and their removal.
 //!
-//! Every change is decided, made durable and published under one lock, by a task that a client's
-//! disconnect cannot interrupt. So of any number of racing readers of a single-use file exactly
-//! one gets it, and with a data directory the count is on disk before the reader is told.
+//! Each change is checked, written to disk and made visible under one lock, and a disconnect of the client cannot
+//! interrupt it. So exactly one of any number of concurrent readers gets a single-use file, and with a data directory
+//! the count is on disk before the reader gets a response.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,56 +19,61 @@ use super::file::{Draft, Owner, State, StoredFile};
 use crate::blobs::{BlobReader, Blobs};
 use crate::durable::Records;
 
-/// When a read counts.
+/// The time at which a read is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Count {
     Now,
-    /// Not by the read itself; see [`Files::count`].
+    /// The read does not count; see [`Files::count`].
     Never,
 }
 
+/// The stored files. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
-    shelf: Arc<Mutex<BlobFolder>>,
+    table: Arc<Mutex<FileTable>>,
     blobs: Arc<Blobs>,
     durable: bool,
 }
 
+/// The metadata of all files, with their records on disk.
 #[derive(Debug)]
-struct BlobFolder {
+struct FileTable {
+    /// By key.
     files: HashMap<String, StoredFile>,
-    /// The bytes of each owner's files. Expired ones count until they are swept.
+    /// The size of each owner's files, in bytes. Expired files count until they are removed.
     stored: HashMap<Owner, u64>,
     last_sequence: u64,
+    /// `None` without a data directory.
     records: Option<Records<StoredFile>>,
     blobs: Arc<Blobs>,
 }
 
 impl Files {
+    /// Opens an empty store, whose large contents are in `folder`.
     pub(super) fn in_memory(folder: &Path) -> io::Result<Self> {
         let blobs = Blobs::temporary(folder.join("bodies"))?;
         Ok(Self::with(Vec::new(), None, blobs))
     }
 
-    /// The files that a folder holds. What a crash left there without being a file is removed.
+    /// Opens the store in a folder of the data directory, and removes what a crash left unfinished there.
     pub(super) fn kept_in(folder: &Path) -> io::Result<Self> {
         let records = Records::open(folder.join("records"))?;
         let blobs = Blobs::durable(folder.join("bodies"))?;
         let mut files: Vec<StoredFile> = records.load()?;
         files.retain(|file| {
-            // Only a disk that failed between the two can have lost one of them.
-            let whole = blobs.size(&file.body).is_some_and(|size| size == file.size);
-            if !whole {
-                tracing::warn!(id = file.id, "a stored file lacks its content and is ignored");
+            // Contents are written before their records, so only a disk failure can lose one.
+            let complete = blobs.size(&file.body).is_some_and(|size| size == file.size);
+            if !complete {
+                tracing::warn!(id = file.id, "the content of a stored file is missing; the file is ignored");
             }
-            whole
+            complete
         });
         blobs.remove_all_but(&files.iter().map(|file| &file.body).collect())?;
         Ok(Self::with(files, Some(records), blobs))
     }
 
     fn with(files: Vec<StoredFile>, records: Option<Records<StoredFile>>, blobs: Arc<Blobs>) -> Self {
-        let mut shelf = BlobFolder {
+        let mut table = FileTable {
             files: HashMap::new(),
             stored: HashMap::new(),
             last_sequence: files.iter().map(|file| file.sequence).max().unwrap_or(0),
@@ -76,22 +81,22 @@ impl Files {
             blobs: Arc::clone(&blobs),
         };
         for file in files {
-            shelf.put(file);
+            table.add(file);
         }
-        Files { durable: shelf.records.is_some(), shelf: Arc::new(Mutex::new(shelf)), blobs }
+        Files { durable: table.records.is_some(), table: Arc::new(Mutex::new(table)), blobs }
     }
 
     pub(super) fn blobs(&self) -> &Arc<Blobs> {
         &self.blobs
     }
 
-    /// Puts a file under a new key of `key_length` characters, if its owner may store that much.
+    /// Stores a file under a new key of `key_length` characters, if the owner's quota in bytes allows it.
     pub(super) async fn insert(&self, draft: Draft, key_length: usize, quota: u64) -> Result<StoredFile, Rejection> {
-        self.run(move |shelf| {
-            shelf.check_quota(&draft.owner, draft.body.size(), quota, draft.created)?;
-            let file = shelf.file_of(draft, key_length);
-            if let Err(error) = shelf.save(&file) {
-                shelf.blobs.remove(&file.body);
+        self.run(move |table| {
+            table.check_quota(&draft.owner, draft.body.size(), quota, draft.created)?;
+            let file = table.with_new_key(draft, key_length);
+            if let Err(error) = table.save(&file) {
+                table.blobs.remove(&file.body);
                 return Err(error.into());
             }
             Ok(file)
@@ -99,94 +104,95 @@ impl Files {
         .await
     }
 
-    /// A file as it is, addressed by key or id.
-    pub(super) async fn look(&self, address: &str, now: Timestamp) -> Result<StoredFile, Rejection> {
-        let address = address.to_owned();
-        self.run(move |shelf| shelf.addressed(&address, now)).await
+    /// Returns a file by key or id.
+    pub(super) async fn get(&self, key_or_id: &str, now: Timestamp) -> Result<StoredFile, Rejection> {
+        let key_or_id = key_or_id.to_owned();
+        self.run(move |table| table.by_key_or_id(&key_or_id, now)).await
     }
 
-    /// One download by who `may` read: the content is open and the read is counted, or nothing
-    /// happened.
+    /// Opens the content of a live file if `check` accepts the file, and counts the read if `count` says so. After an
+    /// error, nothing is counted.
     pub(super) async fn read(
         &self,
         key: &str,
         now: Timestamp,
         count: Count,
-        may: impl FnOnce(&StoredFile) -> Result<(), Rejection> + Send + 'static,
+        check: impl FnOnce(&StoredFile) -> Result<(), Rejection> + Send + 'static,
     ) -> Result<(StoredFile, BlobReader), Rejection> {
         let key = key.to_owned();
-        self.run(move |shelf| {
-            let file = shelf.present(&key, now)?;
-            may(&file)?;
+        self.run(move |table| {
+            let file = table.by_key(&key, now)?;
+            check(&file)?;
             if file.state(now) != State::Live {
                 return Err(Rejection::NotFound);
             }
-            // Opened first: the count may remove the body.
-            let content = shelf.blobs.reader(&file.body)?;
+            // Open it first, because the count may remove the content.
+            let content = table.blobs.reader(&file.body)?;
             if count == Count::Now {
-                shelf.count(&file, now)?;
+                table.count(&file, now)?;
             }
             Ok((file, content))
         })
         .await
     }
 
-    /// Counts a read that was completed. The file may be gone by now.
+    /// Counts a read that is complete. The file may have been removed by now.
     pub(super) async fn count(&self, key: &str, now: Timestamp) -> Result<(), Rejection> {
         let key = key.to_owned();
-        self.run(move |shelf| {
-            let file = shelf.present(&key, now)?;
-            Ok(shelf.count(&file, now)?)
+        self.run(move |table| {
+            let file = table.by_key(&key, now)?;
+            Ok(table.count(&file, now)?)
         })
         .await
     }
 
-    /// Changes a file as `change` does, addressed by key or id.
+    /// Finds a file by key or id, applies `change` and stores the result, if the owner's quota in bytes allows it.
     pub(super) async fn change(
         &self,
-        address: &str,
+        key_or_id: &str,
         now: Timestamp,
         quota: u64,
         change: impl FnOnce(&mut StoredFile) -> Result<(), Rejection> + Send + 'static,
     ) -> Result<StoredFile, Rejection> {
-        let address = address.to_owned();
-        self.run(move |shelf| {
-            let before = shelf.addressed(&address, now)?;
+        let key_or_id = key_or_id.to_owned();
+        self.run(move |table| {
+            let before = table.by_key_or_id(&key_or_id, now)?;
             let mut after = before.clone();
             change(&mut after)?;
             let grown = after.size.saturating_sub(before.size);
-            let saved = shelf.check_quota(&after.owner, grown, quota, now).and_then(|()| Ok(shelf.save(&after)?));
-            let (kept, dropped) = if saved.is_ok() { (&after.body, &before.body) } else { (&before.body, &after.body) };
-            if kept != dropped {
-                shelf.blobs.remove(dropped);
+            let saved = table.check_quota(&after.owner, grown, quota, now).and_then(|()| Ok(table.save(&after)?));
+            let (current, unused) =
+                if saved.is_ok() { (&after.body, &before.body) } else { (&before.body, &after.body) };
+            if current != unused {
+                table.blobs.remove(unused);
             }
             saved.map(|()| after)
         })
         .await
     }
 
-    /// Removes a file that `may` be removed, addressed by key or id.
+    /// Finds a file by key or id, and removes it if `check` accepts it.
     pub(super) async fn delete(
         &self,
-        address: &str,
+        key_or_id: &str,
         now: Timestamp,
-        may: impl FnOnce(&StoredFile) -> Result<(), Rejection> + Send + 'static,
+        check: impl FnOnce(&StoredFile) -> Result<(), Rejection> + Send + 'static,
     ) -> Result<StoredFile, Rejection> {
-        let address = address.to_owned();
-        self.run(move |shelf| {
-            let file = shelf.addressed(&address, now)?;
-            may(&file)?;
-            shelf.remove(&file)?;
+        let key_or_id = key_or_id.to_owned();
+        self.run(move |table| {
+            let file = table.by_key_or_id(&key_or_id, now)?;
+            check(&file)?;
+            table.remove(&file)?;
             Ok(file)
         })
         .await
     }
 
-    /// What an account has, newest first.
+    /// Returns the files of an account, newest first.
     pub(super) async fn of_account(&self, account: &str, now: Timestamp) -> Result<Vec<StoredFile>, Rejection> {
         let owner = Owner::Account(account.to_owned());
-        self.run(move |shelf| {
-            let owned = shelf.files.values().filter(|file| file.owner == owner);
+        self.run(move |table| {
+            let owned = table.files.values().filter(|file| file.owner == owner);
             let mut files: Vec<_> = owned.filter(|file| file.state(now) != State::Gone).cloned().collect();
             files.sort_by_key(|file| std::cmp::Reverse((file.created, file.sequence)));
             Ok(files)
@@ -194,32 +200,32 @@ impl Files {
         .await
     }
 
-    /// Removes what is gone, so that nobody has to ask for it first.
+    /// Removes the files whose state is [`State::Gone`].
     pub(super) async fn sweep(&self, now: Timestamp) -> Result<(), Rejection> {
-        self.run(move |shelf| Ok(shelf.sweep(now)?)).await
+        self.run(move |table| Ok(table.sweep(now)?)).await
     }
 
     pub(super) async fn clear(&self) -> Result<(), Rejection> {
-        self.run(|shelf| Ok(shelf.remove_all(|_| true)?)).await
+        self.run(|table| Ok(table.remove_all(|_| true)?)).await
     }
 
     pub(super) fn len(&self) -> usize {
-        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.files.len()
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.files.len()
     }
 
-    /// Runs a step of the state machine to its end, even if nobody waits for it any more.
+    /// Runs `action` under the lock, to its end even if the caller is dropped.
     async fn run<T: Send + 'static>(
         &self,
-        step: impl FnOnce(&mut BlobFolder) -> Result<T, Rejection> + Send + 'static,
+        action: impl FnOnce(&mut FileTable) -> Result<T, Rejection> + Send + 'static,
     ) -> Result<T, Rejection> {
-        let shelf = Arc::clone(&self.shelf);
+        let table = Arc::clone(&self.table);
         let locked = move || {
-            let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
-            step(&mut shelf)
+            let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+            action(&mut table)
         };
         if self.durable {
-            // Syncing a disk takes milliseconds, which no request on this thread should wait for.
+            // A disk sync takes milliseconds and must not block the other requests of this thread.
             tokio::task::spawn_blocking(locked).await.map_err(|error| Rejection::Internal(io::Error::other(error)))?
         } else {
             locked()
@@ -227,9 +233,9 @@ impl Files {
     }
 }
 
-impl BlobFolder {
-    /// The file of a key. One that is gone is removed on the way.
-    fn present(&mut self, key: &str, now: Timestamp) -> Result<StoredFile, Rejection> {
+impl FileTable {
+    /// Returns the file of a key. Removes it instead if its state is [`State::Gone`].
+    fn by_key(&mut self, key: &str, now: Timestamp) -> Result<StoredFile, Rejection> {
         let file = self.files.get(key).cloned().ok_or(Rejection::NotFound)?;
         if file.state(now) == State::Gone {
             self.remove(&file)?;
@@ -238,23 +244,25 @@ impl BlobFolder {
         Ok(file)
     }
 
-    /// The file of a key or an id: some clients manage files by their ids.
-    fn addressed(&mut self, address: &str, now: Timestamp) -> Result<StoredFile, Rejection> {
-        if self.files.contains_key(address) {
-            return self.present(address, now);
+    /// Returns the file of a key or an id; some clients manage files by id.
+    fn by_key_or_id(&mut self, key_or_id: &str, now: Timestamp) -> Result<StoredFile, Rejection> {
+        if self.files.contains_key(key_or_id) {
+            return self.by_key(key_or_id, now);
         }
-        let of_id = self.files.values().find(|file| file.id == address);
-        let key = of_id.map(|file| file.key.clone()).ok_or(Rejection::NotFound)?;
-        self.present(&key, now)
+        let with_id = self.files.values().find(|file| file.id == key_or_id);
+        let key = with_id.map(|file| file.key.clone()).ok_or(Rejection::NotFound)?;
+        self.by_key(&key, now)
     }
 
+    /// Counts a download, and removes the file after the last one.
     fn count(&mut self, file: &StoredFile, now: Timestamp) -> io::Result<()> {
         let mut counted = file.clone();
         counted.downloads += 1;
         if counted.state(now) == State::Gone { self.remove(&counted) } else { self.save(&counted) }
     }
 
-    fn file_of(&mut self, draft: Draft, key_length: usize) -> StoredFile {
+    /// Turns a draft into a file with a new key.
+    fn with_new_key(&mut self, draft: Draft, key_length: usize) -> StoredFile {
         let key = self.unused_key(key_length);
         self.last_sequence += 1;
         StoredFile {
@@ -276,32 +284,35 @@ impl BlobFolder {
         }
     }
 
-    /// The record first: a crash before it leaves the old file, one after it the new.
+    /// Saves the record, and then updates the table. A crash before the record leaves the old file, one after it the
+    /// new.
     fn save(&mut self, file: &StoredFile) -> io::Result<()> {
         if let Some(records) = &self.records {
             records.save(&file.id, file)?;
         }
-        self.take(&file.key);
-        self.put(file.clone());
+        self.forget(&file.key);
+        self.add(file.clone());
         Ok(())
     }
 
-    /// The record first: a body without record is removed at the next start.
+    /// Removes the record, and then the content. The next start removes a content without a record.
     fn remove(&mut self, file: &StoredFile) -> io::Result<()> {
         if let Some(records) = &self.records {
             records.remove(&file.id)?;
         }
-        self.take(&file.key);
+        self.forget(&file.key);
         self.blobs.remove(&file.body);
         Ok(())
     }
 
-    fn put(&mut self, file: StoredFile) {
+    /// Adds a file to the table.
+    fn add(&mut self, file: StoredFile) {
         *self.stored.entry(file.owner.clone()).or_default() += file.size;
         self.files.insert(file.key.clone(), file);
     }
 
-    fn take(&mut self, key: &str) {
+    /// Removes a file from the table only.
+    fn forget(&mut self, key: &str) {
         let Some(file) = self.files.remove(key) else {
             return;
         };
@@ -322,20 +333,21 @@ impl BlobFolder {
         selected.iter().try_for_each(|file| self.remove(file))
     }
 
+    /// Checks that the owner may store `more` bytes, after removing files that are gone if necessary.
     fn check_quota(&mut self, owner: &Owner, more: u64, quota: u64, now: Timestamp) -> Result<(), Rejection> {
-        let fits = |shelf: &BlobFolder| shelf.stored.get(owner).map_or(0, |bytes| *bytes).saturating_add(more) <= quota;
+        let fits = |table: &FileTable| table.stored.get(owner).map_or(0, |bytes| *bytes).saturating_add(more) <= quota;
         if !fits(self) {
             self.sweep(now)?;
         }
         if fits(self) {
             return Ok(());
         }
-        Err(Rejection::PaymentRequired(format!("The account may store {quota} bytes").into()))
+        Err(Rejection::PaymentRequired(format!("The account may store at most {quota} bytes").into()))
     }
 
     fn unused_key(&self, length: usize) -> String {
         loop {
-            // The key is the permission to read: it comes from the system's secure source.
+            // The key is the permission to read, so it comes from a cryptographically secure generator.
             let key = Alphanumeric.sample_string(&mut rand::rng(), length);
             if !self.files.contains_key(&key) {
                 return key;

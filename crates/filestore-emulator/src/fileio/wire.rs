@@ -1,24 +1,24 @@
-//! The JSON of file.io, keys in the order in which the service writes them.
+//! The JSON of file.io, with the keys in the order of the service.
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-/// What every good answer begins with.
+/// A successful response: these two keys, and then those of the content.
 #[derive(Debug, Serialize)]
-pub(super) struct Answer<T> {
+pub(super) struct Success<T> {
     pub(super) success: bool,
     pub(super) status: u16,
     #[serde(flatten)]
     pub(super) content: T,
 }
 
-impl<T> Answer<T> {
-    pub(super) fn ok(content: T) -> Self {
-        Answer { success: true, status: 200, content }
+impl<T> Success<T> {
+    pub(super) fn new(content: T) -> Self {
+        Success { success: true, status: 200, content }
     }
 }
 
-/// A file, as uploads, updates and lists show it.
+/// A file, in the responses to uploads, updates and lists.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FileDetails {
@@ -49,7 +49,7 @@ pub(super) struct FileDetails {
     pub(super) modified: Timestamp,
 }
 
-/// Two names for one list: the service was seen to send `nodes` and documented `files`, and
+/// The files of an account. The list has two names: the service documented `files` and was seen to send `nodes`, and
 /// clients read either.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,6 +61,7 @@ pub(super) struct List<'a> {
     pub(super) files: &'a [FileDetails],
 }
 
+/// The plan of an account, in the response to `GET /me`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PlanInfo {
@@ -81,6 +82,7 @@ pub(super) struct Deleted<'a> {
     pub(super) key: &'a str,
 }
 
+/// An error.
 #[derive(Debug, Serialize)]
 pub(super) struct Failure<'a> {
     pub(super) success: bool,
@@ -91,7 +93,7 @@ pub(super) struct Failure<'a> {
     pub(super) key: Option<&'a str>,
 }
 
-/// An upload's answer in the first generation of the API.
+/// The response to an upload in the first generation of the API.
 #[derive(Debug, Serialize)]
 pub(super) struct FirstUploaded<'a> {
     pub(super) success: bool,

@@ -1,4 +1,4 @@
-//! One request and its answer: routing, journal and faults around whatever a service does.
+//! One request and its response: routing, faults and the journal around the work of a service.
 
 use std::sync::Arc;
 
@@ -9,63 +9,65 @@ use hyper::body::{Body, Incoming};
 use crate::app_state::{AppState, Destination, ServiceRoute};
 use crate::faults::{self, Effects, Fault, ResetAt};
 use crate::http::{self as wire, RequestBody, Response};
-use crate::journal::{Asked, Recorded};
+use crate::journal::{RequestRecord, RequestSummary};
 use crate::link::Link;
 use crate::{canned_response, control};
 
-/// Ends the connection without an answer.
+/// Makes the HTTP layer end the connection without a response.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection was ended by a fault")]
-pub(super) struct NoAnswer;
+#[error("a fault ended the connection")]
+pub(super) struct NoResponse;
 
+/// Serves one request.
 pub(super) async fn exchange(
-    site: Arc<AppState>,
+    state: Arc<AppState>,
     link: Arc<Link>,
     request: http::Request<Incoming>,
-) -> Result<Response, NoAnswer> {
+) -> Result<Response, NoResponse> {
     let (head, incoming) = request.into_parts();
     let body = RequestBody::new(&head.headers, incoming);
     match Destination::of(&head) {
-        Destination::Control => Ok(control::answer(&site, &head, body).await),
+        Destination::Control => Ok(control::answer(&state, &head, body).await),
         Destination::Gone => Ok(canned_response::gone_page()),
-        Destination::Service(route) => serve(&site, &link, &route, &head, body).await,
+        Destination::Service(route) => serve(&state, &link, &route, &head, body).await,
         Destination::Nowhere => {
-            let recorded = site.journal.begin(site.clock.now(), &head, Asked::default());
-            Ok(counted(recorded, canned_response::no_such_service()))
+            let record = state.journal.begin(state.clock.now(), &head, RequestSummary::default());
+            Ok(record_response(record, canned_response::no_such_service()))
         }
     }
 }
 
+/// Serves a request to a service.
 async fn serve(
-    site: &Arc<AppState>,
+    state: &Arc<AppState>,
     link: &Arc<Link>,
     route: &ServiceRoute,
     head: &Parts,
     body: RequestBody,
-) -> Result<Response, NoAnswer> {
+) -> Result<Response, NoResponse> {
     let target = route.target();
-    let effects = site.faults.apply(&target, caller(head), site.clock.now());
-    let recorded = site.journal.begin(
-        site.clock.now(),
+    let effects = state.faults.apply(&target, caller(head), state.clock.now());
+    let record = state.journal.begin(
+        state.clock.now(),
         head,
-        Asked {
+        RequestSummary {
             service: Some(route.service().as_str()),
             operation: Some(target.operation),
             key: target.key,
             faults: effects.names(),
         },
     );
-    let mut body = faults::tamper_with_request(&effects, link, watched(&recorded, body));
+    let mut body = faults::tamper_with_request(&effects, link, record_body(&record, body));
 
-    let response = match short_circuit(site, link, route, head, &mut body, &effects).await? {
+    let response = match short_circuit(state, link, route, head, &mut body, &effects).await? {
         Some(response) => response,
-        None => site.answer(route, head, &mut body, &effects).await,
+        None => state.answer(route, head, &mut body, &effects).await,
     };
     body.discard().await;
     if link.is_to_be_reset() {
-        return Err(NoAnswer);
+        return Err(NoResponse);
     }
-    // Of an answer without body nothing is left to send behind a reset.
+    // A response without a body has no bytes left to send after its headers, so a reset takes its place.
     let bodiless = response.body().is_end_stream();
     if effects.any(|fault| match fault {
         Fault::LostAnswer => true,
@@ -73,36 +75,35 @@ async fn serve(
         _ => false,
     }) {
         link.end_with_reset();
-        return Err(NoAnswer);
+        return Err(NoResponse);
     }
     let response = faults::tamper_with_response(&effects, link, response);
-    Ok(counted(recorded, response))
+    Ok(record_response(record, response))
 }
 
-/// What faults do before the service hears of the request: wait, end the connection, or answer
-/// in its place.
+/// Applies the faults that come before the service: they wait, end the connection, or respond in place of the service.
 async fn short_circuit(
-    site: &AppState,
+    state: &AppState,
     link: &Link,
     route: &ServiceRoute,
     head: &Parts,
     body: &mut RequestBody,
     effects: &Effects,
-) -> Result<Option<Response>, NoAnswer> {
+) -> Result<Option<Response>, NoResponse> {
     for fault in effects.iter() {
         match fault {
             Fault::Latency { delay } => tokio::time::sleep(*delay).await,
             Fault::Reset { at: ResetAt::Request, .. } => {
                 link.end_with_reset();
-                return Err(NoAnswer);
+                return Err(NoResponse);
             }
             Fault::Reset { at: ResetAt::RequestBody, .. } => {
                 while let Ok(Some(_)) = body.chunk().await {}
                 link.end_with_reset();
-                return Err(NoAnswer);
+                return Err(NoResponse);
             }
             fault => {
-                if let Some(response) = canned_response::answer(site, route, head, fault, effects) {
+                if let Some(response) = canned_response::of_fault(state, route, head, fault, effects) {
                     return Ok(Some(response));
                 }
             }
@@ -111,21 +112,26 @@ async fn short_circuit(
     Ok(None)
 }
 
-/// Whom a rate limit counts: one credential, or everybody without.
+/// Returns the caller that a rate limit counts: the credential, or the empty string for all requests without one.
 fn caller(head: &Parts) -> &str {
     let credentials = ["authorization", "x-filesapi-key", "x-filesapi-auth"];
-    let given = credentials.iter().find_map(|name| head.headers.get(*name));
-    given.and_then(|value| value.to_str().ok()).unwrap_or("")
+    let value = credentials.iter().find_map(|name| head.headers.get(*name));
+    value.and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
-fn watched(recorded: &Arc<Recorded>, body: RequestBody) -> RequestBody {
-    let recorded = Arc::clone(recorded);
-    body.map(|content| content.inspect(move |chunk| recorded.read(chunk.as_ref().map_or(0, bytes::Bytes::len))).boxed())
+/// Counts the bytes of the request body in the journal.
+fn record_body(record: &Arc<RequestRecord>, body: RequestBody) -> RequestBody {
+    let record = Arc::clone(record);
+    body.map(|content| {
+        content.inspect(move |chunk| record.add_bytes_in(chunk.as_ref().map_or(0, bytes::Bytes::len))).boxed()
+    })
 }
 
-fn counted(recorded: Arc<Recorded>, response: Response) -> Response {
-    recorded.answered(response.status());
+/// Records the status in the journal, and counts the bytes of the response body.
+fn record_response(record: Arc<RequestRecord>, response: Response) -> Response {
+    record.set_status(response.status());
     let (head, body) = response.into_parts();
-    let content = wire::stream(body).inspect(move |chunk| recorded.wrote(chunk.as_ref().map_or(0, bytes::Bytes::len)));
+    let content =
+        wire::stream(body).inspect(move |chunk| record.add_bytes_out(chunk.as_ref().map_or(0, bytes::Bytes::len)));
     Response::from_parts(head, wire::body(content.boxed()))
 }

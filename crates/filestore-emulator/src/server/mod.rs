@@ -1,4 +1,4 @@
-//! The listening side: connections in, graceful end.
+//! The HTTP server: accepts connections and shuts down gracefully.
 
 mod exchange;
 
@@ -16,47 +16,49 @@ use tokio::task::JoinSet;
 use crate::app_state::AppState;
 use crate::link::{Link, Transport};
 
-/// How long requests that are being served may take when the emulator ends.
+/// The time that open requests have to finish when the emulator shuts down.
 const GRACE: Duration = Duration::from_secs(2);
-/// A client that never finishes its head must not hold a connection for ever. Longer than clients
-/// keep idle connections: one that we close under them costs a request that may not be repeated.
+/// The timeout for the head of a request, so that a client that never finishes it does not hold a connection for ever.
+///
+/// It is longer than clients keep idle connections. A connection that the server closes first can lose a request that
+/// the client must not retry.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
-/// What the HTTP layer may buffer of one connection.
+/// The largest buffer of the HTTP layer for one connection, in bytes.
 const BUFFER: usize = 256 * 1024;
 
-/// Serves until `end` is sent or dropped, then lets requests finish for a moment.
-pub(crate) async fn serve(listener: TcpListener, site: Arc<AppState>, mut end: oneshot::Receiver<()>) {
+/// Serves until `shutdown` is sent or dropped, then lets open requests finish within [`GRACE`].
+pub(crate) async fn serve(listener: TcpListener, state: Arc<AppState>, mut shutdown: oneshot::Receiver<()>) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let connection = connection(stream, Arc::clone(&site), graceful.watcher());
+                    let connection = connection(stream, Arc::clone(&state), graceful.watcher());
                     connections.spawn(connection);
                 }
                 Err(error) => {
-                    // Out of descriptors, most likely: others have to end before one can begin.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Most likely there are no free file descriptors until another connection ends.
+                    tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
             Some(_) = connections.join_next() => {}
-            _ = &mut end => break,
+            _ = &mut shutdown => break,
         }
     }
     drop(listener);
-    // Stalled by a fault or by a client, the rest would never end.
+    // Connections that a fault or a client stalls would never end.
     let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
     connections.shutdown().await;
 }
 
-async fn connection(stream: TcpStream, site: Arc<AppState>, graceful: hyper_util::server::graceful::Watcher) {
-    // Answers are written whole; waiting for more to send would only delay them.
+async fn connection(stream: TcpStream, state: Arc<AppState>, graceful: hyper_util::server::graceful::Watcher) {
+    // Disables Nagle's algorithm, which would only delay responses.
     let _ = stream.set_nodelay(true);
     let link = Arc::new(Link::default());
     let transport = TokioIo::new(Transport::new(stream, Arc::clone(&link)));
-    let service = service_fn(move |request| exchange::exchange(Arc::clone(&site), Arc::clone(&link), request));
+    let service = service_fn(move |request| exchange::exchange(Arc::clone(&state), Arc::clone(&link), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
