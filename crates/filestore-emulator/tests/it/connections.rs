@@ -1,4 +1,4 @@
-//! HTTP itself: the shapes of requests that clients and proxies send.
+//! HTTP: the forms of requests that clients and proxies send, and connections that end early.
 
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -7,7 +7,7 @@ use crate::support::{RequestExt, service};
 
 const FORM: &str = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--B--\r\n";
 
-/// Reads until `end` was read.
+/// Reads up to and including `end`.
 async fn read_until(stream: &mut tokio::net::TcpStream, end: &str) -> String {
     let mut text = String::new();
     while !text.contains(end) {
@@ -23,7 +23,7 @@ async fn read_until(stream: &mut tokio::net::TcpStream, end: &str) -> String {
 async fn a_client_behind_a_proxy_setting_uploads_in_absolute_form_and_chunks() {
     let service = service().await;
     let (one, two) = FORM.split_at(20);
-    let answer = service
+    let response = service
         .raw(&format!(
             "POST http://file.io/ HTTP/1.1\r\nHost: file.io\r\nConnection: close\r\n\
              Content-Type: multipart/form-data; boundary=B\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -32,12 +32,12 @@ async fn a_client_behind_a_proxy_setting_uploads_in_absolute_form_and_chunks() {
             two.len()
         ))
         .await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.contains(&format!("\"link\":\"{}/", service.emulator.url())), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(response.contains(&format!("\"link\":\"{}/", service.emulator.url())), "{response}");
 }
 
 #[tokio::test]
-async fn one_connection_carries_one_request_after_another() {
+async fn one_connection_serves_several_requests() {
     let service = service().await;
     let mut stream = service.connect().await;
     for _ in 0..3 {
@@ -46,15 +46,15 @@ async fn one_connection_carries_one_request_after_another() {
             FORM.len() + "epilogue".len()
         );
         stream.write_all(format!("{head}{FORM}epilogue").as_bytes()).await.unwrap();
-        let answer = read_until(&mut stream, "}").await;
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        let response = read_until(&mut stream, "}").await;
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
     }
     stream.write_all(b"GET /000000000000 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert!(read_until(&mut stream, "}").await.starts_with("HTTP/1.1 404 "));
 }
 
 #[tokio::test]
-async fn a_client_that_expects_100_continue_is_told_to_go_on() {
+async fn a_client_that_expects_100_continue_gets_it() {
     let service = service().await;
     let mut stream = service.connect().await;
     let head = format!(
@@ -75,12 +75,12 @@ async fn a_client_that_expects_100_continue_is_rejected_before_it_sends() {
     let head = "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nAuthorization: Bearer WRONG\r\n\
                 Content-Type: multipart/form-data; boundary=B\r\nContent-Length: 1000000000\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
-    let answer = read_until(&mut stream, "}").await;
-    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    let response = read_until(&mut stream, "}").await;
+    assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_an_answer_before_it_sends_gets_one() {
+async fn a_client_that_waits_for_the_response_before_it_sends_gets_one() {
     let service = service().await;
     let mut stream = service.connect().await;
     let head = "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer WRONG\r\nContent-Length: 1000\r\n\r\n";
@@ -94,18 +94,18 @@ async fn a_form_of_endless_fields_is_rejected() {
     let field = format!("--B\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n{}\r\n", "y".repeat(100_000));
     let form = format!("{}{FORM}", field.repeat(11));
     let response = service.post("/").form_body(form.as_bytes()).json_with(StatusCode::BAD_REQUEST).await;
-    assert_eq!(response["message"], "the fields are too long");
+    assert_eq!(response["message"], "the fields of the form are together longer than 1 MiB");
 }
 
 #[tokio::test]
-async fn a_client_in_the_middle_of_sending_gets_to_hear_a_rejection() {
+async fn a_client_that_is_still_sending_gets_the_rejection() {
     let service = service().await;
     let request = service.post("/").bearer_auth("WRONG").body(vec![0; 20_000_000]);
     request.json_with(StatusCode::UNAUTHORIZED).await;
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_leaves_nothing() {
+async fn an_incomplete_upload_does_not_succeed() {
     let service = service().await;
     let mut stream = service.connect().await;
     let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: 1000000\r\n\r\n";
@@ -118,7 +118,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_broken_off_is_the_clients_mistake_and_no_file() {
+async fn an_incomplete_body_is_a_bad_request() {
     let service = service().await;
     let types = ["application/octet-stream", "application/json", "application/x-www-form-urlencoded"];
     for content_type in types {
@@ -127,7 +127,10 @@ async fn a_body_that_is_broken_off_is_the_clients_mistake_and_no_file() {
             format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: 9\r\n\r\ntext");
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
-        let answer = read_until(&mut stream, "}").await;
-        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("broken off"), "{content_type}: {answer}");
+        let response = read_until(&mut stream, "}").await;
+        assert!(
+            response.starts_with("HTTP/1.1 400 ") && response.contains("is incomplete"),
+            "{content_type}: {response}"
+        );
     }
 }

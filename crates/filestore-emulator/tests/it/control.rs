@@ -1,4 +1,4 @@
-//! The control API, and who may not use it.
+//! The control API and its authorization.
 
 use filestore_emulator::{Emulator, Options};
 use reqwest::header::{HOST, ORIGIN};
@@ -45,13 +45,13 @@ async fn faults_are_put_counted_and_deleted() {
 }
 
 #[tokio::test]
-async fn the_journal_tells_what_was_asked_without_secrets() {
+async fn the_journal_shows_requests_without_secrets() {
     let service = service().await;
     let file = service.upload("a.txt", b"hello", &[]).await;
     service.content_of(&file.path()).await;
     service.status_of(&file.path()).await;
     service.status_of("/_storage/nothing").await;
-    let journal = service.get("/_emulator/journal").answer().await.text().await.unwrap();
+    let journal = service.get("/_emulator/journal").response().await.text().await.unwrap();
     assert!(!journal.contains("EMULATO-RKEY000"), "{journal}");
     let journal: serde_json::Value = serde_json::from_str(&journal).unwrap();
     let entries = journal["entries"].as_array().unwrap();
@@ -65,7 +65,7 @@ async fn the_journal_tells_what_was_asked_without_secrets() {
     assert_eq!((&download["key"], &download["bytes_out"]), (&file["key"], &json!(5)));
     assert_eq!((&entries[2]["status"], &entries[3]["service"]), (&json!(404), &json!(null)));
 
-    assert_eq!(service.delete("/_emulator/journal").answer().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(service.delete("/_emulator/journal").response().await.status(), StatusCode::NO_CONTENT);
     assert!(service.emulator.journal().is_empty());
 }
 
@@ -75,7 +75,7 @@ async fn a_reset_forgets_everything() {
     let path = service.share(b"a").await;
     service.set_faults("[[fault]]\noperation = \"me\"\ndo = \"lost-answer\"");
     service.emulator.clock().advance(crate::support::DAY).unwrap();
-    assert_eq!(service.post("/_emulator/reset").answer().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(service.post("/_emulator/reset").response().await.status(), StatusCode::NO_CONTENT);
     assert!(service.emulator.journal().is_empty());
     assert!(service.emulator.clock().offset().is_zero());
     assert_eq!(service.status_of(&path).await, StatusCode::NOT_FOUND);
@@ -83,11 +83,11 @@ async fn a_reset_forgets_everything() {
 }
 
 #[tokio::test]
-async fn the_status_page_shows_requests_harmlessly() {
+async fn the_status_page_escapes_requests() {
     let service = service().await;
     service.status_of("/%3Cscript%3E").await;
     service.raw("GET /<script> HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
-    let response = service.get("/_emulator/").answer().await;
+    let response = service.get("/_emulator/").response().await;
     assert!(response.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
     let page = response.text().await.unwrap();
     assert!(page.contains("Last requests") && !page.contains("<script>"), "{page}");
@@ -98,17 +98,17 @@ async fn another_site_cannot_use_the_control_api() {
     let service = service().await;
     for host in ["evil.example", "evil.example:80", "127.0.0.1:1", "localhost"] {
         let request = service.get("/_emulator/clock").header(HOST, host);
-        assert_eq!(request.answer().await.status(), StatusCode::FORBIDDEN, "{host}");
+        assert_eq!(request.response().await.status(), StatusCode::FORBIDDEN, "{host}");
     }
     let port = service.emulator.addr().port();
-    let ours = format!("localhost:{port}");
-    assert_eq!(service.get("/_emulator/clock").header(HOST, ours).answer().await.status(), StatusCode::OK);
+    let host = format!("localhost:{port}");
+    assert_eq!(service.get("/_emulator/clock").header(HOST, host).response().await.status(), StatusCode::OK);
     for origin in ["https://evil.example", "null", "http://localhost:1"] {
         let request = service.post("/_emulator/reset").header(ORIGIN, origin);
-        assert_eq!(request.answer().await.status(), StatusCode::FORBIDDEN, "{origin}");
+        assert_eq!(request.response().await.status(), StatusCode::FORBIDDEN, "{origin}");
     }
     let same = service.post("/_emulator/reset").header(ORIGIN, format!("http://127.0.0.1:{port}"));
-    assert_eq!(same.answer().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(same.response().await.status(), StatusCode::NO_CONTENT);
     let absolute = format!(
         "GET http://evil.example/_emulator/clock HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n"
     );
@@ -118,15 +118,15 @@ async fn another_site_cannot_use_the_control_api() {
 #[tokio::test]
 async fn a_configured_token_is_required() {
     let service = service_with(Options { control_token: Some("secret".into()), ..Options::default() }).await;
-    let rejected = service.get("/_emulator/").answer().await;
+    let rejected = service.get("/_emulator/").response().await;
     assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
     assert!(rejected.headers()["www-authenticate"].to_str().unwrap().starts_with("Basic"));
-    let wrong = service.get("/_emulator/").bearer_auth("secreT").answer().await;
+    let wrong = service.get("/_emulator/").bearer_auth("secreT").response().await;
     assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
     for request in
         [service.get("/_emulator/").bearer_auth("secret"), service.get("/_emulator/").basic_auth("me", Some("secret"))]
     {
-        assert_eq!(request.answer().await.status(), StatusCode::OK);
+        assert_eq!(request.response().await.status(), StatusCode::OK);
     }
     let file = service.upload("a.txt", b"a", &[]).await;
     assert_eq!(service.status_of(&file.path()).await, StatusCode::OK, "the services do not ask for it");
@@ -147,22 +147,22 @@ async fn a_public_url_off_loopback_closes_the_control_api_without_a_token() {
         let emulator = Emulator::start(options).await.unwrap();
         let here = format!("http://{}", emulator.addr());
         let client = Client::builder().no_proxy().build().unwrap();
-        // By the address it has itself: that is what a proxy may put into `Host`.
+        // By the listen address, which a proxy may put into `Host`.
         for path in ["/_emulator/", "/_emulator/clock", "/_emulator/journal"] {
-            let response = client.get(format!("{here}{path}")).answer().await;
+            let response = client.get(format!("{here}{path}")).response().await;
             let (status, text) = (response.status(), response.text().await.unwrap());
             let expected = if open { StatusCode::OK } else { StatusCode::FORBIDDEN };
             assert_eq!(status, expected, "{public_url}{path}");
             assert!(open || text.contains("--control-token"), "{text}");
         }
-        let reset = client.post(format!("{here}/_emulator/reset")).answer().await;
+        let reset = client.post(format!("{here}/_emulator/reset")).response().await;
         assert_eq!(reset.status() == StatusCode::NO_CONTENT, open, "{public_url}");
         client.get(format!("{here}/me")).paid().json_with(StatusCode::OK).await;
     }
 }
 
 #[tokio::test]
-async fn a_public_url_off_loopback_leaves_the_control_api_to_who_knows_the_token() {
+async fn a_public_url_off_loopback_opens_the_control_api_only_with_the_token() {
     let options = Options {
         public_url: Some("https://share.example.org".into()),
         control_token: Some("secret".into()),
@@ -171,7 +171,7 @@ async fn a_public_url_off_loopback_leaves_the_control_api_to_who_knows_the_token
     let emulator = Emulator::start(options).await.unwrap();
     let clock = format!("http://{}/_emulator/clock", emulator.addr());
     let client = Client::builder().no_proxy().build().unwrap();
-    assert_eq!(client.get(&clock).answer().await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(client.get(&clock).response().await.status(), StatusCode::UNAUTHORIZED);
     client.get(&clock).bearer_auth("secret").json_with(StatusCode::OK).await;
     let proxied = client.get(&clock).header(HOST, "share.example.org").bearer_auth("secret");
     proxied.json_with(StatusCode::OK).await;

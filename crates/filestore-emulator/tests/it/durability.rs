@@ -1,4 +1,5 @@
-//! What a data directory promises: everything survives, nothing is revived, nothing is half.
+//! Durability of file.io's data in a data directory: complete files survive, consumed files stay gone, and partial ones
+//! are removed.
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +15,8 @@ async fn service_in(folder: &Path) -> Service {
     service_with(Options { data_dir: Some(folder.to_owned()), ..Options::default() }).await
 }
 
-/// The directory as a kill at this moment would leave it.
-pub(crate) fn killed(folder: &Path) -> TempDir {
+/// Returns a copy of the directory, as a kill at this moment would leave it.
+pub(crate) fn copy_as_killed(folder: &Path) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_folder(folder, copy.path());
     copy
@@ -47,7 +48,7 @@ async fn files_counts_tokens_and_the_clock_survive_a_restart() {
     service.content_of(&read_once).await;
     let consumed = service.share(b"x").await;
     service.content_of(&consumed).await;
-    let anonymous = service.post("/").form_file("b.txt", b"b", &[("expires", "2h")]).answer().await;
+    let anonymous = service.post("/").form_file("b.txt", b"b", &[("expires", "2h")]).response().await;
     let token = anonymous.headers()["x-file-io-anonymous-access-token"].to_str().unwrap().to_owned();
     let anonymous = anonymous.json::<serde_json::Value>().await.unwrap().path();
     let expired =
@@ -73,24 +74,24 @@ async fn a_kill_between_the_count_and_the_body_does_not_revive_the_file() {
         let service = service_in(folder.path()).await;
         let content = vec![1; size];
         let path = service.share(&content).await;
-        let before = killed(folder.path());
-        let response = service.get(&path).answer().await;
-        let after = killed(folder.path());
+        let before = copy_as_killed(folder.path());
+        let response = service.get(&path).response().await;
+        let after = copy_as_killed(folder.path());
 
         assert!(service_in(before.path()).await.content_of(&path).await == content, "not read yet");
         assert_eq!(service_in(after.path()).await.status_of(&path).await, StatusCode::NOT_FOUND);
         assert_eq!(bodies(after.path()), 0);
-        assert!(response.bytes().await.unwrap() == content, "who won still gets all of it");
+        assert!(response.bytes().await.unwrap() == content, "the reader still gets all of it");
     }
 }
 
 #[tokio::test]
-async fn a_kill_between_two_reads_remembers_the_first() {
+async fn a_kill_between_two_reads_does_not_forget_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
     let path = service.upload("a.txt", b"a", &[("maxDownloads", "2")]).await.path();
-    let response = service.get(&path).answer().await;
-    let restarted = killed(folder.path());
+    let response = service.get(&path).response().await;
+    let restarted = copy_as_killed(folder.path());
     drop(response);
     let service = service_in(restarted.path()).await;
     assert_eq!(service.status_of(&path).await, StatusCode::OK);
@@ -109,7 +110,7 @@ async fn a_kill_during_an_upload_leaves_no_file() {
     while bodies(folder.path()) == 0 {
         tokio::task::yield_now().await;
     }
-    let restarted = killed(folder.path());
+    let restarted = copy_as_killed(folder.path());
     assert_eq!(bodies(restarted.path()), 1);
     let service = service_in(restarted.path()).await;
     assert_eq!(bodies(restarted.path()), 0, "removed at the start");
@@ -117,7 +118,7 @@ async fn a_kill_during_an_upload_leaves_no_file() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_leaves_nothing_on_disk() {
+async fn an_incomplete_upload_leaves_nothing_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
     let mut stream = service.connect().await;
@@ -135,7 +136,7 @@ async fn an_upload_that_breaks_off_leaves_nothing_on_disk() {
 }
 
 #[tokio::test]
-async fn a_record_that_was_not_finished_is_removed() {
+async fn an_unfinished_record_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
     let path = service.share(b"a").await;
@@ -148,7 +149,7 @@ async fn a_record_that_was_not_finished_is_removed() {
 }
 
 #[tokio::test]
-async fn a_file_without_its_content_is_not_there() {
+async fn a_file_without_its_content_is_not_found() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
     let path = service.share(b"a").await;
@@ -160,7 +161,7 @@ async fn a_file_without_its_content_is_not_there() {
 }
 
 #[tokio::test]
-async fn replacing_and_deleting_leave_one_body_and_none() {
+async fn a_replacement_and_a_delete_remove_the_old_content() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
     let path = service.upload("a.txt", b"old", &[]).await.path();
@@ -172,13 +173,13 @@ async fn replacing_and_deleting_leave_one_body_and_none() {
         .form_file("a.txt", b"newer", &[("expires", "never")])
         .json_with(StatusCode::BAD_REQUEST)
         .await;
-    assert_eq!(bodies(folder.path()), 1, "a rejected content is not kept");
+    assert_eq!(bodies(folder.path()), 1, "rejected content is removed");
     service.delete(&path).paid().json_with(StatusCode::OK).await;
     assert_eq!(bodies(folder.path()), 0);
 }
 
 #[tokio::test]
-async fn one_directory_serves_one_emulator() {
+async fn only_one_emulator_can_use_a_directory() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
     let first = Emulator::start(options.clone()).await.unwrap();
@@ -190,7 +191,7 @@ async fn one_directory_serves_one_emulator() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn nobody_else_can_look_into_the_directory() {
+async fn other_users_cannot_read_the_directory() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Every kind of fault, as the client meets it.
+//! The faults, and their effects on a client.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,34 +10,34 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{RequestExt, Service, ValueExt, service, service_with_faults};
 
-/// What a raw `GET` reads before its connection ends, and how it ends.
+/// Sends a raw `GET`, and returns the bytes until the connection ends and the way it ends.
 async fn read_raw(service: &Service, path: &str) -> (Vec<u8>, Result<(), ErrorKind>) {
     let mut stream = service.connect().await;
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     loop {
         let mut buffer = [0; 4096];
         match stream.read(&mut buffer).await {
-            Ok(0) => return (answer, Ok(())),
-            Ok(read) => answer.extend_from_slice(&buffer[..read]),
-            Err(error) => return (answer, Err(error.kind())),
+            Ok(0) => return (response, Ok(())),
+            Ok(read) => response.extend_from_slice(&buffer[..read]),
+            Err(error) => return (response, Err(error.kind())),
         }
     }
 }
 
-fn body_of(answer: &[u8]) -> &[u8] {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    &answer[end + 4..]
+fn body_of(response: &[u8]) -> &[u8] {
+    let end = response.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    &response[end + 4..]
 }
 
-/// Whether a file is still there, which asking for its landing page does not change.
-async fn is_there(service: &Service, path: &str) -> bool {
+/// Returns `true` if a file still exists. The landing page that this requests counts no download.
+async fn exists(service: &Service, path: &str) -> bool {
     service.status_of(&format!("/download{path}")).await == StatusCode::OK
 }
 
 #[tokio::test]
-async fn latency_delays_an_answer() {
+async fn latency_delays_a_response() {
     let service = service_with_faults("[[fault]]\noperation = \"me\"\ndo = { latency = { delay = \"150ms\" } }").await;
     let begin = Instant::now();
     service.get("/me").paid().json_with(StatusCode::OK).await;
@@ -45,7 +45,7 @@ async fn latency_delays_an_answer() {
 }
 
 #[tokio::test]
-async fn a_scripted_answer_may_say_which_request_it_answers() {
+async fn a_status_can_contain_the_number_of_the_request() {
     let service = service_with_faults(
         r#"
         [[fault]]
@@ -55,14 +55,14 @@ async fn a_scripted_answer_may_say_which_request_it_answers() {
     )
     .await;
     for number in 1..=3 {
-        let answer = service.get("/me").send().await.unwrap();
-        assert_eq!(answer.headers()["x-cursor"], format!("c{number}"));
-        assert_eq!(answer.text().await.unwrap(), format!("page {number}"));
+        let response = service.get("/me").send().await.unwrap();
+        assert_eq!(response.headers()["x-cursor"], format!("c{number}"));
+        assert_eq!(response.text().await.unwrap(), format!("page {number}"));
     }
 }
 
 #[tokio::test]
-async fn a_status_answers_instead_of_the_service() {
+async fn a_status_takes_the_place_of_the_service() {
     let service = service_with_faults(
         r#"
         [[fault]]
@@ -76,43 +76,43 @@ async fn a_status_answers_instead_of_the_service() {
     )
     .await;
     let path = service.share(b"a").await;
-    let response = service.get(&path).answer().await;
+    let response = service.get(&path).response().await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()[RETRY_AFTER], "2");
     assert!(response.text().await.unwrap().contains("\"code\":\"SERVICE_UNAVAILABLE\""));
     assert_eq!(service.content_of(&path).await, b"a", "nothing was consumed, and once is once");
-    let response = service.get("/me").answer().await;
+    let response = service.get("/me").response().await;
     assert_eq!((response.status().as_u16(), &response.headers()["x-pot"]), (418, &"tea".parse().unwrap()));
     assert_eq!(response.text().await.unwrap(), "short and stout");
 }
 
 #[tokio::test]
-async fn html_answers_with_a_page() {
+async fn html_responds_with_a_page() {
     let service = service_with_faults("[[fault]]\noperation = \"upload\"\ndo = { html = {} }").await;
-    let response = service.post("/").form_file("a.txt", b"a", &[]).answer().await;
+    let response = service.post("/").form_file("a.txt", b"a", &[]).response().await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert!(response.headers()[CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
     assert!(response.text().await.unwrap().starts_with("<!DOCTYPE html>"));
 }
 
 #[tokio::test]
-async fn a_service_that_is_gone_redirects_to_a_page_that_says_200() {
+async fn a_redirect_leads_to_a_page_with_status_200() {
     let service = service_with_faults("[[fault]]\ndo = { redirect = {} }").await;
-    let response = service.post("/?a=b").form_file("a.txt", b"a", &[]).answer().await;
+    let response = service.post("/?a=b").form_file("a.txt", b"a", &[]).response().await;
     assert_eq!(response.status(), StatusCode::MOVED_PERMANENTLY);
     let location = response.headers()[LOCATION].to_str().unwrap().to_owned();
     assert_eq!(location, service.url("/_emulator/gone/?a=b"));
-    let page = service.get("/_emulator/gone/?a=b").answer().await;
+    let page = service.get("/_emulator/gone/?a=b").response().await;
     assert_eq!(page.status(), StatusCode::OK);
     assert!(page.headers()[CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
 
     service.set_faults("[[fault]]\ndo = { redirect = { code = 302, location = \"https://www.example.org{path}\" } }");
-    let response = service.get("/Ab12Cd34Ef56").answer().await;
+    let response = service.get("/Ab12Cd34Ef56").response().await;
     assert_eq!(response.headers()[LOCATION], "https://www.example.org/Ab12Cd34Ef56");
 }
 
 #[tokio::test]
-async fn a_reset_at_the_request_does_nothing_else() {
+async fn a_reset_at_the_request_consumes_nothing() {
     let service =
         service_with_faults("[[fault]]\ntimes = 1\noperation = \"download\"\ndo = { reset = { at = \"request\" } }")
             .await;
@@ -136,25 +136,25 @@ async fn a_reset_after_the_headers_has_consumed_the_file() {
     let service =
         service_with_faults("[[fault]]\noperation = \"download\"\ndo = { reset = { at = \"headers\" } }").await;
     let path = service.share(b"hello").await;
-    let (answer, end) = read_raw(&service, &path).await;
-    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && body_of(&answer).is_empty());
+    let (response, end) = read_raw(&service, &path).await;
+    assert!(response.starts_with(b"HTTP/1.1 200 OK\r\n") && body_of(&response).is_empty());
     assert_eq!(end, Err(ErrorKind::ConnectionReset));
-    assert!(!is_there(&service, &path).await);
+    assert!(!exists(&service, &path).await);
 }
 
 #[tokio::test]
-async fn a_reset_in_the_body_comes_after_as_much_as_the_rule_says() {
+async fn a_reset_in_the_body_comes_after_the_amount_in_the_rule() {
     let service =
         service_with_faults("[[fault]]\noperation = \"download\"\ndo = { reset = { at = \"body\", after = \"40%\" } }")
             .await;
     let path = service.share(b"0123456789").await;
-    let (answer, end) = read_raw(&service, &path).await;
-    assert_eq!((body_of(&answer), end), (&b"0123"[..], Err(ErrorKind::ConnectionReset)));
-    assert!(!is_there(&service, &path).await);
+    let (response, end) = read_raw(&service, &path).await;
+    assert_eq!((body_of(&response), end), (&b"0123"[..], Err(ErrorKind::ConnectionReset)));
+    assert!(!exists(&service, &path).await);
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_lost_after_the_deed() {
+async fn a_lost_answer_is_lost_after_the_request_is_processed() {
     let service = service_with_faults("[[fault]]\nnth = 1\ndo = \"lost-answer\"").await;
     assert!(service.post("/").paid().form_file("a.txt", b"a", &[]).send().await.is_err());
     service.set_faults("");
@@ -163,11 +163,11 @@ async fn a_lost_answer_is_lost_after_the_deed() {
     let path = service.share(b"b").await;
     service.set_faults("[[fault]]\noperation = \"download\"\ndo = \"lost-answer\"");
     assert_eq!(read_raw(&service, &path).await, (vec![], Err(ErrorKind::ConnectionReset)));
-    assert!(!is_there(&service, &path).await);
+    assert!(!exists(&service, &path).await);
 }
 
 #[tokio::test]
-async fn a_stalled_upload_is_read_no_further() {
+async fn a_stalled_upload_is_not_read_further() {
     let service =
         service_with_faults("[[fault]]\noperation = \"upload\"\ndo = { stall-upload = { after = \"10%\" } }").await;
     let upload = service.post("/").paid().form_file("a.bin", &[0; 20_000_000], &[]);
@@ -190,11 +190,11 @@ async fn a_stalled_download_stays_open_and_has_consumed_the_file() {
     let service =
         service_with_faults("[[fault]]\noperation = \"download\"\ndo = { stall-download = { after = 4 } }").await;
     let path = service.share(b"0123456789").await;
-    let mut response = service.get(&path).answer().await;
+    let mut response = service.get(&path).response().await;
     assert_eq!(response.chunk().await.unwrap().unwrap(), "0123");
     let rest = tokio::time::timeout(Duration::from_millis(100), response.chunk()).await;
-    assert!(rest.is_err(), "nothing comes, and nothing ends");
-    assert!(!is_there(&service, &path).await);
+    assert!(rest.is_err(), "no bytes arrive, and the connection stays open");
+    assert!(!exists(&service, &path).await);
 }
 
 #[tokio::test]
@@ -202,11 +202,11 @@ async fn a_cut_download_ends_early_and_counts() {
     let service =
         service_with_faults("[[fault]]\noperation = \"download\"\ndo = { cut-download = { after = 4 } }").await;
     let path = service.share(b"0123456789").await;
-    let (answer, end) = read_raw(&service, &path).await;
-    let head = String::from_utf8_lossy(&answer).into_owned();
+    let (response, end) = read_raw(&service, &path).await;
+    let head = String::from_utf8_lossy(&response).into_owned();
     assert!(head.contains("content-length: 10\r\n"), "{head}");
-    assert_eq!((body_of(&answer), end), (&b"0123"[..], Ok(())));
-    assert!(!is_there(&service, &path).await);
+    assert_eq!((body_of(&response), end), (&b"0123"[..], Ok(())));
+    assert!(!exists(&service, &path).await);
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn a_truncated_body_looks_complete() {
     let service =
         service_with_faults("[[fault]]\noperation = \"download\"\ndo = { truncate = { keep = \"30%\" } }").await;
     let path = service.share(b"0123456789").await;
-    let response = service.get(&path).answer().await;
+    let response = service.get(&path).response().await;
     assert_eq!(response.headers()["content-length"], "3");
     assert_eq!(response.bytes().await.unwrap(), "012");
 }
@@ -222,7 +222,7 @@ async fn a_truncated_body_looks_complete() {
 #[tokio::test]
 async fn an_empty_body_looks_complete() {
     let service = service_with_faults("[[fault]]\ndo = \"empty-body\"").await;
-    let response = service.post("/").form_file("a.txt", b"a", &[]).answer().await;
+    let response = service.post("/").form_file("a.txt", b"a", &[]).response().await;
     assert_eq!((response.status(), &response.headers()["content-length"]), (StatusCode::OK, &"0".parse().unwrap()));
     assert!(response.bytes().await.unwrap().is_empty());
 }
@@ -238,7 +238,7 @@ async fn a_corrupt_body_differs_in_one_byte() {
 }
 
 #[tokio::test]
-async fn an_upload_can_be_stored_shortened_or_changed() {
+async fn an_upload_can_be_stored_truncated_or_corrupted() {
     let service =
         service_with_faults("[[fault]]\noperation = \"upload\"\ndo = { corrupt = { at = 1, of = \"request\" } }").await;
     let path = service.share(b"abc").await;
@@ -250,7 +250,7 @@ async fn an_upload_can_be_stored_shortened_or_changed() {
 }
 
 #[tokio::test]
-async fn a_slow_body_takes_its_time_in_both_directions() {
+async fn a_slow_body_is_slow_in_both_directions() {
     let service = service_with_faults(
         "[[fault]]\noperation = \"upload\"\ndo = { slow = { bytes_per_second = 100000, of = \"request\" } }\n\
          [[fault]]\noperation = \"download\"\ndo = { slow = { bytes_per_second = 100000 } }",
@@ -265,10 +265,10 @@ async fn a_slow_body_takes_its_time_in_both_directions() {
 }
 
 #[tokio::test]
-async fn a_download_can_lack_its_disposition() {
+async fn a_download_can_have_no_content_disposition() {
     let service = service_with_faults("[[fault]]\ndo = \"no-disposition\"").await;
     let path = service.share(b"a").await;
-    assert!(!service.get(&path).answer().await.headers().contains_key(CONTENT_DISPOSITION));
+    assert!(!service.get(&path).response().await.headers().contains_key(CONTENT_DISPOSITION));
 }
 
 #[tokio::test]
@@ -280,7 +280,7 @@ async fn a_rate_limit_counts_each_caller_for_a_minute() {
     for _ in 0..2 {
         service.get("/me").paid().json_with(StatusCode::OK).await;
     }
-    let rejected = service.get("/me").paid().answer().await;
+    let rejected = service.get("/me").paid().response().await;
     assert_eq!(rejected.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(rejected.headers()[RETRY_AFTER], "60");
     let error: serde_json::Value = rejected.json().await.unwrap();
@@ -295,18 +295,18 @@ async fn a_rate_limit_counts_each_caller_for_a_minute() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_can_say_when_as_a_date() {
+async fn a_rate_limit_can_have_retry_after_as_a_date() {
     let service =
         service_with_faults("[[fault]]\ndo = { rate-limit = { per_minute = 1, retry_after = \"date\" } }").await;
     service.get("/me").paid().json_with(StatusCode::OK).await;
-    let rejected = service.get("/me").paid().answer().await;
+    let rejected = service.get("/me").paid().response().await;
     let when = httpdate::parse_http_date(rejected.headers()[RETRY_AFTER].to_str().unwrap()).unwrap();
     let wait = when.duration_since(SystemTime::now()).unwrap();
     assert!(wait > Duration::from_secs(55) && wait <= Duration::from_secs(60), "{wait:?}");
 }
 
 #[tokio::test]
-async fn a_rule_fires_for_what_it_matches_as_often_as_it_says() {
+async fn a_rule_fires_for_the_nth_request_that_it_matches() {
     let service = service().await;
     let path = service.upload("a.txt", b"a", &[("maxDownloads", "9")]).await.path();
     let other = service.upload("b.txt", b"b", &[("maxDownloads", "9")]).await.path();
@@ -335,7 +335,7 @@ async fn a_rule_fires_for_what_it_matches_as_often_as_it_says() {
 }
 
 #[tokio::test]
-async fn a_seed_replays_whatever_else_happens() {
+async fn a_seed_gives_the_same_faults_whatever_other_requests_there_are() {
     let rules = "seed = 7\n[[fault]]\noperation = \"me\"\nprobability = 0.5\ndo = { status = { code = 503 } }";
     let mut runs = Vec::new();
     for others in [0, 3] {
@@ -345,7 +345,7 @@ async fn a_seed_replays_whatever_else_happens() {
             for _ in 0..others {
                 service.status_of("/Ab12Cd34Ef56").await;
             }
-            statuses.push(service.get("/me").paid().answer().await.status().as_u16());
+            statuses.push(service.get("/me").paid().response().await.status().as_u16());
         }
         runs.push(statuses);
     }

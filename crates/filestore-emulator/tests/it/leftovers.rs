@@ -1,4 +1,4 @@
-//! What emulators without a data directory leave in the system's temporary folder: nothing for long.
+//! Temporary folders that killed emulators leave behind: the next start removes them.
 
 use std::fs::{self, File};
 use std::time::{Duration, Instant, SystemTime};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use filestore_emulator::{Emulator, Options};
 use tempfile::TempDir;
 
-/// A temporary folder as an emulator makes it, with a large body.
+/// Creates a temporary folder as an emulator does, with a large content in it.
 fn folder() -> TempDir {
     let folder = tempfile::Builder::new().prefix("filestore-emulator-").tempdir().unwrap();
     fs::create_dir_all(folder.path().join("fileio/bodies")).unwrap();
@@ -14,16 +14,17 @@ fn folder() -> TempDir {
     folder
 }
 
+/// Makes a folder look two minutes old.
 fn age(folder: &TempDir) {
     let past = SystemTime::now() - Duration::from_secs(120);
     File::open(folder.path()).unwrap().set_modified(past).unwrap();
 }
 
-fn is_whole(folder: &TempDir) -> bool {
+fn is_complete(folder: &TempDir) -> bool {
     folder.path().join("fileio/bodies/a").exists()
 }
 
-/// Until a start has removed it, which nobody waits for.
+/// Waits until a start has removed a folder, which happens in the background.
 fn wait_until_gone(folder: &TempDir) {
     let begin = Instant::now();
     while folder.path().exists() {
@@ -60,12 +61,12 @@ fn the_folder_of_a_killed_emulator_is_removed_at_the_next_start_and_no_other() {
     let emulator = runtime.block_on(Emulator::start(Options::default())).unwrap();
     wait_until_gone(&killed);
     runtime.block_on(emulator.shutdown());
-    // Waits until the start has met all the other folders too.
+    // Waits until the start has checked all other folders, too.
     drop(runtime);
     fs::remove_file(&link).unwrap();
-    assert!(is_whole(&used), "its emulator runs");
-    assert!(is_whole(&without_lock), "it was never an emulator's");
-    assert!(is_whole(&odd_lock), "emulators write files");
-    assert!(is_whole(&young), "its emulator may be starting");
-    assert!(is_whole(&elsewhere), "links are not followed");
+    assert!(is_complete(&used), "its emulator runs");
+    assert!(is_complete(&without_lock), "it was never an emulator's");
+    assert!(is_complete(&odd_lock), "emulators write files");
+    assert!(is_complete(&young), "its emulator may be starting");
+    assert!(is_complete(&elsewhere), "links are not followed");
 }

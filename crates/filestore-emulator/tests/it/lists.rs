@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{RequestExt, Service, service};
 
-/// Four files, in this order, a second apart.
+/// Starts an emulator and uploads four files, in this order, one second apart.
 async fn four_files() -> Service {
     let service = service().await;
     for (name, size) in [("b.txt", 3), ("Report.pdf", 1), ("a.txt", 2), ("report-2.pdf", 4)] {
@@ -59,7 +59,7 @@ async fn files_are_sorted_by_a_field_up_or_down() {
 }
 
 #[tokio::test]
-async fn pages_together_are_the_list() {
+async fn the_pages_together_are_the_whole_list() {
     let service = four_files().await;
     let first = list(&service, "?offset=0&limit=3").await;
     let second = list(&service, "?offset=3&limit=3").await;
@@ -70,7 +70,7 @@ async fn pages_together_are_the_list() {
 }
 
 #[tokio::test]
-async fn empty_values_are_absent_and_of_two_the_first_counts() {
+async fn empty_values_are_absent_and_the_first_of_two_values_counts() {
     let service = four_files().await;
     assert_eq!(list(&service, "?search=&sort=&offset=&limit=").await["nodes"].as_array().unwrap().len(), 4);
     assert_eq!(list(&service, "?limit=1&limit=2").await["nodes"].as_array().unwrap().len(), 1);
@@ -94,7 +94,7 @@ async fn files_that_are_gone_are_not_listed() {
 #[tokio::test]
 async fn a_browser_without_key_sees_a_page_and_a_client_an_error() {
     let service = service().await;
-    let page = service.get("/").header("Accept", "text/html").answer().await;
+    let page = service.get("/").header("Accept", "text/html").response().await;
     assert_eq!(page.status(), StatusCode::OK);
     assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
     service.get("/").json_with(StatusCode::UNAUTHORIZED).await;

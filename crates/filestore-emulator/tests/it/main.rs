@@ -1,4 +1,4 @@
-//! The emulator as its clients see it: through HTTP only.
+//! Tests of the emulator through HTTP, as its clients use it.
 
 #![expect(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
@@ -14,8 +14,8 @@ mod management;
 mod modes;
 mod pubnub;
 mod pubnub_access;
+mod pubnub_durability;
 mod pubnub_faults;
-mod pubnub_kept;
 mod pubnub_messages;
 mod pubnub_reads;
 mod pubnub_uploads;

@@ -1,4 +1,4 @@
-//! What the owner of a file can do with it, and nobody else.
+//! Updates, replacement and deletion of file.io files, which only their owner may do.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{DAY, RequestExt, Service, ValueExt, service, service_with};
 
 #[tokio::test]
-async fn an_update_changes_what_is_given_and_keeps_the_rest() {
+async fn an_update_changes_the_fields_that_are_set_and_keeps_the_others() {
     let service = service().await;
     let file = service.upload("a.txt", b"a", &[("maxDownloads", "5"), ("expires", "1w")]).await;
     service.emulator.clock().advance(DAY).unwrap();
@@ -38,7 +38,7 @@ async fn an_update_can_be_json_or_a_form_or_nothing() {
 }
 
 #[tokio::test]
-async fn an_update_with_a_file_is_another_content_under_the_same_key() {
+async fn an_update_with_a_file_replaces_the_content_under_the_same_key() {
     let service = service().await;
     let path = service.upload("a.txt", b"old", &[("maxDownloads", "2")]).await.path();
     assert_eq!(service.content_of(&path).await, b"old");
@@ -49,7 +49,7 @@ async fn an_update_with_a_file_is_another_content_under_the_same_key() {
 }
 
 #[tokio::test]
-async fn a_replacement_sets_what_is_not_given_to_its_default() {
+async fn a_replacement_resets_fields_that_are_not_set_to_their_defaults() {
     let service = service().await;
     let fields = [("maxDownloads", "5"), ("autoDelete", "false"), ("title", "T")];
     let path = service.upload("a.txt", b"old", &fields).await.path();
@@ -70,7 +70,7 @@ async fn a_replacement_without_file_is_rejected_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_deleted_file_is_gone_and_deleting_it_again_finds_nothing() {
+async fn a_second_delete_of_a_file_is_not_found() {
     let service = service().await;
     let path = service.upload("a.txt", b"a", &[]).await.path();
     let deleted = service.delete(&path).paid().json_with(StatusCode::OK).await;
@@ -80,7 +80,7 @@ async fn a_deleted_file_is_gone_and_deleting_it_again_finds_nothing() {
 }
 
 #[tokio::test]
-async fn the_id_does_where_a_file_is_managed() {
+async fn an_id_can_stand_for_the_key_in_updates_replacements_and_deletes() {
     let service = service().await;
     let file = service.upload("a.txt", b"a", &[]).await;
     let by_id = format!("/{}", file["id"].as_str().unwrap());
@@ -91,7 +91,7 @@ async fn the_id_does_where_a_file_is_managed() {
 }
 
 #[tokio::test]
-async fn managing_needs_a_key_and_a_wrong_one_is_told_nothing() {
+async fn managing_needs_a_key_and_a_wrong_key_does_not_show_which_files_exist() {
     let service = service().await;
     let path = service.upload("a.txt", b"a", &[]).await.path();
     for target in [path.as_str(), "/000000000000"] {
@@ -108,7 +108,7 @@ async fn managing_needs_a_key_and_a_wrong_one_is_told_nothing() {
 #[tokio::test]
 async fn an_anonymous_uploader_manages_its_own_file_for_a_day() {
     let service = service().await;
-    let response = service.post("/").form_file("a.txt", b"a", &[]).answer().await;
+    let response = service.post("/").form_file("a.txt", b"a", &[]).response().await;
     let token = response.headers()["x-file-io-anonymous-access-token"].to_str().unwrap().to_owned();
     let path = response.json::<Value>().await.unwrap().path();
     let other = service.share(b"b").await;
@@ -130,7 +130,7 @@ async fn an_anonymous_uploader_manages_its_own_file_for_a_day() {
     service.delete(&path).bearer_auth(&token).json_with(StatusCode::UNAUTHORIZED).await;
 }
 
-/// Two accounts, one on each plan, with small limits; no anonymous uploads.
+/// Starts an emulator with two accounts, one on each plan, with small limits, and without anonymous uploads.
 async fn two_accounts() -> Service {
     let folder = tempfile::tempdir().unwrap();
     let credentials = folder.path().join("users.toml");
@@ -176,7 +176,7 @@ async fn an_account_sees_and_changes_its_own_files_only() {
 }
 
 #[tokio::test]
-async fn an_account_on_the_free_plan_is_held_to_it() {
+async fn an_account_on_the_free_plan_has_its_limits() {
     let service = two_accounts().await;
     let rejected = service.post("/").bearer_auth("FREE").form_file("a.txt", b"a", &[("maxDownloads", "2")]);
     rejected.json_with(StatusCode::PAYMENT_REQUIRED).await;
@@ -196,7 +196,7 @@ async fn a_file_that_is_too_large_is_rejected() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_full_stores_nothing_more_until_it_has_room() {
+async fn a_full_account_stores_nothing_until_it_has_room() {
     let service = two_accounts().await;
     let path =
         service.post("/").bearer_auth("PAID").form_file("a.txt", &[0; 20], &[]).json_with(StatusCode::OK).await.path();
@@ -219,7 +219,7 @@ async fn an_account_that_is_full_stores_nothing_more_until_it_has_room() {
 }
 
 #[tokio::test]
-async fn me_tells_the_plan() {
+async fn me_shows_the_plan() {
     let service = service().await;
     service.upload("a.txt", b"hello", &[]).await;
     let me = service.get("/me").paid().json_with(StatusCode::OK).await;
@@ -232,7 +232,7 @@ async fn me_tells_the_plan() {
 }
 
 #[tokio::test]
-async fn a_key_is_accepted_in_the_four_ways_that_clients_send_it() {
+async fn a_key_is_accepted_in_the_four_forms_that_clients_send() {
     let service = service().await;
     let plain = service.get("/me").header(AUTHORIZATION, FILEIO_API_KEY);
     let user = service.get("/me").basic_auth(FILEIO_API_KEY, Some(""));
@@ -243,12 +243,12 @@ async fn a_key_is_accepted_in_the_four_ways_that_clients_send_it() {
 }
 
 #[tokio::test]
-async fn a_method_that_a_path_does_not_have_is_rejected_with_those_it_has() {
+async fn an_invalid_method_is_rejected_with_the_allowed_ones() {
     let service = service().await;
     for (method, path) in
         [(Method::PUT, "/?expires=1d"), (Method::DELETE, "/me"), (Method::POST, "/Ab12Cd34Ef56"), (Method::TRACE, "/")]
     {
-        let response = service.request(method.clone(), path).answer().await;
+        let response = service.request(method.clone(), path).response().await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
         assert!(response.headers()[ALLOW].to_str().unwrap().contains("GET"));
     }
@@ -265,20 +265,20 @@ async fn paths_of_no_service_are_not_found() {
 #[tokio::test]
 async fn a_page_of_another_origin_may_use_the_api() {
     let service = service().await;
-    let preflight = service.request(Method::OPTIONS, "/").header("Origin", "https://example.org").answer().await;
+    let preflight = service.request(Method::OPTIONS, "/").header("Origin", "https://example.org").response().await;
     assert_eq!(preflight.status(), StatusCode::NO_CONTENT);
     assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
     assert!(preflight.headers()["access-control-allow-methods"].to_str().unwrap().contains("PATCH"));
     assert!(preflight.headers()["access-control-allow-headers"].to_str().unwrap().contains("Authorization"));
-    for response in [service.get("/me").answer().await, service.get("/me").paid().answer().await] {
+    for response in [service.get("/me").response().await, service.get("/me").paid().response().await] {
         assert_eq!(response.headers()["access-control-allow-origin"], "*");
     }
 }
 
 #[tokio::test]
-async fn the_help_that_errors_name_is_there() {
+async fn the_help_page_that_errors_link_to_exists() {
     let service = service().await;
     let error = service.get("/000000000000").json_with(StatusCode::NOT_FOUND).await;
     let help = error["help"].as_str().unwrap().strip_prefix(service.emulator.url()).unwrap().to_owned();
-    assert!(service.get(&help).answer().await.text().await.unwrap().contains("FILE_NOT_FOUND"));
+    assert!(service.get(&help).response().await.text().await.unwrap().contains("FILE_NOT_FOUND"));
 }

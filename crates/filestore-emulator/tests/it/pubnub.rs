@@ -1,4 +1,4 @@
-//! What tests of the PubNub service need: its three steps of an upload, its two of a download.
+//! Helpers of the PubNub tests: the three steps of an upload and the two of a download.
 
 use filestore_emulator::{PUBNUB_PUBLISH_KEY, PUBNUB_SUBSCRIBE_KEY};
 use reqwest::header::LOCATION;
@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use crate::support::{RequestExt, Service};
 
-/// Who asks, in every request that needs somebody.
+/// The query with the user id, for requests that need one.
 pub(crate) const ALICE: &str = "uuid=alice&pnsdk=Test%2F1.0";
+/// The largest file, in bytes.
 pub(crate) const MAX: usize = 5_242_880;
 
-/// A form that the service gave, as a client reads it.
+/// An upload form in a response of the service.
 #[derive(Clone)]
 pub(crate) struct Form {
     pub(crate) id: String,
@@ -20,12 +21,12 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    pub(crate) fn of(answer: &Value) -> Self {
+    pub(crate) fn of(response: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let fields = answer["file_upload_request"]["form_fields"].as_array().unwrap();
+        let fields = response["file_upload_request"]["form_fields"].as_array().unwrap();
         Form {
-            id: text(&answer["data"]["id"]),
-            name: text(&answer["data"]["name"]),
+            id: text(&response["data"]["id"]),
+            name: text(&response["data"]["name"]),
             fields: fields.iter().map(|field| (text(&field["key"]), text(&field["value"]))).collect(),
         }
     }
@@ -34,7 +35,7 @@ impl Form {
         &self.fields.iter().find(|(field, _)| field == name).unwrap().1
     }
 
-    /// The same form with one field changed, or added.
+    /// Returns the form with one field changed or added.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         match self.fields.iter_mut().find(|(field, _)| field == name) {
             Some(field) => field.1 = value.to_owned(),
@@ -48,12 +49,12 @@ impl Form {
         self
     }
 
-    /// The body of a post, fields first and the file last, with the boundary `B`.
+    /// Returns the body of a post, fields first and the file last, with the boundary `B`.
     pub(crate) fn body(&self, content: &[u8]) -> Vec<u8> {
-        [&self.written_fields()[..], &written_file(content), b"--B--\r\n"].concat()
+        [&self.field_parts()[..], &file_part(content), b"--B--\r\n"].concat()
     }
 
-    pub(crate) fn written_fields(&self) -> Vec<u8> {
+    pub(crate) fn field_parts(&self) -> Vec<u8> {
         let part = |(name, value): &(String, String)| {
             format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
         };
@@ -61,36 +62,36 @@ impl Form {
     }
 }
 
-pub(crate) fn written_file(content: &[u8]) -> Vec<u8> {
+pub(crate) fn file_part(content: &[u8]) -> Vec<u8> {
     let head =
         "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\nContent-Type: text/plain\r\n\r\n";
     [head.as_bytes(), content, b"\r\n"].concat()
 }
 
-/// The path of a channel's operations.
+/// Returns the path of a channel's operations.
 pub(crate) fn channel(channel: &str) -> String {
     format!("/v1/files/{PUBNUB_SUBSCRIBE_KEY}/channels/{channel}")
 }
 
 impl Service {
-    pub(crate) fn ask_for_form(&self, in_channel: &str, body: &str) -> RequestBuilder {
+    pub(crate) fn request_form(&self, in_channel: &str, body: &str) -> RequestBuilder {
         let path = format!("{}/generate-upload-url?{ALICE}", channel(in_channel));
         self.post(&path).typed_body("application/json", body)
     }
 
     pub(crate) async fn form(&self, in_channel: &str, name: &str) -> Form {
         let body = serde_json::json!({ "name": name }).to_string();
-        Form::of(&self.ask_for_form(in_channel, &body).json_with(StatusCode::OK).await)
+        Form::of(&self.request_form(in_channel, &body).json_with(StatusCode::OK).await)
     }
 
     pub(crate) fn post_form(&self, form: &Form, content: &[u8]) -> RequestBuilder {
         self.post("/_storage/pubnub/").form_body(&form.body(content))
     }
 
-    /// Stores a file without announcing it.
+    /// Stores a file, without publishing a message about it, and returns the form.
     pub(crate) async fn stored(&self, in_channel: &str, name: &str, content: &[u8]) -> Form {
         let form = self.form(in_channel, name).await;
-        let response = self.post_form(&form, content).answer().await;
+        let response = self.post_form(&form, content).response().await;
         assert_eq!(response.status(), StatusCode::NO_CONTENT, "{}", response.text().await.unwrap());
         form
     }
@@ -104,13 +105,13 @@ impl Service {
         list["data"].as_array().unwrap().iter().map(|file| file["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    pub(crate) fn ask_for_url(&self, in_channel: &str, id: &str, name: &str) -> RequestBuilder {
+    pub(crate) fn request_url(&self, in_channel: &str, id: &str, name: &str) -> RequestBuilder {
         self.get(&format!("{}/files/{id}/{name}?{ALICE}", channel(in_channel)))
     }
 
-    /// The signed URL of a file, without the address of the emulator.
-    pub(crate) async fn signed(&self, in_channel: &str, id: &str, name: &str) -> String {
-        let response = self.ask_for_url(in_channel, id, name).answer().await;
+    /// Returns the path and query of the presigned URL of a file.
+    pub(crate) async fn presigned_url(&self, in_channel: &str, id: &str, name: &str) -> String {
+        let response = self.request_url(in_channel, id, name).response().await;
         assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
         let location = response.headers()[LOCATION].to_str().unwrap();
         location.strip_prefix(self.emulator.url()).unwrap().to_owned()
@@ -121,11 +122,11 @@ impl Service {
         self.get(&format!("/v1/files/publish-file/{keys}/0/{in_channel}/0/{payload}?{ALICE}{query}"))
     }
 
-    /// Publishes, and gives the timetoken.
+    /// Publishes a message, and returns its timetoken.
     pub(crate) async fn published(&self, in_channel: &str, payload: &str, query: &str) -> String {
-        let answer = self.publish(in_channel, payload, query).json_with(StatusCode::OK).await;
-        assert_eq!((&answer[0], &answer[1]), (&Value::from(1), &Value::from("Sent")));
-        answer[2].as_str().unwrap().to_owned()
+        let response = self.publish(in_channel, payload, query).json_with(StatusCode::OK).await;
+        assert_eq!((&response[0], &response[1]), (&Value::from(1), &Value::from("Sent")));
+        response[2].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn history(&self, in_channel: &str, query: &str) -> Value {
@@ -139,7 +140,7 @@ impl Service {
     }
 }
 
-/// The code of the storage's XML error.
+/// Checks the status of a response of the storage, and returns the code and the text of its XML error.
 pub(crate) async fn storage_error(response: Response, status: u16) -> (String, String) {
     let (got, text) = (response.status(), response.text().await.unwrap());
     assert_eq!(got.as_u16(), status, "{text}");

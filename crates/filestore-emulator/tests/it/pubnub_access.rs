@@ -1,4 +1,4 @@
-//! Who may do what at PubNub: keysets, users, signatures, and what Access Manager grants.
+//! Access to PubNub: keysets, user ids, signatures and grants of Access Manager.
 
 use std::fs;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::support::{DAY, RequestExt, Service, service, service_with};
 
 const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
 
-/// Signs a request of `uuid=alice` at a time; the query is sorted, and nothing in it needs encoding.
+/// Returns a request of `uuid=alice`, signed over the path `over` at `time`. Its query is sorted and needs no encoding.
 fn signed(service: &Service, method: &Method, path: &str, over: &str, body: &str, time: i64) -> RequestBuilder {
     let query = format!("timestamp={time}&uuid=alice");
     let mut mac = Hmac::<Sha256>::new_from_slice(b"sec-c-emulator").unwrap();
@@ -37,18 +37,18 @@ async fn change_keyset(service: &Service, settings: Value) -> Value {
     service.request(Method::PATCH, path).body(settings.to_string()).json_with(StatusCode::OK).await
 }
 
-async fn guarded() -> Service {
+async fn service_with_access_manager() -> Service {
     let service = service().await;
     change_keyset(&service, json!({"access_manager": true})).await;
     service
 }
 
 async fn grant(service: &Service, grant: Value) -> String {
-    let answer = service.post("/_emulator/pubnub/grants").body(grant.to_string()).json_with(StatusCode::OK).await;
-    answer["token"].as_str().unwrap().to_owned()
+    let response = service.post("/_emulator/pubnub/grants").body(grant.to_string()).json_with(StatusCode::OK).await;
+    response["token"].as_str().unwrap().to_owned()
 }
 
-/// What each operation on `room-1` answers to a token.
+/// Returns the status of each operation on `room-1` with a token.
 async fn statuses(service: &Service, token: &str) -> [u16; 5] {
     let of = format!("{ALICE}&auth={token}");
     let base = channel("room-1");
@@ -63,13 +63,13 @@ async fn statuses(service: &Service, token: &str) -> [u16; 5] {
     ];
     let mut statuses = [0; 5];
     for (status, request) in statuses.iter_mut().zip(requests) {
-        *status = request.answer().await.status().as_u16();
+        *status = request.response().await.status().as_u16();
     }
     statuses
 }
 
 #[tokio::test]
-async fn a_user_names_itself_in_up_to_92_bytes() {
+async fn a_user_id_is_required_and_has_at_most_92_bytes() {
     let service = service().await;
     let base = channel("room-1");
     for query in
@@ -94,7 +94,7 @@ async fn an_unknown_key_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_channel_that_cannot_be_one_is_rejected() {
+async fn an_invalid_channel_is_rejected() {
     let service = service().await;
     for name in ["", "a%2Cb", "a%3Ab", "a%2A", "a%0Ab", &"a".repeat(93)] {
         let path = format!("{}/files?{ALICE}", channel(name));
@@ -104,7 +104,7 @@ async fn a_channel_that_cannot_be_one_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_keyset_without_files_says_so() {
+async fn a_keyset_without_files_is_rejected_with_402() {
     let service = service().await;
     change_keyset(&service, json!({"files": false})).await;
     let shape = json!({
@@ -113,7 +113,7 @@ async fn a_keyset_without_files_says_so() {
     });
     let list = service.get(&format!("{}/files?{ALICE}", channel("room-1")));
     assert_eq!(list.json_with(StatusCode::PAYMENT_REQUIRED).await, shape);
-    let form = service.ask_for_form("room-1", r#"{"name":"a"}"#);
+    let form = service.request_form("room-1", r#"{"name":"a"}"#);
     assert_eq!(form.json_with(StatusCode::PAYMENT_REQUIRED).await, shape);
     service.published("room-1", "1", "").await;
 }
@@ -124,14 +124,14 @@ async fn a_keyset_can_have_another_limit_and_retention() {
     change_keyset(&service, json!({"max_file_bytes": 3, "file_retention_days": 0})).await;
     service.stored("room-1", "fits", b"abc").await;
     let form = service.form("room-1", "a").await;
-    assert_eq!(service.post_form(&form, b"abcd").answer().await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(service.post_form(&form, b"abcd").response().await.status(), StatusCode::BAD_REQUEST);
     assert_eq!(form.field("tagging"), "<Tagging><TagSet></TagSet></Tagging>");
     service.emulator.clock().advance(4000 * DAY).unwrap();
     assert_eq!(service.ids("room-1").await.len(), 1, "for ever");
 }
 
 #[tokio::test]
-async fn settings_are_shown_and_forgotten_by_a_reset() {
+async fn changed_settings_are_shown_and_reverted_by_a_reset() {
     let service = service().await;
     let changed = change_keyset(&service, json!({"access_manager": true})).await;
     let settings = |access_manager: bool| {
@@ -150,7 +150,7 @@ async fn settings_are_shown_and_forgotten_by_a_reset() {
 }
 
 #[tokio::test]
-async fn a_credentials_file_has_keysets() {
+async fn a_credentials_file_can_have_several_keysets() {
     let folder = tempfile::tempdir().unwrap();
     let credentials = folder.path().join("users.toml");
     fs::write(
@@ -171,7 +171,7 @@ async fn a_credentials_file_has_keysets() {
     )
     .unwrap();
     let service = service_with(Options { credentials: Some(credentials), ..Options::default() }).await;
-    let list = |key: &str| service.get(&format!("/v1/files/{key}/channels/a/files?{ALICE}")).answer();
+    let list = |key: &str| service.get(&format!("/v1/files/{key}/channels/a/files?{ALICE}")).response();
     assert_eq!(list("sub-c-one").await.status(), FORBIDDEN);
     assert_eq!(list("sub-c-two").await.status(), StatusCode::PAYMENT_REQUIRED);
     assert_eq!(list("sub-c-emulator").await.status(), StatusCode::BAD_REQUEST);
@@ -179,9 +179,9 @@ async fn a_credentials_file_has_keysets() {
 
 #[tokio::test]
 async fn without_a_grant_everything_is_forbidden_and_the_channel_is_named() {
-    let service = guarded().await;
+    let service = service_with_access_manager().await;
     assert_eq!(statuses(&service, "wrong").await, [403; 5]);
-    let response = service.get(&format!("{}/files?{ALICE}", channel("room%201"))).answer().await;
+    let response = service.get(&format!("{}/files?{ALICE}", channel("room%201"))).response().await;
     let headers = response.headers().clone();
     assert_eq!(headers["x-pn-cause"], "9999");
     assert_eq!(headers["content-type"], "text/javascript; charset=UTF-8");
@@ -193,7 +193,7 @@ async fn without_a_grant_everything_is_forbidden_and_the_channel_is_named() {
 
 #[tokio::test]
 async fn a_grant_is_for_its_rights_on_its_channels() {
-    let service = guarded().await;
+    let service = service_with_access_manager().await;
     for (rights, expected) in [
         (json!(["write"]), [200, 200, 403, 403, 403]),
         (json!(["read"]), [403, 403, 200, 307, 403]),
@@ -210,8 +210,8 @@ async fn a_grant_is_for_its_rights_on_its_channels() {
 }
 
 #[tokio::test]
-async fn a_grant_is_needed_to_listen() {
-    let service = guarded().await;
+async fn subscribing_and_history_need_a_grant() {
+    let service = service_with_access_manager().await;
     let token = grant(&service, json!({"subscribe_key": "sub-c-emulator", "channels": {"room-1": ["read"]}})).await;
     let paths = ["/v2/subscribe/sub-c-emulator/CHANNELS/0", "/v3/history/sub-key/sub-c-emulator/channel/CHANNELS"];
     for path in paths {
@@ -223,21 +223,21 @@ async fn a_grant_is_needed_to_listen() {
 }
 
 #[tokio::test]
-async fn a_grant_can_be_for_one_user_and_under_a_key_of_choice() {
-    let service = guarded().await;
+async fn a_grant_can_be_for_one_user_and_have_a_chosen_token() {
+    let service = service_with_access_manager().await;
     let legacy = json!({
         "subscribe_key": "sub-c-emulator", "channels": {"room-1": ["read"]}, "user_id": "bob", "token": "my auth=key"
     });
     assert_eq!(grant(&service, legacy).await, "my auth=key");
     let list =
-        |user: &str| service.get(&format!("{}/files?uuid={user}&auth=my%20auth%3Dkey", channel("room-1"))).answer();
+        |user: &str| service.get(&format!("{}/files?uuid={user}&auth=my%20auth%3Dkey", channel("room-1"))).response();
     assert_eq!(list("bob").await.status(), StatusCode::OK);
     assert_eq!(list("alice").await.status(), FORBIDDEN);
 }
 
 #[tokio::test]
-async fn a_grant_ends_with_its_time_or_when_it_is_revoked() {
-    let service = guarded().await;
+async fn a_grant_ends_after_its_ttl_or_when_it_is_revoked() {
+    let service = service_with_access_manager().await;
     let minutes = json!({"subscribe_key": "sub-c-emulator", "channels": {"room-1": ["read"]}, "ttl": 2});
     let token = grant(&service, minutes.clone()).await;
     let list = || service.get(&format!("{}/files?{ALICE}&auth={token}", channel("room-1")));
@@ -246,16 +246,16 @@ async fn a_grant_ends_with_its_time_or_when_it_is_revoked() {
     assert_eq!(list().json_with(FORBIDDEN).await["message"], "Token is expired.");
 
     let token = grant(&service, minutes).await;
-    let revoke = service.delete(&format!("/_emulator/pubnub/grants/{token}")).answer().await;
+    let revoke = service.delete(&format!("/_emulator/pubnub/grants/{token}")).response().await;
     assert_eq!(revoke.status(), StatusCode::NO_CONTENT);
-    let response = service.get(&format!("{}/files?{ALICE}&auth={token}", channel("room-1"))).answer().await;
+    let response = service.get(&format!("{}/files?{ALICE}&auth={token}", channel("room-1"))).response().await;
     assert_eq!(response.headers()["x-pn-cause"], "4001");
     assert_eq!(response.json::<Value>().await.unwrap()["message"], "Token is revoked");
     service.delete("/_emulator/pubnub/grants/unknown").json_with(StatusCode::NOT_FOUND).await;
 }
 
 #[tokio::test]
-async fn a_grant_that_cannot_be_is_rejected() {
+async fn an_invalid_grant_is_rejected() {
     let service = service().await;
     for (wrong, status) in [
         (json!({"subscribe_key": "other", "channels": {}}), 404),
@@ -264,20 +264,20 @@ async fn a_grant_that_cannot_be_is_rejected() {
         (json!({"subscribe_key": "sub-c-emulator", "channels": {"a": ["join"]}}), 400),
         (json!({"channels": {}}), 400),
     ] {
-        let response = service.post("/_emulator/pubnub/grants").body(wrong.to_string()).answer().await;
+        let response = service.post("/_emulator/pubnub/grants").body(wrong.to_string()).response().await;
         assert_eq!(response.status().as_u16(), status, "{wrong}");
     }
 }
 
 #[tokio::test]
-async fn whoever_has_the_secret_key_may_do_everything() {
-    let service = guarded().await;
+async fn a_request_signed_with_the_secret_key_needs_no_grant() {
+    let service = service_with_access_manager().await;
     let path = format!("{}/files", channel("room-1"));
     signed(&service, &Method::GET, &path, &path, "", now()).json_with(StatusCode::OK).await;
 }
 
 #[tokio::test]
-async fn a_signature_is_checked_when_there_is_one() {
+async fn a_signature_is_checked_if_it_is_present() {
     let service = service().await;
     let path = format!("{}/files", channel("room%201"));
     signed(&service, &Method::GET, &path, &path, "", now()).json_with(StatusCode::OK).await;
@@ -331,7 +331,7 @@ async fn a_signature_can_be_required() {
 }
 
 #[tokio::test]
-async fn a_signature_is_good_for_a_minute_by_either_clock() {
+async fn a_signature_is_valid_for_a_minute_by_the_real_or_the_emulated_clock() {
     let service = service().await;
     let path = format!("{}/files", channel("room-1"));
     let at = async |time: i64, status| signed(&service, &Method::GET, &path, &path, "", time).json_with(status).await;
@@ -349,11 +349,11 @@ async fn a_signature_is_good_for_a_minute_by_either_clock() {
 async fn the_journal_shows_no_token_and_no_signature() {
     let service = service().await;
     let form = service.stored("room-1", "a", b"x").await;
-    let url = service.signed("room-1", &form.id, "a").await;
-    service.get(&url).answer().await;
+    let url = service.presigned_url("room-1", &form.id, "a").await;
+    service.get(&url).response().await;
     service
         .get(&format!("{}/files?{ALICE}&auth=SECRET&signature=v2.SECRET&timestamp=1", channel("room-1")))
-        .answer()
+        .response()
         .await;
     let signature = url.rsplit('=').next().unwrap();
     for entry in service.emulator.journal() {
@@ -365,12 +365,12 @@ async fn the_journal_shows_no_token_and_no_signature() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_may_use_it() {
+async fn a_page_of_another_origin_may_use_pubnub() {
     let service = service().await;
     let path = format!("{}/generate-upload-url", channel("room-1"));
-    let preflight = service.request(Method::OPTIONS, &path).header("Origin", "https://example.org").answer().await;
+    let preflight = service.request(Method::OPTIONS, &path).header("Origin", "https://example.org").response().await;
     assert_eq!(preflight.status(), StatusCode::OK);
     assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
-    let list = service.get(&format!("{}/files?{ALICE}", channel("room-1"))).answer().await;
+    let list = service.get(&format!("{}/files?{ALICE}", channel("room-1"))).response().await;
     assert_eq!(list.headers()["access-control-allow-origin"], "*");
 }

@@ -1,4 +1,4 @@
-//! What fault rules do to PubNub's steps, and what its errors look like then.
+//! Faults in the steps of PubNub, and the resulting errors.
 
 use reqwest::StatusCode;
 use reqwest::header::{ETAG, LOCATION, RETRY_AFTER};
@@ -8,19 +8,19 @@ use crate::pubnub::{ALICE, channel, code_of, storage_error};
 use crate::support::{RequestExt, service, service_with_faults};
 
 #[tokio::test]
-async fn each_step_fails_in_its_own_words() {
+async fn each_step_fails_with_an_error_of_its_format() {
     let service = service().await;
     let form = service.stored("room-1", "a", b"x").await;
-    let url = service.signed("room-1", &form.id, "a").await;
+    let url = service.presigned_url("room-1", &form.id, "a").await;
     for (status, code) in [(503, "SlowDown"), (500, "InternalError"), (403, "AccessDenied")] {
         service.set_faults(&format!("[[fault]]\nservice = 'pubnub'\ndo = {{ status = {{ code = {status} }} }}"));
-        assert_eq!(code_of(storage_error(service.post_form(&form, b"x").answer().await, status).await), code);
-        assert_eq!(code_of(storage_error(service.get(&url).answer().await, status).await), code);
+        assert_eq!(code_of(storage_error(service.post_form(&form, b"x").response().await, status).await), code);
+        assert_eq!(code_of(storage_error(service.get(&url).response().await, status).await), code);
     }
 
     service.set_faults("[[fault]]\nservice = 'pubnub'\ndo = { status = { code = 500 } }");
     let internal = StatusCode::INTERNAL_SERVER_ERROR;
-    let form = service.ask_for_form("room-1", r#"{"name":"a"}"#).json_with(internal).await;
+    let form = service.request_form("room-1", r#"{"name":"a"}"#).json_with(internal).await;
     assert_eq!((&form["status"], &form["error"]["source"]), (&json!(500), &json!("Files")));
     let publish = service.publish("room-1", "1", "").json_with(internal).await;
     assert_eq!((&publish["status"], &publish["error"]), (&json!(500), &json!(true)));
@@ -35,13 +35,13 @@ async fn each_step_fails_in_its_own_words() {
 }
 
 #[tokio::test]
-async fn too_many_requests_may_say_when_to_come_back() {
+async fn a_429_can_have_retry_after() {
     let service = service_with_faults(
         "[[fault]]\noperation = 'list'\ntimes = 1\ndo = { status = { code = 429, headers = { Retry-After = '2' } } }",
     )
     .await;
     let list = || service.get(&format!("{}/files?{ALICE}", channel("room-1")));
-    let response = list().answer().await;
+    let response = list().response().await;
     assert_eq!(
         (response.status(), &response.headers()[RETRY_AFTER]),
         (StatusCode::TOO_MANY_REQUESTS, &"2".parse().unwrap())
@@ -66,7 +66,7 @@ async fn publishing_can_fail_five_times_while_the_file_is_stored() {
 }
 
 #[tokio::test]
-async fn each_of_the_three_steps_can_be_cut_before_and_after_it_is_done() {
+async fn each_upload_step_can_be_reset_before_and_after_it_is_processed() {
     let service = service().await;
     for (at, done) in [("request", 0), ("request-body", 0), ("headers", 1)] {
         let reset = |step: &str| {
@@ -76,11 +76,11 @@ async fn each_of_the_three_steps_can_be_cut_before_and_after_it_is_done() {
         let room = format!("room-{at}");
         let form = service.form(&room, "a").await;
         reset("form");
-        assert!(lost(service.post_form(&form, b"x")).await, "{at}");
+        assert!(is_lost(service.post_form(&form, b"x")).await, "{at}");
         reset("publish");
-        assert!(lost(service.publish(&room, "1", "")).await, "{at}");
+        assert!(is_lost(service.publish(&room, "1", "")).await, "{at}");
         reset("generate-upload-url");
-        assert!(lost(service.ask_for_form(&room, r#"{"name":"a"}"#)).await, "{at}");
+        assert!(is_lost(service.request_form(&room, r#"{"name":"a"}"#)).await, "{at}");
         service.set_faults("");
         assert_eq!(service.ids(&room).await.len(), done, "{at}");
         let history = service.history(&room, "").await;
@@ -88,8 +88,8 @@ async fn each_of_the_three_steps_can_be_cut_before_and_after_it_is_done() {
     }
 }
 
-/// Whether there was no whole answer.
-async fn lost(request: reqwest::RequestBuilder) -> bool {
+/// Returns `true` if there is no complete response.
+async fn is_lost(request: reqwest::RequestBuilder) -> bool {
     match request.send().await {
         Ok(response) => response.bytes().await.is_err(),
         Err(_) => true,
@@ -100,61 +100,61 @@ async fn lost(request: reqwest::RequestBuilder) -> bool {
 async fn a_form_can_have_expired() {
     let service = service_with_faults("[[fault]]\noperation = 'upload'\ntimes = 1\ndo = 'expired-url'").await;
     let form = service.form("room-1", "a").await;
-    let (_, text) = storage_error(service.post_form(&form, b"x").answer().await, 403).await;
+    let (_, text) = storage_error(service.post_form(&form, b"x").response().await, 403).await;
     assert!(text.contains("Policy expired."), "{text}");
-    assert_eq!(service.post_form(&form, b"x").answer().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(service.post_form(&form, b"x").response().await.status(), StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]
-async fn a_signed_url_can_have_expired() {
+async fn a_presigned_url_can_have_expired() {
     let service = service().await;
     let form = service.stored("room-1", "a", b"x").await;
     service.set_faults("[[fault]]\noperation = 'download'\ntimes = 1\ndo = 'expired-url'");
-    let url = service.signed("room-1", &form.id, "a").await;
-    let (_, text) = storage_error(service.get(&url).answer().await, 403).await;
+    let url = service.presigned_url("room-1", &form.id, "a").await;
+    let (_, text) = storage_error(service.get(&url).response().await, 403).await;
     assert!(text.contains("Request has expired"), "{text}");
     assert_eq!(service.status_of(&url).await, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn an_etag_can_be_wrong_on_both_ways() {
+async fn the_etag_of_an_upload_and_a_download_can_be_wrong() {
     let service = service_with_faults("[[fault]]\ndo = 'wrong-etag'").await;
     let form = service.form("room-1", "a").await;
     let wrong = "\"00000000000000000000000000000000\"";
-    assert_eq!(service.post_form(&form, b"x").answer().await.headers()[ETAG], wrong);
-    let url = service.signed("room-1", &form.id, "a").await;
-    assert_eq!(service.get(&url).answer().await.headers()[ETAG], wrong);
+    assert_eq!(service.post_form(&form, b"x").response().await.headers()[ETAG], wrong);
+    let url = service.presigned_url("room-1", &form.id, "a").await;
+    assert_eq!(service.get(&url).response().await.headers()[ETAG], wrong);
     service.set_faults("");
-    assert_ne!(service.get(&url).answer().await.headers()[ETAG], wrong);
+    assert_ne!(service.get(&url).response().await.headers()[ETAG], wrong);
 }
 
 #[tokio::test]
-async fn what_is_stored_can_differ_from_what_was_sent_and_its_etag_tells() {
+async fn the_etag_of_content_that_is_stored_corrupted_shows_it() {
     let service =
         service_with_faults("[[fault]]\noperation = 'upload'\ndo = { corrupt = { at = 0, of = 'request' } }").await;
     let form = service.form("room-1", "a").await;
-    let etag = service.post_form(&form, b"hello").answer().await.headers()[ETAG].clone();
+    let etag = service.post_form(&form, b"hello").response().await.headers()[ETAG].clone();
     assert_ne!(etag, "\"5d41402abc4b2a76b9719d911017c592\"");
-    let url = service.signed("room-1", &form.id, "a").await;
+    let url = service.presigned_url("room-1", &form.id, "a").await;
     assert_eq!(service.content_of(&url).await, b"\x97ello");
 }
 
 #[tokio::test]
-async fn a_download_can_be_shortened_or_sent_elsewhere() {
+async fn a_download_can_be_truncated_or_redirected() {
     let service = service().await;
     let form = service.stored("room-1", "a", b"hello").await;
-    let url = service.signed("room-1", &form.id, "a").await;
+    let url = service.presigned_url("room-1", &form.id, "a").await;
     service.set_faults("[[fault]]\noperation = 'download'\nstep = 'content'\ndo = { truncate = { keep = 2 } }");
     assert_eq!(service.content_of(&url).await, b"he");
     service.set_faults(
         "[[fault]]\noperation = 'download'\nstep = 'url'\ndo = { redirect = { code = 307, location = 'http://other.example/' } }",
     );
-    let response = service.ask_for_url("room-1", &form.id, "a").answer().await;
+    let response = service.request_url("room-1", &form.id, "a").response().await;
     assert_eq!(response.headers()[LOCATION], "http://other.example/");
 }
 
 #[test]
-fn a_rule_for_a_step_on_which_it_does_nothing_is_rejected() {
+fn a_rule_for_a_step_that_it_cannot_affect_is_rejected() {
     use filestore_emulator::FaultPlan;
 
     for (step, fault) in [

@@ -1,4 +1,4 @@
-//! Messages on PubNub channels: published, remembered, and brought to whoever listens.
+//! PubNub messages: publishing, history and subscriptions.
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,9 @@ fn hi() -> Value {
 }
 
 #[tokio::test]
-async fn a_published_message_is_sent_at_a_timetoken_of_17_digits() {
+async fn publishing_returns_a_timetoken_of_17_digits() {
     let service = service().await;
-    let response = service.publish("room-1", HI, "").answer().await;
+    let response = service.publish("room-1", HI, "").response().await;
     let headers = response.headers();
     assert_eq!(headers["content-type"], "text/javascript; charset=\"UTF-8\"");
     assert_eq!(
@@ -31,7 +31,7 @@ async fn a_published_message_is_sent_at_a_timetoken_of_17_digits() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_published_is_rejected_as_an_array() {
+async fn an_invalid_message_is_rejected_with_an_array() {
     let service = service().await;
     let long_channel = "a".repeat(93);
     for (channel, payload, query, text) in [
@@ -56,17 +56,18 @@ async fn what_cannot_be_published_is_rejected_as_an_array() {
 async fn a_rejected_message_has_the_reason_phrase_of_the_service() {
     let service = service().await;
     let path = format!("/v1/files/publish-file/pub-c-emulator/wrong/0/room-1/0/1?{ALICE}");
-    let answer = service.raw(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
-    assert!(answer.starts_with("HTTP/1.1 400 INVALID\r\n"), "{answer}");
-    assert!(answer.contains("[0,\"Invalid Key\",\""), "{answer}");
+    let response = service.raw(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+    assert!(response.starts_with("HTTP/1.1 400 INVALID\r\n"), "{response}");
+    assert!(response.contains("[0,\"Invalid Key\",\""), "{response}");
 }
 
 #[tokio::test]
 async fn a_message_can_be_the_body_of_a_post() {
     let service = service().await;
     let path = format!("/v1/files/publish-file/pub-c-emulator/sub-c-emulator/0/room-1/0?{ALICE}");
-    let answer = service.post(&path).typed_body("application/json", &hi().to_string()).json_with(StatusCode::OK).await;
-    assert_eq!(answer[1], "Sent");
+    let response =
+        service.post(&path).typed_body("application/json", &hi().to_string()).json_with(StatusCode::OK).await;
+    assert_eq!(response[1], "Sent");
     assert_eq!(service.history("room-1", "").await["channels"]["room-1"][0]["message"], hi());
     let large = format!("\"{}\"", "x".repeat(40_000));
     let rejected = service.post(&path).body(large).json_with(StatusCode::PAYLOAD_TOO_LARGE).await;
@@ -82,7 +83,7 @@ async fn a_request_line_above_32_kib_is_too_long() {
 }
 
 #[tokio::test]
-async fn history_shows_what_it_is_asked_for() {
+async fn history_shows_the_requested_fields() {
     let service = service().await;
     let query = "&meta=%7B%22k%22%3A%22v%22%7D&custom_message_type=my-type&store=1&ttl=24";
     let timetoken = service.published("room%201", HI, query).await;
@@ -125,7 +126,7 @@ async fn history_is_read_backwards_in_pages() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_not_to_be_stored_is_not_remembered() {
+async fn a_message_with_store_0_is_not_in_the_history() {
     let service = service().await;
     service.published("room-1", "1", "&store=0").await;
     service.published("room-1", "2", "&store=1").await;
@@ -137,7 +138,7 @@ async fn a_message_that_is_not_to_be_stored_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn messages_are_forgotten_after_their_hours_or_the_keysets_days() {
+async fn messages_expire_after_their_ttl_or_the_retention_of_the_keyset() {
     let service = service().await;
     service.published("room-1", "1", "&store=1&ttl=2").await;
     service.published("room-1", "2", "").await;
@@ -151,7 +152,7 @@ async fn messages_are_forgotten_after_their_hours_or_the_keysets_days() {
 }
 
 #[tokio::test]
-async fn several_channels_are_remembered_in_one_answer() {
+async fn one_history_request_reads_several_channels() {
     let service = service().await;
     service.published("room-1", "1", "").await;
     service.published("room-2", "2", "").await;
@@ -186,7 +187,7 @@ async fn a_subscriber_gets_a_cursor_at_once_and_then_every_event() {
 }
 
 #[tokio::test]
-async fn a_subscriber_who_waits_is_told_when_something_is_published() {
+async fn a_waiting_subscriber_gets_a_message_when_it_is_published() {
     let service = service().await;
     let first = service.subscribe("room-1", "&tt=0").await;
     let cursor = format!("&tt={}", first["t"]["t"].as_str().unwrap());
@@ -215,17 +216,17 @@ async fn a_plain_message_has_no_type() {
 }
 
 #[tokio::test]
-async fn a_message_is_the_text_that_was_published() {
+async fn a_message_is_returned_exactly_as_it_was_published() {
     let service = service().await;
     let number = "%7B%22z%22%3A12345678901234567890.10%2C%22a%22%3A%22%5Cu00e9%22%7D";
     service.published("room-1", number, "").await;
     let path = format!("/v3/history/sub-key/sub-c-emulator/channel/room-1?{ALICE}");
-    let text = service.get(&path).answer().await.text().await.unwrap();
+    let text = service.get(&path).response().await.text().await.unwrap();
     assert!(text.contains(r#""message":{"z":12345678901234567890.10,"a":"\u00e9"}"#), "{text}");
 }
 
 #[tokio::test]
-async fn a_waiting_subscriber_does_not_hold_up_the_end() {
+async fn a_waiting_subscriber_does_not_delay_the_shutdown() {
     let service = service().await;
     let cursor = service.subscribe("room-1", "").await["t"]["t"].as_str().unwrap().to_owned();
     let path = format!("/v2/subscribe/sub-c-emulator/room-1/0?{ALICE}&tt={cursor}");
@@ -240,7 +241,7 @@ async fn a_waiting_subscriber_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
-async fn presence_and_time_are_answered() {
+async fn presence_and_time_respond() {
     let service = service().await;
     let presence = async |verb: &str| {
         let path = format!("/v2/presence/sub-key/sub-c-emulator/channel/room-1/{verb}?{ALICE}");
@@ -255,7 +256,7 @@ async fn presence_and_time_are_answered() {
 }
 
 #[tokio::test]
-async fn a_path_that_pubnub_does_not_have_is_json() {
+async fn an_unknown_path_of_pubnub_is_not_found_with_json() {
     let service = service().await;
     let unknown = service.get("/v1/files/sub-c-emulator/unknown").json_with(StatusCode::NOT_FOUND).await;
     assert_eq!((&unknown["status"], &unknown["error"]), (&json!(404), &json!(true)));

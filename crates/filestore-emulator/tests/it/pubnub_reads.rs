@@ -1,4 +1,4 @@
-//! What can be read of PubNub: lists, signed URLs and what is behind them; and deleting.
+//! PubNub lists, downloads through presigned URLs, and deletes.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::support::{RequestExt, Service, service};
 
 const ETAG_OF_HELLO: &str = "\"5d41402abc4b2a76b9719d911017c592\"";
 
-/// A service with one file, `hello` in `room-1`, and its signed URL.
-async fn hello() -> (Service, String) {
+/// Starts an emulator with one file, `cat.txt` with the content `hello` in `room-1`, and returns its presigned URL.
+async fn service_with_hello() -> (Service, String) {
     let service = service().await;
     let form = service.stored("room-1", "cat.txt", b"hello").await;
-    let url = service.signed("room-1", &form.id, "cat.txt").await;
+    let url = service.presigned_url("room-1", &form.id, "cat.txt").await;
     (service, url)
 }
 
-/// Sets the clock to a minute of an hour.
-async fn at(service: &Service, time: &str) {
+/// Sets the clock.
+async fn set_clock(service: &Service, time: &str) {
     let set = json!({ "set": time }).to_string();
     service.post("/_emulator/clock").body(set).json_with(StatusCode::OK).await;
 }
@@ -55,7 +55,7 @@ async fn a_list_is_in_the_order_of_ids_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_page_goes_on_behind_a_file_that_was_deleted_meanwhile() {
+async fn a_page_continues_after_a_file_that_was_deleted() {
     let service = service().await;
     for _ in 0..3 {
         service.stored("room-1", "a", b"x").await;
@@ -84,15 +84,15 @@ async fn a_page_has_one_to_a_hundred_files() {
 }
 
 #[tokio::test]
-async fn a_signed_url_is_the_same_for_the_whole_hour() {
+async fn a_presigned_url_is_the_same_for_the_whole_hour() {
     let service = service().await;
     let form = service.stored("room-1", "my cat.txt", b"hello").await;
-    at(&service, "2030-01-02T14:50:37Z").await;
-    let early = service.ask_for_url("room-1", &form.id, "my%20cat.txt").answer().await;
+    set_clock(&service, "2030-01-02T14:50:37Z").await;
+    let early = service.request_url("room-1", &form.id, "my%20cat.txt").response().await;
     let headers = early.headers();
     let cache = headers[CACHE_CONTROL].to_str().unwrap();
     let age = cache.strip_prefix("public, max-age=").and_then(|rest| rest.strip_suffix(", immutable")).unwrap();
-    // The clock keeps running.
+    // A range, because the clock runs.
     assert!((780..=803).contains(&age.parse::<u32>().unwrap()), "{age}");
     assert_eq!(headers[CONTENT_LENGTH], "0");
     assert!(!headers.contains_key(CONTENT_TYPE));
@@ -105,18 +105,18 @@ async fn a_signed_url_is_the_same_for_the_whole_hour() {
         "{location}"
     );
 
-    at(&service, "2030-01-02T14:59:58Z").await;
-    let late = service.ask_for_url("room-1", &form.id, "my%20cat.txt").answer().await;
+    set_clock(&service, "2030-01-02T14:59:58Z").await;
+    let late = service.request_url("room-1", &form.id, "my%20cat.txt").response().await;
     assert_eq!(late.headers()[LOCATION], location);
-    at(&service, "2030-01-02T15:00:01Z").await;
-    let later = service.ask_for_url("room-1", &form.id, "my%20cat.txt").answer().await;
+    set_clock(&service, "2030-01-02T15:00:01Z").await;
+    let later = service.request_url("room-1", &form.id, "my%20cat.txt").response().await;
     assert_ne!(later.headers()[LOCATION], location);
 }
 
 #[tokio::test]
-async fn a_download_is_what_was_stored_and_says_so() {
-    let (service, url) = hello().await;
-    let response = service.get(&url).answer().await;
+async fn a_download_has_the_stored_content_and_its_headers() {
+    let (service, url) = service_with_hello().await;
+    let response = service.get(&url).response().await;
     assert_eq!(response.status(), StatusCode::OK);
     let headers = response.headers();
     for (name, value) in [
@@ -137,15 +137,15 @@ async fn a_download_is_what_was_stored_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_url_is_good_until_five_minutes_into_the_next_hour() {
-    let (service, _) = hello().await;
-    at(&service, "2030-01-02T14:59:00Z").await;
+async fn a_url_is_valid_until_five_minutes_into_the_next_hour() {
+    let (service, _) = service_with_hello().await;
+    set_clock(&service, "2030-01-02T14:59:00Z").await;
     let form = service.stored("room-1", "cat.txt", b"hello").await;
-    let url = service.signed("room-1", &form.id, "cat.txt").await;
-    at(&service, "2030-01-02T15:04:58Z").await;
+    let url = service.presigned_url("room-1", &form.id, "cat.txt").await;
+    set_clock(&service, "2030-01-02T15:04:58Z").await;
     assert_eq!(service.status_of(&url).await, StatusCode::OK);
-    at(&service, "2030-01-02T15:05:00Z").await;
-    let (code, text) = storage_error(service.get(&url).answer().await, 403).await;
+    set_clock(&service, "2030-01-02T15:05:00Z").await;
+    let (code, text) = storage_error(service.get(&url).response().await, 403).await;
     assert_eq!(code, "AccessDenied");
     assert!(text.contains("<Message>Request has expired</Message><X-Amz-Expires>3900</X-Amz-Expires>"), "{text}");
     assert!(text.contains("<Expires>2030-01-02T15:05:00Z</Expires><ServerTime>2030-01-02T15:05:0"), "{text}");
@@ -153,7 +153,7 @@ async fn a_url_is_good_until_five_minutes_into_the_next_hour() {
 
 #[tokio::test]
 async fn an_altered_url_is_rejected() {
-    let (service, url) = hello().await;
+    let (service, url) = service_with_hello().await;
     let (path, query) = url.split_once('?').unwrap();
     for (altered, code) in [
         (path.to_owned(), "AccessDenied"),
@@ -162,15 +162,15 @@ async fn an_altered_url_is_rejected() {
         (format!("{}?{query}", path.replace("cat.txt", "dog.txt")), "SignatureDoesNotMatch"),
         (format!("{url}0"), "SignatureDoesNotMatch"),
     ] {
-        assert_eq!(code_of(storage_error(service.get(&altered).answer().await, 403).await), code, "{altered}");
+        assert_eq!(code_of(storage_error(service.get(&altered).response().await, 403).await), code, "{altered}");
     }
-    let head = service.request(Method::HEAD, &url).answer().await;
+    let head = service.request(Method::HEAD, &url).response().await;
     assert_eq!(head.status(), StatusCode::FORBIDDEN, "the method is signed");
 }
 
 #[tokio::test]
-async fn a_url_may_be_encoded_again_by_who_sends_it() {
-    let (service, url) = hello().await;
+async fn a_client_may_encode_a_presigned_url_differently() {
+    let (service, url) = service_with_hello().await;
     let (path, query) = url.split_once('?').unwrap();
     let plain = query.replace("%2F", "/");
     assert_ne!(plain, query);
@@ -180,7 +180,7 @@ async fn a_url_may_be_encoded_again_by_who_sends_it() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_found_out_behind_the_redirect() {
+async fn a_missing_file_is_not_found_after_the_redirect() {
     let service = service().await;
     let form = service.stored("room-1", "cat.txt", b"x").await;
     for (channel, id, name) in [
@@ -188,63 +188,63 @@ async fn a_file_that_is_not_there_is_found_out_behind_the_redirect() {
         ("room-1", form.id.as_str(), "dog.txt"),
         ("room-2", form.id.as_str(), "cat.txt"),
     ] {
-        let url = service.signed(channel, id, name).await;
-        let (code, text) = storage_error(service.get(&url).answer().await, 404).await;
+        let url = service.presigned_url(channel, id, name).await;
+        let (code, text) = storage_error(service.get(&url).response().await, 404).await;
         assert_eq!(code, "NoSuchKey");
         assert!(text.contains(&format!("/{id}/{name}</Key><RequestId>")), "{text}");
     }
 }
 
 #[tokio::test]
-async fn a_part_can_be_read() {
-    let (service, url) = hello().await;
+async fn a_range_can_be_read() {
+    let (service, url) = service_with_hello().await;
     for (range, content_range, content) in [
         ("bytes=1-3", "bytes 1-3/5", "ell"),
         ("bytes=3-", "bytes 3-4/5", "lo"),
         ("bytes=-2", "bytes 3-4/5", "lo"),
         ("bytes=0-99", "bytes 0-4/5", "hello"),
     ] {
-        let response = service.get(&url).header(RANGE, range).answer().await;
+        let response = service.get(&url).header(RANGE, range).response().await;
         assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT, "{range}");
         assert_eq!(response.headers()[CONTENT_RANGE], content_range);
         assert_eq!(response.headers()[ETAG], ETAG_OF_HELLO);
         assert_eq!(response.text().await.unwrap(), content);
     }
-    let behind = service.get(&url).header(RANGE, "bytes=5-").answer().await;
-    assert_eq!(behind.headers()[CONTENT_RANGE], "bytes */5");
-    assert_eq!(code_of(storage_error(behind, 416).await), "InvalidRange");
-    let several = service.get(&url).header(RANGE, "bytes=0-1,3-4").answer().await;
+    let beyond = service.get(&url).header(RANGE, "bytes=5-").response().await;
+    assert_eq!(beyond.headers()[CONTENT_RANGE], "bytes */5");
+    assert_eq!(code_of(storage_error(beyond, 416).await), "InvalidRange");
+    let several = service.get(&url).header(RANGE, "bytes=0-1,3-4").response().await;
     assert_eq!(several.status(), StatusCode::OK, "several ranges are the whole");
 }
 
 #[tokio::test]
-async fn no_part_of_an_empty_file_can_be_read() {
+async fn no_range_of_an_empty_file_can_be_read() {
     let service = service().await;
     let form = service.stored("room-1", "empty", b"").await;
-    let url = service.signed("room-1", &form.id, "empty").await;
-    let whole = service.get(&url).answer().await;
+    let url = service.presigned_url("room-1", &form.id, "empty").await;
+    let whole = service.get(&url).response().await;
     assert_eq!((whole.status(), &whole.headers()[CONTENT_LENGTH]), (StatusCode::OK, &"0".parse().unwrap()));
-    let part = service.get(&url).header(RANGE, "bytes=0-0").answer().await;
+    let part = service.get(&url).header(RANGE, "bytes=0-0").response().await;
     assert_eq!(code_of(storage_error(part, 416).await), "InvalidRange");
 }
 
 #[tokio::test]
-async fn an_unchanged_file_need_not_be_sent_again() {
-    let (service, url) = hello().await;
-    let modified = service.get(&url).answer().await.headers()[LAST_MODIFIED].clone();
+async fn an_unchanged_file_is_not_modified() {
+    let (service, url) = service_with_hello().await;
+    let modified = service.get(&url).response().await.headers()[LAST_MODIFIED].clone();
     for (name, value) in [(IF_NONE_MATCH, ETAG_OF_HELLO.parse().unwrap()), (IF_MODIFIED_SINCE, modified)] {
-        let response = service.get(&url).header(name, value).answer().await;
+        let response = service.get(&url).header(name, value).response().await;
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(response.bytes().await.unwrap(), "");
     }
-    let other = service.get(&url).header(IF_NONE_MATCH, "\"0\"").answer().await;
+    let other = service.get(&url).header(IF_NONE_MATCH, "\"0\"").response().await;
     assert_eq!(other.status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_part_of_another_content_is_not_sent() {
-    let (service, url) = hello().await;
-    let part = |name, value: &str| service.get(&url).header(RANGE, "bytes=1-").header(name, value).answer();
+async fn a_range_of_changed_content_is_not_sent() {
+    let (service, url) = service_with_hello().await;
+    let part = |name, value: &str| service.get(&url).header(RANGE, "bytes=1-").header(name, value).response();
     assert_eq!(part(IF_RANGE, ETAG_OF_HELLO).await.status(), StatusCode::PARTIAL_CONTENT);
     assert_eq!(part(IF_RANGE, "\"0\"").await.status(), StatusCode::OK, "the whole new content");
     assert_eq!(code_of(storage_error(part(IF_MATCH, "\"0\"").await, 412).await), "PreconditionFailed");
@@ -252,7 +252,7 @@ async fn a_part_of_another_content_is_not_sent() {
 
 #[tokio::test]
 async fn deleting_succeeds_whether_or_not_there_is_a_file() {
-    let (service, url) = hello().await;
+    let (service, url) = service_with_hello().await;
     let id = service.ids("room-1").await.remove(0);
     let delete = |name: &str| service.delete(&format!("{}/files/{id}/{name}?{ALICE}", channel("room-1")));
     assert_eq!(delete("dog.txt").json_with(StatusCode::OK).await, json!({"status": 200}));
@@ -265,32 +265,32 @@ async fn deleting_succeeds_whether_or_not_there_is_a_file() {
 }
 
 #[tokio::test]
-async fn a_large_file_comes_back_as_it_was() {
+async fn a_large_file_is_downloaded_unchanged() {
     let service = service().await;
     let content: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
     let form = service.stored("room-1", "large", &content).await;
-    let url = service.signed("room-1", &form.id, "large").await;
+    let url = service.presigned_url("room-1", &form.id, "large").await;
     assert!(service.content_of(&url).await == content);
-    let part = service.get(&url).header(RANGE, "bytes=1000000-1000002").answer().await;
+    let part = service.get(&url).header(RANGE, "bytes=1000000-1000002").response().await;
     assert_eq!(&part.bytes().await.unwrap()[..], &content[1_000_000..1_000_003]);
 }
 
 #[tokio::test]
-async fn channels_and_names_are_any_text() {
+async fn channels_and_names_can_be_any_text() {
     let service = service().await;
     let encoded = "gr%C3%B6%C3%9Fe%201%2Fa%23%3F%25%2B~";
     let form = service.stored(encoded, "größe #1?%20+~.txt", b"x").await;
     assert_eq!(form.name, "größe #1?%20+~.txt");
-    let url = service.signed(encoded, &form.id, "gr%C3%B6%C3%9Fe%20%231%3F%2520+~.txt").await;
+    let url = service.presigned_url(encoded, &form.id, "gr%C3%B6%C3%9Fe%20%231%3F%2520+~.txt").await;
     assert_eq!(service.status_of(&url).await, StatusCode::OK);
     assert_eq!(service.ids(encoded).await, [form.id]);
 }
 
 #[tokio::test]
-async fn a_url_of_the_future_is_not_good_yet() {
-    let (service, url) = hello().await;
+async fn a_url_from_the_future_is_not_valid_yet() {
+    let (service, url) = service_with_hello().await;
     service.post("/_emulator/clock").body(r#"{"advance":"-2h"}"#).json_with(StatusCode::OK).await;
-    assert_eq!(code_of(storage_error(service.get(&url).answer().await, 403).await), "AccessDenied");
+    assert_eq!(code_of(storage_error(service.get(&url).response().await, 403).await), "AccessDenied");
     service.emulator.clock().advance(Duration::from_secs(7200)).unwrap();
     assert_eq!(service.status_of(&url).await, StatusCode::OK);
 }

@@ -1,4 +1,4 @@
-//! The first two steps of an upload to PubNub: a form is given, and a file is posted with it.
+//! The first two steps of an upload to PubNub: requesting a form, and posting a file with it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,19 +6,19 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, ETAG, LOCATION};
 use serde_json::{Value, json};
 
-use crate::pubnub::{ALICE, MAX, channel, code_of, storage_error, written_file};
+use crate::pubnub::{ALICE, MAX, channel, code_of, file_part, storage_error};
 use crate::support::{DAY, RequestExt, service};
 
 #[tokio::test]
-async fn a_form_has_the_fields_that_the_service_sends_in_its_order() {
+async fn a_form_has_the_fields_of_the_service_in_its_order() {
     let service = service().await;
-    let answer = service.ask_for_form("room-1", r#"{"name": "cat.txt"}"#).json_with(StatusCode::OK).await;
-    let keys: Vec<_> = answer.as_object().unwrap().keys().collect();
+    let response = service.request_form("room-1", r#"{"name": "cat.txt"}"#).json_with(StatusCode::OK).await;
+    let keys: Vec<_> = response.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["data", "file_upload_request", "status"]);
-    let request = &answer["file_upload_request"];
+    let request = &response["file_upload_request"];
     assert_eq!(request["method"], "POST");
     assert_eq!(request["url"], service.url("/_storage/pubnub/"));
-    let id = answer["data"]["id"].as_str().unwrap();
+    let id = response["data"]["id"].as_str().unwrap();
     let fields = request["form_fields"].as_array().unwrap();
     let keys: Vec<_> = fields.iter().map(|field| field["key"].as_str().unwrap()).collect();
     assert_eq!(
@@ -50,7 +50,7 @@ async fn a_form_has_the_fields_that_the_service_sends_in_its_order() {
 #[tokio::test]
 async fn a_form_is_json_with_escaped_angle_brackets() {
     let service = service().await;
-    let response = service.ask_for_form("room-1", r#"{"name":"a<b>&c.txt"}"#).answer().await;
+    let response = service.request_form("room-1", r#"{"name":"a<b>&c.txt"}"#).response().await;
     assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
     assert_eq!(response.headers()["access-control-allow-credentials"], "true");
     assert_eq!(response.headers()["access-control-expose-headers"], "*");
@@ -59,18 +59,18 @@ async fn a_form_is_json_with_escaped_angle_brackets() {
 }
 
 #[tokio::test]
-async fn the_service_cleans_the_name() {
+async fn the_service_sanitizes_the_name() {
     let service = service().await;
     assert_eq!(service.form("room-1", "../dir/cat.txt").await.name, "cat.txt");
-    let rejected = service.ask_for_form("room-1", r#"{"name":".."}"#).json_with(StatusCode::BAD_REQUEST).await;
+    let rejected = service.request_form("room-1", r#"{"name":".."}"#).json_with(StatusCode::BAD_REQUEST).await;
     assert_eq!((&rejected["error"]["source"], &rejected["error"]["code"]), (&json!("Files"), &json!(3001)));
 }
 
 #[tokio::test]
-async fn a_request_for_a_form_is_a_json_object_with_a_name() {
+async fn a_request_for_a_form_must_be_a_json_object_with_a_name() {
     let service = service().await;
     for body in ["", "{}", "cat.txt", "[]", r#"{"name":1}"#, r#"{"name":""}"#] {
-        let rejected = service.ask_for_form("room-1", body).json_with(StatusCode::BAD_REQUEST).await;
+        let rejected = service.request_form("room-1", body).json_with(StatusCode::BAD_REQUEST).await;
         assert_eq!(rejected["error"]["source"], "Files", "{body}");
     }
     let path = format!("{}/generate-upload-url?{ALICE}", channel("room-1"));
@@ -82,7 +82,7 @@ async fn a_request_for_a_form_is_a_json_object_with_a_name() {
 async fn a_posted_file_is_described_and_in_the_list_at_once() {
     let service = service().await;
     let form = service.form("room 1%2Fa", "my cat.txt").await;
-    let response = service.post_form(&form, b"hello").answer().await;
+    let response = service.post_form(&form, b"hello").response().await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     let headers = response.headers().clone();
     assert_eq!(headers[ETAG], "\"5d41402abc4b2a76b9719d911017c592\"");
@@ -109,16 +109,16 @@ async fn nothing_is_listed_before_the_post() {
 }
 
 #[tokio::test]
-async fn posting_a_form_again_replaces_the_same_file() {
+async fn a_second_post_with_a_form_replaces_the_file() {
     let service = service().await;
     let form = service.stored("room-1", "cat.txt", b"one").await;
-    service.post_form(&form, b"another").answer().await;
+    service.post_form(&form, b"another").response().await;
     let list = service.list_files("room-1", "").await;
     assert_eq!((&list["count"], &list["data"][0]["size"]), (&json!(1), &json!(7)));
 }
 
 #[tokio::test]
-async fn files_of_one_name_live_beside_each_other() {
+async fn several_files_can_have_the_same_name() {
     let service = service().await;
     let first = service.stored("room-1", "cat.txt", b"one").await;
     let second = service.stored("room-1", "cat.txt", b"two").await;
@@ -127,11 +127,11 @@ async fn files_of_one_name_live_beside_each_other() {
 }
 
 #[tokio::test]
-async fn a_form_ends_after_a_minute() {
+async fn a_form_expires_after_a_minute() {
     let service = service().await;
     let form = service.form("room-1", "cat.txt").await;
     service.emulator.clock().advance(std::time::Duration::from_secs(60)).unwrap();
-    let (code, text) = storage_error(service.post_form(&form, b"x").answer().await, 403).await;
+    let (code, text) = storage_error(service.post_form(&form, b"x").response().await, 403).await;
     assert_eq!(code, "AccessDenied");
     assert!(text.contains("Invalid according to Policy: Policy expired."), "{text}");
     assert!(service.ids("room-1").await.is_empty());
@@ -141,7 +141,7 @@ async fn a_form_ends_after_a_minute() {
 async fn an_altered_form_is_rejected() {
     let service = service().await;
     let form = service.form("room-1", "cat.txt").await;
-    let rejected = async |form| storage_error(service.post_form(&form, b"x").answer().await, 403).await;
+    let rejected = async |form| storage_error(service.post_form(&form, b"x").response().await, 403).await;
 
     let (code, text) = rejected(form.clone().with("key", "sub-c-emulator/x/y/z")).await;
     assert_eq!(code, "AccessDenied");
@@ -161,48 +161,48 @@ async fn an_altered_form_is_rejected() {
 }
 
 #[tokio::test]
-async fn the_content_type_of_a_form_is_the_clients_to_choose() {
+async fn the_client_can_choose_the_content_type_of_a_form() {
     let service = service().await;
     let form = service.form("room-1", "cat.txt").await.with("Content-Type", "application/octet-stream");
-    service.post_form(&form, b"x").answer().await;
-    let url = service.signed("room-1", &form.id, "cat.txt").await;
-    assert_eq!(service.get(&url).answer().await.headers()[CONTENT_TYPE], "application/octet-stream");
+    service.post_form(&form, b"x").response().await;
+    let url = service.presigned_url("room-1", &form.id, "cat.txt").await;
+    assert_eq!(service.get(&url).response().await.headers()[CONTENT_TYPE], "application/octet-stream");
 }
 
 #[tokio::test]
-async fn fields_behind_the_file_do_not_count() {
+async fn fields_after_the_file_are_ignored() {
     let service = service().await;
     let form = service.form("room-1", "cat.txt").await;
-    let late = [&written_file(b"x")[..], &form.written_fields(), b"--B--\r\n"].concat();
-    let response = service.post("/_storage/pubnub/").form_body(&late).answer().await;
+    let late = [&file_part(b"x")[..], &form.field_parts(), b"--B--\r\n"].concat();
+    let response = service.post("/_storage/pubnub/").form_body(&late).response().await;
     let (code, text) = storage_error(response, 400).await;
     assert_eq!(code, "InvalidArgument");
     assert!(text.contains("please check the order of the fields"), "{text}");
 
     let ignored = b"--B\r\nContent-Disposition: form-data; name=\"acl\"\r\n\r\nx\r\n--B--\r\n";
-    let early = [&form.written_fields()[..], &written_file(b"x"), ignored].concat();
-    let response = service.post("/_storage/pubnub/").form_body(&early).answer().await;
+    let early = [&form.field_parts()[..], &file_part(b"x"), ignored].concat();
+    let response = service.post("/_storage/pubnub/").form_body(&early).response().await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]
-async fn a_post_has_one_file() {
+async fn a_post_needs_exactly_one_file() {
     let service = service().await;
     let form = service.form("room-1", "cat.txt").await;
-    let none = [&form.written_fields()[..], b"--B--\r\n"].concat();
-    let two = [&form.written_fields()[..], &written_file(b"x"), &written_file(b"y"), b"--B--\r\n"].concat();
+    let none = [&form.field_parts()[..], b"--B--\r\n"].concat();
+    let two = [&form.field_parts()[..], &file_part(b"x"), &file_part(b"y"), b"--B--\r\n"].concat();
     for body in [none, two] {
-        let response = service.post("/_storage/pubnub/").form_body(&body).answer().await;
+        let response = service.post("/_storage/pubnub/").form_body(&body).response().await;
         assert_eq!(code_of(storage_error(response, 400).await), "IncorrectNumberOfFilesInPostRequest");
     }
     assert!(service.ids("room-1").await.is_empty());
 }
 
 #[tokio::test]
-async fn the_limit_is_of_stored_bytes_and_inclusive() {
+async fn the_size_limit_is_inclusive_and_counts_stored_bytes() {
     let service = service().await;
     let form = service.stored("room-1", "largest", &vec![0; MAX]).await;
-    let response = service.post_form(&form, &vec![0; MAX + 1]).answer().await;
+    let response = service.post_form(&form, &vec![0; MAX + 1]).response().await;
     let (code, text) = storage_error(response, 400).await;
     assert_eq!(code, "EntityTooLarge");
     let sizes = "<ProposedSize>5242881</ProposedSize><MaxSizeAllowed>5242880</MaxSizeAllowed><RequestId>";
@@ -218,44 +218,44 @@ async fn a_file_may_be_empty() {
 }
 
 #[tokio::test]
-async fn a_post_has_no_query() {
+async fn a_post_with_a_query_is_rejected() {
     let service = service().await;
     let form = service.form("room-1", "cat.txt").await;
-    let response = service.post(&format!("/_storage/pubnub/?{ALICE}")).form_body(&form.body(b"x")).answer().await;
+    let response = service.post(&format!("/_storage/pubnub/?{ALICE}")).form_body(&form.body(b"x")).response().await;
     let (code, text) = storage_error(response, 400).await;
     assert_eq!(code, "InvalidArgument");
     assert!(text.contains("Query String Parameters not allowed on POST requests."), "{text}");
-    let response = service.post("/_storage/pubnub/?").form_body(&form.body(b"x")).answer().await;
+    let response = service.post("/_storage/pubnub/?").form_body(&form.body(b"x")).response().await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT, "an empty one is none");
 }
 
 #[tokio::test]
-async fn a_post_says_its_length() {
+async fn a_post_needs_a_content_length() {
     let service = service().await;
-    let answer = service
+    let response = service
         .raw(
             "POST /_storage/pubnub/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\n\
              Transfer-Encoding: chunked\r\n\r\n2\r\n--\r\n0\r\n\r\n",
         )
         .await;
-    assert!(answer.starts_with("HTTP/1.1 411 "), "{answer}");
-    assert!(answer.contains("<Code>MissingContentLength</Code>"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 411 "), "{response}");
+    assert!(response.contains("<Code>MissingContentLength</Code>"), "{response}");
 }
 
 #[tokio::test]
-async fn a_post_is_well_formed_multipart() {
+async fn a_post_must_be_well_formed_multipart() {
     let service = service().await;
     let form = service.form("room-1", "cat.txt").await;
     let whole = form.body(b"x");
-    let cut = service.post("/_storage/pubnub/").form_body(&whole[..whole.len() - 9]).answer().await;
+    let cut = service.post("/_storage/pubnub/").form_body(&whole[..whole.len() - 9]).response().await;
     assert_eq!(code_of(storage_error(cut, 400).await), "MalformedPOSTRequest");
-    let json = service.post("/_storage/pubnub/").typed_body("application/json", "{}").answer().await;
+    let json = service.post("/_storage/pubnub/").typed_body("application/json", "{}").response().await;
     assert_eq!(code_of(storage_error(json, 400).await), "MalformedPOSTRequest");
     let urlencoded = service.post("/_storage/pubnub/").typed_body("application/x-www-form-urlencoded", "key=a");
-    let rejected = storage_error(urlencoded.answer().await, 400).await;
+    let rejected = storage_error(urlencoded.response().await, 400).await;
     assert_eq!(code_of(rejected), "AuthorizationQueryParametersError");
     let huge = form.with("tagging", &"x".repeat(30_000));
-    let rejected = storage_error(service.post_form(&huge, b"x").answer().await, 400).await;
+    let rejected = storage_error(service.post_form(&huge, b"x").response().await, 400).await;
     assert_eq!(code_of(rejected), "MaxPostPreDataLengthExceededError");
 }
 
@@ -263,7 +263,7 @@ async fn a_post_is_well_formed_multipart() {
 async fn an_error_of_the_storage_is_xml_and_ends_the_connection() {
     let service = service().await;
     let form = service.form("room-1", "cat.txt").await.without("Policy");
-    let response = service.post_form(&form, b"x").answer().await;
+    let response = service.post_form(&form, b"x").response().await;
     let headers = response.headers();
     assert_eq!(headers[CONTENT_TYPE], "application/xml");
     assert_eq!((&headers["server"], &headers["connection"]), (&"AmazonS3".parse().unwrap(), &"close".parse().unwrap()));
@@ -272,7 +272,7 @@ async fn an_error_of_the_storage_is_xml_and_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_file_is_gone_at_the_midnight_after_its_retention() {
+async fn a_file_is_removed_at_the_midnight_after_its_retention() {
     let service = service().await;
     service.stored("room-1", "cat.txt", b"x").await;
     service.emulator.clock().advance(30 * DAY).unwrap();
@@ -282,10 +282,10 @@ async fn a_file_is_gone_at_the_midnight_after_its_retention() {
 }
 
 #[tokio::test]
-async fn a_form_gives_the_time_of_its_end_in_whole_seconds() {
+async fn the_expiration_date_of_a_form_is_in_whole_seconds() {
     let service = service().await;
     let before = jiff::Timestamp::now().as_second();
-    let answer = service.ask_for_form("room-1", r#"{"name":"a"}"#).json_with(StatusCode::OK).await;
-    let end: jiff::Timestamp = answer["file_upload_request"]["expiration_date"].as_str().unwrap().parse().unwrap();
+    let response = service.request_form("room-1", r#"{"name":"a"}"#).json_with(StatusCode::OK).await;
+    let end: jiff::Timestamp = response["file_upload_request"]["expiration_date"].as_str().unwrap().parse().unwrap();
     assert!((before + 60..before + 63).contains(&end.as_second()));
 }

@@ -1,4 +1,4 @@
-//! Reading: it counts, it consumes, and of many racing readers one wins.
+//! Downloads from file.io: each one counts, and exactly one of many concurrent readers gets a single-use file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ async fn a_second_read_of_a_single_use_file_is_not_found() {
     let service = service().await;
     let path = service.share(b"once").await;
     assert_eq!(service.content_of(&path).await, b"once");
-    let response = service.get(&path).answer().await;
+    let response = service.get(&path).response().await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
     assert!(!response.headers().contains_key(CONTENT_DISPOSITION), "clients take it for a file");
     let error: serde_json::Value = response.json().await.unwrap();
@@ -24,10 +24,10 @@ async fn a_second_read_of_a_single_use_file_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_download_is_an_attachment_that_no_browser_runs() {
+async fn a_download_is_an_attachment_that_browsers_do_not_run() {
     let service = service().await;
     let file = service.upload("page.html", b"<script>alert(1)</script>", &[]).await;
-    let response = service.get(&file.path()).answer().await;
+    let response = service.get(&file.path()).response().await;
     for (header, value) in [
         ("content-type", "text/html"),
         ("content-disposition", "attachment; filename=page.html"),
@@ -41,6 +41,7 @@ async fn a_download_is_an_attachment_that_no_browser_runs() {
     }
 }
 
+/// Checks in each round that one of 64 concurrent readers gets a single-use file.
 async fn race(service: &Arc<Service>, rounds: usize) {
     for round in 0..rounds {
         let path = service.share(format!("round {round}").as_bytes()).await;
@@ -63,12 +64,12 @@ async fn race(service: &Arc<Service>, rounds: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_64_racing_readers_one_wins_in_memory() {
+async fn one_of_64_concurrent_readers_gets_the_file_in_memory() {
     race(&Arc::new(service().await), 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_64_racing_readers_one_wins_with_a_data_directory() {
+async fn one_of_64_concurrent_readers_gets_the_file_with_a_data_directory() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
     race(&Arc::new(service_with(options).await), 20).await;
@@ -76,7 +77,7 @@ async fn of_64_racing_readers_one_wins_with_a_data_directory() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the long form of the races above: 200 rounds each"]
-async fn of_64_racing_readers_one_wins_200_times() {
+async fn one_of_64_concurrent_readers_gets_the_file_200_times() {
     race(&Arc::new(service().await), 200).await;
     let folder = tempfile::tempdir().unwrap();
     let options = Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
@@ -84,7 +85,7 @@ async fn of_64_racing_readers_one_wins_200_times() {
 }
 
 #[tokio::test]
-async fn a_file_can_be_read_as_often_as_it_says() {
+async fn a_file_can_be_read_as_often_as_max_downloads_says() {
     let service = service().await;
     let path = service.upload("a.txt", b"a", &[("maxDownloads", "3")]).await.path();
     for _ in 0..3 {
@@ -95,7 +96,7 @@ async fn a_file_can_be_read_as_often_as_it_says() {
 }
 
 #[tokio::test]
-async fn an_exhausted_file_that_is_kept_is_listed_and_can_be_allowed_more_reads() {
+async fn an_exhausted_file_without_auto_delete_is_listed_and_can_get_more_downloads() {
     let service = service().await;
     let path = service.upload("a.txt", b"a", &[("autoDelete", "false")]).await.path();
     assert_eq!(service.status_of(&path).await, StatusCode::OK);
@@ -111,15 +112,15 @@ async fn an_exhausted_file_that_is_kept_is_listed_and_can_be_allowed_more_reads(
 async fn an_expired_file_is_gone() {
     let service = service().await;
     let path = service.share(b"a").await;
-    let kept = service.share(b"b").await;
+    let live = service.share(b"b").await;
     service.emulator.clock().advance(14 * DAY - Duration::from_secs(60)).unwrap();
-    assert_eq!(service.content_of(&kept).await, b"b");
+    assert_eq!(service.content_of(&live).await, b"b");
     service.emulator.clock().advance(Duration::from_secs(60)).unwrap();
     assert_eq!(service.status_of(&path).await, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn an_expired_file_that_is_kept_is_listed_and_can_be_revived() {
+async fn an_expired_file_without_auto_delete_is_listed_and_can_be_revived() {
     let service = service().await;
     let path = service.upload("a.txt", b"a", &[("autoDelete", "false"), ("expires", "1h")]).await.path();
     service.emulator.clock().advance(DAY).unwrap();
@@ -139,18 +140,18 @@ async fn a_file_that_never_expires_outlives_a_century() {
 }
 
 #[tokio::test]
-async fn a_download_that_has_begun_ends_although_the_file_expires() {
+async fn a_download_in_progress_completes_although_the_file_expires() {
     let service = service().await;
     let content = vec![7; 3_000_000];
     let path = service.upload("a.bin", &content, &[("expires", "1h")]).await.path();
-    let response = service.get(&path).answer().await;
+    let response = service.get(&path).response().await;
     service.emulator.clock().advance(DAY).unwrap();
     service.get("/").paid().json_with(StatusCode::OK).await;
     assert!(response.bytes().await.unwrap() == content);
 }
 
 #[tokio::test]
-async fn the_old_direct_link_reads_too() {
+async fn the_old_direct_link_downloads_the_file() {
     let service = service().await;
     let path = service.share(b"a").await;
     assert_eq!(service.content_of(&format!("{path}/dwnld")).await, b"a");
@@ -161,14 +162,14 @@ async fn the_old_direct_link_reads_too() {
 async fn a_head_request_and_the_landing_page_consume_nothing() {
     let service = service().await;
     let path = service.share(b"hello").await;
-    let head = service.request(Method::HEAD, &path).answer().await;
+    let head = service.request(Method::HEAD, &path).response().await;
     assert_eq!(head.status(), StatusCode::OK);
     assert_eq!(head.headers()["content-length"], "5");
     assert_eq!(head.headers()[CONTENT_DISPOSITION], "attachment; filename=report.txt");
-    let page = service.get(&format!("/download{path}")).answer().await.text().await.unwrap();
+    let page = service.get(&format!("/download{path}")).response().await.text().await.unwrap();
     assert!(page.contains("report.txt, 5 bytes"), "{page}");
     assert_eq!(service.content_of(&path).await, b"hello");
-    assert_eq!(service.request(Method::HEAD, &path).answer().await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(service.request(Method::HEAD, &path).response().await.status(), StatusCode::NOT_FOUND);
     assert_eq!(service.status_of(&format!("/download{path}")).await, StatusCode::NOT_FOUND);
 }
 
@@ -176,7 +177,7 @@ async fn a_head_request_and_the_landing_page_consume_nothing() {
 async fn a_range_is_ignored() {
     let service = service().await;
     let path = service.share(b"hello").await;
-    let response = service.get(&path).header(RANGE, "bytes=1-2").answer().await;
+    let response = service.get(&path).header(RANGE, "bytes=1-2").response().await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.bytes().await.unwrap(), "hello");
 }
@@ -185,7 +186,7 @@ async fn a_range_is_ignored() {
 async fn a_browser_gets_the_file_unless_the_landing_mode_is_on() {
     let service = service().await;
     let path = service.share(b"hello").await;
-    let response = service.get(&path).header(ACCEPT, "text/html,*/*").answer().await;
+    let response = service.get(&path).header(ACCEPT, "text/html,*/*").response().await;
     assert_eq!(response.text().await.unwrap(), "hello");
 }
 
@@ -195,12 +196,12 @@ async fn a_wrong_key_consumes_nothing() {
     let path = service.share(b"hello").await;
     let rejected = service.get(&path).header(AUTHORIZATION, "Bearer WRONG");
     assert_eq!(rejected.json_with(StatusCode::UNAUTHORIZED).await["code"], "UNAUTHORIZED");
-    let other_account = service.get(&path).paid().answer().await;
+    let other_account = service.get(&path).paid().response().await;
     assert_eq!(other_account.text().await.unwrap(), "hello", "the link is the permission");
 }
 
 #[tokio::test]
-async fn a_key_is_not_found_by_its_beginning_its_case_or_its_id() {
+async fn a_prefix_another_case_or_the_id_of_a_key_is_not_found() {
     let service = service().await;
     let file = service.upload("a.txt", b"a", &[]).await;
     let path = file.path();

@@ -1,4 +1,4 @@
-//! Starting, being found, and ending.
+//! Start, the ready file and the configuration file, and shutdown.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,15 +60,15 @@ async fn a_file_that_no_emulator_wrote_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| Some(folder.path().join(name));
     let with = |ready_file, write_config| Options { ready_file, write_config, ..Options::default() };
-    for own in ["[stores.pubnub]\nbackend = \"pubnub\"\nuser_id = \"me\"\n", "notes\n", "http://a\nhttp://b\n"] {
-        let mine = file(folder.path(), "mine", own);
+    for content in ["[stores.pubnub]\nbackend = \"pubnub\"\nuser_id = \"me\"\n", "notes\n", "http://a\nhttp://b\n"] {
+        let mine = file(folder.path(), "mine", content);
         for options in [with(None, path("mine")), with(path("mine"), None)] {
             let error = Emulator::start(options).await.unwrap_err().to_string();
             assert!(error.contains("give another path"), "{error}");
-            assert_eq!(fs::read_to_string(&mine).unwrap(), own);
+            assert_eq!(fs::read_to_string(&mine).unwrap(), content);
         }
     }
-    // Those of an earlier emulator are, also where a script added lines, and empty ones.
+    // Empty files and files of an earlier emulator are replaced, also if a script added lines.
     file(folder.path(), "ready", "");
     for _ in 0..2 {
         let emulator = Emulator::start(with(path("ready"), path("config"))).await.unwrap();
@@ -98,7 +98,7 @@ async fn links_and_the_configuration_begin_with_the_public_url() {
     assert!(config.contains("base_url = \"https://share.example.org/files\"\napi_key = \"MINE\"\n"), "{config}");
 }
 
-/// Scripts add their own: a second one would make the file no TOML.
+/// Scripts add a secret key themselves. With two of them the file would be invalid TOML.
 #[tokio::test]
 async fn the_configuration_never_has_a_secret_key() {
     let folder = tempfile::tempdir().unwrap();
@@ -122,7 +122,7 @@ async fn without_accounts_the_configuration_has_no_key() {
 }
 
 #[tokio::test]
-async fn off_loopback_it_rejects_to_start_with_what_everybody_knows() {
+async fn an_emulator_off_loopback_needs_credentials_and_a_control_token() {
     let folder = tempfile::tempdir().unwrap();
     let users = r#"{"fileio":{"accounts":[{"name":"me","api_key":"MINE","plan":"paid"}]}}"#;
     let credentials = Some(file(folder.path(), "users.json", users));
@@ -140,13 +140,13 @@ async fn off_loopback_it_rejects_to_start_with_what_everybody_knows() {
 }
 
 #[tokio::test]
-async fn the_fixed_credentials_off_loopback_are_warned_of() {
+async fn the_fixed_credentials_with_a_public_url_off_loopback_cause_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let credentials = Some(file(folder.path(), "users.toml", "[fileio]\n"));
     let public_url = Some("https://share.example.org".to_owned());
-    let known = Emulator::start(Options { public_url: public_url.clone(), ..Options::default() }).await.unwrap();
-    let [warning] = known.warnings() else { panic!("{:?}", known.warnings()) };
-    assert!(warning.contains("everybody knows the fixed keys") && warning.contains("--credentials"), "{warning}");
+    let emulator = Emulator::start(Options { public_url: public_url.clone(), ..Options::default() }).await.unwrap();
+    let [warning] = emulator.warnings() else { panic!("{:?}", emulator.warnings()) };
+    assert!(warning.contains("the fixed credentials are public") && warning.contains("--credentials"), "{warning}");
     let here = Some("http://localhost:8080".to_owned());
     for options in [
         Options::default(),
@@ -183,14 +183,14 @@ async fn a_wrong_credentials_file_is_rejected_with_its_place() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_credentials_is_said_without_the_line_that_holds_them() {
+async fn the_error_of_a_credentials_file_does_not_show_the_line_with_the_key() {
     let folder = tempfile::tempdir().unwrap();
     for line in ["api_key = CANARY", "api_key = \"CANARY", "api_key = \"CANARY\", plan = \"paid\""] {
         let content = format!("[[fileio.accounts]]\nname = \"a\"\n{line}\nplan = \"paid\"");
         let credentials = Some(file(folder.path(), "users.toml", &content));
         let error = Emulator::start(Options { credentials, ..Options::default() }).await.unwrap_err();
-        let said = format!("{error} {error:?}");
-        assert!(said.contains("line 3") && !said.contains("CANARY"), "{said}");
+        let message = format!("{error} {error:?}");
+        assert!(message.contains("line 3") && !message.contains("CANARY"), "{message}");
     }
 }
 
@@ -198,8 +198,8 @@ async fn what_is_wrong_with_credentials_is_said_without_the_line_that_holds_them
 async fn a_public_url_with_a_password_is_rejected_without_showing_it() {
     let public_url = Some("http://me:CANARY@share.example.org".to_owned());
     let error = Emulator::start(Options { public_url, ..Options::default() }).await.unwrap_err();
-    let said = format!("{error} {error:?}");
-    assert!(said.contains("must not hold a user") && !said.contains("CANARY"), "{said}");
+    let message = format!("{error} {error:?}");
+    assert!(message.contains("must not hold a user") && !message.contains("CANARY"), "{message}");
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn a_wrong_fault_file_is_rejected_with_its_place() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_named() {
+async fn an_error_names_the_path_or_address_that_cannot_be_used() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("no/such");
     let taken = service().await;
@@ -258,7 +258,7 @@ async fn what_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn a_fault_file_is_in_force_from_the_start() {
+async fn a_fault_file_applies_from_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let faults = Some(file(folder.path(), "faults.json", r#"{"fault":[{"do":{"status":{"code":503}}}]}"#));
     let service = service_with(Options { faults, ..Options::default() }).await;
@@ -266,17 +266,17 @@ async fn a_fault_file_is_in_force_from_the_start() {
 }
 
 #[tokio::test]
-async fn shutting_down_lets_a_download_finish() {
+async fn a_shutdown_lets_a_download_finish() {
     let service = service().await;
     let content = vec![3; 4_000_000];
     let path = service.share(&content).await;
-    let response = service.get(&path).answer().await;
+    let response = service.get(&path).response().await;
     let (_, body) = tokio::join!(service.emulator.shutdown(), response.bytes());
     assert!(body.unwrap() == content);
 }
 
 #[tokio::test]
-async fn shutting_down_does_not_wait_for_the_stalled() {
+async fn a_shutdown_does_not_wait_for_stalled_requests() {
     let service = service().await;
     let mut stream = service.connect().await;
     stream.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf").await.unwrap();

@@ -1,4 +1,4 @@
-//! What every test needs: an emulator, a client, and uploads in one line.
+//! Helpers of all tests: an emulator with an HTTP client, and shorthands for requests.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// A running emulator with an HTTP client.
 pub(crate) struct Service {
     pub(crate) emulator: Emulator,
     client: Client,
@@ -27,7 +28,7 @@ pub(crate) async fn service_with(options: Options) -> Service {
     }
 }
 
-/// A service with the fault rules of a TOML text.
+/// Starts an emulator with fault rules in TOML.
 pub(crate) async fn service_with_faults(rules: &str) -> Service {
     let service = service().await;
     service.set_faults(rules);
@@ -39,7 +40,7 @@ impl Service {
         format!("{}{path}", self.emulator.url())
     }
 
-    /// The path and query of a URL that leads here.
+    /// Returns the path and query of a URL of this emulator.
     pub(crate) fn path_of<'u>(&self, url: &'u str) -> &'u str {
         url.strip_prefix(self.emulator.url()).unwrap()
     }
@@ -72,28 +73,28 @@ impl Service {
         self.request(Method::DELETE, path)
     }
 
-    /// Uploads as the built-in account, with the given fields.
+    /// Uploads to file.io as the built-in account, with form fields.
     pub(crate) async fn upload(&self, name: &str, content: &[u8], fields: &[(&str, &str)]) -> Value {
         self.post("/").paid().form_file(name, content, fields).json_with(StatusCode::OK).await
     }
 
-    /// Uploads without an account, and gives the path of the link.
+    /// Uploads to file.io without an account, and returns the path of the link.
     pub(crate) async fn share(&self, content: &[u8]) -> String {
         let file = self.post("/").form_file("report.txt", content, &[]).json_with(StatusCode::OK).await;
         file.path()
     }
 
     pub(crate) async fn status_of(&self, path: &str) -> StatusCode {
-        self.get(path).answer().await.status()
+        self.get(path).response().await.status()
     }
 
     pub(crate) async fn content_of(&self, path: &str) -> Vec<u8> {
-        let response = self.get(path).answer().await;
+        let response = self.get(path).response().await;
         assert_eq!(response.status(), StatusCode::OK);
         response.bytes().await.unwrap().to_vec()
     }
 
-    /// The journal's entries of one operation.
+    /// Returns the journal's entries of one operation.
     pub(crate) fn journaled(&self, operation: &str) -> Vec<JournalEntry> {
         let mut entries = self.emulator.journal();
         entries.retain(|entry| entry.operation == Some(operation));
@@ -104,23 +105,25 @@ impl Service {
         TcpStream::connect(self.emulator.addr()).await.unwrap()
     }
 
-    /// Sends a text as it stands on a connection of its own, and reads until its end.
+    /// Sends a raw request on a new connection, and reads until the connection ends.
     pub(crate) async fn raw(&self, request: &str) -> String {
         let mut stream = self.connect().await;
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.unwrap();
+        String::from_utf8_lossy(&response).into_owned()
     }
 }
 
 pub(crate) trait RequestExt {
+    /// Sets the API key of the built-in account, which is on the paid plan.
     fn paid(self) -> Self;
     fn form_file(self, name: &str, content: &[u8], fields: &[(&str, &str)]) -> Self;
     fn form_fields(self, fields: &[(&str, &str)]) -> Self;
     fn form_body(self, body: &[u8]) -> Self;
     fn typed_body(self, content_type: &str, body: &str) -> Self;
-    async fn answer(self) -> Response;
+    async fn response(self) -> Response;
+    /// Checks the status, and returns the JSON body.
     async fn json_with(self, status: StatusCode) -> Value;
 }
 
@@ -131,18 +134,18 @@ impl RequestExt for RequestBuilder {
         self.bearer_auth(FILEIO_API_KEY)
     }
 
-    /// The form as `requests` writes it: the file first, without a type.
+    /// Sets a form as body, as the Python library `requests` writes it: the file first, without a type.
     fn form_file(self, name: &str, content: &[u8], fields: &[(&str, &str)]) -> Self {
         let head = format!("--B\r\n{DISPOSITION}\"file\"; filename=\"{name}\"\r\n\r\n");
-        let body = [head.as_bytes(), content, b"\r\n", &written(fields), b"--B--\r\n"];
+        let body = [head.as_bytes(), content, b"\r\n", &field_parts(fields), b"--B--\r\n"];
         self.form_body(&body.concat())
     }
 
     fn form_fields(self, fields: &[(&str, &str)]) -> Self {
-        self.form_body(&[&written(fields), &b"--B--\r\n"[..]].concat())
+        self.form_body(&[&field_parts(fields), &b"--B--\r\n"[..]].concat())
     }
 
-    /// A multipart body, written out, with the boundary `B`.
+    /// Sets a raw multipart body with the boundary `B`.
     fn form_body(self, body: &[u8]) -> Self {
         self.header(CONTENT_TYPE, "multipart/form-data; boundary=B").body(body.to_vec())
     }
@@ -151,19 +154,20 @@ impl RequestExt for RequestBuilder {
         self.header(CONTENT_TYPE, content_type).body(body.to_owned())
     }
 
-    async fn answer(self) -> Response {
+    async fn response(self) -> Response {
         self.send().await.unwrap()
     }
 
     async fn json_with(self, status: StatusCode) -> Value {
-        let response = self.answer().await;
+        let response = self.response().await;
         let (got, text) = (response.status(), response.text().await.unwrap());
         assert_eq!(got, status, "{text}");
         serde_json::from_str(&text).unwrap()
     }
 }
 
-fn written(fields: &[(&str, &str)]) -> Vec<u8> {
+/// Returns the parts of form fields, with the boundary `B`.
+fn field_parts(fields: &[(&str, &str)]) -> Vec<u8> {
     let parts = fields.iter().map(|(field, value)| format!("--B\r\n{DISPOSITION}\"{field}\"\r\n\r\n{value}\r\n"));
     parts.collect::<String>().into_bytes()
 }
@@ -174,7 +178,7 @@ pub(crate) trait ValueExt {
 }
 
 impl ValueExt for Value {
-    /// The path of the link of an uploaded file.
+    /// Returns the path of the link of an uploaded file.
     fn path(&self) -> String {
         format!("/{}", self["key"].as_str().unwrap())
     }

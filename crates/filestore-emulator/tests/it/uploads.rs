@@ -1,4 +1,4 @@
-//! Every shape in which clients upload, and what they are answered.
+//! Uploads to file.io in every format that clients send, and the responses to them.
 
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 
 use crate::support::{RequestExt, Service, ValueExt, service};
 
-/// The content type, disposition and content of the one download of a file.
+/// Downloads a file once, and returns the headers and the content.
 async fn downloaded(service: &Service, file: &Value) -> (HeaderMap, Vec<u8>) {
-    let response = service.get(&file.path()).answer().await;
+    let response = service.get(&file.path()).response().await;
     assert_eq!(response.status(), StatusCode::OK);
     (response.headers().clone(), response.bytes().await.unwrap().to_vec())
 }
 
 #[tokio::test]
-async fn an_upload_is_answered_with_every_key_in_the_order_of_the_service() {
+async fn the_response_to_an_upload_has_every_key_in_the_order_of_the_service() {
     let service = service().await;
-    let response = service.post("/").form_file("report.txt", b"hello world", &[]).answer().await;
+    let response = service.post("/").form_file("report.txt", b"hello world", &[]).response().await;
     assert_eq!(response.headers()[CONTENT_TYPE], "application/json; charset=utf-8");
     let text = response.text().await.unwrap();
     let pairs = text.trim_matches(['{', '}']).split(',');
@@ -49,16 +49,16 @@ async fn an_anonymous_upload_has_the_terms_of_the_free_plan() {
 }
 
 #[tokio::test]
-async fn an_anonymous_upload_brings_a_token_and_one_with_a_key_none() {
+async fn an_anonymous_upload_returns_a_token_and_one_with_a_key_does_not() {
     let service = service().await;
-    let anonymous = service.post("/").form_file("a.txt", b"a", &[]).answer().await;
+    let anonymous = service.post("/").form_file("a.txt", b"a", &[]).response().await;
     assert!(anonymous.headers().contains_key("x-file-io-anonymous-access-token"));
-    let paid = service.post("/").paid().form_file("a.txt", b"a", &[]).answer().await;
+    let paid = service.post("/").paid().form_file("a.txt", b"a", &[]).response().await;
     assert!(!paid.headers().contains_key("x-file-io-anonymous-access-token"));
 }
 
 #[tokio::test]
-async fn fields_count_wherever_they_stand() {
+async fn fields_can_be_before_or_after_the_file_or_in_the_query() {
     let service = service().await;
     let last = "--B\r\nContent-Disposition: form-data; name=\"chunk_index\"\r\n\r\n1\r\n\
                 --B\r\nContent-Disposition: form-data; name=\"expires\"\r\n\r\n2h\r\n\
@@ -139,7 +139,7 @@ async fn a_body_that_is_no_form_is_a_file() {
 }
 
 #[tokio::test]
-async fn variables_that_a_script_never_set_are_defaults() {
+async fn texts_of_unset_script_variables_mean_the_defaults() {
     let service = service().await;
     let fields = [("autoDelete", "undefined"), ("maxDownloads", "null"), ("expires", "undefined")];
     let file = service.upload("a.txt", b"a", &fields).await;
@@ -160,7 +160,7 @@ async fn empty_fields_of_a_paying_client_lift_every_limit() {
 }
 
 #[tokio::test]
-async fn what_goes_beyond_the_free_plan_is_rejected_without_payment() {
+async fn fields_beyond_the_free_plan_need_payment() {
     let service = service().await;
     for field in [("maxDownloads", "2"), ("autoDelete", "false"), ("expires", "2y")] {
         let rejected =
@@ -206,7 +206,7 @@ async fn an_upload_without_file_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_rejected_although_none_would_do() {
+async fn a_wrong_key_is_rejected_although_no_key_is_needed() {
     let service = service().await;
     for wrong in ["Bearer WRONG", "WRONG", "Basic V1JPTkc6", "Digest x"] {
         let request = service.post("/").header(AUTHORIZATION, wrong).form_file("a.txt", b"a", &[]);
@@ -215,7 +215,7 @@ async fn a_wrong_key_is_rejected_although_none_would_do() {
 }
 
 #[tokio::test]
-async fn the_smallest_the_largest_in_memory_and_larger_files_come_back_as_they_were() {
+async fn files_in_memory_and_on_disk_are_downloaded_unchanged() {
     let service = service().await;
     for size in [0, 1, 64 * 1024, 64 * 1024 + 1, 3_000_000] {
         let content: Vec<u8> = (0..size).map(|at: u32| (at % 251) as u8).collect();

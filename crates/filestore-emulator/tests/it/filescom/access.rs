@@ -1,4 +1,4 @@
-//! Keys, sessions, permissions and share links.
+//! Files.com access: API keys, sessions, permissions and share links.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -54,7 +54,7 @@ async fn the_example_of_the_documentation_is_a_credentials_file() {
 }
 
 #[tokio::test]
-async fn users_that_could_never_be_used_are_rejected_at_the_start() {
+async fn invalid_users_are_rejected_at_the_start() {
     for (user, problem) in [
         ("name = \"a\"", "needs a `password`"),
         ("name = \"a\"\napi_key = \"not-a-key\"", "letters and digits"),
@@ -87,7 +87,7 @@ fn as_session(site: &EmulatedSite, method: Method, path: &str, id: &str) -> reqw
 }
 
 #[tokio::test]
-async fn a_request_needs_a_credential_that_is_valid() {
+async fn a_request_needs_a_valid_credential() {
     let site = emulated().await;
     let root = "/folders/";
     assert_eq!(site.open(Method::GET, root).rejected(401).await, "not-authenticated/authentication-required");
@@ -96,9 +96,9 @@ async fn a_request_needs_a_credential_that_is_valid() {
     let wrong = as_session(&site, Method::GET, root, &"0".repeat(40));
     assert_eq!(wrong.rejected(401).await, "not-authenticated/invalid-credentials");
     let one_of_two = site.get(root).header("X-FilesAPI-Auth", "wrong");
-    assert_eq!(one_of_two.answer().await.status(), StatusCode::OK);
+    assert_eq!(one_of_two.response().await.status(), StatusCode::OK);
     for (workspace, status) in [("0", 200), ("12", 200), ("x", 422), ("-1", 422)] {
-        let response = site.get(root).header("X-Files-Workspace-Id", workspace).answer().await;
+        let response = site.get(root).header("X-Files-Workspace-Id", workspace).response().await;
         assert_eq!(response.status(), status, "{workspace}");
     }
     let bad = site.get(root).header("X-Files-Workspace-Id", "x");
@@ -106,26 +106,26 @@ async fn a_request_needs_a_credential_that_is_valid() {
 }
 
 #[tokio::test]
-async fn a_session_begins_with_a_password_and_ends_with_a_logout_or_its_time() {
+async fn a_session_begins_with_a_password_and_ends_with_a_logout_or_after_6_hours() {
     let site = emulated().await;
     let id = session(&site).await;
     assert!(id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
-    assert_eq!(as_session(&site, Method::GET, "/folders/", &id).answer().await.status(), StatusCode::OK);
-    let logout = as_session(&site, Method::DELETE, "/sessions", &id).answer().await;
+    assert_eq!(as_session(&site, Method::GET, "/folders/", &id).response().await.status(), StatusCode::OK);
+    let logout = as_session(&site, Method::DELETE, "/sessions", &id).response().await;
     assert_eq!(logout.status(), StatusCode::NO_CONTENT);
     let after = as_session(&site, Method::GET, "/folders/", &id);
     assert_eq!(after.rejected(401).await, "not-authenticated/invalid-credentials");
 
     let id = session(&site).await;
     site.service.emulator.clock().advance(Duration::from_secs(6 * 3600 - 1)).unwrap();
-    assert_eq!(as_session(&site, Method::GET, "/folders/", &id).answer().await.status(), StatusCode::OK);
+    assert_eq!(as_session(&site, Method::GET, "/folders/", &id).response().await.status(), StatusCode::OK);
     site.service.emulator.clock().advance(Duration::from_secs(1)).unwrap();
     let after = as_session(&site, Method::GET, "/folders/", &id);
     assert_eq!(after.rejected(401).await, "not-authenticated/invalid-credentials");
 }
 
 #[tokio::test]
-async fn a_login_that_cannot_be_is_rejected_by_its_type() {
+async fn an_invalid_login_is_rejected_with_its_error_type() {
     let site = emulated().await;
     for (body, status, kind) in [
         (json!({"username": FILESCOM_USER, "password": "x"}), 401, "not-authenticated/invalid-username-or-password"),
@@ -142,7 +142,7 @@ async fn a_login_that_cannot_be_is_rejected_by_its_type() {
 }
 
 #[tokio::test]
-async fn ten_wrong_passwords_lock_a_user_out_for_a_while() {
+async fn ten_wrong_passwords_lock_a_user_out_for_ten_minutes() {
     let site = emulated().await;
     for _ in 0..10 {
         login(&site, json!({"username": FILESCOM_USER, "password": "x"})).rejected(401).await;
@@ -156,11 +156,11 @@ async fn ten_wrong_passwords_lock_a_user_out_for_a_while() {
 #[tokio::test]
 async fn a_second_factor_continues_the_login_that_asked_for_it() {
     let site = site_of("adminkey").await;
-    let asked = login(&site, json!({"username": "careful", "password": "right"}));
-    let asked = asked.json_with(StatusCode::FORBIDDEN).await;
-    assert_eq!(asked["type"], "not-authorized/two-factor-authentication-required");
-    assert_eq!(asked["data"]["two_factor_authentication_methods"], json!(["totp"]));
-    let partial = &asked["data"]["partial_session_id"];
+    let challenge = login(&site, json!({"username": "careful", "password": "right"}));
+    let challenge = challenge.json_with(StatusCode::FORBIDDEN).await;
+    assert_eq!(challenge["type"], "not-authorized/two-factor-authentication-required");
+    assert_eq!(challenge["data"]["two_factor_authentication_methods"], json!(["totp"]));
+    let partial = &challenge["data"]["partial_session_id"];
     let id = partial.as_str().unwrap();
     let half = as_session(&site, Method::GET, "/folders/", id);
     assert_eq!(half.rejected(401).await, "not-authenticated/invalid-credentials", "half a login is none");
@@ -170,17 +170,18 @@ async fn a_second_factor_continues_the_login_that_asked_for_it() {
     let session = login(&site, json!({"otp": 123456, "partial_session_id": partial}));
     let session = session.json_with(StatusCode::CREATED).await;
     let id = session["id"].as_str().unwrap();
-    assert_eq!(as_session(&site, Method::GET, "/folders/", id).answer().await.status(), StatusCode::OK);
+    assert_eq!(as_session(&site, Method::GET, "/folders/", id).response().await.status(), StatusCode::OK);
     let at_once = login(&site, json!({"username": "careful", "password": "right", "otp": "123456"}));
     at_once.json_with(StatusCode::CREATED).await;
 }
 
 #[tokio::test]
-async fn ten_wrong_one_time_passwords_lock_half_a_login_out_too() {
+async fn ten_wrong_one_time_passwords_lock_a_partial_session_out() {
     let site = site_of("adminkey").await;
-    let asked = login(&site, json!({"username": "careful", "password": "right"}));
-    let asked = asked.json_with(StatusCode::FORBIDDEN).await;
-    let with = |otp: &str| login(&site, json!({"otp": otp, "partial_session_id": asked["data"]["partial_session_id"]}));
+    let challenge = login(&site, json!({"username": "careful", "password": "right"}));
+    let challenge = challenge.json_with(StatusCode::FORBIDDEN).await;
+    let with =
+        |otp: &str| login(&site, json!({"otp": otp, "partial_session_id": challenge["data"]["partial_session_id"]}));
     for _ in 0..10 {
         with("000000").rejected(401).await;
     }
@@ -188,7 +189,7 @@ async fn ten_wrong_one_time_passwords_lock_half_a_login_out_too() {
 }
 
 #[tokio::test]
-async fn a_user_may_do_what_the_permissions_say() {
+async fn a_user_needs_the_permission_for_each_operation() {
     let site = site_of("adminkey").await;
     site.upload("a.txt", b"x").await;
     let site = EmulatedSite { key: "readerkey".to_owned(), ..site };
@@ -229,10 +230,10 @@ async fn a_restricted_key_reaches_its_folder_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn nothing_secret_is_in_the_journal() {
+async fn the_journal_contains_no_secrets() {
     let site = emulated().await;
     let id = session(&site).await;
-    as_session(&site, Method::GET, "/folders/", &id).answer().await;
+    as_session(&site, Method::GET, "/folders/", &id).response().await;
     let part = &site.begin("a.txt", json!({})).await[0];
     site.put(part, b"x").await;
     let journal = serde_json::to_string(&site.service.emulator.journal()).unwrap();
@@ -246,13 +247,13 @@ async fn share(site: &EmulatedSite, body: Value) -> Value {
     site.post("/bundles", &body).json_with(StatusCode::CREATED).await
 }
 
-/// What a browser gets for a link.
+/// Opens a share link as a browser does.
 async fn open(service: &Service, bundle: &Value) -> reqwest::Response {
-    service.get(service.path_of(bundle["url"].as_str().unwrap())).answer().await
+    service.get(service.path_of(bundle["url"].as_str().unwrap())).response().await
 }
 
 #[tokio::test]
-async fn a_link_to_one_file_serves_it_as_often_and_as_long_as_it_says() {
+async fn a_link_to_one_file_works_until_max_uses_or_expires_at() {
     let site = emulated().await;
     site.upload("a.txt", b"shared").await;
     let bundle = share(&site, json!({"paths": ["A.TXT"], "max_uses": 2, "expires_at": "2999-01-01T00:00:00Z"})).await;
@@ -280,7 +281,7 @@ impl EmulatedSite {
 }
 
 #[tokio::test]
-async fn a_link_with_a_password_asks_for_it() {
+async fn a_link_with_a_password_requires_it() {
     let site = emulated().await;
     site.upload("a.txt", b"shared").await;
     let bundle = share(&site, json!({"paths": ["a.txt"], "password": "open sesame", "max_uses": 1})).await;
@@ -291,14 +292,14 @@ async fn a_link_with_a_password_asks_for_it() {
     let path = site.service.path_of(bundle["url"].as_str().unwrap());
     let with = |password: &str| {
         let form = format!("password={password}");
-        site.service.post(path).typed_body("application/x-www-form-urlencoded", &form).answer()
+        site.service.post(path).typed_body("application/x-www-form-urlencoded", &form).response()
     };
     assert!(with("wrong").await.text().await.unwrap().contains("<form"));
     assert_eq!(with("open+sesame").await.text().await.unwrap(), "shared");
 }
 
 #[tokio::test]
-async fn a_link_to_several_files_is_a_page_of_them() {
+async fn a_link_to_several_files_shows_a_page_with_them() {
     let site = emulated().await;
     site.upload("dir/sub/a & b.txt", b"first").await;
     site.upload("c.txt", b"second").await;
@@ -308,7 +309,7 @@ async fn a_link_to_several_files_is_a_page_of_them() {
     let links: Vec<_> = page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     let mut contents = Vec::new();
     for link in links {
-        contents.push(site.storage(&link.replace("&amp;", "&")).answer().await.text().await.unwrap());
+        contents.push(site.storage(&link.replace("&amp;", "&")).response().await.text().await.unwrap());
     }
     assert_eq!(contents, ["first", "second"]);
 }
@@ -324,13 +325,13 @@ async fn a_link_without_the_permission_to_read_shows_nothing() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_somebody_made_up_leads_to_the_end_of_the_list() {
+async fn a_forged_cursor_beyond_the_list_gives_an_empty_page() {
     let site = emulated().await;
     site.upload("a.txt", b"x").await;
     for _ in 0..2 {
         share(&site, json!({"paths": ["a.txt"]})).await;
     }
-    let listed = site.get("/bundles?per_page=1").answer().await;
+    let listed = site.get("/bundles?per_page=1").response().await;
     let cursor = listed.headers()["x-files-cursor"].to_str().unwrap().strip_prefix("c2:next:").unwrap();
     let made_up = String::from_utf8(STANDARD_NO_PAD.decode(cursor).unwrap()).unwrap();
     let made_up = made_up.replace("{\"Skip\":1}", "{\"Skip\":18446744073709551615}");
@@ -347,22 +348,22 @@ async fn links_are_listed_changed_and_deleted_by_their_owner() {
     let second = share(&site, json!({"paths": ["a.txt"]})).await;
     let path = format!("/bundles/{}", first["id"]);
     assert_eq!(site.get(&path).json_with(StatusCode::OK).await, first);
-    let listed = site.get("/bundles?per_page=1").answer().await;
+    let listed = site.get("/bundles?per_page=1").response().await;
     let cursor = listed.headers()["x-files-cursor"].to_str().unwrap().to_owned();
     assert_eq!(listed.json::<Value>().await.unwrap(), json!([first]));
-    let rest = site.get(&format!("/bundles?per_page=1&cursor={}", cursor.replace('+', "%2B"))).answer().await;
+    let rest = site.get(&format!("/bundles?per_page=1&cursor={}", cursor.replace('+', "%2B"))).response().await;
     assert!(!rest.headers().contains_key("x-files-cursor"));
     assert_eq!(rest.json::<Value>().await.unwrap(), json!([second]));
 
     let changed = site.api(Method::PATCH, &path).json(&json!({"max_uses": 3})).json_with(StatusCode::OK).await;
     assert_eq!((&changed["max_uses"], &changed["description"]), (&json!(3), &json!("one")));
-    assert_eq!(site.api(Method::POST, &format!("{path}/share")).answer().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(site.api(Method::POST, &format!("{path}/share")).response().await.status(), StatusCode::NO_CONTENT);
     let other = EmulatedSite { key: "readerkey".to_owned(), ..site };
     assert_eq!(other.get(&path).rejected(404).await, "not-found");
     let site = EmulatedSite { key: "adminkey".to_owned(), ..other };
     let taken = site.post("/bundles", &json!({"paths": ["a.txt"], "code": "mine"})).rejected(422).await;
     assert_eq!(taken, "processing-failure/model-save-error");
-    assert_eq!(site.api(Method::DELETE, &path).answer().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(site.api(Method::DELETE, &path).response().await.status(), StatusCode::NO_CONTENT);
     assert_eq!(open(&site.service, &first).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(
         site.post("/bundles", &json!({"paths": ["none"]})).rejected(404).await,

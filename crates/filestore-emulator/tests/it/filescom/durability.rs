@@ -1,4 +1,4 @@
-//! What a data directory promises of Files.com.
+//! Files.com's data in a data directory: it survives a restart and a kill.
 
 use std::fs;
 use std::path::Path;
@@ -11,16 +11,16 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use super::{EmulatedSite, MIB, Rejected, site_with};
-use crate::durability::killed;
+use crate::durability::copy_as_killed;
 use crate::support::RequestExt;
 
 async fn site_in(folder: &Path) -> EmulatedSite {
     site_with(Options { data_dir: Some(folder.to_owned()), ..Options::default() }).await
 }
 
-/// What a new process makes of the directory as a kill at this moment leaves it. URLs of before lead to it.
+/// Starts an emulator on a copy of the directory, as a kill at this moment leaves it.
 async fn restarted(folder: &Path) -> (EmulatedSite, TempDir) {
-    let copy = killed(folder);
+    let copy = copy_as_killed(folder);
     (site_in(copy.path()).await, copy)
 }
 
@@ -29,14 +29,14 @@ fn bodies(folder: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn everything_that_was_answered_survives_a_kill() {
+async fn every_confirmed_change_survives_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let site = site_in(folder.path()).await;
     site.upload("Dir/file.txt", b"kept").await;
     site.upload("Dir/gone.txt", b"gone").await;
-    site.api(Method::DELETE, "/files/Dir/gone.txt").answer().await;
-    let said = json!({"provided_mtime": "2020-01-01T00:00:00Z", "custom_metadata": {"a": "b"}});
-    site.api(Method::PATCH, "/files/Dir/file.txt").json(&said).json_with(StatusCode::OK).await;
+    site.api(Method::DELETE, "/files/Dir/gone.txt").response().await;
+    let metadata = json!({"provided_mtime": "2020-01-01T00:00:00Z", "custom_metadata": {"a": "b"}});
+    site.api(Method::PATCH, "/files/Dir/file.txt").json(&metadata).json_with(StatusCode::OK).await;
     site.post("/file_actions/copy/dir", &json!({"destination": "copy"})).json_with(StatusCode::CREATED).await;
     site.post("/file_actions/move/copy", &json!({"destination": "moved"})).json_with(StatusCode::CREATED).await;
     let login = json!({"username": "emulator", "password": "emulator-password"});
@@ -55,15 +55,15 @@ async fn everything_that_was_answered_survives_a_kill() {
     assert_eq!(after.content("moved/file.txt").await, b"kept");
     assert_eq!(after.list("Dir").await, ["Dir/file.txt"]);
     let id = session["id"].as_str().unwrap();
-    let by_session = after.open(Method::GET, "/folders/").header("X-FilesAPI-Auth", id).answer().await;
+    let by_session = after.open(Method::GET, "/folders/").header("X-FilesAPI-Auth", id).response().await;
     assert_eq!(by_session.status(), StatusCode::OK);
-    let link = after.service.get(&format!("/f/{}", bundle["code"].as_str().unwrap())).answer().await;
+    let link = after.service.get(&format!("/f/{}", bundle["code"].as_str().unwrap())).response().await;
     assert_eq!(link.bytes().await.unwrap(), "kept");
     assert_eq!(bodies(_folder.path()), 1, "a copy shares its content, and what was deleted is gone");
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_a_kill() {
+async fn an_upload_can_continue_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let site = site_in(folder.path()).await;
     let first = site.begin("new/a.bin", json!({"mkdir_parents": true})).await;
@@ -110,12 +110,12 @@ async fn a_kill_during_a_part_leaves_no_part() {
 }
 
 #[tokio::test]
-async fn a_migration_that_was_pending_is_done_after_a_kill() {
+async fn a_pending_migration_completes_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let site = site_in(folder.path()).await;
     site.set(json!({"migrations": {"delay": "10s"}})).await;
     site.upload("a.txt", b"x").await;
-    let started = site.post("/file_actions/move/a.txt", &json!({"destination": "b.txt"})).answer().await;
+    let started = site.post("/file_actions/move/a.txt", &json!({"destination": "b.txt"})).response().await;
     let id = started.json::<Value>().await.unwrap()["file_migration_id"].clone();
     let (after, _folder) = restarted(folder.path()).await;
     assert!(after.is_there("a.txt").await);
@@ -127,14 +127,14 @@ async fn a_migration_that_was_pending_is_done_after_a_kill() {
 }
 
 #[tokio::test]
-async fn a_change_that_was_not_written_to_its_end_did_not_happen() {
+async fn a_partially_written_change_is_discarded() {
     let folder = tempfile::tempdir().unwrap();
     let site = site_in(folder.path()).await;
     for name in ["a", "b", "c"] {
         site.upload(&format!("dir/{name}"), b"x").await;
     }
     site.post("/file_actions/move/dir", &json!({"destination": "moved"})).json_with(StatusCode::CREATED).await;
-    let copy = killed(folder.path());
+    let copy = copy_as_killed(folder.path());
     let log = copy.path().join("filescom/log");
     let whole = fs::read(&log).unwrap();
     fs::write(&log, &whole[..whole.len() - 10]).unwrap();
@@ -158,7 +158,7 @@ async fn a_reset_leaves_nothing_on_disk() {
 }
 
 #[tokio::test]
-async fn a_file_without_its_content_is_not_there() {
+async fn a_file_without_its_content_is_not_found() {
     let folder = tempfile::tempdir().unwrap();
     let site = site_in(folder.path()).await;
     site.upload("a.txt", b"x").await;

@@ -1,4 +1,4 @@
-//! Stat, update, delete, mkdir; and how a path is read.
+//! Files.com entries: stat, update, delete, mkdir and the spelling of paths.
 
 use std::time::Duration;
 
@@ -79,9 +79,9 @@ async fn bodies_are_json_forms_or_nothing() {
 }
 
 #[tokio::test]
-async fn every_answer_has_the_headers_of_the_service() {
+async fn every_response_has_the_headers_of_the_service() {
     let site = emulated().await;
-    let response = site.get("/folders/").answer().await;
+    let response = site.get("/folders/").response().await;
     for (header, value) in [
         ("content-type", "application/json"),
         ("cache-control", "no-cache, no-store, max-age=0, must-revalidate"),
@@ -94,14 +94,14 @@ async fn every_answer_has_the_headers_of_the_service() {
     assert_eq!(response.headers()["x-request-id"].len(), 32);
 
     site.upload("a", b"x").await;
-    let deleted = site.api(Method::DELETE, "/files/a").answer().await;
+    let deleted = site.api(Method::DELETE, "/files/a").response().await;
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
     assert!(!deleted.headers().contains_key("content-type"), "clients would parse it");
     assert_eq!(deleted.bytes().await.unwrap(), "");
 }
 
 #[tokio::test]
-async fn an_error_says_what_when_and_why() {
+async fn an_error_has_a_message_a_title_and_a_type() {
     let site = emulated().await;
     let error = site.get("/file_actions/metadata/none").json_with(StatusCode::NOT_FOUND).await;
     assert_eq!(error["error"], "Not Found.  This may be related to your permissions.");
@@ -113,7 +113,7 @@ async fn an_error_says_what_when_and_why() {
 }
 
 #[tokio::test]
-async fn folders_are_made_with_their_parents_only_where_that_is_asked_for() {
+async fn folders_are_created_with_their_parents_only_with_mkdir_parents() {
     let site = emulated().await;
     assert_eq!(site.post("/folders/a/b", &json!({})).rejected(404).await, "not-found");
     let folder = site.mkdir("a/b").await;
@@ -142,7 +142,7 @@ async fn folders_are_made_with_their_parents_only_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_update_changes_what_it_names() {
+async fn an_update_changes_only_the_fields_that_are_set() {
     let site = emulated().await;
     let file = site.upload("a.txt", b"x").await;
     let patch = async |body: Value| site.api(Method::PATCH, "/files/a.txt").json(&body).json_with(StatusCode::OK).await;
@@ -172,22 +172,22 @@ async fn an_update_changes_what_it_names() {
 }
 
 #[tokio::test]
-async fn a_folder_is_deleted_with_what_is_in_it_only_where_that_is_asked_for() {
+async fn a_folder_is_deleted_with_its_content_only_with_recursive() {
     let site = emulated().await;
     site.upload("dir/below/a.txt", b"x").await;
     let rejected = site.api(Method::DELETE, "/files/dir").rejected(422).await;
     assert_eq!(rejected, "processing-failure/folder-not-empty");
-    let deleted = site.api(Method::DELETE, "/files/dir?recursive=True").answer().await;
+    let deleted = site.api(Method::DELETE, "/files/dir?recursive=True").response().await;
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
     assert!(!site.is_there("dir/below/a.txt").await);
     assert_eq!(site.api(Method::DELETE, "/files/dir").rejected(404).await, "not-found");
     site.mkdir("dir").await;
-    let in_body = site.api(Method::DELETE, "/files/dir").json(&json!({"recursive": false})).answer().await;
+    let in_body = site.api(Method::DELETE, "/files/dir").json(&json!({"recursive": false})).response().await;
     assert_eq!(in_body.status(), StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]
-async fn a_write_moves_the_time_of_every_folder_above_it() {
+async fn a_write_updates_the_mtime_of_every_folder_above_it() {
     let site = emulated().await;
     site.mkdir("a/b/c").await;
     site.mkdir("beside").await;
@@ -205,7 +205,7 @@ async fn a_write_moves_the_time_of_every_folder_above_it() {
     ];
     for (method, path, body) in steps {
         minute();
-        assert!(site.api(method, path).json(&body).answer().await.status().is_success());
+        assert!(site.api(method, path).json(&body).response().await.status().is_success());
         let after = times().await;
         assert!(after.iter().zip(&before).all(|(after, before)| after.as_str() > before.as_str()), "{path}");
         before = after;
@@ -217,7 +217,7 @@ async fn a_write_moves_the_time_of_every_folder_above_it() {
 }
 
 #[tokio::test]
-async fn the_requests_of_one_client_that_the_api_does_not_have_can_be_rejected() {
+async fn strict_methods_rejects_requests_that_the_api_does_not_document() {
     let site = emulated().await;
     site.mkdir("a").await;
     site.post("/file_actions/metadata/a", &json!({})).json_with(StatusCode::OK).await;
@@ -225,7 +225,7 @@ async fn the_requests_of_one_client_that_the_api_does_not_have_can_be_rejected()
     assert_eq!(site.post("/file_actions/metadata/a", &json!({})).rejected(405).await, "bad-request/method-not-allowed");
     assert_eq!(site.api(Method::DELETE, "/folders/a").rejected(405).await, "bad-request/method-not-allowed");
     site.set(json!({})).await;
-    assert_eq!(site.api(Method::DELETE, "/folders/a").answer().await.status(), StatusCode::NO_CONTENT);
-    let unknown = site.service.put("/_emulator/filescom/settings").json(&json!({"part_sise": 1})).answer().await;
+    assert_eq!(site.api(Method::DELETE, "/folders/a").response().await.status(), StatusCode::NO_CONTENT);
+    let unknown = site.service.put("/_emulator/filescom/settings").json(&json!({"part_sise": 1})).response().await;
     assert_eq!(unknown.status(), StatusCode::BAD_REQUEST);
 }

@@ -1,4 +1,4 @@
-//! Lists: order, pages, filters.
+//! Files.com lists: order, pages and filters.
 
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::{EmulatedSite, Rejected, emulated};
 use crate::support::RequestExt;
 
-/// Names of one page, and its cursors: of the next page and of the one before.
+/// Returns the names on a page, and the cursors of the next and the previous page.
 async fn page(site: &EmulatedSite, query: &str) -> (Vec<String>, Option<String>, Option<String>) {
-    let response: Response = site.get(&format!("/folders/dir?{query}")).answer().await;
+    let response: Response = site.get(&format!("/folders/dir?{query}")).response().await;
     assert_eq!(response.status(), StatusCode::OK);
     let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     let (next, prev) = (header("x-files-cursor"), header("x-files-cursor-prev"));
@@ -21,7 +21,7 @@ fn escaped(cursor: &str) -> String {
     cursor.replace('+', "%2B").replace('/', "%2F").replace(':', "%3A")
 }
 
-async fn seven(site: &EmulatedSite) {
+async fn create_seven_entries(site: &EmulatedSite) {
     site.mkdir("dir/Sub 2").await;
     site.mkdir("dir/sub 1").await;
     for name in ["b", "A", "sync.go", "sync_test.go", "%C3%84a"] {
@@ -34,7 +34,7 @@ const SEVEN: [&str; 7] = ["sub 1", "Sub 2", "A", "Äa", "b", "sync_test.go", "sy
 #[tokio::test]
 async fn folders_come_first_and_names_are_in_the_order_of_the_service() {
     let site = emulated().await;
-    seven(&site).await;
+    create_seven_entries(&site).await;
     let (names, next, prev) = page(&site, "").await;
     assert_eq!(names, SEVEN);
     assert_eq!((next, prev), (None, None));
@@ -47,7 +47,7 @@ async fn folders_come_first_and_names_are_in_the_order_of_the_service() {
 #[tokio::test]
 async fn pages_follow_each_other_in_both_directions() {
     let site = emulated().await;
-    seven(&site).await;
+    create_seven_entries(&site).await;
     let (first, next, prev) = page(&site, "per_page=3").await;
     assert_eq!((&first[..], prev), (&["sub 1", "Sub 2", "A"].map(str::to_owned)[..], None));
     let next = next.unwrap();
@@ -63,25 +63,25 @@ async fn pages_follow_each_other_in_both_directions() {
 #[tokio::test]
 async fn a_full_last_page_has_no_cursor() {
     let site = emulated().await;
-    seven(&site).await;
+    create_seven_entries(&site).await;
     assert_eq!(page(&site, "per_page=7").await.1, None);
     assert!(page(&site, "per_page=6").await.1.is_some());
 }
 
 #[tokio::test]
-async fn a_page_begins_behind_an_entry_that_is_gone() {
+async fn a_page_continues_after_an_entry_that_was_deleted() {
     let site = emulated().await;
-    seven(&site).await;
+    create_seven_entries(&site).await;
     let (_, next, _) = page(&site, "per_page=3").await;
-    site.api(reqwest::Method::DELETE, "/files/dir/A").answer().await;
+    site.api(reqwest::Method::DELETE, "/files/dir/A").response().await;
     let (names, ..) = page(&site, &format!("per_page=3&cursor={}", escaped(&next.unwrap()))).await;
     assert_eq!(names, ["Äa", "b", "sync_test.go"]);
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_for_its_own_list_only() {
+async fn a_cursor_is_valid_only_for_its_own_list() {
     let site = emulated().await;
-    seven(&site).await;
+    create_seven_entries(&site).await;
     site.mkdir("other").await;
     let cursor = escaped(&page(&site, "per_page=3").await.1.unwrap());
     for path in [
@@ -103,13 +103,13 @@ async fn per_page_is_from_1_to_10000() {
         assert_eq!(rejected, "bad-request/request-params-invalid");
     }
     assert_eq!(site.get("/folders/?per_page=x").rejected(422).await, "bad-request");
-    assert_eq!(site.get("/folders/?per_page=10000").answer().await.status(), StatusCode::OK);
+    assert_eq!(site.get("/folders/?per_page=10000").response().await.status(), StatusCode::OK);
 }
 
 #[tokio::test]
 async fn lists_are_filtered_and_sorted() {
     let site = emulated().await;
-    seven(&site).await;
+    create_seven_entries(&site).await;
     let names = async |query: &str| page(&site, query).await.0;
     assert_eq!(names("type=folder").await, SEVEN[..2]);
     assert_eq!(names("type=file").await, SEVEN[2..]);
@@ -135,7 +135,7 @@ async fn lists_are_filtered_and_sorted() {
 }
 
 #[tokio::test]
-async fn a_search_looks_into_the_folders_below() {
+async fn a_search_includes_subfolders() {
     let site = emulated().await;
     site.upload("dir/below/Report 1.txt", b"x").await;
     site.upload("r%C3%A9port", b"x").await;
@@ -143,6 +143,9 @@ async fn a_search_looks_into_the_folders_below() {
     let found = site.list("?search=REPORT").await;
     assert_eq!(found.len(), 2);
     assert_eq!(site.list("dir?search=report").await, ["dir/below/Report 1.txt"]);
-    site.api(reqwest::Method::PATCH, "/files/other").json(&json!({"custom_metadata": {"k": "Needle"}})).answer().await;
+    site.api(reqwest::Method::PATCH, "/files/other")
+        .json(&json!({"custom_metadata": {"k": "Needle"}}))
+        .response()
+        .await;
     assert_eq!(site.list("?search=needle&search_custom_metadata_key=k").await, ["other"]);
 }

@@ -1,4 +1,4 @@
-//! Files.com, as its clients see it.
+//! Tests of the emulated Files.com through its API, with their helpers.
 
 mod access;
 mod downloads;
@@ -17,7 +17,7 @@ use crate::support::{RequestExt, Service, service_with};
 
 pub(crate) const MIB: usize = 1024 * 1024;
 
-/// The service, with requests as one of its users.
+/// An emulated Files.com site, with requests of one user.
 pub(crate) struct EmulatedSite {
     pub(crate) service: Service,
     pub(crate) key: String,
@@ -38,12 +38,12 @@ pub(crate) async fn site_with_faults(rules: &str) -> EmulatedSite {
 }
 
 impl EmulatedSite {
-    /// A request to the API with the key.
+    /// Returns a request to the API with the key.
     pub(crate) fn api(&self, method: Method, path: &str) -> RequestBuilder {
         self.open(method, path).header("X-FilesAPI-Key", &self.key)
     }
 
-    /// A request to the API without credentials.
+    /// Returns a request to the API without credentials.
     pub(crate) fn open(&self, method: Method, path: &str) -> RequestBuilder {
         self.service.request(method, &format!("/api/rest/v1{path}"))
     }
@@ -65,7 +65,7 @@ impl EmulatedSite {
         parts.as_array().unwrap().clone()
     }
 
-    /// The ETag of a part that was put.
+    /// Puts a part, and returns its ETag.
     pub(crate) async fn put(&self, part: &Value, content: &[u8]) -> String {
         let response = self.put_raw(part, content).await;
         assert_eq!(response.status(), StatusCode::OK);
@@ -75,7 +75,7 @@ impl EmulatedSite {
     pub(crate) async fn put_raw(&self, part: &Value, content: &[u8]) -> Response {
         let url = part["upload_uri"].as_str().unwrap();
         let put = self.service.put(self.service.path_of(url)).header(CONTENT_LENGTH, content.len());
-        put.body(content.to_vec()).answer().await
+        put.body(content.to_vec()).response().await
     }
 
     pub(crate) fn finish(&self, path: &str, body: &Value) -> RequestBuilder {
@@ -84,12 +84,12 @@ impl EmulatedSite {
         self.post(&format!("/files/{path}"), &body)
     }
 
-    /// Uploads in one part, parents created, and gives the entity.
+    /// Uploads a file in one part, creates its parents, and returns the entity.
     pub(crate) async fn upload(&self, path: &str, content: &[u8]) -> Value {
         let parts = self.begin(path, json!({"mkdir_parents": true})).await;
         let etag = self.put(&parts[0], content).await;
         let body = json!({"ref": parts[0]["ref"], "etags": [{"etag": etag, "part": 1}], "size": content.len()});
-        let response = self.finish(path, &body).answer().await;
+        let response = self.finish(path, &body).response().await;
         assert!(response.status().is_success(), "{}", response.status());
         response.json().await.unwrap()
     }
@@ -103,7 +103,7 @@ impl EmulatedSite {
     }
 
     pub(crate) async fn is_there(&self, path: &str) -> bool {
-        self.get(&format!("/file_actions/metadata/{path}")).answer().await.status() == StatusCode::OK
+        self.get(&format!("/file_actions/metadata/{path}")).response().await.status() == StatusCode::OK
     }
 
     pub(crate) async fn download_uri(&self, path: &str) -> String {
@@ -111,18 +111,18 @@ impl EmulatedSite {
         entity["download_uri"].as_str().unwrap().to_owned()
     }
 
-    /// A request to a storage URL, without credentials.
+    /// Returns a request to a storage URL, without credentials.
     pub(crate) fn storage(&self, url: &str) -> RequestBuilder {
         self.service.get(self.service.path_of(url))
     }
 
     pub(crate) async fn content(&self, path: &str) -> Vec<u8> {
-        let response = self.storage(&self.download_uri(path).await).answer().await;
+        let response = self.storage(&self.download_uri(path).await).response().await;
         assert_eq!(response.status(), StatusCode::OK);
         response.bytes().await.unwrap().to_vec()
     }
 
-    /// The paths of a list.
+    /// Returns the paths in a list.
     pub(crate) async fn list(&self, path: &str) -> Vec<String> {
         let entities = self.get(&format!("/folders/{path}")).json_with(StatusCode::OK).await;
         let path = |entity: &Value| entity["path"].as_str().unwrap().to_owned();
@@ -131,13 +131,13 @@ impl EmulatedSite {
 }
 
 pub(crate) trait Rejected {
-    /// The type of the error that answers, after checking that it is one of the API.
+    /// Checks that the response is an error of the API with this status, and returns its type.
     async fn rejected(self, status: u16) -> String;
 }
 
 impl Rejected for RequestBuilder {
     async fn rejected(self, status: u16) -> String {
-        let response = self.answer().await;
+        let response = self.response().await;
         let headers = response.headers().clone();
         let (got, text) = (response.status().as_u16(), response.text().await.unwrap());
         assert_eq!(got, status, "{text}");

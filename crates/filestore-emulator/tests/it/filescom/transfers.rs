@@ -1,4 +1,4 @@
-//! Copies, moves and deletes in the background.
+//! Files.com copies, moves and background deletes.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use super::{EmulatedSite, Rejected, emulated};
 use crate::support::RequestExt;
 
-async fn transfer(site: &EmulatedSite, what: &str, from: &str, to: &str) -> Value {
+async fn transfer(site: &EmulatedSite, operation: &str, from: &str, to: &str) -> Value {
     let body = json!({"destination": to});
-    site.post(&format!("/file_actions/{what}/{from}"), &body).json_with(StatusCode::CREATED).await
+    site.post(&format!("/file_actions/{operation}/{from}"), &body).json_with(StatusCode::CREATED).await
 }
 
 #[tokio::test]
-async fn a_copy_has_new_times_and_what_was_said_about_the_file() {
+async fn a_copy_has_new_times_and_the_same_metadata() {
     let site = emulated().await;
     site.upload("a.txt", b"x").await;
-    let said = json!({"provided_mtime": "2020-01-01T00:00:00Z", "custom_metadata": {"a": "b"}});
-    let original = site.api(Method::PATCH, "/files/a.txt").json(&said).json_with(StatusCode::OK).await;
+    let metadata = json!({"provided_mtime": "2020-01-01T00:00:00Z", "custom_metadata": {"a": "b"}});
+    let original = site.api(Method::PATCH, "/files/a.txt").json(&metadata).json_with(StatusCode::OK).await;
     site.service.emulator.clock().advance(Duration::from_secs(60)).unwrap();
     assert_eq!(transfer(&site, "copy", "a.txt", "/b.txt").await, json!({"status": "completed"}));
     let copy = site.stat("b.txt").await;
@@ -28,11 +28,11 @@ async fn a_copy_has_new_times_and_what_was_said_about_the_file() {
     assert_ne!(copy["created_at"], original["created_at"]);
     assert_ne!(copy["mtime"], original["mtime"]);
     site.upload("a.txt", b"changed").await;
-    assert_eq!(site.content("b.txt").await, b"x", "a file of its own");
+    assert_eq!(site.content("b.txt").await, b"x", "the copy is independent");
 }
 
 #[tokio::test]
-async fn a_move_keeps_everything_and_takes_what_is_below() {
+async fn a_move_keeps_times_and_moves_the_content_of_a_folder() {
     let site = emulated().await;
     let original = site.upload("dir/below/a.txt", b"x").await;
     site.service.emulator.clock().advance(Duration::from_secs(60)).unwrap();
@@ -69,7 +69,7 @@ async fn overwriting_replaces_files_and_merges_folders() {
 }
 
 #[tokio::test]
-async fn a_transfer_that_cannot_be_is_rejected_by_its_type_and_changes_nothing() {
+async fn an_invalid_copy_or_move_is_rejected_and_changes_nothing() {
     let site = emulated().await;
     for path in ["file", "other", "dir/below/a", "dir2/x"] {
         site.upload(path, b"x").await;
@@ -103,7 +103,7 @@ async fn a_transfer_that_cannot_be_is_rejected_by_its_type_and_changes_nothing()
 }
 
 #[tokio::test]
-async fn a_pending_migration_is_done_when_it_was_asked_for_often_enough() {
+async fn a_pending_migration_completes_after_the_set_number_of_polls() {
     let site = emulated().await;
     site.set(json!({"migrations": {"polls": 2}})).await;
     site.upload("dir/a.txt", b"x").await;
@@ -125,7 +125,7 @@ async fn a_pending_migration_is_done_when_it_was_asked_for_often_enough() {
 }
 
 #[tokio::test]
-async fn a_pending_migration_is_done_after_its_time_without_being_asked_for() {
+async fn a_pending_migration_completes_after_the_delay_without_polls() {
     let site = emulated().await;
     site.set(json!({"migrations": {"delay": "10s"}})).await;
     site.upload("a.txt", b"x").await;
@@ -141,7 +141,7 @@ async fn a_pending_migration_is_done_after_its_time_without_being_asked_for() {
 }
 
 #[tokio::test]
-async fn a_migration_that_fails_says_why() {
+async fn a_failed_migration_has_a_failure_message() {
     let site = emulated().await;
     site.set(json!({"migrations": {"polls": 0}})).await;
     site.upload("a.txt", b"x").await;

@@ -1,4 +1,4 @@
-//! Uploads: begun, put in parts, finished.
+//! Files.com uploads: begin, put the parts, finish.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ async fn a_file_is_begun_put_and_finished() {
 }
 
 #[tokio::test]
-async fn parts_come_in_any_order_and_batches_and_the_last_put_of_a_number_counts() {
+async fn parts_can_come_in_any_order_and_the_last_put_of_a_part_counts() {
     let site = emulated().await;
     let first = site.begin("big.bin", json!({})).await;
     let reference = &first[0]["ref"];
@@ -83,7 +83,7 @@ async fn parts_come_in_any_order_and_batches_and_the_last_put_of_a_number_counts
 }
 
 #[tokio::test]
-async fn without_etags_all_parts_that_were_put_are_the_file() {
+async fn without_etags_the_file_is_all_parts_that_were_put() {
     let site = emulated().await;
     let parts = site.begin("a.bin", json!({"ref": null, "part": 7})).await;
     assert_eq!(parts[0]["part_number"], 1, "without a ref there is only the first part");
@@ -109,12 +109,12 @@ async fn an_empty_file_is_one_empty_part() {
 }
 
 #[tokio::test]
-async fn a_finish_that_is_wrong_is_rejected_by_its_type_and_leaves_the_upload_open() {
+async fn an_invalid_finish_is_rejected_and_leaves_the_upload_open() {
     let site = emulated().await;
     let parts = site.begin("a.bin", json!({})).await;
     let reference = &parts[0]["ref"];
     let etag = site.put(&parts[0], b"12345").await;
-    let good = json!([{"etag": etag, "part": 1}]);
+    let etags = json!([{"etag": etag, "part": 1}]);
     for (body, kind) in [
         (json!({"etags": []}), "processing-failure/file-not-uploaded"),
         (json!({"etags": [{"etag": "0123", "part": 1}]}), "processing-failure/file-not-uploaded"),
@@ -125,10 +125,10 @@ async fn a_finish_that_is_wrong_is_rejected_by_its_type_and_leaves_the_upload_op
         (json!({"etags": [{"etag": etag, "part": 2}]}), "bad-request/invalid-etags"),
         (json!({"etags": [{"etag": etag, "part": 1}, {"etag": etag, "part": 1}]}), "bad-request/invalid-etags"),
         (json!({"etags": [{"etag": etag}]}), "bad-request/invalid-etags"),
-        (json!({"etags": good, "size": 4}), "bad-request/request-params-invalid"),
-        (json!({"etags": good, "provided_mtime": "0001-01-01T00:00:00Z"}), "bad-request/datetime-parse"),
-        (json!({"etags": good, "custom_metadata": {"a": 1}}), "bad-request"),
-        (json!({"etags": good, "mkdir_parents": "yes"}), "bad-request"),
+        (json!({"etags": etags, "size": 4}), "bad-request/request-params-invalid"),
+        (json!({"etags": etags, "provided_mtime": "0001-01-01T00:00:00Z"}), "bad-request/datetime-parse"),
+        (json!({"etags": etags, "custom_metadata": {"a": 1}}), "bad-request"),
+        (json!({"etags": etags, "mkdir_parents": "yes"}), "bad-request"),
     ] {
         let mut body = body;
         body["ref"] = reference.clone();
@@ -142,7 +142,7 @@ async fn a_finish_that_is_wrong_is_rejected_by_its_type_and_leaves_the_upload_op
     ] {
         assert_eq!(site.post("/files/a.bin", &body).rejected(status).await, kind, "{body}");
     }
-    let body = json!({"ref": reference, "etags": good, "size": "5"});
+    let body = json!({"ref": reference, "etags": etags, "size": "5"});
     assert_eq!(site.finish("other.bin", &body).rejected(404).await, "not-found/file-upload-not-found");
     assert!(!site.is_there("a.bin").await);
 
@@ -164,7 +164,7 @@ async fn a_part_before_the_last_is_no_smaller_than_5_mib() {
 }
 
 #[tokio::test]
-async fn parts_with_a_gap_are_no_file() {
+async fn parts_with_a_gap_are_rejected() {
     let site = emulated().await;
     let first = site.begin("a.bin", json!({})).await;
     let third = site.begin("a.bin", json!({"ref": first[0]["ref"], "part": 3})).await;
@@ -175,7 +175,7 @@ async fn parts_with_a_gap_are_no_file() {
 }
 
 #[tokio::test]
-async fn begin_rejects_what_can_never_be_uploaded() {
+async fn begin_rejects_an_upload_that_cannot_succeed() {
     let site = emulated().await;
     site.upload("file", b"x").await;
     let reference = site.begin("a", json!({})).await[0]["ref"].clone();
@@ -200,7 +200,7 @@ async fn begin_rejects_what_can_never_be_uploaded() {
 }
 
 #[tokio::test]
-async fn an_upload_over_a_folder_fails_at_its_end() {
+async fn an_upload_over_a_folder_fails_when_it_is_finished() {
     let site = emulated().await;
     site.mkdir("dir").await;
     let parts = site.begin("DIR", json!({})).await;
@@ -210,11 +210,11 @@ async fn an_upload_over_a_folder_fails_at_its_end() {
 }
 
 #[tokio::test]
-async fn replacing_is_atomic_keeps_the_spelling_and_forgets_what_was_said_about_the_file() {
+async fn a_replacement_is_atomic_keeps_the_spelling_and_resets_the_metadata() {
     let site = emulated().await;
     let old = site.upload("File.txt", b"old").await;
-    let said = json!({"provided_mtime": "2020-01-01T00:00:00Z", "custom_metadata": {"a": "b"}});
-    site.api(Method::PATCH, "/files/file.txt").json(&said).json_with(StatusCode::OK).await;
+    let metadata = json!({"provided_mtime": "2020-01-01T00:00:00Z", "custom_metadata": {"a": "b"}});
+    site.api(Method::PATCH, "/files/file.txt").json(&metadata).json_with(StatusCode::OK).await;
     site.service.emulator.clock().advance(Duration::from_secs(60)).unwrap();
 
     let parts = site.begin("FILE.TXT", json!({})).await;
@@ -240,7 +240,7 @@ async fn with_rename_gives_a_name_that_is_free() {
 }
 
 #[tokio::test]
-async fn the_way_of_the_javascript_client() {
+async fn an_upload_as_the_javascript_client_sends_it_succeeds() {
     let site = emulated().await;
     let begun = site.post("/files/a.txt", &json!({"action": "put"})).json_with(StatusCode::OK).await;
     let body = json!({"action": "put", "part": 1, "ref": begun["ref"]});
@@ -253,7 +253,7 @@ async fn the_way_of_the_javascript_client() {
 }
 
 #[tokio::test]
-async fn a_part_url_is_good_for_one_part_by_put_for_a_quarter_of_an_hour() {
+async fn a_part_url_is_valid_for_one_part_and_15_minutes() {
     let site = emulated().await;
     let part = &site.begin("a.txt", json!({})).await[0];
     let url = part["upload_uri"].as_str().unwrap();
@@ -265,12 +265,12 @@ async fn a_part_url_is_good_for_one_part_by_put_for_a_quarter_of_an_hour() {
         (url.split("&X-Amz-Signature").next().unwrap().to_owned(), "AccessDenied"),
         (format!("{url}0"), "SignatureDoesNotMatch"),
     ] {
-        let response = site.service.put(site.service.path_of(&tampered)).body("x").answer().await;
+        let response = site.service.put(site.service.path_of(&tampered)).body("x").response().await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
         assert_eq!(response.headers()["content-type"], "application/xml");
         assert!(response.text().await.unwrap().contains(code), "{tampered}");
     }
-    assert_eq!(site.storage(url).answer().await.status(), StatusCode::FORBIDDEN, "it is no URL for reading");
+    assert_eq!(site.storage(url).response().await.status(), StatusCode::FORBIDDEN, "it is no URL for reading");
 
     site.service.emulator.clock().advance(Duration::from_secs(898)).unwrap();
     site.put(part, b"in time").await;
@@ -290,18 +290,18 @@ async fn a_part_url_is_good_for_one_part_by_put_for_a_quarter_of_an_hour() {
 }
 
 #[tokio::test]
-async fn a_part_needs_its_length_before_it_is_sent() {
+async fn a_part_needs_a_content_length() {
     let site = emulated().await;
     let parts = site.begin("a.txt", json!({})).await;
     let path = site.service.path_of(parts[0]["upload_uri"].as_str().unwrap());
     let head = format!("PUT {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
-    let answer = site.service.raw(&format!("{head}1\r\nx\r\n0\r\n\r\n")).await;
-    assert!(answer.starts_with("HTTP/1.1 411 "), "{answer}");
-    assert!(answer.contains("MissingContentLength"), "{answer}");
+    let response = site.service.raw(&format!("{head}1\r\nx\r\n0\r\n\r\n")).await;
+    assert!(response.starts_with("HTTP/1.1 411 "), "{response}");
+    assert!(response.contains("MissingContentLength"), "{response}");
 }
 
 #[tokio::test]
-async fn an_unfinished_upload_lapses_after_three_days() {
+async fn an_unfinished_upload_expires_after_three_days() {
     let site = emulated().await;
     let parts = site.begin("a.txt", json!({})).await;
     site.put(&parts[0], b"x").await;
@@ -312,7 +312,7 @@ async fn an_unfinished_upload_lapses_after_three_days() {
 }
 
 #[tokio::test]
-async fn digests_show_after_the_delay_that_was_set() {
+async fn digests_are_shown_after_the_digest_delay() {
     let site = emulated().await;
     site.set(json!({"digest_delay": "2s"})).await;
     site.upload("a.txt", b"text").await;
@@ -322,7 +322,7 @@ async fn digests_show_after_the_delay_that_was_set() {
 }
 
 #[tokio::test]
-async fn a_file_of_several_parts_is_digested_as_a_whole() {
+async fn the_digests_of_a_multipart_file_cover_the_whole_file() {
     let site = emulated().await;
     site.set(json!({"part_size": 5})).await;
     let first = site.begin("a.txt", json!({})).await;
@@ -340,7 +340,7 @@ async fn a_file_of_several_parts_is_digested_as_a_whole() {
 }
 
 #[tokio::test]
-async fn a_hundred_uploads_into_a_folder_that_does_not_exist_all_arrive() {
+async fn a_hundred_concurrent_uploads_into_a_missing_folder_succeed() {
     let site = std::sync::Arc::new(emulated().await);
     let uploads: Vec<_> = (0..100)
         .map(|number| {
@@ -356,7 +356,7 @@ async fn a_hundred_uploads_into_a_folder_that_does_not_exist_all_arrive() {
 }
 
 #[tokio::test]
-async fn faults_of_an_upload_step() {
+async fn faults_can_affect_each_upload_step() {
     let site = site_with_faults(
         r#"
         [[fault]]
@@ -400,14 +400,14 @@ async fn faults_of_an_upload_step() {
     assert_eq!(site.put(part, b"x").await, "9dd4e461268c8034f5c8564e155c67a6");
     let finish = json!({"ref": part["ref"]});
     assert_eq!(site.finish("a.txt", &finish).rejected(422).await, "processing-failure/file-not-uploaded");
-    let again = json!({"ref": part["ref"], "part": 2});
-    let stale = site.post("/file_actions/begin_upload/a.txt", &again).rejected(404).await;
+    let retry = json!({"ref": part["ref"], "part": 2});
+    let stale = site.post("/file_actions/begin_upload/a.txt", &retry).rejected(404).await;
     assert_eq!(stale, "not-found/file-upload-not-found");
     assert_eq!(site.finish("a.txt", &finish).rejected(404).await, "not-found/file-upload-not-found");
 }
 
 #[tokio::test]
-async fn the_recommended_size_of_parts_may_be_any() {
+async fn part_size_can_be_any_number() {
     let site = emulated().await;
     site.set(json!({"part_size": u64::MAX})).await;
     assert_eq!(site.begin("a.txt", json!({})).await[0]["next_partsize"], u64::MAX);

@@ -1,4 +1,4 @@
-//! What a data directory keeps of PubNub.
+//! PubNub's data in a data directory: it survives a restart and a kill.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use filestore_emulator::Options;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::durability::killed;
+use crate::durability::copy_as_killed;
 use crate::pubnub::{ALICE, channel};
 use crate::support::{RequestExt, Service, service_with};
 
@@ -29,29 +29,29 @@ async fn files_messages_and_open_forms_survive_a_kill() {
     let open = service.form("room-1", "later.txt").await;
     let cursor = service.subscribe("room-1", "").await["t"]["t"].as_str().unwrap().to_owned();
     let timetoken = service.published("room-1", "%7B%22z%22%3A1%7D", "&store=1").await;
-    let after = killed(folder.path());
+    let after = copy_as_killed(folder.path());
 
     let service = service_in(after.path()).await;
     assert_eq!(service.ids("room%201").await, [form.id.as_str()]);
-    let url = service.signed("room%201", &form.id, "gr%C3%B6%C3%9Fe.txt").await;
+    let url = service.presigned_url("room%201", &form.id, "gr%C3%B6%C3%9Fe.txt").await;
     assert!(service.content_of(&url).await == large);
-    assert_eq!(service.post_form(&open, b"x").answer().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(service.post_form(&open, b"x").response().await.status(), StatusCode::NO_CONTENT);
     let history = service.history("room-1", "").await;
     assert_eq!(history["channels"]["room-1"], json!([{"message": {"z": 1}, "timetoken": timetoken}]));
     let missed = service.subscribe("room-1", &format!("&tt={cursor}")).await;
-    assert_eq!(missed["t"]["t"], timetoken.as_str(), "a subscriber goes on where it was");
+    assert_eq!(missed["t"]["t"], timetoken.as_str(), "a subscriber continues at its cursor");
     assert!(service.published("room-1", "2", "").await > timetoken);
 }
 
 #[tokio::test]
-async fn a_file_that_is_replaced_while_it_is_read_is_still_a_file() {
+async fn a_file_can_be_read_while_it_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
     let form = service.stored("room-1", "a.txt", b"one").await;
-    let url = service.signed("room-1", &form.id, "a.txt").await;
+    let url = service.presigned_url("room-1", &form.id, "a.txt").await;
     let replace = async {
         for _ in 0..40 {
-            service.post_form(&form, b"two").answer().await;
+            service.post_form(&form, b"two").response().await;
         }
     };
     let read = async {
@@ -68,24 +68,24 @@ async fn grants_survive_and_stay_revoked() {
     let service = service_in(folder.path()).await;
     let grant = async |service: &Service| {
         let grant = json!({"subscribe_key": "sub-c-emulator", "channels": {"room-1": ["read"]}}).to_string();
-        let answer = service.post("/_emulator/pubnub/grants").body(grant).json_with(StatusCode::OK).await;
-        answer["token"].as_str().unwrap().to_owned()
+        let response = service.post("/_emulator/pubnub/grants").body(grant).json_with(StatusCode::OK).await;
+        response["token"].as_str().unwrap().to_owned()
     };
-    let (kept, revoked) = (grant(&service).await, grant(&service).await);
-    service.delete(&format!("/_emulator/pubnub/grants/{revoked}")).answer().await;
-    let after = killed(folder.path());
+    let (valid, revoked) = (grant(&service).await, grant(&service).await);
+    service.delete(&format!("/_emulator/pubnub/grants/{revoked}")).response().await;
+    let after = copy_as_killed(folder.path());
 
     let service = service_in(after.path()).await;
     let on =
         service.request(Method::PATCH, "/_emulator/pubnub/keysets/sub-c-emulator").body(r#"{"access_manager":true}"#);
     on.json_with(StatusCode::OK).await;
     let list = |token: &str| service.get(&format!("{}/files?{ALICE}&auth={token}", channel("room-1")));
-    list(&kept).json_with(StatusCode::OK).await;
+    list(&valid).json_with(StatusCode::OK).await;
     assert_eq!(list(&revoked).json_with(StatusCode::FORBIDDEN).await["message"], "Token is revoked");
 }
 
 #[tokio::test]
-async fn what_expires_while_it_is_down_is_gone_with_its_content() {
+async fn data_that_expires_while_the_emulator_is_down_is_removed_with_its_content() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
     service.stored("room-1", "a", b"x").await;
@@ -101,11 +101,11 @@ async fn what_expires_while_it_is_down_is_gone_with_its_content() {
 }
 
 #[tokio::test]
-async fn deleting_replacing_and_a_reset_leave_no_content_behind() {
+async fn a_delete_a_replacement_and_a_reset_remove_the_content() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
     let form = service.stored("room-1", "a", b"one").await;
-    service.post_form(&form, b"two").answer().await;
+    service.post_form(&form, b"two").response().await;
     assert_eq!(bodies(folder.path()), 1);
     service.delete(&format!("{}/files/{}/a?{ALICE}", channel("room-1"), form.id)).json_with(StatusCode::OK).await;
     assert_eq!(bodies(folder.path()), 0);
@@ -117,13 +117,13 @@ async fn deleting_replacing_and_a_reset_leave_no_content_behind() {
 }
 
 #[tokio::test]
-async fn a_rejected_post_leaves_no_content_behind() {
+async fn a_rejected_post_stores_no_content() {
     let folder = tempfile::tempdir().unwrap();
     let service = service_in(folder.path()).await;
     let form = service.form("room-1", "a").await;
-    let rejected = service.post_form(&form, &vec![0; 5_242_881]).answer().await;
+    let rejected = service.post_form(&form, &vec![0; 5_242_881]).response().await;
     assert_eq!(rejected.status(), StatusCode::BAD_REQUEST);
     service.emulator.clock().advance(Duration::from_secs(61)).unwrap();
-    assert_eq!(service.post_form(&form, b"x").answer().await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(service.post_form(&form, b"x").response().await.status(), StatusCode::FORBIDDEN);
     assert_eq!(bodies(folder.path()), 0);
 }
