@@ -1,4 +1,4 @@
-//! [`Config`]: the stores that a configuration declares.
+//! [`Config`] and [`StoreConfig`]: a configuration file and its stores.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,15 +10,19 @@ use filestore_core::{
 
 use crate::{locate, resolve, syntax};
 
-/// Keys that a store of any backend has.
+/// The keys that a store of any backend has.
 const COMMON: &[Key] = &[
-    Key::new("backend", KeyKind::Text, "which backend").required(),
-    Key::new("aliases", KeyKind::List, "names that the store had before; their references still find it"),
-    Key::new("upload", KeyKind::Table, "provider options for every upload that does not give its own"),
+    Key::new("backend", KeyKind::Text, "the name of the backend").required(),
+    Key::new("aliases", KeyKind::List, "former names of the store; references with them are still valid"),
+    Key::new(
+        "upload",
+        KeyKind::Table,
+        "options of the backend for every upload; those of the upload itself have priority",
+    ),
 ];
 
-/// A configuration: read, but with secrets still where they are. A store's secrets are fetched when
-/// it is opened, so that a missing one only fails the store that needs it.
+/// A parsed configuration. The secrets of a store are read only when the store is opened, so that a missing secret
+/// fails only the store that needs it.
 #[derive(Debug, Clone)]
 pub struct Config {
     source: Option<PathBuf>,
@@ -30,23 +34,22 @@ pub struct Config {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StoreConfig {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its backend, with where that was said.
+    /// The name of the backend, with the line that sets it.
     pub backend: Setting,
-    /// Names that it had before.
+    /// Former names.
     pub aliases: Vec<String>,
-    /// Where those were said.
+    /// The line that sets the former names.
     pub aliases_origin: Option<Origin>,
-    /// The backend's keys, as written: `env:` and `file:` not yet followed.
+    /// The keys of the backend, as written: `env:` and `file:` are not resolved.
     pub settings: Settings,
-    /// Provider options for every upload.
+    /// Options of the backend for every upload.
     pub upload: Settings,
 }
 
 impl Config {
-    /// Reads the file at `path`. Fails with *config*: it cannot be read, is not TOML, has an unknown
-    /// key.
+    /// Reads the file at `path`. Fails with *config* if it cannot be read, is not TOML, or has an unknown key.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|error| {
@@ -56,13 +59,16 @@ impl Config {
         Self::parse(&text, path)
     }
 
-    /// Reads `text` as if it came from `path`.
+    /// Parses `text` as the content of the file at `path`.
     pub fn parse(text: &str, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let mut top = syntax::parse(text, path)?;
         let default = match top.remove("default") {
             Some(setting) if setting.as_str().is_none() => {
-                return Err(Error::config(format!("{}: \"default\" is not a text", setting.origin)));
+                return Err(Error::config(format!(
+                    "{}: \"default\" is not a text; set it to the name of a store",
+                    setting.origin
+                )));
             }
             other => other,
         };
@@ -91,9 +97,9 @@ impl Config {
         Ok(config)
     }
 
-    /// The configuration of a program that was told nothing: `explicit`, else the file that
-    /// `FILESTORE_CONFIG` names, else `./filestore.toml`, else `filestore/filestore.toml` in the
-    /// platform's configuration folder, else [built in](Self::built_in).
+    /// Reads the first of these: the file `explicit`, the file that `FILESTORE_CONFIG` names, `./filestore.toml`, or
+    /// `filestore/filestore.toml` in the platform's configuration folder. Without any of them, returns the
+    /// [built-in](Self::built_in) configuration.
     pub fn find(explicit: Option<&Path>) -> Result<Self> {
         match locate::configuration(explicit)? {
             Some(path) => Self::load(path),
@@ -101,7 +107,7 @@ impl Config {
         }
     }
 
-    /// One store called `local`: files in the platform's data folder.
+    /// Returns a configuration of one store, `local`, whose files are in the platform's data folder.
     pub fn built_in() -> Result<Self> {
         let root = locate::data_folder()?.join("filestore").join("files");
         let text = Value::Text(root.to_string_lossy().into_owned());
@@ -119,22 +125,22 @@ impl Config {
         Ok(Self { source: None, default: Some(default), stores: vec![store] })
     }
 
-    /// The file that it was read from; `None` for the built-in one.
+    /// Returns the path of the configuration file; `None` for the built-in configuration.
     pub fn source(&self) -> Option<&Path> {
         self.source.as_deref()
     }
 
-    /// The stores, in the order of the file.
+    /// Returns the stores, in the order of the file.
     pub fn stores(&self) -> &[StoreConfig] {
         &self.stores
     }
 
-    /// The key `default`, if it was given.
+    /// Returns the key `default`, if it is set.
     pub fn default_setting(&self) -> Option<&Setting> {
         self.default.as_ref()
     }
 
-    /// The declared default store, or the only store.
+    /// Returns the name of the default store, or of the only store.
     pub fn default_name(&self) -> Option<&str> {
         match (&self.default, self.stores.as_slice()) {
             (Some(default), _) => default.as_str(),
@@ -143,7 +149,8 @@ impl Config {
         }
     }
 
-    /// The store that is or was called `name`. Fails with *config*, naming the nearest.
+    /// Returns the store with the name or former name `name`. Fails with *config* if there is none; the error suggests
+    /// the nearest name.
     pub fn store(&self, name: &str) -> Result<&StoreConfig> {
         let named = |store: &&StoreConfig| store.name == name || store.aliases.iter().any(|alias| alias == name);
         self.stores.iter().find(named).ok_or_else(|| {
@@ -161,7 +168,7 @@ impl Config {
         Stores::new(stores, self.default.as_ref().and_then(Setting::as_str))
     }
 
-    /// A name that means two stores would send files to the wrong one.
+    /// Rejects a name of two stores, which could send files to the wrong one.
     fn check_names(&self) -> Result<()> {
         let mut seen: Vec<&str> = Vec::new();
         for store in &self.stores {
@@ -182,15 +189,18 @@ impl Config {
 impl StoreConfig {
     fn read(name: String, mut settings: Settings, path: &Path, line: usize) -> Result<Self> {
         let Some(backend) = settings.remove("backend") else {
-            let near = settings.iter().find(|(key, _)| suggestion(key, ["backend"].into_iter()).starts_with("did"));
-            let hint = near.map(|(key, _)| format!(" (is {key:?} a misspelling of it?)")).unwrap_or_default();
+            let nearest = settings.iter().find(|(key, _)| suggestion(key, ["backend"].into_iter()).starts_with("did"));
+            let hint = nearest.map(|(key, _)| format!(" (is {key:?} a misspelling of it?)")).unwrap_or_default();
             return Err(Error::config(format!(
-                "{}:{line}: the store {name:?} has no key \"backend\"{hint}",
+                "{}:{line}: the store {name:?} has no key \"backend\"{hint}; add backend = \"NAME\"",
                 path.display()
             )));
         };
         if backend.as_str().is_none() {
-            return Err(Error::config(format!("{}: \"backend\" is not a text", backend.origin)));
+            return Err(Error::config(format!(
+                "{}: \"backend\" is not a text; set it to the name of a backend",
+                backend.origin
+            )));
         }
         let aliases = settings.remove("aliases");
         let aliases_origin = aliases.as_ref().map(|setting| setting.origin.clone());
@@ -199,14 +209,14 @@ impl StoreConfig {
         Ok(Self { name, backend, aliases, aliases_origin, settings, upload })
     }
 
-    /// The name of its backend.
+    /// Returns the name of the backend.
     pub fn backend_name(&self) -> &str {
         self.backend.as_str().unwrap_or_default()
     }
 
-    /// Follows `env:` and `file:`, and starts relative paths at the folder of the configuration.
+    /// Resolves `env:` and `file:`, and makes relative paths start at the folder of the configuration file.
     ///
-    /// Fails with *config*: unknown backend or key, missing variable or file.
+    /// Fails with *config* for an unknown backend or key, or a missing variable or file.
     pub fn resolve(&self, registry: &Registry) -> Result<StoreSettings> {
         let context = |error: Error| error.with_store(&self.name);
         let backend = registry.backend(self.backend_name()).map_err(|error| {
@@ -220,7 +230,7 @@ impl StoreConfig {
         Ok(resolved)
     }
 
-    /// Opens it.
+    /// Opens the store.
     pub fn open(&self, registry: &Registry) -> Result<Store> {
         registry.open(&self.resolve(registry)?)
     }
@@ -256,7 +266,10 @@ fn list_of(setting: Setting) -> Result<Vec<String>> {
 
 fn table_of(setting: Setting) -> Result<Settings> {
     let Value::Table(table) = setting.value else {
-        return Err(Error::config(format!("{}: \"upload\" is not a table", setting.origin)));
+        return Err(Error::config(format!(
+            "{}: \"upload\" is not a table; write [stores.NAME.upload]",
+            setting.origin
+        )));
     };
     let mut settings = Settings::new();
     for (key, setting) in table {
@@ -307,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_backend_names_the_nearest_and_the_line() {
+    fn the_error_of_an_unknown_backend_suggests_the_nearest_and_names_the_line() {
         assert_eq!(
             message("[stores.a]\nbackend = \"memry\"\n"),
             "a: f.toml:2: there is no backend \"memry\"; did you mean \"memory\"?"
@@ -315,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_key_names_the_nearest() {
+    fn the_error_of_a_misspelled_key_suggests_the_nearest() {
         assert_eq!(
             message("[stores.a]\nbackend = \"fs\"\nroott = \"x\"\n"),
             "a: f.toml:3: the backend \"fs\" has no key \"roott\"; did you mean \"root\"?"
@@ -333,14 +346,14 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_toml_names_the_line_and_repeats_none_of_it() {
+    fn the_error_of_invalid_toml_names_the_line_and_does_not_quote_it() {
         let text = message("[stores.a]\nbackend = \"memory\"\napi_key = hunter2\n");
         assert!(text.starts_with("f.toml:3: ") && !text.contains("hunter2"), "{text}");
     }
 
     #[test]
     fn two_stores_of_one_name_are_rejected_before_any_is_opened() {
-        // The program opens one store only, and would have taken the first of the two.
+        // A program that opens only one store would have opened the first of the two.
         let text = "[stores.a]\nbackend = \"memory\"\naliases = [\"b\"]\n[stores.b]\nbackend = \"memory\"\n";
         assert!(parse(text).unwrap_err().to_string().contains("two stores are called \"b\""));
     }

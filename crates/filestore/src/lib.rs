@@ -1,8 +1,7 @@
 //! One async interface over hosted file services, chosen by configuration.
 //!
-//! This crate re-exports [`filestore_core`], brings the backends as features, and reads the
-//! configuration file. An application that uses one backend only can depend on `filestore-core` and
-//! that backend instead.
+//! This crate re-exports [`filestore_core`], adds the backends as cargo features, and reads the configuration file. An
+//! application that uses only one backend can depend on `filestore-core` and that backend instead.
 //!
 //! ```no_run
 //! use filestore::{FileRef, Result, Upload};
@@ -13,8 +12,8 @@
 //! let file = store.upload(Upload::from_path("q3.pdf")?.scope("room-1")).await?;
 //! let saved = file.reference().to_string(); // fits in a database column
 //!
-//! let again: FileRef = saved.parse()?;
-//! let url = stores.of(&again)?.url(again).await?; // the reference knows its store
+//! let reference: FileRef = saved.parse()?;
+//! let url = stores.of(&reference)?.url(reference).await?; // the reference knows its store
 //! println!("{}", url.as_str());
 //! # Ok(())
 //! # }
@@ -40,10 +39,10 @@ pub use value::resolve;
 
 use std::path::Path;
 
-/// file.io, with what it has beyond a [`FileStore`].
+/// file.io, and its operations beyond [`FileStore`].
 #[cfg(feature = "fileio")]
 pub use filestore_fileio as fileio;
-/// Files.com, with what it has beyond a [`FileStore`].
+/// Files.com, and its operations beyond [`FileStore`].
 #[cfg(feature = "filescom")]
 pub use filestore_filescom as filescom;
 /// Local directories and memory.
@@ -52,11 +51,11 @@ pub use filestore_local as local;
 /// Any OpenDAL operator as a [`FileStore`].
 #[cfg(feature = "opendal")]
 pub use filestore_opendal as opendal;
-/// PubNub Files, with what it has beyond a [`FileStore`].
+/// PubNub Files, and its operations beyond [`FileStore`].
 #[cfg(feature = "pubnub")]
 pub use filestore_pubnub as pubnub;
 
-/// The backends that this build knows.
+/// Returns the backends that are compiled in.
 pub fn registry() -> Registry {
     let registry = Registry::new();
     #[cfg(feature = "local")]
@@ -74,8 +73,8 @@ pub fn registry() -> Registry {
 
 /// Opens all stores of the configuration file at `path` with the [`registry`] of this build.
 ///
-/// Fails with *config*: no such file, not TOML, an unknown backend or key, a missing secret. Sends
-/// nothing.
+/// Sends nothing. Fails with *config* if the file is missing or is not TOML, if a backend or key is unknown, or if a
+/// secret is missing.
 pub fn open(path: impl AsRef<Path>) -> Result<Stores> {
     Config::load(path)?.open(&registry())
 }

@@ -1,4 +1,4 @@
-//! Where the configuration and the files of the built-in store are.
+//! The paths of the configuration file and of the built-in store.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use filestore_core::{Error, Result};
 
-/// The configuration file to read; `None` when there is none. A file that was asked for (by
-/// `explicit` or `FILESTORE_CONFIG`) need not exist here: reading it then says so.
+/// Returns the configuration file to read, or `None` if there is none. A file that `explicit` or `FILESTORE_CONFIG`
+/// names is not checked here: reading it reports that it does not exist.
 pub(crate) fn configuration(explicit: Option<&Path>) -> Result<Option<PathBuf>> {
     if let Some(path) = explicit {
         return Ok(Some(path.to_owned()));
@@ -19,11 +19,11 @@ pub(crate) fn configuration(explicit: Option<&Path>) -> Result<Option<PathBuf>> 
     if let Ok(folders) = folders() {
         candidates.push(folders.config_dir().join("filestore").join("filestore.toml"));
     }
-    // One that cannot be looked at is not passed over: reading it then says why.
+    // A file that cannot be checked is not skipped: reading it reports the reason.
     Ok(candidates.into_iter().find(|path| !matches!(path.try_exists(), Ok(false))))
 }
 
-/// The platform's folder for data of programs.
+/// Returns the platform's folder for application data.
 pub(crate) fn data_folder() -> Result<PathBuf> {
     Ok(folders()?.data_dir())
 }

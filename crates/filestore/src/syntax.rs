@@ -1,4 +1,4 @@
-//! TOML to settings, with the line of each.
+//! [`parse`]: TOML to settings, each with its line.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,12 +7,12 @@ use filestore_core::{Error, Origin, Result, Setting, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The top table of `text`. An error names the line and repeats nothing of it: it may hold a secret.
+/// Returns the top-level table of `text`. An error names the line but does not quote it: it may hold a secret.
 pub(crate) fn parse(text: &str, path: &Path) -> Result<BTreeMap<String, Setting>> {
     let source = Source { text, path };
     let table = DeTable::parse(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
-        Error::config(format!("{}: this is not TOML: {}", source.origin(start), error.message()))
+        Error::config(format!("{}: the configuration is not TOML: {}", source.origin(start), error.message()))
     })?;
     source.table(table.get_ref())
 }
@@ -36,13 +36,14 @@ impl Source<'_> {
         let value = match value.get_ref() {
             DeValue::String(text) => Value::Text(text.to_string()),
             DeValue::Boolean(flag) => Value::Flag(*flag),
-            DeValue::Integer(number) => Value::Integer(
-                i64::from_str_radix(number.as_str(), number.radix())
-                    .map_err(|_| Error::config(format!("{origin}: the number is too large")))?,
-            ),
-            DeValue::Float(number) => Value::Float(
-                number.as_str().parse().map_err(|_| Error::config(format!("{origin}: this is not a number")))?,
-            ),
+            DeValue::Integer(number) => {
+                Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| {
+                    Error::config(format!("{origin}: the number is out of range; use a 64-bit integer"))
+                })?)
+            }
+            DeValue::Float(number) => {
+                Value::Float(number.as_str().parse().map_err(|_| Error::config(format!("{origin}: invalid number")))?)
+            }
             DeValue::Datetime(time) => Value::Text(time.to_string()),
             DeValue::Array(list) => {
                 Value::List(list.iter().map(|value| self.setting(value, value.span().start)).collect::<Result<_>>()?)

@@ -1,12 +1,12 @@
-//! Values that say where the value is: `env:NAME` and `file:PATH`.
+//! [`resolve`]: values that refer to another value, `env:NAME` and `file:PATH`.
 
 use std::path::Path;
 use std::{env, fs};
 
 use filestore_core::{Error, Key, KeyKind, Origin, Result, Setting, Settings, Value};
 
-/// Replaces `env:NAME` and `file:PATH` by what is there, in lists and tables too, and lets relative paths start
-/// at the folder of the configuration file that they stand in. `keys` says which values are paths.
+/// Replaces `env:NAME` by the value of the variable and `file:PATH` by the content of the file, also in lists and
+/// tables. Makes relative paths start at the folder of their configuration file; `keys` tells which values are paths.
 ///
 /// On a command line, paths start at the working directory. Fails with *config* for a missing variable or file.
 ///
@@ -55,13 +55,13 @@ fn resolve_text(key: &str, text: &str, origin: &Origin, path: bool) -> Result<Se
                 env::VarError::NotPresent => "is not set",
                 env::VarError::NotUnicode(_) => "is not UTF-8",
             };
-            Error::config(format!("{origin}: {key:?} wants the environment variable {variable}, which {problem}"))
+            Error::config(format!("{origin}: {key:?} needs the environment variable {variable}, which {problem}"))
         })?;
         (value, Origin::Environment { variable: variable.to_owned() })
     } else if let Some(file) = text.strip_prefix("file:") {
         let file = Path::new(folder_of(origin)).join(file);
         let content = fs::read_to_string(&file)
-            .map_err(|error| Error::config(format!("{origin}: {key:?} wants the file {}: {error}", file.display())))?;
+            .map_err(|error| Error::config(format!("{origin}: {key:?} needs the file {}: {error}", file.display())))?;
         (content.trim_end_matches(['\r', '\n']).to_owned(), Origin::SecretFile { path: file })
     } else if path {
         let joined = folder_of(origin).join(text);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_without_its_last_line_end_and_found_beside_the_configuration() {
+    fn a_file_is_read_without_its_final_line_break_from_the_folder_of_the_configuration() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("token"), "a\nb\n").unwrap();
         let setting = text("file:token", folder.path(), false).unwrap();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_named_with_the_line_that_wants_it() {
+    fn a_missing_file_is_named_with_the_line_that_needs_it() {
         let folder = tempfile::tempdir().unwrap();
         let message = text("file:none", folder.path(), false).unwrap_err().to_string();
         assert!(message.contains("f.toml:7") && message.contains("none"), "{message}");

@@ -33,7 +33,7 @@ async fn every_backend_stores_a_file() {
 }
 
 #[test]
-fn a_misspelt_key_names_the_nearest() {
+fn the_error_of_a_misspelled_key_suggests_the_nearest() {
     assert!(problem("fs", &[("rot", text("x"))]).contains("did you mean \"root\"?"));
     assert!(problem("memory", &[("root", text("x"))]).contains("unknown key \"root\""));
 }
