@@ -160,7 +160,7 @@ impl FilesCom {
 }
 
 impl Bundle {
-    /// Returns the bundle with the parameters that are present.
+    /// Sets the properties that are present in the parameters.
     fn with_params(mut self, params: &Params) -> Result<Self, Rejection> {
         if params.get("password").is_some() {
             self.password = params.text("password")?;

@@ -9,9 +9,9 @@ use super::params::Params;
 
 const FIELD: &str = "custom_metadata";
 const MAX_KEYS: usize = 32;
-/// In characters.
+/// The maximum length of a key, in characters.
 const MAX_KEY: usize = 256;
-/// In characters.
+/// The maximum length of a value, in characters.
 const MAX_VALUE: usize = 1024;
 
 /// Returns the custom metadata of a request, which replaces all existing entries. Null is an empty map. Returns `None`

@@ -74,7 +74,7 @@ pub(crate) struct FilesCom {
     failed_logins: Mutex<FailedLogins>,
     /// Limits the digest computation to one task.
     digest_permit: Arc<Semaphore>,
-    /// The origin of all URLs, without a slash at the end.
+    /// The base URL of links, without a trailing slash.
     base: String,
 }
 

@@ -27,7 +27,7 @@ const DATE: &str = "%Y%m%dT%H%M%SZ";
 /// Signs URLs with a secret that the API and the storage share.
 pub(super) struct Signer {
     secret: Vec<u8>,
-    /// The origin of the URLs, without a slash at the end.
+    /// The base URL of the storage, without a trailing slash.
     base: String,
 }
 

@@ -28,9 +28,9 @@ use crate::hex::hex;
 use crate::http::{Response, empty, json};
 
 const MAX_PARTS: u32 = 10_000;
-/// In bytes.
+/// The minimum size of every part but the last, in bytes.
 const MIN_PART: u64 = 5 * 1024 * 1024;
-/// In bytes.
+/// The maximum size of a part, in bytes.
 const MAX_PART: u64 = 5 * 1024 * 1024 * 1024;
 /// The maximum number of URLs in a response.
 const MAX_URLS: u32 = 1000;

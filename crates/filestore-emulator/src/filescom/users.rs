@@ -57,7 +57,7 @@ impl Users {
                 |problem| Err(CredentialsError::Account { service: "filescom user", name: user.name.clone(), problem });
             let others = || self.users.iter().filter(|other| !std::ptr::eq(*other, user));
             if user.name.is_empty() || others().any(|other| other.name == user.name) {
-                return reject("its `name` is empty, or another user has the same");
+                return reject("its `name` is empty, or the name of another user");
             }
             if user.password.is_none() && user.api_key.is_none() {
                 return reject("it needs a `password`, an `api_key` or both");

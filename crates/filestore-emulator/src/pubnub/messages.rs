@@ -23,7 +23,7 @@ pub(super) struct Message {
     /// `true` for the message that announces a file.
     pub(super) file: bool,
     pub(super) user: String,
-    /// The published JSON, byte for byte.
+    /// The JSON text as published.
     pub(super) payload: Box<RawValue>,
     pub(super) meta: Option<Box<RawValue>>,
     pub(super) custom_type: Option<String>,
@@ -77,7 +77,7 @@ impl Messages {
         self.last
     }
 
-    /// Publishes the message that `message` creates for its timetoken. Returns the timetoken.
+    /// Publishes the message that the closure creates for a new timetoken. Returns the timetoken.
     pub(super) fn publish(
         &mut self,
         stored: bool,

@@ -68,7 +68,7 @@ pub(crate) struct PubNub {
     keysets: Mutex<Keysets>,
     storage_keys: StorageKeys,
     clock: Clock,
-    /// The origin of all URLs, without a slash at the end.
+    /// The base URL of links, without a trailing slash.
     base: String,
     /// The `Host` that presigned URLs are signed for.
     host: String,

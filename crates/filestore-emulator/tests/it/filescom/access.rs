@@ -58,10 +58,10 @@ async fn invalid_users_are_rejected_at_the_start() {
     for (user, problem) in [
         ("name = \"a\"", "needs a `password`"),
         ("name = \"a\"\napi_key = \"not-a-key\"", "letters and digits"),
-        ("name = \"a\"\napi_key = \"k\"\npermissions = \"rx\"", "letters lrwd"),
-        ("name = \"a\"\napi_key = \"k\"\notp = \"1\"", "`otp` needs"),
-        ("name = \"a\"\napi_key = \"k\"\npath = \"a \"", "no path"),
-        ("name = \"\"\napi_key = \"k\"", "`name` must be there"),
+        ("name = \"a\"\napi_key = \"k\"\npermissions = \"rx\"", "letters of `lrwd`"),
+        ("name = \"a\"\napi_key = \"k\"\notp = \"1\"", "an `otp` but no `password`"),
+        ("name = \"a\"\napi_key = \"k\"\npath = \"a \"", "not a valid path"),
+        ("name = \"\"\napi_key = \"k\"", "`name` is empty"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("credentials.toml");
