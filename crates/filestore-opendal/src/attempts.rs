@@ -1,5 +1,4 @@
-//! What is known of the attempts of the running operation: how often a step was retried, and what the
-//! exchanges with an HTTP service prove about the effect.
+//! [`Attempts`]: the number of retries of an operation, and the effect that its HTTP exchanges prove.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +15,7 @@ tokio::task_local! {
     static CURRENT: Attempts;
 }
 
-/// The attempts of one operation. Clones share them: an upload goes on in a task of its own.
+/// The attempts of one operation. Clones share them, because an upload runs in its own task.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Attempts(Arc<Mutex<Inner>>);
 
@@ -25,19 +24,22 @@ struct Inner {
     retries: u32,
     #[cfg(feature = "http")]
     history: Option<History>,
-    /// When the service wants the next request, and how long it has asked to wait in all.
+    /// The time before which the service wants no further request.
     #[cfg(feature = "http")]
     not_before: Option<Instant>,
+    /// The total time that the service has asked to wait.
     #[cfg(feature = "http")]
     waited: Duration,
     #[cfg(feature = "http")]
     never_replaces: bool,
     #[cfg(feature = "http")]
     unencrypted: bool,
+    #[cfg(feature = "http")]
+    left_out: usize,
 }
 
 impl Attempts {
-    /// Those of the running operation, or new ones if none runs.
+    /// Returns the attempts of the running operation, or new ones if none runs.
     pub(crate) fn current() -> Self {
         CURRENT.try_with(Clone::clone).unwrap_or_default()
     }
@@ -47,17 +49,17 @@ impl Attempts {
         CURRENT.scope(self, operation).await
     }
 
-    /// The same for a single poll.
+    /// Runs a single poll with these attempts.
     pub(crate) fn sync_scope<T>(&self, poll: impl FnOnce() -> T) -> T {
         CURRENT.sync_scope(self.clone(), poll)
     }
 
-    /// The number of retries so far.
+    /// Returns the number of retries so far.
     pub(crate) fn retries(&self) -> u32 {
         self.lock().retries
     }
 
-    /// What all exchanges prove about the effect. `None` if there were none, or not over HTTP.
+    /// Returns the effect that all exchanges prove. `None` without exchanges over HTTP.
     pub(crate) fn effect(&self) -> Option<Effect> {
         #[cfg(feature = "http")]
         return self.lock().history.as_ref().map(History::effect);
@@ -65,7 +67,7 @@ impl Attempts {
         None
     }
 
-    /// The effect if what the last exchange did is undone.
+    /// Returns the effect if the change of the last exchange is undone.
     pub(crate) fn effect_if_undone(&self) -> Effect {
         #[cfg(feature = "http")]
         return self.lock().history.as_ref().map_or(Effect::Rejected, History::effect_if_rejected);
@@ -73,7 +75,7 @@ impl Attempts {
         Effect::Rejected
     }
 
-    /// Lets the operation leave a file as it is that has the name meanwhile, where the service can do it.
+    /// Forbids the operation to replace a file that was created meanwhile, if the service supports it.
     pub(crate) fn never_replace(&self) {
         #[cfg(feature = "http")]
         {
@@ -81,12 +83,20 @@ impl Attempts {
         }
     }
 
-    /// Whether the service has not confirmed that it encrypts the file as it was asked to.
+    /// Returns `true` if the service has not confirmed the requested encryption of the file.
     pub(crate) fn is_unencrypted(&self) -> bool {
         #[cfg(feature = "http")]
         return self.lock().unencrypted;
         #[cfg(not(feature = "http"))]
         false
+    }
+
+    /// The number of entries that listings do not show because they cannot be read.
+    pub(crate) fn left_out(&self) -> usize {
+        #[cfg(feature = "http")]
+        return self.lock().left_out;
+        #[cfg(not(feature = "http"))]
+        0
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -102,41 +112,46 @@ pub(crate) fn count_retry() {
 
 #[cfg(feature = "http")]
 impl Attempts {
-    /// Adds an exchange of a request that does what `repeat` says when it is sent twice.
+    /// Records the outcome of an exchange whose request has this `idempotency`.
     pub(crate) fn record(&self, idempotency: Idempotency, outcome: Outcome) {
         self.lock().history.get_or_insert_default().record(idempotency, outcome);
     }
 
-    /// Notes that the body of the last response says that it was rejected, whatever its status.
+    /// Records that the body of the last response reports a rejection, whatever its status.
     pub(crate) fn record_rejection_by_body(&self) {
         if let Some(history) = &mut self.lock().history {
             history.record_rejection_by_body();
         }
     }
 
-    /// Whether the operation leaves a file that has the name as it is.
+    /// Returns `true` if the operation must not replace a file.
     pub(crate) fn never_replaces(&self) -> bool {
         self.lock().never_replaces
     }
 
-    /// Notes whether the last response that could do it has confirmed the encryption.
-    pub(crate) fn note_encryption(&self, confirmed: bool) {
+    /// Records whether the last response that could confirm the encryption has done so.
+    pub(crate) fn record_encryption(&self, confirmed: bool) {
         self.lock().unencrypted = !confirmed;
     }
 
-    /// How long the operation has waited because the service asked for it.
+    /// Adds entries that a listing does not show because they cannot be read.
+    pub(crate) fn note_left_out(&self, entries: usize) {
+        self.lock().left_out += entries;
+    }
+
+    /// Returns the total time that the service has asked to wait.
     pub(crate) fn waited(&self) -> Duration {
         self.lock().waited
     }
 
-    /// Lets the next request wait for `wait` from now on.
+    /// Delays the next request by `wait`, from now on.
     pub(crate) fn postpone(&self, wait: Duration) {
         let mut inner = self.lock();
         inner.not_before = Instant::now().checked_add(wait);
         inner.waited = inner.waited.saturating_add(wait);
     }
 
-    /// Waits until the service wants the next request.
+    /// Waits for the delay that [`postpone`](Self::postpone) has set.
     pub(crate) async fn pause(&self) {
         let until = self.lock().not_before.take();
         if let Some(until) = until {

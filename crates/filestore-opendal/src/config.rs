@@ -1,4 +1,4 @@
-//! The backend `opendal`: its keys, and stores made of them.
+//! The backend `opendal`: its configuration keys, and the stores that it opens.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use crate::protocol::Service;
 #[cfg(feature = "remote")]
 use crate::remote;
 
-/// The backend `opendal`: a service of OpenDAL, as [`OpendalStore`].
+/// The backend `opendal`, which opens a service of OpenDAL as [`OpendalStore`].
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct is its name")]
 pub struct Opendal;
 
-const OWN_KEYS: [Key; 3] = [
-    Key::new("service", KeyKind::Text, "the service by OpenDAL's name, such as s3").required(),
+const STORE_KEYS: [Key; 3] = [
+    Key::new("service", KeyKind::Text, "OpenDAL's name of the service, such as s3").required(),
     Key::new("options", KeyKind::Table, "OpenDAL's options of the service, such as bucket and region").entries(ENTRIES),
-    Key::new("root", KeyKind::Text, "the folder of the service that the store is about").default("all of it"),
+    Key::new("root", KeyKind::Text, "the folder of the service that holds the store").default("all of it"),
 ];
 
 #[cfg(feature = "http")]
-static OPENDAL_KEYS: [Key; 3 + filestore_http::KEYS.len()] = filestore_http::with_http_keys(OWN_KEYS);
+static OPENDAL_KEYS: [Key; 3 + filestore_http::KEYS.len()] = filestore_http::with_http_keys(STORE_KEYS);
 #[cfg(not(feature = "http"))]
-static OPENDAL_KEYS: [Key; 3] = OWN_KEYS;
+static OPENDAL_KEYS: [Key; 3] = STORE_KEYS;
 
-const fn shown(name: &'static str) -> Key {
+const fn visible(name: &'static str) -> Key {
     Key::new(name, KeyKind::Text, "")
 }
 
@@ -37,60 +37,60 @@ const fn path(name: &'static str) -> Key {
     Key::new(name, KeyKind::Path, "")
 }
 
-/// The options of all services that hold no secret. Every other one is treated as a secret, so that one which
-/// is new in OpenDAL or misspelt is not shown.
+/// The options of all services that hold no secret. Every other option counts as a secret, so that an option that is new in
+/// OpenDAL or misspelled is not shown.
 const ENTRIES: &[Key] = &[
-    shown("account_name"),
-    shown("allow_anonymous"),
-    shown("assume_role_duration_seconds"),
-    shown("batch_max_operations"),
-    shown("bucket"),
-    shown("bucket_name"),
-    shown("checksum_algorithm"),
-    shown("container"),
-    shown("container_name"),
+    visible("account_name"),
+    visible("allow_anonymous"),
+    visible("assume_role_duration_seconds"),
+    visible("batch_max_operations"),
+    visible("bucket"),
+    visible("bucket_name"),
+    visible("checksum_algorithm"),
+    visible("container"),
+    visible("container_name"),
     path("credential_path"),
-    shown("default_acl"),
-    shown("default_storage_class"),
-    shown("delete_max_size"),
-    shown("disable_config_load"),
-    shown("disable_copy"),
-    shown("disable_create_dir"),
-    shown("disable_ec2_metadata"),
-    shown("disable_list_objects_v2"),
-    shown("disable_stat_with_override"),
-    shown("disable_vm_metadata"),
-    shown("disable_write_with_if_match"),
-    shown("enable_conditional_read"),
-    shown("enable_copy"),
-    shown("enable_request_payer"),
-    shown("enable_user_metadata"),
-    shown("enable_versioning"),
-    shown("enable_virtual_host_style"),
-    shown("enable_write_with_append"),
-    shown("encryption_algorithm"),
-    shown("endpoint"),
-    shown("endpoint_url"),
+    visible("default_acl"),
+    visible("default_storage_class"),
+    visible("delete_max_size"),
+    visible("disable_config_load"),
+    visible("disable_copy"),
+    visible("disable_create_dir"),
+    visible("disable_ec2_metadata"),
+    visible("disable_list_objects_v2"),
+    visible("disable_stat_with_override"),
+    visible("disable_vm_metadata"),
+    visible("disable_write_with_if_match"),
+    visible("enable_conditional_read"),
+    visible("enable_copy"),
+    visible("enable_request_payer"),
+    visible("enable_user_metadata"),
+    visible("enable_versioning"),
+    visible("enable_virtual_host_style"),
+    visible("enable_write_with_append"),
+    visible("encryption_algorithm"),
+    visible("endpoint"),
+    visible("endpoint_url"),
     path("google_application_credentials"),
-    // Of SFTP: the file of the private key.
+    // The file of the private key, for SFTP.
     path("key"),
-    shown("known_hosts_strategy"),
-    shown("predefined_acl"),
-    shown("profile"),
-    shown("region"),
-    shown("role_arn"),
-    shown("role_session_name"),
-    shown("root"),
-    shown("scope"),
-    shown("server_side_encryption"),
-    shown("server_side_encryption_aws_kms_key_id"),
-    shown("server_side_encryption_customer_algorithm"),
-    shown("service_account"),
-    shown("skip_signature"),
-    shown("user"),
-    shown("user_metadata_prefix"),
-    shown("user_metadata_uri"),
-    shown("username"),
+    visible("known_hosts_strategy"),
+    visible("predefined_acl"),
+    visible("profile"),
+    visible("region"),
+    visible("role_arn"),
+    visible("role_session_name"),
+    visible("root"),
+    visible("scope"),
+    visible("server_side_encryption"),
+    visible("server_side_encryption_aws_kms_key_id"),
+    visible("server_side_encryption_customer_algorithm"),
+    visible("service_account"),
+    visible("skip_signature"),
+    visible("user"),
+    visible("user_metadata_prefix"),
+    visible("user_metadata_uri"),
+    visible("username"),
 ];
 
 impl Backend for Opendal {
@@ -121,7 +121,7 @@ impl Backend for Opendal {
         if let Some(root) = settings.get("root") {
             if options.get("root").is_some() {
                 return Err(Error::config(format!(
-                    "{}: the root is given twice, here and in the options",
+                    "{}: the root is given twice, here and in the options; remove one of them",
                     root.origin
                 )));
             }
@@ -131,15 +131,15 @@ impl Backend for Opendal {
     }
 }
 
-/// Opens `service`, whose own options are `options`. The `settings` beside them are those of HTTP.
+/// Opens `service` with its `options`. The other `settings` of the store are those of HTTP.
 fn open_service(service: &str, options: &Settings, settings: &Settings) -> Result<Arc<dyn FileStore>> {
-    // A service that does not speak HTTP has none of its settings.
+    // A service without HTTP has no settings of HTTP.
     if let (true, Some((key, setting))) =
-        (matches!(service, "memory" | "sftp"), settings.iter().find(|(key, _)| !is_own(key)))
+        (matches!(service, "memory" | "sftp"), settings.iter().find(|(key, _)| !is_store_key(key)))
     {
         let origin = &setting.origin;
         return Err(Error::config(format!(
-            "{origin}: {key:?} is of HTTP, which the service {service:?} does not speak"
+            "{origin}: {key:?} is a setting of HTTP, which the service {service:?} does not use; remove it"
         )));
     }
     let operator = match service {
@@ -164,7 +164,7 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
         }
         "fs" => {
             return Err(Error::config(
-                "OpenDAL's local files are neither synced nor safe from links; write backend = \"fs\" instead",
+                "OpenDAL's local files are neither synced nor safe from links; set backend = \"fs\" instead",
             ));
         }
         _ => {
@@ -175,48 +175,48 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
     Ok(Arc::new(OpendalStore::new(operator)?))
 }
 
-fn is_own(key: &str) -> bool {
-    OWN_KEYS.iter().any(|own| own.name == key)
+fn is_store_key(key: &str) -> bool {
+    STORE_KEYS.iter().any(|known| known.name == key)
 }
 
-/// An operator of a service with the configuration `C`, which speaks HTTP as `settings` say.
+/// Creates an operator of the service with the configuration `C`, and with the `settings` of HTTP.
 #[cfg(feature = "http")]
 fn over_http<C: Configurator>(service: Service, options: &Settings, settings: &Settings) -> Result<Operator> {
     let config: filestore_http::HttpConfig = settings.read(&OPENDAL_KEYS)?;
     #[derive(serde::Deserialize)]
-    struct At {
+    struct Endpoint {
         endpoint: Option<String>,
     }
-    let At { endpoint } = options.read(&keys_of::<C>())?;
+    let Endpoint { endpoint } = options.read(&keys_of::<C>())?;
     remote::over_http(operator::<C>(options)?, service, endpoint.as_deref(), &config)
 }
 
-/// Half a pair of keys would be ignored, and others would be looked for.
+/// Rejects half of a key pair: OpenDAL would ignore it and search for other credentials.
 #[cfg(feature = "s3")]
 fn check_key_pair(options: &Settings) -> Result<()> {
     let (id, secret) = ("access_key_id", "secret_access_key");
     for (given, missing) in [(id, secret), (secret, id)] {
         if options.get(given).is_some() && options.get(missing).is_none() {
-            return Err(Error::config(format!("the option {missing:?} is missing; {given:?} is of use only with it")));
+            return Err(Error::config(format!("the option {missing:?} is missing; {given:?} needs it")));
         }
     }
     Ok(())
 }
 
-/// Every service that can be compiled in.
+/// The services that can be compiled in.
 const SERVICES: &[&str] = &["memory", "s3", "gcs", "azblob", "webdav", "sftp"];
 
-/// An operator of the service with the configuration `C`.
+/// Creates an operator of the service with the configuration `C`.
 ///
-/// `options` are read here, not by OpenDAL, which ignores a misspelt key and repeats the value of a
-/// wrong one, secret or not, in its message.
+/// `options` are read here and not by OpenDAL, which ignores a misspelled key, and repeats an invalid value in its message
+/// even if it is a secret.
 fn operator<C: Configurator>(options: &Settings) -> Result<Operator> {
     let config: C = options.read(&keys_of::<C>())?;
     Operator::from_config(config)
         .map_err(|error| Error::config(format!("OpenDAL rejects the options: {}", error.message())))
 }
 
-/// The keys of the configuration `C`.
+/// Returns the keys of the configuration `C`.
 fn keys_of<C: DeserializeOwned>() -> Vec<Key> {
     field_names::<C>().iter().map(|name| Key::new(name, KeyKind::Text, "")).collect()
 }
@@ -224,14 +224,14 @@ fn keys_of<C: DeserializeOwned>() -> Vec<Key> {
 fn entries(table: &Setting) -> Result<&BTreeMap<String, Setting>> {
     match &table.value {
         Value::Table(entries) => Ok(entries),
-        _ => Err(Error::config(format!("{}: \"options\" is not a table", table.origin))),
+        _ => Err(Error::config(format!("{}: \"options\" is not a table; write [stores.NAME.options]", table.origin))),
     }
 }
 
-/// The names of the fields of `T`, other spellings included, as its `Deserialize` asks for them.
+/// Returns the names of the fields of `T`, aliases included, as its `Deserialize` requests them.
 fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
     let mut names: &'static [&'static str] = &[];
-    // Fails always: it ends with the question, not with a value.
+    // Always fails: `FieldNames` has no value for the request.
     let _ = T::deserialize(FieldNames(&mut names));
     names
 }
@@ -248,7 +248,7 @@ impl<'de> Deserializer<'de> for FieldNames<'_> {
         _: V,
     ) -> Result<V::Value, Self::Error> {
         *self.0 = fields;
-        Err(de::Error::custom("only the names were wanted"))
+        Err(de::Error::custom("only the names of the fields are needed"))
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {

@@ -1,4 +1,4 @@
-//! What OpenDAL reports, as kinds and effects.
+//! Errors of OpenDAL, as kinds and effects of [`Error`].
 
 use std::error::Error as _;
 
@@ -6,18 +6,18 @@ use filestore_core::{Effect, Error, ErrorKind};
 
 use crate::attempts::Attempts;
 
-/// How far a request was when it failed: what decides whether it may have taken effect.
+/// The stage of an operation at which a request fails. It decides whether the request may have had an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Nothing that changes anything was asked for.
+    /// A request that changes nothing.
     Read,
-    /// Bytes are on their way, but under no name yet.
+    /// A request that sends content, which is not visible under its name yet.
     Transfer,
-    /// The request that stores, renames or deletes.
+    /// The request that stores, renames or deletes a file.
     Commit,
 }
 
-/// An error on its way through OpenDAL.
+/// An error that OpenDAL carries from the transport to [`of_service`].
 #[cfg(feature = "http")]
 #[derive(Debug)]
 struct Carried(std::sync::Mutex<Option<Error>>);
@@ -32,13 +32,13 @@ impl std::fmt::Display for Carried {
 #[cfg(feature = "http")]
 impl std::error::Error for Carried {}
 
-/// Hands `error` to OpenDAL, whose retry layer repeats its request if it is `temporary`. [`of_service`] gives it back.
+/// Wraps `error` for OpenDAL, whose retry layer retries the request if it is `temporary`. [`of_service`] unwraps it.
 #[cfg(feature = "http")]
 pub(crate) fn carried(error: Error, temporary: bool) -> opendal::Error {
     carried_as(opendal::ErrorKind::Unexpected, error, temporary)
 }
 
-/// The same as an error of `kind`, where OpenDAL looks at it.
+/// Wraps `error` like [`carried`], with a `kind` that OpenDAL checks.
 #[cfg(feature = "http")]
 pub(crate) fn carried_as(kind: opendal::ErrorKind, error: Error, temporary: bool) -> opendal::Error {
     opendal::Error::new(kind, error.message())
@@ -46,89 +46,93 @@ pub(crate) fn carried_as(kind: opendal::ErrorKind, error: Error, temporary: bool
         .with_temporary(temporary)
 }
 
-/// What [`carried`] has handed over.
+/// Takes the error that [`carried`] has wrapped.
 #[cfg(feature = "http")]
-fn arrived(error: &opendal::Error) -> Option<Error> {
+fn take_carried(error: &opendal::Error) -> Option<Error> {
     let carried = std::iter::successors(error.source(), |cause| (**cause).source())
         .find_map(|cause| cause.downcast_ref::<Carried>())?;
     carried.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
 }
 
 #[cfg(not(feature = "http"))]
-fn arrived(_: &opendal::Error) -> Option<Error> {
+fn take_carried(_: &opendal::Error) -> Option<Error> {
     None
 }
 
-/// What is wrong where a service does not encrypt as the options of S3 ask it to.
-pub(crate) const UNENCRYPTED: &str = "the service does not confirm the encryption that the options ask for; take a service that has it, or remove the \
+/// The message for a service that does not confirm the encryption that the options of S3 request.
+pub(crate) const UNENCRYPTED: &str = "the service does not confirm the requested encryption; use a service that supports it, or remove the \
      options \"server_side_encryption...\"";
 
-/// OpenDAL's message where it has no credentials to sign a request with.
+/// OpenDAL's message where content is shorter than it should be.
+const TOO_SHORT: &str = "reader got too little data";
+
+/// OpenDAL's message if it has no credentials to sign a request.
 const UNSIGNED: &str = "signing http request";
 
-/// An error of OpenDAL in a step at `stage`, of which `attempts` know what came before.
+/// Converts an error of OpenDAL in a step at `stage`, with the effect that `attempts` prove.
 ///
-/// It is not kept as the source, because it holds the URL of the request, which may be signed. What
-/// it says is in the message, with the first cause.
+/// The error is not kept as the source, because it holds the URL of the request, which may be presigned. Its message and
+/// its root cause are in the message of the result.
 pub(crate) fn of_service(error: opendal::Error, stage: Stage, attempts: &Attempts, retries: u32) -> Error {
     if error.message() == UNSIGNED {
-        let message = "no credentials were found; set the options access_key_id and secret_access_key (of S3), or let \
-                       the environment or a profile have them; for files that anybody may read set skip_signature = \
-                       \"true\"";
+        let message = "no credentials were found; set the options access_key_id and secret_access_key (for S3), or set \
+                       them in the environment or a profile; for public files, set skip_signature = \"true\"";
         return Error::config(message).with_effect(attempts.effect().unwrap_or(Effect::NotSent));
     }
-    let settled = |error: Error| match attempts.effect() {
+    let with_history = |error: Error| match attempts.effect() {
         Some(effect) => error.with_effect(effect).with_attempts(retries + 1),
         None => error.with_attempts(retries + 1),
     };
-    match arrived(&error) {
-        Some(error) => settled(error),
-        None => settled(of_opendal(error, stage, retries, attempts.effect().is_some())),
+    match take_carried(&error) {
+        Some(error) => with_history(error),
+        None => with_history(of_opendal(error, stage, retries, attempts.effect().is_some())),
     }
 }
 
-/// An error that OpenDAL itself has found, for a service behind HTTP in a response that it cannot read.
-fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, response: bool) -> Error {
+/// Converts an error that OpenDAL itself has found. `in_response`: the service has responded over HTTP, so the error is in
+/// a response that OpenDAL cannot read.
+fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, in_response: bool) -> Error {
     use opendal::ErrorKind as Kind;
-    // OpenDAL has one kind for everything unexpected; whether it found a retry_decision sensible tells
-    // an outage from a defect.
+    // OpenDAL has one kind for everything unexpected. An error that it would retry is an outage, any other one a defect.
     let outage = error.is_temporary() || error.is_persistent();
     let (kind, advice) = match error.kind() {
         Kind::NotFound => (ErrorKind::NotFound, "there is no such file"),
         Kind::PermissionDenied => (ErrorKind::Permission, "the service does not allow it; check the credentials"),
-        Kind::AlreadyExists | Kind::ConditionNotMatch => (ErrorKind::AlreadyExists, "the name is taken"),
-        Kind::Conflict => (ErrorKind::Conflict, "somebody else changes it at the same time"),
-        Kind::RateLimited => (ErrorKind::RateLimited, "the service asks to slow down"),
-        Kind::IsADirectory => (ErrorKind::InvalidInput, "it is a folder"),
-        Kind::NotADirectory => (ErrorKind::InvalidInput, "a file is where a folder is needed"),
+        Kind::AlreadyExists | Kind::ConditionNotMatch => (ErrorKind::AlreadyExists, "a file of this name already exists"),
+        Kind::Conflict => (ErrorKind::Conflict, "another client changes it at the same time; try again"),
+        Kind::RateLimited => (ErrorKind::RateLimited, "the service limits the rate of requests; try again later"),
+        Kind::IsADirectory => (ErrorKind::InvalidInput, "the path is a folder"),
+        Kind::NotADirectory => (ErrorKind::InvalidInput, "a file is in place of a folder of the path"),
         Kind::IsSameFile | Kind::RangeNotSatisfied => (ErrorKind::InvalidInput, "the service rejects the request"),
-        Kind::Unsupported => (ErrorKind::Unsupported, "the service cannot do it"),
-        Kind::ConfigInvalid => (ErrorKind::Config, "the service is not configured rightly"),
-        _ if response => (ErrorKind::Protocol, "the service answers what its protocol does not have"),
-        // Of the limits that `remote` sets; there is no kind for it.
-        _ if error.message().ends_with("timeout reached") => (ErrorKind::Timeout, "the service does not answer"),
+        Kind::Unsupported => (ErrorKind::Unsupported, "the service does not support this"),
+        Kind::ConfigInvalid => (ErrorKind::Config, "the configuration of the service is invalid"),
+        // There is no kind for it.
+        _ if error.message() == TOO_SHORT => (ErrorKind::Integrity, "the content is shorter than the size of the file"),
+        _ if in_response => (ErrorKind::Protocol, "the response is not part of the protocol of the service; check the endpoint"),
+        // From the timeouts that `remote` sets; OpenDAL has no kind for them.
+        _ if error.message().ends_with("timeout reached") => (ErrorKind::Timeout, "the service does not respond"),
         _ if outage => (ErrorKind::Unavailable, "the service cannot be reached or is failing"),
         _ => (ErrorKind::Other, "the service failed"),
     };
-    // After a retry_decision even a rejection proves nothing: the first request may have worked.
+    // After a retry, even a rejection proves nothing: the first request may have succeeded.
     let lost = matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Other) || retries > 0;
     let effect = if lost && stage == Stage::Commit { Effect::Unknown } else { Effect::Rejected };
     let mut message = advice.to_owned();
-    for part in service_message(error.message()).into_iter().chain(first_cause(&error)) {
+    for part in service_message(error.message()).into_iter().chain(root_cause(&error)) {
         message.push_str(": ");
         message.push_str(&part);
     }
     Error::new(kind, effect, message).with_provider_code(error.kind().into_static())
 }
 
-/// What the service said, unless it is a web page; servers answer errors with whole ones.
+/// Returns the message of the service, unless it is a web page, which some servers send with an error.
 fn service_message(message: &str) -> Option<String> {
     let text = message.trim();
     (!text.is_empty() && !text.starts_with('<')).then(|| text.chars().take(300).collect())
 }
 
-/// Such as `Connection refused`. A text with a URL in it is not repeated.
-fn first_cause(error: &opendal::Error) -> Option<String> {
+/// Returns the root cause, such as `Connection refused`, unless it has a URL.
+fn root_cause(error: &opendal::Error) -> Option<String> {
     let causes = std::iter::successors(error.source(), |cause| (**cause).source());
     causes.last().map(ToString::to_string).filter(|text| !text.contains("://"))
 }
@@ -144,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_answer_leaves_the_effect_of_a_commit_unknown() {
+    fn a_lost_response_leaves_the_effect_of_a_commit_unknown() {
         let lost = || opendal::Error::new(opendal::ErrorKind::Unexpected, "connection reset").set_temporary();
         let error = of_service(lost(), Stage::Commit, &none(), 0);
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown));
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signed_url_of_a_request_is_not_repeated() {
+    fn the_presigned_url_of_a_request_is_not_in_the_error() {
         let error = opendal::Error::new(opendal::ErrorKind::Unexpected, "send http request")
             .with_context("url", "https://host/file?sig=hunter2")
             .set_source(io::Error::other("https://host/file?sig=hunter2: reset"));
@@ -177,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_after_a_repetition_proves_nothing() {
+    fn a_rejection_after_a_retry_proves_nothing() {
         let taken = opendal::Error::new(opendal::ErrorKind::ConditionNotMatch, "412");
         let error = of_service(taken, Stage::Commit, &none(), 1);
         assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Unknown));

@@ -1,7 +1,7 @@
-//! The remote services that [OpenDAL](opendal) speaks, as a [`FileStore`](filestore_core::FileStore).
+//! The services of [OpenDAL](opendal), as a [`FileStore`](filestore_core::FileStore).
 //!
-//! [`OpendalStore`] takes any OpenDAL operator. S3, GCS, Azure Blob, WebDAV and SFTP are cargo features; OpenDAL's memory is
-//! always there. Backend `opendal`: [`Opendal`].
+//! [`OpendalStore`] takes any OpenDAL operator. S3, GCS, Azure Blob, WebDAV and SFTP are cargo features; OpenDAL's memory
+//! service is always compiled in. Backend `opendal`: [`Opendal`].
 //!
 //! ```
 //! use filestore_core::{Result, Store, Upload};
@@ -9,7 +9,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<()> {
-//! let operator = opendal::Operator::new(opendal::services::Memory::default()).expect("memory is there");
+//! let operator = opendal::Operator::new(opendal::services::Memory::default()).expect("a memory service");
 //! let store = Store::new("s", std::sync::Arc::new(OpendalStore::new(operator)?))?;
 //! let file = store.upload(Upload::new("q3.pdf", "content").scope("invoices/2026")).await?;
 //! assert_eq!(file.reference().to_string(), "s:memory:invoices/2026/q3.pdf");
@@ -22,6 +22,8 @@ mod capabilities;
 mod config;
 mod error;
 mod list_guard;
+#[cfg(feature = "http")]
+mod listing;
 #[cfg(feature = "http")]
 mod protocol;
 #[cfg(feature = "remote")]

@@ -1,20 +1,22 @@
-//! [`ListGuard`]: ends listings that a service would never end.
+//! [`ListGuard`]: ends listings that a service would never end, and those of another folder.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use filestore_core::{CursorLoopGuard, Error};
+use filestore_core::{CursorLoopGuard, Effect, Error};
 use opendal::{Buffer, ErrorKind, HttpBody, HttpTransport, HttpTransporter, Operator};
 
-/// Entries that count as a page: services that do not speak HTTP have no other pages.
+/// The number of entries that count as a page: a service without HTTP has no other pages.
 const PAGE: u64 = 1000;
 
-/// A [`CursorLoopGuard`] of one listing. OpenDAL requests page after page until one has an entry, and shows
-/// none of its cursors; so the guard sees every request as the end of a page.
-#[derive(Debug, Clone, Default)]
+/// A [`CursorLoopGuard`] of one listing. OpenDAL requests page after page until one has an entry, and does not expose its
+/// cursors, so every request counts as the end of a page.
+#[derive(Debug, Clone)]
 pub(crate) struct ListGuard(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// The path that all entries begin with. Empty for the root.
+    folder: String,
     guard: CursorLoopGuard,
     pages: u64,
     entries: u64,
@@ -22,23 +24,32 @@ struct State {
 }
 
 impl ListGuard {
-    /// `operator`, whose requests the guard sees.
+    /// Creates the guard of a listing of `folder`, whose path is empty or ends with `/`.
+    pub(crate) fn of(folder: &str) -> Self {
+        Self(Arc::new(Mutex::new(State { folder: folder.to_owned(), ..State::default() })))
+    }
+
+    /// Returns `operator` with a transport that reports every request to the guard.
     pub(crate) fn watch(&self, operator: &Operator) -> Operator {
         let context = operator.base_context();
-        let transport = Watched { inner: context.http_transport().clone(), guard: self.clone() };
+        let transport = GuardedTransport { inner: context.http_transport().clone(), guard: self.clone() };
         let context = context.with_http_transport(HttpTransporter::new(transport));
         operator.clone().with_context(context)
     }
 
-    /// Notes an entry of the listing.
+    /// Counts an entry of the listing.
     pub(crate) fn entry(&self, path: &str) -> opendal::Result<()> {
         let mut state = self.state();
+        if !path.starts_with(&state.folder) {
+            let message = format!("the listing of {:?} has {path:?}, which is not in it", state.folder);
+            return Err(state.fail(Error::new(filestore_core::ErrorKind::Protocol, Effect::Rejected, message)));
+        }
         state.guard.entry(path);
         state.entries += 1;
         if state.entries.is_multiple_of(PAGE) { state.end_page() } else { Ok(()) }
     }
 
-    /// The reason why the listing was ended, if it was the guard that ended it.
+    /// Takes the error with which the guard ended the listing, if it did.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.state().failure.take()
     }
@@ -49,22 +60,24 @@ impl ListGuard {
 }
 
 impl State {
+    fn fail(&mut self, error: Error) -> opendal::Error {
+        let message = error.message().to_owned();
+        self.failure = Some(error);
+        opendal::Error::new(ErrorKind::Unexpected, message)
+    }
+
     fn end_page(&mut self) -> opendal::Result<()> {
         self.pages += 1;
-        self.guard.next_page(&self.pages).map_err(|error| {
-            let message = error.message().to_owned();
-            self.failure = Some(error);
-            opendal::Error::new(ErrorKind::Unexpected, message)
-        })
+        self.guard.next_page(&self.pages).map_err(|error| self.fail(error))
     }
 }
 
-struct Watched {
+struct GuardedTransport {
     inner: HttpTransporter,
     guard: ListGuard,
 }
 
-impl HttpTransport for Watched {
+impl HttpTransport for GuardedTransport {
     async fn fetch(&self, request: http::Request<Buffer>) -> opendal::Result<http::Response<HttpBody>> {
         self.guard.state().end_page()?;
         self.inner.fetch(request).await

@@ -1,13 +1,13 @@
-//! The protocols of the services that OpenDAL speaks over HTTP: what a repeated request does, the documented response of
-//! each request, and what the others mean.
+//! The HTTP protocols of OpenDAL's services: the idempotency and the documented response of each request, and the errors of
+//! all other responses.
 //!
-//! A request is known by the name of the service's operation, which OpenDAL attaches to it.
+//! A request is identified by the name of the service's operation, which OpenDAL attaches to it.
 
 use filestore_core::ErrorKind;
 use filestore_core::components::TEMPORARY_FOLDER;
 use filestore_http::{Idempotency, S3Error, local_name, root_element};
 
-/// A service, as far as its protocol differs from that of the others.
+/// A service, or a group of services with the same rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
     S3,
@@ -20,7 +20,7 @@ pub(crate) enum Service {
     Other,
 }
 
-/// What proves that the service itself has sent a response, and no proxy, gateway or login page.
+/// The proof that the service itself has sent a response, and not a proxy, a gateway or a login page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// The status alone: a status that web pages do not have, or a step that a later one confirms.
@@ -31,7 +31,7 @@ pub(crate) enum Proof {
     EtagAlone,
     /// An XML document whose root has this name.
     Root(&'static str),
-    /// A multistatus document of WebDAV that says something of at least one file or folder.
+    /// A multistatus document of WebDAV with at least one file or folder.
     Multistatus,
     /// The error code `NoSuchKey`.
     NoSuchKey,
@@ -40,8 +40,8 @@ pub(crate) enum Proof {
 }
 
 impl Service {
-    /// What the request `name` to `path` does when it is sent twice. Safe is also what cannot change the file that an
-    /// operation is about: a part of an upload that is completed later, a temporary file, a folder.
+    /// Returns the idempotency of the request `name` to `path`. A request also counts as safe if it cannot change the file
+    /// of the operation: it sends a part of an upload that is completed later, or changes a temporary file or a folder.
     pub(crate) fn idempotency(self, name: &str, path: &str) -> Idempotency {
         let temporary = path.split('/').any(|component| component == TEMPORARY_FOLDER);
         match (self, name) {
@@ -59,13 +59,14 @@ impl Service {
         }
     }
 
-    /// The proof that a response with `status` to the request `name` needs to be the documented one. `None`: it is not.
+    /// Returns the proof that a response with `status` to the request `name` needs. `None` if it is not the documented
+    /// response.
     pub(crate) fn documented(self, name: &str, status: u16) -> Option<Proof> {
         let proof = match (self, name, status) {
             (Self::S3, "HeadObject", 200) | (Self::S3, "GetObject", 200 | 206) => Proof::Etag,
             (Self::S3, "PutObject" | "UploadPart", 200) => Proof::EtagAlone,
             (Self::S3, "DeleteObject" | "AbortMultipartUpload", 204) => Proof::Status,
-            // Google's servers of this protocol say so of a file that is not there.
+            // Google's servers of this protocol respond so if the file does not exist.
             (Self::S3, "DeleteObject", 404) => Proof::NoSuchKey,
             (Self::S3, "ListObjects" | "ListObjectsV2", 200) => Proof::Root("ListBucketResult"),
             (Self::S3, "CreateMultipartUpload", 200) => Proof::Root("InitiateMultipartUploadResult"),
@@ -74,7 +75,7 @@ impl Service {
             (Self::Webdav, "Propfind", 207) => Proof::Multistatus,
             (Self::Webdav, "Proppatch", 207) => Proof::Root("multistatus"),
             (Self::Webdav, "Get", 200 | 206) | (Self::Webdav, "Put", 201 | 204) => Proof::Status,
-            // 405: there is a folder.
+            // 405: the folder exists.
             (Self::Webdav, "Mkcol", 201 | 405) | (Self::Webdav, "Move", 201 | 204) => Proof::Status,
             (Self::Webdav, "Delete", 204 | 404) => Proof::Status,
             (Self::Other, "GetObject" | "GetBlob", 200 | 206) => Proof::Status,
@@ -88,36 +89,36 @@ impl Service {
     }
 }
 
-/// Whether this is a multistatus document of WebDAV that says something of at least one file or folder.
+/// Returns `true` for a multistatus document of WebDAV with at least one file or folder.
 pub(crate) fn is_multistatus(body: &[u8]) -> bool {
     let mut tags = body.split(|byte| *byte == b'<').skip(1);
     root_element(body) == Some("multistatus") && tags.any(|tag| local_name(tag) == Some("response"))
 }
 
-/// The statuses that have a meaning of their own, and what a person does about them.
+/// The statuses with a kind of their own, and their messages.
 const STATUSES: &[(u16, ErrorKind, &str)] = &[
-    (400, ErrorKind::InvalidInput, "the service does not accept the request"),
-    (401, ErrorKind::Unauthenticated, "the service does not accept the credentials; check them"),
-    (403, ErrorKind::Permission, "the service does not allow it; check the rights of these credentials"),
+    (400, ErrorKind::InvalidInput, "the service rejects the request"),
+    (401, ErrorKind::Unauthenticated, "the service rejects the credentials; check them"),
+    (403, ErrorKind::Permission, "the credentials do not allow this; check their permissions"),
     (404, ErrorKind::NotFound, "there is no such file"),
-    (405, ErrorKind::Config, "the service does not know this kind of request; check the endpoint"),
+    (405, ErrorKind::Config, "the service does not implement this method; check the endpoint"),
     (408, ErrorKind::Timeout, "the service has waited too long for the request"),
-    (409, ErrorKind::Conflict, "something else is in the way, or changes it at the same time"),
-    (412, ErrorKind::AlreadyExists, "the name is taken"),
+    (409, ErrorKind::Conflict, "another file or folder is in the way, or another client changes it at the same time"),
+    (412, ErrorKind::AlreadyExists, "a file of this name already exists"),
     (413, ErrorKind::TooLarge, "the file is larger than the service accepts"),
     (414, ErrorKind::InvalidInput, "the path is longer than the service accepts"),
     (416, ErrorKind::InvalidInput, "the file does not have this range"),
-    (423, ErrorKind::Conflict, "it is locked; try again when it is not"),
-    (429, ErrorKind::RateLimited, "the service asks to slow down"),
+    (423, ErrorKind::Conflict, "the file is locked; try again when it is unlocked"),
+    (429, ErrorKind::RateLimited, "the service limits the rate of requests; try again later"),
     (501, ErrorKind::Config, "the service does not implement this request; check the endpoint and the options"),
     (505, ErrorKind::Config, "the service does not speak this version of HTTP; check the endpoint and the proxy"),
     (507, ErrorKind::Quota, "the service has no space left"),
-    (511, ErrorKind::Permission, "the network wants a login; open a web page in a browser to log in"),
+    (511, ErrorKind::Permission, "the network requires a login; open a web page in a browser to log in"),
 ];
 
-/// The codes of S3 that say more than their status.
+/// The codes of S3 that are more specific than their status.
 const CODES: &[(&str, ErrorKind, &str)] = &[
-    ("AccessDenied", ErrorKind::Permission, "the service does not allow it; check the rights of these credentials"),
+    ("AccessDenied", ErrorKind::Permission, "the credentials do not allow this; check their permissions"),
     ("AllAccessDisabled", ErrorKind::Permission, "all access to the bucket is turned off"),
     ("AccountProblem", ErrorKind::Permission, "there is a problem with the account"),
     ("EntityTooLarge", ErrorKind::TooLarge, "the file is larger than the service accepts"),
@@ -128,7 +129,7 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
     ("InvalidRange", ErrorKind::InvalidInput, "the file does not have this range"),
     ("InvalidToken", ErrorKind::Unauthenticated, "the session token is not valid; get a new one"),
     ("KeyTooLongError", ErrorKind::InvalidInput, "the path is longer than the service accepts"),
-    ("NoSuchUpload", ErrorKind::Conflict, "the upload was ended by someone else"),
+    ("NoSuchUpload", ErrorKind::Conflict, "another client has ended the upload; upload the file again"),
     (
         "NotImplemented",
         ErrorKind::Config,
@@ -138,12 +139,12 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
     ("RequestTimeTooSkewed", ErrorKind::Unauthenticated, "the clock of this machine is wrong; set it"),
     ("RequestTimeout", ErrorKind::Timeout, "the service has waited too long for the request"),
     ("SignatureDoesNotMatch", ErrorKind::Unauthenticated, "the signature is wrong; check secret_access_key"),
-    ("SlowDown", ErrorKind::RateLimited, "the service asks to slow down"),
+    ("SlowDown", ErrorKind::RateLimited, "the service limits the rate of requests; try again later"),
     ("TokenRefreshRequired", ErrorKind::Unauthenticated, "the session token has expired; get a new one"),
-    ("TooManyRequests", ErrorKind::RateLimited, "the service asks to slow down"),
+    ("TooManyRequests", ErrorKind::RateLimited, "the service limits the rate of requests; try again later"),
 ];
 
-/// Codes that ask for another attempt although their status does not.
+/// Returns `true` for a code that asks for a retry although its status does not.
 pub(crate) fn is_temporary(code: &str) -> bool {
     matches!(
         code,
@@ -157,8 +158,8 @@ pub(crate) fn is_temporary(code: &str) -> bool {
     )
 }
 
-/// What a response that is not the documented one means. `region` and `target` are where the service says that the
-/// bucket is.
+/// Returns the kind and the message of a response that is not the documented one. `region` and `target` are the region and
+/// the endpoint of the bucket according to the response.
 pub(crate) fn meaning(
     service: Service,
     status: u16,
@@ -167,26 +168,26 @@ pub(crate) fn meaning(
     target: Option<&str>,
 ) -> (ErrorKind, String) {
     let code = document.code.as_deref().unwrap_or_default();
-    let elsewhere = matches!(code, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect");
+    let is_redirect = matches!(code, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect");
     if let "NoSuchBucket" | "ContainerNotFound" = code {
         let what = if code == "NoSuchBucket" { "bucket" } else { "container" };
         let named = document.bucket.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
         return (ErrorKind::NotFound, format!("there is no {what}{named}; create it, or correct the option {what:?}"));
     }
-    if elsewhere || (300..400).contains(&status) {
+    if is_redirect || (300..400).contains(&status) {
         let advice = match (region, target) {
             (Some(region), _) => format!(
-                "the bucket is in the region {region:?}; set \"region\" to it, and \"endpoint\" if there is one"
+                "the bucket is in the region {region:?}; set \"region\" to it, and correct \"endpoint\" if it is set"
             ),
             (None, Some(target)) => {
                 format!(
-                    "the service redirects to {target}, and redirects are not followed; set \"endpoint\" to where it is"
+                    "the service redirects to {target}, and redirects are not followed; correct \"endpoint\""
                 )
             }
             (None, None) if service == Service::S3 => {
                 "the region or the endpoint is wrong; correct \"region\" and \"endpoint\"".to_owned()
             }
-            (None, None) => "the service redirects, and does not say where to; check the endpoint".to_owned(),
+            (None, None) => "the service redirects without a target; check the endpoint".to_owned(),
         };
         return (ErrorKind::Config, advice);
     }
@@ -194,8 +195,8 @@ pub(crate) fn meaning(
     let by_status = || STATUSES.iter().find(|(known, ..)| *known == status).map(|(_, kind, advice)| (*kind, *advice));
     let (kind, advice) = known.or_else(by_status).unwrap_or(match status {
         500.. => (ErrorKind::Unavailable, "the service is failing; try again later"),
-        400..500 => (ErrorKind::InvalidInput, "the service does not accept the request"),
-        _ => (ErrorKind::Protocol, "the service answers what its protocol does not have; check the endpoint"),
+        400..500 => (ErrorKind::InvalidInput, "the service rejects the request"),
+        _ => (ErrorKind::Protocol, "the response is not part of the protocol of the service; check the endpoint"),
     });
     (kind, advice.to_owned())
 }

@@ -1,4 +1,4 @@
-//! What a service behind a network gets on top: retries, and either HTTP as every backend speaks it or limits.
+//! Layers for remote services: retries, and either the HTTP transport of all backends or timeouts.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use opendal::layers::{RetryEvent, RetryLayer};
 
 use crate::attempts;
 
-/// `operator` with retries: at most `max_retries`, after `first` and at most `longest`, with jitter.
+/// Returns `operator` with at most `max_retries` retries, after delays from `first` to `longest`, with jitter.
 pub(crate) fn retried(operator: Operator, max_retries: u32, first: Duration, longest: Duration) -> Operator {
     let retries = RetryLayer::new()
         .with_min_delay(first)
@@ -18,7 +18,7 @@ pub(crate) fn retried(operator: Operator, max_retries: u32, first: Duration, lon
     operator.layer(retries)
 }
 
-/// `operator` with the retries of `config`, and with its limits, proxy and so on for each request.
+/// Returns `operator` with the retries of `config`, and with its timeouts, proxy and other settings for each request.
 #[cfg(feature = "http")]
 pub(crate) fn over_http(
     operator: Operator,
@@ -32,14 +32,14 @@ pub(crate) fn over_http(
     Ok(retried(operator, config.max_retries, config.initial_retry_delay, config.max_retry_delay))
 }
 
-/// `operator` of a service that does not speak HTTP, with limits that measure progress, and the retries that all
-/// backends have by default.
+/// Returns `operator`, of a service without HTTP, with timeouts that measure progress, and the default retries of all
+/// backends.
 #[cfg(feature = "sftp")]
 pub(crate) fn with_limits(operator: Operator) -> Operator {
     use opendal::layers::TimeoutLayer;
 
-    // For requests without content, and for one step of a transfer.
-    let limits = TimeoutLayer::new().with_timeout(Duration::from_secs(60)).with_io_timeout(Duration::from_secs(120));
-    // In this order: a limit around the retries would cut them off and lose their state.
-    retried(operator.layer(limits), 3, Duration::from_millis(500), Duration::from_secs(2))
+    // 60 s for a request without content, 120 s for one step of a transfer.
+    let timeouts = TimeoutLayer::new().with_timeout(Duration::from_secs(60)).with_io_timeout(Duration::from_secs(120));
+    // The retries are outside: a timeout around them would cut them off and lose their state.
+    retried(operator.layer(timeouts), 3, Duration::from_millis(500), Duration::from_secs(2))
 }

@@ -1,4 +1,4 @@
-//! UploadTask the body of an upload.
+//! [`send`]: sends the body of an upload, and makes it a file.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use crate::capabilities::ServiceTraits;
 use crate::error::{Stage, UNENCRYPTED};
 use crate::step::call;
 
-/// The size of a part: one is in memory at a time.
-const PART: u64 = 8 * 1024 * 1024;
+/// The size of a part_size, in bytes. One part_size is in memory at a time.
+const PART_SIZE: u64 = 8 * 1024 * 1024;
 
-/// No service has a multipart upload of more parts.
-const PARTS: u64 = 10_000;
+/// The largest number of parts of a multipart upload, on any service.
+const MAX_PARTS: u64 = 10_000;
 
 /// One upload.
 pub(crate) struct UploadTask {
@@ -29,45 +29,45 @@ pub(crate) struct UploadTask {
     pub(crate) stream: ByteStream,
     pub(crate) content_type: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
-    /// Whether a file that is there is to be left as it is.
-    pub(crate) reject: bool,
-    /// The file that is there, where it was looked for.
-    pub(crate) before: Option<Metadata>,
+    /// `true` if an existing file must not be replaced.
+    pub(crate) create_new: bool,
+    /// The existing file, if it was looked up.
+    pub(crate) existing: Option<Metadata>,
 }
 
-/// Sends the whole of it, or leaves nothing. Gives what the service says of the file, and its size.
+/// Uploads the whole file, or nothing. Returns the metadata of the service, and the size in bytes.
 ///
-/// The work is done by a task of its own. When the caller's future is dropped, the task ends the upload: a request that
-/// stores or renames the file is cut off and not repeated, any other one ends first, and what was sent is removed.
-pub(crate) async fn send(sending: UploadTask) -> Result<(Metadata, u64)> {
+/// The upload runs in its own task. When the caller's future is dropped, the task ends the upload: a request that stores
+/// or renames the file is cut off and not retried, any other request ends first, and the sent content is removed.
+pub(crate) async fn send(upload: UploadTask) -> Result<(Metadata, u64)> {
     check_runtime()?;
     let (_waiting, dropped) = oneshot::channel();
-    tokio::spawn(Attempts::current().scope(sending.run(dropped)))
+    tokio::spawn(Attempts::current().scope(upload.run(dropped)))
         .await
         .unwrap_or_else(|panic| Err(Error::new(ErrorKind::Other, Effect::Unknown, panic.to_string())))
 }
 
 impl UploadTask {
     async fn run(mut self, mut dropped: oneshot::Receiver<()>) -> Result<(Metadata, u64)> {
-        // A service with folders may show a file while it is written: it is written aside.
+        // A service with folders may show a file while it is written, so a temporary file is written.
         let written = match self.traits.folders {
             true => format!("{TEMPORARY_FOLDER}/{}", uuid::Uuid::new_v4()),
             false => self.path.clone(),
         };
-        if self.reject {
+        if self.create_new {
             Attempts::current().never_replace();
         }
-        let part = self.part();
+        let part_size = self.part_size();
         let mut writer = call(Stage::Transfer, self.operator.writer_options(&written, self.options())).await?;
         let outcome = match self.transfer(&mut writer, &mut dropped).await {
             Ok(size) => tokio::select! {
-                stored = self.store(&mut writer, &written, size, part) => stored,
-                _ = dropped => Err(abandoned()),
+                stored = self.store(&mut writer, &written, size, part_size) => stored,
+                _ = dropped => Err(upload_dropped()),
             },
             Err(error) => Err(error),
         };
         let outcome = match outcome {
-            Ok((metadata, _)) if Attempts::current().is_unencrypted() => Err(self.take_back(&metadata).await),
+            Ok((metadata, _)) if Attempts::current().is_unencrypted() => Err(self.remove_unencrypted(&metadata).await),
             other => other,
         };
         if outcome.is_err() {
@@ -80,18 +80,18 @@ impl UploadTask {
         outcome
     }
 
-    /// Makes what was sent the file.
+    /// Completes the upload, so that the sent content becomes the file.
     async fn store(
         &mut self,
         writer: &mut opendal::Writer,
         written: &str,
         size: u64,
-        part: u64,
+        part_size: u64,
     ) -> Result<(Metadata, u64)> {
         let stage = if self.traits.folders { Stage::Transfer } else { Stage::Commit };
         let metadata = match call(stage, writer.close()).await {
             Ok(metadata) => metadata,
-            Err(error) => self.completed(error, size, part).await?,
+            Err(error) => self.completed(error, size, part_size).await?,
         };
         if self.traits.folders {
             self.publish(written, size).await?;
@@ -99,35 +99,37 @@ impl UploadTask {
         Ok((metadata, size))
     }
 
-    /// Removes the file that was stored without the encryption that was asked for. Gives the error to report.
-    async fn take_back(&mut self, stored: &Metadata) -> Error {
-        // A file that had the name before is gone, too. An earlier attempt may still be under way.
-        let effect = if self.reject { Attempts::current().effect_if_undone() } else { Effect::Unknown };
-        // Without its version, a bucket that keeps versions would keep this one, too.
+    /// Removes the file that was stored without the requested encryption. Returns the error to report.
+    async fn remove_unencrypted(&mut self, stored: &Metadata) -> Error {
+        // An earlier file of this name is gone, too. An earlier attempt may still be under way.
+        let effect = if self.create_new { Attempts::current().effect_if_undone() } else { Effect::Unknown };
+        // Without its version, a versioned bucket would keep the unencrypted content.
         let by_version = self.operator.info().capability().delete_with_version;
         let version = stored.version().filter(|_| by_version).map(str::to_owned);
         let options = DeleteOptions { version, ..DeleteOptions::default() };
         match call(Stage::Commit, self.operator.delete_options(&self.path, options)).await {
             Ok(()) => {
-                let before = if self.reject { "" } else { ", and a file that had the name before is replaced" };
-                let message = format!("{UNENCRYPTED}. The file was removed again{before}");
+                let replaced = if self.create_new { "" } else { ", and an earlier file of this name may be lost" };
+                let message = format!("{UNENCRYPTED}. The file was removed again{replaced}");
                 Error::unsupported(message).with_effect(effect)
             }
             Err(error) => {
-                let why = error.message();
-                let message = format!("{UNENCRYPTED}. The file is stored and could not be removed: {why}");
+                let reason = error.message();
+                let message =
+                    format!("{UNENCRYPTED}. The file is stored and could not be removed, so remove it: {reason}");
                 Error::new(ErrorKind::Incomplete, Effect::Applied, message)
             }
         }
     }
 
-    /// Finds out whether an earlier attempt has completed the multipart upload of which `error` says that it is no more.
-    async fn completed(&mut self, error: Error, size: u64, part: u64) -> Result<Metadata> {
+    /// Checks whether an earlier attempt has completed the multipart upload, which does not exist according to `error`.
+    /// Returns the metadata of the file if so, otherwise `error`.
+    async fn completed(&mut self, error: Error, size: u64, part_size: u64) -> Result<Metadata> {
         if error.provider_code() != Some("NoSuchUpload") || error.effect() != Effect::Unknown {
             return Err(error);
         }
-        // The ETag of a file that was uploaded in parts ends with their number.
-        let parts = format!("-{}", size.div_ceil(part));
+        // The ETag of a multipart upload ends with the number of parts.
+        let parts = format!("-{}", size.div_ceil(part_size));
         match call(Stage::Read, self.operator.stat(&self.path)).await {
             Ok(found)
                 if found.content_length() == size
@@ -139,17 +141,17 @@ impl UploadTask {
         }
     }
 
-    /// Gives the whole file of this size, which was written aside, its name.
+    /// Checks the size of the temporary file, and renames it to the file.
     async fn publish(&mut self, written: &str, size: u64) -> Result<()> {
         let lost = "the service has lost the temporary file of this upload, which it had accepted";
-        let held = match call(Stage::Transfer, self.operator.stat(written)).await {
+        let stored_size = match call(Stage::Transfer, self.operator.stat(written)).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(Error::new(ErrorKind::Integrity, error.effect(), lost));
             }
-            held => held?.content_length(),
+            metadata => metadata?.content_length(),
         };
-        if held != size {
-            let message = format!("{size} bytes were sent, and the service holds {held} of them; nothing was stored");
+        if stored_size != size {
+            let message = format!("{size} bytes were sent, and the service holds {stored_size} of them; nothing was stored");
             return Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
         }
         let Err(error) = call(Stage::Commit, self.operator.rename(written, &self.path)).await else { return Ok(()) };
@@ -159,7 +161,7 @@ impl UploadTask {
                 _ => error,
             });
         }
-        // It may be done: then it is the temporary file that is not there.
+        // The rename may be done: then the temporary file does not exist.
         match call(Stage::Read, self.operator.stat(written)).await {
             Err(gone) if gone.kind() == ErrorKind::NotFound => {}
             _ => return Err(error),
@@ -167,35 +169,35 @@ impl UploadTask {
         match call(Stage::Read, self.operator.stat(&self.path)).await {
             Ok(found) if found.is_file() && found.content_length() == size && self.is_new(&found) => Ok(()),
             _ => {
-                let message = "the temporary file of this upload is gone, and the file may be stored; look at what is \
-                               there before you send it again";
+                let message = "the temporary file of this upload is gone, and the file may be stored; check whether \
+                               the file is stored before you upload it again";
                 Err(Error::new(ErrorKind::Unavailable, Effect::Unknown, message).with_attempts(error.attempts()))
             }
         }
     }
 
-    /// Whether `found` is another file than the one that was there before the upload, as far as the service tells.
+    /// Returns `true` if `found` is not the file that existed before the upload, as far as its metadata shows.
     fn is_new(&self, found: &Metadata) -> bool {
-        let Some(before) = &self.before else { return true };
-        match (before.etag(), found.etag(), before.last_modified(), found.last_modified()) {
+        let Some(existing) = &self.existing else { return true };
+        match (existing.etag(), found.etag(), existing.last_modified(), found.last_modified()) {
             (Some(old), Some(new), ..) => old != new,
             (.., Some(old), Some(new)) => new > old,
-            _ => before.content_length() != found.content_length(),
+            _ => existing.content_length() != found.content_length(),
         }
     }
 
-    /// Gives the number of bytes. The error of the body comes back as it is.
+    /// Sends the body. Returns its size in bytes. An error of the body is returned unchanged.
     async fn transfer(&mut self, writer: &mut opendal::Writer, dropped: &mut oneshot::Receiver<()>) -> Result<u64> {
         let mut size = 0;
         let mut whole: Vec<Bytes> = Vec::new();
         loop {
             let chunk = tokio::select! {
                 chunk = self.stream.next() => chunk.transpose()?,
-                _ = &mut *dropped => return Err(abandoned()),
+                _ = &mut *dropped => return Err(upload_dropped()),
             };
             let Some(chunk) = chunk else { break };
             size += chunk.len() as u64;
-            if self.traits.pieces {
+            if self.traits.chunks {
                 call(Stage::Transfer, writer.write(chunk)).await?;
             } else {
                 whole.push(chunk);
@@ -207,24 +209,24 @@ impl UploadTask {
         Ok(size)
     }
 
-    /// The size of a part: larger for what would not fit into the number of parts that there may be.
-    fn part(&self) -> u64 {
-        PART.max(self.stream.length().unwrap_or(0).div_ceil(PARTS))
+    /// Returns the size of a part_size, which is larger than [`PART_SIZE`] if the file would need too many parts.
+    fn part_size(&self) -> u64 {
+        PART_SIZE.max(self.stream.length().unwrap_or(0).div_ceil(MAX_PARTS))
     }
 
     fn options(&self) -> WriteOptions {
-        let part = self.part();
+        let part_size = self.part_size();
         WriteOptions {
             content_type: self.content_type.clone(),
             user_metadata: (!self.metadata.is_empty()).then(|| self.metadata.clone().into_iter().collect()),
-            if_not_exists: self.reject && self.traits.rejects,
-            chunk: self.traits.parts.then(|| usize::try_from(part).unwrap_or(usize::MAX)),
+            if_not_exists: self.create_new && self.traits.conditional_write,
+            chunk: self.traits.parts.then(|| usize::try_from(part_size).unwrap_or(usize::MAX)),
             ..WriteOptions::default()
         }
     }
 }
 
-/// The error of an upload that nobody waits for any more.
-fn abandoned() -> Error {
+/// Returns the error of an upload whose future was dropped. No caller receives it.
+fn upload_dropped() -> Error {
     Error::new(ErrorKind::Other, Effect::Unknown, "the upload was dropped")
 }

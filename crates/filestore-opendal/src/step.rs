@@ -1,4 +1,4 @@
-//! One step of an operation.
+//! [`call`]: runs one step of an operation.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use filestore_core::{Result, check_runtime};
 use crate::attempts::Attempts;
 use crate::error::{Stage, of_service};
 
-/// Takes one step of an operation, and tells what its failure means.
+/// Runs one step of an operation, and converts its error.
 pub(crate) async fn call<T>(stage: Stage, step: impl Future<Output = opendal::Result<T>>) -> Result<T> {
     check_runtime()?;
     let attempts = Attempts::current();

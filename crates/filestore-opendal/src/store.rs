@@ -86,7 +86,7 @@ impl OpendalStore {
         if !self.traits.container || self.container_seen.load(Ordering::Relaxed) {
             return error;
         }
-        let guard = ListGuard::default();
+        let guard = ListGuard::of("");
         let first = async {
             let options = ListOptions { limit: Some(1), ..ListOptions::default() };
             guard.watch(&self.operator).lister_options("/", options).await?.next().await.transpose()
@@ -163,7 +163,7 @@ impl FileStore for OpendalStore {
             ..ListOptions::default()
         };
         let from = if prefix.is_empty() { "/" } else { &prefix };
-        let guard = ListGuard::default();
+        let guard = ListGuard::of(&prefix);
         let reading = async {
             let mut lister = guard.watch(&self.operator).lister_options(from, options).await?;
             let mut empty = true;
@@ -329,7 +329,7 @@ impl OpendalStore {
         if self.traits.folders {
             return call(Stage::Commit, async { self.operator.delete_with(&folder).recursive(true).await }).await;
         }
-        let guard = ListGuard::default();
+        let guard = ListGuard::of(&folder);
         let deleting = async {
             let options = ListOptions { recursive: true, ..ListOptions::default() };
             let mut lister = guard.watch(&self.operator).lister_options(&folder, options).await?;
@@ -341,9 +341,20 @@ impl OpendalStore {
             deleter.close().await
         };
         call(Stage::Commit, deleting).await.map_err(|error| match guard.failure() {
-            Some(endless) => endless.with_effect(error.effect()),
+            Some(failure) => failure.with_effect(error.effect()),
             None => error,
-        })
+        })?;
+        match Attempts::current().left_out() {
+            0 => Ok(()),
+            entries => Err(Error::new(
+                ErrorKind::Incomplete,
+                Effect::Applied,
+                format!(
+                    "the folder was deleted but for {entries} entries of its listing that cannot be read; list it, and \
+                     delete what is left by its name"
+                ),
+            )),
+        }
     }
 
     /// OpenDAL trims paths: one that it would change never reaches it.

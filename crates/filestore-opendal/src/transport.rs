@@ -24,6 +24,7 @@ use opendal::{Buffer, HttpBody, HttpTransport};
 
 use crate::attempts::Attempts;
 use crate::error::{UNENCRYPTED, carried, carried_as};
+use crate::listing;
 use crate::protocol::{self, Proof, Service};
 
 /// The transport of one store.
@@ -195,6 +196,12 @@ impl Transport {
                     attempts.record_rejection_by_body();
                 }
                 Err(self.rejected(sent, &answer, &document, attempts))
+            }
+            None if proven && sent.lists() => {
+                let listing = listing::checked(self.service, name, &sent.url, body)
+                    .map_err(|problem| carried(answer.error(ErrorKind::Protocol, problem), false))?;
+                attempts.note_left_out(listing.left_out);
+                Ok(response(&answer, sent, HttpBody::new(once(listing.body), None)))
             }
             None if proven => Ok(response(&answer, sent, HttpBody::new(once(body), None))),
             None => Err(carried(not_the_service(sent, &answer), false)),

@@ -58,7 +58,7 @@ fn a_missing_key_is_named() {
 #[test]
 fn an_unknown_service_names_the_nearest() {
     assert!(problem("opendal", &[("service", text("sftpp"))]).contains("did you mean \"sftp\"?"));
-    assert!(problem("opendal", &[("service", text("carrier-pigeon"))]).contains("known are memory, s3"));
+    assert!(problem("opendal", &[("service", text("carrier-pigeon"))]).contains("use one of memory, s3"));
 }
 
 #[test]

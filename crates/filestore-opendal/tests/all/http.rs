@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use filestore_core::{Body, Effect, ErrorKind, IfExists, List, Upload};
+use filestore_core::{Body, Delete, Effect, ErrorKind, IfExists, List, Upload};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -154,7 +154,7 @@ async fn a_folder_that_redirects_to_its_url_with_a_slash_is_a_folder() {
     let store = open("webdav", &stub.url, &[]);
     let error = store.upload(Upload::new("d", "x")).await.unwrap_err();
     assert!(error.to_string().contains("there is a folder of that name"), "{error}");
-    store.delete(filestore_core::Delete::from(&reference("s:webdav:d")).recursive(true)).await.unwrap();
+    store.delete(Delete::from(&reference("s:webdav:d")).recursive(true)).await.unwrap();
     assert!(stub.files().is_empty());
 }
 
@@ -172,7 +172,7 @@ async fn a_404_is_believed_only_of_a_server_whose_root_is_a_folder_of_webdav() {
     let site = always(|_| Reply { status: 404, ..Reply::page(404) }).await;
     let store = open("webdav", &site.url, &[]);
     let file = reference("s:webdav:a");
-    let folder = || filestore_core::Delete::from(&file).recursive(true);
+    let folder = || Delete::from(&file).recursive(true);
     let errors = [
         store.delete(&file).await.unwrap_err(),
         store.delete(folder()).await.unwrap_err(),
@@ -610,4 +610,51 @@ async fn a_file_that_is_said_to_be_empty_is_asked_for() {
     let store = open("s3", &stub.url, &[]);
     let file = store.upload(Upload::new("a", "")).await.unwrap();
     assert_eq!(store.read(file.reference(), 99).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn a_listing_that_shows_other_folders_deletes_nothing_of_them() {
+    for root in ["", "d"] {
+        let files = [("d/in/1", "1"), ("d/in/2", "2"), ("d/other", "3"), ("keep/1", "4"), ("zz", "5")];
+        let mut s3 = S3::with(&files);
+        s3.ignores_prefix = true;
+        let stub = Stub::start(s3).await;
+        let store = open("s3", &stub.url, if root.is_empty() { &[] } else { &[("root", "d")] });
+        let folder = if root.is_empty() { "s:s3:d/in" } else { "s:s3:in" };
+        let error = store.delete(Delete::from(&reference(folder)).recursive(true)).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Protocol, 1), "{error}");
+        assert!(error.to_string().contains("which is not in it"), "{error}");
+        assert_eq!(stub.files().len(), 5);
+        let error = store.list(List::new().scope(if root.is_empty() { "d/in" } else { "in" })).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+        let missing = store.stat(reference("s:s3:none")).await.unwrap_err();
+        assert!(matches!(missing.kind(), ErrorKind::NotFound | ErrorKind::Protocol), "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_a_listing_cannot_show_hides_no_other_and_is_not_forgotten_by_a_recursive_delete() {
+    let files = [("d/1", "1"), ("d/2", "2"), ("d/3", "3")];
+    let mut s3 = S3::with(&files);
+    s3.untimed = Some("d/2".to_owned());
+    let stub = Stub::start(s3).await;
+    let store = open("s3", &stub.url, &[]);
+    let page = store.list(List::new().scope("d")).await.unwrap();
+    assert_eq!(crate::names(&page), ["1", "3"]);
+    let error = store.delete(Delete::from(&reference("s:s3:d")).recursive(true)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+    assert_eq!(stub.files().keys().collect::<Vec<_>>(), ["d/2"]);
+}
+
+#[tokio::test]
+async fn content_of_another_length_than_the_file_is_an_integrity_error() {
+    for content in ["con", "content and more"] {
+        let stub = always(move |request| {
+            let reply = Reply::new(200).header("etag", "\"1\"");
+            if request.method == "HEAD" { reply.header("content-length", "7") } else { reply.body(content) }
+        })
+        .await;
+        let error = open("s3", &stub.url, &[]).read(&reference("s:s3:a"), 99).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{content}: {error}");
+    }
 }

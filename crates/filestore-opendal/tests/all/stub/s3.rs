@@ -20,6 +20,10 @@ pub struct S3 {
     pub encrypts: bool,
     /// Keeps the versions of files.
     pub versions: bool,
+    /// Lists the whole bucket, as a cache does that ignores the query.
+    pub ignores_prefix: bool,
+    /// Lists a file of this key without its time.
+    pub untimed: Option<String>,
 }
 
 impl S3 {
@@ -48,7 +52,7 @@ impl S3 {
     }
 
     fn list(&self, request: &Received) -> Reply {
-        let prefix = request.parameter("prefix").unwrap_or_default();
+        let prefix = request.parameter("prefix").filter(|_| !self.ignores_prefix).unwrap_or_default();
         let delimiter = request.parameter("delimiter").filter(|delimiter| !delimiter.is_empty());
         let after = request.parameter("continuation-token").or(request.parameter("start-after")).unwrap_or_default();
         let limit: usize = request.parameter("max-keys").and_then(|limit| limit.parse().ok()).unwrap_or(1000);
@@ -64,9 +68,10 @@ impl S3 {
                 Some((folder, _)) if prefixes.insert(format!("{prefix}{folder}/")) => count += 1,
                 Some(_) => {}
                 None => {
+                    let timed = self.untimed.as_ref() != Some(key);
+                    let modified = if timed { "<LastModified>2026-03-01T10:00:00.000Z</LastModified>" } else { "" };
                     contents.push_str(&format!(
-                        "<Contents><Key>{key}</Key><LastModified>2026-03-01T10:00:00.000Z</LastModified>\
-                         <ETag>{}</ETag><Size>{}</Size></Contents>",
+                        "<Contents><Key>{key}</Key>{modified}<ETag>{}</ETag><Size>{}</Size></Contents>",
                         etag.replace('"', "&quot;"),
                         content.len()
                     ));
