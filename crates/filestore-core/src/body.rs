@@ -1,4 +1,4 @@
-//! [`Body`]: what an upload sends, and whether it can be sent again.
+//! [`Body`]: the content of an upload.
 
 use std::fmt;
 use std::future::Future;
@@ -18,19 +18,20 @@ use crate::file::{Identity, Version};
 use crate::progress::{Observer, ProgressTracker};
 use crate::{ByteStream, Error, Result, check_runtime};
 
-/// The content of an upload. It is opened when it is sent, and streamed: memory does not grow with it.
-/// A file that is written to meanwhile fails the upload, and nothing is stored.
+/// The content of an upload. It is opened when it is sent, and streamed: memory use does not grow with its length.
 ///
-/// | made by | length | sent again after a failure | read at an offset |
+/// If a file is written to while it is sent, the upload fails and nothing is stored.
+///
+/// | created by | length | can be sent again in a retry | can be read at an offset |
 /// |---|---|---|---|
 /// | [`from`](From) bytes, a `Vec`, a string | known | yes | yes |
 /// | [`Body::from_path`] | known (regular file) | yes | yes |
-/// | [`Body::reopenable`] | each opening says | yes | no |
+/// | [`Body::reopenable`] | stated at each opening | yes | no |
 /// | [`Body::stream`], [`Body::reader`], [`Body::from_path`] of a pipe | as given, or unknown | no | no |
 #[derive(Debug)]
 pub struct Body {
     source: Source,
-    watch: Option<ProgressTracker>,
+    tracker: Option<ProgressTracker>,
 }
 
 enum Source {
@@ -40,13 +41,13 @@ enum Source {
     Once { stream: Mutex<Option<ByteStream>>, length: Option<u64> },
 }
 
-/// What tells whether the source of a body is still what it was; see [`Body::fingerprint`].
+/// The version of a body's source. Two fingerprints differ if the source changed; see [`Body::fingerprint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fingerprint {
-    /// The length in bytes, now.
+    /// The current length in bytes.
     pub length: u64,
-    /// When a file was changed last, as its file system says.
+    /// The time of a file's last modification, as the file system reports it.
     pub modified: Option<Timestamp>,
     identity: Option<Identity>,
 }
@@ -54,31 +55,30 @@ pub struct Fingerprint {
 type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<ByteStream>> + Send + Sync>;
 
 impl Body {
-    /// The file at `path`, opened anew each time it is sent.
+    /// Creates a body from the file at `path`, which is opened each time it is sent.
     ///
-    /// A pipe or device, or a file of the system that does not know its size, becomes a one-shot body of
-    /// unknown length. Fails with *invalid input* if there is no such file or it is a folder, *permission*
-    /// if it cannot be read.
+    /// A pipe, a device and a system file of unknown size become a one-shot body of unknown length. Fails with *invalid
+    /// input* if the file does not exist or is a folder, and with *permission* if it cannot be read.
     pub fn from_path(path: impl Into<PathBuf>) -> Result<Self> {
         let path: PathBuf = path.into();
         let metadata = std::fs::metadata(&path).map_err(|error| Error::local(error, "read", &path))?;
         if metadata.is_dir() {
-            return Err(Error::invalid(format!("{} is a folder; give the files in it one by one", path.display())));
+            return Err(Error::invalid(format!("{} is a folder; upload the files in it one by one", path.display())));
         }
         if !metadata.is_file() {
             return Ok(Self::pipe(path));
         }
-        // Opening it now finds a forbidden file before anything is sent.
+        // Opening the file now finds missing permission before anything is sent.
         let mut file = std::fs::File::open(&path).map_err(|error| Error::local(error, "read", &path))?;
-        // Some of the system's own, such as those in /proc, have content although they say that they are empty.
+        // Some system files, such as those in /proc, have content although their reported size is zero.
         if metadata.len() == 0 && file.read(&mut [0]).map_err(|error| Error::local(error, "read", &path))? > 0 {
             return Ok(Self::pipe(path));
         }
         Ok(Self::of(Source::Path { path: path.into(), length: metadata.len() }))
     }
 
-    /// A body that `open` makes anew for each sending. `length` is what is known beforehand; what each
-    /// opening says counts.
+    /// Creates a body from `open`, which is called each time the body is sent. `length` is the length as far as it is
+    /// known; the length of each opened stream overrides it.
     pub fn reopenable<F, Fut>(open: F, length: Option<u64>) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -87,18 +87,18 @@ impl Body {
         Self::of(Source::Reopenable { open: Arc::new(move || Box::pin(open())), length })
     }
 
-    /// A stream, which can be sent once. A `length` that turns out wrong fails the upload.
+    /// Creates a body from a stream, which can be sent once. A wrong `length` fails the upload.
     pub fn stream(stream: impl Stream<Item = Result<Bytes>> + Send + 'static, length: Option<u64>) -> Self {
         Self::once(ByteStream::upload(stream, length))
     }
 
-    /// A reader, which can be sent once. A `length` that turns out wrong fails the upload.
+    /// Creates a body from a reader, which can be sent once. A wrong `length` fails the upload.
     pub fn reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
         Self::once(ByteStream::from_reader(reader, length))
     }
 
     fn pipe(path: PathBuf) -> Self {
-        // Opening a pipe waits for its writer: not before the upload.
+        // Opening a pipe waits for its writer, so it is opened when the body is sent.
         let open = async move {
             let file = File::open(&path).await.map_err(|error| Error::local(error, "read", &path))?;
             Ok::<_, Error>(ByteStream::from_reader(file, None))
@@ -112,16 +112,16 @@ impl Body {
     }
 
     fn of(source: Source) -> Self {
-        Self { source, watch: None }
+        Self { source, tracker: None }
     }
 
-    /// Tells `observer` of every chunk that is sent.
+    /// Reports the progress to `observer` after every chunk.
     pub fn on_progress(mut self, observer: impl Observer + 'static) -> Self {
-        self.watch = Some(ProgressTracker::new(Arc::new(observer)));
+        self.tracker = Some(ProgressTracker::new(Arc::new(observer)));
         self
     }
 
-    /// The length in bytes, as far as it is known before opening.
+    /// Returns the length in bytes, if it is known before the body is opened.
     pub fn length(&self) -> Option<u64> {
         match &self.source {
             Source::Bytes(bytes) => Some(bytes.len() as u64),
@@ -130,7 +130,7 @@ impl Body {
         }
     }
 
-    /// The length, where no later opening can state another one.
+    /// Returns the length if no later opening can state another one.
     pub(crate) fn fixed_length(&self) -> Option<u64> {
         match &self.source {
             Source::Bytes(bytes) => Some(bytes.len() as u64),
@@ -139,18 +139,18 @@ impl Body {
         }
     }
 
-    /// Whether it can be opened again.
+    /// Returns `true` if the body can be opened more than once.
     pub fn can_replay(&self) -> bool {
         !matches!(self.source, Source::Once { .. })
     }
 
-    /// Whether [`open_range`](Self::open_range) works.
+    /// Returns `true` if [`open_range`](Self::open_range) is supported.
     pub fn can_seek(&self) -> bool {
         matches!(self.source, Source::Bytes(_) | Source::Path { .. })
     }
 
-    /// What tells whether the source is still what it was: asked before and after an upload in parts, which
-    /// opens it several times. `None` where the body [cannot seek](Self::can_seek).
+    /// Returns the version of the source, or `None` if the body [cannot seek](Self::can_seek). An upload in parts opens
+    /// the source several times, and compares the fingerprints before and after it.
     ///
     /// Fails with *invalid input* if the file is gone.
     pub async fn fingerprint(&self) -> Result<Option<Fingerprint>> {
@@ -169,7 +169,7 @@ impl Body {
         }
     }
 
-    /// A second body with the same content, exactly when this one [can be replayed](Self::can_replay).
+    /// Returns a second body with the same content if this one [can be replayed](Self::can_replay), otherwise `None`.
     pub fn try_clone(&self) -> Option<Self> {
         let source = match &self.source {
             Source::Bytes(bytes) => Source::Bytes(bytes.clone()),
@@ -177,14 +177,14 @@ impl Body {
             Source::Reopenable { open, length } => Source::Reopenable { open: Arc::clone(open), length: *length },
             Source::Once { .. } => return None,
         };
-        Some(Self { source, watch: self.watch.clone() })
+        Some(Self { source, tracker: self.tracker.clone() })
     }
 
-    /// Opens it from the beginning. The stream states its own length.
+    /// Opens the body from the beginning. The stream states its own length.
     ///
-    /// A file that is written to while it is read ends the stream with *invalid input* in place of its last
-    /// chunk: no service gets the whole of a mixture. Fails with *invalid input* when a one-shot body was
-    /// opened before, or the file is gone.
+    /// If a file is written to while it is read, *invalid input* replaces the last chunk of the stream, so that no
+    /// service receives the whole of a mixed file. Fails with *invalid input* if a one-shot body was opened before, or
+    /// if the file does not exist.
     pub async fn open(&self) -> Result<ByteStream> {
         let stream = match &self.source {
             Source::Bytes(bytes) => ByteStream::upload(chunks(bytes.clone()), Some(bytes.len() as u64)),
@@ -195,21 +195,21 @@ impl Body {
             Source::Reopenable { open, .. } => open().await?,
             Source::Once { stream, .. } => {
                 let taken = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
-                taken.ok_or_else(|| Error::invalid("the body is a stream and was sent already; give a new one"))?
+                taken.ok_or_else(|| Error::invalid("the body is a stream and was already sent; create a new body"))?
             }
         };
-        Ok(match &self.watch {
-            Some(watch) => {
-                watch.restart();
+        Ok(match &self.tracker {
+            Some(tracker) => {
+                tracker.restart();
                 let total = stream.length();
-                stream.watched(watch.clone(), total)
+                stream.with_progress(tracker.clone(), total)
             }
             None => stream,
         })
     }
 
-    /// Opens it as late as its kind allows: at once if it [can be opened again](Self::can_replay), otherwise
-    /// when the first byte is read. A connection that fails before that costs a one-shot body nothing.
+    /// Opens the body as late as its kind allows: at once if it [can be replayed](Self::can_replay), otherwise when the
+    /// first byte is read. A connection that fails before that does not use up a one-shot body.
     pub async fn open_lazily(self: &Arc<Self>) -> Result<ByteStream> {
         if self.can_replay() {
             return self.open().await;
@@ -220,8 +220,8 @@ impl Body {
 
     /// Opens `length` bytes from `offset`, for uploads in parts.
     ///
-    /// Fails with *unsupported* where the body [cannot seek](Self::can_seek); a range beyond the end
-    /// gives a stream that ends early, hence an error.
+    /// Fails with *unsupported* if the body [cannot seek](Self::can_seek). The stream of a range beyond the end of the
+    /// body ends early with an error.
     pub async fn open_range(&self, offset: u64, length: u64) -> Result<ByteStream> {
         let stream = match &self.source {
             Source::Bytes(bytes) => {
@@ -238,19 +238,19 @@ impl Body {
             }
         };
         let total = self.length();
-        Ok(match &self.watch {
-            Some(watch) => stream.watched(watch.clone(), total),
+        Ok(match &self.tracker {
+            Some(tracker) => stream.with_progress(tracker.clone(), total),
             None => stream,
         })
     }
 }
 
-/// A file at `offset`, and what it is now.
+/// Opens a file at `offset`, and returns its current version.
 async fn open_file(path: &Arc<Path>, offset: u64) -> Result<(std::fs::File, Version)> {
     check_runtime()?;
-    let place = Arc::clone(path);
+    let shared = Arc::clone(path);
     let open = move || {
-        let mut file = std::fs::File::open(&place)?;
+        let mut file = std::fs::File::open(&shared)?;
         file.seek(SeekFrom::Start(offset))?;
         let opened = Version::of(&file)?;
         Ok((file, opened))
@@ -259,7 +259,7 @@ async fn open_file(path: &Arc<Path>, offset: u64) -> Result<(std::fs::File, Vers
     opened.map_err(|error| Error::local(error, "read", path))
 }
 
-/// Pieces of one buffer, so that progress and back-pressure work as for a file. Nothing is copied.
+/// Splits one buffer into chunks, so that progress and backpressure work as for a file. Nothing is copied.
 fn chunks(mut bytes: Bytes) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
     stream::iter(std::iter::from_fn(move || {
         let next = bytes.split_to(bytes.len().min(crate::stream::CHUNK));
@@ -298,13 +298,13 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_file_that_says_that_it_is_empty_and_is_not_is_read_whole() {
+    async fn a_file_whose_reported_size_is_zero_and_that_has_content_is_read_whole() {
         let body = Body::from_path("/proc/self/status").unwrap();
         assert_eq!((body.length(), body.can_replay()), (None, false));
         assert!(read(&body).await.unwrap().starts_with(b"Name:"));
         let empty = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(Body::from_path(empty.path()).unwrap().length(), Some(0));
-        // It says that it is empty, and reading it is an error.
+        // Its reported size is zero, and reading it fails.
         assert_eq!(Body::from_path("/proc/self/mem").unwrap_err().kind(), ErrorKind::Io);
     }
 
@@ -349,7 +349,7 @@ mod tests {
         std::fs::rename(write("b", "two"), &path).unwrap();
         let second = body.fingerprint().await.unwrap();
         assert_ne!(second, first);
-        // Overwritten, and the time set back. The clock of the file system goes on meanwhile.
+        // Overwritten, and the time set back. The clock of the file system advances meanwhile.
         while body.fingerprint().await.unwrap() == second {
             write("a", "six");
         }
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_observer_hears_the_last_byte() {
+    async fn an_observer_receives_the_last_byte() {
         let seen = Arc::new(AtomicU64::new(0));
         let observer = {
             let seen = Arc::clone(&seen);

@@ -80,8 +80,8 @@ impl FromStr for Expiry {
         }
         text.parse().map(Self::At).map_err(|_| {
             Error::invalid(format!(
-                "{text:?} is not an expiry; write a period such as 14d (units y Q M w d h m s; m is minutes, M months), \
-                 an instant with its zone such as 2027-01-31T12:00:00Z, never or default"
+                "{text:?} is not an expiry; write a period such as 14d (units y Q M w d h m s; m is minutes, M \
+                 months), an instant with its zone such as 2027-01-31T12:00:00Z, never or default"
             ))
         })
     }

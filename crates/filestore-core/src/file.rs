@@ -90,8 +90,8 @@ impl Identity {
     }
 }
 
-/// Creates the error for a file that changed while it was read, wrapped in an [`io::Error`]. It takes the temporary of the
-/// last chunk, so that no service receives the whole file.
+/// Creates the error for a file that changed while it was read, wrapped in an [`io::Error`]. It replaces the last
+/// chunk, so that no service receives the whole file.
 fn changed() -> io::Error {
     let message = "the file changed while it was read, and nothing is stored; upload it again";
     io::Error::other(Error::invalid(message).with_effect(Effect::Rejected))
@@ -104,7 +104,7 @@ impl FileChunks {
     }
 
     /// Streams all of `file`, which is positioned at its beginning and had the version `opened`. If the file is written
-    /// to meanwhile, an error takes the temporary of the last chunk.
+    /// to meanwhile, an error replaces the last chunk.
     pub(crate) fn whole(file: File, opened: Version, chunk_size: usize) -> Self {
         Self::of(Reader { file, inspector: None, opened: Some(opened) }, opened.length, chunk_size)
     }
@@ -393,7 +393,7 @@ mod tests {
         ];
         for change in changes {
             let (read, error) = read_and(|_, file| change(file)).await;
-            let error = error.expect("an error in temporary of the last chunk");
+            let error = error.expect("an error instead of the last chunk");
             assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
             assert!(read < 100, "{read}");
         }

@@ -14,9 +14,10 @@ use crate::{
 /// method here. A backend need not check them again. References arrive with any store name; a backend returns them
 /// without one ([`FileRef::new`](crate::FileRef::new)).
 ///
-/// A method that the service does not support returns the error of [`Capabilities::check`]. Every future may be dropped
-/// at any time. An upload that is dropped before its last request leaves no file under its name. After that the file may
-/// be stored, but nothing more is sent.
+/// A method that the service does not support returns the error of [`Capabilities::check`].
+///
+/// Every future may be dropped at any time. An upload that is dropped before its last request leaves no file under its
+/// name. If it is dropped later, the file may be stored, but nothing more is sent.
 #[async_trait]
 pub trait FileStore: fmt::Debug + Send + Sync + 'static {
     /// Returns the capabilities of this store. They do not change while the store exists.

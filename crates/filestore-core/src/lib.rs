@@ -1,17 +1,16 @@
 //! One async interface over hosted file services.
 //!
-//! An application writes its code once against [`Store`] (or the [`FileStore`] trait below it) and
-//! chooses the service in its configuration. This crate holds what all backends share and nothing of
-//! what any of them needs: no HTTP, no TLS, no configuration syntax.
+//! An application is written once against [`Store`] (or the [`FileStore`] trait below it). Its configuration chooses
+//! the service. This crate contains the types that all backends share, and nothing that only some of them need: no
+//! HTTP, no TLS, no configuration syntax.
 //!
 //! - Applications start at [`Stores`] and [`Store`]: upload, list, stat, download, delete, url.
-//! - What a store can do is data: [`Capabilities`].
-//! - A stored file is named for good by its [`FileRef`], a short text.
-//! - Every failure is an [`Error`] that says what kind it is and whether the request took
-//!   [effect](Effect).
-//! - Authors of backends implement [`FileStore`] and [`Backend`]; authors of wrappers, [`Layer`].
+//! - [`Capabilities`] state the features and limits of a store.
+//! - [`FileRef`] is the permanent reference of a stored file, a short text.
+//! - Every failure is an [`Error`]. It states its kind, and whether the request took [effect](Effect).
+//! - Authors of backends implement [`FileStore`] and [`Backend`]; authors of wrappers implement [`Layer`].
 //!
-//! Everything runs on tokio: an operation outside of a runtime is an error, see [`check_runtime`].
+//! All operations run on tokio. Outside of a runtime they fail; see [`check_runtime`].
 //!
 //! ```
 //! use filestore_core::{FileRef, Result, Store, Upload};

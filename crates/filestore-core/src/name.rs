@@ -1,59 +1,64 @@
-//! Names and scopes: what an upload may be called, and what a server may call it.
+//! Checks of names and scopes from callers, and safe local file names for names from servers.
 
 use crate::{Error, NameRules, Result, ScopeKind};
 
-/// Checks a name that a caller gives: one component, portable to every store.
+/// Checks that a name from a caller is one path component.
 ///
-/// Rejected as *invalid input*: empty, `.`, `..`, and anything that holds `/`, `\`, NUL or another
-/// control character. `rules` adds the limits of the store at hand.
+/// Fails with *invalid input* if the name is empty, `.` or `..`, or contains `/`, `\`, NUL or another control
+/// character. `rules` adds the limits of the store.
 pub fn validate_name(name: &str, rules: &NameRules) -> Result<()> {
     component_problem(name).or_else(|| rules.problem(name)).map_or(Ok(()), |problem| {
-        Err(Error::invalid(format!("the name {} {problem}; choose another name", shown(name))))
+        Err(Error::invalid(format!("the name {} {problem}; choose another name", quoted(name))))
     })
 }
 
 /// Checks a scope against the kind of scope that a store has.
 ///
-/// A folder is `/`-separated components, each a name of its own; a channel is one text without
-/// control characters; a store without scopes rejects every scope as *unsupported*.
+/// A folder is one or more names, separated by `/`. A channel is one text without control characters. A store without
+/// scopes rejects every scope as *unsupported*. An invalid scope is *invalid input*.
 pub fn validate_scope(scope: &str, kind: ScopeKind, rules: &NameRules) -> Result<()> {
     let problem = match kind {
         ScopeKind::None => {
             return Err(Error::unsupported(format!(
                 "this store has no folders or channels; leave out the scope {}",
-                shown(scope)
+                quoted(scope)
             )));
         }
         ScopeKind::Folder if scope.is_empty() => component_problem(scope),
         ScopeKind::Folder => scope.split('/').find_map(|part| match part {
-            "" => Some("has an empty component: no / goes at its ends, and one between folders".to_owned()),
+            "" => Some("has an empty component; write one / between folders and none at the ends".to_owned()),
             part => component_problem(part).or_else(|| rules.problem(part)),
         }),
         ScopeKind::Channel => {
             if scope.is_empty() {
                 Some("is empty".to_owned())
             } else if scope.contains(char::is_control) {
-                Some("holds a control character".to_owned())
+                Some("contains a control character".to_owned())
             } else {
                 None
             }
         }
     };
     problem.map_or(Ok(()), |problem| {
-        Err(Error::invalid(format!("the scope {} {problem}; choose another scope", shown(scope))))
+        Err(Error::invalid(format!("the scope {} {problem}; choose another scope", quoted(scope))))
     })
 }
 
 /// The longest name that [`sanitize_file_name`] returns, in bytes.
 const LONGEST: usize = 200;
 
-/// Turns a name that a server gave into a file name for the local disk, on every platform.
+/// Converts a name from a server into a local file name that is safe on every platform.
 ///
-/// Keeps what follows the last `/` or `\`, drops [hidden characters](is_hidden), writes `_` for each of
-/// `< > : " | ? *` and for the dots at the beginning, trims white space and the dots at the end, prefixes
-/// with `_` the names that Windows gives to devices and those that programs take for options or expand (`-`,
-/// `~` or `@` at the beginning), shortens to 200 bytes with the extension kept, and
-/// returns `download` where nothing usable is left. The result is always one safe component.
+/// - Only the part after the last `/` or `\` is kept.
+/// - [Hidden characters](is_hidden) are removed.
+/// - Each of `< > : " | ? *` is replaced with `_`, and so are dots at the beginning, with one `_`.
+/// - White space at both ends and dots at the end are removed.
+/// - Names of Windows devices get the prefix `_`. So do names that begin with `-`, `~` or `@`, which programs take for
+///   options or expand.
+/// - The name is shortened to 200 bytes. Its extension is kept.
+/// - The name is `download` if nothing usable is left.
+///
+/// The result is always one safe component.
 ///
 /// ```
 /// use filestore_core::sanitize_file_name;
@@ -81,19 +86,18 @@ pub fn sanitize_file_name(name: &str) -> String {
     if is_device(&name) { format!("_{}", cut(&name, LONGEST - 1)) } else { name }
 }
 
-/// True for characters that change what a terminal or a person sees without being seen: controls,
-/// zero-width and blank characters, line separators, variation selectors, tags, and those that change the
-/// direction of text.
+/// Returns `true` for invisible characters that change what a terminal or a person sees: controls, zero-width and
+/// blank characters, line separators, variation selectors, tags, and characters that change the direction of text.
 ///
-/// Names from servers lose them before they touch a local path; show them escaped, never raw. Some emoji are
-/// made with them (U+200D, U+FE0F), and come apart.
+/// [`sanitize_file_name`] removes them. Print them escaped, never raw. Some emoji are composed with them (U+200D,
+/// U+FE0F) and come apart without them.
 pub fn is_hidden(c: char) -> bool {
     c.is_control() || HIDDEN.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
-/// First and last of each range: of Unicode 16.0, `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt); the
-/// general categories Zl, Zp and Cf (DerivedGeneralCategory.txt), without the signs of Cf that are visible
-/// (`Prepended_Concatenation_Mark` of PropList.txt); and symbols with a blank glyph.
+/// The first and the last character of each range. Of Unicode 16.0: `Default_Ignorable_Code_Point`
+/// (DerivedCoreProperties.txt); the general categories Zl, Zp and Cf (DerivedGeneralCategory.txt), without the visible
+/// signs of Cf (`Prepended_Concatenation_Mark` of PropList.txt); and symbols with a blank glyph.
 const HIDDEN: &[(char, char)] = &[
     ('\u{AD}', '\u{AD}'),       // soft hyphen
     ('\u{34F}', '\u{34F}'),     // combining grapheme joiner
@@ -117,15 +121,15 @@ const HIDDEN: &[(char, char)] = &[
     ('\u{E0000}', '\u{E0FFF}'), // tags, variation selectors, reserved
 ];
 
-/// Returns why Windows does not take `name` as the name of a file, or `None` where it does.
+/// Returns the reason why `name` is not a valid file name on Windows, or `None` if it is valid.
 ///
-/// Such names are valid elsewhere. Joined to a path on Windows they may leave its folder (`C:x`), open a
+/// Such names are valid on other systems. Joined to a path on Windows, they may lead out of its folder (`C:x`), open a
 /// stream of another file (`a:b`) or a device (`NUL.txt`), or lose their end (`a.`).
 pub fn windows_name_problem(name: &str) -> Option<&'static str> {
     if name.contains(is_reserved) {
-        Some("holds one of < > : \" | ? *, which Windows does not allow in names")
+        Some("contains one of < > : \" | ? *, which Windows does not allow in names")
     } else if name.contains(|c: char| c < ' ') {
-        Some("holds a control character, which Windows does not allow in names")
+        Some("contains a control character, which Windows does not allow in names")
     } else if name.ends_with(['.', ' ']) {
         Some("ends with a dot or a space, which Windows drops")
     } else if is_device(name) {
@@ -141,22 +145,23 @@ fn component_problem(name: &str) -> Option<String> {
     } else if matches!(name, "." | "..") {
         Some("is a relative path".into())
     } else if name.contains(['/', '\\']) {
-        Some("holds a path separator".into())
+        Some("contains a path separator".into())
     } else if name.contains(char::is_control) {
-        Some("holds a control character".into())
+        Some("contains a control character".into())
     } else {
         None
     }
 }
 
-/// The name for a message: quoted, escaped, and not the whole of 4,000 characters.
-fn shown(name: &str) -> String {
+/// Quotes and escapes a name for a message, and shortens it to 60 bytes.
+fn quoted(name: &str) -> String {
     let short = shorten(name, 60);
     let dots = if short.len() < name.len() { "..." } else { "" };
     format!("{short:?}{dots}")
 }
 
-/// At most `limit` bytes, cut before the extension so that the file still opens.
+/// Shortens `name` to at most `limit` bytes. An extension of at most 20 bytes, its dot included, is kept, so that
+/// programs recognize the file.
 fn shorten(name: &str, limit: usize) -> String {
     if name.len() <= limit {
         return name.to_owned();
@@ -172,12 +177,12 @@ fn shorten(name: &str, limit: usize) -> String {
     format!("{}{extension}", &name[..end])
 }
 
-/// Characters with a meaning of their own in paths of Windows.
+/// Returns `true` for characters with a special meaning in Windows paths.
 fn is_reserved(c: char) -> bool {
     matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*')
 }
 
-/// Whether Windows opens a device under this name, which may have any extension.
+/// Returns `true` if Windows opens a device under this name. Any extension may follow the name of the device.
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
     let numbered = |prefix: &str| {
@@ -245,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_that_nobody_sees_is_hidden() {
+    fn an_invisible_character_is_hidden() {
         let hidden = [
             0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180E, 0x200B, 0x200D, 0x2028, 0x202E, 0x2060,
             0x2066, 0x206A, 0x206F, 0x2800, 0x3164, 0xFE00, 0xFE0F, 0xFEFF, 0xFFA0, 0xFFF9, 0xFFFB, 0x13430, 0x1BCA0,
@@ -275,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_name_is_no_option_and_nothing_that_programs_expand() {
+    fn a_server_name_is_never_an_option_and_never_expanded() {
         for name in ["-rf", "--help", "~", "~root", "@list", "-"] {
             for before in ["", " ", "\u{200B}", "a/"] {
                 assert_eq!(sanitize_file_name(&format!("{before}{name}")), format!("_{name}"));
@@ -293,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_name_is_safe_after_the_cut_too() {
+    fn a_server_name_is_safe_after_it_is_shortened() {
         assert_eq!(sanitize_file_name(&format!("{}. .{}", "x".repeat(198), "y".repeat(50))), "x".repeat(198));
         assert_eq!(sanitize_file_name(&format!("CON{}y", " ".repeat(300))), "_CON");
         let device = sanitize_file_name(&format!("NUL.{}", "y".repeat(300)));
@@ -301,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_windows_takes_otherwise_is_found() {
+    fn a_name_that_is_invalid_on_windows_is_found() {
         for bad in ["C:x", "a:b", "a?", "a.", "a ", "nul", "NUL.txt", "COM1", "lpt\u{B9}.x", "conout$", "a\tb"] {
             assert!(windows_name_problem(bad).is_some(), "{bad:?}");
         }
@@ -324,7 +329,7 @@ mod tests {
         }
     }
 
-    /// Any text, and text made of what is dangerous in names.
+    /// Any text, and text composed of dangerous parts of names.
     fn any_name() -> impl Strategy<Value = String> {
         let dangerous = prop::sample::select(vec![
             ".",

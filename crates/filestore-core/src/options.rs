@@ -1,4 +1,4 @@
-//! Options that only some services have, typed, and never dropped in silence.
+//! [`ProviderOptions`]: typed options of one service, which a store never ignores silently.
 
 use std::any::Any;
 use std::fmt;
@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use crate::{Error, Result};
 
-/// A group of options that belongs to one service, such as the number of downloads after which a
-/// file goes away. Backends define the types; callers hand them over with
-/// [`Upload::with`](crate::Upload::with).
+/// A group of options of one service, such as the number of downloads after which a file expires. Backends define the
+/// types; callers pass them to [`Upload::with`](crate::Upload::with).
 pub trait ProviderOptions: Any + fmt::Debug + Send + Sync {
-    /// The name by which [`Capabilities::options`](crate::Capabilities::options) lists it.
+    /// Returns the name of the group, as in [`Capabilities::options`](crate::Capabilities::options).
     fn name(&self) -> &'static str;
 
-    /// Fills each option that is not set with that of `defaults`.
+    /// Sets each unset option to its value in `defaults`.
     #[must_use]
     fn with_defaults(self, defaults: &Self) -> Self
     where
@@ -33,17 +32,17 @@ struct Entry {
 }
 
 impl Options {
-    /// Options that a store must know, else it rejects the request.
+    /// Adds options that the store must support; otherwise it rejects the request.
     pub fn required(&mut self, value: Arc<dyn ProviderOptions>) {
         self.entries.push(Entry { value, required: true });
     }
 
-    /// Options that a store may skip; its answer then says so.
+    /// Adds options that the store may skip. [`StoredFile::skipped`](crate::StoredFile::skipped) then names them.
     pub fn optional(&mut self, value: Arc<dyn ProviderOptions>) {
         self.entries.push(Entry { value, required: false });
     }
 
-    /// The options of type `T`. If there are several, the last one that sets an option counts.
+    /// Returns the options of type `T`. If several entries set the same option, the last one counts.
     pub fn get<T: ProviderOptions + Clone>(&self) -> Option<T> {
         let given = self.entries.iter().rev();
         let mut given = given.filter_map(|entry| (entry.value.as_ref() as &dyn Any).downcast_ref::<T>());
@@ -51,28 +50,28 @@ impl Options {
         Some(given.fold(last, T::with_defaults))
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no options.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Puts `defaults` below these.
+    /// Adds `defaults`, which all present options override.
     pub(crate) fn with_defaults(&mut self, defaults: &Self) {
         self.entries.splice(0..0, defaults.entries.iter().cloned());
     }
 
-    /// *Unsupported* if a store with `accepted` does not know some that it may not skip.
+    /// Fails with *unsupported* if required options are not among the `accepted` ones of a store.
     pub(crate) fn check(&self, accepted: &[&'static str]) -> Result<()> {
         let mut names = self.entries.iter().filter(|entry| entry.required).map(|entry| entry.value.name());
         match names.find(|name| !accepted.contains(name)) {
             Some(name) => {
-                Err(Error::unsupported(format!("this store does not know the options {name:?}; leave them out")))
+                Err(Error::unsupported(format!("this store does not support the options {name:?}; leave them out")))
             }
             None => Ok(()),
         }
     }
 
-    /// Takes out what a store with `accepted` skips, and gives its names.
+    /// Removes the options that are not `accepted` by a store, and returns their names.
     pub(crate) fn resolve(&mut self, accepted: &[&'static str]) -> Vec<&'static str> {
         let is_accepted = |entry: &Entry| accepted.contains(&entry.value.name());
         let skipped = self.entries.iter().filter(|entry| !is_accepted(entry)).map(|entry| entry.value.name()).collect();
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn each_option_that_is_not_set_is_that_of_the_defaults() {
+    fn an_unset_option_takes_its_default() {
         let given = |days, title| {
             let mut options = Options::default();
             options.required(Arc::new(Terms { days, title }));

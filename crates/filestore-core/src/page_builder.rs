@@ -1,4 +1,4 @@
-//! [`PageBuilder`]: one page out of a listing that comes whole or unordered.
+//! [`PageBuilder`]: builds one page of a listing whose entries arrive unordered or all at once.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -6,10 +6,10 @@ use std::fmt;
 
 use crate::{Error, List, PageToken, Result};
 
-/// One page of a listing, built from entries in any order, in memory that does not grow with the listing.
+/// One page of a listing, built from entries in any order. Its memory does not grow with the listing.
 ///
-/// It keeps the smallest paths after the page token: as many as fit on the page, and one more that tells whether there is
-/// a next page. Paths are those of references, in the order of their bytes; the ones of folders end with `/`.
+/// It stores the smallest paths after the page token: as many as fit on the page, and one more, which shows that there
+/// is a next page. Paths are those of references, in the order of their bytes. Paths of folders end with `/`.
 ///
 /// ```
 /// use filestore_core::{List, PageBuilder};
@@ -35,17 +35,17 @@ struct Entry<T> {
 }
 
 impl<T> PageBuilder<T> {
-    /// The size of a page when the caller names no limit, of a listing that begins where the page does.
+    /// The default page size of a listing that can begin at the page token.
     pub const DEFAULT: usize = 1000;
 
-    /// The largest page: its files are in memory together. The size of a page when the caller names no limit, of a
+    /// The largest page size, because all files of a page are in memory together. It is also the default page size of a
     /// listing that is read from its beginning for every page.
     pub const LARGEST: usize = 10_000;
 
-    /// Creates the page that `request` asks for, whose scope is the folder `prefix` (empty, or ending with `/`).
-    /// `default` is its size when the caller names none.
+    /// Creates the page for `request`, whose scope is the folder `prefix` (empty, or ending with `/`). `default` is the
+    /// page size if the request has no limit.
     ///
-    /// *Invalid input* if the page token is one of another scope.
+    /// Fails with *invalid input* if the page token belongs to another scope.
     pub fn new(request: &List, prefix: &str, default: usize) -> Result<Self> {
         let after = match &request.page {
             Some(token) if !token.as_str().starts_with(prefix) => {
@@ -58,28 +58,28 @@ impl<T> PageBuilder<T> {
         Ok(Self { after, limit, entries: BinaryHeap::new() })
     }
 
-    /// The largest number of entries on the page.
+    /// Returns the largest number of entries on the page.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// The path after which the page begins.
+    /// Returns the path after which the page begins.
     pub fn after(&self) -> Option<&str> {
         self.after.as_deref()
     }
 
-    /// Returns true if a path below the folder `path` (ending with `/`) can still be on the page.
+    /// Returns `true` if a path below the folder `path` (ending with `/`) can still be on the page.
     pub fn reaches(&self, path: &str) -> bool {
-        let behind = self.after().is_some_and(|after| after >= path && !after.starts_with(path));
-        !behind && !self.is_complete_at(path)
+        let is_before = self.after().is_some_and(|after| after >= path && !after.starts_with(path));
+        !is_before && !self.is_complete_at(path)
     }
 
-    /// Returns true if nothing from `path` on can change the page.
+    /// Returns `true` if neither `path` nor any path after it can change the page.
     pub fn is_complete_at(&self, path: &str) -> bool {
         self.entries.len() > self.limit && self.entries.peek().is_some_and(|largest| *largest.path <= *path)
     }
 
-    /// Adds `path` if it is on the page.
+    /// Adds `path` if it belongs to the page. Only then `value` is called.
     pub fn offer(&mut self, path: String, value: impl FnOnce() -> T) {
         if self.after().is_some_and(|after| *path <= *after) || self.is_complete_at(&path) {
             return;
@@ -90,7 +90,7 @@ impl<T> PageBuilder<T> {
         }
     }
 
-    /// Returns the page in order, and where the next one begins.
+    /// Returns the entries in order, and the token of the next page.
     pub fn finish(mut self) -> (Vec<(String, T)>, Option<PageToken>) {
         let more = self.entries.len() > self.limit;
         if more {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_the_smallest_paths_after_the_token_whatever_order_they_come_in() {
+    fn a_page_is_the_smallest_paths_after_the_token_in_any_order_of_arrival() {
         let paths = ["d", "a", "c", "e", "b"];
         assert_eq!(page(&paths, 2, None), (vec!["a".into(), "b".into()], Some("b".into())));
         assert_eq!(page(&paths, 2, Some("b")), (vec!["c".into(), "d".into()], Some("d".into())));
@@ -157,17 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn a_full_last_page_has_no_next() {
+    fn a_full_last_page_has_no_next_page() {
         assert_eq!(page(&["b", "a"], 2, None), (vec!["a".into(), "b".into()], None));
     }
 
     #[test]
-    fn a_token_goes_on_although_its_file_is_gone() {
+    fn a_token_of_a_deleted_file_continues_the_listing() {
         assert_eq!(page(&["a", "c"], 2, Some("b")), (vec!["c".into()], None));
     }
 
     #[test]
-    fn a_folder_is_entered_only_where_it_reaches_into_the_page() {
+    fn a_folder_is_read_only_if_its_files_can_be_on_the_page() {
         let mut request = List::new().limit(1);
         request.page = Some(PageToken::new("m/x"));
         let mut page = PageBuilder::new(&request, "", PageBuilder::<()>::DEFAULT).unwrap();

@@ -1,24 +1,24 @@
-//! Watching a transfer.
+//! [`Observer`]: receives the [`Progress`] of a transfer.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How far a transfer is.
+/// The progress of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Bytes that have passed so far. Falls back to zero when the body is opened again for a retry.
+    /// The number of bytes so far. It returns to zero when the body is opened again for a retry.
     pub transferred: u64,
-    /// Bytes in all, where that is known.
+    /// The total number of bytes, if it is known.
     pub total: Option<u64>,
 }
 
-/// Told of every chunk of an upload or download. Called from the transfer itself: be quick.
+/// Receives the progress of an upload or download after each chunk. The transfer waits for it: return quickly.
 ///
-/// Any `Fn(Progress)` is one.
+/// Every `Fn(Progress)` is an observer.
 pub trait Observer: Send + Sync {
-    /// Called after each chunk.
+    /// Receives the progress after a chunk.
     fn progress(&self, progress: Progress);
 }
 
@@ -28,7 +28,7 @@ impl<F: Fn(Progress) + Send + Sync> Observer for F {
     }
 }
 
-/// One observer of one transfer, with the count that all parts of the transfer share.
+/// An observer of one transfer, and the count of bytes that all parts of the transfer share.
 #[derive(Clone)]
 pub(crate) struct ProgressTracker {
     observer: Arc<dyn Observer>,

@@ -1,4 +1,4 @@
-//! [`FileRef`]: the name of a stored file, for good.
+//! [`FileRef`]: the permanent reference of a stored file.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,20 +8,21 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::{Error, Result};
 
-/// What a locator writes as `%XX`: all but `A-Za-z0-9-_.~`; `/` stands between components only.
+/// The characters that a locator writes as `%XX`: all but `A-Za-z0-9-_.~`. An unencoded `/` separates components.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// No service has longer addresses: 5,000 characters of four bytes, each written `%XX`.
+/// The longest locator, in bytes. The longest path of a service has 5,000 characters of up to four bytes, each byte
+/// written `%XX`.
 const LONGEST: usize = 64 * 1024;
 
-/// Names a stored file for good: `STORE:SCHEME:LOCATOR`, such as `local:fs:photos/cat.jpg`.
+/// The permanent reference of a stored file: `STORE:SCHEME:LOCATOR`, such as `local:fs:photos/cat.jpg`.
 ///
-/// It fits in a database column and on a command line, and says which store it belongs to. It never
-/// holds a credential or a signed URL. On services where the address *is* the permission (a key that
-/// anybody may use), the text is a secret of its own: [`to_string`](ToString::to_string) is the only
-/// way to see it, `Debug` and errors show a shortened form.
+/// It fits in a database column and on a command line, and names the store that it belongs to. It never contains a
+/// credential or a presigned URL. On services where the reference alone gives access to the file (a *bearer key*), its
+/// text is a secret. [`to_string`](ToString::to_string) returns the text; `Debug` and the errors of such a store show a
+/// shortened form.
 ///
-/// Cheap to clone. Two references are equal when their texts are.
+/// It is cheap to clone. Two references are equal if their texts are equal.
 ///
 /// ```
 /// use filestore_core::FileRef;
@@ -36,17 +37,17 @@ const LONGEST: usize = 64 * 1024;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileRef {
     store: Arc<str>,
-    /// `SCHEME:LOCATOR` in one piece: listings make many of them.
+    /// `SCHEME:LOCATOR` in one string, because listings create many references.
     named: Arc<str>,
 }
 
-/// The store of a reference that none has stamped yet.
+/// The store name of a reference to which no store has added its name.
 static UNSTAMPED: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
 
 impl FileRef {
-    /// For backends: the reference of `components` in `scheme`, not yet stamped with a store's name.
+    /// Creates the reference of `components` in `scheme`, without the name of a store. For backends.
     ///
-    /// [`Store`](crate::Store) stamps every reference that leaves it.
+    /// [`Store`](crate::Store) adds its name to every reference that it returns.
     pub fn new<C: AsRef<str>>(scheme: &str, components: impl IntoIterator<Item = C>) -> Self {
         let mut named = format!("{scheme}:");
         for (at, component) in components.into_iter().enumerate() {
@@ -58,8 +59,8 @@ impl FileRef {
         Self { store: Arc::clone(&UNSTAMPED), named: named.into() }
     }
 
-    /// For backends: the reference of what is called `component` below this one. A listing makes those of
-    /// a folder's files faster this way than each from the beginning.
+    /// Returns the reference of `component` below this one. For backends: this is faster for the files of a folder than
+    /// [`new`](Self::new).
     pub fn child(&self, component: &str) -> Self {
         let mut named = String::with_capacity(self.named.len() + 1 + component.len());
         named.push_str(&self.named);
@@ -74,23 +75,23 @@ impl FileRef {
         self.named.split_once(':').map_or("", |(_, locator)| locator)
     }
 
-    /// The name of the store; empty as long as no store has stamped it.
+    /// Returns the name of the store. It is empty until a store has added its name.
     pub fn store(&self) -> &str {
         &self.store
     }
 
-    /// The scheme: which kind of service reads the locator.
+    /// Returns the scheme, which names the kind of service that reads the locator.
     pub fn scheme(&self) -> &str {
         self.named.split_once(':').map_or("", |(scheme, _)| scheme)
     }
 
-    /// The locator's components, decoded. A component may hold any character, `/` included.
+    /// Returns the components of the locator, decoded. A component may contain any character, including `/`.
     pub fn components(&self) -> Vec<String> {
         self.locator().split('/').map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect()
     }
 
-    /// The components as the path of a file below a root, safe to join: none is empty, `.` or `..`,
-    /// none holds `/`, `\` or NUL.
+    /// Returns the components as a path below a root. They are safe to join: none is empty, `.` or `..`, and none
+    /// contains `/`, `\` or NUL. Fails with *invalid input* otherwise.
     pub fn path(&self) -> Result<Vec<String>> {
         let components = self.components();
         for component in &components {
@@ -102,12 +103,12 @@ impl FileRef {
         Ok(components)
     }
 
-    /// The same file as known to the store `name`.
+    /// Returns the same reference with `name` as the name of the store.
     pub fn stamped(&self, name: &Arc<str>) -> Self {
         Self { store: Arc::clone(name), named: Arc::clone(&self.named) }
     }
 
-    /// The text without most of the locator, for errors and logs.
+    /// Returns the text with the first three characters of the locator only, for errors and logs.
     pub fn redacted(&self) -> String {
         let shown: String = self.locator().chars().take(3).collect();
         format!("{}:{}:{shown}...", self.store, self.scheme())
@@ -115,7 +116,7 @@ impl FileRef {
 }
 
 impl fmt::Display for FileRef {
-    /// The whole text. On services where the address is the permission, whoever sees it has the file.
+    /// Writes the whole text. On services where the reference alone gives access, it is a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.store, self.named)
     }
@@ -130,8 +131,8 @@ impl fmt::Debug for FileRef {
 impl FromStr for FileRef {
     type Err = Error;
 
-    /// Reads `STORE:SCHEME:LOCATOR`. Fails with *invalid input* for anything that [`Display`] would
-    /// not write: an unencoded character, lower-case hexadecimal digits, an empty component.
+    /// Parses `STORE:SCHEME:LOCATOR`. Fails with *invalid input* for text that [`Display`] does not write: with
+    /// an unencoded character, lower-case hexadecimal digits or an empty component.
     ///
     /// [`Display`]: fmt::Display
     fn from_str(text: &str) -> Result<Self> {
@@ -142,13 +143,14 @@ impl FromStr for FileRef {
                 }
                 Err(problem) => problem,
             },
-            None => "it has no two colons".to_owned(),
+            None => "it does not have two colons".to_owned(),
         };
-        // The text may hold a bearer key: only its beginning is repeated.
+        // The text may contain a bearer key, so the message shows only its beginning.
         let shown: String = text.chars().take(16).collect();
         let dots = if shown.len() < text.len() { "..." } else { "" };
         Err(Error::invalid(format!(
-            "{shown:?}{dots} is not a reference: {problem}; a reference reads STORE:SCHEME:LOCATOR, such as local:fs:photos/cat.jpg"
+            "{shown:?}{dots} is not a reference: {problem}; write a reference as STORE:SCHEME:LOCATOR, such as \
+             local:fs:photos/cat.jpg"
         )))
     }
 }
@@ -161,10 +163,10 @@ fn split(text: &str) -> Option<(&str, &str, &str)> {
 
 fn check(store: &str, scheme: &str, locator: &str) -> Result<(), String> {
     if !is_store_name(store) {
-        return Err("the store's name must be letters, digits, - and _".into());
+        return Err("the name of the store must consist of letters, digits, - and _".into());
     }
     if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
-        return Err("the scheme must be lower-case letters and digits".into());
+        return Err("the scheme must consist of lower-case letters and digits".into());
     }
     if locator.len() > LONGEST {
         return Err(format!("the locator is longer than {LONGEST} bytes"));
@@ -175,13 +177,15 @@ fn check(store: &str, scheme: &str, locator: &str) -> Result<(), String> {
         }
         let decoded = percent_decode_str(part).decode_utf8().map_err(|_| "the locator is not UTF-8".to_owned())?;
         if utf8_percent_encode(&decoded, ENCODED).to_string() != part {
-            return Err("every byte of the locator other than A-Za-z0-9-_.~/ is written %XX, in upper case".into());
+            return Err(
+                "every byte of the locator other than A-Za-z0-9-_.~/ must be written as %XX, in upper case".into()
+            );
         }
     }
     Ok(())
 }
 
-/// Store names are `[A-Za-z0-9_-]+`.
+/// Returns `true` if `name` matches `[A-Za-z0-9_-]+`, as names of stores must.
 pub(crate) fn is_store_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
@@ -210,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_rejected_with_the_form_that_is_wanted() {
+    fn garbage_is_rejected_with_the_expected_form() {
         for garbage in
             ["", "x", "a:b", "a:b:", ":fs:x", "a b:fs:x", "a:FS:x", "a:fs:x//y", "a:fs:/x", "a:fs:%c3", "a:fs:ü"]
         {

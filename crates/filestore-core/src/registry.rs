@@ -1,4 +1,4 @@
-//! [`Registry`]: which backends a program knows. A value, not a global.
+//! [`Registry`]: the backends that a program knows. It is a value, not a global.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,40 +8,40 @@ use serde::de::IgnoredAny;
 use crate::settings::suggestion;
 use crate::{Error, FileStore, Key, Operation, Options, Result, Settings, Store, Stores};
 
-/// Makes stores of one kind out of their settings.
+/// Creates the stores of one kind of service from their settings.
 ///
-/// A backend crate has one value of this; applications put it into their [`Registry`].
+/// Backend crates implement it. Applications add the backends that they use to their [`Registry`].
 pub trait Backend: fmt::Debug + Send + Sync {
-    /// The value of `backend` in the configuration.
+    /// Returns the name of the backend, which is the value of `backend` in the configuration.
     fn name(&self) -> &'static str;
 
-    /// Opens a store. Sends nothing. Fails with *config* when the settings are wrong.
+    /// Opens a store without sending anything. Fails with *config* if the settings are wrong.
     fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>>;
 
-    /// A noun phrase that says what it is. Empty by default.
+    /// Returns a noun phrase that describes the backend. Empty by default.
     fn about(&self) -> &'static str {
         ""
     }
 
-    /// The keys of a store of this kind. None by default.
+    /// Returns the keys of a store's settings. None by default.
     fn keys(&self) -> &'static [Key] {
         &[]
     }
 
-    /// The keys of its provider options, as `-O` on the command line and `upload` in the
-    /// configuration take them. None by default.
+    /// Returns the keys of the provider options, which `-O` on the command line and `upload` in the configuration
+    /// accept. None by default.
     fn option_keys(&self) -> &'static [Key] {
         &[]
     }
 
-    /// Reads provider options. By default there are none, and every key is *config*.
+    /// Reads provider options. By default there are none, and every key fails with *config*.
     fn options(&self, settings: &Settings) -> Result<Options> {
         let IgnoredAny = settings.read(self.option_keys())?;
         Ok(Options::default())
     }
 }
 
-/// The settings of one store, as a configuration reader hands them over.
+/// The settings of one store, as a configuration reader passes them on.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StoreSettings {
@@ -49,16 +49,16 @@ pub struct StoreSettings {
     pub name: String,
     /// The name of its backend.
     pub backend: String,
-    /// Names that it had before, under which references still find it.
+    /// Former names of the store. References with these names still find it.
     pub aliases: Vec<String>,
-    /// The backend's keys.
+    /// The values of the backend's keys.
     pub settings: Settings,
-    /// Provider options that hold for every upload unless it gives its own.
+    /// The default provider options of the store's uploads.
     pub upload: Settings,
 }
 
 impl StoreSettings {
-    /// A store called `name` of `backend`, without any settings.
+    /// Creates the settings of a store called `name` of `backend`, without any values.
     pub fn new(name: impl Into<String>, backend: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -77,24 +77,24 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Knows none.
+    /// Creates a registry without backends.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds `backend`; one of the same name is replaced.
+    /// Adds `backend`, which replaces a backend of the same name.
     pub fn with(mut self, backend: impl Backend + 'static) -> Self {
         self.backends.retain(|known| known.name() != backend.name());
         self.backends.push(Arc::new(backend));
         self
     }
 
-    /// All of them.
+    /// Returns all backends.
     pub fn backends(&self) -> impl Iterator<Item = &dyn Backend> {
         self.backends.iter().map(|backend| backend.as_ref())
     }
 
-    /// The backend called `name`. Fails with *config*, naming the nearest.
+    /// Returns the backend called `name`. Fails with *config* if there is none; the error suggests a similar name.
     pub fn backend(&self, name: &str) -> Result<&dyn Backend> {
         self.backends().find(|backend| backend.name() == name).ok_or_else(|| {
             let known = self.backends.iter().map(|backend| backend.name());
@@ -102,7 +102,7 @@ impl Registry {
         })
     }
 
-    /// Opens one store.
+    /// Opens one store. Fails with *config* if its settings are wrong.
     pub fn open(&self, settings: &StoreSettings) -> Result<Store> {
         let context = |error: Error| error.with_operation(Operation::Open).with_store(&settings.name);
         let backend = self.backend(&settings.backend).map_err(context)?;
@@ -115,7 +115,7 @@ impl Registry {
         Ok(store)
     }
 
-    /// Opens all of them; `default` is the one that [`Stores::default_store`] gives.
+    /// Opens all stores. `default` names the one that [`Stores::default_store`] returns.
     pub fn open_all(&self, all: &[StoreSettings], default: Option<&str>) -> Result<Stores> {
         let stores = all.iter().map(|settings| self.open(settings)).collect::<Result<Vec<_>>>()?;
         Stores::new(stores, default)

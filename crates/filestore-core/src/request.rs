@@ -1,4 +1,4 @@
-//! The requests: one owned value an operation, made by plain methods.
+//! The requests: one owned value for each operation, built with plain methods.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::{
     ProviderOptions, Result, validate_name, validate_scope,
 };
 
-/// Stores a file.
+/// A request to store a file.
 ///
 /// ```
 /// use filestore_core::{Body, IfExists, Period, Upload};
@@ -29,30 +29,30 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Upload {
-    /// What the file is called: one component, without `/`.
+    /// The name of the file: one component, without `/`.
     pub name: String,
     /// The content.
     pub body: Body,
-    /// Where it goes: a folder, a channel. `None`: the store's default.
+    /// The folder or channel. `None`: the store's default.
     pub scope: Option<String>,
-    /// When it goes away by itself.
+    /// The expiry of the file.
     pub expiry: Expiry,
-    /// The media type, where the service keeps one. `None`: the service decides.
+    /// The media type, if the service stores one. `None`: the service decides.
     pub content_type: Option<String>,
-    /// The time of the last change, where the service keeps one. `None`: now.
+    /// The time of the last modification, if the service stores one. `None`: now.
     pub modified: Option<Timestamp>,
-    /// Pairs that the service keeps with the file.
+    /// Custom metadata: pairs that the service stores with the file.
     pub metadata: BTreeMap<String, String>,
-    /// What to do when the name is taken.
+    /// The action if the name already exists.
     pub if_exists: IfExists,
-    /// Whether missing folders of the scope are made; true unless said otherwise.
+    /// `true` if missing folders of the scope are created, which is the default.
     pub create_parents: bool,
-    /// Options of one service.
+    /// Provider options.
     pub options: Options,
 }
 
 impl Upload {
-    /// An upload of `body` under `name`.
+    /// Creates an upload of `body` under `name`.
     pub fn new(name: impl Into<String>, body: impl Into<Body>) -> Self {
         Self {
             name: name.into(),
@@ -68,89 +68,90 @@ impl Upload {
         }
     }
 
-    /// An upload of the file at `path` under its own name; see [`Body::from_path`] for the errors.
+    /// Creates an upload of the file at `path` under its own name. Fails as [`Body::from_path`] does, and with *invalid
+    /// input* if the name is not UTF-8.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let body = Body::from_path(path)?;
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-            Error::invalid(format!("the name of {} is not UTF-8; give the file a name", path.display()))
+            Error::invalid(format!("the name of {} is not UTF-8; give the upload another name", path.display()))
         })?;
         Ok(Self::new(name, body))
     }
 
-    /// Gives it another name.
+    /// Sets the name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Puts it into `scope`.
+    /// Sets the scope: a folder or a channel.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = Some(scope.into());
         self
     }
 
-    /// Says when it goes away.
+    /// Sets the expiry.
     pub fn expires(mut self, expiry: impl Into<Expiry>) -> Self {
         self.expiry = expiry.into();
         self
     }
 
-    /// Says after which time it goes away: a [`Period`] or a [`Duration`].
+    /// Sets the time from the upload to the expiry: a [`Period`] or a [`Duration`].
     pub fn expires_in(self, period: impl Into<Period>) -> Self {
         self.expires(period.into())
     }
 
-    /// Says its media type.
+    /// Sets the media type.
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = Some(content_type.into());
         self
     }
 
-    /// Says when it was changed last.
+    /// Sets the time of the last modification.
     pub fn modified(mut self, modified: Timestamp) -> Self {
         self.modified = Some(modified);
         self
     }
 
-    /// Adds a pair of metadata.
+    /// Adds a pair of custom metadata.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(key.into(), value.into());
         self
     }
 
-    /// Says what to do when the name is taken.
+    /// Sets the action if the name already exists.
     pub fn if_exists(mut self, if_exists: IfExists) -> Self {
         self.if_exists = if_exists;
         self
     }
 
-    /// Says whether missing folders are made.
+    /// Sets whether missing folders of the scope are created.
     pub fn create_parents(mut self, create: bool) -> Self {
         self.create_parents = create;
         self
     }
 
-    /// Adds options of one service; a store that does not know them rejects the upload.
+    /// Adds options of one service. A store that does not support them rejects the upload.
     pub fn with(mut self, options: impl ProviderOptions) -> Self {
         self.options.required(Arc::new(options));
         self
     }
 
-    /// Adds options of one service; a store that does not know them skips them and says so in
+    /// Adds options of one service. A store that does not support them skips them and names them in
     /// [`StoredFile::skipped`](crate::StoredFile::skipped).
     pub fn with_optional(mut self, options: impl ProviderOptions) -> Self {
         self.options.optional(Arc::new(options));
         self
     }
 
-    /// Tells `observer` of every chunk.
+    /// Reports the progress to `observer` after every chunk.
     pub fn on_progress(mut self, observer: impl Observer + 'static) -> Self {
         self.body = self.body.on_progress(observer);
         self
     }
 
-    /// The same upload again, exactly when its body can be replayed.
+    /// Returns a copy of the upload if its body [can be replayed](Body::can_replay), and `None` otherwise.
     pub fn try_clone(&self) -> Option<Self> {
         Some(Self {
             name: self.name.clone(),
@@ -166,8 +167,9 @@ impl Upload {
         })
     }
 
-    /// What a [`Store`](crate::Store) checks before it calls a backend: *invalid input* (name, scope),
-    /// *unsupported* (what these `capabilities` lack), *too large*. A backend's own uploads call it.
+    /// Checks the upload as a [`Store`](crate::Store) does before it calls a backend. Fails with *invalid input* (name,
+    /// scope), *unsupported* (a feature that `capabilities` lack) or *too large*. Backends call it in upload methods of
+    /// their own.
     pub fn check(&self, capabilities: &Capabilities) -> Result<()> {
         validate_name(&self.name, &capabilities.names)?;
         if let Some(scope) = &self.scope {
@@ -175,7 +177,7 @@ impl Upload {
         }
         self.options.check(&capabilities.options)?;
         let length = self.body.length();
-        for (wanted, feature) in [
+        for (is_used, feature) in [
             (self.expiry != Expiry::Default, Feature::Expiry),
             (self.content_type.is_some(), Feature::ContentType),
             (self.modified.is_some(), Feature::Modified),
@@ -184,7 +186,7 @@ impl Upload {
             (length.is_none(), Feature::UnknownLength),
             (length == Some(0), Feature::EmptyFile),
         ] {
-            if wanted {
+            if is_used {
                 capabilities.check(feature)?;
             }
         }
@@ -192,154 +194,157 @@ impl Upload {
             Some((length, max)) if length > max => Err(Error::new(
                 ErrorKind::TooLarge,
                 Effect::NotSent,
-                format!("{length} bytes exceed the {max} that this store accepts in one file"),
+                format!("the file has {length} bytes, but this store accepts at most {max} bytes in one file"),
             )),
             _ => Ok(()),
         }
     }
 }
 
-/// What an upload does when its name is taken, and a download when its target exists.
+/// The action of an upload whose name already exists, and of a download whose target already exists.
 ///
-/// Where every upload makes a new file, neither applies to uploads.
+/// In a store where every upload creates a new file, neither value applies to uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum IfExists {
-    /// The new content takes the place of the old, which is gone. The default of an upload.
+    /// The new content replaces the old content, which is lost. The default of an upload.
     #[default]
     Replace,
-    /// It fails with *already exists*, and the old content stays.
+    /// The request fails with *already exists*, and the old content stays.
     Fail,
 }
 
-/// Asks for one page of a listing.
+/// A request for one page of a listing.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct List {
-    /// Which folder or channel. `None`: the store's default.
+    /// The folder or channel. `None`: the store's default.
     pub scope: Option<String>,
-    /// At most so many files on the page. `None`: as many as the service likes.
+    /// The largest number of files on the page. `None`: the service decides.
     pub limit: Option<u32>,
-    /// Where to go on; `None` begins.
+    /// The token of the page. `None`: the first page.
     pub page: Option<PageToken>,
-    /// Whether files in folders below count too.
+    /// `true` if files in all folders below are listed, too.
     pub recursive: bool,
 }
 
 impl List {
-    /// The first page of the store's default scope.
+    /// Creates a request for the first page of the store's default scope.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Of this folder or channel.
+    /// Sets the folder or channel.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = Some(scope.into());
         self
     }
 
-    /// At most `limit` files; at least one.
+    /// Sets the largest number of files on the page; zero counts as one.
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit.max(1));
         self
     }
 
-    /// Goes on after the page that gave `token`.
+    /// Continues after the page that returned `token`.
     pub fn page(mut self, token: PageToken) -> Self {
         self.page = Some(token);
         self
     }
 
-    /// With all folders below.
+    /// Sets whether files in all folders below are listed, too.
     pub fn recursive(mut self, recursive: bool) -> Self {
         self.recursive = recursive;
         self
     }
 }
 
-/// Asks for the facts of a file, without reading its content.
+/// A request for the metadata of a file, without its content.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stat {
-    /// Which file.
+    /// The reference of the file.
     pub reference: FileRef,
 }
 
-/// Asks for the content of a file.
+/// A request for the content of a file.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Download {
-    /// Which file.
+    /// The reference of the file.
     pub reference: FileRef,
-    /// Which bytes; `None`: all.
+    /// The range of bytes. `None`: the whole file.
     pub range: Option<ByteRange>,
-    pub(crate) watch: Option<ProgressTracker>,
-    pub(crate) located: Located,
+    pub(crate) tracker: Option<ProgressTracker>,
+    pub(crate) on_location: LocationCallback,
 }
 
 impl Download {
-    /// Only these bytes. Where reads count or consume, this is *unsupported*.
+    /// Sets the range of bytes. Where reads count or consume, the download then fails with *unsupported*.
     pub fn range(mut self, range: impl Into<ByteRange>) -> Self {
         self.range = Some(range.into());
         self
     }
 
-    /// Tells `observer` of every chunk.
+    /// Reports the progress to `observer` after every chunk.
     pub fn on_progress(mut self, observer: impl Observer + 'static) -> Self {
-        self.watch = Some(ProgressTracker::new(Arc::new(observer)));
+        self.tracker = Some(ProgressTracker::new(Arc::new(observer)));
         self
     }
 
-    /// Calls `callback` with the path that holds the bytes of a download to the disk whose read
-    /// [consumes](Capabilities::reads_consume) the file: before the request is sent, and again when they get
-    /// their final name. Whatever ends the download from then on (a dropped future and a panic included),
-    /// the file at that path stays.
+    /// Calls `callback` with the local path of the content, if the file is downloaded to the disk and its read
+    /// [consumes](Capabilities::reads_consume) it: before the request is sent, and again when the content gets its
+    /// final name. After the first call, the file at that path stays even if the future is dropped or panics. It is
+    /// removed only if the request fails and the service has certainly not counted the read.
     pub fn on_location(mut self, callback: impl Fn(&Path) + Send + Sync + 'static) -> Self {
-        self.located = Located(Some(Arc::new(callback)));
+        self.on_location = LocationCallback(Some(Arc::new(callback)));
         self
     }
 }
 
-/// Who wants to know where the bytes are.
+/// The callback of [`Download::on_location`], if one is set.
 #[derive(Clone, Default)]
-pub(crate) struct Located(Option<Arc<Callback>>);
+pub(crate) struct LocationCallback(Option<Arc<Callback>>);
 
 type Callback = dyn Fn(&Path) + Send + Sync;
 
-impl Located {
+impl LocationCallback {
     pub(crate) fn take(&mut self) -> Self {
         std::mem::take(self)
     }
 
-    pub(crate) fn tell(&self, path: &Path) {
+    pub(crate) fn call(&self, path: &Path) {
         if let Some(callback) = &self.0 {
             callback(path);
         }
     }
 }
 
-impl fmt::Debug for Located {
+impl fmt::Debug for LocationCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Located").field(&self.0.is_some()).finish()
+        f.debug_tuple("LocationCallback").field(&self.0.is_some()).finish()
     }
 }
 
-/// Some bytes of a file: from `start`, up to but without `end`. An end beyond the file is cut; a
-/// start at or beyond it is *invalid input*.
+/// A range of bytes of a file, from `start` up to but excluding `end`.
+///
+/// An `end` beyond the end of the file counts as the end of the file. A `start` at or beyond it is *invalid input*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ByteRange {
-    /// The first byte.
+    /// The offset of the first byte.
     pub start: u64,
-    /// The byte after the last; `None`: to the end of the file.
+    /// The offset after the last byte. `None`: the end of the file.
     pub end: Option<u64>,
 }
 
 impl ByteRange {
-    /// The bytes that this range has of a file of `size` bytes.
+    /// Returns the offsets of this range in a file of `size` bytes. Fails with *invalid input* if the range starts at
+    /// or beyond the end.
     pub fn of(self, size: u64) -> Result<Range<u64>> {
         if self.start >= size {
-            return Err(Error::invalid(format!("the range begins at byte {}, but the file has {size}", self.start)));
+            let problem = format!("the range begins at byte {}, but the file has {size} bytes", self.start);
+            return Err(Error::invalid(problem));
         }
         Ok(self.start..self.end.map_or(size, |end| end.min(size)))
     }
@@ -357,36 +362,37 @@ impl From<RangeFrom<u64>> for ByteRange {
     }
 }
 
-/// Deletes a file. What is not there is deleted already: that is a success.
+/// A request to delete a file. Deleting a missing file is a success.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Delete {
-    /// Which file, or which folder together with `recursive`.
+    /// The reference of the file, or of a folder together with `recursive`.
     pub reference: FileRef,
-    /// Whether a folder goes with everything in it.
+    /// `true` if a folder is deleted with everything in it.
     pub recursive: bool,
 }
 
 impl Delete {
-    /// A folder with everything in it.
+    /// Sets whether a folder is deleted with everything in it.
     pub fn recursive(mut self, recursive: bool) -> Self {
         self.recursive = recursive;
         self
     }
 }
 
-/// Asks for an address that others can read the file at.
+/// A request for a URL at which others can read the file.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct UrlRequest {
-    /// Which file.
+    /// The reference of the file.
     pub reference: FileRef,
-    /// How long the address must work at least. `None`: as long as the service likes.
+    /// The minimum lifetime of the URL. `None`: the service decides.
     pub lifetime: Option<Duration>,
 }
 
 impl UrlRequest {
-    /// For at least `lifetime`; *unsupported*, naming the longest available, where that is too long.
+    /// Sets the minimum lifetime of the URL. If the store's URLs expire earlier, the request fails with *unsupported*,
+    /// and the error states their longest lifetime.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
@@ -401,7 +407,7 @@ impl From<FileRef> for Stat {
 
 impl From<FileRef> for Download {
     fn from(reference: FileRef) -> Self {
-        Self { reference, range: None, watch: None, located: Located::default() }
+        Self { reference, range: None, tracker: None, on_location: LocationCallback::default() }
     }
 }
 

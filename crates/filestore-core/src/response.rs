@@ -1,4 +1,4 @@
-//! What the operations of a store return besides files: pages, downloads, URLs.
+//! The responses of a store's operations: pages, downloads, URLs.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,18 +8,18 @@ use jiff::Timestamp;
 
 use crate::{ByteStream, Result, StoredFile};
 
-/// Where a listing goes on. Opaque; may be stored and used by another process, against the same
+/// The opaque position at which a listing continues. It may be stored, and another process may use it for the same
 /// scope.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PageToken(String);
 
 impl PageToken {
-    /// A token from its text.
+    /// Creates a token from its text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -31,52 +31,51 @@ impl fmt::Display for PageToken {
     }
 }
 
-/// One page of a listing. The listing is complete when `next` is `None`, not when a page is short:
-/// an empty page in the middle is allowed.
+/// One page of a listing. The listing is complete when `next` is `None`. A short or empty page does not end it.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Page {
     /// The files, in the order that the capabilities state.
     pub files: Vec<StoredFile>,
-    /// Scopes of the folders directly below, where the store has folders and the listing is not
-    /// recursive. List each to see its files.
+    /// The scopes of the folders directly below, if the store has folders and the listing is not recursive. List each
+    /// of them to see its files.
     pub folders: Vec<String>,
-    /// Where to go on.
+    /// The token of the next page; `None` on the last page.
     pub next: Option<PageToken>,
 }
 
 impl Page {
-    /// A page of `files`.
+    /// Creates a page of `files`, without folders.
     pub fn new(files: Vec<StoredFile>, next: Option<PageToken>) -> Self {
         Self { files, folders: Vec::new(), next }
     }
 }
 
-/// A download that has begun: facts, and the bytes as they come.
+/// A download that has started: the metadata of the file, and its content as a stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Downloaded {
-    /// What is known of the file.
+    /// The metadata of the file, as far as the service reports it.
     pub file: StoredFile,
-    /// Which bytes come, when a range was asked for.
+    /// The range of bytes in the stream, if a range was requested.
     pub range: Option<Range<u64>>,
-    /// The bytes.
+    /// The content.
     pub stream: ByteStream,
 }
 
 impl Downloaded {
-    /// The whole of `file`.
+    /// Creates the download of a whole file.
     pub fn new(file: StoredFile, stream: ByteStream) -> Self {
         Self { file, range: None, stream }
     }
 
-    /// All bytes, if they are at most `limit`; else *too large*.
+    /// Returns the content if it has at most `limit` bytes. Fails with *too large* otherwise.
     pub async fn bytes(self, limit: usize) -> Result<Bytes> {
         self.stream.collect(limit).await
     }
 }
 
-/// An address of a file for others. `Debug` hides it: a signed or single-use URL is a secret.
+/// A URL at which others can read a file. `Debug` hides it, because a presigned or single-use URL is a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FileUrl {
     url: String,
@@ -84,24 +83,24 @@ pub struct FileUrl {
     expires: Option<Timestamp>,
 }
 
-/// What a [`FileUrl`] gives to whoever opens it.
+/// The kind of a [`FileUrl`]: the response to those who open it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UrlKind {
-    /// The bytes, for as long as the file is there.
+    /// The content, as long as the file exists.
     Direct,
-    /// The bytes, until a fixed time.
+    /// The content, until a fixed time: a presigned URL.
     Signed,
     /// A web page about the file.
     Page,
-    /// The bytes, once: reading consumes the file.
+    /// The content, once: the read consumes the file.
     SingleUse,
-    /// A file on this machine.
+    /// The content of a file on this machine.
     Local,
 }
 
 impl UrlKind {
-    /// The name in lower case, such as `single use`.
+    /// Returns the name in lower case, such as `single use`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Direct => "direct",
@@ -114,22 +113,22 @@ impl UrlKind {
 }
 
 impl FileUrl {
-    /// An address of `kind` that works until `expires`.
+    /// Creates a URL of `kind` that is valid until `expires`.
     pub fn new(url: impl Into<String>, kind: UrlKind, expires: Option<Timestamp>) -> Self {
         Self { url: url.into(), kind, expires }
     }
 
-    /// The address.
+    /// Returns the URL as text.
     pub fn as_str(&self) -> &str {
         &self.url
     }
 
-    /// What it gives.
+    /// Returns the kind of the URL.
     pub fn kind(&self) -> UrlKind {
         self.kind
     }
 
-    /// When it ends; `None`: with the file.
+    /// Returns the time at which the URL expires; `None` if it is valid as long as the file exists.
     pub fn expires(&self) -> Option<Timestamp> {
         self.expires
     }

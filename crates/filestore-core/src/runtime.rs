@@ -1,4 +1,4 @@
-//! The tokio runtime that everything here runs on.
+//! [`check_runtime`]: the check for the tokio runtime that all operations need.
 
 use tokio::runtime::Handle;
 
@@ -6,12 +6,13 @@ use crate::{Error, Result};
 
 /// Fails with *config* outside of a tokio runtime, where tokio would panic.
 ///
-/// [`Store`](crate::Store) checks it for every operation, and so does what this crate opens and reads. A backend checks
-/// it before it spawns a task or waits, for callers who use the backend itself. It costs some nanoseconds.
+/// [`Store`](crate::Store) calls it for every operation, and bodies and streams call it before they read a file. A
+/// backend calls it before it spawns a task or waits, because callers may use the backend without a `Store`. It takes a
+/// few nanoseconds.
 ///
 /// The runtime needs its timer and its I/O driver, as `#[tokio::main]`, `#[tokio::test]` and
-/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all) enable them. tokio does not let a library ask for them:
-/// in a runtime that was built without, network backends panic.
+/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all) enable them. tokio offers no check for them: in a
+/// runtime without them, network backends panic.
 ///
 /// ```
 /// let outside = filestore_core::check_runtime();

@@ -1,4 +1,4 @@
-//! Downloads to the local disk: never a partial file under the final name, never a silent overwrite.
+//! Downloads to the local disk. A partial file never has the final name, and no file is overwritten silently.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 
 use crate::progress::ProgressTracker;
-use crate::request::Located;
+use crate::request::LocationCallback;
 use crate::{
     ByteStream, Download, Effect, Error, ErrorKind, Feature, IfExists, Operation, Result, Store, StoredFile,
     sanitize_file_name,
@@ -21,18 +21,17 @@ use crate::{
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SavedFile {
-    /// What the store said of it.
+    /// The metadata of the file from the store.
     pub file: StoredFile,
-    /// Where it is.
+    /// The path of the download.
     pub path: PathBuf,
-    /// How many bytes were written.
+    /// The number of bytes written.
     pub bytes: u64,
-    /// The path where it was to be, and where something else is: a read that consumed its file is then
-    /// stored beside it, as `NAME (1).EXT`.
+    /// The requested path, if it was taken. A read that consumed its file is then stored beside it, as `NAME (1).EXT`.
     pub taken: Option<PathBuf>,
 }
 
-/// Where the bytes go in the end.
+/// The destination of a download.
 enum Target<'a> {
     File(&'a Path),
     Folder(&'a Path),
@@ -51,18 +50,20 @@ impl Target<'_> {
 }
 
 impl Store {
-    /// Downloads to the file `path`: written beside it under another name, synced, then renamed.
+    /// Downloads to the file `path`. The content is written to a temporary file in the same folder, which is synced and
+    /// then renamed.
     ///
-    /// The target is opened and the space checked before the request. On failure nothing is left behind.
+    /// The temporary file is created and the free space is checked before the request is sent. On failure, no file is
+    /// left behind.
     ///
-    /// Where the read [consumes](crate::Capabilities::reads_consume) the file, its bytes are in the visible
-    /// file `NAME.partial` beside the target until they are whole. Once the request may have reached the
-    /// service, nothing removes that file: an error says [where](Error::partial) it is and that the file is
-    /// possibly consumed, and [`on_location`](Download::on_location) tells it to those who drop the future or
-    /// panic. If a file came into being at `path` meanwhile, this one is [stored beside it](SavedFile::taken).
+    /// If the read [consumes](crate::Capabilities::reads_consume) the file, the temporary file is the visible file
+    /// `NAME.partial` beside the target. Once the request may have reached the service, that file is never removed. An
+    /// error states its [path](Error::partial) and that the file is possibly consumed. If the future is dropped or
+    /// panics, [`on_location`](Download::on_location) has reported the path. If another file was created at `path`
+    /// meanwhile, the download is [stored beside it](SavedFile::taken).
     ///
-    /// Errors: *already exists*, *invalid input* (`path` is a folder or in none), *quota* (the disk is full),
-    /// *permission*, and those of [`download`](Store::download).
+    /// Errors: *already exists*, *invalid input* (`path` is a folder, or its folder is missing), *quota* (the disk is
+    /// full), *permission*, and those of [`download`](Store::download).
     pub async fn download_to_path(
         &self,
         request: impl Into<Download> + Send,
@@ -72,10 +73,10 @@ impl Store {
         self.save(request.into(), Target::File(path.as_ref()), if_exists).await
     }
 
-    /// Downloads into `folder`, under the name that the store gives, [sanitized](sanitize_file_name).
+    /// Downloads into `folder`, under the [sanitized](sanitize_file_name) name from the store.
     ///
-    /// Like [`download_to_path`](Store::download_to_path), except where the read consumes the file and the
-    /// name is taken: the file is then stored as `NAME (1).EXT`, and [`SavedFile::taken`] says so.
+    /// Works like [`download_to_path`](Store::download_to_path), except if the read consumes the file and the name is
+    /// taken: the file is then stored as `NAME (1).EXT`, and [`SavedFile::taken`] holds the taken path.
     pub async fn download_to_folder(
         &self,
         request: impl Into<Download> + Send,
@@ -94,18 +95,18 @@ impl Store {
 
     async fn save_steps(&self, mut request: Download, target: Target<'_>, if_exists: IfExists) -> Result<SavedFile> {
         let consumes = self.capabilities().reads_consume();
-        // 1. Whatever can be rejected is rejected before the request.
+        // 1. Reject an invalid target before the request.
         if let Target::File(path) = target {
             check_target(path, if_exists)?;
         }
-        // A listing tells name and size without a read, unless the file is somebody else's.
+        // A stat returns name and size without a read, unless the file belongs to another account.
         let listed = match consumes && self.capabilities().supports(Feature::Stat) {
             true => self.stat(&request.reference).await.ok(),
             false => None,
         };
         let size = listed.as_ref().and_then(|file| file.size);
-        // 2. Whatever this machine has to give is held before the request.
-        let (watch, located) = (request.watch.take(), request.located.take());
+        // 2. Create the partial file and reserve the space before the request.
+        let (tracker, on_location) = (request.tracker.take(), request.on_location.take());
         let mut partial = if consumes {
             let listed = listed.map(|file| sanitize_file_name(&file.name));
             let name = match target {
@@ -118,54 +119,55 @@ impl Store {
         };
         partial.check_space(size.unwrap_or(1))?;
         if consumes {
-            partial.hold_space(size.unwrap_or(0))?;
-            partial.keep(&located);
+            partial.reserve_space(size.unwrap_or(0))?;
+            partial.keep(&on_location);
         }
         // 3. From here on the service may have counted the read.
-        let answer = match self.download(request).await {
-            Ok(answer) => answer,
+        let response = match self.download(request).await {
+            Ok(response) => response,
             Err(error) => return Err(partial.rejected(error).await),
         };
         let path = match target {
             Target::File(path) => path.to_owned(),
-            Target::Folder(folder) => folder.join(sanitize_file_name(&answer.file.name)),
+            Target::Folder(folder) => folder.join(sanitize_file_name(&response.file.name)),
         };
         if !consumes {
-            let fits =
-                check_target(&path, if_exists).and_then(|()| partial.check_space(answer.stream.length().unwrap_or(1)));
+            let fits = check_target(&path, if_exists)
+                .and_then(|()| partial.check_space(response.stream.length().unwrap_or(1)));
             fits.map_err(|error| error.with_effect(Effect::Rejected))?;
         }
-        // 4. All bytes, on the disk, then under their name.
+        // 4. Write all bytes, sync them, and rename the file.
         let mut written = 0;
-        let stored = partial.write(answer.stream, watch.as_ref(), &mut written).await;
+        let stored = partial.write(response.stream, tracker.as_ref(), &mut written).await;
         if let Err(error) = stored.and_then(|()| check_size(written, size)) {
-            return Err(partial.broken(error).await);
+            return Err(partial.interrupted(error).await);
         }
-        let (path, taken) = partial.rename(path, if_exists, &located).await?;
-        Ok(SavedFile { file: answer.file, path, bytes: written, taken })
+        let (path, taken) = partial.rename(path, if_exists, &on_location).await?;
+        Ok(SavedFile { file: response.file, path, bytes: written, taken })
     }
 }
 
-/// The answer may state a length of its own that is wrong; the listing knows better.
+/// Fails with *integrity* if the number of bytes is not the listed size. The length in the response may be wrong.
 fn check_size(written: u64, listed: Option<u64>) -> Result<()> {
     match listed {
         Some(size) if size != written => Err(Error::new(
             ErrorKind::Integrity,
             Effect::Unknown,
-            format!("{written} bytes came, but the file was listed with {size}"),
+            format!("{written} bytes were received, but the file was listed with {size} bytes"),
         )),
         _ => Ok(()),
     }
 }
 
+/// Fails if a download cannot be stored at `path`.
 fn check_target(path: &Path, if_exists: IfExists) -> Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == Io::NotFound && names_a_folder(path) => {
-            return Err(Error::invalid(format!("there is no folder {}; make it, or name a file", path.display())));
+            return Err(Error::invalid(format!("there is no folder {}; create it, or name a file", path.display())));
         }
         Err(error) if error.kind() == Io::NotFound => return Ok(()),
-        // Too long a name, a file where a folder is needed: the rename would find out, after the read.
+        // A name that is too long, or a file in place of a folder: the rename would fail after the read.
         Err(error) => return Err(Error::local(error, "write to", path)),
     };
     if metadata.is_dir() {
@@ -174,12 +176,12 @@ fn check_target(path: &Path, if_exists: IfExists) -> Result<()> {
     if if_exists == IfExists::Fail {
         return Err(already_exists(path));
     }
-    // A link is replaced as a file is, unless it is a name for something else, such as a device.
+    // A link to a regular file is replaced as a file is; a link to something else, such as a device, is not.
     let regular = match metadata.is_symlink() {
         true => fs::metadata(path).map_or(true, |metadata| metadata.is_file()),
         false => metadata.is_file(),
     };
-    // `/dev/stdout` leads to a descriptor of this process, which may be a regular file.
+    // `/dev/stdout` is a link to a descriptor of this process, which may be a regular file.
     let is_descriptor =
         fs::read_link(path).is_ok_and(|target| target.starts_with("/proc") || target.starts_with("/dev/fd"));
     if !regular || is_descriptor {
@@ -188,37 +190,38 @@ fn check_target(path: &Path, if_exists: IfExists) -> Result<()> {
     Ok(())
 }
 
-/// Whether it ends with a separator, which [`Path`] forgets.
+/// Returns `true` if `path` ends with a separator, which the components of a [`Path`] do not show.
 fn names_a_folder(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().last().is_some_and(|last| std::path::is_separator(char::from(*last)))
 }
 
 fn already_exists(path: &Path) -> Error {
-    let message = format!("{} exists and is left as it is; choose another path or allow the overwrite", path.display());
+    let message =
+        format!("{} already exists and was not changed; choose another path or allow overwriting", path.display());
     Error::new(ErrorKind::AlreadyExists, Effect::NotSent, message)
 }
 
-/// The file while it is not whole yet, in the folder of the target.
+/// The temporary file of a download that is not complete, in the folder of the target.
 struct Partial {
     file: tokio::fs::File,
-    /// Removed when it is dropped, unless it is kept.
+    /// The path, whose file is removed on drop unless it is kept.
     path: TempPath,
-    /// The folder, for the sync after the rename. Not on Windows, which has no such thing.
+    /// The folder, for the sync after the rename. `None` on Windows, which cannot sync a folder.
     folder: Option<tokio::fs::File>,
-    held: Option<Held>,
-    /// The service may have consumed the file: these bytes may be the only copy.
+    reservation: Option<Reservation>,
+    /// `true` if the service may have consumed the file. These bytes may then be the only copy.
     kept: bool,
 }
 
 impl Partial {
-    /// For a read that is free: hidden, and gone with the future.
+    /// Creates a hidden file for a read that consumes nothing. It is removed when the future is dropped.
     fn hidden(folder: &Path) -> Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".filestore-").suffix(".part");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // As for any new file: the umask decides.
+            // The umask applies, as for any new file.
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
         let created = builder.tempfile_in(absolute(folder)).map_err(|error| Error::local(error, "write to", folder))?;
@@ -226,14 +229,14 @@ impl Partial {
         Self::of(file, path, folder)
     }
 
-    /// For a read that consumes: `NAME.partial`, for people to find.
+    /// Creates `NAME.partial` for a read that consumes its file, so that people find it.
     fn visible(folder: &Path, name: &OsStr) -> Result<Self> {
         let failed = |error| Error::local(error, "write to", folder);
         let full = absolute(folder);
         let mut partial = name.to_owned();
         partial.push(".partial");
         let created = match first_free(&full.join(partial), create) {
-            // Almost too long a name, now too long.
+            // The suffix makes the name too long.
             Err(error) if error.kind() == Io::InvalidFilename => first_free(&full.join("download.partial"), create),
             created => created,
         };
@@ -247,21 +250,22 @@ impl Partial {
             true => Some(fs::File::open(folder).map_err(|error| Error::local(error, "open the folder", folder))?),
             false => None,
         };
-        Ok(Self { file, path, folder: folder.map(tokio::fs::File::from_std), held: None, kept: false })
+        Ok(Self { file, path, folder: folder.map(tokio::fs::File::from_std), reservation: None, kept: false })
     }
 
-    /// *Quota* if the file system has less than `bytes` left, or this process may not write so many.
+    /// Fails with *quota* if the file system has less than `bytes` free, or if this process may not write a file of
+    /// that size.
     fn check_space(&self, bytes: u64) -> Result<()> {
         match free_space(&self.file) {
-            Some(free) if free < bytes => Err(self.full(&format!("has {free} bytes left, {bytes} are needed"))),
+            Some(free) if free < bytes => Err(self.full(&format!("has {free} bytes left, but {bytes} are needed"))),
             _ => Ok(()),
         }
     }
 
-    /// Takes the space now, where the file system can: nothing else fills the disk during the read.
-    fn hold_space(&mut self, bytes: u64) -> Result<()> {
+    /// Reserves the space if the file system supports it, so that no other program fills the disk during the read.
+    fn reserve_space(&mut self, bytes: u64) -> Result<()> {
         match allocate(&self.file, bytes) {
-            Ok(held) => self.held = held,
+            Ok(reservation) => self.reservation = reservation,
             Err(error) if matches!(error.kind(), Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge) => {
                 return Err(self.full(&format!("cannot hold {bytes} bytes")));
             }
@@ -275,104 +279,108 @@ impl Partial {
         Error::new(ErrorKind::Quota, Effect::NotSent, message)
     }
 
-    /// From now on it stays, whatever ends the download.
-    fn keep(&mut self, located: &Located) {
-        located.tell(&self.path);
+    /// Reports the path, and keeps the file from now on, however the download ends.
+    fn keep(&mut self, on_location: &LocationCallback) {
+        on_location.call(&self.path);
         self.path.disable_cleanup(true);
         self.kept = true;
     }
 
+    /// Writes the stream to the file and syncs it. Adds the number of bytes to `written`.
     async fn write(
         &mut self,
         mut stream: ByteStream,
-        watch: Option<&ProgressTracker>,
+        tracker: Option<&ProgressTracker>,
         written: &mut u64,
     ) -> Result<()> {
-        let Self { file, path, held, kept, .. } = self;
-        let mut writing = |now| held.iter_mut().for_each(|held| held.writing = now);
+        let Self { file, path, reservation, kept, .. } = self;
+        let mut set_writing = |writing| reservation.iter_mut().for_each(|reservation| reservation.writing = writing);
         let failed = |error: io::Error| Error::local(error, "write", path).with_effect(Effect::Rejected);
         let total = stream.length();
         let ended = loop {
             match stream.try_next().await {
                 Ok(Some(chunk)) => {
-                    writing(true);
+                    set_writing(true);
                     file.write_all(&chunk).await.map_err(failed)?;
-                    // A chunk that waits for the one before would be lost with the future.
+                    // A chunk that waits for the write of the previous one would be lost if the future is dropped.
                     if *kept {
                         file.flush().await.map_err(failed)?;
-                        writing(false);
+                        set_writing(false);
                     }
                     *written += chunk.len() as u64;
-                    if let Some(watch) = watch {
-                        watch.advance(chunk.len(), total);
+                    if let Some(tracker) = tracker {
+                        tracker.advance(chunk.len(), total);
                     }
                 }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
         };
-        // Before any error: the last write may still be under way, and it may be the only copy.
+        // Before any error is returned: the last write may still be running, and may be part of the only copy.
         file.flush().await.map_err(failed)?;
         ended?;
         file.sync_all().await.map_err(failed)
     }
 
-    /// Whether the file at `path` is this one.
+    /// Returns `true` if the file at `path` is this file.
     fn is_at(&self, path: &Path) -> bool {
         is_same_file(&self.file, path) || (cfg!(not(unix)) && absolute(path) == absolute(&self.path))
     }
 
-    /// Makes its path the true one: during a read of hours its file may be moved, removed or replaced by another.
-    /// Bytes that may be the only copy and have no name any more are written anew.
-    async fn find(&mut self) -> Result<()> {
+    /// Updates the path: during a read of hours, the file may be moved, removed or replaced by another one. If the file
+    /// has no name any more and may be the only copy, it is copied to a new file.
+    async fn update_path(&mut self) -> Result<()> {
         if self.is_at(&self.path) {
             return Ok(());
         }
-        let lost = self.path.to_path_buf();
-        // What is there now is not ours to remove.
+        let old_path = self.path.to_path_buf();
+        // The file that is there now belongs to another program.
         self.path.disable_cleanup(true);
         if !self.kept {
-            let message =
-                format!("{} was moved, removed or replaced during the download; repeat the download", lost.display());
+            let message = format!(
+                "{} was moved, removed or replaced during the download; repeat the download",
+                old_path.display()
+            );
             return Err(Error::new(ErrorKind::Io, Effect::Rejected, message));
         }
-        let found = async {
+        let updated = async {
             let file = self.file.try_clone().await?.into_std().await;
-            let from = lost.clone();
-            let (place, anew) = spawn_blocking(move || locate(&file, &from)).await.map_err(io::Error::other)??;
-            if let Some(anew) = anew {
-                self.file = tokio::fs::File::from_std(anew);
+            let created_at = old_path.clone();
+            let located = spawn_blocking(move || locate(&file, &created_at)).await;
+            let (path, copy) = located.map_err(io::Error::other)??;
+            if let Some(copy) = copy {
+                self.file = tokio::fs::File::from_std(copy);
             }
-            self.path = TempPath::try_from_path(place)?;
+            self.path = TempPath::try_from_path(path)?;
             self.path.disable_cleanup(true);
             Ok(())
         };
-        let found: io::Result<()> = found.await;
-        found.map_err(|error| Error::local(error, "write anew what was moved, removed or replaced as", &lost))
+        let updated: io::Result<()> = updated.await;
+        updated.map_err(|error| Error::local(error, "copy the moved, removed or replaced file", &old_path))
     }
 
-    /// Gives it its name, and puts the name on the disk. Where the bytes may be the only copy and the name is
-    /// taken, they get the next free one; then says which was taken.
+    /// Renames the file to `path` and syncs the folder. If the file may be the only copy and the name is taken, it gets
+    /// the next free name. Returns the final path, and `path` if it was taken.
     async fn rename(
         mut self,
         path: PathBuf,
         if_exists: IfExists,
-        located: &Located,
+        on_location: &LocationCallback,
     ) -> Result<(PathBuf, Option<PathBuf>)> {
-        if let Err(error) = self.find().await {
-            return Err(self.broken(error).await);
+        if let Err(error) = self.update_path().await {
+            return Err(self.interrupted(error).await);
         }
-        // While nobody else writes to it.
-        self.held = None;
+        // Releases the unused space while no other program writes to the file.
+        self.reservation = None;
         let in_place = self.is_at(&path);
         let Self { path: temporary, folder, kept, .. } = self;
-        let place = temporary.to_path_buf();
-        // One system call, which waits for no data: those are synced.
+        let partial_path = temporary.to_path_buf();
+        // One system call. It does not wait for the content, which is synced.
         let renamed = match if_exists {
-            // A service may well call it `download.partial`.
+            // The name of the file at the service may be `download.partial`.
             _ if in_place => temporary.keep().map(drop),
             IfExists::Replace if check_target(&path, if_exists).is_ok() => temporary.persist(&path),
-            // What cannot be replaced is left as it is, too.
+            // A target that cannot be replaced is not changed, either.
             _ => temporary.persist_noclobber(&path),
         };
         let (path, taken) = match renamed {
@@ -387,7 +395,7 @@ impl Partial {
             Err(failed) => {
                 let mut temporary = Some(failed.path);
                 let beside = first_free(&path, |free| match temporary.take() {
-                    Some(held) => held.persist_noclobber(free).map_err(|failed| {
+                    Some(partial) => partial.persist_noclobber(free).map_err(|failed| {
                         temporary = Some(failed.path);
                         failed.error
                     }),
@@ -397,17 +405,17 @@ impl Partial {
                     Ok(((), beside)) if beside == path => (path, None),
                     Ok(((), beside)) => (beside, Some(path)),
                     Err(_) => {
-                        let note = format!("the whole file is kept in {}", place.display());
+                        let note = format!("the whole file is kept in {}", partial_path.display());
                         let error = Error::local(failed.error, "rename the download to", &path);
-                        return Err(error.with_effect(Effect::Applied).with_note(&note).with_partial(place));
+                        return Err(error.with_effect(Effect::Applied).with_note(&note).with_partial(partial_path));
                     }
                 }
             }
         };
         if kept {
-            located.tell(&absolute(&path));
+            on_location.call(&absolute(&path));
         }
-        // Without this, the name may be lost with the power although its file is on the disk.
+        // Without this, a power failure may lose the name although the content is on the disk.
         let synced = match folder {
             Some(folder) => folder.sync_all().await,
             None => Ok(()),
@@ -424,47 +432,48 @@ impl Partial {
         }
     }
 
-    /// Of a request that failed: removes it if the service has certainly not counted the read.
+    /// Handles the error of a request. Removes the file if the service has certainly not counted the read.
     async fn rejected(mut self, error: Error) -> Error {
         if self.kept && !matches!(error.effect(), Effect::NotSent | Effect::Rejected) {
             return self.possibly_consumed(error).await;
         }
-        let other = !self.is_at(&self.path);
-        self.path.disable_cleanup(other);
+        let is_replaced = !self.is_at(&self.path);
+        self.path.disable_cleanup(is_replaced);
         error
     }
 
-    /// Of a response that broke off.
-    async fn broken(mut self, error: Error) -> Error {
+    /// Handles the error of a response that was interrupted.
+    async fn interrupted(mut self, error: Error) -> Error {
         if !self.kept {
             return error;
         }
-        // A write that failed has ended, too.
-        self.held.iter_mut().for_each(|held| held.writing = false);
+        // A failed write is no longer running.
+        self.reservation.iter_mut().for_each(|reservation| reservation.writing = false);
         self.possibly_consumed(error).await
     }
 
+    /// Adds to `error` that the file is possibly consumed, and the path of its bytes.
     async fn possibly_consumed(mut self, error: Error) -> Error {
-        let found = self.find().await;
+        let updated = self.update_path().await;
         if !self.is_at(&self.path) {
-            let why = found.map_or_else(|error| error.to_string(), |()| "its file is gone".to_owned());
-            return error.possibly_consumed().with_note(&format!("nothing of it is kept: {why}"));
+            let reason = updated.map_or_else(|error| error.to_string(), |()| "its partial file is missing".to_owned());
+            return error.possibly_consumed().with_note(&format!("nothing of it is kept: {reason}"));
         }
-        // On a full disk not all that arrived was written.
+        // On a full disk, fewer bytes were written than received.
         let kept = fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
         let note = format!("{kept} bytes of it are kept in {}", self.path.display());
         error.possibly_consumed().with_note(&note).with_partial(self.path.to_path_buf())
     }
 }
 
-/// Space that was taken before the read. What is not used goes back when this is dropped, as by a signal.
-struct Held {
+/// Disk space that was reserved before the read. Unused space is released on drop, for example after a signal.
+struct Reservation {
     file: fs::File,
-    /// A write is under way, which may outlast the future: a length set now could cut it.
+    /// `true` while a write is running. It may outlast the future, and setting the length could then cut off its bytes.
     writing: bool,
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.writing
             && let Ok(metadata) = self.file.metadata()
@@ -474,57 +483,59 @@ impl Drop for Held {
     }
 }
 
-/// Without the `.` of "here": the path may be shown to a person.
+/// Makes a path absolute, because messages may show it to a person.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// A new file. What is written can be read again, for the case that its name is lost.
+/// Creates a new file. It can also be read, because it is copied if its name is lost.
 fn create(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
-/// Returns where the bytes of an open partial file are that was at `path`: for a program that ends during a
-/// [`Download`](crate::Download) which consumes its file, and has opened what
-/// [`on_location`](crate::Download::on_location) named.
+/// Returns the current path of `file`, an open partial file that was created at `path`.
 ///
-/// The file may have been moved since (found on Linux). One that has no name any more, or whose name is that of another
-/// file, is written anew beside `path`. Fails where that fails; the new file then has what could be written.
+/// It is for a program that ends during a [`Download`](crate::Download) that consumes its file. The program has opened
+/// the path that [`on_location`](crate::Download::on_location) reported.
+///
+/// On Linux, a moved file is found. A file that has no name any more, or whose name now belongs to another file, is
+/// copied to a new file beside `path`. Fails if that copy fails; the new file then contains the bytes that could be
+/// written.
 pub fn locate_partial(file: &fs::File, path: &Path) -> io::Result<PathBuf> {
-    locate(file, path).map(|(place, _)| place)
+    locate(file, path).map(|(path, _)| path)
 }
 
-/// The same, with the file that was written anew.
+/// Works like [`locate_partial`], and also returns the new file if the content was copied.
 fn locate(file: &fs::File, path: &Path) -> io::Result<(PathBuf, Option<fs::File>)> {
     if is_same_file(file, path) || cfg!(not(unix)) {
         return Ok((path.to_owned(), None));
     }
-    if let Some(place) = moved_to(file).filter(|place| is_same_file(file, place)) {
-        return Ok((place, None));
+    if let Some(moved) = moved_to(file).filter(|moved| is_same_file(file, moved)) {
+        return Ok((moved, None));
     }
-    let (mut anew, place) = first_free(path, create)?;
+    let (mut copy, copy_path) = first_free(path, create)?;
     let mut old = file.try_clone()?;
     old.rewind()?;
-    io::copy(&mut old, &mut anew)?;
-    anew.sync_all()?;
-    Ok((place, Some(anew)))
+    io::copy(&mut old, &mut copy)?;
+    copy.sync_all()?;
+    Ok((copy_path, Some(copy)))
 }
 
-/// Whether the file at `path` is the open one.
+/// Returns `true` if the file at `path` is the open `file`.
 #[cfg(unix)]
 fn is_same_file(file: impl std::os::fd::AsFd, path: &Path) -> bool {
     let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
-    let own = rustix::fs::fstat(file).map(identity);
-    own.is_ok() && own == rustix::fs::lstat(path).map(identity)
+    let open = rustix::fs::fstat(file).map(identity);
+    open.is_ok() && open == rustix::fs::lstat(path).map(identity)
 }
 
-/// Without stable identities of files, nothing is known.
+/// Returns `false`, because this system has no stable identities of files.
 #[cfg(not(unix))]
 fn is_same_file<F>(_: F, _: &Path) -> bool {
     false
 }
 
-/// The path that the system knows for an open file, which may have been moved.
+/// Returns the path that the system reports for an open file, which may have been moved.
 #[cfg(target_os = "linux")]
 fn moved_to(file: &fs::File) -> Option<PathBuf> {
     use std::os::fd::AsRawFd;
@@ -536,14 +547,14 @@ fn moved_to(_: &fs::File) -> Option<PathBuf> {
     None
 }
 
-/// No folder has so many files of one name in good faith.
-const MOST_NUMBERED: u32 = 10_000;
+/// The largest number in a file name. A folder rarely has as many files of one name.
+const MAX_NUMBERED: u32 = 10_000;
 
-/// Takes `path`, or the first of `NAME (1).EXT`, `NAME (2).EXT`, ... that nothing has. `take` decides in one
-/// step, with *already exists*.
+/// Takes `path`, or the first free one of `NAME (1).EXT`, `NAME (2).EXT`, ... In one step, `take` takes a path or fails
+/// with *already exists*.
 fn first_free<T>(path: &Path, mut take: impl FnMut(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
     let mut candidate = path.to_owned();
-    for number in 1..=MOST_NUMBERED {
+    for number in 1..=MAX_NUMBERED {
         match take(&candidate) {
             Err(error) if error.kind() == Io::AlreadyExists => candidate = numbered(path, number),
             taken => return taken.map(|taken| (taken, candidate)),
@@ -552,7 +563,7 @@ fn first_free<T>(path: &Path, mut take: impl FnMut(&Path) -> io::Result<T>) -> i
     Err(Io::AlreadyExists.into())
 }
 
-/// `NAME (1).EXT` of `NAME.EXT`.
+/// Returns `NAME (1).EXT` for `NAME.EXT`.
 fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push(format!(" ({number})"));
@@ -563,7 +574,7 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// What is left of the disk, and of the largest file that this process may write.
+/// Returns the free space of the disk, or the size of the largest file that this process may write, if that is less.
 #[cfg(unix)]
 fn free_space(file: &tokio::fs::File) -> Option<u64> {
     let largest = rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX);
@@ -576,20 +587,20 @@ fn free_space(_: &tokio::fs::File) -> Option<u64> {
     None
 }
 
-/// Its length stays what it is.
+/// Reserves disk space for a file, whose length does not change.
 #[cfg(target_os = "linux")]
-fn allocate(file: &tokio::fs::File, bytes: u64) -> io::Result<Option<Held>> {
+fn allocate(file: &tokio::fs::File, bytes: u64) -> io::Result<Option<Reservation>> {
     use std::os::fd::AsFd;
     if bytes == 0 {
         return Ok(None);
     }
-    let held = Held { file: file.as_fd().try_clone_to_owned()?.into(), writing: false };
+    let reservation = Reservation { file: file.as_fd().try_clone_to_owned()?.into(), writing: false };
     rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes)?;
-    Ok(Some(held))
+    Ok(Some(reservation))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn allocate(_: &tokio::fs::File, _: u64) -> io::Result<Option<Held>> {
+fn allocate(_: &tokio::fs::File, _: u64) -> io::Result<Option<Reservation>> {
     Ok(None)
 }
 
@@ -611,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_cannot_be_is_rejected_before_anything_is_read() {
+    fn an_invalid_target_is_rejected_before_anything_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "x").unwrap();
@@ -623,7 +634,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_named() {
+    fn a_missing_folder_is_named_in_the_error() {
         let folder = tempfile::tempdir().unwrap();
         let error = rejected(&folder.path().join("new/"));
         assert!(error.to_string().contains("there is no folder"), "{error}");
@@ -631,7 +642,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn what_is_no_regular_file_is_not_replaced_through_a_link_either() {
+    async fn a_target_that_is_not_a_regular_file_is_not_replaced_through_a_link_either() {
         let folder = tempfile::tempdir().unwrap();
         let link = |name: &str, to: &Path| {
             let link = folder.path().join(name);
@@ -648,19 +659,19 @@ mod tests {
         for path in [regular, link("to nothing", Path::new("nothing"))] {
             assert!(check_target(&path, IfExists::Replace).is_ok(), "{}", path.display());
         }
-        // The name of a consumed file is known after the read only.
+        // The name of a consumed file is known only after the read.
         let store = consuming(stream::empty());
         let saved = store.download_to_folder(file(), folder.path(), IfExists::Replace).await.unwrap();
         assert_eq!((saved.path, saved.taken), (folder.path().join("a (1).txt"), Some(device.clone())));
         assert!(device.is_symlink());
     }
 
-    /// A store of one file, which answers a read once.
+    /// A store of one file, which can be read once.
     #[derive(Debug)]
     struct Once {
         capabilities: Capabilities,
         name: &'static str,
-        answer: Mutex<Option<Result<ByteStream>>>,
+        response: Mutex<Option<Result<ByteStream>>>,
     }
 
     #[async_trait]
@@ -670,8 +681,8 @@ mod tests {
         }
 
         async fn download(&self, request: Download) -> Result<Downloaded> {
-            let answer = self.answer.lock().unwrap().take().expect("one read");
-            Ok(Downloaded::new(StoredFile::new(request.reference, self.name), answer?))
+            let response = self.response.lock().unwrap().take().expect("one read");
+            Ok(Downloaded::new(StoredFile::new(request.reference, self.name), response?))
         }
 
         async fn upload(&self, _: Upload) -> Result<StoredFile> {
@@ -682,7 +693,7 @@ mod tests {
             unimplemented!()
         }
 
-        /// The listing has a file of four bytes.
+        /// Reports a file of four bytes.
         async fn stat(&self, request: Stat) -> Result<StoredFile> {
             let mut file = StoredFile::new(request.reference, self.name);
             file.size = Some(4);
@@ -698,8 +709,8 @@ mod tests {
         }
     }
 
-    fn store(read_effect: ReadEffect, name: &'static str, answer: Result<ByteStream>) -> Store {
-        of(Capabilities::new("once"), read_effect, name, answer)
+    fn store(read_effect: ReadEffect, name: &'static str, response: Result<ByteStream>) -> Store {
+        of(Capabilities::new("once"), read_effect, name, response)
     }
 
     fn listed(name: &'static str, content: &'static str) -> Store {
@@ -711,10 +722,10 @@ mod tests {
         mut capabilities: Capabilities,
         read_effect: ReadEffect,
         name: &'static str,
-        answer: Result<ByteStream>,
+        response: Result<ByteStream>,
     ) -> Store {
         capabilities.read_effect = read_effect;
-        Store::new("s", Arc::new(Once { capabilities, name, answer: Mutex::new(Some(answer)) }))
+        Store::new("s", Arc::new(Once { capabilities, name, response: Mutex::new(Some(response)) }))
             .expect("a name that references can carry")
     }
 
@@ -745,7 +756,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_came_of_a_read_that_consumes_is_kept_where_the_error_says() {
+    async fn the_bytes_of_a_failed_read_that_consumes_are_kept_where_the_error_says() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("copy.txt.partial"), "another").unwrap();
         let target = folder.path().join("copy.txt");
@@ -759,20 +770,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_read_that_consumes_leaves_its_bytes_at_the_place_that_was_told() {
+    async fn a_dropped_read_that_consumes_leaves_its_bytes_at_the_reported_path() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Arc::new(Mutex::new(PathBuf::new()));
-        let told = Arc::clone(&place);
-        let request = Download::from(file()).on_location(move |path| path.clone_into(&mut told.lock().unwrap()));
+        let reported = Arc::new(Mutex::new(PathBuf::new()));
+        let sink = Arc::clone(&reported);
+        let request = Download::from(file()).on_location(move |path| path.clone_into(&mut sink.lock().unwrap()));
         let (store, target) = (consuming(stream::pending()), folder.path().to_owned());
         let read = tokio::spawn(async move { store.download_to_folder(request, target, IfExists::Fail).await });
-        while fs::metadata(&*place.lock().unwrap()).map_or(0, |metadata| metadata.len()) < 2 {
+        while fs::metadata(&*reported.lock().unwrap()).map_or(0, |metadata| metadata.len()) < 2 {
             tokio::task::yield_now().await;
         }
         read.abort();
         assert!(read.await.unwrap_err().is_cancelled());
         assert_eq!(entries(folder.path()), [entry("download.partial", "ab")]);
-        assert_eq!(*place.lock().unwrap(), folder.path().join("download.partial"));
+        assert_eq!(*reported.lock().unwrap(), folder.path().join("download.partial"));
     }
 
     #[tokio::test]
@@ -782,7 +793,7 @@ mod tests {
         let (store, target) = (consuming(stream::pending()), folder.path().join("copy"));
         let read = tokio::spawn(async move { store.download_to_path(request, target, IfExists::Fail).await });
         assert!(read.await.unwrap_err().is_panic());
-        // The write that was begun ends by itself.
+        // The write that has started completes by itself.
         while entries(folder.path()) != [entry("copy.partial", "ab")] {
             tokio::task::yield_now().await;
         }
@@ -813,7 +824,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_read_that_is_free_leaves_nothing() {
+    async fn an_interrupted_read_that_consumes_nothing_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let broken = stream::iter([Ok(Bytes::from_static(b"ab")), Err(broken())]);
         let store = store(ReadEffect::None, "a", Ok(ByteStream::download(broken, None)));
@@ -836,7 +847,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_consumed_file_whose_name_is_that_of_its_partial_file_has_it_already() {
+    async fn a_consumed_file_may_have_the_name_of_its_partial_file() {
         for if_exists in [IfExists::Fail, IfExists::Replace] {
             let folder = tempfile::tempdir().unwrap();
             let content = ByteStream::download(stream::iter([Ok(Bytes::from_static(b"ab"))]), None);
@@ -848,8 +859,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_consumed_file_never_meets_what_came_into_being_meanwhile() {
-        // A file that is to stay, and a folder that no file can replace.
+    async fn a_consumed_file_never_replaces_what_was_created_meanwhile() {
+        // A file that must stay, and a folder that no file can replace.
         for if_exists in [IfExists::Fail, IfExists::Replace] {
             let folder = tempfile::tempdir().unwrap();
             let target = folder.path().join("copy.txt");
@@ -865,14 +876,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_place_is_told_before_the_request_and_when_the_file_is_whole() {
+    async fn the_path_is_reported_before_the_request_and_when_the_file_is_complete() {
         let folder = tempfile::tempdir().unwrap();
-        let places = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&places);
-        let request = Download::from(file()).on_location(move |path| told.lock().unwrap().push(path.to_owned()));
+        let reported = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&reported);
+        let request = Download::from(file()).on_location(move |path| sink.lock().unwrap().push(path.to_owned()));
         let target = folder.path().join("copy");
         consuming(stream::empty()).download_to_path(request, &target, IfExists::Fail).await.unwrap();
-        assert_eq!(*places.lock().unwrap(), [folder.path().join("copy.partial"), target]);
+        assert_eq!(*reported.lock().unwrap(), [folder.path().join("copy.partial"), target]);
     }
 
     #[tokio::test]
@@ -902,7 +913,7 @@ mod tests {
         assert_eq!(entries(folder.path()).len(), 1);
     }
 
-    /// What may happen to the file of a read that consumes while it goes on, and its name.
+    /// Changes that other programs make to the partial file during a read that consumes.
     #[cfg(unix)]
     fn disturbances() -> [fn(&Path); 3] {
         [
@@ -927,14 +938,14 @@ mod tests {
             let saved = store.download_to_path(request, &target, IfExists::Fail).await.unwrap();
             assert_eq!((saved.path, saved.taken), (target.clone(), None));
             assert_eq!(fs::read(&target).unwrap(), b"ab");
-            // The file of somebody else is where it was, and not under the name of the target.
+            // The file of the other program is where it was, and not under the name of the target.
             assert!(fs::read(&partial).map_or(true, |content| content == b"another"));
         }
     }
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn an_error_names_the_place_where_the_bytes_are_and_not_where_they_were() {
+    async fn an_error_states_the_current_path_of_the_bytes() {
         for disturb in disturbances() {
             let folder = tempfile::tempdir().unwrap();
             let (partial, target) = (folder.path().join("copy.partial"), folder.path().join("copy"));
@@ -943,14 +954,14 @@ mod tests {
             let error = store.download_to_path(request, &target, IfExists::Fail).await.unwrap_err();
             let kept = error.partial().unwrap();
             assert_eq!(fs::read(kept).unwrap(), b"ab");
-            let place = format!("2 bytes of it are kept in {}", kept.display());
-            assert!(error.to_string().contains(&place), "{error}");
+            let note = format!("2 bytes of it are kept in {}", kept.display());
+            assert!(error.to_string().contains(&note), "{error}");
         }
     }
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn bytes_that_cannot_be_kept_are_not_said_to_be() {
+    async fn an_error_does_not_claim_that_lost_bytes_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("inner");
         fs::create_dir(&inner).unwrap();
@@ -964,7 +975,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn a_file_that_took_the_place_of_a_free_read_is_neither_renamed_nor_removed() {
+    async fn a_file_that_replaced_the_hidden_file_of_a_read_is_neither_renamed_nor_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
         let request = Download::from(file()).on_progress(move |_| {
@@ -982,36 +993,36 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn space_is_held_without_changing_the_length() {
+    async fn space_is_reserved_without_changing_the_length() {
         let folder = tempfile::tempdir().unwrap();
         let mut partial = Partial::visible(folder.path(), OsStr::new("a")).unwrap();
-        partial.hold_space(1 << 20).unwrap();
+        partial.reserve_space(1 << 20).unwrap();
         assert_eq!(partial.file.metadata().await.unwrap().len(), 0);
-        assert_eq!(partial.hold_space(1 << 60).map_err(|error| error.effect()), Err(Effect::NotSent));
+        assert_eq!(partial.reserve_space(1 << 60).map_err(|error| error.effect()), Err(Effect::NotSent));
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn space_that_a_dropped_read_held_and_did_not_use_goes_back() {
+    async fn unused_space_is_released_when_a_read_is_dropped() {
         use std::os::unix::fs::MetadataExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.partial");
         let on_disk = || fs::metadata(&path).unwrap().blocks() * 512;
         let mut partial = Partial::visible(folder.path(), OsStr::new("a")).unwrap();
-        partial.hold_space(1 << 20).unwrap();
-        partial.keep(&Located::default());
-        assert!(on_disk() >= 1 << 20, "{} bytes held", on_disk());
+        partial.reserve_space(1 << 20).unwrap();
+        partial.keep(&LocationCallback::default());
+        assert!(on_disk() >= 1 << 20, "{} bytes reserved", on_disk());
         let written = Arc::new(tokio::sync::Notify::new());
-        let told = Arc::clone(&written);
-        let watch = ProgressTracker::new(Arc::new(move |_: crate::Progress| told.notify_one()));
+        let notify = Arc::clone(&written);
+        let tracker = ProgressTracker::new(Arc::new(move |_: crate::Progress| notify.notify_one()));
         let mut count = 0;
         let endless = stream::iter([Ok(Bytes::from_static(b"ab"))]).chain(stream::pending());
         tokio::select! {
-            _ = partial.write(ByteStream::download(endless, None), Some(&watch), &mut count) => unreachable!(),
+            _ = partial.write(ByteStream::download(endless, None), Some(&tracker), &mut count) => unreachable!(),
             () = written.notified() => {}
         }
         drop(partial);
-        assert!(on_disk() < 1 << 20, "{} bytes held", on_disk());
+        assert!(on_disk() < 1 << 20, "{} bytes reserved", on_disk());
         assert_eq!(fs::read(&path).unwrap(), b"ab");
     }
 }

@@ -1,8 +1,8 @@
-//! [`Settings`]: the values of one store's configuration, whatever syntax they were written in.
+//! [`Settings`]: the values of one store's configuration, independent of the syntax of the configuration.
 //!
-//! A configuration reader fills it with [`Setting`]s that remember where they came from; a backend
-//! reads its own serde struct out of it with [`Settings::read`], which rejects unknown keys by
-//! naming the nearest known one. Values may be secrets, so nothing here prints them.
+//! A configuration reader fills it with [`Setting`]s, which record their origin. A backend reads its own serde struct
+//! from it with [`Settings::read`], which rejects unknown keys and suggests a similar one. Values may be secrets, so
+//! nothing here prints them.
 
 use std::collections::{BTreeMap, btree_map};
 use std::fmt;
@@ -13,14 +13,14 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAc
 
 use crate::{Error, Result};
 
-/// The settings of one store: key to value.
+/// The settings of one store, by key.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     values: BTreeMap<String, Setting>,
 }
 
 impl Settings {
-    /// No settings.
+    /// Creates an empty set of settings.
     pub fn new() -> Self {
         Self::default()
     }
@@ -30,23 +30,23 @@ impl Settings {
         self.values.insert(key.into(), setting);
     }
 
-    /// Takes `key` out.
+    /// Removes `key` and returns its setting.
     pub fn remove(&mut self, key: &str) -> Option<Setting> {
         self.values.remove(key)
     }
 
-    /// The setting of `key`.
+    /// Returns the setting of `key`.
     pub fn get(&self, key: &str) -> Option<&Setting> {
         self.values.get(key)
     }
 
-    /// All of them, by key.
+    /// Returns all settings, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.values.iter().map(|(key, setting)| (key.as_str(), setting))
     }
 
-    /// Returns the values inside of all lists and tables, in the order of their keys. Secret are those of
-    /// secret keys, and those of unknown keys, because nobody knows what a misspelt key was meant to hold.
+    /// Returns all values, also those inside of lists and tables, in the order of their keys. The values of secret keys
+    /// are secret. So are those of unknown keys, because a misspelled key may be that of a secret.
     pub fn leaves(&self, keys: &[Key]) -> Vec<Leaf<'_>> {
         let mut leaves = Vec::new();
         for (name, setting) in self.iter() {
@@ -55,11 +55,11 @@ impl Settings {
         leaves
     }
 
-    /// Reads them into `T`, whose keys are `keys`.
+    /// Reads the settings into `T`, whose keys are `keys`.
     ///
-    /// Fails with *config* for an unknown key (naming the nearest of `keys`), a missing required one, a
-    /// secret that is empty or blank, and a value of the wrong type. Where the value came from is in the
-    /// message, the value is not.
+    /// Fails with *config* for an unknown key (the error suggests a similar one of `keys`), a missing required key, a
+    /// secret that is empty or blank, and a value of the wrong type. The message contains the origin of the value, but
+    /// not the value.
     pub fn read<T: DeserializeOwned>(&self, keys: &[Key]) -> Result<T> {
         for (name, setting) in self.iter() {
             if !keys.iter().any(|key| key.name == name) {
@@ -82,15 +82,14 @@ impl Settings {
                 .map_err(|error| Error::config(format!("{}: {}", leaf.setting.origin, error.message())))?;
         }
         let entries = MapAccessDeserializer::new(Entries::of(&self.values));
-        T::deserialize(entries).map_err(|Wrong(message)| Error::config(message))
+        T::deserialize(entries).map_err(|ValueError(message)| Error::config(message))
     }
 }
 
-/// Fails with *invalid input* if `secret`, the value of `key`, is empty or nothing but white space.
+/// Fails with *invalid input* if `secret`, the value of `key`, is empty or only white space.
 ///
-/// An empty password protects nothing, and an empty key is one that everybody knows. It usually comes from a
-/// variable or a file that was meant to hold something. [`Settings::read`] checks what a configuration holds;
-/// a backend checks what code hands to it.
+/// An empty password or key protects nothing. It usually comes from a variable or a file that should have a value.
+/// [`Settings::read`] checks the values of a configuration; a backend checks the values that code passes to it.
 pub fn check_secret(key: &str, secret: &str) -> Result<()> {
     if secret.trim().is_empty() {
         return Err(Error::invalid(format!("the secret {key:?} is empty; give it a value, or leave it out")));
@@ -98,7 +97,7 @@ pub fn check_secret(key: &str, secret: &str) -> Result<()> {
     Ok(())
 }
 
-/// For an unknown `name`: `did you mean "root"?`, or the list of what is `known`.
+/// Returns a suggestion for an unknown `name`: `did you mean "root"?`, or the list of `known` names.
 pub fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let nearest = known
         .clone()
@@ -108,24 +107,24 @@ pub fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) 
     match nearest {
         Some((_, candidate)) => format!("did you mean {candidate:?}?"),
         None => match known.collect::<Vec<_>>().as_slice() {
-            [] => "there are none here".to_owned(),
-            all => format!("known are {}", all.join(", ")),
+            [] => "none are defined".to_owned(),
+            all => format!("use one of {}", all.join(", ")),
         },
     }
 }
 
-/// A value and where it came from.
+/// A value and its origin.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Setting {
     /// The value.
     pub value: Value,
-    /// Where it came from.
+    /// The origin of the value.
     pub origin: Origin,
 }
 
 impl Setting {
-    /// `value` from `origin`.
+    /// Creates a setting with `value` from `origin`.
     pub fn new(value: Value, origin: Origin) -> Self {
         Self { value, origin }
     }
@@ -149,7 +148,7 @@ impl Setting {
         }
     }
 
-    /// The text, if it is one.
+    /// Returns the value if it is a text.
     pub fn as_str(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
@@ -159,21 +158,21 @@ impl Setting {
 }
 
 impl fmt::Debug for Setting {
-    /// The type and the origin; the value may be a secret.
+    /// Writes the type and the origin, but not the value, which may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} from {}", self.value.type_name(), self.origin)
     }
 }
 
-/// One value of [`Settings`], see [`Settings::leaves`].
+/// One value of [`Settings`], not a list or a table; see [`Settings::leaves`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Leaf<'a> {
-    /// Its key, such as `root`, `aliases[0]` or `options.bucket`.
+    /// The key of the value, such as `root`, `aliases[0]` or `options.bucket`.
     pub key: String,
     /// The value.
     pub setting: &'a Setting,
-    /// Whether nobody may see it.
+    /// `true` if the value is a secret.
     pub secret: bool,
 }
 
@@ -220,7 +219,7 @@ impl fmt::Debug for Value {
     }
 }
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
@@ -236,7 +235,7 @@ pub enum Origin {
         /// The variable.
         variable: String,
     },
-    /// A file that the configuration names, read whole.
+    /// The content of a file that the configuration names.
     SecretFile {
         /// The file.
         path: PathBuf,
@@ -259,7 +258,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What a backend says of one of its keys: the source of checks, documentation and masking.
+/// A backend's description of one of its keys, for checks, for documentation and to mask secrets.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Key {
@@ -267,44 +266,45 @@ pub struct Key {
     pub name: &'static str,
     /// The type of its value.
     pub kind: KeyKind,
-    /// Whether it must be there.
+    /// `true` if the key must be set.
     pub required: bool,
-    /// What holds when it is not there.
+    /// The default of a key that is not set, as text for the documentation.
     pub default: Option<&'static str>,
-    /// One sentence.
+    /// A short description for the documentation.
     pub help: &'static str,
-    /// Of a table: its entries. The value of any other entry is treated as a secret.
+    /// The known entries of a table. The value of any other entry is treated as a secret.
     pub entries: &'static [Key],
 }
 
 impl Key {
-    /// An optional key.
+    /// Creates an optional key.
     pub const fn new(name: &'static str, kind: KeyKind, help: &'static str) -> Self {
         Self { name, kind, required: false, default: None, help, entries: &[] }
     }
 
-    /// The same key, required.
+    /// Makes the key required.
     pub const fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// The same key with what holds when it is not there.
+    /// Sets the default.
     pub const fn default(mut self, default: &'static str) -> Self {
         self.default = Some(default);
         self
     }
 
-    /// The key of the entry `name` inside of a table that is the value of this one.
+    /// Returns the key of the entry `name` if the value of this key is a table, or `None` if the entry is unknown.
+    /// Returns this key for other values.
     pub fn inside(&self, name: &str) -> Option<&Self> {
         match self.kind {
             KeyKind::Table => self.entries.iter().find(|entry| entry.name == name),
-            // What is inside of any other value is as secret as the whole.
+            // A part of any other value is as secret as the whole.
             _ => Some(self),
         }
     }
 
-    /// The same key, a table with these entries.
+    /// Sets the known entries of a table.
     pub const fn entries(mut self, entries: &'static [Key]) -> Self {
         self.entries = entries;
         self
@@ -317,9 +317,9 @@ impl Key {
 pub enum KeyKind {
     /// A text.
     Text,
-    /// A text that nobody may see.
+    /// A text that must not be shown.
     Secret,
-    /// A path; a relative one starts at the folder of the configuration file.
+    /// A path. A relative path starts at the folder of the configuration file.
     Path,
     /// A whole number.
     Integer,
@@ -327,13 +327,12 @@ pub enum KeyKind {
     Flag,
     /// A list of texts.
     List,
-    /// A table of texts. Nobody may see them, except for those of its [entries](Key::entries) that are not
-    /// secrets.
+    /// A table of texts. They must not be shown, except for [known entries](Key::entries) that are not secrets.
     Table,
 }
 
 impl KeyKind {
-    /// The name in the documentation.
+    /// Returns the name for the documentation.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -347,59 +346,59 @@ impl KeyKind {
     }
 }
 
-/// The settings of a table, each read under its name: a field that reads its value in a way of its own
-/// reports what is wrong with key and origin, too.
+/// The entries of a table, each read together with its key. So the error of a field with its own deserializer also
+/// states key and origin.
 struct Entries<'a> {
-    left: btree_map::Iter<'a, String, Setting>,
+    remaining: btree_map::Iter<'a, String, Setting>,
     value: Option<Named<'a>>,
 }
 
 impl<'a> Entries<'a> {
     fn of(table: &'a BTreeMap<String, Setting>) -> Self {
-        Self { left: table.iter(), value: None }
+        Self { remaining: table.iter(), value: None }
     }
 }
 
 impl<'a> MapAccess<'a> for Entries<'a> {
-    type Error = Wrong;
+    type Error = ValueError;
 
-    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
-        let Some((key, setting)) = self.left.next() else { return Ok(None) };
+    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, ValueError> {
+        let Some((key, setting)) = self.remaining.next() else { return Ok(None) };
         self.value = Some(Named { key, setting });
         seed.deserialize(key.as_str().into_deserializer()).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
-        let named = self.value.take().ok_or_else(|| Wrong("a value was asked for before its key".to_owned()))?;
-        seed.deserialize(named).map_err(|error| named.wrong(error))
+    fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, ValueError> {
+        let named = self.value.take().ok_or_else(|| ValueError("a value was requested before its key".to_owned()))?;
+        seed.deserialize(named).map_err(|error| named.with_origin(error))
     }
 }
 
-/// A setting with its key, so that a wrong type can be reported with both.
+/// A setting with its key, for error messages that state both.
 #[derive(Clone, Copy)]
 struct Named<'a> {
     key: &'a str,
     setting: &'a Setting,
 }
 
-/// What serde reports; never holds the value itself.
+/// An error of serde. Its message never contains the value.
 #[derive(Debug)]
-struct Wrong(String);
+struct ValueError(String);
 
-impl fmt::Display for Wrong {
+impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for ValueError {}
 
-impl de::Error for Wrong {
+impl de::Error for ValueError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self(message.to_string())
     }
 
-    // serde's own texts repeat the value, which may be a secret.
+    // serde's default messages repeat the value, which may be a secret.
     fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         Self(format!("expected {expected}"))
     }
@@ -413,7 +412,7 @@ impl de::Error for Wrong {
     }
 }
 
-impl<'a> IntoDeserializer<'a, Wrong> for Named<'a> {
+impl<'a> IntoDeserializer<'a, ValueError> for Named<'a> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -422,14 +421,14 @@ impl<'a> IntoDeserializer<'a, Wrong> for Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn wrong(&self, Wrong(message): Wrong) -> Wrong {
+    fn with_origin(&self, ValueError(message): ValueError) -> ValueError {
         if message.starts_with(&self.setting.origin.to_string()) {
-            return Wrong(message); // from further inside
+            return ValueError(message); // A nested value has added its origin already.
         }
-        Wrong(format!("{}: {:?} is {}: {message}", self.setting.origin, self.key, self.setting.value.type_name()))
+        ValueError(format!("{}: {:?} is {}: {message}", self.setting.origin, self.key, self.setting.value.type_name()))
     }
 
-    /// A number or flag that was written as a text, as on a command line or in the environment.
+    /// Parses a number or flag that was written as a text, as on a command line or in the environment.
     fn parsed<T: std::str::FromStr>(&self) -> Option<T> {
         self.setting.as_str()?.parse().ok()
     }
@@ -437,9 +436,9 @@ impl<'a> Named<'a> {
 
 macro_rules! lenient {
     ($($method:ident $visit:ident $type:ty;)*) => {$(
-        fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ValueError> {
             match self.parsed::<$type>() {
-                Some(number) => visitor.$visit(number).map_err(|error| self.wrong(error)),
+                Some(number) => visitor.$visit(number).map_err(|error| self.with_origin(error)),
                 None => self.deserialize_any(visitor),
             }
         }
@@ -447,9 +446,9 @@ macro_rules! lenient {
 }
 
 impl<'a> de::Deserializer<'a> for Named<'a> {
-    type Error = Wrong;
+    type Error = ValueError;
 
-    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ValueError> {
         let named = |setting| Named { key: self.key, setting };
         match &self.setting.value {
             Value::Text(text) => visitor.visit_str(text),
@@ -459,7 +458,7 @@ impl<'a> de::Deserializer<'a> for Named<'a> {
             Value::List(list) => visitor.visit_seq(SeqDeserializer::new(list.iter().map(named))),
             Value::Table(table) => visitor.visit_map(Entries::of(table)),
         }
-        .map_err(|error| self.wrong(error))
+        .map_err(|error| self.with_origin(error))
     }
 
     lenient! {
@@ -475,11 +474,11 @@ impl<'a> de::Deserializer<'a> for Named<'a> {
         deserialize_f64 visit_f64 f64;
     }
 
-    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ValueError> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_newtype_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, ValueError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -488,11 +487,12 @@ impl<'a> de::Deserializer<'a> for Named<'a> {
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, ValueError> {
         match self.setting.as_str() {
             Some(text) => {
-                let text: de::value::StrDeserializer<'_, Wrong> = text.into_deserializer();
-                de::Deserializer::deserialize_enum(text, name, variants, visitor).map_err(|error| self.wrong(error))
+                let text: de::value::StrDeserializer<'_, ValueError> = text.into_deserializer();
+                de::Deserializer::deserialize_enum(text, name, variants, visitor)
+                    .map_err(|error| self.with_origin(error))
             }
             None => self.deserialize_any(visitor),
         }
@@ -571,15 +571,15 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_key_names_the_nearest() {
+    fn a_misspelled_key_names_the_most_similar_one() {
         let error = settings(&[("rooot", text("x"))]).read::<Config>(KEYS).unwrap_err();
         assert_eq!(error.to_string(), "f.toml:1: unknown key \"rooot\"; did you mean \"root\"?");
     }
 
     #[test]
-    fn where_nothing_is_known_nothing_is_suggested() {
+    fn without_known_keys_nothing_is_suggested() {
         let error = settings(&[("ttl", text("3"))]).read::<BTreeMap<String, String>>(&[]).unwrap_err();
-        assert_eq!(error.to_string(), "f.toml:1: unknown key \"ttl\"; there are none here");
+        assert_eq!(error.to_string(), "f.toml:1: unknown key \"ttl\"; none are defined");
     }
 
     #[test]
@@ -610,7 +610,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_table_only_the_known_entries_may_be_seen() {
+    fn only_known_entries_of_a_table_may_be_shown() {
         let table = ["region", "sekret"].map(|name| (name.to_owned(), Setting::new(text("x"), Origin::BuiltIn)));
         let settings = settings(&[
             ("root", text("x")),

@@ -1,4 +1,4 @@
-//! [`FileStore`], what backends implement, and [`Store`], what applications hold.
+//! [`Store`]: the handle of a store, which applications use.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::{
     check_runtime, validate_scope,
 };
 
-/// The handle of a store: its logical name over any [`FileStore`]. Cheap to clone.
+/// The handle of a store: a name and any [`FileStore`]. It is cheap to clone.
 ///
-/// It checks every request before anything is sent, stamps its name into the references that leave
-/// it, rejects references of other stores, and adds its name to errors.
+/// It checks every request before anything is sent, adds its name to the references that it returns, rejects references
+/// of other stores, and adds its name to errors.
 #[derive(Debug, Clone)]
 pub struct Store {
     name: Arc<str>,
@@ -28,14 +28,14 @@ pub struct Store {
 impl Store {
     /// Creates a store called `name` over `inner`.
     ///
-    /// Fails with *config* unless the name consists of letters, digits, `-` and `_`: it stands in
-    /// references, and any other could not be parsed again.
+    /// Fails with *config* unless the name consists of letters, digits, `-` and `_`. The name is part of references,
+    /// and a reference with any other name could not be parsed.
     pub fn new(name: &str, inner: Arc<dyn FileStore>) -> Result<Self> {
         check_store_name(name)?;
         Ok(Self { name: name.into(), aliases: Vec::new(), options: Options::default(), inner })
     }
 
-    /// Accepts references that carry one of `aliases`, too: names that the store had before.
+    /// Also accepts references with one of `aliases`: former names of the store.
     ///
     /// Fails with *config* for an alias that could not be the [name](Self::new) of a store.
     pub fn with_aliases(mut self, aliases: impl IntoIterator<Item = String>) -> Result<Self> {
@@ -46,29 +46,29 @@ impl Store {
         Ok(self)
     }
 
-    /// Provider options that hold for every upload, each one unless the upload sets it.
+    /// Sets the default provider options of uploads. An option that an upload sets overrides its default.
     pub fn with_options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// The provider options that hold for every upload.
+    /// Returns the default provider options of uploads.
     pub fn options(&self) -> &Options {
         &self.options
     }
 
-    /// Puts `layer` around it.
+    /// Wraps the store in `layer`.
     pub fn layer(mut self, layer: &(impl Layer + ?Sized)) -> Self {
         self.inner = layer.layer(self.inner);
         self
     }
 
-    /// What the handle is around.
+    /// Returns the [`FileStore`] inside of the handle.
     pub fn inner(&self) -> &Arc<dyn FileStore> {
         &self.inner
     }
 
-    /// The store's name.
+    /// Returns the name of the store.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -77,22 +77,23 @@ impl Store {
         std::iter::once(self.name()).chain(self.aliases.iter().map(String::as_str))
     }
 
-    /// What this store can do.
+    /// Returns the features and limits of the store.
     pub fn capabilities(&self) -> &Capabilities {
         self.inner.capabilities()
     }
 
-    /// All `requirements` at once; see [`Capabilities::require`].
+    /// Checks all `requirements` together; see [`Capabilities::require`].
     pub fn require(&self, requirements: &[Requirement]) -> Result<()> {
         self.capabilities().require(requirements).map_err(|error| error.with_store(self.name()))
     }
 
     /// Stores a file.
     ///
-    /// Nothing is stored under the name unless all of the body arrived. Errors: *invalid input* (name,
-    /// scope, a body of another length than announced), *unsupported* (an option that this store does
-    /// not have), *too large*, *already exists* (with [`IfExists::Fail`](crate::IfExists::Fail)), and what the service says.
-    /// With effect *unknown* the file may be stored.
+    /// Nothing is stored under the name unless the whole body arrived. With effect *unknown*, the file may be stored.
+    ///
+    /// Errors: *invalid input* (name, scope, a body of another length than announced), *unsupported* (an option or
+    /// feature that this store lacks), *too large*, *already exists* (with
+    /// [`IfExists::Fail`](crate::IfExists::Fail)), and errors of the service.
     pub async fn upload(&self, request: Upload) -> Result<StoredFile> {
         let name = request.name.clone();
         self.upload_checked(request).await.map_err(|error| self.context(error, Operation::Upload, Some(&name)))
@@ -103,23 +104,23 @@ impl Store {
         let capabilities = self.capabilities();
         request.options.with_defaults(&self.options);
         request.check(capabilities)?;
-        let fixed = request.body.fixed_length();
+        let fixed_length = request.body.fixed_length();
         let skipped = request.options.resolve(&capabilities.options);
         let mut file = self.inner.upload(request).await?;
         file.skipped.extend(skipped);
         self.stamp(&mut file);
-        match (fixed, file.size) {
+        match (fixed_length, file.size) {
             (Some(sent), Some(stored)) if sent != stored => Err(Error::new(
                 ErrorKind::Integrity,
                 Effect::Applied,
-                format!("{sent} bytes were sent but {stored} are stored; delete the file and send it again"),
+                format!("{sent} bytes were sent, but {stored} bytes are stored; delete the file and upload it again"),
             )
             .with_stored(file)),
             _ => Ok(file),
         }
     }
 
-    /// One page of a listing; see [`list_all`](Self::list_all) for all of it.
+    /// Returns one page of a listing; see [`list_all`](Self::list_all) for all pages.
     pub async fn list(&self, request: List) -> Result<Page> {
         let subject = request.scope.clone();
         self.list_checked(request).await.map_err(|error| self.context(error, Operation::List, subject.as_deref()))
@@ -139,15 +140,15 @@ impl Store {
         Ok(page)
     }
 
-    /// All files of a listing, page after page as they are needed; see [`list_pages`](Self::list_pages).
+    /// Returns all files of a listing. Pages are requested as they are needed; see [`list_pages`](Self::list_pages).
     pub fn list_all(&self, request: List) -> impl Stream<Item = Result<StoredFile>> + Send + '_ {
         self.list_pages(request).map_ok(|page| stream::iter(page.files.into_iter().map(Ok))).try_flatten()
     }
 
-    /// Returns all pages of a listing, as they are needed.
+    /// Returns all pages of a listing, which are requested as they are needed.
     ///
-    /// A listing that does not end (a page token that comes twice, endless empty pages, the same pages again
-    /// and again) is a *protocol* error; see [`CursorLoopGuard`].
+    /// A listing that does not end (a repeated page token, endless empty pages, repeated pages) fails with *protocol*;
+    /// see [`CursorLoopGuard`].
     pub fn list_pages(&self, request: List) -> impl Stream<Item = Result<Page>> + Send + '_ {
         let guard = request.page.as_ref().map_or_else(CursorLoopGuard::new, CursorLoopGuard::starting_at);
         stream::try_unfold(Some((request, guard)), move |state| async move {
@@ -161,7 +162,7 @@ impl Store {
         })
     }
 
-    /// The files called `name` in `scope`. Several where names are not unique; none is no error.
+    /// Returns the files called `name` in `scope`: several if names are not unique, none if there is no such file.
     ///
     /// This reads the whole listing of the scope.
     pub async fn find(&self, scope: Option<&str>, name: &str) -> Result<Vec<StoredFile>> {
@@ -170,11 +171,11 @@ impl Store {
         self.list_all(list).try_filter(|file| std::future::ready(file.name == name)).try_collect().await
     }
 
-    /// The facts of a file. Errors: *not found*, *unsupported* where only a read would tell.
+    /// Returns the metadata of a file. Errors: *not found*, *unsupported* where only a read could return it.
     pub async fn stat(&self, request: impl Into<Stat> + Send) -> Result<StoredFile> {
         let request = request.into();
         let reference = request.reference.clone();
-        let answer = async {
+        let response = async {
             check_runtime()?;
             self.check_reference(&reference)?;
             self.capabilities().check(Feature::Stat)?;
@@ -182,13 +183,13 @@ impl Store {
             self.stamp(&mut file);
             Ok(file)
         };
-        answer.await.map_err(|error| self.context_of(error, Operation::Stat, &reference))
+        response.await.map_err(|error| self.context_of(error, Operation::Stat, &reference))
     }
 
-    /// Begins to read a file. Where a read consumes it, nothing retries this: with effect *unknown*
-    /// the file is possibly consumed.
+    /// Starts to read a file. A read that consumes the file is never retried: with effect *unknown*, the file is
+    /// possibly consumed.
     ///
-    /// The stream ends with an error if the file turns out shorter or longer than the service said.
+    /// The stream ends with an error if the content is shorter or longer than the service stated.
     pub async fn download(&self, request: impl Into<Download> + Send) -> Result<Downloaded> {
         let request = request.into();
         let reference = request.reference.clone();
@@ -201,25 +202,25 @@ impl Store {
         if request.range.is_some() {
             self.capabilities().check(Feature::Range)?;
         }
-        let watch = request.watch.take();
-        let mut answer = self.inner.download(request).await?;
-        self.stamp(&mut answer.file);
-        let expected = answer.range.as_ref().map(|range| range.end - range.start).or(answer.file.size);
+        let tracker = request.tracker.take();
+        let mut response = self.inner.download(request).await?;
+        self.stamp(&mut response.file);
+        let expected = response.range.as_ref().map(|range| range.end - range.start).or(response.file.size);
         if let Some(expected) = expected {
-            answer.stream = answer.stream.expecting(expected);
+            response.stream = response.stream.expecting(expected);
         }
         if self.capabilities().reads_consume() {
-            answer.stream = answer.stream.consuming();
+            response.stream = response.stream.consuming();
         }
-        if let Some(watch) = watch {
-            let total = answer.stream.length();
-            answer.stream = answer.stream.watched(watch, total);
+        if let Some(tracker) = tracker {
+            let total = response.stream.length();
+            response.stream = response.stream.with_progress(tracker, total);
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    /// The content of a file in memory, if it is at most `limit` bytes; else *too large*, found out
-    /// before the content is read where the service says the size.
+    /// Returns the content of a file if it has at most `limit` bytes. Fails with *too large* otherwise, before the
+    /// content is read if the service states the size.
     pub async fn read(&self, request: impl Into<Download> + Send, limit: usize) -> Result<Bytes> {
         let request = request.into();
         let reference = request.reference.clone();
@@ -230,15 +231,15 @@ impl Store {
         download.bytes(limit).await.map_err(|error| self.context_of(error, Operation::Download, &reference))
     }
 
-    /// *Too large* where a read would consume a file that is listed with more than `limit` bytes.
+    /// Fails with *too large* if a read would consume the file and its listed size is more than `limit` bytes.
     async fn check_limit(&self, reference: &FileRef, limit: usize) -> Result<()> {
         if !self.capabilities().reads_consume() || !self.capabilities().supports(Feature::Stat) {
             return Ok(());
         }
-        // A file of somebody else is in no listing.
+        // A file of another account is not listed, so an error of `stat` does not prevent the read.
         match self.stat(reference).await.ok().and_then(|file| file.size) {
             Some(size) if size > limit as u64 => {
-                let message = format!("the file has {size} bytes, more than the limit of {limit}; it was not read");
+                let message = format!("the file has {size} bytes, but the limit is {limit} bytes; it was not read");
                 let error = Error::new(ErrorKind::TooLarge, Effect::NotSent, message);
                 Err(self.context_of(error, Operation::Download, reference))
             }
@@ -246,21 +247,21 @@ impl Store {
         }
     }
 
-    /// Deletes a file; one that is not there is deleted already.
+    /// Deletes a file. Deleting a missing file is a success.
     pub async fn delete(&self, request: impl Into<Delete> + Send) -> Result<()> {
         let request = request.into();
         let reference = request.reference.clone();
-        let answer = async {
+        let response = async {
             check_runtime()?;
             self.check_reference(&reference)?;
             self.capabilities().check(Feature::Delete)?;
             self.inner.delete(request).await
         };
-        answer.await.map_err(|error| self.context_of(error, Operation::Delete, &reference))
+        response.await.map_err(|error| self.context_of(error, Operation::Delete, &reference))
     }
 
-    /// An address of the file for others. *Unsupported*, naming the longest lifetime, where the wanted
-    /// one is not to be had.
+    /// Returns a URL at which others can read the file. Fails with *unsupported* if the requested lifetime is longer
+    /// than that of the store's URLs; the error states the longest one.
     pub async fn url(&self, request: impl Into<UrlRequest> + Send) -> Result<FileUrl> {
         let request = request.into();
         let reference = request.reference.clone();
@@ -272,12 +273,13 @@ impl Store {
         let capabilities = self.capabilities();
         self.check_reference(&request.reference)?;
         capabilities.check(Feature::Url)?;
-        if let (Some(wanted), Some(longest)) = (request.lifetime, capabilities.url_lifetime)
-            && wanted > longest
+        if let (Some(lifetime), Some(longest)) = (request.lifetime, capabilities.url_lifetime)
+            && lifetime > longest
         {
             return Err(Error::unsupported(format!(
-                "a URL for {} s is not to be had; the longest lifetime is {} s",
-                wanted.as_secs(),
+                "cannot create a URL that is valid for {} s: this store's URLs are valid for at most {} s; request a \
+                 shorter lifetime",
+                lifetime.as_secs(),
                 longest.as_secs()
             )));
         }
@@ -289,8 +291,8 @@ impl Store {
         scope.map_or(Ok(()), |scope| validate_scope(scope, capabilities.scope, &capabilities.names))
     }
 
-    /// *Invalid input* unless `reference` belongs to this store and is of its scheme. Every method that
-    /// takes a reference checks it; ask yourself before you hand one to a backend's own methods.
+    /// Fails with *invalid input* unless `reference` belongs to this store and has its scheme. Every method that takes
+    /// a reference checks it. Call this before you pass a reference to methods that only the backend has.
     pub fn check_reference(&self, reference: &FileRef) -> Result<()> {
         if !self.names().any(|name| name == reference.store()) {
             return Err(Error::invalid(format!(
@@ -302,7 +304,8 @@ impl Store {
         let scheme = self.capabilities().scheme.as_ref();
         if reference.scheme() != scheme {
             return Err(Error::invalid(format!(
-                "the reference is of the scheme {:?}, this store's files are {scheme:?}; it was made when the store had another backend",
+                "the reference has the scheme {:?}, but those of this store have {scheme:?}; it was created when the \
+                 store had another backend",
                 reference.scheme()
             )));
         }
@@ -326,8 +329,8 @@ impl Store {
 
     pub(crate) fn context_of(&self, error: Error, operation: Operation, reference: &FileRef) -> Error {
         // A reference of another store may be a bearer key there.
-        let open = !self.capabilities().bearer_references && reference.scheme() == self.capabilities().scheme;
-        let subject = if open { reference.to_string() } else { reference.redacted() };
+        let show_whole = !self.capabilities().bearer_references && reference.scheme() == self.capabilities().scheme;
+        let subject = if show_whole { reference.to_string() } else { reference.redacted() };
         self.context(error, operation, Some(&subject))
     }
 }

@@ -1,4 +1,4 @@
-//! [`StoredFile`]: a file as a store describes it.
+//! [`StoredFile`]: the metadata of a stored file.
 
 use std::collections::BTreeMap;
 
@@ -6,40 +6,41 @@ use jiff::Timestamp;
 
 use crate::{Expiry, FileRef};
 
-/// What a store says of a stored file. Fields that the service does not know are `None`.
+/// The metadata of a stored file. Fields that the service does not report are `None`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StoredFile {
-    /// Its name for good.
+    /// The permanent reference of the file.
     pub reference: FileRef,
-    /// What it is called.
+    /// The name of the file.
     pub name: String,
-    /// Bytes of content. `None` where only the stored size is known (a list of encrypted files).
+    /// The size of the content in bytes. `None` if only the stored size is known (a list of encrypted files).
     pub size: Option<u64>,
-    /// Bytes as the service stores and bills them; differs from `size` only where it is encrypted.
+    /// The size in bytes that the service stores and bills. It differs from `size` only for encrypted files.
     pub stored_size: Option<u64>,
-    /// When it was stored.
+    /// The time at which the file was stored.
     pub created: Option<Timestamp>,
-    /// When its content changed last.
+    /// The time at which the content was last modified.
     pub modified: Option<Timestamp>,
-    /// Its media type.
+    /// The media type.
     pub content_type: Option<String>,
-    /// Pairs kept with the file.
+    /// Custom metadata: pairs that the service stores with the file.
     pub metadata: BTreeMap<String, String>,
     /// Digests of the content.
     pub digests: Vec<Digest>,
-    /// When it goes away by itself: [`Expiry::At`] or [`Expiry::Never`]; [`Expiry::Default`] where the
-    /// service does not say.
+    /// The expiry: [`Expiry::At`] or [`Expiry::Never`]; [`Expiry::Default`] if the service does not report it.
     pub expiry: Expiry,
-    /// How many downloads are left, where they are counted.
+    /// The number of downloads that are left, if the service counts them.
     pub remaining_downloads: Option<u64>,
-    /// Options that had no effect: provider options that the store does not know and was allowed to skip, and options
-    /// that the service ignored. A protection is never among them: an upload without it fails.
+    /// The names of options that had no effect: provider options that the store does not support and was allowed to
+    /// skip, and options that the service ignored. An option that protects the file is never among them: if it has no
+    /// effect, the upload fails.
     pub skipped: Vec<&'static str>,
 }
 
 impl StoredFile {
-    /// For backends: a file of which only reference and name are known; set the fields that are.
+    /// Creates the metadata of a file whose reference and name are known. For backends, which set the other fields that
+    /// they know.
     pub fn new(reference: FileRef, name: impl Into<String>) -> Self {
         Self {
             reference,
@@ -57,7 +58,7 @@ impl StoredFile {
         }
     }
 
-    /// Its name for good.
+    /// Returns the permanent reference of the file.
     pub fn reference(&self) -> &FileRef {
         &self.reference
     }
@@ -67,14 +68,14 @@ impl StoredFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Digest {
-    /// Which function.
+    /// The digest algorithm.
     pub algorithm: DigestAlgorithm,
-    /// Lower-case hexadecimal digits, leading zeros kept.
+    /// The digest in lower-case hexadecimal digits, with leading zeros.
     pub hex: String,
 }
 
 impl Digest {
-    /// A digest from its hexadecimal digits; short ones get their leading zeros back.
+    /// Creates a digest from its hexadecimal digits. Missing leading zeros are added.
     pub fn new(algorithm: DigestAlgorithm, hex: impl Into<String>) -> Self {
         let mut hex = hex.into();
         hex.make_ascii_lowercase();
@@ -86,13 +87,13 @@ impl Digest {
     }
 }
 
-/// Which digest.
+/// A digest algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum DigestAlgorithm {
-    /// CRC-32 (IEEE): finds accidents, not forgeries.
+    /// CRC-32 (IEEE): detects accidental changes, not forgeries.
     Crc32,
-    /// MD5: finds accidents, not forgeries.
+    /// MD5: detects accidental changes, not forgeries.
     Md5,
     /// SHA-1.
     Sha1,
@@ -101,7 +102,7 @@ pub enum DigestAlgorithm {
 }
 
 impl DigestAlgorithm {
-    /// The name in lower case, such as `sha256`.
+    /// Returns the name in lower case, such as `sha256`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Crc32 => "crc32",

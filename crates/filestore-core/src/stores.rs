@@ -11,9 +11,9 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// A set of stores. Without `default`, a single store is the default.
+    /// Creates a set of stores. Without `default`, a single store is the default.
     ///
-    /// Fails with *config* when two have the same name or alias, or `default` is not among them.
+    /// Fails with *config* if two stores share a name or alias, or if `default` is not among them.
     pub fn new(stores: Vec<Store>, default: Option<&str>) -> Result<Self> {
         let mut seen: Vec<&str> = Vec::new();
         for name in stores.iter().flat_map(Store::names) {
@@ -30,28 +30,29 @@ impl Stores {
         Ok(all)
     }
 
-    /// The store called `name`, or that was called so once. Fails with *config*, naming the nearest.
+    /// Returns the store with the name or alias `name`. Fails with *config* if there is none; the error suggests a
+    /// similar name.
     pub fn get(&self, name: &str) -> Result<&Store> {
         self.position(name).map(|position| &self.stores[position])
     }
 
-    /// The default store. Fails with *config* when there are several and none was declared.
+    /// Returns the default store. Fails with *config* if no default is declared and there is not exactly one store.
     pub fn default_store(&self) -> Result<&Store> {
         self.default.map(|position| &self.stores[position]).ok_or_else(|| {
             let names: Vec<&str> = self.iter().map(Store::name).collect();
             Error::config(format!(
-                "which store? there are {}; name one, or declare it with `default = ...`",
+                "no default store is declared; name one of {}, or declare the default with `default = ...`",
                 names.join(", ")
             ))
         })
     }
 
-    /// The store that `reference` belongs to.
+    /// Returns the store that `reference` belongs to.
     pub fn of(&self, reference: &FileRef) -> Result<&Store> {
         self.get(reference.store())
     }
 
-    /// All of them, in the order of the configuration.
+    /// Returns all stores, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Store> {
         self.stores.iter()
     }

@@ -1,4 +1,4 @@
-//! [`ByteStream`]: bytes on their way, with the length that they promised.
+//! [`ByteStream`]: a stream of bytes that checks its length.
 
 use std::fmt;
 use std::fs::File;
@@ -16,73 +16,75 @@ use crate::file::{FileChunks, Inspector, Version};
 use crate::progress::ProgressTracker;
 use crate::{Effect, Error, ErrorKind, Result, check_runtime};
 
-/// Chunks of this size keep system calls rare and memory small.
+/// The size of chunks in bytes. System calls stay rare and memory use stays small.
 pub(crate) const CHUNK: usize = 256 * 1024;
 
-/// Chunks up to this size are looked at where they are.
-const SMALL: usize = 64 * 1024;
+/// The largest chunk in bytes that is inspected inline. Larger chunks are inspected on a blocking thread.
+const MAX_INLINE: usize = 64 * 1024;
 
-/// A stream of bytes that ends where it said, or with an error.
+/// A stream of bytes that checks its length.
 ///
-/// Where the length is known, a stream that ends early or goes on is an error of its own: nobody who
-/// reads it to the end can take a truncated file for a whole one.
+/// If the length is known, a stream of fewer or more bytes ends with an error. A reader that reads to the end cannot
+/// mistake a truncated file for a whole one.
 pub struct ByteStream {
     inner: Inner,
     length: Option<u64>,
     passed: u64,
     direction: Direction,
-    watch: Option<(ProgressTracker, Option<u64>)>,
-    /// Whether reading it consumes the file: no error of it may say that nothing happened.
+    /// The tracker, and the total number of bytes that it reports.
+    tracker: Option<(ProgressTracker, Option<u64>)>,
+    /// `true` if the read consumes the file. Errors must then not claim that nothing happened.
     consumes: bool,
     ended: bool,
 }
 
 enum Inner {
     Stream(BoxStream<'static, Result<Bytes>>),
-    /// Of an upload.
+    /// A file that is uploaded.
     File(FileChunks),
 }
 
-/// Who promised the length decides what a broken promise is called.
+/// The direction of the transfer, which determines the kind of error for a wrong length.
 #[derive(Debug, Clone, Copy)]
 enum Direction {
-    Up,
-    Down,
+    Upload,
+    Download,
 }
 
 impl ByteStream {
-    /// What a caller sends. A wrong `length` is *invalid input*.
+    /// Creates the stream of an upload. A wrong `length` is *invalid input*.
     pub fn upload(stream: impl Stream<Item = Result<Bytes>> + Send + 'static, length: Option<u64>) -> Self {
-        Self::new(Inner::Stream(stream.boxed()), length, Direction::Up)
+        Self::new(Inner::Stream(stream.boxed()), length, Direction::Upload)
     }
 
-    /// What a service sends. A wrong `length` is an *integrity* error.
+    /// Creates the stream of a download. A wrong `length` is an *integrity* error.
     pub fn download(stream: impl Stream<Item = Result<Bytes>> + Send + 'static, length: Option<u64>) -> Self {
-        Self::new(Inner::Stream(stream.boxed()), length, Direction::Down)
+        Self::new(Inner::Stream(stream.boxed()), length, Direction::Download)
     }
 
     fn new(inner: Inner, length: Option<u64>, direction: Direction) -> Self {
-        Self { inner, length, passed: 0, direction, watch: None, consumes: false, ended: false }
+        Self { inner, length, passed: 0, direction, tracker: None, consumes: false, ended: false }
     }
 
     pub(crate) fn from_reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
         Self::upload(ReaderStream::with_capacity(reader, CHUNK).map_err(unread), length)
     }
 
-    /// A whole file, which must stay as it was `opened` while it is read.
+    /// Streams a whole file, which must keep the version `opened` while it is read.
     pub(crate) fn from_file(file: File, opened: Version) -> Self {
-        Self::new(Inner::File(FileChunks::whole(file, opened, CHUNK)), Some(opened.length), Direction::Up)
+        Self::new(Inner::File(FileChunks::whole(file, opened, CHUNK)), Some(opened.length), Direction::Upload)
     }
 
-    /// The next `length` bytes of a file.
+    /// Streams the next `length` bytes of a file.
     pub(crate) fn from_part(file: File, length: u64) -> Self {
-        Self::new(Inner::File(FileChunks::new(file, length, CHUNK)), Some(length), Direction::Up)
+        Self::new(Inner::File(FileChunks::new(file, length, CHUNK)), Some(length), Direction::Upload)
     }
 
-    /// The same bytes, each chunk of which `inspector` sees before it is handed on: for digests. It may take its
-    /// time: a file is looked at by the thread that reads it, other chunks of more than 64 KiB by one for
-    /// blocking work. Where the stream is dropped or fails, it may have seen a chunk that nobody got, even
-    /// afterwards.
+    /// Calls `inspector` with each chunk before the stream returns it, for example to compute digests.
+    ///
+    /// The inspector may be slow. Chunks of a file are inspected on the blocking thread that reads them, other chunks
+    /// of more than 64 KiB on a blocking thread. If the stream fails or is dropped, the inspector may receive a chunk
+    /// that the stream does not return, even after the drop.
     pub fn inspect(mut self, inspector: impl FnMut(&[u8]) + Send + 'static) -> Self {
         let mut inspector: Inspector = Box::new(inspector);
         if let Inner::File(file) = &mut self.inner {
@@ -94,7 +96,7 @@ impl ByteStream {
         let Self { length, passed, direction, consumes, .. } = self;
         let chunks = stream::try_unfold((self, inspector), async |(mut stream, mut inspector)| {
             let Some(chunk) = stream.try_next().await? else { return Ok(None) };
-            if chunk.len() <= SMALL {
+            if chunk.len() <= MAX_INLINE {
                 inspector(&chunk);
                 return Ok(Some((chunk, (stream, inspector))));
             }
@@ -109,35 +111,36 @@ impl ByteStream {
         Self { passed, consumes, ..Self::new(Inner::Stream(chunks.boxed()), length, direction) }
     }
 
-    pub(crate) fn watched(mut self, watch: ProgressTracker, total: Option<u64>) -> Self {
-        self.watch = Some((watch, total));
+    /// Reports each chunk to `tracker`, with `total` as the total number of bytes.
+    pub(crate) fn with_progress(mut self, tracker: ProgressTracker, total: Option<u64>) -> Self {
+        self.tracker = Some((tracker, total));
         self
     }
 
-    /// The same stream, held to a length that is learnt from elsewhere.
+    /// Sets the expected length, unless one is set.
     pub(crate) fn expecting(mut self, length: u64) -> Self {
         self.length.get_or_insert(length);
         self
     }
 
-    /// The same stream, whose errors say that the file is possibly consumed.
+    /// Marks a read that consumes its file. All errors then say that the file is possibly consumed.
     pub(crate) fn consuming(mut self) -> Self {
         self.consumes = true;
         self
     }
 
-    /// The length that the stream is held to; `None` where nobody knows.
+    /// Returns the length that the stream checks, or `None` if it is unknown.
     pub fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// The same bytes as an `AsyncRead`. Errors come out as [`std::io::Error`]; see
-    /// [`Error::from_reader`].
+    /// Converts the stream into an `AsyncRead`. [`Error::from_reader`] returns the errors inside of its
+    /// [`std::io::Error`]s.
     pub fn into_reader(self) -> impl AsyncRead + Send + Unpin + 'static {
         StreamReader::new(self.map_err(io::Error::from))
     }
 
-    /// All bytes, if they are at most `limit`; else *too large*.
+    /// Returns all bytes if there are at most `limit`. Fails with *too large* otherwise.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes> {
         let consumes = self.consumes;
         let too_large = || {
@@ -148,7 +151,7 @@ impl ByteStream {
         if self.length.is_some_and(|length| length > limit as u64) {
             return Err(too_large());
         }
-        // A file in one piece is not copied.
+        // A file in a single chunk is not copied.
         let mut first = Bytes::new();
         let mut all = BytesMut::new();
         while let Some(chunk) = self.try_next().await? {
@@ -167,26 +170,29 @@ impl ByteStream {
         Ok(if all.is_empty() { first } else { all.freeze() })
     }
 
-    fn broken(&self, what: &str) -> Error {
+    /// Creates the error for a wrong length; `problem` is the beginning of its message.
+    fn wrong_length(&self, problem: &str) -> Error {
         let length = self.length.unwrap_or_default();
         match self.direction {
-            Direction::Up => Error::new(
+            Direction::Upload => Error::new(
                 ErrorKind::InvalidInput,
                 Effect::Rejected,
                 format!(
-                    "the body {what} {length} bytes that were announced; it changed meanwhile, or was announced wrongly"
+                    "the body {problem} {length} bytes that were announced; it changed during the upload, or the \
+                     announced length is wrong"
                 ),
             ),
-            Direction::Down => Error::new(
+            Direction::Download => Error::new(
                 ErrorKind::Integrity,
                 Effect::Rejected,
-                format!("the file {what} {length} bytes that it has"),
+                format!("the download {problem} {length} bytes that were expected"),
             ),
         }
     }
 }
 
-/// Without the rest of the body the request is cut before its end: no service has the whole of it.
+/// Creates the error of a body that cannot be read. The request ends before the body does, so no service has the whole
+/// body.
 fn unread(error: io::Error) -> Error {
     Error::from_reader_with(error, Effect::Rejected)
 }
@@ -206,18 +212,18 @@ impl Stream for ByteStream {
             Some(Ok(chunk)) => {
                 self.passed += chunk.len() as u64;
                 if self.length.is_some_and(|length| self.passed > length) {
-                    Some(Err(self.broken("goes on after the")))
+                    Some(Err(self.wrong_length("continues after the")))
                 } else {
-                    if let Some((watch, total)) = &self.watch {
-                        watch.advance(chunk.len(), *total);
+                    if let Some((tracker, total)) = &self.tracker {
+                        tracker.advance(chunk.len(), *total);
                     }
                     Some(Ok(chunk))
                 }
             }
             Some(Err(error)) => Some(Err(error)),
             None if self.length.is_some_and(|length| self.passed < length) => {
-                let what = format!("ended after {} of the", self.passed);
-                Some(Err(self.broken(&what)))
+                let problem = format!("ended after {} of the", self.passed);
+                Some(Err(self.wrong_length(&problem)))
             }
             None => None,
         };
@@ -263,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_cannot_be_read_on_stores_nothing() {
+    async fn a_body_that_fails_while_it_is_read_stores_nothing() {
         let broken = StreamReader::new(stream::iter([
             Ok(Bytes::from_static(b"ab")),
             Err(io::Error::other("the disk is broken")),
@@ -279,8 +285,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_chunk_is_looked_at_before_it_is_handed_on_whatever_its_size() {
-        for size in [1, SMALL, SMALL + 1, 3 * SMALL] {
+    async fn every_chunk_of_any_size_is_inspected_before_it_is_returned() {
+        for size in [1, MAX_INLINE, MAX_INLINE + 1, 3 * MAX_INLINE] {
             let seen = Arc::new(Mutex::new(Vec::new()));
             let sink = Arc::clone(&seen);
             let chunks = stream::iter((0..3_u8).map(move |byte| Ok(Bytes::from(vec![byte; size]))));
@@ -296,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whatever_ends_a_read_that_consumes_says_that_the_file_is_possibly_consumed() {
+    async fn every_error_of_a_read_that_consumes_says_that_the_file_is_possibly_consumed() {
         let stream = |length| ByteStream::download(chunks(&["ab", "c"]), length).consuming();
         let limited = [stream(None).collect(2).await, stream(Some(3)).collect(2).await];
         let of_another_length = [stream(Some(2)).collect(9).await, stream(Some(4)).inspect(|_| {}).collect(9).await];
@@ -308,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_short_body_is_as_short_when_it_is_looked_at() {
+    async fn a_short_body_is_an_error_when_it_is_inspected_too() {
         let stream = ByteStream::upload(chunks(&["ab"]), Some(3)).inspect(|_| {});
         assert_eq!(stream.collect(10).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
@@ -322,17 +328,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_in_one_piece_or_in_several_is_collected_whole() {
+    async fn a_file_in_one_chunk_or_in_several_is_collected_whole() {
         for pieces in [&["abc"][..], &["a", "b", "c"], &["", "abc"], &["ab", "", "c"]] {
             assert_eq!(ByteStream::download(chunks(pieces), Some(3)).collect(3).await.unwrap(), "abc", "{pieces:?}");
         }
     }
 
     #[tokio::test]
-    async fn a_stream_that_was_begun_can_be_looked_at_from_there() {
+    async fn a_started_stream_is_inspected_from_its_current_position() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         io::Write::write_all(&mut file, &vec![7; CHUNK + 3]).unwrap();
-        let begun = |stream: ByteStream, rest| async move {
+        let started = |stream: ByteStream, rest| async move {
             let mut stream = stream;
             stream.try_next().await.unwrap();
             let seen = Arc::new(Mutex::new(0));
@@ -340,8 +346,8 @@ mod tests {
             let left = stream.inspect(move |chunk| *sink.lock().unwrap() += chunk.len());
             assert_eq!((left.collect(2 * CHUNK).await.unwrap().len(), *seen.lock().unwrap()), (rest, rest));
         };
-        begun(ByteStream::upload(chunks(&["ab", "c"]), Some(3)), 1).await;
-        begun(ByteStream::from_part(file.reopen().unwrap(), CHUNK as u64 + 3), 3).await;
+        started(ByteStream::upload(chunks(&["ab", "c"]), Some(3)), 1).await;
+        started(ByteStream::from_part(file.reopen().unwrap(), CHUNK as u64 + 3), 3).await;
     }
 
     #[tokio::test]
@@ -383,8 +389,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_looks_and_panics_fails_the_body_and_stores_nothing() {
-        for piece in [CHUNK, SMALL + 1] {
+    async fn an_inspector_that_panics_fails_the_body_and_stores_nothing() {
+        for piece in [CHUNK, MAX_INLINE + 1] {
             let pieces = vec![Ok(Bytes::from(vec![7; piece]))];
             let stream = ByteStream::upload(stream::iter(pieces), Some(piece as u64)).inspect(|_| panic!("on purpose"));
             let error = stream.collect(CHUNK).await.unwrap_err();
