@@ -126,7 +126,7 @@ impl RequestBody {
         self.stream.next().await.transpose()
     }
 
-    /// Returns the content body, or `None` if it is longer than `limit` bytes.
+    /// Returns the whole body, or `None` if it is longer than `limit` bytes.
     pub(crate) async fn collect(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
         let mut content = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {

@@ -32,7 +32,7 @@ const SECRET_PARAMETERS: [&str; 5] =
 
 /// One request to an emulated service and its response.
 ///
-/// Secret values of headers and of the query are msummary. Paths are not: a file.io key in a path is a permission, but
+/// Secret values of headers and of the query are masked. Paths are not: a file.io key in a path is a permission, but
 /// tests use the journal to count the requests for a key.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -49,7 +49,7 @@ pub struct JournalEntry {
     pub method: String,
     /// The path without query.
     pub path: String,
-    /// The query as it was sent, with secret values msummary.
+    /// The query as it was sent, with secret values masked.
     pub query: Option<String>,
     /// The key in the path: of a file.io or PubNub file, or the path of a Files.com entry.
     pub key: Option<String>,

@@ -134,7 +134,7 @@ fn auto_delete(text: &str) -> Result<bool, Rejection> {
 mod tests {
     use super::*;
 
-    fn terms(expires: &str, max_downloads: &str, auto_delete: &str, plan: Plan) -> Result<Terms, String> {
+    fn parsed_terms(expires: &str, max_downloads: &str, auto_delete: &str, plan: Plan) -> Result<Terms, String> {
         let fields = TermFields {
             expires: Some(expires.to_owned()),
             max_downloads: Some(max_downloads.to_owned()),
@@ -148,7 +148,7 @@ mod tests {
     fn texts_of_unset_variables_mean_the_defaults_on_every_plan() {
         for plan in [Plan::Free, Plan::Paid] {
             for text in ["undefined", "null"] {
-                assert_eq!(terms(text, text, text, plan).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
+                assert_eq!(parsed_terms(text, text, text, plan).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
             }
         }
     }
@@ -156,17 +156,17 @@ mod tests {
     #[test]
     fn empty_fields_lift_the_limits_of_paying_clients_only() {
         let lifted = Terms { expires: None, max_downloads: None, auto_delete: false };
-        assert_eq!(terms("", "", "", Plan::Paid).unwrap(), lifted);
-        assert_eq!(terms("", "", "", Plan::Free).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
+        assert_eq!(parsed_terms("", "", "", Plan::Paid).unwrap(), lifted);
+        assert_eq!(parsed_terms("", "", "", Plan::Free).unwrap(), Terms::default_at(Timestamp::UNIX_EPOCH));
     }
 
     #[test]
     fn the_free_plan_allows_one_download_and_one_year_and_deletes_the_file() {
-        assert!(terms("1y", "1", "TRUE", Plan::Free).is_ok());
-        assert!(terms("366d", "1", "true", Plan::Free).unwrap_err().contains("one year"));
-        assert!(terms("1d", "2", "true", Plan::Free).unwrap_err().contains("one download"));
-        assert!(terms("1d", "1", "0", Plan::Free).unwrap_err().contains("deletes"));
-        assert!(terms("2y", "2", "false", Plan::Paid).is_ok());
+        assert!(parsed_terms("1y", "1", "TRUE", Plan::Free).is_ok());
+        assert!(parsed_terms("366d", "1", "true", Plan::Free).unwrap_err().contains("one year"));
+        assert!(parsed_terms("1d", "2", "true", Plan::Free).unwrap_err().contains("one download"));
+        assert!(parsed_terms("1d", "1", "0", Plan::Free).unwrap_err().contains("deletes"));
+        assert!(parsed_terms("2y", "2", "false", Plan::Paid).is_ok());
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
         for (expires, max, delete) in
             [("1x", "1", "true"), ("1d", "0", "true"), ("1d", "+1", "true"), ("1d", "1.0", "true"), ("1d", "1", "yes")]
         {
-            assert!(terms(expires, max, delete, Plan::Paid).is_err());
+            assert!(parsed_terms(expires, max, delete, Plan::Paid).is_err());
         }
     }
 }
