@@ -91,7 +91,7 @@ impl Attempts {
         false
     }
 
-    /// The number of entries that listings do not show because they cannot be read.
+    /// Returns the number of entries that listings do not show because they cannot be read.
     pub(crate) fn left_out(&self) -> usize {
         #[cfg(feature = "http")]
         return self.lock().left_out;
@@ -134,8 +134,8 @@ impl Attempts {
         self.lock().unencrypted = !confirmed;
     }
 
-    /// Adds entries that a listing does not show because they cannot be read.
-    pub(crate) fn note_left_out(&self, entries: usize) {
+    /// Records entries that a listing does not show because they cannot be read.
+    pub(crate) fn record_left_out(&self, entries: usize) {
         self.lock().left_out += entries;
     }
 

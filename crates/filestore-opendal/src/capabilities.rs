@@ -75,14 +75,14 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability) -> Capabilitie
     all = if scheme == "webdav" {
         all.emulated(
             Feature::IfExistsFail,
-            "a stat, then a MOVE with Overwrite: F; on servers that ignore it, another writer may store the file in between",
+            "a stat, then a MOVE with Overwrite: F; if the server ignores it, another writer may come in between",
         )
     } else if !traits.conditional_write {
-        all.emulated(Feature::IfExistsFail, "a stat before the upload; another writer may store the file in between")
+        all.emulated(Feature::IfExistsFail, "a stat before the upload; another writer may come in between")
     } else if scheme == "s3" {
         all.emulated(
             Feature::IfExistsFail,
-            "a stat, then a conditional write; on servers that ignore the condition, another writer may store the file in between",
+            "a stat, then a conditional write; if the server ignores the condition, another writer may come in between",
         )
     } else {
         all.native([Feature::IfExistsFail])

@@ -37,8 +37,8 @@ const fn path(name: &'static str) -> Key {
     Key::new(name, KeyKind::Path, "")
 }
 
-/// The options of all services that hold no secret. Every other option counts as a secret, so that an option that is new in
-/// OpenDAL or misspelled is not shown.
+/// The options of all services that hold no secret. Every other option counts as a secret, so that an option that is
+/// new in OpenDAL or misspelled is not shown.
 const ENTRIES: &[Key] = &[
     visible("account_name"),
     visible("allow_anonymous"),
@@ -208,8 +208,8 @@ const SERVICES: &[&str] = &["memory", "s3", "gcs", "azblob", "webdav", "sftp"];
 
 /// Creates an operator of the service with the configuration `C`.
 ///
-/// `options` are read here and not by OpenDAL, which ignores a misspelled key, and repeats an invalid value in its message
-/// even if it is a secret.
+/// `options` are read here and not by OpenDAL, which ignores a misspelled key, and repeats an invalid value in its
+/// message even if it is a secret.
 fn operator<C: Configurator>(options: &Settings) -> Result<Operator> {
     let config: C = options.read(&keys_of::<C>())?;
     Operator::from_config(config)

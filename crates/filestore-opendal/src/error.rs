@@ -60,8 +60,8 @@ fn take_carried(_: &opendal::Error) -> Option<Error> {
 }
 
 /// The message for a service that does not confirm the encryption that the options of S3 request.
-pub(crate) const UNENCRYPTED: &str = "the service does not confirm the requested encryption; use a service that supports it, or remove the \
-     options \"server_side_encryption...\"";
+pub(crate) const UNENCRYPTED: &str = "the service does not confirm the requested encryption; use a service that \
+     supports it, or remove the options \"server_side_encryption...\"";
 
 /// OpenDAL's message where content is shorter than it should be.
 const TOO_SHORT: &str = "reader got too little data";
@@ -71,8 +71,8 @@ const UNSIGNED: &str = "signing http request";
 
 /// Converts an error of OpenDAL in a step at `stage`, with the effect that `attempts` prove.
 ///
-/// The error is not kept as the source, because it holds the URL of the request, which may be presigned. Its message and
-/// its root cause are in the message of the result.
+/// The error is not kept as the source, because it holds the URL of the request, which may be presigned. Its message
+/// and its root cause are in the message of the result.
 pub(crate) fn of_service(error: opendal::Error, stage: Stage, attempts: &Attempts, retries: u32) -> Error {
     if error.message() == UNSIGNED {
         let message = "no credentials were found; set the options access_key_id and secret_access_key (for S3), or set \
@@ -89,16 +89,19 @@ pub(crate) fn of_service(error: opendal::Error, stage: Stage, attempts: &Attempt
     }
 }
 
-/// Converts an error that OpenDAL itself has found. `in_response`: the service has responded over HTTP, so the error is in
-/// a response that OpenDAL cannot read.
+/// Converts an error that OpenDAL itself has found. `in_response`: the service has responded over HTTP, so the error is
+/// in a response that OpenDAL cannot read.
 fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, in_response: bool) -> Error {
     use opendal::ErrorKind as Kind;
-    // OpenDAL has one kind for everything unexpected. An error that it would retry is an outage, any other one a defect.
+    // OpenDAL has one kind for everything unexpected. An error that it would retry is an outage, any other one a
+    // defect.
     let outage = error.is_temporary() || error.is_persistent();
     let (kind, advice) = match error.kind() {
         Kind::NotFound => (ErrorKind::NotFound, "there is no such file"),
         Kind::PermissionDenied => (ErrorKind::Permission, "the service does not allow it; check the credentials"),
-        Kind::AlreadyExists | Kind::ConditionNotMatch => (ErrorKind::AlreadyExists, "a file of this name already exists"),
+        Kind::AlreadyExists | Kind::ConditionNotMatch => {
+            (ErrorKind::AlreadyExists, "a file of this name already exists")
+        }
         Kind::Conflict => (ErrorKind::Conflict, "another client changes it at the same time; try again"),
         Kind::RateLimited => (ErrorKind::RateLimited, "the service limits the rate of requests; try again later"),
         Kind::IsADirectory => (ErrorKind::InvalidInput, "the path is a folder"),
@@ -108,7 +111,9 @@ fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, in_response: bo
         Kind::ConfigInvalid => (ErrorKind::Config, "the configuration of the service is invalid"),
         // There is no kind for it.
         _ if error.message() == TOO_SHORT => (ErrorKind::Integrity, "the content is shorter than the size of the file"),
-        _ if in_response => (ErrorKind::Protocol, "the response is not part of the protocol of the service; check the endpoint"),
+        _ if in_response => {
+            (ErrorKind::Protocol, "the response is not part of the protocol of the service; check the endpoint")
+        }
         // From the timeouts that `remote` sets; OpenDAL has no kind for them.
         _ if error.message().ends_with("timeout reached") => (ErrorKind::Timeout, "the service does not respond"),
         _ if outage => (ErrorKind::Unavailable, "the service cannot be reached or is failing"),

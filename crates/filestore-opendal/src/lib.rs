@@ -1,7 +1,7 @@
 //! The services of [OpenDAL](opendal), as a [`FileStore`](filestore_core::FileStore).
 //!
-//! [`OpendalStore`] takes any OpenDAL operator. S3, GCS, Azure Blob, WebDAV and SFTP are cargo features; OpenDAL's memory
-//! service is always compiled in. Backend `opendal`: [`Opendal`].
+//! [`OpendalStore`] takes any OpenDAL operator. S3, GCS, Azure Blob, WebDAV and SFTP are cargo features; OpenDAL's
+//! memory service is always compiled in. Backend `opendal`: [`Opendal`].
 //!
 //! ```
 //! use filestore_core::{Result, Store, Upload};

@@ -1,4 +1,4 @@
-//! [`ListGuard`]: ends listings that a service would never end, and those of another folder.
+//! [`ListGuard`]: ends listings that a service never ends, and listings of another folder.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,8 +8,8 @@ use opendal::{Buffer, ErrorKind, HttpBody, HttpTransport, HttpTransporter, Opera
 /// The number of entries that count as a page: a service without HTTP has no other pages.
 const PAGE: u64 = 1000;
 
-/// A [`CursorLoopGuard`] of one listing. OpenDAL requests page after page until one has an entry, and does not expose its
-/// cursors, so every request counts as the end of a page.
+/// A [`CursorLoopGuard`] of one listing. OpenDAL requests page after page until one has an entry, and does not expose
+/// its cursors, so every request counts as the end of a page.
 #[derive(Debug, Clone)]
 pub(crate) struct ListGuard(Arc<Mutex<State>>);
 
@@ -41,7 +41,10 @@ impl ListGuard {
     pub(crate) fn entry(&self, path: &str) -> opendal::Result<()> {
         let mut state = self.state();
         if !path.starts_with(&state.folder) {
-            let message = format!("the listing of {:?} has {path:?}, which is not in it", state.folder);
+            let message = format!(
+                "the listing of {:?} has {path:?}, which is not in it; check the proxies and gateways before the service",
+                state.folder
+            );
             return Err(state.fail(Error::new(filestore_core::ErrorKind::Protocol, Effect::Rejected, message)));
         }
         state.guard.entry(path);

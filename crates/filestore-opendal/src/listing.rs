@@ -1,4 +1,4 @@
-//! The entries of a listing, checked before OpenDAL reads them.
+//! [`checked`]: checks the entries of a listing before OpenDAL reads them.
 //!
 //! OpenDAL takes each entry for one of the requested folder: it removes the store's root from the path without a
 //! comparison, and a recursive delete deletes every entry. A cache that ignores the query, or a gateway that ignores
@@ -34,7 +34,7 @@ struct Entry {
     name: Option<String>,
     size: Option<String>,
     modified: Option<String>,
-    /// It is a file of S3, whose size and time OpenDAL insists on.
+    /// `true` for a file of S3, which must have a size and a time for OpenDAL.
     is_file: bool,
 }
 
@@ -79,7 +79,8 @@ fn files_of_s3(prefix: &str, body: Bytes) -> Result<Listing, String> {
     Ok(Listing { left_out: edits.len(), body: edited(body, edits) })
 }
 
-/// Checks the responses of a multistatus document. Their `href` may be a whole URL (RFC 4918, 8.3), which becomes a path.
+/// Checks the responses of a multistatus document. Their `href` may be a whole URL (RFC 4918, 8.3), which becomes a
+/// path.
 fn responses(url: &Url, body: Bytes) -> Result<Listing, String> {
     let folder = decoded(url.path());
     let mut edits = Vec::new();
@@ -123,7 +124,7 @@ fn check_prefix(name: &str, prefix: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "the listing of {prefix:?} has {name:?}, which is not in it; check what is between here and the service"
+        "the listing of {prefix:?} has {name:?}, which is not in it; check the proxies and gateways before the service"
     ))
 }
 
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_of_the_folder_is_passed_on_as_it_is() {
+    fn a_listing_of_the_folder_is_unchanged() {
         let body = result(&[
             &file("d/"),
             &file("d/a&amp;b"),
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_an_error() {
+    fn an_invalid_document_is_an_error() {
         for body in
             ["<ListBucketResult><Contents>", "<ListBucketResult></Contents></ListBucketResult>", "<a>&nope;</a>"]
         {

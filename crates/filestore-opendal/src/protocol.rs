@@ -1,5 +1,5 @@
-//! The HTTP protocols of OpenDAL's services: the idempotency and the documented response of each request, and the errors of
-//! all other responses.
+//! The HTTP protocols of OpenDAL's services: the idempotency and the documented response of each request, and the
+//! errors of all other responses.
 //!
 //! A request is identified by the name of the service's operation, which OpenDAL attaches to it.
 
@@ -40,8 +40,9 @@ pub(crate) enum Proof {
 }
 
 impl Service {
-    /// Returns the idempotency of the request `name` to `path`. A request also counts as safe if it cannot change the file
-    /// of the operation: it sends a part of an upload that is completed later, or changes a temporary file or a folder.
+    /// Returns the idempotency of the request `name` to `path`. A request also counts as safe if it cannot change the
+    /// file of the operation: it sends a part of an upload that is completed later, or changes a temporary file or a
+    /// folder.
     pub(crate) fn idempotency(self, name: &str, path: &str) -> Idempotency {
         let temporary = path.split('/').any(|component| component == TEMPORARY_FOLDER);
         match (self, name) {
@@ -158,8 +159,8 @@ pub(crate) fn is_temporary(code: &str) -> bool {
     )
 }
 
-/// Returns the kind and the message of a response that is not the documented one. `region` and `target` are the region and
-/// the endpoint of the bucket according to the response.
+/// Returns the kind and the message of a response that is not the documented one. `region` and `target` are the region
+/// and the endpoint of the bucket according to the response.
 pub(crate) fn meaning(
     service: Service,
     status: u16,
@@ -180,9 +181,7 @@ pub(crate) fn meaning(
                 "the bucket is in the region {region:?}; set \"region\" to it, and correct \"endpoint\" if it is set"
             ),
             (None, Some(target)) => {
-                format!(
-                    "the service redirects to {target}, and redirects are not followed; correct \"endpoint\""
-                )
+                format!("the service redirects to {target}, and redirects are not followed; correct \"endpoint\"")
             }
             (None, None) if service == Service::S3 => {
                 "the region or the endpoint is wrong; correct \"region\" and \"endpoint\"".to_owned()

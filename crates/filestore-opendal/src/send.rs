@@ -15,7 +15,7 @@ use crate::capabilities::ServiceTraits;
 use crate::error::{Stage, UNENCRYPTED};
 use crate::step::call;
 
-/// The size of a part_size, in bytes. One part_size is in memory at a time.
+/// The size of a part, in bytes. One part is in memory at a time.
 const PART_SIZE: u64 = 8 * 1024 * 1024;
 
 /// The largest number of parts of a multipart upload, on any service.
@@ -37,8 +37,9 @@ pub(crate) struct UploadTask {
 
 /// Uploads the whole file, or nothing. Returns the metadata of the service, and the size in bytes.
 ///
-/// The upload runs in its own task. When the caller's future is dropped, the task ends the upload: a request that stores
-/// or renames the file is cut off and not retried, any other request ends first, and the sent content is removed.
+/// The upload runs in its own task. When the caller's future is dropped, the task ends the upload: a request that
+/// stores or renames the file is cut off and not retried, any other request ends first, and the sent content is
+/// removed.
 pub(crate) async fn send(upload: UploadTask) -> Result<(Metadata, u64)> {
     check_runtime()?;
     let (_waiting, dropped) = oneshot::channel();
@@ -151,7 +152,8 @@ impl UploadTask {
             metadata => metadata?.content_length(),
         };
         if stored_size != size {
-            let message = format!("{size} bytes were sent, and the service holds {stored_size} of them; nothing was stored");
+            let message =
+                format!("{size} bytes were sent, and the service holds {stored_size} of them; nothing was stored");
             return Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
         }
         let Err(error) = call(Stage::Commit, self.operator.rename(written, &self.path)).await else { return Ok(()) };
@@ -209,7 +211,7 @@ impl UploadTask {
         Ok(size)
     }
 
-    /// Returns the size of a part_size, which is larger than [`PART_SIZE`] if the file would need too many parts.
+    /// Returns the size of a part, which is larger than [`PART_SIZE`] if the file would need too many parts.
     fn part_size(&self) -> u64 {
         PART_SIZE.max(self.stream.length().unwrap_or(0).div_ceil(MAX_PARTS))
     }

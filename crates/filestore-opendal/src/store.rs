@@ -1,4 +1,4 @@
-//! Any OpenDAL operator as a store: the flow of each operation.
+//! [`OpendalStore`]: the flow of each operation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,39 +21,41 @@ use crate::list_guard::ListGuard;
 use crate::send::{self, UploadTask};
 use crate::step::call;
 
-/// The lifetime of a URL when the caller names none.
+/// The default lifetime of a URL.
 const URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// Any OpenDAL operator as a store: scopes are folders (prefixes, where the service has no folders),
 /// the scheme of references is that of the operator.
 ///
-/// The operator is used as it is, layers included: give one that talks to a network a retry layer. The
-/// ones that the backend [`Opendal`](crate::Opendal) opens have one.
+/// The operator is used with its layers and no others. Give an operator of a remote service a retry layer; the backend
+/// [`Opendal`](crate::Opendal) does so itself.
 #[derive(Debug, Clone)]
 pub struct OpendalStore {
     operator: Operator,
     traits: ServiceTraits,
     capabilities: Capabilities,
-    /// Whether the bucket or container is known to be there.
+    /// `true` if the bucket or container is known to exist.
     container_seen: Arc<AtomicBool>,
 }
 
 impl OpendalStore {
-    /// The files of `operator`.
+    /// Creates a store of the files of `operator`.
     ///
-    /// Fails with *config* for an operator of local files, whose store is `FsStore` of the crate `filestore-local`, and for
-    /// one that cannot read, write, stat and delete.
+    /// Fails with *config* for an operator of local files, whose store is `FsStore` of the crate `filestore-local`, and
+    /// for one that cannot read, write, stat and delete.
     pub fn new(operator: Operator) -> Result<Self> {
         let info = operator.info();
         let capability = info.capability();
         let scheme = info.scheme();
         if scheme == "fs" {
             return Err(Error::config(
-                "OpenDAL's local files are neither synced nor safe from links; make a FsStore of filestore-local of the directory",
+                "OpenDAL's local files are neither synced nor safe from links; use FsStore of filestore-local",
             ));
         }
         if !(capability.read && capability.write && capability.stat && capability.delete) {
-            return Err(Error::config(format!("OpenDAL's {scheme:?} cannot read, write, stat and delete files")));
+            return Err(Error::config(format!(
+                "OpenDAL's {scheme:?} cannot read, write, stat and delete files; choose another service"
+            )));
         }
         Ok(Self {
             traits: ServiceTraits::of(scheme, &capability),
@@ -63,7 +65,7 @@ impl OpendalStore {
         })
     }
 
-    /// The operator.
+    /// Returns the operator.
     pub fn operator(&self) -> &Operator {
         &self.operator
     }
@@ -75,13 +77,13 @@ impl OpendalStore {
         };
         self.container_seen.store(true, Ordering::Relaxed);
         if metadata.is_dir() {
-            return Err(Error::not_found("it is a folder, not a file; list it"));
+            return Err(Error::not_found("the path is a folder, not a file; list it"));
         }
         Ok(metadata)
     }
 
-    /// The error for a file that is not there, or for its bucket or container if that is what is missing: the response
-    /// to a request for metadata has no content that could say it.
+    /// Returns the error of a missing file, or of its bucket or container if that is missing: the response to a request
+    /// for metadata has no content that would tell.
     async fn missing(&self, error: Error) -> Error {
         if !self.traits.container || self.container_seen.load(Ordering::Relaxed) {
             return error;
@@ -101,21 +103,21 @@ impl OpendalStore {
         }
     }
 
-    /// Finds out before the body is read what the service itself would not reject. Gives the file that is there, if it
-    /// was looked for.
+    /// Checks, before the body is read, what the service itself would not reject. Returns the existing file, if it was
+    /// looked up.
     async fn check_target(&self, components: &[String], request: &Upload) -> Result<Option<Metadata>> {
-        // Also where the service does it by itself: some servers of its protocol ignore the condition.
-        let reject = request.if_exists == IfExists::Fail;
+        // Also if the service checks this itself: some servers of its protocol ignore the condition.
+        let create_new = request.if_exists == IfExists::Fail;
         if self.traits.folders && !request.create_parents && components.len() > 1 {
             let parent = format!("{}/", components[..components.len() - 1].join("/"));
             call(Stage::Read, self.operator.stat(&parent)).await.map_err(|error| match error.kind() {
                 ErrorKind::NotFound => {
-                    Error::not_found(format!("there is no folder {parent:?}; make it, or let the upload make it"))
+                    Error::not_found(format!("there is no folder {parent:?}; create it, or upload with create_parents"))
                 }
                 _ => error,
             })?;
         }
-        if !(reject || self.traits.folders) {
+        if !(create_new || self.traits.folders) {
             return Ok(None);
         }
         match call(Stage::Read, self.operator.stat(&components.join("/"))).await {
@@ -124,10 +126,10 @@ impl OpendalStore {
                 Effect::Rejected,
                 "there is a folder of that name; choose another name",
             )),
-            Ok(_) if reject => Err(Error::new(
+            Ok(_) if create_new => Err(Error::new(
                 ErrorKind::AlreadyExists,
                 Effect::Rejected,
-                "the name is taken and its file is left as it is; choose another name or replace it",
+                "a file of this name already exists and was not changed; choose another name or replace it",
             )),
             Ok(found) => Ok(Some(found)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -164,20 +166,20 @@ impl FileStore for OpendalStore {
         };
         let from = if prefix.is_empty() { "/" } else { &prefix };
         let guard = ListGuard::of(&prefix);
-        let reading = async {
+        let listing = async {
             let mut lister = guard.watch(&self.operator).lister_options(from, options).await?;
             let mut empty = true;
             while let Some(entry) = lister.next().await {
                 let (path, metadata) = entry?.into_parts();
                 empty = false;
                 guard.entry(&path)?;
-                // Object stores list the files of one answer in order, its folders before them: a file
-                // that cannot be on the page any more ends it, a folder does not.
+                // Object stores list the files of a response in order, with its folders before them: a file beyond the
+                // page ends the listing, a folder does not.
                 if self.traits.ordered && !metadata.is_dir() && builder.is_complete_at(&path) {
                     break;
                 }
                 let is_folder = path.ends_with('/');
-                // Recursively, a folder is only a marker. The scope itself is listed, too.
+                // In a recursive listing, a folder is only a marker. OpenDAL lists the scope itself, too.
                 if (is_folder && request.recursive) || path == prefix || path == "/" {
                     continue;
                 }
@@ -185,8 +187,9 @@ impl FileStore for OpendalStore {
             }
             Ok(empty)
         };
-        // Where there are folders, a listing begins with the folder itself. The root is made by the first upload.
-        let empty = call(Stage::Read, reading).await.map_err(|error| guard.failure().unwrap_or(error))?;
+        // On a service with folders, a listing begins with the folder itself, unless it does not exist. The first
+        // upload creates the root.
+        let empty = call(Stage::Read, listing).await.map_err(|error| guard.failure().unwrap_or(error))?;
         if empty && self.traits.folders && !scope.is_empty() {
             call(Stage::Read, self.operator.stat(&prefix)).await?;
         }
@@ -219,16 +222,16 @@ impl FileStore for OpendalStore {
         let path = components.join("/");
         let metadata = self.stat_path(&path).await?;
         let range = request.range.map(|range| range.of(metadata.content_length())).transpose()?;
-        let wanted = range.clone().unwrap_or(0..metadata.content_length());
-        // A reading that is resumed must not go on in another file of the same name.
+        let content_range = range.clone().unwrap_or(0..metadata.content_length());
+        // A resumed read must not continue in another file of the same name.
         let if_match = metadata.etag().filter(|_| self.traits.reads_if_match).map(str::to_owned);
         let options = ReaderOptions { if_match, ..ReaderOptions::default() };
-        let length = wanted.end - wanted.start;
-        // A file that is said to be empty is asked for, too: some gateways lose the length of a file.
+        let length = content_range.end - content_range.start;
+        // A file that is reported as empty is requested, too: some gateways lose the length of a file.
         let is_whole_and_empty = range.is_none() && length == 0 && self.traits.container;
         let opening = async {
             let reader = self.operator.reader_options(&path, options).await?;
-            if is_whole_and_empty { reader.into_stream(..).await } else { reader.into_stream(wanted).await }
+            if is_whole_and_empty { reader.into_stream(..).await } else { reader.into_stream(content_range).await }
         };
         let mut content = call(Stage::Read, opening).await?;
         let attempts = Attempts::default();
@@ -238,9 +241,9 @@ impl FileStore for OpendalStore {
         });
         let stream = stream.map_ok(|buffer| stream::iter(Iterator::map(buffer, Ok))).try_flatten();
         let file = capabilities::stored_file(self.reference(&components), &components, &metadata);
-        let mut answer = Downloaded::new(file, ByteStream::download(stream, Some(length)));
-        answer.range = range;
-        Ok(answer)
+        let mut downloaded = Downloaded::new(file, ByteStream::download(stream, Some(length)));
+        downloaded.range = range;
+        Ok(downloaded)
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
@@ -251,17 +254,17 @@ impl FileStore for OpendalStore {
         self.capabilities.check(Feature::Url)?;
         let components = self.checked(components::of_reference(&request.reference)?)?;
         let lifetime = request.lifetime.unwrap_or(URL_LIFETIME);
-        // Before the signature, so that the URL never ends earlier than said.
+        // Taken before the signature, so that the URL never expires earlier than reported.
         let signed_at = Timestamp::now();
         let signed = call(Stage::Read, self.operator.presign_read(&components.join("/"), lifetime)).await?;
         if signed.header().keys().any(|name| name != "host") {
             return Err(Error::unsupported(
-                "the service wants headers with the request, so that a URL alone does not give the file",
+                "a URL alone does not give the file, because the service requires headers; download the file instead",
             ));
         }
-        let expires = signed_at.checked_add(lifetime).map_err(|_| {
-            Error::unsupported("the wanted lifetime of the URL is beyond the year 9999; choose a shorter one")
-        })?;
+        let expires = signed_at
+            .checked_add(lifetime)
+            .map_err(|_| Error::unsupported("the URL would expire after the year 9999; choose a shorter lifetime"))?;
         Ok(FileUrl::new(signed.uri().to_string(), UrlKind::Signed, Some(expires)))
     }
 }
@@ -269,7 +272,7 @@ impl FileStore for OpendalStore {
 impl OpendalStore {
     async fn store(&self, request: Upload) -> Result<StoredFile> {
         let components = self.checked(components::of_upload(request.scope.as_deref(), &request.name)?)?;
-        let before = self.check_target(&components, &request).await?;
+        let existing = self.check_target(&components, &request).await?;
         let (metadata, size) = send::send(UploadTask {
             operator: self.operator.clone(),
             traits: self.traits,
@@ -277,8 +280,8 @@ impl OpendalStore {
             stream: request.body.open().await?,
             content_type: request.content_type.clone(),
             metadata: request.metadata.clone(),
-            reject: request.if_exists == IfExists::Fail,
-            before,
+            create_new: request.if_exists == IfExists::Fail,
+            existing,
         })
         .await
         .map_err(|error| match error.kind() {
@@ -301,7 +304,7 @@ impl OpendalStore {
         let path = components.join("/");
         let folder = format!("{path}/");
         if self.traits.folders {
-            // Services with folders may delete one with all that is in it, asked or not.
+            // A service with folders may delete a folder with its content, even if the delete is not recursive.
             match call(Stage::Read, self.operator.stat(&path)).await {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
                 Err(error) => return Err(error),
@@ -312,7 +315,7 @@ impl OpendalStore {
                         return Err(Error::new(
                             ErrorKind::InvalidInput,
                             Effect::Rejected,
-                            "it is a folder with files in it; delete it recursively",
+                            "the path is a folder with files in it; delete it recursively",
                         ));
                     }
                     return call(Stage::Commit, self.operator.delete(&folder)).await;
@@ -350,19 +353,19 @@ impl OpendalStore {
                 ErrorKind::Incomplete,
                 Effect::Applied,
                 format!(
-                    "the folder was deleted but for {entries} entries of its listing that cannot be read; list it, and \
-                     delete what is left by its name"
+                    "the folder was deleted except for {entries} entries of its listing that cannot be read; delete \
+                     these files by their names"
                 ),
             )),
         }
     }
 
-    /// OpenDAL trims paths: one that it would change never reaches it.
+    /// Rejects a path that OpenDAL would change, because it trims white space.
     fn checked(&self, components: Vec<String>) -> Result<Vec<String>> {
         match components.iter().find(|component| component.trim() != component.as_str()) {
             None => Ok(components),
             Some(component) => Err(Error::invalid(format!(
-                "{component:?} begins or ends with white space, which this store would drop; choose another name"
+                "{component:?} begins or ends with white space, which OpenDAL would remove; choose another name"
             ))),
         }
     }
