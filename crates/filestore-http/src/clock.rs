@@ -1,4 +1,4 @@
-//! [`Clock`]: time and chance, injected so that tests neither wait nor gamble.
+//! [`Clock`]: time and random numbers, injected so that tests do not wait and are deterministic.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -6,26 +6,28 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
-/// Where the client gets time and chance from.
+/// The source of time and random numbers of a client.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The time of day.
+    /// Returns the current date and time.
     fn now(&self) -> Timestamp;
 
-    /// The time since some fixed moment. Never runs backwards.
+    /// Returns the time since a fixed moment. It is monotonic.
     fn elapsed(&self) -> Duration;
 
-    /// Waits in order to go on afterwards: between attempts, between paced requests.
+    /// Waits between attempts, or between requests with a rate limit.
     fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()>;
 
-    /// Resolves when something has taken too long. Unlike [`sleep`](Self::sleep), nobody means to wait
-    /// for it: a test's clock lets it rest until time is moved.
+    /// Resolves after `longest`, when a timeout has elapsed.
+    ///
+    /// [`sleep`](Self::sleep) is an intended wait. A test's clock returns from it at once, but resolves a limit only
+    /// when the test moves the time.
     fn limit(&self, longest: Duration) -> BoxFuture<'static, ()>;
 
-    /// A number from 0 to 1 that spreads the waits of many clients.
+    /// Returns a random number from 0 to 1 that spreads the waits of many clients.
     fn jitter(&self) -> f64;
 }
 
-/// The real time and real chance.
+/// The system's clock and random numbers.
 #[derive(Debug)]
 pub struct SystemClock {
     start: Instant,

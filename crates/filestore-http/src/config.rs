@@ -13,40 +13,41 @@ use url::Url;
 
 use crate::Policy;
 
-/// How a backend talks HTTP. In a configuration, durations are texts such as `30s`, `5m` or `500ms`.
+/// The HTTP settings of a backend. In a configuration, durations are texts such as `30s`, `5m` or `500ms`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 #[expect(clippy::exhaustive_structs, reason = "written out with `..HttpConfig::default()`")]
 pub struct HttpConfig {
-    /// The longest time until a connection stands, TLS included.
+    /// The maximum time to establish a connection, TLS included. 10 s by default.
     #[serde(deserialize_with = "duration")]
     pub connect_timeout: Duration,
-    /// The longest time without progress in either direction. Time in which the caller's own body has
-    /// nothing to send does not count, nor does time in which nobody reads the answer.
+    /// The maximum time without progress in either direction. 60 s by default.
+    ///
+    /// It does not run while the request's body has nothing to send, nor while the caller does not read the response.
     #[serde(deserialize_with = "duration")]
     pub idle_timeout: Duration,
-    /// The longest time for one request, its answer's body included. `None`: no such limit, because a
-    /// large file may take long.
+    /// The maximum time of one request, including the body of its response. `None`, the default, sets no limit, because
+    /// a large file may take long.
     #[serde(deserialize_with = "optional_duration")]
     pub timeout: Option<Duration>,
-    /// How often a request is repeated after the first attempt.
+    /// The maximum number of retries of a request. 3 by default.
     pub max_retries: u32,
-    /// The longest wait before the first retry_decision; doubled for each further one.
+    /// The maximum wait before the first retry. It doubles for each further retry. 500 ms by default.
     #[serde(deserialize_with = "duration")]
     pub initial_retry_delay: Duration,
-    /// The longest wait before any retry_decision, unless the service asks for a longer one.
+    /// The maximum wait before any retry, unless the service asks for a longer one. 2 s by default.
     #[serde(deserialize_with = "duration")]
     pub max_retry_delay: Duration,
-    /// At most so many requests a minute to one host. `None`: no pacing but after a 429.
+    /// The maximum number of requests per minute to one host. `None` limits requests only after a 429.
     pub rate: Option<NonZeroU32>,
-    /// The URL of a proxy, or `none`. Not set: the environment's `HTTPS_PROXY`, `HTTP_PROXY`,
-    /// `ALL_PROXY` and `NO_PROXY`. A secret, because it may hold a password.
+    /// The URL of a proxy, or `none`. If not set, the environment variables `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`
+    /// and `NO_PROXY` apply. It is a secret, because it may contain a password.
     pub proxy: Option<SecretString>,
-    /// A PEM file with certificates that are trusted besides those of the system.
+    /// A PEM file of certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
     /// The local address that connections come from.
     pub source_address: Option<IpAddr>,
-    /// What the client calls itself.
+    /// The value of the header `User-Agent`. `None` sends `filestore/VERSION`.
     pub user_agent: Option<String>,
 }
 
@@ -69,41 +70,43 @@ impl Default for HttpConfig {
     }
 }
 
-/// The base URL of a service: scheme, host and port, nothing else. *Config* otherwise, with `like` as an
-/// example; the text itself is not repeated, because it might hold a password.
+/// Parses the base URL of a service: scheme, host and port, nothing else.
+///
+/// Fails with *config* otherwise. The error shows `like` as an example and does not repeat `text`, which may contain a
+/// password.
 ///
 /// ```
 /// assert!(filestore_http::base_url("http://127.0.0.1:7070", "https://file.io").is_ok());
 /// assert!(filestore_http::base_url("https://file.io/v2", "https://file.io").is_err());
 /// ```
 pub fn base_url(text: &str, like: &str) -> Result<Url> {
-    let wrong = |what: &str| Error::config(format!("base_url {what}; write it like {like}"));
-    let url: Url = text.parse().map_err(|_| wrong("is not a URL"))?;
+    let invalid = |problem: &str| Error::config(format!("base_url {problem}; write it like {like}"));
+    let url: Url = text.parse().map_err(|_| invalid("is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(wrong("is neither http nor https"));
+        return Err(invalid("is neither http nor https"));
     }
     if url.port() == Some(0) {
-        return Err(wrong("has port 0"));
+        return Err(invalid("has port 0"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("holds a user; credentials have keys of their own"));
+        return Err(invalid("contains a user or a password; set credentials with their own keys"));
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("has more than scheme, host and port"));
+        return Err(invalid("has more than scheme, host and port"));
     }
     Ok(url)
 }
 
-/// Reads the settings of a backend: its own configuration `C`, and that of HTTP, in which what is not set is as in
-/// `defaults`.
+/// Reads the settings of a backend: its own configuration `C` and its [`HttpConfig`]. HTTP settings that are not set
+/// are taken from `defaults`.
 ///
-/// *Config* for an unknown key or a wrong value, naming it.
+/// Fails with *config* if a key is unknown or a value is invalid. The error names the key.
 pub fn read_settings<C: DeserializeOwned>(
     settings: &Settings,
     keys: &[Key],
     defaults: &HttpConfig,
 ) -> Result<(C, HttpConfig)> {
-    let own = settings.read(keys)?;
+    let backend = settings.read(keys)?;
     let given: HttpConfig = settings.read(keys)?;
     let is_set = |key: &str| settings.get(key).is_some();
     let duration = |key, given, default| if is_set(key) { given } else { default };
@@ -115,11 +118,12 @@ pub fn read_settings<C: DeserializeOwned>(
         max_retries: if is_set("max_retries") { given.max_retries } else { defaults.max_retries },
         ..given
     };
-    Ok((own, http))
+    Ok((backend, http))
 }
 
-/// Fails with *config* if a credential of a backend's configuration is empty or blank. `None` is one that was
-/// not set.
+/// Checks that no credential of a backend's configuration is empty or blank. `None` is a credential that is not set.
+///
+/// Fails with *config* otherwise.
 pub fn check_credentials<'a>(credentials: impl IntoIterator<Item = (&'a str, Option<&'a SecretString>)>) -> Result<()> {
     for (key, secret) in credentials {
         let Some(secret) = secret else { continue };
@@ -128,42 +132,44 @@ pub fn check_credentials<'a>(credentials: impl IntoIterator<Item = (&'a str, Opt
     Ok(())
 }
 
-/// The keys of [`HttpConfig`], for a backend to [append](with_http_keys) to its own.
+/// The keys of [`HttpConfig`]. A backend [appends](with_http_keys) them to its own.
 pub const KEYS: [Key; 11] = [
-    Key::new("connect_timeout", KeyKind::Text, "the longest time until a connection stands").default("10s"),
-    Key::new("idle_timeout", KeyKind::Text, "the longest time without progress").default("60s"),
-    Key::new("timeout", KeyKind::Text, "the longest time for one request with its body; none unless set"),
-    Key::new("max_retries", KeyKind::Integer, "how often a request is repeated where that is safe").default("3"),
+    Key::new("connect_timeout", KeyKind::Text, "the maximum time to establish a connection").default("10s"),
+    Key::new("idle_timeout", KeyKind::Text, "the maximum time without progress").default("60s"),
+    Key::new("timeout", KeyKind::Text, "the maximum time of one request with its body; no limit unless set"),
+    Key::new("max_retries", KeyKind::Integer, "the maximum number of retries of a request, where that is safe")
+        .default("3"),
     Key::new(
         "initial_retry_delay",
         KeyKind::Text,
-        "the longest wait before the first retry_decision; doubled for each further",
+        "the maximum wait before the first retry; doubled for each further retry",
     )
     .default("500ms"),
     Key::new(
         "max_retry_delay",
         KeyKind::Text,
-        "the longest wait before a retry_decision, unless the service asks for more",
+        "the maximum wait before a retry, unless the service asks for a longer one",
     )
     .default("2s"),
-    Key::new("rate", KeyKind::Integer, "at most so many requests a minute to one host; no limit unless set"),
-    Key::new("proxy", KeyKind::Secret, "the URL of a proxy, or none; the environment's unless set"),
-    Key::new("ca_file", KeyKind::Path, "a PEM file of certificates to trust besides the system's"),
+    Key::new("rate", KeyKind::Integer, "the maximum number of requests per minute to one host; no limit unless set"),
+    Key::new("proxy", KeyKind::Secret, "the URL of a proxy, or none; the environment variables apply unless set"),
+    Key::new("ca_file", KeyKind::Path, "a PEM file of certificates to trust in addition to the system's"),
     Key::new("source_address", KeyKind::Text, "the local IP address that connections come from"),
-    Key::new("user_agent", KeyKind::Text, "what the client calls itself").default("filestore/VERSION"),
+    Key::new("user_agent", KeyKind::Text, "the value of the header User-Agent").default("filestore/VERSION"),
 ];
 
-/// A backend's own keys, then [`KEYS`]. `ALL` must be `OWN + KEYS.len()`; anything else does not compile.
+/// Returns the keys of a backend, followed by [`KEYS`]. `ALL` must be `OWN + KEYS.len()`; anything else does not
+/// compile.
 ///
 /// ```
 /// use filestore_core::{Key, KeyKind};
 /// use filestore_http::{KEYS, with_http_keys};
 ///
-/// static ALL: [Key; 1 + KEYS.len()] = with_http_keys([Key::new("base_url", KeyKind::Text, "where it is")]);
+/// static ALL: [Key; 1 + KEYS.len()] = with_http_keys([Key::new("base_url", KeyKind::Text, "the URL of the service")]);
 /// assert_eq!(ALL[1].name, "connect_timeout");
 /// ```
 pub const fn with_http_keys<const OWN: usize, const ALL: usize>(own: [Key; OWN]) -> [Key; ALL] {
-    assert!(ALL == OWN + KEYS.len(), "ALL must be the number of own keys plus KEYS.len()");
+    assert!(ALL == OWN + KEYS.len(), "ALL must be OWN + KEYS.len()");
     let mut all = [KEYS[0]; ALL];
     let mut at = 0;
     while at < ALL {
@@ -182,7 +188,7 @@ fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     duration(deserializer).map(Some)
 }
 
-/// A period in units that have a fixed length, or milliseconds.
+/// Parses a period in milliseconds or in units of a fixed length.
 fn parse(text: &str) -> Result<Duration> {
     if let Some(Ok(milliseconds)) = text.strip_suffix("ms").map(str::parse::<u32>) {
         return Ok(Duration::from_millis(milliseconds.into()));
@@ -195,7 +201,7 @@ fn parse(text: &str) -> Result<Duration> {
         PeriodUnit::Days => 86_400,
         PeriodUnit::Weeks => 604_800,
         PeriodUnit::Months | PeriodUnit::Quarters | PeriodUnit::Years => {
-            return Err(Error::invalid("a time is written in ms, s, m, h, d or w, such as 30s"));
+            return Err(Error::invalid("a duration is written in ms, s, m, h, d or w, such as 30s"));
         }
     };
     Ok(Duration::from_secs(u64::from(period.count()) * seconds))

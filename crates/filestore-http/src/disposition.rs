@@ -1,9 +1,11 @@
-//! The file name in `Content-Disposition`, as RFC 6266 and servers that never read it write it.
+//! The file name in `Content-Disposition`, as RFC 6266 and servers that do not follow it write it.
 
 use percent_encoding::percent_decode;
 
-/// The name that a `Content-Disposition` header gives, exactly as it is meant: `filename*` before
-/// `filename`, quotes and their escapes removed. Whether it is safe on a disk is another question.
+/// Returns the file name of a `Content-Disposition` header, without quotes and escapes. `filename*` takes precedence
+/// over `filename`.
+///
+/// The name is not sanitized: it may contain path separators.
 ///
 /// ```
 /// use filestore_http::file_name;
@@ -25,7 +27,7 @@ pub fn file_name(header: &[u8]) -> Option<String> {
     extended.or(plain).filter(|name| !name.is_empty())
 }
 
-/// The `;`-separated parameters after the type. A `;` within quotes is no separator.
+/// Returns the parameters after the type, which are separated by `;` outside of quotes.
 fn parameters(header: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut rest = header;
     let mut found = Vec::new();
@@ -43,16 +45,16 @@ fn parameters(header: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     found
 }
 
-/// Where `byte` is outside of quotes.
+/// Returns the position of the first `byte` outside of quotes.
 fn position(text: &[u8], byte: u8) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
     text.iter().position(|found| {
-        let hit = *found == byte && !quoted;
+        let is_match = *found == byte && !quoted;
         if *found == b'"' && !escaped {
             quoted = !quoted;
         }
         escaped = quoted && *found == b'\\' && !escaped;
-        hit
+        is_match
     })
 }
 
@@ -62,7 +64,7 @@ fn unquoted(value: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(inner.len());
     let mut bytes = inner.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
-        // Only what needs its backslash loses it: some servers write Windows paths unescaped.
+        // Only quotes and backslashes are unescaped, because some servers write Windows paths without escapes.
         match bytes.peek() {
             Some(next @ (b'"' | b'\\')) if byte == b'\\' => {
                 plain.push(*next);
@@ -74,7 +76,7 @@ fn unquoted(value: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// `charset'language'percent-encoded`, of the two charsets that are in use.
+/// Decodes `charset'language'percent-encoded`, for the two charsets that are in use.
 fn decode_extended(value: &[u8]) -> Option<String> {
     let mut parts = value.splitn(3, |byte| *byte == b'\'');
     let (charset, _, encoded) = (parts.next()?, parts.next()?, parts.next()?);
@@ -88,7 +90,7 @@ fn decode_extended(value: &[u8]) -> Option<String> {
     }
 }
 
-/// Raw bytes in a header: UTF-8 if they are, else ISO 8859-1, which headers once were.
+/// Decodes raw bytes of a header as UTF-8, or else as ISO 8859-1, the former encoding of headers.
 fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_quoted_strings_and_extended_values() {
+    fn names_are_tokens_quoted_strings_or_extended_values() {
         let table = [
             ("attachment; filename=report.txt", "report.txt"),
             ("attachment;filename=\"my file.txt\"", "my file.txt"),
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_there_is_none() {
+    fn a_header_without_a_name_has_none() {
         for header in
             ["", "attachment", "attachment;", "attachment; filename=", "attachment; filename=\"\"", "filename=x"]
         {
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn old_headers_are_latin_1() {
+    fn a_name_that_is_not_utf_8_is_latin_1() {
         assert_eq!(file_name(b"attachment; filename=\"\xFC.txt\"").as_deref(), Some("ü.txt"));
     }
 
@@ -153,13 +155,13 @@ mod tests {
         }
 
         #[test]
-        fn a_quoted_name_comes_back(name in "[^\\p{C}]{1,40}") {
+        fn a_quoted_name_is_decoded(name in "[^\\p{C}]{1,40}") {
             let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
             prop_assert_eq!(file_name(format!("attachment; filename=\"{quoted}\"; x=y").as_bytes()), Some(name));
         }
 
         #[test]
-        fn an_extended_name_comes_back(name in any::<String>().prop_filter("empty", |name| !name.is_empty())) {
+        fn an_extended_name_is_decoded(name in any::<String>().prop_filter("empty", |name| !name.is_empty())) {
             let encoded = percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC);
             prop_assert_eq!(file_name(format!("attachment; filename*=UTF-8''{encoded}").as_bytes()), Some(name));
         }

@@ -1,22 +1,23 @@
-//! Entity tags, as storages use them.
+//! Entity tags as strong validators and as MD5 digests.
 
 use reqwest::header::{ETAG, HeaderValue};
 
 use crate::Response;
 
 impl Response {
-    /// Returns the strong validator of the body. `None` if there is no `ETag`, or a weak one.
+    /// Returns the `ETag` if it is a strong validator. `None` if it is absent or weak.
     pub fn strong_etag(&self) -> Option<&HeaderValue> {
         self.headers().get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\""))
     }
 
-    /// Returns the `ETag` without its quotes. `None` if it is empty or no text.
+    /// Returns the `ETag` without its quotes. `None` if it is absent, empty or not visible ASCII.
     pub fn opaque_tag(&self) -> Option<&str> {
         Some(self.header("etag")?.trim_matches('"')).filter(|tag| !tag.is_empty())
     }
 }
 
-/// Returns true if an opaque tag is the MD5 of the content, as that of an object which S3 has stored in one request.
+/// Returns `true` if an opaque tag has the form of an MD5 digest. S3 uses the MD5 of an object that was stored in one
+/// request.
 pub fn is_md5(tag: &str) -> bool {
     tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -26,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_an_md5_or_is_not() {
+    fn a_tag_of_32_hexadecimal_digits_is_an_md5() {
         let md5 = "d41d8cd98f00b204e9800998ecf8427e";
         assert!(is_md5(md5) && is_md5(&md5.to_uppercase()) && !is_md5("d41d8cd98f00b204e9800998ecf8427e-2"));
     }

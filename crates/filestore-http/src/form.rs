@@ -1,4 +1,4 @@
-//! [`Form`]: `multipart/form-data`, streamed, with an exact length wherever the content has one.
+//! [`Form`]: a streamed `multipart/form-data` body, with its exact length if every file has one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,8 +7,10 @@ use bytes::Bytes;
 use filestore_core::{Body, ByteStream, Result};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
-/// A form. Its parts are sent in the order in which they are added, because services differ in what
-/// they require: fields first or file first.
+/// A multipart form.
+///
+/// Its parts are sent in the order in which they are added, because some services require the fields first and others
+/// the file.
 ///
 /// ```
 /// use filestore_core::Body;
@@ -20,7 +22,7 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 pub struct Form {
     boundary: String,
     parts: Vec<Part>,
-    /// Bytes of files that the latest attempt has sent.
+    /// The number of bytes of files that the latest attempt has sent.
     sent: Arc<AtomicU64>,
 }
 
@@ -43,9 +45,9 @@ impl Default for Form {
 }
 
 impl Form {
-    /// A form without parts.
+    /// Returns a form without parts.
     pub fn new() -> Self {
-        // 128 random bits do not occur in the content.
+        // The content does not contain 128 random bits by chance.
         let boundary = format!("filestore-{:032x}", rand::random::<u128>());
         Self { boundary, parts: Vec::new(), sent: Arc::default() }
     }
@@ -56,7 +58,7 @@ impl Form {
         self.part(&head, Content::Field(value.into().into()))
     }
 
-    /// Adds a file. Without a content type the part has none, and the service chooses.
+    /// Adds a file. Without `content_type`, the part has none and the service chooses one.
     pub fn file(self, name: &str, file_name: &str, content_type: Option<&str>, content: impl Into<Arc<Body>>) -> Self {
         let mut head = format!(
             "Content-Disposition: form-data; name=\"{}\"; filename=\"{}\"\r\n",
@@ -71,13 +73,13 @@ impl Form {
         self.part(&head, Content::File(content.into()))
     }
 
-    /// Whether there are no parts.
+    /// Returns `true` if the form has no parts.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// How many bytes of its files the latest attempt has sent: what the service should say it has. A
-    /// clone that stays behind counts the same.
+    /// Returns the number of bytes of files that the latest attempt has sent, for comparison with the size that the
+    /// service reports. Clones share the count.
     pub fn content_sent(&self) -> u64 {
         self.sent.load(Ordering::Acquire)
     }
@@ -99,7 +101,7 @@ impl Form {
         })
     }
 
-    /// The bytes of the whole form, and how many they are if every file says so.
+    /// Opens the form for one attempt. The stream has a length if every file has one.
     pub(crate) async fn open(&self) -> Result<ByteStream> {
         self.sent.store(0, Ordering::Release);
         let mut length = Some(0);
@@ -133,7 +135,7 @@ fn once(bytes: Bytes) -> BoxStream<'static, Result<Bytes>> {
     stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()
 }
 
-/// As browsers write names: what would end the quotes or the line is `%XX`, all else is raw UTF-8.
+/// Escapes a name as browsers do: quotes and line breaks become `%XX`; everything else is raw UTF-8.
 fn escaped(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for c in name.chars() {
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parts_come_in_the_order_in_which_they_were_added() {
+    async fn parts_are_sent_in_the_order_in_which_they_were_added() {
         let form = Form::new()
             .field("expires", "2h")
             .file("file", "a.txt", Some("text/plain"), Body::from("hello"))
@@ -191,12 +193,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_length_is_unknown_when_a_files_is() {
+    async fn the_length_is_unknown_if_that_of_a_file_is() {
         let body = Body::stream(stream::iter([Ok(Bytes::from_static(b"abc"))]), None);
         assert_eq!(Form::new().file("file", "a", None, body).open().await.unwrap().length(), None);
     }
 
-    /// A parser of its own: splits at the boundary and reads names back.
+    /// Parses a form independently of [`Form`]: splits it at the boundary.
     fn parts(form: &Form, bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
         let text: &[u8] = bytes;
         let delimiter = format!("--{}", form.boundary);
@@ -218,7 +220,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_content_and_any_name_arrive_whole(
+        fn any_content_and_any_name_are_preserved(
             fields in prop::collection::vec((any::<String>(), any::<String>()), 0..4),
             name in any::<String>(),
             content in prop::collection::vec(any::<u8>(), 0..2000),

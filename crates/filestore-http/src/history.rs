@@ -1,30 +1,30 @@
-//! [`History`]: what all attempts of a request prove together about its effect.
+//! [`History`]: derives the effect of a request from the outcomes of all its attempts.
 
 use filestore_core::Effect;
 
 use crate::Idempotency;
 
-/// What is known of an attempt.
+/// The outcome of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The service cannot have acted: there was no connection, or no byte of the body was sent.
+    /// There was no connection, or no byte of the body was sent. The service cannot have acted.
     NotSent,
-    /// No connection can come about with these settings: an untrusted certificate, a server without TLS, a proxy
-    /// that wants a password. Nothing was sent.
+    /// No connection is possible with these settings: an untrusted certificate, a server without TLS, or a proxy that
+    /// requires a password. Nothing was sent.
     Misconfigured,
-    /// It may have arrived; no answer did.
+    /// The request may have arrived, but no response did.
     Lost,
-    /// It may have arrived; what came back is not HTTP, and will not be next time.
+    /// The request may have arrived, but the response is not HTTP. A retry does not change that.
     NotHttp,
-    /// It was answered with this status.
+    /// A response arrived, with this status.
     Status(u16),
 }
 
-/// What the attempts of one request prove about its effect.
+/// The attempts of one request, and what they prove about its effect.
 ///
-/// The attempt that leaves most open counts: a rejection says nothing about an earlier attempt whose response
-/// was lost, because that request may have been applied, or may still be under way.
+/// The least certain attempt counts. A rejection proves nothing about an earlier attempt whose response was lost: that
+/// attempt may have been applied, or may still be in progress.
 ///
 /// ```
 /// use filestore_core::Effect;
@@ -39,22 +39,22 @@ pub enum Outcome {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct History {
-    /// Of all attempts before the last.
+    /// The least certain evidence of all attempts before the last.
     earlier: Evidence,
     last: Evidence,
 }
 
-/// What one attempt proves, in the order of what it leaves open.
+/// The evidence of one attempt, from the most to the least certain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Evidence {
     /// Nothing reached the service.
     #[default]
     NotSent,
-    /// It changed nothing: the service said so, or the request cannot change anything.
+    /// Nothing changed: the service said so, or the request cannot change anything.
     Rejected,
-    /// The service has answered, but may have applied it. A read-back settles it.
+    /// The service responded, but may have applied the request. A read-back shows which.
     Doubtful,
-    /// No response came. The request may have been applied, and may still be under way.
+    /// The service did not respond. The request may have been applied, or may still be in progress.
     Unanswered,
 }
 
@@ -64,9 +64,8 @@ impl Evidence {
             Outcome::NotSent | Outcome::Misconfigured => Self::NotSent,
             // A safe request cannot have changed anything.
             _ if idempotency == Idempotency::Safe => Self::Rejected,
-            // A gateway that gives up says nothing about the service behind it, and a success that is an error all the
-            // same is not the service's.
-            // 303 says that the request was processed, and where its result is.
+            // A gateway that gives up (502, 504) proves nothing about the service behind it. A success that the caller
+            // reports as an error did not come from the service. 303 says that the request was processed.
             Outcome::Lost | Outcome::NotHttp | Outcome::Status(502 | 504 | 200..=299 | 303) => Self::Unanswered,
             Outcome::Status(408) => Self::Doubtful,
             Outcome::Status(300..=499 | 501 | 505 | 507 | 511) => Self::Rejected,
@@ -84,13 +83,13 @@ impl Evidence {
 }
 
 impl History {
-    /// Adds an attempt of a request that does what `idempotency` says when it is sent twice.
+    /// Adds an attempt of a request with this idempotency.
     pub fn record(&mut self, idempotency: Idempotency, outcome: Outcome) {
         self.add(Evidence::of(idempotency, outcome));
     }
 
-    /// Adds an attempt that the body itself ended, with the effect that the body's error states.
-    pub(crate) fn record_own(&mut self, effect: Effect) {
+    /// Adds an attempt that failed on this side, for example in the request's body. `effect` is that of the error.
+    pub(crate) fn record_local_error(&mut self, effect: Effect) {
         self.add(match effect {
             Effect::NotSent => Evidence::NotSent,
             Effect::Rejected => Evidence::Rejected,
@@ -103,30 +102,31 @@ impl History {
         self.last = evidence;
     }
 
-    /// The same history with another outcome of its last attempt, such as a body that broke off.
+    /// Returns the history with another outcome of the last attempt, such as a response that broke off.
     pub(crate) fn ended_by(self, idempotency: Idempotency, outcome: Outcome) -> Self {
         Self { last: Evidence::of(idempotency, outcome), ..self }
     }
 
-    /// The effect of the request if it ends in an error now.
+    /// Returns the effect of the request, if it ends in an error now.
     pub fn effect(&self) -> Effect {
         self.earlier.max(self.last).effect()
     }
 
-    /// The effect if the body of the last response says that it was rejected, whatever its status.
+    /// Returns the effect of the request, if the body of the last response says that it was rejected, whatever the
+    /// status.
     pub fn effect_if_rejected(&self) -> Effect {
         self.earlier.max(Evidence::Rejected).effect()
     }
 
-    /// Takes in that the body of the last response says that it was rejected, whatever its status.
+    /// Records that the body of the last response says that the request was rejected, whatever the status.
     pub fn record_rejection_by_body(&mut self) {
         self.last = Evidence::Rejected;
     }
 
-    /// Takes in that a read-back, which consumes nothing, has found no trace of the request.
+    /// Records that a safe read-back found no trace of the request. Returns the effect.
     ///
-    /// That proves *rejected* where every attempt was answered. After a lost response it proves nothing: the
-    /// request may still be under way.
+    /// It is *rejected* if the service responded to every attempt. After a lost response it stays *unknown*, because
+    /// the request may still be in progress.
     pub fn record_nothing_found(&mut self) -> Effect {
         if self.earlier.max(self.last) == Evidence::Doubtful {
             *self = Self { earlier: Evidence::Rejected, last: Evidence::Rejected };
@@ -154,7 +154,7 @@ mod tests {
     fn the_table_of_effects() {
         use Effect::{NotSent, Rejected, Unknown};
 
-        // outcome, then safe / idempotent / once / consuming.
+        // outcome, then safe / idempotent / non-idempotent / consuming.
         let table: &[(Outcome, [Effect; 4])] = &[
             (Outcome::NotSent, [NotSent, NotSent, NotSent, NotSent]),
             (Outcome::Misconfigured, [NotSent, NotSent, NotSent, NotSent]),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_back_that_finds_nothing_settles_answered_attempts_and_no_others() {
+    fn a_read_back_that_finds_nothing_proves_a_rejection_unless_a_response_was_lost() {
         let after = |outcomes: &[Outcome]| {
             let mut history = History::default();
             outcomes.iter().for_each(|outcome| history.record(Idempotency::Idempotent, *outcome));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_of_a_response_can_reject_the_attempt_that_it_answers_and_no_earlier_one() {
+    fn a_rejection_in_the_body_of_a_response_proves_nothing_about_earlier_attempts() {
         let mut history = History::default();
         history.record(Idempotency::NonIdempotent, Outcome::Status(200));
         assert_eq!((history.effect(), history.effect_if_rejected()), (Effect::Unknown, Effect::Rejected));
@@ -214,17 +214,17 @@ mod tests {
         assert_eq!(history.effect_if_rejected(), Effect::Unknown);
     }
 
-    /// When the service applies the request of an attempt, in milliseconds after the attempt ended.
+    /// The moment when the service applies the request of an attempt, in milliseconds after the attempt ended.
     #[derive(Debug, Clone, Copy)]
     enum Applied {
         Never,
         After(u64),
     }
 
-    /// An attempt, and what a service may do that lets it end like this.
+    /// Generates outcomes of attempts, each with a moment at which a service may have applied the request.
     fn attempts() -> impl Strategy<Value = (Outcome, Applied)> {
         let sometimes = prop_oneof![Just(Applied::Never), Just(Applied::After(0))];
-        // Also half a second after the connection broke.
+        // After a lost response the service may also apply the request half a second later.
         let late = prop_oneof![Just(Applied::Never), Just(Applied::After(0)), Just(Applied::After(500))];
         prop_oneof![
             Just((Outcome::NotSent, Applied::Never)),
@@ -246,7 +246,7 @@ mod tests {
         #[test]
         fn the_effect_never_claims_more_than_the_attempts_allow(
             attempts in prop::collection::vec(attempts(), 1..8),
-            idempotency in prop_oneof![Just(Idempotency::Idempotent), Just(Idempotency::NonIdempotent), Just(Idempotency::Consuming)],
+            idempotency in prop::sample::select(&ALL[1..]),
         ) {
             let mut history = History::default();
             attempts.iter().for_each(|(outcome, _)| history.record(idempotency, *outcome));
@@ -255,7 +255,8 @@ mod tests {
                 Applied::After(delay) => Some(200 * number as u64 + delay),
             };
             let applied: Vec<u64> = attempts.iter().enumerate().filter_map(applied_at).collect();
-            let reached = attempts.iter().any(|(outcome, _)| !matches!(outcome, Outcome::NotSent | Outcome::Misconfigured));
+            let was_sent = |outcome: &Outcome| !matches!(outcome, Outcome::NotSent | Outcome::Misconfigured);
+            let reached = attempts.iter().any(|(outcome, _)| was_sent(outcome));
             if history.effect() != Effect::Unknown {
                 prop_assert!(applied.is_empty(), "{:?}", history.effect());
             }
@@ -264,7 +265,7 @@ mod tests {
             }
             let read_back = 200 * attempts.len() as u64;
             if applied.iter().all(|at| *at > read_back) && history.record_nothing_found() != Effect::Unknown {
-                prop_assert!(applied.is_empty(), "still under way at the read-back");
+                prop_assert!(applied.is_empty(), "still in progress at the read-back");
             }
         }
     }

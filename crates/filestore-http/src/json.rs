@@ -1,4 +1,4 @@
-//! Fields of JSON responses that must neither fail nor fill the client.
+//! Deserializers for fields of JSON responses that tolerate unexpected values and bound the memory.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,19 +6,20 @@ use std::marker::PhantomData;
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The largest JSON response that describes one object: a small part of [`JSON_LIMIT`](crate::JSON_LIMIT), because values
-/// of any shape take a hundred times the memory of their text.
+/// The largest JSON response that describes one object, in bytes. It is a small part of
+/// [`JSON_LIMIT`](crate::JSON_LIMIT), because values of any shape take a hundred times the memory of their text.
 pub const OBJECT_LIMIT: usize = 256 * 1024;
 
-/// Reads an optional field. A value of another shape is `None`: it must not fail the object that it is in.
+/// Deserializes an optional field. A value of an unexpected shape is `None`, so that it does not fail the whole object.
 ///
-/// For `#[serde(deserialize_with)]`. The memory is that of the text, whatever the value is.
+/// For `#[serde(deserialize_with)]`. It takes the memory of the text, whatever the value is.
 pub fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
     let text = Box::<RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(text.get()).ok())
 }
 
-/// Reads a list of at most `max` elements; `null` is `None`. An element takes much more memory than its text.
+/// Deserializes a list of at most `max` elements; `null` is `None`. The limit bounds the memory, because an element
+/// takes much more of it than its text.
 pub fn bounded_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
     max: usize,
@@ -66,10 +67,10 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_shape_is_none() {
-        for odd in ["\"six\"", "-6", "6.5", "[6]", "{\"\":[0]}", "true", "null"] {
-            let file: File = serde_json::from_str(&format!("{{\"size\":{odd}}}")).unwrap();
-            assert_eq!(file.size, None, "{odd}");
+    fn a_value_of_an_unexpected_shape_is_none() {
+        for unexpected in ["\"six\"", "-6", "6.5", "[6]", "{\"\":[0]}", "true", "null"] {
+            let file: File = serde_json::from_str(&format!("{{\"size\":{unexpected}}}")).unwrap();
+            assert_eq!(file.size, None, "{unexpected}");
         }
         let file: File = serde_json::from_str(r#"{"size":6,"end":null}"#).unwrap();
         assert_eq!((file.size, file.end), (Some(6), Some(None)));
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_bounded() {
+    fn a_list_has_at_most_the_given_number_of_elements() {
         let list = |text: &str| {
             let mut json = serde_json::Deserializer::from_str(text);
             bounded_list::<_, u8>(&mut json, 2)

@@ -1,17 +1,18 @@
-//! What every HTTP backend of filestore needs: one client with retry, time limits and redaction.
+//! The HTTP client of all filestore backends, with retries, timeouts and redaction.
 //!
-//! A backend builds [`Request`]s and reads [`Response`]s; everything between is here, once:
+//! A backend builds [`Request`]s and reads [`Response`]s. This crate does everything in between:
 //!
-//! - what may be repeated is decided by a pure function, [`decide`], out of what the request
-//!   [does](Idempotency) and what is known of its [outcome](Outcome);
-//! - the [effect](filestore_core::Effect) of every error is true over [all attempts](History): after a lost
-//!   response it is *unknown*, whatever came later; a connection that never came about is *not sent*;
-//! - limits are by progress ([`HttpConfig::idle_timeout`]), so no limit depends on the size of a file;
-//! - credentials go to the origin of the base URL and to no other; redirects are not followed, they
-//!   are answers; URLs in errors and traces have no query, and no path where the path is a secret;
-//! - bodies stream in both directions, and every answer that is held in memory has a bound.
+//! - **Retries.** A pure function, [`decide`], decides whether to retry a request. It considers the request's
+//!   [idempotency](Idempotency) and the [outcome](Outcome) of the last attempt.
+//! - **Effects.** The [effect](filestore_core::Effect) of every error covers [all attempts](History). After a lost
+//!   response it is *unknown*, whatever follows. If no connection was established, it is *not sent*.
+//! - **Timeouts.** The default timeouts measure progress ([`HttpConfig::idle_timeout`]), so they do not depend on the
+//!   size of a file.
+//! - **Secrets.** Credentials are sent only to the origin of the base URL. Redirects are returned, not followed. URLs
+//!   in errors and traces have no query, and no path if the path is a secret.
+//! - **Memory.** Bodies are streamed in both directions. Every response that is held in memory has a size limit.
 //!
-//! Applications do not use this crate: they see its settings through [`HttpConfig`] and nothing else.
+//! Applications do not use this crate directly. They see only its settings, [`HttpConfig`].
 
 mod cause;
 mod client;
@@ -59,9 +60,9 @@ pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode};
 pub use url::Url;
 
-/// The largest JSON answer that is read: far above any page of a listing, far below the memory of a
-/// small machine.
+/// The largest JSON response that is read, in bytes: far above any page of a listing, far below the memory of a small
+/// machine.
 pub const JSON_LIMIT: usize = 16 * 1024 * 1024;
 
-/// As much of an error's body as is looked at.
+/// The number of bytes that are read of the body of an error response.
 pub const ERROR_BODY_LIMIT: usize = 16 * 1024;

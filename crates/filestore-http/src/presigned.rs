@@ -1,4 +1,4 @@
-//! Presigned URLs: how long they work, and which may be used.
+//! Presigned URLs: their expiry, and which of them are accepted.
 
 use std::time::Duration;
 
@@ -8,61 +8,65 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use url::Url;
 
-/// A URL that came within this time is not looked at.
-const JUST_NOW: Duration = Duration::from_secs(1);
+/// A URL that was received within this time is fresh without a check.
+const JUST_RECEIVED: Duration = Duration::from_secs(1);
 
-/// Returns when a presigned URL expires, by the clock of whoever signed it. `None` if that cannot be told: then nothing is
-/// assumed.
+/// Returns the expiry of a presigned URL, by the signer's clock. `None` if the URL does not show it.
 ///
-/// S3, Google and the service itself sign a date and a number of seconds; Azure signs the end.
+/// URLs of S3, Google and Files.com contain a date and a number of seconds; those of Azure contain the expiry itself.
 pub fn expiry(url: &Url) -> Option<Timestamp> {
     for scheme in ["X-Amz", "X-Goog", "X-Files"] {
-        let date = only(url, &format!("{scheme}-Date"));
-        let seconds = only(url, &format!("{scheme}-Expires"));
+        let date = single_value(url, &format!("{scheme}-Date"));
+        let seconds = single_value(url, &format!("{scheme}-Expires"));
         if let (Some(date), Some(seconds)) = (date, seconds) {
-            return date_of(&date)?.checked_add(Duration::from_secs(seconds.parse().ok()?)).ok();
+            return parse_date(&date)?.checked_add(Duration::from_secs(seconds.parse().ok()?)).ok();
         }
     }
     // The value of `sp` is itself `se=DATE`.
-    date_of(only(url, "sp")?.strip_prefix("se=")?)
+    parse_date(single_value(url, "sp")?.strip_prefix("se=")?)
 }
 
-/// Returns how long a presigned URL was made to work. `None` if it does not say.
+/// Returns the lifetime of a presigned URL. `None` if the URL does not show it.
 pub fn lifetime(url: &Url) -> Option<Duration> {
-    let seconds = ["X-Amz-Expires", "X-Goog-Expires", "X-Files-Expires"].iter().find_map(|name| only(url, name))?;
+    let seconds =
+        ["X-Amz-Expires", "X-Goog-Expires", "X-Files-Expires"].iter().find_map(|name| single_value(url, name))?;
     seconds.parse().ok().map(Duration::from_secs)
 }
 
-/// Returns true if a presigned URL that came `age` ago works for longer than `margin`. By its age, because clocks differ;
-/// what has just come is as fresh as it gets.
+/// Returns `true` if a presigned URL that was received `age` ago is valid for longer than `margin`, or shows no
+/// lifetime.
+///
+/// It compares the age and not the date, because clocks differ. A URL that was received less than 1 s ago is always
+/// fresh, because a new one would not be valid for longer.
 pub fn is_fresh(url: &Url, age: Duration, margin: Duration) -> bool {
-    age < JUST_NOW || lifetime(url).is_none_or(|lifetime| age + margin < lifetime)
+    age < JUST_RECEIVED || lifetime(url).is_none_or(|lifetime| age + margin < lifetime)
 }
 
-/// Reads a presigned URL of a service at `base`: any host, but no step down from https.
+/// Parses a presigned URL that the service at `base` returned. Its host may be any, but its scheme must be `https` if
+/// that of `base` is.
 ///
-/// *Protocol* otherwise. The text is not repeated: it is a secret.
+/// Fails with *protocol* otherwise. The error does not repeat `text`, because it is a secret.
 pub fn presigned_url(text: &str, base: &Url) -> Result<Url> {
-    let wrong = |what: &str| {
-        let message = format!("the service gives a presigned URL that {what}; check base_url");
+    let invalid = |problem: &str| {
+        let message = format!("the service returned a presigned URL that {problem}; check base_url");
         Error::new(ErrorKind::Protocol, Effect::Rejected, message)
     };
-    let url = Url::parse(text).map_err(|_| wrong("is no absolute URL"))?;
+    let url = Url::parse(text).map_err(|_| invalid("is not an absolute URL"))?;
     match url.scheme() {
         "https" => {}
         "http" if base.scheme() == "http" => {}
-        "http" => return Err(wrong("is not encrypted, although the service's own is")),
-        _ => return Err(wrong("is neither http nor https")),
+        "http" => return Err(invalid("uses http, although base_url uses https")),
+        _ => return Err(invalid("is neither http nor https")),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("holds a user"));
+        return Err(invalid("contains a user or a password"));
     }
     Ok(url)
 }
 
-/// The value of a parameter that is there once, empty pairs being nobody's.
-fn only(url: &Url, name: &str) -> Option<String> {
-    // An empty pair makes the query one that nobody signed.
+/// Returns the value of a parameter that occurs exactly once. `None` if the query has an empty pair (`a=1&&b=2`).
+fn single_value(url: &Url, name: &str) -> Option<String> {
+    // A signed query has no empty pairs.
     if url.query()?.split('&').any(str::is_empty) {
         return None;
     }
@@ -70,8 +74,8 @@ fn only(url: &Url, name: &str) -> Option<String> {
     values.next().filter(|_| values.next().is_none())
 }
 
-/// `20260301T100000Z`.
-fn date_of(text: &str) -> Option<Timestamp> {
+/// Parses a date such as `20260301T100000Z`.
+fn parse_date(text: &str) -> Option<Timestamp> {
     let civil = DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
     Some(TimeZone::UTC.to_zoned(civil).ok()?.timestamp())
 }
@@ -84,41 +88,41 @@ mod tests {
         format!("https://storage.example/bucket/file-to-download.txt?{query}").parse().unwrap()
     }
 
-    fn end_of(query: &str) -> Option<String> {
-        expiry(&url(query)).map(|end| end.to_string())
+    fn expiry_of(query: &str) -> Option<String> {
+        expiry(&url(query)).map(|expiry| expiry.to_string())
     }
 
     #[test]
-    fn s3_google_and_the_service_sign_a_date_and_a_lifetime() {
+    fn urls_of_s3_google_and_files_com_contain_a_date_and_a_lifetime() {
         let expected = Some("2022-01-01T12:15:00Z".to_owned());
         for name in ["Amz", "Goog", "Files"] {
             let query = format!(
                 "X-{name}-Algorithm=A&X-{name}-Date=20220101T120000Z&X-{name}-Expires=900&X-{name}-Signature=s"
             );
-            assert_eq!(end_of(&query), expected, "{name}");
+            assert_eq!(expiry_of(&query), expected, "{name}");
         }
-        assert_eq!(end_of("X-Amz-Expires=900&X-Amz-Date=20220101T120000Z"), expected);
+        assert_eq!(expiry_of("X-Amz-Expires=900&X-Amz-Date=20220101T120000Z"), expected);
         assert_eq!(lifetime(&url("X-Amz-Expires=60")), Some(Duration::from_secs(60)));
     }
 
     #[test]
-    fn an_address_is_used_until_its_margin_and_always_when_it_has_just_come() {
+    fn a_url_is_fresh_until_its_margin_and_always_if_it_was_just_received() {
         let fresh = |query: &str, age| is_fresh(&url(query), Duration::from_millis(age), Duration::from_secs(30));
         let minute = "X-Amz-Expires=60";
         assert_eq!([0, 29_999, 30_000, 60_001].map(|age| fresh(minute, age)), [true, true, false, false]);
         assert_eq!([0, 999, 1000].map(|age| fresh("X-Files-Expires=10", age)), [true, true, false]);
-        for no_end in ["", "X-Amz-Expires=soon", "X-Goog-Expires=900&X-Goog-Expires=600"] {
-            assert!(fresh(no_end, u64::MAX), "{no_end}");
+        for no_lifetime in ["", "X-Amz-Expires=soon", "X-Goog-Expires=900&X-Goog-Expires=600"] {
+            assert!(fresh(no_lifetime, u64::MAX), "{no_lifetime}");
         }
     }
 
     #[test]
-    fn azure_signs_the_end() {
-        assert_eq!(end_of("sp=se=20220101T120000Z").as_deref(), Some("2022-01-01T12:00:00Z"));
+    fn urls_of_azure_contain_the_expiry() {
+        assert_eq!(expiry_of("sp=se=20220101T120000Z").as_deref(), Some("2022-01-01T12:00:00Z"));
     }
 
     #[test]
-    fn an_end_that_cannot_be_told_is_none() {
+    fn an_expiry_that_the_url_does_not_show_is_none() {
         for query in [
             "X-Goog-Date=20220101T120000Z",
             "X-Goog-Date=20220101T120000Z&X-Goog-Date=20220101T120000Z&X-Goog-Expires=900",
@@ -132,19 +136,19 @@ mod tests {
             "x-amz-date=20220101T120000Z&x-amz-expires=900",
             "",
         ] {
-            assert_eq!(end_of(query), None, "{query}");
+            assert_eq!(expiry_of(query), None, "{query}");
         }
     }
 
     #[test]
-    fn the_storage_may_be_any_host_but_not_less_than_https() {
+    fn a_presigned_url_may_have_any_host_but_keeps_https() {
         let https: Url = "https://ps.pndsn.com".parse().unwrap();
         let http: Url = "http://127.0.0.1:7070".parse().unwrap();
         assert!(presigned_url("https://files.example/a?X-Amz-Signature=s", &https).is_ok());
         assert!(presigned_url("http://127.0.0.1:7070/x", &http).is_ok());
-        for bad in ["http://files.example/a", "/a", "ftp://x/a", "https://u:p@files.example/a", ""] {
-            let error = presigned_url(bad, &https).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Protocol, "{bad}");
+        for invalid in ["http://files.example/a", "/a", "ftp://x/a", "https://u:p@files.example/a", ""] {
+            let error = presigned_url(invalid, &https).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Protocol, "{invalid}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Proxies`]: the proxies that requests go through, checked, and where each was configured.
+//! [`Proxies`]: validates the proxies of a client, and knows where each was configured.
 
 use std::fmt;
 
@@ -13,17 +13,17 @@ pub(crate) struct Proxies {
     matcher: Matcher,
 }
 
-/// A proxy as errors show it: without user and password.
+/// A proxy as errors show it, without user and password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
-    address: String,
+    url: String,
     configured_by: String,
 }
 
 impl Proxies {
-    /// The proxies that the `setting` names, or else the environment, whose variables `environment` reads.
+    /// Returns the proxies of the `setting`, or else of the environment, whose variables `environment` reads.
     ///
-    /// *Config* for an address that is none and for a proxy that is not HTTP: it would be bypassed.
+    /// Fails with *config* if a proxy's URL is invalid or not HTTP, because the HTTP library would bypass such a proxy.
     pub(crate) fn new(setting: Option<&str>, environment: impl Fn(&str) -> Option<String>) -> Result<Self> {
         match setting {
             Some("none") => Ok(Self { http: None, https: None, matcher: Matcher::builder().build() }),
@@ -35,13 +35,13 @@ impl Proxies {
                     matcher: Matcher::builder().all(url.to_owned()).build(),
                 })
             }
-            None => Self::of_environment(environment),
+            None => Self::from_environment(environment),
         }
     }
 
-    /// As the HTTP library reads it: the first variable that is set counts, also if it is empty.
-    fn of_environment(environment: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        // In a CGI program, HTTP_PROXY is a header that the caller chose.
+    /// Reads the environment as the HTTP library does: the first variable that is set counts, even if it is empty.
+    fn from_environment(environment: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        // In a CGI program, HTTP_PROXY is the request header `Proxy`, which the client controls.
         if environment("REQUEST_METHOD").is_some() {
             return Self::new(Some("none"), environment);
         }
@@ -62,9 +62,9 @@ impl Proxies {
         Ok(Self { http: http.or_else(|| all.clone()), https: https.or(all), matcher: matcher.build() })
     }
 
-    /// The proxy that a request to `url` goes through.
-    pub(crate) fn of(&self, url: &Url) -> Option<&Proxy> {
-        // Most clients have none: their requests are not looked at.
+    /// Returns the proxy for requests to `url`.
+    pub(crate) fn for_url(&self, url: &Url) -> Option<&Proxy> {
+        // Most clients have no proxy. Their URLs are not parsed again.
         let proxy = if url.scheme() == "https" { self.https.as_ref()? } else { self.http.as_ref()? };
         self.matcher.intercept(&url.as_str().parse().ok()?).map(|_| proxy)
     }
@@ -72,29 +72,31 @@ impl Proxies {
 
 impl Proxy {
     fn new(text: &str, configured_by: &str) -> Result<Self> {
-        // The text may hold a password: it is not repeated.
-        let wrong = |what: &str| {
+        // The text may contain a password, so the error does not repeat it.
+        let invalid = |problem: &str| {
             Error::config(format!(
-                "{configured_by} {what}; write it like http://HOST:PORT, or use no proxy with proxy = \"none\""
+                "{configured_by} {problem}; write it like http://HOST:PORT, or use no proxy with proxy = \"none\""
             ))
         };
         let text = text.trim();
         let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let url: Url = url.parse().map_err(|_| wrong("is not the URL of a proxy"))?;
+        let url: Url = url.parse().map_err(|_| invalid("is not a valid proxy URL"))?;
         match url.scheme() {
             "http" | "https" if url.host_str().is_some_and(|host| !host.is_empty()) => {}
-            "http" | "https" => return Err(wrong("names no host")),
-            scheme if scheme.starts_with("socks") => return Err(wrong("names a SOCKS proxy, which is not supported")),
-            _ => return Err(wrong("names a proxy that is not HTTP")),
+            "http" | "https" => return Err(invalid("contains no host")),
+            scheme if scheme.starts_with("socks") => {
+                return Err(invalid("is the URL of a SOCKS proxy, which is not supported"));
+            }
+            _ => return Err(invalid("is neither http nor https")),
         }
-        let address = format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]);
-        Ok(Self { address, configured_by: configured_by.to_owned() })
+        let proxy_url = format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]);
+        Ok(Self { url: proxy_url, configured_by: configured_by.to_owned() })
     }
 }
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the proxy {} ({})", self.address, self.configured_by)
+        write!(f, "the proxy {} ({})", self.url, self.configured_by)
     }
 }
 
@@ -107,7 +109,7 @@ mod tests {
     fn proxy_of(variables: &[(&str, &str)], url: &str) -> Result<Option<String>> {
         let read =
             |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        Ok(Proxies::new(None, read)?.of(&url.parse().unwrap()).map(ToString::to_string))
+        Ok(Proxies::new(None, read)?.for_url(&url.parse().unwrap()).map(ToString::to_string))
     }
 
     #[test]
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_cannot_be_used_is_rejected_and_not_bypassed() {
+    fn an_invalid_proxy_is_an_error_and_not_bypassed() {
         for wrong in ["not a url", "socks5://p:1080", "socks5h://u:CANARY@p", "ftp://p", "http://", "http://:80"] {
             for name in ["http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
                 let error = proxy_of(&[(name, wrong)], "http://a/").unwrap_err();
@@ -143,8 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn none_uses_no_proxy_whatever_the_environment_says() {
+    fn the_setting_none_ignores_the_proxies_of_the_environment() {
         let proxies = Proxies::new(Some("none"), |_| Some("not a url".to_owned())).unwrap();
-        assert_eq!(proxies.of(&"http://a/".parse().unwrap()), None);
+        assert_eq!(proxies.for_url(&"http://a/".parse().unwrap()), None);
     }
 }

@@ -1,4 +1,4 @@
-//! [`RateLimiter`]: requests to one host at a steady rate, and none while it asked for a pause.
+//! [`RateLimiter`]: spaces the requests to a host evenly, and pauses them after a 429.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -11,9 +11,9 @@ use crate::Clock;
 
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
-    /// The time between two requests to one host; zero: no pacing.
+    /// The minimum time between two requests to one host. Zero sets no rate limit.
     interval: Duration,
-    /// When the next request to a host may begin.
+    /// The earliest time of the next request, for each host.
     next: Mutex<HashMap<String, Duration>>,
 }
 
@@ -23,7 +23,7 @@ impl RateLimiter {
         Self { interval, next: Mutex::default() }
     }
 
-    /// Waits for the host's next place in line.
+    /// Waits until the next request to the host of `url` may be sent.
     pub(crate) async fn wait(&self, url: &Url, clock: &dyn Clock) {
         let wait = self.reserve(url, clock.elapsed());
         if !wait.is_zero() {
@@ -31,26 +31,26 @@ impl RateLimiter {
         }
     }
 
-    /// Takes a place in line, and says how far it is.
+    /// Reserves the next time for a request, and returns the wait until then.
     fn reserve(&self, url: &Url, now: Duration) -> Duration {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         if self.interval.is_zero() && next.is_empty() {
             return Duration::ZERO;
         }
-        next.retain(|_, begin| *begin > now);
+        next.retain(|_, start| *start > now);
         let host = host(url);
-        let begin = next.get(host).map_or(now, |begin| now.max(*begin));
+        let start = next.get(host).map_or(now, |start| now.max(*start));
         if !self.interval.is_zero() {
-            next.insert(host.to_owned(), begin.saturating_add(self.interval));
+            next.insert(host.to_owned(), start.saturating_add(self.interval));
         }
-        begin - now
+        start - now
     }
 
-    /// Keeps all requests from the host for `wait`: one that was rejected speaks for the others.
+    /// Delays all requests to the host of `url` for `wait`, because a 429 applies to the client and not to one request.
     pub(crate) fn pause(&self, url: &Url, wait: Duration, now: Duration) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = next.entry(host(url).to_owned()).or_default();
-        *begin = (*begin).max(now.saturating_add(wait));
+        let start = next.entry(host(url).to_owned()).or_default();
+        *start = (*start).max(now.saturating_add(wait));
     }
 }
 
@@ -78,18 +78,18 @@ mod tests {
     }
 
     #[test]
-    fn sixty_a_minute_are_a_second_apart_for_each_host() {
+    fn sixty_requests_per_minute_are_a_second_apart_for_each_host() {
         let rate_limiter = RateLimiter::new(NonZeroU32::new(60));
-        let at = |host: &str, now: Duration| rate_limiter.reserve(&url(host), now);
-        assert_eq!(at("http://a/x", SECOND), Duration::ZERO);
-        assert_eq!(at("http://a/y", SECOND), SECOND);
-        assert_eq!(at("http://a/z", SECOND), 2 * SECOND);
-        assert_eq!(at("http://b/", SECOND), Duration::ZERO);
-        assert_eq!(at("http://a/", 10 * SECOND), Duration::ZERO);
+        let wait = |host: &str, now: Duration| rate_limiter.reserve(&url(host), now);
+        assert_eq!(wait("http://a/x", SECOND), Duration::ZERO);
+        assert_eq!(wait("http://a/y", SECOND), SECOND);
+        assert_eq!(wait("http://a/z", SECOND), 2 * SECOND);
+        assert_eq!(wait("http://b/", SECOND), Duration::ZERO);
+        assert_eq!(wait("http://a/", 10 * SECOND), Duration::ZERO);
     }
 
     #[test]
-    fn a_pause_holds_the_host_and_no_other() {
+    fn a_pause_delays_requests_to_its_host_only() {
         let rate_limiter = RateLimiter::new(None);
         rate_limiter.pause(&url("http://a/"), 5 * SECOND, SECOND);
         assert_eq!(rate_limiter.reserve(&url("http://a/"), 2 * SECOND), 4 * SECOND);

@@ -1,25 +1,25 @@
-//! URLs and texts of services as errors and traces show them.
+//! Redacts URLs and texts of services for errors and traces.
 
 use filestore_core::is_hidden;
 use url::{Position, Url};
 
-/// `url` without user, query and fragment, and without its path where that is a secret.
+/// Returns `url` without user, query and fragment, and without its path if the path is a secret.
 ///
-/// A query may be a signature; a path may be a key that is the permission itself.
+/// A query may be a signature, and a path may be a key that grants access by itself.
 pub fn redacted_url(url: &Url, secret_path: bool) -> String {
     let origin = format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]);
     if secret_path { format!("{origin}/...") } else { format!("{origin}{}", url.path()) }
 }
 
-/// A text of a service that may be shown: one line, not long, without the `secrets` that it may idempotency,
-/// and without queries of URLs.
+/// Returns a service's text as one line of at most 300 characters, without the `secrets` that it may repeat and without
+/// the queries of URLs.
 pub fn presentable(text: &str, secrets: &[&str]) -> String {
     let hide = |text: String, secret: &&str| text.replace(*secret, "...");
     let hidden = secrets.iter().filter(|secret| !secret.is_empty()).fold(without_queries(text), hide);
     hidden.chars().map(|c| if is_hidden(c) { ' ' } else { c }).take(300).collect()
 }
 
-/// In a query there may be signatures, and secrets in another spelling: escaped.
+/// Replaces the queries of URLs with `...`, because they may contain signatures, or secrets in percent-encoding.
 fn without_queries(text: &str) -> String {
     let mut pieces = text.split('?');
     let mut shown = pieces.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! [`Request`] and its [`RequestBody`]: what is sent, and what sending it twice would do.
+//! [`Request`], its [`RequestBody`] and its [`Idempotency`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use url::Url;
 
 use crate::Form;
 
-/// What a request does when it is sent twice. It decides over retries and over the effect of errors.
+/// The effect of sending a request twice. Retries and the effect of errors depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the columns of the retry table")]
 pub enum Idempotency {
-    /// It changes nothing: a listing, a read that is free.
+    /// The request changes nothing: a listing, or a read that does not count as a download.
     Safe,
-    /// Twice is the same as once: a delete, a put to a fixed address.
+    /// Sending it twice is the same as once: a delete, a `PUT` to a fixed URL.
     Idempotent,
-    /// Twice is one too many: each makes another file, message, session.
+    /// Each request creates another file, message or session.
     NonIdempotent,
-    /// A read that may take the file away. Nothing is retried once it may have arrived, not even a 429.
+    /// A read that may delete the file. It is not retried once it may have reached the service, not even after a 429.
     Consuming,
 }
 
-/// A request. `Debug` shows neither credentials nor a query nor a secret path.
+/// An HTTP request. `Debug` shows no credentials, no query and no secret path.
 ///
-/// Small to move: it passes through the futures of a whole flow.
+/// Cheap to move, because it passes through many futures.
 pub struct Request(pub(crate) Box<Parts>);
 
 pub(crate) struct Parts {
@@ -45,9 +45,9 @@ pub(crate) struct Parts {
 }
 
 impl Request {
-    /// `method` to `url`, which does what `idempotency` says when it is sent twice. A user in the URL is not sent.
+    /// Returns a request with an empty body. Removes user and password from `url`.
     pub fn new(method: Method, mut url: Url, idempotency: Idempotency) -> Self {
-        // The connection's own traces would show the password.
+        // The traces of the HTTP library would show the password.
         let _: (Result<(), ()>, Result<(), ()>) = (url.set_password(None), url.set_username(""));
         Self(Box::new(Parts {
             method,
@@ -63,17 +63,17 @@ impl Request {
         }))
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> &Method {
         &self.0.method
     }
 
-    /// A `GET` that changes nothing.
+    /// Returns a safe `GET` request.
     pub fn get(url: Url) -> Self {
         Self::new(Method::GET, url, Idempotency::Safe)
     }
 
-    /// Adds a pair to the query.
+    /// Adds a parameter to the query.
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.0.url.query_pairs_mut().append_pair(name, value);
         self
@@ -85,43 +85,47 @@ impl Request {
         self
     }
 
-    /// Sets a header that is a credential: it goes to the origin of the client's base URL only, and
-    /// is never shown. See [`secret_header`].
+    /// Sets a header that is a credential. It is sent only to the origin of the client's base URL, and never shown.
+    /// See [`secret_header`].
     pub fn credential(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
         self.0.credentials.push((name, value));
         self
     }
 
-    /// Sends `body`. Its content type becomes the header, unless one is set.
+    /// Sets the body. Its content type becomes the header, unless one is set.
     pub fn body(mut self, body: impl Into<RequestBody>) -> Self {
         self.0.body = body.into();
         self
     }
 
-    /// Says that the path is a secret, such as a key that is the permission itself.
+    /// Marks the path as a secret, such as a key that grants access by itself.
     pub fn secret_path(mut self) -> Self {
         self.0.secret_path = true;
         self
     }
 
-    /// Sends it on a connection of its own. A kept connection may just have been closed by the other
-    /// side: then the answer counts as lost although nobody saw the request.
+    /// Opens a new connection for the request.
+    ///
+    /// The service may close a pooled connection at any moment. Then the response counts as lost, although the service
+    /// did not receive the request.
     pub fn fresh_connection(mut self) -> Self {
         self.0.fresh_connection = true;
         self
     }
 
-    /// The wait after a 429 that does not say how long. Longer than the policy's longest wait, it
-    /// ends the retries and becomes the error's `retry_after`.
-    pub fn default_retry_after(mut self, pause: Duration) -> Self {
-        self.0.default_retry_after = Some(pause);
+    /// Sets the wait after a 429 without `Retry-After`.
+    ///
+    /// If it is longer than the waits that the policy allows, the retries end and it becomes the error's `retry_after`.
+    pub fn default_retry_after(mut self, wait: Duration) -> Self {
+        self.0.default_retry_after = Some(wait);
         self
     }
 
-    /// Says that the answer is short, and of use only as a whole: a success whose body breaks off is as
-    /// lost as one that never came, and repeated like it. The body is held in memory, up to
-    /// [`JSON_LIMIT`](crate::JSON_LIMIT).
+    /// Reads the body of a success into memory as part of the attempt, up to [`JSON_LIMIT`](crate::JSON_LIMIT).
+    ///
+    /// For short responses that are useful only as a whole: if the body breaks off, the response counts as lost and
+    /// the request is retried accordingly.
     pub fn buffered(mut self) -> Self {
         self.0.buffered = true;
         self
@@ -140,17 +144,17 @@ impl std::fmt::Debug for Request {
     }
 }
 
-/// What a request carries.
+/// The body of a request.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum RequestBody {
-    /// Nothing.
+    /// No body.
     Empty,
-    /// A few bytes, of this content type. Without one the request has none.
+    /// A content type and a few bytes. `None` sends no `Content-Type`.
     Bytes(Option<&'static str>, Bytes),
-    /// A file as it is. Without a content type the request has none.
+    /// A content type and a file, sent unchanged. `None` sends no `Content-Type`.
     Body(Option<String>, Arc<Body>),
-    /// A form.
+    /// A multipart form.
     Form(Form),
 }
 
@@ -161,7 +165,7 @@ impl From<Form> for RequestBody {
 }
 
 impl RequestBody {
-    /// *Invalid input* if it cannot be a header.
+    /// Returns the value of `Content-Type`. Fails with *invalid input* if it is not a valid header value.
     pub(crate) fn content_type(&self) -> Result<Option<HeaderValue>> {
         let content_type = match self {
             Self::Empty => None,
@@ -169,11 +173,11 @@ impl RequestBody {
             Self::Body(content_type, _) => content_type.clone(),
             Self::Form(form) => Some(form.content_type()),
         };
-        let wrong = |_| Error::invalid("the content type cannot be a header; choose another");
-        content_type.map(|text| HeaderValue::try_from(text).map_err(wrong)).transpose()
+        let invalid = |_| Error::invalid("the content type is not a valid header value; choose another");
+        content_type.map(|text| HeaderValue::try_from(text).map_err(invalid)).transpose()
     }
 
-    /// Whether it can be opened after some of it was read.
+    /// Returns `true` if the body can be opened again after some of it was read.
     pub(crate) fn can_replay(&self) -> bool {
         match self {
             Self::Empty | Self::Bytes(..) => true,
@@ -182,7 +186,7 @@ impl RequestBody {
         }
     }
 
-    /// Opens it for one attempt.
+    /// Opens the body for one attempt.
     pub(crate) async fn open(&self) -> Result<ByteStream> {
         match self {
             Self::Empty => Ok(once(Bytes::new())),
@@ -198,10 +202,12 @@ fn once(bytes: Bytes) -> ByteStream {
     ByteStream::upload(stream::iter((length > 0).then_some(Ok(bytes))), Some(length))
 }
 
-/// A header value that is never shown. *Config* if it holds characters that no header can.
+/// Returns a header value that is never shown. Fails with *config* if `value` is not a valid header value.
 pub fn secret_header(value: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(value).map_err(|_| {
-        Error::config("a credential holds a character that no HTTP header can hold, such as a line break; check it")
+        Error::config(
+            "a credential contains a character that is invalid in HTTP headers, such as a line break; correct it",
+        )
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -222,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_with_a_line_break_is_rejected_without_showing_it() {
+    fn the_error_about_a_credential_with_a_line_break_does_not_show_it() {
         let error = secret_header("CANARY\nx").unwrap_err();
         assert!(!format!("{error:?}").contains("CANARY"));
     }

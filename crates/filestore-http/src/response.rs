@@ -1,4 +1,4 @@
-//! [`Response`]: what came back, read within bounds.
+//! [`Response`]: status and headers of a response, and its body within a size limit.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -17,10 +17,12 @@ use serde_json::error::Category;
 use url::Url;
 
 use crate::exchange::response_body::{BodyError, ResponseBody};
-use crate::failure::unsettled;
+use crate::failure::error_of_unknown_effect;
 use crate::{ERROR_BODY_LIMIT, History, Idempotency, Outcome};
 
-/// An answer: status and headers are here, the body comes as it is read. Small to move, like a request.
+/// A response. Status and headers have arrived; the body is read on demand.
+///
+/// Cheap to move, like a [`Request`](crate::Request).
 pub struct Response(Box<Parts>);
 
 struct Parts {
@@ -28,7 +30,7 @@ struct Parts {
     context: Context,
 }
 
-/// What an answer remembers of its request.
+/// The request of a response and its attempts.
 pub(crate) struct Context {
     pub(crate) url: Url,
     pub(crate) secret_path: bool,
@@ -38,13 +40,13 @@ pub(crate) struct Context {
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// The range that an answer says it has: `Content-Range: bytes 5-9/20`.
+/// The range of a response, from its header `Content-Range: bytes 5-9/20`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the header has these two")]
+#[expect(clippy::exhaustive_structs, reason = "the header has these two fields")]
 pub struct ContentRange {
-    /// The bytes that come.
+    /// The positions of the bytes in the file.
     pub range: Range<u64>,
-    /// The size of the whole, where the service knows it.
+    /// The size of the file in bytes, if the service knows it.
     pub size: Option<u64>,
 }
 
@@ -53,61 +55,66 @@ impl Response {
         Self(Box::new(Parts { response_body, context }))
     }
 
-    /// The status.
+    /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.0.response_body.response.status()
     }
 
-    /// The headers.
+    /// Returns the headers.
     pub fn headers(&self) -> &HeaderMap {
         self.0.response_body.response.headers()
     }
 
-    /// A header, if it is plain text.
+    /// Returns the value of a header. `None` if it is absent or not visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().get(name)?.to_str().ok()
     }
 
-    /// The content type in lower case, without parameters.
+    /// Returns the content type in lower case, without parameters.
     pub fn content_type(&self) -> Option<String> {
         let value = self.headers().get(CONTENT_TYPE)?.to_str().ok()?;
         Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
     }
 
-    /// *Protocol* if the body is encoded (`Content-Encoding: gzip`) although the request asked for the bytes as they are.
+    /// Checks that the body is not encoded (`Content-Encoding: gzip`).
+    ///
+    /// Fails with *protocol* otherwise, because requests ask for unencoded bytes.
     pub fn check_identity(&self) -> Result<()> {
         let encoding = self.headers().get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let encoding = encoding.filter(|encoding| !matches!(encoding.trim(), "" | "identity"));
         encoding.map_or(Ok(()), |encoding| {
             let encoding = crate::presentable(&encoding, &[]);
             let message = format!(
-                "the response is encoded with {encoding} although the bytes of the file were asked for as they are; check \
-                 the proxy"
+                "the response is encoded with {encoding} although the request asked for the unencoded file; \
+                 check the proxy"
             );
             Err(self.error(ErrorKind::Protocol, message))
         })
     }
 
-    /// Whether it is a page for people with a status of 4xx other than 429: of a proxy, a firewall or a web site, and not
-    /// of a service that speaks to programs.
+    /// Returns `true` for an HTML page with a status of 4xx other than 429.
+    ///
+    /// It comes from a proxy, a firewall or a website, not from the API of a service.
     pub fn is_rejection_by_page(&self) -> bool {
         let is_page = self.content_type().is_some_and(|essence| essence == "text/html");
         is_page && self.status().is_client_error() && self.status().as_u16() != 429
     }
 
-    /// Whether the content type is JSON.
+    /// Returns `true` if the content type is JSON.
     pub fn is_json(&self) -> bool {
         let value = self.headers().get(CONTENT_TYPE);
-        let said = value.is_some_and(|value| value == "application/json");
-        said || self.content_type().is_some_and(|essence| essence.ends_with("/json") || essence.ends_with("+json"))
+        let is_exact = value.is_some_and(|value| value == "application/json");
+        is_exact || self.content_type().is_some_and(|essence| essence.ends_with("/json") || essence.ends_with("+json"))
     }
 
-    /// The length of the body, where the service says it.
+    /// Returns the length of the body in bytes, if the response announces it.
     pub fn content_length(&self) -> Option<u64> {
         self.0.response_body.length
     }
 
-    /// The range that comes with status 206. Any other success is the whole, whatever the header says.
+    /// Returns the range of a response with status 206.
+    ///
+    /// With any other status it is `None`, even if the header is present: the body is then the whole file.
     pub fn content_range(&self) -> Option<ContentRange> {
         if self.status() != StatusCode::PARTIAL_CONTENT {
             return None;
@@ -115,32 +122,34 @@ impl Response {
         parse_content_range(self.headers().get(CONTENT_RANGE)?.to_str().ok()?)
     }
 
-    /// Where a redirect points to, made absolute.
+    /// Returns the target of a redirect as an absolute URL.
     pub fn location(&self) -> Option<Url> {
         self.0.context.url.join(self.headers().get(LOCATION)?.to_str().ok()?).ok()
     }
 
-    /// How often it was tried.
+    /// Returns the number of attempts.
     pub fn attempts(&self) -> u32 {
         self.0.context.attempts
     }
 
-    /// How long the service asks to wait, or the request's own pause after a 429.
+    /// Returns the wait that the service asks for, or else, after a 429, the request's
+    /// [default](crate::Request::default_retry_after).
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.context.retry_after
     }
 
-    /// The effect if this answer is an error: that of all attempts together.
+    /// Returns the effect of all attempts together, if this response is an error.
     pub fn effect(&self) -> Effect {
         self.0.context.history.effect()
     }
 
-    /// The effect if the body of this answer says that the request was rejected, whatever the status.
+    /// Returns the effect of all attempts together, if the body of this response says that the request was rejected,
+    /// whatever the status.
     pub fn effect_if_rejected(&self) -> Effect {
         self.0.context.history.effect_if_rejected()
     }
 
-    /// An error of `kind` with what this answer says: status, effect, attempts, wait, request id.
+    /// Returns an error of `kind` with the status, effect, attempts, wait and request ID of this response.
     pub fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
         let error = Error::new(kind, self.effect(), message)
             .with_http_status(self.status().as_u16())
@@ -159,87 +168,101 @@ impl Response {
         }
     }
 
-    /// The error of an answer that is not the one that the protocol documents, which is `expected`. A captive portal,
-    /// a proxy or a web site may have given it.
+    /// Returns the *protocol* error of a response that the protocol does not document. `expected` names the documented
+    /// one.
+    ///
+    /// Such a response may come from a captive portal, a proxy or a website.
     pub fn unexpected(&self, expected: &str) -> Error {
-        let what = self.content_type().map(|essence| format!(", {}", crate::presentable(&essence, &[])));
+        let content_type = self.content_type().map(|essence| format!(", {}", crate::presentable(&essence, &[])));
         let message = format!(
-            "{} answers with status {}{} where {expected} is due: something other than the service answered; check \
+            "{} responded with status {}{} instead of {expected}: something other than the service answered; check \
              base_url, the proxy and the network",
             self.0.context.redacted_url(),
             self.status().as_u16(),
-            what.unwrap_or_default()
+            content_type.unwrap_or_default()
         );
         self.error(ErrorKind::Protocol, message)
     }
 
-    /// The whole body, if it is at most `limit` bytes; else *protocol*.
+    /// Returns the whole body. Fails with *protocol* if it has more than `limit` bytes.
     pub async fn bytes(&mut self, limit: usize) -> Result<Bytes> {
         let Parts { response_body, context } = &mut *self.0;
         let length = response_body.length;
         let mut whole = None;
         if length.is_none_or(|length| length <= limit as u64) {
-            let read = response_body.read_whole(limit).await;
-            read.map_err(|(broken, passed)| context.broken(&broken, passed, length))?;
-            whole = response_body.take_whole().filter(|whole| whole.len() <= limit);
+            let buffered = response_body.buffer(limit).await;
+            buffered.map_err(|(cause, received)| context.incomplete_response(&cause, received, length))?;
+            whole = response_body.take_buffered().filter(|whole| whole.len() <= limit);
         }
         whole.ok_or_else(|| {
-            let message =
-                format!("{} answers with more than the {limit} bytes that are read", self.0.context.redacted_url());
+            let url = self.0.context.redacted_url();
+            let message = format!("the response from {url} has more than the {limit} bytes that are accepted");
             self.error(ErrorKind::Protocol, message)
         })
     }
 
-    /// The body as JSON, if it is at most `limit` bytes. *Protocol* if it is not what is expected.
+    /// Reads the body as JSON.
+    ///
+    /// Fails with *protocol* if it has more than `limit` bytes or is not JSON of the expected shape.
     pub async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T> {
         let bytes = self.bytes(limit).await?;
         self.parse_json(&bytes)
     }
 
-    /// Bytes of this answer as JSON, for protocols that look at them twice. *Protocol* as above.
+    /// Parses `bytes` of this response as JSON. For protocols that parse the same body twice.
+    ///
+    /// Fails with *protocol* if they are not JSON of the expected shape.
     pub fn parse_json<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
         self.parse_json_into(bytes, PhantomData::<T>)
     }
 
-    /// Bytes of this answer as JSON, for what takes it in piece by piece. *Protocol* as above: then some
-    /// pieces may have been taken in.
+    /// Parses `bytes` of this response as JSON into `seed`, which receives the values one by one.
+    ///
+    /// Fails with *protocol* if they are not JSON of the expected shape. `seed` may have received some values by then.
     pub fn parse_json_into<'de, S: DeserializeSeed<'de>>(&self, bytes: &'de [u8], seed: S) -> Result<S::Value> {
-        // Looked at once as a whole, text is read faster than string by string.
+        // Checking UTF-8 once for the whole text is faster than for each string.
         let parsed = match std::str::from_utf8(bytes) {
-            Ok(text) => read_all(serde_json::Deserializer::from_str(text), seed),
-            Err(_) => read_all(serde_json::Deserializer::from_slice(bytes), seed),
+            Ok(text) => deserialize(serde_json::Deserializer::from_str(text), seed),
+            Err(_) => deserialize(serde_json::Deserializer::from_slice(bytes), seed),
         };
         parsed.map_err(|error| {
-            // serde's own text repeats values, which may be secrets.
-            let what = match error.classify() {
+            // The text of serde's error repeats values, which may be secrets.
+            let problem = match error.classify() {
                 Category::Eof => "JSON that breaks off",
                 Category::Data => "JSON of another shape than expected",
-                Category::Syntax | Category::Io => "no JSON",
+                Category::Syntax | Category::Io => "not JSON",
             };
-            let (shown, line, column) = (self.0.context.redacted_url(), error.line(), error.column());
-            self.error(ErrorKind::Protocol, format!("{shown} answers with {what} (line {line}, column {column})"))
+            let (url, line, column) = (self.0.context.redacted_url(), error.line(), error.column());
+            self.error(
+                ErrorKind::Protocol,
+                format!("the response from {url} is {problem} (line {line}, column {column})"),
+            )
         })
     }
 
-    /// The beginning of an error's body. Never fails: what does not come is left out.
+    /// Returns the first [`ERROR_BODY_LIMIT`] bytes of the body of an error response.
+    ///
+    /// Never fails. If the body breaks off, returns the bytes before that.
     pub async fn error_body(&mut self) -> Bytes {
-        let mut all = BytesMut::new();
-        let begun = self.0.response_body.now();
+        let mut bytes = BytesMut::new();
+        let start = self.0.response_body.now();
         while let Ok(Some(chunk)) = self.0.response_body.chunk().await {
-            let room = ERROR_BODY_LIMIT - all.len();
-            all.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if all.len() == ERROR_BODY_LIMIT || self.0.response_body.check_rate(begun, all.len()).is_err() {
+            let room = ERROR_BODY_LIMIT - bytes.len();
+            bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if bytes.len() == ERROR_BODY_LIMIT || self.0.response_body.check_rate(start, bytes.len()).is_err() {
                 break;
             }
         }
-        all.freeze()
+        bytes.freeze()
     }
 
-    /// The body as it comes, held to its length. A broken connection is *unavailable*, one on which
-    /// nothing moves *timeout*, with the effect that a lost answer to this request has.
+    /// Returns the body as a stream, which fails if the body does not have the announced length.
+    ///
+    /// Fails with *unavailable* if the connection breaks and with *timeout* if a timeout elapses. The effect is that of
+    /// a lost response.
     pub fn stream(self) -> ByteStream {
         let length = self.0.response_body.length;
-        ByteStream::download(Chunks { answer: self, passed: 0 }, length)
+        ByteStream::download(Chunks { response: self, received: 0 }, length)
     }
 
     pub(crate) fn context(&self) -> &Context {
@@ -248,54 +271,56 @@ impl Response {
 }
 
 impl Context {
-    /// The address as errors show it.
+    /// Returns the URL as errors show it.
     fn redacted_url(&self) -> String {
         crate::redacted_url(&self.url, self.secret_path)
     }
 
-    /// The error of a body that broke off after `passed` bytes.
-    pub(crate) fn broken(&self, broken: &BodyError, passed: u64, length: Option<u64>) -> Error {
+    /// Returns the error of a body that broke off after `received` bytes.
+    pub(crate) fn incomplete_response(&self, cause: &BodyError, received: u64, length: Option<u64>) -> Error {
         let effect = self.history.ended_by(self.idempotency, Outcome::Lost).effect();
-        broken_off(&self.redacted_url(), broken, passed, length).with_effect(effect).with_attempts(self.attempts)
+        incomplete_response(&self.redacted_url(), cause, received, length)
+            .with_effect(effect)
+            .with_attempts(self.attempts)
     }
 }
 
-/// The error of an answer whose body broke off.
-pub(crate) fn broken_off(shown: &str, broken: &BodyError, passed: u64, length: Option<u64>) -> Error {
-    let kind = match broken {
+/// Returns the error of a response whose body broke off after `received` of `length` bytes.
+pub(crate) fn incomplete_response(url: &str, cause: &BodyError, received: u64, length: Option<u64>) -> Error {
+    let kind = match cause {
         BodyError::Lost(_) => ErrorKind::Unavailable,
-        BodyError::TooSlow(_) => ErrorKind::Timeout,
+        BodyError::TimedOut(_) => ErrorKind::Timeout,
     };
     let of = length.map(|length| format!(" of {length}")).unwrap_or_default();
-    unsettled(kind, format!("{} after {passed}{of} bytes of the answer", broken.describe(shown)))
+    error_of_unknown_effect(kind, format!("{} after {received}{of} bytes of the response", cause.describe(url)))
 }
 
-/// The body of an answer.
+/// The body of a response as a stream.
 struct Chunks {
-    answer: Response,
-    passed: u64,
+    response: Response,
+    received: u64,
 }
 
 impl Stream for Chunks {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(match ready!(self.answer.0.response_body.poll_chunk(cx)) {
+        Poll::Ready(match ready!(self.response.0.response_body.poll_chunk(cx)) {
             Ok(Some(chunk)) => {
-                self.passed += chunk.len() as u64;
+                self.received += chunk.len() as u64;
                 Some(Ok(chunk))
             }
             Ok(None) => None,
-            Err(broken) => {
-                let Parts { response_body, context } = &*self.answer.0;
-                Some(Err(context.broken(&broken, self.passed, response_body.length)))
+            Err(cause) => {
+                let Parts { response_body, context } = &*self.response.0;
+                Some(Err(context.incomplete_response(&cause, self.received, response_body.length)))
             }
         })
     }
 }
 
-/// Reads one value, and nothing after it.
-fn read_all<'de, R: serde_json::de::Read<'de>, S: DeserializeSeed<'de>>(
+/// Deserializes one value and checks that only white space follows.
+fn deserialize<'de, R: serde_json::de::Read<'de>, S: DeserializeSeed<'de>>(
     mut json: serde_json::Deserializer<R>,
     seed: S,
 ) -> serde_json::Result<S::Value> {
@@ -327,7 +352,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_content_range_is_read_or_rejected() {
+    fn a_content_range_is_parsed_or_rejected() {
         assert_eq!(parse_content_range("bytes 5-9/20"), Some(ContentRange { range: 5..10, size: Some(20) }));
         assert_eq!(parse_content_range("bytes 0-0/*"), Some(ContentRange { range: 0..1, size: None }));
         for bad in

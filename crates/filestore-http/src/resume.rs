@@ -1,4 +1,4 @@
-//! Downloads that go on by range where they broke off.
+//! Downloads that resume with a range request after the connection breaks.
 
 use std::time::Duration;
 
@@ -10,50 +10,51 @@ use reqwest::header::{ETAG, HeaderValue, IF_RANGE, RANGE};
 
 use crate::{Decision, HttpClient, Idempotency, Request, Response};
 
-/// Makes the request of a download again, with a fresh URL where the old one may have expired.
-type Again = Box<dyn Fn() -> BoxFuture<'static, Result<Request>> + Send + Sync>;
+/// Builds the request of a download anew, with a new URL if the old one may have expired.
+type BuildRequest = Box<dyn Fn() -> BoxFuture<'static, Result<Request>> + Send + Sync>;
 
-/// A download and how far it is.
+/// A download and its position.
 struct Resumable {
     client: HttpClient,
     stream: ByteStream,
-    /// The strong validator that every continuation must have.
+    /// The strong validator that every further response must have.
     etag: HeaderValue,
-    again: Again,
-    at: u64,
+    build_request: BuildRequest,
+    /// The position of the next byte in the file.
+    position: u64,
     end: u64,
-    /// Attempts since the last byte, and the time spent waiting between them.
+    /// The number of attempts since the last byte, and the sum of their waits.
     attempt: u32,
     waited: Duration,
 }
 
 impl HttpClient {
-    /// The body of `answer` as it comes; after a broken connection it goes on where it stopped.
+    /// Returns the body of `response` as a stream that resumes after the connection breaks.
     ///
-    /// Only for reads that are free. `again` makes the request once more, without a range. It is used
-    /// when the length is known and the service gave a strong `ETag`, so that the rest is provably of
-    /// the same file; else this is [`Response::stream`]. Retries are those of the client's policy,
-    /// counted anew whenever bytes came. A file that changed meanwhile is *integrity*.
-    pub fn resumable_stream<F>(&self, answer: Response, again: F) -> ByteStream
+    /// It resumes only a safe request whose response has a length and a strong `ETag`, which proves that the rest
+    /// belongs to the same file. Otherwise it is [`Response::stream`]. `build_request` builds the request anew, without
+    /// a range. Retries follow the client's policy and count anew after each chunk. Fails with *integrity* if the file
+    /// has changed.
+    pub fn resumable_stream<F>(&self, response: Response, build_request: F) -> ByteStream
     where
         F: Fn() -> BoxFuture<'static, Result<Request>> + Send + Sync + 'static,
     {
-        let start = answer.content_range().map_or(0, |range| range.range.start);
+        let start = response.content_range().map_or(0, |range| range.range.start);
         let (Some(length), Some(etag), Idempotency::Safe) =
-            (answer.content_length(), answer.strong_etag().cloned(), answer.context().idempotency)
+            (response.content_length(), response.strong_etag().cloned(), response.context().idempotency)
         else {
-            return answer.stream();
+            return response.stream();
         };
-        let Some(end) = start.checked_add(length) else { return answer.stream() };
+        let Some(end) = start.checked_add(length) else { return response.stream() };
         let state = Resumable {
             client: self.clone(),
             etag,
-            again: Box::new(again),
-            at: start,
+            build_request: Box::new(build_request),
+            position: start,
             end,
             attempt: 0,
             waited: Duration::ZERO,
-            stream: answer.stream(),
+            stream: response.stream(),
         };
         let chunks = stream::unfold(Some(state), |state| async {
             let mut state = state?;
@@ -72,15 +73,15 @@ impl Resumable {
         loop {
             let error = match self.stream.next().await {
                 Some(Ok(chunk)) => {
-                    self.at += chunk.len() as u64;
+                    self.position += chunk.len() as u64;
                     (self.attempt, self.waited) = (0, Duration::ZERO);
                     return Ok(Some(chunk));
                 }
                 None => return Ok(None),
                 Some(Err(error)) => error,
             };
-            // The last byte may be there although the connection ended badly.
-            if self.at == self.end {
+            // The connection may break after the last byte.
+            if self.position == self.end {
                 return Ok(None);
             }
             self.attempt += 1;
@@ -90,25 +91,27 @@ impl Resumable {
             };
             self.waited += wait;
             self.client.clock().sleep(wait).await;
-            self.stream = self.rest().await?;
+            self.stream = self.remaining().await?;
         }
     }
 
-    /// What is missing, as a stream.
-    async fn rest(&mut self) -> Result<ByteStream> {
-        let range = HeaderValue::try_from(format!("bytes={}-{}", self.at, self.end - 1))
-            .map_err(|_| Error::invalid("the range cannot be a header"))?;
-        let request = (self.again)().await?.header(RANGE, range).header(IF_RANGE, self.etag.clone());
-        let answer = self.client.send(request).await?;
-        let same = answer.headers().get(ETAG) == Some(&self.etag);
-        match answer.status().as_u16() {
-            206 if same && answer.content_range().is_some_and(|found| found.range == (self.at..self.end)) => {
-                Ok(answer.stream())
+    /// Requests the remaining bytes.
+    async fn remaining(&mut self) -> Result<ByteStream> {
+        let range = HeaderValue::try_from(format!("bytes={}-{}", self.position, self.end - 1))
+            .map_err(|_| Error::invalid("the range is not a valid header value"))?;
+        let request = (self.build_request)().await?.header(RANGE, range).header(IF_RANGE, self.etag.clone());
+        let response = self.client.send(request).await?;
+        let is_same_file = response.headers().get(ETAG) == Some(&self.etag);
+        match response.status().as_u16() {
+            206 if is_same_file
+                && response.content_range().is_some_and(|content| content.range == (self.position..self.end)) =>
+            {
+                Ok(response.stream())
             }
-            200 | 206 | 412 | 416 => Err(answer
+            200 | 206 | 412 | 416 => Err(response
                 .error(
                     ErrorKind::Integrity,
-                    format!("the file changed while it was read, after {} bytes; read it again", self.at),
+                    format!("the file changed during the download, at byte {}; download it again", self.position),
                 )
                 .with_effect(Effect::Rejected)),
             status => {
@@ -121,8 +124,8 @@ impl Resumable {
                     _ => ErrorKind::Protocol,
                 };
                 let message =
-                    format!("the download broke after {} bytes and could not go on: status {status}", self.at);
-                Err(answer.error(kind, message))
+                    format!("the download broke off at byte {} and cannot be resumed: status {status}", self.position);
+                Err(response.error(kind, message))
             }
         }
     }

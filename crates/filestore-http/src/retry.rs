@@ -1,16 +1,16 @@
-//! Whether a request is sent again: one pure function and the words it speaks in.
+//! [`decide`]: decides whether to retry a request, as a pure function of its [`RetryContext`] and a [`Policy`].
 //!
-//! | outcome | safe | idempotent | once | consuming |
+//! | outcome | safe | idempotent | non-idempotent | consuming |
 //! |---|---|---|---|---|
-//! | nothing was sent, and the connection may come about next time | again | again | again | again |
-//! | the connection cannot come about (TLS, proxy), or what came is not HTTP | no | no | no | no |
-//! | 429 | again | again | again | no |
-//! | 408, 5xx but 501, 505, 507 and 511 | again | again | no | no |
-//! | the answer was lost | again | again | no | no |
+//! | nothing was sent, and the next connection may succeed | retry | retry | retry | retry |
+//! | no connection is possible (TLS, proxy), or the response is not HTTP | no | no | no | no |
+//! | 429 | retry | retry | retry | no |
+//! | 408, 5xx except 501, 505, 507 and 511 | retry | retry | no | no |
+//! | the response was lost | retry | retry | no | no |
 //! | any other status | no | no | no | no |
 //!
-//! And never when the body cannot be sent a second time, when the attempts, the time for waiting or
-//! the client's shared budget are used up, or when the service asks for a longer wait than that.
+//! A request is never retried if its body cannot be sent a second time, if the attempts, the total wait or the client's
+//! shared budget are used up, or if the service asks for a wait that exceeds the total.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -19,18 +19,18 @@ use filestore_core::Effect;
 
 use crate::{History, Idempotency, Outcome};
 
-/// How often and how long.
+/// The limits of retries and their waits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "written out with `..Policy::default()`")]
 pub struct Policy {
-    /// Attempts after the first.
+    /// The maximum number of attempts after the first.
     pub max_retries: u32,
-    /// The wait before the second attempt; doubled for each further one.
+    /// The maximum wait before the second attempt. It doubles for each further attempt.
     pub first_delay: Duration,
-    /// The longest wait that the policy itself asks for.
+    /// The maximum wait before any attempt, unless the service asks for a longer one.
     pub longest_delay: Duration,
-    /// All waits of one request together, those that the service asks for included. The time that
-    /// transfers take does not count: it depends on the size of the file.
+    /// The maximum sum of all waits of one request, including those that the service asks for. The time of transfers
+    /// does not count, because it depends on the size of the file.
     pub longest_wait: Duration,
 }
 
@@ -45,62 +45,62 @@ impl Default for Policy {
     }
 }
 
-/// All that the decision depends on.
+/// The state of a request that [`decide`] depends on.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "written out by whoever asks for a decision")]
+#[expect(clippy::exhaustive_structs, reason = "callers of `decide` write it out")]
 pub struct RetryContext {
-    /// What the request does when it is repeated.
+    /// The effect of sending the request twice.
     pub idempotency: Idempotency,
-    /// What became of this attempt.
+    /// The outcome of this attempt.
     pub outcome: Outcome,
-    /// Whether the body can be sent (again).
+    /// `true` if the body can be sent once more.
     pub replayable: bool,
     /// The number of this attempt, from 1.
     pub attempt: u32,
-    /// The time spent in waits so far.
+    /// The sum of the waits so far.
     pub waited: Duration,
-    /// How long the service asks to wait.
+    /// The wait that the service asks for.
     pub retry_after: Option<Duration>,
-    /// Whether the client's shared budget has a retry left.
+    /// `true` if the client's shared budget allows a retry.
     pub budget: bool,
-    /// A number from 0 to 1.
+    /// A random number from 0 to 1 that spreads the waits of many clients.
     pub jitter: f64,
 }
 
-/// What to do.
+/// The decision whether to retry a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// Send it again after this time.
+    /// Retry after this wait.
     Retry(Duration),
-    /// Let the caller have it.
+    /// Return the outcome to the caller, for this reason.
     GiveUp(GiveUp),
 }
 
-/// Why a request is not sent again.
+/// The reason not to retry a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GiveUp {
-    /// It is an answer for good.
+    /// A retry would have the same outcome.
     Final,
-    /// A retry_decision could do it twice.
+    /// A retry could take effect twice.
     Effect,
     /// The body cannot be sent a second time.
     Body,
-    /// The attempts are used up.
+    /// All attempts are used up.
     Attempts,
-    /// The waits would become too long.
+    /// The waits would exceed [`Policy::longest_wait`].
     Time,
-    /// The client has spent its budget.
+    /// The client's shared budget is used up.
     Budget,
 }
 
-/// Whether to send a request again.
+/// Decides whether to retry a request.
 ///
 /// ```
 /// use std::time::Duration;
 ///
-/// use filestore_http::{Decision, Outcome, Policy, Idempotency, RetryContext, GiveUp, decide};
+/// use filestore_http::{Decision, GiveUp, Idempotency, Outcome, Policy, RetryContext, decide};
 ///
 /// let lost = RetryContext {
 ///     idempotency: Idempotency::Idempotent,
@@ -114,27 +114,29 @@ pub enum GiveUp {
 /// };
 /// let policy = Policy::default();
 /// assert_eq!(decide(&policy, &lost), Decision::Retry(Duration::from_millis(500)));
-/// assert_eq!(decide(&policy, &RetryContext { idempotency: Idempotency::NonIdempotent, ..lost }), Decision::GiveUp(GiveUp::Effect));
+///
+/// let non_idempotent = RetryContext { idempotency: Idempotency::NonIdempotent, ..lost };
+/// assert_eq!(decide(&policy, &non_idempotent), Decision::GiveUp(GiveUp::Effect));
 /// ```
-pub fn decide(policy: &Policy, situation: &RetryContext) -> Decision {
-    let retry_after = situation.retry_after.unwrap_or_default();
-    let wait = delay(policy, situation.attempt, situation.jitter).max(retry_after);
-    let stop = if !is_temporary(situation.outcome) {
+pub fn decide(policy: &Policy, context: &RetryContext) -> Decision {
+    let retry_after = context.retry_after.unwrap_or_default();
+    let wait = delay(policy, context.attempt, context.jitter).max(retry_after);
+    let reason = if !is_temporary(context.outcome) {
         GiveUp::Final
-    } else if !is_harmless(situation.idempotency, situation.outcome) {
+    } else if !is_harmless(context.idempotency, context.outcome) {
         GiveUp::Effect
-    } else if !situation.replayable {
+    } else if !context.replayable {
         GiveUp::Body
-    } else if situation.attempt > policy.max_retries {
+    } else if context.attempt > policy.max_retries {
         GiveUp::Attempts
-    } else if situation.waited.checked_add(wait).is_none_or(|all| all > policy.longest_wait) {
+    } else if context.waited.checked_add(wait).is_none_or(|total| total > policy.longest_wait) {
         GiveUp::Time
-    } else if !situation.budget {
+    } else if !context.budget {
         GiveUp::Budget
     } else {
         return Decision::Retry(wait);
     };
-    Decision::GiveUp(stop)
+    Decision::GiveUp(reason)
 }
 
 fn is_temporary(outcome: Outcome) -> bool {
@@ -147,107 +149,109 @@ fn is_temporary(outcome: Outcome) -> bool {
     }
 }
 
-/// Whether one more attempt cannot do more than one attempt was meant to do.
+/// Returns `true` if a retry cannot make the request take effect twice.
 fn is_harmless(idempotency: Idempotency, outcome: Outcome) -> bool {
     match idempotency {
         Idempotency::Safe | Idempotency::Idempotent => true,
         Idempotency::NonIdempotent => matches!(outcome, Outcome::NotSent | Outcome::Status(429)),
-        // Even a rejection shows that the request was there, and who knows how it was counted.
+        // A rejection shows that the request arrived. The service may have counted it as a download.
         Idempotency::Consuming => outcome == Outcome::NotSent,
     }
 }
 
-/// Exponential, the upper half of it random: clients that failed together do not come back together.
+/// Returns an exponential delay. Its upper half is random, so clients that failed together do not retry together.
 fn delay(policy: &Policy, attempt: u32, jitter: f64) -> Duration {
-    // Not `backon`: its jitter is a random number of its own, and comes on top of the longest delay.
+    // Not `backon`: it draws the random number itself and adds it to the longest delay.
     let doubled = policy.first_delay.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
     let longest = doubled.min(policy.longest_delay);
-    // NaN stays NaN here, and is no duration below.
-    let share = 0.5 + 0.5 * jitter.clamp(0.0, 1.0);
-    Duration::try_from_secs_f64(longest.as_secs_f64() * share).map_or(longest, |delay| delay.min(longest))
+    // NaN stays NaN here, and the conversion below rejects it.
+    let factor = 0.5 + 0.5 * jitter.clamp(0.0, 1.0);
+    Duration::try_from_secs_f64(longest.as_secs_f64() * factor).map_or(longest, |delay| delay.min(longest))
 }
 
-/// How often a step was tried and how long it waited, over all the requests that it took.
+/// The attempts and waits of one step, over all requests that the step takes.
 ///
-/// A flow that repeats a step with fresh means (a new URL for an expired one) does so out of the same
-/// attempts and the same time as the retries below it:
-/// [`HttpClient::send_within`](crate::HttpClient::send_within) and
+/// A step may be retried with other means, such as a new URL for an expired one. Such a retry and the retries of each
+/// request share the same limits: [`HttpClient::send_within`](crate::HttpClient::send_within) and
 /// [`HttpClient::retry_step`](crate::HttpClient::retry_step) both count here.
 #[derive(Debug, Clone, Default)]
 pub struct Attempts {
     pub(crate) made: u32,
     pub(crate) waited: Duration,
-    /// What its retries took from the shared budget. It comes back when one of them succeeds.
+    /// The tokens that its retries took from the shared budget. A success returns them.
     pub(crate) paid: u32,
     pub(crate) history: History,
 }
 
 impl Attempts {
-    /// None made, nothing waited.
+    /// Returns a count without attempts and waits.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One more is made, of a step whose requests have attempts of their own.
+    /// Counts an attempt of a step whose requests have their own `Attempts`.
     pub fn begin(&mut self) {
         self.made += 1;
     }
 
-    /// Some of an answer came: the attempts for its rest count anew, after this one.
+    /// Resets the attempts to 1 and the waits to zero, because some of a response arrived.
     pub fn progressed(&mut self) {
         (self.made, self.waited) = (1, Duration::ZERO);
     }
 
-    /// What all of them prove about the effect of the step.
+    /// Returns the outcomes of all attempts and what they prove about the effect of the step.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// Takes in that a read-back has found no trace of the step; see [`History::record_nothing_found`].
+    /// Records that a read-back found no trace of the step; see [`History::record_nothing_found`].
     pub fn record_nothing_found(&mut self) -> Effect {
         self.history.record_nothing_found()
     }
 
-    /// How many were made.
+    /// Returns the number of attempts.
     pub fn made(&self) -> u32 {
         self.made
     }
 }
 
-/// A bucket of tokens. When a service is down, every request fails; without this, each of them would
-/// come back several times and keep it down. A retry that succeeds gives back what it cost: connections
-/// that break now and then are no outage, however many parts a file has.
+/// A token bucket that limits the retries of all requests of a client.
+///
+/// When a service is down, every request fails. Without the budget, the retries would multiply the load and keep the
+/// service down. A retry that succeeds returns its tokens, because a connection that breaks now and then is not an
+/// outage, however many parts a file has.
 #[derive(Debug)]
 pub(crate) struct Budget {
     /// In tenths of a retry.
-    tenths: AtomicU32,
+    tokens: AtomicU32,
 }
 
-/// Twenty retries without success, then one for every ten requests that went well.
+/// The capacity of a [`Budget`]: 20 retries without a success, then one for every 10 requests that succeed.
 const FULL: u32 = 200;
+/// The tokens that a retry takes.
 pub(crate) const RETRY: u32 = 10;
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { tenths: AtomicU32::new(FULL) }
+        Self { tokens: AtomicU32::new(FULL) }
     }
 }
 
 impl Budget {
     pub(crate) fn allows_a_retry(&self) -> bool {
-        self.tenths.load(Ordering::Relaxed) >= RETRY
+        self.tokens.load(Ordering::Relaxed) >= RETRY
     }
 
-    /// Takes the price of a retry, and says it.
+    /// Takes the tokens of a retry and returns their number.
     pub(crate) fn pay_for_a_retry(&self) -> u32 {
-        let _ = self.tenths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(RETRY)));
+        let _ = self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(RETRY)));
         RETRY
     }
 
-    /// Gives back what the retries before a success took, and a little more.
+    /// Returns the tokens of the retries before a success, and adds one for the success.
     pub(crate) fn refill_after_success(&self, paid: u32) {
         let more = 1 + paid;
-        let _ = self.tenths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(FULL.min(left + more)));
+        let _ = self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(FULL.min(left + more)));
     }
 }
 
@@ -273,8 +277,8 @@ mod tests {
         }
     }
 
-    fn again(situation: RetryContext) -> Decision {
-        decide(&Policy::default(), &situation)
+    fn decision(context: RetryContext) -> Decision {
+        decide(&Policy::default(), &context)
     }
 
     fn ms(ms: u64) -> Duration {
@@ -286,7 +290,7 @@ mod tests {
         use GiveUp::{Effect, Final};
         use Outcome::{Lost, Misconfigured, NotHttp, NotSent, Status};
 
-        // outcome, then safe / idempotent / once / consuming; None: again.
+        // outcome, then safe / idempotent / non-idempotent / consuming; None: retry.
         let table: &[(Outcome, [Option<GiveUp>; 4])] = &[
             (NotSent, [None, None, None, None]),
             (Status(429), [None, None, None, Some(Effect)]),
@@ -312,9 +316,9 @@ mod tests {
             (Status(413), [Some(Final); 4]),
         ];
         for (outcome, row) in table {
-            for (idempotency, stop) in ALL.into_iter().zip(row) {
-                let expected = stop.map_or(Decision::Retry(ms(500)), Decision::GiveUp);
-                assert_eq!(again(first(idempotency, *outcome)), expected, "{outcome:?} {idempotency:?}");
+            for (idempotency, reason) in ALL.into_iter().zip(row) {
+                let expected = reason.map_or(Decision::Retry(ms(500)), Decision::GiveUp);
+                assert_eq!(decision(first(idempotency, *outcome)), expected, "{outcome:?} {idempotency:?}");
             }
         }
     }
@@ -336,13 +340,13 @@ mod tests {
             (RetryContext { retry_after: wait(60), ..lost }, Decision::GiveUp(GiveUp::Time)),
             (RetryContext { retry_after: wait(u64::MAX), waited: ms(1000), ..lost }, Decision::GiveUp(GiveUp::Time)),
         ];
-        for (situation, expected) in rows {
-            assert_eq!(again(*situation), *expected, "{situation:?}");
+        for (context, expected) in rows {
+            assert_eq!(decision(*context), *expected, "{context:?}");
         }
     }
 
     #[test]
-    fn waits_double_up_to_the_longest_and_spread_over_their_upper_half() {
+    fn waits_double_up_to_the_longest_delay_and_jitter_spreads_their_upper_half() {
         let wait = |attempt, jitter| delay(&Policy::default(), attempt, jitter);
         assert_eq!([1, 2, 3, 4, 40].map(|attempt| wait(attempt, 1.0)), [500, 1000, 2000, 2000, 2000].map(ms));
         assert_eq!(wait(1, 0.0), ms(250));
@@ -350,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_not_multiplied() {
+    fn the_budget_allows_20_retries_and_then_one_for_10_successes() {
         let budget = Budget::default();
         let mut retries = 0;
         while budget.allows_a_retry() {
@@ -390,7 +394,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(5000))]
 
         #[test]
-        fn any_wish_any_clock_and_any_policy_wait_no_longer_than_the_policy(
+        fn the_waits_never_exceed_the_policy(
             max_retries in any::<u32>(),
             (first_delay, longest_delay, longest_wait) in (durations(), durations(), durations()),
             (attempt, waited, budget) in (any::<u32>(), durations(), any::<bool>()),
@@ -403,9 +407,10 @@ mod tests {
             (replayable, jitter) in (any::<bool>(), any::<f64>()),
         ) {
             let policy = Policy { max_retries, first_delay, longest_delay, longest_wait };
-            let situation = RetryContext { idempotency, outcome, replayable, attempt, waited, retry_after, budget, jitter };
-            if let Decision::Retry(wait) = decide(&policy, &situation) {
-                prop_assert!(waited.checked_add(wait).is_some_and(|all| all <= longest_wait), "{wait:?}");
+            let context =
+                RetryContext { idempotency, outcome, replayable, attempt, waited, retry_after, budget, jitter };
+            if let Decision::Retry(wait) = decide(&policy, &context) {
+                prop_assert!(waited.checked_add(wait).is_some_and(|total| total <= longest_wait), "{wait:?}");
                 prop_assert!(wait >= retry_after.unwrap_or_default() && attempt <= max_retries && budget);
             }
         }

@@ -1,6 +1,6 @@
-//! The error document of S3, which other storages have, too.
+//! The XML error document of S3, which other storage services use, too.
 
-/// The error document of S3 and Azure, as far as it is needed. Any text is read; what is not there is not said.
+/// The elements of the error document of S3 and Azure that backends use. Those that are absent are `None`.
 ///
 /// ```
 /// use filestore_http::S3Error;
@@ -11,42 +11,42 @@
 #[derive(Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct S3Error {
-    /// Such as `NoSuchKey`.
+    /// The code, such as `NoSuchKey`.
     pub code: Option<String>,
-    /// A sentence for people.
+    /// The message, a sentence for people.
     pub message: Option<String>,
-    /// The region of the bucket, where the request went to another one.
+    /// The region of the bucket, if the request went to another one.
     pub region: Option<String>,
-    /// The host of the bucket, where the request went to another one.
+    /// The host of the bucket, if the request went to another one.
     pub endpoint: Option<String>,
     /// The bucket that the error is about.
     pub bucket: Option<String>,
-    /// The id of the request, for the service's support.
+    /// The request ID, for the service's support.
     pub request_id: Option<String>,
-    /// The size that was sent and the largest one that is allowed, as decimal texts.
+    /// The size of the request and the maximum size, in bytes, as decimal texts.
     pub sizes: Option<(String, String)>,
 }
 
 impl S3Error {
-    /// Reads a document. Without the root element `Error`, it says nothing.
+    /// Parses a document. All fields are `None` if its root element is not `Error`.
     pub fn parse(body: &[u8]) -> Self {
         if root_element(body) != Some("Error") {
             return Self::default();
         }
         let text = String::from_utf8_lossy(body);
-        let of = |name| element(&text, name).map(unescape).filter(|text| !text.is_empty());
+        let field = |name| element(&text, name).map(unescape).filter(|text| !text.is_empty());
         Self {
-            code: of("Code"),
-            message: of("Message"),
-            region: of("Region"),
-            endpoint: of("Endpoint"),
-            bucket: of("BucketName").or_else(|| of("Bucket")),
-            request_id: of("RequestId"),
-            sizes: of("ProposedSize").zip(of("MaxSizeAllowed")),
+            code: field("Code"),
+            message: field("Message"),
+            region: field("Region"),
+            endpoint: field("Endpoint"),
+            bucket: field("BucketName").or_else(|| field("Bucket")),
+            request_id: field("RequestId"),
+            sizes: field("ProposedSize").zip(field("MaxSizeAllowed")),
         }
     }
 
-    /// Reads the error of the first file that a response to `DeleteObjects` says was not deleted.
+    /// Parses the first `Error` element of a response to `DeleteObjects`, which is about a file that was not deleted.
     pub fn first_of(body: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(body);
         let error = element(&text, "Error")?;
@@ -54,8 +54,8 @@ impl S3Error {
     }
 }
 
-/// Returns the name of the root element of an XML document, without its prefix. `None` if the text begins with no
-/// element.
+/// Returns the name of the root element of an XML document, without its namespace prefix. `None` if the text is not
+/// XML.
 pub fn root_element(body: &[u8]) -> Option<&str> {
     let mut rest = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
     while rest.starts_with(b"<?") || rest.starts_with(b"<!--") {
@@ -65,14 +65,14 @@ pub fn root_element(body: &[u8]) -> Option<&str> {
     local_name(rest.strip_prefix(b"<")?)
 }
 
-/// Returns the name at the beginning of what follows a `<`, without its prefix.
+/// Returns the name of a tag, given the text after `<`, without its namespace prefix.
 pub fn local_name(tag: &[u8]) -> Option<&str> {
     let end = tag.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))?;
     let name = std::str::from_utf8(&tag[..end]).ok()?;
     Some(name.rsplit(':').next().unwrap_or(name))
 }
 
-/// The text between the first `<name>` and the `</name>` after it.
+/// Returns the text between the first `<name>` and the `</name>` after it.
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     Some(rest.split_once(&format!("</{name}>"))?.0.trim())

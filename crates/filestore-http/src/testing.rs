@@ -1,5 +1,5 @@
-//! For the tests of backends: a [`TestClock`] that nobody waits for, and a [`ScriptedServer`] that
-//! breaks connections where its script says.
+//! Tools for the tests of backends: a [`TestClock`] without real waits, and a [`ScriptedServer`] that breaks
+//! connections at defined points.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,9 +15,10 @@ use url::Url;
 
 use crate::Clock;
 
-/// A clock that stands still. [`sleep`](Clock::sleep) moves it and returns at once;
-/// [`limit`](Clock::limit) rests until the clock has been moved that far. It begins at
-/// 2026-03-01T10:00:00Z, and its jitter is 1: waits are as long as they can be.
+/// A clock whose time moves only when a test moves it.
+///
+/// [`sleep`](Clock::sleep) advances it and returns at once. [`limit`](Clock::limit) resolves when the clock has been
+/// advanced that far. It starts at 2026-03-01T10:00:00Z. Its jitter is 1, so waits have their maximum length.
 #[derive(Debug, Default)]
 pub struct TestClock(Mutex<ClockState>);
 
@@ -30,42 +31,42 @@ struct ClockState {
 }
 
 impl TestClock {
-    /// A clock, ready to be shared.
+    /// Returns a clock that can be shared.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// Moves the clock; limits that are over fire.
+    /// Advances the clock and resolves the limits that have elapsed.
     pub fn advance(&self, time: Duration) {
-        let mut hands = lock(&self.0);
-        hands.elapsed += time;
-        let now = hands.elapsed;
-        let (over, resting) = std::mem::take(&mut hands.limits).into_iter().partition(|(end, _)| *end <= now);
-        hands.limits = resting;
-        drop(hands);
-        for (_, sender) in over {
+        let mut state = lock(&self.0);
+        state.elapsed += time;
+        let now = state.elapsed;
+        let (elapsed, pending) = std::mem::take(&mut state.limits).into_iter().partition(|(end, _)| *end <= now);
+        state.limits = pending;
+        drop(state);
+        for (_, sender) in elapsed {
             let _: Result<(), ()> = sender.send(());
         }
     }
 
-    /// All waits so far.
+    /// Returns all waits so far.
     pub fn slept(&self) -> Vec<Duration> {
         lock(&self.0).slept.clone()
     }
 
-    /// Calls `hook` at the beginning of each wait: what happens between two attempts.
+    /// Calls `hook` at the beginning of each wait, that is, between two attempts.
     pub fn before_sleep(&self, hook: impl FnMut() + Send + 'static) {
         lock(&self.0).before_sleep = Some(Box::new(hook));
     }
 
-    /// Lets time pass in steps of `step` until `work` is done.
+    /// Advances the clock in steps of `step` until `work` has finished, and returns its output.
     pub async fn run_until<T: Send + 'static>(&self, work: tokio::task::JoinHandle<T>, step: Duration) -> T {
         while !work.is_finished() {
             self.advance(step);
             tokio::task::yield_now().await;
         }
         match work.await {
-            Ok(done) => done,
+            Ok(output) => output,
             Err(error) => panic!("{error}"),
         }
     }
@@ -82,24 +83,24 @@ impl Clock for TestClock {
     }
 
     fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
-        let mut hands = lock(&self.0);
-        hands.slept.push(wait);
-        if let Some(hook) = &mut hands.before_sleep {
+        let mut state = lock(&self.0);
+        state.slept.push(wait);
+        if let Some(hook) = &mut state.before_sleep {
             hook();
         }
-        drop(hands);
+        drop(state);
         self.advance(wait);
         ready(()).boxed()
     }
 
     fn limit(&self, longest: Duration) -> BoxFuture<'static, ()> {
         let (sender, receiver) = oneshot::channel();
-        let mut hands = lock(&self.0);
+        let mut state = lock(&self.0);
         if longest.is_zero() {
             return ready(()).boxed();
         }
-        let end = hands.elapsed + longest;
-        hands.limits.push((end, sender));
+        let end = state.elapsed + longest;
+        state.limits.push((end, sender));
         receiver.map(drop).boxed()
     }
 
@@ -114,40 +115,40 @@ impl fmt::Debug for ClockState {
     }
 }
 
-/// What a [`ScriptedServer`] does with one connection.
+/// The behavior of a [`ScriptedServer`] on one connection.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Reply {
-    /// Reads the request and sends these bytes: a whole answer, or less.
+    /// Reads the request, sends these bytes (a complete response or a part of one) and closes the connection.
     Response(Vec<u8>),
-    /// The same, then resets the connection instead of closing it.
+    /// Reads the request, sends these bytes and resets the connection.
     ResponseThenReset(Vec<u8>),
-    /// The same, then holds the connection open and sends nothing more.
+    /// Reads the request, sends these bytes and keeps the connection open without sending more.
     ResponseThenHang(Vec<u8>),
 }
 
 impl Reply {
-    /// A whole answer of `status` with these header lines and this body.
+    /// Returns a complete response with this status, these header lines and this body.
     pub fn with_status(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
         Self::Response(message(status, headers, body.as_ref().len(), body.as_ref()))
     }
 
-    /// A whole JSON answer.
+    /// Returns a complete JSON response.
     pub fn json(status: u16, body: &str) -> Self {
         Self::with_status(status, &["Content-Type: application/json"], body)
     }
 
-    /// An answer that announces `length` bytes, of which only `body` comes before the reset.
+    /// Returns a response that announces `length` bytes, of which only `body` is sent before the reset.
     pub fn cut(status: u16, headers: &[&str], length: usize, body: &str) -> Self {
         Self::ResponseThenReset(message(status, headers, length, body.as_bytes()))
     }
 
-    /// Reads the request and closes the connection: the answer is lost.
+    /// Returns a reset after the request was read: the response is lost.
     pub fn lost() -> Self {
         Self::ResponseThenReset(Vec::new())
     }
 
-    /// Reads the request and never answers.
+    /// Returns a connection that stays open without a response.
     pub fn hang() -> Self {
         Self::ResponseThenHang(Vec::new())
     }
@@ -164,8 +165,9 @@ fn message(status: u16, headers: &[&str], length: usize, body: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// A server on a port of its own: one act of the script a connection, in order. A connection too many
-/// is answered with 418. It reads bodies whose length is announced, not chunks.
+/// A server on its own port that handles each connection with the next [`Reply`] of its script.
+///
+/// It responds with 418 after the end of the script. It reads bodies with a `Content-Length`, not chunked ones.
 #[derive(Debug)]
 pub struct ScriptedServer {
     url: Url,
@@ -177,16 +179,16 @@ pub struct ScriptedServer {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Received {
-    /// Request line and header lines.
+    /// The request line and the header lines.
     pub head: String,
-    /// The body, as long as the head announces it.
+    /// The bytes of the body that arrived.
     pub body: Vec<u8>,
-    /// Whether it came whole.
+    /// `true` if the whole request arrived.
     pub whole: bool,
 }
 
 impl Received {
-    /// The value of a header.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (found, value) = line.split_once(':')?;
@@ -194,34 +196,34 @@ impl Received {
         })
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 impl ScriptedServer {
-    /// Listens at once.
+    /// Starts a server.
     pub async fn start(script: impl IntoIterator<Item = Reply>) -> Self {
         Self::start_with(|_| script).await
     }
 
-    /// The same, for answers that name the server itself.
+    /// Starts a server whose responses depend on its own URL.
     pub async fn start_with<S>(script: impl FnOnce(&Url) -> S) -> Self
     where
         S: IntoIterator<Item = Reply>,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = address(listener.local_addr());
+        let url = server_url(listener.local_addr());
         let script = script(&url);
         Self::serve(url, script, ready(Ok(listener)))
     }
 
-    /// Has a port on which connections are refused until the second value is called.
+    /// Reserves a port and starts the server when the returned function is called. Until then, connections fail.
     pub fn start_later(script: impl IntoIterator<Item = Reply>) -> (Self, impl FnOnce() + Send + 'static) {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
-        let url = address(socket.local_addr());
+        let url = server_url(socket.local_addr());
         let (sender, listener) = oneshot::channel();
         let open = move || drop(sender.send(socket.listen(16).expect("a listener")));
         (Self::serve(url, script, listener), open)
@@ -238,61 +240,61 @@ impl ScriptedServer {
         let seen = Arc::clone(&requests);
         tokio::spawn(async move {
             let Ok(listener) = listener.await else { return };
-            let mut held = Vec::new();
+            let mut open_streams = Vec::new();
             while let Ok((mut stream, _)) = listener.accept().await {
-                let act = script.pop_front().unwrap_or_else(|| Reply::with_status(418, &[], ""));
+                let reply = script.pop_front().unwrap_or_else(|| Reply::with_status(418, &[], ""));
                 let received = receive(&mut stream).await;
                 lock(&seen).push(received);
                 counted.send_modify(|count| *count += 1);
-                let (Reply::Response(bytes) | Reply::ResponseThenReset(bytes) | Reply::ResponseThenHang(bytes)) = &act;
+                let (Reply::Response(bytes) | Reply::ResponseThenReset(bytes) | Reply::ResponseThenHang(bytes)) =
+                    &reply;
                 let _ = stream.write_all(bytes).await;
-                match act {
+                match reply {
                     Reply::Response(_) => drop(stream.shutdown().await),
                     Reply::ResponseThenReset(_) => reset(stream),
-                    Reply::ResponseThenHang(_) => held.push(stream),
+                    Reply::ResponseThenHang(_) => open_streams.push(stream),
                 }
             }
         });
         Self { url, requests, count }
     }
 
-    /// `http://127.0.0.1:PORT/`.
+    /// Returns `http://127.0.0.1:PORT/`.
     pub fn url(&self) -> Url {
         self.url.clone()
     }
 
-    /// All requests so far.
+    /// Returns all requests so far.
     pub fn requests(&self) -> Vec<Received> {
         lock(&self.requests).clone()
     }
 
-    /// The only request; panics if there were more or none.
+    /// Returns the only request. Panics if there are none or more than one.
     pub fn request(&self) -> Received {
         let mut requests = self.requests();
         assert_eq!(requests.len(), 1, "{requests:?}");
         requests.remove(0)
     }
 
-    /// Waits until so many requests arrived.
+    /// Waits until `count` requests have arrived.
     pub async fn received(&self, count: usize) {
         let mut counted = self.count.clone();
         counted.wait_for(|seen| *seen >= count).await.expect("the server runs");
     }
 }
 
-fn address(local: std::io::Result<std::net::SocketAddr>) -> Url {
+fn server_url(local: std::io::Result<std::net::SocketAddr>) -> Url {
     let local = local.expect("an address");
     format!("http://{local}/").parse().expect("a URL")
 }
 
-/// Data that was sent but not read is lost with the connection, so the client has read nothing more
-/// than what was sent before.
+/// Resets the connection. The client may lose data that it has not read yet.
 fn reset(stream: TcpStream) {
     stream.set_zero_linger().expect("a socket option");
     drop(stream);
 }
 
-/// Reads one request, whole or up to where the connection ends.
+/// Reads one request, or the part of it that arrives before the connection ends.
 async fn receive(stream: &mut TcpStream) -> Received {
     let mut buffer = Vec::new();
     let mut received = Received::default();
@@ -300,19 +302,19 @@ async fn receive(stream: &mut TcpStream) -> Received {
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;
         }
-        if !more(stream, &mut buffer).await {
+        if !read_more(stream, &mut buffer).await {
             return received;
         }
     };
     received.head = String::from_utf8_lossy(&buffer[..head_end]).trim_end().to_owned();
     let length: usize = received.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     received.body = buffer.split_off(head_end);
-    while received.body.len() < length && more(stream, &mut received.body).await {}
+    while received.body.len() < length && read_more(stream, &mut received.body).await {}
     received.whole = received.body.len() == length;
     received
 }
 
-async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> bool {
+async fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> bool {
     stream.read_buf(buffer).await.is_ok_and(|read| read > 0)
 }
 
@@ -320,13 +322,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A writer for a subscriber of traces, which keeps everything.
+/// The text of all traces of the process, for tests that look for secrets in it.
 #[derive(Debug, Clone, Default)]
 pub struct Traces(Arc<Mutex<Vec<u8>>>);
 
 impl Traces {
-    /// All traces of this process from now on, whatever thread they are of. Once a process: a scoped
-    /// collector is not heard by call sites that another test's thread meets first.
+    /// Collects the traces of all threads of this process from now on. Panics if called twice.
+    ///
+    /// It installs a global collector, because a scoped one misses call sites that another test's thread reaches first.
     pub fn of_this_process() -> Self {
         let traces = Self::default();
         let sink = traces.clone();
@@ -339,7 +342,7 @@ impl Traces {
         traces
     }
 
-    /// What was traced so far.
+    /// Returns the text of all traces so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }

@@ -1,5 +1,5 @@
-//! The client. Single requests and what follows from a status: against mocks that match and count.
-//! Answers that come late, partly or not at all: against a server that follows a script.
+//! Tests of the client. Single requests and statuses are tested against mocks that match and count requests. Responses
+//! that are late, incomplete or lost are tested against a [`ScriptedServer`](crate::testing::ScriptedServer).
 
 mod broken;
 mod limits;
@@ -36,8 +36,8 @@ fn one_shot(content: &'static str) -> Body {
     Body::reader(content.as_bytes(), Some(content.len() as u64))
 }
 
-async fn text(mut answer: Response) -> String {
-    String::from_utf8(answer.bytes(1000).await.unwrap().to_vec()).unwrap()
+async fn text(mut response: Response) -> String {
+    String::from_utf8(response.bytes(1000).await.unwrap().to_vec()).unwrap()
 }
 
 #[test]

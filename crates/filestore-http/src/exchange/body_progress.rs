@@ -1,4 +1,4 @@
-//! [`BodyProgress`]: what is known of a body on its way out.
+//! [`BodyProgress`]: tracks how much of a request's body was sent, and when.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,17 +13,18 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::Clock;
 
-/// Whether any byte of a body was body_progress to the connection, when the last one was, and what the body
-/// itself reported.
+/// The progress of a request's body: whether any of it was passed to the connection, when last, and the error of the
+/// body.
+///
+/// *Sent* means passed to the HTTP library, which may not have written it to the network yet.
 #[derive(Debug)]
 pub(crate) struct BodyProgress {
-    any: AtomicBool,
-    /// All of the body was body_progress to the connection.
-    all: AtomicBool,
-    /// Milliseconds of the clock at the last progress.
-    last: AtomicU64,
-    /// The connection could take more, but the body has nothing yet.
-    body_is_slow: AtomicBool,
+    any_sent: AtomicBool,
+    all_sent: AtomicBool,
+    /// The time of the last progress, in milliseconds of the clock.
+    last_progress: AtomicU64,
+    /// `true` while the connection waits for the body.
+    is_body_pending: AtomicBool,
     failure: Mutex<Option<Error>>,
     clock: Arc<dyn Clock>,
 }
@@ -31,55 +32,55 @@ pub(crate) struct BodyProgress {
 impl BodyProgress {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
         let body_progress = Self {
-            any: AtomicBool::new(false),
-            all: AtomicBool::new(false),
-            last: AtomicU64::new(0),
-            body_is_slow: AtomicBool::new(false),
+            any_sent: AtomicBool::new(false),
+            all_sent: AtomicBool::new(false),
+            last_progress: AtomicU64::new(0),
+            is_body_pending: AtomicBool::new(false),
             failure: Mutex::default(),
             clock,
         };
-        body_progress.progress();
+        body_progress.record_progress();
         Arc::new(body_progress)
     }
 
-    /// `opened` as the connection reads it, watched. An error that it yields stays here; the connection
-    /// gets a stand-in.
-    pub(crate) fn watch(self: &Arc<Self>, opened: ByteStream) -> TrackedBody {
-        self.progress();
-        TrackedBody { left: opened.length(), opened: Mutex::new(opened), last: None, body_progress: Arc::clone(self) }
+    /// Returns `body` as a body for the HTTP library that records its progress here.
+    ///
+    /// [`take_failure`](Self::take_failure) returns an error of `body`; the HTTP library gets [`BodyFailed`] instead.
+    pub(crate) fn track(self: &Arc<Self>, body: ByteStream) -> TrackedBody {
+        self.record_progress();
+        TrackedBody { left: body.length(), stream: Mutex::new(body), last_chunk: None, body_progress: Arc::clone(self) }
     }
 
-    /// Whether any byte, or the end of a body that turned out empty, was body_progress to the connection. It
-    /// may have left or not.
+    /// Returns `true` if any byte of the body was sent, or the end of an empty body.
     pub(crate) fn any_sent(&self) -> bool {
-        self.any.load(Ordering::Acquire)
+        self.any_sent.load(Ordering::Acquire)
     }
 
-    /// Whether all of the body was body_progress to the connection. A service cannot have taken one that was not.
-    pub(crate) fn all(&self) -> bool {
-        self.all.load(Ordering::Acquire)
+    /// Returns `true` if the whole body was sent. Otherwise the service cannot have received it.
+    pub(crate) fn all_sent(&self) -> bool {
+        self.all_sent.load(Ordering::Acquire)
     }
 
-    /// The error of the body itself, as it came.
+    /// Takes the error of the body, unchanged.
     pub(crate) fn take_failure(&self) -> Option<Error> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// When something moved last. A body that is slow itself counts as movement.
+    /// Returns the time of the last progress: now, while the connection waits for the body.
     pub(crate) fn last_progress(&self) -> Duration {
-        if self.body_is_slow.load(Ordering::Acquire) {
+        if self.is_body_pending.load(Ordering::Acquire) {
             return self.clock.elapsed();
         }
-        Duration::from_millis(self.last.load(Ordering::Acquire))
+        Duration::from_millis(self.last_progress.load(Ordering::Acquire))
     }
 
-    fn progress(&self) {
+    fn record_progress(&self) {
         let now = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.store(now, Ordering::Release);
+        self.last_progress.store(now, Ordering::Release);
     }
 }
 
-/// Stands for an error that [`BodyProgress::take_failure`] gives.
+/// The error for the HTTP library in place of the one that [`BodyProgress::take_failure`] returns.
 #[derive(Debug)]
 pub(crate) struct BodyFailed;
 
@@ -91,14 +92,15 @@ impl std::fmt::Display for BodyFailed {
 
 impl std::error::Error for BodyFailed {}
 
-/// A body whose way out is watched.
+/// A body for the HTTP library that records its progress.
 pub(crate) struct TrackedBody {
-    /// Never locked: streams are not `Sync`, and bodies have to be.
-    opened: Mutex<ByteStream>,
+    /// In a `Mutex` that is never locked, because a body must be `Sync` and a stream is not.
+    stream: Mutex<ByteStream>,
+    /// The number of announced bytes that were not sent yet.
     left: Option<u64>,
-    /// What completes the announced length. Nobody asks for more after it: it is body_progress on when nothing
-    /// follows, so that no service has the whole of a body that is wrong.
-    last: Option<Bytes>,
+    /// The chunk that completes the announced length. It is held back until the stream has ended, because the HTTP
+    /// library does not poll after it: a service must not receive the whole of a body that is too long.
+    last_chunk: Option<Bytes>,
     body_progress: Arc<BodyProgress>,
 }
 
@@ -107,31 +109,31 @@ impl Body for TrackedBody {
     type Error = BodyFailed;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailed>>> {
-        let Self { opened, left, last, body_progress } = &mut *self;
-        let stream = opened.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Self { stream, left, last_chunk, body_progress } = &mut *self;
+        let stream = stream.get_mut().unwrap_or_else(PoisonError::into_inner);
         let polled = loop {
             match stream.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(chunk))) if last.is_none() && *left == Some(chunk.len() as u64) => {
-                    *last = Some(chunk);
+                Poll::Ready(Some(Ok(chunk))) if last_chunk.is_none() && *left == Some(chunk.len() as u64) => {
+                    *last_chunk = Some(chunk);
                 }
-                Poll::Ready(None) => break Poll::Ready(last.take().map(Ok)),
+                Poll::Ready(None) => break Poll::Ready(last_chunk.take().map(Ok)),
                 polled => break polled,
             }
         };
-        // In this order: nobody sees a body that is not slow any more and has not moved yet.
-        body_progress.progress();
-        body_progress.body_is_slow.store(polled.is_pending(), Ordering::Release);
+        // In this order, so that `last_progress` never returns an old time for a body that is no longer pending.
+        body_progress.record_progress();
+        body_progress.is_body_pending.store(polled.is_pending(), Ordering::Release);
         if matches!(polled, Poll::Ready(Some(Ok(_)) | None)) {
-            body_progress.any.store(true, Ordering::Release);
+            body_progress.any_sent.store(true, Ordering::Release);
         }
         if matches!(polled, Poll::Ready(None)) {
-            body_progress.all.store(true, Ordering::Release);
+            body_progress.all_sent.store(true, Ordering::Release);
         }
         polled.map(|item| match item? {
             Ok(chunk) => {
                 *left = left.map(|left| left.saturating_sub(chunk.len() as u64));
                 if *left == Some(0) {
-                    body_progress.all.store(true, Ordering::Release);
+                    body_progress.all_sent.store(true, Ordering::Release);
                 }
                 Some(Ok(Frame::data(chunk)))
             }

@@ -1,8 +1,8 @@
-//! One exchange with a service: the body on its way out, the response on its way in, and the limits of both.
+//! One exchange: a request, its response, and the timeouts of both.
 //!
-//! 1. [`body_progress`] follows the body of the request to the connection.
-//! 2. [`timeout`] ends an exchange in which nothing moves, or that takes too long in all.
-//! 3. [`response_body`] reads the response, within the same limits.
+//! 1. [`body_progress`] tracks how much of the request's body was sent, and when.
+//! 2. [`timeout`] ends an exchange that makes no progress or takes too long in total.
+//! 3. [`response_body`] reads the body of the response within the same timeouts.
 
 pub(crate) mod body_progress;
 pub(crate) mod response_body;

@@ -1,4 +1,4 @@
-//! [`ResponseBody`]: an answer as it comes in.
+//! [`ResponseBody`]: a response whose body is read chunk by chunk, within the timeouts.
 
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
@@ -11,54 +11,55 @@ use reqwest::Response as HttpResponse;
 use super::timeout::{TimedOut, Timeouts};
 use crate::cause::root;
 
-/// The head of an answer, and its body as it comes or as it was read already.
+/// A response whose body is read on demand or was buffered.
 pub(crate) struct ResponseBody {
     pub(crate) response: HttpResponse,
-    /// Of the whole body, where the service says it.
+    /// The length of the body in bytes, if the response announces it.
     pub(crate) length: Option<u64>,
-    whole: Option<Bytes>,
+    buffered: Option<Bytes>,
     timeouts: Timeouts,
-    /// Since when somebody waits for what comes next. Who is busy with what came does not wait.
-    waiting: Option<Duration>,
+    /// The time when the reader began to wait for the next chunk. `None` while the reader processes the last one.
+    waiting_since: Option<Duration>,
 }
 
-/// Why a body broke off.
+/// The cause of a body that broke off.
 pub(crate) enum BodyError {
     Lost(reqwest::Error),
-    TooSlow(TimedOut),
+    TimedOut(TimedOut),
 }
 
 impl ResponseBody {
     pub(crate) fn new(response: HttpResponse, timeouts: Timeouts) -> Self {
-        Self { length: response.content_length(), response, whole: None, waiting: None, timeouts }
+        Self { length: response.content_length(), response, buffered: None, waiting_since: None, timeouts }
     }
 
-    /// Reads the body into memory, or what of it is more than `limit`: nobody reads that. Where it breaks off,
-    /// says after how many bytes.
-    pub(crate) async fn read_whole(&mut self, limit: usize) -> Result<(), (BodyError, u64)> {
-        if self.whole.is_some() {
+    /// Reads the body into memory. Stops after the chunk that exceeds `limit` bytes.
+    ///
+    /// If the body breaks off, returns the cause and the number of bytes before that.
+    pub(crate) async fn buffer(&mut self, limit: usize) -> Result<(), (BodyError, u64)> {
+        if self.buffered.is_some() {
             return Ok(());
         }
-        let room = self.length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= limit);
-        let mut read = BytesMut::new();
-        let begun = self.now();
-        while read.len() <= limit {
+        let expected = self.length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= limit);
+        let mut bytes = BytesMut::new();
+        let start = self.now();
+        while bytes.len() <= limit {
             match self.chunk().await {
-                // All of it in one piece.
-                Ok(Some(chunk)) if room == Some(chunk.len()) => {
-                    self.whole = Some(chunk);
+                // The whole body in one chunk.
+                Ok(Some(chunk)) if expected == Some(chunk.len()) => {
+                    self.buffered = Some(chunk);
                     return Ok(());
                 }
                 Ok(Some(chunk)) => {
-                    read.reserve(room.unwrap_or_default().saturating_sub(read.len()));
-                    read.extend_from_slice(&chunk);
-                    self.check_rate(begun, read.len()).map_err(|broken| (broken, read.len() as u64))?;
+                    bytes.reserve(expected.unwrap_or_default().saturating_sub(bytes.len()));
+                    bytes.extend_from_slice(&chunk);
+                    self.check_rate(start, bytes.len()).map_err(|cause| (cause, bytes.len() as u64))?;
                 }
                 Ok(None) => break,
-                Err(broken) => return Err((broken, read.len() as u64)),
+                Err(cause) => return Err((cause, bytes.len() as u64)),
             }
         }
-        self.whole = Some(read.freeze());
+        self.buffered = Some(bytes.freeze());
         Ok(())
     }
 
@@ -66,43 +67,44 @@ impl ResponseBody {
         self.timeouts.now()
     }
 
-    /// *Too slow* if of a body that is held in memory only `read` bytes came since `begun`: a few bytes now and then
-    /// are progress, but no response is worth waiting for days.
-    pub(crate) fn check_rate(&self, begun: Duration, read: usize) -> Result<(), BodyError> {
-        self.timeouts.check_rate(begun, read as u64).map_err(BodyError::TooSlow)
+    /// Fails if `received` bytes since `start` are too few for a body that is held in memory.
+    ///
+    /// A few bytes now and then keep the idle timeout from elapsing, and would hold the caller for days.
+    pub(crate) fn check_rate(&self, start: Duration, received: usize) -> Result<(), BodyError> {
+        self.timeouts.check_rate(start, received as u64).map_err(BodyError::TimedOut)
     }
 
-    /// What [`read_whole`](Self::read_whole) has read.
-    pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
-        self.whole.take()
+    /// Takes the bytes that [`buffer`](Self::buffer) has read.
+    pub(crate) fn take_buffered(&mut self) -> Option<Bytes> {
+        self.buffered.take()
     }
 
-    /// The next bytes of the body; `None` at its end.
+    /// Reads the next chunk of the body; `None` at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
-        // There is more after it only where it is more than anybody reads at once.
-        if let Some(whole) = self.whole.take() {
-            return Poll::Ready(Ok(Some(whole)));
+        // More chunks follow only if the body exceeds the limit of `buffer`.
+        if let Some(buffered) = self.buffered.take() {
+            return Poll::Ready(Ok(Some(buffered)));
         }
-        // It keeps nothing of its own from one poll to the next.
+        // The future of `chunk` keeps no state between polls, so it is created for each.
         if let Poll::Ready(chunk) = pin!(self.response.chunk()).poll(cx) {
-            self.waiting = None;
+            self.waiting_since = None;
             return Poll::Ready(chunk.map_err(BodyError::Lost));
         }
-        let since = *self.waiting.get_or_insert_with(|| self.timeouts.now());
-        Poll::Ready(Err(BodyError::TooSlow(ready!(self.timeouts.poll_elapsed(cx, since)))))
+        let since = *self.waiting_since.get_or_insert_with(|| self.timeouts.now());
+        Poll::Ready(Err(BodyError::TimedOut(ready!(self.timeouts.poll_elapsed(cx, since)))))
     }
 }
 
 impl BodyError {
-    /// What happened to the body of `shown`.
-    pub(crate) fn describe(&self, shown: &str) -> String {
+    /// Returns the beginning of an error message about the response from `url`.
+    pub(crate) fn describe(&self, url: &str) -> String {
         match self {
-            Self::Lost(error) => format!("the connection to {shown} broke ({})", root(error)),
-            Self::TooSlow(over) => format!("{shown} took too long: {over}"),
+            Self::Lost(error) => format!("the connection to {url} broke ({})", root(error)),
+            Self::TimedOut(timed_out) => format!("reading from {url} timed out ({timed_out})"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Timeouts`]: how long something may take, and how long nothing may move.
+//! [`Timeouts`]: the total and idle timeouts of one exchange.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,30 +9,31 @@ use futures::future::{BoxFuture, FutureExt};
 
 use crate::Clock;
 
-/// The limits of one exchange. They share one timer, which is set anew only when it runs out: most
-/// exchanges are over long before.
+/// The timeouts of one exchange.
+///
+/// They share one timer. Progress does not reset it: it is set anew only when it fires, and most exchanges end before.
 pub(crate) struct Timeouts {
     clock: Arc<dyn Clock>,
     idle: Duration,
-    /// By the clock.
+    /// The end of the total timeout, as [`Clock::elapsed`].
     deadline: Option<Duration>,
     timer: Option<BoxFuture<'static, ()>>,
 }
 
-/// Which limit is over.
+/// The timeout that elapsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimedOut {
-    /// Nothing moved for that long.
+    /// There was no progress for this time.
     Idle(Duration),
-    /// All of it took too long.
+    /// The exchange took longer than the total timeout.
     Total,
-    /// What is held in memory came at less than [`SLOWEST`].
+    /// A response that is held in memory arrived at less than [`MIN_RATE`].
     Rate,
 }
 
-/// The lowest average rate of a response that is held in memory, in bytes a second, once it takes longer than the
-/// idle limit.
-const SLOWEST: u64 = 1024;
+/// The minimum average rate of a response that is held in memory, in bytes per second. It applies once the response
+/// takes longer than the idle timeout.
+const MIN_RATE: u64 = 1024;
 
 impl Timeouts {
     pub(crate) fn new(clock: Arc<dyn Clock>, idle: Duration, timeout: Option<Duration>) -> Self {
@@ -44,25 +45,25 @@ impl Timeouts {
         self.clock.elapsed()
     }
 
-    /// Whether `read` bytes since `begun` are enough.
-    pub(crate) fn check_rate(&self, begun: Duration, read: u64) -> Result<(), TimedOut> {
-        let allowed = self.idle.saturating_add(Duration::from_secs(read / SLOWEST));
-        if self.now().saturating_sub(begun) > allowed { Err(TimedOut::Rate) } else { Ok(()) }
+    /// Fails if `received` bytes since `start` are less than [`MIN_RATE`] requires.
+    pub(crate) fn check_rate(&self, start: Duration, received: u64) -> Result<(), TimedOut> {
+        let allowed = self.idle.saturating_add(Duration::from_secs(received / MIN_RATE));
+        if self.now().saturating_sub(start) > allowed { Err(TimedOut::Rate) } else { Ok(()) }
     }
 
-    /// Ready when a limit is over, where nothing has moved since `moved`.
-    pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>, moved: Duration) -> Poll<TimedOut> {
+    /// Polls for a timeout that elapsed, given the time of the last progress.
+    pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>, last_progress: Duration) -> Poll<TimedOut> {
         loop {
             let now = self.now();
-            let left = moved.saturating_add(self.idle).saturating_sub(now);
-            let in_all = self.deadline.map_or(left, |deadline| deadline.saturating_sub(now));
-            if in_all.is_zero() && self.deadline.is_some() {
+            let idle_left = last_progress.saturating_add(self.idle).saturating_sub(now);
+            let total_left = self.deadline.map_or(idle_left, |deadline| deadline.saturating_sub(now));
+            if total_left.is_zero() && self.deadline.is_some() {
                 return Poll::Ready(TimedOut::Total);
             }
-            if left.is_zero() {
+            if idle_left.is_zero() {
                 return Poll::Ready(TimedOut::Idle(self.idle));
             }
-            let timer = self.timer.get_or_insert_with(|| self.clock.limit(left.min(in_all)));
+            let timer = self.timer.get_or_insert_with(|| self.clock.limit(idle_left.min(total_left)));
             ready!(timer.poll_unpin(cx));
             self.timer = None;
         }
@@ -72,9 +73,9 @@ impl Timeouts {
 impl fmt::Display for TimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Idle(idle) => write!(f, "nothing moved for {} s", idle.as_secs_f64()),
-            Self::Rate => write!(f, "the response comes at less than {SLOWEST} bytes a second"),
-            Self::Total => f.write_str("it took longer than the limit for one request"),
+            Self::Idle(idle) => write!(f, "no progress for {} s", idle.as_secs_f64()),
+            Self::Rate => write!(f, "the response arrives at less than {MIN_RATE} bytes per second"),
+            Self::Total => f.write_str("the request took longer than the setting timeout allows"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Connections that break, before, between and after: what is sent again, and what is known then.
+//! Connections that break before, during and after a request: the retries and the effect.
 
 use bytes::Bytes;
 use filestore_core::{Body, Effect, Error, ErrorKind};
@@ -10,17 +10,17 @@ use crate::testing::{Reply, ScriptedServer};
 use crate::{Idempotency, Method, Request, Url};
 
 #[tokio::test]
-async fn a_safe_request_is_repeated_until_it_is_answered() {
+async fn a_safe_request_is_retried_until_it_succeeds() {
     let busy = Reply::with_status(503, &[], "");
     let server = ScriptedServer::start([busy, Reply::lost(), Reply::with_status(200, &[], "ok")]).await;
     let (client, clock) = client(&server.url());
-    let answer = client.send(Request::get(server.url())).await.unwrap();
-    assert_eq!((answer.attempts(), answer.status().as_u16()), (3, 200));
+    let response = client.send(Request::get(server.url())).await.unwrap();
+    assert_eq!((response.attempts(), response.status().as_u16()), (3, 200));
     assert_eq!(clock.slept(), [SECOND / 2, SECOND]);
 }
 
 #[tokio::test]
-async fn a_lost_answer_of_something_done_once_is_unknown_and_final() {
+async fn a_lost_response_to_a_non_idempotent_request_is_unknown_and_final() {
     let server = ScriptedServer::start([Reply::lost()]).await;
     let error =
         client(&server.url()).0.send(post(server.url(), Idempotency::NonIdempotent, "x".into())).await.unwrap_err();
@@ -29,7 +29,7 @@ async fn a_lost_answer_of_something_done_once_is_unknown_and_final() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_of_a_consuming_read_is_final() {
+async fn a_lost_response_to_a_consuming_read_is_final() {
     let server = ScriptedServer::start([Reply::lost()]).await;
     let request = Request::new(Method::GET, server.url(), Idempotency::Consuming).fresh_connection();
     let error = client(&server.url()).0.send(request).await.unwrap_err();
@@ -38,27 +38,27 @@ async fn a_lost_answer_of_a_consuming_read_is_final() {
 }
 
 #[tokio::test]
-async fn an_idempotent_request_after_a_lost_answer_knows_that_a_rejection_proves_nothing() {
+async fn a_rejection_after_a_lost_response_is_of_unknown_effect() {
     let server = ScriptedServer::start([Reply::lost(), Reply::with_status(404, &[], "")]).await;
     let request = Request::new(Method::DELETE, server.url(), Idempotency::Idempotent);
-    let answer = client(&server.url()).0.send(request).await.unwrap();
-    assert_eq!(answer.effect_if_rejected(), Effect::Unknown);
-    assert_eq!(answer.status().as_u16(), 404);
+    let response = client(&server.url()).0.send(request).await.unwrap();
+    assert_eq!(response.effect_if_rejected(), Effect::Unknown);
+    assert_eq!(response.status().as_u16(), 404);
 }
 
 #[tokio::test]
-async fn a_rejected_connection_was_not_sent_and_costs_a_one_shot_body_nothing() {
+async fn a_one_shot_body_is_retried_after_a_connection_that_failed() {
     let (server, open) = ScriptedServer::start_later([Reply::with_status(200, &[], "ok")]);
     let (client, clock) = client(&server.url());
     let mut open = Some(open);
     clock.before_sleep(move || open.take().into_iter().for_each(|open| open()));
-    let answer = client.send(post(server.url(), Idempotency::NonIdempotent, one_shot("hello"))).await.unwrap();
-    assert_eq!((answer.attempts(), answer.effect_if_rejected()), (2, Effect::Rejected));
+    let response = client.send(post(server.url(), Idempotency::NonIdempotent, one_shot("hello"))).await.unwrap();
+    assert_eq!((response.attempts(), response.effect_if_rejected()), (2, Effect::Rejected));
     assert_eq!(server.request().text(), "hello");
 }
 
 #[tokio::test]
-async fn without_any_connection_nothing_was_sent() {
+async fn without_a_connection_the_effect_is_not_sent() {
     let (server, _never) = ScriptedServer::start_later([]);
     let error =
         client(&server.url()).0.send(post(server.url(), Idempotency::NonIdempotent, "x".into())).await.unwrap_err();
@@ -67,7 +67,7 @@ async fn without_any_connection_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn a_one_shot_body_that_was_read_is_not_repeated() {
+async fn a_one_shot_body_that_was_read_is_not_retried() {
     let server = ScriptedServer::start([Reply::lost()]).await;
     let error =
         client(&server.url()).0.send(post(server.url(), Idempotency::Idempotent, one_shot("x"))).await.unwrap_err();
@@ -75,11 +75,11 @@ async fn a_one_shot_body_that_was_read_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn the_bodys_own_error_comes_back_unchanged() {
+async fn an_error_of_the_request_body_is_returned_unchanged() {
     let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
     let (client, _) = client(&server.url());
-    let parts = [Ok(Bytes::from("ab")), Err(Error::new(ErrorKind::Quota, Effect::NotSent, "the disk is gone"))];
-    let error = client.send(post(server.url(), Idempotency::Safe, Body::stream(stream::iter(parts), Some(4)))).await;
+    let chunks = [Ok(Bytes::from("ab")), Err(Error::new(ErrorKind::Quota, Effect::NotSent, "the disk is gone"))];
+    let error = client.send(post(server.url(), Idempotency::Safe, Body::stream(stream::iter(chunks), Some(4)))).await;
     let error = error.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::Quota, "the disk is gone"));
 
@@ -91,7 +91,7 @@ async fn the_bodys_own_error_comes_back_unchanged() {
 }
 
 #[tokio::test]
-async fn a_download_that_breaks_says_how_far_it_was() {
+async fn a_consuming_download_that_breaks_is_of_unknown_effect() {
     let server = ScriptedServer::start([Reply::cut(200, &[], 10, "hell")]).await;
     let request = Request::new(Method::GET, server.url(), Idempotency::Consuming);
     let stream = client(&server.url()).0.send(request).await.unwrap().stream();
@@ -101,17 +101,17 @@ async fn a_download_that_breaks_says_how_far_it_was() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_wanted_whole_and_breaks_off_is_asked_for_again() {
+async fn a_buffered_response_that_breaks_off_is_retried() {
     let server =
         ScriptedServer::start([Reply::cut(200, &[], 10, "hal"), Reply::with_status(200, &["X-A: b"], "whole")]).await;
     let (client, clock) = client(&server.url());
-    let mut answer = client.send(Request::get(server.url()).buffered()).await.unwrap();
-    assert_eq!((answer.attempts(), answer.header("x-a"), clock.slept().len()), (2, Some("b"), 1));
-    assert_eq!(answer.bytes(5).await.unwrap(), "whole");
+    let mut response = client.send(Request::get(server.url()).buffered()).await.unwrap();
+    assert_eq!((response.attempts(), response.header("x-a"), clock.slept().len()), (2, Some("b"), 1));
+    assert_eq!(response.bytes(5).await.unwrap(), "whole");
 }
 
 #[tokio::test]
-async fn an_answer_to_something_done_once_that_breaks_off_is_unknown_and_final() {
+async fn an_incomplete_response_to_a_non_idempotent_request_is_unknown_and_final() {
     let server = ScriptedServer::start([Reply::cut(200, &[], 10, "hal")]).await;
     let request = post(server.url(), Idempotency::NonIdempotent, "x".into()).buffered();
     let error = client(&server.url()).0.send(request).await.unwrap_err();
@@ -119,38 +119,38 @@ async fn an_answer_to_something_done_once_that_breaks_off_is_unknown_and_final()
 }
 
 #[tokio::test]
-async fn an_error_that_breaks_off_is_the_error_all_the_same() {
+async fn an_error_response_that_breaks_off_is_returned() {
     let server = ScriptedServer::start([Reply::cut(404, &[], 10, "not")]).await;
-    let mut answer = client(&server.url()).0.send(Request::get(server.url()).buffered()).await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.attempts()), (404, 1));
-    assert_eq!(answer.error_body().await, "not");
+    let mut response = client(&server.url()).0.send(Request::get(server.url()).buffered()).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.attempts()), (404, 1));
+    assert_eq!(response.error_body().await, "not");
 }
 
 #[tokio::test]
-async fn a_body_that_is_longer_or_shorter_than_it_said_fails_the_upload() {
-    for (parts, length) in [(&["ab", "cd"][..], 2), (&["ab", "cd"], 3), (&["ab", "", "cd"], 5), (&["ab", ""], 3)] {
+async fn a_body_of_another_length_than_announced_fails_the_upload() {
+    for (chunks, length) in [(&["ab", "cd"][..], 2), (&["ab", "cd"], 3), (&["ab", "", "cd"], 5), (&["ab", ""], 3)] {
         let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
-        let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
-        let body = Body::stream(stream::iter(parts), Some(length));
-        let sent = client(&server.url()).0.send(post(server.url(), Idempotency::NonIdempotent, body)).await;
-        assert_eq!(sent.unwrap_err().kind(), ErrorKind::InvalidInput, "{length}");
+        let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
+        let body = Body::stream(stream::iter(chunks), Some(length));
+        let result = client(&server.url()).0.send(post(server.url(), Idempotency::NonIdempotent, body)).await;
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput, "{length}");
         assert!(server.requests().iter().all(|request| !request.whole), "{length}");
     }
 }
 
 #[tokio::test]
-async fn a_body_is_whole_however_it_is_cut() {
-    for parts in [&["ab", "", "cd", ""][..], &["", "abcd"], &["abc", "d"]] {
+async fn a_body_is_complete_whatever_its_chunks() {
+    for chunks in [&["ab", "", "cd", ""][..], &["", "abcd"], &["abc", "d"]] {
         let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
-        let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
-        let body = Body::stream(stream::iter(parts), Some(4));
+        let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
+        let body = Body::stream(stream::iter(chunks), Some(4));
         client(&server.url()).0.send(post(server.url(), Idempotency::NonIdempotent, body)).await.unwrap();
         assert_eq!(server.request().text(), "abcd");
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_before_the_body_ended_is_the_answer() {
+async fn an_error_response_before_the_end_of_the_request_body_is_returned() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     let service = tokio::spawn(async move {
@@ -161,13 +161,13 @@ async fn an_answer_that_comes_before_the_body_ended_is_the_answer() {
     });
     let never_ends = stream::iter([Ok(Bytes::from("ab"))]).chain(stream::pending());
     let request = post(url.clone(), Idempotency::NonIdempotent, Body::stream(never_ends, Some(4)));
-    let mut answer = client(&url).0.send(request).await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.bytes(2).await.unwrap()), (413, Bytes::from("no")));
+    let mut response = client(&url).0.send(request).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.bytes(2).await.unwrap()), (413, Bytes::from("no")));
     drop(service.await.unwrap());
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_one_attempt_and_a_matter_of_configuration() {
+async fn a_server_without_tls_is_a_configuration_error_after_one_attempt() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move {
@@ -181,7 +181,7 @@ async fn a_server_without_tls_is_one_attempt_and_a_matter_of_configuration() {
 }
 
 #[tokio::test]
-async fn a_success_before_all_of_the_body_was_sent_is_nobodys_success() {
+async fn a_success_before_all_of_the_body_was_sent_is_a_protocol_error() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     let service = tokio::spawn(async move {

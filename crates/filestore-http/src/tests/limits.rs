@@ -1,4 +1,4 @@
-//! Time and size: waits that the service or the configuration asks for, and limits that end things.
+//! Waits, rate limits, timeouts and size limits.
 
 use bytes::Bytes;
 use filestore_core::{Body, ByteStream, Effect, ErrorKind};
@@ -10,14 +10,14 @@ use crate::testing::{Reply, ScriptedServer};
 use crate::{HttpConfig, Idempotency, Request};
 
 #[tokio::test]
-async fn retry_after_is_honoured_in_both_forms() {
+async fn retry_after_is_honored_in_both_forms() {
     let in_seconds = Reply::with_status(429, &["Retry-After: 7"], "");
     let as_date = Reply::with_status(429, &["Retry-After: Sun, 01 Mar 2026 10:00:16 GMT"], "");
     let server = ScriptedServer::start([in_seconds, as_date, Reply::with_status(200, &[], "")]).await;
     let (client, clock) = client(&server.url());
-    // Once: a 429 did nothing, so it may be sent again.
-    let answer = client.send(post(server.url(), Idempotency::NonIdempotent, "x".into())).await.unwrap();
-    assert_eq!(answer.status().as_u16(), 200);
+    // A 429 changed nothing, so even a non-idempotent request may be retried.
+    let response = client.send(post(server.url(), Idempotency::NonIdempotent, "x".into())).await.unwrap();
+    assert_eq!(response.status().as_u16(), 200);
     assert_eq!(clock.slept(), [7 * SECOND, 9 * SECOND]);
 }
 
@@ -33,7 +33,7 @@ async fn a_configured_rate_spaces_requests() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_is_a_timeout_of_unknown_effect() {
+async fn a_missing_response_is_a_timeout_of_unknown_effect() {
     let server = ScriptedServer::start([Reply::hang()]).await;
     let (client, clock) = client(&server.url());
     let work = {
@@ -43,11 +43,11 @@ async fn an_answer_that_does_not_come_is_a_timeout_of_unknown_effect() {
     server.received(1).await;
     let error = clock.run_until(work, 60 * SECOND).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
-    assert!(error.to_string().contains("nothing moved for 60 s"), "{error}");
+    assert!(error.to_string().contains("no progress for 60 s"), "{error}");
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_go_on_is_a_timeout() {
+async fn a_response_body_that_stalls_is_a_timeout() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell".to_vec();
     let server = ScriptedServer::start([Reply::ResponseThenHang(head)]).await;
     let (client, clock) = client(&server.url());
@@ -60,23 +60,23 @@ async fn a_body_that_does_not_go_on_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn a_reader_who_takes_his_time_has_the_whole_idle_limit_afterwards() {
+async fn the_idle_timeout_starts_anew_after_a_pause_of_the_reader() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell".to_vec();
     let server = ScriptedServer::start([Reply::ResponseThenHang(head)]).await;
     let (client, clock) = client(&server.url());
     let mut stream = client.send(Request::get(server.url())).await.unwrap().stream();
     clock.advance(600 * SECOND);
     assert_eq!(stream.try_next().await.unwrap().unwrap(), "hell");
-    for busy in [600 * SECOND, 59 * SECOND] {
-        clock.advance(busy);
-        assert!(futures::poll!(stream.try_next()).is_pending(), "after {busy:?}");
+    for pause in [600 * SECOND, 59 * SECOND] {
+        clock.advance(pause);
+        assert!(futures::poll!(stream.try_next()).is_pending(), "after {pause:?}");
     }
     clock.advance(SECOND);
     assert_eq!(stream.try_next().await.unwrap_err().kind(), ErrorKind::Timeout);
 }
 
 #[tokio::test]
-async fn a_body_that_takes_long_to_open_does_not_use_up_the_idle_limit() {
+async fn the_idle_timeout_does_not_run_while_the_body_is_opened() {
     let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
     let (client, clock) = client(&server.url());
     let open = move || {
@@ -88,42 +88,42 @@ async fn a_body_that_takes_long_to_open_does_not_use_up_the_idle_limit() {
 }
 
 #[tokio::test]
-async fn an_answer_too_long_to_be_held_is_streamed_to_its_end() {
+async fn a_buffered_response_beyond_the_limit_is_streamed_to_its_end() {
     let length = crate::JSON_LIMIT + 1_000_000;
-    let mut answer = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
-    answer.resize(answer.len() + length, b'x');
-    let server = ScriptedServer::start([Reply::Response(answer)]).await;
+    let mut response = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    response.resize(response.len() + length, b'x');
+    let server = ScriptedServer::start([Reply::Response(response)]).await;
     let (client, _) = client(&server.url());
     let stream = client.send(Request::get(server.url()).buffered()).await.unwrap().stream();
     assert_eq!(stream.collect(length).await.unwrap().len(), length);
 }
 
 #[tokio::test]
-async fn a_caller_who_is_slow_himself_is_waited_for() {
+async fn the_idle_timeout_does_not_run_while_the_request_body_has_nothing_to_send() {
     let server = ScriptedServer::start([Reply::with_status(200, &[], "ok")]).await;
     let (client, clock) = client(&server.url());
-    let (asked, was_asked) = oneshot::channel();
-    let (go, may_go) = oneshot::channel();
+    let (polled, was_polled) = oneshot::channel();
+    let (release, released) = oneshot::channel();
     let slow = stream::once(async move {
-        asked.send(()).unwrap();
-        may_go.await.unwrap();
+        polled.send(()).unwrap();
+        released.await.unwrap();
         Ok(Bytes::from("cd"))
     });
     let body = Body::stream(stream::iter([Ok(Bytes::from("ab"))]).chain(slow), Some(4));
     let request = post(server.url(), Idempotency::NonIdempotent, body);
     let work = tokio::spawn(async move { client.send(request).await });
-    was_asked.await.unwrap();
+    was_polled.await.unwrap();
     for _ in 0..20 {
         clock.advance(60 * SECOND);
         tokio::task::yield_now().await;
     }
-    go.send(()).unwrap();
+    release.send(()).unwrap();
     work.await.unwrap().unwrap();
     assert_eq!(server.request().text(), "abcd");
 }
 
 #[tokio::test]
-async fn a_total_limit_ends_a_transfer_that_moves() {
+async fn the_total_timeout_ends_a_transfer_that_makes_progress() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell".to_vec();
     let server = ScriptedServer::start([Reply::ResponseThenHang(head)]).await;
     let config = HttpConfig { timeout: Some(5 * SECOND), ..HttpConfig::default() };
@@ -136,18 +136,18 @@ async fn a_total_limit_ends_a_transfer_that_moves() {
 }
 
 #[tokio::test]
-async fn limits_may_be_as_long_as_any_time() {
+async fn timeouts_may_be_the_longest_duration() {
     let server = ScriptedServer::start([Reply::with_status(200, &[], "ok")]).await;
     let longest = std::time::Duration::MAX;
     let config = HttpConfig { idle_timeout: longest, timeout: Some(longest), ..HttpConfig::default() };
     let (client, clock) = client_with(&config, &server.url());
     clock.advance(SECOND);
-    let answer = client.send(Request::get(server.url())).await.unwrap();
-    assert_eq!(answer.stream().collect(2).await.unwrap(), "ok");
+    let response = client.send(Request::get(server.url())).await.unwrap();
+    assert_eq!(response.stream().collect(2).await.unwrap(), "ok");
 }
 
 #[tokio::test]
-async fn json_has_a_bound_whether_it_is_announced_or_not() {
+async fn the_size_limit_of_json_holds_with_and_without_an_announced_length() {
     let announced = Reply::with_status(200, &[], vec![b' '; 2000]);
     let mut chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7D0\r\n".to_vec();
     chunked.extend([b' '; 2000]);
@@ -155,8 +155,8 @@ async fn json_has_a_bound_whether_it_is_announced_or_not() {
     let server = ScriptedServer::start([announced, Reply::Response(chunked)]).await;
     let (client, _) = client(&server.url());
     for _ in 0..2 {
-        let mut answer = client.send(Request::get(server.url())).await.unwrap();
-        let error = answer.json::<Vec<u8>>(1999).await.unwrap_err();
+        let mut response = client.send(Request::get(server.url())).await.unwrap();
+        let error = response.json::<Vec<u8>>(1999).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol);
         assert!(error.to_string().contains("more than the 1999 bytes"), "{error}");
     }

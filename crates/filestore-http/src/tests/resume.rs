@@ -1,4 +1,4 @@
-//! Downloads that break and go on.
+//! Downloads that break and are resumed.
 
 use filestore_core::{Error, ErrorKind};
 use futures::FutureExt;
@@ -7,12 +7,12 @@ use super::client;
 use crate::Request;
 use crate::testing::{Reply, ScriptedServer};
 
-async fn resumed(acts: Vec<Reply>) -> (Result<String, Error>, ScriptedServer) {
-    let server = ScriptedServer::start(acts).await;
+async fn resumed(replies: Vec<Reply>) -> (Result<String, Error>, ScriptedServer) {
+    let server = ScriptedServer::start(replies).await;
     let url = server.url();
     let client = client(&url).0;
-    let answer = client.send(Request::get(url.clone())).await.unwrap();
-    let stream = client.resumable_stream(answer, move || {
+    let response = client.send(Request::get(url.clone())).await.unwrap();
+    let stream = client.resumable_stream(response, move || {
         let url = url.clone();
         async move { Ok(Request::get(url)) }.boxed()
     });
@@ -21,7 +21,7 @@ async fn resumed(acts: Vec<Reply>) -> (Result<String, Error>, ScriptedServer) {
 }
 
 #[tokio::test]
-async fn a_broken_download_goes_on_where_it_stopped() {
+async fn a_broken_download_resumes_after_its_last_byte() {
     let (text, server) = resumed(vec![
         Reply::Response(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec()),
         Reply::Response(
@@ -39,7 +39,7 @@ async fn a_broken_download_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn a_file_that_changed_is_not_glued_together() {
+async fn a_download_of_a_file_that_changed_is_not_resumed() {
     let first = Reply::Response(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
     for second in [
         Reply::with_status(200, &["ETag: \"v2\""], "abcdefghij"),
@@ -60,7 +60,7 @@ async fn without_a_strong_etag_nothing_is_resumed() {
 }
 
 #[tokio::test]
-async fn a_range_that_no_file_can_have_is_no_range() {
+async fn a_range_that_exceeds_the_largest_offset_is_ignored() {
     let odd = "Content-Range: bytes 18446744073709551610-18446744073709551612/*";
     for status in [200, 206] {
         let (text, _) = resumed(vec![Reply::with_status(status, &["ETag: \"v1\"", odd], "0123456789")]).await;
@@ -69,7 +69,7 @@ async fn a_range_that_no_file_can_have_is_no_range() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_when_the_download_goes_on_is_not_found() {
+async fn the_status_of_a_resumed_request_decides_the_error() {
     use ErrorKind::{NotFound, Permission, Protocol, RateLimited, Unauthenticated, Unavailable};
     let first = Reply::Response(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
     for (status, kind) in [
@@ -81,8 +81,8 @@ async fn a_file_that_is_gone_when_the_download_goes_on_is_not_found() {
         (501, Unavailable),
         (307, Protocol),
     ] {
-        let again = std::iter::repeat_n(Reply::with_status(status, &[], ""), 5);
-        let (text, _) = resumed([first.clone()].into_iter().chain(again).collect()).await;
+        let failures = std::iter::repeat_n(Reply::with_status(status, &[], ""), 5);
+        let (text, _) = resumed([first.clone()].into_iter().chain(failures).collect()).await;
         assert_eq!(text.unwrap_err().kind(), kind, "{status}");
     }
 }

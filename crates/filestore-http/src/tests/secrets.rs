@@ -1,4 +1,4 @@
-//! What nobody may read in a trace or an error.
+//! Secrets that must not be in a trace or an error.
 
 use filestore_core::Effect;
 
@@ -21,9 +21,9 @@ async fn no_trace_and_no_error_shows_a_secret() {
     let error = client.send(request).await.unwrap_err();
 
     assert!(server.requests()[0].head.contains("HEADER-CANARY"));
-    let traced = log.text();
-    assert!(traced.contains("attempt=4"), "{traced}");
-    assert!(!traced.contains("CANARY"), "{traced}");
+    let traces = log.text();
+    assert!(traces.contains("attempt=4"), "{traces}");
+    assert!(!traces.contains("CANARY"), "{traces}");
     let mut chain = format!("{error} {error:?}");
     let mut cause = std::error::Error::source(&error);
     while let Some(source) = cause {
@@ -34,16 +34,16 @@ async fn no_trace_and_no_error_shows_a_secret() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_or_stands_still_shows_no_secret() {
+async fn the_error_of_an_incomplete_response_shows_no_secret() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell".to_vec();
-    for act in [Reply::ResponseThenReset(head.clone()), Reply::ResponseThenHang(head)] {
-        for whole in [false, true] {
-            let server = ScriptedServer::start([act.clone()]).await;
+    for reply in [Reply::ResponseThenReset(head.clone()), Reply::ResponseThenHang(head)] {
+        for buffered in [false, true] {
+            let server = ScriptedServer::start([reply.clone()]).await;
             let (client, clock) = client(&server.url());
             let mut url = server.url().join("/PATH-CANARY?signature=QUERY-CANARY").unwrap();
             url.set_password(Some("USER-CANARY")).unwrap();
             let request = Request::new(Method::GET, url, Idempotency::Consuming).secret_path();
-            let request = if whole { request.buffered() } else { request };
+            let request = if buffered { request.buffered() } else { request };
             let work = tokio::spawn(async move { client.send(request).await?.bytes(10).await });
             server.received(1).await;
             let error = clock.run_until(work, SECOND).await.unwrap_err();

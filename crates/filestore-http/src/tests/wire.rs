@@ -1,4 +1,4 @@
-//! What one request looks like when it arrives, and what one answer is.
+//! The request on the wire, and the parts of a response.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ async fn a_body_of_unknown_length_is_sent_in_chunks() {
 }
 
 #[tokio::test]
-async fn an_empty_body_announces_its_zero() {
+async fn an_empty_body_has_a_content_length_of_zero() {
     let server = MockServer::start().await;
     Mock::given(method("PUT"))
         .and(header("content-length", "0"))
@@ -68,22 +68,22 @@ async fn an_empty_body_announces_its_zero() {
 }
 
 #[tokio::test]
-async fn credentials_stay_at_home() {
-    let (home, other) = (MockServer::start().await, MockServer::start().await);
+async fn credentials_are_sent_only_to_the_origin_of_the_base_url() {
+    let (base, other) = (MockServer::start().await, MockServer::start().await);
     let ok = || ResponseTemplate::new(200);
-    Mock::given(header("authorization", "Bearer x")).respond_with(ok()).expect(1).mount(&home).await;
+    Mock::given(header("authorization", "Bearer x")).respond_with(ok()).expect(1).mount(&base).await;
     Mock::given(without_header("authorization")).respond_with(ok()).expect(1).mount(&other).await;
-    let (client, _) = client(&url(&home));
-    for url in [url(&home), url(&other)] {
+    let (client, _) = client(&url(&base));
+    for url in [url(&base), url(&other)] {
         client.send(Request::get(url).credential(AUTHORIZATION, secret_header("Bearer x").unwrap())).await.unwrap();
     }
 }
 
 #[test]
-fn home_is_scheme_host_and_port_however_they_are_written() {
-    let home: Url = "https://Files.Example.com:443/api/v1".parse().unwrap();
-    let (client, _) = client(&home);
-    for (url, is_home) in [
+fn an_origin_is_scheme_host_and_port_in_any_spelling() {
+    let base: Url = "https://Files.Example.com:443/api/v1".parse().unwrap();
+    let (client, _) = client(&base);
+    for (url, is_same_origin) in [
         ("https://files.example.com/elsewhere?x=1", true),
         ("HTTPS://FILES.EXAMPLE.COM:443", true),
         ("https://me:pw@files.example.com/", true),
@@ -97,13 +97,13 @@ fn home_is_scheme_host_and_port_however_they_are_written() {
     ] {
         let request = Request::get(url.parse().unwrap()).credential(AUTHORIZATION, secret_header("x").unwrap());
         let head = client.head(&request.0, Some(0)).unwrap();
-        assert_eq!(head.contains_key(AUTHORIZATION), is_home, "{url}");
+        assert_eq!(head.contains_key(AUTHORIZATION), is_same_origin, "{url}");
         assert!(head.values().all(HeaderValue::is_sensitive), "{url}");
     }
 }
 
 #[tokio::test]
-async fn a_header_that_is_set_twice_is_sent_once_as_it_was_set_last() {
+async fn a_header_that_is_set_twice_is_sent_once_with_the_last_value() {
     let server = MockServer::start().await;
     Mock::given(header("content-type", "text/b"))
         .respond_with(ResponseTemplate::new(200))
@@ -120,11 +120,11 @@ async fn a_header_that_is_set_twice_is_sent_once_as_it_was_set_last() {
 }
 
 #[tokio::test]
-async fn a_length_is_announced_once_whatever_carries_the_body() {
+async fn a_length_is_announced_once_for_every_kind_of_body() {
     let bytes = || RequestBody::Bytes(None, "abc".into());
     let known = || RequestBody::Body(None, Arc::new(one_shot("abc")));
     let unknown = || RequestBody::Body(None, Arc::new(Body::reader(&b"abc"[..], None)));
-    for (method, payload, length, content) in [
+    for (method, body, length, content) in [
         (Method::POST, RequestBody::Empty, None, ""),
         (Method::GET, RequestBody::Empty, None, ""),
         (Method::POST, RequestBody::Bytes(None, Bytes::new()), Some("0"), ""),
@@ -135,32 +135,32 @@ async fn a_length_is_announced_once_whatever_carries_the_body() {
     ] {
         let server = MockServer::start().await;
         Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&server).await;
-        let request = Request::new(method.clone(), url(&server), Idempotency::NonIdempotent).body(payload);
+        let request = Request::new(method.clone(), url(&server), Idempotency::NonIdempotent).body(body);
         client(&url(&server)).0.send(request).await.unwrap();
         let received = server.received_requests().await.unwrap().remove(0);
         let lengths: Vec<_> =
-            received.headers.get_all("content-length").iter().map(|it| it.to_str().unwrap()).collect();
+            received.headers.get_all("content-length").iter().map(|length| length.to_str().unwrap()).collect();
         assert_eq!((lengths, received.body.as_slice()), (Vec::from_iter(length), content.as_bytes()), "{method}");
     }
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer() {
+async fn a_redirect_is_returned_and_not_followed() {
     let server = MockServer::start().await;
     let redirect = ResponseTemplate::new(301).insert_header("location", "/elsewhere");
     Mock::given(any()).respond_with(redirect).expect(1).mount(&server).await;
-    let answer = client(&url(&server)).0.send(Request::get(url(&server))).await.unwrap();
-    assert_eq!(answer.location().unwrap().path(), "/elsewhere");
+    let response = client(&url(&server)).0.send(Request::get(url(&server))).await.unwrap();
+    assert_eq!(response.location().unwrap().path(), "/elsewhere");
 }
 
 #[tokio::test]
-async fn json_that_cannot_be_read_does_not_repeat_its_values() {
+async fn an_error_about_json_does_not_repeat_its_values() {
     for (body, expected) in [(r#"{"key":"CANARY"}"#, "another shape"), (r#"["CANA"#, "breaks off")] {
         let server = MockServer::start().await;
-        let answer = ResponseTemplate::new(200).set_body_raw(body, "application/json");
-        Mock::given(any()).respond_with(answer).expect(1).mount(&server).await;
-        let mut answer = client(&url(&server)).0.send(Request::get(url(&server))).await.unwrap();
-        let error = answer.json::<Vec<u8>>(1000).await.unwrap_err();
+        let template = ResponseTemplate::new(200).set_body_raw(body, "application/json");
+        Mock::given(any()).respond_with(template).expect(1).mount(&server).await;
+        let mut response = client(&url(&server)).0.send(Request::get(url(&server))).await.unwrap();
+        let error = response.json::<Vec<u8>>(1000).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!format!("{error:?}").contains("CANA"));
     }
