@@ -48,6 +48,7 @@ mod store;
 mod stored_file;
 mod stores;
 mod stream;
+mod sync_folder;
 
 pub use body::{Body, Fingerprint};
 pub use capabilities::{
@@ -75,3 +76,4 @@ pub use store::Store;
 pub use stored_file::{Digest, DigestAlgorithm, StoredFile};
 pub use stores::Stores;
 pub use stream::ByteStream;
+pub use sync_folder::sync_folder;

@@ -14,7 +14,7 @@ use crate::progress::ProgressTracker;
 use crate::request::LocationCallback;
 use crate::{
     ByteStream, Download, Effect, Error, ErrorKind, Feature, IfExists, Operation, Result, Store, StoredFile,
-    sanitize_file_name,
+    sanitize_file_name, sync_folder,
 };
 
 /// A finished download.
@@ -207,7 +207,7 @@ struct Partial {
     /// The path, whose file is removed on drop unless it is kept.
     path: TempPath,
     /// The folder, for the sync after the rename. `None` on Windows, which cannot sync a folder.
-    folder: Option<tokio::fs::File>,
+    folder: Option<fs::File>,
     reservation: Option<Reservation>,
     /// `true` if the service may have consumed the file. These bytes may then be the only copy.
     kept: bool,
@@ -250,7 +250,7 @@ impl Partial {
             true => Some(fs::File::open(folder).map_err(|error| Error::local(error, "open the folder", folder))?),
             false => None,
         };
-        Ok(Self { file, path, folder: folder.map(tokio::fs::File::from_std), reservation: None, kept: false })
+        Ok(Self { file, path, folder, reservation: None, kept: false })
     }
 
     /// Fails with *quota* if the file system has less than `bytes` free, or if this process may not write a file of
@@ -417,7 +417,9 @@ impl Partial {
         }
         // Without this, a power failure may lose the name although the content is on the disk.
         let synced = match folder {
-            Some(folder) => folder.sync_all().await,
+            Some(folder) => {
+                spawn_blocking(move || sync_folder(&folder)).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+            }
             None => Ok(()),
         };
         match synced {

@@ -22,6 +22,8 @@ pub struct StoredFile {
     pub created: Option<Timestamp>,
     /// The time at which the content was last modified.
     pub modified: Option<Timestamp>,
+    /// The version of the content, opaque: another one whenever the file is replaced. `None` if the store reports none.
+    pub version: Option<String>,
     /// The media type.
     pub content_type: Option<String>,
     /// Custom metadata: pairs that the service stores with the file.
@@ -49,6 +51,7 @@ impl StoredFile {
             stored_size: None,
             created: None,
             modified: None,
+            version: None,
             content_type: None,
             metadata: BTreeMap::new(),
             digests: Vec::new(),

@@ -22,7 +22,7 @@ use tokio_util::io::ReaderStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::commit::{Sweeper, Target, TemporaryUpload, already_exists};
-use self::root::{Entry, OpenRoot, RelativePath, Root, not_a_folder, sync_folder};
+use self::root::{Entry, OpenRoot, RelativePath, Root, not_a_folder, open_for_sync, sync};
 use crate::error::of_file_system;
 
 /// The chunk size of downloads, in bytes: few system calls, little memory.
@@ -101,11 +101,14 @@ impl FsStore {
         self.with_root(move |root| {
             let (_, folders) = components.split_last().unwrap_or((&String::new(), &[]));
             let find = |components| root.as_ref().map_or(Ok(Entry::Missing), |root| root.find(components));
-            if let Entry::Missing = find(folders)?
-                && !create_parents
-                && !folders.is_empty()
-            {
-                return Err(no_folder(folders));
+            match (find(folders)?, &root) {
+                (Entry::Missing, _) if !create_parents && !folders.is_empty() => return Err(no_folder(folders)),
+                // A folder that may be written to and not read, such as a drop box, cannot be synced.
+                (Entry::Folder(folder), Some(root)) => {
+                    let opened = root.open_folder(&folder).and_then(|folder| open_for_sync(&folder));
+                    opened.map_err(|error| cannot_sync(error, &root.absolute(&folder)))?;
+                }
+                _ => {}
             }
             let absolute = |path| root.as_ref().map(|root| root.absolute(&path)).unwrap_or_default();
             match find(&components)? {
@@ -144,7 +147,14 @@ impl FileStore for FsStore {
         let (store, folders) = (self.clone(), components[..components.len() - 1].to_vec());
         let name = request.name.clone();
         let target = blocking(move || store.0.root.create()?.target(&folders, name, request.create_parents)).await?;
-        let metadata = temporary.commit(target, request.if_exists, request.modified).await?;
+        let committed = temporary.commit(target, request.if_exists, request.modified).await;
+        let metadata = committed.map_err(|error| match error.effect() {
+            Effect::Applied => {
+                let name = components.last().cloned().unwrap_or_default();
+                error.with_stored(StoredFile::new(FileRef::new("fs", components.clone()), name))
+            }
+            _ => error,
+        })?;
         Ok(stored_file(components, &metadata))
     }
 
@@ -242,7 +252,8 @@ impl OpenRoot {
         };
         let path = self.absolute(&folder.join(&name));
         let folder = self.open_folder(&folder).map_err(|error| of_file_system(error, "store", &path))?;
-        Ok(Target { folder, name, path })
+        let names = open_for_sync(&folder).map_err(|error| cannot_sync(error, &path))?;
+        Ok(Target { folder, name, names, path })
     }
 
     /// Opens a file and reads its metadata. A later replacement is another file and does not change this one.
@@ -258,6 +269,7 @@ impl OpenRoot {
         let Entry::Folder(folder) = self.find(folders)? else { return Ok(()) };
         let path = self.absolute(&folder.join(name));
         let folder = self.open_folder(&folder).map_err(|error| of_file_system(error, "delete", &path))?;
+        let names = open_for_sync(&folder).map_err(|error| cannot_sync(error, &path))?;
         let removed = match folder.symlink_metadata(name) {
             Ok(metadata) if metadata.is_dir() && recursive => folder.remove_dir_all(name),
             Ok(metadata) if metadata.is_dir() => folder.remove_dir(name),
@@ -266,7 +278,7 @@ impl OpenRoot {
             Err(error) => Err(error),
         };
         match removed {
-            Ok(()) => sync_folder(&folder).map_err(|error| {
+            Ok(()) => sync(names.as_ref()).map_err(|error| {
                 of_file_system(error, "sync the folder of the deleted file", &path).with_effect(Effect::Applied)
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -280,6 +292,11 @@ impl OpenRoot {
             Err(error) => Err(of_file_system(error, "delete", &path)),
         }
     }
+}
+
+/// Returns the error for a folder that cannot be opened to sync its names.
+fn cannot_sync(error: io::Error, path: &Path) -> Error {
+    of_file_system(error, "read the folder, which the store syncs after a change, of", path)
 }
 
 fn capabilities() -> Capabilities {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -29,12 +30,15 @@ pub struct MemoryStore(Arc<Inner>);
 struct Inner {
     /// The files by path.
     files: Mutex<BTreeMap<String, File>>,
+    /// The number of uploads so far, of which each has another version.
+    uploads: AtomicU64,
     capabilities: Capabilities,
 }
 
 #[derive(Clone)]
 struct File {
     content: Bytes,
+    version: u64,
     created: Timestamp,
     modified: Timestamp,
     sha256: String,
@@ -45,7 +49,7 @@ struct File {
 impl MemoryStore {
     /// Creates an empty store.
     pub fn new() -> Self {
-        Self(Arc::new(Inner { files: Mutex::default(), capabilities: capabilities() }))
+        Self(Arc::new(Inner { files: Mutex::default(), uploads: AtomicU64::new(0), capabilities: capabilities() }))
     }
 
     fn files(&self) -> MutexGuard<'_, BTreeMap<String, File>> {
@@ -84,6 +88,7 @@ impl FileStore for MemoryStore {
         let created = Timestamp::now();
         let file = File {
             content,
+            version: self.0.uploads.fetch_add(1, Ordering::Relaxed) + 1,
             created,
             modified: request.modified.unwrap_or(created),
             sha256,
@@ -204,6 +209,7 @@ fn stored_file(components: Vec<String>, file: &File) -> StoredFile {
     stored.stored_size = stored.size;
     stored.created = Some(file.created);
     stored.modified = Some(file.modified);
+    stored.version = Some(file.version.to_string());
     stored.content_type.clone_from(&file.content_type);
     stored.metadata.clone_from(&file.metadata);
     stored.digests = vec![Digest::new(DigestAlgorithm::Sha256, &file.sha256)];

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use tokio::io::AsyncWriteExt;
 
 use super::blocking;
-use super::root::{Root, sync_folder};
+use super::root::{Root, sync};
 use crate::error::of_file_system;
 
 /// The age from which a temporary file is a leftover of a killed process.
@@ -51,6 +51,8 @@ struct Temporary {
 pub(crate) struct Target {
     pub(crate) folder: Dir,
     pub(crate) name: String,
+    /// The folder again, opened for the sync after the rename.
+    pub(crate) names: Option<File>,
     /// The absolute path, for messages.
     pub(crate) path: PathBuf,
 }
@@ -114,7 +116,7 @@ impl TemporaryUpload {
                 io::ErrorKind::AlreadyExists => already_exists(&target.path),
                 _ => of_file_system(error, "store", &target.path),
             })?;
-            let durable = sync_folder(&target.folder).and_then(|()| Metadata::from_file(&self.file));
+            let durable = sync(target.names.as_ref()).and_then(|()| Metadata::from_file(&self.file));
             durable
                 .map_err(|error| of_file_system(error, "sync the folder of", &target.path).with_effect(Effect::Applied))
         })

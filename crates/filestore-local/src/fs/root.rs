@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata};
-use filestore_core::{Effect, Error, ErrorKind, Result};
+use filestore_core::{Effect, Error, ErrorKind, Result, sync_folder};
 
 use crate::error::of_file_system;
 
@@ -159,7 +159,7 @@ impl OpenRoot {
         for component in components {
             let next = RelativePath(folder.0.join(component));
             let created = match self.dir.create_dir(next.path()) {
-                Ok(()) => self.open_folder(&folder).and_then(|parent| sync_folder(&parent)),
+                Ok(()) => self.open_folder(&folder).and_then(|parent| sync(open_for_sync(&parent)?.as_ref())),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
                 Err(error) => Err(error),
             };
@@ -191,12 +191,15 @@ impl RelativePath {
     }
 }
 
-/// Syncs the names in `folder` to the disk. Without this, a rename may be lost in a power failure although the content
-/// is on the disk.
-pub(crate) fn sync_folder(folder: &Dir) -> io::Result<()> {
-    // The handle itself cannot be synced, so the folder is opened as a file. On other systems, folders cannot be opened
-    // as files, and the file system orders names by itself.
-    if cfg!(unix) { folder.open(".")?.sync_all() } else { Ok(()) }
+/// Opens `folder` for [`sync`]: the handle itself cannot be synced. `None` on systems that cannot open folders as files,
+/// whose file systems order names by themselves.
+pub(crate) fn open_for_sync(folder: &Dir) -> io::Result<Option<fs::File>> {
+    if cfg!(unix) { folder.open(".").map(|file| Some(file.into_std())) } else { Ok(None) }
+}
+
+/// Syncs the names in a folder.
+pub(crate) fn sync(folder: Option<&fs::File>) -> io::Result<()> {
+    folder.map_or(Ok(()), sync_folder)
 }
 
 /// Returns `true` if `cap-std` rejected a path that leaves the folder. Such an error has no code of the system.
@@ -236,7 +239,7 @@ fn create_folder_all(path: &Path) -> io::Result<()> {
 fn create_folder(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Ok(()) => match path.parent() {
-            Some(parent) if cfg!(unix) => fs::File::open(parent)?.sync_all(),
+            Some(parent) if cfg!(unix) => sync_folder(&fs::File::open(parent)?),
             _ => Ok(()),
         },
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

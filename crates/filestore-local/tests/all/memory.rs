@@ -83,6 +83,22 @@ async fn the_metadata_of_an_upload_is_stored() {
 }
 
 #[tokio::test]
+async fn a_file_has_one_version_until_it_is_replaced_even_by_the_same_content() {
+    let store = memory();
+    let first = store.upload(Upload::new("a", "content")).await.unwrap();
+    let version = first.version.clone().unwrap();
+    let listed = store.list(List::new()).await.unwrap().files.remove(0);
+    let read = store.download(first.reference()).await.unwrap().file;
+    let found = store.stat(first.reference()).await.unwrap();
+    assert_eq!([listed.version, read.version, found.version].map(Option::unwrap), [(); 3].map(|()| version.clone()));
+    let second = store.upload(Upload::new("a", "content")).await.unwrap();
+    assert_ne!(second.version, Some(version));
+    // A file that is deleted and stored again is another one.
+    store.delete(second.reference()).await.unwrap();
+    assert_ne!(store.upload(Upload::new("a", "content")).await.unwrap().version, second.version);
+}
+
+#[tokio::test]
 async fn a_download_reads_the_file_as_it_was_when_it_began() {
     let store = memory();
     let file = put(&store, None, "a", "old").await;
