@@ -47,6 +47,7 @@ pub(super) struct Work {
     pub(super) forced: bool,
 }
 
+/// The operation of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Operation {
     Copy,
@@ -57,9 +58,10 @@ pub(crate) enum Operation {
 /// The time at which a migration runs.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Due {
-    /// After a number of status requests.
+    /// After `left` more status requests. `answered` is the number of those before.
     Polls {
         left: u32,
+        // The name in existing logs.
         #[serde(rename = "asked")]
         answered: u32,
     },

@@ -23,8 +23,9 @@ use crate::durable::Log;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Change {
     Node(Box<Node>),
+    /// The removal of a node.
     NodeGone(NodeId),
-    /// The modification time of a folder, after a change below it.
+    /// The new modification time of a folder, after a change below it.
     Touched(NodeId, Timestamp),
     Content(Content),
     Digests(String, Digests),
@@ -38,6 +39,7 @@ pub(super) enum Change {
     Migration(Migration),
 }
 
+/// The shared handle of the state and of the blobs with the contents of files.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     state: Arc<Mutex<State>>,

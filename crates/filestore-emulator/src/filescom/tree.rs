@@ -19,7 +19,7 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     /// The folder that it is in; `None` for the root.
     pub(super) parent: Option<NodeId>,
-    /// The name in the spelling of its creation.
+    /// The name, in the spelling in which the node was created or last moved.
     pub(super) name: String,
     pub(super) created_by: u64,
     pub(super) created_at: Timestamp,
@@ -51,6 +51,7 @@ impl Node {
         self.content.is_some()
     }
 
+    /// Returns the name in the form that is compared.
     pub(super) fn key(&self) -> NameKey {
         NameKey::of(&self.name)
     }

@@ -25,6 +25,7 @@ pub(super) enum Right {
     Delete,
 }
 
+/// A token and the rights that it gives.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Grant {
     id: String,

@@ -15,6 +15,7 @@ use crate::durable::Records;
 /// The number of messages of a channel that subscribers can still receive, as the service documents it.
 const QUEUE_LENGTH: usize = 100;
 
+/// A published message.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Message {
     pub(super) timetoken: u64,
@@ -34,6 +35,7 @@ pub(super) struct Message {
 #[derive(Debug, Default)]
 pub(super) struct Messages {
     channels: HashMap<(String, String), Channel>,
+    /// The last timetoken.
     last: u64,
     records: Option<Records<Message>>,
     /// Wakes waiting subscribers after each publication.

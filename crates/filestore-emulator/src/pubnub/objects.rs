@@ -17,6 +17,7 @@ use crate::blobs::{BlobId, Blobs};
 use crate::durable::Records;
 use crate::hex::hex;
 
+/// An object of the storage: the metadata and the content of a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StoredObject {
     pub(super) key: ObjectKey,
@@ -25,7 +26,7 @@ pub(super) struct StoredObject {
     /// The MD5 of the stored bytes, in hexadecimal.
     pub(super) md5: String,
     pub(super) created: Timestamp,
-    /// 0: without limit.
+    /// The time that the object is stored; 0: without limit.
     pub(super) retention_days: u32,
     pub(super) body: BlobId,
 }

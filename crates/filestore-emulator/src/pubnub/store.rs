@@ -15,6 +15,7 @@ use super::messages::Messages;
 use super::objects::Objects;
 use crate::blobs::Blobs;
 
+/// The state, and the blobs with the contents of files.
 #[derive(Debug)]
 pub(super) struct Store {
     state: Arc<Mutex<State>>,
