@@ -33,7 +33,7 @@ pub(crate) struct AppState {
 }
 
 impl AppState {
-    /// Removes all files, fault rules and journal entries, and sets the clock to real time.
+    /// Removes all data of the services, fault rules and journal entries, and sets the clock to real time.
     pub(crate) async fn reset(&self) -> io::Result<()> {
         self.pubnub.clear().await?;
         self.filescom.clear().await?;

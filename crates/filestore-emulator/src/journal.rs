@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_secret_parameter_shows_its_name_only() {
         let query = "uuid=a&auth=p0F2&X-Amz-Signature=0f&signature=v2.x=&author=b&auth&";
-        let shown = "uuid=a&auth=***&X-Amz-Signature=***&signature=***&author=b&auth&";
-        assert_eq!(masked_query(query), shown);
+        let masked = "uuid=a&auth=***&X-Amz-Signature=***&signature=***&author=b&auth&";
+        assert_eq!(masked_query(query), masked);
     }
 }

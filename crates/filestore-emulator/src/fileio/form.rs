@@ -18,7 +18,8 @@ use crate::faults::ContentTamper;
 use crate::http::RequestBody;
 use crate::multipart::{Multipart, PartHead};
 
-/// The largest total of all form fields, and the largest URL-encoded or JSON body, in bytes. They are held in memory.
+/// The largest total of all field values of a form, and the largest URL-encoded or JSON body, in bytes. They are held
+/// in memory.
 const MAX_TEXT: usize = 1024 * 1024;
 /// The most bytes that a form may have beyond the content of its file.
 const FORM_OVERHEAD: u64 = 1024 * 1024;

@@ -43,7 +43,7 @@ use wire::{Deleted, FileDetails, List, PlanInfo, Success};
 
 pub(crate) use route::Route;
 
-/// The generation of the API.
+/// The generation of the API. The first has short responses, keys of 6 characters, and `m` for months.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Generation {
     First,

@@ -55,7 +55,7 @@ async fn the_journal_shows_requests_without_secrets() {
     assert!(!journal.contains("EMULATO-RKEY000"), "{journal}");
     let journal: serde_json::Value = serde_json::from_str(&journal).unwrap();
     let entries = journal["entries"].as_array().unwrap();
-    assert_eq!(entries.len(), 4, "the control API's own requests are not in it");
+    assert_eq!(entries.len(), 4, "requests to the control API are not recorded");
     let upload = &entries[0];
     assert_eq!((&upload["service"], &upload["operation"]), (&json!("fileio"), &json!("upload")));
     assert_eq!((&upload["status"], &upload["finished"]), (&json!(200), &json!(true)));
@@ -129,7 +129,7 @@ async fn a_configured_token_is_required() {
         assert_eq!(request.response().await.status(), StatusCode::OK);
     }
     let file = service.upload("a.txt", b"a", &[]).await;
-    assert_eq!(service.status_of(&file.path()).await, StatusCode::OK, "the services do not ask for it");
+    assert_eq!(service.status_of(&file.path()).await, StatusCode::OK, "the services do not require the control token");
 }
 
 #[tokio::test]

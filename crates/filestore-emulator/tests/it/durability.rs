@@ -64,7 +64,7 @@ async fn files_counts_tokens_and_the_clock_survive_a_restart() {
     assert_eq!(service.content_of(&anonymous).await, b"b");
     assert!(service.content_of(&read_once).await == large);
     assert_eq!(service.status_of(&read_once).await, StatusCode::NOT_FOUND);
-    assert_eq!(bodies(folder.path()), 0, "nothing is left of files that are gone");
+    assert_eq!(bodies(folder.path()), 0, "the contents of removed files are removed");
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ async fn a_status_takes_the_place_of_the_service() {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()[RETRY_AFTER], "2");
     assert!(response.text().await.unwrap().contains("\"code\":\"SERVICE_UNAVAILABLE\""));
-    assert_eq!(service.content_of(&path).await, b"a", "nothing was consumed, and once is once");
+    assert_eq!(service.content_of(&path).await, b"a", "nothing was consumed, and the rule fires only once");
     let response = service.get("/me").response().await;
     assert_eq!((response.status().as_u16(), &response.headers()["x-pot"]), (418, &"tea".parse().unwrap()));
     assert_eq!(response.text().await.unwrap(), "short and stout");

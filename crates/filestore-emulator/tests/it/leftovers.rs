@@ -64,9 +64,9 @@ fn the_folder_of_a_killed_emulator_is_removed_at_the_next_start_and_no_other() {
     // Waits until the start has checked all other folders, too.
     drop(runtime);
     fs::remove_file(&link).unwrap();
-    assert!(is_complete(&used), "its emulator runs");
-    assert!(is_complete(&without_lock), "it was never an emulator's");
-    assert!(is_complete(&odd_lock), "emulators write files");
+    assert!(is_complete(&used), "its emulator is running");
+    assert!(is_complete(&without_lock), "a folder without a lock file is not an emulator's");
+    assert!(is_complete(&odd_lock), "an emulator's lock is a regular file");
     assert!(is_complete(&young), "its emulator may be starting");
     assert!(is_complete(&elsewhere), "links are not followed");
 }

@@ -65,7 +65,7 @@ async fn the_pages_together_are_the_whole_list() {
     let second = list(&service, "?offset=3&limit=3").await;
     assert_eq!(names(&first), ["report-2.pdf", "a.txt", "Report.pdf"]);
     assert_eq!(names(&second), ["b.txt"]);
-    assert_eq!((&first["count"], &first["size"]), (&json!(4), &json!(10)), "of the whole list");
+    assert_eq!((&first["count"], &first["size"]), (&json!(4), &json!(10)), "count and size are of the whole list");
     assert_eq!(names(&list(&service, "?offset=9").await), [""; 0]);
 }
 

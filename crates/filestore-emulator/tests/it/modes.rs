@@ -57,7 +57,7 @@ async fn a_download_can_count_only_when_it_is_complete() {
     let mut aborted = service.get(&path).response().await;
     aborted.chunk().await.unwrap();
     drop(aborted);
-    assert!(service.content_of(&path).await == content, "the first was not complete");
+    assert!(service.content_of(&path).await == content, "the first download was not complete");
     assert_eq!(service.status_of(&path).await, StatusCode::NOT_FOUND);
 
     let empty = service.share(b"").await;

@@ -148,7 +148,7 @@ async fn messages_expire_after_their_ttl_or_the_retention_of_the_keyset() {
     service.emulator.clock().advance(DAY / 12).unwrap();
     assert_eq!(left().await, 2);
     service.emulator.clock().advance(30 * DAY).unwrap();
-    assert_eq!(left().await, 1, "a ttl of 0 is for ever");
+    assert_eq!(left().await, 1, "a ttl of 0 means no expiry");
 }
 
 #[tokio::test]

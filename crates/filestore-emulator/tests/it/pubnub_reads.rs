@@ -214,7 +214,7 @@ async fn a_range_can_be_read() {
     assert_eq!(beyond.headers()[CONTENT_RANGE], "bytes */5");
     assert_eq!(code_of(storage_error(beyond, 416).await), "InvalidRange");
     let several = service.get(&url).header(RANGE, "bytes=0-1,3-4").response().await;
-    assert_eq!(several.status(), StatusCode::OK, "several ranges are the whole");
+    assert_eq!(several.status(), StatusCode::OK, "a request for several ranges gets the whole file");
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn a_range_of_changed_content_is_not_sent() {
     let (service, url) = service_with_hello().await;
     let part = |name, value: &str| service.get(&url).header(RANGE, "bytes=1-").header(name, value).response();
     assert_eq!(part(IF_RANGE, ETAG_OF_HELLO).await.status(), StatusCode::PARTIAL_CONTENT);
-    assert_eq!(part(IF_RANGE, "\"0\"").await.status(), StatusCode::OK, "the whole new content");
+    assert_eq!(part(IF_RANGE, "\"0\"").await.status(), StatusCode::OK, "the response is the whole new content");
     assert_eq!(code_of(storage_error(part(IF_MATCH, "\"0\"").await, 412).await), "PreconditionFailed");
 }
 

@@ -40,7 +40,7 @@ async fn a_form_has_the_fields_of_the_service_in_its_order() {
     assert_eq!(fields[2]["value"], "text/plain; charset=utf-8");
     assert_eq!(fields[4]["value"], "");
     let end: String = request["expiration_date"].as_str().unwrap().replace(['-', ':'], "");
-    assert_eq!(fields[6]["value"], end, "the date is the end of the form");
+    assert_eq!(fields[6]["value"], end, "X-Amz-Date is the expiration date of the form");
     let policy: Value =
         serde_json::from_slice(&STANDARD.decode(fields[7]["value"].as_str().unwrap()).unwrap()).unwrap();
     assert_eq!(policy["expiration"], request["expiration_date"]);
@@ -207,7 +207,7 @@ async fn the_size_limit_is_inclusive_and_counts_stored_bytes() {
     assert_eq!(code, "EntityTooLarge");
     let sizes = "<ProposedSize>5242881</ProposedSize><MaxSizeAllowed>5242880</MaxSizeAllowed><RequestId>";
     assert!(text.contains(sizes), "{text}");
-    assert_eq!(service.list_files("room-1", "").await["data"][0]["size"], MAX, "the first is still there");
+    assert_eq!(service.list_files("room-1", "").await["data"][0]["size"], MAX, "the first file still exists");
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn a_post_with_a_query_is_rejected() {
     assert_eq!(code, "InvalidArgument");
     assert!(text.contains("Query String Parameters not allowed on POST requests."), "{text}");
     let response = service.post("/_storage/pubnub/?").form_body(&form.body(b"x")).response().await;
-    assert_eq!(response.status(), StatusCode::NO_CONTENT, "an empty one is none");
+    assert_eq!(response.status(), StatusCode::NO_CONTENT, "an empty query counts as absent");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ async fn a_second_read_of_a_single_use_file_is_not_found() {
     assert_eq!(service.content_of(&path).await, b"once");
     let response = service.get(&path).response().await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
-    assert!(!response.headers().contains_key(CONTENT_DISPOSITION), "clients take it for a file");
+    assert!(!response.headers().contains_key(CONTENT_DISPOSITION), "clients would take an error with it for a file");
     let error: serde_json::Value = response.json().await.unwrap();
     assert_eq!(error["code"], "FILE_NOT_FOUND");
     assert_eq!(error["help"], service.url("/help/api/errors/FILE_NOT_FOUND"));

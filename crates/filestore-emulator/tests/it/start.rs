@@ -61,11 +61,11 @@ async fn a_file_that_no_emulator_wrote_is_not_replaced() {
     let path = |name: &str| Some(folder.path().join(name));
     let with = |ready_file, write_config| Options { ready_file, write_config, ..Options::default() };
     for content in ["[stores.pubnub]\nbackend = \"pubnub\"\nuser_id = \"me\"\n", "notes\n", "http://a\nhttp://b\n"] {
-        let mine = file(folder.path(), "mine", content);
-        for options in [with(None, path("mine")), with(path("mine"), None)] {
+        let existing = file(folder.path(), "existing", content);
+        for options in [with(None, path("existing")), with(path("existing"), None)] {
             let error = Emulator::start(options).await.unwrap_err().to_string();
             assert!(error.contains("give another path"), "{error}");
-            assert_eq!(fs::read_to_string(&mine).unwrap(), content);
+            assert_eq!(fs::read_to_string(&existing).unwrap(), content);
         }
     }
     // Empty files and files of an earlier emulator are replaced, also if a script added lines.

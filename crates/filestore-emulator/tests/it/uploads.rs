@@ -91,7 +91,7 @@ async fn the_file_is_the_first_part_with_a_file_name() {
                 --B\r\nContent-Disposition: form-data; name=\"\"; filename=\"c.txt\"\r\n\r\nsecond\r\n--B--\r\n";
     let file = service.post("/").form_body(form.as_bytes()).json_with(StatusCode::OK).await;
     assert_eq!(file["name"], "b.csv");
-    assert_eq!(file["mimeType"], "application/octet-stream", "what the part says is believed");
+    assert_eq!(file["mimeType"], "application/octet-stream", "the type that the part declares is used");
     assert_eq!(downloaded(&service, &file).await.1, b"first");
 }
 

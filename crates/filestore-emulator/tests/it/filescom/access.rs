@@ -163,7 +163,7 @@ async fn a_second_factor_continues_the_login_that_asked_for_it() {
     let partial = &challenge["data"]["partial_session_id"];
     let id = partial.as_str().unwrap();
     let half = as_session(&site, Method::GET, "/folders/", id);
-    assert_eq!(half.rejected(401).await, "not-authenticated/invalid-credentials", "half a login is none");
+    assert_eq!(half.rejected(401).await, "not-authenticated/invalid-credentials", "a partial session is no session");
 
     let wrong = login(&site, json!({"otp": "000000", "partial_session_id": partial}));
     assert_eq!(wrong.rejected(401).await, "not-authenticated/one-time-password-incorrect");

@@ -59,7 +59,7 @@ async fn every_confirmed_change_survives_a_kill() {
     assert_eq!(by_session.status(), StatusCode::OK);
     let link = after.service.get(&format!("/f/{}", bundle["code"].as_str().unwrap())).response().await;
     assert_eq!(link.bytes().await.unwrap(), "kept");
-    assert_eq!(bodies(_folder.path()), 1, "a copy shares its content, and what was deleted is gone");
+    assert_eq!(bodies(_folder.path()), 1, "a copy shares its content, and deleted content is removed");
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ async fn every_response_has_the_headers_of_the_service() {
     site.upload("a", b"x").await;
     let deleted = site.api(Method::DELETE, "/files/a").response().await;
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
-    assert!(!deleted.headers().contains_key("content-type"), "clients would parse it");
+    assert!(!deleted.headers().contains_key("content-type"), "clients would parse the empty body");
     assert_eq!(deleted.bytes().await.unwrap(), "");
 }
 

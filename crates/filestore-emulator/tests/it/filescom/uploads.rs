@@ -36,7 +36,7 @@ async fn a_file_is_begun_put_and_finished() {
 
     let etag = site.put(part, b"some text").await;
     assert_eq!(etag, "552e21cd4cd9918678e3c1a0df491bc3");
-    assert!(!site.is_there("dir/a.txt").await, "not before it is finished");
+    assert!(!site.is_there("dir/a.txt").await, "the file does not exist before the upload is finished");
     let body = json!({"ref": reference, "size": 9, "etags": [{"etag": etag, "part": "1"}],
         "provided_mtime": "2025-12-24T09:00:00.5+01:00"});
     let entity = site.finish("dir/a.txt", &body).json_with(StatusCode::CREATED).await;
@@ -270,7 +270,7 @@ async fn a_part_url_is_valid_for_one_part_and_15_minutes() {
         assert_eq!(response.headers()["content-type"], "application/xml");
         assert!(response.text().await.unwrap().contains(code), "{tampered}");
     }
-    assert_eq!(site.storage(url).response().await.status(), StatusCode::FORBIDDEN, "it is no URL for reading");
+    assert_eq!(site.storage(url).response().await.status(), StatusCode::FORBIDDEN, "a part URL is not valid for GET");
 
     site.service.emulator.clock().advance(Duration::from_secs(898)).unwrap();
     site.put(part, b"in time").await;
