@@ -20,7 +20,7 @@ pub(crate) fn check_channel(channel: &str) -> Result<()> {
     Err(Error::invalid(format!("the channel {problem}; choose another")))
 }
 
-/// Returns `true` if `segment` is a dot segment (RFC 3986). URL parsers remove it, percent-encoded or not.
+/// Returns `true` if `segment` is a dot segment (RFC 3986). URL parsers resolve it, percent-encoded or not.
 pub(crate) fn is_dot_segment(segment: &str) -> bool {
     matches!(segment, "." | "..")
 }

@@ -187,7 +187,7 @@ impl PubNubStore {
             let is_forbidden = response.status().as_u16() == 403;
             let (error, body) = rejected(response, Responder::Storage, &self.secrets()).await;
             self.presigned_urls().remove(key);
-            // A presigned URL that has expired, or may have, is fetched again within the same attempts.
+            // A presigned URL that has expired, or may have, is replaced. That counts as one of the attempts.
             let may_be_expired = is_forbidden && (is_cached || body.is_expired());
             if !(may_be_expired && self.http().retry_step(&mut attempts).await) {
                 return Err(error);

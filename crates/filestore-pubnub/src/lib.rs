@@ -4,6 +4,9 @@
 //! only the message fails, the error carries the stored file, and [`PubNubStore::publish_file_message`]
 //! completes the upload.
 //!
+//! Two hosts take part. The *service* is PubNub's API: it lists and deletes files, publishes messages, and
+//! creates upload forms and presigned URLs. The *storage* stores the bytes; it has the API of S3.
+//!
 //! If a cipher key is set, files and messages are encrypted in one of PubNub's two schemes. Both schemes are
 //! decrypted. See [`Cipher`] for the limits of the protection.
 //!

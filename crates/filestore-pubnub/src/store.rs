@@ -53,7 +53,7 @@ struct Client {
     keyset: Keyset,
     channel: Option<String>,
     crypto: Crypto,
-    /// The maximum stored size of a file in bytes: as configured, or less if the policy of a form allows less.
+    /// The maximum stored size of a file in bytes: as configured, or less if the policy of the latest form allows less.
     max_file_size: AtomicU64,
     configured_max_file_size: u64,
     presigned_urls: PresignedUrlCache,

@@ -84,7 +84,7 @@ impl PubNubStore {
         }
     }
 
-    /// Stores the file. A form that has expired is replaced within the same attempts.
+    /// Stores the file. An expired form is replaced, which counts as one of the attempts.
     async fn store_file(&self, pending: &PendingUpload) -> Result<(FileKey, StoredFile)> {
         let mut attempts = Attempts::new();
         loop {

@@ -12,7 +12,7 @@ pub(crate) struct GenerateUploadUrlRequest<'a> {
     pub(crate) name: &'a str,
 }
 
-/// The response of `generate-upload-url`.
+/// The response of `generate-upload-url`: the id of the file, and the form that is posted to the storage with the file.
 #[derive(Deserialize)]
 pub(crate) struct GenerateUploadUrlResponse {
     /// `name` is the requested name, possibly changed by the service.
@@ -41,7 +41,7 @@ pub(crate) struct FormField {
     pub(crate) value: String,
 }
 
-/// The content of the form field `Policy`, after base64 decoding.
+/// The S3 POST policy in the form field `Policy`, after base64 decoding.
 #[derive(Deserialize)]
 pub(crate) struct Policy {
     pub(crate) conditions: Vec<Value>,
