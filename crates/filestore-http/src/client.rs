@@ -121,8 +121,8 @@ impl HttpClient {
         self.send_within(request, &mut Attempts::new()).await
     }
 
-    /// Sends `request` like [`send`](Self::send), for a step that may take several requests. All of them share the
-    /// retries and the history of `attempts`.
+    /// Sends `request` like [`send`](Self::send), as one of the requests of a step. They share the retries and the
+    /// history of `attempts`.
     pub async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Response> {
         let Shared { clock, policy, budget, rate_limiter, .. } = self.shared();
         let request = request.0;
@@ -232,7 +232,8 @@ impl HttpClient {
         }
     }
 
-    /// Returns `true` if a failed step may be retried with other means, such as a new URL for an expired one.
+    /// Returns `true` if a failed step may be retried with a changed request, such as one to a new URL in place of an
+    /// expired one.
     ///
     /// Waits before it returns `true`, as long as the policy says. Counts as a retry of `attempts`.
     pub async fn retry_step(&self, attempts: &mut Attempts) -> bool {

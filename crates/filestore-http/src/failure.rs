@@ -35,8 +35,8 @@ impl Failed {
         Self { outcome: Outcome::Misconfigured, error, is_local: false }
     }
 
-    /// Returns the failure of a success that arrived before all of the body was sent. The responder cannot have the
-    /// body.
+    /// Returns the failure of an attempt whose response reports success before all of the body was sent. The responder
+    /// cannot have the body.
     pub(crate) fn early_success(request: &Parts, status: reqwest::StatusCode) -> Self {
         let message = format!(
             "{} responded with status {} before all of the body was sent: something other than the service answered; \

@@ -123,10 +123,12 @@ impl History {
         self.last = Evidence::Rejected;
     }
 
-    /// Records that a safe read-back found no trace of the request. Returns the effect.
+    /// Records that a read-back found no trace of the request. Returns the effect.
     ///
-    /// It is *rejected* if the service responded to every attempt. After a lost response it stays *unknown*, because
-    /// the request may still be in progress.
+    /// A read-back is a safe request that checks whether this one was applied.
+    ///
+    /// The effect is *rejected* if the service responded to every attempt. After a lost response it stays *unknown*,
+    /// because the request may still be in progress.
     pub fn record_nothing_found(&mut self) -> Effect {
         if self.earlier.max(self.last) == Evidence::Doubtful {
             *self = Self { earlier: Evidence::Rejected, last: Evidence::Rejected };

@@ -169,22 +169,22 @@ fn delay(policy: &Policy, attempt: u32, jitter: f64) -> Duration {
     Duration::try_from_secs_f64(longest.as_secs_f64() * factor).map_or(longest, |delay| delay.min(longest))
 }
 
-/// The attempts and waits of one step, over all requests that the step takes.
+/// The attempts and waits of one step of an operation, such as the upload of a part, over all requests that it takes.
 ///
-/// A step may be retried with other means, such as a new URL for an expired one. Such a retry and the retries of each
-/// request share the same limits: [`HttpClient::send_within`](crate::HttpClient::send_within) and
+/// A step may be retried with a changed request, such as one to a new URL in place of an expired one. Such a retry and
+/// the retries of each request share the same limits: [`HttpClient::send_within`](crate::HttpClient::send_within) and
 /// [`HttpClient::retry_step`](crate::HttpClient::retry_step) both count here.
 #[derive(Debug, Clone, Default)]
 pub struct Attempts {
     pub(crate) made: u32,
     pub(crate) waited: Duration,
-    /// The tokens that its retries took from the shared budget. A success returns them.
+    /// The tokens that its retries took from the [`Budget`]. A success returns them.
     pub(crate) paid: u32,
     pub(crate) history: History,
 }
 
 impl Attempts {
-    /// Returns a count without attempts and waits.
+    /// Returns a count of no attempts and no waits.
     pub fn new() -> Self {
         Self::default()
     }

@@ -73,7 +73,7 @@ impl Timeouts {
 impl fmt::Display for TimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Idle(idle) => write!(f, "no progress for {} s", idle.as_secs_f64()),
+            Self::Idle(idle) => write!(f, "no progress for {} s, the idle_timeout", idle.as_secs_f64()),
             Self::Rate => write!(f, "the response arrives at less than {MIN_RATE} bytes per second"),
             Self::Total => f.write_str("the request took longer than the setting timeout allows"),
         }
