@@ -42,7 +42,8 @@ impl ListGuard {
         let mut state = self.state();
         if !path.starts_with(&state.folder) {
             let message = format!(
-                "the listing of {:?} has {path:?}, which is not in it; check the proxies and gateways before the service",
+                "the listing of {:?} has {path:?}, which is not in it; check the proxies and gateways before the \
+                 service",
                 state.folder
             );
             return Err(state.fail(Error::new(filestore_core::ErrorKind::Protocol, Effect::Rejected, message)));

@@ -1,4 +1,4 @@
-//! The backends, opened from settings.
+//! Backends that are opened from settings.
 
 use filestore_core::{ErrorKind, Origin, Registry, Result, Setting, Store, StoreSettings, Upload, Value};
 use filestore_opendal::Opendal;
@@ -27,25 +27,25 @@ fn problem(backend: &str, keys: &[(&str, Value)]) -> String {
 }
 
 #[tokio::test]
-async fn the_same_code_stores_in_every_service() {
+async fn a_service_without_options_stores_a_file() {
     let store = open("opendal", &[("service", text("memory"))]).unwrap();
     let file = store.upload(Upload::new("a", "x").scope("d")).await.unwrap();
     assert_eq!(file.reference().to_string(), "s:memory:d/a");
 }
 
 #[test]
-fn local_files_are_of_another_backend() {
+fn the_error_for_local_files_names_their_backend() {
     let message = problem("opendal", &[("service", text("fs")), ("root", text("x"))]);
     assert!(message.contains("backend = \"fs\""), "{message}");
 }
 
 #[test]
-fn a_misspelt_key_names_the_nearest() {
+fn the_error_of_a_misspelled_key_suggests_the_nearest() {
     assert!(problem("opendal", &[("servic", text("fs"))]).contains("did you mean \"service\"?"));
 }
 
 #[test]
-fn a_misspelt_option_of_opendal_names_the_nearest() {
+fn the_error_of_a_misspelled_option_suggests_the_nearest() {
     let message = problem("opendal", &[("service", text("memory")), ("options", table(&[("rooot", text("x"))]))]);
     assert_eq!(message, "s: open: f.toml:7: unknown key \"rooot\"; did you mean \"root\"?");
 }
@@ -56,14 +56,14 @@ fn a_missing_key_is_named() {
 }
 
 #[test]
-fn an_unknown_service_names_the_nearest() {
+fn the_error_of_an_unknown_service_suggests_the_nearest() {
     assert!(problem("opendal", &[("service", text("sftpp"))]).contains("did you mean \"sftp\"?"));
     assert!(problem("opendal", &[("service", text("carrier-pigeon"))]).contains("use one of memory, s3"));
 }
 
 #[test]
 #[cfg(not(feature = "s3"))]
-fn a_service_that_is_not_compiled_in_names_its_cargo_feature() {
+fn the_error_of_a_service_that_is_not_compiled_in_names_its_cargo_feature() {
     let message = problem("opendal", &[("service", text("s3"))]);
     assert!(message.contains("cargo feature \"s3\""), "{message}");
 }

@@ -1,5 +1,5 @@
-//! Every operation of S3 and WebDAV, through failures at every step: what the result claims, compared with what the service
-//! holds afterwards.
+//! Every operation of S3 and WebDAV with failures at every step: compares the reported effect with the files that the
+//! service holds afterwards.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use futures::future::{join, join_all};
 
 use crate::stub::s3::S3;
 use crate::stub::webdav::Webdav;
-use crate::stub::{Act, Protocol, Received, Stub};
+use crate::stub::{Action, Protocol, Received, Stub};
 use crate::{open, reference};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
-    /// Of a file that fits into one request.
+    /// An upload of a file that fits into one request.
     Upload,
-    /// In parts, where there are such.
+    /// An upload in parts, if the service has them.
     LargeUpload,
     Delete,
     DeleteFolder,
@@ -24,29 +24,29 @@ enum Operation {
     Download,
 }
 
-/// An operation, and the request with which the failures begin.
+/// An operation, and the request at which the failures begin.
 #[derive(Clone, Copy)]
 struct Case {
     operation: Operation,
     step: &'static str,
     arm: fn(&Received) -> bool,
-    first: Option<Act>,
-    then: Act,
+    first: Option<Action>,
+    then: Action,
 }
 
-const FIRSTS: [Option<Act>; 6] = [
+const FIRSTS: [Option<Action>; 6] = [
     None,
-    Some(Act::Lose { applied: true }),
-    Some(Act::Lose { applied: false }),
-    Some(Act::Answer { status: 503, applied: true }),
-    Some(Act::Answer { status: 503, applied: false }),
-    Some(Act::Reject),
+    Some(Action::Lose { applied: true }),
+    Some(Action::Lose { applied: false }),
+    Some(Action::Respond { status: 503, applied: true }),
+    Some(Action::Respond { status: 503, applied: false }),
+    Some(Action::Refuse),
 ];
 
-fn thens() -> Vec<Act> {
+fn thens() -> Vec<Action> {
     let statuses = [400, 401, 403, 404, 409, 422, 429, 500, 503];
-    let statuses = statuses.map(|status| Act::Answer { status, applied: false });
-    statuses.into_iter().chain([Act::Page, Act::Serve, Act::Reject]).collect()
+    let statuses = statuses.map(|status| Action::Respond { status, applied: false });
+    statuses.into_iter().chain([Action::Page, Action::Serve, Action::Refuse]).collect()
 }
 
 type Step = (Operation, &'static str, fn(&Received) -> bool);
@@ -87,7 +87,7 @@ fn cases(steps: &[Step]) -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_effect_of_every_failure_is_what_the_service_holds() {
+async fn the_effect_of_every_failure_matches_the_files_of_the_service() {
     let (s3, webdav) = (cases(&S3_STEPS), cases(&WEBDAV_STEPS));
     let all = s3.len() + webdav.len();
     let lanes = (0..LANES).map(|lane| {
@@ -97,89 +97,91 @@ async fn the_effect_of_every_failure_is_what_the_service_holds() {
             run_all("webdav", of_lane(&webdav), || Webdav::with(&FILES)),
         )
     });
-    let wrong: Vec<String> = join_all(lanes).await.into_iter().flat_map(|(s3, webdav)| [s3, webdav].concat()).collect();
+    let failures: Vec<String> =
+        join_all(lanes).await.into_iter().flat_map(|(s3, webdav)| [s3, webdav].concat()).collect();
     println!("{all} cases");
     assert!(all > 1000, "{all}");
-    assert!(wrong.is_empty(), "{} of {all}: {wrong:#?}", wrong.len());
+    assert!(failures.is_empty(), "{} of {all}: {failures:#?}", failures.len());
 }
 
-/// A client takes its time to begin, so each is of use for many cases.
+/// The number of stores that run cases at the same time. Each is used for many cases, because it takes time to create.
 const LANES: usize = 6;
 
-/// What is wrong in these cases.
+/// Runs these cases, and describes the failed ones.
 async fn run_all<P: Protocol>(service: &str, cases: Vec<Case>, protocol: impl Fn() -> P) -> Vec<String> {
     let mut stub = Stub::start(protocol()).await;
     let store = open(service, &stub.url, &[]);
-    let mut wrong = Vec::new();
+    let mut failures = Vec::new();
     for case in cases {
         stub.restart(protocol(), case.arm, case.first, case.then).await;
-        wrong.extend(run(&stub, &store, service, case).await);
+        failures.extend(run(&stub, &store, service, case).await);
     }
-    wrong
+    failures
 }
 
-/// What is wrong, if anything.
+/// Runs a case, and describes its failure, if any.
 async fn run<P: Protocol>(stub: &Stub<P>, store: &Store, service: &str, case: Case) -> Option<String> {
     let content = match case.operation {
         Operation::LargeUpload => vec![7; 9 << 20],
         _ => b"new content".to_vec(),
     };
     let result = perform(store, service, case.operation, content.clone()).await;
-    // A request that was lost may still be served.
+    // A lost request may still be served.
     let files = stub.files();
     let applied = is_applied(&files, case.operation, &content);
     let partly =
         case.operation == Operation::DeleteFolder && files.keys().filter(|path| path.starts_with("d/")).count() < 2;
-    let wrong = |what: &str| {
+    let failure = |problem: &str| {
         let (first, then) = (case.first, case.then);
         let result = result.as_ref().map_err(|error| (error.kind(), error.effect(), error.to_string()));
         let methods = stub.methods();
         Some(format!(
-            "{service} {:?} at {}, {first:?} then {then:?}: {what}: {result:?} {methods:?}",
+            "{service} {:?} at {}, {first:?} then {then:?}: {problem}: {result:?} {methods:?}",
             case.operation, case.step
         ))
     };
     let changes = !matches!(case.operation, Operation::List | Operation::Stat | Operation::Download);
     let error = match &result {
         Ok(read) if !changes => {
-            let right = read.as_deref() == Some("old content");
-            return (!right).then(|| wrong("it read something else")).flatten();
+            let is_right = read.as_deref() == Some("old content");
+            return (!is_right).then(|| failure("it read other content")).flatten();
         }
-        // A WebDAV server that says that a file is not there is believed.
+        // A 404 of a WebDAV server is trusted.
         Ok(_) if service == "webdav" && !applied => {
-            let believed = matches!(case.then, Act::Answer { status: 404, .. })
+            let is_trusted = matches!(case.then, Action::Respond { status: 404, .. })
                 && matches!(case.operation, Operation::Delete | Operation::DeleteFolder);
-            return (!believed).then(|| wrong("it is not so")).flatten();
+            return (!is_trusted).then(|| failure("it was not applied")).flatten();
         }
-        Ok(_) => return (!applied).then(|| wrong("it is not so")).flatten(),
+        Ok(_) => return (!applied).then(|| failure("it was not applied")).flatten(),
         Err(error) => error,
     };
     let claims_none = matches!(error.effect(), Effect::NotSent | Effect::Rejected);
     if changes && claims_none && (applied || partly) {
-        return wrong("it was applied");
+        return failure("it was applied");
     }
     if error.effect() == Effect::Applied && !applied {
-        return wrong("it was not applied");
+        return failure("it was not applied");
     }
     if error.effect() == Effect::NotSent && !stub.received().is_empty() {
-        return wrong("requests were sent");
+        return failure("requests were sent");
     }
     if !changes && error.effect() == Effect::Unknown {
-        return wrong("a read changes nothing");
+        return failure("a read changes nothing");
     }
-    // Of a folder, something is deleted before.
+    // Of a folder, some files may be deleted before.
     let single = case.operation != Operation::DeleteFolder;
-    if single && case.first.is_none() && matches!(case.then, Act::Answer { status: 400..=429, .. }) && !claims_none {
-        return wrong("the service has rejected it");
+    if single && case.first.is_none() && matches!(case.then, Action::Respond { status: 400..=429, .. }) && !claims_none
+    {
+        return failure("the service has rejected it");
     }
-    if case.then == Act::Reject && case.first == Some(Act::Reject) && error.effect() != Effect::NotSent {
-        return wrong("nothing was sent");
+    if case.then == Action::Refuse && case.first == Some(Action::Refuse) && error.effect() != Effect::NotSent {
+        return failure("nothing was sent");
     }
     let text = format!("{error} {error:?}");
     if ["Signature=", "S3Error", "Unexpected (", "status: "].iter().any(|debug| error.to_string().contains(debug))
         || text.contains("X-Amz-")
     {
-        return wrong("the message is not for people");
+        return failure("the message has internal details");
     }
     None
 }
@@ -202,8 +204,8 @@ async fn perform(
         }
         Operation::List => {
             let page = store.list(List::new().scope("d")).await?;
-            let right = crate::names(&page) == ["old", "other"];
-            Ok(right.then(|| "old content".to_owned()))
+            let is_right = crate::names(&page) == ["old", "other"];
+            Ok(is_right.then(|| "old content".to_owned()))
         }
         Operation::Stat => {
             let file = store.stat(&old).await?;

@@ -7,21 +7,21 @@ use futures::TryStreamExt;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-/// A bucket whose listing has these entries on each page, always with a new token for the next one.
+/// Starts a bucket whose listing has these entries on every page, always with a new token for the next page.
 async fn bucket(entries: String) -> (MockServer, Store) {
     let server = MockServer::start().await;
     let number = AtomicU32::new(0);
-    let answer = move |_: &Request| {
+    let response = move |_: &Request| {
         let token = number.fetch_add(1, Ordering::Relaxed);
         let head = format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>");
         ResponseTemplate::new(200).set_body_string(format!("<ListBucketResult>{head}{entries}</ListBucketResult>"))
     };
-    Mock::given(method("GET")).respond_with(answer).mount(&server).await;
+    Mock::given(method("GET")).respond_with(response).mount(&server).await;
     let store = crate::open("s3", &server.uri(), &[]);
     (server, store)
 }
 
-async fn fails(entries: String, list: List) -> usize {
+async fn failed_listing(entries: String, list: List) -> usize {
     let (server, store) = bucket(entries).await;
     let error = store.list_all(list).try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
@@ -30,19 +30,19 @@ async fn fails(entries: String, list: List) -> usize {
 
 #[tokio::test]
 async fn a_listing_of_endless_empty_pages_is_a_protocol_error() {
-    assert_eq!(fails(String::new(), List::new()).await, 1000);
+    assert_eq!(failed_listing(String::new(), List::new()).await, 1000);
 }
 
 #[tokio::test]
-async fn folders_that_come_again_on_every_page_are_a_protocol_error() {
+async fn folders_that_are_on_every_page_are_a_protocol_error() {
     let folders: String =
         (0..10).map(|number| format!("<CommonPrefixes><Prefix>{number}/</Prefix></CommonPrefixes>")).collect();
-    let requests = fails(folders, List::new().limit(100)).await;
+    let requests = failed_listing(folders, List::new().limit(100)).await;
     assert!(requests < 300, "{requests}");
 }
 
-/// A bucket in which nothing is found by its name.
-async fn of_missing_files(entries: &str) -> (MockServer, Store) {
+/// Starts a bucket in which no file is found by its name.
+async fn bucket_without_files(entries: &str) -> (MockServer, Store) {
     let (server, store) = bucket(entries.to_owned()).await;
     let deleted = ResponseTemplate::new(200).set_body_string("<DeleteResult></DeleteResult>");
     Mock::given(method("POST")).respond_with(deleted).mount(&server).await;
@@ -51,8 +51,8 @@ async fn of_missing_files(entries: &str) -> (MockServer, Store) {
 }
 
 #[tokio::test]
-async fn the_look_for_a_missing_bucket_ends() {
-    let (server, store) = of_missing_files("").await;
+async fn the_check_for_a_missing_bucket_ends() {
+    let (server, store) = bucket_without_files("").await;
     let error = store.stat(&crate::reference("s:s3:a")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert!(server.received_requests().await.unwrap().len() < 1010);
@@ -63,7 +63,7 @@ async fn a_recursive_delete_ends() {
     for entries in
         ["", "<Contents><Key>d/a</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"]
     {
-        let (server, store) = of_missing_files(entries).await;
+        let (server, store) = bucket_without_files(entries).await;
         let folder = crate::reference("s:s3:d");
         let error = store.delete(filestore_core::Delete::from(&folder).recursive(true)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");

@@ -1,4 +1,4 @@
-//! S3 and WebDAV over HTTP, one rule a test.
+//! S3 and WebDAV over HTTP, one rule per test.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use tokio::net::TcpListener;
 
 use crate::stub::s3::{self, S3};
 use crate::stub::webdav::Webdav;
-use crate::stub::{Act, Protocol, Received, Reply, Stub};
+use crate::stub::{Action, Protocol, Received, Reply, Stub};
 use crate::{open, reference, try_open};
 
-/// A service that gives the same response to everything.
+/// A service whose response depends only on the request.
 struct Always(Box<dyn Fn(&Received) -> Reply + Send>);
 
 impl Protocol for Always {
@@ -56,7 +56,7 @@ fn half_a_pair_of_keys_is_a_configuration_error() {
 }
 
 #[tokio::test]
-async fn a_wrong_region_is_one_attempt_and_names_the_right_one() {
+async fn a_wrong_region_is_one_attempt_and_the_error_names_the_right_one() {
     let stub = always(|request| {
         let text = "the region 'us-east-1' is wrong; expecting 'eu-west-1'";
         let Reply { body, .. } = s3::failure(400, "AuthorizationHeaderMalformed", text, request);
@@ -74,7 +74,7 @@ async fn a_wrong_region_is_one_attempt_and_names_the_right_one() {
 }
 
 #[tokio::test]
-async fn a_permanent_failure_is_one_attempt_and_names_the_code_of_the_service() {
+async fn a_permanent_failure_is_one_attempt_and_the_error_has_the_code_of_the_service() {
     use ErrorKind::{Config, InvalidInput, Unauthenticated};
     for (status, kind, code) in [
         (301, Config, "PermanentRedirect"),
@@ -82,21 +82,21 @@ async fn a_permanent_failure_is_one_attempt_and_names_the_code_of_the_service() 
         (403, Unauthenticated, "SignatureDoesNotMatch"),
         (501, Config, "NotImplemented"),
     ] {
-        let stub = Stub::scripted(S3::default(), |_| true, [], Act::Answer { status, applied: false }).await;
+        let stub = Stub::scripted(S3::default(), |_| true, [], Action::Respond { status, applied: false }).await;
         let error = open("s3", &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err();
         assert_eq!((error.kind(), error.effect(), error.attempts()), (kind, Effect::Rejected, 1), "{error}");
         assert_eq!(error.provider_code(), Some(code));
         assert!(error.to_string().contains(code) && !error.to_string().contains("S3Error"), "{error}");
         assert_eq!(stub.received().len(), 1, "{code}");
     }
-    let stub = Stub::scripted(Webdav::default(), |_| true, [], Act::Answer { status: 401, applied: false }).await;
+    let stub = Stub::scripted(Webdav::default(), |_| true, [], Action::Respond { status: 401, applied: false }).await;
     let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err();
     assert_eq!((error.kind(), error.effect(), error.attempts()), (Unauthenticated, Effect::Rejected, 1), "{error}");
     assert_eq!((error.http_status(), stub.received().len()), (Some(401), 1));
 }
 
 #[tokio::test]
-async fn a_missing_bucket_is_named_by_every_operation() {
+async fn every_operation_reports_a_missing_bucket() {
     let stub = Stub::start(S3::default()).await;
     let keys = [("options.bucket", "other")];
     let file = reference("s:s3:a");
@@ -133,9 +133,9 @@ async fn a_file_is_not_replaced_on_servers_that_ignore_the_condition() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_says_where_to() {
+async fn a_redirect_is_not_followed_and_the_error_names_its_origin() {
     for service in ["s3", "webdav"] {
-        let other = always(|_| Reply::new(200).header("etag", "\"1\"").body("their bytes")).await;
+        let other = always(|_| Reply::new(200).header("etag", "\"1\"").body("other bytes")).await;
         let target = format!("{}/elsewhere?token=hunter2", other.url);
         let redirect = move |_: &Received| Reply::new(307).header("location", target.clone());
         let stub = always(redirect).await;
@@ -168,7 +168,7 @@ async fn a_missing_folder_is_not_found_and_a_missing_root_is_empty() {
 }
 
 #[tokio::test]
-async fn a_404_is_believed_only_of_a_server_whose_root_is_a_folder_of_webdav() {
+async fn a_404_is_trusted_only_if_the_root_of_the_server_is_a_webdav_folder() {
     let site = always(|_| Reply { status: 404, ..Reply::page(404) }).await;
     let store = open("webdav", &site.url, &[]);
     let file = reference("s:webdav:a");
@@ -182,22 +182,22 @@ async fn a_404_is_believed_only_of_a_server_whose_root_is_a_folder_of_webdav() {
     ];
     for error in errors {
         assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Protocol, Effect::Rejected, 1));
-        assert!(error.to_string().contains("something other than the service answered"), "{error}");
+        assert!(error.to_string().contains("something other than the service responded"), "{error}");
     }
 
-    // Web servers that speak WebDAV send their page with a 404, too. They are asked once.
+    // Web servers with WebDAV send a page with a 404, too. The root is checked once.
     let stub = Stub::start(Webdav::default()).await;
     let store = open("webdav", &stub.url, &[]);
     for _ in 0..2 {
         store.delete(&file).await.unwrap();
         assert_eq!(store.stat(&file).await.unwrap_err().kind(), ErrorKind::NotFound);
     }
-    let questions = stub.received().iter().filter(|request| request.path == "/").count();
-    assert_eq!(questions, 1);
+    let probes = stub.received().iter().filter(|request| request.path == "/").count();
+    assert_eq!(probes, 1);
 }
 
 #[tokio::test]
-async fn the_root_that_is_asked_is_that_of_the_endpoint_with_the_credentials() {
+async fn the_checked_root_is_below_the_endpoint_and_the_check_has_the_credentials() {
     let stub = Stub::start(Webdav::with(&[("dav/%C3%BC%201/a", "x")])).await;
     let store = open("webdav", &format!("{}/dav", stub.url), &[("root", "ü 1")]);
     assert_eq!(store.stat(&reference("s:webdav:b")).await.unwrap_err().kind(), ErrorKind::NotFound);
@@ -208,7 +208,7 @@ async fn the_root_that_is_asked_is_that_of_the_endpoint_with_the_credentials() {
 }
 
 #[tokio::test]
-async fn a_multistatus_about_nothing_is_no_answer_of_a_webdav_server() {
+async fn an_empty_multistatus_is_not_from_a_webdav_server() {
     let stub = always(|_| Reply::new(207).xml("<D:multistatus xmlns:D=\"DAV:\"/>")).await;
     let store = open("webdav", &stub.url, &[]);
     let file = reference("s:webdav:a");
@@ -223,26 +223,26 @@ async fn a_multistatus_about_nothing_is_no_answer_of_a_webdav_server() {
 }
 
 #[tokio::test]
-async fn a_web_page_after_an_upload_is_no_missing_file() {
+async fn a_web_page_in_response_to_an_upload_is_a_protocol_error() {
     for service in ["s3", "webdav"] {
         let is_put = |request: &Received| request.method == "PUT";
         let error = match service {
             "s3" => {
-                let stub = Stub::scripted(S3::default(), is_put, [Act::Page], Act::Serve).await;
+                let stub = Stub::scripted(S3::default(), is_put, [Action::Page], Action::Serve).await;
                 open(service, &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err()
             }
             _ => {
-                let stub = Stub::scripted(Webdav::default(), is_put, [Act::Page], Act::Serve).await;
+                let stub = Stub::scripted(Webdav::default(), is_put, [Action::Page], Action::Serve).await;
                 open(service, &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err()
             }
         };
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
-        assert!(error.to_string().contains("something other than the service answered"), "{error}");
+        assert!(error.to_string().contains("something other than the service responded"), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_holds_fewer_bytes_than_were_sent_has_stored_nothing() {
+async fn an_upload_that_arrives_truncated_stores_nothing() {
     let mut protocol = Webdav::with(&[("a", "old")]);
     protocol.truncates = true;
     let stub = Stub::start(protocol).await;
@@ -253,7 +253,7 @@ async fn a_server_that_holds_fewer_bytes_than_were_sent_has_stored_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_slips_in_between_is_not_replaced_on_webdav() {
+async fn a_file_that_is_stored_during_the_upload_is_not_replaced_on_webdav() {
     let rival = || {
         let mut protocol = Webdav::default();
         protocol.rival = Some("a".to_owned());
@@ -263,7 +263,7 @@ async fn a_file_that_slips_in_between_is_not_replaced_on_webdav() {
     let store = open("webdav", &stub.url, &[]);
     let error = store.upload(Upload::new("a", "mine").if_exists(IfExists::Fail)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::AlreadyExists, Effect::Rejected), "{error}");
-    assert_eq!(stub.files(), [("a".to_owned(), b"theirs".to_vec())].into());
+    assert_eq!(stub.files(), [("a".to_owned(), b"other".to_vec())].into());
 
     let stub = Stub::start(rival()).await;
     open("webdav", &stub.url, &[]).upload(Upload::new("a", "mine")).await.unwrap();
@@ -275,10 +275,10 @@ fn is_move(request: &Received) -> bool {
 }
 
 #[tokio::test]
-async fn a_move_that_was_done_although_its_response_was_lost_is_a_success() {
-    for first in [Act::Lose { applied: true }, Act::Answer { status: 503, applied: true }] {
+async fn a_completed_move_whose_response_was_lost_is_a_success() {
+    for first in [Action::Lose { applied: true }, Action::Respond { status: 503, applied: true }] {
         for before in [&[][..], &[("a", "old content")]] {
-            let stub = Stub::scripted(Webdav::with(before), is_move, [first], Act::Serve).await;
+            let stub = Stub::scripted(Webdav::with(before), is_move, [first], Action::Serve).await;
             let store = open("webdav", &stub.url, &[]);
             store.upload(Upload::new("a", "new content")).await.unwrap();
             assert_eq!(stub.files(), [("a".to_owned(), b"new content".to_vec())].into());
@@ -287,31 +287,32 @@ async fn a_move_that_was_done_although_its_response_was_lost_is_a_success() {
 }
 
 #[tokio::test]
-async fn a_move_that_cannot_be_proven_is_unknown_and_no_missing_file() {
-    // After the lost response, the temporary file is said to be gone, and so is the file.
-    let script = [Act::Lose { applied: false }];
-    let stub = Stub::scripted(Webdav::default(), is_move, script, Act::Answer { status: 404, applied: false }).await;
+async fn a_move_that_cannot_be_proven_is_unknown() {
+    // After the lost response, the server reports that the temporary file and the file do not exist.
+    let script = [Action::Lose { applied: false }];
+    let stub =
+        Stub::scripted(Webdav::default(), is_move, script, Action::Respond { status: 404, applied: false }).await;
     let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
     assert!(error.to_string().contains("the file may be stored"), "{error}");
 }
 
 #[tokio::test]
-async fn the_file_that_was_there_before_proves_no_move() {
+async fn an_earlier_file_does_not_prove_a_move() {
     let mut protocol = Webdav::with(&[("a", "old content")]);
     protocol.loses_moved = true;
-    let stub = Stub::scripted(protocol, is_move, [Act::Lose { applied: true }], Act::Serve).await;
+    let stub = Stub::scripted(protocol, is_move, [Action::Lose { applied: true }], Action::Serve).await;
     let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", "new content")).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
     assert_eq!(stub.files()["a"], b"old content");
 }
 
 #[tokio::test]
-async fn a_server_without_space_is_asked_once() {
+async fn an_upload_to_a_server_without_space_is_not_retried() {
     for method in ["PUT", "MOVE"] {
-        let full = Act::Answer { status: 507, applied: false };
+        let full = Action::Respond { status: 507, applied: false };
         let arm = move |request: &Received| request.method == method;
-        let stub = Stub::scripted(Webdav::default(), arm, [full], Act::Serve).await;
+        let stub = Stub::scripted(Webdav::default(), arm, [full], Action::Serve).await;
         let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", "x")).await.unwrap_err();
         assert_eq!((error.kind(), error.attempts()), (ErrorKind::Quota, 1), "{error}");
         assert_eq!(stub.methods().iter().filter(|sent| *sent == method).count(), 1);
@@ -324,24 +325,24 @@ fn is_complete(request: &Received) -> bool {
 }
 
 #[tokio::test]
-async fn a_completion_that_was_done_although_its_response_was_lost_is_a_success() {
-    for first in [Act::Lose { applied: true }, Act::Answer { status: 503, applied: true }] {
-        let stub = Stub::scripted(S3::default(), is_complete, [first], Act::Serve).await;
+async fn a_completed_multipart_upload_whose_response_was_lost_is_a_success() {
+    for first in [Action::Lose { applied: true }, Action::Respond { status: 503, applied: true }] {
+        let stub = Stub::scripted(S3::default(), is_complete, [first], Action::Serve).await;
         let file = open("s3", &stub.url, &[]).upload(Upload::new("a", vec![7; 9 << 20])).await.unwrap();
         assert_eq!((file.size, stub.files()["a"].len()), (Some(9 << 20), 9 << 20));
     }
 }
 
 #[tokio::test]
-async fn a_completion_that_cannot_be_proven_blames_nobody() {
-    // Somebody else's file of the same size, in one part.
+async fn a_completion_that_cannot_be_proven_is_unknown() {
+    // A file of another client with the same size, in one part.
     let mut protocol = S3::with(&[("a", &"x".repeat(9 << 20))]);
     protocol.forgets_uploads = true;
-    let stub = Stub::scripted(protocol, is_complete, [Act::Lose { applied: false }], Act::Serve).await;
+    let stub = Stub::scripted(protocol, is_complete, [Action::Lose { applied: false }], Action::Serve).await;
     let error = open("s3", &stub.url, &[]).upload(Upload::new("a", vec![7; 9 << 20])).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::Unknown), "{error}");
     assert!(error.to_string().contains("an earlier attempt may have completed the upload"), "{error}");
-    assert!(!error.to_string().contains("someone else"), "{error}");
+    assert!(!error.to_string().contains("another client"), "{error}");
 }
 
 const ENCRYPTED: [(&str, &str); 1] = [("options.server_side_encryption", "AES256")];
@@ -355,7 +356,7 @@ async fn a_file_whose_encryption_is_not_confirmed_is_removed_again() {
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
         assert!(error.to_string().contains("server_side_encryption"), "{error}");
         assert!(stub.files().is_empty());
-        // Of a large one, nothing was sent.
+        // Of a large file, no content was sent.
         assert!(!stub.received().iter().any(|request| request.parameter("partNumber").is_some()));
         assert_eq!(stub.methods().last().map(String::as_str), Some("DELETE"));
 
@@ -380,7 +381,7 @@ async fn a_file_that_is_not_encrypted_is_removed_with_its_version() {
 
 #[tokio::test]
 async fn a_file_that_is_not_encrypted_and_cannot_be_removed_is_incomplete() {
-    let denied = Act::Answer { status: 403, applied: false };
+    let denied = Action::Respond { status: 403, applied: false };
     let stub = Stub::scripted(S3::default(), |request| request.method == "DELETE", [], denied).await;
     let error = open("s3", &stub.url, &ENCRYPTED).upload(Upload::new("a", "x")).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Incomplete, Effect::Applied), "{error}");
@@ -389,7 +390,7 @@ async fn a_file_that_is_not_encrypted_and_cannot_be_removed_is_incomplete() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_longer_than_the_policy_ends_the_retries_and_is_told() {
+async fn a_wait_beyond_the_policy_ends_the_retries_and_is_in_the_error() {
     for (value, seconds) in [("120", 120), ("18446744073709551615", u64::MAX)] {
         let stub = always(move |_| Reply::new(503).header("retry-after", value)).await;
         for service in ["s3", "webdav"] {
@@ -401,7 +402,7 @@ async fn a_wait_that_is_longer_than_the_policy_ends_the_retries_and_is_told() {
 }
 
 #[tokio::test]
-async fn a_wait_within_the_policy_is_kept() {
+async fn a_wait_within_the_policy_delays_the_retry() {
     let stub = always(|_| Reply::new(429).header("retry-after", "1")).await;
     let begun = Instant::now();
     let error = open("s3", &stub.url, &[("max_retries", "1")]).stat(&reference("s:s3:a")).await.unwrap_err();
@@ -409,7 +410,7 @@ async fn a_wait_within_the_policy_is_kept() {
     assert!(begun.elapsed() >= Duration::from_secs(1));
 }
 
-/// Answers with `head`, and then with zeros for ever.
+/// Starts a server that responds with `head` and endless spaces. Returns its URL.
 async fn endless(head: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -440,7 +441,7 @@ async fn a_response_that_is_parsed_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_ends_after_the_idle_timeout() {
+async fn a_request_without_a_response_ends_after_the_idle_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     for service in ["s3", "webdav"] {
@@ -453,7 +454,7 @@ async fn a_server_that_never_answers_ends_after_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn a_connection_that_cannot_come_about_is_one_attempt() {
+async fn a_connection_that_fails_permanently_is_one_attempt() {
     let stub = Stub::start(S3::default()).await;
     let secure = endless("HTTP/1.1 400 x\r\n\r\n").await.replace("http:", "https:");
     let dead = [("proxy", "http://127.0.0.1:9"), ("max_retries", "0")];
@@ -477,8 +478,8 @@ async fn a_connection_that_cannot_come_about_is_one_attempt() {
 }
 
 #[tokio::test]
-async fn content_of_another_range_is_not_taken() {
-    // The whole file, where the end of it was asked for.
+async fn content_of_another_range_is_a_protocol_error() {
+    // The whole file, although its end was requested.
     let stub = always(|request| {
         let reply = Reply::new(200).header("etag", "\"1\"").header("content-length", "11");
         if request.method == "HEAD" { reply } else { reply.body("old content") }
@@ -492,14 +493,14 @@ async fn content_of_another_range_is_not_taken() {
 }
 
 #[tokio::test]
-async fn requests_say_who_sends_them() {
+async fn requests_have_the_user_agent() {
     let stub = Stub::start(S3::default()).await;
     open("s3", &stub.url, &[("user_agent", "mine/1")]).upload(Upload::new("a", "x")).await.unwrap();
     assert_eq!(stub.received()[0].header("user-agent"), Some("mine/1"));
 }
 
 #[tokio::test]
-async fn content_of_another_file_is_not_taken() {
+async fn content_of_another_file_is_an_integrity_error() {
     for status in [200, 206] {
         let stub = always(move |request| {
             if request.method == "HEAD" {
@@ -515,7 +516,7 @@ async fn content_of_another_file_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_replaced_before_it_is_read_is_integrity() {
+async fn a_file_that_is_replaced_before_it_is_read_is_an_integrity_error() {
     let stub = always(|request| match request.method.as_str() {
         "HEAD" => Reply::new(200).header("etag", "\"1\"").header("content-length", "11"),
         _ => s3::failure(412, "PreconditionFailed", "other", request),
@@ -526,10 +527,10 @@ async fn a_file_that_is_replaced_before_it_is_read_is_integrity() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_confirmed_does_not_encrypt() {
+async fn an_encryption_key_that_is_not_confirmed_is_an_error() {
     let keys =
         [("options.server_side_encryption", "aws:kms"), ("options.server_side_encryption_aws_kms_key_id", "KEY-A")];
-    for (said, is_confirmed) in [
+    for (confirmed, is_confirmed) in [
         (Some("KEY-A"), true),
         (Some("arn:aws:kms:us-east-1:1:key/KEY-A"), true),
         (Some("arn:aws:kms:KEY-A"), true),
@@ -539,22 +540,23 @@ async fn a_key_that_is_not_confirmed_does_not_encrypt() {
         let stub = always(move |request| match request.method.as_str() {
             "PUT" => {
                 let reply = Reply::new(200).header("etag", "\"1\"").header("x-amz-server-side-encryption", "aws:kms");
-                said.into_iter()
+                confirmed
+                    .into_iter()
                     .fold(reply, |reply, key| reply.header("x-amz-server-side-encryption-aws-kms-key-id", key))
             }
             _ => Reply::new(204),
         })
         .await;
         let uploaded = open("s3", &stub.url, &keys).upload(Upload::new("a", "x")).await;
-        assert_eq!(uploaded.is_ok(), is_confirmed, "{said:?}: {uploaded:?}");
-        assert_eq!(stub.methods().contains(&"DELETE".to_owned()), !is_confirmed, "{said:?}");
+        assert_eq!(uploaded.is_ok(), is_confirmed, "{confirmed:?}: {uploaded:?}");
+        assert_eq!(stub.methods().contains(&"DELETE".to_owned()), !is_confirmed, "{confirmed:?}");
     }
 }
 
 #[tokio::test]
-async fn an_unencrypted_file_that_is_removed_again_may_come_back_after_a_lost_response() {
-    let lost = [Act::Lose { applied: false }];
-    let stub = Stub::scripted(S3::default(), |request| request.method == "PUT", lost, Act::Serve).await;
+async fn the_removal_of_an_unencrypted_file_after_a_lost_response_is_unknown() {
+    let lost = [Action::Lose { applied: false }];
+    let stub = Stub::scripted(S3::default(), |request| request.method == "PUT", lost, Action::Serve).await;
     let upload = Upload::new("a", "x").if_exists(IfExists::Fail);
     let error = open("s3", &stub.url, &ENCRYPTED).upload(upload).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::Unknown), "{error}");
@@ -586,7 +588,7 @@ async fn an_upload_that_is_dropped_while_it_is_stored_is_cut_off() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let store = open("s3", &url, &[]);
     let upload = tokio::spawn(async move { store.upload(Upload::new("a", "content")).await });
-    // The request is there, and nobody answers.
+    // The request has arrived, and there is no response.
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut request = Vec::new();
     while !request.ends_with(b"content") {
@@ -597,7 +599,7 @@ async fn an_upload_that_is_dropped_while_it_is_stored_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_said_to_be_empty_is_asked_for() {
+async fn a_file_that_is_reported_as_empty_is_requested() {
     let stub = always(|request| {
         let reply = Reply::new(200).header("etag", "\"1\"");
         if request.method == "HEAD" { reply.header("content-length", "0") } else { reply.body("content") }
@@ -613,7 +615,7 @@ async fn a_file_that_is_said_to_be_empty_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_listing_that_shows_other_folders_deletes_nothing_of_them() {
+async fn a_listing_with_files_of_other_folders_deletes_nothing() {
     for root in ["", "d"] {
         let files = [("d/in/1", "1"), ("d/in/2", "2"), ("d/other", "3"), ("keep/1", "4"), ("zz", "5")];
         let mut s3 = S3::with(&files);
@@ -633,7 +635,7 @@ async fn a_listing_that_shows_other_folders_deletes_nothing_of_them() {
 }
 
 #[tokio::test]
-async fn a_file_that_a_listing_cannot_show_hides_no_other_and_is_not_forgotten_by_a_recursive_delete() {
+async fn an_unreadable_entry_hides_no_other_and_makes_a_recursive_delete_incomplete() {
     let files = [("d/1", "1"), ("d/2", "2"), ("d/3", "3")];
     let mut s3 = S3::with(&files);
     s3.untimed = Some("d/2".to_owned());

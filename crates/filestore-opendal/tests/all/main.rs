@@ -1,4 +1,4 @@
-//! What the stores promise, one rule a test.
+//! The promises of the stores, one rule per test.
 
 #![expect(clippy::unwrap_used, reason = "tests state what they expect")]
 
@@ -21,7 +21,7 @@ use bytes::Bytes;
 use filestore_core::{FileRef, FileStore, List, Page, Store};
 use futures::TryStreamExt;
 
-/// A store called `s` over `inner`.
+/// Returns a store named `s` over `inner`.
 fn store(inner: impl FileStore) -> Store {
     Store::new("s", Arc::new(inner)).unwrap()
 }
@@ -38,7 +38,7 @@ fn folders(page: &Page) -> Vec<&str> {
     page.folders.iter().map(String::as_str).collect()
 }
 
-/// All references of a listing, page after page.
+/// Returns all references of a listing, page after page.
 async fn paths(store: &Store, list: List) -> Vec<String> {
     store.list_all(list).map_ok(|file| file.reference().to_string()).try_collect().await.unwrap()
 }
@@ -47,7 +47,8 @@ async fn content(store: &Store, reference: &FileRef) -> Bytes {
     store.read(reference, 1 << 20).await.unwrap()
 }
 
-/// The store `s` at `endpoint`, with short waits. `keys` are those of the store, and the options if they are known there.
+/// Opens the store `s` at `endpoint`, with short retry delays. `keys` are keys of the store, or options as
+/// `options.KEY`.
 #[cfg(feature = "s3")]
 fn open(service: &str, endpoint: &str, keys: &[(&str, &str)]) -> Store {
     try_open(service, endpoint, keys).unwrap()

@@ -1,4 +1,4 @@
-//! OpenDAL's memory, and with it the flow that every service shares.
+//! OpenDAL's memory service, and with it the flow that every service shares.
 
 use std::time::Duration;
 
@@ -45,14 +45,14 @@ async fn an_empty_file_is_a_file() {
 }
 
 #[tokio::test]
-async fn a_media_type_is_kept() {
+async fn a_content_type_is_stored() {
     let store = memory();
     let file = store.upload(Upload::new("a", "x").content_type("text/plain")).await.unwrap();
     assert_eq!(store.stat(file.reference()).await.unwrap().content_type.as_deref(), Some("text/plain"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reject_lets_exactly_one_of_many_writers_win() {
+async fn with_fail_exactly_one_of_many_writers_wins() {
     let store = memory();
     let writers = (0..16).map(|_| {
         let store = store.clone();
@@ -75,7 +75,7 @@ async fn a_dropped_upload_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_bodys_own_error_comes_back_and_nothing_is_stored() {
+async fn the_error_of_the_body_is_returned_and_nothing_is_stored() {
     let store = memory();
     let broken = stream::iter([Ok(Bytes::from("half")), Err(Error::not_found("the source is gone"))]);
     let error = store.upload(Upload::new("a", Body::stream(broken, None))).await.unwrap_err();
@@ -102,25 +102,25 @@ async fn pages_are_in_the_order_of_the_paths_and_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_empty_where_there_are_no_folders() {
+async fn on_a_service_without_folders_a_missing_folder_is_empty() {
     assert!(memory().list(List::new().scope("nowhere")).await.unwrap().files.is_empty());
 }
 
 #[tokio::test]
-async fn deleting_what_is_not_there_succeeds_and_a_folder_goes_when_asked() {
+async fn a_delete_of_a_missing_file_succeeds_and_a_folder_is_deleted_only_recursively() {
     let store = memory();
     store.delete(reference("s:memory:nothing")).await.unwrap();
     put(&store, Some("dir"), "a", "x").await;
     put(&store, Some("dir/sub"), "b", "x").await;
-    let beside = put(&store, None, "dir-beside", "x").await;
+    let sibling = put(&store, None, "dir-beside", "x").await;
     store.delete(reference("s:memory:dir")).await.unwrap();
     assert_eq!(paths(&store, List::new().scope("dir").recursive(true)).await.len(), 2);
     store.delete(Delete::from(reference("s:memory:dir")).recursive(true)).await.unwrap();
-    assert_eq!(paths(&store, List::new().recursive(true)).await, [beside.to_string()]);
+    assert_eq!(paths(&store, List::new().recursive(true)).await, [sibling.to_string()]);
 }
 
 #[tokio::test]
-async fn there_are_no_urls_and_the_reason_is_given() {
+async fn urls_are_unsupported_with_a_reason() {
     let store = memory();
     let file = put(&store, None, "a", "x").await;
     let error = store.url(&file).await.unwrap_err();
@@ -129,7 +129,7 @@ async fn there_are_no_urls_and_the_reason_is_given() {
 }
 
 #[tokio::test]
-async fn every_feature_is_stated() {
+async fn every_unsupported_feature_has_a_reason() {
     for feature in Feature::ALL {
         let Support::Unsupported { reason } = memory().capabilities().support(*feature).clone() else { continue };
         assert!(!reason.contains("does not offer"), "{feature}");
@@ -142,7 +142,7 @@ async fn a_name_that_opendal_would_trim_is_rejected() {
     for name in [" a", "a ", "\u{3000}a", "a\u{a0}"] {
         assert_eq!(store.upload(Upload::new(name, "x")).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{name:?}");
     }
-    // Also without the checks of the handle, and in references.
+    // Without the checks of `Store`, too, and in references.
     let bare = OpendalStore::new(Operator::new(services::Memory::default()).unwrap()).unwrap();
     for upload in [Upload::new(" a", "x"), Upload::new("a", "x").scope("b ")] {
         assert_eq!(FileStore::upload(&bare, upload).await.unwrap_err().kind(), ErrorKind::InvalidInput);
@@ -163,7 +163,7 @@ async fn the_temporary_folder_is_never_listed() {
 }
 
 #[test]
-fn an_operator_that_cannot_do_the_main_job_is_rejected() {
+fn an_operator_that_cannot_store_files_is_rejected() {
     let error = OpendalStore::new(Operator::new(()).unwrap()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }
@@ -171,9 +171,9 @@ fn an_operator_that_cannot_do_the_main_job_is_rejected() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whatever the handle lets through comes back under the same name, listed and read.
+    /// A name that `Store` accepts is the same in listings and reads.
     #[test]
-    fn an_accepted_name_is_kept_to_the_byte(name in ".{1,40}", scope in proptest::option::of("[^/\\\\\\p{Cc}]{1,20}")) {
+    fn an_accepted_name_is_unchanged(name in ".{1,40}", scope in proptest::option::of("[^/\\\\\\p{Cc}]{1,20}")) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let store = memory();
@@ -181,8 +181,8 @@ proptest! {
             upload.scope = scope.clone();
             match store.upload(upload).await {
                 Ok(file) => {
-                    let again: FileRef = file.reference().to_string().parse().unwrap();
-                    assert_eq!(content(&store, &again).await, name.as_bytes());
+                    let parsed: FileRef = file.reference().to_string().parse().unwrap();
+                    assert_eq!(content(&store, &parsed).await, name.as_bytes());
                     let mut list = List::new();
                     list.scope = scope;
                     let page = store.list(list).await.unwrap();
@@ -195,7 +195,7 @@ proptest! {
 }
 
 #[test]
-fn a_store_name_that_its_references_could_not_carry_is_rejected() {
+fn a_store_name_that_is_invalid_in_references_is_rejected() {
     let inner = || std::sync::Arc::clone(memory().inner());
     for name in ["", "my store", "a:b", "a/b", "ä", "a\n"] {
         let error = Store::new(name, inner()).unwrap_err();

@@ -1,4 +1,4 @@
-//! S3, over a network.
+//! S3 without an emulated service: settings, an unreachable service, and a real server.
 
 use filestore_core::{
     Backend, Body, Delete, Download, ErrorKind, IfExists, List, Origin, Setting, Settings, Store, Upload, UrlKind,
@@ -18,7 +18,7 @@ fn open(options: &[(&str, &str)]) -> filestore_core::Result<Store> {
 }
 
 #[test]
-fn a_misspelt_option_names_the_nearest_and_a_wrong_value_is_not_shown() {
+fn the_error_of_a_misspelled_option_suggests_the_nearest_and_an_invalid_value_is_not_shown() {
     let message = open(&[("buckett", "b")]).unwrap_err().to_string();
     assert!(message.contains("unknown key \"buckett\"; did you mean \"bucket\"?"), "{message}");
     let message = open(&[("bucket", "b"), ("skip_signature", "hunter2")]).unwrap_err().to_string();
@@ -35,7 +35,7 @@ fn an_empty_secret_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_service_that_cannot_be_reached_was_tried_four_times() {
+async fn an_unreachable_service_is_tried_four_times() {
     let store = open(&[
         ("bucket", "b"),
         ("region", "us-east-1"),
@@ -53,9 +53,9 @@ async fn a_service_that_cannot_be_reached_was_tried_four_times() {
 /// Against the server at `S3_ENDPOINT`, with a bucket `bucket` and any credentials:
 /// `S3_ENDPOINT=http://127.0.0.1:5000 cargo test -p filestore-opendal --features s3 -- --ignored`.
 #[tokio::test]
-#[ignore = "wants an S3 server"]
-async fn the_main_job_on_a_real_server() {
-    let endpoint = std::env::var("S3_ENDPOINT").expect("S3_ENDPOINT names the server");
+#[ignore = "needs an S3 server"]
+async fn the_main_operations_on_a_real_server() {
+    let endpoint = std::env::var("S3_ENDPOINT").expect("S3_ENDPOINT must be the URL of the server");
     let store = open(&[
         ("bucket", "bucket"),
         ("region", "us-east-1"),
@@ -76,19 +76,19 @@ async fn the_main_job_on_a_real_server() {
         let upload = Upload::new(format!("file {number} ü+%.txt"), body)
             .scope("main/sub")
             .content_type("text/plain")
-            .metadata("colour", "blue");
+            .metadata("color", "blue");
         let file = store.upload(upload).await.unwrap();
-        let facts = store.stat(file.reference()).await.unwrap();
-        assert_eq!((facts.size, facts.content_type.as_deref()), (file.size, Some("text/plain")));
-        assert_eq!(facts.metadata["colour"], "blue");
+        let stat = store.stat(file.reference()).await.unwrap();
+        assert_eq!((stat.size, stat.content_type.as_deref()), (file.size, Some("text/plain")));
+        assert_eq!(stat.metadata["color"], "blue");
         let expected: &[u8] = if number == 0 { b"small" } else { &large };
         assert_eq!(store.read(file.reference(), 1 << 30).await.unwrap(), expected);
         assert_eq!(store.read(Download::from(file.reference()).range(1..3), 9).await.unwrap(), &expected[1..3]);
     }
 
-    // Rejection is the service's own.
-    let again = Upload::new("file 0 ü+%.txt", "other").scope("main/sub").if_exists(IfExists::Fail);
-    assert_eq!(store.upload(again).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    // The service itself rejects the replacement.
+    let second = Upload::new("file 0 ü+%.txt", "other").scope("main/sub").if_exists(IfExists::Fail);
+    assert_eq!(store.upload(second).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
 
     // Pages, with folders between the files.
     for name in ["a", "b", "t", "u"] {
@@ -101,17 +101,17 @@ async fn the_main_job_on_a_real_server() {
     let page = store.list(List::new().scope("main").limit(3)).await.unwrap();
     assert_eq!((names(&page), folders(&page)), (vec!["a", "b"], vec!["main/sub"]));
 
-    // A signed URL gives the bytes to somebody without credentials.
+    // A presigned URL gives the bytes without credentials.
     let file = "s:s3:main/sub/file%200%20%C3%BC%2B%25.txt".parse::<filestore_core::FileRef>().unwrap();
     let url = store.url(&file).await.unwrap();
     assert_eq!(url.kind(), UrlKind::Signed);
     assert!(url.expires().is_some());
-    let address = url.as_str().parse().unwrap();
-    let client = filestore_http::HttpClient::new(&filestore_http::HttpConfig::default(), &address).unwrap();
-    let mut answer = client.send(filestore_http::Request::get(address)).await.unwrap();
-    assert_eq!(answer.bytes(99).await.unwrap(), "small");
+    let url = url.as_str().parse().unwrap();
+    let client = filestore_http::HttpClient::new(&filestore_http::HttpConfig::default(), &url).unwrap();
+    let mut response = client.send(filestore_http::Request::get(url)).await.unwrap();
+    assert_eq!(response.bytes(99).await.unwrap(), "small");
 
-    // An upload that is given up leaves neither file nor parts.
+    // A failed upload leaves neither a file nor parts.
     let body = Body::stream(
         futures::stream::iter([
             Ok(bytes::Bytes::from(large)),
@@ -126,9 +126,9 @@ async fn the_main_job_on_a_real_server() {
     store.delete(&file).await.unwrap();
     assert_eq!(store.stat(&file).await.unwrap_err().kind(), ErrorKind::NotFound);
     store.delete(Delete::from(&all).recursive(true)).await.unwrap();
-    assert_eq!(left(&store).await, 0);
+    assert_eq!(remaining_files(&store).await, 0);
 }
 
-async fn left(store: &Store) -> usize {
+async fn remaining_files(store: &Store) -> usize {
     paths(store, List::new().scope("main").recursive(true)).await.len()
 }

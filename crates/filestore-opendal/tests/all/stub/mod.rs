@@ -1,11 +1,7 @@
-//! Services in memory that speak just enough of their protocol, and misbehave as a script says. They know nothing of the
-//! client: what they hold afterwards is what really happened.
+//! Stub services in memory, with the parts of their protocol that the tests need. A script makes them fail. They do not
+//! depend on the client, so their files show the real effect of the requests.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "included by tests of other crates, of which not every one uses all of it"
-)]
+#![allow(dead_code, unreachable_pub, reason = "included by the tests of other crates, some of which use only a part")]
 
 pub mod s3;
 pub mod webdav;
@@ -19,36 +15,36 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What becomes of one request.
+/// The action of the service for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// It is served.
+pub enum Action {
+    /// Serves the request.
     Serve,
-    /// The connection breaks before any response; the request is applied or not.
+    /// Breaks the connection before any response, and applies the request if `applied`.
     Lose { applied: bool },
-    /// The service answers with this status as it would, but applies the request if `applied`.
-    Answer { status: u16, applied: bool },
-    /// Something other than the service answers with status 200 and a web page.
+    /// Sends the service's own response with this status, and applies the request if `applied`.
+    Respond { status: u16, applied: bool },
+    /// Sends a web page with status 200, like something other than the service.
     Page,
-    /// The connection is refused, as all that follow.
-    Reject,
+    /// Refuses this connection and all that follow.
+    Refuse,
 }
 
-/// A protocol.
+/// The protocol of a stub service.
 pub trait Protocol: Send + 'static {
     /// Serves a request.
     fn serve(&mut self, request: &Received) -> Reply;
-    /// The service's own response with an error status.
+    /// Returns the service's own response with an error status.
     fn error(&self, status: u16, request: &Received) -> Reply;
-    /// The files by their path.
+    /// Returns the files by their paths.
     fn files(&self) -> BTreeMap<String, Vec<u8>>;
 }
 
-/// A request.
+/// A received request.
 #[derive(Debug, Clone, Default)]
 pub struct Received {
     pub method: String,
-    /// Without the query.
+    /// The path, without the query.
     pub path: String,
     pub query: String,
     pub headers: Vec<(String, String)>,
@@ -65,7 +61,7 @@ impl Received {
         pairs.into_iter().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
     }
 
-    /// The bytes of `content` that are asked for, and the header that says which they are.
+    /// Returns the requested bytes of `content`, and the value of `Content-Range`.
     pub fn range(&self, content: &[u8]) -> Option<(Vec<u8>, String)> {
         let (first, last) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
         let first: usize = first.parse().ok()?;
@@ -126,65 +122,66 @@ impl<P> Drop for Stub<P> {
 
 struct State<P> {
     protocol: P,
-    /// The script begins with the first request that this is true of.
+    /// The script begins with the first request for which this is true.
     arm: Arm,
     armed: bool,
-    script: VecDeque<Act>,
-    then: Act,
+    script: VecDeque<Action>,
+    then: Action,
     received: Vec<Received>,
 }
 
 impl<P: Protocol> Stub<P> {
-    /// Serves every request.
+    /// Starts a service that serves every request.
     pub async fn start(protocol: P) -> Self {
-        Self::scripted(protocol, |_| true, [], Act::Serve).await
+        Self::scripted(protocol, |_| true, [], Action::Serve).await
     }
 
-    /// Serves every request up to the first that `arm` is true of; from that on the script counts, and `then` for ever.
+    /// Starts a service that serves every request before the first for which `arm` is true. From then on it follows the
+    /// script, and after its end repeats `then`.
     ///
-    /// A script that begins with [`Act::Reject`] is about connections, not about requests: they are rejected for 30 ms,
-    /// and what follows counts from the first one that is not.
+    /// A script that begins with [`Action::Refuse`] applies to connections instead of requests: the service refuses
+    /// them for 30 ms, and then continues with the rest of the script.
     pub async fn scripted(
         protocol: P,
         arm: impl Fn(&Received) -> bool + Send + 'static,
-        script: impl IntoIterator<Item = Act>,
-        then: Act,
+        script: impl IntoIterator<Item = Action>,
+        then: Action,
     ) -> Self {
         Self::at(([127, 0, 0, 1], 0).into(), protocol, Box::new(arm), script.into_iter().collect(), then)
     }
 
-    /// Begins anew at the same address, with another script.
+    /// Restarts the service at the same address, with another script.
     pub async fn restart(
         &mut self,
         protocol: P,
         arm: impl Fn(&Received) -> bool + Send + 'static,
-        script: impl IntoIterator<Item = Act>,
-        then: Act,
+        script: impl IntoIterator<Item = Action>,
+        then: Action,
     ) {
         self.server.abort();
         let _ = (&mut self.server).await;
         *self = Self::at(self.address, protocol, Box::new(arm), script.into_iter().collect(), then);
     }
 
-    fn at(address: SocketAddr, protocol: P, arm: Arm, mut script: VecDeque<Act>, then: Act) -> Self {
+    fn at(address: SocketAddr, protocol: P, arm: Arm, mut script: VecDeque<Action>, then: Action) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_reuseaddr(true).expect("a socket option");
         socket.bind(address).expect("a port");
         let address = socket.local_addr().expect("an address");
-        let later = script.front() == Some(&Act::Reject);
-        if later {
+        let starts_later = script.front() == Some(&Action::Refuse);
+        if starts_later {
             script.pop_front();
         }
-        let rejected = script.front().copied().unwrap_or(then) == Act::Reject;
-        let state = State { protocol, arm, armed: later, script, then, received: Vec::new() };
+        let refuses_all = script.front().copied().unwrap_or(then) == Action::Refuse;
+        let state = State { protocol, arm, armed: starts_later, script, then, received: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
-        let listener = if later { Err(socket) } else { Ok(socket.listen(64).expect("a listener")) };
+        let listener = if starts_later { Err(socket) } else { Ok(socket.listen(64).expect("a listener")) };
         let server = tokio::spawn(async move {
             let listener = match listener {
                 Ok(listener) => listener,
-                // The port stays taken.
-                Err(_socket) if rejected => std::future::pending().await,
+                // The port stays in use.
+                Err(_socket) if refuses_all => std::future::pending().await,
                 Err(socket) => {
                     tokio::time::sleep(Duration::from_millis(30)).await;
                     socket.listen(64).expect("a listener")
@@ -195,17 +192,17 @@ impl<P: Protocol> Stub<P> {
         Self { url: format!("http://{address}"), address, state, server }
     }
 
-    /// The files by their path.
+    /// Returns the files by their paths.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         lock(&self.state).protocol.files()
     }
 
-    /// All requests so far, without their bodies.
+    /// Returns all requests so far, without their bodies.
     pub fn received(&self) -> Vec<Received> {
         lock(&self.state).received.clone()
     }
 
-    /// The methods of all requests so far.
+    /// Returns the methods of all requests so far.
     pub fn methods(&self) -> Vec<String> {
         self.received().into_iter().map(|request| request.method).collect()
     }
@@ -216,9 +213,9 @@ async fn run<P: Protocol>(listener: TcpListener, state: &Mutex<State<P>>) {
     while let Some(open) = &listener {
         let Ok((mut stream, _)) = open.accept().await else { return };
         let Some(request) = receive(&mut stream).await else { continue };
-        let (reply, reject) = lock(state).decide(&request);
-        // Before the client knows that this request is over.
-        if reject {
+        let (reply, refuse) = lock(state).decide(&request);
+        // Before the client can see the end of this request.
+        if refuse {
             listener = None;
         }
         if let Some(reply) = reply {
@@ -229,7 +226,7 @@ async fn run<P: Protocol>(listener: TcpListener, state: &Mutex<State<P>>) {
 }
 
 impl<P: Protocol> State<P> {
-    /// The response, if there is one, and whether all further connections are refused.
+    /// Returns the response, if any, and `true` if all further connections are refused.
     fn decide(&mut self, request: &Received) -> (Option<Reply>, bool) {
         let headers = request.headers.clone();
         let (method, path, query) = (request.method.clone(), request.path.clone(), request.query.clone());
@@ -238,25 +235,25 @@ impl<P: Protocol> State<P> {
         if !self.armed {
             return (Some(self.protocol.serve(request)), false);
         }
-        let act = self.script.pop_front().unwrap_or(self.then);
-        let reply = match act {
-            Act::Serve => Some(self.protocol.serve(request)),
-            Act::Lose { applied } => {
+        let action = self.script.pop_front().unwrap_or(self.then);
+        let reply = match action {
+            Action::Serve => Some(self.protocol.serve(request)),
+            Action::Lose { applied } => {
                 if applied {
                     self.protocol.serve(request);
                 }
                 None
             }
-            Act::Answer { status, applied } => {
+            Action::Respond { status, applied } => {
                 if applied {
                     self.protocol.serve(request);
                 }
                 Some(self.protocol.error(status, request))
             }
-            Act::Page => Some(Reply::page(200)),
-            Act::Reject => None,
+            Action::Page => Some(Reply::page(200)),
+            Action::Refuse => None,
         };
-        (reply, self.script.front().copied().unwrap_or(self.then) == Act::Reject)
+        (reply, self.script.front().copied().unwrap_or(self.then) == Action::Refuse)
     }
 }
 

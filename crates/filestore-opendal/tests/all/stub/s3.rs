@@ -1,4 +1,4 @@
-//! S3, with one bucket and the path in the URL.
+//! A stub of S3, with one bucket in the path of the URL.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,20 +14,20 @@ pub struct S3 {
     counter: u32,
     /// Writes ignore `If-None-Match`, as some servers do.
     pub ignores_conditions: bool,
-    /// An upload is gone when it is to be completed.
+    /// Multipart uploads do not exist when they are completed.
     pub forgets_uploads: bool,
-    /// Encrypts what it is asked to, and says so.
+    /// Confirms the requested encryption.
     pub encrypts: bool,
-    /// Keeps the versions of files.
+    /// Returns a version of every stored file.
     pub versions: bool,
-    /// Lists the whole bucket, as a cache does that ignores the query.
+    /// Lists the whole bucket, like a cache that ignores the query.
     pub ignores_prefix: bool,
     /// Lists a file of this key without its time.
     pub untimed: Option<String>,
 }
 
 impl S3 {
-    /// A bucket with these files.
+    /// Creates a bucket with these files.
     pub fn with(files: &[(&str, &str)]) -> Self {
         let mut s3 = Self::default();
         for (key, content) in files {
@@ -46,7 +46,7 @@ impl S3 {
     fn encrypted(&self, request: &Received) -> Reply {
         let header = "x-amz-server-side-encryption";
         match request.header(header).filter(|_| self.encrypts) {
-            Some(asked) => Reply::new(200).header(header, asked),
+            Some(requested) => Reply::new(200).header(header, requested),
             None => Reply::new(200),
         }
     }
@@ -215,7 +215,7 @@ impl Protocol for S3 {
     }
 }
 
-/// An error as S3 sends it.
+/// Returns an error response of S3.
 pub fn failure(status: u16, code: &str, message: &str, request: &Received) -> Reply {
     let document = format!(
         "<Error><Code>{code}</Code><Message>{message}</Message><Resource>{}</Resource><RequestId>R1</RequestId></Error>",

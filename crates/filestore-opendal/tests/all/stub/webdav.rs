@@ -1,4 +1,4 @@
-//! WebDAV, as a module of a web server speaks it.
+//! A stub of WebDAV, like the module of a web server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +9,18 @@ pub struct Webdav {
     files: BTreeMap<String, (Vec<u8>, u32)>,
     folders: BTreeSet<String>,
     counter: u32,
-    /// The URL of a folder without a slash at its end redirects to the one with it.
+    /// The URL of a folder redirects to the same URL with a slash at its end.
     pub redirects_folders: bool,
-    /// Every second byte of an upload is lost.
+    /// The second half of an upload is lost.
     pub truncates: bool,
-    /// Somebody else stores a file of this name whenever an upload arrives.
+    /// Another client stores a file of this name whenever an upload arrives.
     pub rival: Option<String>,
-    /// What is moved is lost.
+    /// A moved file is lost.
     pub loses_moved: bool,
 }
 
 impl Webdav {
-    /// A server with these files, and their folders.
+    /// Creates a server with these files and their folders.
     pub fn with(files: &[(&str, &str)]) -> Self {
         let mut webdav = Self::default();
         for (path, content) in files {
@@ -46,7 +46,7 @@ impl Webdav {
     }
 
     fn properties(&self, path: &str) -> String {
-        let (href, own) = match self.files.get(path) {
+        let (href, properties) = match self.files.get(path) {
             Some((content, number)) => (
                 format!("/{path}"),
                 format!(
@@ -58,7 +58,7 @@ impl Webdav {
             None => (format!("/{path}/"), "<D:resourcetype><D:collection/></D:resourcetype>".to_owned()),
         };
         format!(
-            "<D:response><D:href>{href}</D:href><D:propstat><D:prop>{own}\
+            "<D:response><D:href>{href}</D:href><D:propstat><D:prop>{properties}\
              <D:getlastmodified>Sun, 01 Mar 2026 10:00:00 GMT</D:getlastmodified></D:prop>\
              <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
         )
@@ -86,10 +86,10 @@ impl Webdav {
 
     fn remove(&mut self, path: &str) -> Reply {
         let prefix = format!("{path}/");
-        let there = self.files.contains_key(path) || self.is_folder(path);
+        let exists = self.files.contains_key(path) || self.is_folder(path);
         self.files.retain(|other, _| other != path && !other.starts_with(&prefix));
         self.folders.retain(|other| other != path && !other.starts_with(&prefix));
-        if there { Reply::new(204) } else { page(404) }
+        if exists { Reply::new(204) } else { page(404) }
     }
 }
 
@@ -107,10 +107,10 @@ impl Protocol for Webdav {
             }
             "PUT" => {
                 let status = if self.files.contains_key(path) { 204 } else { 201 };
-                let kept = if self.truncates { request.body.len() / 2 } else { request.body.len() };
-                self.put(path, request.body[..kept].to_vec());
+                let length = if self.truncates { request.body.len() / 2 } else { request.body.len() };
+                self.put(path, request.body[..length].to_vec());
                 if let Some(rival) = self.rival.clone() {
-                    self.put(&rival, b"theirs".to_vec());
+                    self.put(&rival, b"other".to_vec());
                 }
                 if status == 204 { Reply::new(204) } else { page(201) }
             }
@@ -155,7 +155,7 @@ impl Protocol for Webdav {
     }
 }
 
-/// Web servers send a page with every status.
+/// Returns a web page, which web servers send with every status.
 fn page(status: u16) -> Reply {
     Reply::new(status).header("content-type", "text/html").body(format!("<html><title>{status}</title></html>"))
 }
