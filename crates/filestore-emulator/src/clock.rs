@@ -28,7 +28,7 @@ impl Clock {
     }
 
     /// Opens a clock whose offset is stored in `file`.
-    pub(crate) fn kept_in(file: PathBuf) -> io::Result<Self> {
+    pub(crate) fn durable(file: PathBuf) -> io::Result<Self> {
         let offset = match fs::read_to_string(&file) {
             Ok(text) => text.trim().parse().map_err(io::Error::other)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => SignedDuration::ZERO,

@@ -206,11 +206,11 @@ fn app_state(
     let Credentials { pubnub, filescom, fileio } = credentials;
     let unusable = |source| match storage {
         Storage::Temporary { .. } => StartError::TemporaryFolder(source),
-        Storage::Kept { folder, .. } => StartError::DataDir { path: folder.clone(), source },
+        Storage::DataDir { folder, .. } => StartError::DataDir { path: folder.clone(), source },
     };
     let (clock, kept) = match storage {
         Storage::Temporary { .. } => (Clock::in_memory(), false),
-        Storage::Kept { folder, .. } => (Clock::kept_in(folder.join("clock")).map_err(unusable)?, true),
+        Storage::DataDir { folder, .. } => (Clock::durable(folder.join("clock")).map_err(unusable)?, true),
     };
     let context =
         |service| ServiceContext { folder: storage.folder(service), kept, clock: clock.clone(), base: base.clone() };

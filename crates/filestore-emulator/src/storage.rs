@@ -41,7 +41,7 @@ pub(crate) enum Storage {
         folder: TempDir,
         _lock: File,
     },
-    Kept {
+    DataDir {
         folder: PathBuf,
         _lock: File,
     },
@@ -60,7 +60,7 @@ impl Storage {
     pub(crate) fn folder(&self, service: ServiceName) -> PathBuf {
         match self {
             Storage::Temporary { folder, .. } => folder.path().join(service.as_str()),
-            Storage::Kept { folder, .. } => folder.join(service.as_str()),
+            Storage::DataDir { folder, .. } => folder.join(service.as_str()),
         }
     }
 
@@ -76,7 +76,7 @@ impl Storage {
         }
         // Absolute, so that a later change of the working directory has no effect.
         let folder = fs::canonicalize(folder).map_err(unusable)?;
-        Ok(Storage::Kept { folder, _lock: lock })
+        Ok(Storage::DataDir { folder, _lock: lock })
     }
 
     fn temporary() -> io::Result<Self> {

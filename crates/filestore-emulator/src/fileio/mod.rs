@@ -73,7 +73,7 @@ impl FileIo {
         ServiceContext { folder, kept, clock, base }: ServiceContext,
         users: FileioUsers,
     ) -> io::Result<Self> {
-        let files = if kept { Files::kept_in(&folder)? } else { Files::in_memory(&folder)? };
+        let files = if kept { Files::durable(&folder)? } else { Files::in_memory(&folder)? };
         Ok(FileIo { files, users, clock, base })
     }
 

@@ -56,7 +56,7 @@ impl Files {
     }
 
     /// Opens the store in a folder of the data directory, and removes what a crash left unfinished there.
-    pub(super) fn kept_in(folder: &Path) -> io::Result<Self> {
+    pub(super) fn durable(folder: &Path) -> io::Result<Self> {
         let records = Records::open(folder.join("records"))?;
         let blobs = Blobs::durable(folder.join("bodies"))?;
         let mut files: Vec<StoredFile> = records.load()?;
