@@ -1,4 +1,4 @@
-//! The client of the API: one request a function call, one credential, every rejection an error.
+//! The client of the API. Each function call sends one request with one credential; every rejection is an error.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const KEY_HEADER: HeaderName = HeaderName::from_static("x-filesapi-key");
 const SESSION_HEADER: HeaderName = HeaderName::from_static("x-filesapi-auth");
 const WORKSPACE_HEADER: HeaderName = HeaderName::from_static("x-files-workspace-id");
 
-/// Who asks. Exactly one of these goes with a request.
+/// The credential of a user. A request carries exactly one.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Credential {
@@ -32,7 +32,8 @@ pub enum Credential {
     Session(SecretString),
 }
 
-/// The API as one user sees it. Cheap to clone; clones share connections, pace and retry budget.
+/// A client of the API with the credential of one user. Cheap to clone; clones share connections, rate limit and retry
+/// budget.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     http: HttpClient,
@@ -49,7 +50,7 @@ impl Api {
         let base = config.check()?;
         let credential = match (&config.api_key, &config.session_id) {
             (Some(_), Some(_)) => {
-                return Err(Error::config("api_key and session_id are both set; the service wants one of them"));
+                return Err(Error::config("api_key and session_id are both set; the service accepts one of them"));
             }
             (Some(key), None) => Some(Credential::ApiKey(key.clone())),
             (None, Some(session)) => Some(Credential::Session(session.clone())),
@@ -67,8 +68,8 @@ impl Api {
         api.with_credential(credential)
     }
 
-    /// The same API for somebody else; `None`: for nobody, which logging in needs. *Invalid input* if the
-    /// credential is empty, *config* if it cannot be a header.
+    /// Returns the same client with another credential; `None`: without one, as a login needs it. *Invalid input* if
+    /// the credential is empty, *config* if it cannot be a header.
     pub(crate) fn with_credential(&self, credential: Option<Credential>) -> Result<Self> {
         let header = match &credential {
             Some(Credential::ApiKey(key)) => Some((KEY_HEADER, "api_key", key)),
@@ -83,7 +84,7 @@ impl Api {
         Ok(Self { credential, header, ..self.clone() })
     }
 
-    /// The same API for another workspace.
+    /// Returns the same client for another workspace.
     pub(crate) fn with_workspace(&self, workspace: Option<u64>) -> Self {
         Self { workspace: workspace.map(HeaderValue::from), ..self.clone() }
     }
@@ -104,8 +105,8 @@ impl Api {
         &self.base
     }
 
-    /// `method` to `/api/rest/v1/ENDPOINT/PATH`, which does what `repeat` says when it is sent twice.
-    /// *Unauthenticated* if nobody asks.
+    /// Creates a request with `method` to `/api/rest/v1/ENDPOINT/PATH`. `idempotency` tells the effect of a retry.
+    /// *Unauthenticated* if there is no credential.
     pub(crate) fn request(
         &self,
         method: Method,
@@ -117,13 +118,13 @@ impl Api {
             return Err(Error::new(
                 ErrorKind::Unauthenticated,
                 Effect::NotSent,
-                "the service wants a credential; set api_key, or log in for a session_id",
+                "the service requires a credential; set api_key, or log in and set session_id",
             ));
         };
         Ok(self.anonymous_request(method, endpoint, path, idempotency).credential(name, value))
     }
 
-    /// The same without a credential.
+    /// Creates the same request as [`request`](Self::request), without a credential.
     pub(crate) fn anonymous_request(
         &self,
         method: Method,
@@ -145,101 +146,107 @@ impl Api {
         request
     }
 
-    /// The answer, if it is a success. Everything else is an error: *as the table of rejections says*.
+    /// Sends `request` and returns the response of a success. Every other response is an error, with its kind from the
+    /// tables in `error.rs`.
     pub(crate) async fn send(&self, request: Request) -> Result<Response> {
         self.send_within(request, &mut Attempts::new()).await
     }
 
-    /// [`send`](Self::send), out of what `attempts` has left.
+    /// [`send`](Self::send) with the attempts that `attempts` has left.
     pub(crate) async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Response> {
-        let answer = self.http.send_within(request, attempts).await?;
-        if answer.status().is_success() {
-            return Ok(answer);
+        let response = self.http.send_within(request, attempts).await?;
+        if response.status().is_success() {
+            return Ok(response);
         }
         let secret = self.credential.as_ref().map(|credential| match credential {
             Credential::ApiKey(secret) | Credential::Session(secret) => secret.expose_secret(),
         });
-        let error = error::rejected(answer, secret).await;
+        let error = error::rejected(response, secret).await;
         Err(match &self.credential {
             Some(Credential::Session(_)) if error.kind() == ErrorKind::Unauthenticated => {
-                error.with_note("the session has ended, or never was; log in again")
+                error.with_note("the session has ended or never existed; log in again")
             }
             _ => error,
         })
     }
 
-    /// Sends what deletes or ends something: done where the service answers 204, as it documents, and where it says
-    /// that there is nothing.
+    /// Sends a request that deletes a file or ends a session or share link. It succeeds if the service responds with
+    /// 204, as documented, or that the object does not exist.
     pub(crate) async fn remove(&self, request: Request) -> Result<()> {
         match self.send(request).await {
-            Ok(answer) if answer.status().as_u16() == 204 => Ok(()),
-            Ok(answer) => Err(answer.unexpected("status 204")),
+            Ok(response) if response.status().as_u16() == 204 => Ok(()),
+            Ok(response) => Err(response.unexpected("status 204")),
             Err(error) if error.http_status() == Some(404) && error::is(&error, NOT_FOUND) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// The JSON of a success.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
+    /// Sends `request` and returns the JSON of the response.
+    pub(crate) async fn send_for_json<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
         read(&mut self.send(request).await?).await
     }
 
-    /// The file or folder that the answer describes, which is the one `at` this path. *Protocol* if it names none, unless
-    /// its status says that something was created: a mounted server may say little of it; or if it is another.
-    pub(crate) async fn ask_for_entry(&self, request: Request, at: &SitePath) -> Result<Box<Entry>> {
-        self.ask_for_entry_within(request, Some(at), None, &mut Attempts::new()).await
+    /// Sends `request` and returns the file or folder at `at` that the response describes. *Protocol* if the response
+    /// describes another entry, or has no path. Only a 201 may lack the path: a mounted server may leave it out.
+    pub(crate) async fn send_for_entry(&self, request: Request, at: &SitePath) -> Result<Box<Entry>> {
+        self.send_for_entry_within(request, Some(at), None, &mut Attempts::new()).await
     }
 
-    /// [`ask_for_entry`](Self::ask_for_entry) for a folder or for none, out of what `attempts` has left. Without `at`, the
-    /// service chooses the path.
-    pub(crate) async fn ask_for_entry_within(
+    /// [`send_for_entry`](Self::send_for_entry) with the attempts that `attempts` has left. `folder` is `true` where
+    /// the entry must be a folder, `false` where it must be a file. Without `at`, the service chooses the path.
+    pub(crate) async fn send_for_entry_within(
         &self,
         request: Request,
         at: Option<&SitePath>,
         folder: Option<bool>,
         attempts: &mut Attempts,
     ) -> Result<Box<Entry>> {
-        // Nothing is created by a look.
+        // A GET creates nothing.
         let may_create = request.method() != Method::GET;
-        let mut answer = self.send_within(request, attempts).await?;
-        let entry: Box<Entry> = read(&mut answer).await?;
-        if entry.path.is_none() && !(may_create && answer.status().as_u16() == 201) {
-            return Err(answer.unexpected("JSON that names the file or folder"));
+        let mut response = self.send_within(request, attempts).await?;
+        let entry: Box<Entry> = read(&mut response).await?;
+        if entry.path.is_none() && !(may_create && response.status().as_u16() == 201) {
+            return Err(response.unexpected("JSON that names the file or folder"));
         }
         if at.is_some_and(|at| !entry.may_be_at(at)) {
-            return Err(answer.unexpected("JSON of the file or folder that was asked for, and not of another,"));
+            return Err(response.unexpected("JSON of the requested file or folder"));
         }
         if folder.is_some_and(|folder| entry.kind.is_some() && entry.is_folder() != folder) {
-            return Err(answer.unexpected(if folder == Some(true) { "a folder" } else { "a file" }));
+            return Err(response.unexpected(if folder == Some(true) { "a folder" } else { "a file" }));
         }
         Ok(entry)
     }
 
-    /// [`ask`](Self::ask), out of what `attempts` has left.
-    pub(crate) async fn ask_within<T: DeserializeOwned>(&self, request: Request, attempts: &mut Attempts) -> Result<T> {
+    /// [`send_for_json`](Self::send_for_json) with the attempts that `attempts` has left.
+    pub(crate) async fn send_for_json_within<T: DeserializeOwned>(
+        &self,
+        request: Request,
+        attempts: &mut Attempts,
+    ) -> Result<T> {
         read(&mut self.send_within(request, attempts).await?).await
     }
 }
 
-/// The JSON of a success. *Protocol* if it is none.
-pub(crate) async fn read<T: DeserializeOwned>(answer: &mut Response) -> Result<T> {
-    read_into(answer, PhantomData::<T>).await
+/// Returns the JSON of `response`. *Protocol* if it is not JSON.
+pub(crate) async fn read<T: DeserializeOwned>(response: &mut Response) -> Result<T> {
+    read_into(response, PhantomData::<T>).await
 }
 
-/// [`read`] for what takes it in piece by piece.
+/// [`read`] for a `seed` that processes the JSON as it is parsed.
 pub(crate) async fn read_into<V>(
-    answer: &mut Response,
+    response: &mut Response,
     seed: impl for<'de> DeserializeSeed<'de, Value = V>,
 ) -> Result<V> {
-    if !answer.is_json() {
-        return Err(answer.unexpected("JSON"));
+    if !response.is_json() {
+        return Err(response.unexpected("JSON"));
     }
-    let bytes = answer.bytes(JSON_LIMIT).await?;
-    answer.parse_json_into(&bytes, seed)
+    let bytes = response.bytes(JSON_LIMIT).await?;
+    response.parse_json_into(&bytes, seed)
 }
 
-/// `body` as the JSON of a request.
+/// Returns `body` as the JSON of a request.
 pub(crate) fn json(body: &impl Serialize) -> Result<RequestBody> {
-    let text = serde_json::to_vec(body).map_err(|error| Error::invalid(format!("this cannot be JSON: {error}")))?;
+    let text = serde_json::to_vec(body)
+        .map_err(|error| Error::invalid(format!("cannot write the request as JSON: {error}")))?;
     Ok(RequestBody::Bytes(Some("application/json"), text.into()))
 }

@@ -1,4 +1,4 @@
-//! The backend `filescom`: its keys, and stores made of its settings.
+//! The backend `filescom`: its configuration keys, and the creation of a store from settings.
 
 use std::sync::Arc;
 
@@ -10,42 +10,49 @@ use crate::{FilesComConfig, FilesComStore, FilesComUpload, options};
 
 /// The backend `filescom`, for a [`Registry`](filestore_core::Registry).
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a name for code")]
+#[expect(clippy::exhaustive_structs, reason = "a name without fields")]
 pub struct FilesCom;
 
-const OWN: usize = 10;
+/// The number of keys of this backend, before those of the HTTP client.
+const FILESCOM_KEYS: usize = 10;
 
-static KEYS: [Key; OWN + filestore_http::KEYS.len()] = with_own_defaults(with_http_keys([
+static KEYS: [Key; FILESCOM_KEYS + filestore_http::KEYS.len()] = with_filescom_defaults(with_http_keys([
     Key::new("base_url", KeyKind::Text, "scheme, host and port of the site").default("https://app.files.com"),
     Key::new("api_key", KeyKind::Secret, "an API key; either this or session_id"),
-    Key::new("session_id", KeyKind::Secret, "the id of a session that somebody logged in"),
-    Key::new("workspace_id", KeyKind::Integer, "the workspace that requests are for; the service's default unless set"),
-    Key::new("root", KeyKind::Text, "the folder of the site that this store is; all of the site unless set"),
+    Key::new("session_id", KeyKind::Secret, "the id of a session, from a login"),
+    Key::new(
+        "workspace_id",
+        KeyKind::Integer,
+        "the id of the workspace for all requests; the service's default unless set",
+    ),
+    Key::new("root", KeyKind::Text, "the folder of the site that is the root of this store; the whole site unless set"),
     Key::new(
         "verify",
         KeyKind::Text,
-        "etag: MD5 of parts up, digest of the service down; crc32: of the whole, both ways; none: lengths only",
+        "etag: MD5 of each part of an upload, the service's digest of a download; crc32: also the CRC-32 of the whole \
+         file; none: lengths only",
     )
     .default("etag"),
-    Key::new("parallel", KeyKind::Integer, "how many parts of one file are on their way at once").default("8"),
+    Key::new("parallel", KeyKind::Integer, "the maximum number of parts of one file that are transferred at once")
+        .default("8"),
     Key::new("part_size", KeyKind::Text, "the size of parts, such as 64MiB; chosen by the size of the file unless set"),
-    Key::new("memory", KeyKind::Text, "how much content of one transfer is held in memory at most").default("48MiB"),
+    Key::new("memory", KeyKind::Text, "the maximum amount of content of one transfer in memory").default("48MiB"),
     Key::new("language", KeyKind::Text, "the language of the service's error messages, such as de"),
 ]));
 
-/// The keys of HTTP with the defaults of [`http`].
-const fn with_own_defaults<const N: usize>(mut keys: [Key; N]) -> [Key; N] {
-    // The order of `filestore_http::KEYS`; a test compares.
-    keys[OWN] = keys[OWN].default("30s");
-    keys[OWN + 1] = keys[OWN + 1].default("80s");
+/// Sets the defaults of [`http`] in the keys of the HTTP client.
+const fn with_filescom_defaults<const N: usize>(mut keys: [Key; N]) -> [Key; N] {
+    // The order of `filestore_http::KEYS`; a test checks it.
+    keys[FILESCOM_KEYS] = keys[FILESCOM_KEYS].default("30s");
+    keys[FILESCOM_KEYS + 1] = keys[FILESCOM_KEYS + 1].default("80s");
     keys
 }
 
 impl FilesCom {
-    /// The store itself, with what it has beyond a [`FileStore`]. *Config* when the settings are wrong.
+    /// Creates the store, with its methods beyond those of a [`FileStore`]. *Config* if a setting is invalid.
     pub fn connect(&self, settings: &Settings) -> Result<FilesComStore> {
-        let (own, http) = read_settings::<FilesComConfig>(settings, &KEYS, &http())?;
-        FilesComStore::new(FilesComConfig { http, ..own })
+        let (config, http) = read_settings::<FilesComConfig>(settings, &KEYS, &http())?;
+        FilesComStore::new(FilesComConfig { http, ..config })
     }
 }
 
@@ -82,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documented_defaults_are_those_that_hold() {
+    fn the_documented_defaults_are_those_of_the_configuration() {
         let default = |name: &str| KEYS.iter().find(|key| key.name == name).and_then(|key| key.default);
         let config = FilesComConfig::default();
         assert_eq!(default("connect_timeout"), Some("30s"));

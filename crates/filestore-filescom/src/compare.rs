@@ -1,9 +1,9 @@
-//! Whether two paths name the same file, by the rule of the service.
+//! The comparison of paths by the rules of the service.
 //!
-//! The service keeps the spelling that a file was stored under and ignores case, accents and more when it
-//! looks for one: `Résumé.TXT` replaces `resume.txt`. It compares as MySQL 8 does under
-//! `utf8mb4_0900_ai_ci`, which is the first level of the Unicode Collation Algorithm 9.0.0, so a newer
-//! Unicode changes nothing: characters that came after version 9 are equal to themselves alone.
+//! The service keeps the spelling that a file was stored under, and ignores case, accents and more when it searches for
+//! a file: `Résumé.TXT` replaces `resume.txt`. It compares as MySQL 8 does under `utf8mb4_0900_ai_ci`, which is the
+//! first level of the Unicode Collation Algorithm 9.0.0. A newer version of Unicode changes nothing: characters that
+//! came after version 9 are equal only to themselves.
 
 mod fold;
 
@@ -12,11 +12,11 @@ use std::fmt;
 
 use filestore_core::{Error, Result};
 
-/// A path as the service compares it: equal keys are one file.
+/// The form of a path that the service compares: paths with equal keys are the same file.
 ///
-/// Of the path, NUL is dropped, `\` is `/`, and empty components, `.` and `..` are dropped (`..` does not
-/// go up). Then each character is replaced by the first of its equals: without case and accent, ligatures
-/// and compatibility forms spelt out, invisible characters left out. White space stays, also at the end.
+/// NUL is removed, `\` becomes `/`, and empty components, `.` and `..` are removed (`..` does not go up). Then each
+/// character is replaced by the first of its equivalents: without case and accent, with ligatures and compatibility
+/// forms expanded, without invisible characters. White space stays, also at the end.
 ///
 /// ```
 /// use filestore_filescom::PathKey;
@@ -29,14 +29,14 @@ use filestore_core::{Error, Result};
 pub struct PathKey(String);
 
 impl PathKey {
-    /// The key of `path`. Whether the service accepts such a path is another question: see [`check_names`].
+    /// Returns the key of `path`. It does not check that the service accepts the path: see [`check_names`].
     pub fn new(path: &str) -> Self {
         let cleaned = cleaned(path);
         let folded = components(&cleaned).map(fold::fold).collect::<Vec<_>>();
         Self(folded.join("/"))
     }
 
-    /// The folded text: to look things up by, not to show.
+    /// Returns the folded text, for lookups and not for display.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -48,7 +48,7 @@ impl fmt::Display for PathKey {
     }
 }
 
-/// Whether the service takes `a` and `b` for the same path.
+/// Returns `true` if `a` and `b` are the same path to the service.
 ///
 /// ```
 /// use filestore_filescom::is_same;
@@ -60,10 +60,10 @@ pub fn is_same(a: &str, b: &str) -> bool {
     a == b || PathKey::new(a) == PathKey::new(b)
 }
 
-/// Rejects a path with a name that the service takes for none, for a relative one, or for two: one that
-/// folds to nothing, `.` or `..` (white space at its end ignored), or to something with a `/`.
+/// Rejects a path with a name that is empty, relative or several names to the service: one that folds to nothing, to
+/// `.` or `..` (white space at its end ignored), or to a text with a `/`.
 ///
-/// *Invalid input*, not sent.
+/// The error is *invalid input*; no request is sent.
 ///
 /// ```
 /// use filestore_filescom::check_names;
@@ -76,23 +76,25 @@ pub fn check_names(path: &str) -> Result<()> {
     components(&cleaned(path)).find_map(problem).map_or(Ok(()), |sentence| Err(Error::invalid(sentence)))
 }
 
-/// What is wrong with one name.
+/// Returns the reason why the service would not use a name as it is; `None` for a valid name.
 pub(crate) fn problem(name: &str) -> Option<String> {
-    // Letters and digits fold to themselves, so nothing else can become of it: a listing has many names.
+    // The fast path, since a listing has many names: an ASCII letter or digit does not fold to a separator, a dot or
+    // nothing.
     if name.is_ascii() && name.contains(|c: char| c.is_ascii_alphanumeric()) && !name.contains('/') {
         return None;
     }
     let folded = fold::fold(name);
     let what = match folded.trim_end() {
-        "" => "of which nothing is left",
+        "" => "which is empty",
         "." | ".." => "which is a relative path",
-        text if text.contains('/') => "which holds a path separator",
+        text if text.contains('/') => "which has a path separator",
         _ => return None,
     };
     Some(format!("is {folded:?} to the service, {what}"))
 }
 
-/// The paths of a batch of uploads that would replace each other, in groups of two and more.
+/// Returns the paths that are the same file to the service, in groups of two or more. Uploads to them would replace
+/// each other.
 ///
 /// ```
 /// use filestore_filescom::find_collisions;

@@ -1,4 +1,4 @@
-//! [`FilesComConfig`] and [`FilesCom`], the backend as a configuration file knows it.
+//! [`FilesComConfig`]: the site, the credential, and the limits and checks of transfers.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,50 +11,50 @@ use url::Url;
 
 use crate::ByteSize;
 
-/// Which site, who asks, and how content is moved.
+/// The site, the credential, and the limits and checks of transfers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct FilesComConfig {
-    /// Scheme, host and port of the site: `https://app.files.com` for any, or the site's own.
+    /// Scheme, host and port of the site: `https://app.files.com` works for every site; or the site's own host.
     pub base_url: String,
-    /// An API key. One of this and `session_id`, not both.
+    /// An API key. Set either this or `session_id`.
     pub api_key: Option<SecretString>,
-    /// The id of a session that somebody logged in.
+    /// The id of a session, from a [`login`](crate::FilesComStore::login).
     pub session_id: Option<SecretString>,
-    /// The workspace that requests are for; none: the service's default.
+    /// The id of the workspace for all requests; `None`: the service's default.
     pub workspace_id: Option<u64>,
-    /// The folder of the site that this store is; empty: all of it.
+    /// The folder of the site that is the root of this store; empty: the whole site.
     pub root: String,
-    /// What is checked of content on its way.
+    /// The checks of transferred content.
     pub verify: Verify,
-    /// How many parts of one file are on their way at once.
+    /// The maximum number of parts of one file that are transferred at once. Default: 8.
     pub parallel: NonZeroU32,
-    /// The size of parts; none: chosen by the size of the file, 16 MiB or more.
+    /// The part size; `None`: chosen by the size of the file, 16 MiB or more.
     pub part_size: Option<ByteSize>,
-    /// How much content of one transfer is held in memory at most: parts of a body that is a stream,
-    /// ranges of a large download.
+    /// The maximum amount of content of one transfer in memory: parts of a body that is a stream, ranges of a large
+    /// download. Default: 48 MiB.
     pub memory: ByteSize,
     /// The language of the service's error messages, such as `de`.
     pub language: Option<String>,
-    /// How HTTP is spoken.
+    /// Timeouts, retries, proxy and TLS of the HTTP client.
     #[serde(skip)]
     pub http: HttpConfig,
 }
 
-/// What is checked of content on its way. Lengths always are.
+/// The checks of transferred content. Lengths are always checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Verify {
-    /// Up: the MD5 of each part against the storage's `ETag`. Down: the digest that the service has,
-    /// CRC-32 before MD5. No request more than without.
+    /// Upload: the MD5 of each part against the storage's `ETag`. Download: the digest that the service has, CRC-32
+    /// before MD5. This needs no additional request.
     #[default]
     Etag,
-    /// The same, and the CRC-32 of the whole file both ways. The service computes it after the upload,
-    /// so this asks until it is there.
+    /// The same, and the CRC-32 of the whole file of uploads and downloads. The service computes it after the upload,
+    /// so this polls until it is known.
     Crc32,
-    /// Nothing but lengths.
+    /// Only lengths.
     None,
 }
 
@@ -76,7 +76,8 @@ impl Default for FilesComConfig {
     }
 }
 
-/// The service's own clients wait longer than others: 30 s for a connection, 80 s without progress.
+/// Returns the default HTTP configuration, with the timeouts of the service's own clients: 30 s for a connection, 80 s
+/// without progress.
 pub(crate) fn http() -> HttpConfig {
     HttpConfig {
         connect_timeout: Duration::from_secs(30),
@@ -86,48 +87,48 @@ pub(crate) fn http() -> HttpConfig {
 }
 
 impl FilesComConfig {
-    /// The site at `base_url`.
+    /// Creates the configuration of the site at `base_url`.
     pub fn new(base_url: impl Into<String>) -> Self {
         Self { base_url: base_url.into(), ..Self::default() }
     }
 
-    /// With an API key.
+    /// Sets the API key.
     pub fn api_key(mut self, api_key: impl Into<String>) -> Self {
         self.api_key = Some(SecretString::from(api_key.into()));
         self
     }
 
-    /// With the id of a session.
+    /// Sets the id of the session.
     pub fn session_id(mut self, session_id: impl Into<String>) -> Self {
         self.session_id = Some(SecretString::from(session_id.into()));
         self
     }
 
-    /// For one workspace.
+    /// Sets the id of the workspace.
     pub fn workspace_id(mut self, workspace_id: u64) -> Self {
         self.workspace_id = Some(workspace_id);
         self
     }
 
-    /// Only what is below this folder.
+    /// Sets the folder that is the root of the store.
     pub fn root(mut self, root: impl Into<String>) -> Self {
         self.root = root.into();
         self
     }
 
-    /// With other checks of content.
+    /// Sets the checks of transferred content.
     pub fn verify(mut self, verify: Verify) -> Self {
         self.verify = verify;
         self
     }
 
-    /// With other time limits, a proxy and so on.
+    /// Sets the configuration of the HTTP client, such as timeouts and a proxy.
     pub fn http(mut self, http: HttpConfig) -> Self {
         self.http = http;
         self
     }
 
-    /// The base URL, with nothing but scheme, host and port. *Config* if that or a credential cannot be right.
+    /// Returns the base URL, which has only scheme, host and port. *Config* if it or a credential is invalid.
     pub(crate) fn check(&self) -> Result<Url> {
         check_credentials([("api_key", self.api_key.as_ref()), ("session_id", self.session_id.as_ref())])?;
         base_url(&self.base_url, "https://app.files.com")

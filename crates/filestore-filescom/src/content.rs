@@ -1,5 +1,5 @@
-//! The content of one file at the storage: addresses that are renewed, and answers that are provably of
-//! that file.
+//! The content of one file on the storage. Presigned URLs are refreshed, and each response is proven to be of that
+//! file.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -17,23 +17,23 @@ use crate::storage::{self, Recovery};
 use crate::store::FilesComStore;
 use crate::wire::Entry;
 
-/// An address that ends within this time is not used any more.
+/// A presigned URL that expires within this time is not used any more.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// A file's content, for as many requests as it takes.
+/// The content of a file, read with one or more requests.
 pub(crate) struct RemoteContent {
     store: FilesComStore,
     path: SitePath,
     /// The file as it was when the download began.
     entry: Box<Entry>,
-    /// The address as the service gave it last, and when: a secret.
+    /// The latest presigned URL, which is a secret, and the time on the clock of the request for it.
     url: Mutex<(Url, Duration)>,
-    /// The storage's strong validator, of the first answer.
+    /// The strong ETag of the storage's first response; `None` if it had none.
     etag: OnceLock<Option<HeaderValue>>,
 }
 
 impl FilesComStore {
-    /// The facts of a file, and its content. *Not found*, or *invalid input* for a folder.
+    /// Returns the content of a file, with its metadata. *Not found*, or *invalid input* for a folder.
     pub(crate) async fn content(&self, path: SitePath) -> Result<RemoteContent> {
         let since = self.api().clock().elapsed();
         let (entry, uri) = self.download_uri(&path).await?;
@@ -41,12 +41,12 @@ impl FilesComStore {
         Ok(RemoteContent { store: self.clone(), path, entry, url, etag: OnceLock::new() })
     }
 
-    /// The facts of a file, and an address of its content that works for a minute.
+    /// Returns the metadata of a file, and a presigned URL of its content that is valid for one minute.
     pub(crate) async fn download_uri(&self, path: &SitePath) -> Result<(Box<Entry>, String)> {
         let request = self.api().request(Method::GET, "files", path, Idempotency::Safe)?;
-        let mut entry: Box<Entry> = self.api().ask(request).await?;
+        let mut entry: Box<Entry> = self.api().send_for_json(request).await?;
         if !entry.may_be_at(path) {
-            let message = format!("asked for {path}, the service gives another file");
+            let message = format!("the service responded with another file than {path}");
             return Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message));
         }
         if entry.is_folder() {
@@ -55,7 +55,7 @@ impl FilesComStore {
         }
         let uri = entry.download_uri.take().filter(|uri| !uri.is_empty());
         let uri = uri.ok_or_else(|| {
-            Error::new(ErrorKind::Protocol, Effect::Rejected, "the service gives no address of the content")
+            Error::new(ErrorKind::Protocol, Effect::Rejected, "the response has no presigned URL of the content")
         })?;
         Ok((entry, uri))
     }
@@ -74,11 +74,11 @@ impl RemoteContent {
         &self.store
     }
 
-    /// An answer with the bytes of `range`, or with all: never one with something else.
+    /// Returns a response with the bytes of `range` or of the whole file, never with other bytes.
     pub(crate) async fn get(&self, range: Option<Range<u64>>, attempts: &mut Attempts) -> Result<Response> {
         loop {
-            let url = self.address().await?;
-            // No credential: the address is one.
+            let url = self.fresh_url().await?;
+            // The presigned URL is the credential; no other one is sent.
             let mut request =
                 Request::get(url.clone()).header(ACCEPT_ENCODING, HeaderValue::from_static("identity")).secret_path();
             if let Some(range) = &range {
@@ -86,42 +86,42 @@ impl RemoteContent {
                 request = request.header(RANGE, value.map_err(|_| Error::invalid("the range cannot be a header"))?);
             }
             let http = self.store.api().http();
-            let answer = http.send_within(request, attempts).await?;
-            if answer.status().is_success() {
-                self.check(&answer, range.as_ref())?;
-                return Ok(answer);
+            let response = http.send_within(request, attempts).await?;
+            if response.status().is_success() {
+                self.check(&response, range.as_ref())?;
+                return Ok(response);
             }
-            let (remedy, error) = storage::rejected(answer, &url, http.clock().now()).await;
-            if remedy == Recovery::None || !http.retry_step(attempts).await {
+            let (recovery, error) = storage::rejected(response, &url, http.clock().now()).await;
+            if recovery == Recovery::None || !http.retry_step(attempts).await {
                 return Err(error.with_attempts(attempts.made()));
             }
-            if remedy == Recovery::RefreshUrl {
-                self.renew(&url).await?;
+            if recovery == Recovery::RefreshUrl {
+                self.refresh_url(&url).await?;
             }
         }
     }
 
-    /// What is put together with other bytes: exactly those of `range`.
+    /// Returns a response with exactly the bytes of `range`, for bytes that are joined with others.
     pub(crate) async fn get_range(&self, range: Range<u64>, attempts: &mut Attempts) -> Result<Response> {
-        let answer = self.get(Some(range), attempts).await?;
-        if answer.status().as_u16() == 206 {
-            return Ok(answer);
+        let response = self.get(Some(range), attempts).await?;
+        if response.status().as_u16() == 206 {
+            return Ok(response);
         }
-        let message = "the storage gives the whole file where a range was asked for";
-        Err(answer.error(ErrorKind::Protocol, message).with_effect(Effect::Rejected))
+        let message = "the storage responded with the whole file to the request for a range";
+        Err(response.error(ErrorKind::Protocol, message).with_effect(Effect::Rejected))
     }
 
-    /// The address, renewed if it is about to end.
-    async fn address(&self) -> Result<Url> {
+    /// Returns the presigned URL, refreshed if it is about to expire.
+    async fn fresh_url(&self) -> Result<Url> {
         let (url, since) = self.url.lock().await.clone();
         let age = self.store.api().clock().elapsed().saturating_sub(since);
-        if is_fresh(&url, age, MARGIN) { Ok(url) } else { self.renew(&url).await }
+        if is_fresh(&url, age, MARGIN) { Ok(url) } else { self.refresh_url(&url).await }
     }
 
-    /// A fresh address of the same file. *Integrity* if it is another file by now.
-    async fn renew(&self, old: &Url) -> Result<Url> {
+    /// Returns a fresh presigned URL in place of `old`. *Integrity* if the path now holds another file.
+    async fn refresh_url(&self, old: &Url) -> Result<Url> {
         let mut current = self.url.lock().await;
-        // Another range was here before.
+        // Another range has refreshed it.
         if current.0 != *old {
             return Ok(current.0.clone());
         }
@@ -135,47 +135,49 @@ impl RemoteContent {
         Ok(fresh)
     }
 
-    /// Whether the rest of the file can be asked for after a break: only what is provably of one file is
-    /// put together. Without a validator of the storage, the service is asked whether it is the same file.
+    /// Returns `true` if the rest of the file can be requested after a break: only bytes that are proven to be of one
+    /// file are joined. Without a strong ETag, a request to the service shows whether it is the same file.
     pub(crate) async fn can_resume(&self) -> Result<bool> {
         if self.has_etag() || digest(&self.entry).is_none() {
             return Ok(self.has_etag());
         }
         let (url, _) = self.url.lock().await.clone();
-        self.renew(&url).await.map(|_| true)
+        self.refresh_url(&url).await.map(|_| true)
     }
 
-    /// Whether some of it was read already.
-    pub(crate) fn was_asked(&self) -> bool {
+    /// Returns `true` if the storage has responded to a request for the content.
+    pub(crate) fn was_read(&self) -> bool {
         self.etag.get().is_some()
     }
 
-    /// Whether answers prove themselves to be of one file.
+    /// Returns `true` if the responses have a strong ETag, which proves that they are of one file.
     pub(crate) fn has_etag(&self) -> bool {
         self.etag.get().is_some_and(Option::is_some)
     }
 
-    /// *Integrity* if the answer is of another file than those before, *protocol* if it is not what was
-    /// asked for.
-    fn check(&self, answer: &Response, range: Option<&Range<u64>>) -> Result<()> {
-        let protocol = |message: &str| answer.error(ErrorKind::Protocol, message).with_effect(Effect::Rejected);
-        // 1. Not a page about the file.
+    /// Checks a response of the storage. *Integrity* if it is of another file than the responses before, *protocol* if
+    /// it is not the requested range or file.
+    fn check(&self, response: &Response, range: Option<&Range<u64>>) -> Result<()> {
+        let protocol = |message: &str| response.error(ErrorKind::Protocol, message).with_effect(Effect::Rejected);
+        // 1. It is not a web page about the file.
         let is_expected = match &self.entry.mime_type {
             Some(essence) => essence.contains("html"),
-            // Nothing else shows whether it is the file.
-            None => self.entry.size.is_some() || answer.strong_etag().is_some() || self.path.name().contains(".htm"),
+            // Without a media type, size or ETag show that it is the file.
+            None => self.entry.size.is_some() || response.strong_etag().is_some() || self.path.name().contains(".htm"),
         };
-        let page = answer.content_type().is_some_and(|essence| essence == "text/html") && !is_expected;
-        if page || answer.headers().contains_key("x-files-frontend-app") {
-            return Err(protocol("the storage answers with a web page and not with the file"));
+        let page = response.content_type().is_some_and(|essence| essence == "text/html") && !is_expected;
+        if page || response.headers().contains_key("x-files-frontend-app") {
+            return Err(protocol("the storage responded with a web page instead of the file"));
         }
-        answer.check_identity().map_err(|error| error.with_effect(Effect::Rejected))?;
-        // 2. All of what was asked for, and nothing else.
-        let size = match (answer.status().as_u16(), range, answer.content_range()) {
-            (200, _, _) => answer.content_length(),
+        response.check_identity().map_err(|error| error.with_effect(Effect::Rejected))?;
+        // 2. It has the requested bytes, and no others.
+        let size = match (response.status().as_u16(), range, response.content_range()) {
+            (200, _, _) => response.content_length(),
             (206, Some(range), Some(found)) if found.range == *range => found.size,
             (status, ..) => {
-                return Err(protocol(&format!("the storage answers {status} with another part of the file")));
+                return Err(protocol(&format!(
+                    "the storage responded with status {status} and not with the requested range of the file"
+                )));
             }
         };
         if let (Some(size), Some(expected)) = (size, self.entry.size)
@@ -183,8 +185,8 @@ impl RemoteContent {
         {
             return Err(changed());
         }
-        // 3. Of the same file.
-        let etag = answer.strong_etag().cloned();
+        // 3. It is of the same file.
+        let etag = response.strong_etag().cloned();
         if *self.etag.get_or_init(|| etag.clone()) != etag {
             return Err(changed());
         }
@@ -192,13 +194,13 @@ impl RemoteContent {
     }
 }
 
-/// The digest that a download is compared with.
+/// Returns the digest that a download is compared with.
 pub(crate) fn digest(entry: &Entry) -> Option<&str> {
     entry.crc32.as_deref().or(entry.md5.as_deref())
 }
 
-/// Whether two entries of a path are of one file, as far as they say. Digests may come later, but those of a
-/// file do not go away: another file of the same second and size has none yet.
+/// Returns `true` if two entries of a path may be of one file. Digests may come later, but those of a file do not go
+/// away: another file of the same size and second has none yet.
 fn is_same(before: &Entry, now: &Entry) -> bool {
     let same = |before: &Option<String>, now: &Option<String>| before.is_none() || before == now;
     (before.size, before.mtime, before.created_at) == (now.size, now.mtime, now.created_at)
@@ -207,11 +209,11 @@ fn is_same(before: &Entry, now: &Entry) -> bool {
 }
 
 fn changed() -> Error {
-    let message = "the file changed while it was read, and its parts do not fit together; read it again";
+    let message = "the file changed while it was read, so its ranges are of different files; read it again";
     Error::new(ErrorKind::Integrity, Effect::Rejected, message)
 }
 
-/// A range of the content on its way; it goes on where it broke.
+/// Reads a range of the content. After a broken connection, it requests the missing bytes.
 pub(crate) struct RangeReader {
     stream: ByteStream,
     at: u64,
@@ -220,22 +222,22 @@ pub(crate) struct RangeReader {
 }
 
 impl RangeReader {
-    /// Of an answer to a request for `at..end`.
-    pub(crate) fn new(answer: Response, range: Range<u64>, attempts: Attempts) -> Self {
-        Self { stream: answer.stream(), at: range.start, end: range.end, attempts }
+    /// Creates the reader of `range` from the response to the request for it.
+    pub(crate) fn new(response: Response, range: Range<u64>, attempts: Attempts) -> Self {
+        Self { stream: response.stream(), at: range.start, end: range.end, attempts }
     }
 
-    /// Where the range ends.
+    /// Returns the end of the range.
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
-    /// The next bytes; `None` at the end of the range.
+    /// Returns the next chunk; `None` at the end of the range.
     pub(crate) async fn next(&mut self, content: &RemoteContent) -> Result<Option<Bytes>> {
         loop {
             let error = match self.stream.next().await {
                 Some(Ok(chunk)) if chunk.len() as u64 > self.end - self.at => {
-                    let message = "the storage gives more than was asked for";
+                    let message = "the storage sent more bytes than were requested";
                     return Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
                 }
                 Some(Ok(chunk)) => {
@@ -244,25 +246,25 @@ impl RangeReader {
                     return Ok(Some(chunk));
                 }
                 Some(Err(error)) => error,
-                None => Error::new(ErrorKind::Integrity, Effect::Rejected, "the content ends before its end"),
+                None => Error::new(ErrorKind::Integrity, Effect::Rejected, "the content ended early"),
             };
-            // The last byte may be there although the connection ended badly.
+            // The last byte may have arrived before the connection broke.
             if self.at == self.end {
                 return Ok(None);
             }
-            // It seldom happens, and should not make every future larger.
+            // Boxed, since it happens seldom and would make every future larger.
             Box::pin(self.resume(content, error)).await?;
         }
     }
 
-    /// Asks for what is missing after `error`, or else gives it back.
+    /// Requests the missing bytes after `error`; returns `error` if that is impossible or the retries are used up.
     async fn resume(&mut self, content: &RemoteContent, error: Error) -> Result<()> {
         if !content.can_resume().await? || !content.store.api().http().retry_step(&mut self.attempts).await {
             return Err(error.with_attempts(self.attempts.made()));
         }
-        tracing::debug!(at = self.at, %error, "a download goes on");
-        let answer = content.get_range(self.at..self.end, &mut self.attempts).await?;
-        self.stream = answer.stream();
+        tracing::debug!(at = self.at, %error, "a download is resumed");
+        let response = content.get_range(self.at..self.end, &mut self.attempts).await?;
+        self.stream = response.stream();
         Ok(())
     }
 }

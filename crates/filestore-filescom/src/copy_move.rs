@@ -1,4 +1,4 @@
-//! Copies and moves inside the service, and the jobs that it makes of large ones.
+//! Copies and moves inside the service. The service executes a large one as a job.
 
 use std::time::Duration;
 
@@ -14,11 +14,12 @@ use crate::wire::{self, Entry};
 
 const PARENT_MISSING: &str = "processing-failure/destination-parent-does-not-exist";
 
-/// Jobs are asked for after this time first, then after twice as long each time.
-const FIRST_LOOK: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The delay before the first request for the state of a job. It doubles with each request.
+const FIRST_POLL_DELAY: Duration = Duration::from_millis(250);
+/// The maximum delay between two requests for the state of a job.
+const MAX_POLL_DELAY: Duration = Duration::from_secs(10);
 
-/// Where a copy or move goes.
+/// The destination and the options of a copy or move.
 ///
 /// ```
 /// use filestore_filescom::Destination;
@@ -28,18 +29,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Destination {
-    /// The whole new path below the root of the store, name included.
+    /// The complete new path below the root of the store, including the name.
     pub destination: String,
-    /// Whether a file that is there is replaced, and a folder merged into. Default: no.
+    /// `true` replaces an existing file, and merges into an existing folder. Default: `false`.
     pub overwrite: bool,
-    /// Whether missing folders of the destination are made. Default: yes.
+    /// `true` creates missing folders of the destination. Default: `true`.
     pub parents: bool,
-    /// How long to wait for a job to end. Default: one hour.
+    /// The maximum time to wait for the end of a job. Default: one hour.
     pub longest_wait: Duration,
 }
 
 impl Destination {
-    /// To this path, unless something is there.
+    /// Creates the destination at this path, which does not overwrite.
     pub fn to(destination: impl Into<String>) -> Self {
         Self {
             destination: destination.into(),
@@ -49,19 +50,19 @@ impl Destination {
         }
     }
 
-    /// Says whether what is there is replaced.
+    /// Sets whether an existing file is replaced, and an existing folder merged into.
     pub fn overwrite(mut self, overwrite: bool) -> Self {
         self.overwrite = overwrite;
         self
     }
 
-    /// Says whether missing folders are made.
+    /// Sets whether missing folders are created.
     pub fn parents(mut self, parents: bool) -> Self {
         self.parents = parents;
         self
     }
 
-    /// Says how long to wait for the end of a job.
+    /// Sets the maximum time to wait for the end of a job.
     pub fn longest_wait(mut self, longest: Duration) -> Self {
         self.longest_wait = longest;
         self
@@ -90,130 +91,140 @@ impl Verb {
     }
 }
 
-/// A copy or move that is asked for.
+/// A requested copy or move.
 struct Step<'a> {
     verb: Verb,
     source: &'a SitePath,
     destination: &'a SitePath,
     overwrite: bool,
-    /// What a move is about, as it was before.
+    /// The entry at the source before a move; `None` for a copy.
     before: Option<Box<Entry>>,
 }
 
-/// What became of one request.
-enum Relocation {
+/// The response to a request for a copy or move.
+enum Outcome {
     Completed,
-    /// The job that does it, where the service says which.
+    /// The service executes it as a job; the id of the job, if the response has it.
     Pending(Option<u64>),
 }
 
 impl FilesComStore {
-    /// Copies a file, or a folder with all that is in it; gives the reference of the copy. Time and
-    /// metadata are copied, too.
+    /// Copies a file, or a folder with its content, and returns the reference of the copy. Time and metadata are
+    /// copied, too.
     ///
-    /// Waits for the end where the service makes a job of it. *Already exists*, *not found* (the source, or
-    /// a folder of the destination when `parents` is off), *invalid input* (onto or into itself),
-    /// *timeout* when the job takes longer than [`longest_wait`](Destination::longest_wait): it goes on, and the
-    /// effect is *unknown*. A job that fails is *other*, with the service's reason; what it did until then
-    /// stays. A lost answer is resolved by looking at source and destination.
+    /// If the service executes the copy as a job, this waits for the end of the job. A lost response is resolved by a
+    /// request for the metadata of source and destination. Errors:
+    ///
+    /// - *already exists*;
+    /// - *not found*: the source, or a folder of the destination if `parents` is `false`;
+    /// - *invalid input*: the destination is the source or inside it;
+    /// - *timeout*: the job takes longer than [`longest_wait`](Destination::longest_wait). The job continues, and the
+    ///   effect is *unknown*;
+    /// - *other*: the job failed, with the reason of the service. Its changes until then stay.
     pub async fn copy(&self, source: &FileRef, to: Destination) -> Result<FileRef> {
         self.copy_or_move(Verb::Copy, source, to).await
     }
 
-    /// Moves or renames a file, or a folder with all that is in it; gives its new reference. Errors are
-    /// those of [`copy`](Self::copy).
+    /// Moves or renames a file, or a folder with its content, and returns its new reference. Errors are those of
+    /// [`copy`](Self::copy).
     pub async fn move_to(&self, source: &FileRef, to: Destination) -> Result<FileRef> {
         self.copy_or_move(Verb::Move, source, to).await
     }
 
     async fn copy_or_move(&self, verb: Verb, source: &FileRef, to: Destination) -> Result<FileRef> {
-        // 1. What is certain to be rejected is not sent.
+        // 1. A request that the service is certain to reject is not sent.
         let source = self.path_of(source)?;
         let destination = self.path_below(&to.destination)?;
         check(&source, &destination)?;
-        // 2. What is to be moved: without it nobody could tell a move whose response is lost from a file that never was.
+        // 2. The entry at the source: it tells a move whose response is lost from a source that never existed.
         let before = match verb {
             Verb::Copy => None,
             Verb::Move => Some(self.entry(&source).await?),
         };
-        // 3. The request; the destination's folders are made when the service misses them, and not before.
+        // 3. The request. The folders of the destination are created only if the service responds that they are
+        // missing.
         let step = Step { verb, source: &source, destination: &destination, overwrite: to.overwrite, before };
-        let asked = match self.ask_to_relocate(&step).await {
+        let outcome = match self.send_copy_or_move(&step).await {
             Err(missing) if to.parents && error::is(&missing, PARENT_MISSING) => {
-                // A folder that may have been made is no copy and no move. With it, an earlier request that is still
-                // under way may be applied.
+                // A created folder is no effect of the copy or move itself. But with it, an earlier request of unknown
+                // effect may still be applied.
                 let earlier = missing.effect();
-                let settled = |error: Error, own: Effect| {
-                    error.with_effect(if earlier == Effect::Unknown { earlier } else { own })
+                let with_earlier = |error: Error, effect: Effect| {
+                    error.with_effect(if earlier == Effect::Unknown { earlier } else { effect })
                 };
-                let made = self.make_folder(&destination.parent(), true).await;
-                made.map_err(|error| settled(error, Effect::Rejected))?;
-                self.ask_to_relocate(&step).await.map_err(|error| {
-                    let own = error.effect();
-                    settled(error, own)
+                let created = self.make_folder(&destination.parent(), true).await;
+                created.map_err(|error| with_earlier(error, Effect::Rejected))?;
+                self.send_copy_or_move(&step).await.map_err(|error| {
+                    let effect = error.effect();
+                    with_earlier(error, effect)
                 })?
             }
-            asked => asked?,
+            outcome => outcome?,
         };
         // 4. The job, if it is one.
-        match asked {
-            Relocation::Completed => {}
-            Relocation::Pending(Some(job)) => self.await_job(verb, job, to.longest_wait).await?,
-            Relocation::Pending(None) => {
-                let message = format!("the service makes a job of the {} and does not say which", verb.noun());
+        match outcome {
+            Outcome::Completed => {}
+            Outcome::Pending(Some(job)) => self.await_job(verb, job, to.longest_wait).await?,
+            Outcome::Pending(None) => {
+                let message = format!(
+                    "the service executes the {} as a job, but the response has no id of the job; check the destination \
+                     before you retry",
+                    verb.noun()
+                );
                 return Err(Error::new(ErrorKind::Protocol, Effect::Unknown, message));
             }
         }
         Ok(destination.reference())
     }
 
-    /// Asks for a copy or move, and again where it certainly has not happened yet. After a response that is lost, what is
-    /// there tells.
-    async fn ask_to_relocate(&self, step: &Step<'_>) -> Result<Relocation> {
+    /// Sends a copy or move, with a retry only if it is proven that nothing happened. After a lost response, the
+    /// metadata of source and destination shows what happened.
+    async fn send_copy_or_move(&self, step: &Step<'_>) -> Result<Outcome> {
         let Step { verb, source, destination, overwrite, before } = step;
-        let body = wire::Relocation { destination: &destination.to_string(), overwrite: *overwrite };
+        let body = wire::CopyOrMove { destination: &destination.to_string(), overwrite: *overwrite };
         let payload = api::json(&body)?;
         let mut attempts = Attempts::new();
         loop {
             let request = self.api().request(Method::POST, verb.endpoint(), source, Idempotency::NonIdempotent)?;
-            let asked = self.api().ask_within::<wire::Relocated>(request.body(payload.clone()), &mut attempts);
-            let error = match asked.await {
-                Ok(answer) if answer.status == "completed" => return Ok(Relocation::Completed),
-                Ok(answer) => return Ok(Relocation::Pending(answer.file_migration_id)),
+            let response =
+                self.api().send_for_json_within::<wire::FileAction>(request.body(payload.clone()), &mut attempts);
+            let error = match response.await {
+                Ok(response) if response.status == "completed" => return Ok(Outcome::Completed),
+                Ok(response) => return Ok(Outcome::Pending(response.file_migration_id)),
                 Err(error) if error.effect() == Effect::Unknown => error,
                 Err(error) => return Err(error),
             };
-            let unsettled = |error: Error| error.with_note("look at source and destination before you repeat it");
-            let (Ok(source), Ok(there)) = (self.find_entry(source).await, self.find_entry(destination).await) else {
-                return Err(unsettled(error));
+            let unresolved = |error: Error| error.with_note("check the source and the destination before you retry");
+            let (Ok(source), Ok(found)) = (self.find_entry(source).await, self.find_entry(destination).await) else {
+                return Err(unresolved(error));
             };
-            // Names of another case are the same to the service: it finds the source under both of them.
-            let respelled = (*verb == Verb::Move).then(|| respelled(step, there.as_deref())).flatten();
-            let happened = match (verb, &source, &there) {
+            // Names that differ only in case are the same to the service, which finds the source under both.
+            let respelled = (*verb == Verb::Move).then(|| respelled(step, found.as_deref())).flatten();
+            let happened = match (verb, &source, &found) {
                 _ if respelled == Some(true) => true,
-                (Verb::Move, None, Some(there)) => before.as_ref().is_some_and(|before| is_moved(before, there)),
-                (Verb::Copy, Some(source), Some(there)) => is_copy(source, there),
+                (Verb::Move, None, Some(found)) => before.as_ref().is_some_and(|before| may_be_moved(before, found)),
+                (Verb::Copy, Some(source), Some(found)) => is_copy(source, found),
                 _ => false,
             };
             if happened {
-                return Ok(Relocation::Completed);
+                return Ok(Outcome::Completed);
             }
-            let nothing = match (verb, &source, &there) {
-                // A folder may be a job that has not begun.
+            let nothing_happened = match (verb, &source, &found) {
+                // The copy or move of a folder may be a job that has not begun.
                 (_, None, _) => false,
                 (_, Some(source), _) if source.is_folder() => false,
                 (Verb::Move, Some(_), _) => !is_same(step.source, step.destination) || respelled == Some(false),
-                (Verb::Copy, Some(source), Some(there)) => differs(source, there),
-                (Verb::Copy, Some(_), None) => self.sees(&destination.parent()).await,
+                (Verb::Copy, Some(source), Some(found)) => differs(source, found),
+                (Verb::Copy, Some(_), None) => self.is_visible(&destination.parent()).await,
             };
-            if !nothing {
-                return Err(unsettled(error));
+            if !nothing_happened {
+                return Err(unresolved(error));
             }
             let effect = attempts.record_nothing_found();
-            let passes = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
-            if !(passes && there.is_none() && self.api().http().retry_step(&mut attempts).await) {
+            let is_transient = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
+            if !(is_transient && found.is_none() && self.api().http().retry_step(&mut attempts).await) {
                 let error = error.with_effect(effect);
-                return Err(if effect == Effect::Unknown { unsettled(error) } else { error });
+                return Err(if effect == Effect::Unknown { unresolved(error) } else { error });
             }
         }
     }
@@ -222,19 +233,21 @@ impl FilesComStore {
     async fn await_job(&self, verb: Verb, job: u64, longest: Duration) -> Result<()> {
         let unknown = |kind, message| Error::new(kind, Effect::Unknown, message);
         let endpoint = format!("file_migrations/{job}");
-        let (mut pause, mut waited) = (FIRST_LOOK, Duration::ZERO);
+        let (mut pause, mut waited) = (FIRST_POLL_DELAY, Duration::ZERO);
         while waited < longest {
             self.api().clock().sleep(pause).await;
             waited += pause;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_POLL_DELAY);
             let request = self.api().request(Method::GET, &endpoint, &SitePath::default(), Idempotency::Safe)?;
-            let found: wire::Migration = self.api().ask(request).await.map_err(|error| {
-                let note = format!("the {} is job {job} of the service and may go on", verb.noun());
+            let found: wire::FileMigration = self.api().send_for_json(request).await.map_err(|error| {
+                let note = format!("the {} is job {job} of the service and may continue", verb.noun());
                 error.with_effect(Effect::Unknown).with_note(&note)
             })?;
             if let Some(other) = found.id.filter(|id| *id != job) {
-                let message =
-                    format!("asked for job {job}, the service tells of job {other}; the {} may go on", verb.noun());
+                let message = format!(
+                    "the service responded with the state of job {other} instead of job {job}; the {} may continue",
+                    verb.noun()
+                );
                 return Err(unknown(ErrorKind::Protocol, message));
             }
             match found.status.as_str() {
@@ -254,7 +267,7 @@ impl FilesComStore {
             }
         }
         let message = format!(
-            "the {} still goes on after {} s, as job {job} of the service; look again later",
+            "the {} is not finished after {} s and continues as job {job} of the service; check the destination later",
             verb.noun(),
             waited.as_secs()
         );
@@ -262,52 +275,52 @@ impl FilesComStore {
     }
 }
 
-/// Rejects what cannot be: onto itself, or a folder into itself.
+/// Rejects a copy or move onto itself, and one of a folder into itself.
 fn check(source: &SitePath, destination: &SitePath) -> Result<()> {
     if source == destination {
-        return Err(Error::invalid("source and destination are the same"));
+        return Err(Error::invalid("source and destination are the same; choose another destination"));
     }
     let (from, to) = (PathKey::new(&source.to_string()), PathKey::new(&destination.to_string()));
     if to.as_str().strip_prefix(from.as_str()).is_some_and(|rest| rest.starts_with('/')) {
-        return Err(Error::invalid("the destination is inside of the source"));
+        return Err(Error::invalid("the destination is inside the source; choose another destination"));
     }
     Ok(())
 }
 
-/// Whether a move that changes nothing but the spelling of a name has happened. `None` if it is another move, or the
-/// service does not say how the name is spelled.
-fn respelled(step: &Step<'_>, there: Option<&Entry>) -> Option<bool> {
-    let said = there?.path.as_deref().filter(|_| is_same(step.source, step.destination))?;
+/// Returns `true` if a move that changes only the spelling of a name has happened. `None` for any other move, or if the
+/// service does not tell the spelling.
+fn respelled(step: &Step<'_>, found: Option<&Entry>) -> Option<bool> {
+    let spelling = found?.path.as_deref().filter(|_| is_same(step.source, step.destination))?;
     let spellings = [(step.destination, true), (step.source, false)];
-    spellings.into_iter().find_map(|(path, happened)| (said == path.to_string()).then_some(happened))
+    spellings.into_iter().find_map(|(path, happened)| (spelling == path.to_string()).then_some(happened))
 }
 
 fn is_same(one: &SitePath, other: &SitePath) -> bool {
     PathKey::new(&one.to_string()) == PathKey::new(&other.to_string())
 }
 
-/// Whether two files have the same content, by a digest that the service has computed of both.
+/// Returns `true` if two files have the same content, by a digest that the service has computed of both.
 fn is_copy(a: &Entry, b: &Entry) -> bool {
     !a.is_folder() && !b.is_folder() && a.size == b.size && equal_digests(a, b) == Some(true)
 }
 
-/// Whether what is at the destination of a move may be what was at its source before: a folder for a folder, a file of
-/// its size and with no other digest for a file.
-fn is_moved(before: &Entry, there: &Entry) -> bool {
-    match (before.is_folder(), there.is_folder()) {
+/// Returns `true` if the entry `found` at the destination of a move may be the entry that was at its source: both are
+/// folders, or both are files of the same size without different digests.
+fn may_be_moved(before: &Entry, found: &Entry) -> bool {
+    match (before.is_folder(), found.is_folder()) {
         (true, true) => true,
-        (false, false) => before.size == there.size && equal_digests(before, there) != Some(false),
+        (false, false) => before.size == found.size && equal_digests(before, found) != Some(false),
         _ => false,
     }
 }
 
-/// Whether what is at the destination is certainly not a copy of the source.
-fn differs(source: &Entry, there: &Entry) -> bool {
-    let sizes = source.size.zip(there.size).is_some_and(|(a, b)| a != b);
-    source.is_folder() != there.is_folder() || sizes || equal_digests(source, there) == Some(false)
+/// Returns `true` if the entry `found` at the destination is certainly not a copy of the source.
+fn differs(source: &Entry, found: &Entry) -> bool {
+    let sizes = source.size.zip(found.size).is_some_and(|(a, b)| a != b);
+    source.is_folder() != found.is_folder() || sizes || equal_digests(source, found) == Some(false)
 }
 
-/// Whether the digests are equal; `None` where none is known of both files.
+/// Returns `true` if the known digests are equal; `None` if no digest is known of both files.
 fn equal_digests(a: &Entry, b: &Entry) -> Option<bool> {
     let digests = [(&a.md5, &b.md5), (&a.crc32, &b.crc32)];
     let known = |(a, b): (&Option<String>, &Option<String>)| Some(a.as_ref()? == b.as_ref()?);

@@ -1,4 +1,4 @@
-//! A download, step by step: the address, the first answer, ranges side by side, and the digest.
+//! A download, step by step: the presigned URL, the first response, concurrent ranges, and the digest.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -18,35 +18,35 @@ use crate::digest::{DigestSet, Digests, Hasher, crc32_hex};
 use crate::metadata::{self, URL_LIFETIME};
 use crate::store::FilesComStore;
 
-/// A range of a large download. Each is held in memory until those before it have been taken.
+/// The size of a range of a large download. A range is buffered in memory until those before it have been read.
 const RANGE: u64 = 2 << 20;
 
-/// The first range of a large download, which is not held, and tells how fast one connection is.
+/// The size of the first range of a large download. It is not buffered, and measures the speed of one connection.
 const FIRST: u64 = 2 * RANGE;
 
-/// Smaller files come with one request.
+/// Files up to this size are read with one request.
 const LARGE: u64 = 2 * FIRST;
 
-/// Who has the first range by then (200 MiB a second) is not made faster by more connections.
+/// A connection that has sent the first range within this time (200 MiB/s) is not helped by further connections.
 const FAST: Duration = Duration::from_millis(20);
 
-/// The pauses before the digest of a file that was just stored is looked for again.
+/// The delays, in milliseconds, before each request for the digest of a file that was just stored.
 const DIGEST_POLL_DELAYS: [u64; 7] = [100, 200, 400, 800, 1600, 3200, 3200];
 
 impl FilesComStore {
     pub(crate) async fn begin_download(&self, request: Download) -> Result<Downloaded> {
-        // 1. The facts, and an address that works for a minute.
+        // 1. The metadata, and a presigned URL that is valid for one minute.
         let content = Arc::new(self.content(self.path_of(&request.reference)?).await?);
         let size = content.entry().size;
-        // 2. Which bytes.
+        // 2. The range to read.
         let range = match (request.range, size) {
             (Some(range), Some(size)) => Some(range.of(size).map_err(|error| error.with_effect(Effect::Rejected))?),
             (Some(_), None) => {
-                return Err(Error::unsupported("the service does not know the size of this file; read the whole"));
+                return Err(Error::unsupported("the service does not know the size of this file; read the whole file"));
             }
             (None, _) => None,
         };
-        // 3. The bytes, checked at the end if they are all.
+        // 3. The bytes, with a check of the digest at the end of a whole file.
         let wanted = range.clone().or_else(|| size.map(|size| 0..size));
         let length = wanted.as_ref().map(|wanted| wanted.end - wanted.start);
         let bytes = read(Arc::clone(&content), wanted, range.is_some()).await?;
@@ -55,17 +55,17 @@ impl FilesComStore {
             (None, verify) => verified(bytes, Arc::clone(&content), verify),
         };
         let file = metadata::stored(content.path(), content.entry().clone());
-        let mut answer = Downloaded::new(file, ByteStream::download(bytes, length));
-        answer.range = range;
-        Ok(answer)
+        let mut response = Downloaded::new(file, ByteStream::download(bytes, length));
+        response.range = range;
+        Ok(response)
     }
 
-    pub(crate) async fn signed_url(&self, request: UrlRequest) -> Result<FileUrl> {
+    pub(crate) async fn file_url(&self, request: UrlRequest) -> Result<FileUrl> {
         let path = self.path_of(&request.reference)?;
         let too_long = |longest: Duration| {
             Error::unsupported(format!(
-                "an address for {} s is not to be had: the service signs for {} s; make a share link (a bundle), which \
-                 lasts as long as you say",
+                "cannot create a URL that is valid for {} s: the service's presigned URLs are valid for {} s; create a \
+                 share link (a bundle), which is valid until a time of your choice",
                 request.lifetime.unwrap_or_default().as_secs(),
                 longest.as_secs()
             ))
@@ -80,12 +80,12 @@ impl FilesComStore {
             return Err(too_long(lifetime).with_effect(Effect::Rejected));
         }
         let end = filestore_http::expiry(&url).or_else(|| self.api().clock().now().checked_add(lifetime).ok());
-        // As it was understood, not as it was written: that may hold what a terminal obeys.
+        // The parsed URL, not the text of the response, which may have control characters for a terminal.
         Ok(FileUrl::new(url, UrlKind::Signed, end))
     }
 }
 
-/// The bytes of `wanted`; `None`: all, of a file whose size nobody knows.
+/// Returns the bytes of `wanted`; `None`: the whole file, whose size is unknown.
 async fn read(
     content: Arc<RemoteContent>,
     wanted: Option<Range<u64>>,
@@ -94,51 +94,51 @@ async fn read(
     let mut attempts = Attempts::new();
     let Some(wanted) = wanted else { return Ok(content.get(None, &mut attempts).await?.stream().boxed()) };
     let config = content.store().config();
-    // RemoteContent is in memory elsewhere, too: on its way from the socket, and to the disk.
+    // A quarter of the limit: content is in memory elsewhere, too, on its way from the socket and to the disk.
     let window = (config.memory.as_u64() / 4 / RANGE).min(u64::from(config.parallel.get()));
-    // A large file is asked for piece by piece, if the storage plays along.
+    // A large file is read by concurrent ranges, if the storage supports them.
     if wanted.end - wanted.start > LARGE && window > 1 {
-        let begun = content.store().api().clock().elapsed();
+        let started = content.store().api().clock().elapsed();
         let first = wanted.start..wanted.start + FIRST;
-        let answer = content.get(Some(first.clone()), &mut attempts).await?;
-        if answer.status().as_u16() == 206 && content.has_etag() {
+        let response = content.get(Some(first.clone()), &mut attempts).await?;
+        if response.status().as_u16() == 206 && content.has_etag() {
             let rest = first.end..wanted.end;
-            let first = sequential(Arc::clone(&content), RangeReader::new(answer, first, attempts));
+            let first = sequential(Arc::clone(&content), RangeReader::new(response, first, attempts));
             let rest = async move {
-                let took = content.store().api().clock().elapsed() - begun;
+                let took = content.store().api().clock().elapsed() - started;
                 if took > FAST {
                     return Ok(concurrent(content, rest, usize::try_from(window).unwrap_or(1)));
                 }
                 let mut attempts = Attempts::new();
-                let answer = content.get_range(rest.clone(), &mut attempts).await?;
-                Ok(sequential(content, RangeReader::new(answer, rest, attempts)))
+                let response = content.get_range(rest.clone(), &mut attempts).await?;
+                Ok(sequential(content, RangeReader::new(response, rest, attempts)))
             };
             return Ok(first.chain(stream::once(rest).try_flatten()).boxed());
         }
-        // It gives the whole at once.
-        if answer.status().as_u16() == 200 && !is_part {
-            return Ok(sequential(content, RangeReader::new(answer, wanted, attempts)));
+        // The storage responded with the whole file.
+        if response.status().as_u16() == 200 && !is_part {
+            return Ok(sequential(content, RangeReader::new(response, wanted, attempts)));
         }
     }
-    let asked = is_part.then(|| wanted.clone());
-    let answer = content.get(asked, &mut attempts).await?;
-    if is_part && answer.status().as_u16() != 206 {
-        return Err(Error::unsupported("the storage of this file gives no ranges; read the whole")
+    let range = is_part.then(|| wanted.clone());
+    let response = content.get(range, &mut attempts).await?;
+    if is_part && response.status().as_u16() != 206 {
+        return Err(Error::unsupported("the storage of this file does not support ranges; read the whole file")
             .with_effect(Effect::Rejected));
     }
-    Ok(sequential(content, RangeReader::new(answer, wanted, attempts)))
+    Ok(sequential(content, RangeReader::new(response, wanted, attempts)))
 }
 
-/// One range, as it comes.
-fn sequential(content: Arc<RemoteContent>, reading: RangeReader) -> BoxStream<'static, Result<Bytes>> {
-    let chunks = stream::try_unfold((content, reading), |(content, mut reading)| async move {
-        let chunk = reading.next(&content).await?;
-        Ok::<_, Error>(chunk.map(|chunk| (chunk, (content, reading))))
+/// Returns the chunks of one range.
+fn sequential(content: Arc<RemoteContent>, reader: RangeReader) -> BoxStream<'static, Result<Bytes>> {
+    let chunks = stream::try_unfold((content, reader), |(content, mut reader)| async move {
+        let chunk = reader.next(&content).await?;
+        Ok::<_, Error>(chunk.map(|chunk| (chunk, (content, reader))))
     });
     chunks.boxed()
 }
 
-/// All ranges of `wanted` in order, `window` of them on their way or waiting.
+/// Returns the chunks of all ranges of `wanted` in order, with up to `window` ranges in flight or buffered.
 fn concurrent(content: Arc<RemoteContent>, wanted: Range<u64>, window: usize) -> BoxStream<'static, Result<Bytes>> {
     let starts = wanted.clone().step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
     stream::iter(starts)
@@ -146,10 +146,10 @@ fn concurrent(content: Arc<RemoteContent>, wanted: Range<u64>, window: usize) ->
             let (content, range) = (Arc::clone(&content), start..wanted.end.min(start + RANGE));
             async move {
                 let mut attempts = Attempts::new();
-                let answer = content.get_range(range.clone(), &mut attempts).await?;
-                let mut reading = RangeReader::new(answer, range, attempts);
+                let response = content.get_range(range.clone(), &mut attempts).await?;
+                let mut reader = RangeReader::new(response, range, attempts);
                 let mut chunks = VecDeque::new();
-                while let Some(chunk) = reading.next(&content).await? {
+                while let Some(chunk) = reader.next(&content).await? {
                     chunks.push_back(Ok::<_, Error>(chunk));
                 }
                 Ok(stream::iter(chunks))
@@ -160,40 +160,40 @@ fn concurrent(content: Arc<RemoteContent>, wanted: Range<u64>, window: usize) ->
         .boxed()
 }
 
-/// The same bytes, and an *integrity* error in the end if they are not those that the service's digest
-/// is of.
+/// Returns the same bytes, with an *integrity* error at the end if their digest is not the service's.
 fn verified(
     bytes: BoxStream<'static, Result<Bytes>>,
     content: Arc<RemoteContent>,
     verify: Verify,
 ) -> BoxStream<'static, Result<Bytes>> {
     let entry = content.entry();
-    // CRC-32 costs nothing; MD5 is for where there is no other.
+    // MD5, which is slower than CRC-32, is computed only if the service has no CRC-32.
     let md5 = entry.md5.is_some() && entry.crc32.is_none() && verify == Verify::Etag;
     let wanted = DigestSet { md5, crc32: !md5 && (entry.crc32.is_some() || verify == Verify::Crc32) };
     let state = Some((bytes, Hasher::new(wanted), content));
     let checked = stream::unfold(state, move |state| async move {
-        let (mut bytes, mut running, content) = state?;
+        let (mut bytes, mut hasher, content) = state?;
         let passed = match bytes.next().await {
-            Some(Ok(chunk)) => running.pass(chunk).await,
+            Some(Ok(chunk)) => hasher.pass(chunk).await,
             Some(Err(error)) => Err(error),
-            None => return compare(running.digests(), &content, verify).await.err().map(|error| (Err(error), None)),
+            None => return compare(hasher.digests(), &content, verify).await.err().map(|error| (Err(error), None)),
         };
         match passed {
-            Ok(chunk) => Some((Ok(chunk), Some((bytes, running, content)))),
+            Ok(chunk) => Some((Ok(chunk), Some((bytes, hasher, content)))),
             Err(error) => Some((Err(error), None)),
         }
     });
     checked.boxed()
 }
 
-/// *Integrity* if the digests differ, or if there should be one and is none.
-async fn compare(sums: Digests, content: &RemoteContent, verify: Verify) -> Result<()> {
+/// Compares the digests with those of the service. *Integrity* if they differ, or if [`Verify::Crc32`] requires one and
+/// the service has none.
+async fn compare(computed: Digests, content: &RemoteContent, verify: Verify) -> Result<()> {
     let failed = |message: &str| Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
     let entry = content.entry();
     let mut crc32 = entry.crc32.clone();
     if crc32.is_none() && verify == Verify::Crc32 {
-        crc32 = Box::pin(later_crc32(content)).await?;
+        crc32 = Box::pin(poll_crc32(content)).await?;
         if crc32.is_none() {
             return failed(
                 "the service has computed no CRC-32 to check the content with; a mounted folder has none, so use \
@@ -201,21 +201,21 @@ async fn compare(sums: Digests, content: &RemoteContent, verify: Verify) -> Resu
             );
         }
     }
-    let theirs = |hex: Option<&str>, width: usize| hex.map(|hex| format!("{:0>width$}", hex.to_ascii_lowercase()));
-    let differs = |ours: Option<String>, theirs: Option<String>| ours.zip(theirs).is_some_and(|(a, b)| a != b);
-    let wrong = differs(sums.crc32.map(crc32_hex), theirs(crc32.as_deref(), 8))
-        || differs(sums.md5, theirs(entry.md5.as_deref(), 32));
+    let padded = |hex: Option<&str>, width: usize| hex.map(|hex| format!("{:0>width$}", hex.to_ascii_lowercase()));
+    let differs = |computed: Option<String>, known: Option<String>| computed.zip(known).is_some_and(|(a, b)| a != b);
+    let wrong = differs(computed.crc32.map(crc32_hex), padded(crc32.as_deref(), 8))
+        || differs(computed.md5, padded(entry.md5.as_deref(), 32));
     if wrong {
-        return failed("the content that came is not the one whose digest the service has; read it again");
+        return failed("the digest of the downloaded content differs from the service's; download it again");
     }
     Ok(())
 }
 
-/// The CRC-32 of the file, waited for if it was just stored.
-async fn later_crc32(content: &RemoteContent) -> Result<Option<String>> {
+/// Returns the CRC-32 of the file as soon as the service has computed it; `None` if it takes too long.
+async fn poll_crc32(content: &RemoteContent) -> Result<Option<String>> {
     let before = content.entry();
-    for pause in DIGEST_POLL_DELAYS {
-        content.store().api().clock().sleep(Duration::from_millis(pause)).await;
+    for delay in DIGEST_POLL_DELAYS {
+        content.store().api().clock().sleep(Duration::from_millis(delay)).await;
         let entry = content.store().entry(content.path()).await?;
         if (entry.size, entry.created_at) != (before.size, before.created_at) {
             return Err(Error::new(

@@ -1,4 +1,4 @@
-//! What the service's rejections mean: one table by type, and what is left over by group and status.
+//! The service's rejections as errors: one table by type, and two by group and status for rejections of other types.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,35 +9,40 @@ use serde_json::{Map, Value};
 
 use crate::wire;
 
-/// There is no such file, folder or object. A 404 without this type is not the service's: a proxy's, a web site's.
+/// The file, folder or object does not exist. A 404 without this type is not from the service, but from a proxy or a
+/// web site.
 pub(crate) const NOT_FOUND: &str = "not-found";
-/// The unfinished upload is unknown: it lapsed, was finished, or belongs to another path.
+/// The unfinished upload is unknown: it expired, was finished, or belongs to another path.
 pub(crate) const UPLOAD_NOT_FOUND: &str = "not-found/file-upload-not-found";
 pub(crate) const DESTINATION_EXISTS: &str = "processing-failure/destination-exists";
 pub(crate) const COULD_NOT_CREATE_PARENT: &str = "processing-failure/could-not-create-parent";
 
-/// Types that mean something of their own. The others are known by their group.
+/// The types with their own kind and sentence. Other types have those of their group.
 const TYPES: &[(&str, ErrorKind, &str)] = &[
-    (NOT_FOUND, ErrorKind::NotFound, "there is nothing, or it is hidden from this user"),
-    (UPLOAD_NOT_FOUND, ErrorKind::Conflict, "the service does not know this unfinished upload (any more)"),
+    (NOT_FOUND, ErrorKind::NotFound, "it does not exist, or this user may not see it"),
+    (
+        UPLOAD_NOT_FOUND,
+        ErrorKind::Conflict,
+        "the service does not know this unfinished upload: it expired or was finished; upload the file again",
+    ),
     ("not-found/bundle-path-not-found", ErrorKind::NotFound, "a path of the share link does not exist"),
-    (DESTINATION_EXISTS, ErrorKind::AlreadyExists, "there is a file or folder of that name already"),
+    (DESTINATION_EXISTS, ErrorKind::AlreadyExists, "a file or folder of that name already exists"),
     (
         "processing-failure/destination-parent-does-not-exist",
         ErrorKind::NotFound,
-        "the destination's folder is not there",
+        "the folder of the destination does not exist",
     ),
     ("processing-failure/destination-parent-conflict", ErrorKind::InvalidInput, "a folder cannot go into itself"),
     (
         COULD_NOT_CREATE_PARENT,
         ErrorKind::Conflict,
-        "a folder above it could not be made; somebody else may be making it",
+        "a parent folder could not be created; another request may be creating it",
     ),
     ("processing-failure/folder-not-empty", ErrorKind::InvalidInput, "the folder is not empty; delete it recursively"),
     (
         "processing-failure/file-not-uploaded",
         ErrorKind::Integrity,
-        "the service misses a part of the content, or has another one",
+        "the service lacks a part of the content, or has different content; upload it again",
     ),
     (
         "processing-failure/file-uploaded-to-wrong-region",
@@ -47,19 +52,19 @@ const TYPES: &[(&str, ErrorKind, &str)] = &[
     (
         "processing-failure/file-pending-processing",
         ErrorKind::Unavailable,
-        "the file is still being processed; try again later",
+        "the file is still being processed; retry later",
     ),
     (
         "processing-failure/agent-unavailable",
         ErrorKind::Unavailable,
-        "the agent of this folder does not answer; try again later",
+        "the agent of this folder does not respond; retry later",
     ),
     (
         "processing-failure/remote-server-error",
         ErrorKind::Unavailable,
-        "the remote server of this folder fails; try again later",
+        "the remote server of this folder fails; retry later",
     ),
-    ("processing-failure/destination-folder-limited", ErrorKind::Quota, "the folder takes no more files"),
+    ("processing-failure/destination-folder-limited", ErrorKind::Quota, "the folder accepts no more files"),
     ("processing-failure/filename-too-long", ErrorKind::InvalidInput, "the name is too long"),
     ("processing-failure/path-too-long", ErrorKind::InvalidInput, "the path is too long"),
     ("processing-failure/invalid-filename", ErrorKind::InvalidInput, "the site does not allow this name"),
@@ -68,17 +73,17 @@ const TYPES: &[(&str, ErrorKind, &str)] = &[
     (
         "processing-failure/metadata-not-supported-on-remotes",
         ErrorKind::Unsupported,
-        "a mounted folder keeps no metadata",
+        "a mounted folder does not store metadata",
     ),
     (
         "processing-failure/updates-not-allowed-for-remotes",
         ErrorKind::Unsupported,
-        "a mounted folder takes no changes of time or metadata",
+        "a mounted folder does not support changes of time or metadata",
     ),
     ("processing-failure/file-locked", ErrorKind::Conflict, "the file is locked"),
     ("processing-failure/folder-locked", ErrorKind::Conflict, "the folder is locked"),
     ("processing-failure/subfolder-locked", ErrorKind::Conflict, "a folder below it is locked"),
-    ("processing-failure/resource-locked", ErrorKind::Conflict, "it is locked"),
+    ("processing-failure/resource-locked", ErrorKind::Conflict, "the file or folder is locked"),
     (
         "bad-request/cannot-download-directory",
         ErrorKind::InvalidInput,
@@ -90,7 +95,11 @@ const TYPES: &[(&str, ErrorKind, &str)] = &[
         ErrorKind::InvalidInput,
         "the page token is not one of this listing; list from the beginning",
     ),
-    ("bad-request/path-cannot-have-trailing-whitespace", ErrorKind::InvalidInput, "a name ends with white space"),
+    (
+        "bad-request/path-cannot-have-trailing-whitespace",
+        ErrorKind::InvalidInput,
+        "a name ends with white space; remove it",
+    ),
     ("bad-request/destination-same", ErrorKind::InvalidInput, "source and destination are the same"),
     ("bad-request/part-number-too-large", ErrorKind::TooLarge, "the file has more parts than the service accepts"),
     (
@@ -121,16 +130,16 @@ const TYPES: &[(&str, ErrorKind, &str)] = &[
     (
         "not-authorized/two-factor-authentication-required",
         ErrorKind::Unauthenticated,
-        "the service wants a one-time password, too",
+        "the service requires a one-time password",
     ),
     ("not-authorized/api-key-is-disabled", ErrorKind::Unauthenticated, "the API key is disabled"),
-    ("not-authorized/api-key-is-path-restricted", ErrorKind::Permission, "the API key is for another folder"),
+    ("not-authorized/api-key-is-path-restricted", ErrorKind::Permission, "the API key is restricted to another folder"),
     ("not-authorized/read-only-session", ErrorKind::Permission, "the session may only read"),
-    ("rate-limited/duplicate-share-recipient", ErrorKind::Conflict, "this person has it already"),
+    ("rate-limited/duplicate-share-recipient", ErrorKind::Conflict, "this recipient already has the share link"),
     ("service-unavailable/site-disabled", ErrorKind::Permission, "the site is disabled"),
-    // Of proxied transfers, which have flat types.
-    ("download_request_expired", ErrorKind::Unavailable, "the address of the content has expired"),
-    ("upload_request_expired", ErrorKind::Unavailable, "the address of the part has expired"),
+    // The types of proxied transfers have no group.
+    ("download_request_expired", ErrorKind::Unavailable, "the presigned URL of the content has expired"),
+    ("upload_request_expired", ErrorKind::Unavailable, "the presigned URL of the part has expired"),
     ("download_source_changed", ErrorKind::Integrity, "the file changed while it was read; read it again"),
 ];
 
@@ -142,37 +151,37 @@ const GROUPS: &[(&str, ErrorKind, &str)] = &[
         "the service does not accept the credential; check api_key or log in again",
     ),
     ("not-authorized", ErrorKind::Permission, "the user or key may not do this"),
-    ("not-found", ErrorKind::NotFound, "there is nothing, or it is hidden from this user"),
-    ("processing-failure", ErrorKind::Other, "the service could not do it"),
+    ("not-found", ErrorKind::NotFound, "it does not exist, or this user may not see it"),
+    ("processing-failure", ErrorKind::Other, "the service could not execute the request"),
     ("rate-limited", ErrorKind::RateLimited, "too many requests"),
-    ("service-unavailable", ErrorKind::Unavailable, "the service does not do this at the moment; try again later"),
+    ("service-unavailable", ErrorKind::Unavailable, "the service is temporarily unavailable; retry later"),
     ("site-configuration", ErrorKind::Permission, "the site's account or configuration does not allow this"),
 ];
 
-/// For answers without a type.
+/// For responses without a type, and types of unknown groups.
 const STATUSES: &[(u16, ErrorKind, &str)] = &[
     (400, ErrorKind::InvalidInput, "the service rejects the request"),
     (401, ErrorKind::Unauthenticated, "the service does not accept the credential; check api_key or log in again"),
     (403, ErrorKind::Permission, "the user or key may not do this"),
-    (404, ErrorKind::NotFound, "there is nothing, or something other than the service answers; check base_url"),
+    (404, ErrorKind::NotFound, "it does not exist, or the response is not from the service; check base_url"),
     (405, ErrorKind::Protocol, "the service does not know this request; check base_url"),
     (408, ErrorKind::Timeout, "the service waited too long for the request"),
-    (409, ErrorKind::Conflict, "somebody else changed it at the same time"),
+    (409, ErrorKind::Conflict, "another request changed it at the same time"),
     (412, ErrorKind::Conflict, "a condition of the request does not hold"),
     (413, ErrorKind::TooLarge, "the request is larger than the service accepts"),
     (422, ErrorKind::InvalidInput, "the service rejects the request"),
-    (423, ErrorKind::Conflict, "it is locked"),
+    (423, ErrorKind::Conflict, "the file or folder is locked"),
     (429, ErrorKind::RateLimited, "too many requests"),
     (501, ErrorKind::Unsupported, "the service does not know this request; check base_url"),
     (505, ErrorKind::Unsupported, "the service does not speak this version of HTTP; check base_url and the proxy"),
-    (507, ErrorKind::Quota, "the service has no room left"),
-    (511, ErrorKind::Protocol, "the network wants a login before it lets requests through"),
+    (507, ErrorKind::Quota, "the service has no space left"),
+    (511, ErrorKind::Protocol, "the network requires a login before it forwards requests; log in to the network"),
 ];
 
-/// What the service said of a rejection, beyond what an [`Error`] has fields for. It is the error's
-/// [`source`](std::error::Error::source); [`Rejection::of`] finds it.
+/// The service's response to a rejected request, with the fields that an [`Error`] does not have. It is the error's
+/// [`source`](std::error::Error::source); [`Rejection::of`] returns it.
 ///
-/// The error's own `provider_code` is the [type](Self::type_name), its `request_id` the instance.
+/// The error's `provider_code` is the [type](Self::type_name), its `request_id` the [instance](Self::instance).
 #[derive(Clone)]
 pub struct Rejection {
     type_name: Option<String>,
@@ -186,54 +195,55 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// The rejection behind an error; `None` where the service did not answer with one.
+    /// Returns the rejection that caused `error`; `None` if the service did not respond with one.
     pub fn of(error: &Error) -> Option<&Self> {
         std::error::Error::source(error)?.downcast_ref()
     }
 
-    /// The type: group and name, such as `processing-failure/destination-exists`.
+    /// Returns the type, which is group and name, such as `processing-failure/destination-exists`.
     pub fn type_name(&self) -> Option<&str> {
         self.type_name.as_deref()
     }
 
-    /// The type in words for a person.
+    /// Returns a title for the type.
     pub fn title(&self) -> Option<&str> {
         self.title.as_deref()
     }
 
-    /// The sentence of the service, in the language of the store's configuration.
+    /// Returns the message of the service, in the [`language`](crate::FilesComConfig::language) of the store's
+    /// configuration.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
 
-    /// More of it.
+    /// Returns details beyond the message.
     pub fn detail(&self) -> Option<&str> {
         self.detail.as_deref()
     }
 
-    /// The id of the request, for the service's support.
+    /// Returns the id of the request, for the service's support.
     pub fn instance(&self) -> Option<&str> {
         self.instance.as_deref()
     }
 
-    /// Facts that go with the type. They may be secrets; `Debug` shows their names only.
+    /// Returns the fields that belong to the type. Their values may be secrets; `Debug` shows their names only.
     pub fn data(&self) -> &Map<String, Value> {
         &self.data
     }
 
-    /// The problems one by one, where there are several.
+    /// Returns the single problems, if there are several.
     pub fn errors(&self) -> &[String] {
         &self.errors
     }
 
-    /// The problems by the field that they are about.
+    /// Returns the problems by the name of the field.
     pub fn model_errors(&self) -> &BTreeMap<String, Vec<String>> {
         &self.model_errors
     }
 }
 
 impl Rejection {
-    /// The same, without `secret` in the sentences of the service.
+    /// Removes `secret` from the messages of the service.
     fn without(mut self, secret: &str) -> Self {
         if secret.is_empty() {
             return self;
@@ -247,8 +257,8 @@ impl Rejection {
     }
 }
 
-impl From<wire::Rejected> for Rejection {
-    fn from(wire: wire::Rejected) -> Self {
+impl From<wire::ErrorBody> for Rejection {
+    fn from(wire: wire::ErrorBody) -> Self {
         let text = |value: Value| match value {
             Value::String(text) => Some(text),
             Value::Object(error) => error.get("error").and_then(Value::as_str).map(str::to_owned),
@@ -269,8 +279,8 @@ impl From<wire::Rejected> for Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let said = self.message.as_deref().or(self.title.as_deref()).unwrap_or("no reason given");
-        f.write_str(&presentable(said))
+        let message = self.message.as_deref().or(self.title.as_deref()).unwrap_or("no reason given");
+        f.write_str(&presentable(message))
     }
 }
 
@@ -287,12 +297,12 @@ impl fmt::Debug for Rejection {
 
 impl std::error::Error for Rejection {}
 
-/// Whether `error` is the service's rejection of this type.
+/// Returns `true` if `error` is the service's rejection of this type.
 pub(crate) fn is(error: &Error, type_name: &str) -> bool {
     error.provider_code() == Some(type_name)
 }
 
-/// Kind and sentence: by type, by group, by status.
+/// Returns kind and sentence, by type, else by group, else by status.
 fn meaning(type_name: Option<&str>, status: u16) -> (ErrorKind, &'static str) {
     let of = |table: &[(&str, ErrorKind, &'static str)], name: &str| {
         table.iter().find(|(known, ..)| *known == name).map(|(_, kind, sentence)| (*kind, *sentence))
@@ -303,30 +313,30 @@ fn meaning(type_name: Option<&str>, status: u16) -> (ErrorKind, &'static str) {
     }
     match STATUSES.iter().find(|(known, ..)| *known == status) {
         Some((_, kind, sentence)) => (*kind, sentence),
-        None if status >= 500 => (ErrorKind::Unavailable, "the service is failing; try again later"),
-        None => (ErrorKind::Protocol, "the service answers what its protocol does not have"),
+        None if status >= 500 => (ErrorKind::Unavailable, "the service fails; retry later"),
+        None => (ErrorKind::Protocol, "the response has a status that the service's protocol does not define"),
     }
 }
 
-/// The error of an answer of the API that is no success. The `secret` is not repeated.
-pub(crate) async fn rejected(mut answer: Response, secret: Option<&str>) -> Error {
-    let status = answer.status();
+/// Returns the error for a response of the API that is not a success. Its text does not contain `secret`.
+pub(crate) async fn rejected(mut response: Response, secret: Option<&str>) -> Error {
+    let status = response.status();
     if status.is_redirection() {
-        let target = answer.location();
-        let to = target.as_ref().and_then(url::Url::host_str).unwrap_or("nowhere").to_owned();
-        let message = format!("the service redirects to {to}; set base_url to where the site really is");
-        return answer.error(ErrorKind::Protocol, message);
+        let target = response.location();
+        let host = target.as_ref().and_then(url::Url::host_str).unwrap_or("an unknown host").to_owned();
+        let message = format!("the service redirects to {host}; set base_url to the host of the site");
+        return response.error(ErrorKind::Protocol, message);
     }
-    if answer.is_rejection_by_page() {
-        return answer.unexpected("JSON");
+    if response.is_rejection_by_page() {
+        return response.unexpected("JSON");
     }
-    let body = answer.error_body().await;
-    let wire: Option<wire::Rejected> = serde_json::from_slice(&body).ok();
+    let body = response.error_body().await;
+    let wire: Option<wire::ErrorBody> = serde_json::from_slice(&body).ok();
     let rejection = wire.map(|wire| Rejection::from(wire).without(secret.unwrap_or_default()));
     let type_name = rejection.as_ref().and_then(Rejection::type_name);
     let (kind, sentence) = meaning(type_name, status.as_u16());
-    let said = rejection.as_ref().map(|rejection| format!(": {rejection}")).unwrap_or_default();
-    let mut error = answer.error(kind, format!("{sentence} (status {}){said}", status.as_u16()));
+    let reason = rejection.as_ref().map(|rejection| format!(": {rejection}")).unwrap_or_default();
+    let mut error = response.error(kind, format!("{sentence} (status {}){reason}", status.as_u16()));
     if let Some(type_name) = type_name {
         error = error.with_provider_code(presentable(type_name));
     }
@@ -339,13 +349,13 @@ pub(crate) async fn rejected(mut answer: Response, secret: Option<&str>) -> Erro
     }
 }
 
-/// Whether the request of this rejection may be sent again as it is: nothing changed, and it is a state
-/// that passes.
-pub(crate) fn passes(error: &Error) -> bool {
+/// Returns `true` if the rejected request may be retried unchanged: it had no effect, and the state that caused the
+/// rejection is temporary.
+pub(crate) fn is_transient(error: &Error) -> bool {
     error.kind() == ErrorKind::Unavailable && error.effect() == Effect::Rejected && error.provider_code().is_some()
 }
 
-/// A text of the service that may be shown: one line, not long.
+/// Returns a text of the service in a form that is safe to show: short, and on one line.
 pub(crate) fn presentable(text: &str) -> String {
     filestore_http::presentable(text, &[])
 }
@@ -355,7 +365,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_type_decides_then_its_group_then_the_status() {
+    fn the_kind_follows_from_the_type_then_its_group_then_the_status() {
         let kind = |type_name: &str, status| meaning(Some(type_name), status).0;
         assert_eq!(kind("processing-failure/destination-exists", 422), ErrorKind::AlreadyExists);
         assert_eq!(kind("not-found", 404), ErrorKind::NotFound);
@@ -371,7 +381,7 @@ mod tests {
 
     #[test]
     fn debug_of_a_rejection_shows_the_names_of_its_data_and_not_the_values() {
-        let wire: wire::Rejected = serde_json::from_str(
+        let wire: wire::ErrorBody = serde_json::from_str(
             r#"{"type":"a/b","data":{"partial_session_id":"CANARY"},"errors":["x",{"error":"y"}]}"#,
         )
         .unwrap();

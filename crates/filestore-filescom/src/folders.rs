@@ -1,4 +1,4 @@
-//! Folders, and references to what was not uploaded here.
+//! The creation of folders, and references by path.
 
 use filestore_core::{Effect, Error, ErrorKind, FileRef, Result};
 use filestore_http::{Attempts, Idempotency, Method};
@@ -10,15 +10,15 @@ use crate::store::FilesComStore;
 use crate::wire::{Entry, NewFolder};
 
 impl FilesComStore {
-    /// The reference of what is, or may be, at `path` below the root of this store: a file or a folder.
-    /// Sends nothing.
+    /// Returns the reference of the file or folder at `path` below the root of this store. It sends no request, so the
+    /// file or folder may not exist.
     ///
     /// *Invalid input* for a path that the service rejects or changes.
     pub fn reference(&self, path: &str) -> Result<FileRef> {
         Ok(self.path_below(path)?.reference())
     }
 
-    /// The path below the root, which it may not be itself.
+    /// Returns `path` below the root. *Invalid input* for the root itself.
     pub(crate) fn path_below(&self, path: &str) -> Result<SitePath> {
         let joined = self.root().join(path)?;
         if joined == *self.root() {
@@ -27,44 +27,44 @@ impl FilesComStore {
         Ok(joined)
     }
 
-    /// Makes the folder `path` below the root, with `parents` the missing ones above it, too. Whether it
-    /// was made: a folder that was there is left as it is.
+    /// Creates the folder `path` below the root and, if `parents` is `true`, its missing parent folders. Returns `true`
+    /// if the folder was created, `false` if it already existed.
     ///
-    /// *Already exists* if a file is there, *not found* if a parent is missing, *invalid input* if one is
-    /// a file. Safe to repeat.
+    /// *Already exists* if the path is a file, *not found* if a parent is missing, *invalid input* if a parent is a
+    /// file. The call is idempotent.
     pub async fn create_folder(&self, path: &str, parents: bool) -> Result<bool> {
         self.make_folder(&self.path_below(path)?, parents).await
     }
 
     pub(crate) async fn make_folder(&self, path: &SitePath, parents: bool) -> Result<bool> {
-        // 1. Made, or taken: the service says the same of a file and of a folder.
+        // 1. The request. The service rejects it in the same way for an existing file and an existing folder.
         let request = self
             .api()
             .request(Method::POST, "folders", path, Idempotency::Idempotent)?
             .body(api::json(&NewFolder { mkdir_parents: parents })?);
         let mut attempts = Attempts::new();
-        let taken = match self.api().ask_for_entry_within(request, Some(path), Some(true), &mut attempts).await {
+        let exists = match self.api().send_for_entry_within(request, Some(path), Some(true), &mut attempts).await {
             Ok(_) => return Ok(true),
             Err(error) if error::is(&error, DESTINATION_EXISTS) => error,
-            // A response that is lost: the folder that is there may be the one of this request.
+            // The response is lost: an existing folder may be the one that this request created.
             Err(error)
                 if error.effect() == Effect::Unknown
                     && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) =>
             {
-                let is_there = self.entry(path).await.is_ok_and(|entry| entry.is_folder());
-                return if is_there { Ok(true) } else { Err(error) };
+                let is_folder = self.entry(path).await.is_ok_and(|entry| entry.is_folder());
+                return if is_folder { Ok(true) } else { Err(error) };
             }
             Err(error) => return Err(error),
         };
-        // 2. Which of the two. A look that fails settles nothing about the request before it.
+        // 2. File or folder. An error of this request tells nothing about the effect of the first one.
         match self.entry(path).await {
             Ok(entry) if entry.is_folder() => Ok(false),
-            Ok(_) => Err(taken.with_note("it is a file")),
-            Err(error) => Err(error.with_effect(taken.effect())),
+            Ok(_) => Err(exists.with_note("it is a file")),
+            Err(error) => Err(error.with_effect(exists.effect())),
         }
     }
 
-    /// What is at `path`; `None` if there is nothing.
+    /// Returns the file or folder at `path`; `None` if there is none.
     pub(crate) async fn find_entry(&self, path: &SitePath) -> Result<Option<Box<Entry>>> {
         match self.entry(path).await {
             Ok(entry) => Ok(Some(entry)),
@@ -73,9 +73,9 @@ impl FilesComStore {
         }
     }
 
-    /// Whether a *not found* of something in `folder` proves that it is not there: the service says the same of what
-    /// this user may not see.
-    pub(crate) async fn sees(&self, folder: &SitePath) -> bool {
+    /// Returns `true` if this user may see `folder`. Only then does a *not found* for a path in it prove that the path
+    /// does not exist: the service responds in the same way for paths that the user may not see.
+    pub(crate) async fn is_visible(&self, folder: &SitePath) -> bool {
         if folder.is_root() {
             return self.folder_page(folder, 1, None, &[], |_| ()).await.is_ok();
         }

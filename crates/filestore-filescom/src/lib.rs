@@ -1,15 +1,15 @@
-//! Files.com as a [`FileStore`](filestore_core::FileStore): folders and files of a site, uploaded in
-//! parallel parts and verified both ways.
+//! Files.com as a [`FileStore`](filestore_core::FileStore): the folders and files of a site, uploaded in parallel
+//! parts, with checks of uploads and downloads.
 //!
-//! What differs from most stores:
+//! Differences from most stores:
 //!
 //! - **Names are compared without case and accents.** `Résumé.TXT` replaces `resume.txt`; see [`is_same`].
-//! - **Addresses of content work for a minute.** What lasts longer is a share link, a web page:
+//! - **A presigned URL of a file is valid for one minute.** A share link is valid for longer, but leads to a web page:
 //!   [`FilesComStore::share`].
-//! - **Digests come later.** The service computes CRC-32 and MD5 within a second or so of an upload. The parts
-//!   of an upload are verified while they are sent, unless [`Verify::None`] is set.
-//! - **An unfinished upload cannot be ended early**; it lapses by itself after about three days. Nothing is visible
-//!   before an upload is finished.
+//! - **Digests come later.** The service computes CRC-32 and MD5 about a second after an upload. The parts of an upload
+//!   are verified while they are sent, unless [`Verify::None`] is set.
+//! - **An unfinished upload cannot be aborted**; it expires after about three days. Nothing is visible before an upload
+//!   is finished.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -25,9 +25,9 @@
 //! let file = store.upload(Upload::from_path("q3.pdf")?.scope("2026")).await?;
 //! assert_eq!(file.reference().to_string(), "team:filescom:invoices/2026/q3.pdf");
 //!
-//! // Another process goes on with a large upload from the last checkpoint.
+//! // Another process can resume a large upload from the last checkpoint.
 //! let upload = Upload::from_path("backup.tar")?;
-//! files.upload_resumable(upload, None, |checkpoint| println!("{} bytes are there", checkpoint.stored())).await?;
+//! files.upload_resumable(upload, None, |checkpoint| println!("{} bytes are stored", checkpoint.stored())).await?;
 //! # Ok(())
 //! # }
 //! ```

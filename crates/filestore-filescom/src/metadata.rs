@@ -1,4 +1,4 @@
-//! What core calls the service's facts: entries as stored files, and what this store can do.
+//! Stored files from the service's entries, and the capabilities of this store.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use filestore_core::{
     NameRules, ReadEffect, ScopeKind, StoredFile, UrlKind,
 };
 
-use crate::path::{LONGEST_NAME, SCHEME, SitePath};
+use crate::path::{MAX_NAME_CHARS, SCHEME, SitePath};
 use crate::wire::Entry;
 
-/// The largest object of the storage.
-pub(crate) const LARGEST_FILE: u64 = 5 << 40;
+/// The maximum size of a file: 5 TiB, the largest object of the storage.
+pub(crate) const MAX_FILE_SIZE: u64 = 5 << 40;
 
-/// How long the address of a file's content works.
+/// The lifetime of a presigned URL of a file.
 pub(crate) const URL_LIFETIME: Duration = Duration::from_secs(60);
 
-/// The file of an entry.
+/// Returns the stored file of the entry at `path`.
 pub(crate) fn stored(path: &SitePath, entry: Entry) -> StoredFile {
     file(path.reference(), path.name(), entry)
 }
 
-/// The same, of which reference and name are known.
+/// Returns the stored file of an entry with this reference and name.
 pub(crate) fn file(reference: FileRef, name: &str, entry: Entry) -> StoredFile {
     let mut file = StoredFile::new(reference, name);
     file.size = entry.size;
     file.stored_size = entry.size;
     file.created = entry.created_at;
     file.modified = entry.modified();
-    // Those that the service has computed so far.
+    // The service computes digests after the upload, so any may be missing.
     let digests = [
         (DigestAlgorithm::Crc32, entry.crc32),
         (DigestAlgorithm::Md5, entry.md5),
@@ -60,22 +60,22 @@ pub(crate) fn capabilities() -> Capabilities {
         ])
         .emulated(
             Feature::RecursiveList,
-            "a request for every folder; what moves meanwhile may be missed or seen twice",
+            "one request or more for each folder; entries that move during the listing may be missed or listed twice",
         )
         .emulated(
             Feature::IfExistsFail,
-            "a look first, then an upload under a name of its own that is moved into place: two requests more, and a \
-             process that dies between the two leaves a file .filestore-...",
+            "a check, then an upload under a temporary name and a move: two additional requests; a process that ends \
+             before the move leaves a file .filestore-...",
         )
-        .unsupported(Feature::Expiry, "files stay; folders may have rules of the site that delete them")
+        .unsupported(Feature::Expiry, "files do not expire; the site may have rules for a folder that delete them")
         .unsupported(Feature::ContentType, "the service derives it from the name");
     capabilities.address = Address::CallerPath;
     capabilities.scope = ScopeKind::Folder;
-    capabilities.names = NameRules { max_chars: Some(LONGEST_NAME), forbidden: "\u{200B}", ..NameRules::default() };
+    capabilities.names = NameRules { max_chars: Some(MAX_NAME_CHARS), forbidden: "\u{200B}", ..NameRules::default() };
     capabilities.read_effect = ReadEffect::None;
     capabilities.url_kind = Some(UrlKind::Signed);
     capabilities.url_lifetime = Some(URL_LIFETIME);
-    capabilities.max_size = Some(LARGEST_FILE);
+    capabilities.max_size = Some(MAX_FILE_SIZE);
     capabilities.list_order = ListOrder::Collated;
     capabilities.digests = [DigestAlgorithm::Crc32, DigestAlgorithm::Md5]
         .map(|algorithm| DigestFact { algorithm, when: DigestWhen::Later })

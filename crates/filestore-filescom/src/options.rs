@@ -1,4 +1,4 @@
-//! [`FilesComUpload`]: what only Files.com lets an upload say.
+//! [`FilesComUpload`]: the options of an upload that only Files.com has.
 
 use filestore_core::{Key, KeyKind, ProviderOptions};
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::ByteSize;
 
-/// Options of an upload.
+/// The options of an upload that only Files.com has.
 ///
 /// ```
 /// use filestore_core::Upload;
@@ -18,52 +18,52 @@ use crate::ByteSize;
 #[serde(default)]
 #[non_exhaustive]
 pub struct FilesComUpload {
-    /// The time to show as that of the last change, cut to the second. Wins over
+    /// The time of the last change to show, truncated to the second. It has precedence over
     /// [`Upload::modified`](filestore_core::Upload::modified).
     pub provided_mtime: Option<Timestamp>,
-    /// Whether missing folders are made. Not set: yes. Never where
-    /// [`Upload::create_parents`](filestore_core::Upload::create_parents) is false.
+    /// `true` creates missing folders. Default: `true`. Folders are never created if
+    /// [`Upload::create_parents`](filestore_core::Upload::create_parents) is `false`.
     pub mkdir_parents: Option<bool>,
-    /// Whether the service picks another name where this one is taken, such as `a_2.txt`.
+    /// `true` lets the service choose another name if the name is taken, such as `a_2.txt`. Default: `false`.
     pub with_rename: Option<bool>,
-    /// The size of the parts in bytes, where the service leaves it to us. At least 5 MiB.
+    /// The part size, for a storage that does not prescribe it. Below the storage's minimum, which is 5 MiB for S3, the
+    /// minimum is used.
     pub part_size: Option<ByteSize>,
 }
 
-/// The keys of [`FilesComUpload`], as a configuration and a command line take them.
+/// The keys of [`FilesComUpload`] in a configuration and on a command line.
 pub(crate) static KEYS: [Key; 4] = [
     Key::new("provided_mtime", KeyKind::Text, "the time of the last change to show, such as 2026-03-01T10:00:00Z"),
-    Key::new("mkdir_parents", KeyKind::Flag, "whether missing folders are made").default("true"),
-    Key::new("with_rename", KeyKind::Flag, "whether the service picks another name where this one is taken")
-        .default("false"),
+    Key::new("mkdir_parents", KeyKind::Flag, "create missing folders").default("true"),
+    Key::new("with_rename", KeyKind::Flag, "let the service choose another name if the name is taken").default("false"),
     Key::new("part_size", KeyKind::Text, "the size of the parts, such as 64MiB; chosen by the size of the file"),
 ];
 
 impl FilesComUpload {
-    /// Nothing said.
+    /// Creates options that are all unset.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says which time of the last change to show.
+    /// Sets the time of the last change to show.
     pub fn provided_mtime(mut self, time: Timestamp) -> Self {
         self.provided_mtime = Some(time);
         self
     }
 
-    /// Says whether missing folders are made.
-    pub fn mkdir_parents(mut self, make: bool) -> Self {
-        self.mkdir_parents = Some(make);
+    /// Sets whether missing folders are created.
+    pub fn mkdir_parents(mut self, create: bool) -> Self {
+        self.mkdir_parents = Some(create);
         self
     }
 
-    /// Says whether the service picks another name where this one is taken.
+    /// Sets whether the service chooses another name if the name is taken.
     pub fn with_rename(mut self, rename: bool) -> Self {
         self.with_rename = Some(rename);
         self
     }
 
-    /// Says how large the parts are.
+    /// Sets the part size.
     pub fn part_size(mut self, size: ByteSize) -> Self {
         self.part_size = Some(size);
         self

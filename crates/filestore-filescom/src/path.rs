@@ -1,4 +1,4 @@
-//! [`SitePath`]: where a file or folder is on the site, checked before anything is sent.
+//! [`SitePath`]: the path of a file or folder on the site, checked before a request is sent.
 
 use std::fmt;
 
@@ -9,40 +9,40 @@ use crate::compare::{self, is_same};
 
 pub(crate) const SCHEME: &str = "filescom";
 
-/// What a path in a URL writes as `%XX`, component by component.
+/// The characters of a path component that a URL encodes as `%XX`.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The longest path in characters.
-const LONGEST: usize = 5000;
+/// The maximum length of a path in characters.
+const MAX_PATH_CHARS: usize = 5000;
 
-/// The longest component in characters.
-pub(crate) const LONGEST_NAME: usize = 512;
+/// The maximum length of a path component in characters.
+pub(crate) const MAX_NAME_CHARS: usize = 512;
 
-/// The components of a path, from the root of the site; none for the root itself.
+/// The components of a path, from the root of the site; empty for the root itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct SitePath(Vec<String>);
 
 impl SitePath {
-    /// A path as the service writes it, or as a configuration does. Slashes at its ends do not matter.
+    /// Parses a path of the service or of a configuration. Slashes at its ends are ignored.
     ///
-    /// *Invalid input* for what the service rejects, drops or changes.
+    /// *Invalid input* for a path that the service rejects or changes.
     pub(crate) fn parse(path: &str) -> Result<Self> {
         Self::default().join(path)
     }
 
-    /// The path of a reference.
+    /// Returns the path of a reference.
     pub(crate) fn of(reference: &FileRef) -> Result<Self> {
         checked(reference.path()?)
     }
 
-    /// A path below this one.
+    /// Returns the path `below` this one.
     pub(crate) fn join(&self, below: &str) -> Result<Self> {
         let below = below.trim_matches('/');
         let more = below.split('/').filter(|_| !below.is_empty()).map(str::to_owned);
         checked(self.0.iter().cloned().chain(more).collect())
     }
 
-    /// What is called `name` in this folder.
+    /// Returns the path of `name` in this folder.
     pub(crate) fn child(&self, name: &str) -> Result<Self> {
         check(name)?;
         let mut components = Vec::with_capacity(self.0.len() + 1);
@@ -51,27 +51,27 @@ impl SitePath {
         not_too_long(components)
     }
 
-    /// The path that the service gives for an entry. `None` if it is none that could be asked for.
-    pub(crate) fn listed(path: &str, left_out: &mut LeftOut) -> Option<Self> {
-        Self::parse(path).inspect_err(|error| left_out.note(error)).ok()
+    /// Parses the path of an entry of a listing. `None` if a request could not name it.
+    pub(crate) fn listed(path: &str, skipped_entries: &mut SkippedEntries) -> Option<Self> {
+        Self::parse(path).inspect_err(|error| skipped_entries.note(error)).ok()
     }
 
-    /// The same for an entry of this folder; `None` if it is not directly in it.
-    pub(crate) fn entry(&self, path: &str, left_out: &mut LeftOut) -> Option<Self> {
-        Self::listed(path, left_out).filter(|path| path.is_in(self))
+    /// Parses the path of an entry of this folder; `None` also if it is not directly in this folder.
+    pub(crate) fn entry(&self, path: &str, skipped_entries: &mut SkippedEntries) -> Option<Self> {
+        Self::listed(path, skipped_entries).filter(|path| path.is_in(self))
     }
 
-    /// The folder that it is in; the root is in itself.
+    /// Returns the parent folder; that of the root is the root.
     pub(crate) fn parent(&self) -> Self {
         Self(self.0[..self.0.len().saturating_sub(1)].to_vec())
     }
 
-    /// The same folder, another name.
+    /// Returns the path of `name` in the same folder.
     pub(crate) fn sibling(&self, name: &str) -> Result<Self> {
         self.parent().child(name)
     }
 
-    /// Its last component; empty for the root.
+    /// Returns the last component; empty for the root.
     pub(crate) fn name(&self) -> &str {
         self.0.last().map_or("", String::as_str)
     }
@@ -80,23 +80,23 @@ impl SitePath {
         self.0.is_empty()
     }
 
-    /// What is left of it below `folder`, as the service compares; `None` where it is not below.
+    /// Returns the path below `folder`; `None` if it is not below. Components are compared as the service does.
     pub(crate) fn strip_prefix(&self, folder: &Self) -> Option<String> {
         let (above, rest) = self.0.split_at_checked(folder.0.len())?;
         above.iter().zip(&folder.0).all(|(a, b)| is_same(a, b)).then(|| rest.join("/"))
     }
 
-    /// Whether it is directly in `folder`.
+    /// Returns `true` if the path is directly in `folder`.
     fn is_in(&self, folder: &Self) -> bool {
         self.0.len() == folder.0.len() + 1 && self.0.iter().zip(&folder.0).all(|(a, b)| is_same(a, b))
     }
 
-    /// The reference of what is here.
+    /// Returns the reference of the file or folder at this path.
     pub(crate) fn reference(&self) -> FileRef {
         FileRef::new(SCHEME, &self.0)
     }
 
-    /// Appends it to `url` as URLs have it: a slash before each component.
+    /// Appends the path to `url`: a slash before each component, which is percent-encoded.
     pub(crate) fn encode_below(&self, url: &mut String) {
         for component in &self.0 {
             url.push('/');
@@ -106,36 +106,38 @@ impl SitePath {
 }
 
 impl fmt::Display for SitePath {
-    /// As the service writes it.
+    /// Writes the path as the service does.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("/"))
     }
 }
 
-/// The entries of a page that no path can name. The log names the first, and in the end says how many more there are.
+/// The number of entries of a page that a listing skips, since a request could not name them. The log has the first,
+/// and at the end the number of the others.
 #[derive(Debug, Default)]
-pub(crate) struct LeftOut(u64);
+pub(crate) struct SkippedEntries(u64);
 
-impl LeftOut {
+impl SkippedEntries {
     fn note(&mut self, error: &Error) {
         if self.0 == 0 {
-            tracing::warn!(%error, "the listing leaves an entry out");
+            tracing::warn!(%error, "the listing skips an entry");
         }
         self.0 += 1;
     }
 }
 
-impl Drop for LeftOut {
+impl Drop for SkippedEntries {
     fn drop(&mut self) {
         if self.0 > 1 {
-            tracing::warn!(more = self.0 - 1, "the listing leaves more entries out, for the like reason");
+            tracing::warn!(more = self.0 - 1, "the listing skips more entries for a similar reason");
         }
     }
 }
 
-/// Whether `name` can be in `folder`, of which the path is short enough at a glance.
+/// Returns `true` if `name` in `folder` is a valid path. `false` may also mean that its length must be counted in
+/// characters.
 pub(crate) fn is_name_in(folder: &str, name: &str) -> bool {
-    folder.len() + 1 + name.len() <= LONGEST && problem(name).is_none()
+    folder.len() + 1 + name.len() <= MAX_PATH_CHARS && problem(name).is_none()
 }
 
 fn checked(components: Vec<String>) -> Result<SitePath> {
@@ -145,36 +147,38 @@ fn checked(components: Vec<String>) -> Result<SitePath> {
 
 fn check(component: &str) -> Result<()> {
     let Some(problem) = problem(component) else { return Ok(()) };
-    let shown: String = component.chars().take(60).collect();
-    Err(Error::invalid(format!("the path component {shown:?} {problem}")))
+    let start: String = component.chars().take(60).collect();
+    Err(Error::invalid(format!("the path component {start:?} {problem}")))
 }
 
 fn not_too_long(components: Vec<String>) -> Result<SitePath> {
     let bytes: usize = components.iter().map(|component| component.len() + 1).sum();
     let chars = || components.iter().map(|component| component.chars().count() + 1).sum::<usize>() - 1;
-    if bytes > LONGEST
+    if bytes > MAX_PATH_CHARS
         && let chars = chars()
-        && chars > LONGEST
+        && chars > MAX_PATH_CHARS
     {
-        return Err(Error::invalid(format!("the path has {chars} characters, {LONGEST} are allowed here")));
+        return Err(Error::invalid(format!(
+            "the path has {chars} characters; the service accepts at most {MAX_PATH_CHARS}"
+        )));
     }
     Ok(SitePath(components))
 }
 
 fn problem(component: &str) -> Option<String> {
     if matches!(component, "" | "." | "..") {
-        Some("is no name: the service would drop it".to_owned())
+        Some("is not a name: the service would drop it".to_owned())
     } else if component.contains(['/', '\\', '\0']) {
         Some("holds /, \\ or NUL, which the service would change".to_owned())
     } else if component.contains('\u{200B}') {
         Some("holds a zero-width space, which the service rejects".to_owned())
     } else if component.trim_end() != component {
         Some("ends with white space, which the service rejects".to_owned())
-    } else if component.len() > LONGEST_NAME
+    } else if component.len() > MAX_NAME_CHARS
         && let chars = component.chars().count()
-        && chars > LONGEST_NAME
+        && chars > MAX_NAME_CHARS
     {
-        Some(format!("has {chars} characters, {LONGEST_NAME} are allowed here"))
+        Some(format!("has {chars} characters; the service accepts at most {MAX_NAME_CHARS}"))
     } else {
         compare::problem(component)
     }
@@ -207,26 +211,26 @@ mod tests {
         assert!(SitePath::parse(&"x".repeat(513)).is_err());
         assert!(SitePath::parse(&vec!["x".repeat(499); 10].join("/")).is_ok());
         let long = SitePath::parse(&vec!["x".repeat(499); 12].join("/")).unwrap_err();
-        assert!(long.to_string().contains("5999 characters, 5000"), "{long}");
+        assert!(long.to_string().contains("5999 characters; the service accepts at most 5000"), "{long}");
     }
 
     #[test]
     fn an_entry_is_directly_in_its_folder_however_that_is_spelled() {
         let folder = SitePath::parse("Invoices/2026").unwrap();
-        let name = |path: &str| folder.entry(path, &mut LeftOut::default()).map(|path| path.to_string());
+        let name = |path: &str| folder.entry(path, &mut SkippedEntries::default()).map(|path| path.to_string());
         assert_eq!(name("Invoices/2026/a.txt").as_deref(), Some("Invoices/2026/a.txt"));
         assert_eq!(name("invoices/2026/a.txt").as_deref(), Some("invoices/2026/a.txt"));
         for other in ["Invoices/2026", "Invoices/a.txt", "Invoices/2026/a/b", "Invoices/2026/..", "a.txt", ""] {
             assert_eq!(name(other), None, "{other}");
         }
         let root = SitePath::default();
-        let in_root = |path: &str| root.entry(path, &mut LeftOut::default()).map(|path| path.to_string());
+        let in_root = |path: &str| root.entry(path, &mut SkippedEntries::default()).map(|path| path.to_string());
         assert_eq!(in_root("a.txt").as_deref(), Some("a.txt"));
         assert!(in_root("a/b").is_none() && in_root("").is_none());
     }
 
     #[test]
-    fn below_is_by_whole_components_and_as_the_service_compares() {
+    fn a_prefix_is_stripped_by_whole_components_as_the_service_compares_them() {
         let below =
             |path: &str, folder: &str| SitePath::parse(path).unwrap().strip_prefix(&SitePath::parse(folder).unwrap());
         assert_eq!(below("Invoices/2026/a", "invoices"), Some("2026/a".into()));

@@ -1,4 +1,4 @@
-//! RangeReader a file bit by bit and anywhere, as one reads a local file.
+//! [`FilesComReader`]: a stored file with the interface of a local one, for sequential reads and seeks.
 
 use std::fmt;
 use std::io::{self, SeekFrom};
@@ -17,21 +17,22 @@ use crate::content::{RangeReader, RemoteContent};
 use crate::metadata;
 use crate::store::FilesComStore;
 
-/// The first range that is asked for. As long as reading goes straight on, each range is twice as long as
-/// the one before, up to sixteen times the first.
+/// The default length of the first requested range. While reads are sequential, each range is twice as long as the one
+/// before, up to [`MAX_GROWTH`] times the first.
 const READ_AHEAD: ByteSize = ByteSize::mib(4);
-const LONGEST: u64 = 16;
+const MAX_GROWTH: u64 = 16;
 
-/// A seek forward by no more than this reads on instead of asking for another range.
+/// A seek forward by at most this many bytes beyond the buffer reads and skips them instead of requesting another
+/// range.
 const SKIP: u64 = 256 * 1024;
 
-/// A stored file that is read bit by bit, and anywhere. Memory holds one piece that came from the network,
-/// however far is read ahead.
+/// A reader of a stored file, which can seek. It buffers one chunk from the network, however long the requested range
+/// is.
 ///
-/// All bytes are of the file that was there when it was opened: if it is replaced, reading fails with
-/// *integrity*. The digest of the whole is not compared, since nobody reads the whole in order;
-/// [`download`](filestore_core::Store::download) does. Errors are [`io::Error`]s around the errors of a
-/// download, which [`Error::from_reader`] gets back.
+/// All bytes are of the file that existed when the reader was opened: if the file is replaced, a read fails with
+/// *integrity*. The digest of the file is not checked, since reads may be partial and out of order;
+/// [`download`](filestore_core::Store::download) checks it. Errors are [`io::Error`]s around the errors of a download,
+/// which [`Error::from_reader`] returns.
 ///
 /// ```no_run
 /// # async fn example(store: filestore_filescom::FilesComStore) -> Result<(), Box<dyn std::error::Error>> {
@@ -50,30 +51,31 @@ pub struct FilesComReader {
     content: Arc<RemoteContent>,
     file: StoredFile,
     size: u64,
-    /// Of the next byte that is given out: the first of `chunk`.
+    /// The offset of the next byte, which is the first of `chunk`.
     at: u64,
     chunk: Bytes,
-    /// Bytes to be thrown away before the next one.
+    /// The number of bytes to discard before the next one.
     skip: u64,
     state: State,
+    /// The length of the first range after opening or a seek.
     read_ahead: u64,
+    /// The length of the next range.
     window: u64,
 }
 
 enum State {
-    /// Between two pieces, perhaps of a range that goes on.
+    /// No request is in flight; the reader of the current range, unless that has ended.
     Idle(Option<RangeReader>),
-    Busy(BoxFuture<'static, Result<Piece>>),
+    Busy(BoxFuture<'static, Result<NextChunk>>),
 }
 
-/// A piece, and what is left of its range; an empty one at its end.
-type Piece = (Bytes, Option<RangeReader>);
+/// A chunk, and the reader of the rest of its range; an empty chunk and `None` at the end of the range.
+type NextChunk = (Bytes, Option<RangeReader>);
 
 impl FilesComStore {
-    /// Opens a file for reading. One request; the content is asked for when it is read.
+    /// Opens a file for reading, with one request. Content is requested when it is read.
     ///
-    /// *Not found*, *permission*, *invalid input* for a folder, *unsupported* where the service does not know
-    /// the size.
+    /// *Not found*, *permission*, *invalid input* for a folder, *unsupported* if the service does not know the size.
     pub async fn open(&self, reference: &FileRef) -> Result<FilesComReader> {
         let content = self.content(self.path_of(reference)?).await?;
         let Some(size) = content.entry().size else {
@@ -95,73 +97,74 @@ impl FilesComStore {
 }
 
 impl FilesComReader {
-    /// The facts of the file.
+    /// Returns the metadata of the file.
     pub fn file(&self) -> &StoredFile {
         &self.file
     }
 
-    /// How much is asked for at first, and after each jump: 4 MiB unless said. Small where reads jump
-    /// about, since what was asked for and is not read is wasted.
+    /// Sets the length of the range that is requested first, and after each seek that leaves the current range.
+    /// Default: 4 MiB. A smaller length suits reads at scattered offsets, since the unread rest of a range is wasted.
     pub fn read_ahead(mut self, bytes: ByteSize) -> Self {
         self.read_ahead = bytes.as_u64().max(1);
         self.window = self.read_ahead;
         self
     }
 
-    /// The next piece, of this range or of a new one.
-    fn next_piece(&mut self, reading: Option<RangeReader>) -> BoxFuture<'static, Result<Piece>> {
+    /// Returns the next chunk, of the range of `reader` or of a new one.
+    fn next_chunk(&mut self, reader: Option<RangeReader>) -> BoxFuture<'static, Result<NextChunk>> {
         let content = Arc::clone(&self.content);
         let range = self.at..self.size.min(self.at.saturating_add(self.window));
-        if reading.is_none() {
+        if reader.is_none() {
             self.skip = 0;
-            self.window = self.window.saturating_mul(2).min(self.read_ahead.saturating_mul(LONGEST));
+            self.window = self.window.saturating_mul(2).min(self.read_ahead.saturating_mul(MAX_GROWTH));
         }
         async move {
-            let mut reading = match reading {
-                Some(reading) => reading,
+            let mut reader = match reader {
+                Some(reader) => reader,
                 None => begin(&content, range).await?,
             };
-            let piece = reading.next(&content).await?;
-            Ok(piece.map_or_else(|| (Bytes::new(), None), |bytes| (bytes, Some(reading))))
+            let chunk = reader.next(&content).await?;
+            Ok(chunk.map_or_else(|| (Bytes::new(), None), |chunk| (chunk, Some(reader))))
         }
         .boxed()
     }
 
-    /// Reads until there is a piece, or the file has ended.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    /// Reads until the buffer has a chunk, or the file has ended.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         while self.chunk.is_empty() && self.at < self.size {
             let future = match &mut self.state {
                 State::Busy(future) => future,
-                State::Idle(reading) => {
-                    let reading = reading.take();
-                    self.state = State::Busy(self.next_piece(reading));
+                State::Idle(reader) => {
+                    let reader = reader.take();
+                    self.state = State::Busy(self.next_chunk(reader));
                     continue;
                 }
             };
-            let piece = ready!(future.poll_unpin(cx));
+            let next = ready!(future.poll_unpin(cx));
             self.state = State::Idle(None);
-            let (mut chunk, reading) = piece?;
+            let (mut chunk, reader) = next?;
             let skipped = self.skip.min(chunk.len() as u64);
             chunk.advance(usize::try_from(skipped).unwrap_or(usize::MAX));
             self.skip -= skipped;
-            (self.chunk, self.state) = (chunk, State::Idle(reading));
+            (self.chunk, self.state) = (chunk, State::Idle(reader));
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Goes to `target` by what is there already, or by reading on; otherwise another range is asked for.
-    fn jump(&mut self, target: u64) {
+    /// Seeks to `target`, if possible within the buffer or the current range; otherwise the next read requests another
+    /// range.
+    fn seek_to(&mut self, target: u64) {
         let ahead = target.checked_sub(self.at);
         let buffered = self.chunk.len() as u64;
-        let reading = match &self.state {
-            State::Idle(Some(reading)) => Some(reading),
+        let reader = match &self.state {
+            State::Idle(Some(reader)) => Some(reader),
             _ => None,
         };
-        match (ahead, reading) {
+        match (ahead, reader) {
             (Some(ahead), _) if ahead <= buffered => {
                 self.chunk.advance(usize::try_from(ahead).unwrap_or(usize::MAX));
             }
-            (Some(ahead), Some(reading)) if ahead <= buffered + SKIP && target < reading.end() => {
+            (Some(ahead), Some(reader)) if ahead <= buffered + SKIP && target < reader.end() => {
                 self.skip += ahead - buffered;
                 self.chunk.clear();
             }
@@ -174,25 +177,25 @@ impl FilesComReader {
     }
 }
 
-/// Asks for a range. After the first one, only what is provably of the same file comes.
+/// Requests a range. After the first one, the storage must be able to prove that the range is of the same file.
 async fn begin(content: &RemoteContent, range: std::ops::Range<u64>) -> Result<RangeReader> {
-    if content.was_asked() && !content.can_resume().await? {
-        let message = "the storage cannot prove that ranges are of one file; download it as a whole";
+    if content.was_read() && !content.can_resume().await? {
+        let message = "the storage cannot prove that ranges are of one file; download the whole file";
         return Err(Error::unsupported(message).with_effect(Effect::Rejected));
     }
     let mut attempts = Attempts::new();
-    let answer = content.get(Some(range.clone()), &mut attempts).await?;
-    if answer.status().as_u16() != 206 && range != (0..content.entry().size.unwrap_or_default()) {
-        let message = "the storage of this file gives no ranges; download it as a whole";
+    let response = content.get(Some(range.clone()), &mut attempts).await?;
+    if response.status().as_u16() != 206 && range != (0..content.entry().size.unwrap_or_default()) {
+        let message = "the storage of this file does not support ranges; download the whole file";
         return Err(Error::unsupported(message).with_effect(Effect::Rejected));
     }
-    Ok(RangeReader::new(answer, range, attempts))
+    Ok(RangeReader::new(response, range, attempts))
 }
 
 impl AsyncBufRead for FilesComReader {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        ready!(this.poll_piece(cx))?;
+        ready!(this.poll_chunk(cx))?;
         Poll::Ready(Ok(&this.chunk))
     }
 
@@ -204,7 +207,7 @@ impl AsyncBufRead for FilesComReader {
 
 impl AsyncRead for FilesComReader {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_piece(cx))?;
+        ready!(self.poll_chunk(cx))?;
         let count = self.chunk.len().min(buffer.remaining());
         buffer.put_slice(&self.chunk[..count]);
         self.consume(count);
@@ -213,7 +216,7 @@ impl AsyncRead for FilesComReader {
 }
 
 impl AsyncSeek for FilesComReader {
-    /// Beyond the end there is nothing to read; before the beginning is an error.
+    /// A seek beyond the end succeeds, and reads return no bytes there; one before the beginning is an error.
     fn start_seek(mut self: Pin<&mut Self>, position: SeekFrom) -> io::Result<()> {
         let target = match position {
             SeekFrom::Start(target) => Some(target),
@@ -224,7 +227,7 @@ impl AsyncSeek for FilesComReader {
             let message = "the position is before the beginning of the file";
             io::Error::new(io::ErrorKind::InvalidInput, Error::new(ErrorKind::InvalidInput, Effect::NotSent, message))
         })?;
-        self.jump(target);
+        self.seek_to(target);
         Ok(())
     }
 

@@ -1,16 +1,16 @@
-//! Listings that search, sort and filter.
+//! [`Search`]: listings with search, order and filters.
 
 use filestore_core::{Error, PageToken, Result, StoredFile};
 use jiff::Timestamp;
 
 use crate::metadata;
-use crate::path::{LeftOut, SitePath};
+use crate::path::{SitePath, SkippedEntries};
 use crate::store::FilesComStore;
 use crate::update::seconds;
 use crate::walk::PAGE;
 use crate::wire::Entry;
 
-/// Which entries of a folder, or of the whole site, and in which order.
+/// A request for entries of a folder or of the whole site, with filters and an order.
 ///
 /// ```
 /// use filestore_filescom::{EntryType, Search, SortBy};
@@ -20,28 +20,28 @@ use crate::wire::Entry;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Search {
-    /// The folder below the root of the store; empty: the root itself.
+    /// The path of the folder below the root of the store; empty: the root itself.
     pub folder: String,
-    /// Entries whose name has this text. The service looks it up in an index: best effort, at most about a
-    /// thousand hits, deeper folders included.
+    /// The text that the name of an entry must contain. The search includes subfolders. The service uses an index:
+    /// results are best effort, at most about a thousand.
     pub text: Option<String>,
-    /// Searches the whole site, whatever the folder. Only for stores without a root.
+    /// `true` searches the whole site. Only for a store without a root, and without a folder.
     pub everywhere: bool,
-    /// Searches this key of the metadata, not the name.
+    /// The key of the metadata to search instead of the name.
     pub metadata_key: Option<String>,
-    /// Files or folders alone.
+    /// The type of the entries; `None`: files and folders.
     pub only: Option<EntryType>,
-    /// Entries that were changed after this time. Needs `only`.
+    /// The time after which an entry must have changed. It requires `only`.
     pub modified_after: Option<Timestamp>,
-    /// The order, and whether it is reversed. Not set: folders first, by path.
+    /// The order, and `true` for descending. Default: folders first, by path.
     pub sort: Option<(SortBy, bool)>,
-    /// At most so many entries a page; 1,000 unless set, and no more.
+    /// The maximum number of entries of a page. Default and maximum: 1,000.
     pub limit: Option<u32>,
-    /// Where an earlier page ended.
+    /// The token of the page, from the page before; `None`: the first page.
     pub page: Option<PageToken>,
 }
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EntryType {
@@ -51,105 +51,105 @@ pub enum EntryType {
     Folder,
 }
 
-/// What to sort by.
+/// The field that a search sorts by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SortBy {
-    /// The path, as the service compares paths.
+    /// The path, in the order of the service.
     Path,
     /// The size.
     Size,
-    /// The service's own time of the last change.
+    /// The time of the last change, as the service recorded it.
     Modified,
-    /// The time that the uploader gave.
+    /// The time of the last change, as the uploader provided it.
     ProvidedModified,
 }
 
-/// A file or a folder.
+/// A file or folder, as a search returns it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FilesComEntry {
-    /// What it is.
+    /// The type.
     pub entry_type: EntryType,
-    /// What every store says; a folder has no size.
+    /// The metadata that every store has; a folder has no size.
     pub file: StoredFile,
-    /// Its path below the root of the store.
+    /// The path below the root of the store.
     pub path: String,
-    /// What the asker may do: some of `l`ist, `r`ead, `w`rite, `d`elete.
+    /// The permissions of the user: some of `l` (list), `r` (read), `w` (write), `d` (delete).
     pub permissions: String,
 }
 
-/// A part of a listing.
+/// A page of the result of a search.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct FilesComPage {
     /// Files and folders.
     pub entries: Vec<FilesComEntry>,
-    /// What to give to [`Search::page`] next; `None`: this was the last.
+    /// The token of the next page, for [`Search::page`]; `None`: this is the last page.
     pub next: Option<PageToken>,
 }
 
 impl Search {
-    /// All entries of a folder below the root.
+    /// Creates a search for all entries of a folder below the root.
     pub fn folder(folder: impl Into<String>) -> Self {
         Self { folder: folder.into(), ..Self::default() }
     }
 
-    /// Only what has this text in its name.
+    /// Sets the text that the name of an entry must contain.
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
         self
     }
 
-    /// In the whole site.
+    /// Searches the whole site.
     pub fn everywhere(mut self) -> Self {
         self.everywhere = true;
         self
     }
 
-    /// Looks for the text in this key of the metadata.
+    /// Sets the key of the metadata to search instead of the name.
     pub fn metadata_key(mut self, key: impl Into<String>) -> Self {
         self.metadata_key = Some(key.into());
         self
     }
 
-    /// Only files, or only folders.
+    /// Restricts the entries to files or to folders.
     pub fn only(mut self, entry_type: EntryType) -> Self {
         self.only = Some(entry_type);
         self
     }
 
-    /// Only what was changed after this time.
+    /// Restricts the entries to those that changed after this time.
     pub fn modified_after(mut self, time: Timestamp) -> Self {
         self.modified_after = Some(time);
         self
     }
 
-    /// Smallest, oldest, first in the alphabet first.
+    /// Sorts in ascending order: smallest, oldest or alphabetically first entries first.
     pub fn ascending(mut self, by: SortBy) -> Self {
         self.sort = Some((by, false));
         self
     }
 
-    /// Largest, newest, last in the alphabet first.
+    /// Sorts in descending order: largest, newest or alphabetically last entries first.
     pub fn descending(mut self, by: SortBy) -> Self {
         self.sort = Some((by, true));
         self
     }
 
-    /// At most so many entries a page.
+    /// Sets the maximum number of entries of a page.
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// Goes on where a page ended. Everything else must be as it was.
+    /// Sets the token of the page. All other fields must be those of the search that returned it.
     pub fn page(mut self, token: PageToken) -> Self {
         self.page = Some(token);
         self
     }
 
-    /// The query, without what is not said.
+    /// Returns the query parameters of the fields that are set.
     fn query(&self) -> Vec<(&'static str, String)> {
         let only = self.only.map(|only| match only {
             EntryType::File => "file".to_owned(),
@@ -179,35 +179,37 @@ impl SortBy {
 }
 
 impl FilesComStore {
-    /// One page of the entries that `search` describes, folders included.
+    /// Returns one page of the entries that match `search`.
     ///
-    /// *Not found* if there is no such folder, *invalid input* for a token of another search or a
-    /// combination that the service does not have.
+    /// *Not found* if the folder does not exist, *invalid input* for a token of another search or a combination of
+    /// fields that the service does not support.
     pub async fn search(&self, search: &Search) -> Result<FilesComPage> {
-        // 1. What is certain to be rejected is not sent.
+        // 1. A request that the service is certain to reject is not sent.
         if search.modified_after.is_some() && search.only.is_none() {
-            return Err(Error::invalid("modified_after needs `only`: files or folders"));
+            return Err(Error::invalid("`modified_after` requires `only`: files or folders"));
         }
-        let is_above = search.everywhere && !self.root().is_root();
-        if is_above || search.everywhere && !search.folder.is_empty() {
-            return Err(Error::invalid("a search everywhere is for the whole site: give no folder, and no root"));
+        let is_outside_root = search.everywhere && !self.root().is_root();
+        if is_outside_root || search.everywhere && !search.folder.is_empty() {
+            return Err(Error::invalid(
+                "`everywhere` searches the whole site; use it without a folder, on a store without a root",
+            ));
         }
-        // 2. One request.
+        // 2. The request.
         let folder = self.root().join(&search.folder)?;
         let per_page = search.limit.unwrap_or(PAGE).clamp(1, PAGE);
         let cursor = search.page.as_ref().map(PageToken::as_str);
         let query = search.query();
         let mut entries = Vec::new();
-        let mut left_out = LeftOut::default();
-        // 3. What this store can name.
+        let mut skipped_entries = SkippedEntries::default();
+        // 3. The entries below the root of this store.
         let each = |entry: Entry| {
-            let Some(path) = entry.path.as_deref().and_then(|path| SitePath::listed(path, &mut left_out)) else {
+            let Some(path) = entry.path.as_deref().and_then(|path| SitePath::listed(path, &mut skipped_entries)) else {
                 return;
             };
-            let Some(below) = path.strip_prefix(self.root()) else { return };
+            let Some(path_below) = path.strip_prefix(self.root()) else { return };
             entries.push(FilesComEntry {
                 entry_type: if entry.is_folder() { EntryType::Folder } else { EntryType::File },
-                path: below,
+                path: path_below,
                 permissions: entry.permissions.clone().unwrap_or_default(),
                 file: metadata::stored(&path, entry),
             });

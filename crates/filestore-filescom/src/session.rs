@@ -1,5 +1,4 @@
-//! Sessions: logging in with a second factor where one is asked for, and out; the same store for
-//! somebody else.
+//! Sessions: login with an optional second factor, logout, and the same store with another credential.
 
 use filestore_core::{Error, Result, check_secret};
 use filestore_http::{Idempotency, Method};
@@ -12,12 +11,13 @@ use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::wire;
 
-/// What the service says of a session that is over: of others it says that it is in the way of something, not gone.
+/// The types of the rejections that mean that a session has ended. Other types of the group mean that it still exists.
 const ENDED: [&str; 2] = ["not-authenticated/invalid-session", "not-authenticated/invalid-credentials"];
 
 const SECOND_FACTOR_REQUIRED: &str = "not-authorized/two-factor-authentication-required";
 
-/// Who logs in. `Debug` shows no password.
+/// A user name, a password and an optional one-time password, for a [`login`](FilesComStore::login). `Debug` hides the
+/// passwords.
 ///
 /// ```
 /// use filestore_filescom::Login;
@@ -34,7 +34,7 @@ pub struct Login {
 }
 
 impl Login {
-    /// With name and password.
+    /// Creates a login with user name and password.
     pub fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
         Self {
             username: username.into(),
@@ -44,20 +44,20 @@ impl Login {
         }
     }
 
-    /// With a one-time password, for those who know that it will be asked for.
+    /// Adds a one-time password, for an account that is known to require one.
     pub fn one_time_password(mut self, password: impl Into<String>) -> Self {
         self.one_time_password = Some(password.into().into());
         self
     }
 
-    /// Goes on where the service asked for a second factor.
+    /// Answers the service's challenge for a second factor.
     pub fn answer(mut self, challenge: &SecondFactor, one_time_password: impl Into<String>) -> Self {
         self.partial_session = Some(challenge.partial_session.clone());
         self.one_time_password(one_time_password)
     }
 }
 
-/// The service wants a second factor before it lets somebody in. `Debug` shows the methods only.
+/// The service's challenge for a second factor. `Debug` shows the methods only.
 #[derive(Debug, Clone)]
 pub struct SecondFactor {
     partial_session: SecretString,
@@ -65,38 +65,40 @@ pub struct SecondFactor {
 }
 
 impl SecondFactor {
-    /// What a failed [`login`](FilesComStore::login) asks for; `None` if it failed for another reason.
+    /// Returns the challenge of a failed [`login`](FilesComStore::login); `None` if it failed for another reason.
     pub fn of(error: &Error) -> Option<Self> {
         let rejection = Rejection::of(error).filter(|_| error::is(error, SECOND_FACTOR_REQUIRED))?;
         let wire = wire::SecondFactor::deserialize(rejection.data()).ok()?;
         Some(Self { partial_session: wire.partial_session_id, methods: wire.two_factor_authentication_methods })
     }
 
-    /// The ways that the account has, in the words of the service, such as `totp`, `sms`, `yubi`.
+    /// Returns the methods that the account has, in the words of the service, such as `totp`, `sms`, `yubi`.
     pub fn methods(&self) -> &[String] {
         &self.methods
     }
 }
 
-/// Somebody who is logged in. Whoever has the id acts as them; `Debug` hides it.
+/// The session of a user who is logged in. Its id is a secret that grants the user's rights; `Debug` hides it.
 ///
-/// It ends by [`logout`](FilesComStore::logout), and by itself as the site's settings say: then every
-/// request is *unauthenticated*, and nothing here logs in again by itself.
+/// A session ends with a [`logout`](FilesComStore::logout), or after the time that the site's settings allow. Then
+/// every request fails with *unauthenticated*; there is no automatic login.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LoginSession {
     /// The credential, for [`FilesComConfig::session_id`](crate::FilesComConfig::session_id).
     pub id: SecretString,
-    /// Whether it may only read.
+    /// `true` if the session may only read.
     pub read_only: bool,
 }
 
 impl FilesComStore {
-    /// Logs in. The store itself stays who it is: see [`with_session`](Self::with_session).
+    /// Logs in and returns the session. The store keeps its credential; [`with_session`](Self::with_session) returns
+    /// one that uses the session.
     ///
-    /// *Invalid input* for an empty password. *Unauthenticated* if name or password are wrong, if the account is locked or belongs to another
-    /// region, or if a second factor is wanted: [`SecondFactor::of`] tells. *Rate limited* after too many
-    /// attempts. A lost answer is not repeated, and may leave a session behind that ends by itself.
+    /// *Invalid input* for an empty password. *Unauthenticated* if name or password are wrong, if the account is locked
+    /// or belongs to another region, or if a second factor is required, which [`SecondFactor::of`] shows. *Rate
+    /// limited* after too many attempts. There is no retry after a lost response, which may leave an unused session
+    /// until it expires.
     ///
     /// ```no_run
     /// # async fn example(store: filestore_filescom::FilesComStore) -> filestore_core::Result<()> {
@@ -106,7 +108,7 @@ impl FilesComStore {
     /// let session = match store.login(&login).await {
     ///     Ok(session) => session,
     ///     Err(error) => match SecondFactor::of(&error) {
-    ///         Some(asked) => store.login(&login.answer(&asked, "123456")).await?,
+    ///         Some(challenge) => store.login(&login.answer(&challenge, "123456")).await?,
     ///         None => return Err(error),
     ///     },
     /// };
@@ -128,28 +130,28 @@ impl FilesComStore {
             otp: otp.as_deref(),
             partial_session_id: partial.as_deref(),
         };
-        // With a credential the service rejects to make another.
+        // The service rejects a login that carries a credential.
         let request = self
             .api()
             .anonymous_request(Method::POST, "sessions", &SitePath::default(), Idempotency::NonIdempotent)
             .body(api::json(&body)?);
-        let mut answer = self.api().http().send(request).await?;
-        if !answer.status().is_success() {
-            return Err(error::rejected(answer, Some(login.password.expose_secret())).await);
+        let mut response = self.api().http().send(request).await?;
+        if !response.status().is_success() {
+            return Err(error::rejected(response, Some(login.password.expose_secret())).await);
         }
-        let session: wire::CreatedSession = api::read(&mut answer).await?;
+        let session: wire::CreatedSession = api::read(&mut response).await?;
         if session.id.expose_secret().trim().is_empty() {
-            return Err(answer.unexpected("the id of a session"));
+            return Err(response.unexpected("the id of a session"));
         }
         Ok(LoginSession { id: session.id, read_only: session.read_only })
     }
 
-    /// Ends the session of this store. One that has ended already is no error.
+    /// Ends the session of this store. A session that has already ended is no error.
     ///
-    /// *Invalid input* if the store has an API key or nothing at all.
+    /// *Invalid input* if the store has an API key or no credential.
     pub async fn logout(&self) -> Result<()> {
         if !matches!(self.api().credential(), Some(Credential::Session(_))) {
-            return Err(Error::invalid("this store is in no session, so there is none to end"));
+            return Err(Error::invalid("this store has no session to end; call logout on a store from with_session"));
         }
         let request = self.api().request(Method::DELETE, "sessions", &SitePath::default(), Idempotency::Idempotent)?;
         match self.api().remove(request).await {
@@ -158,17 +160,19 @@ impl FilesComStore {
         }
     }
 
-    /// The same store in a session, over the same connections. *Config* if the id cannot be a header.
+    /// Returns the same store with the credential of `session`, over the same connections. *Invalid input* if the id is
+    /// empty, *config* if it cannot be a header.
     pub fn with_session(&self, session: &LoginSession) -> Result<Self> {
         self.with_credential(Credential::Session(session.id.clone()))
     }
 
-    /// The same store with another API key, over the same connections. *Config* if it cannot be a header.
+    /// Returns the same store with another API key, over the same connections. *Invalid input* if the key is empty,
+    /// *config* if it cannot be a header.
     ///
     /// ```
     /// # use filestore_filescom::{FilesComConfig, FilesComStore};
     /// # fn example(store: FilesComStore) -> filestore_core::Result<()> {
-    /// let theirs = store.with_api_key("abc123")?.with_workspace(Some(7));
+    /// let other_store = store.with_api_key("abc123")?.with_workspace(Some(7));
     /// # Ok(())
     /// # }
     /// ```

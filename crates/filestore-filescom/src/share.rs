@@ -1,4 +1,4 @@
-//! Share links: web pages of the service through which people without an account get at files.
+//! Share links (the service's *bundles*): web pages that give people without an account access to files.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::store::FilesComStore;
 use crate::update::seconds;
 use crate::wire::{Bundle, Bundles, NewBundle};
 
-/// What a share link lets people do.
+/// The options of a share link.
 ///
 /// ```
 /// use filestore_filescom::{Share, SharePermissions};
@@ -26,25 +26,26 @@ use crate::wire::{Bundle, Bundles, NewBundle};
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Share {
-    /// When it ends. Not set: never, unless the site says otherwise.
+    /// The time when it expires. Default: the site's default, usually never.
     pub expires: Option<Timestamp>,
-    /// What people have to know to use it.
+    /// The password that visitors must enter.
     pub password: Option<SecretString>,
-    /// How often it may be used.
+    /// The maximum number of uses. Default: unlimited.
     pub max_uses: Option<u32>,
-    /// What people may do. Not set: the site's default, which is reading; a link that allows more is removed again.
+    /// The permissions of visitors. Default: the site's default, which is read; a created link that allows more is
+    /// deleted.
     pub permissions: Option<SharePermissions>,
-    /// The last part of the URL. Not set: the service makes one that is hard to guess.
+    /// The last part of the URL. Default: the service generates one that is hard to guess.
     pub code: Option<String>,
-    /// What people see of it.
+    /// The description that visitors see.
     pub description: Option<String>,
-    /// What the site's own users see of it.
+    /// The note that only the site's own users see.
     pub note: Option<String>,
-    /// Whether people have to say who they are.
+    /// `true` requires visitors to register, that is, to identify themselves.
     pub require_registration: bool,
 }
 
-/// What people may do through a share link.
+/// The permissions of visitors of a share link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SharePermissions {
@@ -56,14 +57,14 @@ pub enum SharePermissions {
     ReadWrite,
     /// Both, and delete.
     Full,
-    /// Look at previews, not download.
+    /// View previews; no download.
     PreviewOnly,
     /// Nothing.
     None,
 }
 
 impl SharePermissions {
-    /// The service's word.
+    /// Returns the service's name of the permission.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -75,7 +76,7 @@ impl SharePermissions {
         }
     }
 
-    /// The permissions that allow less, in the words of the service.
+    /// Returns the service's names of the permissions that allow less.
     fn weaker(self) -> &'static [&'static str] {
         match self {
             Self::None => &[],
@@ -87,93 +88,93 @@ impl SharePermissions {
     }
 }
 
-/// A share link that exists.
+/// An existing share link.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ShareLink {
-    /// By which to find and delete it.
+    /// The id, for [`FilesComStore::share_link`] and [`FilesComStore::unshare`].
     pub id: u64,
-    /// A web page, not the bytes; whoever has it may use it. `Debug` hides it.
+    /// The URL of a web page, not of the content. It is a secret that grants access; `Debug` hides it.
     pub url: FileUrl,
-    /// What it shows, as paths of the site. Listings of the service may leave them out.
+    /// The shared paths, from the root of the site. The service may leave them out in a list.
     pub paths: Vec<String>,
-    /// What people may do, in the service's word.
+    /// The permissions of visitors, with the service's name.
     pub permissions: Option<String>,
-    /// Whether people need a password.
+    /// `true` if visitors must enter a password.
     pub password_protected: bool,
-    /// How often it may be used; `None`: as often as anybody likes.
+    /// The maximum number of uses; `None`: unlimited.
     pub max_uses: Option<u64>,
-    /// When it was made.
+    /// The time of its creation.
     pub created: Option<Timestamp>,
-    /// What people see of it.
+    /// The description that visitors see.
     pub description: Option<String>,
-    /// What the site's own users see of it.
+    /// The note that only the site's own users see.
     pub note: Option<String>,
-    /// Options that were asked for and that the service did not take.
+    /// The requested options that the service ignored.
     pub skipped: Vec<&'static str>,
 }
 
-/// A part of the list of share links.
+/// A page of the list of share links.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ShareLinks {
     /// The links.
     pub links: Vec<ShareLink>,
-    /// The number of links that could not be read, and are left out.
+    /// The number of links that could not be parsed and are missing from `links`.
     pub unreadable: usize,
-    /// Where the next part begins; `None`: this was the last.
+    /// The token of the next page; `None`: this is the last page.
     pub next: Option<PageToken>,
 }
 
 impl Share {
-    /// As the site's defaults say.
+    /// Creates options with the site's defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Until then.
-    pub fn expires(mut self, end: Timestamp) -> Self {
-        self.expires = Some(end);
+    /// Sets the time when the link expires.
+    pub fn expires(mut self, time: Timestamp) -> Self {
+        self.expires = Some(time);
         self
     }
 
-    /// For those who know the password.
+    /// Sets the password that visitors must enter.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into().into());
         self
     }
 
-    /// So many times.
+    /// Sets the maximum number of uses.
     pub fn max_uses(mut self, uses: u32) -> Self {
         self.max_uses = Some(uses);
         self
     }
 
-    /// Lets people do this.
+    /// Sets the permissions of visitors.
     pub fn permissions(mut self, permissions: SharePermissions) -> Self {
         self.permissions = Some(permissions);
         self
     }
 
-    /// With this last part of the URL.
+    /// Sets the last part of the URL.
     pub fn code(mut self, code: impl Into<String>) -> Self {
         self.code = Some(code.into());
         self
     }
 
-    /// With a text that people see.
+    /// Sets the description that visitors see.
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
-    /// With a text that the site's own users see.
+    /// Sets the note that only the site's own users see.
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
         self
     }
 
-    /// For those who say who they are.
+    /// Requires visitors to register, that is, to identify themselves.
     pub fn require_registration(mut self) -> Self {
         self.require_registration = true;
         self
@@ -198,12 +199,12 @@ impl From<Bundle> for ShareLink {
 }
 
 impl FilesComStore {
-    /// Makes a share link to these files or folders. Each call makes another link.
+    /// Creates a share link to these files or folders. Each call creates another link.
     ///
-    /// *Invalid input* for no reference at all, an end that is over or an empty password, *not found* if
-    /// one is not there,
-    /// *permission* if the user may not share, *rate limited*. A lost answer is not repeated: the link may
-    /// exist, see [`shares`](Self::shares).
+    /// *Invalid input* if there is no reference, if the expiry is in the past or if the password is empty, *not found*
+    /// if a path does not exist, *permission* if the user may not share, *rate limited*. *Unsupported* if the service
+    /// did not apply a protection, such as the password or the expiry: the link is deleted. *Incomplete* if that fails.
+    /// There is no retry after a lost response: the link may exist, see [`shares`](Self::shares).
     pub async fn share<'a>(
         &self,
         references: impl IntoIterator<Item = &'a FileRef> + Send,
@@ -214,10 +215,10 @@ impl FilesComStore {
             .map(|reference| Ok(self.path_of(reference)?.to_string()))
             .collect::<Result<Vec<_>>>()?;
         if paths.is_empty() {
-            return Err(Error::invalid("a share link needs a file or folder to show"));
+            return Err(Error::invalid("a share link requires at least one reference of a file or folder"));
         }
         if share.expires.is_some_and(|end| end <= self.api().clock().now()) {
-            return Err(Error::invalid("the share link would have ended before it begins; choose a later time"));
+            return Err(Error::invalid("the expiry of the share link is in the past; choose a later time"));
         }
         if let Some(password) = &share.password {
             check_secret("password", password.expose_secret())?;
@@ -234,8 +235,8 @@ impl FilesComStore {
             require_registration: share.require_registration,
         };
         let request = self.api().request(Method::POST, "bundles", &SitePath::default(), Idempotency::NonIdempotent)?;
-        let bundle: Bundle = self.api().ask(request.body(api::json(&body)?)).await?;
-        // What the link protects is what the service says, not what it was asked for.
+        let bundle: Bundle = self.api().send_for_json(request.body(api::json(&body)?)).await?;
+        // The response shows the protections of the link, which may differ from the requested ones.
         if let Some(lost) = lost_protection(&share, &paths, &bundle) {
             return Err(self.undo_share(bundle.id, lost).await);
         }
@@ -243,108 +244,112 @@ impl FilesComStore {
         Ok(ShareLink { skipped, ..bundle.into() })
     }
 
-    /// Removes a link that the service made without a protection that was asked for, and says so.
+    /// Deletes a link that the service created without the requested protection `lost`, and returns the error.
     async fn undo_share(&self, id: u64, lost: &str) -> Error {
         let removed = async {
-            let answer = self.api().send(self.unsharing(id)?).await?;
-            // That there is no link proves nothing: the one just made may not be known everywhere yet.
-            if answer.status().as_u16() == 204 { Ok(()) } else { Err(answer.unexpected("status 204")) }
+            let response = self.api().send(self.unshare_request(id)?).await?;
+            // A *not found* is no proof of the deletion: a new link may not be known everywhere yet.
+            if response.status().as_u16() == 204 { Ok(()) } else { Err(response.unexpected("status 204")) }
         };
         match removed.await {
             Ok(()) => {
-                let message = format!("the service made the share link without {lost}; the link was removed again");
+                let message = format!("the service created the share link without {lost}; the link was deleted");
                 Error::new(ErrorKind::Unsupported, Effect::Rejected, message)
             }
             Err(error) => {
                 let message = format!(
-                    "the service made the share link {id} without {lost}, and it could not be removed here; remove it \
-                     with `filestore filescom unshare {id}`, or unshare"
+                    "the service created the share link {id} without {lost}, and could not delete it; delete it with \
+                     `filestore filescom unshare {id}` or `FilesComStore::unshare`"
                 );
                 Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_source(error)
             }
         }
     }
 
-    /// A share link. *Not found* if there is none of this id.
+    /// Returns the share link with this id. *Not found* if it does not exist.
     pub async fn share_link(&self, id: u64) -> Result<ShareLink> {
         let request =
             self.api().request(Method::GET, &format!("bundles/{id}"), &SitePath::default(), Idempotency::Safe)?;
-        let mut answer = self.api().send(request).await?;
-        let bundle: Bundle = api::read(&mut answer).await?;
+        let mut response = self.api().send(request).await?;
+        let bundle: Bundle = api::read(&mut response).await?;
         if bundle.id != id {
-            return Err(answer.unexpected("JSON of the share link that was asked for"));
+            return Err(response.unexpected("JSON of the requested share link"));
         }
         Ok(bundle.into())
     }
 
-    /// A part of the share links that the user may see, whatever the root of this store.
+    /// Returns a page of the share links that the user may see, regardless of the root of this store.
     ///
-    /// *Protocol* if the next part would be this one again. Give the others to a
-    /// [`CursorLoopGuard`](filestore_core::CursorLoopGuard) when you read all of them.
+    /// *Protocol* if the next page would be this one again. A loop over more pages is found by a
+    /// [`CursorLoopGuard`](filestore_core::CursorLoopGuard) in the code that reads all pages.
     pub async fn shares(&self, page: Option<&PageToken>) -> Result<ShareLinks> {
         let mut request = self.api().request(Method::GET, "bundles", &SitePath::default(), Idempotency::Safe)?;
         if let Some(token) = page {
             request = request.query("cursor", token.as_str());
         }
-        let mut answer = self.api().send(request).await?;
-        let next = list::next_cursor(&answer);
+        let mut response = self.api().send(request).await?;
+        let next = list::next_cursor(&response);
         list::check_cursor(next.as_deref(), page.map(PageToken::as_str))?;
-        let Bundles(bundles) = api::read(&mut answer).await?;
+        let Bundles(bundles) = api::read(&mut response).await?;
         let count = bundles.len();
         let mut links = Vec::with_capacity(count);
         for bundle in bundles {
             match bundle.0 {
                 Some(bundle) => links.push(bundle.into()),
-                None => tracing::warn!("a share link that cannot be read is left out of the list"),
+                None => tracing::warn!("the list skips a share link that cannot be parsed"),
             }
         }
         Ok(ShareLinks { unreadable: count - links.len(), links, next: next.map(PageToken::new) })
     }
 
-    /// Ends a share link. One that is gone already is no error.
+    /// Deletes a share link. One that does not exist is no error.
     pub async fn unshare(&self, id: u64) -> Result<()> {
-        self.api().remove(self.unsharing(id)?).await
+        self.api().remove(self.unshare_request(id)?).await
     }
 
-    fn unsharing(&self, id: u64) -> Result<Request> {
+    fn unshare_request(&self, id: u64) -> Result<Request> {
         self.api().request(Method::DELETE, &format!("bundles/{id}"), &SitePath::default(), Idempotency::Idempotent)
     }
 }
 
-/// The protection that was asked for and that the service does not confirm: the link would show more, to more people,
-/// or for longer.
+/// Returns the requested protection that the service does not confirm: without it, the link would show more, to more
+/// people or for longer.
 fn lost_protection(share: &Share, paths: &[String], bundle: &Bundle) -> Option<&'static str> {
     let keys = |paths: &[String]| paths.iter().map(|path| PathKey::new(path)).collect::<BTreeSet<_>>();
-    let are_others = |said: &[String]| keys(said) != keys(paths);
-    let is_longer = |asked: Timestamp| bundle.expires_at.is_none_or(|end| end.as_second() > asked.as_second());
-    let allows_more = |asked: SharePermissions| {
+    let differ = |shared: &[String]| keys(shared) != keys(paths);
+    let is_later = |requested: Timestamp| bundle.expires_at.is_none_or(|end| end.as_second() > requested.as_second());
+    let allows_more = |requested: SharePermissions| {
         let granted = bundle.permissions.as_deref();
-        granted != Some(asked.as_str()) && !asked.weaker().contains(&granted.unwrap_or_default())
+        granted != Some(requested.as_str()) && !requested.weaker().contains(&granted.unwrap_or_default())
     };
-    // Nobody asked for more than reading.
+    // Without requested permissions, the link may allow no more than read.
     let allows_more = match share.permissions {
-        Some(asked) => allows_more(asked),
+        Some(requested) => allows_more(requested),
         None => bundle.permissions.is_some() && allows_more(SharePermissions::Read),
     };
     let protections = [
-        ("exactly the paths that were asked for", bundle.paths.as_deref().is_some_and(are_others)),
+        ("exactly the requested paths", bundle.paths.as_deref().is_some_and(differ)),
         ("the password", share.password.is_some() && bundle.password_protected != Some(true)),
-        ("the expiry", share.expires.is_some_and(is_longer)),
-        ("the limit of uses", share.max_uses.is_some_and(|most| bundle.max_uses.is_none_or(|uses| uses > most.into()))),
+        ("the expiry", share.expires.is_some_and(is_later)),
+        ("the limit of uses", share.max_uses.is_some_and(|max| bundle.max_uses.is_none_or(|uses| uses > max.into()))),
         ("the permissions", allows_more),
         ("the registration", share.require_registration && bundle.require_registration != Some(true)),
     ];
     protections.into_iter().find(|(_, lost)| *lost).map(|(name, _)| name)
 }
 
-/// The other options that the service did not take.
+/// Returns the other requested options that the service ignored.
 fn ignored(share: &Share, bundle: &Bundle) -> Vec<&'static str> {
-    let differs = |asked: &Option<String>, said: &Option<String>| asked.is_some() && asked != said;
-    let is_shorter = |asked: Timestamp| bundle.expires_at.is_some_and(|end| end.as_second() < asked.as_second());
+    let differs = |requested: &Option<String>, applied: &Option<String>| requested.is_some() && requested != applied;
+    let is_earlier =
+        |requested: Timestamp| bundle.expires_at.is_some_and(|end| end.as_second() < requested.as_second());
     let options = [
-        ("expires", share.expires.is_some_and(is_shorter)),
-        ("max_uses", share.max_uses.is_some_and(|most| bundle.max_uses.is_some_and(|uses| uses < most.into()))),
-        ("permissions", share.permissions.is_some_and(|asked| bundle.permissions.as_deref() != Some(asked.as_str()))),
+        ("expires", share.expires.is_some_and(is_earlier)),
+        ("max_uses", share.max_uses.is_some_and(|max| bundle.max_uses.is_some_and(|uses| uses < max.into()))),
+        (
+            "permissions",
+            share.permissions.is_some_and(|requested| bundle.permissions.as_deref() != Some(requested.as_str())),
+        ),
         ("code", differs(&share.code, &bundle.code)),
         ("description", differs(&share.description, &bundle.description)),
         ("note", differs(&share.note, &bundle.note)),

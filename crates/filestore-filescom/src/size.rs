@@ -1,4 +1,4 @@
-//! [`ByteSize`]: a number of bytes that a person writes as `16MiB`.
+//! [`ByteSize`]: a number of bytes, written as `16MiB`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,24 +7,24 @@ use filestore_core::{Error, Result};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A number of bytes. As text a whole number with `KiB`, `MiB`, `GiB` or nothing behind it.
+/// A number of bytes. Its text is a whole number, followed by `KiB`, `MiB`, `GiB` or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);
 
 const UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 impl ByteSize {
-    /// So many bytes.
+    /// Creates a size in bytes.
     pub const fn bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// So many times 1,048,576 bytes.
+    /// Creates a size in MiB (1,048,576 bytes).
     pub const fn mib(mib: u64) -> Self {
         Self(mib << 20)
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     pub const fn as_u64(self) -> u64 {
         self.0
     }

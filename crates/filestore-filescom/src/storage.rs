@@ -1,4 +1,4 @@
-//! The storage beside the API: its rejections, and what to do about them.
+//! The rejections of the storage, which holds the content of files beside the API, and the recovery from each.
 
 use filestore_core::{Effect, Error, ErrorKind};
 use filestore_http::{Response, S3Error};
@@ -8,22 +8,22 @@ use url::Url;
 use crate::error::{UPLOAD_NOT_FOUND, presentable};
 use crate::wire;
 
-/// Within this time before the end of a signed address, a rejection is its end: clocks differ.
-const NEARLY_OVER: i64 = 60;
+/// A rejection less than this time before the expiry of a presigned URL counts as its expiry, since clocks differ.
+const EXPIRY_MARGIN_SECONDS: i64 = 60;
 
-/// What to do about a rejection.
+/// The recovery from a rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recovery {
-    /// Ask for a fresh address, and send it again.
+    /// A retry with a fresh presigned URL.
     RefreshUrl,
-    /// Send it again.
+    /// A retry with the same presigned URL.
     Retry,
-    /// Nothing.
+    /// No retry.
     None,
 }
 
-/// Codes of the storage that pass.
-const PASSING: [&str; 7] = [
+/// Codes of the storage for a temporary state.
+const TRANSIENT_CODES: [&str; 7] = [
     "RequestTimeout",
     "InternalError",
     "TemporarilyUnavailable",
@@ -33,16 +33,16 @@ const PASSING: [&str; 7] = [
     "DatabaseTimeout",
 ];
 
-/// What the storage's rejection of a request to `url` means.
-pub(crate) async fn rejected(mut answer: Response, url: &Url, now: Timestamp) -> (Recovery, Error) {
-    let status = answer.status().as_u16();
-    if answer.is_rejection_by_page() {
-        return (Recovery::None, answer.unexpected("XML or JSON of the storage").with_effect(Effect::Rejected));
+/// Returns the recovery from the storage's rejection of a request to `url`, and its error.
+pub(crate) async fn rejected(mut response: Response, url: &Url, now: Timestamp) -> (Recovery, Error) {
+    let status = response.status().as_u16();
+    if response.is_rejection_by_page() {
+        return (Recovery::None, response.unexpected("XML or JSON of the storage").with_effect(Effect::Rejected));
     }
-    let body = answer.error_body().await;
+    let body = response.error_body().await;
     let text = String::from_utf8_lossy(&body);
-    let json: Option<wire::Rejected> = serde_json::from_str(&text).ok();
-    let (code, said) = match &json {
+    let json: Option<wire::ErrorBody> = serde_json::from_str(&text).ok();
+    let (code, reason) = match &json {
         Some(rejected) => (rejected.kind.clone(), rejected.error.clone()),
         None => {
             let error = S3Error::parse(&body);
@@ -50,21 +50,26 @@ pub(crate) async fn rejected(mut answer: Response, url: &Url, now: Timestamp) ->
         }
     };
     let code_is = |codes: &[&str]| code.as_deref().is_some_and(|code| codes.contains(&code));
-    let nearly_over = filestore_http::expiry(url).is_some_and(|end| end.as_second() - now.as_second() < NEARLY_OVER);
+    let expires_soon =
+        filestore_http::expiry(url).is_some_and(|end| end.as_second() - now.as_second() < EXPIRY_MARGIN_SECONDS);
     let expired = matches!(status, 400 | 403)
         && (text.contains("Request has expired")
             || code_is(&["ExpiredToken"])
             || text.contains("Signature not valid in the specified time frame")
-            || status == 403 && nearly_over)
+            || status == 403 && expires_soon)
         || code_is(&["upload_request_expired", "download_request_expired"]);
-    let (remedy, kind, sentence) = if expired {
-        (Recovery::RefreshUrl, ErrorKind::Unavailable, "the address of the content has expired")
-    } else if matches!(status, 400 | 403 | 429 | 500..) && code_is(&PASSING) {
-        (Recovery::Retry, ErrorKind::Unavailable, "the storage cannot do it at the moment; try again later")
+    let (recovery, kind, sentence) = if expired {
+        (Recovery::RefreshUrl, ErrorKind::Unavailable, "the presigned URL of the content has expired")
+    } else if matches!(status, 400 | 403 | 429 | 500..) && code_is(&TRANSIENT_CODES) {
+        (Recovery::Retry, ErrorKind::Unavailable, "the storage is temporarily unavailable; retry later")
     } else if code_is(&["NoSuchUpload"]) {
-        (Recovery::None, ErrorKind::Conflict, "the storage does not know this unfinished upload (any more)")
+        (
+            Recovery::None,
+            ErrorKind::Conflict,
+            "the storage does not know this unfinished upload: it expired or was finished; upload the file again",
+        )
     } else if code_is(&["download_source_changed"]) || status == 412 {
-        (Recovery::None, ErrorKind::Integrity, "the file changed meanwhile")
+        (Recovery::None, ErrorKind::Integrity, "the file changed while it was read; read it again")
     } else {
         let kind = match status {
             401 | 403 => ErrorKind::Permission,
@@ -82,12 +87,12 @@ pub(crate) async fn rejected(mut answer: Response, url: &Url, now: Timestamp) ->
         };
         (Recovery::None, kind, "the storage rejects the request")
     };
-    let said = said.map(|said| format!(": {}", presentable(&said))).unwrap_or_default();
-    let error = answer.error(kind, format!("{sentence} (status {status}){said}")).with_effect(Effect::Rejected);
+    let reason = reason.map(|reason| format!(": {}", presentable(&reason))).unwrap_or_default();
+    let error = response.error(kind, format!("{sentence} (status {status}){reason}")).with_effect(Effect::Rejected);
     let error = match code {
         Some(code) if code == "NoSuchUpload" => error.with_provider_code(UPLOAD_NOT_FOUND),
         Some(code) => error.with_provider_code(presentable(&code)),
         None => error,
     };
-    (remedy, error)
+    (recovery, error)
 }

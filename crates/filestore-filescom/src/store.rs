@@ -1,4 +1,4 @@
-//! [`FilesComStore`]: the store, and the operations that are one request.
+//! [`FilesComStore`]: the store, and its operations that need one request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::path::SitePath;
 use crate::upload::options::UploadOptions;
 use crate::wire::Entry;
 
-/// A site of Files.com, or a folder of it, as a store. Cheap to clone; clones share connections, pace
-/// and retry budget.
+/// A store for a site of Files.com, or for a folder of one. Cheap to clone; clones share connections, rate limit and
+/// retry budget.
 #[derive(Clone)]
 pub struct FilesComStore(Arc<Shared>);
 
@@ -28,15 +28,15 @@ struct Shared {
     config: FilesComConfig,
     root: SitePath,
     capabilities: Capabilities,
-    /// Buffered by one who makes folders after being in somebody's way.
-    making_folders: Arc<Mutex<()>>,
+    /// Held by an upload that lost a race to create a folder, while it retries.
+    folder_lock: Arc<Mutex<()>>,
 }
 
 impl FilesComStore {
-    /// A store over the site at the configuration's base URL. Sends nothing.
+    /// Creates a store for the site at the configuration's base URL. It sends no request.
     ///
-    /// *Config* if the base URL is not scheme, host and port, if both an API key and a session are given,
-    /// or if one cannot be a header. Without either, only logging in works.
+    /// *Config* if the base URL has more than scheme, host and port, if both an API key and a session id are set, or if
+    /// one cannot be a header. Without either, only [`login`](Self::login) works.
     pub fn new(config: FilesComConfig) -> Result<Self> {
         Self::with_clock(config, Arc::new(SystemClock::default()))
     }
@@ -50,29 +50,29 @@ impl FilesComStore {
             config,
             root,
             capabilities: metadata::capabilities(),
-            making_folders: Arc::default(),
+            folder_lock: Arc::default(),
         })))
     }
 
-    /// The same store for another user, over the same connections. *Config* if the credential cannot be
-    /// a header.
+    /// Returns the same store for another user, over the same connections. *Invalid input* if the credential is empty,
+    /// *config* if it cannot be a header.
     pub fn with_credential(&self, credential: Credential) -> Result<Self> {
         Ok(self.with_api(self.api().with_credential(Some(credential))?))
     }
 
-    /// The same store with requests for another workspace; `None`: the service's default.
+    /// Returns the same store for another workspace; `None`: the service's default.
     pub fn with_workspace(&self, workspace_id: Option<u64>) -> Self {
         self.with_api(self.api().with_workspace(workspace_id))
     }
 
     fn with_api(&self, api: Api) -> Self {
-        let Shared { config, root, capabilities, making_folders, .. } = self.0.as_ref();
+        let Shared { config, root, capabilities, folder_lock, .. } = self.0.as_ref();
         Self(Arc::new(Shared {
             api,
             config: config.clone(),
             root: root.clone(),
             capabilities: capabilities.clone(),
-            making_folders: Arc::clone(making_folders),
+            folder_lock: Arc::clone(folder_lock),
         }))
     }
 
@@ -84,27 +84,30 @@ impl FilesComStore {
         &self.0.config
     }
 
-    /// The folder that this store is.
+    /// Returns the folder that is the root of this store.
     pub(crate) fn root(&self) -> &SitePath {
         &self.0.root
     }
 
-    /// A folder_lock to make folders.
+    /// Waits for the lock under which uploads that lost a race to create a folder retry one at a time.
     pub(crate) async fn folder_lock(&self) -> MutexGuard<'_, ()> {
-        self.0.making_folders.lock().await
+        self.0.folder_lock.lock().await
     }
 
-    /// The path of a reference. *Invalid input* if it is not below the root of the store.
+    /// Returns the path of a reference. *Invalid input* if it is not below the root of the store.
     pub(crate) fn path_of(&self, reference: &FileRef) -> Result<SitePath> {
         let path = SitePath::of(reference)?;
         match path.strip_prefix(self.root()) {
             Some(below) if !below.is_empty() => Ok(path),
-            _ => Err(Error::invalid(format!("the reference is outside of the root of this store, {}", self.root()))),
+            _ => Err(Error::invalid(format!(
+                "the reference is outside the root of this store, {:?}; use a store with another root",
+                self.root().to_string()
+            ))),
         }
     }
 
-    /// Deletes what is at `path`, a folder only if it is empty or goes with all that is in it. What is not
-    /// there is deleted already.
+    /// Deletes the file or folder at `path`. A folder must be empty, unless `recursive` deletes its content, too. A
+    /// path that does not exist is no error.
     pub(crate) async fn remove(&self, path: &SitePath, recursive: bool) -> Result<()> {
         let mut delete = self.api().request(Method::DELETE, "files", path, Idempotency::Idempotent)?;
         if recursive {
@@ -113,10 +116,10 @@ impl FilesComStore {
         self.api().remove(delete).await
     }
 
-    /// What is at `path`: a file or a folder. *Not found* if there is nothing.
+    /// Requests the metadata of the file or folder at `path`. *Not found* if it does not exist.
     pub(crate) async fn entry(&self, path: &SitePath) -> Result<Box<Entry>> {
         let request = self.api().request(Method::GET, "file_actions/metadata", path, Idempotency::Safe)?;
-        self.api().ask_for_entry(request, path).await
+        self.api().send_for_entry(request, path).await
     }
 }
 
@@ -161,17 +164,17 @@ impl FileStore for FilesComStore {
     }
 
     async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
-        self.signed_url(request).await
+        self.file_url(request).await
     }
 }
 
 impl fmt::Debug for FilesComStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let who = match self.0.api.credential() {
+        let credential = match self.0.api.credential() {
             Some(Credential::ApiKey(_)) => "with an API key",
-            Some(Credential::Session(_)) => "in a session",
-            None => "nobody",
+            Some(Credential::Session(_)) => "with a session",
+            None => "without a credential",
         };
-        f.debug_tuple("FilesComStore").field(&self.0.api.base().as_str()).field(&who).finish()
+        f.debug_tuple("FilesComStore").field(&self.0.api.base().as_str()).field(&credential).finish()
     }
 }

@@ -44,32 +44,32 @@ fn open(config: FilesComConfig) -> (FilesComStore, Arc<TestClock>) {
 }
 
 /// A service that gives these answers in folder_lock, and must be asked exactly so often.
-async fn answering(answers: impl IntoIterator<Item = ResponseTemplate, IntoIter: Send> + Send) -> MockServer {
+async fn server_with(answers: impl IntoIterator<Item = ResponseTemplate, IntoIter: Send> + Send) -> MockServer {
     let server = MockServer::start().await;
-    for answer in answers {
-        Mock::given(any()).respond_with(answer).up_to_n_times(1).expect(1).mount(&server).await;
+    for response in answers {
+        Mock::given(any()).respond_with(response).up_to_n_times(1).expect(1).mount(&server).await;
     }
     Mock::given(any()).respond_with(ResponseTemplate::new(418)).expect(0).named("one too many").mount(&server).await;
     server
 }
 
 /// The requests that came: method and path, and the body where there is one.
-async fn seen(server: &MockServer) -> Vec<String> {
+async fn received(server: &MockServer) -> Vec<String> {
     let requests = server.received_requests().await.unwrap();
-    requests.iter().map(shown).collect()
+    requests.iter().map(describe).collect()
 }
 
-fn shown(request: &Request) -> String {
+fn describe(request: &Request) -> String {
     let query = request.url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let path = request.url.path().trim_start_matches("/api/rest/v1/");
     format!("{} {path}{query} {}", request.method, String::from_utf8_lossy(&request.body)).trim_end().to_owned()
 }
 
-fn answer(status: u16, body: &Value) -> ResponseTemplate {
+fn response(status: u16, body: &Value) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(body)
 }
 
-fn gone() -> ResponseTemplate {
+fn no_content() -> ResponseTemplate {
     ResponseTemplate::new(204)
 }
 
@@ -77,7 +77,7 @@ fn gone() -> ResponseTemplate {
 fn rejection(status: u16, type_name: &str) -> ResponseTemplate {
     let body = json!({"error": "A sentence of the service.", "http-code": status, "instance": "0123456789abcdef",
         "title": "Title", "type": type_name});
-    answer(status, &body).insert_header("x-files-error-class", type_name)
+    response(status, &body).insert_header("x-files-error-class", type_name)
 }
 
 fn not_found() -> ResponseTemplate {

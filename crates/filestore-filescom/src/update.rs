@@ -1,4 +1,4 @@
-//! Changing the facts of what is stored.
+//! [`FilesComUpdate`]: changes of the time, metadata and color of a file or folder.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::store::FilesComStore;
 use crate::upload::options::check_metadata;
 use crate::wire::Change;
 
-/// What to change of a file or folder; what is not said is kept.
+/// Changes of a file or folder. Fields that are not set stay unchanged.
 ///
 /// ```
 /// use filestore_filescom::FilesComUpdate;
@@ -22,33 +22,34 @@ use crate::wire::Change;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FilesComUpdate {
-    /// The time of the last change to show, cut to the second.
+    /// The time of the last change to show, truncated to the second.
     pub modified: Option<Timestamp>,
-    /// All of its metadata; an empty map removes it.
+    /// The complete new metadata; an empty map deletes the metadata.
     pub metadata: Option<BTreeMap<String, String>>,
-    /// A colour by which people sort, such as `red`.
+    /// The color by which users sort, such as `red`.
     pub priority_color: Option<String>,
 }
 
 impl FilesComUpdate {
-    /// Changes nothing yet.
+    /// Creates an update without changes.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says which time of the last change to show.
+    /// Sets the time of the last change to show.
     pub fn modified(mut self, time: Timestamp) -> Self {
         self.modified = Some(time);
         self
     }
 
-    /// Replaces its metadata as a whole: at most 32 keys of 256 characters, with values of 1,024.
+    /// Replaces the metadata as a whole: at most 32 keys of up to 256 characters, with values of up to 1,024
+    /// characters.
     pub fn metadata<K: Into<String>, V: Into<String>>(mut self, pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         self.metadata = Some(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect());
         self
     }
 
-    /// Gives it a colour.
+    /// Sets the color.
     pub fn priority_color(mut self, color: impl Into<String>) -> Self {
         self.priority_color = Some(color.into());
         self
@@ -56,15 +57,15 @@ impl FilesComUpdate {
 }
 
 impl FilesComStore {
-    /// Changes a file or folder; gives what it is now. Times and metadata that the service does not confirm are in
-    /// [`skipped`](StoredFile::skipped). The service does not confirm colors.
+    /// Changes a file or folder and returns its new state. Changes of time or metadata that the service does not
+    /// confirm are in [`skipped`](StoredFile::skipped). The service does not confirm a color.
     ///
-    /// *Invalid input* if there is nothing to change or metadata exceeds a limit, *not found*,
-    /// *permission*, *unsupported* in mounted folders. Safe to repeat.
+    /// *Invalid input* if the update has no changes or metadata exceeds a limit, *not found*, *permission*,
+    /// *unsupported* in mounted folders. The call is idempotent.
     pub async fn update(&self, reference: &FileRef, update: FilesComUpdate) -> Result<StoredFile> {
         let path = self.path_of(reference)?;
         if update == FilesComUpdate::default() {
-            return Err(Error::invalid("the update says nothing to change"));
+            return Err(Error::invalid("the update has no changes; set a time, metadata or a color"));
         }
         if let Some(metadata) = &update.metadata {
             check_metadata(metadata)?;
@@ -76,13 +77,13 @@ impl FilesComStore {
         };
         let request =
             self.api().request(Method::PATCH, "files", &path, Idempotency::Idempotent)?.body(api::json(&change)?);
-        let entry = self.api().ask_for_entry(request, &path).await?;
+        let entry = self.api().send_for_entry(request, &path).await?;
         let modified = entry.provided_mtime.map(seconds);
-        // The service says the color only where it is asked for, which an update cannot do.
-        let is_another = |said: &String| update.priority_color.as_ref().is_some_and(|asked| asked != said);
+        // The service sends the color only to requests that ask for the field, which an update cannot do.
+        let is_another = |color: &String| update.priority_color.as_ref().is_some_and(|requested| requested != color);
         let ignored = [
             ("modified", change.provided_mtime.is_some() && modified != change.provided_mtime),
-            ("metadata", update.metadata.as_ref().is_some_and(|asked| entry.custom_metadata != *asked)),
+            ("metadata", update.metadata.as_ref().is_some_and(|requested| entry.custom_metadata != *requested)),
             ("priority_color", entry.priority_color.as_ref().is_some_and(is_another)),
         ];
         let mut file = metadata::stored(&path, *entry);
@@ -91,7 +92,8 @@ impl FilesComStore {
     }
 }
 
-/// A time as the service takes it. It cuts fractions off; some of its years have four digits only.
+/// Returns a time in the format of the service, which truncates fractions of a second. Some of its times allow only
+/// years of four digits.
 pub(crate) fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

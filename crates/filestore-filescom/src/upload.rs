@@ -1,4 +1,4 @@
-//! An upload, step by step: begin, parts, finish, and the confirmation of what is stored.
+//! An upload, step by step: begin, parts, finish, and the confirmation of the stored file.
 
 mod checkpoint;
 mod create_new;
@@ -31,8 +31,8 @@ type Report<'a> = &'a (dyn Fn(&UploadCheckpoint) + Send + Sync);
 impl FilesComStore {
     /// Uploads a file like [`Store::upload`](filestore_core::Store::upload), in a way that another process can resume.
     ///
-    /// It calls `report` with a checkpoint when the upload has begun and after each part. A later call with the
-    /// last checkpoint resumes the upload; `None` begins one. An upload that the service does not know any more
+    /// The method calls `report` with a checkpoint when the upload has begun and after each part. A later call with the
+    /// last checkpoint resumes the upload; `None` begins one. If the service does not know the upload any more, it
     /// begins from the first part.
     ///
     /// The reference in the result does not carry the name of a store. Errors beyond those of an upload:
@@ -45,11 +45,11 @@ impl FilesComStore {
         report: impl Fn(&UploadCheckpoint) + Send + Sync,
     ) -> Result<StoredFile> {
         if !request.body.can_seek() {
-            return Err(Error::unsupported("a stream cannot be uploaded in several runs; upload a file or bytes"));
+            return Err(Error::unsupported("a stream cannot be uploaded with checkpoints; upload a file or bytes"));
         }
         if request.if_exists != filestore_core::IfExists::Replace {
             return Err(Error::unsupported(
-                "an upload in several runs replaces what is there; leave out the rejection",
+                "an upload with checkpoints replaces an existing file; use it without IfExists::Fail",
             ));
         }
         request.check(self.capabilities())?;
@@ -77,7 +77,7 @@ impl FilesComStore {
             restarts.begin();
             let result = Box::pin(self.send_once(path, &body, options, checkpoint.take(), report)).await;
             match result {
-                Ok(entry) => return self.settle(path, entry, options).await,
+                Ok(entry) => return self.set_ignored_metadata(path, entry, options).await,
                 // The whole upload begins from the first part: the parts are gone with the upload.
                 Err(error) if error::is(&error, UPLOAD_NOT_FOUND) && error.effect() != Effect::Unknown => {
                     if !body.can_replay() {
@@ -101,12 +101,12 @@ impl FilesComStore {
         checkpoint: Option<UploadCheckpoint>,
         report: Option<Report<'_>>,
     ) -> Result<Box<Entry>> {
-        // 1. The source, as it is now.
+        // 1. The source, with its fingerprint.
         let before = body.fingerprint().await?;
         let mut source = Source::open(body, before.map(|source| source.length)).await?;
-        let held = source.is_buffered().then(|| self.config().memory.as_u64() / 2);
+        let max_buffered = source.is_buffered().then(|| self.config().memory.as_u64() / 2);
         let wanted_size = options.part_size.or(self.config().part_size.map(crate::ByteSize::as_u64));
-        let first = wanted_size.unwrap_or(BUFFERED_PART_SIZE).min(held.unwrap_or(u64::MAX));
+        let first = wanted_size.unwrap_or(BUFFERED_PART_SIZE).min(max_buffered.unwrap_or(u64::MAX));
         let size = source.size(first).await?;
         // 2. The multipart upload: a new one, or the one to resume.
         let batch = self.config().parallel.get().saturating_mul(2);
@@ -126,14 +126,14 @@ impl FilesComStore {
                     .await?
             }
             None => {
-                let parts = size.map_or(batch, |size| self.estimated_parts(size, wanted_size, held).min(batch));
+                let parts = size.map_or(batch, |size| self.estimated_parts(size, wanted_size, max_buffered).min(batch));
                 self.begin(path, options, size, parts, batch).await?
             }
         };
         // 3. Its parts.
         let part_size = match (&checkpoint, size) {
             (Some(checkpoint), _) => Some(checkpoint.part_size()),
-            (None, Some(size)) => Some(upload.limits.size_for(size, wanted_size, held)?),
+            (None, Some(size)) => Some(upload.limits.size_for(size, wanted_size, max_buffered)?),
             (None, None) => None,
         };
         if let (Some(size), Some(part_size)) = (size, part_size) {
@@ -141,7 +141,7 @@ impl FilesComStore {
         }
         let sizes = |number| match part_size {
             Some(size) => Ok(size),
-            None => upload.limits.growing_size(number, wanted_size, held.unwrap_or(u64::MAX)),
+            None => upload.limits.growing_size(number, wanted_size, max_buffered.unwrap_or(u64::MAX)),
         };
         let mut progress = match (report, before, part_size) {
             (Some(report), Some(before), Some(size)) => {
@@ -163,14 +163,14 @@ impl FilesComStore {
         if before.is_some() && body.fingerprint().await? != before {
             return Err(changed());
         }
-        // 5. The finish, and the confirmation of what is stored.
+        // 5. The finish, and the confirmation of the stored file.
         let entry = self.finish(&upload, path, options, &sent).await?;
         self.confirm(path, entry, &sent).await
     }
 
     /// Estimates the number of parts of `size` bytes, before the limits of the storage are known.
-    fn estimated_parts(&self, size: u64, wanted: Option<u64>, held: Option<u64>) -> u32 {
-        let part = wanted.unwrap_or(if held.is_some() { BUFFERED_PART_SIZE } else { 2 * BUFFERED_PART_SIZE });
+    fn estimated_parts(&self, size: u64, wanted: Option<u64>, max_buffered: Option<u64>) -> u32 {
+        let part = wanted.unwrap_or(if max_buffered.is_some() { BUFFERED_PART_SIZE } else { 2 * BUFFERED_PART_SIZE });
         u32::try_from(size.div_ceil(part.max(1))).unwrap_or(u32::MAX).max(1)
     }
 
@@ -195,8 +195,8 @@ impl FilesComStore {
         }
     }
 
-    /// Returns when a begin or finish that failed with `error` may be retried; otherwise returns the error. Uploads that
-    /// create the same folder at the same time make each other fail; those that failed retry one at a time.
+    /// Returns `Ok` when a begin or finish that failed with `error` may be retried, and otherwise the error. Uploads
+    /// that create the same folder at the same time make each other fail; those that failed retry one at a time.
     async fn retry_begin_or_finish<'a>(
         &'a self,
         error: Error,
@@ -210,7 +210,7 @@ impl FilesComStore {
                 *folder_lock = Some(self.folder_lock().await);
                 return Ok(());
             }
-        } else if !error::passes(&error) {
+        } else if !error::is_transient(&error) {
             return Err(error);
         }
         if self.api().http().retry_step(attempts).await { Ok(()) } else { Err(error) }
@@ -231,6 +231,6 @@ fn not_finished(error: Error) -> Error {
 }
 
 fn changed() -> Error {
-    let message = "the file changed while it was uploaded, and nothing is stored; upload it again";
+    let message = "the file changed while it was uploaded, so nothing is stored; upload it again";
     Error::new(ErrorKind::InvalidInput, Effect::Rejected, message)
 }

@@ -1,4 +1,4 @@
-//! The service's own words: JSON bodies in both directions, and nothing else.
+//! The JSON bodies of the service's requests and responses.
 
 mod operations;
 mod time;
@@ -18,11 +18,11 @@ use crate::path::SitePath;
 
 pub(crate) use operations::*;
 
-/// A file or folder, as every answer describes it. Old answers leave fields out.
+/// A file or folder. Older responses leave fields out.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Entry {
-    /// From the root of the site, without slashes at its ends; the root itself is empty.
+    /// The path from the root of the site, without slashes at its ends; empty for the root itself.
     #[serde(deserialize_with = "text")]
     pub(crate) path: Option<String>,
     #[serde(rename = "type", deserialize_with = "kind")]
@@ -30,16 +30,16 @@ pub(crate) struct Entry {
     /// `null` for a folder.
     #[serde(deserialize_with = "number")]
     pub(crate) size: Option<u64>,
-    /// Now, also where a file was replaced.
+    /// The time of the upload, also for one that replaced a file.
     #[serde(deserialize_with = "time")]
     pub(crate) created_at: Option<Timestamp>,
-    /// The service's own time; a folder's moves with everything below it.
+    /// The time of the last change, as the service recorded it; that of a folder changes with everything below it.
     #[serde(deserialize_with = "time")]
     pub(crate) mtime: Option<Timestamp>,
-    /// The time to show, where somebody gave one. Whole seconds.
+    /// The time of the last change that the uploader provided. Whole seconds.
     #[serde(deserialize_with = "time")]
     pub(crate) provided_mtime: Option<Timestamp>,
-    /// Hex without leading zeros: `0` for an empty file. `null` until computed, like the others.
+    /// Hexadecimal without leading zeros: `0` for an empty file. `null` until computed, like the other digests.
     #[serde(deserialize_with = "not_blank")]
     pub(crate) crc32: Option<String>,
     #[serde(deserialize_with = "not_blank")]
@@ -52,21 +52,22 @@ pub(crate) struct Entry {
     pub(crate) mime_type: Option<String>,
     #[serde(deserialize_with = "texts")]
     pub(crate) custom_metadata: BTreeMap<String, String>,
-    /// Where it was asked for.
+    /// Only in responses to requests that ask for the field.
     #[serde(deserialize_with = "text")]
     pub(crate) priority_color: Option<String>,
-    /// Some of `lrwd`.
+    /// Some of `lrwd`: list, read, write, delete.
     #[serde(deserialize_with = "text")]
     pub(crate) permissions: Option<String>,
-    /// Only where a download was asked for. A secret.
+    /// The presigned URL of the content, which is a secret. Only in responses to a request for a download.
     #[serde(deserialize_with = "text")]
     pub(crate) download_uri: Option<String>,
 }
 
-/// The service gives at most 10,000 entries a page. Each takes much more memory than its text.
-const MOST_ENTRIES: usize = 50_000;
+/// The maximum number of entries of a list; more are an error. The service sends at most 10,000 on a page, and an entry
+/// takes much more memory than its text.
+const MAX_ENTRIES: usize = 50_000;
 
-/// Reads a list of entries one by one: those of a large page are never all there.
+/// Parses a list of entries and calls a closure with each, so that the entries of a large page are never all in memory.
 pub(crate) struct EntryVisitor<F>(pub(crate) F);
 
 impl<'de, F: FnMut(Entry)> DeserializeSeed<'de> for EntryVisitor<F> {
@@ -81,14 +82,14 @@ impl<'de, F: FnMut(Entry)> Visitor<'de> for EntryVisitor<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of at most {MOST_ENTRIES} entries")
+        write!(f, "a list of at most {MAX_ENTRIES} entries")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
         let mut count = 0;
         while let Some(entry) = entries.next_element()? {
             count += 1;
-            if count > MOST_ENTRIES {
+            if count > MAX_ENTRIES {
                 return Err(de::Error::invalid_length(count, &self));
             }
             (self.0)(entry);
@@ -109,52 +110,52 @@ impl Entry {
         self.kind == Some(EntryKind::Directory)
     }
 
-    /// Whether it is what is at `path`, as the service compares and as far as it says.
+    /// Returns `true` if the entry may be the one at `path`: it has no path, or one that is the same to the service.
     pub(crate) fn may_be_at(&self, path: &SitePath) -> bool {
-        self.path.as_deref().is_none_or(|said| is_same(said, &path.to_string()))
+        self.path.as_deref().is_none_or(|own_path| is_same(own_path, &path.to_string()))
     }
 
-    /// When its content changed last, as far as a person cares.
+    /// Returns the time of the last change to show.
     pub(crate) fn modified(&self) -> Option<Timestamp> {
         self.provided_mtime.or(self.mtime)
     }
 }
 
-/// An error of the API. Errors of proxied transfers write `http_code`.
+/// The body of a rejection by the API. Proxied transfers spell `http_code` with an underscore.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Rejected {
+pub(crate) struct ErrorBody {
     #[serde(deserialize_with = "lenient")]
     pub(crate) error: Option<String>,
-    /// Repeats the status. The catch-all 500 writes it as a text.
+    /// The status again. The catch-all 500 has it as a text.
     #[serde(rename = "http-code", alias = "http_code", deserialize_with = "number")]
     pub(crate) http_code: Option<u64>,
     #[serde(deserialize_with = "lenient")]
     pub(crate) title: Option<String>,
     #[serde(rename = "type", deserialize_with = "lenient")]
     pub(crate) kind: Option<String>,
-    /// The id of the request, dashes left out.
+    /// The id of the request, without dashes.
     #[serde(deserialize_with = "lenient")]
     pub(crate) instance: Option<String>,
     #[serde(deserialize_with = "lenient")]
     pub(crate) detail: Option<String>,
     #[serde(deserialize_with = "lenient")]
     pub(crate) data: Option<Map<String, Value>>,
-    /// Texts, or errors inside the error.
+    /// Texts, or nested errors.
     #[serde(deserialize_with = "lenient")]
     pub(crate) errors: Option<Vec<Value>>,
     #[serde(deserialize_with = "lenient")]
     pub(crate) model_errors: Option<BTreeMap<String, Vec<String>>>,
 }
 
-/// Begins an upload, or asks for further addresses of its parts.
+/// A request that begins an upload, or that asks for presigned URLs of further parts.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Begin<'a> {
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) part: Option<u32>,
-    /// How many consecutive parts. The service may give fewer.
+    /// The number of consecutive parts. The service may respond with fewer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) parts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,33 +166,33 @@ pub(crate) struct Begin<'a> {
     pub(crate) with_rename: bool,
 }
 
-/// Where a part goes, and what the service says of all of them.
+/// The destination of a part, and the limits of all parts.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct PartTarget {
     #[serde(rename = "ref")]
     pub(crate) reference: String,
     pub(crate) part_number: u32,
-    /// Signed: a secret. Works for about 15 minutes.
+    /// The presigned URL, which is a secret. Valid for about 15 minutes.
     pub(crate) upload_uri: String,
     #[serde(default)]
     pub(crate) http_method: Option<String>,
-    /// To be sent with the part. Empty as far as anybody has seen.
+    /// The headers to send with the part. Always empty so far.
     #[serde(default, deserialize_with = "texts")]
     pub(crate) headers: BTreeMap<String, String>,
-    /// A hint on native storage, to be kept elsewhere.
+    /// The part size: a suggestion for native storage, mandatory for any other.
     #[serde(default, deserialize_with = "number")]
     pub(crate) partsize: Option<u64>,
     #[serde(default, deserialize_with = "number")]
     pub(crate) available_parts: Option<u64>,
     #[serde(default)]
     pub(crate) parallel_parts: Option<bool>,
-    /// Absent: yes.
+    /// `true` or absent: a part may be sent again.
     #[serde(default)]
     pub(crate) retry_parts: Option<bool>,
-    /// Then every address wants `part_offset=BYTE`.
+    /// `true`: every URL needs the query parameter `part_offset=BYTE`.
     #[serde(default)]
     pub(crate) part_offset_query: Option<bool>,
-    /// `s3`, or what is in front of something slower.
+    /// `s3` for native storage, else the class of the proxy in front of a slower one.
     #[serde(default)]
     pub(crate) upload_target_class: Option<String>,
     #[serde(default)]
@@ -206,13 +207,13 @@ pub(crate) struct VariablePartLimits {
     pub(crate) max_file_bytes: u64,
 }
 
-/// Makes the parts a file.
+/// A request that makes the parts a file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Finish<'a> {
     pub(crate) action: &'static str,
     #[serde(rename = "ref")]
     pub(crate) reference: &'a str,
-    /// Optional on native storage, where the service finds the parts by itself.
+    /// Optional on native storage, where the service finds the parts itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) etags: Option<Vec<PartTag<'a>>>,
     pub(crate) size: u64,
@@ -237,7 +238,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// A text. What is none is missing: one odd field must not hide all other files.
+/// Parses a text. A value of another type is `None`: an unexpected value must not make the whole listing fail.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     deserializer.deserialize_any(Lenient {
         expected: "a text or null",
@@ -246,7 +247,7 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
     })
 }
 
-/// A text. A blank one says nothing: a digest of that kind would pass for one that was compared.
+/// Parses a text that is not empty. An empty one is `None`, so that it does not count as a known digest.
 fn not_blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(text(deserializer)?.filter(|text| !text.is_empty()))
 }
@@ -262,7 +263,7 @@ fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<EntryKind>,
     deserializer.deserialize_any(Lenient { expected: "a text or null", of_number: |_| None, of_text })
 }
 
-/// A whole number, which may be written as a text. What is neither is none.
+/// Parses a whole number, which may be a text. Any other value is `None`.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     deserializer.deserialize_any(Lenient {
         expected: "a whole number or null",
@@ -271,12 +272,12 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::
     })
 }
 
-/// A time. One that nobody can read is none: a folder is listed all the same.
+/// Parses a time. An invalid one is `None`, so that the folder can be listed.
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     deserializer.deserialize_any(Lenient { expected: "a time or null", of_number: |_| None, of_text: time::parse })
 }
 
-/// Reads a number, a text or `null`, without making a value of it first. Anything else is none.
+/// Parses a number, a text or `null` directly, without an intermediate JSON value. Any other value is `None`.
 struct Lenient<T> {
     expected: &'static str,
     of_number: fn(u64) -> Option<T>,
@@ -323,7 +324,8 @@ impl<'de, T> Visitor<'de> for Lenient<T> {
     }
 }
 
-/// Texts by name; `null`, or what is no object, is none. A value that is no text is written as JSON.
+/// Parses an object of texts. `null` or a value of another type is an empty map. A field that is not a text is kept as
+/// JSON.
 fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let pairs: Option<BTreeMap<String, Box<RawValue>>> = lenient(deserializer)?;
     let text = |value: &RawValue| serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned());
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_nobody_can_read_is_none_and_the_entry_is_read() {
+    fn an_invalid_time_is_none_and_the_entry_is_read() {
         let entry = r#"{"path":"a","mtime":"30828-09-14T02:48:05Z","created_at":null,"provided_mtime":"2026-03-01T10:00:00-08:00"}"#;
         let entry: Entry = serde_json::from_str(entry).unwrap();
         assert_eq!((entry.mtime, entry.created_at), (None, None));
@@ -351,11 +353,11 @@ mod tests {
     }
 
     #[test]
-    fn a_number_or_a_time_of_any_other_shape_is_none_and_the_entry_is_read() {
-        for odd in ["-1", "1.5", "18446744073709551616", "true", "{\"a\":[1]}", "[[],{}]", "\"\"", "\"x\""] {
-            let entry = format!(r#"{{"size":{odd},"mtime":{odd},"path":"a"}}"#);
+    fn a_number_or_a_time_of_another_type_is_none_and_the_entry_is_read() {
+        for value in ["-1", "1.5", "18446744073709551616", "true", "{\"a\":[1]}", "[[],{}]", "\"\"", "\"x\""] {
+            let entry = format!(r#"{{"size":{value},"mtime":{value},"path":"a"}}"#);
             let entry: Entry = serde_json::from_str(&entry).unwrap();
-            assert_eq!((entry.size, entry.mtime, entry.path.as_deref()), (None, None, Some("a")), "{odd}");
+            assert_eq!((entry.size, entry.mtime, entry.path.as_deref()), (None, None, Some("a")), "{value}");
         }
         for (text, size) in [("0", 0), ("18446744073709551615", u64::MAX), ("\"7\"", 7)] {
             let entry: Entry = serde_json::from_str(&format!(r#"{{"size":{text},"mtime":7}}"#)).unwrap();
@@ -371,14 +373,14 @@ mod tests {
 
     #[test]
     fn the_status_in_an_error_may_be_a_text_and_may_be_spelled_with_an_underscore() {
-        let catch_all: Rejected = serde_json::from_str(r#"{"error":"Internal","http-code":"500"}"#).unwrap();
+        let catch_all: ErrorBody = serde_json::from_str(r#"{"error":"Internal","http-code":"500"}"#).unwrap();
         assert_eq!((catch_all.http_code, catch_all.kind), (Some(500), None));
-        let proxied: Rejected = serde_json::from_str(r#"{"type":"download_source_changed","http_code":409}"#).unwrap();
+        let proxied: ErrorBody = serde_json::from_str(r#"{"type":"download_source_changed","http_code":409}"#).unwrap();
         assert_eq!(proxied.http_code, Some(409));
     }
 
     #[test]
-    fn what_was_not_asked_for_is_not_sent() {
+    fn fields_that_are_not_set_are_not_sent() {
         let begin = Begin { size: Some(4), mkdir_parents: true, ..Begin::default() };
         assert_eq!(serde_json::to_string(&begin).unwrap(), r#"{"size":4,"mkdir_parents":true}"#);
     }

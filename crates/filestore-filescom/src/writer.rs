@@ -1,4 +1,4 @@
-//! Writing a file bit by bit, as one writes to a local file.
+//! [`FilesComWriter`]: an upload with the interface of a local file that is written sequentially.
 
 use std::fmt;
 use std::io;
@@ -15,16 +15,16 @@ use tokio::task::JoinHandle;
 
 use crate::store::FilesComStore;
 
-/// What is written is handed to the upload in pieces of this size.
-const PIECE: usize = 256 * 1024;
+/// The size of the chunks that the writer sends to the upload.
+const CHUNK_SIZE: usize = 256 * 1024;
 
-/// A file that is being written. Nothing is visible under its name before
-/// [`shutdown`](AsyncWriteExt::shutdown) or [`finish`](Self::finish) has succeeded; dropped before that, it
-/// is given up, and a file that was there stays as it was.
+/// A writer of a file. Nothing is visible under the name of the file before [`shutdown`](AsyncWriteExt::shutdown) or
+/// [`finish`](Self::finish) succeeds. A writer that is dropped before that aborts the upload, and an existing file
+/// stays unchanged.
 ///
-/// Parts go out as they fill; writing waits while as many are on their way as
-/// [`FilesComConfig::memory`](crate::FilesComConfig::memory) allows. Errors are
-/// [`io::Error`]s around those of an upload, which [`Error::from_reader`] gets back.
+/// A part is sent as soon as it is full. A write waits while the parts in flight fill
+/// [`FilesComConfig::memory`](crate::FilesComConfig::memory). Errors are [`io::Error`]s around those of an upload,
+/// which [`Error::from_reader`] returns.
 ///
 /// ```no_run
 /// # async fn example(store: filestore_filescom::FilesComStore) -> std::io::Result<()> {
@@ -43,22 +43,23 @@ pub struct FilesComWriter {
 }
 
 enum State {
-    /// Nothing was written yet.
+    /// The upload has not begun.
     Fresh(Box<dyn FnOnce(Body) -> BackgroundUpload + Send>),
-    Writing(Sender<Piece>, BackgroundUpload),
+    Writing(Sender<Message>, BackgroundUpload),
     Ending(BackgroundUpload),
     Done(Box<StoredFile>),
-    /// The error was given out.
+    /// The error was returned.
     Failed,
 }
 
-enum Piece {
+/// A message of the writer to the body of the upload.
+enum Message {
     Chunk(Bytes),
-    /// Pieces that end without it are those of a writer that was dropped.
+    /// The end of the file. A channel that closes without it belongs to a writer that was dropped.
     End,
 }
 
-/// An upload in a task of its own, which ends with whoever waits for it.
+/// An upload in its own task, which is aborted on drop.
 struct BackgroundUpload(JoinHandle<Result<StoredFile>>);
 
 impl Drop for BackgroundUpload {
@@ -68,8 +69,8 @@ impl Drop for BackgroundUpload {
 }
 
 impl FilesComStore {
-    /// A file to be written bit by bit. `upload` gets the body, and says everything else: name, scope,
-    /// metadata, options. Sends nothing before the first bytes are written.
+    /// Creates a writer of a file. `upload` gets the body and returns the upload with name, scope, metadata and
+    /// options. No request is sent before the first bytes are written.
     pub fn create(&self, upload: impl FnOnce(Body) -> Upload + Send + 'static) -> FilesComWriter {
         let store = self.clone();
         let start = move |body| {
@@ -84,12 +85,12 @@ impl FilesComStore {
 }
 
 impl FilesComWriter {
-    /// Completes the file and says what is stored. The errors of an upload.
+    /// Completes the file and returns its metadata. Errors are those of an upload.
     pub async fn finish(mut self) -> Result<StoredFile> {
         self.shutdown().await.map_err(Error::from_reader)?;
         match self.state {
             State::Done(file) => Ok(*file),
-            _ => Err(over()),
+            _ => Err(closed()),
         }
     }
 
@@ -97,28 +98,28 @@ impl FilesComWriter {
     fn begin(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Failed) {
             State::Fresh(start) => {
-                let (pieces, received) = mpsc::channel(0);
-                State::Writing(pieces, start(Body::stream(body(received), None)))
+                let (sender, receiver) = mpsc::channel(0);
+                State::Writing(sender, start(Body::stream(body(receiver), None)))
             }
             state => state,
         };
     }
 
-    /// Hands a piece to the upload. If that has ended, its error is ours.
-    fn poll_send(&mut self, cx: &mut Context<'_>, piece: impl FnOnce(&mut BytesMut) -> Piece) -> Poll<Result<()>> {
+    /// Sends a message to the upload. If the upload has failed, returns its error.
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: impl FnOnce(&mut BytesMut) -> Message) -> Poll<Result<()>> {
         check_runtime()?;
         self.begin();
-        if let State::Writing(pieces, _) = &mut self.state {
-            if ready!(pieces.poll_ready(cx)).is_ok() && pieces.start_send(piece(&mut self.buffer)).is_ok() {
+        if let State::Writing(sender, _) = &mut self.state {
+            if ready!(sender.poll_ready(cx)).is_ok() && sender.start_send(message(&mut self.buffer)).is_ok() {
                 return Poll::Ready(Ok(()));
             }
             self.end();
         }
         ready!(self.poll_end(cx))?;
-        Poll::Ready(Err(over()))
+        Poll::Ready(Err(closed()))
     }
 
-    /// Nothing more is written.
+    /// Closes the channel to the upload.
     fn end(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Failed) {
             State::Writing(_, upload) => State::Ending(upload),
@@ -130,41 +131,45 @@ impl FilesComWriter {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match &mut self.state {
             State::Ending(upload) => {
-                let ended = ready!(upload.0.poll_unpin(cx)).unwrap_or_else(|error| {
-                    Err(Error::new(ErrorKind::Other, Effect::Unknown, format!("the upload did not end: {error}")))
+                let result = ready!(upload.0.poll_unpin(cx)).unwrap_or_else(|error| {
+                    Err(Error::new(
+                        ErrorKind::Other,
+                        Effect::Unknown,
+                        format!("the task of the upload failed: {error}"),
+                    ))
                 });
                 self.state = State::Failed;
-                self.state = State::Done(Box::new(ended?));
+                self.state = State::Done(Box::new(result?));
                 Poll::Ready(Ok(()))
             }
             State::Done(_) => Poll::Ready(Ok(())),
-            _ => Poll::Ready(Err(over())),
+            _ => Poll::Ready(Err(closed())),
         }
     }
 
     fn poll_send_buffer(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self.buffer.is_empty() {
             true => Poll::Ready(Ok(())),
-            false => self.poll_send(cx, |buffer| Piece::Chunk(buffer.split().freeze())),
+            false => self.poll_send(cx, |buffer| Message::Chunk(buffer.split().freeze())),
         }
     }
 }
 
 impl AsyncWrite for FilesComWriter {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.buffer.len() >= PIECE {
+        if self.buffer.len() >= CHUNK_SIZE {
             ready!(self.poll_send_buffer(cx))?;
         }
         if !matches!(self.state, State::Fresh(_) | State::Writing(..)) {
             ready!(self.poll_end(cx))?;
-            return Poll::Ready(Err(over().into()));
+            return Poll::Ready(Err(closed().into()));
         }
-        let taken = bytes.len().min(PIECE - self.buffer.len());
-        self.buffer.extend_from_slice(&bytes[..taken]);
-        Poll::Ready(Ok(taken))
+        let written = bytes.len().min(CHUNK_SIZE - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..written]);
+        Poll::Ready(Ok(written))
     }
 
-    /// Hands over what was written. It is stored with the shutdown and not before.
+    /// Sends the buffer to the upload. The file is stored by the shutdown, not before.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_send_buffer(cx).map_err(io::Error::from)
     }
@@ -172,20 +177,20 @@ impl AsyncWrite for FilesComWriter {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if matches!(self.state, State::Fresh(_) | State::Writing(..)) {
             ready!(self.poll_send_buffer(cx))?;
-            ready!(self.poll_send(cx, |_| Piece::End))?;
+            ready!(self.poll_send(cx, |_| Message::End))?;
             self.end();
         }
         self.poll_end(cx).map_err(io::Error::from)
     }
 }
 
-/// The pieces as the body of an upload.
-fn body(pieces: Receiver<Piece>) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
-    stream::unfold(Some(pieces), |pieces| async {
-        let mut pieces = pieces?;
-        match pieces.next().await {
-            Some(Piece::Chunk(chunk)) => Some((Ok(chunk), Some(pieces))),
-            Some(Piece::End) => None,
+/// Returns the received chunks as the body of an upload.
+fn body(receiver: Receiver<Message>) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+    stream::unfold(Some(receiver), |receiver| async {
+        let mut receiver = receiver?;
+        match receiver.next().await {
+            Some(Message::Chunk(chunk)) => Some((Ok(chunk), Some(receiver))),
+            Some(Message::End) => None,
             None => {
                 let message = "the writer was dropped before its shutdown, so the file is not complete";
                 Some((Err(Error::new(ErrorKind::InvalidInput, Effect::Rejected, message)), None))
@@ -194,8 +199,8 @@ fn body(pieces: Receiver<Piece>) -> impl Stream<Item = Result<Bytes>> + Send + '
     })
 }
 
-fn over() -> Error {
-    Error::invalid("nothing can be written any more: the writer was shut down, or has failed")
+fn closed() -> Error {
+    Error::invalid("cannot write: the writer was shut down or has failed; create another one")
 }
 
 impl fmt::Debug for FilesComWriter {

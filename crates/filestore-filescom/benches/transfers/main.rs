@@ -1,10 +1,10 @@
 //! Moves the same bytes three ways, side by side: with plain reqwest, which does only what is needed and
 //! computes the same digests; with this crate; with the crate `files-sdk`.
 //!
-//! `cargo bench -p filestore-filescom --features bench --bench transfers`. Each contestant runs each job in a process of its own, so
-//! that its peak memory is known, against one server in ours. Rounds are interleaved, and the table has the
-//! medians. `FILESTORE_BENCH=large=64,small=500,entries=5000,rounds=1` makes it quick; `-- up list`
-//! runs these jobs alone.
+//! `cargo bench -p filestore-filescom --features bench --bench transfers`. Each contestant runs each job in a process
+//! of its own, so that its peak memory is known, against one server in ours. Rounds are interleaved, and the table has
+//! the medians. `FILESTORE_BENCH=large=64,small=500,entries=5000,rounds=1` makes it quick; `-- up list` runs these jobs
+//! alone.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
 

@@ -145,9 +145,9 @@ impl Service {
             if head.method == "PUT" {
                 let genuine = self.discard(&mut stream, &mut scratch, head.length).await?;
                 let status = if genuine { "200 OK" } else { "400 Bad Request" };
-                let answer =
+                let response =
                     format!("HTTP/1.1 {status}\r\nETag: \"{}\"\r\nContent-Length: 0\r\n\r\n", self.tag(head.length));
-                stream.write_all(answer.as_bytes()).await?;
+                stream.write_all(response.as_bytes()).await?;
                 continue;
             }
             let mut body = vec![0; head.length as usize];
@@ -156,7 +156,7 @@ impl Service {
                 self.content(&mut stream, name, head.range.as_deref()).await?;
                 continue;
             }
-            let (status, headers, body) = self.answer(&head, &body);
+            let (status, headers, body) = self.response(&head, &body);
             let head = format!(
                 "HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n",
                 body.len()
@@ -214,7 +214,7 @@ impl Service {
         if name.ends_with("large") { self.large } else { SMALL }
     }
 
-    fn answer(&self, head: &Head, body: &[u8]) -> (&'static str, String, String) {
+    fn response(&self, head: &Head, body: &[u8]) -> (&'static str, String, String) {
         let path = head.path.strip_prefix("/api/rest/v1").unwrap_or(&head.path);
         let none = String::new();
         if path.starts_with("/file_actions/begin_upload/") {

@@ -1,8 +1,7 @@
 //! The folding of single characters.
 //!
-//! Most of it is what Unicode says for good, the compatibility decomposition, which never changes for a
-//! character that has been assigned. `folding.txt` holds the rest: a line for each run of characters that fold
-//! to something else than the foldings of what they decompose to.
+//! Most characters fold by Unicode's compatibility decomposition, which never changes for an assigned character.
+//! `folding.txt` has the others: a line for each run of characters whose folding is not that of their decomposition.
 //!
 //! | line | meaning |
 //! |---|---|
@@ -10,7 +9,7 @@
 //! | `00C6 0061 0065` | this folds to these two |
 //! | `0110-0111 0064` | each of these folds to this |
 //! | `0041-005A +0061` | the first of these folds to this, the next one to the next one, ... |
-//! | `0182-0184/2 +0183` | the same of every other one |
+//! | `0182-0184/2 +0183` | the same for every second character |
 //!
 //! It was made from `allkeys.txt` of UCA 9.0.0: characters with the same primary weights are equal, and the
 //! lowest of them that does not decompose stands for all, in its case-folded form. MySQL differs in three
@@ -24,24 +23,25 @@ use icu_normalizer::DecomposingNormalizerBorrowed;
 
 const NFKD: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizerBorrowed::new_nfkd();
 
-/// In the order of their characters.
+/// The lines of `folding.txt`, in the order of their characters.
 static RUNS: LazyLock<Vec<Run>> =
     LazyLock::new(|| include_str!("folding.txt").lines().map(|line| Run::parse(line).expect("a line")).collect());
 
+/// A run of characters that fold by one rule.
 struct Run {
     first: char,
     last: char,
     step: u32,
-    /// Whether the target advances with the character.
+    /// `true` if the target advances with the character.
     shifts: bool,
     target: String,
 }
 
-/// Each character of `text`, folded.
+/// Returns `text` with each character folded.
 pub(super) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for c in text.chars() {
-        // Most of most names.
+        // The fast path: most names are ASCII.
         if matches!(c, ' '..='~') {
             folded.push(c.to_ascii_lowercase());
         } else if !push_run(c, &mut folded) {
@@ -55,7 +55,7 @@ pub(super) fn fold(text: &str) -> String {
     folded
 }
 
-/// Pushes what the table says; false if it says nothing.
+/// Pushes the folding of `c` in the table; returns `false` if `c` is not in it.
 fn push_run(c: char, folded: &mut String) -> bool {
     let at = RUNS.partition_point(|run| run.last < c);
     let Some(run) = RUNS.get(at).filter(|run| run.first <= c) else { return false };

@@ -15,15 +15,15 @@ fn the_folding_of_every_character_is_that_of_the_service() {
         sha.update(fold::fold(c.encode_utf8(&mut buffer)));
         sha.update([0xFF]);
     }
-    // It was compared character by character with MySQL 8.4 when this was written. When it changes, a
-    // newer version of the normalizer may decompose characters that came after Unicode 9: they go into
-    // folding.txt, as folding to themselves.
+    // The foldings of this hash were compared character by character with MySQL 8.4. If the hash changes, a newer
+    // version of the normalizer may decompose characters that came after Unicode 9: add these to folding.txt, folding
+    // to themselves.
     let hex: String = sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, "723d6aa9222ebe53ef0bfcb6c6626dddce41afc08567cb14bbbd5a37e36e7f5e");
 }
 
 #[test]
-fn case_and_accents_do_not_count() {
+fn case_and_accents_are_ignored() {
     for same in ["filename.txt", "FiLeNaMe.TxT", "FILENAME.TXT", "FÎŁĘÑÂMÉ.TXT", "Fïłèńämê.Txt"] {
         assert_eq!(key(same), "filename.txt", "{same}");
     }
@@ -42,7 +42,7 @@ fn case_and_accents_do_not_count() {
 }
 
 #[test]
-fn some_letters_are_letters_of_their_own() {
+fn some_similar_letters_are_different() {
     for (a, b) in [("й", "и"), ("Ა", "ა"), ("þ", "th"), ("ŋ", "n"), ("今日は", "今日わ")] {
         assert!(!is_same(a, b), "{a} {b}");
     }
@@ -51,7 +51,7 @@ fn some_letters_are_letters_of_their_own() {
 }
 
 #[test]
-fn compatibility_forms_are_spelt_out() {
+fn compatibility_forms_are_expanded() {
     assert_eq!(key("Ａ／Ｂ/℀/…"), "a/b/a/c/...");
     assert_eq!(key("ﬁ①½\u{212A}"), "fi11⁄2k");
     assert_eq!(key("emoji_‼️"), "emoji_!!");
@@ -86,7 +86,7 @@ fn separators_and_dot_components_are_cleaned_before_the_folding() {
 }
 
 #[test]
-fn what_cannot_be_seen_does_not_count_but_white_space_does() {
+fn invisible_characters_are_ignored_but_white_space_is_not() {
     assert_eq!(key("invalid_null_byte_before\0after"), "invalid_null_byte_beforeafter");
     assert_eq!(key("a\u{1}b\u{AD}\u{200D}\u{FE0F}"), "ab");
     assert_eq!(key(" space_at_beginning"), " space_at_beginning");
@@ -106,7 +106,7 @@ fn markup_and_emoji_are_text() {
 }
 
 #[test]
-fn names_that_fold_to_none_or_several_are_rejected() {
+fn names_that_fold_to_no_name_or_several_names_are_rejected() {
     for bad in ["a/\u{200D}", "\u{AD}/b", "\u{301} ", "a/．", "․․", "‥", "a/b℀", "／", "‥ "] {
         let error = check_names(bad).unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{bad:?}");

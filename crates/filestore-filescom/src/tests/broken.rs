@@ -110,8 +110,8 @@ async fn a_part_that_is_acknowledged_before_all_of_it_was_sent_is_not_stored() {
                 b"PUT " => ("ETag: \"00000000000000000000000000000000\"", ""),
                 _ => ("Content-Type: application/json\r\nConnection: close", target.as_str()),
             };
-            let answer = format!("HTTP/1.1 200 X\r\n{headers}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            let response = format!("HTTP/1.1 200 X\r\n{headers}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(response.as_bytes()).await.unwrap();
             open.push(stream);
         }
     });

@@ -6,29 +6,29 @@ use super::*;
 use crate::Destination;
 
 fn completed() -> ResponseTemplate {
-    answer(201, &json!({"status": "completed"}))
+    response(201, &json!({"status": "completed"}))
 }
 
 fn pending() -> ResponseTemplate {
-    answer(201, &json!({"status": "pending", "file_migration_id": 12}))
+    response(201, &json!({"status": "pending", "file_migration_id": 12}))
 }
 
 /// What is to be moved, as it is looked at before.
 fn there() -> ResponseTemplate {
-    answer(200, &file("a"))
+    response(200, &file("a"))
 }
 
 fn job(status: &str) -> ResponseTemplate {
-    answer(200, &json!({"id": 12, "status": status, "files_moved": 3, "failure_message": null}))
+    response(200, &json!({"id": 12, "status": status, "files_moved": 3, "failure_message": null}))
 }
 
 #[tokio::test]
 async fn a_copy_that_is_done_at_once_is_one_request() {
-    let server = answering([completed()]).await;
+    let server = server_with([completed()]).await;
     let copy = store(&server).copy(&reference("a/b.txt"), Destination::to("c/d e.txt")).await.unwrap();
     assert_eq!(copy.to_string(), ":filescom:c/d%20e.txt");
     assert_eq!(
-        seen(&server).await,
+        received(&server).await,
         [r#"POST file_actions/copy/a/b.txt {"destination":"c/d e.txt","overwrite":false}"#]
     );
 }
@@ -36,29 +36,29 @@ async fn a_copy_that_is_done_at_once_is_one_request() {
 #[tokio::test]
 async fn a_destination_that_is_there_is_left_unless_told_otherwise() {
     let taken = rejection(422, "processing-failure/destination-exists");
-    let server = answering([there(), taken, there(), completed()]).await;
+    let server = server_with([there(), taken, there(), completed()]).await;
     let store = store(&server);
     let error = store.move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
     store.move_to(&reference("a"), Destination::to("b").overwrite(true)).await.unwrap();
-    assert_eq!(seen(&server).await[3], r#"POST file_actions/move/a {"destination":"b","overwrite":true}"#);
+    assert_eq!(received(&server).await[3], r#"POST file_actions/move/a {"destination":"b","overwrite":true}"#);
 }
 
 #[tokio::test]
 async fn missing_folders_are_made_only_when_the_service_misses_them() {
     let missing = || rejection(409, "processing-failure/destination-parent-does-not-exist");
-    let server = answering([there(), missing(), answer(201, &folder("x/y")), completed()]).await;
+    let server = server_with([there(), missing(), response(201, &folder("x/y")), completed()]).await;
     store(&server).move_to(&reference("a"), Destination::to("x/y/a")).await.unwrap();
-    assert_eq!(seen(&server).await[2], r#"POST folders/x/y {"mkdir_parents":true}"#);
+    assert_eq!(received(&server).await[2], r#"POST folders/x/y {"mkdir_parents":true}"#);
 
-    let server = answering([there(), missing()]).await;
+    let server = server_with([there(), missing()]).await;
     let error = store(&server).move_to(&reference("a"), Destination::to("x/a").parents(false)).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
 }
 
 #[tokio::test]
 async fn what_cannot_be_is_not_sent() {
-    let server = answering([]).await;
+    let server = server_with([]).await;
     let store = store(&server);
     for (from, to) in [("a", "a"), ("a", "a/b"), ("A/b", "a/B/c"), ("a", ""), ("a", "b/.."), ("a", "b ")] {
         let error = store.copy(&reference(from), Destination::to(to)).await.unwrap_err();
@@ -68,17 +68,18 @@ async fn what_cannot_be_is_not_sent() {
 
 #[tokio::test]
 async fn a_job_is_waited_for_with_growing_pauses() {
-    let server = answering([pending(), job("pending"), job("in_progress"), job("processing"), job("completed")]).await;
+    let server =
+        server_with([pending(), job("pending"), job("in_progress"), job("processing"), job("completed")]).await;
     let (store, clock) = open(FilesComConfig::new(server.uri()).api_key(API_KEY));
     store.copy(&reference("a"), Destination::to("b")).await.unwrap();
-    assert_eq!(seen(&server).await[1..], ["GET file_migrations/12"; 4]);
+    assert_eq!(received(&server).await[1..], ["GET file_migrations/12"; 4]);
     assert_eq!(clock.slept().iter().map(Duration::as_millis).collect::<Vec<_>>(), [250, 500, 1000, 2000]);
 }
 
 #[tokio::test]
 async fn a_job_that_fails_says_why() {
     let failed = json!({"id": 12, "status": "failed", "files_moved": 3, "failure_message": "disk full"});
-    let server = answering([there(), pending(), answer(200, &failed)]).await;
+    let server = server_with([there(), pending(), response(200, &failed)]).await;
     let error = store(&server).move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Other, Effect::Unknown));
     assert!(error.to_string().contains("job 12, failed, 3 files done): disk full"), "{error}");
@@ -87,14 +88,14 @@ async fn a_job_that_fails_says_why() {
 #[tokio::test]
 async fn the_end_of_another_job_is_not_the_end_of_this_one() {
     let other = json!({"id": 13, "status": "completed"});
-    let server = answering([pending(), answer(200, &other)]).await;
+    let server = server_with([pending(), response(200, &other)]).await;
     let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
 }
 
 #[tokio::test]
 async fn a_job_that_takes_too_long_is_named() {
-    let server = answering([there(), pending(), job("processing"), job("processing")]).await;
+    let server = server_with([there(), pending(), job("processing"), job("processing")]).await;
     let to = Destination::to("b").longest_wait(Duration::from_millis(700));
     let error = store(&server).move_to(&reference("a"), to).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Timeout, Effect::Unknown));
@@ -103,10 +104,10 @@ async fn a_job_that_takes_too_long_is_named() {
 
 #[tokio::test]
 async fn a_job_that_cannot_be_asked_for_may_go_on() {
-    let server = answering([pending(), rejection(403, "not-authorized/insufficient-permission-for-site")]).await;
+    let server = server_with([pending(), rejection(403, "not-authorized/insufficient-permission-for-site")]).await;
     let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Unknown));
-    assert!(error.to_string().contains("is job 12 of the service and may go on"), "{error}");
+    assert!(error.to_string().contains("is job 12 of the service and may continue"), "{error}");
 }
 
 /// A store whose service follows a script.
@@ -197,7 +198,7 @@ async fn a_copy_whose_answer_is_lost_happened_if_the_contents_are_the_same() {
         let (store, _server) = scripted([Reply::lost(), found(&file("a")), found(&after)]).await;
         let error = store.copy(&reference("a"), Destination::to("b")).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Unknown);
-        assert!(error.to_string().contains("look at source and destination"), "{error}");
+        assert!(error.to_string().contains("check the source and the destination"), "{error}");
     }
 }
 
@@ -268,7 +269,7 @@ async fn a_copy_whose_destination_is_hidden_is_unknown_and_not_repeated() {
 
 #[tokio::test]
 async fn a_job_without_a_number_is_said_to_be_one() {
-    let server = answering([answer(201, &json!({"status": "pending"}))]).await;
+    let server = server_with([response(201, &json!({"status": "pending"}))]).await;
     let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown));
 }

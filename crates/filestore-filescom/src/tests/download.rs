@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
-use super::site::{Act, Site, expired, xml};
+use super::site::{FaultAction, Site, expired, xml};
 use super::{API_KEY, folder, kind_and_effect, not_found, open, reference, rejection};
 use crate::{FilesComConfig, FilesComStore, Verify};
 
@@ -34,9 +34,12 @@ fn large() -> Vec<u8> {
 #[tokio::test]
 async fn a_download_is_two_requests_and_only_the_first_has_the_credential() {
     let site = site().await;
-    let answer = site.store().download(reference("in/a.txt").into()).await.unwrap();
-    assert_eq!((answer.file.size, answer.file.name.as_str(), answer.stream.length()), (Some(44), "a.txt", Some(44)));
-    assert_eq!(answer.bytes(100).await.unwrap(), CONTENT);
+    let response = site.store().download(reference("in/a.txt").into()).await.unwrap();
+    assert_eq!(
+        (response.file.size, response.file.name.as_str(), response.stream.length()),
+        (Some(44), "a.txt", Some(44))
+    );
+    assert_eq!(response.bytes(100).await.unwrap(), CONTENT);
     assert_eq!(site.log(), ["GET files/in/a.txt", "GET /storage/down/in/a.txt"]);
     let requests = site.requests().await;
     assert!(!requests[1].headers.contains_key("range"));
@@ -46,9 +49,9 @@ async fn a_download_is_two_requests_and_only_the_first_has_the_credential() {
 #[tokio::test]
 async fn a_range_is_the_bytes_that_were_asked_for() {
     let site = site().await;
-    let answer = site.store().download(Download::from(reference("in/a.txt")).range(4..9)).await.unwrap();
-    assert_eq!(answer.range, Some(4..9));
-    assert_eq!(answer.bytes(100).await.unwrap(), "quick");
+    let response = site.store().download(Download::from(reference("in/a.txt")).range(4..9)).await.unwrap();
+    assert_eq!(response.range, Some(4..9));
+    assert_eq!(response.bytes(100).await.unwrap(), "quick");
     assert_eq!(read(&site.store(), Download::from(reference("in/a.txt")).range(40..)).await.unwrap(), b"dog.");
     let beyond = read(&site.store(), Download::from(reference("in/a.txt")).range(44..)).await.unwrap_err();
     assert_eq!(kind_and_effect(&beyond), (ErrorKind::InvalidInput, Effect::Rejected));
@@ -57,7 +60,7 @@ async fn a_range_is_the_bytes_that_were_asked_for() {
 /// A store whose first answer of the storage takes a second: one connection is slow.
 fn slow(site: &Site) -> FilesComStore {
     let (store, clock) = site.open(|config| config);
-    site.fault("GET /storage", Act::After(Box::new(move |_| clock.advance(Duration::from_secs(1)))));
+    site.fault("GET /storage", FaultAction::ChangeThenServe(Box::new(move |_| clock.advance(Duration::from_secs(1)))));
     store
 }
 
@@ -97,7 +100,7 @@ async fn a_storage_without_ranges_or_validators_gives_a_large_file_at_once() {
     assert!(read(&site.store(), reference("big")).await.unwrap() == large());
     assert_eq!(site.count("GET /storage"), 2);
 
-    site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(large())));
+    site.fault("GET /storage", FaultAction::Respond(ResponseTemplate::new(200).set_body_bytes(large())));
     assert!(read(&site.store(), reference("big")).await.unwrap() == large());
     assert_eq!(site.count("GET /storage"), 3);
 }
@@ -105,13 +108,13 @@ async fn a_storage_without_ranges_or_validators_gives_a_large_file_at_once() {
 #[tokio::test]
 async fn an_address_that_has_expired_is_renewed() {
     let site = site().await;
-    site.fault("GET /storage", Act::Response(expired()));
+    site.fault("GET /storage", FaultAction::Respond(expired()));
     assert_eq!(read(&site.store(), reference("in/a.txt")).await.unwrap(), CONTENT);
     assert_eq!(site.count("GET files/"), 2);
     // In the middle of a large file, once for all ranges.
     site.put("big", large());
     let store = slow(&site);
-    site.faults(2, "GET /storage", Act::Response(expired()));
+    site.faults(2, "GET /storage", FaultAction::Respond(expired()));
     assert!(read(&store, reference("big")).await.unwrap() == large());
     assert_eq!(site.count("GET files/"), 4);
 }
@@ -121,7 +124,7 @@ async fn an_address_whose_minute_is_over_is_renewed_before_it_is_used() {
     let site = site().await;
     let (store, clock) = site.open(|config| config);
     site.put("big", large());
-    site.fault("GET /storage", Act::After(Box::new(move |_| clock.advance(Duration::from_secs(59)))));
+    site.fault("GET /storage", FaultAction::ChangeThenServe(Box::new(move |_| clock.advance(Duration::from_secs(59)))));
     assert!(read(&store, reference("big")).await.unwrap() == large());
     // Once for all ranges.
     assert_eq!((site.count("GET files/"), site.count("GET /storage")), (2, 4));
@@ -132,7 +135,7 @@ async fn a_file_that_is_replaced_midway_is_an_error_and_never_a_mixture() {
     let site = site().await;
     site.put("big", large());
     let replaced = |content: Vec<u8>| {
-        Act::After(Box::new(move |state: &mut super::site::State| {
+        FaultAction::ChangeThenServe(Box::new(move |state: &mut super::site::State| {
             state.replace("big", content.clone());
         }))
     };
@@ -144,15 +147,15 @@ async fn a_file_that_is_replaced_midway_is_an_error_and_never_a_mixture() {
     assert!(error.to_string().contains("changed while it was read"), "{error}");
     // The address was over, and the fresh one is of the new one.
     site.put("big", large());
-    site.fault("GET /storage", Act::After(Box::new(|_| ())));
-    site.fault("GET files/", Act::After(Box::new(|_| ())));
+    site.fault("GET /storage", FaultAction::ChangeThenServe(Box::new(|_| ())));
+    site.fault("GET files/", FaultAction::ChangeThenServe(Box::new(|_| ())));
     site.fault("GET files/", replaced(vec![0; 10 << 20]));
-    site.fault("GET /storage", Act::Response(expired()));
+    site.fault("GET /storage", FaultAction::Respond(expired()));
     let error = read(&site.store(), reference("big")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
     // A proxy says it itself.
     let said = json!({"type": "download_source_changed", "http_code": 409, "error": "changed"});
-    site.fault("GET /storage", Act::Response(ResponseTemplate::new(409).set_body_json(said)));
+    site.fault("GET /storage", FaultAction::Respond(ResponseTemplate::new(409).set_body_json(said)));
     let error = read(&site.store(), reference("in/a.txt")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
 }
@@ -162,13 +165,13 @@ async fn content_with_another_digest_than_the_services_is_an_error_at_its_end() 
     let site = site().await;
     let other = b"The quick brown fox jumps over the lazy cat.";
     for verify in [Verify::Etag, Verify::Crc32] {
-        site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(other)));
+        site.fault("GET /storage", FaultAction::Respond(ResponseTemplate::new(200).set_body_bytes(other)));
         let store = site.open(|config| config.verify(verify)).0;
         let mut stream = store.download(reference("in/a.txt").into()).await.unwrap().stream;
         assert_eq!(stream.try_next().await.unwrap().unwrap().as_ref(), other);
         assert_eq!(stream.try_next().await.unwrap_err().kind(), ErrorKind::Integrity);
     }
-    site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(other)));
+    site.fault("GET /storage", FaultAction::Respond(ResponseTemplate::new(200).set_body_bytes(other)));
     let store = site.open(|config| config.verify(Verify::None)).0;
     assert_eq!(read(&store, reference("in/a.txt")).await.unwrap(), other);
 }
@@ -187,8 +190,8 @@ async fn a_crc32_without_its_zeros_and_an_md5_alone_are_compared() {
         let uri = format!("{}/storage/down/in/a.txt", site.url());
         let entry =
             json!({"path": "in/a.txt", "type": "file", "size": 10, "crc32": crc32, "md5": md5, "download_uri": uri});
-        site.fault("GET files/", Act::Response(ResponseTemplate::new(200).set_body_json(entry)));
-        site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(content)));
+        site.fault("GET files/", FaultAction::Respond(ResponseTemplate::new(200).set_body_json(entry)));
+        site.fault("GET /storage", FaultAction::Respond(ResponseTemplate::new(200).set_body_bytes(content)));
         assert_eq!(read(&site.store(), reference("in/a.txt")).await.is_ok(), good, "{crc32} {md5}");
     }
 }
@@ -197,8 +200,8 @@ async fn a_crc32_without_its_zeros_and_an_md5_alone_are_compared() {
 async fn with_crc32_a_digest_that_is_not_there_yet_is_waited_for() {
     let site = site().await;
     site.state().digests = false;
-    site.fault("GET file_actions/metadata", Act::After(Box::new(|_| ())));
-    site.fault("GET file_actions/metadata", Act::After(Box::new(|state| state.digests = true)));
+    site.fault("GET file_actions/metadata", FaultAction::ChangeThenServe(Box::new(|_| ())));
+    site.fault("GET file_actions/metadata", FaultAction::ChangeThenServe(Box::new(|state| state.digests = true)));
     let store = site.open(|config| config.verify(Verify::Crc32)).0;
     assert_eq!(read(&store, reference("in/a.txt")).await.unwrap(), CONTENT);
     assert_eq!(site.count("GET file_actions/metadata"), 2);
@@ -219,13 +222,13 @@ async fn a_page_or_another_length_is_never_the_file() {
         ResponseTemplate::new(206).set_body_bytes(CONTENT),
         ResponseTemplate::new(204),
     ] {
-        site.fault("GET /storage", Act::Response(wrong));
+        site.fault("GET /storage", FaultAction::Respond(wrong));
         let error = read(&site.store(), reference("in/a.txt")).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
     }
-    site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(&CONTENT[1..])));
+    site.fault("GET /storage", FaultAction::Respond(ResponseTemplate::new(200).set_body_bytes(&CONTENT[1..])));
     assert_eq!(read(&site.store(), reference("in/a.txt")).await.unwrap_err().kind(), ErrorKind::Integrity);
-    site.fault("GET /storage", Act::Response(xml(404, "NoSuchKey", "gone")));
+    site.fault("GET /storage", FaultAction::Respond(xml(404, "NoSuchKey", "gone")));
     let error = read(&site.store(), reference("in/a.txt")).await.unwrap_err();
     assert_eq!((error.kind(), error.provider_code()), (ErrorKind::NotFound, Some("NoSuchKey")));
 }
@@ -237,7 +240,7 @@ async fn the_whole_file_is_not_taken_for_a_range_in_its_middle() {
     let store = slow(&site);
     site.fault(
         "GET /storage",
-        Act::Response(ResponseTemplate::new(200).insert_header("etag", "\"v2-1\"").set_body_bytes(large())),
+        FaultAction::Respond(ResponseTemplate::new(200).insert_header("etag", "\"v2-1\"").set_body_bytes(large())),
     );
     let error = read(&store, reference("big")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
@@ -246,25 +249,25 @@ async fn the_whole_file_is_not_taken_for_a_range_in_its_middle() {
 #[tokio::test]
 async fn a_folder_and_a_missing_file_are_told_apart() {
     let site = site().await;
-    site.fault("GET files/", Act::Response(rejection(422, "bad-request/cannot-download-directory")));
+    site.fault("GET files/", FaultAction::Respond(rejection(422, "bad-request/cannot-download-directory")));
     let error = read(&site.store(), reference("in")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
-    site.fault("GET files/", Act::Response(ResponseTemplate::new(200).set_body_json(folder("in"))));
+    site.fault("GET files/", FaultAction::Respond(ResponseTemplate::new(200).set_body_json(folder("in"))));
     let error = read(&site.store(), reference("in")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
-    site.fault("GET files/", Act::Response(not_found()));
+    site.fault("GET files/", FaultAction::Respond(not_found()));
     let error = read(&site.store(), reference("none")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
 }
 
 /// What comes of a script that begins with the facts of a file of ten bytes; `None` gives them again.
-async fn scripted(extra: &str, deeds: Vec<Option<Reply>>) -> (Result<Vec<u8>, Error>, ScriptedServer) {
+async fn scripted(extra: &str, replies: Vec<Option<Reply>>) -> (Result<Vec<u8>, Error>, ScriptedServer) {
     let script = |url: &url::Url| {
         let entry = format!(
             r#"{{"path":"a","type":"file","size":10,"mtime":"2026-03-01T10:00:00Z"{extra},"download_uri":"{url}content"}}"#
         );
-        let deeds = std::iter::once(None).chain(deeds);
-        deeds.map(|deed| deed.unwrap_or_else(|| Reply::json(200, &entry))).collect::<Vec<_>>()
+        let replies = std::iter::once(None).chain(replies);
+        replies.map(|reply| reply.unwrap_or_else(|| Reply::json(200, &entry))).collect::<Vec<_>>()
     };
     let server = ScriptedServer::start_with(script).await;
     let (store, _) = open(FilesComConfig::new(server.url()).api_key(API_KEY));
@@ -303,8 +306,8 @@ async fn without_a_validator_a_digest_of_the_service_proves_the_file_and_without
 async fn a_digest_that_is_gone_after_a_break_is_that_of_another_file() {
     // Of the same size and second: what was just stored has no digest yet.
     let replaced = r#"{"path":"a","type":"file","size":10,"mtime":"2026-03-01T10:00:00Z","download_uri":"http://x/"}"#;
-    let deeds = vec![Some(Reply::cut(200, &[], 10, "0123")), Some(Reply::json(200, replaced))];
-    let (bytes, server) = scripted(r#","crc32":"1a2b3c""#, deeds).await;
+    let replies = vec![Some(Reply::cut(200, &[], 10, "0123")), Some(Reply::json(200, replaced))];
+    let (bytes, server) = scripted(r#","crc32":"1a2b3c""#, replies).await;
     assert_eq!(kind_and_effect(&bytes.unwrap_err()), (ErrorKind::Integrity, Effect::Rejected));
     assert_eq!(server.requests().len(), 3);
 }
@@ -318,9 +321,9 @@ async fn with_crc32_a_blank_digest_is_one_that_is_not_there_yet() {
     for (later, good) in [(format!("{:x}", crc32fast::hash(content.as_bytes())), true), ("1".to_owned(), false)] {
         let mut first = entry("");
         first["download_uri"] = json!(format!("{}/storage/down/a", site.url()));
-        site.fault("GET files/", Act::Response(ResponseTemplate::new(200).set_body_json(first)));
-        site.fault("GET /storage", Act::Response(ResponseTemplate::new(200).set_body_bytes(content)));
-        site.fault("GET file_actions", Act::Response(ResponseTemplate::new(200).set_body_json(entry(&later))));
+        site.fault("GET files/", FaultAction::Respond(ResponseTemplate::new(200).set_body_json(first)));
+        site.fault("GET /storage", FaultAction::Respond(ResponseTemplate::new(200).set_body_bytes(content)));
+        site.fault("GET file_actions", FaultAction::Respond(ResponseTemplate::new(200).set_body_json(entry(&later))));
         assert_eq!(read(&store, reference("a")).await.is_ok(), good, "{later}");
     }
 }
@@ -335,7 +338,7 @@ async fn the_address_is_signed_for_a_minute_and_says_so() {
     let request = UrlRequest::from(reference("in/a.txt")).lifetime(Duration::from_secs(61));
     let error = site.store().url(request).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::NotSent));
-    assert!(error.to_string().contains("signs for 60 s; make a share link (a bundle)"), "{error}");
+    assert!(error.to_string().contains("valid for 60 s; create a share link (a bundle)"), "{error}");
 }
 
 #[tokio::test]
@@ -344,8 +347,8 @@ async fn a_page_is_not_the_file_of_which_nothing_is_known() {
     let page = ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html");
     site.put("a.txt", b"content");
     let entry = |path: &str| json!({"path": path, "type": "file", "download_uri": format!("{}/storage/x", site.url().trim_end_matches('/'))});
-    site.fault("GET files/", Act::Response(ResponseTemplate::new(200).set_body_json(entry("a.txt"))));
-    site.fault("GET /storage", Act::Response(page));
+    site.fault("GET files/", FaultAction::Respond(ResponseTemplate::new(200).set_body_json(entry("a.txt"))));
+    site.fault("GET /storage", FaultAction::Respond(page));
     let error = site.store().download(reference("a.txt").into()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
 }

@@ -2,19 +2,19 @@ use super::*;
 
 #[tokio::test]
 async fn a_folder_is_made_with_one_request() {
-    let server = answering([answer(201, &folder("a/b"))]).await;
+    let server = server_with([response(201, &folder("a/b"))]).await;
     assert!(store(&server).create_folder("a/b", true).await.unwrap());
-    assert_eq!(seen(&server).await, [r#"POST folders/a/b {"mkdir_parents":true}"#]);
+    assert_eq!(received(&server).await, [r#"POST folders/a/b {"mkdir_parents":true}"#]);
 }
 
 #[tokio::test]
 async fn a_folder_that_is_there_is_left_and_a_file_is_not_taken_for_one() {
     let exists = || rejection(422, "processing-failure/destination-exists");
-    let server = answering([exists(), answer(200, &folder("a"))]).await;
+    let server = server_with([exists(), response(200, &folder("a"))]).await;
     assert!(!store(&server).create_folder("a", false).await.unwrap());
-    assert_eq!(seen(&server).await, ["POST folders/a {}", "GET file_actions/metadata/a"]);
+    assert_eq!(received(&server).await, ["POST folders/a {}", "GET file_actions/metadata/a"]);
 
-    let server = answering([exists(), answer(200, &file("a"))]).await;
+    let server = server_with([exists(), response(200, &file("a"))]).await;
     let error = store(&server).create_folder("a", true).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
     assert!(error.to_string().contains("it is a file"), "{error}");
@@ -22,14 +22,14 @@ async fn a_folder_that_is_there_is_left_and_a_file_is_not_taken_for_one() {
 
 #[tokio::test]
 async fn a_missing_parent_is_not_found() {
-    let server = answering([not_found()]).await;
+    let server = server_with([not_found()]).await;
     let error = store(&server).create_folder("a/b", false).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
 }
 
 #[tokio::test]
 async fn the_root_itself_is_no_folder_to_make() {
-    let server = answering([]).await;
+    let server = server_with([]).await;
     for path in ["", "/"] {
         let error = store(&server).create_folder(path, true).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
@@ -38,10 +38,10 @@ async fn the_root_itself_is_no_folder_to_make() {
 
 #[tokio::test]
 async fn paths_are_below_the_root_of_the_store() {
-    let server = answering([answer(201, &folder("invoices/2026"))]).await;
+    let server = server_with([response(201, &folder("invoices/2026"))]).await;
     let (store, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("invoices"));
     store.create_folder("2026", false).await.unwrap();
-    assert_eq!(seen(&server).await, ["POST folders/invoices/2026 {}"]);
+    assert_eq!(received(&server).await, ["POST folders/invoices/2026 {}"]);
     assert_eq!(store.reference("2026/a b").unwrap().to_string(), ":filescom:invoices/2026/a%20b");
 }
 

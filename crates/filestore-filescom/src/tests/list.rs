@@ -11,23 +11,23 @@ use wiremock::matchers::{method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::{
-    API_KEY, TRACES, answer, answering, file, folder, gone, kind_and_effect, not_found, open, reference, rejection,
-    seen, store,
+    API_KEY, TRACES, file, folder, kind_and_effect, no_content, not_found, open, received, reference, rejection,
+    response, server_with, store,
 };
 use crate::FilesComConfig;
 
 fn page(entries: &[Value], cursor: Option<(&str, &str)>) -> ResponseTemplate {
-    let answer = answer(200, &json!(entries));
+    let response = response(200, &json!(entries));
     match cursor {
-        Some((name, value)) => answer.insert_header(name, value),
-        None => answer,
+        Some((name, value)) => response.insert_header(name, value),
+        None => response,
     }
 }
 
 #[tokio::test]
 async fn a_page_has_the_files_the_folders_and_a_token_for_the_next() {
     let first = page(&[folder("in/b"), file("in/a.txt")], Some(("x-files-cursor", "c2:next:aW4+/==")));
-    let server = answering([first, page(&[file("in/z.txt")], None)]).await;
+    let server = server_with([first, page(&[file("in/z.txt")], None)]).await;
     let store = store(&server);
     let request = List::new().scope("in").limit(2);
     let one = store.list(request.clone()).await.unwrap();
@@ -39,7 +39,7 @@ async fn a_page_has_the_files_the_folders_and_a_token_for_the_next() {
     let two = store.list(List::new().scope("in").page(one.next.unwrap())).await.unwrap();
     assert_eq!((two.files[0].name.as_str(), two.next), ("z.txt", None));
     assert_eq!(
-        seen(&server).await,
+        received(&server).await,
         ["GET folders/in?per_page=2", "GET folders/in?per_page=2&cursor=c2%3Anext%3AaW4%2B%2F%3D%3D"]
     );
 }
@@ -47,18 +47,18 @@ async fn a_page_has_the_files_the_folders_and_a_token_for_the_next() {
 #[tokio::test]
 async fn the_documented_name_of_the_cursor_is_read_too_and_a_blank_one_is_none() {
     let server =
-        answering([page(&[], Some(("x-files-cursor-next", "n"))), page(&[file("a")], Some(("x-files-cursor", " ")))])
+        server_with([page(&[], Some(("x-files-cursor-next", "n"))), page(&[file("a")], Some(("x-files-cursor", " ")))])
             .await;
     let store = Store::new("team", Arc::new(store(&server))).unwrap();
     let all: Vec<_> = store.list_all(List::new()).try_collect().await.unwrap();
-    assert_eq!((all.len(), seen(&server).await.len()), (1, 2));
-    assert_eq!(seen(&server).await[0], "GET folders?per_page=1000");
+    assert_eq!((all.len(), received(&server).await.len()), (1, 2));
+    assert_eq!(received(&server).await[0], "GET folders?per_page=1000");
 }
 
 #[tokio::test]
 async fn a_blank_cursor_does_not_hide_the_one_of_the_other_name() {
     let both = page(&[file("a")], Some(("x-files-cursor", " "))).insert_header("x-files-cursor-next", "n");
-    let server = answering([both, page(&[file("b")], None)]).await;
+    let server = server_with([both, page(&[file("b")], None)]).await;
     let store = Store::new("team", Arc::new(store(&server))).unwrap();
     let all: Vec<_> = store.list_all(List::new()).try_collect().await.unwrap();
     assert_eq!(all.len(), 2);
@@ -67,7 +67,7 @@ async fn a_blank_cursor_does_not_hide_the_one_of_the_other_name() {
 #[tokio::test]
 async fn a_cursor_that_comes_back_ends_the_listing() {
     let again = || page(&[], Some(("x-files-cursor", "c")));
-    let server = answering([again(), again()]).await;
+    let server = server_with([again(), again()]).await;
     let store = Store::new("team", Arc::new(store(&server))).unwrap();
     let error = store.list_all(List::new()).try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
@@ -104,7 +104,7 @@ async fn a_listing_of_endless_empty_pages_is_a_protocol_error_plain_and_recursiv
         let store = Store::new("team", Arc::new(store(&server))).unwrap();
         let error = store.list_all(List::new().recursive(recursive)).try_collect::<Vec<_>>().await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
-        assert_eq!(seen(&server).await.len(), 1001, "recursive: {recursive}");
+        assert_eq!(received(&server).await.len(), 1001, "recursive: {recursive}");
     }
 }
 
@@ -117,7 +117,7 @@ async fn a_page_that_comes_again_with_new_cursors_is_a_protocol_error_plain_and_
         let list = List::new().recursive(recursive).limit(4);
         let error = store.list_all(list).try_collect::<Vec<_>>().await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
-        assert_eq!(seen(&server).await.len(), 252, "recursive: {recursive}");
+        assert_eq!(received(&server).await.len(), 252, "recursive: {recursive}");
     }
 }
 
@@ -133,9 +133,9 @@ async fn one_page_of_a_walk_reads_a_bounded_number_of_folders() {
     let store = store(&server);
     let list = List::new().recursive(true).limit(1000);
     let one = store.list(list.clone()).await.unwrap();
-    assert_eq!((one.files.len(), seen(&server).await.len()), (0, 1000));
+    assert_eq!((one.files.len(), received(&server).await.len()), (0, 1000));
     let two = store.list(list.page(one.next.unwrap())).await.unwrap();
-    assert_eq!((two.next, seen(&server).await.len()), (None, 1501));
+    assert_eq!((two.next, received(&server).await.len()), (None, 1501));
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn what_is_no_list_of_entries_is_an_error_and_no_empty_or_shorter_page() {
         String::new(),
     ] {
         let odd = ResponseTemplate::new(200).set_body_raw(body.clone(), "application/json");
-        let server = answering([odd.clone(), odd.clone(), page(&[folder("in")], None), odd]).await;
+        let server = server_with([odd.clone(), odd.clone(), page(&[folder("in")], None), odd]).await;
         let store = store(&server);
         let listed = [
             store.list(List::new()).await.map(|page| page.files.len()),
@@ -172,7 +172,7 @@ async fn entries_that_no_path_can_name_are_left_out_and_the_log_names_the_first_
     let lost = (0..777).map(|number| file(&format!("in/lost\u{200B}{number}")));
     let entries: Vec<_> =
         [file("in/a"), folder("in/lost\u{200B}folder"), file("elsewhere/a")].into_iter().chain(lost).collect();
-    let server = answering([page(&entries, None), page(&[file("lost hit ")], None)]).await;
+    let server = server_with([page(&entries, None), page(&[file("lost hit ")], None)]).await;
     let found = store(&server).list(List::new().scope("in")).await.unwrap();
     assert_eq!((found.files.len(), found.folders.len()), (1, 0));
     assert!(store(&server).search(&crate::Search::default()).await.unwrap().entries.is_empty());
@@ -225,7 +225,7 @@ async fn a_walk_visits_every_folder_and_can_go_on_in_another_process_after_any_p
     }
     names.sort();
     assert_eq!(names, ["a/1", "a/2", "a/deep/3", "x", "y"]);
-    assert_eq!(seen(&server).await.len(), 8);
+    assert_eq!(received(&server).await.len(), 8);
 }
 
 #[tokio::test]
@@ -237,10 +237,10 @@ async fn a_walk_without_a_limit_fills_its_page() {
 
 #[tokio::test]
 async fn a_folder_that_goes_while_it_is_walked_is_an_empty_one_but_a_missing_scope_is_not_found() {
-    let server = answering([page(&[folder("a"), file("x")], None), not_found()]).await;
+    let server = server_with([page(&[folder("a"), file("x")], None), not_found()]).await;
     let page = store(&server).list(List::new().recursive(true)).await.unwrap();
     assert_eq!(page.files.len(), 1);
-    let server = answering([not_found()]).await;
+    let server = server_with([not_found()]).await;
     let error = store(&server).list(List::new().scope("none")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
 }
@@ -248,7 +248,7 @@ async fn a_folder_that_goes_while_it_is_walked_is_an_empty_one_but_a_missing_sco
 #[tokio::test]
 async fn scopes_are_below_the_root_of_the_store_in_whatever_case() {
     let server =
-        answering([page(&[folder("Invoices/2026"), file("Invoices/a"), file("Invoices/2026/deep")], None)]).await;
+        server_with([page(&[folder("Invoices/2026"), file("Invoices/a"), file("Invoices/2026/deep")], None)]).await;
     let (store, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("/invoices/"));
     let page = store.list(List::new()).await.unwrap();
     assert_eq!((page.folders, page.files.len()), (vec!["2026".to_owned()], 1));
@@ -257,12 +257,12 @@ async fn scopes_are_below_the_root_of_the_store_in_whatever_case() {
         let error = store.stat(Stat::from(reference(outside))).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{outside}");
     }
-    assert_eq!(seen(&server).await, ["GET folders/invoices?per_page=1000"]);
+    assert_eq!(received(&server).await, ["GET folders/invoices?per_page=1000"]);
 }
 
 #[tokio::test]
 async fn a_token_that_is_none_of_ours_or_of_the_services_is_rejected() {
-    let server = answering([rejection(422, "bad-request/invalid-cursor")]).await;
+    let server = server_with([rejection(422, "bad-request/invalid-cursor")]).await;
     let store = store(&server);
     for bad in ["", "x", "e30", "eyJuIjowLCJsIjpbXX0"] {
         let error = store.list(List::new().page(PageToken::new(bad))).await.unwrap_err();
@@ -276,11 +276,11 @@ async fn a_token_that_is_none_of_ours_or_of_the_services_is_rejected() {
 
 #[tokio::test]
 async fn facts_come_from_the_metadata_and_a_folder_is_no_file() {
-    let server = answering([answer(200, &file("a b/ü.txt")), answer(200, &folder("in")), not_found()]).await;
+    let server = server_with([response(200, &file("a b/ü.txt")), response(200, &folder("in")), not_found()]).await;
     let store = store(&server);
     let stored = store.stat(Stat::from(reference("a%20b/%C3%BC.txt"))).await.unwrap();
     assert_eq!((stored.name.as_str(), stored.size), ("ü.txt", Some(9)));
-    assert_eq!(seen(&server).await, ["GET file_actions/metadata/a%20b/%C3%BC.txt"]);
+    assert_eq!(received(&server).await, ["GET file_actions/metadata/a%20b/%C3%BC.txt"]);
     let error = store.stat(Stat::from(reference("in"))).await.unwrap_err();
     assert!(error.to_string().contains("in is a folder"), "{error}");
     let error = store.stat(Stat::from(reference("none"))).await.unwrap_err();
@@ -292,14 +292,16 @@ async fn facts_come_from_the_metadata_and_a_folder_is_no_file() {
 
 #[tokio::test]
 async fn a_delete_is_recursive_only_when_asked_and_what_is_not_there_is_deleted() {
-    let server = answering([gone(), gone(), not_found(), rejection(422, "processing-failure/folder-not-empty")]).await;
+    let server =
+        server_with([no_content(), no_content(), not_found(), rejection(422, "processing-failure/folder-not-empty")])
+            .await;
     let store = store(&server);
     store.delete(reference("a").into()).await.unwrap();
     store.delete(Delete::from(reference("in")).recursive(true)).await.unwrap();
     store.delete(reference("none").into()).await.unwrap();
     let error = store.delete(reference("in").into()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
-    let requests = seen(&server).await;
+    let requests = received(&server).await;
     assert_eq!(requests[..2], ["DELETE files/a", "DELETE files/in?recursive=true"]);
 }
 
@@ -311,7 +313,7 @@ async fn an_odd_field_does_not_hide_the_other_files() {
     {
         odd[field] = json!([{"": 0}]);
     }
-    let server = answering([page(&[odd, file("b")], None)]).await;
+    let server = server_with([page(&[odd, file("b")], None)]).await;
     let listed = store(&server).list(List::new()).await.unwrap().files;
     assert_eq!(listed.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!((listed[0].size, listed[0].modified, listed[0].digests.len()), (None, None, 0));
@@ -320,21 +322,21 @@ async fn an_odd_field_does_not_hide_the_other_files() {
 #[tokio::test]
 async fn a_page_of_more_entries_than_any_page_has_is_an_error() {
     let entries = vec![json!({"path": "a"}); 50_001];
-    let server = answering([page(&entries, None)]).await;
+    let server = server_with([page(&entries, None)]).await;
     assert_eq!(store(&server).list(List::new()).await.unwrap_err().kind(), ErrorKind::Protocol);
 }
 
 #[tokio::test]
 async fn a_404_that_is_not_the_services_own_does_not_hide_a_folder() {
     let other = ResponseTemplate::new(404).set_body_string("gone");
-    let server = answering([page(&[folder("in")], None), other]).await;
+    let server = server_with([page(&[folder("in")], None), other]).await;
     let error = store(&server).list(List::new().recursive(true)).await.unwrap_err();
     assert_eq!(error.effect(), Effect::Rejected, "{error}");
 }
 
 #[tokio::test]
 async fn a_look_creates_nothing_so_that_a_201_without_a_name_is_no_file() {
-    let server = answering([answer(201, &json!({}))]).await;
+    let server = server_with([response(201, &json!({}))]).await;
     let error = store(&server).stat(reference("a").into()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
 }

@@ -3,7 +3,7 @@ use std::io::SeekFrom;
 use filestore_http::testing::{Reply, ScriptedServer};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt};
 
-use super::site::{Act, Site, xml};
+use super::site::{FaultAction, Site, xml};
 use super::*;
 use crate::ByteSize;
 
@@ -129,7 +129,7 @@ async fn without_proof_that_ranges_are_of_one_file_only_the_first_is_read() {
 async fn a_failure_is_the_error_of_a_download_and_reading_may_go_on_after_it() {
     let site = site().await;
     let mut reader = site.store().open(&reference("a")).await.unwrap();
-    site.fault("GET /storage/down/a", Act::Response(xml(403, "SignatureDoesNotMatch", "no")));
+    site.fault("GET /storage/down/a", FaultAction::Respond(xml(403, "SignatureDoesNotMatch", "no")));
     let error = Error::from_reader(reader.read(&mut [0; 10]).await.unwrap_err());
     assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Rejected));
     assert_eq!(read(&mut reader, 10).await, content()[..10]);
@@ -161,7 +161,7 @@ async fn what_is_no_file_cannot_be_opened() {
     let site = site().await;
     let error = site.store().open(&reference("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
-    let server = answering([answer(200, &folder("a"))]).await;
+    let server = server_with([response(200, &folder("a"))]).await;
     let error = store(&server).open(&reference("a")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
 }

@@ -5,7 +5,7 @@ use crate::{EntryType, Search, SortBy};
 
 #[tokio::test]
 async fn a_search_says_what_was_asked_and_nothing_else() {
-    let server = answering([answer(200, &json!([])), answer(200, &json!([])), answer(200, &json!([]))]).await;
+    let server = server_with([response(200, &json!([])), response(200, &json!([])), response(200, &json!([]))]).await;
     let store = store(&server);
     store.search(&Search::default()).await.unwrap();
     let all = Search::folder("a b")
@@ -19,7 +19,7 @@ async fn a_search_says_what_was_asked_and_nothing_else() {
     store.search(&all).await.unwrap();
     store.search(&Search::default().text("x").everywhere()).await.unwrap();
     assert_eq!(
-        seen(&server).await,
+        received(&server).await,
         [
             "GET folders?per_page=1000",
             "GET folders/a%20b?per_page=10&cursor=c2%3Anext%3Ax%2B%2F&search=q3&search_custom_metadata_key=project\
@@ -32,7 +32,7 @@ async fn a_search_says_what_was_asked_and_nothing_else() {
 #[tokio::test]
 async fn files_and_folders_come_with_their_paths_below_the_root() {
     let entries = json!([folder("Invoices/2026"), file("invoices/2026/q3.pdf"), file("elsewhere/x")]);
-    let server = answering([answer(200, &entries).insert_header("x-files-cursor", "c2:next:y")]).await;
+    let server = server_with([response(200, &entries).insert_header("x-files-cursor", "c2:next:y")]).await;
     let (store, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("invoices"));
     let page = store.search(&Search::default().text("q")).await.unwrap();
     let found: Vec<_> = page.entries.iter().map(|entry| (entry.entry_type, entry.path.as_str())).collect();
@@ -44,7 +44,7 @@ async fn files_and_folders_come_with_their_paths_below_the_root() {
 
 #[tokio::test]
 async fn combinations_that_the_service_does_not_have_are_not_sent() {
-    let server = answering([]).await;
+    let server = server_with([]).await;
     let (rooted, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("invoices"));
     let since = Search::default().modified_after("2026-03-01T10:00:00Z".parse().unwrap());
     let rejected = [
@@ -59,7 +59,7 @@ async fn combinations_that_the_service_does_not_have_are_not_sent() {
 
 #[tokio::test]
 async fn an_unknown_token_is_invalid_input() {
-    let server = answering([rejection(422, "bad-request/invalid-cursor")]).await;
+    let server = server_with([rejection(422, "bad-request/invalid-cursor")]).await;
     let error = store(&server).search(&Search::default().page(PageToken::new("x"))).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
 }

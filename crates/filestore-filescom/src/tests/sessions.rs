@@ -12,11 +12,11 @@ fn challenge() -> ResponseTemplate {
         "type": "not-authorized/two-factor-authentication-required",
         "data": {"partial_session_id": "PARTIALcanary", "two_factor_authentication_methods": ["totp", "sms"],
             "u2f_sign_requests": []}});
-    answer(403, &body)
+    response(403, &body)
 }
 
 fn session() -> ResponseTemplate {
-    answer(201, &json!({"id": SESSION, "language": "en", "read_only": true, "sftp_insecure_ciphers": false}))
+    response(201, &json!({"id": SESSION, "language": "en", "read_only": true, "sftp_insecure_ciphers": false}))
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn login_sends_no_credential_and_gives_a_session_that_does() {
     Mock::given(method("GET"))
         .and(with_header("x-filesapi-key", None))
         .and(with_header("x-filesapi-auth", Some(SESSION)))
-        .respond_with(answer(200, &file("a")))
+        .respond_with(response(200, &file("a")))
         .expect(1)
         .mount(&server)
         .await;
@@ -47,7 +47,7 @@ async fn login_sends_no_credential_and_gives_a_session_that_does() {
 
 #[tokio::test]
 async fn a_second_factor_is_asked_for_and_answered() {
-    let server = answering([challenge(), session()]).await;
+    let server = server_with([challenge(), session()]).await;
     let (store, _) = open(FilesComConfig::new(server.uri()));
     let login = Login::new("ann", "pw");
     let error = store.login(&login).await.unwrap_err();
@@ -56,7 +56,7 @@ async fn a_second_factor_is_asked_for_and_answered() {
     assert_eq!(asked.methods(), ["totp", "sms"]);
     store.login(&login.answer(&asked, "123456")).await.unwrap();
     assert_eq!(
-        seen(&server).await[1],
+        received(&server).await[1],
         r#"POST sessions {"username":"ann","password":"pw","otp":"123456","partial_session_id":"PARTIALcanary"}"#
     );
 }
@@ -69,7 +69,7 @@ async fn a_login_that_fails_says_why() {
         ("not-authenticated/locked-out", 401, ErrorKind::Unauthenticated, "locked out"),
         ("not-authenticated/lockout-region-mismatch", 401, ErrorKind::Unauthenticated, "base_url"),
     ] {
-        let server = answering([rejection(status, type_name)]).await;
+        let server = server_with([rejection(status, type_name)]).await;
         let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (kind, Effect::Rejected), "{type_name}");
         assert!(error.to_string().contains(said), "{error}");
@@ -79,27 +79,27 @@ async fn a_login_that_fails_says_why() {
 
 #[tokio::test]
 async fn a_login_whose_answer_is_lost_is_not_repeated() {
-    let server = answering([ResponseTemplate::new(502)]).await;
+    let server = server_with([ResponseTemplate::new(502)]).await;
     let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
 }
 
 #[tokio::test]
 async fn a_session_that_is_over_says_to_log_in_again() {
-    let server = answering([rejection(401, "not-authenticated/invalid-credentials")]).await;
+    let server = server_with([rejection(401, "not-authenticated/invalid-credentials")]).await;
     let store = store(&server).with_credential(Credential::Session(SESSION.into())).unwrap();
     let error = store.stat(reference("a").into()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
-    assert!(error.to_string().contains("the session has ended, or never was; log in again"), "{error}");
+    assert!(error.to_string().contains("the session has ended or never existed; log in again"), "{error}");
 }
 
 #[tokio::test]
 async fn logout_ends_the_session_and_a_second_one_is_no_error() {
-    let server = answering([gone(), rejection(401, "not-authenticated/invalid-session")]).await;
+    let server = server_with([no_content(), rejection(401, "not-authenticated/invalid-session")]).await;
     let store = store(&server).with_credential(Credential::Session(SESSION.into())).unwrap();
     store.logout().await.unwrap();
     store.logout().await.unwrap();
-    assert_eq!(seen(&server).await, ["DELETE sessions"; 2]);
+    assert_eq!(received(&server).await, ["DELETE sessions"; 2]);
     let requests = server.received_requests().await.unwrap();
     assert!(requests.iter().all(|request| request.headers["x-filesapi-auth"] == SESSION));
 }
@@ -112,7 +112,7 @@ async fn a_logout_that_was_rejected_for_another_reason_has_not_ended_the_session
         (401, "not-authenticated/two-factor-authentication-error"),
         (403, "not-authorized/two-factor-authentication-required"),
     ] {
-        let server = answering([rejection(status, type_name)]).await;
+        let server = server_with([rejection(status, type_name)]).await;
         let store = store(&server).with_credential(Credential::Session(SESSION.into())).unwrap();
         let error = store.logout().await.unwrap_err();
         assert_eq!((error.provider_code(), error.effect()), (Some(type_name), Effect::Rejected), "{error}");
@@ -122,7 +122,7 @@ async fn a_logout_that_was_rejected_for_another_reason_has_not_ended_the_session
 #[tokio::test]
 async fn a_login_that_is_answered_with_a_blank_id_is_a_protocol_error() {
     for id in ["", " "] {
-        let server = answering([answer(201, &json!({"id": id}))]).await;
+        let server = server_with([response(201, &json!({"id": id}))]).await;
         let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     }
@@ -130,14 +130,14 @@ async fn a_login_that_is_answered_with_a_blank_id_is_a_protocol_error() {
 
 #[tokio::test]
 async fn without_a_session_there_is_nothing_to_log_out_of() {
-    let server = answering([]).await;
+    let server = server_with([]).await;
     let error = store(&server).logout().await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
 }
 
 #[tokio::test]
 async fn a_call_may_be_made_with_another_key_and_workspace() {
-    let server = answering([answer(200, &file("a")), answer(200, &file("a"))]).await;
+    let server = server_with([response(200, &file("a")), response(200, &file("a"))]).await;
     let store = store(&server);
     let theirs = store.with_api_key("other").unwrap().with_workspace(Some(7));
     theirs.stat(reference("a").into()).await.unwrap();
@@ -152,7 +152,7 @@ async fn a_call_may_be_made_with_another_key_and_workspace() {
 #[tokio::test]
 async fn neither_passwords_nor_sessions_are_shown() {
     let echo = json!({"error": "no user with password PWcanary", "type": "not-authenticated/invalid-credentials"});
-    let server = answering([answer(401, &echo), challenge(), session()]).await;
+    let server = server_with([response(401, &echo), challenge(), session()]).await;
     let store = store(&server);
     let login = Login::new("ann", "PWcanary").one_time_password("OTPcanary");
     let rejected = store.login(&login).await.unwrap_err();
@@ -168,7 +168,7 @@ async fn neither_passwords_nor_sessions_are_shown() {
 #[tokio::test]
 async fn a_password_that_is_a_word_of_the_protocol_hides_nothing_else() {
     for password in ["data", "type", "e", "partial_session_id"] {
-        let server = answering([challenge(), session()]).await;
+        let server = server_with([challenge(), session()]).await;
         let store = store(&server);
         let login = Login::new("ann", password);
         let error = store.login(&login).await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use filestore_core::{Backend, Effect, ErrorKind, FileStore, List, Origin, Setting, Settings, Value};
 
-use super::{API_KEY, answer, answering, kind_and_effect, open, rejection, seen};
+use super::{API_KEY, kind_and_effect, open, received, rejection, response, server_with};
 use crate::{
     ByteSize, Credential, FilesCom, FilesComConfig, FilesComStore, FilesComUpload, Login, Rejection, Share, Verify,
 };
@@ -82,7 +82,7 @@ fn options_come_as_texts_and_as_numbers() {
 
 #[tokio::test]
 async fn exactly_one_credential_goes_with_a_request_and_the_workspace_and_language_with_it() {
-    let server = answering([answer(200, &serde_json::json!([])), answer(200, &serde_json::json!([]))]).await;
+    let server = server_with([response(200, &serde_json::json!([])), response(200, &serde_json::json!([]))]).await;
     let mut config = FilesComConfig::new(server.uri()).api_key(API_KEY).workspace_id(0);
     config.language = Some("de".to_owned());
     let (store, _) = open(config);
@@ -102,10 +102,10 @@ async fn exactly_one_credential_goes_with_a_request_and_the_workspace_and_langua
 
 #[tokio::test]
 async fn nobody_is_told_so_before_anything_is_sent() {
-    let server = answering([]).await;
+    let server = server_with([]).await;
     let error = open(FilesComConfig::new(server.uri())).0.list(List::new()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unauthenticated, Effect::NotSent));
-    assert!(seen(&server).await.is_empty());
+    assert!(received(&server).await.is_empty());
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn a_rejection_keeps_all_that_the_service_said_but_not_the_key() {
     let body = serde_json::json!({"error": format!("The key {API_KEY} is wrong"), "http-code": 401, "instance": "abc",
         "title": "Invalid Credentials", "type": "not-authenticated/invalid-credentials", "data": {"host": "x.files.com"},
         "errors": ["one"], "model_errors": {"path": ["is bad"]}, "detail": "more"});
-    let server = answering([answer(401, &body), rejection(403, "not-authorized/api-key-is-path-restricted")]).await;
+    let server = server_with([response(401, &body), rejection(403, "not-authorized/api-key-is-path-restricted")]).await;
     let store = super::store(&server);
     let error = store.list(List::new()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
@@ -135,7 +135,7 @@ async fn a_rejection_keeps_all_that_the_service_said_but_not_the_key() {
 
 #[tokio::test]
 async fn an_empty_secret_is_rejected_before_anything_is_sent() {
-    let server = answering([]).await;
+    let server = server_with([]).await;
     let uri = server.uri();
     let store = open(FilesComConfig::new(uri.as_str()).api_key(API_KEY)).0;
     let reference = "team:filescom:a.txt".parse().unwrap();

@@ -15,7 +15,7 @@ async fn a_share_link_has_what_was_asked_for() {
     let mut made = bundle();
     (made["require_registration"], made["code"]) = (true.into(), "q3".into());
     made["paths"] = json!(["B", "dir/a.txt"]);
-    let server = answering([answer(201, &made), answer(201, &bundle())]).await;
+    let server = server_with([response(201, &made), response(201, &bundle())]).await;
     let store = store(&server);
     let share = Share::new()
         .expires("2026-04-01T00:00:00.5Z".parse().unwrap())
@@ -39,7 +39,7 @@ async fn a_share_link_has_what_was_asked_for() {
     assert!(!format!("{link:?}").contains("canary"));
     store.share([&reference("b")], Share::new()).await.unwrap();
     assert_eq!(
-        seen(&server).await,
+        received(&server).await,
         [
             r#"POST bundles {"paths":["dir/a.txt","b"],"password":"PWcanary","expires_at":"2026-04-01T00:00:00Z","max_uses":3,"permissions":"read_write","description":"d","note":"n","code":"q3","require_registration":true}"#,
             r#"POST bundles {"paths":["b"]}"#,
@@ -79,10 +79,10 @@ fn unprotected() -> Vec<(Share, Value)> {
 #[tokio::test]
 async fn a_share_link_without_the_protection_that_was_asked_for_is_removed_again() {
     for (share, made) in unprotected() {
-        let server = answering([answer(201, &made), ResponseTemplate::new(204)]).await;
+        let server = server_with([response(201, &made), ResponseTemplate::new(204)]).await;
         let error = store(&server).share([&reference("b")], share).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
-        assert_eq!(seen(&server).await[1], "DELETE bundles/42");
+        assert_eq!(received(&server).await[1], "DELETE bundles/42");
     }
 }
 
@@ -91,7 +91,7 @@ async fn a_share_link_of_which_the_service_says_less_has_what_was_asked_for() {
     for field in ["paths", "permissions"] {
         let mut made = bundle();
         made[field] = Value::Null;
-        let server = answering([answer(201, &made)]).await;
+        let server = server_with([response(201, &made)]).await;
         store(&server).share([&reference("b")], Share::new()).await.unwrap();
     }
 }
@@ -104,7 +104,7 @@ async fn a_share_link_without_its_protection_that_cannot_be_removed_is_named() {
         [not_allowed(), not_found(), ResponseTemplate::new(200)].map(|removal| (share.clone(), made.clone(), removal))
     });
     for (share, made, removal) in unprotected {
-        let server = answering([answer(201, &made), removal]).await;
+        let server = server_with([response(201, &made), removal]).await;
         let error = store(&server).share([&reference("b")], share).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
         assert!(error.to_string().contains("unshare 42"), "{error}");
@@ -113,7 +113,7 @@ async fn a_share_link_without_its_protection_that_cannot_be_removed_is_named() {
 
 #[tokio::test]
 async fn a_share_link_to_nothing_or_to_the_past_is_not_sent() {
-    let server = answering([]).await;
+    let server = server_with([]).await;
     let store = store(&server);
     let past = Share::new().expires("2026-03-01T09:59:59Z".parse().unwrap());
     let rejected = [store.share([], Share::new()).await, store.share([&reference("a")], past).await];
@@ -124,15 +124,15 @@ async fn a_share_link_to_nothing_or_to_the_past_is_not_sent() {
 
 #[tokio::test]
 async fn a_share_link_whose_answer_is_lost_is_not_made_twice() {
-    let server = answering([ResponseTemplate::new(503)]).await;
+    let server = server_with([ResponseTemplate::new(503)]).await;
     let error = store(&server).share([&reference("a")], Share::new()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
 }
 
 #[tokio::test]
 async fn a_list_of_share_links_whose_cursor_comes_again_is_a_protocol_error_and_no_end() {
-    let again = || answer(200, &json!([bundle()])).insert_header("x-files-cursor", "c");
-    let server = answering([again(), again()]).await;
+    let again = || response(200, &json!([bundle()])).insert_header("x-files-cursor", "c");
+    let server = server_with([again(), again()]).await;
     let store = store(&server);
     let first = store.shares(None).await.unwrap();
     let error = store.shares(first.next.as_ref()).await.unwrap_err();
@@ -141,8 +141,9 @@ async fn a_list_of_share_links_whose_cursor_comes_again_is_a_protocol_error_and_
 
 #[tokio::test]
 async fn share_links_are_found_listed_and_ended() {
-    let first = answer(200, &json!([bundle()])).insert_header("x-files-cursor", "c2:next:z");
-    let server = answering([answer(200, &bundle()), first, answer(200, &json!([])), gone(), not_found()]).await;
+    let first = response(200, &json!([bundle()])).insert_header("x-files-cursor", "c2:next:z");
+    let server =
+        server_with([response(200, &bundle()), first, response(200, &json!([])), no_content(), not_found()]).await;
     let store = store(&server);
     assert_eq!(store.share_link(42).await.unwrap().id, 42);
     let page = store.shares(None).await.unwrap();
@@ -151,7 +152,7 @@ async fn share_links_are_found_listed_and_ended() {
     store.unshare(42).await.unwrap();
     store.unshare(42).await.unwrap();
     assert_eq!(
-        seen(&server).await,
+        received(&server).await,
         ["GET bundles/42", "GET bundles", "GET bundles?cursor=c2%3Anext%3Az", "DELETE bundles/42", "DELETE bundles/42"]
     );
 }
@@ -160,7 +161,7 @@ async fn share_links_are_found_listed_and_ended() {
 async fn a_share_link_that_cannot_be_read_does_not_hide_the_others() {
     let mut odd = bundle();
     odd["url"] = Value::Null;
-    let server = answering([answer(200, &json!([odd, 7, bundle()]))]).await;
+    let server = server_with([response(200, &json!([odd, 7, bundle()]))]).await;
     let links = store(&server).shares(None).await.unwrap();
     assert_eq!((links.links.len(), links.unreadable), (1, 2));
 }
@@ -169,6 +170,6 @@ async fn a_share_link_that_cannot_be_read_does_not_hide_the_others() {
 async fn another_share_link_than_asked_for_is_none() {
     let mut other = bundle();
     other["id"] = 77.into();
-    let server = answering([answer(200, &other)]).await;
+    let server = server_with([response(200, &other)]).await;
     assert_eq!(store(&server).share_link(5).await.unwrap_err().kind(), ErrorKind::Protocol);
 }

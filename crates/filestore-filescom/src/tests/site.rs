@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use super::{API_KEY, answer, not_found, open, rejection, shown};
+use super::{API_KEY, describe, not_found, open, rejection, response};
 use crate::{FilesComConfig, FilesComStore};
 
 /// The end of every signed address; the test's clock begins at 10:00.
@@ -50,16 +50,16 @@ pub(super) struct File {
 struct Fault {
     request: &'static str,
     times: usize,
-    act: Act,
+    action: FaultAction,
 }
 
-pub(super) enum Act {
+pub(super) enum FaultAction {
     /// This instead of what was asked for.
-    Response(ResponseTemplate),
+    Respond(ResponseTemplate),
     /// It is done, and then answered with this.
-    DoneBut(ResponseTemplate),
+    ServeThenRespond(ResponseTemplate),
     /// Before it is done, the site changes.
-    After(Box<dyn Fn(&mut State) + Send>),
+    ChangeThenServe(Box<dyn Fn(&mut State) + Send>),
 }
 
 impl Site {
@@ -77,7 +77,7 @@ impl Site {
             ..State::default()
         };
         let state = Arc::new(Mutex::new(state));
-        Mock::given(any()).respond_with(Answers(Arc::clone(&state))).mount(&server).await;
+        Mock::given(any()).respond_with(Responder(Arc::clone(&state))).mount(&server).await;
         Self { server, state }
     }
 
@@ -94,12 +94,12 @@ impl Site {
     }
 
     /// The next request whose line begins like this is not served as usual.
-    pub(super) fn fault(&self, request: &'static str, act: Act) {
-        self.faults(1, request, act);
+    pub(super) fn fault(&self, request: &'static str, action: FaultAction) {
+        self.faults(1, request, action);
     }
 
-    pub(super) fn faults(&self, times: usize, request: &'static str, act: Act) {
-        self.state().faults.push_back(Fault { request, times, act });
+    pub(super) fn faults(&self, times: usize, request: &'static str, action: FaultAction) {
+        self.state().faults.push_back(Fault { request, times, action });
     }
 
     /// The requests so far, without queries.
@@ -146,12 +146,12 @@ pub(super) fn xml(status: u16, code: &str, message: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_raw(body, "application/xml")
 }
 
-struct Answers(Arc<Mutex<State>>);
+struct Responder(Arc<Mutex<State>>);
 
-impl Respond for Answers {
+impl Respond for Responder {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let mut state = self.0.lock().unwrap();
-        let line = shown(request);
+        let line = describe(request);
         let line = line.split_once('?').map_or(line.as_str(), |(line, _)| line).to_owned();
         let line = if request.method == "PUT" { line.split(' ').take(2).collect::<Vec<_>>().join(" ") } else { line };
         state.log.push(line.clone());
@@ -163,20 +163,20 @@ impl Respond for Answers {
         if let Some(at) = fault {
             let mut fault = state.faults.remove(at).unwrap();
             fault.times -= 1;
-            let answer = match &fault.act {
-                Act::Response(answer) => Some(answer.clone()),
-                Act::DoneBut(answer) => {
+            let response = match &fault.action {
+                FaultAction::Respond(response) => Some(response.clone()),
+                FaultAction::ServeThenRespond(response) => {
                     state.serve(request);
-                    Some(answer.clone())
+                    Some(response.clone())
                 }
-                Act::After(change) => {
+                FaultAction::ChangeThenServe(change) => {
                     change(&mut state);
                     None
                 }
             };
             state.faults.push_front(fault);
-            if let Some(answer) = answer {
-                return answer;
+            if let Some(response) = response {
+                return response;
             }
         }
         state.serve(request)
@@ -197,10 +197,10 @@ impl State {
                 self.files.remove(&path).map_or_else(not_found, |_| ResponseTemplate::new(204))
             }
             "GET" if let Some(path) = of("/api/rest/v1/file_actions/metadata/") => {
-                self.entry(&path, self.digests).map_or_else(not_found, |entry| answer(200, &entry))
+                self.entry(&path, self.digests).map_or_else(not_found, |entry| response(200, &entry))
             }
-            "GET" if let Some(path) = of("/api/rest/v1/files/") => self.address(&path),
-            "GET" if path == "/api/rest/v1/folders" => answer(200, &json!([])),
+            "GET" if let Some(path) = of("/api/rest/v1/files/") => self.download_uri(&path),
+            "GET" if path == "/api/rest/v1/folders" => response(200, &json!([])),
             "PUT" if let Some(part) = of("/storage/up/") => self.part(&part, request),
             "GET" if let Some(path) = of("/storage/down/") => self.content(&path, request),
             _ => ResponseTemplate::new(418),
@@ -226,7 +226,7 @@ impl State {
             target.as_object_mut().unwrap().extend(self.target.as_object().unwrap().clone());
             target
         });
-        answer(200, &parts.collect())
+        response(200, &parts.collect())
     }
 
     fn part(&mut self, part: &str, request: &Request) -> ResponseTemplate {
@@ -256,7 +256,7 @@ impl State {
         assert_eq!(body["size"], content.len());
         let replaced = self.files.contains_key(path);
         self.store(path, content, body["provided_mtime"].clone(), body["custom_metadata"].clone());
-        answer(if replaced { 200 } else { 201 }, &self.entry(path, false).unwrap())
+        response(if replaced { 200 } else { 201 }, &self.entry(path, false).unwrap())
     }
 
     fn store(&mut self, path: &str, content: Vec<u8>, provided_mtime: Value, metadata: Value) {
@@ -276,7 +276,7 @@ impl State {
         }
         let Some(file) = self.files.remove(path) else { return not_found() };
         self.files.insert(destination.to_owned(), file);
-        answer(201, &json!({"status": "completed"}))
+        response(201, &json!({"status": "completed"}))
     }
 
     fn update(&mut self, path: &str, body: &Value) -> ResponseTemplate {
@@ -287,7 +287,7 @@ impl State {
         if !body["provided_mtime"].is_null() {
             file.provided_mtime = body["provided_mtime"].clone();
         }
-        answer(200, &self.entry(path, false).unwrap())
+        response(200, &self.entry(path, false).unwrap())
     }
 
     pub(super) fn entry(&self, path: &str, digests: bool) -> Option<Value> {
@@ -300,10 +300,10 @@ impl State {
             "mime_type": "application/octet-stream"}))
     }
 
-    fn address(&mut self, path: &str) -> ResponseTemplate {
+    fn download_uri(&mut self, path: &str) -> ResponseTemplate {
         let Some(mut entry) = self.entry(path, self.digests) else { return not_found() };
         entry["download_uri"] = json!(format!("{}/storage/down/{path}?{CONTENT_QUERY}{}", self.server, self.log.len()));
-        answer(200, &entry)
+        response(200, &entry)
     }
 
     fn content(&self, path: &str, request: &Request) -> ResponseTemplate {

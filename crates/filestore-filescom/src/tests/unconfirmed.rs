@@ -13,7 +13,7 @@ async fn a_change_that_the_service_did_not_confirm_is_unknown() {
         ResponseTemplate::new(200).set_body_json(json!({})),
     ];
     for other in others {
-        let server = answering(std::iter::repeat_n(other.clone(), 5)).await;
+        let server = server_with(std::iter::repeat_n(other.clone(), 5)).await;
         let store = store(&server);
         let session = store.with_session(&crate::LoginSession { id: "id".into(), read_only: false }).unwrap();
         let errors = [
@@ -32,7 +32,8 @@ async fn a_change_that_the_service_did_not_confirm_is_unknown() {
 
 #[tokio::test]
 async fn an_answer_about_something_else_confirms_nothing() {
-    let server = answering([answer(201, &folder("other")), answer(201, &file("new")), answer(200, &file("b"))]).await;
+    let server =
+        server_with([response(201, &folder("other")), response(201, &file("new")), response(200, &file("b"))]).await;
     let store = store(&server);
     for error in [
         store.create_folder("new", false).await.unwrap_err(),
@@ -43,7 +44,7 @@ async fn an_answer_about_something_else_confirms_nothing() {
     }
     let mut content = file("b");
     content["download_uri"] = "http://127.0.0.1:1/b".into();
-    let server = answering([answer(200, &file("b")), answer(200, &content)]).await;
+    let server = server_with([response(200, &file("b")), response(200, &content)]).await;
     let store = self::store(&server);
     let stat = store.stat((&reference("a")).into()).await.unwrap_err();
     let download = store.download((&reference("a")).into()).await.unwrap_err();
@@ -54,13 +55,13 @@ async fn an_answer_about_something_else_confirms_nothing() {
 
 #[tokio::test]
 async fn an_answer_in_another_spelling_is_about_the_same() {
-    let server = answering([answer(200, &file("Docs/Résumé.txt"))]).await;
+    let server = server_with([response(200, &file("Docs/Résumé.txt"))]).await;
     store(&server).stat((&reference("docs/resume.TXT")).into()).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_not_found_of_another_status_is_no_delete() {
-    let server = answering([rejection(422, "not-found"), rejection(403, "not-found")]).await;
+    let server = server_with([rejection(422, "not-found"), rejection(403, "not-found")]).await;
     let store = store(&server);
     for error in [store.delete((&reference("a")).into()).await.unwrap_err(), store.unshare(42).await.unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
@@ -69,7 +70,7 @@ async fn a_not_found_of_another_status_is_no_delete() {
 
 #[tokio::test]
 async fn a_listing_of_entries_without_a_path_is_no_empty_folder() {
-    let server = answering([answer(200, &json!([{"type": "file", "size": 1}]))]).await;
+    let server = server_with([response(200, &json!([{"type": "file", "size": 1}]))]).await;
     let error = store(&server).list(filestore_core::List::default()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
 }
@@ -78,7 +79,7 @@ async fn a_listing_of_entries_without_a_path_is_no_empty_folder() {
 async fn a_404_that_is_not_the_services_own_is_no_delete() {
     for other in [ResponseTemplate::new(404), ResponseTemplate::new(404).set_body_raw("<html>404</html>", "text/html")]
     {
-        let server = answering([other.clone(), other]).await;
+        let server = server_with([other.clone(), other]).await;
         let store = store(&server);
         for error in [store.delete((&reference("a")).into()).await.unwrap_err(), store.unshare(42).await.unwrap_err()] {
             assert_eq!(error.effect(), Effect::Rejected, "{error}");

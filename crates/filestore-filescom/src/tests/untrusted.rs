@@ -3,8 +3,8 @@
 use filestore_core::{Effect, ErrorKind, FileStore, Upload, UrlRequest};
 use serde_json::json;
 
-use super::site::{Act, Site};
-use super::{answer, answering, kind_and_effect, reference, store};
+use super::site::{FaultAction, Site};
+use super::{kind_and_effect, reference, response, server_with, store};
 use crate::Login;
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn an_address_is_given_as_it_was_understood_and_only_of_http() {
     let given = |uri: &str| {
         site.fault(
             "GET files/",
-            Act::Response(answer(200, &json!({"path": "a", "type": "file", "download_uri": uri}))),
+            FaultAction::Respond(response(200, &json!({"path": "a", "type": "file", "download_uri": uri}))),
         );
         let store = site.store();
         async move { store.url(UrlRequest::from(reference("a"))).await }
@@ -39,11 +39,11 @@ async fn an_address_is_given_as_it_was_understood_and_only_of_http() {
 
 #[tokio::test]
 async fn a_share_link_is_an_http_address_as_it_was_understood() {
-    let link = |url: &str| answer(200, &json!({"id": 42, "url": url}));
-    let server = answering([link("HTTPS://x.files.com/f/\u{1b}[2Jab\n")]).await;
+    let link = |url: &str| response(200, &json!({"id": 42, "url": url}));
+    let server = server_with([link("HTTPS://x.files.com/f/\u{1b}[2Jab\n")]).await;
     assert_eq!(store(&server).share_link(42).await.unwrap().url.as_str(), "https://x.files.com/f/%1B[2Jab");
     for bad in ["javascript:alert(1)", "x.files.com/f/ab", "", "file:///f/ab"] {
-        let server = answering([link(bad)]).await;
+        let server = server_with([link(bad)]).await;
         let error = store(&server).share_link(42).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{bad}: {error}");
     }
@@ -52,7 +52,7 @@ async fn a_share_link_is_an_http_address_as_it_was_understood() {
 #[tokio::test]
 async fn a_session_id_that_is_not_printable_ascii_is_a_protocol_error() {
     for bad in ["", "a b", "a\tb", "a\u{1b}[2J", "a\nX-Evil: 1", "\u{fc}", "a\u{7f}"] {
-        let server = answering([answer(201, &json!({"id": bad}))]).await;
+        let server = server_with([response(201, &json!({"id": bad}))]).await;
         let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{bad:?}: {error}");
     }

@@ -5,7 +5,7 @@ use crate::FilesComUpdate;
 async fn only_what_changes_is_sent() {
     let mut changed = file("a");
     changed["provided_mtime"] = "2025-12-24T08:00:00Z".into();
-    let server = answering([answer(200, &changed), answer(200, &file("a"))]).await;
+    let server = server_with([response(200, &changed), response(200, &file("a"))]).await;
     let store = store(&server);
     let update = FilesComUpdate::new().modified("2025-12-24T08:00:00.9Z".parse().unwrap());
     let file = store.update(&reference("a"), update).await.unwrap();
@@ -13,7 +13,7 @@ async fn only_what_changes_is_sent() {
     let update = FilesComUpdate::new().metadata([("k", "v")]).priority_color("red");
     store.update(&reference("a"), update).await.unwrap();
     assert_eq!(
-        seen(&server).await,
+        received(&server).await,
         [
             r#"PATCH files/a {"provided_mtime":"2025-12-24T08:00:00Z"}"#,
             r#"PATCH files/a {"custom_metadata":{"k":"v"},"priority_color":"red"}"#,
@@ -30,7 +30,7 @@ async fn what_the_service_ignores_of_an_update_is_named() {
     ignored["priority_color"] = "blue".into();
     let mut silent = taken.clone();
     silent.as_object_mut().unwrap().remove("priority_color");
-    let server = answering([answer(200, &ignored), answer(200, &taken), answer(200, &silent)]).await;
+    let server = server_with([response(200, &ignored), response(200, &taken), response(200, &silent)]).await;
     let update = || {
         let update = FilesComUpdate::new().modified("2025-12-24T08:00:00.9Z".parse().unwrap());
         update.metadata([("k", "v")]).priority_color("red")
@@ -45,14 +45,14 @@ async fn what_the_service_ignores_of_an_update_is_named() {
 
 #[tokio::test]
 async fn an_empty_map_removes_the_metadata() {
-    let server = answering([answer(200, &file("a"))]).await;
+    let server = server_with([response(200, &file("a"))]).await;
     store(&server).update(&reference("a"), FilesComUpdate::new().metadata([("", ""); 0])).await.unwrap();
-    assert_eq!(seen(&server).await, [r#"PATCH files/a {"custom_metadata":{}}"#]);
+    assert_eq!(received(&server).await, [r#"PATCH files/a {"custom_metadata":{}}"#]);
 }
 
 #[tokio::test]
 async fn nothing_to_change_and_too_much_of_it_are_rejected_before_sending() {
-    let server = answering([]).await;
+    let server = server_with([]).await;
     let store = store(&server);
     let many = (0..33).map(|key| (key.to_string(), "v"));
     for update in [
@@ -68,14 +68,14 @@ async fn nothing_to_change_and_too_much_of_it_are_rejected_before_sending() {
 
 #[tokio::test]
 async fn metadata_at_the_limits_is_sent() {
-    let server = answering([answer(200, &file("a"))]).await;
+    let server = server_with([response(200, &file("a"))]).await;
     let most = (0..32).map(|key| (format!("{key:ü>256}"), "ü".repeat(1024)));
     store(&server).update(&reference("a"), FilesComUpdate::new().metadata(most)).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_mounted_folder_keeps_no_metadata() {
-    let server = answering([rejection(422, "processing-failure/metadata-not-supported-on-remotes")]).await;
+    let server = server_with([rejection(422, "processing-failure/metadata-not-supported-on-remotes")]).await;
     let update = FilesComUpdate::new().metadata([("k", "v")]);
     let error = store(&server).update(&reference("a"), update).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected));

@@ -9,8 +9,8 @@ use futures::stream;
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
-use super::site::{Act, Site, expired, xml};
-use super::{answer, folder, kind_and_effect, not_found, rejection};
+use super::site::{FaultAction, Site, expired, xml};
+use super::{folder, kind_and_effect, not_found, rejection, response};
 use crate::{ByteSize, FilesComUpload, Verify};
 
 const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
@@ -135,13 +135,16 @@ async fn time_and_metadata_go_with_the_finish() {
 async fn metadata_that_the_finish_did_not_take_is_set_afterwards() {
     let site = Site::with_parts_of(100).await;
     let ignored = json!({"path": "a.txt", "type": "file", "size": 26, "custom_metadata": {}});
-    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(ignored)));
+    site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(ignored)));
     let file = site.store().upload(alphabet().metadata("colour", "red")).await.unwrap();
     assert_eq!(site.log()[3], r#"PATCH files/a.txt {"custom_metadata":{"colour":"red"}}"#);
     assert_eq!(file.metadata["colour"], "red");
 
-    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))));
-    site.fault("PATCH ", Act::Response(rejection(422, "processing-failure/metadata-not-supported-on-remotes")));
+    site.fault(
+        "POST files/",
+        FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))),
+    );
+    site.fault("PATCH ", FaultAction::Respond(rejection(422, "processing-failure/metadata-not-supported-on-remotes")));
     let error = site.store().upload(alphabet().metadata("colour", "red")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied));
     assert_eq!(error.stored().unwrap().reference.to_string(), ":filescom:a.txt");
@@ -157,8 +160,8 @@ async fn time_and_metadata_that_the_service_ignores_are_named_and_not_reported_a
     ];
     for said in said {
         let site = Site::with_parts_of(100).await;
-        site.fault("POST files/", Act::DoneBut(answer(201, &said)));
-        site.fault("PATCH ", Act::Response(answer(200, &said)));
+        site.fault("POST files/", FaultAction::ServeThenRespond(response(201, &said)));
+        site.fault("PATCH ", FaultAction::Respond(response(200, &said)));
         let upload = alphabet().metadata("colour", "red").modified(time.parse().unwrap());
         let file = site.store().upload(upload).await.unwrap();
         assert_eq!(file.skipped, ["modified", "metadata"]);
@@ -168,7 +171,7 @@ async fn time_and_metadata_that_the_service_ignores_are_named_and_not_reported_a
     // What the finish took, and what is set afterwards.
     let site = Site::with_parts_of(100).await;
     let timed = json!({"path": "a.txt", "type": "file", "size": 26, "provided_mtime": time});
-    site.fault("POST files/", Act::DoneBut(answer(201, &timed)));
+    site.fault("POST files/", FaultAction::ServeThenRespond(response(201, &timed)));
     let upload = alphabet().metadata("colour", "red").modified(time.parse().unwrap());
     let file = site.store().upload(upload).await.unwrap();
     assert_eq!((file.skipped.len(), file.modified), (0, Some(time.parse().unwrap())));
@@ -195,7 +198,7 @@ async fn metadata_beyond_the_limits_is_rejected_before_anything_is_sent() {
 async fn a_name_that_the_service_chose_is_the_one_of_the_answer() {
     let site = Site::with_parts_of(100).await;
     let renamed = json!({"path": "a_2.txt", "type": "file", "size": 26});
-    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(renamed)));
+    site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(renamed)));
     let file = site.store().upload(alphabet().with(FilesComUpload::new().with_rename(true))).await.unwrap();
     assert_eq!((file.name.as_str(), file.reference.to_string().as_str()), ("a_2.txt", ":filescom:a_2.txt"));
     assert!(
@@ -207,7 +210,7 @@ async fn a_name_that_the_service_chose_is_the_one_of_the_answer() {
 async fn a_chosen_name_that_the_service_does_not_tell_is_no_reference_to_the_asked_one() {
     for verify in [Verify::Etag, Verify::Crc32, Verify::None] {
         let site = Site::with_parts_of(100).await;
-        site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({}))));
+        site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(json!({}))));
         let store = site.open(|config| config.verify(verify)).0;
         let error = store.upload(alphabet().with(FilesComUpload::new().with_rename(true))).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
@@ -219,7 +222,7 @@ async fn a_chosen_name_that_the_service_does_not_tell_is_no_reference_to_the_ask
 async fn a_confirmed_file_that_is_not_there_is_not_said_to_be_stored() {
     for verify in [Verify::Etag, Verify::Crc32, Verify::None] {
         let site = Site::with_parts_of(100).await;
-        site.fault("POST files/", Act::Response(ResponseTemplate::new(201).set_body_json(json!({}))));
+        site.fault("POST files/", FaultAction::Respond(ResponseTemplate::new(201).set_body_json(json!({}))));
         let store = site.open(|config| config.verify(verify)).0;
         let error = store.upload(alphabet()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Unknown), "{verify:?}: {error}");
@@ -247,9 +250,14 @@ async fn with_no_verification_a_mangled_part_goes_unseen_and_no_request_is_added
     let site = Site::with_parts_of(4).await;
     site.fault(
         "PUT ",
-        Act::DoneBut(ResponseTemplate::new(200).insert_header("etag", "\"00000000000000000000000000000000\"")),
+        FaultAction::ServeThenRespond(
+            ResponseTemplate::new(200).insert_header("etag", "\"00000000000000000000000000000000\""),
+        ),
     );
-    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))));
+    site.fault(
+        "POST files/",
+        FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))),
+    );
     let store = site.open(|config| config.verify(Verify::None)).0;
     site.state().finish_checks_tags = false;
     store.upload(alphabet()).await.unwrap();
@@ -260,11 +268,11 @@ async fn with_no_verification_a_mangled_part_goes_unseen_and_no_request_is_added
 async fn a_wrong_etag_is_a_part_that_is_sent_again() {
     let site = Site::with_parts_of(4).await;
     let wrong = ResponseTemplate::new(200).insert_header("etag", "\"00000000000000000000000000000000\"");
-    site.fault("PUT /storage/up/1/3", Act::DoneBut(wrong.clone()));
+    site.fault("PUT /storage/up/1/3", FaultAction::ServeThenRespond(wrong.clone()));
     site.store().upload(alphabet()).await.unwrap();
     assert_eq!((site.content("a.txt").unwrap(), site.count("PUT ")), (ALPHABET.to_vec(), 8));
 
-    site.faults(4, "PUT /storage/up/2/3", Act::DoneBut(wrong));
+    site.faults(4, "PUT /storage/up/2/3", FaultAction::ServeThenRespond(wrong));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!((kind_and_effect(&error), error.attempts()), ((ErrorKind::Integrity, Effect::Rejected), 4));
     assert!(error.to_string().contains("MD5 differs; this was part 3"), "{error}");
@@ -283,9 +291,9 @@ async fn parts_are_sent_again_whole_whether_they_are_held_or_read_anew() {
         for body in bodies {
             let site = Site::with_parts_of(part as u64).await;
             let wrong = ResponseTemplate::new(200).insert_header("etag", "\"00000000000000000000000000000000\"");
-            site.fault("PUT /storage/up/1/1", Act::Response(expired()));
-            site.fault("PUT /storage/up/1/2", Act::Response(xml(503, "SlowDown", "slow")));
-            site.fault("PUT /storage/up/1/3", Act::DoneBut(wrong));
+            site.fault("PUT /storage/up/1/1", FaultAction::Respond(expired()));
+            site.fault("PUT /storage/up/1/2", FaultAction::Respond(xml(503, "SlowDown", "slow")));
+            site.fault("PUT /storage/up/1/3", FaultAction::ServeThenRespond(wrong));
             site.store().upload(Upload::new("a", body)).await.unwrap();
             assert!(site.content("a").unwrap() == content, "parts of {part}");
             assert_eq!((site.count("PUT "), site.sessions()), (6, 1));
@@ -297,10 +305,10 @@ async fn parts_are_sent_again_whole_whether_they_are_held_or_read_anew() {
 async fn tags_that_are_no_md5_or_are_not_there_are_taken_as_they_are() {
     let site = Site::with_parts_of(100).await;
     site.state().finish_checks_tags = false;
-    site.fault("PUT ", Act::DoneBut(ResponseTemplate::new(200).insert_header("etag", "\"abc-1\"")));
+    site.fault("PUT ", FaultAction::ServeThenRespond(ResponseTemplate::new(200).insert_header("etag", "\"abc-1\"")));
     site.store().upload(alphabet()).await.unwrap();
     assert!(site.log()[2].contains(r#""etags":[{"etag":"abc-1","part":1}]"#));
-    site.fault("PUT ", Act::DoneBut(ResponseTemplate::new(200)));
+    site.fault("PUT ", FaultAction::ServeThenRespond(ResponseTemplate::new(200)));
     site.store().upload(alphabet()).await.unwrap();
     assert!(!site.log()[5].contains("etags"));
 }
@@ -308,7 +316,7 @@ async fn tags_that_are_no_md5_or_are_not_there_are_taken_as_they_are() {
 #[tokio::test]
 async fn an_expired_address_is_renewed_for_its_part_alone() {
     let site = Site::with_parts_of(4).await;
-    site.fault("PUT /storage/up/1/5", Act::Response(expired()));
+    site.fault("PUT /storage/up/1/5", FaultAction::Respond(expired()));
     site.store().upload(alphabet()).await.unwrap();
     assert_eq!(site.content("a.txt").unwrap(), ALPHABET);
     assert_eq!(site.count("PUT /storage/up/1/5"), 2);
@@ -330,7 +338,7 @@ async fn a_storage_that_cannot_keep_up_is_given_time() {
     ] {
         let site = Site::with_parts_of(4).await;
         let (store, clock) = site.open(|config| config);
-        site.fault("PUT /storage/up/1/2", Act::Response(slow));
+        site.fault("PUT /storage/up/1/2", FaultAction::Respond(slow));
         store.upload(alphabet()).await.unwrap();
         assert_eq!((site.content("a.txt").unwrap(), clock.slept().len()), (ALPHABET.to_vec(), 1));
     }
@@ -339,7 +347,7 @@ async fn a_storage_that_cannot_keep_up_is_given_time() {
 #[tokio::test]
 async fn a_rejection_of_the_storage_ends_the_upload_and_says_why() {
     let site = Site::with_parts_of(4).await;
-    site.fault("PUT /storage/up/1/2", Act::Response(xml(403, "SignatureDoesNotMatch", "no")));
+    site.fault("PUT /storage/up/1/2", FaultAction::Respond(xml(403, "SignatureDoesNotMatch", "no")));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Rejected));
     assert_eq!((error.provider_code(), error.http_status()), (Some("SignatureDoesNotMatch"), Some(403)));
@@ -351,19 +359,19 @@ async fn a_rejection_of_the_storage_ends_the_upload_and_says_why() {
 async fn a_session_that_is_gone_begins_the_whole_upload_anew() {
     let site = Site::with_parts_of(4).await;
     let stale = || rejection(404, "not-found/file-upload-not-found");
-    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Response(stale()));
+    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, FaultAction::Respond(stale()));
     site.store().upload(alphabet()).await.unwrap();
     assert_eq!(site.content("a.txt").unwrap(), ALPHABET);
     assert_eq!((site.sessions(), site.count("POST files/")), (2, 1));
     assert!(site.log().last().unwrap().contains("put-2"));
 
     // The storage may be the first to notice.
-    site.fault("PUT /storage/up/3/7", Act::Response(xml(404, "NoSuchUpload", "gone")));
+    site.fault("PUT /storage/up/3/7", FaultAction::Respond(xml(404, "NoSuchUpload", "gone")));
     site.store().upload(alphabet()).await.unwrap();
     assert!(site.log().last().unwrap().contains("put-4"));
 
     // What cannot be sent again is not.
-    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Response(stale()));
+    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, FaultAction::Respond(stale()));
     let error = site.store().upload(Upload::new("a.txt", streamed(ALPHABET, None))).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Conflict, Effect::Rejected));
     assert!(error.to_string().contains("cannot be sent again"), "{error}");
@@ -373,7 +381,7 @@ async fn a_session_that_is_gone_begins_the_whole_upload_anew() {
 async fn an_upload_whose_sessions_are_always_gone_ends_with_the_retries() {
     let site = Site::with_parts_of(4).await;
     let stale = || rejection(404, "not-found/file-upload-not-found");
-    site.faults(99, r#"POST file_actions/begin_upload/a.txt {"ref""#, Act::Response(stale()));
+    site.faults(99, r#"POST file_actions/begin_upload/a.txt {"ref""#, FaultAction::Respond(stale()));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Conflict, Effect::Rejected));
     assert_eq!(site.sessions(), 4);
@@ -392,7 +400,7 @@ async fn a_part_of_another_session_is_rejected() {
     let other = json!([{"ref": "put-9", "part_number": 2, "upload_uri": "http://127.0.0.1:1/x"}]);
     site.fault(
         r#"POST file_actions/begin_upload/a.txt {"ref""#,
-        Act::Response(ResponseTemplate::new(200).set_body_json(other)),
+        FaultAction::Respond(ResponseTemplate::new(200).set_body_json(other)),
     );
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
@@ -402,14 +410,14 @@ async fn a_part_of_another_session_is_rejected() {
 async fn a_finish_whose_answer_is_lost_is_resolved_by_a_look() {
     let site = Site::with_parts_of(4).await;
     site.state().digests = true;
-    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(503)));
+    site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(503)));
     let file = site.store().upload(alphabet()).await.unwrap();
     assert_eq!((file.size, site.sessions(), site.count("POST files/")), (Some(26), 1, 2));
     assert!(file.digests.len() == 2);
 
     // All answers are lost.
-    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(500)));
-    site.faults(3, "POST files/", Act::Response(ResponseTemplate::new(500)));
+    site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(500)));
+    site.faults(3, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
     site.store().upload(alphabet()).await.unwrap();
 }
 
@@ -418,10 +426,10 @@ async fn a_finish_that_failed_without_proof_is_of_unknown_effect() {
     // A file of the size is there, and its digest is not known.
     let site = Site::with_parts_of(4).await;
     site.put("a.txt", vec![b'x'; 26]);
-    site.faults(4, "POST files/", Act::Response(ResponseTemplate::new(500)));
+    site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
-    assert!(error.to_string().contains("may be stored all the same"), "{error}");
+    assert!(error.to_string().contains("the file may be stored; check its path"), "{error}");
     assert_eq!(site.content("a.txt").unwrap(), vec![b'x'; 26]);
 }
 
@@ -433,13 +441,13 @@ async fn a_finish_that_was_answered_and_left_something_else_is_not_applied() {
         if let Some(old) = old {
             site.put("a.txt", old);
         }
-        site.faults(4, "POST files/", Act::Response(ResponseTemplate::new(503)));
+        site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(503)));
         let error = site.store().upload(alphabet()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
         assert!(error.is_safe_to_retry());
     }
     // A gateway does not answer for the service.
-    site.faults(4, "POST files/", Act::Response(ResponseTemplate::new(504)));
+    site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(504)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
 }
@@ -449,10 +457,10 @@ async fn a_finish_that_is_answered_about_something_else_is_resolved_by_a_look() 
     for other in [json!({"path": "b.txt", "type": "file", "size": 26}), folder("a.txt")] {
         let site = Site::with_parts_of(4).await;
         site.state().digests = true;
-        site.fault("POST files/", Act::DoneBut(answer(201, &other)));
+        site.fault("POST files/", FaultAction::ServeThenRespond(response(201, &other)));
         let file = site.store().upload(alphabet()).await.unwrap();
         assert_eq!(file.reference.to_string(), ":filescom:a.txt");
-        site.fault("POST files/", Act::Response(answer(201, &other)));
+        site.fault("POST files/", FaultAction::Respond(response(201, &other)));
         site.state().files.clear();
         let error = site.store().upload(alphabet()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
@@ -462,9 +470,9 @@ async fn a_finish_that_is_answered_about_something_else_is_resolved_by_a_look() 
 #[tokio::test]
 async fn a_finish_that_failed_and_left_something_of_unknown_size_is_of_unknown_effect() {
     let site = Site::with_parts_of(4).await;
-    site.faults(4, "POST files/", Act::Response(ResponseTemplate::new(500)));
+    site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
     let sizeless = json!({"path": "a.txt", "type": "file", "crc32": null});
-    site.fault("GET file_actions/metadata", Act::Response(ResponseTemplate::new(200).set_body_json(sizeless)));
+    site.fault("GET file_actions/metadata", FaultAction::Respond(ResponseTemplate::new(200).set_body_json(sizeless)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
 }
@@ -474,12 +482,12 @@ async fn a_finish_that_failed_in_a_folder_that_is_hidden_is_of_unknown_effect() 
     for (scope, look, seen, effect) in [
         ("", "GET folders", not_found(), Effect::Unknown),
         ("in", "GET file_actions/metadata/in", not_found(), Effect::Unknown),
-        ("in", "GET file_actions/metadata/in", answer(200, &folder("in")), Effect::Rejected),
+        ("in", "GET file_actions/metadata/in", response(200, &folder("in")), Effect::Rejected),
     ] {
         let site = Site::with_parts_of(4).await;
-        site.faults(4, "POST files/", Act::Response(ResponseTemplate::new(500)));
-        site.fault("GET file_actions/metadata", Act::Response(not_found()));
-        site.fault(look, Act::Response(seen));
+        site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
+        site.fault("GET file_actions/metadata", FaultAction::Respond(not_found()));
+        site.fault(look, FaultAction::Respond(seen));
         let error = site.store().upload(alphabet().scope(scope)).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, effect), "{error}");
     }
@@ -490,8 +498,8 @@ async fn a_rejection_after_a_finish_of_unknown_effect_is_resolved_by_a_look() {
     for status in [429, 403, 404] {
         let site = Site::with_parts_of(4).await;
         site.state().digests = true;
-        site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(503)));
-        site.faults(3, "POST files/", Act::Response(ResponseTemplate::new(status)));
+        site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(503)));
+        site.faults(3, "POST files/", FaultAction::Respond(ResponseTemplate::new(status)));
         let file = site.store().upload(alphabet()).await.unwrap();
         assert_eq!((file.size, site.content("a.txt").unwrap()), (Some(26), ALPHABET.to_vec()), "{status}");
     }
@@ -501,7 +509,7 @@ async fn a_rejection_after_a_finish_of_unknown_effect_is_resolved_by_a_look() {
 async fn a_beginning_can_store_nothing() {
     for status in [500, 503, 504] {
         let site = Site::with_parts_of(4).await;
-        site.faults(4, "POST file_actions/begin_upload", Act::Response(ResponseTemplate::new(status)));
+        site.faults(4, "POST file_actions/begin_upload", FaultAction::Respond(ResponseTemplate::new(status)));
         let error = site.store().upload(alphabet()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
         assert!(error.is_safe_to_retry());
@@ -511,7 +519,7 @@ async fn a_beginning_can_store_nothing() {
 #[tokio::test]
 async fn a_free_name_whose_move_fails_leaves_no_temporary_file() {
     let site = Site::with_parts_of(100).await;
-    site.faults(4, "POST file_actions/move", Act::Response(ResponseTemplate::new(503)));
+    site.faults(4, "POST file_actions/move", FaultAction::Respond(ResponseTemplate::new(503)));
     let error = site.store().upload(alphabet().if_exists(IfExists::Fail)).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
     assert!(error.is_safe_to_retry() && site.files().is_empty(), "{:?}", site.files());
@@ -521,7 +529,7 @@ async fn a_free_name_whose_move_fails_leaves_no_temporary_file() {
 async fn a_digest_that_nothing_is_compared_with_is_not_waited_for() {
     let site = Site::with_parts_of(100).await;
     let (store, clock) = site.open(|config| config.verify(Verify::None));
-    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(200).set_body_string("?")));
+    site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(200).set_body_string("?")));
     let error = store.upload(alphabet()).await.unwrap_err();
     assert_eq!(error.effect(), Effect::Unknown);
     assert_eq!((site.count("GET file_actions/metadata"), clock.slept().len()), (1, 0));
@@ -530,7 +538,7 @@ async fn a_digest_that_nothing_is_compared_with_is_not_waited_for() {
 #[tokio::test]
 async fn a_missing_part_at_the_finish_is_an_error_that_says_so() {
     let site = Site::with_parts_of(4).await;
-    site.fault("POST files/", Act::Response(rejection(422, "processing-failure/file-not-uploaded")));
+    site.fault("POST files/", FaultAction::Respond(rejection(422, "processing-failure/file-not-uploaded")));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
     assert_eq!(error.provider_code(), Some("processing-failure/file-not-uploaded"));
@@ -541,7 +549,7 @@ async fn a_missing_part_at_the_finish_is_an_error_that_says_so() {
 async fn another_size_than_sent_is_an_error_with_the_file() {
     let site = Site::with_parts_of(4).await;
     let short = json!({"path": "a.txt", "type": "file", "size": 25});
-    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(short)));
+    site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(short)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Applied));
     assert_eq!(error.stored().unwrap().size, Some(25));
@@ -551,15 +559,15 @@ async fn another_size_than_sent_is_an_error_with_the_file() {
 async fn with_crc32_the_digest_of_the_whole_is_waited_for_and_compared() {
     let site = Site::with_parts_of(4).await;
     let (store, clock) = site.open(|config| config.verify(Verify::Crc32));
-    site.faults(3, "GET file_actions/metadata", Act::After(Box::new(|_| ())));
-    site.fault("GET file_actions/metadata", Act::After(Box::new(|state| state.digests = true)));
+    site.faults(3, "GET file_actions/metadata", FaultAction::ChangeThenServe(Box::new(|_| ())));
+    site.fault("GET file_actions/metadata", FaultAction::ChangeThenServe(Box::new(|state| state.digests = true)));
     store.upload(alphabet()).await.unwrap();
     assert_eq!(site.count("GET "), 4);
     assert!(!clock.slept().is_empty());
 
     site.fault(
         "POST files/",
-        Act::After(Box::new(|state| {
+        FaultAction::ChangeThenServe(Box::new(|state| {
             state.sessions[1].insert(1, b"XXXX".to_vec());
             state.finish_checks_tags = false;
         })),
@@ -575,8 +583,12 @@ async fn with_crc32_the_digest_of_the_whole_is_waited_for_and_compared() {
 #[tokio::test]
 async fn uploads_that_make_the_same_folders_do_not_fail_each_other() {
     let site = Site::with_parts_of(100).await;
-    site.faults(30, "POST file_actions", Act::Response(rejection(422, "processing-failure/destination-exists")));
-    site.faults(20, "POST file_actions", Act::Response(rejection(422, "processing-failure/could-not-create-parent")));
+    site.faults(30, "POST file_actions", FaultAction::Respond(rejection(422, "processing-failure/destination-exists")));
+    site.faults(
+        20,
+        "POST file_actions",
+        FaultAction::Respond(rejection(422, "processing-failure/could-not-create-parent")),
+    );
     let (store, clock) = site.open(|config| config);
     let uploads = (0..50).map(|number| store.upload(Upload::new(format!("{number}.txt"), "hello").scope("new/folder")));
     for stored in futures::future::join_all(uploads).await {
@@ -590,10 +602,10 @@ async fn uploads_that_make_the_same_folders_do_not_fail_each_other() {
 async fn a_folder_of_the_name_is_not_overwritten() {
     for request in ["POST file_actions", "POST files/"] {
         let site = Site::with_parts_of(100).await;
-        site.fault(request, Act::Response(rejection(422, "processing-failure/destination-exists")));
+        site.fault(request, FaultAction::Respond(rejection(422, "processing-failure/destination-exists")));
         site.fault(
             "GET file_actions/metadata",
-            Act::Response(ResponseTemplate::new(200).set_body_json(folder("a.txt"))),
+            FaultAction::Respond(ResponseTemplate::new(200).set_body_json(folder("a.txt"))),
         );
         let error = site.store().upload(alphabet()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
@@ -604,7 +616,7 @@ async fn a_folder_of_the_name_is_not_overwritten() {
 #[tokio::test]
 async fn a_missing_parent_is_not_found_and_names_that() {
     let site = Site::with_parts_of(100).await;
-    site.fault("POST file_actions", Act::Response(not_found()));
+    site.fault("POST file_actions", FaultAction::Respond(not_found()));
     let error = site.store().upload(alphabet().create_parents(false)).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
     assert_eq!(site.log().len(), 1);
@@ -613,8 +625,8 @@ async fn a_missing_parent_is_not_found_and_names_that() {
 #[tokio::test]
 async fn a_state_of_the_service_that_passes_is_waited_for() {
     let site = Site::with_parts_of(100).await;
-    site.fault("POST file_actions", Act::Response(rejection(422, "service-unavailable/uploads-unavailable")));
-    site.fault("POST files/", Act::Response(rejection(422, "processing-failure/file-pending-processing")));
+    site.fault("POST file_actions", FaultAction::Respond(rejection(422, "service-unavailable/uploads-unavailable")));
+    site.fault("POST files/", FaultAction::Respond(rejection(422, "processing-failure/file-pending-processing")));
     let (store, clock) = site.open(|config| config);
     store.upload(alphabet()).await.unwrap();
     assert_eq!(clock.slept().len(), 2);
@@ -628,7 +640,7 @@ async fn a_file_that_changes_while_it_is_sent_is_not_stored() {
     let path = file.path().to_owned();
     site.fault(
         "PUT /storage/up/1/7",
-        Act::After(Box::new(move |_| {
+        FaultAction::ChangeThenServe(Box::new(move |_| {
             let writer = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
             std::io::Write::write_all(&mut &writer, b"more").unwrap();
         })),
@@ -648,7 +660,7 @@ async fn a_file_that_is_cut_short_before_it_is_read_is_not_stored() {
         let cut = move |_: &mut super::site::State| {
             std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(10).unwrap();
         };
-        site.fault("POST file_actions", Act::After(Box::new(cut)));
+        site.fault("POST file_actions", FaultAction::ChangeThenServe(Box::new(cut)));
         let error = site.store().upload(Upload::from_path(file.path()).unwrap().name("a")).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
         assert_eq!((site.count("POST files/"), site.files().len()), (0, 0));
@@ -685,7 +697,7 @@ async fn a_name_that_must_be_free_is_taken_in_one_step() {
     site.state().files.clear();
     site.fault(
         "POST file_actions/move",
-        Act::After(Box::new(|state| {
+        FaultAction::ChangeThenServe(Box::new(|state| {
             let file = state.files.values().next().unwrap().clone();
             state.files.insert("in/a.txt".to_owned(), file);
         })),
@@ -699,14 +711,20 @@ async fn a_name_that_must_be_free_is_taken_in_one_step() {
 async fn an_upload_under_a_free_name_that_fails_its_checks_leaves_nothing_behind() {
     let site = Site::with_parts_of(100).await;
     let upload = || alphabet().if_exists(IfExists::Fail);
-    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 3}))));
+    site.fault(
+        "POST files/",
+        FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(json!({"size": 3}))),
+    );
     let error = site.store().upload(upload()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
     assert!(error.stored().is_none() && site.files().is_empty(), "{error:?} {:?}", site.files());
 
     // The same where a later step fails.
-    site.fault("PATCH files/", Act::Response(rejection(403, "not-authorized")));
-    site.fault("POST files/", Act::DoneBut(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))));
+    site.fault("PATCH files/", FaultAction::Respond(rejection(403, "not-authorized")));
+    site.fault(
+        "POST files/",
+        FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(json!({"size": 26}))),
+    );
     let error = site.store().upload(upload().metadata("a", "b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Other, Effect::Rejected));
     assert!(error.stored().is_none() && site.files().is_empty(), "{error:?} {:?}", site.files());
@@ -736,7 +754,7 @@ async fn memory_bounds_how_much_of_a_stream_is_on_its_way() {
     site.faults(
         100,
         "PUT ",
-        Act::After(Box::new(move |_| {
+        FaultAction::ChangeThenServe(Box::new(move |_| {
             let done = stored.fetch_add(10, Ordering::Relaxed);
             seen.lock().unwrap().push(read_so_far.load(Ordering::Relaxed) - done);
         })),
@@ -761,7 +779,7 @@ async fn another_run_goes_on_where_one_stopped() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut file, ALPHABET).unwrap();
     let upload = || Upload::from_path(file.path()).unwrap().name("a.txt");
-    site.fault("PUT /storage/up/1/5", Act::Response(xml(403, "AccessDenied", "no")));
+    site.fault("PUT /storage/up/1/5", FaultAction::Respond(xml(403, "AccessDenied", "no")));
     let store = one_at_a_time(&site);
     store.upload_resumable(upload(), None, on_part).await.unwrap_err();
     let last = checkpoints.lock().unwrap().last().unwrap().clone();
@@ -798,7 +816,7 @@ async fn another_content_of_the_same_size_does_not_go_on_with_the_parts_of_the_f
     let site = Site::with_parts_of(4).await;
     let last = std::sync::Mutex::new(None);
     let on_part = |checkpoint: &crate::UploadCheckpoint| *last.lock().unwrap() = Some(checkpoint.clone());
-    site.fault("PUT /storage/up/1/2", Act::Response(xml(403, "AccessDenied", "no")));
+    site.fault("PUT /storage/up/1/2", FaultAction::Respond(xml(403, "AccessDenied", "no")));
     let store = one_at_a_time(&site);
     store.upload_resumable(Upload::new("a.txt", "12345678"), None, on_part).await.unwrap_err();
     let checkpoint = last.lock().unwrap().clone();
@@ -822,7 +840,7 @@ async fn another_file_of_the_same_size_and_time_does_not_go_on_with_the_parts_of
     let last = std::sync::Mutex::new(None);
     let on_part = |checkpoint: &crate::UploadCheckpoint| *last.lock().unwrap() = Some(checkpoint.clone());
     let upload = || Upload::from_path(&place).unwrap();
-    site.fault("PUT /storage/up/1/2", Act::Response(xml(403, "AccessDenied", "no")));
+    site.fault("PUT /storage/up/1/2", FaultAction::Respond(xml(403, "AccessDenied", "no")));
     let store = one_at_a_time(&site);
     write("12345678");
     store.upload_resumable(upload(), None, on_part).await.unwrap_err();
@@ -847,7 +865,10 @@ async fn a_file_that_is_replaced_between_its_parts_by_one_of_the_same_size_and_t
         file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     }
     let replaced = place.clone();
-    site.fault("PUT /storage/up/1/2", Act::After(Box::new(move |_| std::fs::rename(&other, &replaced).unwrap())));
+    site.fault(
+        "PUT /storage/up/1/2",
+        FaultAction::ChangeThenServe(Box::new(move |_| std::fs::rename(&other, &replaced).unwrap())),
+    );
     let error = one_at_a_time(&site).upload(Upload::from_path(&place).unwrap()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
     assert_eq!((site.count("POST files/"), site.files().len()), (0, 0));
@@ -857,7 +878,7 @@ async fn a_file_that_is_replaced_between_its_parts_by_one_of_the_same_size_and_t
 async fn an_upload_that_is_dropped_leaves_nothing_running() {
     let site = Site::with_parts_of(1).await;
     let never = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(3600));
-    site.faults(26, "PUT ", Act::Response(never));
+    site.faults(26, "PUT ", FaultAction::Respond(never));
     let store = site.store();
     let upload = tokio::spawn(async move { store.upload(alphabet()).await });
     while site.count("PUT ") < 8 {
@@ -877,7 +898,7 @@ async fn a_part_whose_address_cannot_be_used_is_not_sent_and_the_address_not_sho
     for address in ["ftp://127.0.0.1/SIGcanary", "SIGcanary", "", "http://SIGcanary:x/"] {
         let entry = json!([{"ref": "put-1", "part_number": 1, "upload_uri": address}]);
         let site = Site::with_parts_of(4).await;
-        site.fault("POST file_actions", Act::Response(ResponseTemplate::new(200).set_body_json(entry)));
+        site.fault("POST file_actions", FaultAction::Respond(ResponseTemplate::new(200).set_body_json(entry)));
         let error = site.store().upload(alphabet()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
         assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
@@ -901,7 +922,10 @@ fn content_of_a_secret_site_does_not_go_in_the_clear() {
 #[tokio::test]
 async fn a_page_in_place_of_the_storages_response_is_no_part() {
     let site = Site::with_parts_of(10).await;
-    site.fault("PUT ", Act::Response(ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html")));
+    site.fault(
+        "PUT ",
+        FaultAction::Respond(ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html")),
+    );
     site.store().upload(alphabet()).await.unwrap();
     assert_eq!(site.count("PUT "), 4, "the part is sent again");
 }

@@ -1,7 +1,7 @@
 use filestore_core::Upload;
 use tokio::io::AsyncWriteExt;
 
-use super::site::{Act, Site};
+use super::site::{FaultAction, Site};
 use super::*;
 use crate::ByteSize;
 
@@ -79,7 +79,7 @@ async fn nothing_is_sent_before_something_is_written() {
 #[tokio::test]
 async fn the_error_of_the_upload_comes_out_of_the_writer() {
     let site = Site::with_parts_of(PART).await;
-    let forbidden = || Act::Response(rejection(403, "not-authorized/write-permission-required"));
+    let forbidden = || FaultAction::Respond(rejection(403, "not-authorized/write-permission-required"));
     site.fault("POST file_actions/begin_upload/a", forbidden());
     let mut writer = site.store().create(|body| Upload::new("a", body));
     let error = Error::from_reader(writer.write_all(&vec![0; 16 << 20]).await.unwrap_err());

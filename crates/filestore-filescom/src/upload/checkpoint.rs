@@ -1,4 +1,4 @@
-//! [`UploadCheckpoint`]: how far an upload is, for another process to go on.
+//! [`UploadCheckpoint`]: the state of an upload, with which another process can resume it.
 
 use filestore_core::{Body, Error, Fingerprint, Result};
 use futures::TryStreamExt;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::path::SitePath;
 use crate::upload::parts::UploadedPart;
 
-/// How far an upload is. It may be stored, as JSON for instance, and given to
-/// [`FilesComStore::upload_resumable`](crate::FilesComStore::upload_resumable) by another process. It holds no
-/// secret. The service keeps unfinished uploads for about three days.
+/// The state of an unfinished upload. It can be stored, for example as JSON, and passed to
+/// [`FilesComStore::upload_resumable`](crate::FilesComStore::upload_resumable) by another process. It contains no
+/// secret. The service keeps an unfinished upload for about three days.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadCheckpoint {
     path: String,
@@ -18,7 +18,7 @@ pub struct UploadCheckpoint {
     reference: String,
     size: u64,
     part_size: u64,
-    /// Of the file that is uploaded.
+    /// The modification time of the source.
     modified: Option<Timestamp>,
     parts: Vec<CheckpointPart>,
 }
@@ -44,17 +44,17 @@ impl UploadCheckpoint {
         }
     }
 
-    /// The path on the site that the file will have.
+    /// Returns the path on the site that the file will have.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The size of the file.
+    /// Returns the size of the file in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// How many bytes are stored.
+    /// Returns the number of bytes in the parts that are stored.
     pub fn stored(&self) -> u64 {
         self.parts.iter().map(|part| self.length_of(part.part)).sum()
     }
@@ -72,7 +72,7 @@ impl UploadCheckpoint {
         self.parts.push(CheckpointPart { part: part.number, etag: part.etag.clone(), crc32 });
     }
 
-    /// The parts that are stored, in order.
+    /// Returns the parts that are stored, in order.
     pub(crate) fn parts(&self) -> Vec<UploadedPart> {
         let mut parts: Vec<_> = self
             .parts
@@ -88,12 +88,12 @@ impl UploadCheckpoint {
         parts
     }
 
-    /// *Invalid input* unless it is of an upload to `path` from a source that is still the same.
+    /// *Invalid input* unless the checkpoint is of an upload to `path` and the source has the same size and time.
     pub(crate) fn check(&self, path: &SitePath, source: Fingerprint) -> Result<()> {
         let problem = if self.path != path.to_string() {
             "is of an upload to another path"
         } else if (self.size, self.modified) != (source.length, source.modified) {
-            "is of another content: the file changed since"
+            "is of other content: the file changed since"
         } else if self.part_size == 0 || self.parts.iter().any(|part| part.part == 0 || part.part > self.count()) {
             "is damaged"
         } else {
@@ -102,7 +102,8 @@ impl UploadCheckpoint {
         Err(rejected(problem))
     }
 
-    /// *Invalid input* if a stored part is not of this source: the time of its change may be that of another.
+    /// *Invalid input* if a stored part is not of this source: another file may have the same size and modification
+    /// time.
     pub(crate) async fn check_content(&self, source: &Body) -> Result<()> {
         for part in &self.parts {
             let Some(stored) = part.crc32 else { continue };
@@ -113,7 +114,7 @@ impl UploadCheckpoint {
                 crc32.update(&chunk);
             }
             if crc32.finalize() != stored {
-                return Err(rejected("is of another content, although of the same size"));
+                return Err(rejected("is of other content of the same size"));
             }
         }
         Ok(())
@@ -130,5 +131,5 @@ impl UploadCheckpoint {
 }
 
 fn rejected(problem: &str) -> Error {
-    Error::invalid(format!("the checkpoint {problem}; upload without it"))
+    Error::invalid(format!("the checkpoint {problem}; upload the file without it"))
 }

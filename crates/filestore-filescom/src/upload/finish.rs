@@ -1,4 +1,4 @@
-//! The end of an upload: the request that makes its parts a file, and the confirmation of what is stored.
+//! The end of an upload: the request that makes its parts a file, and the confirmation of the stored file.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ enum ReadBack {
     Stored(Box<Entry>),
     /// Nothing, or something else.
     NotStored,
-    /// The service does not tell enough.
+    /// The service does not show enough to decide.
     Unclear,
 }
 
@@ -43,7 +43,7 @@ impl FilesComStore {
         let mut folder_lock = None;
         loop {
             let error = match self.request_finish(upload, path, options, sent, &mut attempts).await {
-                // The name that was asked for may be another file's.
+                // Without a name in the response, the requested name may belong to another file.
                 Ok(entry) if options.with_rename && named_path(&entry).is_none() => return Err(unnamed()),
                 Ok(entry) => return Ok(entry),
                 Err(error) => error,
@@ -62,7 +62,7 @@ impl FilesComStore {
                 };
                 let error = error.with_effect(effect);
                 return Err(match effect {
-                    Effect::Unknown => error.with_note("the file may be stored all the same"),
+                    Effect::Unknown => error.with_note("the file may be stored; check its path before you retry"),
                     _ => error,
                 });
             }
@@ -93,7 +93,7 @@ impl FilesComStore {
         };
         let request = self.api().request(Method::POST, "files", path, Idempotency::Idempotent)?;
         let at = (!options.with_rename).then_some(path);
-        self.api().ask_for_entry_within(request.body(api::json(&finish)?), at, Some(false), attempts).await
+        self.api().send_for_entry_within(request.body(api::json(&finish)?), at, Some(false), attempts).await
     }
 
     /// Compares the file at `path` with the content that was sent: by size and digest, or by size and time where the
@@ -101,7 +101,7 @@ impl FilesComStore {
     async fn read_back(&self, path: &SitePath, sent: &UploadedParts, options: &UploadOptions) -> ReadBack {
         let entry = match self.digested_entry(path, sent).await {
             Ok(entry) => entry,
-            Err(error) if error::is(&error, NOT_FOUND) && self.sees(&path.parent()).await => {
+            Err(error) if error::is(&error, NOT_FOUND) && self.is_visible(&path.parent()).await => {
                 return ReadBack::NotStored;
             }
             Err(_) => return ReadBack::Unclear,
@@ -158,13 +158,13 @@ impl FilesComStore {
         }
         let (kind, message) = match (entry.size, sent.is_content_of(&entry)) {
             (Some(size), _) if size != sent.size && had_size => {
-                (ErrorKind::Conflict, "the file was stored, and replaced by another upload right after".to_owned())
+                (ErrorKind::Conflict, "the file was stored, and another upload replaced it right after".to_owned())
             }
             (Some(size), _) if size != sent.size => {
                 (ErrorKind::Integrity, format!("{} bytes were sent but {size} are stored", sent.size))
             }
             (_, Some(false)) => {
-                (ErrorKind::Integrity, "the file is stored with other content than was sent".to_owned())
+                (ErrorKind::Integrity, "the file is stored with different content from that of the upload".to_owned())
             }
             (_, None) if verify == Verify::Crc32 => (
                 ErrorKind::Incomplete,
@@ -178,9 +178,9 @@ impl FilesComStore {
         Err(error.with_stored(metadata::stored(&path, *entry)))
     }
 
-    /// Returns the stored file, with the time and metadata of the request: where the finish ignored them, they are set
-    /// afterwards. Those that the service ignores again are in `skipped`.
-    pub(super) async fn settle(
+    /// Returns the stored file, after setting the time and metadata that the finish ignored. Those that the service
+    /// ignores again are in `skipped`.
+    pub(super) async fn set_ignored_metadata(
         &self,
         path: &SitePath,
         mut entry: Box<Entry>,
@@ -197,7 +197,7 @@ impl FilesComStore {
         if !missing.is_empty() {
             let update = async {
                 let request = self.api().request(Method::PATCH, "files", &path, Idempotency::Idempotent)?;
-                self.api().ask_for_entry(request.body(api::json(&missing)?), &path).await
+                self.api().send_for_entry(request.body(api::json(&missing)?), &path).await
             };
             let updated = Box::pin(update).await.map_err(|error| stored_but(error, &path, entry.clone()))?;
             // The service may ignore what it does not reject.
@@ -229,21 +229,21 @@ fn named_path(entry: &Entry) -> Option<SitePath> {
 }
 
 fn unnamed() -> Error {
-    let message = "the file is stored, but the service does not say which name it chose (with_rename); look for it in its \
-                   folder before you send it again";
+    let message = "the file is stored, but the response lacks the name that the service chose (with_rename); search for \
+                   the file in its folder before you retry";
     Error::new(ErrorKind::Incomplete, Effect::Applied, message)
 }
 
 /// Returns the error for a file that the service has confirmed and does not show.
 fn vanished(error: Error) -> Error {
-    let message = "the service confirmed the upload, but there is no such file: it was moved or removed right after, or \
-                   this user may not see it; look for it before you send it again";
+    let message = "the service confirmed the upload, but the file does not exist: it was moved or deleted right after, \
+                   or this user may not see it; search for the file before you retry";
     Error::new(ErrorKind::Incomplete, Effect::Unknown, message).with_source(error)
 }
 
 /// Returns the error for a file that is stored, where a step after that failed.
 fn stored_but(error: Error, path: &SitePath, entry: Box<Entry>) -> Error {
-    let message = format!("the file is stored, but not all was done: {}", error.message());
+    let message = format!("the file is stored, but a later step failed: {}", error.message());
     let incomplete =
         Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(metadata::stored(path, *entry));
     match error.provider_code() {

@@ -1,4 +1,4 @@
-//! A multipart upload of the service: its reference, the presigned URLs of its parts, and the sizes that these may have.
+//! A multipart upload of the service: its reference, the presigned URLs of its parts, and the limits of their sizes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,19 +17,19 @@ const MARGIN: Duration = Duration::from_secs(30);
 
 const MIB: u64 = 1 << 20;
 
-/// The part size for a file, whose parts are read from disk as they are sent.
+/// The default part size of a file, whose parts are read from disk while they are sent.
 const LARGE_PART: u64 = 16 * MIB;
 
-/// The size of the first parts of a stream, which are held in memory while they are sent.
+/// The default size of the first parts of a stream, which are buffered in memory while they are sent.
 pub(crate) const BUFFERED_PART_SIZE: u64 = 8 * MIB;
 
-/// The maximum number of small parts. There may be as many larger ones as the file needs.
-const MOST_SMALL_PARTS: u64 = 10_000;
+/// The maximum number of small parts. The number of larger ones is not limited.
+const MAX_SMALL_PARTS: u64 = 10_000;
 
-/// Parts below this size are small.
+/// Parts below this size are small: 5 MiB, the minimum part size of S3.
 const SMALL_PART: u64 = 5 * MIB;
 
-/// An unfinished upload. The service has no request that cancels it: it expires by itself.
+/// An unfinished upload. The service has no request that aborts it: it expires by itself.
 pub(crate) struct MultipartUpload<'a> {
     api: &'a Api,
     path: &'a SitePath,
@@ -49,11 +49,11 @@ pub(crate) struct MultipartUpload<'a> {
 pub(crate) struct Target {
     pub(crate) url: Url,
     pub(crate) part: PartTarget,
-    /// The time on the clock when the service gave it.
+    /// The time on the clock of the response that had the URL.
     received: Duration,
 }
 
-/// The destinations that the service has given.
+/// The destinations that the service has sent.
 struct Targets {
     unused: BTreeMap<u32, Target>,
     /// The highest part number among all of them, used ones included.
@@ -73,9 +73,9 @@ impl<'a> MultipartUpload<'a> {
         attempts: &mut Attempts,
     ) -> Result<Self> {
         let begin = Begin { size, parts: (first > 1).then_some(first), ..Self::begin_with(options) };
-        // Each request begins another upload, which expires by itself, and creates no file: it is safe.
+        // The request is safe: each begins another upload, which creates no file and expires by itself.
         let request = api.request(Method::POST, "file_actions/begin_upload", path, Idempotency::Safe)?;
-        let targets = api.ask_within(request.body(api::json(&begin)?), attempts).await?;
+        let targets = api.send_for_json_within(request.body(api::json(&begin)?), attempts).await?;
         Self::of(api, path, options, batch, None, 1, targets)
     }
 
@@ -106,11 +106,11 @@ impl<'a> MultipartUpload<'a> {
         targets: Vec<PartTarget>,
     ) -> Result<Self> {
         let unused = checked(api, targets, reference, number)?;
-        let missing = || protocol("none");
+        let missing = || protocol("no URL");
         let (_, Target { part: first, .. }) = unused.first_key_value().ok_or_else(missing)?;
         let (last, _) = unused.last_key_value().ok_or_else(missing)?;
         let limits = Limits::of(first);
-        // A storage that takes one part at a time gives one URL at a time.
+        // A storage that accepts one part at a time has one URL at a time.
         let batch = if limits.parallel { batch } else { 1 };
         Ok(Self {
             api,
@@ -141,11 +141,11 @@ impl<'a> MultipartUpload<'a> {
             Some(target) => target,
             None => {
                 let left = self.last.unwrap_or(u32::MAX).saturating_sub(number).saturating_add(1);
-                // A URL that expired is renewed alone.
+                // An expired URL is refreshed alone.
                 let count = if number > targets.last { left.min(self.batch) } else { 1 };
                 let request = request_targets(self.api, self.path, self.options, &self.reference, number, count);
                 let mut batch = checked(self.api, Box::pin(request).await?, Some(&self.reference), number)?;
-                let target = batch.remove(&number).ok_or_else(|| protocol("none"))?;
+                let target = batch.remove(&number).ok_or_else(|| protocol("no URL"))?;
                 targets.last = batch.keys().last().map_or(number, |last| *last).max(targets.last);
                 targets.unused.extend(batch);
                 target
@@ -174,7 +174,7 @@ async fn request_targets(
         ..MultipartUpload::begin_with(options)
     };
     let request = api.request(Method::POST, "file_actions/begin_upload", path, Idempotency::Safe)?;
-    api.ask(request.body(api::json(&begin)?)).await
+    api.send_for_json(request.body(api::json(&begin)?)).await
 }
 
 /// Returns the destinations by part number. *Protocol* unless they are consecutive from `first` and of one upload.
@@ -183,12 +183,12 @@ fn checked(api: &Api, targets: Vec<PartTarget>, reference: Option<&str>, first: 
     let received = api.clock().elapsed();
     let mut parts = BTreeMap::new();
     for (number, part) in (first..).zip(targets) {
-        // The URL of another upload would leave this one with a missing part.
+        // A part that is sent to the URL of another upload would be missing from this one.
         if Some(&part.reference) != reference.as_ref() {
-            return Err(protocol("a part of another upload"));
+            return Err(protocol("the URL of a part of another upload"));
         }
         if part.part_number != number {
-            return Err(protocol("another part than the one asked for"));
+            return Err(protocol("the URL of another part"));
         }
         parts.insert(number, Target { url: presigned_url(&part.upload_uri, api.base())?, part, received });
     }
@@ -196,19 +196,21 @@ fn checked(api: &Api, targets: Vec<PartTarget>, reference: Option<&str>, first: 
 }
 
 fn protocol(problem: &str) -> Error {
-    let message = format!("asked for the presigned URL of a part, the service gives {problem}");
+    let message = format!("the service responded to a request for the presigned URL of a part with {problem}");
     Error::new(ErrorKind::Protocol, Effect::Rejected, message)
 }
 
-/// The limits of the storage that takes the parts.
+/// The limits of the storage that receives the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// The minimum size of each part but the last.
+    /// The minimum size of each part except the last.
     smallest: u64,
     largest: u64,
+    /// The maximum number of parts.
     parts: u32,
+    /// The maximum size of the file.
     file: u64,
-    /// The only size that the storage takes, if it leaves no choice.
+    /// The part size that the storage requires; `None` if it accepts any within the limits.
     fixed: Option<u64>,
     pub(crate) parallel: bool,
 }
@@ -227,7 +229,7 @@ impl Limits {
                 parallel,
             };
         }
-        // Native storage takes any size within its limits; the part size in the response is a suggestion.
+        // Native storage accepts any size within its limits; the part size in the response is a suggestion.
         let native = match first.upload_target_class.as_deref() {
             Some(class) => class == "s3",
             None => parallel && !is_proxied(&first.upload_uri),
@@ -242,73 +244,80 @@ impl Limits {
         }
     }
 
-    /// Returns the size of all parts but the last, for a file of `size` bytes. `held` is the maximum size of a
-    /// part that is held in memory. *Protocol* if the storage asks for needlessly many parts.
-    pub(crate) fn size_for(&self, size: u64, wanted: Option<u64>, held: Option<u64>) -> Result<u64> {
+    /// Returns the size of all parts but the last, for a file of `size` bytes. `max_buffered` is the maximum size of a
+    /// part that is held in memory. *Protocol* if the storage requires too many small parts.
+    pub(crate) fn size_for(&self, size: u64, wanted: Option<u64>, max_buffered: Option<u64>) -> Result<u64> {
         if size > self.file {
-            return Err(too_large(format!("{size} bytes exceed the {} that the storage takes in one file", self.file)));
+            return Err(too_large(format!(
+                "the content has {size} bytes, and the storage accepts at most {} bytes in one file",
+                self.file
+            )));
         }
         self.check_count(size)?;
-        let base = wanted.unwrap_or(if held.is_some() { BUFFERED_PART_SIZE } else { LARGE_PART });
+        let base = wanted.unwrap_or(if max_buffered.is_some() { BUFFERED_PART_SIZE } else { LARGE_PART });
         let least = size.div_ceil(u64::from(self.parts));
         let least = if least > MIB { least.checked_next_multiple_of(MIB).unwrap_or(least) } else { least };
-        let part = self.fixed.unwrap_or_else(|| base.min(held.unwrap_or(u64::MAX)).max(least)).min(self.largest);
+        let part =
+            self.fixed.unwrap_or_else(|| base.min(max_buffered.unwrap_or(u64::MAX)).max(least)).min(self.largest);
         let part = if self.fixed.is_some() { part } else { part.max(self.smallest) };
         if part.saturating_mul(u64::from(self.parts)) < size {
             return Err(too_large(format!(
-                "{size} bytes do not fit into the {} parts that the storage takes",
+                "the content has {size} bytes, which do not fit into {} parts, the maximum of the storage",
                 self.parts
             )));
         }
-        match held {
-            Some(held) if part > held && size > held => Err(not_held(&format!("a stream of {size} bytes"), part)),
+        match max_buffered {
+            Some(max_buffered) if part > max_buffered && size > max_buffered => {
+                Err(memory_too_small(&format!("a stream of {size} bytes"), part))
+            }
             _ => Ok(part),
         }
     }
 
-    /// *Protocol* if `size` bytes would make more than [`MOST_SMALL_PARTS`].
+    /// *Protocol* if `size` bytes would make more than [`MAX_SMALL_PARTS`].
     fn check_count(&self, size: u64) -> Result<()> {
         let most = self.fixed.unwrap_or(self.largest);
-        if most >= SMALL_PART || size <= most.saturating_mul(MOST_SMALL_PARTS) {
+        if most >= SMALL_PART || size <= most.saturating_mul(MAX_SMALL_PARTS) {
             return Ok(());
         }
         let message = format!(
-            "the service wants {size} bytes or more in parts of at most {most}; these would be more than \
-             {MOST_SMALL_PARTS} requests"
+            "the service accepts parts of at most {most} bytes; {size} bytes or more would need more than \
+             {MAX_SMALL_PARTS} requests"
         );
         Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message))
     }
 
     /// Returns the size of part `number` of a stream whose length is unknown. Parts grow: the first ones are sent
-    /// early, and a large file still fits into the number of parts. `held` as above. *Too large* if the storage
-    /// takes no part of that size, *protocol* as above.
-    pub(crate) fn growing_size(&self, number: u32, wanted: Option<u64>, held: u64) -> Result<u64> {
+    /// early, and a large file still fits into the number of parts. `max_buffered` is the maximum size of a part in
+    /// memory. *Too large* if the storage accepts no part of that size, *protocol* if it requires too many small parts.
+    pub(crate) fn growing_size(&self, number: u32, wanted: Option<u64>, max_buffered: u64) -> Result<u64> {
         if number > self.parts {
             return Err(too_large(format!(
-                "the content does not fit into the {} parts that the storage takes, of the size that fits into memory \
-                 twice; set the key memory higher, or upload a file",
+                "the content does not fit into {} parts, the maximum of the storage, of a size that fits into memory \
+                 twice; set memory higher, or upload a file",
                 self.parts
             )));
         }
-        // The counts are 100 times the Fibonacci numbers, each tier has double the size: 10,000 parts exceed 5 TiB.
+        // The number of parts of each tier is 100 times a Fibonacci number, and the part size doubles with each tier:
+        // 10,000 parts exceed 5 TiB.
         let ends = [100, 300, 600, 1100, 1900, 3200, 5300, 8700];
         let tier = ends.iter().filter(|end| number > **end).count();
-        let size = self.fixed.or(wanted).unwrap_or(BUFFERED_PART_SIZE << tier).min(held).min(self.largest);
+        let size = self.fixed.or(wanted).unwrap_or(BUFFERED_PART_SIZE << tier).min(max_buffered).min(self.largest);
         // The content is at least one byte longer than the first part: a shorter stream has a known size.
-        let first = wanted.unwrap_or(BUFFERED_PART_SIZE).min(held);
+        let first = wanted.unwrap_or(BUFFERED_PART_SIZE).min(max_buffered);
         self.check_count(first.max(size.saturating_mul(u64::from(number) - 1)).saturating_add(1))?;
         let size = self.fixed.map_or(size.max(self.smallest), |fixed| fixed.min(self.largest));
-        if size > held {
-            return Err(not_held("a stream of unknown length", size));
+        if size > max_buffered {
+            return Err(memory_too_small("a stream of unknown length", size));
         }
         Ok(size)
     }
 }
 
-fn not_held(what: &str, part: u64) -> Error {
+fn memory_too_small(what: &str, part: u64) -> Error {
     too_large(format!(
-        "{what} goes in parts of {part} bytes, and two of them must fit into memory; set the key memory to {} MiB, or \
-         upload a file",
+        "{what} is sent in parts of {part} bytes, and two of them must fit into memory; set memory to {} MiB, or upload \
+         a file",
         part.saturating_mul(2).div_ceil(MIB)
     ))
 }
@@ -317,7 +326,7 @@ fn too_large(message: String) -> Error {
     Error::new(ErrorKind::TooLarge, Effect::Rejected, message)
 }
 
-/// Returns `true` if a presigned URL leads to the service's proxy in front of a mounted server, not to a storage.
+/// Returns `true` if a presigned URL leads to the service's proxy of a mounted server and not to a storage.
 fn is_proxied(url: &str) -> bool {
     url.contains("X-Files-Date=")
 }
@@ -327,7 +336,7 @@ mod tests {
     use super::*;
 
     const GIB: u64 = 1 << 30;
-    const HELD: u64 = 24 * MIB;
+    const MAX_BUFFERED: u64 = 24 * MIB;
 
     fn target(extra: &str) -> PartTarget {
         let json = format!(
@@ -361,8 +370,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_in_memory_stays_within_it() {
-        let size = |bytes| native().size_for(bytes, None, Some(HELD));
+    fn buffered_parts_stay_within_the_memory_limit() {
+        let size = |bytes| native().size_for(bytes, None, Some(MAX_BUFFERED));
         assert_eq!(size(GIB).unwrap(), 8 * MIB);
         assert_eq!(size(200_000 * MIB).unwrap(), 20 * MIB);
         let error = size(300_000 * MIB).unwrap_err();
@@ -371,21 +380,21 @@ mod tests {
 
     #[test]
     fn parts_of_unknown_length_grow_until_memory_bounds_them() {
-        let size = |number, held| native().growing_size(number, None, held).unwrap() / MIB;
-        assert_eq!([1, 100, 101, 300, 301, 10_000].map(|number| size(number, HELD)), [8, 8, 16, 16, 24, 24]);
+        let size = |number, max_buffered| native().growing_size(number, None, max_buffered).unwrap() / MIB;
+        assert_eq!([1, 100, 101, 300, 301, 10_000].map(|number| size(number, MAX_BUFFERED)), [8, 8, 16, 16, 24, 24]);
         let all: u64 = (1..=10_000).map(|number| size(number, u64::MAX)).sum();
         assert!(all > 5 << 20, "{all} MiB");
-        assert_eq!(native().growing_size(10_001, None, HELD).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(native().growing_size(10_001, None, MAX_BUFFERED).unwrap_err().kind(), ErrorKind::TooLarge);
     }
 
     #[test]
-    fn limits_of_the_target_win() {
-        let own = r#","parallel_parts":true,"variable_part_limits":{"min_nonfinal_bytes":4,"max_part_bytes":8,"max_parts":3,"max_file_bytes":20}"#;
-        let limits = Limits::of(&target(own));
+    fn the_limits_of_the_target_have_precedence() {
+        let json = r#","parallel_parts":true,"variable_part_limits":{"min_nonfinal_bytes":4,"max_part_bytes":8,"max_parts":3,"max_file_bytes":20}"#;
+        let limits = Limits::of(&target(json));
         assert_eq!(limits.size_for(12, None, None).unwrap(), 8);
         assert_eq!(limits.size_for(12, Some(1), None).unwrap(), 4);
         assert_eq!(limits.size_for(21, None, None).unwrap_err().kind(), ErrorKind::TooLarge);
-        assert_eq!(limits.growing_size(1, Some(16), HELD).unwrap(), 8);
+        assert_eq!(limits.growing_size(1, Some(16), MAX_BUFFERED).unwrap(), 8);
     }
 
     fn within(smallest: u64, largest: u64, parts: u32) -> Limits {
@@ -403,37 +412,41 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_must_be_larger_than_what_may_be_held_are_too_large() {
-        for (smallest, memory) in [(HELD + 1, 49), (64 * MIB, 128), (1 << 63, 1_u64 << 44), (u64::MAX, 1 << 44)] {
+    fn parts_that_must_exceed_the_memory_limit_are_too_large() {
+        for (smallest, memory) in [(MAX_BUFFERED + 1, 49), (64 * MIB, 128), (1 << 63, 1_u64 << 44), (u64::MAX, 1 << 44)]
+        {
             let limits = within(smallest, u64::MAX, 10_000);
             for size in [
-                limits.growing_size(1, None, HELD),
-                limits.growing_size(1, Some(MIB), HELD),
-                limits.size_for(smallest, None, Some(HELD)),
+                limits.growing_size(1, None, MAX_BUFFERED),
+                limits.growing_size(1, Some(MIB), MAX_BUFFERED),
+                limits.size_for(smallest, None, Some(MAX_BUFFERED)),
             ] {
                 let error = size.unwrap_err();
                 assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::Rejected));
                 let numbers = [format!("parts of {smallest}"), format!("memory to {memory} MiB")];
                 assert!(numbers.iter().all(|number| error.to_string().contains(number)), "{error}");
             }
-            // What is held whole goes in one part, however large that may be.
-            assert_eq!(limits.size_for(HELD, None, Some(HELD)).unwrap(), smallest);
+            // Content that is buffered as a whole is one part, although the part size exceeds the memory limit.
+            assert_eq!(limits.size_for(MAX_BUFFERED, None, Some(MAX_BUFFERED)).unwrap(), smallest);
         }
-        assert_eq!(within(HELD, u64::MAX, 10_000).growing_size(1, None, HELD).unwrap(), HELD);
-        assert_eq!(of_parts(HELD + 1, "9").growing_size(1, None, HELD).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(within(MAX_BUFFERED, u64::MAX, 10_000).growing_size(1, None, MAX_BUFFERED).unwrap(), MAX_BUFFERED);
+        assert_eq!(
+            of_parts(MAX_BUFFERED + 1, "9").growing_size(1, None, MAX_BUFFERED).unwrap_err().kind(),
+            ErrorKind::TooLarge
+        );
         assert_eq!(within(1, u64::MAX, 1).size_for(u64::MAX, None, None).unwrap(), u64::MAX);
     }
 
     #[test]
-    fn a_target_that_wants_needlessly_many_parts_is_a_protocol_error() {
+    fn a_target_that_requires_too_many_small_parts_is_a_protocol_error() {
         for available in ["10000", "4294967295", "18446744073709551615", "null"] {
             let limits = of_parts(1, available);
             assert_eq!(limits.size_for(10_000, None, None).unwrap(), 1);
             for size in [
                 limits.size_for(10_001, None, None),
-                limits.size_for(10_001, None, Some(HELD)),
-                limits.growing_size(1, None, HELD),
-                limits.growing_size(1, Some(10_000), HELD),
+                limits.size_for(10_001, None, Some(MAX_BUFFERED)),
+                limits.growing_size(1, None, MAX_BUFFERED),
+                limits.growing_size(1, Some(10_000), MAX_BUFFERED),
             ] {
                 let error = size.unwrap_err();
                 assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
@@ -442,18 +455,18 @@ mod tests {
         let small = within(1, 4 * MIB, u32::MAX);
         assert_eq!(small.size_for(40_000 * MIB, None, None).unwrap(), 4 * MIB);
         assert_eq!(small.size_for(40_000 * MIB + 1, None, None).unwrap_err().kind(), ErrorKind::Protocol);
-        assert_eq!(small.growing_size(10_000, None, HELD).unwrap(), 4 * MIB);
-        assert_eq!(small.growing_size(10_001, None, HELD).unwrap_err().kind(), ErrorKind::Protocol);
-        // Parts that are not small are as many as the file needs.
+        assert_eq!(small.growing_size(10_000, None, MAX_BUFFERED).unwrap(), 4 * MIB);
+        assert_eq!(small.growing_size(10_001, None, MAX_BUFFERED).unwrap_err().kind(), ErrorKind::Protocol);
+        // The number of parts that are not small is not limited.
         assert_eq!(of_parts(5 * MIB, "50000").size_for(200 * GIB, None, None).unwrap(), 5 * MIB);
     }
 
     #[test]
-    fn where_parts_do_not_go_in_parallel_the_size_is_the_one_asked_for() {
+    fn without_parallel_parts_the_part_size_is_the_one_that_the_target_requires() {
         for extra in ["", r#","parallel_parts":false"#, r#","parallel_parts":true,"upload_target_class":"agent_fiw""#] {
             let limits = Limits::of(&target(extra));
             assert_eq!(limits.size_for(GIB, None, None).unwrap(), 5 * MIB, "{extra}");
-            assert_eq!(limits.growing_size(1, None, HELD).unwrap(), 5 * MIB, "{extra}");
+            assert_eq!(limits.growing_size(1, None, MAX_BUFFERED).unwrap(), 5 * MIB, "{extra}");
         }
     }
 }

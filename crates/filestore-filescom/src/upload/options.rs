@@ -10,7 +10,7 @@ use crate::options::FilesComUpload;
 /// The options of one upload.
 #[derive(Debug, Clone)]
 pub(crate) struct UploadOptions {
-    /// In whole seconds, as the service keeps it.
+    /// The time of the last change to show, in whole seconds, as the service stores it.
     pub(crate) provided_mtime: Option<Timestamp>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) mkdir_parents: bool,
@@ -35,17 +35,21 @@ impl UploadOptions {
     }
 }
 
-/// *Invalid input* unless the service accepts it: up to 32 keys of 1 to 256 characters, values of up to 1024.
+/// *Invalid input* unless the service accepts the metadata: at most 32 keys of 1 to 256 characters, with values of up to
+/// 1,024 characters.
 pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<()> {
     if metadata.len() > 32 {
-        return Err(Error::invalid(format!("{} pairs of metadata are given, 32 are allowed here", metadata.len())));
+        return Err(Error::invalid(format!(
+            "the metadata has {} keys; the service accepts at most 32",
+            metadata.len()
+        )));
     }
     for (key, value) in metadata {
         let (key_chars, value_chars) = (key.chars().count(), value.chars().count());
         if !(1..=256).contains(&key_chars) || value_chars > 1024 {
             return Err(Error::invalid(format!(
-                "a key of metadata has {key_chars} characters and its value {value_chars}; 1 to 256 and up to 1024 are \
-                 allowed here"
+                "a key of the metadata has {key_chars} characters and its value {value_chars}; the service accepts 1 to \
+                 256 and at most 1024"
             )));
         }
     }

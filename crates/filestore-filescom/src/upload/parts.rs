@@ -21,12 +21,12 @@ use crate::storage::{self, Recovery};
 use crate::store::FilesComStore;
 use crate::wire::Entry;
 
-/// A part that the storage has.
+/// A part that is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct UploadedPart {
     pub(crate) number: u32,
     pub(crate) length: u64,
-    /// Without quotes. Mounted servers give none.
+    /// The ETag without quotes. Mounted servers send none.
     pub(crate) etag: Option<String>,
     pub(crate) crc32: Option<Crc32>,
 }
@@ -35,7 +35,7 @@ pub(crate) struct UploadedPart {
 pub(super) struct UploadedParts {
     pub(super) parts: Vec<UploadedPart>,
     pub(super) size: u64,
-    /// Eight hexadecimal digits, where digests are computed.
+    /// Eight hexadecimal digits; `None` if digests are not computed.
     pub(super) crc32: Option<String>,
 }
 
@@ -49,7 +49,7 @@ impl UploadedParts {
         Self { size: parts.iter().map(|part| part.length).sum(), crc32: crc32.map(crc32_hex), parts }
     }
 
-    /// Returns `true` if the entry has the digest of these parts; `None` if one of the digests is unknown.
+    /// Returns `true` if the entry has the digest of these parts; `None` if either digest is unknown.
     pub(super) fn is_content_of(&self, entry: &Entry) -> Option<bool> {
         let stored = entry.crc32.as_deref()?;
         Some(format!("{:0>8}", stored.to_ascii_lowercase()) == *self.crc32.as_deref()?)
@@ -120,13 +120,13 @@ async fn put(api: &Api, upload: &MultipartUpload<'_>, part: Part, digests: bool)
     let set = DigestSet { md5: digests, crc32: digests };
     let mut attempts = Attempts::new();
     loop {
-        // 1. The destination. A request for it has attempts of its own.
+        // 1. The destination. A request for it has its own attempts.
         let target = upload.target(part.number, part.offset).await?;
         // 2. The content, digested while it is sent.
         let digests = DigestCell::default();
         let request = request(upload, &target, part.request_body(set, &digests).await?)?;
         let response = api.http().send_within(request, &mut attempts).await?;
-        // 3. The confirmation that the storage has what was sent.
+        // 3. The confirmation that the storage has the content.
         let (recovery, error) = if response.status().is_success() {
             match confirmed(&response, &target, &part, digests.take()) {
                 Ok(uploaded) => return Ok(uploaded),
@@ -139,7 +139,7 @@ async fn put(api: &Api, upload: &MultipartUpload<'_>, part: Part, digests: bool)
         if recovery == Recovery::None || !upload.retry_parts || !api.http().retry_step(&mut attempts).await {
             return Err(error.with_attempts(attempts.made()).with_note(&format!("this was part {}", part.number)));
         }
-        tracing::debug!(part = part.number, ?recovery, %error, "a part is sent again");
+        tracing::debug!(part = part.number, ?recovery, %error, "a part is retried");
     }
 }
 
@@ -148,17 +148,17 @@ fn request(upload: &MultipartUpload<'_>, target: &Target, content: RequestBody) 
         None | Some("PUT") => Method::PUT,
         Some("POST") => Method::POST,
         Some("PATCH") => Method::PATCH,
-        Some(_) => return Err(unusable("a method that parts are not sent with")),
+        Some(_) => return Err(unusable("an unsupported method for a part")),
     };
     let idempotency = if upload.retry_parts { Idempotency::Idempotent } else { Idempotency::NonIdempotent };
-    // A presigned URL is a credential itself; no other one is sent.
+    // The presigned URL is the credential; no other one is sent.
     let mut request = Request::new(method, target.url.clone(), idempotency).body(content).secret_path();
     for (name, value) in &target.part.headers {
         let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
-            return Err(unusable("a header that cannot be sent"));
+            return Err(unusable("an invalid header for a part"));
         };
         if is_reserved(&name) {
-            return Err(unusable(&format!("the header {name} for a part, which is not the service's to choose")));
+            return Err(unusable(&format!("the header {name} for a part, which a service may not set")));
         }
         request = request.header(name, value);
     }
@@ -186,7 +186,7 @@ fn is_reserved(name: &HeaderName) -> bool {
 }
 
 fn unusable(what: &str) -> Error {
-    Error::new(ErrorKind::Protocol, Effect::Rejected, format!("the service gives {what}"))
+    Error::new(ErrorKind::Protocol, Effect::Rejected, format!("the service requires {what}"))
 }
 
 /// Returns the part as the storage has it. *Protocol* if the response is not the storage's; *integrity* if not all was
@@ -200,13 +200,13 @@ fn confirmed(response: &Response, target: &Target, part: &Part, digests: Option<
     }
     // Digests are complete when the last byte has been sent.
     let Some(digests) = digests else {
-        let message = "the storage says that it has the part before all of it was sent";
+        let message = "the storage confirmed the part before all of it was sent";
         return Err(response.error(ErrorKind::Integrity, message).with_effect(Effect::Rejected));
     };
     if let (Some(sent), Some(tag)) = (&digests.md5, etag.as_ref().filter(|tag| is_md5(tag)))
         && !tag.eq_ignore_ascii_case(sent)
     {
-        let message = "the storage has other content than was sent: its MD5 differs";
+        let message = "the storage has different content from that of the part: its MD5 differs";
         return Err(response.error(ErrorKind::Integrity, message).with_effect(Effect::Rejected));
     }
     Ok(UploadedPart { number: part.number, length: part.length, etag, crc32: digests.crc32 })

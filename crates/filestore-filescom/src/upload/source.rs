@@ -22,8 +22,8 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Returns the body of the request that sends it. Its digests are in `digests` when the last byte has been sent;
-    /// those of a small part, which is read here, at once.
+    /// Returns the body of the request that sends the part. Its digests are in `digests` when the last byte has been
+    /// sent; those of a small part, which is read here, at once.
     pub(crate) async fn request_body(&self, set: DigestSet, digests: &DigestCell) -> Result<RequestBody> {
         let (content, digests, length) = (Arc::clone(&self.content), digests.clone(), self.length);
         if length <= SMALL as u64 {
@@ -38,13 +38,13 @@ impl Part {
         Ok(RequestBody::Body(None, Arc::new(Body::reopenable(open, Some(length)))))
     }
 
-    /// Returns the number of bytes that it holds in memory.
+    /// Returns the number of bytes of the part that are in memory.
     pub(crate) fn buffered(&self) -> u64 {
         if self.is_buffered { self.length } else { 0 }
     }
 }
 
-/// The content that is left, from which parts are taken in order.
+/// The remaining content, from which parts are taken in order.
 pub(crate) enum Source {
     Range { body: Arc<Body>, size: u64, offset: u64, number: u32 },
     Buffered(Buffered),
@@ -176,9 +176,9 @@ mod tests {
 
     use super::*;
 
-    fn streamed(pieces: &[&'static str], length: Option<u64>) -> Arc<Body> {
-        let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))).collect();
-        Arc::new(Body::stream(stream::iter(pieces), length))
+    fn streamed(chunks: &[&'static str], length: Option<u64>) -> Arc<Body> {
+        let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
+        Arc::new(Body::stream(stream::iter(chunks), length))
     }
 
     async fn parts(mut source: Source, length: u64) -> Vec<(u32, u64, u64)> {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_one_empty_part() {
+    async fn empty_content_is_one_empty_part() {
         let stream = Source::open(&streamed(&[], None), None).await.unwrap();
         assert_eq!(parts(stream, 4).await, [(1, 0, 0)]);
         let bytes = Source::open(&Arc::new(Body::from("")), Some(0)).await.unwrap();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_that_ends_early_says_its_size() {
+    async fn the_size_of_a_stream_that_ends_early_is_known() {
         let mut short = Source::open(&streamed(&["abc"], None), None).await.unwrap();
         assert_eq!(short.size(10).await.unwrap(), Some(3));
         let mut long = Source::open(&streamed(&["abc", "def"], None), None).await.unwrap();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_of_another_length_than_announced_is_the_callers_error() {
+    async fn a_stream_of_another_length_than_declared_is_invalid_input() {
         let mut source = Source::open(&streamed(&["abc"], Some(5)), None).await.unwrap();
         assert_eq!(source.next(10).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     }

@@ -1,4 +1,4 @@
-//! Sessions, copies and moves, folders, changes, share links.
+//! The JSON bodies for sessions, copies and moves, folders, changes and share links.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
-use super::{MOST_ENTRIES, is_false, number};
+use super::{MAX_ENTRIES, is_false, number};
 
-/// Logs somebody in.
+/// A request for a login.
 #[derive(Serialize)]
 pub(crate) struct NewSession<'a> {
     pub(crate) username: &'a str,
@@ -31,7 +31,7 @@ pub(crate) struct CreatedSession {
     pub(crate) read_only: bool,
 }
 
-/// What goes with the rejection that asks for a second factor.
+/// The data of the rejection that requires a second factor.
 #[derive(Deserialize)]
 pub(crate) struct SecondFactor {
     pub(crate) partial_session_id: SecretString,
@@ -39,31 +39,31 @@ pub(crate) struct SecondFactor {
     pub(crate) two_factor_authentication_methods: Vec<String>,
 }
 
-/// Makes a folder.
+/// A request that creates a folder.
 #[derive(Serialize)]
 pub(crate) struct NewFolder {
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) mkdir_parents: bool,
 }
 
-/// Copies or moves. The destination is the whole path, not the folder.
+/// A request for a copy or move. The destination is the complete path, not the folder.
 #[derive(Serialize)]
-pub(crate) struct Relocation<'a> {
+pub(crate) struct CopyOrMove<'a> {
     pub(crate) destination: &'a str,
     pub(crate) overwrite: bool,
 }
 
-/// What became of it: done, or a job to ask for.
+/// The response to a copy or move: completed, or the id of a job.
 #[derive(Deserialize)]
-pub(crate) struct Relocated {
+pub(crate) struct FileAction {
     pub(crate) status: String,
     #[serde(default, deserialize_with = "number")]
     pub(crate) file_migration_id: Option<u64>,
 }
 
-/// A job. Old answers have little more than the status.
+/// The state of a job. Older responses have little more than the status.
 #[derive(Deserialize)]
-pub(crate) struct Migration {
+pub(crate) struct FileMigration {
     #[serde(default, deserialize_with = "number")]
     pub(crate) id: Option<u64>,
     /// `pending`, `processing` (once `in_progress`), then `completed` or `failed`.
@@ -74,7 +74,8 @@ pub(crate) struct Migration {
     pub(crate) files_moved: Option<u64>,
 }
 
-/// Changes a file or folder. What is not said is kept; the map is replaced as a whole.
+/// A request that changes a file or folder. Fields that are left out stay unchanged; the metadata is replaced as a
+/// whole.
 #[derive(Serialize)]
 pub(crate) struct Change<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +86,7 @@ pub(crate) struct Change<'a> {
     pub(crate) priority_color: Option<&'a str>,
 }
 
-/// Makes a share link.
+/// A request that creates a share link.
 #[derive(Serialize)]
 pub(crate) struct NewBundle<'a> {
     pub(crate) paths: &'a [String],
@@ -107,11 +108,11 @@ pub(crate) struct NewBundle<'a> {
     pub(crate) require_registration: bool,
 }
 
-/// A share link. A listing may leave `paths` out.
+/// A share link. A list may leave `paths` out.
 #[derive(Deserialize)]
 pub(crate) struct Bundle {
     pub(crate) id: u64,
-    /// A web page, not the bytes. Whoever has it may read.
+    /// The URL of a web page, not of the content. It grants access.
     #[serde(deserialize_with = "page")]
     pub(crate) url: String,
     #[serde(default, deserialize_with = "lenient")]
@@ -136,7 +137,7 @@ pub(crate) struct Bundle {
     pub(crate) require_registration: Option<bool>,
 }
 
-/// A list of share links. One that cannot be read is left out: it must not hide the others.
+/// A list of share links. One that cannot be parsed is `None`, so that the others can be listed.
 #[derive(Deserialize)]
 pub(crate) struct Bundles(#[serde(deserialize_with = "bundles")] pub(crate) Vec<Readable<Bundle>>);
 
@@ -145,22 +146,22 @@ pub(crate) struct Bundles(#[serde(deserialize_with = "bundles")] pub(crate) Vec<
 pub(crate) struct Readable<T>(#[serde(deserialize_with = "lenient")] pub(crate) Option<T>);
 
 fn bundles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Readable<Bundle>>, D::Error> {
-    bounded_list(deserializer, MOST_ENTRIES)?.ok_or_else(|| D::Error::custom("no list of share links"))
+    bounded_list(deserializer, MAX_ENTRIES)?.ok_or_else(|| D::Error::custom("no list of share links"))
 }
 
-/// The address of a web page, as a browser understands it: what a terminal would obey is escaped.
+/// Parses the URL of a web page. The parsed URL has no control characters for a terminal.
 fn page<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let url = Url::parse(&String::deserialize(deserializer)?).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
-    url.map(String::from).ok_or_else(|| D::Error::custom("the address of the share link is no http or https URL"))
+    url.map(String::from).ok_or_else(|| D::Error::custom("the URL of the share link is not an http or https URL"))
 }
 
-/// A session id, which is printed, copied and sent in a header.
+/// Parses a session id. It is printed, copied and sent in a header.
 fn session_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
     let id = SecretString::deserialize(deserializer)?;
     let text = id.expose_secret();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(D::Error::custom("the session id holds other characters than printable ASCII"));
+        return Err(D::Error::custom("the session id has characters that are not printable ASCII"));
     }
     Ok(id)
 }

@@ -1,17 +1,18 @@
-//! Times as the service writes them.
+//! The parser of the service's times.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-/// The time that `text` is, in any form of RFC 3339. `None` where it is none.
+/// Parses a time in any form of RFC 3339. `None` if it is invalid.
 ///
-/// Nearly always it is `2026-03-01T10:00:00Z`, which is read at once: an entry of a listing has three of them, and
-/// reading them by the general rules takes a seventh of the time of a listing.
+/// The usual form, `2026-03-01T10:00:00Z`, has a fast path: an entry of a listing has three times, and the general
+/// parser takes a seventh of the time of a listing.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {
     plain(text.as_bytes()).or_else(|| text.parse().ok())
 }
 
+/// Parses the form `2026-03-01T10:00:00Z` only.
 fn plain(text: &[u8]) -> Option<Timestamp> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'Z'] = text else {
         return None;
@@ -30,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_time_is_what_the_general_rules_make_of_it() {
+    fn the_fast_path_agrees_with_the_general_parser() {
         for text in [
             "2026-03-01T10:00:00Z",
             "0000-01-01T00:00:00Z",
@@ -47,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_are_read_by_the_general_rules() {
+    fn other_forms_are_read_by_the_general_parser() {
         for (text, same) in [
             ("2026-03-01T10:00:00-08:00", Some("2026-03-01T18:00:00Z")),
             ("2026-03-01T10:00:00.5Z", Some("2026-03-01T10:00:00.5Z")),

@@ -75,14 +75,14 @@ impl Plain {
     async fn post(&self, path: &str, body: &Value) -> Value {
         let request = self.client.post(format!("{}/{path}", self.api)).header("x-filesapi-key", API_KEY);
         let request = request.header("content-type", "application/json").body(body.to_string());
-        let answer = request.send().await.unwrap().error_for_status().unwrap();
-        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+        let response = request.send().await.unwrap().error_for_status().unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
     }
 
     async fn put(&self, uri: &str, body: reqwest::Body, length: u64) -> String {
-        let answer = self.client.put(uri).header("content-length", length).body(body).send().await.unwrap();
-        let answer = answer.error_for_status().unwrap();
-        answer.headers()["etag"].to_str().unwrap().trim_matches('"').to_owned()
+        let response = self.client.put(uri).header("content-length", length).body(body).send().await.unwrap();
+        let response = response.error_for_status().unwrap();
+        response.headers()["etag"].to_str().unwrap().trim_matches('"').to_owned()
     }
 
     async fn up_large(&self, task: &Task) {
@@ -125,8 +125,8 @@ impl Plain {
     async fn down(&self, name: &str) {
         let request = self.client.get(format!("{}/files/{name}", self.api)).header("x-filesapi-key", API_KEY);
         let entry: Entry = serde_json::from_slice(&request.send().await.unwrap().bytes().await.unwrap()).unwrap();
-        let answer = self.client.get(entry.download_uri.unwrap()).send().await.unwrap().error_for_status().unwrap();
-        let (mut hasher, mut stream) = (crc32fast::Hasher::new(), answer.bytes_stream());
+        let response = self.client.get(entry.download_uri.unwrap()).send().await.unwrap().error_for_status().unwrap();
+        let (mut hasher, mut stream) = (crc32fast::Hasher::new(), response.bytes_stream());
         while let Some(chunk) = stream.try_next().await.unwrap() {
             hasher.update(&chunk);
         }
@@ -140,9 +140,9 @@ impl Plain {
             if let Some(cursor) = &cursor {
                 url.push_str(&format!("&cursor={cursor}"));
             }
-            let answer = self.client.get(url).header("x-filesapi-key", API_KEY).send().await.unwrap();
-            cursor = answer.headers().get("x-files-cursor").map(|cursor| cursor.to_str().unwrap().to_owned());
-            let page: Vec<Entry> = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+            let response = self.client.get(url).header("x-filesapi-key", API_KEY).send().await.unwrap();
+            cursor = response.headers().get("x-files-cursor").map(|cursor| cursor.to_str().unwrap().to_owned());
+            let page: Vec<Entry> = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
             found += page.len();
             if cursor.is_none() {
                 assert_eq!(found, count);
