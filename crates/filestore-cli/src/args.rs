@@ -1,4 +1,4 @@
-//! What the command line looks like: one definition for parsing, `--help`, completions and man page.
+//! The definition of the command line, from which parsing, `--help`, completions and the man page come.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ pub(crate) struct Cli {
     /// The store to use, instead of the default one
     #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
     pub store: Option<String>,
-    /// Print JSON, one object a line
+    /// Print JSON, one object per line
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
     /// Print no progress and no warnings
@@ -49,36 +49,36 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Store files; prints one reference a line
+    /// Store files; prints one reference per line
     Upload(Upload),
-    /// List the files of a store; a table cuts names after 120 columns, --json does not
+    /// List the files of a store; the table cuts names after 120 columns, --json does not
     List(List),
-    /// Print what is known of a file, without reading it
+    /// Print the metadata of a file, without reading its content
     Stat(Reference),
-    /// Fetch a file; prints the path written
+    /// Download a file; prints the path of the local file
     Download(Download),
-    /// Print a URL that others can read the file at
+    /// Print a URL from which others can read the file
     Url(Url),
-    /// Delete files; one that is not there is deleted already
+    /// Delete files; a file that does not exist counts as deleted
     Delete(Delete),
     /// List the stores of the configuration
     Stores,
-    /// Print what stores can do, and why not
+    /// Print the capabilities of stores, and why a feature is missing
     Caps(Caps),
-    /// Look at the configuration
+    /// Check or print the configuration
     #[command(subcommand)]
     Config(Config),
     /// Run the same code against every backend with a real file, and check every byte
     Demo(Demo),
-    /// Serve an emulator of the hosted services
+    /// Run an emulator of the hosted services
     Emulator(Emulator),
-    /// What only PubNub has
+    /// Commands specific to PubNub
     #[command(subcommand)]
     Pubnub(Pubnub),
-    /// What only Files.com has
+    /// Commands specific to Files.com
     #[command(subcommand)]
     Filescom(Filescom),
-    /// What only file.io has
+    /// Commands specific to file.io
     #[command(subcommand)]
     Fileio(Fileio),
     /// Print a completion script
@@ -86,31 +86,31 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Print the manual page, of the program or of one command
+    /// Print the manual page of the program or of one command
     Man {
-        /// The command
+        /// The command; the whole program by default
         command: Option<String>,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Upload {
-    /// The files; `-` is standard input and wants --name
+    /// The files; `-` is standard input and needs --name
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Store it under this name
+    /// Store the file under this name
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Store it in this folder or channel
+    /// Store the files in this folder or channel
     #[arg(long = "to", value_name = "SCOPE")]
     pub scope: Option<String>,
-    /// When it goes away: 14d (units y Q M w d h m s), 2027-01-31T12:00:00Z, never, default
+    /// When the files expire: 14d (units y Q M w d h m s), 2027-01-31T12:00:00Z, never, default
     #[arg(long, value_name = "D", default_value = "default")]
     pub expires: Expiry,
-    /// Reject to replace a file of the same name
+    /// Fail if a file of the same name exists
     #[arg(long)]
     pub no_clobber: bool,
-    /// An option of the store's backend; `filestore caps` names them
+    /// An option of the store's backend; `filestore caps` lists them
     #[arg(short = 'O', value_name = "KEY=VALUE")]
     pub options: Vec<String>,
 }
@@ -119,16 +119,16 @@ pub(crate) struct Upload {
 pub(crate) struct List {
     /// The folder or channel, instead of the store's default
     pub scope: Option<String>,
-    /// At most so many files
+    /// List at most N files; with --all, fetch at most N files per page
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
-    /// Go on where an earlier page ended
+    /// List the page with this token, which the page before it printed
     #[arg(long, value_name = "TOKEN")]
     pub page: Option<String>,
-    /// All pages
+    /// List all pages
     #[arg(long)]
     pub all: bool,
-    /// With all folders below
+    /// Include the files of all subfolders
     #[arg(long)]
     pub recursive: bool,
 }
@@ -143,7 +143,7 @@ pub(crate) struct Reference {
 #[derive(Debug, Args)]
 pub(crate) struct Download {
     #[command(flatten)]
-    pub of: Reference,
+    pub target: Reference,
     /// Write to this file or into this folder; `-` is standard output
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
@@ -155,50 +155,50 @@ pub(crate) struct Download {
 #[derive(Debug, Args)]
 pub(crate) struct Url {
     #[command(flatten)]
-    pub of: Reference,
-    /// How long it must work at least, such as 2h
+    pub target: Reference,
+    /// The shortest time for which the URL must be valid, such as 2h
     #[arg(long, value_name = "D")]
     pub expires: Option<Period>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
-    /// The references
+    /// The references of the files
     #[arg(required = true, value_name = "REF")]
     pub references: Vec<String>,
-    /// Delete folders with everything in them
+    /// Delete folders and everything in them
     #[arg(long)]
     pub recursive: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Caps {
-    /// The store; all of them when none is given
+    /// The store; all stores by default
     pub name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum Config {
-    /// Open every store and report what is wrong
+    /// Open every store and report the problems
     Check,
-    /// Print every value, secrets masked, and where it came from
+    /// Print every value and its origin; secrets are masked
     Show,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Pubnub {
-    /// Announce a stored file on its channel; prints the timetoken of the message
+    /// Publish the message of a stored file on its channel; prints the timetoken of the message
     Publish(PubnubPublish),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PubnubPublish {
     #[command(flatten)]
-    pub of: Reference,
-    /// What the message says besides the file: any JSON
+    pub target: Reference,
+    /// The content of the message besides the file: any JSON
     #[arg(long, value_name = "JSON")]
     pub message: Option<String>,
-    /// Another option of an upload, such as ttl=24 or should_store=false; `filestore caps` names them
+    /// Another option of an upload, such as ttl=24 or should_store=false; `filestore caps` lists them
     #[arg(short = 'O', value_name = "KEY=VALUE")]
     pub options: Vec<String>,
 }
@@ -209,21 +209,21 @@ pub(crate) enum Filescom {
     Login(FilescomLogin),
     /// End the session of the configuration
     Logout,
-    /// Make folders, with those above them; prints their references
+    /// Create folders and their missing parents; prints the references of the folders
     Mkdir {
         /// Paths below the root of the store
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<String>,
     },
     /// Copy a file or folder inside the service; prints the new reference
-    Cp(FilescomRelocate),
+    Cp(FilescomCopyMove),
     /// Move or rename a file or folder inside the service; prints the new reference
-    Mv(FilescomRelocate),
-    /// Make a share link: a web page that shows these files; prints its URL
+    Mv(FilescomCopyMove),
+    /// Create a share link, a web page that shows these files; prints its URL
     Share(FilescomShare),
     /// End a share link
     Unshare {
-        /// Its URL, or its id
+        /// The URL or the id of the link
         link: String,
     },
 }
@@ -232,110 +232,110 @@ pub(crate) enum Filescom {
 pub(crate) struct FilescomLogin {
     /// The name of the user
     pub user: String,
-    /// Where the password is: `env:NAME` or `file:PATH`; else it is read from standard input
-    #[arg(long, value_name = "WHERE")]
+    /// The source of the password, `env:NAME` or `file:PATH`; standard input by default
+    #[arg(long, value_name = "SOURCE")]
     pub password: Option<String>,
-    /// The one-time password, where the account has a second factor
+    /// The one-time password, for an account with a second factor
     #[arg(long, value_name = "CODE")]
     pub otp: Option<String>,
-    /// Write the id into this new file, readable by you alone, instead of printing it
+    /// Write the id to this new file, which only you can read, instead of printing the id
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct FilescomRelocate {
+pub(crate) struct FilescomCopyMove {
     #[command(flatten)]
-    pub of: Reference,
-    /// The whole new path below the root of the store, name included
+    pub target: Reference,
+    /// The new path below the root of the store, including the name
     #[arg(value_name = "PATH")]
     pub to: String,
-    /// Replace a file that is there, merge into a folder
+    /// Replace an existing file; merge into an existing folder
     #[arg(long)]
     pub overwrite: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FilescomShare {
-    /// What it shows
+    /// The files and folders that the link shows
     #[arg(required = true, value_name = "REF")]
     pub references: Vec<String>,
-    /// When it ends: 14d, 2027-01-31T12:00:00Z
+    /// When the link expires: 14d, 2027-01-31T12:00:00Z, never, default
     #[arg(long, value_name = "D", default_value = "default")]
     pub expires: Expiry,
-    /// Where a password is that people need: `env:NAME` or `file:PATH`
-    #[arg(long, value_name = "WHERE")]
+    /// Protect the link with the password from this source: `env:NAME` or `file:PATH`
+    #[arg(long, value_name = "SOURCE")]
     pub password: Option<String>,
-    /// How often it may be used
+    /// The largest number of times that the link can be used
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_uses: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Fileio {
-    /// Print the facts of the account
+    /// Print the plan, the limits and the used storage of the account
     Me,
-    /// Change a stored file; what is not given is kept
+    /// Change the properties of a stored file; properties that are not given keep their values
     Update(FileioUpdate),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FileioUpdate {
     #[command(flatten)]
-    pub of: Reference,
-    /// When it goes away, counted from now: 14d, 2027-01-31T12:00:00Z, never
+    pub target: Reference,
+    /// When the file expires, counted from now: 14d, 2027-01-31T12:00:00Z, never
     #[arg(long, value_name = "D")]
     pub expires: Option<Expiry>,
-    /// How many downloads it allows in all: a number, or unlimited
+    /// The total number of downloads of the file: a number, or unlimited
     #[arg(long, value_name = "N")]
     pub max_downloads: Option<MaxDownloads>,
-    /// Whether it is deleted when it is used up or expired
+    /// Delete the file when no downloads remain or the file expires
     #[arg(long, value_name = "true|false")]
     pub auto_delete: Option<bool>,
-    /// A title, besides the name
+    /// A title, in addition to the name
     #[arg(long)]
     pub title: Option<String>,
     /// A description
     #[arg(long)]
     pub description: Option<String>,
-    /// Replace the whole file by this one: what is not given goes back to its default
+    /// Replace the stored file by this file; properties that are not given return to their defaults
     #[arg(long, value_name = "FILE", conflicts_with = "description")]
     pub replace_with: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// The file to send around; README.md when none is given
+    /// The file to send through every store; README.md by default
     pub file: Option<PathBuf>,
-    /// Rules of faults for the emulator
+    /// A file of fault rules for the emulator
     #[arg(long, value_name = "F")]
     pub faults: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Emulator {
-    /// Where to listen
+    /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
     pub listen: SocketAddr,
-    /// Write `http://ADDR` here when requests are answered
+    /// Write `http://ADDR` to this file once the emulator accepts requests
     #[arg(long, value_name = "F")]
     pub ready_file: Option<PathBuf>,
-    /// Write a configuration with a store for each service here
+    /// Write a configuration with a store for each service to this file
     #[arg(long, value_name = "F")]
     pub write_config: Option<PathBuf>,
-    /// Keep files here, to survive restarts; in memory otherwise
+    /// Keep files in this folder across restarts; in memory by default
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Rules of faults that are in force from the start
+    /// A file of fault rules that apply from the start
     #[arg(long, value_name = "F")]
     pub faults: Option<PathBuf>,
-    /// Users and keys, instead of the fixed ones
+    /// A file of users and keys that replace the built-in ones
     #[arg(long, value_name = "F")]
     pub credentials: Option<PathBuf>,
-    /// What links begin with, when clients reach it by another address
+    /// The beginning of all links, for clients that reach the emulator at another address
     #[arg(long, value_name = "U")]
     pub public_url: Option<String>,
-    /// What the control API asks for; `env:NAME` keeps it out of the process list
+    /// The token that the control API requires; `env:NAME` keeps it out of the process list
     #[arg(long, value_name = "T")]
     pub control_token: Option<String>,
     /// Reject PubNub requests without a signature
@@ -356,11 +356,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_holds_together() {
+    fn the_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 
-    /// README.md and everything in docs.
+    /// The paths of README.md and of every file in docs.
     fn documents() -> Vec<PathBuf> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let mut found = vec![root.join("README.md")];
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_in_the_documents_is_one() {
+    fn every_command_in_the_documents_is_valid() {
         let mut checked = 0;
         for document in documents() {
             for line in fs::read_to_string(&document).unwrap().lines() {

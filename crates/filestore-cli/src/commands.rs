@@ -23,7 +23,7 @@ use crate::context::Context;
 use crate::interrupt::Reads;
 use crate::{exit, output};
 
-/// Runs one command; the answer is the exit code.
+/// Runs one command and returns the exit code.
 pub(crate) async fn run(cli: Cli, reads: Reads) -> u8 {
     match dispatch(cli, reads).await {
         Ok(code) => code,
@@ -45,11 +45,11 @@ async fn dispatch(cli: Cli, reads: Reads) -> Result<u8> {
         Command::Delete(args) => delete::run(&context()?, args).await,
         Command::Stores => stores::run(&context()?),
         Command::Caps(args) => caps::run(&context()?, args),
-        Command::Config(what) => config::run(&context()?, *what),
-        Command::Pubnub(what) => pubnub::run(&context()?, what).await,
-        Command::Filescom(what) => filescom::run(&context()?, what).await,
-        Command::Fileio(what) => fileio::run(&context()?, what).await,
-        // These need no configuration, and work with a broken one.
+        Command::Config(command) => config::run(&context()?, *command),
+        Command::Pubnub(command) => pubnub::run(&context()?, command).await,
+        Command::Filescom(command) => filescom::run(&context()?, command).await,
+        Command::Fileio(command) => fileio::run(&context()?, command).await,
+        // The commands below need no configuration, and work with an invalid one.
         Command::Demo(args) => demo::run(args, cli.quiet).await,
         Command::Emulator(args) => emulator::run(args, cli.quiet).await,
         Command::Completions { shell } => manual::completions(*shell),
@@ -57,7 +57,7 @@ async fn dispatch(cli: Cli, reads: Reads) -> Result<u8> {
     }
 }
 
-/// Reports a failure among several inputs.
+/// Reports `error`, the failure of one of several inputs, and records it for the exit code.
 fn note_failure(outcomes: &mut exit::Outcomes, error: &filestore::Error) {
     output::report_error(error);
     outcomes.failed(error);

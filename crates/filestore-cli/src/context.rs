@@ -1,4 +1,4 @@
-//! What every command needs: the configuration, the backends, the flags that hold for all.
+//! The context of every command: the configuration, the backends and the global options.
 
 use filestore::{
     Backend, Config, Error, FileRef, Key, Origin, Registry, Result, Setting, Settings, Store, StoreConfig,
@@ -18,30 +18,31 @@ pub(crate) struct Context {
     store: Option<String>,
 }
 
-/// The `KEY=VALUE` pairs of `-O`, of which `keys` are known. `env:NAME` and `file:PATH` are replaced by what is
-/// there.
+/// Parses the `KEY=VALUE` pairs of `-O`, whose valid keys are `keys`, and replaces `env:NAME` and `file:PATH` by
+/// the values that they name.
 pub(crate) fn options(pairs: &[String], keys: &[Key]) -> Result<Settings> {
     let mut settings = Settings::new();
     for pair in pairs {
         let (key, value) =
-            pair.split_once('=').ok_or_else(|| Error::invalid(format!("-O {pair}: an option reads KEY=VALUE")))?;
-        settings.insert(key, given(value));
+            pair.split_once('=').ok_or_else(|| Error::invalid(format!("-O {pair}: write an option as KEY=VALUE")))?;
+        settings.insert(key, text_setting(value));
     }
     filestore::resolve(&settings, keys)
 }
 
-/// The secret that `option` names with `env:NAME` or `file:PATH`, or is.
+/// Returns the secret in `value`, the text of the command line option `option`: `env:NAME`, `file:PATH` or the
+/// secret itself.
 pub(crate) fn secret(option: &str, value: &str) -> Result<String> {
     let mut settings = Settings::new();
-    settings.insert(option, given(value));
+    settings.insert(option, text_setting(value));
     let resolved = filestore::resolve(&settings, &[])?;
     let secret = resolved.get(option).and_then(Setting::as_str).unwrap_or_default();
     check_secret(option, secret)?;
     Ok(secret.to_owned())
 }
 
-/// A value of the command line.
-pub(crate) fn given(value: &str) -> Setting {
+/// Returns `value` as a setting from the command line.
+pub(crate) fn text_setting(value: &str) -> Setting {
     Setting::new(Value::Text(value.to_owned()), Origin::CommandLine)
 }
 
@@ -57,8 +58,8 @@ impl Context {
         })
     }
 
-    /// The store that `--store` names, else the default one.
-    pub(crate) fn chosen(&self) -> Result<&StoreConfig> {
+    /// Returns the configuration of the store that `--store` names, or else of the default store.
+    pub(crate) fn selected_store(&self) -> Result<&StoreConfig> {
         match self.store.as_deref().or(self.config.default_name()) {
             Some(name) => self.config.store(name),
             None => {
@@ -66,7 +67,8 @@ impl Context {
                 Err(Error::config(match names.as_slice() {
                     [] => "the configuration declares no stores; add a table [stores.NAME]".to_owned(),
                     names => format!(
-                        "which store? there are {}; name one with --store, or declare it with `default = ...`",
+                        "no store is selected, and the configuration has no default; name one of {} with --store, \
+                         or set `default = ...`",
                         names.join(", ")
                     ),
                 }))
@@ -78,11 +80,11 @@ impl Context {
         store.open(&self.registry)
     }
 
-    /// The settings of a store that must be of `backend`, for what only that one has.
+    /// Returns the settings of `store` for an operation that only `backend` has. The store must use that backend.
     pub(crate) fn settings_of(&self, store: &StoreConfig, backend: &dyn Backend) -> Result<StoreSettings> {
         if store.backend_name() != backend.name() {
             return Err(Error::invalid(format!(
-                "the store {:?} is of the backend {:?}; name one of {:?} with --store",
+                "the store {:?} uses the backend {:?}; name a store that uses {:?} with --store",
                 store.name,
                 store.backend_name(),
                 backend.name()
@@ -91,18 +93,18 @@ impl Context {
         store.resolve(&self.registry)
     }
 
-    /// The store of a reference, and the reference.
-    pub(crate) fn of(&self, text: &str) -> Result<(Store, FileRef)> {
+    /// Parses a reference, and opens its store or the one that `--store` names.
+    pub(crate) fn open_reference(&self, text: &str) -> Result<(Store, FileRef)> {
         let reference: FileRef = text.parse()?;
         let name = self.store.as_deref().unwrap_or(reference.store());
         Ok((self.open(self.config.store(name)?)?, reference))
     }
 
-    /// Warns of options of `what` that had no effect.
-    pub(crate) fn warn_of_skipped(&self, what: &str, skipped: &[&str]) {
+    /// Warns of options that had no effect on `subject`, a file or a share link.
+    pub(crate) fn warn_of_skipped(&self, subject: &str, skipped: &[&str]) {
         for option in skipped {
             self.warn(&format!(
-                "{what}: {option} had no effect: the store does not know it, or the service ignored it"
+                "{subject}: {option} had no effect: the store does not know it, or the service ignored it"
             ));
         }
     }

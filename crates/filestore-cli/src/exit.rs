@@ -1,13 +1,13 @@
-//! Errors to exit codes: a contract with scripts, printed by `--help`.
+//! The exit code of each error: a contract with scripts, printed by `--help`.
 
 use filestore::{Effect, Error, ErrorKind};
 
-/// The exit code for `error`.
+/// Returns the exit code for `error`.
 pub(crate) fn code(error: &Error) -> u8 {
     use ErrorKind::*;
     match error.kind() {
         Integrity => 7,
-        // Before the kinds: whoever acts on these codes must not take it for harmless.
+        // Before the kinds: a script must not take a failure that may have had an effect for a harmless one.
         _ if matches!(error.effect(), Effect::Unknown | Effect::Applied) => 8,
         Incomplete => 8,
         InvalidInput | Config => 2,
@@ -23,12 +23,12 @@ pub(crate) fn code(error: &Error) -> u8 {
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes {
     code: u8,
-    adds: bool,
+    added: bool,
 }
 
 impl Outcomes {
-    /// One input failed. Missing bytes and effects that are unknown or incomplete are never hidden by another
-    /// failure; of the others the first one counts.
+    /// Records that one input failed. Another failure never hides missing bytes, or an effect that is unknown or
+    /// incomplete; of the other failures the first one counts.
     pub(crate) fn failed(&mut self, error: &Error) {
         let rank = |code| match code {
             7 => 3,
@@ -42,14 +42,15 @@ impl Outcomes {
         }
     }
 
-    /// One input was stored, and the same command would store it again under another address, or reject it.
+    /// Records that one input was stored, and that a retry of the command would store it once more under another
+    /// reference, or reject it.
     pub(crate) fn added(&mut self) {
-        self.adds = true;
+        self.added = true;
     }
 
-    /// The exit code. What would store some of the inputs twice is not safe to retry.
+    /// Returns the exit code. A command that would store some of the inputs twice is not safe to retry.
     pub(crate) fn code(&self) -> u8 {
-        if self.adds && self.code == 6 { 1 } else { self.code }
+        if self.added && self.code == 6 { 1 } else { self.code }
     }
 }
 
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_of_exit_codes_holds() {
+    fn every_kind_and_effect_has_its_exit_code() {
         for (kind, effect, expected) in [
             (ErrorKind::InvalidInput, Effect::NotSent, 2),
             (ErrorKind::Config, Effect::NotSent, 2),
@@ -107,7 +108,7 @@ mod tests {
             7 => Error::new(ErrorKind::Integrity, Effect::Applied, ""),
             _ => Error::new(ErrorKind::Timeout, Effect::Unknown, ""),
         };
-        for (codes, expected, after_an_added_one) in [
+        for (codes, expected, after_an_addition) in [
             (&[][..], 0, 0),
             (&[3, 2], 3, 3),
             (&[2, 8], 8, 8),
@@ -124,7 +125,7 @@ mod tests {
             codes.iter().for_each(|code| outcomes.failed(&error(*code)));
             assert_eq!(outcomes.code(), expected, "{codes:?}");
             outcomes.added();
-            assert_eq!(outcomes.code(), after_an_added_one, "{codes:?} and one that was added");
+            assert_eq!(outcomes.code(), after_an_addition, "{codes:?} and an input that was added");
         }
     }
 }

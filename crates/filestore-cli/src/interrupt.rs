@@ -1,4 +1,4 @@
-//! Signals that end the program, and what is left of a read that consumes its file.
+//! Signals that end the program, and the bytes of an interrupted read that consumes its file.
 
 use std::fs::File;
 use std::future::Future;
@@ -13,31 +13,33 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::output;
 
-/// After a signal, how long the program waits for the response to a read that was sent: the file is consumed
-/// with it, so what the service sends is kept.
+/// The longest wait after a signal for the response to a read that was sent. The response consumes the file, so
+/// its bytes are kept.
 const RESPONSE_GRACE: Duration = Duration::from_secs(5);
 
-/// After a signal, how long a response that has begun may still take: a short one arrives whole.
+/// The time after a signal for the rest of a response that has begun: a short one arrives whole.
 const BODY_GRACE: Duration = Duration::from_millis(500);
 
-/// The longest time until the program ends where no such read is under way.
-const END: Duration = Duration::from_secs(1);
+/// The longest time from a signal to the end of the program while no such read is under way.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The longest time until it ends where one is.
-const LONGEST: Duration = Duration::from_secs(8);
+/// The longest time from a signal to the end of the program while such a read is under way.
+const EXIT_TIMEOUT_IN_READ: Duration = Duration::from_secs(8);
 
-/// The signals that end the program, listened to from now on.
+/// The signals that end the program.
 pub(crate) struct Signals {
     #[cfg(unix)]
     received: Vec<(tokio::signal::unix::Signal, u8)>,
 }
 
 impl Signals {
+    /// Listens to the signals from now on.
     pub(crate) fn listen() -> Self {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            // A file beyond the limit of this process is then a failed write, which is reported.
+            // SIGXFSZ: with a handler, a write beyond the file size limit of this process is an error, not the end
+            // of the program.
             #[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
             let _ = signal(SignalKind::from_raw(25));
             let ignored = ignored_signals();
@@ -49,7 +51,7 @@ impl Signals {
                 SignalKind::user_defined2(),
                 SignalKind::alarm(),
                 SignalKind::terminate(),
-                // SIGXCPU: the limit of processor time is near.
+                // SIGXCPU: the process reached its soft limit of processor time.
                 #[cfg(any(target_os = "linux", target_os = "macos"))]
                 SignalKind::from_raw(24),
             ];
@@ -64,7 +66,7 @@ impl Signals {
         Self {}
     }
 
-    /// Waits for the next one; the code is the one that shells use.
+    /// Waits for the next signal. Returns the exit code that shells use for it.
     pub(crate) async fn next(&mut self) -> u8 {
         #[cfg(unix)]
         {
@@ -87,8 +89,8 @@ impl Signals {
     }
 }
 
-/// The signals that the parent process asked to ignore, as `nohup` does: bit 0 is signal 1. Empty where the system does
-/// not tell.
+/// Returns the signals that the parent process asked to ignore, as `nohup` does: bit 0 is signal 1. Returns 0 on a
+/// system without `/proc`.
 #[cfg(unix)]
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -96,7 +98,7 @@ fn ignored_signals() -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }
 
-/// The reads under way that consume their files, and whether something else is being changed.
+/// The reads under way that consume their files, and a flag for any other change under way.
 #[derive(Clone, Default)]
 pub(crate) struct Reads(Arc<State>);
 
@@ -110,20 +112,22 @@ struct State {
 
 struct Entry {
     id: usize,
-    /// As messages may show it.
+    /// The file in a form that messages may show.
     subject: String,
-    place: Place,
+    location: Location,
     arrived: bool,
 }
 
-enum Place {
-    /// Opened when it was told, because it may be moved, removed or replaced since.
+/// The place of the bytes that were read.
+enum Location {
+    /// A partial file. It is opened at once, because it may be moved, removed or replaced later.
     Partial(PathBuf, Option<File>),
     Whole(PathBuf),
     StandardOutput,
 }
 
-/// One of them. It stays under way until it [ended](Self::ended): a dropped future and a panic do not end it.
+/// A read that consumes its file. It stays under way until [`ended`](Self::ended) is called: neither a dropped
+/// future nor a panic ends it.
 #[derive(Clone)]
 pub(crate) struct Read {
     reads: Reads,
@@ -132,13 +136,13 @@ pub(crate) struct Read {
 }
 
 impl Reads {
-    /// A read of `subject`, which is under way once its place is known.
+    /// Returns a read of `subject`. It is under way once the location of its bytes is known.
     pub(crate) fn begin(&self, subject: String) -> Read {
         let id = self.0.begun.fetch_add(1, Ordering::Relaxed);
         Read { reads: self.clone(), id, subject }
     }
 
-    /// Runs a request that changes something, which a signal must not end silently.
+    /// Runs a request that changes something. A signal must not end it without a warning.
     pub(crate) async fn changing<T>(&self, request: impl Future<Output = T>) -> T {
         self.0.changing.store(true, Ordering::Relaxed);
         let result = request.await;
@@ -146,10 +150,10 @@ impl Reads {
         result
     }
 
-    /// Says, after a signal, that a request under way may have changed something. Says it once.
+    /// Warns, after a signal, that a request under way may have changed something. Warns only once.
     pub(crate) fn warn_of_change(&self) {
         if self.0.changing.swap(false, Ordering::Relaxed) {
-            output::report("interrupted: the operation may have taken effect; look before you repeat it");
+            output::report("interrupted: the operation may have taken effect; check before you retry it");
         }
     }
 
@@ -157,19 +161,19 @@ impl Reads {
         !self.under_way().is_empty()
     }
 
-    /// After a signal: goes on with `command` for as long as a read must not be dropped.
-    pub(crate) async fn settle(&self, command: impl Future<Output = u8>) {
+    /// Continues `command` after a signal for as long as a read must not be dropped.
+    pub(crate) async fn wait(&self, command: impl Future<Output = u8>) {
         if !self.are_under_way() {
             return;
         }
-        let bounds = async {
-            if self.await_response() {
+        let timeouts = async {
+            if self.is_response_due() {
                 output::report(&format!(
                     "waiting up to {} s for the response to the read that was sent; interrupt again to stop now",
                     RESPONSE_GRACE.as_secs()
                 ));
                 let response = async {
-                    while self.await_response() {
+                    while self.is_response_due() {
                         self.0.arrived.notified().await;
                     }
                 };
@@ -181,26 +185,27 @@ impl Reads {
         };
         tokio::select! {
             _ = command => {}
-            () = bounds => {}
+            () = timeouts => {}
         }
     }
 
-    /// Says of each read under way where its bytes are, once they are on the disk.
+    /// Reports for each read under way where its bytes are, once they are on the disk.
     pub(crate) fn report(&self) {
-        // Held until it is said: who finds none under way may end the program.
-        for Entry { subject, place, .. } in self.under_way().drain(..) {
-            let kept = match &place {
-                Place::Partial(path, file) => kept(path, file.as_ref()),
-                Place::Whole(path) => format!("the whole file is in {}", path.display()),
-                Place::StandardOutput => "what arrived of it went to standard output".to_owned(),
+        // The lock is held until the report is written: a thread that finds no read under way may end the program.
+        for Entry { subject, location, .. } in self.under_way().drain(..) {
+            let location = match &location {
+                Location::Partial(path, file) => describe_partial(path, file.as_ref()),
+                Location::Whole(path) => format!("the whole file is in {}", path.display()),
+                Location::StandardOutput => "the bytes that arrived went to standard output".to_owned(),
             };
             output::report(&format!(
-                "error: download {subject:?}: it was interrupted; the file is possibly consumed; {kept}"
+                "error: download {subject:?}: it was interrupted; the file is possibly consumed; {location}"
             ));
         }
     }
 
-    fn await_response(&self) -> bool {
+    /// Returns `true` if a read under way has no response yet.
+    fn is_response_due(&self) -> bool {
         self.under_way().iter().any(|entry| !entry.arrived)
     }
 
@@ -210,23 +215,24 @@ impl Reads {
 }
 
 impl Read {
-    /// The bytes are at `path`: first of a partial file, then of the whole one.
+    /// Records that the bytes are at `path`. The first call names the partial file, the second the whole file.
     pub(crate) fn located(&self, path: &Path) {
         let mut under_way = self.reads.under_way();
         match under_way.iter_mut().find(|entry| entry.id == self.id) {
-            Some(entry) => entry.place = Place::Whole(path.to_owned()),
+            Some(entry) => entry.location = Location::Whole(path.to_owned()),
             None => {
                 let file = File::options().read(true).append(true).open(path).ok();
-                under_way.push(self.entry(Place::Partial(path.to_owned(), file)));
+                under_way.push(self.entry(Location::Partial(path.to_owned(), file)));
             }
         }
     }
 
+    /// Records that the bytes go to standard output.
     pub(crate) fn goes_to_standard_output(&self) {
-        self.reads.under_way().push(self.entry(Place::StandardOutput));
+        self.reads.under_way().push(self.entry(Location::StandardOutput));
     }
 
-    /// Bytes of the response are here.
+    /// Records that bytes of the response have arrived.
     pub(crate) fn arrived(&self) {
         if let Some(entry) = self.reads.under_way().iter_mut().find(|entry| entry.id == self.id) {
             entry.arrived = true;
@@ -234,27 +240,27 @@ impl Read {
         self.reads.0.arrived.notify_one();
     }
 
-    /// Its result is known, and says what is left.
+    /// Ends the read: its result is known, and says where the bytes are.
     pub(crate) fn ended(&self) {
         self.reads.under_way().retain(|entry| entry.id != self.id);
     }
 
-    fn entry(&self, place: Place) -> Entry {
-        Entry { id: self.id, subject: self.subject.clone(), place, arrived: false }
+    fn entry(&self, location: Location) -> Entry {
+        Entry { id: self.id, subject: self.subject.clone(), location, arrived: false }
     }
 }
 
-/// Says where the partial file is that was at `path`, and how much is on the disk.
-fn kept(path: &Path, file: Option<&File>) -> String {
+/// Returns a text that names the path of the partial file, which was at `path`, and its size on the disk.
+fn describe_partial(path: &Path, file: Option<&File>) -> String {
     let locate = || {
         let file = file.ok_or(std::io::ErrorKind::NotFound)?;
         file.sync_all()?;
-        let place = locate_partial(file, path)?;
-        std::io::Result::Ok((place.metadata()?.len(), place))
+        let partial = locate_partial(file, path)?;
+        std::io::Result::Ok((partial.metadata()?.len(), partial))
     };
     match locate() {
-        Ok((size, place)) => format!("{size} bytes of it are kept in {}", place.display()),
-        Err(error) => format!("what arrived of it was written to {} ({error})", path.display()),
+        Ok((size, partial)) => format!("{size} bytes of it are kept in {}", partial.display()),
+        Err(error) => format!("the bytes that arrived were written to {} ({error})", path.display()),
     }
 }
 
@@ -269,18 +275,18 @@ impl Drop for ReportAfterPanic {
     }
 }
 
-/// Ends the program although its thread is held by a standard output that nobody reads (`list | less`), or
-/// although a read is waited for, at the second signal.
+/// Ends the program after a signal even if its main thread is blocked by a standard output that is not read
+/// (`list | less`). While a read is under way, it ends the program at the second signal.
 pub(crate) async fn force_exit(mut signals: Signals, reads: Reads) {
     let code = signals.next().await;
     let begun = Instant::now();
     loop {
-        let limit = if reads.are_under_way() { LONGEST } else { END };
-        let again = timeout_at(begun + limit, signals.next()).await.is_ok();
-        // A read may have begun at the very moment of the signal: asked anew.
-        match (reads.are_under_way(), again) {
+        let limit = if reads.are_under_way() { EXIT_TIMEOUT_IN_READ } else { EXIT_TIMEOUT };
+        let signaled_again = timeout_at(begun + limit, signals.next()).await.is_ok();
+        // Checked once more: a read may have begun at the moment of the signal.
+        match (reads.are_under_way(), signaled_again) {
             (true, true) | (false, false) => break,
-            (true, false) if limit == LONGEST => break,
+            (true, false) if limit == EXIT_TIMEOUT_IN_READ => break,
             _ => {}
         }
     }
@@ -289,14 +295,14 @@ pub(crate) async fn force_exit(mut signals: Signals, reads: Reads) {
     std::process::exit(i32::from(code));
 }
 
-/// Waits until what was read is written, and says where it is.
+/// Waits until the bytes of the reads under way are written, and reports where they are.
 pub(crate) fn report_after(runtime: tokio::runtime::Runtime, reads: &Reads) {
     if reads.are_under_way() {
-        // Writes that were begun are ended before the runtime is.
-        runtime.shutdown_timeout(END);
+        // The runtime completes writes in progress before it ends.
+        runtime.shutdown_timeout(EXIT_TIMEOUT);
         reads.report();
     } else {
-        // A read of standard input may still be waiting for its terminal; do not wait with it.
+        // A read of standard input may still wait for the terminal; do not wait for it.
         runtime.shutdown_background();
     }
 }

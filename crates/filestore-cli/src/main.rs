@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     log(cli.quiet);
     let reads = Reads::default();
-    // Dropped after the runtime, whose end waits for what is being written.
+    // Dropped after the runtime, whose shutdown waits for writes in progress.
     let _report = ReportAfterPanic(reads.clone());
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(async {
-        // The emulator ends cleanly on a signal by itself; everything else is dropped, which removes
+        // The emulator handles signals itself. Every other command is dropped on a signal, which removes
         // its temporary files.
         if let Command::Emulator(_) = cli.command {
             return commands::run(cli, reads.clone()).await;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
             code = &mut command => code,
             code = signals.next() => {
                 reads.warn_of_change();
-                reads.settle(command).await;
+                reads.wait(command).await;
                 code
             }
         }
@@ -54,11 +54,11 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Warnings of the libraries go to standard error; `RUST_LOG` asks for more or less.
+/// Sends warnings of the libraries to standard error; `RUST_LOG` selects other levels.
 fn log(quiet: bool) {
     let default = if quiet { LevelFilter::OFF } else { LevelFilter::WARN };
     let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
-    // A standard error that takes nothing must not end the program in the middle of a transfer.
+    // A failed write to standard error must not end the program in the middle of a transfer.
     subscriber.log_internal_errors(false).init();
 }

@@ -1,4 +1,4 @@
-//! Data to standard output, everything else to standard error.
+//! Output: data to standard output, everything else to standard error.
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use crate::standard_streams;
 /// The widest cell of a table, in columns of the terminal.
 const WIDEST: usize = 120;
 
-/// The widest cell of the last column, which has what people copy: references, messages.
+/// The widest cell of the last column, whose references and messages people copy.
 const WIDEST_LAST: usize = 4096;
 
 /// Writes one line of data.
@@ -21,33 +21,35 @@ pub(crate) fn line(text: &str) -> Result<()> {
     write_all(format!("{text}\n").as_bytes())
 }
 
-/// Writes data. A reader that has gone away (`| head`) is a failure like any other: it did not get
-/// everything.
+/// Writes data. A reader that closes the pipe early (`| head`) is a failure, because it did not get all
+/// bytes.
 pub(crate) fn write_all(bytes: &[u8]) -> Result<()> {
     standard_streams::check_output()?;
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(failed)
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(write_error)
 }
 
-/// Writes one line: the result of what took effect. Where standard output does not take it, `done` goes where
-/// somebody may still see it, because often nothing else leads to the result.
-pub(crate) fn result(text: &str, done: &str) -> Result<()> {
+/// Writes one line, the result of an operation that took effect. If standard output does not accept the line,
+/// `summary` goes to standard error, because the result, such as a new reference, may be recorded nowhere else.
+pub(crate) fn result(text: &str, summary: &str) -> Result<()> {
     if standard_streams::may_be_closed() {
-        report(done);
+        report(summary);
     }
     line(text).map_err(|error| {
-        report(done);
-        Error::new(ErrorKind::Incomplete, Effect::Applied, format!("it took effect, but: {}", error.message()))
+        report(summary);
+        let message = format!("the operation took effect, but its result was not printed: {}", error.message());
+        Error::new(ErrorKind::Incomplete, Effect::Applied, message)
     })
 }
 
-/// Standard output could not be written.
-pub(crate) fn failed(error: io::Error) -> Error {
+/// Returns the error for a failed write to standard output.
+pub(crate) fn write_error(error: io::Error) -> Error {
     let kind = if error.kind() == io::ErrorKind::StorageFull { ErrorKind::Quota } else { ErrorKind::Io };
     Error::new(kind, Effect::Rejected, format!("cannot write to standard output: {error}")).with_source(error)
 }
 
-/// Writes lines for the person, who may see what a server or a file name put into them. If even that fails there is nobody to tell.
+/// Writes lines to standard error, with hidden characters escaped, which may come from a server or a file name. A
+/// failed write is ignored, because it cannot be reported.
 pub(crate) fn report(text: &str) {
     let mut err = io::stderr().lock();
     for line in text.lines() {
@@ -55,7 +57,7 @@ pub(crate) fn report(text: &str) {
     }
 }
 
-/// Writes an error with the causes that its message does not name already.
+/// Writes an error, and each cause that its message does not contain already.
 pub(crate) fn report_error(error: &Error) {
     let mut text = format!("error: {error}");
     let mut cause = error.source();
@@ -66,24 +68,24 @@ pub(crate) fn report_error(error: &Error) {
         }
         cause = inner.source();
     }
-    let mut facts = Vec::new();
-    facts.extend(error.http_status().map(|status| format!("HTTP status {status}")));
-    facts.extend(error.provider_code().map(|code| format!("code {code}")));
-    facts.extend(error.request_id().map(|id| format!("request {id}")));
-    facts.extend((error.attempts() > 1).then(|| format!("{} attempts", error.attempts())));
-    if !facts.is_empty() {
-        let _ = write!(text, "\n  ({})", facts.join(", "));
+    let mut details = Vec::new();
+    details.extend(error.http_status().map(|status| format!("HTTP status {status}")));
+    details.extend(error.provider_code().map(|code| format!("code {code}")));
+    details.extend(error.request_id().map(|id| format!("request {id}")));
+    details.extend((error.attempts() > 1).then(|| format!("{} attempts", error.attempts())));
+    if !details.is_empty() {
+        let _ = write!(text, "\n  ({})", details.join(", "));
     }
     report(&text);
 }
 
-/// Rows under headings, in columns of the width that a terminal shows. Hidden characters are escaped, and
+/// Formats rows under headings. Columns have the width that a terminal shows. Hidden characters are escaped, and
 /// cells of more than 120 columns (4,096 in the last column) are cut and end with `...`.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let last = headings.len().saturating_sub(1);
     let widest = |column| if column == last { WIDEST_LAST } else { WIDEST };
-    let shown = |(column, cell): (usize, &String)| shortened(visible(cell), widest(column));
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().enumerate().map(shown).collect()).collect();
+    let format_cell = |(column, cell): (usize, &String)| shorten(visible(cell), widest(column));
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().enumerate().map(format_cell).collect()).collect();
     let headings: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
     let mut widths = vec![0; headings.len()];
     for row in rows.iter().chain([&headings]) {
@@ -104,8 +106,8 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The text, if it is at most `widest` columns wide; else its beginning and `...`.
-fn shortened(text: String, widest: usize) -> String {
+/// Returns the text if it is at most `widest` columns wide, or else its beginning and `...`.
+fn shorten(text: String, widest: usize) -> String {
     const DOTS: &str = "...";
     if text.width() <= widest {
         return text;
@@ -118,18 +120,18 @@ fn shortened(text: String, widest: usize) -> String {
     text.chars().take_while(fits).chain(DOTS.chars()).collect()
 }
 
-/// The text with [hidden characters](is_hidden) escaped: a name must neither move a terminal's cursor nor look
-/// like another.
+/// Returns the text with [hidden characters](is_hidden) escaped: a name must neither move a terminal's cursor nor
+/// look like another name.
 pub(crate) fn visible(text: &str) -> String {
-    let shown = |c: char| if is_hidden(c) { c.escape_default().collect() } else { vec![c] };
-    text.chars().flat_map(shown).collect()
+    let escape = |c: char| if is_hidden(c) { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(escape).collect()
 }
 
-/// A value as one line of JSON, with [hidden characters](is_hidden) as `\uXXXX`. Every line of JSON that the
-/// program prints is made here.
+/// Returns a value as one line of JSON, with [hidden characters](is_hidden) as `\uXXXX`. Every line of JSON that
+/// the program prints comes from here.
 pub(crate) fn json(value: &Value) -> String {
     let mut line = String::new();
-    // Outside of its strings, JSON has none of them. Beyond U+FFFF it takes two.
+    // Hidden characters occur only in strings. A character above U+FFFF needs two `\u` escapes.
     for c in value.to_string().chars() {
         if is_hidden(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
@@ -142,7 +144,7 @@ pub(crate) fn json(value: &Value) -> String {
     line
 }
 
-/// A file as one JSON object: `ref`, `name`, `size`, `store`, and what else is known.
+/// Returns a file as one JSON object: `ref`, `name`, `size`, `store`, and every other property that is known.
 pub(crate) fn json_of(file: &StoredFile) -> Value {
     let mut object = Map::new();
     object.insert("ref".into(), file.reference.to_string().into());
@@ -157,6 +159,7 @@ pub(crate) fn json_of(file: &StoredFile) -> Value {
     known("stored_size", file.stored_size.map(Value::from));
     known("created", file.created.map(|time| time.to_string().into()));
     known("modified", file.modified.map(|time| time.to_string().into()));
+    known("version", file.version.clone().map(Value::from));
     known("content_type", file.content_type.clone().map(Value::from));
     known("expires", expiry_of(file).map(Value::from));
     known("remaining_downloads", file.remaining_downloads.map(Value::from));
@@ -168,7 +171,7 @@ pub(crate) fn json_of(file: &StoredFile) -> Value {
     Value::Object(object)
 }
 
-/// The effective expiry, where the service says it.
+/// Returns the effective expiry, if the service reports it.
 pub(crate) fn expiry_of(file: &StoredFile) -> Option<String> {
     (file.expiry != Expiry::Default).then(|| file.expiry.to_string())
 }
@@ -178,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_and_control_characters_shown() {
+    fn columns_are_aligned_and_control_characters_escaped() {
         let rows = vec![vec!["a\u{1b}[2J".to_owned(), "1".to_owned()], vec!["b".to_owned(), "22".to_owned()]];
         assert_eq!(table(&["NAME", "SIZE"], &rows), "NAME        SIZE\na\\u{1b}[2J  1\nb           22\n");
     }
@@ -187,14 +190,14 @@ mod tests {
         "\u{7f}\u{85}\u{9b}\u{61c}\u{200b}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2069}\u{feff}\u{e0041}";
 
     #[test]
-    fn characters_that_nobody_sees_are_shown() {
+    fn hidden_characters_are_escaped() {
         assert_eq!(visible("a\u{202e}gpj.exe"), "a\\u{202e}gpj.exe");
         assert!(!visible(HIDDEN).contains(is_hidden));
         assert_eq!(visible("Grüße 日本 👍"), "Grüße 日本 👍");
     }
 
     #[test]
-    fn json_shows_them_and_means_them() {
+    fn json_escapes_hidden_characters_and_keeps_their_values() {
         let value = json!({ "name": HIDDEN, "ü\u{9b}": ["日本 👍\u{1b}\"\\"] });
         let line = json(&value);
         assert!(!line.contains(is_hidden), "{line}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use filestore::{Observer, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar for one transfer. It draws nothing when `quiet` or when standard error is no terminal.
+/// A bar for one transfer. It draws nothing if `quiet` is set or standard error is not a terminal.
 #[derive(Clone)]
 pub(crate) struct Bar(ProgressBar);
 
@@ -18,7 +18,7 @@ impl Bar {
         Self(bar)
     }
 
-    /// Takes the bar away.
+    /// Removes the bar from the terminal.
     pub(crate) fn done(&self) {
         self.0.finish_and_clear();
     }

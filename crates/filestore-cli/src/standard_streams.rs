@@ -8,7 +8,7 @@ use std::path::Path;
 
 use filestore::{Error, Result};
 
-/// *Invalid input* if standard input would be read as empty although it is not.
+/// Returns an *invalid input* error if standard input would be read as empty although it is not.
 pub(crate) fn check_input() -> Result<()> {
     match stream::state(std::io::stdin()) {
         stream::State::WriteOnly => {
@@ -21,13 +21,14 @@ pub(crate) fn check_input() -> Result<()> {
     }
 }
 
-/// *Invalid input* if `path` is a name of standard input, which would be read as empty although it is not.
+/// Returns an *invalid input* error if `path` is a name of standard input, which would be read as empty although
+/// it is not.
 pub(crate) fn check_input_at(path: &Path) -> Result<()> {
     let names = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
     if names.iter().any(|name| path == Path::new(name)) { check_input() } else { Ok(()) }
 }
 
-/// *Invalid input* if writes to standard output are ignored.
+/// Returns an *invalid input* error if writes to standard output are ignored.
 pub(crate) fn check_output() -> Result<()> {
     match stream::state(std::io::stdout()) {
         stream::State::ReadOnly => {
@@ -37,17 +38,17 @@ pub(crate) fn check_output() -> Result<()> {
     }
 }
 
-/// Returns true if standard output may be closed. It may also be `/dev/null` that the caller opened for reading and
+/// Returns `true` if standard output may be closed. It may also be `/dev/null` that the caller opened for reading and
 /// writing, as the libraries of some languages do.
 pub(crate) fn may_be_closed() -> bool {
     matches!(stream::state(std::io::stdout()), stream::State::Closed)
 }
 
-/// *Invalid input* if standard output cannot keep the only copy of `what`.
-pub(crate) fn check_output_keeps(what: &str) -> Result<()> {
+/// Returns an *invalid input* error if standard output cannot keep the only copy of `data`.
+pub(crate) fn check_output_keeps(data: &str) -> Result<()> {
     check_output()?;
     if may_be_closed() {
-        let message = format!("standard output is closed or /dev/null, and {what} would be lost; give a path with -o");
+        let message = format!("standard output is closed or /dev/null, and {data} would be lost; give a path with -o");
         return Err(Error::invalid(message));
     }
     Ok(())
@@ -63,8 +64,8 @@ mod stream {
     pub(super) enum State {
         ReadOnly,
         WriteOnly,
-        /// `/dev/null`, open for reading and writing: what the standard library opens for a closed stream. A shell
-        /// that redirects to `/dev/null` opens it for one of both.
+        /// `/dev/null`, open for reading and writing, as the standard library opens it for a closed stream. A shell
+        /// that redirects to `/dev/null` opens it either for reading or for writing.
         Closed,
         Open,
     }
@@ -87,7 +88,7 @@ mod stream {
 
 #[cfg(not(unix))]
 mod stream {
-    #[expect(dead_code, reason = "only Unix tells them apart")]
+    #[expect(dead_code, reason = "only Unix distinguishes these states")]
     pub(super) enum State {
         ReadOnly,
         WriteOnly,

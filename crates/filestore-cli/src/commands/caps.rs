@@ -1,4 +1,4 @@
-//! `filestore caps`: what stores can do, and why not.
+//! `filestore caps`: the capabilities of stores, with the reason for each that is missing.
 
 use std::fmt::Write as _;
 
@@ -14,9 +14,9 @@ pub(crate) fn run(context: &Context, args: &args::Caps) -> Result<u8> {
         Some(name) => std::slice::from_ref(context.config.store(name)?),
         None => context.config.stores(),
     };
-    for (index, declared) in stores.iter().enumerate() {
-        let store = context.open(declared)?;
-        let backend = context.registry.backend(declared.backend_name())?;
+    for (index, config) in stores.iter().enumerate() {
+        let store = context.open(config)?;
+        let backend = context.registry.backend(config.backend_name())?;
         if context.json {
             output::line(&output::json(&json_of(store.name(), backend, store.capabilities())))?;
         } else {
@@ -29,8 +29,8 @@ pub(crate) fn run(context: &Context, args: &args::Caps) -> Result<u8> {
 
 fn text_of(name: &str, backend: &dyn Backend, capabilities: &Capabilities) -> String {
     let mut text = format!("{name} ({}): {}\n", backend.name(), backend.about());
-    for (fact, value) in facts(capabilities) {
-        let _ = writeln!(text, "  {fact:<16} {value}");
+    for (property, value) in properties(capabilities) {
+        let _ = writeln!(text, "  {property:<16} {value}");
     }
     for feature in Feature::ALL {
         let _ = writeln!(text, "  {feature:<16} {}", capabilities.support(*feature));
@@ -41,8 +41,8 @@ fn text_of(name: &str, backend: &dyn Backend, capabilities: &Capabilities) -> St
     text
 }
 
-fn facts(capabilities: &Capabilities) -> Vec<(&'static str, String)> {
-    let mut facts = vec![
+fn properties(capabilities: &Capabilities) -> Vec<(&'static str, String)> {
+    let mut properties = vec![
         ("scheme", capabilities.scheme.to_string()),
         ("address", capabilities.address.to_string()),
         ("scope", capabilities.scope.to_string()),
@@ -51,9 +51,9 @@ fn facts(capabilities: &Capabilities) -> Vec<(&'static str, String)> {
         ("largest file", capabilities.max_size.map_or("no limit known".into(), |size| format!("{size} bytes"))),
     ];
     if let Some(kind) = capabilities.url_kind {
-        facts.push(("a URL gives", kind.as_str().to_owned()));
+        properties.push(("a URL gives", kind.as_str().to_owned()));
     }
-    facts
+    properties
 }
 
 fn json_of(name: &str, backend: &dyn Backend, capabilities: &Capabilities) -> Value {

@@ -1,4 +1,4 @@
-//! `filestore config`: is it right, and where does each value come from?
+//! `filestore config`: checks the configuration, and shows the origin of each value.
 
 use filestore::{Key, Leaf, Origin, Result, Setting, StoreConfig, Value};
 use serde_json::json;
@@ -10,25 +10,25 @@ use crate::{exit, output};
 
 const MASK: &str = "********";
 
-pub(crate) fn run(context: &Context, what: args::Config) -> Result<u8> {
-    match what {
+pub(crate) fn run(context: &Context, command: args::Config) -> Result<u8> {
+    match command {
         args::Config::Check => check(context),
         args::Config::Show => show(context),
     }
 }
 
-/// Opens every store; the first failure's code is the answer.
+/// Opens every store. Returns the exit code of the first failure.
 fn check(context: &Context) -> Result<u8> {
     let mut code = 0;
     let mut rows = Vec::new();
     for store in context.config.stores() {
         for key in literal_secrets(context, store) {
-            let hint = "keep it out of the file with env:NAME or file:PATH";
+            let hint = "replace it by env:NAME or file:PATH";
             context.warn(&format!("{}: the secret {key:?} is written in the configuration; {hint}", store.name));
         }
-        for key in exposed_by(context, store) {
-            let hint = "everybody on the way can read the credentials and the files; use https";
-            context.warn(&format!("{}: {key:?} is an http:// address of another machine; {hint}", store.name));
+        for key in unencrypted_urls(context, store) {
+            let hint = "others on the network can read the credentials and the files; use https";
+            context.warn(&format!("{}: {key:?} is an http:// URL of another machine; {hint}", store.name));
         }
         let problem = match context.open(store) {
             Ok(_) => None,
@@ -48,36 +48,37 @@ fn check(context: &Context) -> Result<u8> {
     Ok(code)
 }
 
+/// Returns the keys of secrets that the configuration contains in plain text.
 fn literal_secrets(context: &Context, store: &StoreConfig) -> Vec<String> {
     let keys = keys_of(context, store);
-    let written = |setting: &Setting| {
+    let is_literal = |setting: &Setting| {
         setting.as_str().is_some_and(|text| !text.starts_with("env:") && !text.starts_with("file:"))
     };
-    // A key that nobody knows is masked, but what it holds has no name.
-    let known = |leaf: &Leaf<'_>| keys.iter().any(|key| leaf.key.split(['.', '[']).next() == Some(key.name));
-    let own = store.settings.leaves(keys).into_iter().filter(known);
+    // The value of an unknown key is masked, but it need not be a secret.
+    let is_known = |leaf: &Leaf<'_>| keys.iter().any(|key| leaf.key.split(['.', '[']).next() == Some(key.name));
+    let settings = store.settings.leaves(keys).into_iter().filter(is_known);
     let upload = upload_leaves(context, store).into_iter();
-    let literal = own.chain(upload).filter(|leaf| leaf.secret && written(leaf.setting));
+    let literal = settings.chain(upload).filter(|leaf| leaf.secret && is_literal(leaf.setting));
     literal.map(|leaf| leaf.key).collect()
 }
 
-/// The keys whose value is an address that sends the store's credentials in the clear to another machine.
-fn exposed_by(context: &Context, store: &StoreConfig) -> Vec<String> {
-    // What cannot be resolved is a problem of its own.
+/// Returns the keys whose value is a URL that sends the store's credentials unencrypted to another machine.
+fn unencrypted_urls(context: &Context, store: &StoreConfig) -> Vec<String> {
+    // A setting that cannot be resolved is reported as a problem of the store.
     let Ok(resolved) = store.resolve(&context.registry) else { return Vec::new() };
     let leaves = resolved.settings.leaves(keys_of(context, store));
-    let (secrets, shown): (Vec<_>, Vec<_>) = leaves.into_iter().partition(|leaf| leaf.secret);
-    // A proxy is a secret, too, because of its password, but none that goes to the service.
+    let (secrets, others): (Vec<_>, Vec<_>) = leaves.into_iter().partition(|leaf| leaf.secret);
+    // The URL of a proxy is a secret because of its password, but it is not sent to the service.
     let is_credential = |leaf: &Leaf<'_>| leaf.setting.as_str().is_some_and(|text| !text.contains("://"));
     if !secrets.iter().any(is_credential) {
         return Vec::new();
     }
-    let exposed = |leaf: &Leaf<'_>| leaf.setting.as_str().is_some_and(is_plain_and_remote);
-    shown.into_iter().filter(exposed).map(|leaf| leaf.key).collect()
+    let is_unencrypted = |leaf: &Leaf<'_>| leaf.setting.as_str().is_some_and(is_remote_http);
+    others.into_iter().filter(is_unencrypted).map(|leaf| leaf.key).collect()
 }
 
-/// Whether `text` is an `http://` URL of a host that is not this machine.
-fn is_plain_and_remote(text: &str) -> bool {
+/// Returns `true` if `text` is an `http://` URL of a host that is not this machine.
+fn is_remote_http(text: &str) -> bool {
     let Ok(url) = text.parse::<Url>() else { return false };
     let is_local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -88,7 +89,7 @@ fn is_plain_and_remote(text: &str) -> bool {
     url.scheme() == "http" && !is_local
 }
 
-/// Every value with its origin, and the defaults of the keys that are not there.
+/// Prints every value with its origin, and the defaults of the keys that are not set.
 fn show(context: &Context) -> Result<u8> {
     let mut rows = Vec::new();
     if let Some(default) = context.config.default_setting() {
@@ -105,7 +106,7 @@ fn show(context: &Context) -> Result<u8> {
             row(&store.name, "aliases", store.aliases.join(", "), origin.to_string());
         }
         for leaf in store.settings.leaves(keys).into_iter().chain(upload_leaves(context, store)) {
-            let (value, origin) = shown(&leaf);
+            let (value, origin) = masked(&leaf);
             row(&store.name, &leaf.key, value, origin);
         }
         for key in keys {
@@ -132,7 +133,7 @@ fn keys_of(context: &Context, store: &StoreConfig) -> &'static [Key] {
     context.registry.backend(store.backend_name()).map(|backend| backend.keys()).unwrap_or_default()
 }
 
-/// The options of every upload, under the keys that they have in the file.
+/// Returns the upload options of `store`, under their keys in the configuration file.
 fn upload_leaves<'a>(context: &Context, store: &'a StoreConfig) -> Vec<Leaf<'a>> {
     let backend = context.registry.backend(store.backend_name());
     let mut leaves = store.upload.leaves(backend.map(|backend| backend.option_keys()).unwrap_or_default());
@@ -142,9 +143,10 @@ fn upload_leaves<'a>(context: &Context, store: &'a StoreConfig) -> Vec<Leaf<'a>>
     leaves
 }
 
-/// The value and its origin; a secret masked, a value that is elsewhere named by its place.
-fn shown(leaf: &Leaf<'_>) -> (String, String) {
-    let place = leaf.setting.origin.to_string();
+/// Returns the value, masked if it is a secret, and its origin. The origin of `env:NAME` and `file:PATH` is the
+/// variable or the file.
+fn masked(leaf: &Leaf<'_>) -> (String, String) {
+    let origin = leaf.setting.origin.to_string();
     let text = match &leaf.setting.value {
         Value::Text(text) => text.clone(),
         Value::Integer(number) => number.to_string(),
@@ -155,18 +157,18 @@ fn shown(leaf: &Leaf<'_>) -> (String, String) {
     if let Some(variable) = text.strip_prefix("env:") {
         let value = match std::env::var(variable) {
             Err(_) => "(not set)".to_owned(),
-            Ok(value) if leaf.secret || holds_a_user(&value) => MASK.to_owned(),
+            Ok(value) if leaf.secret || has_user_info(&value) => MASK.to_owned(),
             Ok(value) => value,
         };
-        return (value, format!("{} ({place})", Origin::Environment { variable: variable.to_owned() }));
+        return (value, format!("{} ({origin})", Origin::Environment { variable: variable.to_owned() }));
     }
     if let Some(path) = text.strip_prefix("file:") {
-        return (MASK.to_owned(), format!("{} ({place})", Origin::SecretFile { path: path.into() }));
+        return (MASK.to_owned(), format!("{} ({origin})", Origin::SecretFile { path: path.into() }));
     }
-    (if leaf.secret || holds_a_user(&text) { MASK.to_owned() } else { text }, place)
+    (if leaf.secret || has_user_info(&text) { MASK.to_owned() } else { text }, origin)
 }
 
-/// Whether it is a URL with a user, hence perhaps a password, in it.
-fn holds_a_user(text: &str) -> bool {
+/// Returns `true` if `text` may be a URL with a user name, and so perhaps a password.
+fn has_user_info(text: &str) -> bool {
     text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }

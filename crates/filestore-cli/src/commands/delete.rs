@@ -1,4 +1,4 @@
-//! `filestore delete`.
+//! `filestore delete`: deletes files and folders.
 
 use filestore::{Delete, Result};
 
@@ -18,6 +18,6 @@ pub(crate) async fn run(context: &Context, args: &args::Delete) -> Result<u8> {
 }
 
 async fn delete(context: &Context, text: &str, recursive: bool) -> Result<()> {
-    let (store, reference) = context.of(text)?;
+    let (store, reference) = context.open_reference(text)?;
     context.reads.changing(store.delete(Delete::from(reference).recursive(recursive))).await
 }

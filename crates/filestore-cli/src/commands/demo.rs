@@ -1,6 +1,6 @@
-//! `filestore demo`: the same code against every backend, with a real file, every byte checked.
+//! `filestore demo`: runs the same code against every backend with a real file, and checks every byte.
 //!
-//! The stores are chosen by configuration text alone; [`walk`] does not know which one it has.
+//! The configuration text alone chooses the stores; [`run_steps`] is the same for all of them.
 
 mod run_steps;
 
@@ -12,12 +12,12 @@ use filestore_emulator::{
 };
 use tempfile::TempDir;
 
-use self::run_steps::{Outcome, STEPS, Walk, run_steps};
+use self::run_steps::{Outcome, STEPS, StoreRun, run_steps};
 use super::emulator;
 use crate::args;
 use crate::output;
 
-/// Sent around when no file is given and the current folder has no README.md.
+/// The file to send if none is given and the current folder has no README.md.
 const README: &str = include_str!("../../../../README.md");
 
 pub(crate) async fn run(args: &args::Demo, quiet: bool) -> Result<u8> {
@@ -30,18 +30,18 @@ pub(crate) async fn run(args: &args::Demo, quiet: bool) -> Result<u8> {
     if !quiet {
         output::report(&format!("sending {} through every store", file.display()));
     }
-    let mut walks = Vec::new();
+    let mut runs = Vec::new();
     for store in stores.iter() {
-        walks.push(run_steps(store, &file, folder.path()).await);
+        runs.push(run_steps(store, &file, folder.path()).await);
     }
     emulator.shutdown().await;
-    output::write_all(report(&walks).as_bytes())?;
-    Ok(walks.iter().find_map(Walk::failure).unwrap_or(0))
+    output::write_all(report(&runs).as_bytes())?;
+    Ok(runs.iter().find_map(StoreRun::failure).unwrap_or(0))
 }
 
 fn file(args: &args::Demo, folder: &Path) -> Result<PathBuf> {
     match &args.file {
-        // A file that cannot be sent is not a failure of the stores.
+        // A file that cannot be read is an error of its own, not a failure of the stores.
         Some(path) => Upload::from_path(path).map(|_| path.clone()),
         None if Path::new("README.md").is_file() => Ok("README.md".into()),
         None => {
@@ -52,7 +52,7 @@ fn file(args: &args::Demo, folder: &Path) -> Result<PathBuf> {
     }
 }
 
-/// What a person would write into filestore.toml.
+/// Returns a configuration text, as a user would write it into filestore.toml.
 fn configuration(folder: &Path, emulator: &str) -> String {
     let root = folder.join("files");
     format!(
@@ -86,25 +86,27 @@ api_key = {FILEIO_API_KEY:?}
     )
 }
 
-/// A row a store, and below what was skipped and what failed.
-fn report(walks: &[Walk]) -> String {
+/// Formats a table with a row for each store, and below it the steps that were skipped or failed.
+fn report(runs: &[StoreRun]) -> String {
     let mut headings = vec!["STORE"];
     headings.extend(STEPS.iter().map(|step| step.heading()));
     headings.push("RESULT");
     let mut rows = Vec::new();
     let mut notes = Vec::new();
-    for walk in walks {
-        let mut row = vec![walk.store.clone()];
-        for (step, outcome) in STEPS.iter().zip(&walk.outcomes) {
+    for run in runs {
+        let mut row = vec![run.store.clone()];
+        for (step, outcome) in STEPS.iter().zip(&run.outcomes) {
             row.push(outcome.cell().to_owned());
             match outcome {
-                Outcome::Held => {}
+                Outcome::Passed => {}
                 Outcome::NotReached => {}
-                Outcome::Skipped(reason) => notes.push(format!("{}: no {}: {reason}", walk.store, step.name())),
-                Outcome::Failed { what, .. } => notes.push(format!("{}: {} FAILED: {what}", walk.store, step.name())),
+                Outcome::Skipped(reason) => notes.push(format!("{}: no {}: {reason}", run.store, step.name())),
+                Outcome::Failed { message, .. } => {
+                    notes.push(format!("{}: {} FAILED: {message}", run.store, step.name()));
+                }
             }
         }
-        row.push(if walk.held() { "ok" } else { "FAILED" }.to_owned());
+        row.push(if run.passed() { "ok" } else { "FAILED" }.to_owned());
         rows.push(row);
     }
     let mut text = output::table(&headings, &rows);
@@ -156,16 +158,16 @@ mod tests {
             self.0.stat(request).await
         }
         async fn download(&self, request: Download) -> Result<Downloaded> {
-            let mut answer = self.0.download(request).await?;
-            let flipped = answer.stream.map_ok(|chunk| {
+            let mut downloaded = self.0.download(request).await?;
+            let flipped = downloaded.stream.map_ok(|chunk| {
                 let mut bytes = chunk.to_vec();
                 if let Some(last) = bytes.last_mut() {
                     *last ^= 1;
                 }
                 bytes.into()
             });
-            answer.stream = ByteStream::download(flipped, None);
-            Ok(answer)
+            downloaded.stream = ByteStream::download(flipped, None);
+            Ok(downloaded)
         }
         async fn delete(&self, request: Delete) -> Result<()> {
             self.0.delete(request).await
@@ -182,27 +184,27 @@ mod tests {
         let emulator = emulator::start(Options::default()).await.unwrap();
         let config =
             Config::parse(&configuration(folder.path(), emulator.url()), folder.path().join("demo.toml")).unwrap();
-        let mut walks = Vec::new();
+        let mut runs = Vec::new();
         for store in config.open(&filestore::registry()).unwrap().iter() {
             let store = match layer {
                 Some(layer) => store.clone().layer(&layer),
                 None => store.clone(),
             };
-            walks.push(run_steps(&store, &file, folder.path()).await);
+            runs.push(run_steps(&store, &file, folder.path()).await);
         }
-        (walks.iter().all(Walk::held), report(&walks))
+        (runs.iter().all(StoreRun::passed), report(&runs))
     }
 
     #[tokio::test]
-    async fn every_step_holds_on_honest_stores() {
-        let (held, report) = demo(None).await;
-        assert!(held, "{report}");
+    async fn every_step_passes_on_correct_stores() {
+        let (passed, report) = demo(None).await;
+        assert!(passed, "{report}");
     }
 
     #[tokio::test]
     async fn a_byte_that_differs_fails_the_demo_and_is_named() {
-        let (held, report) = demo(Some(Flip)).await;
-        assert!(!held);
+        let (passed, report) = demo(Some(Flip)).await;
+        assert!(!passed);
         assert!(report.contains("fs: download FAILED") && report.contains("byte 5"), "{report}");
     }
 }

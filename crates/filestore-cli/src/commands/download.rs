@@ -1,4 +1,4 @@
-//! `filestore download`: a file to a path, a folder or standard output.
+//! `filestore download`: writes a file to a path, into a folder or to standard output.
 
 use std::path::Path;
 
@@ -15,29 +15,29 @@ use crate::progress::Bar;
 use crate::standard_streams;
 
 pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> {
-    let (store, reference) = context.of(&args.of.reference)?;
+    let (store, reference) = context.open_reference(&args.target.reference)?;
     let bar = Bar::new("download", context.quiet);
     let read = store.capabilities().reads_consume().then(|| context.reads.begin(reference.redacted()));
     let request = on_progress(Download::from(reference.clone()), bar.clone(), read.as_ref());
-    let overwrite = if args.force { IfExists::Replace } else { IfExists::Fail };
+    let if_exists = if args.force { IfExists::Replace } else { IfExists::Fail };
     let saved = match args.output.as_deref() {
         Some(path) if path == Path::new("-") => {
             let written = to_standard_output(&store, request, &reference, read.as_ref()).await;
             bar.done();
             return written.map(|()| 0);
         }
-        Some(path) if !path.is_dir() => store.download_to_path(request, path, overwrite).await,
-        Some(folder) => store.download_to_folder(request, folder, overwrite).await,
-        None => store.download_to_folder(request, ".", overwrite).await,
+        Some(path) if !path.is_dir() => store.download_to_path(request, path, if_exists).await,
+        Some(folder) => store.download_to_folder(request, folder, if_exists).await,
+        None => store.download_to_folder(request, ".", if_exists).await,
     };
     bar.done();
     let saved = saved.inspect_err(|_| read.iter().for_each(Read::ended))?;
     let path = saved.path.strip_prefix(".").unwrap_or(&saved.path).display().to_string();
     if let Some(taken) = &saved.taken {
         let taken = taken.strip_prefix(".").unwrap_or(taken);
-        context.warn(&format!("{} exists and is left as it is; the file is stored as {path}", taken.display()));
+        context.warn(&format!("{} exists and is not replaced; the file is stored as {path}", taken.display()));
     }
-    let done = format!("the file is stored as {path}");
+    let summary = format!("the file is stored as {path}");
     let printed = if context.json {
         let mut object = output::json_of(&saved.file);
         object["size"] = saved.bytes.into();
@@ -46,12 +46,12 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
     } else {
         path
     };
-    let printed = output::result(&printed, &done);
+    let printed = output::result(&printed, &summary);
     read.iter().for_each(Read::ended);
     printed.map(|()| 0)
 }
 
-/// Observers of a download: the progress bar, and the state that a signal asks.
+/// Adds the observers of a download: the progress bar, and the state that is reported after a signal.
 fn on_progress(request: Download, bar: Bar, read: Option<&Read>) -> Download {
     let Some(read) = read else { return request.on_progress(bar) };
     let (arriving, located) = (read.clone(), read.clone());
@@ -69,22 +69,22 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
         }
         None => standard_streams::check_output()?,
     }
-    // Bytes that standard output does not take may be the only copy.
-    let failed = |error| match read {
-        Some(_) => output::failed(error).possibly_consumed(),
-        None => output::failed(error),
+    // Bytes that standard output does not accept may be the only copy.
+    let write_error = |error| match read {
+        Some(_) => output::write_error(error).possibly_consumed(),
+        None => output::write_error(error),
     };
     let copy = async {
         let mut stream = store.download(request).await?.stream;
         let mut out = tokio::io::stdout();
         while let Some(chunk) = stream.try_next().await? {
-            out.write_all(&chunk).await.map_err(failed)?;
-            // A chunk that waits for the one before would be lost with a signal.
+            out.write_all(&chunk).await.map_err(write_error)?;
+            // A signal would discard a chunk that waits for the previous one to be written.
             if read.is_some() {
-                out.flush().await.map_err(failed)?;
+                out.flush().await.map_err(write_error)?;
             }
         }
-        out.flush().await.map_err(failed)
+        out.flush().await.map_err(write_error)
     };
     let copied = copy.await;
     if let Some(read) = read {

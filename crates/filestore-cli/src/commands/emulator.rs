@@ -1,4 +1,4 @@
-//! `filestore emulator`: serves until it is told to end.
+//! `filestore emulator`: runs the emulator until a signal ends it.
 
 use filestore::{Effect, Error, ErrorKind, Result};
 use filestore_emulator::{Emulator, Options, StartError};
@@ -8,19 +8,19 @@ use crate::context::secret;
 use crate::output;
 
 pub(crate) async fn run(args: &args::Emulator, quiet: bool) -> Result<u8> {
-    // Before the socket listens: whoever sees it ready may end it.
-    let mut end = End::new()?;
+    // Before the socket listens: a process that sees the emulator ready may send a signal at once.
+    let mut signals = EndSignals::new()?;
     let emulator = start(options(args)?).await?;
     if !quiet {
         emulator.warnings().iter().for_each(|warning| output::report(&format!("warning: {warning}")));
     }
     output::line(&format!("listening on http://{}", emulator.addr()))?;
-    end.wait().await;
+    signals.wait().await;
     emulator.shutdown().await;
     Ok(0)
 }
 
-/// Starts an emulator; what is wrong with its files or address is a mistake of configuration.
+/// Starts an emulator. An invalid file or address is a *config* error.
 pub(crate) async fn start(options: Options) -> Result<Emulator> {
     Emulator::start(options).await.map_err(|error| {
         let kind = match error {
@@ -47,13 +47,13 @@ fn options(args: &args::Emulator) -> Result<Options> {
     })
 }
 
-/// The signals that end it.
-struct End {
+/// The signals that end the emulator.
+struct EndSignals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
 }
 
-impl End {
+impl EndSignals {
     fn new() -> Result<Self> {
         Ok(Self {
             #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! `filestore fileio`: the account, and changing what is stored.
+//! `filestore fileio`: prints the account, and changes stored files.
 
 use filestore::fileio::{Account, FileIo, FileIoFile, FileIoStore, FileIoUpdate, FileIoUpload};
 use filestore::{Result, StoreConfig, Upload};
@@ -9,31 +9,30 @@ use crate::context::Context;
 use crate::output;
 use crate::standard_streams;
 
-pub(crate) async fn run(context: &Context, what: &args::Fileio) -> Result<u8> {
-    match what {
+pub(crate) async fn run(context: &Context, command: &args::Fileio) -> Result<u8> {
+    match command {
         args::Fileio::Me => me(context).await,
         args::Fileio::Update(args) => update(context, args).await,
     }
 }
 
 async fn me(context: &Context) -> Result<u8> {
-    let declared = context.chosen()?;
-    let account = connect(context, declared)?.me().await.map_err(|error| error.with_store(&declared.name))?;
+    let config = context.selected_store()?;
+    let account = connect(context, config)?.me().await.map_err(|error| error.with_store(&config.name))?;
     if context.json {
         output::line(&output::json(&json_of(&account)))?;
     } else {
         let rows: Vec<Vec<String>> =
-            facts(&account).into_iter().map(|(name, value)| vec![name.into(), value]).collect();
+            properties(&account).into_iter().map(|(name, value)| vec![name.into(), value]).collect();
         output::write_all(output::table(&["ACCOUNT", ""], &rows).as_bytes())?;
     }
     Ok(0)
 }
 
 async fn update(context: &Context, args: &args::FileioUpdate) -> Result<u8> {
-    let (store, reference) = context.of(&args.of.reference)?;
-    let declared = context.config.store(store.name())?;
-    let fileio = connect(context, declared)?;
-    // The handle of the store knows which references are its own.
+    let (store, reference) = context.open_reference(&args.target.reference)?;
+    let fileio = connect(context, context.config.store(store.name())?)?;
+    // The store's handle knows the references that belong to it.
     store.check_reference(&reference)?;
     let updated = match &args.replace_with {
         None => context.reads.changing(fileio.update(&reference, changes(args))).await,
@@ -45,8 +44,8 @@ async fn update(context: &Context, args: &args::FileioUpdate) -> Result<u8> {
     object["ref"] = json!(reference.to_string());
     object["store"] = json!(store.name());
     let reference = reference.to_string();
-    let done = format!("updated {reference}");
-    output::result(&if context.json { output::json(&object) } else { reference }, &done)?;
+    let summary = format!("updated {reference}");
+    output::result(&if context.json { output::json(&object) } else { reference }, &summary)?;
     Ok(0)
 }
 
@@ -69,26 +68,26 @@ fn replacement(args: &args::FileioUpdate, path: &std::path::Path) -> Result<Uplo
     Ok(Upload::from_path(path)?.expires(args.expires.unwrap_or_default()).with(options))
 }
 
-fn connect(context: &Context, declared: &StoreConfig) -> Result<FileIoStore> {
-    let resolved = context.settings_of(declared, &FileIo)?;
-    FileIo.connect(&resolved.settings).map_err(|error| error.with_store(&declared.name))
+fn connect(context: &Context, config: &StoreConfig) -> Result<FileIoStore> {
+    let resolved = context.settings_of(config, &FileIo)?;
+    FileIo.connect(&resolved.settings).map_err(|error| error.with_store(&config.name))
 }
 
-fn facts(account: &Account) -> Vec<(&'static str, String)> {
+fn properties(account: &Account) -> Vec<(&'static str, String)> {
     let bytes = |value: Option<u64>| value.map(|bytes| format!("{bytes} bytes"));
-    let facts = [
+    let properties = [
         ("plan", account.plan_id.map(|plan| if plan == 0 { "free".to_owned() } else { format!("plan {plan}") })),
         ("largest file", bytes(account.max_upload_bytes)),
         ("storage", bytes(account.max_storage_bytes)),
         ("used", bytes(account.used_storage_bytes)),
         ("requests a minute", account.rate_limit.map(|rate| rate.to_string())),
     ];
-    facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    properties.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 fn json_of(account: &Account) -> Value {
     let mut fields: Map<String, Value> = account.other.clone().into_iter().collect();
-    // What the service calls by one of these names is another value.
+    // These names replace fields of the same name from the service, whose values mean something else.
     let known = [
         ("plan", account.plan_id),
         ("max_upload_bytes", account.max_upload_bytes),

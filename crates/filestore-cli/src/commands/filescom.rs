@@ -1,4 +1,4 @@
-//! `filestore filescom`: sessions, folders, copies inside the service, share links.
+//! `filestore filescom`: sessions, folders, copies and moves inside the service, share links.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,18 +11,18 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use crate::args::{self, FilescomLogin, FilescomRelocate, FilescomShare};
+use crate::args::{self, FilescomCopyMove, FilescomLogin, FilescomShare};
 use crate::context::{self, Context};
 use crate::output;
 use crate::standard_streams;
 
-pub(crate) async fn run(context: &Context, what: &args::Filescom) -> Result<u8> {
-    match what {
+pub(crate) async fn run(context: &Context, command: &args::Filescom) -> Result<u8> {
+    match command {
         args::Filescom::Login(args) => login(context, args).await,
         args::Filescom::Logout => logout(context).await,
         args::Filescom::Mkdir { paths } => mkdir(context, paths).await,
-        args::Filescom::Cp(args) => relocate(context, args, Way::Copy).await,
-        args::Filescom::Mv(args) => relocate(context, args, Way::Move).await,
+        args::Filescom::Cp(args) => copy_or_move(context, args, Action::Copy).await,
+        args::Filescom::Mv(args) => copy_or_move(context, args, Action::Move).await,
         args::Filescom::Share(args) => share(context, args).await,
         args::Filescom::Unshare { link } => unshare(context, link).await,
     }
@@ -30,12 +30,12 @@ pub(crate) async fn run(context: &Context, what: &args::Filescom) -> Result<u8> 
 }
 
 async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
-    let (site, named) = connect(context, context.chosen()?)?;
+    let (site, named) = connect(context, context.selected_store()?)?;
     let password = match &args.password {
-        Some(place) => secret("--password", place)?,
-        None => from_standard_input()?,
+        Some(source) => secret("--password", source)?,
+        None => password_from_standard_input()?,
     };
-    // Before the session begins: its id must have a place to go to.
+    // Before the session begins: there must be an output that keeps its id.
     if args.output.is_none() {
         standard_streams::check_output_keeps("the id of the session")?;
     }
@@ -46,7 +46,7 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
     }
     let begin = async |login: &Login| context.reads.changing(site.login(login)).await;
     let session = match (begin(&login).await, &args.otp) {
-        // The service answers a one-time password only with the session that it began itself.
+        // The service accepts a one-time password only with the partial session that its challenge names.
         (Err(error), Some(otp)) if let Some(challenge) = SecondFactor::of(&error) => {
             begin(&login.answer(&challenge, otp)).await
         }
@@ -58,18 +58,18 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
     };
     let session = session.map_err(&named)?;
     let id = session.id.expose_secret();
-    let handed_over = match file {
+    let delivered = match file {
         Some(file) => file.fill(id),
         None => output::line(id),
     };
-    let Err(error) = handed_over else { return Ok(()) };
-    // Nobody will ever know its id.
-    let ended = async { site.with_session(&session)?.logout().await };
-    Err(match context.reads.changing(ended).await {
-        Ok(()) => error.with_note("the new session was ended again"),
+    let Err(error) = delivered else { return Ok(()) };
+    // The id of the session is lost, so the session is of no use.
+    let logout = async { site.with_session(&session)?.logout().await };
+    Err(match context.reads.changing(logout).await {
+        Ok(()) => error.with_note("the new session was ended"),
         Err(logout) => {
             let message = format!(
-                "{}; the new session lives on until it expires, because it could not be ended: {}",
+                "{}; the new session stays valid until it expires, because it could not be ended: {}",
                 error.message(),
                 logout.message()
             );
@@ -79,60 +79,62 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
 }
 
 async fn logout(context: &Context) -> Result<()> {
-    let (site, named) = connect(context, context.chosen()?)?;
+    let (site, named) = connect(context, context.selected_store()?)?;
     context.reads.changing(site.logout()).await.map_err(named)
 }
 
 async fn mkdir(context: &Context, paths: &[String]) -> Result<()> {
-    let declared = context.chosen()?;
-    let (site, named) = connect(context, declared)?;
+    let config = context.selected_store()?;
+    let (site, named) = connect(context, config)?;
     for path in paths {
         context.reads.changing(site.create_folder(path, true)).await.map_err(&named)?;
-        print(context, &declared.name, &site.reference(path)?, "the folder is")?;
+        print(context, &config.name, &site.reference(path)?, "the folder is")?;
     }
     Ok(())
 }
 
 #[derive(Clone, Copy)]
-enum Way {
+enum Action {
     Copy,
     Move,
 }
 
-async fn relocate(context: &Context, args: &FilescomRelocate, way: Way) -> Result<()> {
-    let (store, reference) = context.of(&args.of.reference)?;
+async fn copy_or_move(context: &Context, args: &FilescomCopyMove, action: Action) -> Result<()> {
+    let (store, reference) = context.open_reference(&args.target.reference)?;
     let (site, named) = connect_of(context, &store, &reference)?;
     let to = Destination::to(&args.to).overwrite(args.overwrite);
-    let moved = match way {
-        Way::Copy => context.reads.changing(site.copy(&reference, to)).await,
-        Way::Move => context.reads.changing(site.move_to(&reference, to)).await,
+    let new_reference = match action {
+        Action::Copy => context.reads.changing(site.copy(&reference, to)).await,
+        Action::Move => context.reads.changing(site.move_to(&reference, to)).await,
     };
-    let done = match way {
-        Way::Copy => "copied to",
-        Way::Move => "moved to",
+    let summary = match action {
+        Action::Copy => "copied to",
+        Action::Move => "moved to",
     };
-    print(context, store.name(), &moved.map_err(named)?, done)
+    print(context, store.name(), &new_reference.map_err(named)?, summary)
 }
 
 async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
     let references: Vec<(Store, FileRef)> =
-        args.references.iter().map(|text| context.of(text)).collect::<Result<_>>()?;
+        args.references.iter().map(|text| context.open_reference(text)).collect::<Result<_>>()?;
     let Some((store, first)) = references.first() else { return Ok(()) };
     if let Some((other, _)) = references.iter().find(|(other, _)| other.name() != store.name()) {
         let (store, other) = (store.name(), other.name());
-        return Err(Error::invalid(format!("one link shows files of one store, these are of {store} and {other}")));
+        return Err(Error::invalid(format!(
+            "a share link shows files of one store, but these files are in {store} and {other}; share them separately"
+        )));
     }
     references.iter().try_for_each(|(store, reference)| store.check_reference(reference))?;
     let (site, named) = connect_of(context, store, first)?;
     let mut share = Share::new();
     share.expires = args.expires.instant(Timestamp::now())?;
     share.max_uses = args.max_uses;
-    share.password = args.password.as_deref().map(|place| secret("--password", place)).transpose()?;
-    let making = site.share(references.iter().map(|(_, reference)| reference), share);
-    let link = context.reads.changing(making).await.map_err(named)?;
+    share.password = args.password.as_deref().map(|source| secret("--password", source)).transpose()?;
+    let created = site.share(references.iter().map(|(_, reference)| reference), share);
+    let link = context.reads.changing(created).await.map_err(named)?;
     context.warn_of_skipped("the share link", &link.skipped);
     if args.expires == Expiry::Never && link.url.expires().is_some() {
-        // The service has no word for never: it decides where nothing is asked for.
+        // The service has no value for *never*: it chooses the expiry if the request has none.
         context.warn_of_skipped("the share link", &["expires"]);
     }
     let printed = if context.json {
@@ -148,17 +150,17 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
 }
 
 async fn unshare(context: &Context, link: &str) -> Result<()> {
-    let (site, named) = connect(context, context.chosen()?)?;
-    let ended = async {
+    let (site, named) = connect(context, context.selected_store()?)?;
+    let unshared = async {
         match link.parse() {
             Ok(id) => site.unshare(id).await,
             Err(_) => site.unshare(id_of(&site, link).await?).await,
         }
     };
-    context.reads.changing(ended).await.map_err(named)
+    context.reads.changing(unshared).await.map_err(named)
 }
 
-/// The id of the share link with this URL.
+/// Returns the id of the share link with this URL.
 async fn id_of(site: &FilesComStore, url: &str) -> Result<u64> {
     let mut page = None;
     let mut guard = CursorLoopGuard::new();
@@ -172,10 +174,11 @@ async fn id_of(site: &FilesComStore, url: &str) -> Result<u64> {
         let Some(next) = links.next else {
             if unreadable > 0 {
                 let message =
-                    format!("{unreadable} share links cannot be read, this one may be among them; give its id");
+                    format!("{unreadable} share links cannot be read, and this one may be among them; give its id");
                 return Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message));
             }
-            return Err(Error::not_found("there is no share link with this URL; it has ended, or is another user's"));
+            let message = "there is no share link with this URL; it has expired or belongs to another user";
+            return Err(Error::not_found(message));
         };
         links.links.iter().for_each(|link| guard.entry(&link.id));
         guard.next_page(&next)?;
@@ -183,15 +186,15 @@ async fn id_of(site: &FilesComStore, url: &str) -> Result<u64> {
     }
 }
 
-/// The site of a store, and what names the store in its errors.
-fn connect(context: &Context, declared: &StoreConfig) -> Result<(FilesComStore, impl Fn(Error) -> Error)> {
-    let resolved = context.settings_of(declared, &FilesCom)?;
-    let name = declared.name.clone();
+/// Returns the Files.com site of a store, and a function that adds the name of the store to errors.
+fn connect(context: &Context, config: &StoreConfig) -> Result<(FilesComStore, impl Fn(Error) -> Error)> {
+    let resolved = context.settings_of(config, &FilesCom)?;
+    let name = config.name.clone();
     let named = move |error: Error| error.with_store(&name);
     Ok((FilesCom.connect(&resolved.settings).map_err(&named)?, named))
 }
 
-/// The same for the store of a reference, which must be its own.
+/// Does the same as [`connect`] for the store of a reference, after a check that the reference belongs to it.
 fn connect_of(
     context: &Context,
     store: &Store,
@@ -201,26 +204,28 @@ fn connect_of(
     connect(context, context.config.store(store.name())?)
 }
 
-fn print(context: &Context, store: &str, reference: &FileRef, done: &str) -> Result<()> {
+fn print(context: &Context, store: &str, reference: &FileRef, summary: &str) -> Result<()> {
     let reference = reference.stamped(&Arc::from(store)).to_string();
-    let done = format!("{done} {reference}");
+    let summary = format!("{summary} {reference}");
     let json = || output::json(&json!({ "ref": reference, "store": store }));
-    output::result(&if context.json { json() } else { reference }, &done)
+    output::result(&if context.json { json() } else { reference }, &summary)
 }
 
-/// What is at `env:NAME` or `file:PATH`. A literal one would be in the list of processes and in the
-/// history of the shell.
-fn secret(option: &str, place: &str) -> Result<SecretString> {
-    if !["env:", "file:"].iter().any(|start| place.starts_with(start)) {
-        return Err(Error::invalid(format!("{option} takes env:NAME or file:PATH; here others could read it")));
+/// Returns the secret at `env:NAME` or `file:PATH`. A literal secret would be visible in the process list and in
+/// the shell's history.
+fn secret(option: &str, source: &str) -> Result<SecretString> {
+    if !["env:", "file:"].iter().any(|start| source.starts_with(start)) {
+        return Err(Error::invalid(format!(
+            "{option} needs env:NAME or file:PATH: others can read a password on the command line"
+        )));
     }
-    context::secret(option, place).map(SecretString::from)
+    context::secret(option, source).map(SecretString::from)
 }
 
-fn from_standard_input() -> Result<SecretString> {
+fn password_from_standard_input() -> Result<SecretString> {
     if io::IsTerminal::is_terminal(&io::stdin()) {
         return Err(Error::invalid(
-            "where is the password? give --password env:NAME or --password file:PATH, or pipe it into standard input",
+            "there is no password; give --password env:NAME or --password file:PATH, or pipe it into standard input",
         ));
     }
     let mut text = String::new();
@@ -230,7 +235,7 @@ fn from_standard_input() -> Result<SecretString> {
     Ok(text.trim_end_matches(['\r', '\n']).into())
 }
 
-/// A new file that only this user can read, deleted again where its content does not come.
+/// A new file that only this user can read. It is deleted when it is dropped without its content.
 struct PrivateFile {
     file: File,
     path: PathBuf,
@@ -245,7 +250,7 @@ impl PrivateFile {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                let message = format!("{} exists; delete it first, or name another file", path.display());
+                let message = format!("{} already exists; delete it first, or name another file", path.display());
                 Error::new(ErrorKind::AlreadyExists, Effect::NotSent, message).with_source(error)
             }
             _ => Error::local(error, "create", path),
@@ -253,7 +258,7 @@ impl PrivateFile {
         Ok(Self { file, path: path.to_owned(), filled: false })
     }
 
-    /// Writes its content and prints its path.
+    /// Writes the content, and prints the path.
     fn fill(mut self, text: &str) -> Result<()> {
         let written = writeln!(self.file, "{text}").and_then(|()| self.file.sync_all());
         written.map_err(|error| Error::local(error, "write", &self.path))?;

@@ -1,4 +1,4 @@
-//! `filestore list`: a page of files, or all of them.
+//! `filestore list`: prints one page of files, or all pages.
 
 use filestore::{List, Page, PageToken, Result, Store, StoredFile};
 use futures::TryStreamExt;
@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::output;
 
 pub(crate) async fn run(context: &Context, args: &args::List) -> Result<u8> {
-    let store = context.open(context.chosen()?)?;
+    let store = context.open(context.selected_store()?)?;
     let mut request = List::new().recursive(args.recursive);
     request.scope.clone_from(&args.scope);
     request.limit = args.limit;
@@ -23,16 +23,18 @@ pub(crate) async fn run(context: &Context, args: &args::List) -> Result<u8> {
             if context.json {
                 output::line(&output::json(&json!({ "next": next.as_str() })))?;
             } else if !context.quiet {
-                // As a shell takes it: the token may be a path with spaces in it.
+                // Quoted for a shell: the token may be a path with spaces in it.
                 let token = output::visible(next.as_str()).replace('\'', r"'\''");
-                output::report(&format!("there is more; go on with --page='{token}', or take --all"));
+                output::report(&format!(
+                    "there are more files; continue with --page='{token}', or list all with --all"
+                ));
             }
         }
     }
     Ok(0)
 }
 
-/// Page after page, each printed before the next is fetched. `--limit` is the size of a page here.
+/// Prints all pages, each before the next one is fetched. `--limit` is the size of a page here.
 async fn all(context: &Context, store: &Store, request: List) -> Result<()> {
     let mut pages = std::pin::pin!(store.list_pages(request));
     let mut first = true;

@@ -1,4 +1,4 @@
-//! `filestore completions` and `filestore man`: from the one definition in [`crate::args`].
+//! `filestore completions` and `filestore man`, generated from the definition in [`crate::args`].
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -17,7 +17,7 @@ pub(crate) fn completions(shell: Shell) -> Result<u8> {
 pub(crate) fn page(command: Option<&str>) -> Result<u8> {
     let mut program = Cli::command();
     program.build();
-    let shown = match command {
+    let selected = match command {
         None => program,
         Some(name) => {
             let known = program.get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>();
@@ -27,7 +27,7 @@ pub(crate) fn page(command: Option<&str>) -> Result<u8> {
         }
     };
     let mut page = Vec::new();
-    clap_mangen::Man::new(shown).render(&mut page).map_err(output::failed)?;
+    clap_mangen::Man::new(selected).render(&mut page).map_err(output::write_error)?;
     output::write_all(&page)?;
     Ok(0)
 }

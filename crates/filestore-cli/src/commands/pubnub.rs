@@ -1,4 +1,4 @@
-//! `filestore pubnub`: announcing a file that is stored already.
+//! `filestore pubnub`: publishes the message of a file that is stored already.
 
 use filestore::pubnub::{PubNub, PubNubSend};
 use filestore::{Backend, Error, Result};
@@ -8,37 +8,37 @@ use crate::args;
 use crate::context::{self, Context};
 use crate::output;
 
-pub(crate) async fn run(context: &Context, what: &args::Pubnub) -> Result<u8> {
-    match what {
+pub(crate) async fn run(context: &Context, command: &args::Pubnub) -> Result<u8> {
+    match command {
         args::Pubnub::Publish(args) => publish(context, args).await,
     }
 }
 
 async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
-    let (store, reference) = context.of(&args.of.reference)?;
+    let (store, reference) = context.open_reference(&args.target.reference)?;
     store.check_reference(&reference)?;
     let resolved = context.settings_of(context.config.store(store.name())?, &PubNub)?;
 
-    // What an upload of this store would say, then what the command line says.
-    let mut said = resolved.upload;
+    // The command line overrides the upload options of the store.
+    let mut settings = resolved.upload;
     for (key, setting) in context::options(&args.options, PubNub.option_keys())?.iter() {
-        said.insert(key, setting.clone());
+        settings.insert(key, setting.clone());
     }
     if let Some(message) = &args.message {
-        said.insert("message", context::given(message));
+        settings.insert("message", context::text_setting(message));
     }
-    let options = PubNub.options(&said).map_err(|error| Error::invalid(error.message().to_owned()))?;
+    let options = PubNub.options(&settings).map_err(|error| Error::invalid(error.message().to_owned()))?;
     let send = options.get::<PubNubSend>().unwrap_or_default();
 
     let pubnub = PubNub.connect(&resolved.settings).map_err(|error| error.with_store(store.name()))?;
     let published = context.reads.changing(pubnub.publish_file_message(&reference, &send)).await;
     let published = published.map_err(|error| error.with_store(store.name()))?;
-    let done = format!("published with the timetoken {}", published.timetoken);
+    let summary = format!("published with the timetoken {}", published.timetoken);
     let printed = if context.json {
         output::json(&json!({ "ref": reference.to_string(), "store": store.name(), "timetoken": published.timetoken }))
     } else {
         published.timetoken
     };
-    output::result(&printed, &done)?;
+    output::result(&printed, &summary)?;
     Ok(0)
 }

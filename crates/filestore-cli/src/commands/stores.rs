@@ -1,4 +1,4 @@
-//! `filestore stores`: what the configuration declares.
+//! `filestore stores`: lists the stores of the configuration.
 
 use filestore::Result;
 use serde_json::json;
@@ -22,8 +22,13 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     }
     let mut rows = Vec::new();
     for store in context.config.stores() {
-        let mark = if Some(store.name.as_str()) == default { "default" } else { "" };
-        rows.push(vec![store.name.clone(), store.backend_name().to_owned(), mark.to_owned(), store.aliases.join(", ")]);
+        let default_mark = if Some(store.name.as_str()) == default { "default" } else { "" };
+        rows.push(vec![
+            store.name.clone(),
+            store.backend_name().to_owned(),
+            default_mark.to_owned(),
+            store.aliases.join(", "),
+        ]);
     }
     output::write_all(output::table(&["STORE", "BACKEND", "", "ALIASES"], &rows).as_bytes())?;
     Ok(0)

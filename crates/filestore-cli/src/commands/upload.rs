@@ -1,4 +1,4 @@
-//! `filestore upload`: files in, references out.
+//! `filestore upload`: stores files and prints their references.
 
 use std::path::{Path, PathBuf};
 
@@ -17,12 +17,14 @@ use crate::standard_streams;
 
 pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     if args.name.is_some() && args.files.len() > 1 {
-        return Err(Error::invalid("--name names one file, but several are given; upload them one by one"));
+        return Err(Error::invalid(
+            "--name is valid for one file only, but several files are given; upload them one by one",
+        ));
     }
-    let declared = context.chosen()?;
-    let options = options(context, declared, &args.options)?;
-    let store = context.open(declared)?;
-    check_collisions(&store, declared, &args.files)?;
+    let config = context.selected_store()?;
+    let options = options(context, config, &args.options)?;
+    let store = context.open(config)?;
+    check_collisions(&store, config, &args.files)?;
     let is_repeatable =
         store.capabilities().address == Address::CallerPath && !args.no_clobber && !finds_free_names(&store, &options);
     let mut outcomes = Outcomes::default();
@@ -31,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
         if let Err(error) = &uploaded {
             note_failure(&mut outcomes, error);
         }
-        // Stored although something failed: the reference must not be lost.
+        // A failed upload may have stored the file: its reference must not be lost.
         let Some(file) = uploaded.as_ref().map_or_else(Error::stored, Some) else { continue };
         if !is_repeatable {
             outcomes.added();
@@ -44,22 +46,23 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     Ok(outcomes.code())
 }
 
-/// Whether the same upload again is another file, although the name is the address.
+/// Returns `true` if a retry of an upload stores another file under a free name, although the caller chooses paths.
 fn finds_free_names(store: &Store, options: &Options) -> bool {
-    let given = options.get::<FilesComUpload>().unwrap_or_default();
+    let upload = options.get::<FilesComUpload>().unwrap_or_default();
     let defaults = store.options().get().unwrap_or_default();
-    given.with_defaults(&defaults).with_rename == Some(true)
+    upload.with_defaults(&defaults).with_rename == Some(true)
 }
 
-/// Where the name is the address, the second of two files of one name would replace the first.
-fn check_collisions(store: &Store, declared: &StoreConfig, files: &[PathBuf]) -> Result<()> {
+/// Rejects files that would replace each other: where the caller chooses paths, the second of two files of the same
+/// name would replace the first.
+fn check_collisions(store: &Store, config: &StoreConfig, files: &[PathBuf]) -> Result<()> {
     if store.capabilities().address != Address::CallerPath {
         return Ok(());
     }
     let mut names: Vec<String> =
         files.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
-    let groups: Vec<Vec<String>> = if declared.backend_name() == FilesCom.name() {
-        // To this service, other names are the same, too.
+    let groups: Vec<Vec<String>> = if config.backend_name() == FilesCom.name() {
+        // To this service, names that differ in case or accents can be the same.
         find_collisions(names)
     } else {
         names.sort_unstable();
@@ -85,7 +88,7 @@ async fn upload(
         let name = args
             .name
             .as_deref()
-            .ok_or_else(|| Error::invalid("standard input has no name of its own; give it one with --name"))?;
+            .ok_or_else(|| Error::invalid("standard input has no file name; give one with --name"))?;
         standard_streams::check_input()?;
         filestore::Upload::new(name, Body::reader(tokio::io::stdin(), None))
     } else {
@@ -102,12 +105,12 @@ async fn upload(
     request.options = options.clone();
     let bar = Bar::new(&request.name, context.quiet);
     let request = request.expires(args.expires).on_progress(bar.clone());
-    let answer = context.reads.changing(store.upload(request)).await;
+    let result = context.reads.changing(store.upload(request)).await;
     bar.done();
-    answer
+    result
 }
 
-/// The `-O key=value` pairs, as the store's backend reads them.
+/// Parses the `-O KEY=VALUE` pairs as options of the store's backend.
 fn options(context: &Context, store: &StoreConfig, pairs: &[String]) -> Result<Options> {
     if pairs.is_empty() {
         return Ok(Options::default());

@@ -1,4 +1,4 @@
-//! `filestore url`.
+//! `filestore url`: prints a URL of a file.
 
 use filestore::{Result, UrlRequest};
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::output;
 
 pub(crate) async fn run(context: &Context, args: &args::Url) -> Result<u8> {
-    let (store, reference) = context.of(&args.of.reference)?;
+    let (store, reference) = context.open_reference(&args.target.reference)?;
     let mut request = UrlRequest::from(reference.clone());
     request.lifetime = args.expires.map(|period| period.duration(Timestamp::now())).transpose()?;
     let url = store.url(request).await?;

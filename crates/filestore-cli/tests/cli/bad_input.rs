@@ -1,8 +1,8 @@
-//! Bad input: a clear error, the right exit code, nothing lost or half written.
+//! Invalid input: the error names it, the exit code fits, and nothing is lost or partly written.
 
 use crate::program::{Done, Home};
 
-fn rejected(done: &Done, code: i32, words: &[&str]) {
+fn assert_rejected(done: &Done, code: i32, words: &[&str]) {
     assert_eq!(done.code, code, "{done:?}");
     assert_eq!(done.out, "", "{done:?}");
     for word in words {
@@ -11,7 +11,7 @@ fn rejected(done: &Done, code: i32, words: &[&str]) {
 }
 
 #[test]
-fn configurations() {
+fn an_invalid_configuration_is_rejected() {
     for (text, words) in [
         ("[stores.a]\nbackend = \"memmory\"\n", &["memmory", "memory"][..]),
         ("[stores.a]\nbackend = \"fs\"\nrot = \"x\"\n", &["rot", "did you mean \"root\"?", "filestore.toml:3"]),
@@ -26,40 +26,40 @@ fn configurations() {
         let home = Home::new();
         home.file("filestore.toml", text);
         home.file("x", "x");
-        rejected(&home.run(&["upload", "x"]), 2, words);
+        assert_rejected(&home.run(&["upload", "x"]), 2, words);
     }
     let home = Home::new();
-    rejected(&home.run(&["--config", "none.toml", "stores"]), 2, &["none.toml"]);
+    assert_rejected(&home.run(&["--config", "none.toml", "stores"]), 2, &["none.toml"]);
 }
 
 #[test]
-fn references() {
+fn an_invalid_reference_is_rejected() {
     let home = Home::new();
-    rejected(&home.run(&["stat", "garbage"]), 2, &["STORE:SCHEME:LOCATOR"]);
-    rejected(&home.run(&["download", "local:fs:../../etc/passwd"]), 2, &["below the root"]);
-    rejected(&home.run(&["stat", "other:fs:a"]), 2, &["no store \"other\""]);
-    rejected(&home.run(&["stat", "local:s3:a"]), 2, &["scheme"]);
-    rejected(&home.run(&["stat", "local:fs:nothing"]), 3, &["nothing"]);
-    rejected(&home.run(&["download", "local:fs:nothing", "-o", "x"]), 3, &["nothing"]);
+    assert_rejected(&home.run(&["stat", "garbage"]), 2, &["STORE:SCHEME:LOCATOR"]);
+    assert_rejected(&home.run(&["download", "local:fs:../../etc/passwd"]), 2, &["below the root"]);
+    assert_rejected(&home.run(&["stat", "other:fs:a"]), 2, &["no store \"other\""]);
+    assert_rejected(&home.run(&["stat", "local:s3:a"]), 2, &["scheme"]);
+    assert_rejected(&home.run(&["stat", "local:fs:nothing"]), 3, &["nothing"]);
+    assert_rejected(&home.run(&["download", "local:fs:nothing", "-o", "x"]), 3, &["nothing"]);
     assert!(!home.path().join("x").exists());
 }
 
 #[test]
-fn local_files() {
+fn an_invalid_local_path_is_rejected() {
     let home = Home::new();
     home.file("x", "x");
     std::fs::create_dir(home.path().join("folder")).unwrap();
-    rejected(&home.run(&["upload", "folder"]), 2, &["folder", "is a folder"]);
-    rejected(&home.run(&["upload", "missing"]), 2, &["missing"]);
-    rejected(&home.run(&["upload", "-"]), 2, &["--name"]);
-    rejected(&home.run(&["upload", "x", "x", "--name", "y"]), 2, &["--name"]);
+    assert_rejected(&home.run(&["upload", "folder"]), 2, &["folder", "is a folder"]);
+    assert_rejected(&home.run(&["upload", "missing"]), 2, &["missing"]);
+    assert_rejected(&home.run(&["upload", "-"]), 2, &["--name"]);
+    assert_rejected(&home.run(&["upload", "x", "x", "--name", "y"]), 2, &["--name"]);
     home.run(&["upload", "x"]).line();
-    rejected(&home.run(&["download", "local:fs:x", "-o", "no/such/folder"]), 2, &["no/such"]);
+    assert_rejected(&home.run(&["download", "local:fs:x", "-o", "no/such/folder"]), 2, &["no/such"]);
     assert_eq!(home.files_below("folder").len(), 0);
 }
 
 #[test]
-fn names() {
+fn an_invalid_name_or_scope_is_rejected() {
     let home = Home::new();
     home.file("x", "x");
     let long = "n".repeat(300);
@@ -70,20 +70,20 @@ fn names() {
         ("a\nb", &["control"]),
         (long.as_str(), &["300", "255"]),
     ] {
-        rejected(&home.run(&["upload", "x", "--name", name]), 2, words);
+        assert_rejected(&home.run(&["upload", "x", "--name", name]), 2, words);
     }
-    rejected(&home.run(&["upload", "x", "--to", "a/../b"]), 2, &["a/../b"]);
-    rejected(&home.run(&["upload", "x", "--to", "/etc"]), 2, &["/etc"]);
+    assert_rejected(&home.run(&["upload", "x", "--to", "a/../b"]), 2, &["a/../b"]);
+    assert_rejected(&home.run(&["upload", "x", "--to", "/etc"]), 2, &["/etc"]);
     assert!(home.files_below("data").is_empty());
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_store_or_a_disk_that_cannot_be_written() {
+fn a_store_or_an_output_that_cannot_be_written_is_an_error() {
     let home = Home::new();
     home.file("x", "x");
     home.run(&["upload", "x"]).line();
-    // Where even root cannot write: a file system that takes no files.
+    // Not even root can create files in /proc.
     home.file("filestore.toml", "[stores.local]\nbackend = \"fs\"\nroot = \"/proc/filestore\"\n");
     let done = home.run(&["upload", "x"]);
     assert!(done.code != 0 && done.err.contains("/proc/filestore"), "{done:?}");
@@ -92,40 +92,40 @@ fn a_store_or_a_disk_that_cannot_be_written() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = home.command(&["download", "local:fs:x", "-o", "-"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{output:?}");
-    rejected(&home.run(&["download", "local:fs:x", "-o", "/dev/full", "--force"]), 2, &["not a regular file"]);
+    assert_rejected(&home.run(&["download", "local:fs:x", "-o", "/dev/full", "--force"]), 2, &["not a regular file"]);
 }
 
 #[test]
-fn usage() {
+fn wrong_usage_exits_with_2() {
     let home = Home::new();
     assert_eq!(home.run(&["upload"]).code, 2);
     assert_eq!(home.run(&["frobnicate"]).code, 2);
     assert_eq!(home.run(&["list", "--limit", "0"]).code, 2);
-    rejected(&home.run(&["upload", "x", "--expires", "1|"]), 2, &["14d"]);
+    assert_rejected(&home.run(&["upload", "x", "--expires", "1|"]), 2, &["14d"]);
 }
 
 #[test]
-fn a_root_that_is_a_file_is_a_mistake_of_the_configuration() {
+fn a_root_that_is_a_file_is_a_configuration_error() {
     let home = Home::new();
     home.file("file", "x");
     home.file("filestore.toml", "[stores.a]\nbackend = \"fs\"\nroot = \"file\"\n");
-    rejected(&home.run(&["list"]), 2, &["cannot be the root", "not a folder"]);
+    assert_rejected(&home.run(&["list"]), 2, &["cannot be the root", "not a folder"]);
     assert_eq!(home.run(&["config", "check"]).code, 2);
 }
 
 #[test]
-fn a_demo_of_a_file_that_is_not_there_blames_no_store() {
-    rejected(&Home::new().run(&["demo", "no-such-file"]), 2, &["no-such-file"]);
+fn a_demo_of_a_missing_file_is_not_a_failure_of_the_stores() {
+    assert_rejected(&Home::new().run(&["demo", "no-such-file"]), 2, &["no-such-file"]);
 }
 
 #[test]
-fn what_a_file_name_holds_does_not_reach_the_terminal() {
-    rejected(&Home::new().run(&["upload", "no\u{1b}[31m-file"]), 2, &["no\\u{1b}[31m-file"]);
+fn hidden_characters_of_a_local_name_are_escaped() {
+    assert_rejected(&Home::new().run(&["upload", "no\u{1b}[31m-file"]), 2, &["no\\u{1b}[31m-file"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn what_a_listed_name_holds_does_not_reach_the_terminal() {
+fn hidden_characters_of_a_listed_name_are_escaped() {
     let home = Home::new();
     home.file("a", "x");
     home.run(&["upload", "a"]).line();
@@ -139,9 +139,9 @@ fn what_a_listed_name_holds_does_not_reach_the_terminal() {
 }
 
 #[test]
-fn a_download_into_a_folder_that_is_not_there_says_so() {
+fn a_download_into_a_missing_folder_is_rejected() {
     let home = Home::new();
     home.file("a", "x");
     let reference = home.run(&["upload", "a"]).line();
-    rejected(&home.run(&["download", &reference, "-o", "new/"]), 2, &["there is no folder new/"]);
+    assert_rejected(&home.run(&["download", &reference, "-o", "new/"]), 2, &["there is no folder new/"]);
 }

@@ -1,11 +1,11 @@
-//! What each command does, without a configuration unless the test says so.
+//! Each command, without a configuration unless the test writes one.
 
 use serde_json::Value;
 
 use crate::program::Home;
 
 #[test]
-fn a_file_goes_in_and_comes_out_without_any_configuration() {
+fn a_file_is_stored_and_downloaded_without_any_configuration() {
     let home = Home::new();
     home.file("README.md", "hello\n");
     let reference = home.run(&["upload", "README.md"]).line();
@@ -17,11 +17,11 @@ fn a_file_goes_in_and_comes_out_without_any_configuration() {
     assert_eq!(std::fs::read(home.path().join("copy.md")).unwrap(), b"hello\n");
     assert_eq!(home.run(&["delete", &reference]).code, 0);
     assert_eq!(home.run(&["stat", &reference]).code, 3);
-    assert_eq!(home.run(&["delete", &reference]).code, 0, "deleting twice is a success");
+    assert_eq!(home.run(&["delete", &reference]).code, 0, "a second delete succeeds");
 }
 
 #[test]
-fn a_second_download_to_the_same_path_rejects_unless_forced() {
+fn a_download_to_an_existing_path_is_rejected_without_force() {
     let home = Home::new();
     home.file("a", "new");
     home.file("copy", "old");
@@ -53,7 +53,7 @@ fn standard_input_and_output_carry_bytes_unchanged() {
 }
 
 #[test]
-fn a_name_with_spaces_at_its_ends_is_kept_as_it_is() {
+fn a_name_with_spaces_at_its_ends_is_not_changed() {
     let home = Home::new();
     home.file("a", "x");
     let reference = home.run(&["upload", "a", "--name", " a "]).line();
@@ -74,7 +74,7 @@ fn no_clobber_leaves_the_old_file() {
 }
 
 #[test]
-fn several_uploads_go_on_after_a_failure_and_exit_with_its_code() {
+fn several_uploads_continue_after_a_failure_and_exit_with_its_code() {
     let home = Home::new();
     home.file("a", "1");
     home.file("c", "3");
@@ -107,7 +107,7 @@ fn a_listing_has_pages_and_folders() {
 }
 
 #[test]
-fn caps_say_what_is_missing_and_why() {
+fn caps_name_each_missing_feature_with_its_reason() {
     let home = Home::new();
     let text = home.run(&["caps"]).out;
     assert!(text.contains("expiry") && text.contains("unsupported:"), "{text}");
@@ -116,7 +116,7 @@ fn caps_say_what_is_missing_and_why() {
 }
 
 #[test]
-fn an_option_that_the_store_cannot_keep_is_rejected() {
+fn an_option_that_the_store_does_not_support_is_rejected() {
     let home = Home::new();
     home.file("a", "1");
     let expiring = home.run(&["upload", "a", "--expires", "14d"]);
@@ -147,7 +147,7 @@ fn the_demo_passes_and_shows_a_row_for_each_store() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_reference_that_standard_output_does_not_take_is_not_lost() {
+fn a_reference_that_standard_output_does_not_accept_is_not_lost() {
     let home = Home::new();
     home.file("a", "x");
     let full = std::fs::File::create("/dev/full").unwrap();
@@ -171,7 +171,7 @@ fn a_file_whose_name_is_not_text_is_stored_under_the_name_that_is_given() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_a_command_whose_output_nobody_reads() {
+fn a_signal_ends_a_command_whose_output_is_not_read() {
     use std::io::Read;
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, Stdio};
@@ -180,29 +180,29 @@ fn a_signal_ends_a_command_whose_output_nobody_reads() {
     home.file("filestore.toml", "[stores.a]\nbackend = \"fs\"\nroot = \"files\"\n");
     let folder = home.path().join("files");
     std::fs::create_dir(&folder).unwrap();
-    // More than a pipe holds.
+    // More output than the buffer of a pipe holds.
     for number in 0..1000 {
         std::fs::write(folder.join(format!("{number:0200}")), "").unwrap();
     }
     let mut child = home.command(&["list", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
-    // Its first byte is here, and nothing more is read.
+    // Only the first byte of the output is read.
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     Command::new("kill").arg(child.id().to_string()).status().unwrap();
     let ended = child.wait().unwrap();
-    // By the signal itself, where it came before the program listened for it.
+    // The signal itself ends the program if it arrives before the program listens for it.
     assert!(ended.code() == Some(143) || ended.signal() == Some(15), "{ended:?}");
 }
 
 #[cfg(unix)]
 #[test]
-fn the_hint_at_the_next_page_can_be_given_to_a_shell() {
+fn the_hint_at_the_next_page_is_quoted_for_a_shell() {
     let home = Home::new();
     home.file("a", "x");
     for name in ["-a 'b", "-c"] {
         home.run(&["upload", "a", &format!("--name={name}")]).line();
     }
     let hint = home.run(&["list", "--limit", "1"]).err;
-    let page = hint.split("go on with ").nth(1).unwrap().split(", or").next().unwrap();
+    let page = hint.split("continue with ").nth(1).unwrap().split(", or").next().unwrap();
     let listed = home.shell(&format!("\"$0\" list {page}"));
     assert!(listed.code == 0 && listed.out.contains("-c") && !listed.out.contains("-a"), "{listed:?}");
 }

@@ -1,4 +1,4 @@
-//! The configuration file, as commands see it.
+//! The configuration file, as commands use it.
 
 use crate::program::Home;
 
@@ -44,7 +44,7 @@ fn the_environment_names_the_configuration() {
 }
 
 #[test]
-fn show_masks_secrets_and_says_where_each_value_comes_from() {
+fn show_masks_secrets_and_prints_the_origin_of_each_value() {
     let home = Home::new();
     home.file("token", "filesecret\n");
     home.file(
@@ -84,7 +84,7 @@ fn check_warns_of_literal_secrets_and_fails_for_missing_ones() {
 }
 
 #[test]
-fn show_says_where_the_default_and_the_aliases_come_from() {
+fn show_prints_the_origin_of_the_default_and_of_the_aliases() {
     let home = Home::new();
     home.file("filestore.toml", "default = \"a\"\n[stores.a]\nbackend = \"memory\"\naliases = [\"b\"]\n");
     let shown = home.run(&["--json", "config", "show"]).out;
@@ -93,7 +93,7 @@ fn show_says_where_the_default_and_the_aliases_come_from() {
 }
 
 #[test]
-fn a_password_in_an_url_is_not_shown() {
+fn a_password_in_a_url_is_masked() {
     let home = Home::new();
     home.file("filestore.toml", "[stores.a]\nbackend = \"fileio\"\nbase_url = \"http://u:hunter2@host\"\n");
     assert!(!home.run(&["config", "show"]).out.contains("hunter2"));
@@ -109,7 +109,7 @@ fn an_alias_that_is_the_name_of_another_store_is_rejected() {
 }
 
 #[test]
-fn show_masks_what_may_be_a_secret_under_a_name_that_nobody_knows() {
+fn show_masks_the_values_of_unknown_keys() {
     let home = Home::new();
     home.file(
         "filestore.toml",
@@ -131,7 +131,7 @@ fn show_masks_what_may_be_a_secret_under_a_name_that_nobody_knows() {
 }
 
 #[test]
-fn check_warns_of_credentials_that_would_be_sent_in_the_clear() {
+fn check_warns_of_credentials_that_would_be_sent_unencrypted() {
     let home = Home::new();
     let store = |name: &str, url: &str, more: &str| {
         format!("[stores.{name}]\nbackend = \"fileio\"\nbase_url = \"{url}\"\n{more}\n")
@@ -163,7 +163,7 @@ fn check_warns_of_credentials_that_would_be_sent_in_the_clear() {
     let expected =
         ["remote: \"base_url\"", "address: \"base_url\"", "variable: \"base_url\"", "s3: \"options.endpoint\""];
     assert_eq!(warned, expected, "{checked:?}");
-    assert_eq!(checked.code, 0, "a warning is no failure: {checked:?}");
+    assert_eq!(checked.code, 0, "a warning is not a failure: {checked:?}");
 }
 
 #[test]

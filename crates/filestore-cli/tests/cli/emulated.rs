@@ -1,4 +1,5 @@
-//! file.io on the emulator, both as processes: reads that consume, options, the account, the demo.
+//! file.io on the emulator, with the program and the emulator as processes: reads that consume, options, the account,
+//! the demo.
 
 use std::process::Command;
 
@@ -17,14 +18,14 @@ fn a_file_is_read_once_and_then_not_found() {
     assert!(served.run(&["stat", &reference]).out.contains("remaining downloads  1"));
     assert_eq!(served.run(&["download", &reference, "-o", "copy"]).line(), "copy");
     assert_eq!(std::fs::read(home.path().join("copy")).unwrap(), b"once");
-    let again = served.run(&["download", &reference, "-o", "copy2"]);
-    assert_eq!(again.code, 3, "{again:?}");
+    let second = served.run(&["download", &reference, "-o", "copy2"]);
+    assert_eq!(second.code, 3, "{second:?}");
     assert!(!home.path().join("copy2").exists());
     assert_eq!(home.files_below(".").iter().filter(|path| path.to_string_lossy().contains(".part")).count(), 0);
 }
 
 #[test]
-fn nothing_but_a_download_reads() {
+fn only_a_download_reads_the_file() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("a.txt", "once");
@@ -44,7 +45,7 @@ fn nothing_but_a_download_reads() {
     ] {
         assert_eq!(served.run(args).code, 0, "{args:?}");
     }
-    // Rejected before anything is sent.
+    // The command is rejected before a request is sent.
     assert_eq!(served.run(&["download", &reference, "-o", "exists"]).code, 5);
     assert_eq!(served.run(&["download", &reference, "-o", "no/folder/x"]).code, 2);
     assert_eq!(served.run(&["download", &reference, "-o", "no-folder/"]).code, 2);
@@ -56,7 +57,7 @@ fn nothing_but_a_download_reads() {
 }
 
 #[test]
-fn options_and_updates_are_what_the_service_keeps() {
+fn the_service_applies_options_and_updates() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("a.txt", "thrice");
@@ -83,7 +84,7 @@ fn options_and_updates_are_what_the_service_keeps() {
 }
 
 #[test]
-fn an_anonymous_store_says_what_it_cannot_do() {
+fn an_anonymous_store_rejects_operations_that_it_does_not_support() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("a.txt", "x");
@@ -103,11 +104,11 @@ fn an_anonymous_store_says_what_it_cannot_do() {
     assert_eq!(run(&["upload", "a.txt", "-O", "max_downloads=2"]).code, 5);
     assert_eq!(run(&["download", &reference, "-o", "-"]).bytes, b"x");
     let rejected = home.run(&Served::with(&["--config", "stores.toml", "stores"]));
-    assert_eq!(rejected.code, 2, "an option given twice is a mistake");
+    assert_eq!(rejected.code, 2, "an option cannot be given twice");
 }
 
 #[test]
-fn a_consuming_download_that_breaks_keeps_what_came_and_is_not_repeated() {
+fn a_consuming_download_that_breaks_keeps_the_bytes_that_arrived_and_is_not_retried() {
     for (fault, arrives) in [
         ("do = \"lost-answer\"", false),
         ("do = { reset = { at = \"headers\" } }", false),
@@ -166,7 +167,7 @@ fn neither_output_nor_logs_show_a_key() {
 }
 
 #[test]
-fn bytes_that_are_missing_are_an_integrity_failure() {
+fn missing_bytes_are_an_integrity_error() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("big", vec![7; 100_000]);
@@ -183,7 +184,7 @@ fn bytes_that_are_missing_are_an_integrity_failure() {
 }
 
 #[test]
-fn a_consuming_download_that_is_shorter_than_listed_is_not_taken_for_whole() {
+fn a_consuming_download_that_is_shorter_than_listed_is_an_integrity_error() {
     for rule in ["do = { truncate = { keep = \"50%\" } }", "do = \"empty-body\""] {
         let home = Home::new();
         let served = Served::start(&home, &[]);
@@ -207,19 +208,19 @@ fn an_emulator_with_a_data_folder_survives_a_kill() {
     assert_eq!(served.run(&["download", &consumed, "-o", "copy"]).code, 0);
     served.kill();
     let served = Served::start(&home, &["--data-dir", "data-of-emulator"]);
-    assert_eq!(served.run(&["download", &consumed, "-o", "again"]).code, 3, "a consumed file is not revived");
+    assert_eq!(served.run(&["download", &consumed, "-o", "again"]).code, 3, "a consumed file stays consumed");
     assert_eq!(served.run(&["download", &kept, "-o", "-"]).bytes.len(), 200_000);
 }
 
 #[test]
-fn a_kill_between_the_count_and_the_body_does_not_revive_the_file() {
+fn a_file_stays_consumed_after_a_kill_of_the_emulator_in_the_middle_of_the_body() {
     let home = Home::new();
     home.file("slow.toml", "[[fault]]\noperation = \"download\"\ndo = { stall-download = { after = \"10%\" } }\n");
     let mut served = Served::start(&home, &["--data-dir", "data-of-emulator", "--faults", "slow.toml"]);
     home.file("a", vec![1; 1_000_000]);
     let reference = served.run(&["upload", "a"]).line();
     let mut reader = home.command(&Served::with(&["download", &reference, "-o", "copy"])).spawn().unwrap();
-    // The count is taken before the first byte goes out, and the last is held back.
+    // The emulator counts the download before it sends the first byte, and the fault stalls the body after 10%.
     while !served.has_sent() {
         std::thread::yield_now();
     }
@@ -256,7 +257,7 @@ fn sigterm_ends_the_emulator_cleanly() {
 }
 
 #[test]
-fn an_exposed_emulator_is_rejected() {
+fn an_emulator_on_a_public_address_needs_a_control_token() {
     let home = Home::new();
     let rejected = home.run(&["emulator", "--listen", "0.0.0.0:0"]);
     assert!(rejected.code == 2 && rejected.err.contains("control token"), "{rejected:?}");
@@ -293,7 +294,7 @@ fn a_demo_with_faults_fails_and_names_the_store_and_the_step() {
 }
 
 #[test]
-fn options_that_had_no_effect_are_warned_of() {
+fn an_option_that_had_no_effect_is_a_warning() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("a.txt", "x");
@@ -312,7 +313,7 @@ fn options_that_had_no_effect_are_warned_of() {
 }
 
 #[test]
-fn what_would_store_an_input_twice_is_not_safe_to_retry() {
+fn a_command_that_would_store_an_input_twice_is_not_safe_to_retry() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("a", "1");

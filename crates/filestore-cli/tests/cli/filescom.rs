@@ -1,10 +1,11 @@
-//! Files.com on the emulator, both as processes: sessions, folders, copies, share links.
+//! Files.com on the emulator, with the program and the emulator as processes: sessions, folders, copies, share links.
 
 use serde_json::Value;
 
 use crate::program::{Done, Home};
 use crate::served::Served;
 
+/// Runs a command on the store `filescom`.
 fn site(home: &Home, args: &[&str]) -> Done {
     let mut all = vec!["--config", "stores.toml", "--store", "filescom"];
     all.extend(args);
@@ -32,7 +33,7 @@ fn files_are_copied_and_moved_inside_the_service() {
     }
     let folder = site(&home, &["filescom", "mkdir", "empty/below"]).line();
     assert_eq!(folder, "filescom:filescom:empty/below");
-    assert_eq!(site(&home, &["delete", "filescom:filescom:empty"]).code, 2, "there is something in it");
+    assert_eq!(site(&home, &["delete", "filescom:filescom:empty"]).code, 2, "the folder is not empty");
     assert_eq!(site(&home, &["delete", "--recursive", "filescom:filescom:empty"]).code, 0);
     drop(served);
 }
@@ -68,15 +69,15 @@ fn a_session_is_used_until_it_is_ended() {
 }
 
 #[test]
-fn a_second_factor_is_asked_for_and_answered() {
+fn an_account_with_a_second_factor_needs_a_one_time_password() {
     let home = Home::new();
     let users = "[[filescom.users]]\nname = \"ann\"\npassword = \"pw\"\notp = \"123456\"\napi_key = \"annKey\"\n";
     home.file("users.toml", users);
     let _served = Served::start(&home, &["--credentials", "users.toml"]);
     home.file("password", "pw");
     let login = ["filescom", "login", "ann", "--password", "file:password"];
-    let asked = site(&home, &login);
-    assert!(asked.code == 4 && asked.err.contains("--otp"), "{asked:?}");
+    let without = site(&home, &login);
+    assert!(without.code == 4 && without.err.contains("--otp"), "{without:?}");
     let wrong = site(&home, &[&login[..], &["--otp", "000000"]].concat());
     assert_eq!(wrong.code, 4, "{wrong:?}");
     assert_eq!(site(&home, &[&login[..], &["--otp", "123456"]].concat()).line().len(), 40);
@@ -100,7 +101,7 @@ fn a_share_link_serves_the_file_until_it_is_ended() {
 }
 
 #[test]
-fn names_that_are_one_to_the_store_are_rejected_before_anything_is_sent() {
+fn names_that_are_equal_to_the_store_are_rejected_before_a_request_is_sent() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("résumé.txt", "one");
@@ -117,7 +118,7 @@ fn names_that_are_one_to_the_store_are_rejected_before_anything_is_sent() {
 }
 
 #[test]
-fn bad_input_is_named_and_nothing_is_half_done() {
+fn invalid_input_is_rejected_without_any_effect() {
     let home = Home::new();
     let _served = Served::start(&home, &[]);
     home.file("a.txt", "x");
@@ -143,7 +144,7 @@ fn bad_input_is_named_and_nothing_is_half_done() {
 }
 
 #[test]
-fn an_empty_password_is_rejected_before_anything_is_sent() {
+fn an_empty_password_is_rejected_before_a_request_is_sent() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("a.txt", "content");
@@ -168,7 +169,8 @@ fn an_empty_password_is_rejected_before_anything_is_sent() {
 
 const LOGIN: [&str; 5] = ["filescom", "login", "emulator", "--password", "file:password"];
 
-/// A login whose second request about sessions, its end, is answered by `fault`.
+/// Runs a login whose standard output is full, with the rule `fault` in force. Returns the operations that the
+/// emulator received: the login, and the end of the session.
 #[cfg(target_os = "linux")]
 fn unprinted_login(fault: &str, more: &[&str]) -> (Home, Done, Vec<String>) {
     let home = Home::new();
@@ -185,11 +187,11 @@ fn unprinted_login(fault: &str, more: &[&str]) -> (Home, Done, Vec<String>) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_session_whose_id_cannot_be_given_is_ended() {
+fn a_session_whose_id_cannot_be_printed_is_ended() {
     for more in [&[][..], &["-o", "session"]] {
         let (home, done, operations) = unprinted_login("", more);
         assert_eq!(done.code, 5, "{done:?}");
-        assert!(done.err.contains("the new session was ended again"), "{done:?}");
+        assert!(done.err.contains("the new session was ended"), "{done:?}");
         assert_eq!(operations, ["session", "session"]);
         assert!(!home.path().join("session").exists());
     }
@@ -197,26 +199,26 @@ fn a_session_whose_id_cannot_be_given_is_ended() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_session_that_can_neither_be_given_nor_ended_lives_on() {
+fn a_session_whose_id_cannot_be_printed_and_that_cannot_be_ended_is_incomplete() {
     let fault = "[[fault]]\noperation = \"session\"\nnth = 2\ndo = { status = { code = 403 } }\n";
     for more in [&[][..], &["-o", "session"]] {
         let (home, done, operations) = unprinted_login(fault, more);
         assert_eq!(done.code, 8, "{done:?}");
-        assert!(done.err.contains("lives on"), "{done:?}");
+        assert!(done.err.contains("stays valid"), "{done:?}");
         assert_eq!(operations, ["session", "session"]);
         assert!(!home.path().join("session").exists());
     }
 }
 
 #[test]
-fn a_login_replaces_no_file_and_leaves_none_without_a_session() {
+fn a_login_replaces_no_file_and_a_failed_login_leaves_none() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("password", "emulator-password");
     home.file("session", "mine");
     let login = |output: &str| site(&home, &[&LOGIN[..], &["-o", output]].concat());
     let rejected = login("session");
-    assert!(rejected.code == 5 && rejected.err.contains("session exists"), "{rejected:?}");
+    assert!(rejected.code == 5 && rejected.err.contains("session already exists"), "{rejected:?}");
     assert_eq!(login("nowhere/session").code, 2);
     assert!(served.operations().is_empty());
     assert_eq!(std::fs::read_to_string(home.path().join("session")).unwrap(), "mine");
@@ -234,7 +236,7 @@ fn a_login_replaces_no_file_and_leaves_none_without_a_session() {
 }
 
 #[test]
-fn a_link_shows_no_file_of_another_store_under_the_same_name() {
+fn a_share_link_of_files_in_two_stores_is_rejected() {
     let home = Home::new();
     let _served = Served::start(&home, &[]);
     home.file("one.txt", "1");
@@ -244,7 +246,7 @@ fn a_link_shows_no_file_of_another_store_under_the_same_name() {
 }
 
 #[test]
-fn what_the_same_command_would_store_elsewhere_or_reject_is_not_safe_to_retry() {
+fn an_upload_that_a_retry_would_rename_or_reject_is_not_safe_to_retry() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("one", "1");

@@ -1,5 +1,5 @@
-//! kill -9 at any moment: never a partial file under its final name, never one that is listed. A kill counts
-//! where it met a transfer: something was written, and not all.
+//! `kill -9` at any moment: a partial file never has its final name, and is never listed. A kill counts as a hit if it
+//! interrupts a transfer: some bytes were written, but not all.
 
 use std::fs;
 use std::io::Write;
@@ -10,27 +10,27 @@ use crate::program::Home;
 
 const SIZE: usize = 24 << 20;
 const RUNS: u64 = 12;
-/// The fewest kills that must meet a transfer.
+/// The fewest kills that must interrupt a transfer.
 const HITS: usize = 3;
 
 fn content() -> Vec<u8> {
     (0..SIZE).map(|i| (i / 4096 % 251) as u8).collect()
 }
 
-/// The sizes that a transfer is to have when it is killed, spread over its length.
+/// Returns the sizes at which a transfer is killed, spread over its length.
 fn sizes() -> impl Iterator<Item = u64> {
     (0..RUNS).map(|run| SIZE as u64 / (RUNS + 2) * run + 1)
 }
 
-/// The size of what is unfinished in `folder`.
+/// Returns the size of the largest unfinished file in `folder`.
 fn unfinished(folder: &Path) -> Option<u64> {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     let sizes = files.filter(|file| file.path().extension().is_some_and(|end| end == "part"));
     sizes.filter_map(|file| Some(file.metadata().ok()?.len())).max()
 }
 
-/// Kills `child` once `size` bytes are in `folder`, unless it ends before. Returns whether the kill met a transfer,
-/// of which nothing is left then.
+/// Kills `child` once `size` bytes are in `folder`, unless it ends earlier, and removes its unfinished files. Returns
+/// `true` if the kill interrupted a transfer.
 fn kill_at(child: &mut Child, folder: &Path, size: u64) -> bool {
     while unfinished(folder).is_none_or(|written| written < size) && child.try_wait().unwrap().is_none() {}
     child.kill().unwrap();
@@ -58,7 +58,7 @@ fn a_killed_download_leaves_nothing_under_the_final_name() {
             fs::remove_file(home.path().join("copy")).unwrap();
         }
     }
-    assert!(hits >= HITS, "only {hits} of {RUNS} kills met a transfer");
+    assert!(hits >= HITS, "only {hits} of {RUNS} kills interrupted a transfer");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_killed_upload_is_never_listed() {
             .spawn()
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        // Half now: whenever the kill comes, the body is not whole.
+        // Only half of the body is sent, so it is incomplete at every kill.
         stdin.write_all(&content[..SIZE / 2]).unwrap();
         let folder = home.path().join("data/filestore/files/.filestore-tmp");
         hits += usize::from(kill_at(&mut child, &folder, size / 4));
@@ -82,7 +82,7 @@ fn a_killed_upload_is_never_listed() {
         assert_eq!((listed.code, listed.out.as_str()), (0, ""), "killed at {size}: {}", listed.err);
         assert!(!home.path().join("data/filestore/files/big").exists());
     }
-    assert!(hits >= HITS, "only {hits} of {RUNS} kills met a transfer");
+    assert!(hits >= HITS, "only {hits} of {RUNS} kills interrupted a transfer");
 }
 
 #[test]
@@ -99,5 +99,5 @@ fn a_killed_upload_of_a_file_is_whole_or_absent() {
             fs::remove_file(home.path().join("data/filestore/files/big")).unwrap();
         }
     }
-    assert!(hits >= HITS, "only {hits} of {RUNS} kills met a transfer");
+    assert!(hits >= HITS, "only {hits} of {RUNS} kills interrupted a transfer");
 }

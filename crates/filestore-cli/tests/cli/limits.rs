@@ -1,4 +1,4 @@
-//! What this machine does not give, and a read that consumes its file.
+//! Limits of the machine and the process, mostly during a read that consumes its file.
 
 use crate::program::Home;
 use crate::served::Served;
@@ -6,7 +6,7 @@ use crate::served::Served;
 const SIZE: usize = 200_000;
 
 #[test]
-fn without_descriptors_a_file_is_whole_or_kept_or_not_consumed() {
+fn a_download_without_free_file_descriptors_does_not_consume_the_file() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("big", vec![7; SIZE]);
@@ -27,14 +27,14 @@ fn without_descriptors_a_file_is_whole_or_kept_or_not_consumed() {
             assert!(!path.with_extension("partial").exists(), "{limit}: nothing was sent: {done:?}");
             rejected += 1;
         }
-        // The look for it has consumed it.
+        // The check above has consumed the file.
         reference = served.run(&["upload", "big"]).line();
     }
     assert!(whole > 0 && rejected > 0, "{whole} whole, {rejected} rejected");
 }
 
 #[test]
-fn a_standard_output_that_keeps_nothing_is_an_error_before_the_read() {
+fn a_standard_output_that_discards_data_is_an_error_before_the_read() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("big", vec![7; SIZE]);
@@ -49,7 +49,7 @@ fn a_standard_output_that_keeps_nothing_is_an_error_before_the_read() {
 }
 
 #[test]
-fn a_result_is_named_where_standard_output_may_be_closed() {
+fn a_result_goes_to_standard_error_if_standard_output_may_be_closed() {
     let home = Home::new();
     let _served = Served::start(&home, &[]);
     home.file("a", "x");
@@ -76,7 +76,7 @@ fn a_read_that_consumes_nothing_needs_an_output_that_is_open_for_writing() {
 }
 
 #[test]
-fn a_standard_input_that_only_looks_empty_is_not_uploaded() {
+fn a_standard_input_that_only_seems_empty_is_not_uploaded() {
     let home = Home::new();
     home.file("stores.toml", "[stores.local]\nbackend = \"fs\"\nroot = \"files\"\n");
     std::fs::create_dir(home.path().join("files")).unwrap();
@@ -92,7 +92,7 @@ fn a_standard_input_that_only_looks_empty_is_not_uploaded() {
 }
 
 #[test]
-fn a_file_beyond_the_limit_of_the_process_is_not_read_where_its_size_is_known() {
+fn a_file_of_known_size_beyond_the_file_size_limit_is_not_read() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("big", vec![7; SIZE]);
@@ -105,7 +105,7 @@ fn a_file_beyond_the_limit_of_the_process_is_not_read_where_its_size_is_known() 
 }
 
 #[test]
-fn what_fits_of_a_file_beyond_the_limit_of_the_process_is_kept() {
+fn the_beginning_of_a_file_beyond_the_file_size_limit_is_kept() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("big", vec![7; SIZE]);
@@ -124,7 +124,7 @@ fn what_fits_of_a_file_beyond_the_limit_of_the_process_is_kept() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_path_that_standard_output_does_not_take_is_not_lost() {
+fn a_path_that_standard_output_does_not_accept_is_not_lost() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("a", "x");
@@ -138,7 +138,7 @@ fn a_path_that_standard_output_does_not_take_is_not_lost() {
 }
 
 #[test]
-fn a_file_whose_name_is_taken_is_stored_beside_it() {
+fn a_downloaded_file_whose_name_is_taken_gets_a_numbered_name() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("a.txt", "new");
@@ -152,7 +152,7 @@ fn a_file_whose_name_is_taken_is_stored_beside_it() {
 }
 
 #[test]
-fn a_name_that_hides_a_file_is_not_taken_from_the_service() {
+fn an_unsafe_name_from_the_service_is_sanitized() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("a", "x");
@@ -165,7 +165,7 @@ fn a_name_that_hides_a_file_is_not_taken_from_the_service() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_result_that_standard_output_does_not_take_is_named_and_incomplete() {
+fn a_result_that_standard_output_does_not_accept_goes_to_standard_error_and_exits_with_8() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("a", "x");

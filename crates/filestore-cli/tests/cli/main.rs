@@ -1,6 +1,6 @@
-//! The program as a stranger runs it: real processes, real files.
+//! Tests of the program from outside: real processes and real files.
 
-#![expect(clippy::unwrap_used, reason = "what a test cannot do is a failure of the test")]
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
 
 mod bad_input;
 mod commands;

@@ -1,4 +1,4 @@
-//! Running the program in a folder of its own, with nothing of the machine's configuration.
+//! Runs the program in a separate folder, without the machine's configuration.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// A home of its own for a run of commands.
+/// A temporary home folder for the commands of one test.
 pub(crate) struct Home {
     folder: TempDir,
 }
 
-/// What a command left behind.
+/// The exit code and the output of a command.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub code: i32,
@@ -21,7 +21,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    /// The first line of standard output, of a command that worked.
+    /// Returns the first line of standard output. Panics if the command failed.
     pub(crate) fn line(&self) -> String {
         assert_eq!(self.code, 0, "{self:?}");
         self.out.lines().next().unwrap_or_default().to_owned()
@@ -45,28 +45,28 @@ impl Home {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        self.alone(Command::new(env!("CARGO_BIN_EXE_filestore")), args)
+        self.isolate(Command::new(env!("CARGO_BIN_EXE_filestore")), args)
     }
 
-    /// The same with the default action of every signal: `nohup` and a shell's background jobs ignore some of them, and
-    /// the program keeps that.
+    /// Returns the same command with the default action of every signal. `nohup` and a shell's background jobs ignore
+    /// some signals, and the program inherits that.
     pub(crate) fn interruptible_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("env");
         command.args(["--default-signal", env!("CARGO_BIN_EXE_filestore")]);
-        self.alone(command, args)
+        self.isolate(command, args)
     }
 
-    /// Runs a script of the shell, whose `$0` is the program.
+    /// Runs a shell script whose `$0` is the program.
     #[cfg(unix)]
     pub(crate) fn shell(&self, script: &str) -> Done {
         done(self.shell_command(script).output().unwrap())
     }
 
     pub(crate) fn shell_command(&self, script: &str) -> Command {
-        self.alone(Command::new("sh"), &["-c", script, env!("CARGO_BIN_EXE_filestore")])
+        self.isolate(Command::new("sh"), &["-c", script, env!("CARGO_BIN_EXE_filestore")])
     }
 
-    fn alone(&self, mut command: Command, args: &[&str]) -> Command {
+    fn isolate(&self, mut command: Command, args: &[&str]) -> Command {
         command
             .args(args)
             .current_dir(self.path())
@@ -74,7 +74,7 @@ impl Home {
             .env("HOME", self.path())
             .env("XDG_DATA_HOME", self.path().join("data"))
             .env("XDG_CONFIG_HOME", self.path().join("config"))
-            // What a killed process leaves there goes with the home.
+            // The temporary files of a killed process are removed with the home folder.
             .env("TMPDIR", self.path())
             .stdin(Stdio::null());
         command
@@ -87,12 +87,12 @@ impl Home {
     pub(crate) fn run_with_input(&self, args: &[&str], input: &[u8]) -> Done {
         let mut child =
             self.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // A program that rejects early does not read: that is no failure of the test.
+        // The write may fail: a program that rejects its arguments does not read.
         let _ = child.stdin.take().unwrap().write_all(input);
         done(child.wait_with_output().unwrap())
     }
 
-    /// The paths of all files below `folder`, temporary ones too.
+    /// Returns the paths of all files below `folder`, including temporary files.
     pub(crate) fn files_below(&self, folder: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut folders = vec![self.path().join(folder)];

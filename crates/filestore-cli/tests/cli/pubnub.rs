@@ -1,11 +1,12 @@
-//! PubNub on the emulator, both as processes: messages, what is stored but not announced, bad input.
+//! PubNub on the emulator, with the program and the emulator as processes: messages, files that are stored but not
+//! published, invalid input.
 
 use serde_json::Value;
 
 use crate::program::{Done, Home};
 use crate::served::Served;
 
-/// A configuration whose store `room` has more than the emulator writes.
+/// Writes a configuration with the store `room`, whose settings end with `more`.
 fn configure(home: &Home, served: &Served<'_>, more: &str) {
     let text = format!(
         "[stores.room]\nbackend = \"pubnub\"\nbase_url = \"http://{}\"\nuser_id = \"ann\"\nchannel = \"room-1\"\n\
@@ -15,6 +16,7 @@ fn configure(home: &Home, served: &Served<'_>, more: &str) {
     home.file("room.toml", text);
 }
 
+/// Runs a command on the store `room`.
 fn room(home: &Home, args: &[&str]) -> Done {
     let mut all = vec!["--config", "room.toml", "--store", "room"];
     all.extend(args);
@@ -22,7 +24,7 @@ fn room(home: &Home, args: &[&str]) -> Done {
     crate::program::done(output)
 }
 
-/// The file messages of the channel, as its history has them.
+/// Returns the file messages in the history of the channel.
 fn messages(served: &Served<'_>) -> Vec<Value> {
     let query = "max=100&include_meta=true&uuid=ann";
     let history = served.get(&format!("/v3/history/sub-key/sub-c-emulator/channel/room-1?{query}"));
@@ -31,7 +33,7 @@ fn messages(served: &Served<'_>) -> Vec<Value> {
 }
 
 #[test]
-fn a_file_is_announced_with_its_message() {
+fn a_file_is_published_with_its_message() {
     let home = Home::new();
     let served = Served::start(&home, &["--pubnub-require-signature"]);
     configure(&home, &served, "");
@@ -41,13 +43,13 @@ fn a_file_is_announced_with_its_message() {
     assert!(reference.starts_with("room:pubnub:room-1/") && reference.ends_with("/cat.jpg"), "{reference}");
     assert_eq!(room(&home, &["download", &reference, "-o", "-"]).bytes, b"meow");
 
-    let again = room(&home, &["pubnub", "publish", &reference, "--message", "\"again\"", "-O", "ttl=24"]);
-    assert!(again.line().len() == 17 && again.line().bytes().all(|byte| byte.is_ascii_digit()), "{again:?}");
+    let second = room(&home, &["pubnub", "publish", &reference, "--message", "\"again\"", "-O", "ttl=24"]);
+    assert!(second.line().len() == 17 && second.line().bytes().all(|byte| byte.is_ascii_digit()), "{second:?}");
     assert_eq!(room(&home, &["pubnub", "publish", &reference, "-O", "should_store=false"]).code, 0);
 }
 
 #[test]
-fn what_is_stored_but_not_announced_is_finished_by_another_process() {
+fn another_process_publishes_a_file_that_is_stored_but_not_published() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     configure(&home, &served, "upload = { message = '{\"text\":\"from the configuration\"}' }");
@@ -67,16 +69,16 @@ fn what_is_stored_but_not_announced_is_finished_by_another_process() {
     assert!(messages(&served).is_empty());
 
     assert_eq!(room(&home, &["pubnub", "publish", &reference]).code, 0);
-    let announced = messages(&served);
-    assert_eq!(announced.len(), 1, "{announced:?}");
-    assert_eq!(announced[0]["message"]["message"]["text"], "from the configuration");
-    assert_eq!(announced[0]["message"]["file"]["name"], "cat.jpg");
+    let published = messages(&served);
+    assert_eq!(published.len(), 1, "{published:?}");
+    assert_eq!(published[0]["message"]["message"]["text"], "from the configuration");
+    assert_eq!(published[0]["message"]["file"]["name"], "cat.jpg");
     assert_eq!(room(&home, &["download", &reference, "-o", "-"]).bytes, b"meow");
     assert_eq!(served.operations().iter().filter(|operation| *operation == "list").count(), 0);
 }
 
 #[test]
-fn encrypted_files_are_read_with_the_key_and_with_no_other() {
+fn an_encrypted_file_is_read_only_with_its_key() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("cat.jpg", vec![7; 100_000]);
@@ -92,7 +94,7 @@ fn encrypted_files_are_read_with_the_key_and_with_no_other() {
 }
 
 #[test]
-fn the_largest_file_passes_and_one_byte_more_sends_nothing() {
+fn the_largest_file_is_stored_and_a_larger_one_is_rejected_before_a_request_is_sent() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     for (more, largest) in [
@@ -109,12 +111,12 @@ fn the_largest_file_passes_and_one_byte_more_sends_nothing() {
         let rejected = room(&home, &["upload", "larger"]);
         assert_eq!(rejected.code, 5, "{rejected:?}");
         assert!(rejected.err.contains(&largest.to_string()), "{}", rejected.err);
-        assert_eq!(served.operations().len(), before, "{more}: something was sent");
+        assert_eq!(served.operations().len(), before, "{more}: a request was sent");
     }
 }
 
 #[test]
-fn bad_input_is_named_and_nothing_is_sent() {
+fn invalid_input_is_named_and_no_request_is_sent() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     configure(&home, &served, "");
@@ -147,7 +149,7 @@ fn bad_input_is_named_and_nothing_is_sent() {
 }
 
 #[test]
-fn a_key_on_the_command_line_is_where_env_and_file_say() {
+fn a_key_on_the_command_line_can_be_literal_or_come_from_env_or_file() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     configure(&home, &served, "");
@@ -163,7 +165,7 @@ fn a_key_on_the_command_line_is_where_env_and_file_say() {
         let reference = room(&home, &["upload", "cat.jpg", "-O", option]).line();
         let read = keyed(key)(&home, &reference);
         assert_eq!((read.code, read.bytes.as_slice()), (0, &b"meow"[..]), "{option}: {read:?}");
-        // Also where the key is not what encrypts: the message.
+        // The key is also valid for a message, which it does not encrypt.
         assert_eq!(room(&home, &["pubnub", "publish", &reference, "-O", option]).code, 0, "{option}");
     }
     home.file("empty", "\n");
@@ -181,7 +183,7 @@ fn a_key_on_the_command_line_is_where_env_and_file_say() {
 }
 
 #[test]
-fn an_option_on_the_command_line_leaves_the_others_of_the_store() {
+fn an_option_on_the_command_line_keeps_the_other_options_of_the_store() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     configure(&home, &served, "[stores.room.upload]\ncipher_key = \"env:SECRET\"");

@@ -1,4 +1,4 @@
-//! An emulator as a process of its own, and what it has seen.
+//! An emulator in a separate process, with access to its journal.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ pub(crate) struct Served<'a> {
 }
 
 impl<'a> Served<'a> {
-    /// Starts it on a free port, with `more` arguments.
+    /// Starts the emulator on a free port, with `more` arguments.
     pub(crate) fn start(home: &'a Home, more: &[&str]) -> Self {
         let mut args =
             vec!["emulator", "--listen", "127.0.0.1:0", "--write-config", "stores.toml", "--ready-file", "ready"];
@@ -41,34 +41,34 @@ impl<'a> Served<'a> {
         all
     }
 
-    /// Asks the control API.
+    /// Sends a request to the control API, and returns the body of the response.
     pub(crate) fn control(&self, method: &str, path: &str, body: &str) -> String {
-        self.ask(method, &format!("/_emulator/{path}"), body)
+        self.request(method, &format!("/_emulator/{path}"), body)
     }
 
-    /// What a browser gets.
+    /// Returns the body that a browser gets from `path`.
     pub(crate) fn get(&self, path: &str) -> String {
-        self.ask("GET", path, "")
+        self.request("GET", path, "")
     }
 
-    /// Whether the emulated file.io still has the file. Where it has, this reads it.
+    /// Returns `true` if the emulated file.io still has the file. The check reads the file, and so consumes it.
     pub(crate) fn has_file(&self, reference: &str) -> bool {
         let key = reference.rsplit(':').next().unwrap();
-        match self.answer("GET", &format!("/{key}"), "") {
-            answer if answer.starts_with("HTTP/1.1 200") => true,
-            answer if answer.starts_with("HTTP/1.1 404") => false,
-            answer => panic!("{answer}"),
+        match self.response("GET", &format!("/{key}"), "") {
+            response if response.starts_with("HTTP/1.1 200") => true,
+            response if response.starts_with("HTTP/1.1 404") => false,
+            response => panic!("{response}"),
         }
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> String {
-        let answer = self.answer(method, path, body);
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 2"), "{answer}");
+    fn request(&self, method: &str, path: &str, body: &str) -> String {
+        let response = self.response(method, path, body);
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 2"), "{response}");
         body.to_owned()
     }
 
-    fn answer(&self, method: &str, path: &str, body: &str) -> String {
+    fn response(&self, method: &str, path: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(
             stream,
@@ -77,9 +77,9 @@ impl<'a> Served<'a> {
             body.len()
         )
         .unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+        String::from_utf8_lossy(&response).into_owned()
     }
 
     fn journal(&self) -> Vec<Value> {
@@ -87,18 +87,18 @@ impl<'a> Served<'a> {
         journal["entries"].as_array().unwrap().clone()
     }
 
-    /// The operations that it was asked for, in order.
+    /// Returns the operations that clients requested, in order.
     pub(crate) fn operations(&self) -> Vec<String> {
         self.journal().iter().map(|entry| entry["operation"].as_str().unwrap_or("none").to_owned()).collect()
     }
 
-    /// Whether bytes of a file were sent.
+    /// Returns `true` if the emulator has sent bytes of a file.
     pub(crate) fn has_sent(&self) -> bool {
         let sent = |entry: &Value| entry["operation"] == "download" && entry["bytes_out"].as_u64() > Some(0);
         self.journal().iter().any(sent)
     }
 
-    /// How many requests were a read of a file.
+    /// Returns the number of requests that read a file.
     pub(crate) fn reads(&self) -> usize {
         self.operations().iter().filter(|operation| *operation == "download").count()
     }
@@ -107,13 +107,13 @@ impl<'a> Served<'a> {
         self.child.id()
     }
 
-    /// kill -9.
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Waits for its end by itself.
+    /// Waits until the process exits, and returns its exit code.
     pub(crate) fn ended(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }

@@ -1,5 +1,5 @@
-//! Signals at any moment of a read that consumes its file: the bytes are at a place that was printed, or the
-//! file was not consumed. Each signal has `SIGNAL_RUNS` runs, 20 by default.
+//! Signals at any moment of a read that consumes its file: the program prints where the bytes are, or the file was
+//! not consumed. Each signal has `SIGNAL_RUNS` runs, 20 by default.
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -10,7 +10,7 @@ use crate::served::Served;
 
 const SIZE: usize = 300_000;
 
-/// A response that waits before its headers and then takes its time.
+/// A response that is delayed before its headers and then sends its body slowly.
 const SLOW: &str = r#"
 [[fault]]
 operation = "download"
@@ -21,10 +21,10 @@ operation = "download"
 do = { slow = { bytes_per_second = 250000 } }
 "#;
 
-/// Numbers that look random and are the same in each run (xorshift).
-struct Moments(u64);
+/// Pseudorandom delays that are the same in each run (xorshift).
+struct Delays(u64);
 
-impl Moments {
+impl Delays {
     fn next(&mut self, below: u64) -> Duration {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -48,7 +48,7 @@ fn a_read_that_consumes_whose_terminal_hangs_up_says_where_its_bytes_are() {
     no_byte_is_lost("HUP", 129);
 }
 
-/// Ignored by the program where its parent ignored it, as `nohup` does.
+/// The program ignores a signal that its parent ignores, as `nohup` does.
 #[test]
 fn a_signal_that_the_parent_ignores_does_not_end_a_read() {
     let home = Home::new();
@@ -70,9 +70,9 @@ fn a_signal_that_the_parent_ignores_does_not_end_a_read() {
     }
 }
 
-/// Any signal whose default is to end the program, and that people and supervisors send.
+/// The signals end a program by default, and people and supervisors send them.
 #[test]
-fn every_signal_that_ends_a_read_that_consumes_leads_to_its_bytes() {
+fn every_signal_that_ends_a_consuming_read_reports_where_its_bytes_are() {
     let home = Home::new();
     home.file("big", vec![7; SIZE]);
     let served = Served::start(&home, &[]);
@@ -99,19 +99,18 @@ fn every_signal_that_ends_a_read_that_consumes_leads_to_its_bytes() {
     }
 }
 
-/// Where the partial file is when a signal ends the read, whatever became of its name.
 #[test]
-fn an_interrupted_read_finds_its_bytes_when_their_name_was_taken_away() {
+fn an_interrupted_read_finds_its_partial_file_after_a_move_a_removal_or_a_replacement() {
     let home = Home::new();
     home.file("big", vec![7; SIZE]);
     let served = Served::start(&home, &[]);
-    for what_happens in ["moved", "removed", "replaced"] {
+    for change in ["moved", "removed", "replaced"] {
         let reference = served.run(&["upload", "big"]).line();
         served.control("PUT", "faults", SLOW);
-        let folder = home.path().join(what_happens);
+        let folder = home.path().join(change);
         std::fs::create_dir(&folder).unwrap();
         let child = home
-            .interruptible_command(&Served::with(&["download", &reference, "-o", &format!("{what_happens}/copy")]))
+            .interruptible_command(&Served::with(&["download", &reference, "-o", &format!("{change}/copy")]))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -120,28 +119,28 @@ fn an_interrupted_read_finds_its_bytes_when_their_name_was_taken_away() {
         while partial.metadata().map_or(0, |metadata| metadata.len()) == 0 {
             sleep(Duration::from_millis(5));
         }
-        match what_happens {
+        match change {
             "moved" => std::fs::rename(&partial, folder.join("elsewhere")).unwrap(),
             _ => std::fs::remove_file(&partial).unwrap(),
         }
-        if what_happens == "replaced" {
-            std::fs::write(&partial, "of somebody else").unwrap();
+        if change == "replaced" {
+            std::fs::write(&partial, "of another process").unwrap();
         }
         assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
         let done = done(child.wait_with_output().unwrap());
-        assert_eq!(done.code, 143, "{what_happens}: {done:?}");
-        let (_, place) =
+        assert_eq!(done.code, 143, "{change}: {done:?}");
+        let (_, path) =
             done.err.lines().find(|line| line.contains("possibly consumed")).unwrap().rsplit_once(" in ").unwrap();
-        let kept = std::fs::read(place).unwrap();
-        assert!(!kept.is_empty() && kept.iter().all(|byte| *byte == 7), "{what_happens}: {done:?}");
-        if what_happens == "replaced" {
-            assert_eq!(std::fs::read(&partial).unwrap(), b"of somebody else");
+        let kept = std::fs::read(path).unwrap();
+        assert!(!kept.is_empty() && kept.iter().all(|byte| *byte == 7), "{change}: {done:?}");
+        if change == "replaced" {
+            assert_eq!(std::fs::read(&partial).unwrap(), b"of another process");
         }
     }
 }
 
 #[test]
-fn the_response_to_a_read_that_was_sent_is_waited_for() {
+fn an_interrupted_program_waits_for_the_response_to_a_read_that_was_sent() {
     let home = Home::new();
     home.file("small", "all of it");
     let served = Served::start(&home, &[]);
@@ -171,7 +170,7 @@ fn no_byte_is_lost(signal: &str, code: i32) {
     let content: Vec<u8> = (0..SIZE).map(|at| (at / 7 % 251) as u8).collect();
     home.file("big", &content);
     let served = Served::start(&home, &[]);
-    let mut moments = Moments(0x9E37_79B9_7F4A_7C15 ^ code.unsigned_abs() as u64);
+    let mut delays = Delays(0x9E37_79B9_7F4A_7C15 ^ code.unsigned_abs() as u64);
     let (mut before_headers, mut after_headers, mut partial) = (0, 0, 0);
     for run in 0..runs {
         let reference = served.run(&["upload", "big"]).line();
@@ -190,17 +189,17 @@ fn no_byte_is_lost(signal: &str, code: i32) {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // A fourth of the moments are around the request, the others in the response.
+        // A quarter of the signals are sent around the request, the others during the response.
         if run % 4 == 0 {
-            sleep(moments.next(200));
+            sleep(delays.next(200));
         } else {
             while served.reads() == 0 {
                 sleep(Duration::from_millis(5));
             }
-            sleep(moments.next(900));
+            sleep(delays.next(900));
         }
         let (sent, at_signal) = (served.has_sent(), kept(&home, &folder).map_or(0, |(_, kept)| kept.len()));
-        // A program that has ended takes no signal.
+        // The signal fails if the program has ended already.
         let _ = Command::new("kill").args(["-s", signal, &child.id().to_string()]).stderr(Stdio::null()).status();
         let done = done(child.wait_with_output().unwrap());
 
@@ -213,8 +212,8 @@ fn no_byte_is_lost(signal: &str, code: i32) {
                 assert!(content.starts_with(&kept), "{signal} {run}: other bytes");
                 assert!(kept.len() >= at_signal, "{signal} {run}: {} bytes of {at_signal}", kept.len());
                 assert!(done.code != 0 || kept.len() == SIZE, "{signal} {run}");
-                let told = printed.lines().any(|line| line.ends_with(&path));
-                assert!(told || !consumed, "{signal} {run}: nothing leads to {path}: {printed}");
+                let reported = printed.lines().any(|line| line.ends_with(&path));
+                assert!(reported || !consumed, "{signal} {run}: the output does not name {path}: {printed}");
                 let whole = !path.ends_with(".partial");
                 partial += usize::from(!whole && consumed);
                 assert!(!consumed || whole || done.err.contains("possibly consumed"), "{signal} {run}: {printed}");
@@ -222,8 +221,8 @@ fn no_byte_is_lost(signal: &str, code: i32) {
             None if target == "-" => {
                 assert!(content.starts_with(&done.bytes), "{signal} {run}: other bytes");
                 assert!(done.code != 0 || done.bytes.len() == SIZE, "{signal} {run}");
-                let told = done.bytes.len() == SIZE || done.err.contains("possibly consumed");
-                assert!(told || !consumed, "{signal} {run}: {printed}");
+                let reported = done.bytes.len() == SIZE || done.err.contains("possibly consumed");
+                assert!(reported || !consumed, "{signal} {run}: {printed}");
                 partial += usize::from(consumed && done.bytes.len() < SIZE);
             }
             None => assert!(!consumed, "{signal} {run}: consumed, and nothing is kept: {printed}"),
@@ -238,18 +237,18 @@ fn no_byte_is_lost(signal: &str, code: i32) {
     assert!(partial > 0, "{signal}: none of {runs} runs was ended in the middle");
 }
 
-/// The file that a run has left in its folder.
+/// Returns the path and the content of the file that a run has left in its folder.
 fn kept(home: &Home, folder: &str) -> Option<(String, Vec<u8>)> {
     let files = home.files_below(folder);
     assert!(files.len() <= 1, "{files:?}");
     let file = files.first()?;
-    // It may get its name at this very moment.
+    // The file may be renamed at this moment.
     let content = std::fs::read(file).ok()?;
     Some((file.strip_prefix(home.path()).unwrap().to_str().unwrap().to_owned(), content))
 }
 
 #[test]
-fn a_signal_during_a_change_says_that_it_may_have_taken_effect() {
+fn a_signal_during_a_change_warns_that_the_change_may_have_taken_effect() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
     home.file("a", "x");
@@ -285,8 +284,8 @@ fn a_signal_during_a_change_says_that_it_may_have_taken_effect() {
             assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
             let done = done(child.wait_with_output().unwrap());
             assert_eq!(done.code, code, "{args:?}: {done:?}");
-            let said = done.err.matches("may have taken effect; look before you repeat it").count();
-            assert_eq!(said, usize::from(changes), "{args:?}: {done:?}");
+            let warnings = done.err.matches("may have taken effect; check before you retry it").count();
+            assert_eq!(warnings, usize::from(changes), "{args:?}: {done:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One file's way through one store.
+//! The steps of the demo for one file in one store.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::exit;
 
-/// What [`walk`] does, in this order.
+/// The steps of [`run_steps`], in their order.
 pub(super) const STEPS: &[Step] =
     &[Step::Upload, Step::Stat, Step::List, Step::Url, Step::Download, Step::Delete, Step::Gone];
 
@@ -53,27 +53,27 @@ impl Step {
 
 #[derive(Debug, Clone)]
 pub(super) enum Outcome {
-    Held,
-    /// The store cannot, for this reason.
+    Passed,
+    /// The store does not support the step, for this reason.
     Skipped(String),
-    /// What was wrong, and the exit code that says so.
     Failed {
-        what: String,
+        message: String,
+        /// The exit code of the program.
         code: u8,
     },
-    /// Nothing to try it on, because the upload failed.
+    /// The upload failed, so there is no file for this step.
     NotReached,
 }
 
 impl Outcome {
-    /// Something came back that is not what was sent.
-    fn differs(what: String) -> Self {
-        Self::Failed { what, code: DIFFERS }
+    /// Returns the failure of a store whose response differs from what was sent.
+    fn differs(message: String) -> Self {
+        Self::Failed { message, code: DIFFERS }
     }
 
     pub(super) fn cell(&self) -> &'static str {
         match self {
-            Self::Held => "ok",
+            Self::Passed => "ok",
             Self::Skipped(_) => "-",
             Self::Failed { .. } => "FAILED",
             Self::NotReached => "",
@@ -85,17 +85,17 @@ impl Outcome {
 const DIFFERS: u8 = 7;
 
 fn failed(error: &Error) -> Outcome {
-    Outcome::Failed { what: error.to_string(), code: exit::code(error) }
+    Outcome::Failed { message: error.to_string(), code: exit::code(error) }
 }
 
 /// The outcomes of [`STEPS`] at one store.
-pub(super) struct Walk {
+pub(super) struct StoreRun {
     pub(super) store: String,
     pub(super) outcomes: Vec<Outcome>,
 }
 
-impl Walk {
-    /// The exit code of the first step that failed.
+impl StoreRun {
+    /// Returns the exit code of the first step that failed.
     pub(super) fn failure(&self) -> Option<u8> {
         self.outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Failed { code, .. } => Some(*code),
@@ -103,13 +103,13 @@ impl Walk {
         })
     }
 
-    pub(super) fn held(&self) -> bool {
-        self.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Held | Outcome::Skipped(_)))
+    pub(super) fn passed(&self) -> bool {
+        self.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Passed | Outcome::Skipped(_)))
     }
 }
 
-/// Sends `file` through `store`: the same for every store there is.
-pub(super) async fn run_steps(store: &Store, file: &Path, folder: &Path) -> Walk {
+/// Runs all steps with `file` on `store`. The copy that is downloaded goes into `folder`.
+pub(super) async fn run_steps(store: &Store, file: &Path, folder: &Path) -> StoreRun {
     let mut outcomes = Vec::new();
     let mut reference = None;
     for step in STEPS {
@@ -117,7 +117,7 @@ pub(super) async fn run_steps(store: &Store, file: &Path, folder: &Path) -> Walk
             (Step::Upload, _) => match upload(store, file).await {
                 Ok(stored) => {
                     reference = Some(stored);
-                    Outcome::Held
+                    Outcome::Passed
                 }
                 Err(error) => failed(&error),
             },
@@ -129,7 +129,7 @@ pub(super) async fn run_steps(store: &Store, file: &Path, folder: &Path) -> Walk
         };
         outcomes.push(outcome);
     }
-    Walk { store: store.name().to_owned(), outcomes }
+    StoreRun { store: store.name().to_owned(), outcomes }
 }
 
 async fn run(step: Step, store: &Store, reference: &FileRef, file: &Path, folder: &Path) -> Result<Outcome> {
@@ -149,7 +149,7 @@ async fn run(step: Step, store: &Store, reference: &FileRef, file: &Path, folder
         Step::List => list(store, reference).await,
         Step::Url => {
             store.url(reference).await?;
-            Ok(Outcome::Held)
+            Ok(Outcome::Passed)
         }
         Step::Download => download(store, reference, file, folder).await,
         Step::Delete => delete(store, reference, file).await,
@@ -166,14 +166,14 @@ async fn stat(store: &Store, reference: &FileRef, file: &Path) -> Result<Outcome
     let sent = std::fs::metadata(file).map_err(|error| Error::local(error, "read", file))?.len();
     Ok(match size {
         Some(size) if size != sent => Outcome::differs(format!("{sent} bytes were sent, {size} are stored")),
-        _ => Outcome::Held,
+        _ => Outcome::Passed,
     })
 }
 
 async fn list(store: &Store, reference: &FileRef) -> Result<Outcome> {
     let files: Vec<_> = store.list_all(List::new()).try_collect().await?;
     Ok(match files.iter().filter(|file| file.reference == *reference).count() {
-        1 => Outcome::Held,
+        1 => Outcome::Passed,
         times => Outcome::differs(format!("the file is listed {times} times among {}", files.len())),
     })
 }
@@ -182,16 +182,16 @@ async fn download(store: &Store, reference: &FileRef, file: &Path, folder: &Path
     let copy = folder.join(format!("{}.copy", store.name()));
     store.download_to_path(reference, &copy, IfExists::Fail).await?;
     Ok(match compare(file, &copy)? {
-        None => Outcome::Held,
+        None => Outcome::Passed,
         Some(difference) => Outcome::differs(difference),
     })
 }
 
-/// Where the read has consumed the file, another upload is deleted in its place.
+/// Deletes the file. If the download consumed the file, this step uploads and deletes another one.
 async fn delete(store: &Store, reference: &FileRef, file: &Path) -> Result<Outcome> {
     if !store.capabilities().reads_consume() {
         store.delete(reference).await?;
-        return Ok(Outcome::Held);
+        return Ok(Outcome::Passed);
     }
     let unread = upload(store, file).await?;
     store.delete(&unread).await?;
@@ -203,13 +203,13 @@ async fn gone(store: &Store, reference: &FileRef) -> Result<Outcome> {
         return Ok(Outcome::Skipped(error.message().to_owned()));
     }
     match store.stat(reference).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Outcome::Held),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Outcome::Passed),
         Err(error) => Err(error),
         Ok(_) => Ok(Outcome::differs("the file is still there".to_owned())),
     }
 }
 
-/// What differs between two files: their digests, and the first byte.
+/// Returns a text with the first byte that differs and both digests, or `None` if the files are equal.
 fn compare(sent: &Path, received: &Path) -> Result<Option<String>> {
     let (sent_digest, received_digest) = (digest(sent)?, digest(received)?);
     if sent_digest == received_digest {
