@@ -57,8 +57,8 @@ type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<ByteStream>> + Send + Sync
 impl Body {
     /// Creates a body from the file at `path`, which is opened each time it is sent.
     ///
-    /// A pipe, a device and a system file of unknown size become a one-shot body of unknown length. Fails with *invalid
-    /// input* if the file does not exist or is a folder, and with *permission* if it cannot be read.
+    /// A pipe, a device and a system file of unknown size become a body of unknown length that can be sent once. Fails
+    /// with *invalid input* if the file does not exist or is a folder, and with *permission* if it cannot be read.
     pub fn from_path(path: impl Into<PathBuf>) -> Result<Self> {
         let path: PathBuf = path.into();
         let metadata = std::fs::metadata(&path).map_err(|error| Error::local(error, "read", &path))?;
@@ -183,8 +183,8 @@ impl Body {
     /// Opens the body from the beginning. The stream states its own length.
     ///
     /// If a file is written to while it is read, *invalid input* replaces the last chunk of the stream, so that no
-    /// service receives the whole of a mixed file. Fails with *invalid input* if a one-shot body was opened before, or
-    /// if the file does not exist.
+    /// service receives the whole of a mixed file. Fails with *invalid input* if the file does not exist, or if
+    /// the body can be sent once and was opened before.
     pub async fn open(&self) -> Result<ByteStream> {
         let stream = match &self.source {
             Source::Bytes(bytes) => ByteStream::upload(chunks(bytes.clone()), Some(bytes.len() as u64)),
@@ -209,7 +209,7 @@ impl Body {
     }
 
     /// Opens the body as late as its kind allows: at once if it [can be replayed](Self::can_replay), otherwise when the
-    /// first byte is read. A connection that fails before that does not use up a one-shot body.
+    /// first byte is read. If the connection fails before that, a body that can be sent once is still unused.
     pub async fn open_lazily(self: &Arc<Self>) -> Result<ByteStream> {
         if self.can_replay() {
             return self.open().await;

@@ -26,7 +26,7 @@ use crate::{DigestAlgorithm, Error, Result, UrlKind};
 pub struct Capabilities {
     /// The scheme of the store's references.
     pub scheme: Cow<'static, str>,
-    /// The source of a file's address.
+    /// The source of a file's address: of the path, key or id in its reference.
     pub address: Address,
     /// The kind of scope that the store has.
     pub scope: ScopeKind,
@@ -52,8 +52,8 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Creates the capabilities of a store that supports only upload and download. The caller chooses the path,
-    /// scopes are folders, and reads are free.
+    /// Creates the capabilities of a store that supports only upload and download. The caller chooses the path, scopes
+    /// are folders, and reads have no effect on the file.
     pub fn new(scheme: impl Into<Cow<'static, str>>) -> Self {
         Self {
             scheme: scheme.into(),
@@ -162,7 +162,7 @@ const NOT_STATED: Support = Support::Unsupported { reason: Cow::Borrowed("the ba
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Feature {
-    /// Listing a scope.
+    /// Listing a scope: a folder or a channel.
     List,
     /// Listing a scope with all folders below it.
     RecursiveList,
@@ -280,7 +280,7 @@ pub enum Requirement {
     Native(Feature),
     /// Files of up to this many bytes.
     FileSize(u64),
-    /// Reads that neither count nor consume.
+    /// Reads that are not counted and do not consume the file.
     FreeReads,
 }
 

@@ -160,8 +160,8 @@ impl fmt::Display for Operation {
 
 /// The error type of all operations: opaque, with details in fields and a message for people.
 ///
-/// The message never holds a secret, a bearer key or a presigned URL. The cause, if there is one, is
-/// [`source`](StdError::source); `Display` does not repeat it.
+/// The message never contains a secret, a reference that alone gives access to its file, or a presigned URL. The cause,
+/// if there is one, is [`source`](StdError::source); `Display` does not repeat it.
 ///
 /// ```
 /// use filestore_core::{Effect, Error, ErrorKind};

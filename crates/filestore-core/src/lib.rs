@@ -7,7 +7,8 @@
 //! - Applications start at [`Stores`] and [`Store`]: upload, list, stat, download, delete, url.
 //! - [`Capabilities`] state the features and limits of a store.
 //! - [`FileRef`] is the permanent reference of a stored file, a short text.
-//! - Every failure is an [`Error`]. It states its kind, and whether the request took [effect](Effect).
+//! - Every failure is an [`Error`]. It states its [kind](ErrorKind), and whether the request took [effect](Effect). The
+//!   documentation writes both in italics: *invalid input*, *unknown*.
 //! - Authors of backends implement [`FileStore`] and [`Backend`]; authors of wrappers implement [`Layer`].
 //!
 //! All operations run on tokio. Outside of a runtime they fail; see [`check_runtime`].

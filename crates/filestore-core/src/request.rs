@@ -47,7 +47,7 @@ pub struct Upload {
     pub if_exists: IfExists,
     /// `true` if missing folders of the scope are created, which is the default.
     pub create_parents: bool,
-    /// Provider options.
+    /// Provider options: options of one service.
     pub options: Options,
 }
 
