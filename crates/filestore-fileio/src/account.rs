@@ -62,11 +62,15 @@ pub struct FileIoFile {
     pub screening_status: Option<String>,
     /// The expiry in words, as generation 1 of the service gives it.
     pub(crate) expiry_in_words: Option<String>,
+    /// `true` if the response has a field that only generation 2 of the service has. Such a response has them all, so
+    /// that one that is missing or unreadable confirms nothing.
+    pub(crate) is_generation_2: bool,
 }
 
 impl FileIoFile {
     /// `name` is the name of the file if the service gives none.
     pub(crate) fn new(key: &FileKey, wire: wire::File, name: &str) -> Self {
+        let is_generation_2 = wire.is_generation_2();
         let mut file = StoredFile::new(key.reference(), wire.name.unwrap_or_else(|| name.to_owned()));
         file.size = wire.size;
         file.stored_size = wire.size;
@@ -94,6 +98,7 @@ impl FileIoFile {
             auto_delete: wire.auto_delete,
             screening_status: wire.screening_status,
             expiry_in_words: wire.expiry,
+            is_generation_2,
         }
     }
 }

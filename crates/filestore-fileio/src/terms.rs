@@ -145,13 +145,14 @@ impl UploadTerms {
         }
     }
 
-    /// Describes a requested protection that is missing, so that the file can be read longer or more often.
+    /// Describes a requested protection (expiry, limit of downloads, `auto_delete`) that is missing, so that the file can
+    /// be read longer or more often.
     ///
     /// Responses of generation 1 have no times and no options, only an expiry in words.
     pub(crate) fn missing_protection(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Option<String> {
         let ends = self.expiration.ends(starts);
         let is_limited = matches!(self.expiration, Expiration::For(_) | Expiration::Until(_));
-        let is_generation_2 = stored.file.created.is_some();
+        let is_generation_2 = stored.is_generation_2;
         let is_longer = match stored.file.expiry {
             Expiry::At(end) => ends.iter().max().is_some_and(|last| end.duration_since(*last) > ROUNDING),
             Expiry::Never => is_limited,
@@ -208,7 +209,7 @@ impl UploadTerms {
     /// Returns the other options that the service did not apply.
     pub(crate) fn ignored(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Vec<&'static str> {
         let file = &stored.file;
-        let is_generation_2 = file.created.is_some();
+        let is_generation_2 = stored.is_generation_2;
         let ends = self.expiration.ends(starts);
         let is_shorter = match file.expiry {
             Expiry::At(end) => {

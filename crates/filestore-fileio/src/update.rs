@@ -27,7 +27,7 @@ use crate::wire;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct FileIoUpdate {
-    /// The expiry; a period counts from the update.
+    /// The expiry. The service does not document whether a period counts from the upload or from the update.
     pub expiry: Option<Expiry>,
     /// The number of downloads that are allowed in all.
     pub max_downloads: Option<MaxDownloads>,
@@ -47,7 +47,7 @@ impl FileIoUpdate {
         Self::default()
     }
 
-    /// Sets the expiry: a [`Period`](filestore_core::Period) from the update, an instant, or never.
+    /// Sets the expiry: a [`Period`](filestore_core::Period), an instant, or never.
     pub fn expires(mut self, expiry: impl Into<Expiry>) -> Self {
         self.expiry = Some(expiry.into());
         self

@@ -49,6 +49,21 @@ pub(crate) struct File {
     pub(crate) modified: Option<Timestamp>,
 }
 
+impl File {
+    /// Returns `true` if a field is there that only generation 2 has.
+    pub(crate) fn is_generation_2(&self) -> bool {
+        self.size.is_some()
+            || self.expires.is_some()
+            || self.downloads.is_some()
+            || self.max_downloads.is_some()
+            || self.auto_delete.is_some()
+            || self.screening_status.is_some()
+            || self.mime_type.is_some()
+            || self.created.is_some()
+            || self.modified.is_some()
+    }
+}
+
 /// A listing. The service sent `nodes`; its documentation says `files`. A value that is no list of files is an error:
 /// read as missing, it would look like an account without files.
 #[derive(Deserialize)]

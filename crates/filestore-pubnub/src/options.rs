@@ -175,15 +175,61 @@ impl ProviderOptions for PubNubSend {
 
 /// Parses a text as JSON. A table of a configuration file is used unchanged.
 fn json_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::String(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            serde::de::Error::custom(format!(
-                "the value is not JSON (line {line}, column {column}); write a JSON string with its quotes, such as \
-                 '\"hello\"'"
-            ))
-        }),
-        value => Ok(Some(value)),
+    let text = match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        value => return Ok(Some(value)),
+    };
+    let value = serde_json::from_str(&text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        serde::de::Error::custom(format!(
+            "the value is not JSON (line {line}, column {column}); write a JSON string with its quotes, such as \
+             '\"hello\"'"
+        ))
+    })?;
+    match inexact_number(&text) {
+        None => Ok(Some(value)),
+        Some(number) => Err(serde::de::Error::custom(format!(
+            "the number {number} would reach receivers with other digits: integers have 64 bits and fractions about 16 \
+             digits; write it as a JSON string"
+        ))),
+    }
+}
+
+/// Returns the first number of a JSON text that [`Value`] does not hold exactly as it is written.
+fn inexact_number(json: &str) -> Option<&str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    // The pieces between quotes are alternately outside and inside of strings.
+    let unescaped = json.replace("\\\\", "  ").replace("\\\"", "  ");
+    let mut at = 0;
+    for (index, piece) in unescaped.split('"').enumerate() {
+        if index % 2 == 0 {
+            // Replacements keep the length, so the positions are those of `json`.
+            let outside = &json[at..at + piece.len()];
+            let numbers = outside.split(|c| !is_part(c)).filter(|text| text.contains(|c: char| c.is_ascii_digit()));
+            for number in numbers {
+                let held = serde_json::from_str::<serde_json::Number>(number).map(|held| held.to_string());
+                if held.is_ok_and(|held| normalized(&held) != normalized(number)) {
+                    return Some(number);
+                }
+            }
+        }
+        at += piece.len() + 1;
+    }
+    None
+}
+
+/// Returns the sign, the significant digits and the exponent of a JSON number.
+fn normalized(number: &str) -> (bool, String, i64) {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{}{fraction}", integer.trim_start_matches('-'));
+    let significant = digits.trim_end_matches('0');
+    // An exponent that is no `i64` is beyond any number that is held.
+    let exponent = exponent.parse::<i64>().unwrap_or(i64::MAX / 2);
+    let last = exponent - fraction.len() as i64 + (digits.len() - significant.len()) as i64;
+    match significant.trim_start_matches('0') {
+        "" => (false, String::new(), 0),
+        digits => (number.starts_with('-'), digits.to_owned(), last),
     }
 }
 
@@ -195,5 +241,36 @@ impl fmt::Debug for PubNubSend {
             .field("should_store", &self.should_store)
             .field("custom_message_type", &self.custom_message_type)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_sent_with_the_digits_that_it_has_or_rejected() {
+        for exact in [
+            "0",
+            "-1",
+            "1.50",
+            "1e3",
+            "1E+3",
+            "0.1",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "1.7976931348623157e308",
+            r#"{"a":[1,2.5],"b":"123456789012345678901234567890","c\\":"\"99999999999999999999\""}"#,
+        ] {
+            assert_eq!(inexact_number(exact), None, "{exact}");
+        }
+        for inexact in
+            ["18446744073709551616", "0.12345678901234567890123", "1e400", "-0.1000000000000000055", "1e-400"]
+        {
+            assert_eq!(inexact_number(inexact).unwrap_or("1e400"), inexact);
+            let message = format!(r#"{{"\"id":[{inexact}]}}"#);
+            let options = serde_json::json!({ "message": message });
+            assert!(serde_json::from_value::<PubNubSend>(options).is_err(), "{inexact}");
+        }
     }
 }

@@ -198,8 +198,8 @@ impl PubNubStore {
             Ok(response) => response,
             // Only the storage's own code proves that there is no file; any other 404 may come from a proxy.
             Err(error) if error.provider_code() == Some("NoSuchKey") => return Ok(None),
-            // An empty file has no first byte, so the range is not satisfiable.
-            Err(error) if error.http_status() == Some(416) && pending.source.stored_size == 0 => {
+            // An empty file has no first byte, so the storage says that the range is not satisfiable.
+            Err(error) if error.provider_code() == Some("InvalidRange") && pending.source.stored_size == 0 => {
                 return Ok(Some(stored_file(key, pending)));
             }
             Err(error) => return Err(error),
@@ -288,7 +288,7 @@ fn not_published(cause: Error, file: StoredFile) -> Error {
     let uncertainty = if cause.effect() == Effect::Unknown { "may not have been" } else { "was not" };
     let message = format!(
         "the file is stored, but the message that names it {uncertainty} published: {}; publish it with \
-         `filestore pubnub publish REF`, or publish_file_message",
+         `filestore pubnub publish REF` and the same options (-O), or publish_file_message",
         cause.message()
     );
     let mut error =

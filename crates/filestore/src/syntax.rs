@@ -42,7 +42,8 @@ impl Source<'_> {
                 })?)
             }
             DeValue::Float(number) => {
-                Value::Float(number.as_str().parse().map_err(|_| Error::config(format!("{origin}: invalid number")))?)
+                let finite = number.as_str().parse().ok().filter(|number: &f64| number.is_finite());
+                Value::Float(finite.ok_or_else(|| Error::config(format!("{origin}: invalid number")))?)
             }
             DeValue::Datetime(time) => Value::Text(time.to_string()),
             DeValue::Array(list) => {

@@ -200,6 +200,7 @@ async fn another_size_than_was_sent_is_an_integrity_error_with_the_file() {
 fn unprotected() -> Vec<(Upload, String)> {
     let once = || hello().with(FileIoUpload::new().max_downloads(1));
     let end = "\"expires\":\"2026-03-15T10:00:00.000Z\"";
+    let created = "\"created\":\"2026-03-01T10:00:00.000Z\",";
     let far = STORED.replace(end, "\"expires\":\"2099-01-01T00:00:00Z\"");
     vec![
         // Missing or unreadable.
@@ -207,7 +208,14 @@ fn unprotected() -> Vec<(Upload, String)> {
         (once(), changed("\"maxDownloads\":1,", "")),
         (once(), changed("\"maxDownloads\":1", "\"maxDownloads\":-1")),
         (hello().with(FileIoUpload::new().auto_delete(true)), changed("\"autoDelete\":true,", "")),
-        (hello().expires_in(Period::days(7)), far.replace("\"created\":\"2026-03-01T10:00:00.000Z\",", "")),
+        (hello().expires_in(Period::days(7)), far.replace(created, "")),
+        // Without a readable time of creation, it is generation 2 all the same.
+        (once(), changed("\"maxDownloads\":1,", "").replace(created, "")),
+        (
+            once(),
+            changed("\"maxDownloads\":1", "\"maxDownloads\":\"two\"").replace(created, "\"created\":1706695200000,"),
+        ),
+        (hello().expires_in(Period::days(7)), STORED.replace(created, "").replace(end, "\"expires\":\"in 99 years\"")),
         // With another size as well.
         (once(), changed("\"maxDownloads\":1", "\"maxDownloads\":null").replace("\"size\":11", "\"size\":3")),
         (hello().expires_in(Period::days(7)), STORED.to_owned()),

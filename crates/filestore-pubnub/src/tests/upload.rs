@@ -320,6 +320,21 @@ async fn a_success_without_an_etag_is_checked_by_reading_the_file() {
 }
 
 #[tokio::test]
+async fn an_empty_file_is_found_only_by_the_storages_own_code() {
+    let page = |status| Reply::with_status(status, &["Content-Type: text/html"], "<html>Welcome</html>");
+    let empty = || Upload::new("cat.txt", "");
+    let storage = ScriptedServer::start([page(200), xml(416, "InvalidRange", "not satisfiable")]).await;
+    let (_service, store) = store([form(&storage), redirect(&storage, 3900), published()]).await;
+    store.upload(empty()).await.unwrap();
+
+    let storage = ScriptedServer::start([page(200), page(416)]).await;
+    let (service, store) = super::store([form(&storage), redirect(&storage, 3900)]).await;
+    let error = store.upload(empty()).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown, "{error}");
+    assert_eq!(service.requests().len(), 2, "nothing is published");
+}
+
+#[tokio::test]
 async fn other_bytes_with_the_same_id_make_the_effect_unknown() {
     let other = Reply::with_status(206, &["Content-Range: bytes 0-0/11", &format!("ETag: \"{}\"", md5(b"other"))], "h");
     let storage = ScriptedServer::start([Reply::lost(), expired(), other]).await;
