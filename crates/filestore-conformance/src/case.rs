@@ -1,4 +1,4 @@
-//! [`Case`]: the surroundings of one rule: a store, a scope of its own, and the files it has stored.
+//! [`Case`]: the environment of one rule: a store, a separate scope, and the files that the rule has stored.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +13,13 @@ use futures::TryStreamExt;
 use crate::harness::{Disturbance, Harness, Requests};
 use crate::verdict::{Verdict, failed, needed, skipped};
 
-/// No rule stores more than this in one file.
+/// The size in bytes that no file of a rule exceeds.
 pub(crate) const LARGEST: usize = 17 * 1024 * 1024;
 
 pub(crate) struct Case<'a> {
     pub(crate) harness: &'a dyn Harness,
     pub(crate) store: Store,
-    /// The scope of this case. `None` where there are no scopes.
+    /// The scope of this case; `None` if the store has no scopes.
     pub(crate) scope: Option<String>,
     label: String,
     stored: Mutex<Vec<FileRef>>,
@@ -40,17 +40,17 @@ impl<'a> Case<'a> {
         self.capabilities().supports(feature)
     }
 
-    /// Another handle of the same store.
+    /// Opens another handle of the same store.
     pub(crate) async fn second_handle(&self) -> Verdict<Store> {
         needed("opening a second handle", self.harness.open().await)
     }
 
-    /// A second scope of this case.
+    /// Returns a second scope of this case.
     pub(crate) fn other_scope(&self, suffix: &str) -> Option<String> {
         self.harness.scope(&format!("{}-{suffix}", self.label), self.capabilities().scope)
     }
 
-    /// Whether the listing of the case's scope has nothing but the case's files.
+    /// Returns `true` if the case has a separate scope, whose listing has only the case's files.
     pub(crate) fn has_scope(&self) -> bool {
         self.scope.is_some()
     }
@@ -66,19 +66,19 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// A name that no other case uses, also where all cases share one listing.
+    /// Returns a name that no other case uses, even if all cases share one listing.
     pub(crate) fn name(&self, name: &str) -> String {
         if self.has_scope() { name.to_owned() } else { format!("{}-{name}", self.label) }
     }
 
-    /// An upload into the case's scope.
+    /// Returns an upload into the case's scope.
     pub(crate) fn upload(&self, name: &str, body: impl Into<Body>) -> Upload {
         let mut upload = Upload::new(self.name(name), body);
         upload.scope.clone_from(&self.scope);
         upload
     }
 
-    /// Sends `upload`, and remembers what it stored.
+    /// Sends `upload`, and remembers the file that it stored.
     pub(crate) async fn send(&self, upload: Upload) -> Result<StoredFile> {
         let result = self.store.upload(upload).await;
         let stored = result.as_ref().ok().or_else(|| result.as_ref().err().and_then(Error::stored));
@@ -88,7 +88,7 @@ impl<'a> Case<'a> {
         result
     }
 
-    /// A file that the rule needs but is not about.
+    /// Stores a file that the rule needs but does not test. If that fails, the rule is blocked.
     pub(crate) async fn put(&self, name: &str, content: impl Into<Bytes>) -> Verdict<StoredFile> {
         needed(&format!("the upload of {name:?}"), self.send(self.upload(name, content.into())).await)
     }
@@ -101,7 +101,7 @@ impl<'a> Case<'a> {
         self.store.read(reference, LARGEST).await
     }
 
-    /// All files of `scope`, with nothing for a scope that is not found.
+    /// Returns all files of `scope`, or no files if the scope is not found.
     pub(crate) async fn list_scope(&self, scope: Option<&str>) -> Result<Vec<StoredFile>> {
         match self.store.list_all(list_of(scope)).try_collect().await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
@@ -109,12 +109,12 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// All files of the case's scope.
+    /// Returns all files of the case's scope.
     pub(crate) async fn list(&self) -> Result<Vec<StoredFile>> {
         self.list_scope(self.scope.as_deref()).await
     }
 
-    /// Besides `before`, nothing is there: neither under the name that failed nor under a temporary one.
+    /// Checks that there are no files besides `before`, neither under the name that failed nor under a temporary one.
     pub(crate) async fn nothing_new(&self, before: &Snapshot, what: &str) -> Verdict {
         let Some(before) = &before.0 else { return Ok(()) };
         let now = needed("listing", self.list().await)?;
@@ -125,7 +125,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// What is there now, for [`nothing_new`](Self::nothing_new). Without listings nobody can tell.
+    /// Returns the files that exist now, for [`nothing_new`](Self::nothing_new). The snapshot of a store without
+    /// listings is empty, and passes that check.
     pub(crate) async fn snapshot(&self) -> Verdict<Snapshot> {
         if !self.supports(Feature::List) {
             return Ok(Snapshot(None));
@@ -134,37 +135,38 @@ impl<'a> Case<'a> {
         Ok(Snapshot(Some(files.into_iter().map(|file| file.reference).collect())))
     }
 
-    /// The reference of a file that never was, made from one that is.
+    /// Returns the reference of a file that never existed, derived from the reference of an existing file.
     pub(crate) fn missing(&self, like: &FileRef) -> FileRef {
         let mut components = like.components();
         let last = components.last_mut().map(std::mem::take).unwrap_or_default();
-        // As long as before, because keys of another length may not be keys at all.
+        // The length stays, because a key of another length may be invalid.
         let wrong: String = last.chars().map(|c| if c.is_ascii_alphanumeric() { next(c) } else { c }).collect();
-        if let Some(place) = components.last_mut() {
-            *place = wrong;
+        if let Some(last) = components.last_mut() {
+            *last = wrong;
         }
         FileRef::new(like.scheme(), components).stamped(&self.store.name().into())
     }
 
-    /// What the service has received so far; `None` where nobody counts.
+    /// Returns the numbers of requests that the service has received so far; `None` if the harness does not count them.
     pub(crate) async fn requests(&self) -> Option<Requests> {
         self.harness.requests().await
     }
 
-    /// Makes the service misbehave, and returns whether it does; [`calm`](Self::calm) ends it.
+    /// Makes the service misbehave until [`end_disturbance`](Self::end_disturbance). Returns `false` if the harness
+    /// cannot.
     pub(crate) async fn disturb(&self, disturbance: Disturbance) -> bool {
         self.disturbed.store(true, Ordering::Relaxed);
         self.harness.disturb(disturbance).await
     }
 
-    /// Lets the service work again.
-    pub(crate) async fn calm(&self) {
+    /// Makes the service work normally again.
+    pub(crate) async fn end_disturbance(&self) {
         if self.disturbed.swap(false, Ordering::Relaxed) {
             self.harness.disturb(Disturbance::None).await;
         }
     }
 
-    /// Nothing was sent since `before`.
+    /// Checks that no request was sent since `before`.
     pub(crate) async fn unsent(&self, before: Option<Requests>, what: &str) -> Verdict {
         match (before, self.requests().await) {
             (Some(before), Some(after)) if after.total != before.total => {
@@ -174,7 +176,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Deletes what the case has stored, where the store can delete.
+    /// Deletes the files that the case has stored, if the store supports delete.
     pub(crate) async fn delete_all(&self) {
         let stored = std::mem::take(&mut *self.stored.lock().unwrap_or_else(PoisonError::into_inner));
         if self.supports(Feature::Delete) {
@@ -185,7 +187,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// The references that were in a listing; `None` where there are no listings.
+/// The references in a listing; `None` if the store has no listings.
 pub(crate) struct Snapshot(Option<BTreeSet<FileRef>>);
 
 pub(crate) fn list_of(scope: Option<&str>) -> List {
@@ -194,7 +196,7 @@ pub(crate) fn list_of(scope: Option<&str>) -> List {
     list
 }
 
-/// Another letter or digit of the same kind.
+/// Returns the next letter or digit of the same kind.
 fn next(c: char) -> char {
     match c {
         'z' => 'a',

@@ -1,15 +1,15 @@
-//! Content that can be made again, and its digests as we compute them.
+//! Reproducible content, and its digests as the kit computes them.
 
 use bytes::Bytes;
 use filestore_core::{DigestAlgorithm, hex};
 use sha1::Digest as _;
 
-/// A chunk is smaller than this in every backend that we know; an odd length ends within one.
+/// A length of several chunks: every known backend has smaller chunks. The length is odd, so it ends within a chunk.
 pub(crate) const SEVERAL_CHUNKS: usize = 3 * 1024 * 1024 + 17;
 
-/// `length` bytes that look random and are the same for the same `seed`.
+/// Returns `length` pseudorandom bytes, the same for the same `seed`.
 pub(crate) fn bytes(seed: u64, length: usize) -> Bytes {
-    // SplitMix64: one addition and three multiplications a word, no repetition within any test file.
+    // SplitMix64: few operations per word, and no repetition within any test file.
     let mut state = seed;
     let mut all = Vec::with_capacity(length + 8);
     while all.len() < length {
@@ -23,7 +23,7 @@ pub(crate) fn bytes(seed: u64, length: usize) -> Bytes {
     all.into()
 }
 
-/// Small content whose CRC-32 begins with a zero, which some services drop.
+/// Returns small content whose CRC-32 begins with zeros, which some services drop.
 pub(crate) fn with_leading_zero() -> Bytes {
     (0u32..)
         .map(|number| Bytes::from(format!("content {number}")))
@@ -31,7 +31,7 @@ pub(crate) fn with_leading_zero() -> Bytes {
         .unwrap_or_default()
 }
 
-/// The digest in lower-case hexadecimal digits; `None` for a function that we do not have.
+/// Returns the digest in lowercase hexadecimal digits; `None` for an algorithm that the kit does not have.
 pub(crate) fn digest(algorithm: DigestAlgorithm, content: &[u8]) -> Option<String> {
     match algorithm {
         DigestAlgorithm::Crc32 => Some(hex(&crc32fast::hash(content).to_be_bytes())),
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_are_those_of_the_standards() {
+    fn digests_match_the_published_vectors() {
         // The published vectors for "abc".
         let of = |algorithm| digest(algorithm, b"abc").unwrap();
         assert_eq!(of(DigestAlgorithm::Crc32), "352441c2");

@@ -1,4 +1,4 @@
-//! [`Harness`]: how the kit gets at a store, and what only its author can tell.
+//! [`Harness`]: opens the store under test, and tells the kit what it cannot observe.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use jiff::Timestamp;
 
 /// Opens the store under test.
 ///
-/// Only [`open`](Self::open) is required. Each of the others unlocks rules that the kit cannot check
+/// Only [`open`](Self::open) is required. Each other method enables rules that the kit cannot check
 /// by itself.
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// A handle of the store under test. Called for every rule, and again when a rule needs a second
-    /// handle: all handles have the same name and see the same files.
+    /// Opens a handle of the store under test. The kit calls it for every rule, and once more if a rule needs a
+    /// second handle. All handles have the same name and see the same files.
     async fn open(&self) -> Result<Store>;
 
-    /// A scope that nobody else uses. `label` is new in every call and made of `a-z`, `0-9` and `-`;
-    /// the default uses it as it is. `None`: the store's default scope.
+    /// Returns a scope that nothing else uses. `label` is a new text in every call and consists of `a-z`, `0-9` and
+    /// `-`; by default it is the scope. `None` stands for the store's default scope.
     fn scope(&self, label: &str, kind: ScopeKind) -> Option<String> {
         match kind {
             ScopeKind::None => None,
@@ -26,51 +26,52 @@ pub trait Harness: Send + Sync {
         }
     }
 
-    /// How many requests the service has received so far. `None`: nobody counts.
+    /// Returns the numbers of requests that the service has received so far; `None` if the harness does not count
+    /// them.
     async fn requests(&self) -> Option<Requests> {
         None
     }
 
-    /// What time it is for the store.
+    /// Returns the current time of the service's clock.
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 
-    /// Moves the service's clock forward. False: it cannot be moved.
+    /// Moves the service's clock forward. Returns `false` if the clock cannot be moved.
     async fn advance(&self, by: Duration) -> bool {
         let _ = by;
         false
     }
 
-    /// The bytes behind `url`, as somebody without the store gets them. `None`: the kit cannot have
-    /// them; local URLs it reads by itself.
+    /// Fetches the bytes behind `url`, as a client without the store does. Returns `None` if the harness cannot fetch
+    /// URLs. The kit itself reads local URLs.
     async fn fetch(&self, url: &FileUrl) -> Option<Result<Bytes>> {
         let _ = url;
         None
     }
 
-    /// Provider options that the store accepts for any upload.
+    /// Returns provider options that the store accepts for every upload.
     fn known_options(&self) -> Options {
         Options::default()
     }
 
-    /// Provider options that let a file be read `count` times. Empty: the store has no such options.
+    /// Returns provider options that allow `count` reads of a file; empty if the store has no such options.
     fn reads(&self, count: u64) -> Options {
         let _ = count;
         Options::default()
     }
 
-    /// Makes the service misbehave from now on, until another disturbance or [`Disturbance::None`] takes its
-    /// place. Returns false if the harness cannot: rules about the disturbance are skipped then.
+    /// Makes the service misbehave from now on, until another disturbance or [`Disturbance::None`] replaces this
+    /// one. Returns `false` if the harness cannot; then the kit skips the rules about the disturbance.
     ///
-    /// The kit asks for one disturbance at a time, and lifts it before it examines what is stored.
+    /// The kit requests one disturbance at a time, and ends it before it examines the stored files.
     async fn disturb(&self, disturbance: Disturbance) -> bool {
         let _ = disturbance;
         false
     }
 
-    /// Removes what is left when all rules are done. The kit has deleted its own files by then, where
-    /// the store can.
+    /// Removes everything that is left after all rules. By then the kit has deleted its files, if the store
+    /// supports delete.
     async fn clean_up(&self) {}
 }
 
@@ -78,39 +79,39 @@ pub trait Harness: Send + Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Disturbance {
-    /// The service works.
+    /// The service works normally.
     #[default]
     None,
-    /// The service applies the next request that stores or deletes a file, and its response is lost. Every
-    /// later request of that kind is rejected, for example with 403, 409 or 429. A rejection with a wait
-    /// should ask for a short one.
+    /// The service applies the next request that stores or deletes a file, and the response is lost. The service
+    /// rejects every later request of that kind, for example with 403, 409 or 429. A `Retry-After` should be
+    /// short.
     LostThenRejected,
-    /// Something other than the service answers requests to delete with status 200 and a web page, as the
-    /// login page of a network does. Nothing is deleted.
+    /// Another server responds to delete requests with status 200 and a web page, as a captive portal does.
+    /// Nothing is deleted.
     OkPage,
-    /// As [`OkPage`](Self::OkPage), with an empty body.
+    /// The same as [`OkPage`](Self::OkPage), with an empty body.
     OkEmpty,
     /// Each page of a listing is empty, and the cursor of the next page is the same every time.
     RepeatedCursor,
-    /// Each page of a listing is empty, and the cursor of the next page is a new one every time.
+    /// Each page of a listing is empty, and the cursor of the next page is new every time.
     EmptyPages,
     /// Each page of a listing has the same files, none of which the kit stored, and the cursor of the next
-    /// page is a new one every time. Where a listing is in order, the files belong before all others.
+    /// page is new every time. In an ordered listing, these files come before all others.
     RepeatedPage,
 }
 
-/// How many requests a service has received since it began to count.
+/// The numbers of requests that a service has received since it began to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Requests {
-    /// All of them.
+    /// All requests.
     pub total: u64,
-    /// Those that read the content of a file, whether or not it was there.
+    /// The requests to read the content of a file, including those for files that do not exist.
     pub reads: u64,
 }
 
 impl Requests {
-    /// `total` requests, `reads` of which read content.
+    /// Creates a count of `total` requests, `reads` of which read content.
     pub fn new(total: u64, reads: u64) -> Self {
         Self { total, reads }
     }

@@ -1,4 +1,4 @@
-//! [`Kit`]: runs the rules one after the other, whatever a store does.
+//! [`Kit`]: runs the rules one after the other, even if a store panics or hangs.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ pub async fn run(harness: &dyn Harness) -> Report {
     Kit::new().run(harness).await
 }
 
-/// The kit with settings: which rules, and how long each may take.
+/// A run of the rules with settings: the selected rules, and the time limit of each.
 #[derive(Debug, Clone)]
 pub struct Kit {
     only: Option<Vec<String>>,
@@ -28,38 +28,38 @@ pub struct Kit {
 
 impl Default for Kit {
     fn default() -> Self {
-        // The rule of strange names sends some two hundred requests.
+        // The rule of unusual names (N2) sends about 200 requests.
         Self { only: None, time_limit: Duration::from_secs(120) }
     }
 }
 
 impl Kit {
-    /// All rules, each within two minutes.
+    /// Selects all rules, with a time limit of 2 minutes each.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only the rules with these ids; an id that no rule has fails the report.
+    /// Selects only the rules with these ids. A report with an unknown id does not pass.
     pub fn only<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
         self.only = Some(ids.into_iter().map(Into::into).collect());
         self
     }
 
-    /// A rule that takes longer than this has failed.
+    /// Sets the time limit of each rule. A rule that takes longer fails.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self
     }
 
-    /// Checks the rules against the store of `harness`. Runs in a Tokio runtime with time enabled.
+    /// Checks the selected rules against the store of `harness`. Needs a Tokio runtime with time enabled.
     pub async fn run(&self, harness: &dyn Harness) -> Report {
         let run = run_label(harness);
         let store = self.open(harness).await;
         let mut results = Vec::new();
-        for rule in rules().filter(|rule| self.wants(rule)) {
+        for rule in rules().filter(|rule| self.is_selected(rule)) {
             let begun = Instant::now();
             let outcome = match &store {
-                Ok(store) => match obstacle(rule, store.capabilities()) {
+                Ok(store) => match unsupported(rule, store.capabilities()) {
                     Some(outcome) => outcome,
                     None => self.check(rule, harness, &format!("{run}-{}", rule.id.to_ascii_lowercase())).await,
                 },
@@ -72,7 +72,7 @@ impl Kit {
         Report::new(name, results, self.unknown_ids())
     }
 
-    fn wants(&self, rule: &Rule) -> bool {
+    fn is_selected(&self, rule: &Rule) -> bool {
         self.only.as_ref().is_none_or(|ids| ids.iter().any(|id| id == rule.id))
     }
 
@@ -81,7 +81,7 @@ impl Kit {
         given.filter(|id| rules().all(|rule| rule.id != id.as_str())).cloned().collect()
     }
 
-    /// Opens the store and finds out whether it takes files at all. `Err` is what becomes of every rule.
+    /// Opens the store, and checks that it supports uploads. An error is the outcome of every rule.
     async fn open(&self, harness: &dyn Harness) -> Result<Store, Outcome> {
         let label = format!("{}-probe", run_label(harness));
         let probe = async {
@@ -92,7 +92,7 @@ impl Kit {
             Ok::<_, String>((store, sent.err()))
         };
         match self.bounded(probe).await {
-            // Only a store that has no uploads is left alone; any other failure belongs to the rules.
+            // Only a store without uploads is skipped; the rules report every other failure.
             Ok(Ok((_, Some(error)))) if error.kind() == ErrorKind::Unsupported => {
                 Err(Outcome::Skipped { capability: "upload".to_owned(), reason: error.message().to_owned() })
             }
@@ -109,32 +109,32 @@ impl Kit {
         };
         let case = Case::new(harness, store, label.to_owned());
         let verdict = self.bounded((rule.check)(&case)).await;
-        // However the rule ended, nothing of it stays.
-        let _ = self.bounded(case.calm()).await;
-        // A failure here belongs to the rules of chapter X.
+        // The case is cleaned up however the rule ended.
+        let _ = self.bounded(case.end_disturbance()).await;
+        // A failed delete is the subject of the rules X1 to X3.
         let _ = self.bounded(case.delete_all()).await;
         match verdict {
             Ok(Ok(())) => Outcome::Passed,
             Ok(Err(Stop::Failed { expected, seen })) => Outcome::Failed { expected, seen },
             Ok(Err(Stop::Skipped { capability, reason })) => Outcome::Skipped { capability, reason },
             Ok(Err(Stop::Blocked { by })) => Outcome::Blocked { by },
-            Err(seen) => Outcome::Failed { expected: "an end without panic and in time".to_owned(), seen },
+            Err(seen) => Outcome::Failed { expected: "the rule ends in time and without a panic".to_owned(), seen },
         }
     }
 
-    /// The result of `steps`, or the panic or the hang that kept it from having one.
+    /// Runs `steps` within the time limit. Returns the result, or a text about the panic or the timeout.
     async fn bounded<T>(&self, steps: impl Future<Output = T> + Send) -> Result<T, String> {
         let caught = AssertUnwindSafe(steps).catch_unwind();
         match tokio::time::timeout(self.time_limit, caught).await {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(panic)) => Err(panic_message(panic.as_ref())),
-            Err(_) => Err(format!("nothing within {:?}", self.time_limit)),
+            Err(_) => Err(format!("no end within {:?}", self.time_limit)),
         }
     }
 }
 
-/// The first feature that `rule` needs and the store lacks.
-fn obstacle(rule: &Rule, capabilities: &Capabilities) -> Option<Outcome> {
+/// Returns the skipped outcome of `rule` for the first feature that it needs and the store lacks.
+fn unsupported(rule: &Rule, capabilities: &Capabilities) -> Option<Outcome> {
     rule.needs.iter().find_map(|feature| match capabilities.support(*feature) {
         Support::Unsupported { reason } => {
             Some(Outcome::Skipped { capability: feature.to_string(), reason: reason.to_string() })
@@ -143,7 +143,7 @@ fn obstacle(rule: &Rule, capabilities: &Capabilities) -> Option<Outcome> {
     })
 }
 
-/// New in every call, so that runs at the same time and runs after each other do not meet.
+/// Returns a new label in every call, so that concurrent and later runs use other scopes and names.
 fn run_label(harness: &dyn Harness) -> String {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);

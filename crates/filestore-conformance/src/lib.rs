@@ -1,7 +1,7 @@
-//! The test kit for backends: numbered rules, run against any store, with one report.
+//! A test kit for backends. It checks any store against numbered rules, and returns one report.
 //!
-//! The rules are written down in `docs/conformance.md` of the project, under the same ids. A backend
-//! proves itself with a [`Harness`] that opens a store, and [`run`]:
+//! `docs/conformance.md` of the project describes the rules, under the same ids. The test of a backend
+//! implements a [`Harness`] that opens a store, and calls [`run`]:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -26,10 +26,10 @@
 //! }
 //! ```
 //!
-//! Rules that do not bind a store are skipped with the reason that its
-//! [`Capabilities`](filestore_core::Capabilities) give. What the kit cannot find out by itself (the
-//! requests that a service received, its clock, the bytes behind a URL) a harness may tell, and what it
-//! cannot cause (lost responses, listings without end) a harness may cause, and so unlock more rules.
+//! A rule that does not apply to a store is skipped, with the reason from its
+//! [`Capabilities`](filestore_core::Capabilities). Some rules need the help of the harness: it can tell what the
+//! kit cannot observe (the requests that a service received, its clock, the bytes behind a URL), and cause what
+//! the kit cannot cause (lost responses, endless listings). Each optional method of a harness enables more rules.
 
 mod case;
 mod content;

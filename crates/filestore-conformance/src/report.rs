@@ -1,64 +1,64 @@
-//! [`Report`]: what became of each rule, for people and for machines.
+//! [`Report`]: the outcome of each rule, as text and as JSON.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// What became of every rule that was to be run.
+/// The outcomes of all rules that were selected.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Report {
-    /// The name of the store, empty if it could not be opened.
+    /// The name of the store; empty if the store could not be opened.
     pub store: String,
-    /// One for each rule, in the order of the rules.
+    /// The outcome of each rule, in the order of the rules.
     pub rules: Vec<RuleReport>,
     unknown_ids: Vec<String>,
 }
 
-/// What became of one rule.
+/// The outcome of one rule.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RuleReport {
     /// The id, such as `U1`.
     pub id: &'static str,
-    /// The rule in a sentence.
+    /// The rule in one sentence.
     pub title: &'static str,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How long it took.
+    /// The duration of the check.
     pub time: Duration,
 }
 
-/// What may become of a rule.
+/// The outcome of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It holds.
+    /// The store keeps the rule.
     Passed,
-    /// It does not hold.
+    /// The store breaks the rule.
     Failed {
-        /// What the rule asks for.
+        /// The behavior that the rule requires.
         expected: String,
-        /// What was there.
+        /// The behavior of the store.
         seen: String,
     },
-    /// It does not bind this store, or the harness cannot show it.
+    /// The rule does not apply to this store, or the harness lacks a method that it needs.
     Skipped {
-        /// What is missing: the name of a feature, or `harness: ...`.
+        /// The missing capability: the name of a feature, or `harness: ...`.
         capability: String,
-        /// Why it is missing, in the store's own words.
+        /// The reason why it is missing, in the words of the store.
         reason: String,
     },
-    /// It could not be tried.
+    /// The rule could not be checked.
     Blocked {
-        /// The step before it that failed.
+        /// The preparation that failed.
         by: String,
     },
 }
 
 impl Outcome {
-    /// The name in lower case, such as `passed`.
+    /// Returns the name in lower case, such as `passed`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -69,17 +69,17 @@ impl Outcome {
     }
 }
 
-/// How many rules there are of each outcome.
+/// The number of rules with each outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Rules that hold.
+    /// Rules that the store keeps.
     pub passed: usize,
-    /// Rules that do not.
+    /// Rules that the store breaks.
     pub failed: usize,
-    /// Rules that do not bind.
+    /// Rules that do not apply.
     pub skipped: usize,
-    /// Rules that could not be tried.
+    /// Rules that could not be checked.
     pub blocked: usize,
 }
 
@@ -88,19 +88,20 @@ impl Report {
         Self { store, rules, unknown_ids }
     }
 
-    /// Whether the store keeps the rules: some were executed, none failed, none was blocked.
+    /// Returns `true` if the store keeps the rules: at least one was executed, none failed, none was blocked, and every
+    /// selected id exists.
     pub fn passed(&self) -> bool {
         let counts = self.counts();
         self.executed() > 0 && counts.failed == 0 && counts.blocked == 0 && self.unknown_ids.is_empty()
     }
 
-    /// How many rules were tried to the end: passed and failed.
+    /// Returns the number of rules that were executed: those that passed or failed.
     pub fn executed(&self) -> usize {
         let counts = self.counts();
         counts.passed + counts.failed
     }
 
-    /// How many rules there are of each outcome.
+    /// Returns the number of rules with each outcome.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for rule in &self.rules {
@@ -114,14 +115,14 @@ impl Report {
         counts
     }
 
-    /// What became of the rule `id`; `None` if it was not to be run.
+    /// Returns the outcome of the rule `id`; `None` if the rule was not selected.
     pub fn outcome(&self, id: &str) -> Option<&Outcome> {
         self.rules.iter().find(|rule| rule.id == id).map(|rule| &rule.outcome)
     }
 
-    /// The report as an object with `store`, `passed`, `executed`, `counts` and `rules`; each rule has
-    /// `id`, `title`, `outcome`, `milliseconds`, and `expected` and `seen`, `capability` and `reason`,
-    /// or `by`.
+    /// Returns the report as an object with `store`, `passed`, `executed`, `counts` and `rules`. Each rule has
+    /// `id`, `title`, `outcome` and `milliseconds`; a failed rule also has `expected` and `seen`, a skipped rule
+    /// `capability` and `reason`, and a blocked rule `by`.
     pub fn to_json(&self) -> Value {
         let counts = self.counts();
         json!({
@@ -176,7 +177,7 @@ impl fmt::Display for RuleReport {
 }
 
 impl fmt::Display for Report {
-    /// A line for each rule with what there is to say of it, then the sums.
+    /// Writes the outcome of each rule with its details, then the number of rules with each outcome.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for rule in &self.rules {
             writeln!(f, "{rule}")?;
@@ -186,7 +187,7 @@ impl fmt::Display for Report {
         }
         let Counts { passed, failed, skipped, blocked } = self.counts();
         if self.executed() == 0 {
-            writeln!(f, "nothing ran: no rule could be tried on this store, which is a failure")?;
+            writeln!(f, "no rule could be checked on this store, which is a failure")?;
         }
         let verdict = if self.passed() { "keeps the rules" } else { "does NOT keep the rules" };
         write!(f, "{:?} {verdict}: {passed} passed, {failed} failed, {skipped} skipped, {blocked} blocked", self.store)

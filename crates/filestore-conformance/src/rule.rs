@@ -1,4 +1,4 @@
-//! [`Rule`]: an id, a title, the features that bind it, and the check.
+//! [`Rule`]: an id, a title, the features that it needs, and the check.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use crate::verdict::Verdict;
 /// One rule of `docs/conformance.md`.
 #[non_exhaustive]
 pub struct Rule {
-    /// The id, such as `U1`. It stays with the rule for good.
+    /// The id, such as `U1`. It never changes.
     pub id: &'static str,
-    /// The rule in a sentence.
+    /// The rule in one sentence.
     pub title: &'static str,
-    /// The features without which it does not bind a store.
+    /// The features that the rule needs. It does not apply to a store that lacks one of them.
     pub needs: &'static [Feature],
     pub(crate) check: Check,
 }
 
-/// Shows that the rule holds, in a case of its own.
+/// The function that checks a rule, in a separate case.
 pub(crate) type Check = for<'a> fn(&'a Case<'a>) -> BoxFuture<'a, Verdict>;
 
 impl fmt::Debug for Rule {
@@ -29,7 +29,7 @@ impl fmt::Debug for Rule {
     }
 }
 
-/// `rule!("U1", "title", [List, Stat], check)`: a [`Rule`] whose check is an async function.
+/// Creates a [`Rule`] whose check is an async function: `rule!("U1", "title", [List, Stat], check)`.
 macro_rules! rule {
     ($id:literal, $title:literal, [$($feature:ident),*], $check:ident) => {
         crate::rule::Rule {

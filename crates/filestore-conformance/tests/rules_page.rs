@@ -1,10 +1,10 @@
-//! The page of the rules and the rules in the code are one thing.
+//! `docs/conformance.md` describes exactly the rules in the code.
 
 use filestore_conformance::rules;
 
 const PAGE: &str = include_str!("../../../docs/conformance.md");
 
-/// A rule as the page has it: `**ID. Title.** Text. *Binds: ...*`
+/// The description of a rule in the page: `**ID. Title.** Text. *Binds: ...*`
 struct Paragraph {
     id: String,
     title: String,
@@ -12,7 +12,7 @@ struct Paragraph {
 }
 
 fn paragraphs() -> Vec<Paragraph> {
-    let rules = PAGE.split_once("\n## The rules\n").expect("the chapter of the rules").1;
+    let rules = PAGE.split_once("\n## The rules\n").expect("the section of the rules").1;
     rules
         .split("\n\n")
         .filter_map(|paragraph| {
@@ -42,7 +42,7 @@ fn the_page_names_every_feature_that_binds_a_rule() {
 }
 
 #[test]
-fn no_id_is_given_twice() {
+fn every_id_is_unique() {
     let mut ids: Vec<_> = rules().map(|rule| rule.id).collect();
     ids.sort_unstable();
     ids.windows(2).for_each(|pair| assert_ne!(pair[0], pair[1]));

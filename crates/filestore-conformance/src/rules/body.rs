@@ -1,4 +1,5 @@
-//! U6 to U15: bodies that are wrong, given up, too large, watched, sent at the same time, sent again, changed.
+//! U6 to U15: bodies that are too short, too long, broken, dropped, too large, observed, sent concurrently, sent
+//! repeatedly or changed.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -23,17 +24,17 @@ use crate::verdict::{
 pub(crate) const RULES: &[Rule] = &[
     rule!("U6", "A short body stores nothing.", [], short),
     rule!("U7", "A long body stores nothing.", [], long),
-    rule!("U8", "A broken body comes back as its own error and stores nothing.", [], broken),
+    rule!("U8", "A broken body fails with its own error and stores nothing.", [], broken),
     rule!("U9", "A dropped upload stores nothing.", [List], dropped),
-    rule!("U10", "A failed upload leaves the file of its name as it was.", [Replace], failed_replacement),
+    rule!("U10", "A failed upload does not change the existing file of its name.", [Replace], failed_replacement),
     rule!("U11", "The largest file is stored and a larger one is rejected unsent.", [], largest),
-    rule!("U12", "Uploads at the same time do not disturb each other.", [], at_the_same_time),
-    rule!("U13", "An observer hears of every byte.", [], on_progress),
-    rule!("U14", "An upload can be repeated exactly when its body can be opened again.", [], repeated),
+    rule!("U12", "Concurrent uploads do not affect each other.", [], at_the_same_time),
+    rule!("U13", "An observer is told of every byte.", [], on_progress),
+    rule!("U14", "An upload can be cloned exactly if its body can be reopened.", [], repeated),
     rule!("U15", "A source that changes while it is read stores nothing.", [], changed),
 ];
 
-/// The length that wrong bodies announce: more than one chunk, in every backend that we know.
+/// The length that wrong bodies announce: more than one chunk in every known backend.
 const ANNOUNCED: usize = 300_000;
 
 async fn short(case: &Case<'_>) -> Verdict {
@@ -66,7 +67,7 @@ async fn broken(case: &Case<'_>) -> Verdict {
 
 const BROKEN: &str = "the source of the body is gone (4711)";
 
-/// Two thirds of what it announces, then an error.
+/// Returns a body of two thirds of its announced length, and then an error.
 fn broken_body() -> Body {
     let error = Error::new(ErrorKind::Io, Effect::NotSent, BROKEN);
     let begin = pieces(&content::bytes(11, 200_000), 10_000);
@@ -79,7 +80,7 @@ async fn dropped(case: &Case<'_>) -> Verdict {
     let (stalled, body) = stalling_body();
     {
         let upload = std::pin::pin!(case.send(case.upload("dropped.bin", body)));
-        // A store that does not read on for a second is given up just as well.
+        // The upload is also dropped if the store does not read the rest of the body within 1 s.
         let stall = std::pin::pin!(tokio::time::timeout(Duration::from_secs(1), stalled));
         if let Either::Left((result, _)) = future::select(upload, stall).await {
             let seen = result.map_or_else(|error| described(&error), |file| format!("success: {file:?}"));
@@ -89,7 +90,7 @@ async fn dropped(case: &Case<'_>) -> Verdict {
     case.nothing_new(&before, "a dropped upload").await
 }
 
-/// A body that never goes on after its first third, and the news that it has come to that point.
+/// Returns a body that stalls after its first third, and a receiver of the moment when it stalls.
 fn stalling_body() -> (tokio::sync::oneshot::Receiver<()>, Body) {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let begin = pieces(&content::bytes(12, ANNOUNCED / 3), 10_000);
@@ -111,7 +112,7 @@ async fn failed_replacement(case: &Case<'_>) -> Verdict {
 async fn largest(case: &Case<'_>) -> Verdict {
     let stated = case.capabilities().max_size;
     let Some(max) = stated.and_then(|max| usize::try_from(max).ok()).filter(|max| *max < LARGEST) else {
-        return skipped("max_size", "the store states no largest size that can be tried");
+        return skipped("max_size", "the store states no largest size that the kit can check");
     };
     let content = content::bytes(13, max);
     let file = worked("the upload of the largest file", case.send(case.upload("max.bin", content.clone())).await)?;
@@ -124,7 +125,7 @@ async fn largest(case: &Case<'_>) -> Verdict {
         let opened = Arc::clone(&opened);
         let open = move || {
             opened.store(true, Ordering::Relaxed);
-            future::ready(Err(Error::invalid("this body is not to be opened")))
+            future::ready(Err(Error::invalid("this body must not be opened")))
         };
         Body::reopenable(open, Some(max as u64 + 1))
     };
@@ -137,13 +138,13 @@ async fn largest(case: &Case<'_>) -> Verdict {
 async fn at_the_same_time(case: &Case<'_>) -> Verdict {
     let contents: Vec<Bytes> = (0..8).map(|number| content::bytes(20 + number, 20_000)).collect();
     let uploads = contents.iter().enumerate().map(|(number, content)| {
-        // In pieces, so that the uploads have occasions to take turns.
+        // In pieces, so that the uploads interleave.
         let body = Body::stream(pieces(content, 1000), Some(content.len() as u64));
         case.send(case.upload(&format!("at-the-same-time-{number}.bin"), body))
     });
     let results = future::join_all(uploads).await;
     for (content, result) in contents.iter().zip(results) {
-        let file = worked("an upload beside seven others", result)?;
+        let file = worked("one of eight concurrent uploads", result)?;
         let seen = worked("its download", case.read(&file.reference).await)?;
         same_bytes("its content", content, &seen)?;
     }
@@ -154,24 +155,24 @@ async fn on_progress(case: &Case<'_>) -> Verdict {
     let content = content::bytes(14, 300_001);
     let (up, seen_up) = observer();
     let file = worked("the upload", case.send(case.upload("observed.bin", content.clone()).on_progress(up)).await)?;
-    heard("the observer of the upload", &seen_up, content.len())?;
+    is_complete("the observer of the upload", &seen_up, content.len())?;
 
     let (down, seen_down) = observer();
     let request = Download::from(&file.reference).on_progress(down);
     let seen = worked("the download", case.store.read(request, LARGEST).await)?;
     same_bytes("the content", &content, &seen)?;
-    heard("the observer of the download", &seen_down, content.len())
+    is_complete("the observer of the download", &seen_down, content.len())
 }
 
-type Heard = Arc<Mutex<Vec<Progress>>>;
+type Observed = Arc<Mutex<Vec<Progress>>>;
 
-fn observer() -> (impl Fn(Progress) + Send + Sync + 'static, Heard) {
-    let heard = Heard::default();
-    let ear = Arc::clone(&heard);
-    (move |progress| ear.lock().unwrap_or_else(PoisonError::into_inner).push(progress), heard)
+fn observer() -> (impl Fn(Progress) + Send + Sync + 'static, Observed) {
+    let observed = Observed::default();
+    let shared = Arc::clone(&observed);
+    (move |progress| shared.lock().unwrap_or_else(PoisonError::into_inner).push(progress), observed)
 }
 
-fn heard(what: &str, all: &Heard, size: usize) -> Verdict {
+fn is_complete(what: &str, all: &Observed, size: usize) -> Verdict {
     let all = all.lock().unwrap_or_else(PoisonError::into_inner);
     let size = size as u64;
     let last = all.last().map(|progress| progress.transferred);
@@ -189,12 +190,12 @@ async fn repeated(case: &Case<'_>) -> Verdict {
     check(once.try_clone().is_none(), "an upload from a stream has no clone", "it has one")?;
 
     let upload = case.upload("first.bin", content.clone());
-    let Some(again) = upload.try_clone() else {
+    let Some(clone) = upload.try_clone() else {
         return failed("an upload of bytes has a clone", "it has none");
     };
-    let again = again.name(case.name("second.bin"));
+    let clone = clone.name(case.name("second.bin"));
     let first = needed("the first upload", case.send(upload).await)?;
-    let second = worked("the upload of the clone", case.send(again).await)?;
+    let second = worked("the upload of the clone", case.send(clone).await)?;
     same("the name of the second file", &case.name("second.bin"), &second.name)?;
     check(first.reference != second.reference, "two files", "one reference")?;
     if case.supports(Feature::List) {
@@ -218,16 +219,16 @@ async fn changed(case: &Case<'_>) -> Verdict {
         let path = folder.path().join(name);
         let max = case.capabilities().max_size.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
         std::fs::write(&path, content::bytes(16, SEVERAL_CHUNKS.min(max))).map_err(local)?;
-        // File systems keep times in steps: the change is in another one for certain.
+        // The times of some file systems are coarse. An old time makes sure that the change is visible.
         let written = SystemTime::now() - Duration::from_secs(3600);
         File::options().write(true).open(&path).and_then(|file| file.set_modified(written)).map_err(local)?;
 
         let body = worked("a body of a path", Body::from_path(&path))?;
-        // At the first progress a part was read, and the rest was not.
+        // At the first progress, a part of the file has been read.
         let failure: Arc<Mutex<Option<io::Result<()>>>> = Arc::default();
-        let done = Arc::clone(&failure);
+        let shared = Arc::clone(&failure);
         let upload = case.upload(name, body).on_progress(move |_: Progress| {
-            done.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| change(&path));
+            shared.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| change(&path));
         });
         let result = case.send(upload).await;
         match failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -247,7 +248,7 @@ fn grow(path: &Path) -> io::Result<()> {
     File::options().append(true).open(path)?.write_all(b"more")
 }
 
-/// Other bytes, as many as before.
+/// Replaces the content by other bytes of the same length.
 fn rewrite(path: &Path) -> io::Result<()> {
     let mut file = File::options().write(true).open(path)?;
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);

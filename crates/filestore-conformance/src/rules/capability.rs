@@ -1,4 +1,4 @@
-//! C1 to C4: capabilities say what is true.
+//! C1 to C4: the capabilities of a store are true.
 
 use bytes::Bytes;
 use filestore_core::{
@@ -13,10 +13,10 @@ use crate::rule::{Rule, rule};
 use crate::verdict::{UNSENT, Verdict, check, described, failed, needed, rejected, skipped};
 
 pub(crate) const RULES: &[Rule] = &[
-    rule!("C1", "What is unsupported is rejected with its reason unsent.", [], unsupported),
-    rule!("C2", "What is supported works.", [], supported),
+    rule!("C1", "An unsupported feature is rejected unsent, with its reason.", [], unsupported),
+    rule!("C2", "A supported feature works.", [], supported),
     rule!("C3", "Capabilities are the same every time.", [], constant),
-    rule!("C4", "Stated facts fit together.", [], consistent),
+    rule!("C4", "Capabilities are consistent.", [], consistent),
 ];
 
 async fn unsupported(case: &Case<'_>) -> Verdict {
@@ -32,12 +32,12 @@ async fn unsupported(case: &Case<'_>) -> Verdict {
         rejected(&what, result, &[ErrorKind::Unsupported], UNSENT)?;
         case.unsent(before, &what).await?;
     }
-    if tried { Ok(()) } else { skipped("an unsupported feature", "the store supports all of them") }
+    if tried { Ok(()) } else { skipped("an unsupported feature", "the store supports all features") }
 }
 
 async fn supported(case: &Case<'_>) -> Verdict {
     let file = case.put("there.txt", "there").await?;
-    // Delete comes last: the others need the file.
+    // Delete is last, because the other features need the file.
     let features = Feature::ALL.iter().filter(|feature| **feature != Feature::Delete).chain(&[Feature::Delete]);
     for feature in features.filter(|feature| case.supports(**feature)) {
         if let Some(Err(error)) = plain_use(case, *feature, &file.reference).await {
@@ -48,7 +48,7 @@ async fn supported(case: &Case<'_>) -> Verdict {
     Ok(())
 }
 
-/// The plain use of `feature`; `None` where it has no use of its own.
+/// Uses `feature` in its plainest form. Returns `None` for a feature without a request of its own.
 async fn plain_use(case: &Case<'_>, feature: Feature, file: &FileRef) -> Option<Result<()>> {
     let list: List = list_of(case.scope.as_deref());
     let upload = |body: Body| case.upload(&format!("{feature}.txt"), body);
@@ -70,7 +70,7 @@ async fn plain_use(case: &Case<'_>, feature: Feature, file: &FileRef) -> Option<
         Feature::ContentType => text().content_type("text/plain"),
         Feature::Modified => text().modified(WHOLE_SECOND),
         Feature::Metadata => text().metadata("key", "value"),
-        // Replacing is what an upload does without being asked; resuming is asked by nobody.
+        // Replace is what an upload does by default, and no request uses resume.
         _ => return None,
     };
     Some(case.send(upload).await.map(drop))
@@ -80,7 +80,7 @@ async fn constant(case: &Case<'_>) -> Verdict {
     let first = case.capabilities().clone();
     let file = case.put("there.txt", "there").await?;
     let unchanged = |when: &str, seen: &Capabilities| {
-        check(*seen == first, &format!("the capabilities {when} are those of before"), Difference::of(&first, seen))
+        check(*seen == first, &format!("the capabilities {when} are unchanged"), Difference::of(&first, seen))
     };
     unchanged("after an upload", case.capabilities())?;
     needed("the download", case.read(&file.reference).await)?;
@@ -89,7 +89,7 @@ async fn constant(case: &Case<'_>) -> Verdict {
     unchanged("of a second handle", other.capabilities())
 }
 
-/// The first thing in which two descriptions differ, for the report.
+/// The first difference of two capabilities, for the report.
 #[derive(Debug)]
 #[expect(dead_code, reason = "read by Debug")]
 struct Difference {
@@ -102,8 +102,8 @@ impl Difference {
         let feature = Feature::ALL.iter().find(|feature| first.support(**feature) != seen.support(**feature));
         match feature {
             Some(feature) => {
-                let say = |capabilities: &Capabilities| format!("{feature}: {}", capabilities.support(*feature));
-                Self { before: say(first), after: say(seen) }
+                let describe = |capabilities: &Capabilities| format!("{feature}: {}", capabilities.support(*feature));
+                Self { before: describe(first), after: describe(seen) }
             }
             None => Self { before: format!("{first:?}"), after: format!("{seen:?}") },
         }
@@ -114,16 +114,12 @@ async fn consistent(case: &Case<'_>) -> Verdict {
     case.put("there.txt", "there").await?;
     let stated = case.capabilities();
     let has = |feature| stated.supports(feature);
-    let implies = |condition: bool, then: bool, expected: &str| check(!condition || then, expected, "not so");
+    let implies = |condition: bool, then: bool, expected: &str| check(!condition || then, expected, "the opposite");
 
     let scheme = !stated.scheme.is_empty()
         && stated.scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    check(scheme, "a scheme of lower-case letters and digits", &stated.scheme)?;
-    check(
-        has(Feature::Url) == stated.url_kind.is_some(),
-        "a kind of URL exactly where there are URLs",
-        stated.url_kind,
-    )?;
+    check(scheme, "a scheme of lowercase letters and digits", &stated.scheme)?;
+    check(has(Feature::Url) == stated.url_kind.is_some(), "a URL kind exactly if the store has URLs", stated.url_kind)?;
     for feature in Feature::ALL {
         if let Support::Emulated { cost } = stated.support(*feature) {
             check(!cost.trim().is_empty(), &format!("the cost of {feature}, which is emulated"), cost)?;
@@ -132,9 +128,9 @@ async fn consistent(case: &Case<'_>) -> Verdict {
     implies(has(Feature::RecursiveList), has(Feature::List), "recursive-list only with list")?;
     implies(has(Feature::Resume), has(Feature::Range), "resume only with range")?;
     let counted = stated.read_effect != ReadEffect::None;
-    implies(counted, !has(Feature::Range) && !has(Feature::Resume), "no ranges where reads count or consume")?;
-    let own_address = stated.address != Address::CallerPath;
+    implies(counted, !has(Feature::Range) && !has(Feature::Resume), "no ranges if reads count or consume")?;
+    let is_unique = stated.address != Address::CallerPath;
     let neither = !has(Feature::Replace) && !has(Feature::IfExistsFail);
-    implies(own_address, neither, "neither replace nor reject where every upload has an address of its own")?;
-    implies(stated.address == Address::CallerPath, !neither, "replace or reject where the caller's path is the address")
+    implies(is_unique, neither, "neither replace nor if-exists-fail if every upload has a unique address")?;
+    implies(stated.address == Address::CallerPath, !neither, "replace or if-exists-fail if the caller chooses the path")
 }

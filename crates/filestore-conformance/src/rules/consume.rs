@@ -1,4 +1,4 @@
-//! Q1 to Q4: where reads count or consume, nothing reads but a download that was asked for.
+//! Q1 to Q4: if reads count or consume, only a requested download reads.
 
 use filestore_core::{Effect, ErrorKind, Feature, IfExists, ReadEffect, StoredFile};
 use futures::{TryStreamExt, future};
@@ -10,24 +10,24 @@ use crate::verdict::{Stop, Verdict, check, failed, needed, rejected, same, same_
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("Q1", "A file can be read exactly as often as allowed.", [], as_often_as_allowed),
-    rule!("Q2", "Nothing but a download reads.", [], nothing_else_reads),
+    rule!("Q2", "Only a download reads.", [], nothing_else_reads),
     rule!("Q3", "One download is one read.", [], one_read),
-    rule!("Q4", "Of racing readers as many as allowed win.", [], racing_readers),
+    rule!("Q4", "Exactly as many concurrent readers as allowed succeed.", [], racing_readers),
 ];
 
 async fn as_often_as_allowed(case: &Case<'_>) -> Verdict {
-    bound(case)?;
+    needs_counted_reads(case)?;
     let (file, allowed) = limited(case, "limited.bin", None).await?;
-    read_out(case, &file, allowed).await?;
+    use_up_reads(case, &file, allowed).await?;
     if !case.harness.reads(3).is_empty() {
         let (file, allowed) = limited(case, "three.bin", Some(3)).await?;
-        same("the remaining reads of a file that was to have three", &3, &allowed)?;
-        read_out(case, &file, allowed).await?;
+        same("the remaining reads of a file that was stored with three", &3, &allowed)?;
+        use_up_reads(case, &file, allowed).await?;
     }
     Ok(())
 }
 
-async fn read_out(case: &Case<'_>, file: &StoredFile, allowed: u64) -> Verdict {
+async fn use_up_reads(case: &Case<'_>, file: &StoredFile, allowed: u64) -> Verdict {
     for number in 1..=allowed {
         let seen = worked(&format!("read {number} of {allowed}"), case.read(&file.reference).await)?;
         same_bytes("its content", &content(), &seen)?;
@@ -42,10 +42,10 @@ async fn read_out(case: &Case<'_>, file: &StoredFile, allowed: u64) -> Verdict {
 }
 
 async fn nothing_else_reads(case: &Case<'_>) -> Verdict {
-    bound(case)?;
+    needs_counted_reads(case)?;
     let (file, allowed) = limited(case, "untouched.bin", None).await?;
     let before = case.requests().await;
-    // Twice, because a file that is read once by mistake may still answer once.
+    // Twice, because a file that the store reads once by mistake may still be available once.
     for _ in 0..2 {
         if case.supports(Feature::Stat) {
             let seen = worked("stat", case.store.stat(&file.reference).await)?;
@@ -55,7 +55,7 @@ async fn nothing_else_reads(case: &Case<'_>) -> Verdict {
         if case.supports(Feature::List) {
             worked("the listing", case.store.list(list_of(case.scope.as_deref())).await)?;
             let found = worked("find", case.store.find(case.scope.as_deref(), &file.name).await)?;
-            same("how many files are found", &1, &found.len())?;
+            same("the number of files found", &1, &found.len())?;
         }
         if case.supports(Feature::Url) {
             worked("the URL", case.store.url(&file.reference).await)?;
@@ -64,25 +64,25 @@ async fn nothing_else_reads(case: &Case<'_>) -> Verdict {
     if let (Some(before), Some(after)) = (before, case.requests().await) {
         same("the reads that stat, list, find and url have sent", &0, &(after.reads - before.reads))?;
     }
-    read_out(case, &file, allowed).await
+    use_up_reads(case, &file, allowed).await
 }
 
 async fn one_read(case: &Case<'_>) -> Verdict {
-    bound(case)?;
+    needs_counted_reads(case)?;
     let (file, allowed) = limited(case, "one-read.bin", None).await?;
     let (dropped, _) = limited(case, "dropped.bin", None).await?;
     let before = reads(case).await?;
     worked("the download", case.read(&file.reference).await)?;
     same("the reads that one download sent", &1, &(reads(case).await? - before))?;
 
-    // Given up after the first bytes.
+    // A download that is dropped after the first bytes.
     let before = reads(case).await?;
     let mut download = worked("the download", case.store.download(&dropped.reference).await)?;
     needed("its first bytes", download.stream.try_next().await)?;
     drop(download);
     same("the reads that a dropped download sent", &1, &(reads(case).await? - before))?;
 
-    // To the disk, with all that is checked before.
+    // A download to a path, with all checks that precede it.
     let (saved, _) = limited(case, "saved.bin", None).await?;
     let folder = tempfile::tempdir().map_err(|error| Stop::Blocked { by: format!("a temporary folder: {error}") })?;
     let before = reads(case).await?;
@@ -101,7 +101,7 @@ async fn one_read(case: &Case<'_>) -> Verdict {
 }
 
 async fn racing_readers(case: &Case<'_>) -> Verdict {
-    bound(case)?;
+    needs_counted_reads(case)?;
     let (file, allowed) = limited(case, "raced.bin", None).await?;
     let racers = (0..allowed + 7).map(|_| case.read(&file.reference));
     let mut winners = 0;
@@ -116,12 +116,12 @@ async fn racing_readers(case: &Case<'_>) -> Verdict {
             }
         }
     }
-    same("how many racers win", &allowed, &winners)
+    same("the number of winners", &allowed, &winners)
 }
 
-fn bound(case: &Case<'_>) -> Verdict {
+fn needs_counted_reads(case: &Case<'_>) -> Verdict {
     match case.capabilities().read_effect {
-        ReadEffect::None => skipped("counted reads", "a read is free"),
+        ReadEffect::None => skipped("counted reads", "reads neither count nor consume"),
         _ => Ok(()),
     }
 }
@@ -130,10 +130,10 @@ fn content() -> bytes::Bytes {
     content::bytes(90, 100_000)
 }
 
-/// More reads than this are not tried one by one.
+/// The largest number of allowed reads that a rule tests.
 const MOST: u64 = 20;
 
-/// A file that can be read `count` times, or as often as the store likes; and how often that is.
+/// Stores a file that can be read `count` times, or the store's default number of times. Returns that number, too.
 async fn limited(case: &Case<'_>, name: &str, count: Option<u64>) -> Verdict<(StoredFile, u64)> {
     let mut upload = case.upload(name, content());
     if let Some(count) = count {
@@ -143,7 +143,9 @@ async fn limited(case: &Case<'_>, name: &str, count: Option<u64>) -> Verdict<(St
     match file.remaining_downloads {
         Some(0) => failed("a new file that can be read", "no remaining downloads"),
         Some(allowed @ 1..=MOST) => Ok((file, allowed)),
-        other => skipped("remaining_downloads", format!("a new file may be read {other:?} times")),
+        other => {
+            skipped("remaining_downloads", format!("a new file allows {other:?} reads, and the kit tests 1 to {MOST}"))
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! X1 to X3: what is deleted is gone, and nothing else is.
+//! X1 to X3: a delete removes the file, and no other file.
 
 use filestore_core::{Effect, ErrorKind, Feature};
 
@@ -8,7 +8,7 @@ use crate::verdict::{Verdict, check, needed, rejected, same_bytes, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("X1", "A deleted file is gone.", [Delete], gone),
-    rule!("X2", "Deleting what is not there succeeds.", [Delete], already_gone),
+    rule!("X2", "Deleting a missing file succeeds.", [Delete], already_gone),
     rule!("X3", "Deleting one file leaves the others.", [Delete], others_stay),
 ];
 
@@ -31,7 +31,7 @@ async fn already_gone(case: &Case<'_>) -> Verdict {
     let file = case.put("twice.txt", "twice").await?;
     needed("the first delete", case.store.delete(&file.reference).await)?;
     worked("the second delete", case.store.delete(&file.reference).await)?;
-    worked("the delete of a file that never was", case.store.delete(case.missing(&file.reference)).await)
+    worked("the delete of a file that never existed", case.store.delete(case.missing(&file.reference)).await)
 }
 
 async fn others_stay(case: &Case<'_>) -> Verdict {

@@ -1,4 +1,4 @@
-//! G1 and G2: digests are those of the content.
+//! G1 and G2: digests match the content.
 
 use bytes::Bytes;
 use filestore_core::{DigestWhen, Feature, StoredFile};
@@ -9,8 +9,8 @@ use crate::rule::{Rule, rule};
 use crate::verdict::{Verdict, check, needed, same, skipped};
 
 pub(crate) const RULES: &[Rule] = &[
-    rule!("G1", "A digest is that of the content.", [], of_the_content),
-    rule!("G2", "A digest that is promised on upload is there.", [], promised),
+    rule!("G1", "A digest matches the content.", [], of_the_content),
+    rule!("G2", "The upload returns every promised digest.", [], promised),
 ];
 
 async fn of_the_content(case: &Case<'_>) -> Verdict {
@@ -33,12 +33,12 @@ async fn of_the_content(case: &Case<'_>) -> Verdict {
         given += file.digests.len() + download.file.digests.len();
     }
     if given == 0 && case.capabilities().digests.is_empty() {
-        return skipped("digests", "the store has none");
+        return skipped("digests", "the store has no digests");
     }
     Ok(())
 }
 
-/// Every digest that `file` states, and that we can compute, is that of `content`.
+/// Checks that every digest of `file` that the kit can compute is the digest of `content`.
 pub(crate) fn true_digests(whose: &str, file: &StoredFile, content: &[u8]) -> Verdict {
     for digest in &file.digests {
         if let Some(expected) = content::digest(digest.algorithm, content) {
@@ -50,15 +50,15 @@ pub(crate) fn true_digests(whose: &str, file: &StoredFile, content: &[u8]) -> Ve
 }
 
 async fn promised(case: &Case<'_>) -> Verdict {
-    let facts = case.capabilities().digests.iter().filter(|fact| fact.when == DigestWhen::Upload);
-    let promised: Vec<_> = facts.map(|fact| fact.algorithm).collect();
+    let on_upload = case.capabilities().digests.iter().filter(|digest| digest.when == DigestWhen::Upload);
+    let promised: Vec<_> = on_upload.map(|digest| digest.algorithm).collect();
     if promised.is_empty() {
-        return skipped("digests", "the store promises none on upload");
+        return skipped("digests", "the store promises no digests on upload");
     }
     let file = case.put("promised.bin", "promised").await?;
-    let there: Vec<_> = file.digests.iter().map(|digest| digest.algorithm).collect();
+    let seen: Vec<_> = file.digests.iter().map(|digest| digest.algorithm).collect();
     for algorithm in promised {
-        check(there.contains(&algorithm), &format!("the promised {}", algorithm.as_str()), &there)?;
+        check(seen.contains(&algorithm), &format!("the promised {}", algorithm.as_str()), &seen)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! M1 to M4: what a store says is true although its service misbehaves.
+//! M1 to M4: a store reports the truth even if its service misbehaves.
 
 use filestore_core::{Effect, Error, ErrorKind, Feature, FileRef, Result, StoredFile};
 use futures::{StreamExt, TryStreamExt};
@@ -9,13 +9,13 @@ use crate::rule::{Rule, rule};
 use crate::verdict::{Verdict, check, described, failed, needed, rejected, same_bytes, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
-    rule!("M1", "An upload whose response was lost is unknown, whatever comes after.", [], lost_upload),
-    rule!("M2", "A delete whose response was lost is unknown, whatever comes after.", [Delete], lost_delete),
+    rule!("M1", "An upload whose response was lost has an unknown effect, whatever follows.", [], lost_upload),
+    rule!("M2", "A delete whose response was lost has an unknown effect, whatever follows.", [Delete], lost_delete),
     rule!("M3", "Only the documented response confirms a delete.", [Delete], unconfirmed_delete),
-    rule!("M4", "A listing that does not end fails.", [List], endless_listing),
+    rule!("M4", "An endless listing fails.", [List], endless_listing),
 ];
 
-/// More pages than a store may read of a listing that does not end.
+/// The number of pages after which a listing counts as endless.
 const MANY_PAGES: usize = 10_000;
 
 async fn lost_upload(case: &Case<'_>) -> Verdict {
@@ -24,7 +24,7 @@ async fn lost_upload(case: &Case<'_>) -> Verdict {
         return cannot("lose responses");
     }
     let result = case.send(case.upload("lost.txt", "lost")).await;
-    case.calm().await;
+    case.end_disturbance().await;
     let listed = match case.supports(Feature::List) {
         true => Some(needed("listing", case.list().await)?),
         false => None,
@@ -39,7 +39,7 @@ async fn lost_upload(case: &Case<'_>) -> Verdict {
             let seen = worked("the download of an upload that succeeded", case.read(&file.reference).await)?;
             same_bytes("its content", b"lost", &seen)
         }
-        // Where nothing is listed, the harness says that it is stored.
+        // Without a listing, the kit relies on the harness: the file is stored.
         Err(error) => true_effect("upload", error, found.is_none_or(|found| !found.is_empty())),
     }
 }
@@ -50,16 +50,16 @@ async fn lost_delete(case: &Case<'_>) -> Verdict {
         return cannot("lose responses");
     }
     let result = case.store.delete(&file.reference).await;
-    case.calm().await;
-    let is_gone = needed("looking for the file", is_gone(case, &file.reference).await)?;
+    case.end_disturbance().await;
+    let is_gone = needed("the check of the file", is_gone(case, &file.reference).await)?;
     match result {
-        Ok(()) => check(is_gone, "no file after a delete that succeeded", "the file is there"),
+        Ok(()) => check(is_gone, "no file after a delete that succeeded", "the file exists"),
         Err(error) => true_effect("delete", &error, is_gone),
     }
 }
 
-/// The effect of an operation that `is_applied` although it failed is *unknown* or *applied*, and is not
-/// *applied* if it is not.
+/// Checks the effect of a failed operation. It must be *unknown* or *applied* if `is_applied` is set, and must not be
+/// *applied* otherwise.
 fn true_effect(what: &str, error: &Error, is_applied: bool) -> Verdict {
     let expected = match is_applied {
         true => format!("the {what} fails as unknown or applied: the service did it, and its response was lost"),
@@ -96,13 +96,13 @@ async fn unconfirmed_delete(case: &Case<'_>) -> Verdict {
         }
         tried += 1;
         let result = case.store.delete(&file.reference).await;
-        case.calm().await;
-        let what = format!("a delete that was answered with status 200 and {what}");
+        case.end_disturbance().await;
+        let what = format!("a delete whose response has status 200 and {what}");
         rejected(&what, result, &[ErrorKind::Protocol], &[Effect::Unknown, Effect::Rejected])?;
         let seen = needed("the download of the file that is left", case.read(&file.reference).await)?;
         same_bytes("its content", b"kept", &seen)?;
     }
-    if tried > 0 { Ok(()) } else { cannot("answer in the place of the service") }
+    if tried > 0 { Ok(()) } else { cannot("send another server's response") }
 }
 
 async fn endless_listing(case: &Case<'_>) -> Verdict {
@@ -110,9 +110,9 @@ async fn endless_listing(case: &Case<'_>) -> Verdict {
     needed("listing", case.list().await)?;
     let mut tried = 0;
     for (disturbance, what) in [
-        (Disturbance::RepeatedCursor, "a listing whose cursor comes again"),
-        (Disturbance::EmptyPages, "a listing of endless empty pages"),
-        (Disturbance::RepeatedPage, "a listing whose page comes again"),
+        (Disturbance::RepeatedCursor, "a listing with a repeated cursor"),
+        (Disturbance::EmptyPages, "a listing with endless empty pages"),
+        (Disturbance::RepeatedPage, "a listing with a repeated page"),
     ] {
         if !case.disturb(disturbance).await {
             continue;
@@ -124,7 +124,7 @@ async fn endless_listing(case: &Case<'_>) -> Verdict {
             true => case.store.stat(&file.reference).await.map(drop),
             false => Ok(()),
         };
-        case.calm().await;
+        case.end_disturbance().await;
         if let Ok(pages) = listed {
             let seen = match pages {
                 MANY_PAGES => format!("{pages} pages and no end"),
@@ -133,7 +133,7 @@ async fn endless_listing(case: &Case<'_>) -> Verdict {
             return failed(format!("{what} fails as protocol"), seen);
         }
         rejected(what, listed, &[ErrorKind::Protocol], &[Effect::Rejected])?;
-        // A store that reads listings to find a file cannot tell, and one that does not finds it.
+        // Stat fails on a store that reads listings to find a file, and succeeds on every other store.
         if let Err(error) = found {
             rejected::<()>(
                 &format!("stat in {what}, if it fails,"),

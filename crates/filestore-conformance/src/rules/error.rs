@@ -1,4 +1,4 @@
-//! E1 and E2: errors tell the truth.
+//! E1 and E2: errors are true.
 
 use filestore_core::{Effect, Error, Expiry, Feature, Operation, Period, Result};
 
@@ -8,7 +8,7 @@ use crate::verdict::{Verdict, check, described, failed, same, skipped};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("E1", "Not sent means not sent.", [], not_sent),
-    rule!("E2", "An error says where it belongs.", [], where_it_belongs),
+    rule!("E2", "An error names its store and its operation.", [], store_and_operation),
 ];
 
 async fn not_sent(case: &Case<'_>) -> Verdict {
@@ -20,9 +20,9 @@ async fn not_sent(case: &Case<'_>) -> Verdict {
     let uploads = [
         ("an upload without a name", case.upload("x", "x").name("")),
         ("an upload with metadata", case.upload("metadata.txt", "x").metadata("", "")),
-        ("an upload with a strange content type", case.upload("type.txt", "x").content_type("a\nb")),
-        ("an upload beyond the calendar", case.upload("expiry.txt", "x").expires(expired)),
-        ("an upload into no scope", case.upload("x.txt", "x").scope("")),
+        ("an upload with an invalid content type", case.upload("type.txt", "x").content_type("a\nb")),
+        ("an upload with an expiry beyond the calendar", case.upload("expiry.txt", "x").expires(expired)),
+        ("an upload into an empty scope", case.upload("x.txt", "x").scope("")),
     ];
     let before = case.requests().await;
     let mut rejections = 0;
@@ -30,7 +30,7 @@ async fn not_sent(case: &Case<'_>) -> Verdict {
         let before = case.requests().await;
         rejections += usize::from(sent_nothing(case, before, what, case.send(upload).await.err()).await?);
     }
-    check(rejections > 0, "an error that is not sent", before)?;
+    check(rejections > 0, "an error with the effect not_sent", before)?;
     // A reference that was never stamped belongs to no store.
     let unstamped = filestore_core::FileRef::new(file.reference.scheme(), file.reference.components());
     let before = case.requests().await;
@@ -38,7 +38,7 @@ async fn not_sent(case: &Case<'_>) -> Verdict {
     Ok(())
 }
 
-/// Whether `error` is *not sent*; if so, nothing has been.
+/// Returns `true` if the effect of `error` is *not sent*, after a check that no request was sent.
 async fn sent_nothing(
     case: &Case<'_>,
     before: Option<crate::Requests>,
@@ -52,23 +52,23 @@ async fn sent_nothing(
     Ok(unsent)
 }
 
-async fn where_it_belongs(case: &Case<'_>) -> Verdict {
+async fn store_and_operation(case: &Case<'_>) -> Verdict {
     let file = case.put("there.txt", "there").await?;
     let missing = case.missing(&file.reference);
-    belongs(case, Operation::Download, case.read(&missing).await.map(drop))?;
-    belongs(case, Operation::Upload, case.send(case.upload("x", "x").name("")).await.map(drop))?;
+    is_named(case, Operation::Download, case.read(&missing).await.map(drop))?;
+    is_named(case, Operation::Upload, case.send(case.upload("x", "x").name("")).await.map(drop))?;
     if case.supports(Feature::Stat) {
-        belongs(case, Operation::Stat, case.store.stat(&missing).await.map(drop))?;
+        is_named(case, Operation::Stat, case.store.stat(&missing).await.map(drop))?;
     }
     if case.supports(Feature::List) {
-        belongs(case, Operation::List, case.store.list(list_of(Some(""))).await.map(drop))?;
+        is_named(case, Operation::List, case.store.list(list_of(Some(""))).await.map(drop))?;
     }
     Ok(())
 }
 
-fn belongs(case: &Case<'_>, operation: Operation, result: Result<()>) -> Verdict {
+fn is_named(case: &Case<'_>, operation: Operation, result: Result<()>) -> Verdict {
     let Err(error) = result else {
-        return failed(format!("{operation} of what is not there fails"), "success");
+        return failed(format!("the {operation} of something missing or invalid fails"), "success");
     };
     same(&format!("the store in an error of {operation}"), &Some(case.store.name()), &error.store())?;
     same("the operation in an error", &Some(operation), &error.operation())?;

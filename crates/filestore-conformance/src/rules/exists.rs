@@ -1,4 +1,4 @@
-//! W1 to W5: what becomes of a file when another one of its name comes.
+//! W1 to W5: an upload under the name of an existing file.
 
 use filestore_core::{ErrorKind, Feature, IfExists, StoredFile, Support};
 use futures::future;
@@ -12,20 +12,25 @@ use crate::verdict::{
 };
 
 pub(crate) const RULES: &[Rule] = &[
-    rule!("W1", "Replace puts the new file in the place of the old.", [Replace], replace),
-    rule!("W2", "IfExists::Fail leaves the old file alone.", [IfExistsFail], reject),
-    rule!("W3", "Of racing uploads that must not replace one wins.", [IfExistsFail], racing_rejections),
-    rule!("W4", "Where every upload is a new file both stay.", [], both_stay),
-    rule!("W5", "Racing uploads leave one whole file.", [Replace], racing_replacements),
+    rule!("W1", "Replace stores the new file in the place of the old one.", [Replace], replace),
+    rule!("W2", "IfExists::Fail does not change the old file.", [IfExistsFail], reject),
+    rule!(
+        "W3",
+        "Exactly one of several concurrent uploads that must not replace succeeds.",
+        [IfExistsFail],
+        racing_rejections
+    ),
+    rule!("W4", "If every upload is a new file, both files stay.", [], both_stay),
+    rule!("W5", "Concurrent uploads under one name leave one whole file.", [Replace], racing_replacements),
 ];
 
 async fn replace(case: &Case<'_>) -> Verdict {
     let old = case.put("replaced.txt", "the old and longer content").await?;
     let new = worked("the second upload", case.send(case.upload("replaced.txt", "new")).await)?;
-    same("the name in the answer", &old.name, &new.name)?;
-    check(old.reference == new.reference, "the reference of the old file for the new one", "another")?;
+    same("the name in the response", &old.name, &new.name)?;
+    check(old.reference == new.reference, "the reference of the old file for the new one", "another reference")?;
     if let Some(size) = new.size {
-        same("the size in the answer", &3, &size)?;
+        same("the size in the response", &3, &size)?;
     }
     if case.supports(Feature::Stat) {
         let seen = needed("stat", case.store.stat(&new.reference).await)?;
@@ -34,7 +39,7 @@ async fn replace(case: &Case<'_>) -> Verdict {
     if case.supports(Feature::List) {
         let listed = needed("listing", case.list().await)?;
         let name = case.name("replaced.txt");
-        same("how many files of the name are listed", &1, &listed.iter().filter(|file| file.name == name).count())?;
+        same("the number of listed files of the name", &1, &listed.iter().filter(|file| file.name == name).count())?;
     }
     let seen = worked("the download", case.read(&new.reference).await)?;
     same_bytes("the content", b"new", &seen)
@@ -42,7 +47,7 @@ async fn replace(case: &Case<'_>) -> Verdict {
 
 async fn reject(case: &Case<'_>) -> Verdict {
     let first = case.upload("kept.txt", "the first content").if_exists(IfExists::Fail);
-    let old = worked("an upload under a free name that rejects to replace", case.send(first).await)?;
+    let old = worked("an upload with if_exists Fail under a free name", case.send(first).await)?;
     let second = case.upload("kept.txt", "another").if_exists(IfExists::Fail);
     let result = case.send(second).await;
     rejected("the second upload", result, &[ErrorKind::AlreadyExists], NOTHING_CHANGED)?;
@@ -52,7 +57,7 @@ async fn reject(case: &Case<'_>) -> Verdict {
 
 async fn racing_rejections(case: &Case<'_>) -> Verdict {
     if let Support::Emulated { cost } = case.capabilities().support(Feature::IfExistsFail) {
-        return skipped("native reject", format!("emulated: {cost}"));
+        return skipped("native if-exists-fail", format!("emulated: {cost}"));
     }
     let contents: Vec<_> = (0..6).map(|racer| content::bytes(30 + racer, 30_000)).collect();
     let results = race(case, &contents, IfExists::Fail).await;
@@ -66,7 +71,7 @@ async fn racing_rejections(case: &Case<'_>) -> Verdict {
             }
         }
     }
-    same("how many racers win", &1, &winners.len())?;
+    same("the number of winners", &1, &winners.len())?;
     for (content, file) in winners {
         let seen = worked("the download", case.read(&file.reference).await)?;
         same_bytes("the winner's content", content, &seen)?;
@@ -86,7 +91,7 @@ async fn both_stay(case: &Case<'_>) -> Verdict {
     if case.supports(Feature::List) {
         let name = case.name("twice.txt");
         let listed = needed("listing", case.list().await)?;
-        same("how many files of the name are listed", &2, &listed.iter().filter(|file| file.name == name).count())?;
+        same("the number of listed files of the name", &2, &listed.iter().filter(|file| file.name == name).count())?;
     }
     for (file, content) in [(first, "first"), (second, "second")] {
         let seen = worked(&format!("the download of the {content} file"), case.read(&file.reference).await)?;
@@ -101,12 +106,12 @@ async fn racing_replacements(case: &Case<'_>) -> Verdict {
     for result in race(case, &contents, IfExists::Replace).await {
         match result {
             Ok(file) => last = Some(file),
-            // A service may turn a racer away, but not with half of its work done.
+            // A service may reject a racer, but must not apply a part of its upload.
             Err(error) if error.kind() == ErrorKind::Conflict => {}
             Err(error) => return failed("every racing upload succeeds, or fails as conflict", described(&error)),
         }
     }
-    let Some(file) = last else { return failed("at least one racing upload succeeds", "none did") };
+    let Some(file) = last else { return failed("at least one racing upload succeeds", "all failed") };
     let seen = worked("the download", case.read(&file.reference).await)?;
     let whole = contents.contains(&seen);
     check(whole, "the content of one of the racers, whole", format!("{} other bytes", seen.len()))

@@ -15,18 +15,18 @@ use crate::verdict::{NOTHING_CHANGED, Verdict, check, failed, needed, rejected, 
 pub(crate) const RULES: &[Rule] = &[
     rule!("L1", "A listing has every file once.", [List], complete),
     rule!("L2", "The pages together have every file once.", [List], pages),
-    rule!("L3", "A page has at most as many files as asked.", [List], limit),
-    rule!("L4", "A page token can be kept and never comes twice.", [List], tokens),
+    rule!("L3", "A page has at most as many files as requested.", [List], limit),
+    rule!("L4", "A page token can be stored as text and never repeats.", [List], tokens),
     rule!("L5", "The order is the stated one.", [List], order),
     rule!(
         "L6",
-        "A plain listing has what is in the folder, a recursive one what is below, too.",
+        "A plain listing has the files of the folder, and a recursive one also those of subfolders.",
         [List, RecursiveList],
         recursive
     ),
-    rule!("L7", "A plain listing names the folders below.", [List], folders),
+    rule!("L7", "A plain listing names the subfolders.", [List], folders),
     rule!("L8", "A scope without files lists nothing.", [List], empty_scope),
-    rule!("L9", "The facts of a listing are true.", [List], facts),
+    rule!("L9", "The metadata of a listing is true.", [List], metadata),
 ];
 
 async fn complete(case: &Case<'_>) -> Verdict {
@@ -48,7 +48,7 @@ async fn pages(case: &Case<'_>) -> Verdict {
 async fn limit(case: &Case<'_>) -> Verdict {
     seven_files(case).await?;
     for limit in [1, 2, 6] {
-        let pages = walk(&case.store, list_of(case.scope.as_deref()).limit(limit)).await?;
+        let pages = fetch_pages(&case.store, list_of(case.scope.as_deref()).limit(limit)).await?;
         for page in pages {
             let count = page.files.len();
             check(count <= limit as usize, &format!("at most {limit} files on a page"), count)?;
@@ -60,10 +60,10 @@ async fn limit(case: &Case<'_>) -> Verdict {
 async fn tokens(case: &Case<'_>) -> Verdict {
     let files = seven_files(case).await?;
     let list = list_of(case.scope.as_deref()).limit(2);
-    let pages = walk(&case.store, list.clone()).await?;
+    let pages = fetch_pages(&case.store, list.clone()).await?;
     let texts: Vec<String> = pages.iter().filter_map(|page| page.next.as_ref()).map(ToString::to_string).collect();
     check(texts.iter().all(|text| !text.is_empty()), "page tokens that are not empty", &texts)?;
-    // Each page again, by another handle, from the text of its token.
+    // Fetches each page once more, with another handle and the text of its token.
     let other = case.second_handle().await?;
     let mut listed = pages.first().map(|page| page.files.clone()).unwrap_or_default();
     for text in texts {
@@ -78,7 +78,7 @@ async fn order(case: &Case<'_>) -> Verdict {
     if stated == ListOrder::Unspecified {
         return skipped("list_order", "the store states no order");
     }
-    // Orders differ over case, punctuation, digits and letters beyond ASCII.
+    // Orders differ in case, punctuation, digits and non-ASCII letters.
     for name in ["b.txt", "a.txt", "B.txt", "a-b.txt", "10.txt", "9.txt", "a b.txt", "\u{fc}.txt", "a_b.txt"] {
         case.put(name, name).await?;
     }
@@ -89,9 +89,9 @@ async fn order(case: &Case<'_>) -> Verdict {
         ListOrder::Id => ascending("the references", &listed, |file| file.reference.components()),
         ListOrder::NewestFirst => newest_first(case, &listed),
         _ => {
-            let again = needed("listing", case.list().await)?;
+            let second = needed("listing", case.list().await)?;
             let names = |files: &[StoredFile]| files.iter().map(|file| file.name.clone()).collect::<Vec<_>>();
-            same("the order of the second listing", &names(&listed), &names(&again))
+            same("the order of the second listing", &names(&listed), &names(&second))
         }
     }
 }
@@ -100,12 +100,12 @@ fn ascending(what: &str, listed: &[StoredFile], key: impl Fn(&StoredFile) -> Vec
     let seen: Vec<_> = listed.iter().map(key).collect();
     let mut sorted = seen.clone();
     sorted.sort();
-    same(&format!("{what}, ascending by their bytes"), &sorted, &seen)
+    same(&format!("{what}, in ascending order of their bytes"), &sorted, &seen)
 }
 
 fn newest_first(case: &Case<'_>, listed: &[StoredFile]) -> Verdict {
-    let own: Vec<_> = listed.iter().filter(|file| file.name.contains(&case.name(""))).collect();
-    let times: Vec<_> = own.iter().filter_map(|file| file.created.or(file.modified)).collect();
+    let files: Vec<_> = listed.iter().filter(|file| file.name.contains(&case.name(""))).collect();
+    let times: Vec<_> = files.iter().filter_map(|file| file.created.or(file.modified)).collect();
     let mut sorted = times.clone();
     sorted.sort_by(|one, other| other.cmp(one));
     same("the times, newest first", &sorted, &times)
@@ -130,7 +130,7 @@ async fn recursive(case: &Case<'_>) -> Verdict {
 async fn folders(case: &Case<'_>) -> Verdict {
     case.needs_folders()?;
     nested(case).await?;
-    let pages = walk(&case.store, list_of(case.scope.as_deref())).await?;
+    let pages = fetch_pages(&case.store, list_of(case.scope.as_deref())).await?;
     let named: Vec<String> = pages.into_iter().flat_map(|page| page.folders).collect();
     let expected = format!("{}/below", case.scope.as_deref().unwrap_or_default());
     same("the folders of a plain listing", &vec![expected.clone()], &named)?;
@@ -138,13 +138,14 @@ async fn folders(case: &Case<'_>) -> Verdict {
     same("its files", &vec!["b.txt".to_owned()], &names(&listed))
 }
 
-/// A file in the case's folder, one in a folder below and one below that; their names.
+/// Stores a file in the case's folder, one in a subfolder and one in a subfolder of that. Returns the name of
+/// the first, and the names of the others.
 async fn nested(case: &Case<'_>) -> Verdict<(String, Vec<String>)> {
     let scope = case.scope.as_deref().unwrap_or_default();
     case.put("a.txt", "a").await?;
     for (name, folder) in [("b.txt", "below"), ("c.txt", "below/deeper")] {
         let upload = case.upload(name, name).scope(format!("{scope}/{folder}"));
-        needed("an upload into a folder below", case.send(upload).await)?;
+        needed("an upload into a subfolder", case.send(upload).await)?;
     }
     Ok(("a.txt".to_owned(), vec!["b.txt".to_owned(), "c.txt".to_owned()]))
 }
@@ -165,7 +166,7 @@ async fn empty_scope(case: &Case<'_>) -> Verdict {
     }
 }
 
-async fn facts(case: &Case<'_>) -> Verdict {
+async fn metadata(case: &Case<'_>) -> Verdict {
     let mut contents: BTreeMap<String, Bytes> = BTreeMap::new();
     for length in [1, 1000, 70_000] {
         let content = content::bytes(70, length);
@@ -188,10 +189,10 @@ async fn facts(case: &Case<'_>) -> Verdict {
         check(enough, &format!("at least {length} bytes stored"), file.stored_size)?;
         true_digests("the listing", file, content)?;
     }
-    same("how many of the files are listed", &contents.len(), &known)
+    same("the number of listed files of the case", &contents.len(), &known)
 }
 
-/// Enough for several pages.
+/// Stores seven files, enough for several pages.
 async fn seven_files(case: &Case<'_>) -> Verdict<Vec<StoredFile>> {
     let mut files = Vec::new();
     for number in 0..7 {
@@ -200,7 +201,7 @@ async fn seven_files(case: &Case<'_>) -> Verdict<Vec<StoredFile>> {
     Ok(files)
 }
 
-/// All `files` are in `listed`, none twice, and in a scope of its own nothing else.
+/// Checks that `listed` has all `files` exactly once, and nothing else if the case has a separate scope.
 fn every_file_once(case: &Case<'_>, files: &[StoredFile], listed: &[StoredFile]) -> Verdict {
     let expected: BTreeMap<_, _> = files.iter().map(|file| (file.reference.to_string(), &file.name)).collect();
     let mut seen = BTreeMap::new();
@@ -209,20 +210,20 @@ fn every_file_once(case: &Case<'_>, files: &[StoredFile], listed: &[StoredFile])
             return failed("every file once in the listing", format!("{:?} twice", file.name));
         }
     }
-    let lost: Vec<_> = expected.iter().filter(|(reference, _)| !seen.contains_key(*reference)).collect();
-    check(lost.is_empty(), "every file in the listing", Lost(lost.iter().map(|(_, name)| name.as_str()).collect()))?;
+    let missing = expected.iter().filter(|(reference, _)| !seen.contains_key(*reference));
+    let missing = Missing(missing.map(|(_, name)| name.as_str()).collect());
+    check(missing.0.is_empty(), "every file in the listing", missing)?;
     let more = seen.iter().filter(|(reference, _)| !expected.contains_key(*reference));
     let more: Vec<_> = more.map(|(_, name)| name).collect();
     check(!case.has_scope() || more.is_empty(), "nothing else in the listing", &more)
 }
 
-/// For the report: `Lost(["a.txt"])`.
+/// The missing files as the report shows them: `Missing(["a.txt"])`.
 #[derive(Debug)]
-#[expect(dead_code, reason = "read by Debug")]
-struct Lost<'a>(Vec<&'a str>);
+struct Missing<'a>(Vec<&'a str>);
 
-/// All pages, by hand; a token that comes twice or a listing without end is a failure.
-async fn walk(store: &Store, list: List) -> Verdict<Vec<Page>> {
+/// Fetches all pages one by one. A repeated page token fails the rule.
+async fn fetch_pages(store: &Store, list: List) -> Verdict<Vec<Page>> {
     let mut pages: Vec<Page> = Vec::new();
     let mut next = None;
     loop {
@@ -230,13 +231,13 @@ async fn walk(store: &Store, list: List) -> Verdict<Vec<Page>> {
             Some(token) => list.clone().page(PageToken::clone(token)),
             None => list.clone(),
         };
-        let answer: Result<Page> = store.list(request).await;
-        let page = worked("a page of the listing", answer)?;
+        let result: Result<Page> = store.list(request).await;
+        let page = worked("a page of the listing", result)?;
         next = page.next.clone();
-        let twice = next.is_some() && pages.iter().any(|earlier| earlier.next == next);
+        let is_repeated = next.is_some() && pages.iter().any(|earlier| earlier.next == next);
         pages.push(page);
-        if twice {
-            return failed("a page token that has not come before", format!("one again after {} pages", pages.len()));
+        if is_repeated {
+            return failed("a new page token on every page", format!("a repeated one after {} pages", pages.len()));
         }
         if next.is_none() {
             return Ok(pages);

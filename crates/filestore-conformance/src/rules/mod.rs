@@ -1,13 +1,11 @@
-//! The rules, a file for each chapter of `docs/conformance.md`.
+//! The rules, one file for each group of rules in `docs/conformance.md`.
 //!
-//! Each file begins with its table; the function of a rule shows it in the order of its text. A rule
-//! reads a file at most once, because on some stores a read takes it away (chapter Q is about that),
-//! and a rule about a rejection first stores a file, because a rejection proves nothing on a store that
-//! rejects everything.
+//! Each file begins with the table of its rules. The function of a rule follows the text of the rule in the page.
+//! A rule reads a file at most once, because on some stores a read consumes the file (rules Q1 to Q4). A rule
+//! about a rejection first stores a file, because a rejection proves nothing on a store that rejects everything.
 
 use crate::rule::Rule;
 
-mod address;
 mod body;
 mod capability;
 mod consume;
@@ -26,8 +24,9 @@ mod scope;
 mod stat;
 mod time;
 mod upload;
+mod url;
 
-/// In the order in which they run; `time` is last because it moves the clock.
+/// The groups of rules, in the order in which they run. `time` is last because it moves the clock.
 pub(crate) const GROUPS: &[&[Rule]] = &[
     upload::RULES,
     body::RULES,
@@ -39,7 +38,7 @@ pub(crate) const GROUPS: &[&[Rule]] = &[
     download::RULES,
     delete::RULES,
     list::RULES,
-    address::RULES,
+    url::RULES,
     capability::RULES,
     option::RULES,
     provider::RULES,
@@ -50,7 +49,7 @@ pub(crate) const GROUPS: &[&[Rule]] = &[
     time::RULES,
 ];
 
-/// All rules, in the order in which they run.
+/// Returns all rules, in the order in which they run.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     GROUPS.iter().copied().flatten()
 }

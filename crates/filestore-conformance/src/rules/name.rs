@@ -1,4 +1,4 @@
-//! N1 to N4: names are kept as they are, or rejected.
+//! N1 to N4: names are stored unchanged, or rejected.
 
 use filestore_core::{ErrorKind, Feature, NameRules, StoredFile, validate_name};
 
@@ -7,13 +7,13 @@ use crate::rule::{Rule, rule};
 use crate::verdict::{Stop, UNSENT, Verdict, described, failed, rejected, same, same_bytes, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
-    rule!("N1", "What is no name is rejected unsent.", [], no_names),
-    rule!("N2", "A strange name is kept as it is, or rejected.", [], strange),
+    rule!("N1", "An invalid name is rejected unsent.", [], invalid),
+    rule!("N2", "An unusual name is stored unchanged, or rejected.", [], unusual),
     rule!("N3", "An ordinary name is accepted.", [], ordinary),
-    rule!("N4", "A name as long as stated is kept and a longer one is rejected unsent.", [], longest),
+    rule!("N4", "A name of the stated maximum length is stored and a longer one is rejected unsent.", [], longest),
 ];
 
-async fn no_names(case: &Case<'_>) -> Verdict {
+async fn invalid(case: &Case<'_>) -> Verdict {
     case.put("good.txt", "good").await?;
     let before = case.requests().await;
     for name in ["", ".", "..", "a/b", "/a", "a\\b", "a\0b", "a\nb", "a\u{7f}b", "../../etc/passwd"] {
@@ -24,8 +24,8 @@ async fn no_names(case: &Case<'_>) -> Verdict {
     Ok(())
 }
 
-/// Each has been changed, cut or misread by some service or client.
-const STRANGE: &[&str] = &[
+/// Names that some service or client has changed, cut or misread.
+const UNUSUAL: &[&str] = &[
     "a b.txt",
     " leading.txt",
     "trailing.txt ",
@@ -67,10 +67,10 @@ const STRANGE: &[&str] = &[
     "null",
 ];
 
-async fn strange(case: &Case<'_>) -> Verdict {
+async fn unusual(case: &Case<'_>) -> Verdict {
     let long = ["n".repeat(255), "\u{fc}".repeat(120), format!("{}.txt", "n".repeat(1000))];
-    for (number, name) in STRANGE.iter().copied().chain(long.iter().map(String::as_str)).enumerate() {
-        // A scope for each: names that differ here may be one name there.
+    for (number, name) in UNUSUAL.iter().copied().chain(long.iter().map(String::as_str)).enumerate() {
+        // A scope for each name: the service may treat different names as the same.
         kept_or_rejected(case, name, &format!("n{number}"), true).await?;
     }
     Ok(())
@@ -102,46 +102,48 @@ async fn longest(case: &Case<'_>) -> Verdict {
         rejected(&what, case.send(upload).await, &[ErrorKind::InvalidInput], UNSENT)?;
         case.unsent(before, &what).await?;
     }
-    if tried { Ok(()) } else { skipped("names", "the store states no limit") }
+    if tried { Ok(()) } else { skipped("names", "the store states no limit that the kit can check") }
 }
 
-async fn kept_or_rejected(case: &Case<'_>, name: &str, suffix: &str, refusable: bool) -> Verdict {
+async fn kept_or_rejected(case: &Case<'_>, name: &str, suffix: &str, may_be_rejected: bool) -> Verdict {
     let scope = case.other_scope(suffix);
     let before = case.requests().await;
     let mut upload = case.upload("x", name.to_owned()).name(name);
     upload.scope.clone_from(&scope);
     let file = match case.send(upload).await {
         Ok(file) => file,
-        Err(error) if refusable && error.kind() == ErrorKind::InvalidInput => {
+        Err(error) if may_be_rejected && error.kind() == ErrorKind::InvalidInput => {
             rejected::<()>(&format!("the name {name:?}"), Err(error), &[ErrorKind::InvalidInput], UNSENT)?;
             return case.unsent(before, &format!("the rejected name {name:?}")).await;
         }
         Err(error) => {
-            let ways = if refusable { "is stored, or rejected as invalid_input" } else { "is stored" };
-            return failed(format!("a file called {name:?} {ways}"), described(&error));
+            let expected = if may_be_rejected { "is stored, or rejected as invalid_input" } else { "is stored" };
+            return failed(format!("a file called {name:?} {expected}"), described(&error));
         }
     };
     let name = name.to_owned();
-    same("the name in the answer to the upload", &name, &file.name)?;
+    same("the name in the response to the upload", &name, &file.name)?;
     if case.supports(Feature::Stat) {
         let seen = worked(&format!("stat of {name:?}"), case.store.stat(&file.reference).await)?;
-        same("the name in the answer to stat", &name, &seen.name)?;
+        same("the name in the response to stat", &name, &seen.name)?;
     }
     if case.supports(Feature::List) {
         let listed = worked(&format!("the listing with {name:?}"), case.list_scope(scope.as_deref()).await)?;
         same("the name in the listing", &name, &listed_name(&listed, &file, scope.is_some())?)?;
     }
     let download = worked(&format!("the download of {name:?}"), case.store.download(&file.reference).await)?;
-    same("the name in the answer to the download", &name, &download.file.name)?;
+    same("the name in the response to the download", &name, &download.file.name)?;
     let seen = worked("its content", download.bytes(4096).await)?;
     same_bytes("its content", name.as_bytes(), &seen)
 }
 
-/// The name under which `file` is listed: found by reference, or because it is alone in its scope.
+/// Returns the name of `file` in a listing. Finds the file by its reference, or as the only file of its scope.
 fn listed_name(listed: &[StoredFile], file: &StoredFile, alone: bool) -> Result<String, Stop> {
     let found = listed.iter().find(|other| other.reference == file.reference || (alone && listed.len() == 1));
     match found {
         Some(found) => Ok(found.name.clone()),
-        None => failed(format!("a file called {:?} in the listing", file.name), format!("{} others", listed.len())),
+        None => {
+            failed(format!("a file called {:?} in the listing", file.name), format!("{} other files", listed.len()))
+        }
     }
 }

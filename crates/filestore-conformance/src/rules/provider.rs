@@ -1,4 +1,4 @@
-//! P1 to P3: options that only some services have.
+//! P1 to P3: provider options.
 
 use filestore_core::{ErrorKind, Feature, ProviderOptions};
 
@@ -8,17 +8,17 @@ use crate::verdict::{UNSENT, Verdict, needed, rejected, same, same_bytes, skippe
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("P1", "An unknown required option is rejected unsent.", [], required),
-    rule!("P2", "An unknown optional one is skipped and named.", [], optional),
+    rule!("P2", "An unknown optional option is skipped and named.", [], optional),
     rule!("P3", "A known option is accepted.", [], known),
 ];
 
-/// No service has these.
+/// Options that no store knows.
 #[derive(Debug)]
-struct NobodyKnows;
+struct UnknownOptions;
 
-impl ProviderOptions for NobodyKnows {
+impl ProviderOptions for UnknownOptions {
     fn name(&self) -> &'static str {
-        "conformance-nobody-knows"
+        "conformance-unknown-options"
     }
 
     fn with_defaults(self, _: &Self) -> Self {
@@ -30,8 +30,8 @@ async fn required(case: &Case<'_>) -> Verdict {
     case.put("good.txt", "good").await?;
     let listed = case.snapshot().await?;
     let before = case.requests().await;
-    let result = case.send(case.upload("required.txt", "required").with(NobodyKnows)).await;
-    let what = "an upload with a required option that nobody knows";
+    let result = case.send(case.upload("required.txt", "required").with(UnknownOptions)).await;
+    let what = "an upload with a required option that the store does not know";
     rejected(what, result, &[ErrorKind::Unsupported], UNSENT)?;
     case.unsent(before, what).await?;
     case.nothing_new(&listed, what).await
@@ -39,10 +39,10 @@ async fn required(case: &Case<'_>) -> Verdict {
 
 async fn optional(case: &Case<'_>) -> Verdict {
     let plain = needed("an upload without options", case.send(case.upload("plain.txt", "plain")).await)?;
-    same("the skipped options of an upload that gave none", &Vec::<&str>::new(), &plain.skipped)?;
-    let upload = case.upload("optional.txt", "optional").with_optional(NobodyKnows);
-    let file = worked("an upload with an optional option that nobody knows", case.send(upload).await)?;
-    same("the skipped options", &vec![NobodyKnows.name()], &file.skipped)?;
+    same("the skipped options of an upload without options", &Vec::<&str>::new(), &plain.skipped)?;
+    let upload = case.upload("optional.txt", "optional").with_optional(UnknownOptions);
+    let file = worked("an upload with an optional option that the store does not know", case.send(upload).await)?;
+    same("the skipped options", &vec![UnknownOptions.name()], &file.skipped)?;
     let seen = worked("the download", case.read(&file.reference).await)?;
     same_bytes("the content", b"optional", &seen)
 }

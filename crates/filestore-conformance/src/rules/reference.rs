@@ -1,4 +1,4 @@
-//! R1 to R5: references name a file for good, and only to those who may know.
+//! R1 to R5: references are permanent names of files, and are not shown if they grant access.
 
 use filestore_core::{Effect, ErrorKind, Feature, FileRef, Result};
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use crate::rule::{Rule, rule};
 use crate::verdict::{UNSENT, Verdict, check, described, failed, needed, rejected, same, same_bytes, skipped, worked};
 
 pub(crate) const RULES: &[Rule] = &[
-    rule!("R1", "A reference survives as text.", [], as_text),
-    rule!("R2", "Every answer gives the same reference.", [], same_everywhere),
+    rule!("R1", "A reference can be stored as text and parsed.", [], as_text),
+    rule!("R2", "Every response has the same reference.", [], same_everywhere),
     rule!("R3", "A reference of another store or scheme is rejected unsent.", [], foreign),
     rule!("R4", "A made-up locator is rejected or not found.", [], made_up),
-    rule!("R5", "A reference that is a permission is shown nowhere.", [], bearer),
+    rule!("R5", "A reference that grants access is never shown.", [], bearer),
 ];
 
 async fn as_text(case: &Case<'_>) -> Verdict {
@@ -20,22 +20,22 @@ async fn as_text(case: &Case<'_>) -> Verdict {
     same("the store's name in the reference", &case.store.name(), &file.reference.store())?;
     same("the scheme of the reference", &case.capabilities().scheme.as_ref(), &file.reference.scheme())?;
     let text = file.reference.to_string();
-    let again: FileRef = worked("reading the reference back", text.parse())?;
-    check(again == file.reference, "the same reference from its text", &again)?;
+    let parsed: FileRef = worked("parsing the reference", text.parse())?;
+    check(parsed == file.reference, "the same reference from its text", &parsed)?;
     let other = case.second_handle().await?;
     if case.supports(Feature::Stat) {
-        let seen = worked("stat with a second handle", other.stat(&again).await)?;
-        same("the name by a second handle", &file.name, &seen.name)?;
+        let seen = worked("stat with a second handle", other.stat(&parsed).await)?;
+        same("the name from a second handle", &file.name, &seen.name)?;
     }
-    let seen = worked("the download with a second handle", other.read(&again, LARGEST).await)?;
-    same_bytes("the content by a second handle", b"as text", &seen)
+    let seen = worked("the download with a second handle", other.read(&parsed, LARGEST).await)?;
+    same_bytes("the content from a second handle", b"as text", &seen)
 }
 
 async fn same_everywhere(case: &Case<'_>) -> Verdict {
     let file = case.put("everywhere.txt", "everywhere").await?;
-    let expected = format!("{} as from the upload", shown(case, &file.reference));
-    let same = |whose: &str, seen: &FileRef| {
-        check(*seen == file.reference, &format!("{expected} from {whose}"), shown(case, seen))
+    let expected = format!("{} as from the upload", printable(case, &file.reference));
+    let same = |operation: &str, seen: &FileRef| {
+        check(*seen == file.reference, &format!("{expected} from {operation}"), printable(case, seen))
     };
     if case.supports(Feature::Stat) {
         same("stat", &needed("stat", case.store.stat(&file.reference).await)?.reference)?;
@@ -50,8 +50,8 @@ async fn same_everywhere(case: &Case<'_>) -> Verdict {
     same("the download", &download.file.reference)
 }
 
-/// The reference for a report, which must not become a way to other people's files.
-fn shown(case: &Case<'_>, reference: &FileRef) -> String {
+/// Returns the reference for the report, redacted if it grants access to the file.
+fn printable(case: &Case<'_>, reference: &FileRef) -> String {
     if case.capabilities().bearer_references { reference.redacted() } else { reference.to_string() }
 }
 
@@ -59,12 +59,12 @@ async fn foreign(case: &Case<'_>) -> Verdict {
     let file = case.put("own.txt", "own").await?;
     let name = Arc::from(format!("{}-of-others", case.store.name()));
     let scheme = format!("{}x", case.capabilities().scheme);
-    let strangers = [
+    let references = [
         ("another store", file.reference.stamped(&name)),
         ("another scheme", FileRef::new(&scheme, file.reference.components()).stamped(&case.store.name().into())),
     ];
     let before = case.requests().await;
-    for (whose, reference) in strangers {
+    for (whose, reference) in references {
         for (operation, result) in attempts(case, &reference).await {
             let what = format!("{operation} with a reference of {whose}");
             rejected(&what, result, &[ErrorKind::InvalidInput], UNSENT)?;
@@ -85,7 +85,7 @@ async fn made_up(case: &Case<'_>) -> Verdict {
     for locator in locators.into_iter().chain(more) {
         let reference: FileRef = needed("a made-up reference", format!("{store}:{scheme}:{locator}").parse())?;
         let shown: String = locator.chars().take(40).collect();
-        // Not delete: what a broken backend would delete for `..` is nobody's test file.
+        // Delete is not tried: for `..`, a broken backend could delete files that do not belong to the test.
         let mut results = vec![("download", case.read(&reference).await.map(drop))];
         if case.supports(Feature::Stat) {
             results.push(("stat", case.store.stat(&reference).await.map(drop)));
@@ -101,30 +101,30 @@ async fn made_up(case: &Case<'_>) -> Verdict {
 
 async fn bearer(case: &Case<'_>) -> Verdict {
     if !case.capabilities().bearer_references {
-        return skipped("bearer_references", "a reference alone does not permit to read");
+        return skipped("bearer_references", "a reference alone does not grant access");
     }
     let file = case.put("bearer.txt", "bearer").await?;
     let secret = secret(&file.reference);
-    check(!format!("{file:?}").contains(&secret), "a Debug of the answer without the locator", "it is in there")?;
+    check(!format!("{file:?}").contains(&secret), "a Debug of the file without the locator", "the locator is in it")?;
     let missing = case.missing(&file.reference);
     let secret = self::secret(&missing);
     for (operation, result) in attempts(case, &missing).await {
         let Err(error) = result else { continue };
-        for shown in [described(&error), format!("{error:?}")] {
-            if shown.contains(&secret) {
-                return failed(format!("an error of {operation} without the locator"), "it is in there");
+        for text in [described(&error), format!("{error:?}")] {
+            if text.contains(&secret) {
+                return failed(format!("an error of {operation} without the locator"), "the locator is in it");
             }
         }
     }
     Ok(())
 }
 
-/// What must not be shown: the locator's last component.
+/// Returns the secret part of a reference: the last component of the locator.
 fn secret(reference: &FileRef) -> String {
     reference.components().pop().unwrap_or_default()
 }
 
-/// Every supported operation on `reference`.
+/// Tries every supported operation on `reference`.
 async fn attempts(case: &Case<'_>, reference: &FileRef) -> Vec<(&'static str, Result<()>)> {
     let mut results = vec![("download", case.store.download(reference).await.map(drop))];
     if case.supports(Feature::Stat) {

@@ -8,8 +8,8 @@ use crate::verdict::{UNSENT, Verdict, check, needed, rejected, same, same_bytes,
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("F1", "Scopes keep files apart.", [], apart),
-    rule!("F2", "What is no scope is rejected unsent.", [], no_scopes),
-    rule!("F3", "Missing folders are made.", [], missing_folders),
+    rule!("F2", "An invalid scope is rejected unsent.", [], invalid),
+    rule!("F3", "Missing folders are created.", [], missing_folders),
 ];
 
 async fn apart(case: &Case<'_>) -> Verdict {
@@ -33,15 +33,15 @@ async fn apart(case: &Case<'_>) -> Verdict {
     Ok(())
 }
 
-async fn no_scopes(case: &Case<'_>) -> Verdict {
+async fn invalid(case: &Case<'_>) -> Verdict {
     case.put("good.txt", "good").await?;
-    let (kind, bad): (_, &[&str]) = match case.capabilities().scope {
+    let (kind, scopes): (_, &[&str]) = match case.capabilities().scope {
         ScopeKind::None => (ErrorKind::Unsupported, &["a", ""]),
         ScopeKind::Channel => (ErrorKind::InvalidInput, &["", "a\nb", "a\0b"]),
         _ => (ErrorKind::InvalidInput, &["", "..", "../x", "a/../../x", "/a", "a//b", "a/", "a/.", "a\\b", "a\0b"]),
     };
     let before = case.requests().await;
-    for scope in bad {
+    for scope in scopes {
         let what = format!("the scope {scope:?}");
         let upload = case.upload("x.txt", "bad").scope(*scope);
         rejected(&format!("an upload into {what}"), case.send(upload).await, &[kind], UNSENT)?;

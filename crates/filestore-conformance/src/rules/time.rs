@@ -1,4 +1,4 @@
-//! T1: what has expired is gone. Last, because the clock stays moved.
+//! T1: an expired file is gone. This rule is the last, because it moves the clock forward for good.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ async fn gone(case: &Case<'_>) -> Verdict {
     }
     if case.supports(Feature::List) {
         let listed = needed("listing", case.list().await)?;
-        let there = |reference| listed.iter().any(|file| file.reference == reference);
-        check(!there(short.reference.clone()), "no expired file in the listing", &listed)?;
-        check(there(long.reference.clone()), "the file that has not expired in the listing", &listed)?;
+        let is_listed = |reference| listed.iter().any(|file| file.reference == reference);
+        check(!is_listed(short.reference.clone()), "no expired file in the listing", &listed)?;
+        check(is_listed(long.reference.clone()), "the file that has not expired in the listing", &listed)?;
     }
     let result = case.read(&short.reference).await;
     rejected("the download of an expired file", result, &[ErrorKind::NotFound], &[Effect::Rejected])?;

@@ -1,4 +1,4 @@
-//! U1 to U5: what is uploaded is what is stored, in every form.
+//! U1 to U5: every form of upload stores exactly its content.
 
 use std::io::Write;
 
@@ -12,10 +12,10 @@ use crate::rule::{Rule, rule};
 use crate::verdict::{Stop, Verdict, same, same_bytes, worked};
 
 pub(crate) const RULES: &[Rule] = &[
-    rule!("U1", "What was uploaded is what is downloaded.", [], round_trip),
+    rule!("U1", "The downloaded content is the uploaded content.", [], round_trip),
     rule!("U2", "An empty file is a file.", [EmptyFile], empty),
     rule!("U3", "A file of several chunks arrives whole.", [], several_chunks),
-    rule!("U4", "Every form of body stores the same.", [], forms),
+    rule!("U4", "Every form of body stores the same content.", [], forms),
     rule!("U5", "A body of unknown length is stored whole.", [UnknownLength], unknown_length),
 ];
 
@@ -46,8 +46,8 @@ async fn forms(case: &Case<'_>) -> Verdict {
     let mut file = tempfile::NamedTempFile::new().map_err(local)?;
     file.write_all(&content).map_err(local)?;
 
-    let again = content.clone();
-    let reopenable = Body::reopenable(move || std::future::ready(opened(&again)), Some(length));
+    let source = content.clone();
+    let reopenable = Body::reopenable(move || std::future::ready(opened(&source)), Some(length));
     let forms = [
         ("bytes", Body::from(content.clone())),
         ("path", worked("a body of a path", Body::from_path(file.path()))?),
@@ -75,13 +75,13 @@ async fn unknown_length(case: &Case<'_>) -> Verdict {
     Ok(())
 }
 
-/// The body is stored under the name, with its size, and its content comes back.
+/// Stores the body, and checks the name and the size in the response, and the downloaded content.
 async fn stores(case: &Case<'_>, name: &str, body: Body, content: &[u8]) -> Verdict {
     let length = content.len();
     let file = worked(&format!("the upload of {length} bytes"), store(case, name, body).await)?;
-    same("the name in the answer", &case.name(name), &file.name)?;
+    same("the name in the response", &case.name(name), &file.name)?;
     if let Some(size) = file.size {
-        same("the size in the answer", &(length as u64), &size)?;
+        same("the size in the response", &(length as u64), &size)?;
     }
     let seen = worked(&format!("the download of {length} bytes"), case.read(&file.reference).await)?;
     same_bytes("the content", content, &seen)
@@ -91,7 +91,7 @@ async fn store(case: &Case<'_>, name: &str, body: Body) -> Result<StoredFile> {
     case.send(case.upload(name, body)).await
 }
 
-/// `content` in pieces of `size` bytes.
+/// Returns a stream of `content` in pieces of `size` bytes.
 pub(crate) fn pieces(content: &Bytes, size: usize) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
     let mut rest = content.clone();
     stream::iter(std::iter::from_fn(move || {

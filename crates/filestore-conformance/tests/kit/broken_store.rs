@@ -1,4 +1,4 @@
-//! A store around an honest one that does one thing wrong.
+//! [`BrokenStore`]: a store that wraps a correct one and does one thing wrong.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,28 +17,28 @@ use jiff::Timestamp;
 
 use crate::memory::{Memory, Reads, Service, Shape};
 
-/// The honest handle below a sabotaged one.
+/// The correct handle that a broken store wraps.
 #[derive(Debug, Clone)]
 pub(crate) struct Reference {
     pub(crate) store: Arc<Memory>,
     pub(crate) service: Arc<Service>,
-    /// Which handle of the store it is.
+    /// The number of the handle, from 0.
     pub(crate) handle: usize,
 }
 
 type Hook<R, A> = Arc<dyn Fn(Reference, R) -> BoxFuture<'static, Result<A>> + Send + Sync>;
-type Asked = Arc<dyn Fn(&Service) + Send + Sync>;
-type Restate = Arc<dyn Fn(&mut Capabilities) + Send + Sync>;
+type CapabilitiesHook = Arc<dyn Fn(&Service) + Send + Sync>;
+type ChangeCapabilities = Arc<dyn Fn(&mut Capabilities) + Send + Sync>;
 
-/// What is done wrong, and which rule it breaks.
+/// A mutation of a correct store, and the rule that it breaks.
 #[derive(Clone)]
 pub(crate) struct BrokenStore {
     pub(crate) rule: &'static str,
     pub(crate) mutation: &'static str,
     shape: Shape,
-    capabilities: Option<Restate>,
-    later: Option<Restate>,
-    asked: Option<Asked>,
+    capabilities: Option<ChangeCapabilities>,
+    later: Option<ChangeCapabilities>,
+    on_capabilities: Option<CapabilitiesHook>,
     alias: Option<&'static str>,
     upload: Option<Hook<Upload, StoredFile>>,
     list: Option<Hook<List, Page>>,
@@ -49,20 +49,20 @@ pub(crate) struct BrokenStore {
 }
 
 macro_rules! hooks {
-    ($($method:ident $Request:ident $Answer:ty;)*) => {$(
+    ($($method:ident $Request:ident $Response:ty;)*) => {$(
         pub(crate) fn $method<F, Fut>(mut self, mutation: F) -> Self
         where
             F: Fn(Reference, $Request) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output = Result<$Answer>> + Send + 'static,
+            Fut: Future<Output = Result<$Response>> + Send + 'static,
         {
-            self.$method = Some(Arc::new(move |honest, request| Box::pin(mutation(honest, request))));
+            self.$method = Some(Arc::new(move |inner, request| Box::pin(mutation(inner, request))));
             self
         }
     )*};
 }
 
 impl BrokenStore {
-    /// On a store of paths.
+    /// Creates a broken store of the shape [`Shape::Paths`] without any change.
     pub(crate) fn of(rule: &'static str, mutation: &'static str) -> Self {
         Self {
             rule,
@@ -70,7 +70,7 @@ impl BrokenStore {
             shape: Shape::Paths,
             capabilities: None,
             later: None,
-            asked: None,
+            on_capabilities: None,
             alias: None,
             upload: None,
             list: None,
@@ -81,31 +81,31 @@ impl BrokenStore {
         }
     }
 
-    /// On a store of another shape.
+    /// Sets another shape.
     pub(crate) fn on(mut self, shape: Shape) -> Self {
         self.shape = shape;
         self
     }
 
-    /// Says other capabilities.
-    pub(crate) fn states(mut self, restate: impl Fn(&mut Capabilities) + Send + Sync + 'static) -> Self {
-        self.capabilities = Some(Arc::new(restate));
+    /// Changes the capabilities.
+    pub(crate) fn states(mut self, change: impl Fn(&mut Capabilities) + Send + Sync + 'static) -> Self {
+        self.capabilities = Some(Arc::new(change));
         self
     }
 
-    /// Says other capabilities after the first upload.
-    pub(crate) fn later_states(mut self, restate: impl Fn(&mut Capabilities) + Send + Sync + 'static) -> Self {
-        self.later = Some(Arc::new(restate));
+    /// Changes the capabilities after the first upload.
+    pub(crate) fn later_states(mut self, change: impl Fn(&mut Capabilities) + Send + Sync + 'static) -> Self {
+        self.later = Some(Arc::new(change));
         self
     }
 
-    /// Does something when it is asked for its capabilities.
-    pub(crate) fn when_asked(mut self, mutation: impl Fn(&Service) + Send + Sync + 'static) -> Self {
-        self.asked = Some(Arc::new(mutation));
+    /// Calls `hook` when the capabilities are read.
+    pub(crate) fn on_capabilities(mut self, hook: impl Fn(&Service) + Send + Sync + 'static) -> Self {
+        self.on_capabilities = Some(Arc::new(hook));
         self
     }
 
-    /// Answers to a name that is not its own.
+    /// Adds an alias, the name of another store.
     pub(crate) fn alias(mut self, name: &'static str) -> Self {
         self.alias = Some(name);
         self
@@ -121,53 +121,53 @@ impl BrokenStore {
     }
 
     pub(crate) fn harness(&self) -> MemoryHarness {
-        MemoryHarness { broken_store: Some(self.clone()), ..MemoryHarness::honest(self.shape) }
+        MemoryHarness { broken_store: Some(self.clone()), ..MemoryHarness::correct(self.shape) }
     }
 }
 
-/// A handle of the sabotaged store.
-struct Sabotaged {
-    honest: Reference,
+/// A handle of a broken store.
+struct BrokenHandle {
+    inner: Reference,
     broken_store: BrokenStore,
     capabilities: Capabilities,
     later: Capabilities,
     uploaded: AtomicBool,
 }
 
-impl fmt::Debug for Sabotaged {
+impl fmt::Debug for BrokenHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sabotaged").field("mutation", &self.broken_store.mutation).finish_non_exhaustive()
+        f.debug_struct("BrokenHandle").field("mutation", &self.broken_store.mutation).finish_non_exhaustive()
     }
 }
 
-impl Sabotaged {
-    fn new(honest: Reference, broken_store: BrokenStore) -> Self {
-        let mut capabilities = honest.store.capabilities().clone();
-        if let Some(restate) = &broken_store.capabilities {
-            restate(&mut capabilities);
+impl BrokenHandle {
+    fn new(inner: Reference, broken_store: BrokenStore) -> Self {
+        let mut capabilities = inner.store.capabilities().clone();
+        if let Some(change) = &broken_store.capabilities {
+            change(&mut capabilities);
         }
         let mut later = capabilities.clone();
-        if let Some(restate) = &broken_store.later {
-            restate(&mut later);
+        if let Some(change) = &broken_store.later {
+            change(&mut later);
         }
-        Self { honest, broken_store, capabilities, later, uploaded: AtomicBool::new(false) }
+        Self { inner, broken_store, capabilities, later, uploaded: AtomicBool::new(false) }
     }
 }
 
 macro_rules! forward {
     ($self:ident $method:ident $request:ident) => {
         match &$self.broken_store.$method {
-            Some(mutation) => mutation($self.honest.clone(), $request).await,
-            None => $self.honest.store.$method($request).await,
+            Some(mutation) => mutation($self.inner.clone(), $request).await,
+            None => $self.inner.store.$method($request).await,
         }
     };
 }
 
 #[async_trait]
-impl FileStore for Sabotaged {
+impl FileStore for BrokenHandle {
     fn capabilities(&self) -> &Capabilities {
-        if let Some(asked) = &self.broken_store.asked {
-            asked(&self.honest.service);
+        if let Some(hook) = &self.broken_store.on_capabilities {
+            hook(&self.inner.service);
         }
         if self.uploaded.load(Ordering::Relaxed) { &self.later } else { &self.capabilities }
     }
@@ -199,7 +199,7 @@ impl FileStore for Sabotaged {
     }
 }
 
-/// Opens the memory store, honest or sabotaged, and tells the kit everything.
+/// A harness with every optional method, which opens a correct or a broken memory store.
 pub(crate) struct MemoryHarness {
     shape: Shape,
     service: Arc<Service>,
@@ -208,7 +208,7 @@ pub(crate) struct MemoryHarness {
 }
 
 impl MemoryHarness {
-    pub(crate) fn honest(shape: Shape) -> Self {
+    pub(crate) fn correct(shape: Shape) -> Self {
         Self { shape, service: Arc::default(), handles: AtomicUsize::new(0), broken_store: None }
     }
 
@@ -223,8 +223,8 @@ impl Harness for MemoryHarness {
         let store = Arc::new(Memory::new(self.shape, Arc::clone(&self.service)));
         let Some(broken_store) = &self.broken_store else { return Store::new("tested", store) };
         let handle = self.handles.fetch_add(1, Ordering::Relaxed);
-        let honest = Reference { store, service: Arc::clone(&self.service), handle };
-        let store = Store::new("tested", Arc::new(Sabotaged::new(honest, broken_store.clone())))?;
+        let inner = Reference { store, service: Arc::clone(&self.service), handle };
+        let store = Store::new("tested", Arc::new(BrokenHandle::new(inner, broken_store.clone())))?;
         store.with_aliases(broken_store.alias.map(str::to_owned))
     }
 

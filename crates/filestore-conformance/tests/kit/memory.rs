@@ -1,4 +1,4 @@
-//! The honest stores: one service in memory that answers in three shapes.
+//! The correct stores: a service in memory, in three shapes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -17,18 +17,18 @@ use futures::stream;
 use jiff::{SignedDuration, Timestamp};
 use sha1::Digest as _;
 
-/// What kind of service it is.
+/// The shape of a service: its scopes, its references and the effect of its reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Folders and paths; one file a path; everything supported.
+    /// Folders and paths; one file per path; every feature is supported.
     Paths,
-    /// Channels; every upload is a new file with an id of its own.
+    /// Channels; every upload is a new file with a new id.
     Channels,
-    /// No scopes; keys of the service; a read takes the file away.
+    /// No scopes; the service chooses the keys; a read consumes the file.
     Keys,
 }
 
-/// How often a file can be read: the one provider option of [`Shape::Keys`].
+/// The number of reads that a file allows: the only provider option of [`Shape::Keys`].
 #[derive(Debug, Clone)]
 pub(crate) struct Reads(pub(crate) u64);
 
@@ -42,10 +42,10 @@ impl ProviderOptions for Reads {
     }
 }
 
-/// What all handles of a store share.
+/// The state that all handles of a store share.
 #[derive(Debug, Default)]
 pub(crate) struct Service {
-    /// By the key that gives the order of a listing.
+    /// The files by the key that determines the order of a listing.
     files: Mutex<BTreeMap<String, Entry>>,
     uploads: AtomicU64,
     total: AtomicU64,
@@ -79,19 +79,19 @@ impl Service {
         *self.disturbance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What an honest store says of a change that was made although its response was lost.
+    /// Returns the error of a change that was applied and whose response was lost.
     fn lost(&self) -> Result<()> {
         match self.disturbance() {
             Disturbance::LostThenRejected => Err(Error::new(
                 ErrorKind::RateLimited,
                 Effect::Unknown,
-                "the response was lost; look before you repeat",
+                "the response was lost; check before you retry",
             )),
             _ => Ok(()),
         }
     }
 
-    /// A page of a listing that does not end, if the service gives such ones now.
+    /// Returns a page of an endless listing, if the disturbance is one.
     fn endless_page(&self) -> Option<Page> {
         let cursor = PageToken::new(format!("\n{}", self.cursors.fetch_add(1, Ordering::Relaxed)));
         match self.disturbance() {
@@ -122,7 +122,7 @@ impl Service {
         self.files().len()
     }
 
-    /// The files that have not expired.
+    /// Returns the files that have not expired.
     fn files(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.now();
@@ -130,7 +130,7 @@ impl Service {
         files
     }
 
-    /// What `GET` of a URL gives.
+    /// Returns the content for a `GET` of a URL.
     pub(crate) fn fetch(&self, shape: Shape, url: &str) -> Result<Bytes> {
         let path = url.strip_prefix(HOST).unwrap_or_default();
         let locator = path.split(['?', '#']).next().unwrap_or_default();
@@ -139,7 +139,7 @@ impl Service {
         self.take(shape, &reference).map(|entry| entry.content)
     }
 
-    /// The file for reading, which counts where reads count.
+    /// Returns a file for a read. On [`Shape::Keys`] this uses up one allowed read.
     fn take(&self, shape: Shape, reference: &FileRef) -> Result<Entry> {
         let mut files = self.files();
         let key = find(&files, reference)?;
@@ -160,16 +160,16 @@ impl Service {
 const HOST: &str = "https://memory.invalid/";
 
 fn find(files: &BTreeMap<String, Entry>, reference: &FileRef) -> Result<String> {
-    let wanted = reference.components();
-    let found = files.iter().find(|(_, entry)| entry.file.reference.components() == wanted);
+    let components = reference.components();
+    let found = files.iter().find(|(_, entry)| entry.file.reference.components() == components);
     found.map(|(key, _)| key.clone()).ok_or_else(not_found)
 }
 
 pub(crate) fn not_found() -> Error {
-    Error::not_found("there is no such file (any more)")
+    Error::not_found("the file does not exist")
 }
 
-/// A handle.
+/// A handle of the store.
 #[derive(Debug)]
 pub(crate) struct Memory {
     shape: Shape,
@@ -185,7 +185,7 @@ impl Memory {
     fn entry(&self, request: &Upload, content: Bytes) -> Result<(String, Entry)> {
         let now = self.service.now();
         let number = self.service.uploads.fetch_add(1, Ordering::Relaxed);
-        // Odd factor: no id comes twice, and their order says nothing of time.
+        // The factor is odd, so every id is unique; the order of the ids does not depend on time.
         let id = format!("{:016x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let scope = request.scope.clone().unwrap_or_default();
         let name = request.name.as_str();
@@ -204,7 +204,7 @@ impl Memory {
         file.modified = Some(request.modified.unwrap_or(now));
         file.content_type.clone_from(&request.content_type);
         file.metadata.clone_from(&request.metadata);
-        file.digests = self.capabilities.digests.iter().map(|fact| digest(fact.algorithm, &content)).collect();
+        file.digests = self.capabilities.digests.iter().map(|stated| digest(stated.algorithm, &content)).collect();
         file.expiry = match (request.expiry, self.shape) {
             (Expiry::Default, Shape::Keys) => Expiry::At(Period::weeks(2).after(now)?),
             (Expiry::Default | Expiry::Never, _) => Expiry::Never,
@@ -278,15 +278,15 @@ impl FileStore for Memory {
             Some(range) => content.slice(range.start as usize..range.end as usize),
             None => content,
         };
-        let mut answer = Downloaded::new(file, stream_of(content));
-        answer.range = range;
-        Ok(answer)
+        let mut downloaded = Downloaded::new(file, stream_of(content));
+        downloaded.range = range;
+        Ok(downloaded)
     }
 
     async fn delete(&self, request: Delete) -> Result<()> {
         self.service.count_request();
         if matches!(self.service.disturbance(), Disturbance::OkPage | Disturbance::OkEmpty) {
-            let message = "something other than the service answered; check the network and look before you repeat";
+            let message = "the response did not come from the service; check the network, and check before you retry";
             return Err(Error::new(ErrorKind::Protocol, Effect::Unknown, message));
         }
         let mut files = self.service.files();
@@ -311,7 +311,7 @@ impl FileStore for Memory {
     }
 }
 
-/// A stream in chunks, as services send it.
+/// Returns a stream in chunks, as services send it.
 pub(crate) fn stream_of(content: Bytes) -> ByteStream {
     let length = content.len() as u64;
     let chunks: Vec<_> = content.chunks(65_536).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
@@ -364,7 +364,7 @@ fn capabilities(shape: Shape) -> Capabilities {
         Shape::Keys => {
             stated = stated.native([Feature::UnknownLength, Feature::Expiry]);
             for feature in [Feature::Range, Feature::Resume] {
-                stated = stated.unsupported(feature, "a read takes the file away");
+                stated = stated.unsupported(feature, "a read consumes the file");
             }
             for feature in [Feature::Replace, Feature::IfExistsFail] {
                 stated = stated.unsupported(feature, "every upload is a new file");

@@ -1,4 +1,4 @@
-//! The report, and stores that would take the run down with them.
+//! The report, and stores that panic or hang.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use filestore_core::{Capabilities, Effect, Error, ErrorKind, Feature, FileStore,
 use crate::broken_store::{BrokenStore, MemoryHarness};
 use crate::memory::{Memory, Shape};
 
-/// Uploads fail with what `error` makes.
+/// Returns a store whose uploads fail with `error`.
 fn without_uploads(error: fn() -> Error) -> BrokenStore {
-    BrokenStore::of("U1", "takes no files").upload(move |_, _| async move { Err(error()) })
+    BrokenStore::of("U1", "rejects all files").upload(move |_, _| async move { Err(error()) })
 }
 
 #[tokio::test]
-async fn a_store_that_supports_nothing_fails_because_nothing_ran() {
-    let nothing = without_uploads(|| Error::unsupported("this store is a wall"))
+async fn a_store_that_supports_nothing_fails_because_no_rule_was_checked() {
+    let nothing = without_uploads(|| Error::unsupported("this store supports nothing"))
         .states(|stated| *stated = Capabilities::new("memory"));
     let report = run(&nothing.harness()).await;
     assert!(!report.passed());
     assert_eq!(report.executed(), 0);
     assert_eq!(report.counts().skipped, report.rules.len());
-    assert!(report.to_string().contains("nothing ran"), "{report}");
-    let reason = Outcome::Skipped { capability: "upload".into(), reason: "this store is a wall".into() };
+    assert!(report.to_string().contains("no rule could be checked"), "{report}");
+    let reason = Outcome::Skipped { capability: "upload".into(), reason: "this store supports nothing".into() };
     assert_eq!(report.outcome("C1"), Some(&reason));
 }
 
 #[tokio::test]
-async fn a_rule_that_could_not_be_tried_is_blocked_and_fails_the_report() {
+async fn a_rule_that_cannot_be_checked_is_blocked_and_fails_the_report() {
     let full = without_uploads(|| Error::new(ErrorKind::Quota, Effect::Rejected, "the disk is full"));
     let report = Kit::new().only(["X1"]).run(&full.harness()).await;
     assert!(!report.passed());
@@ -37,7 +37,7 @@ async fn a_rule_that_could_not_be_tried_is_blocked_and_fails_the_report() {
 }
 
 #[tokio::test]
-async fn a_panic_fails_its_rule_and_the_run_goes_on() {
+async fn a_panic_fails_its_rule_and_the_run_continues() {
     let panicking = BrokenStore::of("S1", "panics").stat(|_, _| async { panic!("index out of bounds") });
     let report = Kit::new().only(["S1", "D1"]).run(&panicking.harness()).await;
     let Some(Outcome::Failed { seen, .. }) = report.outcome("S1") else { panic!("{report}") };
@@ -46,7 +46,7 @@ async fn a_panic_fails_its_rule_and_the_run_goes_on() {
 }
 
 #[tokio::test]
-async fn a_hang_fails_its_rule_and_the_run_goes_on() {
+async fn a_hang_fails_its_rule_and_the_run_continues() {
     let hanging = BrokenStore::of("S1", "hangs").stat(|_, _| std::future::pending());
     let kit = Kit::new().only(["S1", "D1"]).time_limit(Duration::from_millis(200));
     let report = kit.run(&hanging.harness()).await;
@@ -57,19 +57,19 @@ async fn a_hang_fails_its_rule_and_the_run_goes_on() {
 
 #[tokio::test]
 async fn an_id_that_no_rule_has_fails_the_report() {
-    let report = Kit::new().only(["U1", "U99"]).run(&MemoryHarness::honest(Shape::Paths)).await;
+    let report = Kit::new().only(["U1", "U99"]).run(&MemoryHarness::correct(Shape::Paths)).await;
     assert!(!report.passed());
     assert!(report.to_string().contains("there is no rule \"U99\""), "{report}");
 }
 
 #[tokio::test]
-async fn the_kit_deletes_what_it_stored() {
-    let harness = MemoryHarness::honest(Shape::Paths);
+async fn the_kit_deletes_its_files() {
+    let harness = MemoryHarness::correct(Shape::Paths);
     run(&harness).await;
     assert_eq!(harness.files_left(), 0);
 }
 
-/// The smallest harness: ten lines, nothing told.
+/// The smallest harness, without optional methods.
 struct Smallest(Arc<dyn FileStore>);
 
 #[async_trait::async_trait]
@@ -80,27 +80,27 @@ impl filestore_conformance::Harness for Smallest {
 }
 
 #[tokio::test]
-async fn a_harness_that_tells_nothing_is_enough() {
+async fn a_harness_without_optional_methods_is_enough() {
     for shape in [Shape::Paths, Shape::Channels, Shape::Keys] {
         let report = run(&Smallest(Arc::new(Memory::new(shape, Arc::default())))).await;
         assert!(report.passed(), "{report}");
-        let told = |id: &str| matches!(report.outcome(id), Some(Outcome::Skipped { capability, .. }) if capability.starts_with("harness"));
-        assert!(told("E1"), "{report}");
+        let Some(Outcome::Skipped { capability, .. }) = report.outcome("E1") else { panic!("{report}") };
+        assert!(capability.starts_with("harness"), "{report}");
     }
 }
 
-/// As for somebody without an account, on a service where the key is all there is.
+/// The store is like an anonymous store of file.io, which has only the keys of its files.
 #[tokio::test]
-async fn a_store_that_can_only_upload_and_download_is_judged_by_that() {
+async fn a_store_that_supports_only_upload_and_download_passes() {
     let anonymous = BrokenStore::of("", "does nothing wrong").on(Shape::Keys).states(|stated| {
         for feature in [Feature::List, Feature::Stat, Feature::Delete, Feature::Url] {
-            *stated = stated.clone().unsupported(feature, "the service wants an account for it");
+            *stated = stated.clone().unsupported(feature, "the service needs an account for it");
         }
         stated.url_kind = None;
     });
     let report = run(&anonymous.harness()).await;
     assert!(report.passed(), "{report}");
-    let reason = "the service wants an account for it".to_owned();
+    let reason = "the service needs an account for it".to_owned();
     let skipped = Outcome::Skipped { capability: "list".into(), reason };
     assert_eq!(report.outcome("L1"), Some(&skipped));
     assert_eq!(report.outcome("Q2"), Some(&Outcome::Passed));
@@ -112,7 +112,7 @@ async fn three_rules() -> Report {
 }
 
 #[tokio::test]
-async fn the_report_as_data_says_what_the_page_says() {
+async fn the_json_report_has_the_documented_fields() {
     let json = three_rules().await.to_json();
     assert_eq!(json["store"], "tested");
     assert_eq!(json["passed"], false);
@@ -120,7 +120,7 @@ async fn the_report_as_data_says_what_the_page_says() {
     assert_eq!(json["counts"], serde_json::json!({ "passed": 1, "failed": 1, "skipped": 1, "blocked": 0 }));
     let rule = |id: &str| json["rules"].as_array().unwrap().iter().find(|rule| rule["id"] == id).unwrap().clone();
     assert_eq!(rule("D1")["outcome"], "passed");
-    assert_eq!(rule("D1")["title"], "The facts of a download are true.");
+    assert_eq!(rule("D1")["title"], "The metadata of a download is true.");
     assert!(rule("D1")["milliseconds"].is_u64());
     assert_eq!(rule("X1")["expected"], "stat of a deleted file fails as not_found (rejected)");
     assert!(rule("X1")["seen"].as_str().unwrap().starts_with("success"));
@@ -129,9 +129,9 @@ async fn the_report_as_data_says_what_the_page_says() {
 }
 
 #[tokio::test]
-async fn the_report_as_text_says_what_was_expected_and_seen() {
+async fn the_text_report_has_the_expected_and_the_seen_behavior() {
     let text = three_rules().await.to_string();
-    assert!(text.contains("passed   D1   The facts of a download are true."), "{text}");
+    assert!(text.contains("passed   D1   The metadata of a download is true."), "{text}");
     assert!(text.contains("failed   X1   A deleted file is gone.\n    expected  stat of a deleted file"), "{text}");
     assert!(text.contains("    without new file for every upload: the store has replace"), "{text}");
     assert!(text.ends_with("\"tested\" does NOT keep the rules: 1 passed, 1 failed, 1 skipped, 0 blocked"), "{text}");

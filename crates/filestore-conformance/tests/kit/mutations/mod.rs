@@ -1,4 +1,4 @@
-//! What stores do wrong: at least one mutation for every rule.
+//! The mutations of broken stores: at least one for every rule.
 
 mod disturbed;
 mod metadata;
@@ -17,7 +17,7 @@ pub(crate) fn all() -> Vec<BrokenStore> {
     [write::mutations(), read::mutations(), metadata::mutations(), disturbed::mutations()].concat()
 }
 
-/// The body as far as it comes, and the error that ends it.
+/// Returns the bytes of the body up to its end or its error, and the error.
 async fn gather(request: &Upload) -> (Vec<u8>, Option<Error>) {
     let mut stream = match request.body.open().await {
         Ok(stream) => stream,
@@ -33,18 +33,18 @@ async fn gather(request: &Upload) -> (Vec<u8>, Option<Error>) {
     }
 }
 
-/// The same upload with another body.
+/// Returns the same upload with another body.
 fn with(mut request: Upload, content: impl Into<Bytes>) -> Upload {
     request.body = content.into().into();
     request
 }
 
-async fn read(honest: &Reference, reference: &FileRef) -> Result<Vec<u8>> {
-    let download = honest.store.download(Download::from(reference)).await?;
+async fn read(inner: &Reference, reference: &FileRef) -> Result<Vec<u8>> {
+    let download = inner.store.download(Download::from(reference)).await?;
     Ok(download.bytes(usize::MAX).await?.into())
 }
 
-/// Where an honest store of paths puts an upload.
+/// Returns the reference that a correct store of paths gives to an upload.
 fn path_of(request: &Upload) -> FileRef {
     let scope = request.scope.iter().flat_map(|scope| scope.split('/'));
     FileRef::new("memory", scope.chain([request.name.as_str()]))
@@ -54,7 +54,7 @@ fn other(message: &str) -> Error {
     Error::new(ErrorKind::Other, Effect::Rejected, message)
 }
 
-/// What broken_stores keep between two requests.
+/// Locks the state that a broken store keeps between requests.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

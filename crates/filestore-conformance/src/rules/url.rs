@@ -1,4 +1,4 @@
-//! A1 to A3: addresses that others can use.
+//! A1 to A3: URLs of files.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::verdict::{Stop, UNSENT, Verdict, check, described, failed, rejected, 
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("A1", "A URL is of the stated kind.", [Url], kind),
-    rule!("A2", "A URL lives as long as asked or is unsupported.", [Url], lifetime),
-    rule!("A3", "A URL gives the bytes of the file.", [Url], bytes_behind),
+    rule!("A2", "A URL is valid as long as requested, or is unsupported.", [Url], lifetime),
+    rule!("A3", "A URL gives the bytes of the file.", [Url], content),
 ];
 
 async fn kind(case: &Case<'_>) -> Verdict {
@@ -28,7 +28,7 @@ async fn kind(case: &Case<'_>) -> Verdict {
     check(absolute, "an absolute URL", &url)?;
     if url.kind() == UrlKind::Signed {
         let ahead = url.expires().is_some_and(|end| end > case.harness.now());
-        check(ahead, "a signed URL that says when it ends, later than now", url.expires())?;
+        check(ahead, "a signed URL with an expiry in the future", url.expires())?;
     }
     Ok(())
 }
@@ -36,15 +36,15 @@ async fn kind(case: &Case<'_>) -> Verdict {
 async fn lifetime(case: &Case<'_>) -> Verdict {
     let file = case.put("lifetime.txt", "lifetime").await?;
     let ten_years = Duration::from_secs(10 * 365 * 24 * 3600);
-    for wanted in [Duration::from_secs(60), Duration::from_secs(3600), ten_years] {
-        let what = format!("a URL for {} s", wanted.as_secs());
+    for lifetime in [Duration::from_secs(60), Duration::from_secs(3600), ten_years] {
+        let what = format!("a URL that is valid for {} s", lifetime.as_secs());
         let begin = case.harness.now();
-        match case.store.url(UrlRequest::from(&file.reference).lifetime(wanted)).await {
+        match case.store.url(UrlRequest::from(&file.reference).lifetime(lifetime)).await {
             Ok(url) => {
-                let end = begin + SignedDuration::try_from(wanted).unwrap_or(SignedDuration::MAX);
-                // Two seconds for services that cut their times to seconds.
+                let end = begin + SignedDuration::try_from(lifetime).unwrap_or(SignedDuration::MAX);
+                // 2 s for services that truncate times to seconds.
                 let enough = url.expires().is_none_or(|expires| expires + SignedDuration::from_secs(2) >= end);
-                check(enough, &format!("{what} that ends at {end} or later"), url.expires())?;
+                check(enough, &format!("{what}, with the expiry {end} or later"), url.expires())?;
             }
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
             Err(error) => return failed(format!("{what}, or unsupported"), described(&error)),
@@ -53,18 +53,18 @@ async fn lifetime(case: &Case<'_>) -> Verdict {
     if let Some(longest) = case.capabilities().url_lifetime {
         let before = case.requests().await;
         let request = UrlRequest::from(&file.reference).lifetime(longest + Duration::from_secs(1));
-        let what = "a URL for longer than the stated longest lifetime";
+        let what = "a URL that is valid for longer than the stated longest lifetime";
         rejected(what, case.store.url(request).await, &[ErrorKind::Unsupported], UNSENT)?;
         case.unsent(before, what).await?;
         let request = UrlRequest::from(&file.reference).lifetime(longest);
-        worked("a URL for the stated longest lifetime", case.store.url(request).await)?;
+        worked("a URL that is valid for the stated longest lifetime", case.store.url(request).await)?;
     }
     Ok(())
 }
 
-async fn bytes_behind(case: &Case<'_>) -> Verdict {
+async fn content(case: &Case<'_>) -> Verdict {
     if case.capabilities().url_kind == Some(UrlKind::Page) {
-        return skipped("url_kind", "a URL is of a page about the file");
+        return skipped("url_kind", "a URL leads to a page about the file");
     }
     let name = "behind #1 + \u{fc}.txt";
     let file = case.put(name, "behind the URL").await?;
@@ -74,7 +74,7 @@ async fn bytes_behind(case: &Case<'_>) -> Verdict {
         _ => case.harness.fetch(&url).await.map(|result| worked("fetching the URL", result)),
     };
     match fetched {
-        Some(content) => same_bytes("what is behind the URL", b"behind the URL", &content?),
+        Some(content) => same_bytes("the content at the URL", b"behind the URL", &content?),
         None => skipped("harness: fetch", "the harness cannot fetch URLs"),
     }
 }
