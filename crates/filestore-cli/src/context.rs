@@ -25,6 +25,9 @@ pub(crate) fn options(pairs: &[String], keys: &[Key]) -> Result<Settings> {
     for pair in pairs {
         let (key, value) =
             pair.split_once('=').ok_or_else(|| Error::invalid(format!("-O {pair}: write an option as KEY=VALUE")))?;
+        if settings.get(key).is_some() {
+            return Err(Error::invalid(format!("-O {key} is given twice; give each option once")));
+        }
         settings.insert(key, text_setting(value));
     }
     filestore::resolve(&settings, keys)

@@ -20,6 +20,7 @@ use crate::args::{Cli, Command};
 use crate::interrupt::{Reads, ReportAfterPanic, Signals, force_exit, report_after};
 
 fn main() -> ExitCode {
+    standard_streams::set_blocking();
     let cli = Cli::parse();
     log(cli.quiet);
     let reads = Reads::default();

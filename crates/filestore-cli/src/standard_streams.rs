@@ -8,6 +8,14 @@ use std::path::Path;
 
 use filestore::{Error, Result};
 
+/// Makes the standard streams block. Another program may leave a pipe or terminal in the non-blocking mode, in which a
+/// write fails as soon as its buffer is full: a file that is read once would be lost.
+pub(crate) fn set_blocking() {
+    stream::set_blocking(std::io::stdin());
+    stream::set_blocking(std::io::stdout());
+    stream::set_blocking(std::io::stderr());
+}
+
 /// Returns an *invalid input* error if standard input would be read as empty although it is not.
 pub(crate) fn check_input() -> Result<()> {
     match stream::state(std::io::stdin()) {
@@ -59,7 +67,7 @@ mod stream {
     use std::os::fd::AsFd;
     use std::os::unix::fs::MetadataExt;
 
-    use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+    use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
     pub(super) enum State {
         ReadOnly,
@@ -68,6 +76,15 @@ mod stream {
         /// that redirects to `/dev/null` opens it either for reading or for writing.
         Closed,
         Open,
+    }
+
+    pub(super) fn set_blocking(stream: impl AsFd) {
+        if let Ok(flags) = fcntl_getfl(&stream)
+            && flags.contains(OFlags::NONBLOCK)
+        {
+            // Where it cannot be set, the write fails as it would have.
+            let _ = fcntl_setfl(&stream, flags - OFlags::NONBLOCK);
+        }
     }
 
     pub(super) fn state(stream: impl AsFd) -> State {
@@ -95,6 +112,8 @@ mod stream {
         Closed,
         Open,
     }
+
+    pub(super) fn set_blocking<S>(_: S) {}
 
     pub(super) fn state<S>(_: S) -> State {
         State::Open

@@ -113,6 +113,11 @@ impl FileIoStore {
         // 1. Reject an invalid update.
         let key = FileKey::of(reference)?;
         self.check_owner("an update")?;
+        if update.expiry == Some(Expiry::Default) {
+            return Err(Error::invalid(
+                "an update cannot return to the default expiry; give a period, an instant or never",
+            ));
+        }
         let terms = UploadTerms {
             expiration: Expiration::of(update.expiry.unwrap_or_default(), self.now())?,
             max_downloads: update.max_downloads,

@@ -21,10 +21,14 @@ async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
 
     // The command line overrides the upload options of the store.
     let mut settings = resolved.upload;
-    for (key, setting) in context::options(&args.options, PubNub.option_keys())?.iter() {
+    let options = context::options(&args.options, PubNub.option_keys())?;
+    for (key, setting) in options.iter() {
         settings.insert(key, setting.clone());
     }
     if let Some(message) = &args.message {
+        if options.get("message").is_some() {
+            return Err(Error::invalid("--message and -O message are the same option; give one of them"));
+        }
         settings.insert("message", context::text_setting(message));
     }
     let options = PubNub.options(&settings).map_err(|error| Error::invalid(error.message().to_owned()))?;

@@ -145,3 +145,20 @@ fn a_download_into_a_missing_folder_is_rejected() {
     let reference = home.run(&["upload", "a"]).line();
     assert_rejected(&home.run(&["download", &reference, "-o", "new/"]), 2, &["there is no folder new/"]);
 }
+
+#[test]
+fn an_option_that_is_given_twice_is_rejected() {
+    let home = Home::new();
+    home.file("stores.toml", "[stores.f]\nbackend = \"fileio\"\n\n[stores.p]\nbackend = \"pubnub\"\nsubscribe_key = \"s\"\npublish_key = \"p\"\nuser_id = \"u\"\nchannel = \"c\"\n");
+    home.file("a", "x");
+    let file = "p:pubnub:c/11111111-6f0a-4d0e-9a54-0f2f4a3b7c11/a";
+    for (args, word) in [
+        (&["--store", "f", "upload", "a", "-O", "max_downloads=1", "-O", "max_downloads=9"][..], "max_downloads"),
+        (&["pubnub", "publish", file, "-O", "ttl=1", "-O", "ttl=2"], "ttl"),
+        (&["pubnub", "publish", file, "--message", "1", "-O", "message=2"], "message"),
+    ] {
+        let done = home.run(&[&["--config", "stores.toml"], args].concat());
+        assert_rejected(&done, 2, &[word]);
+        assert!(done.err.contains("twice") || done.err.contains("the same option"), "{done:?}");
+    }
+}

@@ -313,6 +313,16 @@ fn an_option_that_had_no_effect_is_a_warning() {
 }
 
 #[test]
+fn an_update_to_the_default_expiry_is_rejected() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "x");
+    let reference = served.run(&["upload", "a.txt", "--expires", "3d"]).line();
+    let done = served.run(&["fileio", "update", &reference, "--title", "t", "--expires", "default"]);
+    assert!(done.code == 2 && done.err.contains("default expiry"), "{done:?}");
+}
+
+#[test]
 fn a_command_that_would_store_an_input_twice_is_not_safe_to_retry() {
     let home = Home::new();
     let served = Served::start(&home, &[]);

@@ -189,3 +189,30 @@ fn a_result_that_standard_output_does_not_accept_goes_to_standard_error_and_exit
     let listed = home.run(&["--config", "stores.toml", "--store", "filescom", "list"]).out;
     assert!(listed.contains("filescom:filescom:c") && listed.contains("d/"), "{listed}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_non_blocking_mode_loses_nothing_of_a_file_that_is_read_once() {
+    use std::io::Read;
+
+    use rustix::fs::{OFlags, fcntl_setfl};
+
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    let content = vec![7; 3_000_000];
+    home.file("a", &content);
+    let reference = served.run(&["upload", "a"]).line();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    fcntl_setfl(&writer, OFlags::WRONLY | OFlags::NONBLOCK).unwrap();
+    let mut command = home.command(&Served::with(&["download", &reference, "-o", "-"]));
+    let mut child = command.stdout(writer).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(command);
+    // Content has been sent that does not fit into the pipe.
+    while !served.has_sent() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mut read = Vec::new();
+    reader.read_to_end(&mut read).unwrap();
+    let done = crate::program::done(child.wait_with_output().unwrap());
+    assert_eq!((done.code, read.len()), (0, content.len()), "{done:?}");
+}
