@@ -180,7 +180,9 @@ impl Rejection {
         match self {
             Rejection::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Rejection::DestinationParentMissing => StatusCode::CONFLICT,
-            Rejection::Internal(error) if matches!(error.kind(), io::ErrorKind::StorageFull) => {
+            Rejection::Internal(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
                 StatusCode::INSUFFICIENT_STORAGE
             }
             other => status_of_kind(other.kind()),
