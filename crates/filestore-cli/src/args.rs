@@ -104,7 +104,7 @@ pub(crate) struct Upload {
     /// Store the files in this folder or channel
     #[arg(long = "to", value_name = "SCOPE")]
     pub scope: Option<String>,
-    /// When the files expire: 14d (units y Q M w d h m s), 2027-01-31T12:00:00Z, never, default
+    /// The expiry of the files: 14d (units y Q M w d h m s), 2027-01-31T12:00:00Z, never, default
     #[arg(long, value_name = "D", default_value = "default")]
     pub expires: Expiry,
     /// Fail if a file of the same name exists
@@ -260,7 +260,7 @@ pub(crate) struct FilescomShare {
     /// The files and folders that the link shows
     #[arg(required = true, value_name = "REF")]
     pub references: Vec<String>,
-    /// When the link expires: 14d, 2027-01-31T12:00:00Z, never, default
+    /// The expiry of the link: 14d, 2027-01-31T12:00:00Z, never, default
     #[arg(long, value_name = "D", default_value = "default")]
     pub expires: Expiry,
     /// Protect the link with the password from this source: `env:NAME` or `file:PATH`
@@ -283,7 +283,7 @@ pub(crate) enum Fileio {
 pub(crate) struct FileioUpdate {
     #[command(flatten)]
     pub target: Reference,
-    /// When the file expires, counted from now: 14d, 2027-01-31T12:00:00Z, never
+    /// The new expiry, counted from now: 14d, 2027-01-31T12:00:00Z, never
     #[arg(long, value_name = "D")]
     pub expires: Option<Expiry>,
     /// The total number of downloads of the file: a number, or unlimited
