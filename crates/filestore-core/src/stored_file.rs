@@ -22,7 +22,7 @@ pub struct StoredFile {
     pub created: Option<Timestamp>,
     /// The time at which the content was last modified.
     pub modified: Option<Timestamp>,
-    /// The version of the content, opaque: another one whenever the file is replaced. `None` if the store reports none.
+    /// The opaque version of the content, which changes when the file is replaced. `None` if the store reports none.
     pub version: Option<String>,
     /// The media type.
     pub content_type: Option<String>,

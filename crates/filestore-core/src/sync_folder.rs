@@ -1,4 +1,4 @@
-//! [`sync_folder`]: makes a rename last.
+//! [`sync_folder`]: makes created, renamed and deleted names in a folder durable.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind};
 /// Syncs the names in an open folder to the disk. Without this, a file that was created, renamed or deleted may be
 /// lost, or come back, in a power failure although its content is on the disk.
 ///
-/// A file system that cannot sync folders says so with *invalid input* or *unsupported* (some shared and network
-/// folders do). It orders names by itself, and this succeeds.
+/// Succeeds on a file system that cannot sync folders and orders names by itself, as some shared and network folders
+/// do. Such a file system reports [`ErrorKind::InvalidInput`] or [`ErrorKind::Unsupported`].
 pub fn sync_folder(folder: &File) -> io::Result<()> {
     tolerate(folder.sync_all())
 }
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_system_without_a_sync_of_folders_is_no_failure_and_a_broken_disk_is_one() {
+    fn a_file_system_that_cannot_sync_folders_is_no_error_and_a_broken_disk_is_one() {
         let folder = tempfile::tempdir().unwrap();
         #[cfg(unix)]
         sync_folder(&File::open(folder.path()).unwrap()).unwrap();
