@@ -30,10 +30,13 @@ struct Inner {
     /// The total time that the service has asked to wait.
     #[cfg(feature = "http")]
     waited: Duration,
+    /// `true` if the operation must not replace a file.
     #[cfg(feature = "http")]
     never_replaces: bool,
+    /// `true` if the service has not confirmed the requested encryption.
     #[cfg(feature = "http")]
     unencrypted: bool,
+    /// The number of entries that listings do not show because they cannot be read.
     #[cfg(feature = "http")]
     left_out: usize,
 }

@@ -1,4 +1,4 @@
-//! The capabilities of an OpenDAL operator, and its metadata of files, as types of the core.
+//! The capabilities of an OpenDAL operator, and its metadata of files, as types of `filestore-core`.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use opendal::{Capability, Metadata};
 /// The traits of a service on which the flow of the operations depends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServiceTraits {
-    /// There are folders, and files can be renamed: an upload is written to a temporary file first.
+    /// `true` if there are folders, and files can be renamed: an upload is written to a temporary file first.
     pub(crate) folders: bool,
-    /// The service itself can reject the replacement of a file.
+    /// `true` if the service itself can reject the replacement of a file.
     pub(crate) conditional_write: bool,
-    /// Listings are in the order of the paths and can begin at any path.
+    /// `true` if listings are in the order of the paths and can begin at any path.
     pub(crate) ordered: bool,
-    /// A file can be written in several chunks.
+    /// `true` if a file can be written in several chunks.
     pub(crate) chunks: bool,
-    /// Chunks are parts of a multipart upload: few and large, not many and small.
+    /// `true` if the chunks are parts of a multipart upload: few and large, not many and small.
     pub(crate) parts: bool,
-    /// A read can have the ETag of the file as its precondition.
+    /// `true` if a read can have the ETag of the file as its precondition.
     pub(crate) reads_if_match: bool,
-    /// Files are in a bucket or container, which may be missing.
+    /// `true` if files are in a bucket or container, which may be missing.
     pub(crate) container: bool,
 }
 

@@ -1,4 +1,4 @@
-//! [`send`]: sends the body of an upload, and makes it a file.
+//! [`send`]: sends the body of an upload, and stores the file.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +51,7 @@ pub(crate) async fn send(upload: UploadTask) -> Result<(Metadata, u64)> {
 impl UploadTask {
     async fn run(mut self, mut dropped: oneshot::Receiver<()>) -> Result<(Metadata, u64)> {
         // A service with folders may show a file while it is written, so a temporary file is written.
-        let written = match self.traits.folders {
+        let written_path = match self.traits.folders {
             true => format!("{TEMPORARY_FOLDER}/{}", uuid::Uuid::new_v4()),
             false => self.path.clone(),
         };
@@ -59,10 +59,10 @@ impl UploadTask {
             Attempts::current().never_replace();
         }
         let part_size = self.part_size();
-        let mut writer = call(Stage::Transfer, self.operator.writer_options(&written, self.options())).await?;
+        let mut writer = call(Stage::Transfer, self.operator.writer_options(&written_path, self.options())).await?;
         let outcome = match self.transfer(&mut writer, &mut dropped).await {
             Ok(size) => tokio::select! {
-                stored = self.store(&mut writer, &written, size, part_size) => stored,
+                stored = self.store(&mut writer, &written_path, size, part_size) => stored,
                 _ = dropped => Err(upload_dropped()),
             },
             Err(error) => Err(error),
@@ -75,7 +75,7 @@ impl UploadTask {
             // Best effort: the error to report is the first one.
             let _ = writer.abort().await;
             if self.traits.folders {
-                let _ = self.operator.delete(&written).await;
+                let _ = self.operator.delete(&written_path).await;
             }
         }
         outcome
@@ -85,7 +85,7 @@ impl UploadTask {
     async fn store(
         &mut self,
         writer: &mut opendal::Writer,
-        written: &str,
+        written_path: &str,
         size: u64,
         part_size: u64,
     ) -> Result<(Metadata, u64)> {
@@ -95,7 +95,7 @@ impl UploadTask {
             Err(error) => self.completed(error, size, part_size).await?,
         };
         if self.traits.folders {
-            self.publish(written, size).await?;
+            self.publish(written_path, size).await?;
         }
         Ok((metadata, size))
     }
@@ -143,9 +143,9 @@ impl UploadTask {
     }
 
     /// Checks the size of the temporary file, and renames it to the file.
-    async fn publish(&mut self, written: &str, size: u64) -> Result<()> {
+    async fn publish(&mut self, written_path: &str, size: u64) -> Result<()> {
         let lost = "the service has lost the temporary file of this upload, which it had accepted";
-        let stored_size = match call(Stage::Transfer, self.operator.stat(written)).await {
+        let stored_size = match call(Stage::Transfer, self.operator.stat(written_path)).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(Error::new(ErrorKind::Integrity, error.effect(), lost));
             }
@@ -156,7 +156,9 @@ impl UploadTask {
                 format!("{size} bytes were sent, and the service holds {stored_size} of them; nothing was stored");
             return Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
         }
-        let Err(error) = call(Stage::Commit, self.operator.rename(written, &self.path)).await else { return Ok(()) };
+        let Err(error) = call(Stage::Commit, self.operator.rename(written_path, &self.path)).await else {
+            return Ok(());
+        };
         if error.effect() != Effect::Unknown {
             return Err(match error.kind() {
                 ErrorKind::NotFound => Error::new(ErrorKind::Conflict, error.effect(), lost),
@@ -164,7 +166,7 @@ impl UploadTask {
             });
         }
         // The rename may be done: then the temporary file does not exist.
-        match call(Stage::Read, self.operator.stat(written)).await {
+        match call(Stage::Read, self.operator.stat(written_path)).await {
             Err(gone) if gone.kind() == ErrorKind::NotFound => {}
             _ => return Err(error),
         }

@@ -46,8 +46,8 @@ const RESOURCE_TYPE_QUERY: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:pr
 /// The header of WebDAV that allows or forbids to replace a file: `T` or `F`.
 const OVERWRITE: &str = "overwrite";
 
-/// The timeout of a request to the machine's metadata service, which has the credentials of its role. On machines
-/// without the service, its IP address does not respond. The AWS tools wait one second, too.
+/// The timeout of a request to the machine's metadata service, which has the credentials of the machine. On machines
+/// without this service, its IP address does not respond. The AWS tools wait one second, too.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The parts of a request that are needed after it is sent.

@@ -1,6 +1,6 @@
 //! [`Root`]: the folder of a store, and the entries at paths below it.
 //!
-//! Every access goes through a `cap-std` directory handle: the system itself keeps a path below the open root, so a
+//! Every access goes through a `cap-std` directory handle: the operating system keeps a path below the open root, so a
 //! link that is swapped in at any moment does not leave it.
 
 use std::fs;
