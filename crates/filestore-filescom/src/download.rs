@@ -47,9 +47,9 @@ impl FilesComStore {
             (None, _) => None,
         };
         // 3. The bytes, with a check of the digest at the end of a whole file.
-        let wanted = range.clone().or_else(|| size.map(|size| 0..size));
-        let length = wanted.as_ref().map(|wanted| wanted.end - wanted.start);
-        let bytes = read(Arc::clone(&content), wanted, range.is_some()).await?;
+        let byte_range = range.clone().or_else(|| size.map(|size| 0..size));
+        let length = byte_range.as_ref().map(|byte_range| byte_range.end - byte_range.start);
+        let bytes = read(Arc::clone(&content), byte_range, range.is_some()).await?;
         let bytes = match (&range, self.config().verify) {
             (Some(_), _) | (None, Verify::None) => bytes,
             (None, verify) => verified(bytes, Arc::clone(&content), verify),
@@ -70,13 +70,13 @@ impl FilesComStore {
                 longest.as_secs()
             ))
         };
-        if request.lifetime.is_some_and(|wanted| wanted > URL_LIFETIME) {
+        if request.lifetime.is_some_and(|requested| requested > URL_LIFETIME) {
             return Err(too_long(URL_LIFETIME));
         }
         let (_, uri) = self.download_uri(&path).await?;
         let url = presigned_url(&uri, self.api().base())?;
         let lifetime = filestore_http::lifetime(&url).unwrap_or(URL_LIFETIME);
-        if request.lifetime.is_some_and(|wanted| wanted > lifetime) {
+        if request.lifetime.is_some_and(|requested| requested > lifetime) {
             return Err(too_long(lifetime).with_effect(Effect::Rejected));
         }
         let end = filestore_http::expiry(&url).or_else(|| self.api().clock().now().checked_add(lifetime).ok());
@@ -85,24 +85,24 @@ impl FilesComStore {
     }
 }
 
-/// Returns the bytes of `wanted`; `None`: the whole file, whose size is unknown.
+/// Returns the bytes of `byte_range`; `None`: the whole file, whose size is unknown.
 async fn read(
     content: Arc<RemoteContent>,
-    wanted: Option<Range<u64>>,
+    byte_range: Option<Range<u64>>,
     is_part: bool,
 ) -> Result<BoxStream<'static, Result<Bytes>>> {
     let mut attempts = Attempts::new();
-    let Some(wanted) = wanted else { return Ok(content.get(None, &mut attempts).await?.stream().boxed()) };
+    let Some(byte_range) = byte_range else { return Ok(content.get(None, &mut attempts).await?.stream().boxed()) };
     let config = content.store().config();
     // A quarter of the limit: content is in memory elsewhere, too, on its way from the socket and to the disk.
     let window = (config.memory.as_u64() / 4 / RANGE).min(u64::from(config.parallel.get()));
     // A large file is read by concurrent ranges, if the storage supports them.
-    if wanted.end - wanted.start > LARGE && window > 1 {
+    if byte_range.end - byte_range.start > LARGE && window > 1 {
         let started = content.store().api().clock().elapsed();
-        let first = wanted.start..wanted.start + FIRST;
+        let first = byte_range.start..byte_range.start + FIRST;
         let response = content.get(Some(first.clone()), &mut attempts).await?;
         if response.status().as_u16() == 206 && content.has_etag() {
-            let rest = first.end..wanted.end;
+            let rest = first.end..byte_range.end;
             let first = sequential(Arc::clone(&content), RangeReader::new(response, first, attempts));
             let rest = async move {
                 let took = content.store().api().clock().elapsed() - started;
@@ -117,16 +117,16 @@ async fn read(
         }
         // The storage responded with the whole file.
         if response.status().as_u16() == 200 && !is_part {
-            return Ok(sequential(content, RangeReader::new(response, wanted, attempts)));
+            return Ok(sequential(content, RangeReader::new(response, byte_range, attempts)));
         }
     }
-    let range = is_part.then(|| wanted.clone());
+    let range = is_part.then(|| byte_range.clone());
     let response = content.get(range, &mut attempts).await?;
     if is_part && response.status().as_u16() != 206 {
         return Err(Error::unsupported("the storage of this file does not support ranges; read the whole file")
             .with_effect(Effect::Rejected));
     }
-    Ok(sequential(content, RangeReader::new(response, wanted, attempts)))
+    Ok(sequential(content, RangeReader::new(response, byte_range, attempts)))
 }
 
 /// Returns the chunks of one range.
@@ -138,12 +138,12 @@ fn sequential(content: Arc<RemoteContent>, reader: RangeReader) -> BoxStream<'st
     chunks.boxed()
 }
 
-/// Returns the chunks of all ranges of `wanted` in order, with up to `window` ranges in flight or buffered.
-fn concurrent(content: Arc<RemoteContent>, wanted: Range<u64>, window: usize) -> BoxStream<'static, Result<Bytes>> {
-    let starts = wanted.clone().step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
+/// Returns the chunks of all ranges of `byte_range` in order, with up to `window` ranges in flight or buffered.
+fn concurrent(content: Arc<RemoteContent>, byte_range: Range<u64>, window: usize) -> BoxStream<'static, Result<Bytes>> {
+    let starts = byte_range.clone().step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
     stream::iter(starts)
         .map(move |start| {
-            let (content, range) = (Arc::clone(&content), start..wanted.end.min(start + RANGE));
+            let (content, range) = (Arc::clone(&content), start..byte_range.end.min(start + RANGE));
             async move {
                 let mut attempts = Attempts::new();
                 let response = content.get_range(range.clone(), &mut attempts).await?;
@@ -169,8 +169,8 @@ fn verified(
     let entry = content.entry();
     // MD5, which is slower than CRC-32, is computed only if the service has no CRC-32.
     let md5 = entry.md5.is_some() && entry.crc32.is_none() && verify == Verify::Etag;
-    let wanted = DigestSet { md5, crc32: !md5 && (entry.crc32.is_some() || verify == Verify::Crc32) };
-    let state = Some((bytes, Hasher::new(wanted), content));
+    let set = DigestSet { md5, crc32: !md5 && (entry.crc32.is_some() || verify == Verify::Crc32) };
+    let state = Some((bytes, Hasher::new(set), content));
     let checked = stream::unfold(state, move |state| async move {
         let (mut bytes, mut hasher, content) = state?;
         let passed = match bytes.next().await {

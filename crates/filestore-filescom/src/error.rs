@@ -163,7 +163,7 @@ const STATUSES: &[(u16, ErrorKind, &str)] = &[
     (400, ErrorKind::InvalidInput, "the service rejects the request"),
     (401, ErrorKind::Unauthenticated, "the service does not accept the credential; check api_key or log in again"),
     (403, ErrorKind::Permission, "the user or key may not do this"),
-    (404, ErrorKind::NotFound, "it does not exist, or the response is not from the service; check base_url"),
+    (404, ErrorKind::NotFound, "it does not exist, or something other than the service responded; check base_url"),
     (405, ErrorKind::Protocol, "the service does not know this request; check base_url"),
     (408, ErrorKind::Timeout, "the service waited too long for the request"),
     (409, ErrorKind::Conflict, "another request changed it at the same time"),

@@ -1,5 +1,5 @@
-//! The whole store. What a request looks like and what an answer means: against mocks that match and
-//! count. Connections that break: against a server that follows a script.
+//! Tests of the whole store: requests and responses against mocks that match and count, broken connections against a
+//! server that follows a script.
 
 mod broken;
 mod download;
@@ -31,7 +31,7 @@ use crate::{FilesComConfig, FilesComStore};
 
 const API_KEY: &str = "APIcanary0123456789";
 
-/// What all tests trace, once one of them wants to know.
+/// The traces of all tests of this process, from the first use on.
 static TRACES: LazyLock<Traces> = LazyLock::new(Traces::of_this_process);
 
 fn store(server: &MockServer) -> FilesComStore {
@@ -43,17 +43,17 @@ fn open(config: FilesComConfig) -> (FilesComStore, Arc<TestClock>) {
     (FilesComStore::with_clock(config, Arc::clone(&clock) as _).unwrap(), clock)
 }
 
-/// A service that gives these answers in folder_lock, and must be asked exactly so often.
-async fn server_with(answers: impl IntoIterator<Item = ResponseTemplate, IntoIter: Send> + Send) -> MockServer {
+/// Starts a service that sends these responses in order and expects no further request.
+async fn server_with(responses: impl IntoIterator<Item = ResponseTemplate, IntoIter: Send> + Send) -> MockServer {
     let server = MockServer::start().await;
-    for response in answers {
+    for response in responses {
         Mock::given(any()).respond_with(response).up_to_n_times(1).expect(1).mount(&server).await;
     }
     Mock::given(any()).respond_with(ResponseTemplate::new(418)).expect(0).named("one too many").mount(&server).await;
     server
 }
 
-/// The requests that came: method and path, and the body where there is one.
+/// Returns the received requests: method, path and body.
 async fn received(server: &MockServer) -> Vec<String> {
     let requests = server.received_requests().await.unwrap();
     requests.iter().map(describe).collect()
@@ -73,7 +73,7 @@ fn no_content() -> ResponseTemplate {
     ResponseTemplate::new(204)
 }
 
-/// A rejection as the service writes it.
+/// Returns a rejection in the format of the service.
 fn rejection(status: u16, type_name: &str) -> ResponseTemplate {
     let body = json!({"error": "A sentence of the service.", "http-code": status, "instance": "0123456789abcdef",
         "title": "Title", "type": type_name});

@@ -35,7 +35,7 @@ impl FilesComStore {
     /// last checkpoint resumes the upload; `None` begins one. If the service does not know the upload any more, it
     /// begins from the first part.
     ///
-    /// The reference in the result does not carry the name of a store. Errors beyond those of an upload:
+    /// The reference in the result has no name of a store. Errors beyond those of an upload:
     /// *unsupported* if the body is a stream or the upload has [`IfExists::Fail`](filestore_core::IfExists::Fail),
     /// *invalid input* if the checkpoint is of another path or the source has changed.
     pub async fn upload_resumable(
@@ -81,7 +81,8 @@ impl FilesComStore {
                 // The whole upload begins from the first part: the parts are gone with the upload.
                 Err(error) if error::is(&error, UPLOAD_NOT_FOUND) && error.effect() != Effect::Unknown => {
                     if !body.can_replay() {
-                        return Err(error.with_note("the body is a stream and cannot be sent again; upload it anew"));
+                        return Err(error
+                            .with_note("the body is a stream and cannot be sent again; upload it with a new stream"));
                     }
                     if !self.api().http().retry_step(&mut restarts).await {
                         return Err(error);
@@ -105,8 +106,8 @@ impl FilesComStore {
         let before = body.fingerprint().await?;
         let mut source = Source::open(body, before.map(|source| source.length)).await?;
         let max_buffered = source.is_buffered().then(|| self.config().memory.as_u64() / 2);
-        let wanted_size = options.part_size.or(self.config().part_size.map(crate::ByteSize::as_u64));
-        let first = wanted_size.unwrap_or(BUFFERED_PART_SIZE).min(max_buffered.unwrap_or(u64::MAX));
+        let preferred_size = options.part_size.or(self.config().part_size.map(crate::ByteSize::as_u64));
+        let first = preferred_size.unwrap_or(BUFFERED_PART_SIZE).min(max_buffered.unwrap_or(u64::MAX));
         let size = source.size(first).await?;
         // 2. The multipart upload: a new one, or the one to resume.
         let batch = self.config().parallel.get().saturating_mul(2);
@@ -126,14 +127,15 @@ impl FilesComStore {
                     .await?
             }
             None => {
-                let parts = size.map_or(batch, |size| self.estimated_parts(size, wanted_size, max_buffered).min(batch));
+                let parts =
+                    size.map_or(batch, |size| self.estimated_parts(size, preferred_size, max_buffered).min(batch));
                 self.begin(path, options, size, parts, batch).await?
             }
         };
         // 3. Its parts.
         let part_size = match (&checkpoint, size) {
             (Some(checkpoint), _) => Some(checkpoint.part_size()),
-            (None, Some(size)) => Some(upload.limits.size_for(size, wanted_size, max_buffered)?),
+            (None, Some(size)) => Some(upload.limits.size_for(size, preferred_size, max_buffered)?),
             (None, None) => None,
         };
         if let (Some(size), Some(part_size)) = (size, part_size) {
@@ -141,7 +143,7 @@ impl FilesComStore {
         }
         let sizes = |number| match part_size {
             Some(size) => Ok(size),
-            None => upload.limits.growing_size(number, wanted_size, max_buffered.unwrap_or(u64::MAX)),
+            None => upload.limits.growing_size(number, preferred_size, max_buffered.unwrap_or(u64::MAX)),
         };
         let mut progress = match (report, before, part_size) {
             (Some(report), Some(before), Some(size)) => {
@@ -169,8 +171,9 @@ impl FilesComStore {
     }
 
     /// Estimates the number of parts of `size` bytes, before the limits of the storage are known.
-    fn estimated_parts(&self, size: u64, wanted: Option<u64>, max_buffered: Option<u64>) -> u32 {
-        let part = wanted.unwrap_or(if max_buffered.is_some() { BUFFERED_PART_SIZE } else { 2 * BUFFERED_PART_SIZE });
+    fn estimated_parts(&self, size: u64, preferred: Option<u64>, max_buffered: Option<u64>) -> u32 {
+        let part =
+            preferred.unwrap_or(if max_buffered.is_some() { BUFFERED_PART_SIZE } else { 2 * BUFFERED_PART_SIZE });
         u32::try_from(size.div_ceil(part.max(1))).unwrap_or(u32::MAX).max(1)
     }
 

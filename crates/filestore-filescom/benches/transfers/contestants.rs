@@ -1,4 +1,4 @@
-//! The contestants, each in a process of its own.
+//! The contestants, each in its own process.
 
 mod ours;
 mod peer;
@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How many small files are on their way at once.
+/// The number of small files that are transferred at once.
 const AT_ONCE: usize = 64;
 
-/// What every request needs.
+/// The API key of every request.
 const API_KEY: &str = "benchmark";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +38,7 @@ pub(crate) struct Task {
     pub(crate) address: SocketAddr,
     /// The large file to send.
     pub(crate) source: PathBuf,
-    /// How many small files or entries.
+    /// The number of small files or entries.
     pub(crate) count: usize,
 }
 
@@ -87,7 +87,7 @@ impl Task {
     }
 }
 
-/// Does it, and prints microseconds and the peak of resident memory in KiB.
+/// Runs the task, and prints microseconds and the peak of resident memory in KiB.
 pub(crate) fn run(task: Task) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let time = runtime.block_on(async {
@@ -100,7 +100,7 @@ pub(crate) fn run(task: Task) {
     println!("{} {}", time.as_micros(), peak_kib());
 }
 
-/// The time of `work`, without what was made ready before.
+/// Returns the time of `work`.
 async fn timed<T>(work: impl Future<Output = T>) -> Duration {
     let start = Instant::now();
     work.await;

@@ -1,10 +1,10 @@
-//! Moves the same bytes three ways, side by side: with plain reqwest, which does only what is needed and
-//! computes the same digests; with this crate; with the crate `files-sdk`.
+//! Compares the transfers of three clients: plain reqwest, which does only what is needed and computes the same
+//! digests; this crate; and the crate `files-sdk`.
 //!
-//! `cargo bench -p filestore-filescom --features bench --bench transfers`. Each contestant runs each job in a process
-//! of its own, so that its peak memory is known, against one server in ours. Rounds are interleaved, and the table has
-//! the medians. `FILESTORE_BENCH=large=64,small=500,entries=5000,rounds=1` makes it quick; `-- up list` runs these jobs
-//! alone.
+//! `cargo bench -p filestore-filescom --features bench --bench transfers`. Each contestant runs each job in its own
+//! process, so that its peak memory is known, against one server in the parent process. Rounds are interleaved, and the
+//! table has the medians. `FILESTORE_BENCH=large=64,small=500,entries=5000,rounds=1` is a quick run; `-- up list` runs
+//! only these jobs.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
 
@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use contestants::{Contestant, Job, Task};
 
+/// The sizes of the jobs.
 struct Scale {
-    /// MiB.
+    /// The size of the large file in MiB.
     large: u64,
     small: usize,
     entries: usize,
@@ -46,7 +47,7 @@ impl Scale {
     }
 }
 
-/// What one run took.
+/// The time and the peak memory of one run.
 #[derive(Clone, Copy)]
 struct Run {
     time: Duration,

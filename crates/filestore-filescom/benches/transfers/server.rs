@@ -1,7 +1,7 @@
-//! A service that costs as little as a service can: no disk, no hashing, answers made beforehand.
+//! A service with minimal costs: no disk, no hashing, responses computed in advance.
 //!
-//! Every content is the beginning of one endless retry_decision of [`BLOCK`], so that digests are known before
-//! a byte arrives. What is sent is counted and looked at in its first bytes, not kept.
+//! Every content is the beginning of one endless repetition of a block of [`BLOCK`] bytes, so that digests are known
+//! before a byte arrives. Received content is counted, and the first bytes of each read are checked; it is not stored.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,10 +19,10 @@ pub(crate) const BLOCK: usize = 1 << 20;
 
 pub(crate) const SMALL: u64 = 4096;
 
-/// Entries of a page of the listing.
+/// The number of entries of a page of the listing.
 const PAGE: usize = 1000;
 
-/// A block that does not compress.
+/// Returns a block that does not compress.
 pub(crate) fn block() -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = || {
@@ -42,11 +42,11 @@ struct Service {
     crc32_of_small: String,
     /// MD5 by length.
     tags: Mutex<HashMap<u64, String>>,
-    /// Pages of the listing, and where the next one is.
+    /// The pages of the listing.
     pages: Vec<String>,
 }
 
-/// Starts it on threads of its own.
+/// Starts the service on its own threads and returns its address.
 pub(crate) fn start(large: u64, entries: usize) -> SocketAddr {
     let (sender, receiver) = std::sync::mpsc::channel();
     thread::spawn(move || {
@@ -64,7 +64,7 @@ pub(crate) fn start(large: u64, entries: usize) -> SocketAddr {
                 pages: pages(entries),
                 block,
             });
-            // Before anybody looks at a clock.
+            // Computed before the measurements begin.
             for length in [SMALL].into_iter().chain([4, 8, 16, 32].map(|mib| mib << 20)) {
                 service.tag(length);
             }
@@ -118,7 +118,7 @@ struct Head {
 }
 
 impl Service {
-    /// The MD5 of the first `length` bytes, where it is worth knowing: nobody checks that of a whole GiB.
+    /// Returns the MD5 of the first `length` bytes. Above 64 MiB it is zeros, since no contestant checks it.
     fn tag(&self, length: u64) -> String {
         if length > 64 << 20 {
             return "0".repeat(32);
@@ -171,14 +171,14 @@ impl Service {
         let mut read = 0;
         while read < length {
             let most = usize::try_from(length - read).unwrap_or(usize::MAX).min(scratch.len());
-            let got = stream.read(&mut scratch[..most]).await?;
-            if got == 0 {
+            let count = stream.read(&mut scratch[..most]).await?;
+            if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             let at = (read as usize) % BLOCK;
-            let seen = got.min(16).min(BLOCK - at);
-            genuine &= scratch[..seen] == self.block[at..at + seen];
-            read += got as u64;
+            let checked = count.min(16).min(BLOCK - at);
+            genuine &= scratch[..checked] == self.block[at..at + checked];
+            read += count as u64;
         }
         Ok(genuine)
     }
@@ -218,8 +218,8 @@ impl Service {
         let path = head.path.strip_prefix("/api/rest/v1").unwrap_or(&head.path);
         let none = String::new();
         if path.starts_with("/file_actions/begin_upload/") {
-            let asked: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-            let number = |name: &str| asked[name].as_u64();
+            let request: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+            let number = |name: &str| request[name].as_u64();
             let first = number("part").unwrap_or(1);
             let parts: Vec<_> = (first..first + number("parts").unwrap_or(1)).map(|part| self.part(part)).collect();
             return ("200 OK", none, serde_json::Value::from(parts).to_string());
@@ -260,7 +260,7 @@ impl Service {
     }
 }
 
-/// Of an address that has just been signed.
+/// Returns the query of a fresh presigned URL.
 fn signature() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     format!("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={now}&X-Amz-Expires=900&X-Amz-Signature=0")

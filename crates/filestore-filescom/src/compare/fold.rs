@@ -11,7 +11,7 @@
 //! | `0041-005A +0061` | the first of these folds to this, the next one to the next one, ... |
 //! | `0182-0184/2 +0183` | the same for every second character |
 //!
-//! It was made from `allkeys.txt` of UCA 9.0.0: characters with the same primary weights are equal, and the
+//! The table was generated from `allkeys.txt` of UCA 9.0.0: characters with the same primary weights are equal, and the
 //! lowest of them that does not decompose stands for all, in its case-folded form. MySQL differs in three
 //! things: it cuts ﷺ (U+FDFA) after eight weights, takes U+D7A4 to U+D7AF for Hangul syllables, and gives
 //! characters that came after Unicode 9 weights of their own.

@@ -1,4 +1,4 @@
-//! Transfers over connections that break and stall: against a server that follows a script.
+//! Transfers over connections that break or stall, against a server that follows a script.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn targets(url: &Url, numbers: std::ops::RangeInclusive<u32>) -> Reply {
 }
 
 fn part() -> Reply {
-    // Not an MD5, so it is taken as it is.
+    // The ETag is not an MD5, so it is not compared.
     Reply::with_status(200, &["ETag: \"tag\""], "")
 }
 
@@ -45,7 +45,7 @@ async fn uploaded(script: impl FnOnce(&Url) -> Vec<Reply> + Send) -> (Result<Sto
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_once_in_each_part_costs_each_part_once_more() {
+async fn a_connection_that_breaks_once_for_each_part_retries_each_part_once() {
     let (file, server) = uploaded(|url| {
         let mut script = vec![targets(url, 1..=1), Reply::lost(), part(), targets(url, 2..=3)];
         script.extend([Reply::lost(), part(), Reply::lost(), part(), stored()]);
@@ -53,13 +53,17 @@ async fn a_connection_that_breaks_once_in_each_part_costs_each_part_once_more() 
     })
     .await;
     assert_eq!(file.unwrap().size, Some(12));
-    let parts: Vec<_> =
-        server.requests().iter().filter(|got| got.head.starts_with("PUT")).map(|got| got.text()).collect();
+    let parts: Vec<_> = server
+        .requests()
+        .iter()
+        .filter(|request| request.head.starts_with("PUT"))
+        .map(|request| request.text())
+        .collect();
     assert_eq!(parts, ["1234", "1234", "5678", "5678", "1234", "1234"]);
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_every_time_ends_the_upload_with_nothing_stored() {
+async fn a_connection_that_always_breaks_fails_the_upload_and_stores_nothing() {
     let (file, server) = uploaded(|url| [vec![targets(url, 1..=3)], vec![Reply::lost(); 4]].concat()).await;
     let error = file.unwrap_err();
     assert_eq!((kind_and_effect(&error), error.attempts()), ((ErrorKind::Unavailable, Effect::Rejected), 4));
@@ -67,7 +71,7 @@ async fn a_connection_that_breaks_every_time_ends_the_upload_with_nothing_stored
 }
 
 #[tokio::test]
-async fn a_finish_that_is_lost_and_then_unknown_is_what_is_there() {
+async fn a_finish_that_is_lost_and_then_unknown_is_resolved_by_a_read_back() {
     let unknown = || Reply::json(404, r#"{"error":"gone","http-code":404,"type":"not-found/file-upload-not-found"}"#);
     let found =
         |crc32: &str| Reply::json(200, &format!(r#"{{"path":"a.txt","type":"file","size":12,"crc32":"{crc32}"}}"#));
@@ -82,7 +86,7 @@ async fn a_finish_that_is_lost_and_then_unknown_is_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_part_that_stalls_is_given_up_after_the_idle_limit_and_sent_again() {
+async fn a_part_that_stalls_is_retried_after_the_idle_timeout() {
     let script = |url: &Url| vec![targets(url, 1..=3), part(), Reply::hang(), part(), part(), stored()];
     let server = ScriptedServer::start_with(script).await;
     let (store, clock) = one_at_a_time(&server);
@@ -122,7 +126,7 @@ async fn a_part_that_is_acknowledged_before_all_of_it_was_sent_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_page_that_breaks_off_is_asked_for_again_and_no_entry_of_it_comes_twice() {
+async fn a_page_whose_connection_breaks_is_retried_and_no_entry_is_listed_twice() {
     let whole = json!([file("a"), file("b"), file("c")]).to_string();
     let json = "Content-Type: application/json";
     let half = Reply::cut(200, &[json], whole.len(), &whole[..whole.len() / 2]);
@@ -132,7 +136,7 @@ async fn a_page_that_breaks_off_is_asked_for_again_and_no_entry_of_it_comes_twic
 }
 
 #[tokio::test]
-async fn a_download_that_stalls_goes_on_after_the_idle_limit() {
+async fn a_download_that_stalls_is_resumed_after_the_idle_timeout() {
     let etag = "ETag: \"v1\"";
     let script = |url: &Url| {
         let entry = format!(r#"{{"path":"a","type":"file","size":10,"download_uri":"{url}content"}}"#);

@@ -13,8 +13,8 @@ fn pending() -> ResponseTemplate {
     response(201, &json!({"status": "pending", "file_migration_id": 12}))
 }
 
-/// What is to be moved, as it is looked at before.
-fn there() -> ResponseTemplate {
+/// The response to the request for the metadata of the source before a move.
+fn source() -> ResponseTemplate {
     response(200, &file("a"))
 }
 
@@ -34,9 +34,9 @@ async fn a_copy_that_is_done_at_once_is_one_request() {
 }
 
 #[tokio::test]
-async fn a_destination_that_is_there_is_left_unless_told_otherwise() {
+async fn an_existing_destination_is_replaced_only_with_overwrite() {
     let taken = rejection(422, "processing-failure/destination-exists");
-    let server = server_with([there(), taken, there(), completed()]).await;
+    let server = server_with([source(), taken, source(), completed()]).await;
     let store = store(&server);
     let error = store.move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
@@ -45,19 +45,19 @@ async fn a_destination_that_is_there_is_left_unless_told_otherwise() {
 }
 
 #[tokio::test]
-async fn missing_folders_are_made_only_when_the_service_misses_them() {
+async fn folders_are_created_only_if_the_service_reports_them_missing() {
     let missing = || rejection(409, "processing-failure/destination-parent-does-not-exist");
-    let server = server_with([there(), missing(), response(201, &folder("x/y")), completed()]).await;
+    let server = server_with([source(), missing(), response(201, &folder("x/y")), completed()]).await;
     store(&server).move_to(&reference("a"), Destination::to("x/y/a")).await.unwrap();
     assert_eq!(received(&server).await[2], r#"POST folders/x/y {"mkdir_parents":true}"#);
 
-    let server = server_with([there(), missing()]).await;
+    let server = server_with([source(), missing()]).await;
     let error = store(&server).move_to(&reference("a"), Destination::to("x/a").parents(false)).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_not_sent() {
+async fn a_copy_onto_or_into_itself_or_to_an_invalid_path_is_not_sent() {
     let server = server_with([]).await;
     let store = store(&server);
     for (from, to) in [("a", "a"), ("a", "a/b"), ("A/b", "a/B/c"), ("a", ""), ("a", "b/.."), ("a", "b ")] {
@@ -67,7 +67,7 @@ async fn what_cannot_be_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_job_is_waited_for_with_growing_pauses() {
+async fn a_job_is_polled_with_growing_delays() {
     let server =
         server_with([pending(), job("pending"), job("in_progress"), job("processing"), job("completed")]).await;
     let (store, clock) = open(FilesComConfig::new(server.uri()).api_key(API_KEY));
@@ -77,16 +77,16 @@ async fn a_job_is_waited_for_with_growing_pauses() {
 }
 
 #[tokio::test]
-async fn a_job_that_fails_says_why() {
+async fn the_error_of_a_failed_job_has_its_reason() {
     let failed = json!({"id": 12, "status": "failed", "files_moved": 3, "failure_message": "disk full"});
-    let server = server_with([there(), pending(), response(200, &failed)]).await;
+    let server = server_with([source(), pending(), response(200, &failed)]).await;
     let error = store(&server).move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Other, Effect::Unknown));
     assert!(error.to_string().contains("job 12, failed, 3 files done): disk full"), "{error}");
 }
 
 #[tokio::test]
-async fn the_end_of_another_job_is_not_the_end_of_this_one() {
+async fn the_state_of_another_job_is_a_protocol_error() {
     let other = json!({"id": 13, "status": "completed"});
     let server = server_with([pending(), response(200, &other)]).await;
     let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
@@ -94,8 +94,8 @@ async fn the_end_of_another_job_is_not_the_end_of_this_one() {
 }
 
 #[tokio::test]
-async fn a_job_that_takes_too_long_is_named() {
-    let server = server_with([there(), pending(), job("processing"), job("processing")]).await;
+async fn the_error_of_a_job_that_takes_too_long_has_its_id() {
+    let server = server_with([source(), pending(), job("processing"), job("processing")]).await;
     let to = Destination::to("b").longest_wait(Duration::from_millis(700));
     let error = store(&server).move_to(&reference("a"), to).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Timeout, Effect::Unknown));
@@ -103,14 +103,14 @@ async fn a_job_that_takes_too_long_is_named() {
 }
 
 #[tokio::test]
-async fn a_job_that_cannot_be_asked_for_may_go_on() {
+async fn a_job_whose_state_is_not_available_is_of_unknown_effect() {
     let server = server_with([pending(), rejection(403, "not-authorized/insufficient-permission-for-site")]).await;
     let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Unknown));
     assert!(error.to_string().contains("is job 12 of the service and may continue"), "{error}");
 }
 
-/// A store whose service follows a script.
+/// Returns a store whose service follows a script.
 pub(super) async fn scripted(script: impl IntoIterator<Item = Reply>) -> (FilesComStore, ScriptedServer) {
     let server = ScriptedServer::start(script).await;
     let config = FilesComConfig::new(server.url().as_str()).api_key(API_KEY);
@@ -126,7 +126,7 @@ fn missing() -> Reply {
 }
 
 #[tokio::test]
-async fn a_move_whose_answer_is_lost_happened_if_the_destination_is_what_the_source_was() {
+async fn a_move_whose_response_is_lost_happened_if_the_destination_is_what_the_source_was() {
     for (before, after) in [(file("a"), file("b")), (folder("a"), folder("b"))] {
         let (store, server) = scripted([found(&before), Reply::lost(), missing(), found(&after)]).await;
         store.move_to(&reference("a"), Destination::to("b")).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_move_whose_answer_is_lost_happened_if_the_destination_is_what_the_sou
 }
 
 #[tokio::test]
-async fn a_move_of_what_never_was_is_not_done_by_a_file_at_the_destination() {
+async fn a_move_of_a_missing_source_is_not_found_although_the_destination_exists() {
     let (store, server) = scripted([missing()]).await;
     let error = store.move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected), "{error}");
@@ -143,7 +143,7 @@ async fn a_move_of_what_never_was_is_not_done_by_a_file_at_the_destination() {
 }
 
 #[tokio::test]
-async fn a_move_whose_answer_is_lost_is_repeated_if_nothing_happened() {
+async fn a_move_whose_response_is_lost_is_retried_if_nothing_happened() {
     let done = Reply::json(201, r#"{"status":"completed"}"#);
     let (store, server) = scripted([found(&file("a")), Reply::lost(), found(&file("a")), missing(), done]).await;
     store.move_to(&reference("a"), Destination::to("b")).await.unwrap();
@@ -151,19 +151,19 @@ async fn a_move_whose_answer_is_lost_is_repeated_if_nothing_happened() {
 }
 
 #[tokio::test]
-async fn a_move_whose_answer_is_lost_is_unknown_if_nobody_can_tell() {
+async fn a_move_whose_response_is_lost_is_of_unknown_effect_without_proof() {
     let mut other = file("b");
     other["md5"] = "ffffffffffffffffffffffffffffffff".into();
-    for (what, now, after) in [
+    for (before, source, destination) in [
         (file("a"), found(&file("a")), found(&file("b"))),
         (file("a"), missing(), missing()),
         (file("a"), missing(), found(&other)),
-        // It may be a job that has not begun.
+        // The move of a folder may be a job that has not begun.
         (folder("a"), found(&folder("a")), missing()),
         (file("a"), Reply::lost(), missing()),
     ] {
-        let more_of_the_same = std::iter::repeat_n(Reply::lost(), 4);
-        let script = [found(&what), Reply::lost(), now, after].into_iter().chain(more_of_the_same);
+        let more_lost = std::iter::repeat_n(Reply::lost(), 4);
+        let script = [found(&before), Reply::lost(), source, destination].into_iter().chain(more_lost);
         let (store, _server) = scripted(script).await;
         let error = store.move_to(&reference("a"), Destination::to("b").overwrite(true)).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
@@ -171,14 +171,14 @@ async fn a_move_whose_answer_is_lost_is_unknown_if_nobody_can_tell() {
 }
 
 #[tokio::test]
-async fn a_move_that_was_answered_and_did_nothing_is_not_applied() {
+async fn a_move_with_error_responses_that_did_nothing_is_not_applied() {
     let busy = || Reply::json(503, "{}");
     let nothing = || [busy(), found(&file("a")), missing()];
     let script = std::iter::once(found(&file("a"))).chain((0..4).flat_map(|_| nothing()));
     let (store, _server) = scripted(script).await;
     let error = store.move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
-    // One lost answer among them, and it is not known.
+    // With one lost response among them, the effect is unknown.
     let script = [found(&file("a")), Reply::lost(), found(&file("a")), missing()];
     let (store, _server) = scripted(script.into_iter().chain((0..3).flat_map(|_| nothing()))).await;
     let error = store.move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
@@ -186,7 +186,7 @@ async fn a_move_that_was_answered_and_did_nothing_is_not_applied() {
 }
 
 #[tokio::test]
-async fn a_copy_whose_answer_is_lost_happened_if_the_contents_are_the_same() {
+async fn a_copy_whose_response_is_lost_happened_if_the_contents_are_the_same() {
     let (store, _server) = scripted([Reply::lost(), found(&file("a")), found(&file("b"))]).await;
     store.copy(&reference("a"), Destination::to("b")).await.unwrap();
 
@@ -203,7 +203,7 @@ async fn a_copy_whose_answer_is_lost_happened_if_the_contents_are_the_same() {
 }
 
 #[tokio::test]
-async fn a_copy_that_was_answered_with_a_failure_did_nothing_only_if_the_destination_shows_it() {
+async fn a_copy_with_an_error_response_did_nothing_only_if_the_destination_proves_it() {
     let mut undigested = file("b");
     (undigested["md5"], undigested["crc32"]) = (Value::Null, Value::Null);
     let mut sizeless = undigested.clone();
@@ -226,19 +226,20 @@ async fn a_copy_that_was_answered_with_a_failure_did_nothing_only_if_the_destina
 }
 
 #[tokio::test]
-async fn missing_folders_are_made_also_after_a_lost_response() {
+async fn missing_folders_are_created_also_after_a_lost_response() {
     let no_parent = || Reply::json(409, r#"{"type":"processing-failure/destination-parent-does-not-exist"}"#);
-    let made = Reply::json(201, &folder("x").to_string());
+    let created = Reply::json(201, &folder("x").to_string());
     let done = Reply::json(201, r#"{"status":"completed"}"#);
-    let look = || [found(&file("a")), missing()];
-    let requests = [found(&file("a")), Reply::lost()].into_iter().chain(look()).chain([no_parent()]).chain(look());
-    let (store, server) = scripted(requests.chain([made, done])).await;
+    let read_back = || [found(&file("a")), missing()];
+    let replies =
+        [found(&file("a")), Reply::lost()].into_iter().chain(read_back()).chain([no_parent()]).chain(read_back());
+    let (store, server) = scripted(replies.chain([created, done])).await;
     store.move_to(&reference("a"), Destination::to("x/a")).await.unwrap();
     assert_eq!(server.requests().len(), 9);
 }
 
 #[tokio::test]
-async fn a_rename_that_changes_the_case_only_is_told_by_the_spelling() {
+async fn a_rename_that_changes_only_the_case_is_recognized_by_the_spelling() {
     let rename = async |after: Value| {
         let script = [found(&file("a")), Reply::json(500, "{}"), found(&after), found(&after)];
         let (store, _server) = scripted(script).await;
@@ -254,7 +255,7 @@ async fn a_rename_that_changes_the_case_only_is_told_by_the_spelling() {
 }
 
 #[tokio::test]
-async fn a_copy_whose_destination_is_hidden_is_unknown_and_not_repeated() {
+async fn a_copy_whose_destination_is_hidden_is_of_unknown_effect_and_not_retried() {
     let (store, server) = scripted([Reply::json(503, "{}"), found(&file("a")), missing(), missing()]).await;
     let error = store.copy(&reference("a"), Destination::to("in/b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
@@ -268,7 +269,7 @@ async fn a_copy_whose_destination_is_hidden_is_unknown_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_job_without_a_number_is_said_to_be_one() {
+async fn a_job_without_an_id_is_a_protocol_error() {
     let server = server_with([response(201, &json!({"status": "pending"}))]).await;
     let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown));

@@ -1,4 +1,4 @@
-//! Downloads: the address and its end, ranges side by side, breaks, and other content than expected.
+//! Downloads: the presigned URL and its expiry, concurrent ranges, broken connections, and unexpected content.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn site() -> Site {
     site
 }
 
-/// More than is asked for at once.
+/// Content that is large enough for concurrent ranges.
 fn large() -> Vec<u8> {
     (0..10 << 20).map(|at: u32| (at / 251) as u8).collect()
 }
@@ -47,7 +47,7 @@ async fn a_download_is_two_requests_and_only_the_first_has_the_credential() {
 }
 
 #[tokio::test]
-async fn a_range_is_the_bytes_that_were_asked_for() {
+async fn a_range_has_exactly_the_requested_bytes() {
     let site = site().await;
     let response = site.store().download(Download::from(reference("in/a.txt")).range(4..9)).await.unwrap();
     assert_eq!(response.range, Some(4..9));
@@ -57,7 +57,7 @@ async fn a_range_is_the_bytes_that_were_asked_for() {
     assert_eq!(kind_and_effect(&beyond), (ErrorKind::InvalidInput, Effect::Rejected));
 }
 
-/// A store whose first answer of the storage takes a second: one connection is slow.
+/// Returns a store whose first response of the storage takes one second: a single connection is slow.
 fn slow(site: &Site) -> FilesComStore {
     let (store, clock) = site.open(|config| config);
     site.fault("GET /storage", FaultAction::ChangeThenServe(Box::new(move |_| clock.advance(Duration::from_secs(1)))));
@@ -71,21 +71,24 @@ async fn ranges(site: &Site) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_large_file_over_a_slow_line_comes_by_ranges_side_by_side_in_order() {
+async fn a_large_file_over_a_slow_connection_is_read_by_concurrent_ranges_in_order() {
     let site = site().await;
     site.put("big", large());
     assert!(read(&slow(&site), reference("big")).await.unwrap() == large());
-    let mut asked = ranges(&site).await;
-    asked.sort_unstable();
-    assert_eq!(asked, ["bytes=0-4194303", "bytes=4194304-6291455", "bytes=6291456-8388607", "bytes=8388608-10485759"]);
+    let mut requested = ranges(&site).await;
+    requested.sort_unstable();
+    assert_eq!(
+        requested,
+        ["bytes=0-4194303", "bytes=4194304-6291455", "bytes=6291456-8388607", "bytes=8388608-10485759"]
+    );
     assert_eq!(site.count("GET files/"), 1);
-    // So does a large range.
+    // A large range, too.
     let request = Download::from(reference("big")).range(5..10_000_000);
     assert!(read(&slow(&site), request).await.unwrap() == large()[5..10_000_000]);
 }
 
 #[tokio::test]
-async fn a_large_file_over_a_fast_line_comes_over_one_connection() {
+async fn a_large_file_over_a_fast_connection_is_read_by_one_request_after_the_first_range() {
     let site = site().await;
     site.put("big", large());
     assert!(read(&site.store(), reference("big")).await.unwrap() == large());
@@ -93,7 +96,7 @@ async fn a_large_file_over_a_fast_line_comes_over_one_connection() {
 }
 
 #[tokio::test]
-async fn a_storage_without_ranges_or_validators_gives_a_large_file_at_once() {
+async fn without_ranges_or_etags_a_large_file_is_read_with_one_request() {
     let site = site().await;
     site.put("big", large());
     site.state().storage_etag = None;
@@ -106,7 +109,7 @@ async fn a_storage_without_ranges_or_validators_gives_a_large_file_at_once() {
 }
 
 #[tokio::test]
-async fn an_address_that_has_expired_is_renewed() {
+async fn an_expired_presigned_url_is_refreshed() {
     let site = site().await;
     site.fault("GET /storage", FaultAction::Respond(expired()));
     assert_eq!(read(&site.store(), reference("in/a.txt")).await.unwrap(), CONTENT);
@@ -120,7 +123,7 @@ async fn an_address_that_has_expired_is_renewed() {
 }
 
 #[tokio::test]
-async fn an_address_whose_minute_is_over_is_renewed_before_it_is_used() {
+async fn a_presigned_url_that_is_about_to_expire_is_refreshed_before_it_is_used() {
     let site = site().await;
     let (store, clock) = site.open(|config| config);
     site.put("big", large());
@@ -131,7 +134,7 @@ async fn an_address_whose_minute_is_over_is_renewed_before_it_is_used() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_replaced_midway_is_an_error_and_never_a_mixture() {
+async fn a_file_that_is_replaced_during_a_download_is_an_error_and_never_a_mixture() {
     let site = site().await;
     site.put("big", large());
     let replaced = |content: Vec<u8>| {
@@ -139,13 +142,13 @@ async fn a_file_that_is_replaced_midway_is_an_error_and_never_a_mixture() {
             state.replace("big", content.clone());
         }))
     };
-    // The storage serves the new one; it has another validator.
+    // The storage serves the new file, which has another ETag.
     let store = slow(&site);
     site.fault("GET /storage", replaced(vec![0; 10 << 20]));
     let error = read(&store, reference("big")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
     assert!(error.to_string().contains("changed while it was read"), "{error}");
-    // The address was over, and the fresh one is of the new one.
+    // The presigned URL has expired, and the fresh one is of the new file.
     site.put("big", large());
     site.fault("GET /storage", FaultAction::ChangeThenServe(Box::new(|_| ())));
     site.fault("GET files/", FaultAction::ChangeThenServe(Box::new(|_| ())));
@@ -153,9 +156,9 @@ async fn a_file_that_is_replaced_midway_is_an_error_and_never_a_mixture() {
     site.fault("GET /storage", FaultAction::Respond(expired()));
     let error = read(&site.store(), reference("big")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
-    // A proxy says it itself.
-    let said = json!({"type": "download_source_changed", "http_code": 409, "error": "changed"});
-    site.fault("GET /storage", FaultAction::Respond(ResponseTemplate::new(409).set_body_json(said)));
+    // A proxy reports the change itself.
+    let body = json!({"type": "download_source_changed", "http_code": 409, "error": "changed"});
+    site.fault("GET /storage", FaultAction::Respond(ResponseTemplate::new(409).set_body_json(body)));
     let error = read(&site.store(), reference("in/a.txt")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
 }
@@ -177,7 +180,7 @@ async fn content_with_another_digest_than_the_services_is_an_error_at_its_end() 
 }
 
 #[tokio::test]
-async fn a_crc32_without_its_zeros_and_an_md5_alone_are_compared() {
+async fn a_crc32_without_leading_zeros_and_an_md5_alone_are_compared() {
     let content = "file 67904";
     assert_eq!(crc32fast::hash(content.as_bytes()), 0x6959);
     for (crc32, md5, good) in [
@@ -197,7 +200,7 @@ async fn a_crc32_without_its_zeros_and_an_md5_alone_are_compared() {
 }
 
 #[tokio::test]
-async fn with_crc32_a_digest_that_is_not_there_yet_is_waited_for() {
+async fn with_crc32_a_download_waits_for_a_missing_digest() {
     let site = site().await;
     site.state().digests = false;
     site.fault("GET file_actions/metadata", FaultAction::ChangeThenServe(Box::new(|_| ())));
@@ -205,7 +208,7 @@ async fn with_crc32_a_digest_that_is_not_there_yet_is_waited_for() {
     let store = site.open(|config| config.verify(Verify::Crc32)).0;
     assert_eq!(read(&store, reference("in/a.txt")).await.unwrap(), CONTENT);
     assert_eq!(site.count("GET file_actions/metadata"), 2);
-    // Without it, what is known is enough.
+    // Without `Verify::Crc32`, a missing digest is not waited for.
     site.state().digests = false;
     assert_eq!(read(&site.store(), reference("in/a.txt")).await.unwrap(), CONTENT);
     let error = read(&store, reference("in/a.txt")).await.unwrap_err();
@@ -213,7 +216,7 @@ async fn with_crc32_a_digest_that_is_not_there_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_page_or_another_length_is_never_the_file() {
+async fn a_web_page_or_another_length_is_never_the_file() {
     let site = site().await;
     let page = "<html>0123456789012345678901234567890123456</html>";
     for wrong in [
@@ -234,7 +237,7 @@ async fn a_page_or_another_length_is_never_the_file() {
 }
 
 #[tokio::test]
-async fn the_whole_file_is_not_taken_for_a_range_in_its_middle() {
+async fn the_whole_file_in_response_to_a_range_is_a_protocol_error() {
     let site = site().await;
     site.put("big", large());
     let store = slow(&site);
@@ -247,7 +250,7 @@ async fn the_whole_file_is_not_taken_for_a_range_in_its_middle() {
 }
 
 #[tokio::test]
-async fn a_folder_and_a_missing_file_are_told_apart() {
+async fn a_folder_is_invalid_input_and_a_missing_file_is_not_found() {
     let site = site().await;
     site.fault("GET files/", FaultAction::Respond(rejection(422, "bad-request/cannot-download-directory")));
     let error = read(&site.store(), reference("in")).await.unwrap_err();
@@ -260,7 +263,7 @@ async fn a_folder_and_a_missing_file_are_told_apart() {
     assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
 }
 
-/// What comes of a script that begins with the facts of a file of ten bytes; `None` gives them again.
+/// Downloads from a server whose script begins with the metadata of a file of ten bytes; `None` sends them again.
 async fn scripted(extra: &str, replies: Vec<Option<Reply>>) -> (Result<Vec<u8>, Error>, ScriptedServer) {
     let script = |url: &url::Url| {
         let entry = format!(
@@ -275,7 +278,7 @@ async fn scripted(extra: &str, replies: Vec<Option<Reply>>) -> (Result<Vec<u8>, 
 }
 
 #[tokio::test]
-async fn a_broken_download_goes_on_where_it_stopped() {
+async fn a_broken_download_resumes_where_it_stopped() {
     let etag = "ETag: \"v1\"";
     let (bytes, server) = scripted(
         "",
@@ -303,8 +306,8 @@ async fn without_a_validator_a_digest_of_the_service_proves_the_file_and_without
 }
 
 #[tokio::test]
-async fn a_digest_that_is_gone_after_a_break_is_that_of_another_file() {
-    // Of the same size and second: what was just stored has no digest yet.
+async fn a_digest_that_is_missing_after_a_break_means_another_file() {
+    // A file of the same size and second that was just stored, so it has no digest yet.
     let replaced = r#"{"path":"a","type":"file","size":10,"mtime":"2026-03-01T10:00:00Z","download_uri":"http://x/"}"#;
     let replies = vec![Some(Reply::cut(200, &[], 10, "0123")), Some(Reply::json(200, replaced))];
     let (bytes, server) = scripted(r#","crc32":"1a2b3c""#, replies).await;
@@ -313,7 +316,7 @@ async fn a_digest_that_is_gone_after_a_break_is_that_of_another_file() {
 }
 
 #[tokio::test]
-async fn with_crc32_a_blank_digest_is_one_that_is_not_there_yet() {
+async fn with_crc32_a_blank_digest_is_missing() {
     let entry =
         |crc32: &str| json!({"path": "a", "type": "file", "size": 10, "crc32": crc32, "download_uri": "http://x/"});
     let (site, content) = (site().await, "0123456789");
@@ -329,7 +332,7 @@ async fn with_crc32_a_blank_digest_is_one_that_is_not_there_yet() {
 }
 
 #[tokio::test]
-async fn the_address_is_signed_for_a_minute_and_says_so() {
+async fn a_presigned_url_is_valid_for_one_minute_and_has_its_expiry() {
     let site = site().await;
     let request = UrlRequest::from(reference("in/a.txt")).lifetime(Duration::from_secs(60));
     let url = site.store().url(request).await.unwrap();
@@ -342,7 +345,7 @@ async fn the_address_is_signed_for_a_minute_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_page_is_not_the_file_of_which_nothing_is_known() {
+async fn a_web_page_is_not_the_file_although_its_size_and_type_are_unknown() {
     let site = Site::with_parts_of(100).await;
     let page = ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html");
     site.put("a.txt", b"content");

@@ -1,14 +1,14 @@
 use super::*;
 
 #[tokio::test]
-async fn a_folder_is_made_with_one_request() {
+async fn a_folder_is_created_with_one_request() {
     let server = server_with([response(201, &folder("a/b"))]).await;
     assert!(store(&server).create_folder("a/b", true).await.unwrap());
     assert_eq!(received(&server).await, [r#"POST folders/a/b {"mkdir_parents":true}"#]);
 }
 
 #[tokio::test]
-async fn a_folder_that_is_there_is_left_and_a_file_is_not_taken_for_one() {
+async fn an_existing_folder_is_no_error_but_an_existing_file_is() {
     let exists = || rejection(422, "processing-failure/destination-exists");
     let server = server_with([exists(), response(200, &folder("a"))]).await;
     assert!(!store(&server).create_folder("a", false).await.unwrap());
@@ -28,7 +28,7 @@ async fn a_missing_parent_is_not_found() {
 }
 
 #[tokio::test]
-async fn the_root_itself_is_no_folder_to_make() {
+async fn the_root_itself_cannot_be_created() {
     let server = server_with([]).await;
     for path in ["", "/"] {
         let error = store(&server).create_folder(path, true).await.unwrap_err();
@@ -46,7 +46,7 @@ async fn paths_are_below_the_root_of_the_store() {
 }
 
 #[tokio::test]
-async fn a_folder_whose_response_is_lost_is_looked_for() {
+async fn after_a_lost_response_an_existing_folder_counts_as_created() {
     let lost = || std::iter::repeat_n(filestore_http::testing::Reply::lost(), 4);
     let found = filestore_http::testing::Reply::json(200, &folder("a").to_string());
     let (store, _server) = copy_move::scripted(lost().chain([found])).await;

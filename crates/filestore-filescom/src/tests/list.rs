@@ -1,4 +1,4 @@
-//! Listings: pages, cursors, and the walk of all folders.
+//! Listings: pages, cursors, and recursive listings.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,7 +25,7 @@ fn page(entries: &[Value], cursor: Option<(&str, &str)>) -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn a_page_has_the_files_the_folders_and_a_token_for_the_next() {
+async fn a_page_has_the_files_the_folders_and_the_token_of_the_next_page() {
     let first = page(&[folder("in/b"), file("in/a.txt")], Some(("x-files-cursor", "c2:next:aW4+/==")));
     let server = server_with([first, page(&[file("in/z.txt")], None)]).await;
     let store = store(&server);
@@ -45,7 +45,7 @@ async fn a_page_has_the_files_the_folders_and_a_token_for_the_next() {
 }
 
 #[tokio::test]
-async fn the_documented_name_of_the_cursor_is_read_too_and_a_blank_one_is_none() {
+async fn the_documented_cursor_header_is_read_too_and_a_blank_cursor_is_ignored() {
     let server =
         server_with([page(&[], Some(("x-files-cursor-next", "n"))), page(&[file("a")], Some(("x-files-cursor", " ")))])
             .await;
@@ -56,7 +56,7 @@ async fn the_documented_name_of_the_cursor_is_read_too_and_a_blank_one_is_none()
 }
 
 #[tokio::test]
-async fn a_blank_cursor_does_not_hide_the_one_of_the_other_name() {
+async fn a_blank_cursor_does_not_hide_the_one_of_the_other_header() {
     let both = page(&[file("a")], Some(("x-files-cursor", " "))).insert_header("x-files-cursor-next", "n");
     let server = server_with([both, page(&[file("b")], None)]).await;
     let store = Store::new("team", Arc::new(store(&server))).unwrap();
@@ -65,20 +65,20 @@ async fn a_blank_cursor_does_not_hide_the_one_of_the_other_name() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_comes_back_ends_the_listing() {
-    let again = || page(&[], Some(("x-files-cursor", "c")));
-    let server = server_with([again(), again()]).await;
+async fn a_repeated_cursor_is_a_protocol_error() {
+    let repeated = || page(&[], Some(("x-files-cursor", "c")));
+    let server = server_with([repeated(), repeated()]).await;
     let store = Store::new("team", Arc::new(store(&server))).unwrap();
     let error = store.list_all(List::new()).try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
 }
 
 #[tokio::test]
-async fn cursors_that_go_round_end_a_walk_that_finds_no_files() {
+async fn a_loop_of_cursors_is_a_protocol_error_in_a_recursive_listing_without_files() {
     let server = MockServer::start().await;
     let to = |cursor| page(&[], Some(("x-files-cursor", cursor)));
-    for (asked, next) in [("a", "b"), ("b", "c"), ("c", "a")] {
-        Mock::given(query_param("cursor", asked)).respond_with(to(next)).mount(&server).await;
+    for (cursor, next) in [("a", "b"), ("b", "c"), ("c", "a")] {
+        Mock::given(query_param("cursor", cursor)).respond_with(to(next)).mount(&server).await;
     }
     Mock::given(query_param_is_missing("cursor")).respond_with(to("a")).mount(&server).await;
     let error = store(&server).list(List::new().recursive(true)).await.unwrap_err();
@@ -86,7 +86,7 @@ async fn cursors_that_go_round_end_a_walk_that_finds_no_files() {
     assert!(error.to_string().contains("does not end"), "{error}");
 }
 
-/// Answers every request with these entries and a cursor that it never gave before.
+/// Responds to every request with these entries and a new cursor.
 fn new_cursors(entries: &'static [&'static str]) -> impl Fn(&Request) -> ResponseTemplate {
     let number = AtomicU32::new(0);
     move |_: &Request| {
@@ -97,7 +97,7 @@ fn new_cursors(entries: &'static [&'static str]) -> impl Fn(&Request) -> Respons
 }
 
 #[tokio::test]
-async fn a_listing_of_endless_empty_pages_is_a_protocol_error_plain_and_recursive() {
+async fn a_listing_of_endless_empty_pages_is_a_protocol_error() {
     for recursive in [false, true] {
         let server = MockServer::start().await;
         Mock::given(method("GET")).respond_with(new_cursors(&[])).mount(&server).await;
@@ -109,7 +109,7 @@ async fn a_listing_of_endless_empty_pages_is_a_protocol_error_plain_and_recursiv
 }
 
 #[tokio::test]
-async fn a_page_that_comes_again_with_new_cursors_is_a_protocol_error_plain_and_recursive() {
+async fn a_page_that_repeats_with_new_cursors_is_a_protocol_error() {
     for recursive in [false, true] {
         let server = MockServer::start().await;
         Mock::given(method("GET")).respond_with(new_cursors(&["a", "b", "c", "d"])).mount(&server).await;
@@ -122,7 +122,7 @@ async fn a_page_that_comes_again_with_new_cursors_is_a_protocol_error_plain_and_
 }
 
 #[tokio::test]
-async fn one_page_of_a_walk_reads_a_bounded_number_of_folders() {
+async fn one_page_of_a_recursive_listing_reads_at_most_1000_folders() {
     let server = MockServer::start().await;
     let folders: Vec<_> = (0..1500).map(|number| folder(&number.to_string())).collect();
     Mock::given(path("/api/rest/v1/folders")).respond_with(page(&folders, None)).mount(&server).await;
@@ -139,7 +139,7 @@ async fn one_page_of_a_walk_reads_a_bounded_number_of_folders() {
 }
 
 #[tokio::test]
-async fn what_is_no_list_of_entries_is_an_error_and_no_empty_or_shorter_page() {
+async fn a_response_that_is_not_a_list_of_entries_is_an_error_and_not_a_shorter_page() {
     let file = file("a").to_string();
     for body in [
         "null".to_owned(),
@@ -167,7 +167,7 @@ async fn what_is_no_list_of_entries_is_an_error_and_no_empty_or_shorter_page() {
 }
 
 #[tokio::test]
-async fn entries_that_no_path_can_name_are_left_out_and_the_log_names_the_first_of_a_page_and_counts_the_rest() {
+async fn entries_with_invalid_paths_are_skipped_and_the_log_has_the_first_of_a_page_and_the_number_of_the_rest() {
     LazyLock::force(&TRACES);
     let lost = (0..777).map(|number| file(&format!("in/lost\u{200B}{number}")));
     let entries: Vec<_> =
@@ -181,7 +181,7 @@ async fn entries_that_no_path_can_name_are_left_out_and_the_log_names_the_first_
     assert_eq!(["lost\\u{200b}folder", "lost hit ", "more=777", "lost\\u{200b}1"].map(warned), [1, 1, 1, 0]);
 }
 
-/// A tree, each folder in two pages of two entries.
+/// Starts a service with a tree of folders, each listed in two pages of at most two entries.
 async fn tree() -> MockServer {
     let server = MockServer::start().await;
     let tree: BTreeMap<&str, [Vec<Value>; 2]> = BTreeMap::from([
@@ -191,16 +191,16 @@ async fn tree() -> MockServer {
         ("B", [vec![], vec![]]),
     ]);
     for (name, [first, second]) in tree {
-        let address = format!("/api/rest/v1/folders{}{name}", if name.is_empty() { "" } else { "/" });
+        let url_path = format!("/api/rest/v1/folders{}{name}", if name.is_empty() { "" } else { "/" });
         let first = page(&first, Some(("x-files-cursor", "2")));
         Mock::given(method("GET"))
-            .and(path(address.as_str()))
+            .and(path(url_path.as_str()))
             .and(query_param_is_missing("cursor"))
             .respond_with(first)
             .mount(&server)
             .await;
         Mock::given(method("GET"))
-            .and(path(address.as_str()))
+            .and(path(url_path.as_str()))
             .and(query_param("cursor", "2"))
             .respond_with(page(&second, None))
             .mount(&server)
@@ -210,7 +210,7 @@ async fn tree() -> MockServer {
 }
 
 #[tokio::test]
-async fn a_walk_visits_every_folder_and_can_go_on_in_another_process_after_any_page() {
+async fn a_recursive_listing_reads_every_folder_and_any_token_works_in_another_process() {
     let server = tree().await;
     let mut names = Vec::new();
     let mut token: Option<String> = None;
@@ -229,14 +229,14 @@ async fn a_walk_visits_every_folder_and_can_go_on_in_another_process_after_any_p
 }
 
 #[tokio::test]
-async fn a_walk_without_a_limit_fills_its_page() {
+async fn a_recursive_listing_without_a_limit_fills_its_page() {
     let server = tree().await;
     let page = store(&server).list(List::new().recursive(true)).await.unwrap();
     assert_eq!((page.files.len(), page.next), (5, None));
 }
 
 #[tokio::test]
-async fn a_folder_that_goes_while_it_is_walked_is_an_empty_one_but_a_missing_scope_is_not_found() {
+async fn a_folder_that_is_deleted_during_a_listing_is_empty_but_a_missing_scope_is_not_found() {
     let server = server_with([page(&[folder("a"), file("x")], None), not_found()]).await;
     let page = store(&server).list(List::new().recursive(true)).await.unwrap();
     assert_eq!(page.files.len(), 1);
@@ -246,7 +246,7 @@ async fn a_folder_that_goes_while_it_is_walked_is_an_empty_one_but_a_missing_sco
 }
 
 #[tokio::test]
-async fn scopes_are_below_the_root_of_the_store_in_whatever_case() {
+async fn scopes_are_below_the_root_of_the_store_in_any_case() {
     let server =
         server_with([page(&[folder("Invoices/2026"), file("Invoices/a"), file("Invoices/2026/deep")], None)]).await;
     let (store, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("/invoices/"));
@@ -261,7 +261,7 @@ async fn scopes_are_below_the_root_of_the_store_in_whatever_case() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_none_of_ours_or_of_the_services_is_rejected() {
+async fn a_token_that_is_not_from_this_store_or_not_known_to_the_service_is_invalid_input() {
     let server = server_with([rejection(422, "bad-request/invalid-cursor")]).await;
     let store = store(&server);
     for bad in ["", "x", "e30", "eyJuIjowLCJsIjpbXX0"] {
@@ -275,7 +275,7 @@ async fn a_token_that_is_none_of_ours_or_of_the_services_is_rejected() {
 }
 
 #[tokio::test]
-async fn facts_come_from_the_metadata_and_a_folder_is_no_file() {
+async fn a_stat_returns_the_metadata_of_a_file_and_rejects_a_folder() {
     let server = server_with([response(200, &file("a b/ü.txt")), response(200, &folder("in")), not_found()]).await;
     let store = store(&server);
     let stored = store.stat(Stat::from(reference("a%20b/%C3%BC.txt"))).await.unwrap();
@@ -291,7 +291,7 @@ async fn facts_come_from_the_metadata_and_a_folder_is_no_file() {
 }
 
 #[tokio::test]
-async fn a_delete_is_recursive_only_when_asked_and_what_is_not_there_is_deleted() {
+async fn a_delete_is_recursive_only_on_request_and_a_missing_file_is_no_error() {
     let server =
         server_with([no_content(), no_content(), not_found(), rejection(422, "processing-failure/folder-not-empty")])
             .await;
@@ -306,7 +306,7 @@ async fn a_delete_is_recursive_only_when_asked_and_what_is_not_there_is_deleted(
 }
 
 #[tokio::test]
-async fn an_odd_field_does_not_hide_the_other_files() {
+async fn a_field_of_an_unexpected_type_does_not_hide_the_other_files() {
     let mut odd = file("a");
     for field in
         ["type", "size", "mtime", "crc32", "md5", "mime_type", "custom_metadata", "permissions", "priority_color"]
@@ -320,14 +320,14 @@ async fn an_odd_field_does_not_hide_the_other_files() {
 }
 
 #[tokio::test]
-async fn a_page_of_more_entries_than_any_page_has_is_an_error() {
+async fn a_page_of_more_than_50000_entries_is_a_protocol_error() {
     let entries = vec![json!({"path": "a"}); 50_001];
     let server = server_with([page(&entries, None)]).await;
     assert_eq!(store(&server).list(List::new()).await.unwrap_err().kind(), ErrorKind::Protocol);
 }
 
 #[tokio::test]
-async fn a_404_that_is_not_the_services_own_does_not_hide_a_folder() {
+async fn a_404_that_is_not_from_the_service_does_not_hide_a_folder() {
     let other = ResponseTemplate::new(404).set_body_string("gone");
     let server = server_with([page(&[folder("in")], None), other]).await;
     let error = store(&server).list(List::new().recursive(true)).await.unwrap_err();
@@ -335,7 +335,7 @@ async fn a_404_that_is_not_the_services_own_does_not_hide_a_folder() {
 }
 
 #[tokio::test]
-async fn a_look_creates_nothing_so_that_a_201_without_a_name_is_no_file() {
+async fn a_201_without_a_path_in_response_to_a_get_is_a_protocol_error() {
     let server = server_with([response(201, &json!({}))]).await;
     let error = store(&server).stat(reference("a").into()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");

@@ -7,7 +7,7 @@ use super::site::{FaultAction, Site, xml};
 use super::*;
 use crate::ByteSize;
 
-/// 10,000 bytes of which no two thousand are the same.
+/// 10,000 bytes in which no two ranges are equal.
 fn content() -> Vec<u8> {
     (0..5000_u16).flat_map(u16::to_le_bytes).collect()
 }
@@ -18,7 +18,7 @@ async fn site() -> Site {
     site
 }
 
-/// The ranges that the storage was asked for.
+/// Returns the ranges that were requested from the storage.
 async fn ranges(site: &Site) -> Vec<String> {
     let requests = site.requests().await;
     let range = |request: &Request| Some(request.headers.get("range")?.to_str().ok()?.replace("bytes=", ""));
@@ -32,7 +32,7 @@ async fn read(reader: &mut crate::FilesComReader, count: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_file_is_read_anywhere() {
+async fn a_file_is_read_at_any_offset() {
     let site = site().await;
     let mut reader = site.store().open(&reference("a")).await.unwrap();
     assert_eq!(reader.file().size, Some(10_000));
@@ -50,7 +50,7 @@ async fn a_file_is_read_anywhere() {
 }
 
 #[tokio::test]
-async fn what_is_read_ahead_grows_while_reading_goes_straight_on() {
+async fn ranges_grow_while_reads_are_sequential() {
     let site = site().await;
     let mut reader = site.store().open(&reference("a")).await.unwrap().read_ahead(ByteSize::bytes(1000));
     let mut all = Vec::new();
@@ -60,12 +60,12 @@ async fn what_is_read_ahead_grows_while_reading_goes_straight_on() {
     reader.seek(SeekFrom::Start(10)).await.unwrap();
     read(&mut reader, 1).await;
     assert_eq!(ranges(&site).await[4..], ["10-1009"]);
-    // One address for all of it.
+    // One presigned URL for all ranges.
     assert_eq!(site.count("GET files/a"), 1);
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_before_it_is_read() {
+async fn no_range_is_requested_before_a_read() {
     let site = site().await;
     let mut reader = site.store().open(&reference("a")).await.unwrap();
     reader.seek(SeekFrom::Start(500)).await.unwrap();
@@ -75,7 +75,7 @@ async fn nothing_is_asked_for_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_short_way_ahead_is_read_and_not_asked_for_again() {
+async fn a_short_seek_forward_requests_no_new_range() {
     let site = site().await;
     let mut reader = site.store().open(&reference("a")).await.unwrap();
     read(&mut reader, 10).await;
@@ -99,7 +99,7 @@ async fn text_is_read_line_by_line() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_replaced_meanwhile_is_an_error_and_never_a_mixture() {
+async fn a_file_that_is_replaced_after_opening_is_an_error_and_never_a_mixture() {
     let site = site().await;
     let mut reader = site.store().open(&reference("a")).await.unwrap().read_ahead(ByteSize::bytes(1000));
     read(&mut reader, 1000).await;
@@ -109,7 +109,7 @@ async fn a_file_that_is_replaced_meanwhile_is_an_error_and_never_a_mixture() {
 }
 
 #[tokio::test]
-async fn without_proof_that_ranges_are_of_one_file_only_the_first_is_read() {
+async fn without_an_etag_or_digest_only_the_first_range_is_read() {
     let site = site().await;
     site.state().storage_etag = None;
     let mut reader = site.store().open(&reference("a")).await.unwrap().read_ahead(ByteSize::bytes(1000));
@@ -117,7 +117,7 @@ async fn without_proof_that_ranges_are_of_one_file_only_the_first_is_read() {
     let error = Error::from_reader(reader.read(&mut [0; 10]).await.unwrap_err());
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected));
 
-    // With a digest the service itself can tell.
+    // With a digest, the service proves that it is the same file.
     site.state().digests = true;
     let mut reader = site.store().open(&reference("a")).await.unwrap().read_ahead(ByteSize::bytes(1000));
     let mut all = Vec::new();
@@ -126,7 +126,7 @@ async fn without_proof_that_ranges_are_of_one_file_only_the_first_is_read() {
 }
 
 #[tokio::test]
-async fn a_failure_is_the_error_of_a_download_and_reading_may_go_on_after_it() {
+async fn a_failed_read_has_the_error_of_a_download_and_may_be_repeated() {
     let site = site().await;
     let mut reader = site.store().open(&reference("a")).await.unwrap();
     site.fault("GET /storage/down/a", FaultAction::Respond(xml(403, "SignatureDoesNotMatch", "no")));
@@ -136,7 +136,7 @@ async fn a_failure_is_the_error_of_a_download_and_reading_may_go_on_after_it() {
 }
 
 #[tokio::test]
-async fn an_empty_file_ends_at_once() {
+async fn an_empty_file_needs_no_request_for_content() {
     let site = Site::with_parts_of(100).await;
     site.put("empty", "");
     let mut reader = site.store().open(&reference("empty")).await.unwrap();
@@ -146,7 +146,7 @@ async fn an_empty_file_ends_at_once() {
 }
 
 #[tokio::test]
-async fn before_the_beginning_there_is_nothing() {
+async fn a_seek_before_the_beginning_is_invalid_input() {
     let site = site().await;
     let mut reader = site.store().open(&reference("a")).await.unwrap();
     for position in [SeekFrom::Current(-1), SeekFrom::End(-10_001)] {
@@ -157,7 +157,7 @@ async fn before_the_beginning_there_is_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_cannot_be_opened() {
+async fn a_missing_file_or_a_folder_cannot_be_opened() {
     let site = site().await;
     let error = site.store().open(&reference("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::NotFound, Effect::Rejected));
@@ -167,7 +167,7 @@ async fn what_is_no_file_cannot_be_opened() {
 }
 
 #[tokio::test]
-async fn bytes_beyond_the_range_that_was_asked_for_are_never_the_file() {
+async fn bytes_beyond_the_requested_range_are_an_integrity_error() {
     let server = ScriptedServer::start_with(|url| {
         let entry = format!(r#"{{"path":"a","type":"file","size":10,"download_uri":"{url}content"}}"#);
         let more = Reply::with_status(206, &["ETag: \"v\"", "Content-Range: bytes 0-3/10"], "0123XX");

@@ -4,7 +4,7 @@ use super::*;
 use crate::{EntryType, Search, SortBy};
 
 #[tokio::test]
-async fn a_search_says_what_was_asked_and_nothing_else() {
+async fn a_search_sends_only_the_fields_that_are_set() {
     let server = server_with([response(200, &json!([])), response(200, &json!([])), response(200, &json!([]))]).await;
     let store = store(&server);
     store.search(&Search::default()).await.unwrap();
@@ -30,7 +30,7 @@ async fn a_search_says_what_was_asked_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn files_and_folders_come_with_their_paths_below_the_root() {
+async fn files_and_folders_have_their_paths_below_the_root() {
     let entries = json!([folder("Invoices/2026"), file("invoices/2026/q3.pdf"), file("elsewhere/x")]);
     let server = server_with([response(200, &entries).insert_header("x-files-cursor", "c2:next:y")]).await;
     let (store, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("invoices"));
@@ -43,7 +43,7 @@ async fn files_and_folders_come_with_their_paths_below_the_root() {
 }
 
 #[tokio::test]
-async fn combinations_that_the_service_does_not_have_are_not_sent() {
+async fn combinations_that_the_service_does_not_support_are_not_sent() {
     let server = server_with([]).await;
     let (rooted, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("invoices"));
     let since = Search::default().modified_after("2026-03-01T10:00:00Z".parse().unwrap());

@@ -20,7 +20,7 @@ fn session() -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn login_sends_no_credential_and_gives_a_session_that_does() {
+async fn login_sends_no_credential_and_returns_a_session_that_authenticates_requests() {
     let server = MockServer::start().await;
     Mock::given(method("POST"))
         .and(path("/api/rest/v1/sessions"))
@@ -46,15 +46,15 @@ async fn login_sends_no_credential_and_gives_a_session_that_does() {
 }
 
 #[tokio::test]
-async fn a_second_factor_is_asked_for_and_answered() {
+async fn a_challenge_for_a_second_factor_is_answered() {
     let server = server_with([challenge(), session()]).await;
     let (store, _) = open(FilesComConfig::new(server.uri()));
     let login = Login::new("ann", "pw");
     let error = store.login(&login).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unauthenticated, Effect::Rejected));
-    let asked = SecondFactor::of(&error).unwrap();
-    assert_eq!(asked.methods(), ["totp", "sms"]);
-    store.login(&login.answer(&asked, "123456")).await.unwrap();
+    let challenge = SecondFactor::of(&error).unwrap();
+    assert_eq!(challenge.methods(), ["totp", "sms"]);
+    store.login(&login.answer(&challenge, "123456")).await.unwrap();
     assert_eq!(
         received(&server).await[1],
         r#"POST sessions {"username":"ann","password":"pw","otp":"123456","partial_session_id":"PARTIALcanary"}"#
@@ -62,8 +62,8 @@ async fn a_second_factor_is_asked_for_and_answered() {
 }
 
 #[tokio::test]
-async fn a_login_that_fails_says_why() {
-    for (type_name, status, kind, said) in [
+async fn the_error_of_a_failed_login_has_its_reason() {
+    for (type_name, status, kind, text) in [
         ("not-authenticated/invalid-username-or-password", 401, ErrorKind::Unauthenticated, "password is wrong"),
         ("not-authenticated/one-time-password-incorrect", 401, ErrorKind::Unauthenticated, "one-time password"),
         ("not-authenticated/locked-out", 401, ErrorKind::Unauthenticated, "locked out"),
@@ -72,20 +72,20 @@ async fn a_login_that_fails_says_why() {
         let server = server_with([rejection(status, type_name)]).await;
         let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (kind, Effect::Rejected), "{type_name}");
-        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.to_string().contains(text), "{error}");
         assert!(SecondFactor::of(&error).is_none());
     }
 }
 
 #[tokio::test]
-async fn a_login_whose_answer_is_lost_is_not_repeated() {
+async fn a_login_whose_response_is_lost_is_not_retried() {
     let server = server_with([ResponseTemplate::new(502)]).await;
     let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
 }
 
 #[tokio::test]
-async fn a_session_that_is_over_says_to_log_in_again() {
+async fn the_error_of_an_ended_session_says_to_log_in_again() {
     let server = server_with([rejection(401, "not-authenticated/invalid-credentials")]).await;
     let store = store(&server).with_credential(Credential::Session(SESSION.into())).unwrap();
     let error = store.stat(reference("a").into()).await.unwrap_err();
@@ -120,7 +120,7 @@ async fn a_logout_that_was_rejected_for_another_reason_has_not_ended_the_session
 }
 
 #[tokio::test]
-async fn a_login_that_is_answered_with_a_blank_id_is_a_protocol_error() {
+async fn a_login_whose_response_has_a_blank_id_is_a_protocol_error() {
     for id in ["", " "] {
         let server = server_with([response(201, &json!({"id": id}))]).await;
         let error = store(&server).login(&Login::new("ann", "pw")).await.unwrap_err();
@@ -129,18 +129,18 @@ async fn a_login_that_is_answered_with_a_blank_id_is_a_protocol_error() {
 }
 
 #[tokio::test]
-async fn without_a_session_there_is_nothing_to_log_out_of() {
+async fn a_logout_without_a_session_is_invalid_input() {
     let server = server_with([]).await;
     let error = store(&server).logout().await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
 }
 
 #[tokio::test]
-async fn a_call_may_be_made_with_another_key_and_workspace() {
+async fn a_store_with_another_key_and_workspace_leaves_the_first_unchanged() {
     let server = server_with([response(200, &file("a")), response(200, &file("a"))]).await;
     let store = store(&server);
-    let theirs = store.with_api_key("other").unwrap().with_workspace(Some(7));
-    theirs.stat(reference("a").into()).await.unwrap();
+    let other_store = store.with_api_key("other").unwrap().with_workspace(Some(7));
+    other_store.stat(reference("a").into()).await.unwrap();
     store.stat(reference("a").into()).await.unwrap();
     let requests = server.received_requests().await.unwrap();
     assert_eq!(requests[0].headers["x-filesapi-key"], "other");
@@ -157,23 +157,24 @@ async fn neither_passwords_nor_sessions_are_shown() {
     let login = Login::new("ann", "PWcanary").one_time_password("OTPcanary");
     let rejected = store.login(&login).await.unwrap_err();
     let challenged = store.login(&login).await.unwrap_err();
-    let asked = SecondFactor::of(&challenged).unwrap();
+    let second_factor = SecondFactor::of(&challenged).unwrap();
     let session = store.login(&login).await.unwrap();
-    let inside = store.with_session(&session).unwrap();
-    let shown =
-        format!("{login:?} {rejected:?} {rejected} {challenged:?} {challenged} {asked:?} {session:?} {inside:?}");
+    let session_store = store.with_session(&session).unwrap();
+    let shown = format!(
+        "{login:?} {rejected:?} {rejected} {challenged:?} {challenged} {second_factor:?} {session:?} {session_store:?}"
+    );
     assert!(!shown.contains("canary"), "{shown}");
 }
 
 #[tokio::test]
-async fn a_password_that_is_a_word_of_the_protocol_hides_nothing_else() {
+async fn a_password_that_is_a_word_of_the_protocol_is_redacted_only_in_messages() {
     for password in ["data", "type", "e", "partial_session_id"] {
         let server = server_with([challenge(), session()]).await;
         let store = store(&server);
         let login = Login::new("ann", password);
         let error = store.login(&login).await.unwrap_err();
-        let asked = SecondFactor::of(&error).unwrap();
-        assert_eq!(asked.methods(), ["totp", "sms"], "{password}");
-        store.login(&login.answer(&asked, "123456")).await.unwrap();
+        let challenge = SecondFactor::of(&error).unwrap();
+        assert_eq!(challenge.methods(), ["totp", "sms"], "{password}");
+        store.login(&login.answer(&challenge, "123456")).await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! The backend: settings and options as they come from files and command lines, and who asks.
+//! The backend: settings and options from files and command lines, and credentials.
 
 use filestore_core::{Backend, Effect, ErrorKind, FileStore, List, Origin, Setting, Settings, Value};
 
@@ -64,7 +64,7 @@ fn settings_that_cannot_be_used_are_configuration_errors() {
 }
 
 #[test]
-fn options_come_as_texts_and_as_numbers() {
+fn options_may_be_texts_or_numbers() {
     let read = |pairs: &[(&str, Value)]| {
         FilesCom.options(&settings(pairs)).map(|options| options.get::<FilesComUpload>().unwrap())
     };
@@ -101,7 +101,7 @@ async fn exactly_one_credential_goes_with_a_request_and_the_workspace_and_langua
 }
 
 #[tokio::test]
-async fn nobody_is_told_so_before_anything_is_sent() {
+async fn a_request_without_a_credential_is_not_sent() {
     let server = server_with([]).await;
     let error = open(FilesComConfig::new(server.uri())).0.list(List::new()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unauthenticated, Effect::NotSent));
@@ -109,7 +109,7 @@ async fn nobody_is_told_so_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_rejection_keeps_all_that_the_service_said_but_not_the_key() {
+async fn a_rejection_has_all_fields_of_the_response_without_the_key() {
     let body = serde_json::json!({"error": format!("The key {API_KEY} is wrong"), "http-code": 401, "instance": "abc",
         "title": "Invalid Credentials", "type": "not-authenticated/invalid-credentials", "data": {"host": "x.files.com"},
         "errors": ["one"], "model_errors": {"path": ["is bad"]}, "detail": "more"});
@@ -134,7 +134,7 @@ async fn a_rejection_keeps_all_that_the_service_said_but_not_the_key() {
 }
 
 #[tokio::test]
-async fn an_empty_secret_is_rejected_before_anything_is_sent() {
+async fn an_empty_secret_is_rejected_before_a_request_is_sent() {
     let server = server_with([]).await;
     let uri = server.uri();
     let store = open(FilesComConfig::new(uri.as_str()).api_key(API_KEY)).0;

@@ -11,11 +11,11 @@ fn bundle() -> Value {
 }
 
 #[tokio::test]
-async fn a_share_link_has_what_was_asked_for() {
-    let mut made = bundle();
-    (made["require_registration"], made["code"]) = (true.into(), "q3".into());
-    made["paths"] = json!(["B", "dir/a.txt"]);
-    let server = server_with([response(201, &made), response(201, &bundle())]).await;
+async fn a_share_link_has_the_requested_options() {
+    let mut created = bundle();
+    (created["require_registration"], created["code"]) = (true.into(), "q3".into());
+    created["paths"] = json!(["B", "dir/a.txt"]);
+    let server = server_with([response(201, &created), response(201, &bundle())]).await;
     let store = store(&server);
     let share = Share::new()
         .expires("2026-04-01T00:00:00.5Z".parse().unwrap())
@@ -31,7 +31,7 @@ async fn a_share_link_has_what_was_asked_for() {
     assert_eq!(
         link.skipped,
         ["permissions", "description", "note"],
-        "what the service did not take and protects nothing"
+        "the options that the service ignored and that are no protection"
     );
     assert_eq!((link.url.kind(), link.url.as_str()), (UrlKind::Page, "https://x.files.com/f/CODEcanary"));
     assert_eq!(link.url.expires(), Some("2026-04-01T00:00:00Z".parse().unwrap()));
@@ -47,12 +47,12 @@ async fn a_share_link_has_what_was_asked_for() {
     );
 }
 
-/// Links that ask for a protection, and what the service says where it does not give it.
+/// Returns links with a requested protection, and responses of the service that do not confirm it.
 fn unprotected() -> Vec<(Share, Value)> {
     let with = |field: &str, value: Value| {
-        let mut made = bundle();
-        made[field] = value;
-        made
+        let mut created = bundle();
+        created[field] = value;
+        created
     };
     let end: jiff::Timestamp = "2026-04-01T00:00:00Z".parse().unwrap();
     let read = || Share::new().permissions(SharePermissions::Read);
@@ -67,7 +67,7 @@ fn unprotected() -> Vec<(Share, Value)> {
         (read(), with("permissions", "write".into())),
         (read(), with("permissions", Value::Null)),
         (Share::new().require_registration(), bundle()),
-        // More than anybody asked for.
+        // The link allows or shows more than was requested.
         (Share::new(), with("permissions", "full".into())),
         (Share::new(), with("permissions", "write".into())),
         (Share::new(), with("paths", json!(["b", "c"]))),
@@ -77,9 +77,9 @@ fn unprotected() -> Vec<(Share, Value)> {
 }
 
 #[tokio::test]
-async fn a_share_link_without_the_protection_that_was_asked_for_is_removed_again() {
-    for (share, made) in unprotected() {
-        let server = server_with([response(201, &made), ResponseTemplate::new(204)]).await;
+async fn a_share_link_without_a_requested_protection_is_deleted() {
+    for (share, created) in unprotected() {
+        let server = server_with([response(201, &created), ResponseTemplate::new(204)]).await;
         let error = store(&server).share([&reference("b")], share).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
         assert_eq!(received(&server).await[1], "DELETE bundles/42");
@@ -87,24 +87,25 @@ async fn a_share_link_without_the_protection_that_was_asked_for_is_removed_again
 }
 
 #[tokio::test]
-async fn a_share_link_of_which_the_service_says_less_has_what_was_asked_for() {
+async fn a_share_link_whose_response_lacks_paths_or_permissions_is_accepted() {
     for field in ["paths", "permissions"] {
-        let mut made = bundle();
-        made[field] = Value::Null;
-        let server = server_with([response(201, &made)]).await;
+        let mut created = bundle();
+        created[field] = Value::Null;
+        let server = server_with([response(201, &created)]).await;
         store(&server).share([&reference("b")], Share::new()).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_share_link_without_its_protection_that_cannot_be_removed_is_named() {
+async fn a_share_link_without_a_requested_protection_that_cannot_be_deleted_is_named_in_the_error() {
     let not_allowed = || rejection(403, "not-authorized/insufficient-permission-for-site");
-    // A link just made that is not found has not been removed.
-    let unprotected = unprotected().into_iter().flat_map(|(share, made)| {
-        [not_allowed(), not_found(), ResponseTemplate::new(200)].map(|removal| (share.clone(), made.clone(), removal))
+    // A *not found* does not prove that a new link was deleted.
+    let unprotected = unprotected().into_iter().flat_map(|(share, created)| {
+        [not_allowed(), not_found(), ResponseTemplate::new(200)]
+            .map(|removal| (share.clone(), created.clone(), removal))
     });
-    for (share, made, removal) in unprotected {
-        let server = server_with([response(201, &made), removal]).await;
+    for (share, created, removal) in unprotected {
+        let server = server_with([response(201, &created), removal]).await;
         let error = store(&server).share([&reference("b")], share).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
         assert!(error.to_string().contains("unshare 42"), "{error}");
@@ -112,7 +113,7 @@ async fn a_share_link_without_its_protection_that_cannot_be_removed_is_named() {
 }
 
 #[tokio::test]
-async fn a_share_link_to_nothing_or_to_the_past_is_not_sent() {
+async fn a_share_link_without_references_or_with_a_past_expiry_is_not_sent() {
     let server = server_with([]).await;
     let store = store(&server);
     let past = Share::new().expires("2026-03-01T09:59:59Z".parse().unwrap());
@@ -123,16 +124,16 @@ async fn a_share_link_to_nothing_or_to_the_past_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_share_link_whose_answer_is_lost_is_not_made_twice() {
+async fn a_share_link_whose_response_is_lost_is_not_retried() {
     let server = server_with([ResponseTemplate::new(503)]).await;
     let error = store(&server).share([&reference("a")], Share::new()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
 }
 
 #[tokio::test]
-async fn a_list_of_share_links_whose_cursor_comes_again_is_a_protocol_error_and_no_end() {
-    let again = || response(200, &json!([bundle()])).insert_header("x-files-cursor", "c");
-    let server = server_with([again(), again()]).await;
+async fn a_repeated_cursor_of_share_links_is_a_protocol_error() {
+    let repeated = || response(200, &json!([bundle()])).insert_header("x-files-cursor", "c");
+    let server = server_with([repeated(), repeated()]).await;
     let store = store(&server);
     let first = store.shares(None).await.unwrap();
     let error = store.shares(first.next.as_ref()).await.unwrap_err();
@@ -140,7 +141,7 @@ async fn a_list_of_share_links_whose_cursor_comes_again_is_a_protocol_error_and_
 }
 
 #[tokio::test]
-async fn share_links_are_found_listed_and_ended() {
+async fn share_links_are_found_listed_and_deleted() {
     let first = response(200, &json!([bundle()])).insert_header("x-files-cursor", "c2:next:z");
     let server =
         server_with([response(200, &bundle()), first, response(200, &json!([])), no_content(), not_found()]).await;
@@ -158,7 +159,7 @@ async fn share_links_are_found_listed_and_ended() {
 }
 
 #[tokio::test]
-async fn a_share_link_that_cannot_be_read_does_not_hide_the_others() {
+async fn a_share_link_that_cannot_be_parsed_does_not_hide_the_others() {
     let mut odd = bundle();
     odd["url"] = Value::Null;
     let server = server_with([response(200, &json!([odd, 7, bundle()]))]).await;
@@ -167,7 +168,7 @@ async fn a_share_link_that_cannot_be_read_does_not_hide_the_others() {
 }
 
 #[tokio::test]
-async fn another_share_link_than_asked_for_is_none() {
+async fn another_share_link_than_the_requested_one_is_a_protocol_error() {
     let mut other = bundle();
     other["id"] = 77.into();
     let server = server_with([response(200, &other)]).await;

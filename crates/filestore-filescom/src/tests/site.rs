@@ -1,4 +1,4 @@
-//! A site with a storage beside it, as far as transfers need them, with faults that a test asks for.
+//! A site with its storage, reduced to what transfers need, with faults that a test sets.
 
 use filestore_core::hex;
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +13,7 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 use super::{API_KEY, describe, not_found, open, rejection, response};
 use crate::{FilesComConfig, FilesComStore};
 
-/// The end of every signed address; the test's clock begins at 10:00.
+/// The queries of presigned URLs. The clock of the tests starts at 10:00.
 const PART_QUERY: &str = "X-Amz-Date=20260301T100000Z&X-Amz-Expires=900&X-Amz-Signature=SIGcanary";
 const CONTENT_QUERY: &str = "X-Amz-Date=20260301T100000Z&X-Amz-Expires=60&X-Amz-Signature=SIGcanary";
 
@@ -24,15 +24,16 @@ pub(super) struct Site {
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) sessions: Vec<BTreeMap<u32, Vec<u8>>>,
+    /// The parts of each multipart upload.
+    pub(super) uploads: Vec<BTreeMap<u32, Vec<u8>>>,
     pub(super) files: BTreeMap<String, File>,
     faults: VecDeque<Fault>,
     log: Vec<String>,
     limits: Value,
     server: String,
-    /// Added to the first part of a session.
+    /// The fields to add to the target of each part.
     pub(super) target: Value,
-    /// Digests are known at once.
+    /// `true` if digests are known at once.
     pub(super) digests: bool,
     pub(super) finish_checks_tags: bool,
     pub(super) storage_etag: Option<&'static str>,
@@ -54,19 +55,19 @@ struct Fault {
 }
 
 pub(super) enum FaultAction {
-    /// This instead of what was asked for.
+    /// Sends this response and does not execute the request.
     Respond(ResponseTemplate),
-    /// It is done, and then answered with this.
+    /// Executes the request, but sends this response.
     ServeThenRespond(ResponseTemplate),
-    /// Before it is done, the site changes.
+    /// Changes the site, then executes the request.
     ChangeThenServe(Box<dyn Fn(&mut State) + Send>),
 }
 
 impl Site {
-    /// A site whose storage takes parts of `part` bytes.
+    /// Starts a site whose storage accepts parts of at most `part` bytes.
     pub(super) async fn with_parts_of(part: u64) -> Self {
         let limits = json!({"min_nonfinal_bytes": 1, "max_part_bytes": part, "max_parts": 10_000, "max_file_bytes": 1_u64 << 40});
-        // Of its own: what a test leaves on its way must not reach the next one that has the server.
+        // A new server, not one of the pool: requests that a test leaves behind must not reach the next test.
         let server = MockServer::builder().start().await;
         let state = State {
             limits,
@@ -93,7 +94,7 @@ impl Site {
         self.state.lock().unwrap()
     }
 
-    /// The next request whose line begins like this is not served as usual.
+    /// Applies `action` to the next request whose line begins with `request`.
     pub(super) fn fault(&self, request: &'static str, action: FaultAction) {
         self.faults(1, request, action);
     }
@@ -102,7 +103,7 @@ impl Site {
         self.state().faults.push_back(Fault { request, times, action });
     }
 
-    /// The requests so far, without queries.
+    /// Returns the requests so far, without queries.
     pub(super) fn log(&self) -> Vec<String> {
         self.state().log.clone()
     }
@@ -119,9 +120,9 @@ impl Site {
         self.log().iter().filter(|line| line.starts_with(begin)).count()
     }
 
-    /// How many uploads were begun.
-    pub(super) fn sessions(&self) -> usize {
-        self.state().sessions.len()
+    /// Returns the number of multipart uploads that were begun.
+    pub(super) fn uploads(&self) -> usize {
+        self.state().uploads.len()
     }
 
     pub(super) fn files(&self) -> Vec<String> {
@@ -157,7 +158,7 @@ impl Respond for Responder {
         state.log.push(line.clone());
         assert!(
             line.contains("storage/") != request.headers.contains_key("x-filesapi-key"),
-            "the credential goes to the API and to nobody else: {line}"
+            "the credential is sent to the API only: {line}"
         );
         let fault = state.faults.iter_mut().position(|fault| fault.times > 0 && line.starts_with(fault.request));
         if let Some(at) = fault {
@@ -208,19 +209,19 @@ impl State {
     }
 
     fn begin(&mut self, path: &str, body: &Value) -> ResponseTemplate {
-        let (session, first) = match body["ref"].as_str() {
+        let (upload, first) = match body["ref"].as_str() {
             None => {
-                self.sessions.push(BTreeMap::new());
-                (self.sessions.len(), 1)
+                self.uploads.push(BTreeMap::new());
+                (self.uploads.len(), 1)
             }
             Some(reference) => match reference[4..].parse::<usize>().unwrap() {
-                known if known <= self.sessions.len() => (known, body["part"].as_u64().unwrap()),
+                known if known <= self.uploads.len() => (known, body["part"].as_u64().unwrap()),
                 _ => return rejection(404, "not-found/file-upload-not-found"),
             },
         };
         let parts = (first..).take(usize::try_from(body["parts"].as_u64().unwrap_or(1)).unwrap()).map(|part| {
-            let mut target = json!({"ref": format!("put-{session}"), "part_number": part, "partsize": 5, "path": path,
-                "upload_uri": format!("{}/storage/up/{session}/{part}?{PART_QUERY}", self.server), "http_method": "PUT",
+            let mut target = json!({"ref": format!("put-{upload}"), "part_number": part, "partsize": 5, "path": path,
+                "upload_uri": format!("{}/storage/up/{upload}/{part}?{PART_QUERY}", self.server), "http_method": "PUT",
                 "headers": {}, "parameters": {}, "parallel_parts": true, "available_parts": 10_000,
                 "expires": "2026-03-01T10:15:00Z", "variable_part_limits": self.limits});
             target.as_object_mut().unwrap().extend(self.target.as_object().unwrap().clone());
@@ -230,18 +231,18 @@ impl State {
     }
 
     fn part(&mut self, part: &str, request: &Request) -> ResponseTemplate {
-        let (session, number) = part.split_once('/').unwrap();
+        let (upload, number) = part.split_once('/').unwrap();
         assert_eq!(request.headers["content-length"], request.body.len().to_string().as_str());
         let etag = format!("\"{}\"", hex(&Md5::digest(&request.body)));
-        let parts = &mut self.sessions[session.parse::<usize>().unwrap() - 1];
+        let parts = &mut self.uploads[upload.parse::<usize>().unwrap() - 1];
         parts.insert(number.parse().unwrap(), request.body.clone());
         ResponseTemplate::new(200).insert_header("etag", etag)
     }
 
     fn finish(&mut self, path: &str, body: &Value) -> ResponseTemplate {
         assert_eq!(body["action"], "end");
-        let session = body["ref"].as_str().unwrap()[4..].parse::<usize>().unwrap() - 1;
-        let parts = std::mem::take(&mut self.sessions[session]);
+        let upload = body["ref"].as_str().unwrap()[4..].parse::<usize>().unwrap() - 1;
+        let parts = std::mem::take(&mut self.uploads[upload]);
         if parts.is_empty() {
             return rejection(404, "not-found/file-upload-not-found");
         }

@@ -1,4 +1,4 @@
-//! Answers that are not the service's: of a captive portal, a proxy, a web site.
+//! Responses that are not from the service: from a captive portal, a proxy or a web site.
 
 use filestore_core::FileStore;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::FilesComUpdate;
 
 #[tokio::test]
-async fn a_change_that_the_service_did_not_confirm_is_unknown() {
+async fn a_change_that_the_service_did_not_confirm_is_of_unknown_effect() {
     let others = [
         ResponseTemplate::new(200).set_body_raw("<html>Welcome</html>", "text/html"),
         ResponseTemplate::new(200),
@@ -31,7 +31,7 @@ async fn a_change_that_the_service_did_not_confirm_is_unknown() {
 }
 
 #[tokio::test]
-async fn an_answer_about_something_else_confirms_nothing() {
+async fn a_response_about_another_path_confirms_nothing() {
     let server =
         server_with([response(201, &folder("other")), response(201, &file("new")), response(200, &file("b"))]).await;
     let store = store(&server);
@@ -54,13 +54,13 @@ async fn an_answer_about_something_else_confirms_nothing() {
 }
 
 #[tokio::test]
-async fn an_answer_in_another_spelling_is_about_the_same() {
+async fn a_response_with_another_spelling_of_the_path_is_accepted() {
     let server = server_with([response(200, &file("Docs/Résumé.txt"))]).await;
     store(&server).stat((&reference("docs/resume.TXT")).into()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_not_found_of_another_status_is_no_delete() {
+async fn a_not_found_with_another_status_does_not_confirm_a_delete() {
     let server = server_with([rejection(422, "not-found"), rejection(403, "not-found")]).await;
     let store = store(&server);
     for error in [store.delete((&reference("a")).into()).await.unwrap_err(), store.unshare(42).await.unwrap_err()] {
@@ -69,14 +69,14 @@ async fn a_not_found_of_another_status_is_no_delete() {
 }
 
 #[tokio::test]
-async fn a_listing_of_entries_without_a_path_is_no_empty_folder() {
+async fn a_listing_of_entries_without_a_path_is_a_protocol_error() {
     let server = server_with([response(200, &json!([{"type": "file", "size": 1}]))]).await;
     let error = store(&server).list(filestore_core::List::default()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
 }
 
 #[tokio::test]
-async fn a_404_that_is_not_the_services_own_is_no_delete() {
+async fn a_404_that_is_not_from_the_service_does_not_confirm_a_delete() {
     for other in [ResponseTemplate::new(404), ResponseTemplate::new(404).set_body_raw("<html>404</html>", "text/html")]
     {
         let server = server_with([other.clone(), other]).await;

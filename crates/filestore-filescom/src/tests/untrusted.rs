@@ -1,4 +1,4 @@
-//! What the service says is checked before it decides over a request, memory or a terminal.
+//! Values from the service are checked before they affect a request, memory or a terminal.
 
 use filestore_core::{Effect, ErrorKind, FileStore, Upload, UrlRequest};
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::{kind_and_effect, reference, response, server_with, store};
 use crate::Login;
 
 #[tokio::test]
-async fn a_part_is_not_sent_with_a_header_that_is_not_the_services_to_choose() {
+async fn a_part_is_not_sent_with_a_header_that_a_service_may_not_set() {
     for name in ["Host", "content-length", "Transfer-Encoding", "proxy-authorization", "X-FilesAPI-Key"] {
         let site = Site::with_parts_of(20).await;
         site.state().target = json!({"headers": {name: "1"}});
@@ -20,9 +20,9 @@ async fn a_part_is_not_sent_with_a_header_that_is_not_the_services_to_choose() {
 }
 
 #[tokio::test]
-async fn an_address_is_given_as_it_was_understood_and_only_of_http() {
+async fn a_presigned_url_is_returned_as_parsed_and_must_be_http() {
     let site = Site::with_parts_of(20).await;
-    let given = |uri: &str| {
+    let url_of = |uri: &str| {
         site.fault(
             "GET files/",
             FaultAction::Respond(response(200, &json!({"path": "a", "type": "file", "download_uri": uri}))),
@@ -30,15 +30,15 @@ async fn an_address_is_given_as_it_was_understood_and_only_of_http() {
         let store = site.store();
         async move { store.url(UrlRequest::from(reference("a"))).await }
     };
-    let url = given("https://s3.example/a\u{1b}]0;t\u{7}\u{9b}2J?q=\u{1b}[2J\u{202e}\n").await.unwrap();
+    let url = url_of("https://s3.example/a\u{1b}]0;t\u{7}\u{9b}2J?q=\u{1b}[2J\u{202e}\n").await.unwrap();
     assert_eq!(url.as_str(), "https://s3.example/a%1B]0;t%07%C2%9B2J?q=%1B[2J%E2%80%AE");
     for bad in ["ftp://s3.example/a", "javascript:alert(1)", "file:///etc/passwd", "/a", "https://a b/"] {
-        assert_eq!(given(bad).await.unwrap_err().kind(), ErrorKind::Protocol, "{bad}");
+        assert_eq!(url_of(bad).await.unwrap_err().kind(), ErrorKind::Protocol, "{bad}");
     }
 }
 
 #[tokio::test]
-async fn a_share_link_is_an_http_address_as_it_was_understood() {
+async fn a_share_link_is_returned_as_parsed_and_must_be_http() {
     let link = |url: &str| response(200, &json!({"id": 42, "url": url}));
     let server = server_with([link("HTTPS://x.files.com/f/\u{1b}[2Jab\n")]).await;
     assert_eq!(store(&server).share_link(42).await.unwrap().url.as_str(), "https://x.files.com/f/%1B[2Jab");

@@ -22,7 +22,7 @@ async fn only_what_changes_is_sent() {
 }
 
 #[tokio::test]
-async fn what_the_service_ignores_of_an_update_is_named() {
+async fn changes_that_the_service_ignores_are_in_skipped() {
     let mut taken = file("a");
     (taken["provided_mtime"], taken["priority_color"]) = ("2025-12-24T08:00:00Z".into(), "red".into());
     taken["custom_metadata"] = json!({"k": "v"});
@@ -51,7 +51,7 @@ async fn an_empty_map_removes_the_metadata() {
 }
 
 #[tokio::test]
-async fn nothing_to_change_and_too_much_of_it_are_rejected_before_sending() {
+async fn an_empty_update_and_metadata_beyond_the_limits_are_rejected_before_a_request_is_sent() {
     let server = server_with([]).await;
     let store = store(&server);
     let many = (0..33).map(|key| (key.to_string(), "v"));
@@ -74,7 +74,7 @@ async fn metadata_at_the_limits_is_sent() {
 }
 
 #[tokio::test]
-async fn a_mounted_folder_keeps_no_metadata() {
+async fn metadata_in_a_mounted_folder_is_unsupported() {
     let server = server_with([rejection(422, "processing-failure/metadata-not-supported-on-remotes")]).await;
     let update = FilesComUpdate::new().metadata([("k", "v")]);
     let error = store(&server).update(&reference("a"), update).await.unwrap_err();

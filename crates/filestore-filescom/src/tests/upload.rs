@@ -1,4 +1,4 @@
-//! Uploads: what goes over the wire, and what becomes of them when something breaks.
+//! Uploads: the requests of each, retries, and the effect of each failure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,9 +19,9 @@ fn alphabet() -> Upload {
     Upload::new("a.txt", ALPHABET)
 }
 
-/// A stream of `content`, in pieces of three bytes.
+/// Returns a stream of `content` in chunks of three bytes.
 fn streamed(content: &'static [u8], length: Option<u64>) -> Body {
-    Body::stream(stream::iter(content.chunks(3).map(|piece| Ok(Bytes::from_static(piece)))), length)
+    Body::stream(stream::iter(content.chunks(3).map(|chunk| Ok(Bytes::from_static(chunk)))), length)
 }
 
 fn one_at_a_time(site: &Site) -> crate::FilesComStore {
@@ -61,7 +61,7 @@ async fn an_empty_file_is_one_empty_part() {
 }
 
 #[tokio::test]
-async fn parts_go_side_by_side_and_arrive_in_order_from_every_kind_of_body() {
+async fn parts_are_sent_concurrently_and_stored_in_order_from_every_kind_of_body() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut file, ALPHABET).unwrap();
     let reopenable = Body::reopenable(
@@ -83,13 +83,13 @@ async fn parts_go_side_by_side_and_arrive_in_order_from_every_kind_of_body() {
 }
 
 #[tokio::test]
-async fn addresses_are_asked_for_in_batches() {
+async fn presigned_urls_are_requested_in_batches() {
     let site = Site::with_parts_of(1).await;
     site.store().upload(alphabet()).await.unwrap();
-    // One part was expected; then what is left, at most two for each that is on its way.
-    let asked: Vec<_> = site.log().into_iter().filter(|line| line.contains("begin_upload")).collect();
+    // One part was expected; then the remaining ones, at most two for each part that may be in flight.
+    let requests: Vec<_> = site.log().into_iter().filter(|line| line.contains("begin_upload")).collect();
     assert_eq!(
-        asked,
+        requests,
         [
             r#"POST file_actions/begin_upload/a.txt {"size":26,"mkdir_parents":true}"#,
             r#"POST file_actions/begin_upload/a.txt {"ref":"put-1","part":2,"parts":16,"mkdir_parents":true}"#,
@@ -99,7 +99,7 @@ async fn addresses_are_asked_for_in_batches() {
 }
 
 #[tokio::test]
-async fn a_target_that_wants_one_part_at_a_time_gets_them_so() {
+async fn a_target_without_parallel_parts_receives_one_at_a_time() {
     let site = Site::with_parts_of(4).await;
     site.state().target = json!({"parallel_parts": false, "variable_part_limits": null, "partsize": 9});
     site.store().upload(alphabet()).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_target_that_wants_one_part_at_a_time_gets_them_so() {
 }
 
 #[tokio::test]
-async fn an_offset_and_headers_that_the_target_wants_go_with_each_part() {
+async fn an_offset_and_headers_that_the_target_requires_are_sent_with_each_part() {
     let site = Site::with_parts_of(20).await;
     site.state().target = json!({"part_offset_query": true, "headers": {"x-mine": "yes"}});
     site.store().upload(alphabet()).await.unwrap();
@@ -120,7 +120,7 @@ async fn an_offset_and_headers_that_the_target_wants_go_with_each_part() {
 }
 
 #[tokio::test]
-async fn time_and_metadata_go_with_the_finish() {
+async fn time_and_metadata_are_sent_with_the_finish() {
     let site = Site::with_parts_of(100).await;
     let upload = alphabet().metadata("colour", "red").modified("2025-12-24T08:00:00.75Z".parse().unwrap());
     let file = site.store().upload(upload).await.unwrap();
@@ -132,7 +132,7 @@ async fn time_and_metadata_go_with_the_finish() {
 }
 
 #[tokio::test]
-async fn metadata_that_the_finish_did_not_take_is_set_afterwards() {
+async fn metadata_that_the_finish_ignored_is_set_afterwards() {
     let site = Site::with_parts_of(100).await;
     let ignored = json!({"path": "a.txt", "type": "file", "size": 26, "custom_metadata": {}});
     site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(ignored)));
@@ -151,24 +151,24 @@ async fn metadata_that_the_finish_did_not_take_is_set_afterwards() {
 }
 
 #[tokio::test]
-async fn time_and_metadata_that_the_service_ignores_are_named_and_not_reported_as_stored() {
+async fn time_and_metadata_that_the_service_ignores_are_skipped_and_not_reported_as_stored() {
     let time = "2025-12-24T08:00:00Z";
-    let said = [
+    let responses = [
         json!({"path": "a.txt", "type": "file", "size": 26}),
         json!({"path": "a.txt", "type": "file", "size": 26, "provided_mtime": "2020-01-01T00:00:00Z",
             "custom_metadata": {"colour": "blue"}}),
     ];
-    for said in said {
+    for entry in responses {
         let site = Site::with_parts_of(100).await;
-        site.fault("POST files/", FaultAction::ServeThenRespond(response(201, &said)));
-        site.fault("PATCH ", FaultAction::Respond(response(200, &said)));
+        site.fault("POST files/", FaultAction::ServeThenRespond(response(201, &entry)));
+        site.fault("PATCH ", FaultAction::Respond(response(200, &entry)));
         let upload = alphabet().metadata("colour", "red").modified(time.parse().unwrap());
         let file = site.store().upload(upload).await.unwrap();
         assert_eq!(file.skipped, ["modified", "metadata"]);
         assert_ne!(file.modified, Some(time.parse().unwrap()));
         assert_ne!(file.metadata.get("colour").map(String::as_str), Some("red"));
     }
-    // What the finish took, and what is set afterwards.
+    // The finish sets the time, and the metadata are set afterwards.
     let site = Site::with_parts_of(100).await;
     let timed = json!({"path": "a.txt", "type": "file", "size": 26, "provided_mtime": time});
     site.fault("POST files/", FaultAction::ServeThenRespond(response(201, &timed)));
@@ -179,7 +179,7 @@ async fn time_and_metadata_that_the_service_ignores_are_named_and_not_reported_a
 }
 
 #[tokio::test]
-async fn metadata_beyond_the_limits_is_rejected_before_anything_is_sent() {
+async fn metadata_beyond_the_limits_is_rejected_before_a_request_is_sent() {
     let site = Site::with_parts_of(100).await;
     let many = (0..33).fold(alphabet(), |upload, number| upload.metadata(number.to_string(), ""));
     for upload in [
@@ -195,7 +195,7 @@ async fn metadata_beyond_the_limits_is_rejected_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_name_that_the_service_chose_is_the_one_of_the_answer() {
+async fn a_name_that_the_service_chose_is_taken_from_the_response() {
     let site = Site::with_parts_of(100).await;
     let renamed = json!({"path": "a_2.txt", "type": "file", "size": 26});
     site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(renamed)));
@@ -207,7 +207,7 @@ async fn a_name_that_the_service_chose_is_the_one_of_the_answer() {
 }
 
 #[tokio::test]
-async fn a_chosen_name_that_the_service_does_not_tell_is_no_reference_to_the_asked_one() {
+async fn a_chosen_name_that_is_not_in_the_response_is_an_error_without_a_reference() {
     for verify in [Verify::Etag, Verify::Crc32, Verify::None] {
         let site = Site::with_parts_of(100).await;
         site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(json!({}))));
@@ -219,7 +219,7 @@ async fn a_chosen_name_that_the_service_does_not_tell_is_no_reference_to_the_ask
 }
 
 #[tokio::test]
-async fn a_confirmed_file_that_is_not_there_is_not_said_to_be_stored() {
+async fn a_confirmed_file_that_does_not_exist_is_of_unknown_effect() {
     for verify in [Verify::Etag, Verify::Crc32, Verify::None] {
         let site = Site::with_parts_of(100).await;
         site.fault("POST files/", FaultAction::Respond(ResponseTemplate::new(201).set_body_json(json!({}))));
@@ -231,7 +231,7 @@ async fn a_confirmed_file_that_is_not_there_is_not_said_to_be_stored() {
 }
 
 #[tokio::test]
-async fn an_upload_that_makes_no_parents_wins_over_the_default_of_the_store() {
+async fn create_parents_false_has_precedence_over_the_default_of_the_store() {
     let site = Site::with_parts_of(100).await;
     let defaults = FilesComUpload::new().mkdir_parents(true);
     site.store().upload(alphabet().with(defaults).create_parents(false)).await.unwrap();
@@ -239,14 +239,14 @@ async fn an_upload_that_makes_no_parents_wins_over_the_default_of_the_store() {
 }
 
 #[tokio::test]
-async fn without_parents_none_are_asked_for() {
+async fn without_create_parents_no_request_creates_folders() {
     let site = Site::with_parts_of(100).await;
     site.store().upload(alphabet().create_parents(false)).await.unwrap();
     assert!(site.log().iter().all(|line| !line.contains("mkdir_parents")));
 }
 
 #[tokio::test]
-async fn with_no_verification_a_mangled_part_goes_unseen_and_no_request_is_added() {
+async fn without_verification_a_wrong_etag_is_ignored_and_no_request_is_added() {
     let site = Site::with_parts_of(4).await;
     site.fault(
         "PUT ",
@@ -265,7 +265,7 @@ async fn with_no_verification_a_mangled_part_goes_unseen_and_no_request_is_added
 }
 
 #[tokio::test]
-async fn a_wrong_etag_is_a_part_that_is_sent_again() {
+async fn a_part_with_a_wrong_etag_is_retried() {
     let site = Site::with_parts_of(4).await;
     let wrong = ResponseTemplate::new(200).insert_header("etag", "\"00000000000000000000000000000000\"");
     site.fault("PUT /storage/up/1/3", FaultAction::ServeThenRespond(wrong.clone()));
@@ -279,13 +279,13 @@ async fn a_wrong_etag_is_a_part_that_is_sent_again() {
 }
 
 #[tokio::test]
-async fn parts_are_sent_again_whole_whether_they_are_held_or_read_anew() {
-    // Up to 64 KiB they are held.
+async fn a_retry_sends_the_whole_part_whether_it_is_buffered_or_read_again() {
+    // Parts up to 64 KiB are read into memory.
     for part in [64 << 10, (64 << 10) + 1] {
         let content: Vec<u8> = (0..3 * part - 5).map(|at: usize| (at / 251) as u8).collect();
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, &content).unwrap();
-        let pieces: Vec<_> = content.chunks(50_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let pieces: Vec<_> = content.chunks(50_000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
         let bodies =
             [content.clone().into(), Body::from_path(file.path()).unwrap(), Body::stream(stream::iter(pieces), None)];
         for body in bodies {
@@ -296,13 +296,13 @@ async fn parts_are_sent_again_whole_whether_they_are_held_or_read_anew() {
             site.fault("PUT /storage/up/1/3", FaultAction::ServeThenRespond(wrong));
             site.store().upload(Upload::new("a", body)).await.unwrap();
             assert!(site.content("a").unwrap() == content, "parts of {part}");
-            assert_eq!((site.count("PUT "), site.sessions()), (6, 1));
+            assert_eq!((site.count("PUT "), site.uploads()), (6, 1));
         }
     }
 }
 
 #[tokio::test]
-async fn tags_that_are_no_md5_or_are_not_there_are_taken_as_they_are() {
+async fn an_etag_that_is_not_an_md5_or_is_missing_is_accepted() {
     let site = Site::with_parts_of(100).await;
     site.state().finish_checks_tags = false;
     site.fault("PUT ", FaultAction::ServeThenRespond(ResponseTemplate::new(200).insert_header("etag", "\"abc-1\"")));
@@ -314,7 +314,7 @@ async fn tags_that_are_no_md5_or_are_not_there_are_taken_as_they_are() {
 }
 
 #[tokio::test]
-async fn an_expired_address_is_renewed_for_its_part_alone() {
+async fn an_expired_presigned_url_is_refreshed_for_its_part_alone() {
     let site = Site::with_parts_of(4).await;
     site.fault("PUT /storage/up/1/5", FaultAction::Respond(expired()));
     site.store().upload(alphabet()).await.unwrap();
@@ -325,11 +325,11 @@ async fn an_expired_address_is_renewed_for_its_part_alone() {
         "{:?}",
         site.log()
     );
-    assert_eq!(site.sessions(), 1);
+    assert_eq!(site.uploads(), 1);
 }
 
 #[tokio::test]
-async fn a_storage_that_cannot_keep_up_is_given_time() {
+async fn a_temporary_rejection_of_the_storage_is_retried_after_a_delay() {
     for slow in [
         xml(503, "SlowDown", "slow"),
         xml(400, "RequestTimeout", "late"),
@@ -345,7 +345,7 @@ async fn a_storage_that_cannot_keep_up_is_given_time() {
 }
 
 #[tokio::test]
-async fn a_rejection_of_the_storage_ends_the_upload_and_says_why() {
+async fn a_permanent_rejection_of_the_storage_fails_the_upload_with_its_reason() {
     let site = Site::with_parts_of(4).await;
     site.fault("PUT /storage/up/1/2", FaultAction::Respond(xml(403, "SignatureDoesNotMatch", "no")));
     let error = site.store().upload(alphabet()).await.unwrap_err();
@@ -356,46 +356,46 @@ async fn a_rejection_of_the_storage_ends_the_upload_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_gone_begins_the_whole_upload_anew() {
+async fn an_unknown_multipart_upload_begins_from_the_first_part() {
     let site = Site::with_parts_of(4).await;
-    let stale = || rejection(404, "not-found/file-upload-not-found");
-    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, FaultAction::Respond(stale()));
+    let unknown = || rejection(404, "not-found/file-upload-not-found");
+    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, FaultAction::Respond(unknown()));
     site.store().upload(alphabet()).await.unwrap();
     assert_eq!(site.content("a.txt").unwrap(), ALPHABET);
-    assert_eq!((site.sessions(), site.count("POST files/")), (2, 1));
+    assert_eq!((site.uploads(), site.count("POST files/")), (2, 1));
     assert!(site.log().last().unwrap().contains("put-2"));
 
-    // The storage may be the first to notice.
+    // The storage may be the first to report it.
     site.fault("PUT /storage/up/3/7", FaultAction::Respond(xml(404, "NoSuchUpload", "gone")));
     site.store().upload(alphabet()).await.unwrap();
     assert!(site.log().last().unwrap().contains("put-4"));
 
-    // What cannot be sent again is not.
-    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, FaultAction::Respond(stale()));
+    // A stream cannot be sent again.
+    site.fault(r#"POST file_actions/begin_upload/a.txt {"ref""#, FaultAction::Respond(unknown()));
     let error = site.store().upload(Upload::new("a.txt", streamed(ALPHABET, None))).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Conflict, Effect::Rejected));
     assert!(error.to_string().contains("cannot be sent again"), "{error}");
 }
 
 #[tokio::test]
-async fn an_upload_whose_sessions_are_always_gone_ends_with_the_retries() {
+async fn multipart_uploads_that_are_always_unknown_use_up_the_retries() {
     let site = Site::with_parts_of(4).await;
-    let stale = || rejection(404, "not-found/file-upload-not-found");
-    site.faults(99, r#"POST file_actions/begin_upload/a.txt {"ref""#, FaultAction::Respond(stale()));
+    let unknown = || rejection(404, "not-found/file-upload-not-found");
+    site.faults(99, r#"POST file_actions/begin_upload/a.txt {"ref""#, FaultAction::Respond(unknown()));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Conflict, Effect::Rejected));
-    assert_eq!(site.sessions(), 4);
+    assert_eq!(site.uploads(), 4);
 
     let never = site.open(|mut config| {
         config.http.max_retries = 0;
         config
     });
     never.0.upload(alphabet()).await.unwrap_err();
-    assert_eq!(site.sessions(), 5);
+    assert_eq!(site.uploads(), 5);
 }
 
 #[tokio::test]
-async fn a_part_of_another_session_is_rejected() {
+async fn the_url_of_a_part_of_another_upload_is_a_protocol_error() {
     let site = Site::with_parts_of(4).await;
     let other = json!([{"ref": "put-9", "part_number": 2, "upload_uri": "http://127.0.0.1:1/x"}]);
     site.fault(
@@ -407,15 +407,15 @@ async fn a_part_of_another_session_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_finish_whose_answer_is_lost_is_resolved_by_a_look() {
+async fn a_finish_whose_response_is_lost_is_resolved_by_a_read_back() {
     let site = Site::with_parts_of(4).await;
     site.state().digests = true;
     site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(503)));
     let file = site.store().upload(alphabet()).await.unwrap();
-    assert_eq!((file.size, site.sessions(), site.count("POST files/")), (Some(26), 1, 2));
+    assert_eq!((file.size, site.uploads(), site.count("POST files/")), (Some(26), 1, 2));
     assert!(file.digests.len() == 2);
 
-    // All answers are lost.
+    // All responses are lost.
     site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(500)));
     site.faults(3, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
     site.store().upload(alphabet()).await.unwrap();
@@ -423,7 +423,7 @@ async fn a_finish_whose_answer_is_lost_is_resolved_by_a_look() {
 
 #[tokio::test]
 async fn a_finish_that_failed_without_proof_is_of_unknown_effect() {
-    // A file of the size is there, and its digest is not known.
+    // A file of the same size exists, and its digest is unknown.
     let site = Site::with_parts_of(4).await;
     site.put("a.txt", vec![b'x'; 26]);
     site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
@@ -434,7 +434,7 @@ async fn a_finish_that_failed_without_proof_is_of_unknown_effect() {
 }
 
 #[tokio::test]
-async fn a_finish_that_was_answered_and_left_something_else_is_not_applied() {
+async fn a_finish_with_error_responses_that_left_other_content_is_not_applied() {
     let site = Site::with_parts_of(4).await;
     site.state().digests = true;
     for old in [None, Some(vec![b'x'; 26]), Some(vec![b'x'; 3])] {
@@ -446,14 +446,14 @@ async fn a_finish_that_was_answered_and_left_something_else_is_not_applied() {
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
         assert!(error.is_safe_to_retry());
     }
-    // A gateway does not answer for the service.
+    // The response of a gateway tells nothing about the service.
     site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(504)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
 }
 
 #[tokio::test]
-async fn a_finish_that_is_answered_about_something_else_is_resolved_by_a_look() {
+async fn a_finish_with_a_response_about_another_path_is_resolved_by_a_read_back() {
     for other in [json!({"path": "b.txt", "type": "file", "size": 26}), folder("a.txt")] {
         let site = Site::with_parts_of(4).await;
         site.state().digests = true;
@@ -468,7 +468,7 @@ async fn a_finish_that_is_answered_about_something_else_is_resolved_by_a_look() 
 }
 
 #[tokio::test]
-async fn a_finish_that_failed_and_left_something_of_unknown_size_is_of_unknown_effect() {
+async fn a_failed_finish_is_of_unknown_effect_if_the_size_of_the_file_is_unknown() {
     let site = Site::with_parts_of(4).await;
     site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
     let sizeless = json!({"path": "a.txt", "type": "file", "crc32": null});
@@ -478,8 +478,8 @@ async fn a_finish_that_failed_and_left_something_of_unknown_size_is_of_unknown_e
 }
 
 #[tokio::test]
-async fn a_finish_that_failed_in_a_folder_that_is_hidden_is_of_unknown_effect() {
-    for (scope, look, seen, effect) in [
+async fn a_failed_finish_in_a_hidden_folder_is_of_unknown_effect() {
+    for (scope, request, found, effect) in [
         ("", "GET folders", not_found(), Effect::Unknown),
         ("in", "GET file_actions/metadata/in", not_found(), Effect::Unknown),
         ("in", "GET file_actions/metadata/in", response(200, &folder("in")), Effect::Rejected),
@@ -487,14 +487,14 @@ async fn a_finish_that_failed_in_a_folder_that_is_hidden_is_of_unknown_effect() 
         let site = Site::with_parts_of(4).await;
         site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
         site.fault("GET file_actions/metadata", FaultAction::Respond(not_found()));
-        site.fault(look, FaultAction::Respond(seen));
+        site.fault(request, FaultAction::Respond(found));
         let error = site.store().upload(alphabet().scope(scope)).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, effect), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_rejection_after_a_finish_of_unknown_effect_is_resolved_by_a_look() {
+async fn a_rejection_after_a_finish_of_unknown_effect_is_resolved_by_a_read_back() {
     for status in [429, 403, 404] {
         let site = Site::with_parts_of(4).await;
         site.state().digests = true;
@@ -506,7 +506,7 @@ async fn a_rejection_after_a_finish_of_unknown_effect_is_resolved_by_a_look() {
 }
 
 #[tokio::test]
-async fn a_beginning_can_store_nothing() {
+async fn a_failed_begin_stores_nothing() {
     for status in [500, 503, 504] {
         let site = Site::with_parts_of(4).await;
         site.faults(4, "POST file_actions/begin_upload", FaultAction::Respond(ResponseTemplate::new(status)));
@@ -517,7 +517,7 @@ async fn a_beginning_can_store_nothing() {
 }
 
 #[tokio::test]
-async fn a_free_name_whose_move_fails_leaves_no_temporary_file() {
+async fn a_failed_move_to_a_free_name_leaves_no_temporary_file() {
     let site = Site::with_parts_of(100).await;
     site.faults(4, "POST file_actions/move", FaultAction::Respond(ResponseTemplate::new(503)));
     let error = site.store().upload(alphabet().if_exists(IfExists::Fail)).await.unwrap_err();
@@ -526,7 +526,7 @@ async fn a_free_name_whose_move_fails_leaves_no_temporary_file() {
 }
 
 #[tokio::test]
-async fn a_digest_that_nothing_is_compared_with_is_not_waited_for() {
+async fn without_verification_a_read_back_does_not_wait_for_a_digest() {
     let site = Site::with_parts_of(100).await;
     let (store, clock) = site.open(|config| config.verify(Verify::None));
     site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(200).set_body_string("?")));
@@ -536,17 +536,17 @@ async fn a_digest_that_nothing_is_compared_with_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_missing_part_at_the_finish_is_an_error_that_says_so() {
+async fn a_missing_part_at_the_finish_is_an_integrity_error() {
     let site = Site::with_parts_of(4).await;
     site.fault("POST files/", FaultAction::Respond(rejection(422, "processing-failure/file-not-uploaded")));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected));
     assert_eq!(error.provider_code(), Some("processing-failure/file-not-uploaded"));
-    assert_eq!(site.sessions(), 1);
+    assert_eq!(site.uploads(), 1);
 }
 
 #[tokio::test]
-async fn another_size_than_sent_is_an_error_with_the_file() {
+async fn a_stored_file_of_another_size_is_an_integrity_error_with_the_file() {
     let site = Site::with_parts_of(4).await;
     let short = json!({"path": "a.txt", "type": "file", "size": 25});
     site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(short)));
@@ -556,7 +556,7 @@ async fn another_size_than_sent_is_an_error_with_the_file() {
 }
 
 #[tokio::test]
-async fn with_crc32_the_digest_of_the_whole_is_waited_for_and_compared() {
+async fn with_crc32_an_upload_waits_for_the_digest_of_the_file_and_compares_it() {
     let site = Site::with_parts_of(4).await;
     let (store, clock) = site.open(|config| config.verify(Verify::Crc32));
     site.faults(3, "GET file_actions/metadata", FaultAction::ChangeThenServe(Box::new(|_| ())));
@@ -568,7 +568,7 @@ async fn with_crc32_the_digest_of_the_whole_is_waited_for_and_compared() {
     site.fault(
         "POST files/",
         FaultAction::ChangeThenServe(Box::new(|state| {
-            state.sessions[1].insert(1, b"XXXX".to_vec());
+            state.uploads[1].insert(1, b"XXXX".to_vec());
             state.finish_checks_tags = false;
         })),
     );
@@ -581,7 +581,7 @@ async fn with_crc32_the_digest_of_the_whole_is_waited_for_and_compared() {
 }
 
 #[tokio::test]
-async fn uploads_that_make_the_same_folders_do_not_fail_each_other() {
+async fn uploads_that_create_the_same_folders_all_succeed() {
     let site = Site::with_parts_of(100).await;
     site.faults(30, "POST file_actions", FaultAction::Respond(rejection(422, "processing-failure/destination-exists")));
     site.faults(
@@ -599,7 +599,7 @@ async fn uploads_that_make_the_same_folders_do_not_fail_each_other() {
 }
 
 #[tokio::test]
-async fn a_folder_of_the_name_is_not_overwritten() {
+async fn an_existing_folder_is_not_overwritten() {
     for request in ["POST file_actions", "POST files/"] {
         let site = Site::with_parts_of(100).await;
         site.fault(request, FaultAction::Respond(rejection(422, "processing-failure/destination-exists")));
@@ -614,7 +614,7 @@ async fn a_folder_of_the_name_is_not_overwritten() {
 }
 
 #[tokio::test]
-async fn a_missing_parent_is_not_found_and_names_that() {
+async fn a_missing_parent_is_not_found() {
     let site = Site::with_parts_of(100).await;
     site.fault("POST file_actions", FaultAction::Respond(not_found()));
     let error = site.store().upload(alphabet().create_parents(false)).await.unwrap_err();
@@ -623,7 +623,7 @@ async fn a_missing_parent_is_not_found_and_names_that() {
 }
 
 #[tokio::test]
-async fn a_state_of_the_service_that_passes_is_waited_for() {
+async fn a_temporary_state_of_the_service_is_retried_after_a_delay() {
     let site = Site::with_parts_of(100).await;
     site.fault("POST file_actions", FaultAction::Respond(rejection(422, "service-unavailable/uploads-unavailable")));
     site.fault("POST files/", FaultAction::Respond(rejection(422, "processing-failure/file-pending-processing")));
@@ -651,7 +651,7 @@ async fn a_file_that_changes_while_it_is_sent_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_cut_short_before_it_is_read_is_not_stored() {
+async fn a_file_that_is_truncated_before_it_is_read_is_not_stored() {
     for part in [64 << 10, 1 << 20] {
         let site = Site::with_parts_of(part).await;
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -668,7 +668,7 @@ async fn a_file_that_is_cut_short_before_it_is_read_is_not_stored() {
 }
 
 #[tokio::test]
-async fn uploads_of_one_name_at_the_same_time_all_end_and_one_of_them_stays_whole() {
+async fn concurrent_uploads_of_one_name_all_succeed_and_one_of_them_is_stored() {
     let site = Site::with_parts_of(100).await;
     let store = site.store();
     let contents: Vec<_> = (0..64).map(|number| format!("{number:02}").repeat(125)).collect();
@@ -678,11 +678,11 @@ async fn uploads_of_one_name_at_the_same_time_all_end_and_one_of_them_stays_whol
     }
     let stored = String::from_utf8(site.content("a").unwrap()).unwrap();
     assert!(contents.contains(&stored), "{stored}");
-    assert_eq!((site.sessions(), site.count("PUT "), site.count("POST files/")), (64, 192, 64));
+    assert_eq!((site.uploads(), site.count("PUT "), site.count("POST files/")), (64, 192, 64));
 }
 
 #[tokio::test]
-async fn a_name_that_must_be_free_is_taken_in_one_step() {
+async fn if_exists_fail_never_replaces_a_file() {
     let site = Site::with_parts_of(100).await;
     let upload = || alphabet().scope("in").if_exists(IfExists::Fail);
     let file = site.store().upload(upload()).await.unwrap();
@@ -691,9 +691,9 @@ async fn a_name_that_must_be_free_is_taken_in_one_step() {
 
     let error = site.store().upload(upload()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
-    assert_eq!(site.sessions(), 1, "nothing was sent");
+    assert_eq!(site.uploads(), 1, "nothing was sent");
 
-    // Somebody else was faster, between the look and the move.
+    // Another client stores the file between the check and the move.
     site.state().files.clear();
     site.fault(
         "POST file_actions/move",
@@ -708,7 +708,7 @@ async fn a_name_that_must_be_free_is_taken_in_one_step() {
 }
 
 #[tokio::test]
-async fn an_upload_under_a_free_name_that_fails_its_checks_leaves_nothing_behind() {
+async fn an_upload_with_if_exists_fail_that_fails_its_checks_leaves_no_file() {
     let site = Site::with_parts_of(100).await;
     let upload = || alphabet().if_exists(IfExists::Fail);
     site.fault(
@@ -731,7 +731,7 @@ async fn an_upload_under_a_free_name_that_fails_its_checks_leaves_nothing_behind
 }
 
 #[tokio::test]
-async fn a_free_name_may_be_as_long_as_any() {
+async fn a_name_of_maximum_length_can_be_uploaded_with_if_exists_fail() {
     let site = Site::with_parts_of(100).await;
     let name = format!("a.{}", "x".repeat(510));
     site.store().upload(alphabet().name(name.clone()).if_exists(IfExists::Fail)).await.unwrap();
@@ -739,7 +739,7 @@ async fn a_free_name_may_be_as_long_as_any() {
 }
 
 #[tokio::test]
-async fn memory_bounds_how_much_of_a_stream_is_on_its_way() {
+async fn memory_limits_how_much_of_a_stream_is_buffered() {
     let site = Site::with_parts_of(10).await;
     let read = Arc::new(AtomicUsize::new(0));
     let (counter, log) = (Arc::clone(&read), Arc::new(std::sync::Mutex::new(Vec::new())));
@@ -750,13 +750,13 @@ async fn memory_bounds_how_much_of_a_stream_is_on_its_way() {
         })),
         None,
     );
-    let (seen, read_so_far, stored) = (Arc::clone(&log), Arc::clone(&read), Arc::new(AtomicUsize::new(0)));
+    let (buffered, read_so_far, stored) = (Arc::clone(&log), Arc::clone(&read), Arc::new(AtomicUsize::new(0)));
     site.faults(
         100,
         "PUT ",
         FaultAction::ChangeThenServe(Box::new(move |_| {
             let done = stored.fetch_add(10, Ordering::Relaxed);
-            seen.lock().unwrap().push(read_so_far.load(Ordering::Relaxed) - done);
+            buffered.lock().unwrap().push(read_so_far.load(Ordering::Relaxed) - done);
         })),
     );
     let store = site.open(|mut config| {
@@ -764,13 +764,13 @@ async fn memory_bounds_how_much_of_a_stream_is_on_its_way() {
         config
     });
     store.0.upload(Upload::new("a.txt", body)).await.unwrap();
-    // Four parts, and the piece that tells whether there is another.
-    assert!(log.lock().unwrap().iter().all(|held| *held <= 50 + 10), "{:?}", log.lock().unwrap());
+    // Four parts, and the chunk that shows whether there is another part.
+    assert!(log.lock().unwrap().iter().all(|buffered| *buffered <= 50 + 10), "{:?}", log.lock().unwrap());
     assert_eq!(site.content("a.txt").unwrap().len(), 1000);
 }
 
 #[tokio::test]
-async fn another_run_goes_on_where_one_stopped() {
+async fn a_checkpoint_resumes_an_upload_where_it_stopped() {
     let site = Site::with_parts_of(4).await;
     let checkpoints = Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
     let on_part = |checkpoint: &crate::UploadCheckpoint| {
@@ -790,9 +790,9 @@ async fn another_run_goes_on_where_one_stopped() {
     let before = site.count("PUT ");
     store.upload_resumable(upload(), Some(last.clone()), on_part).await.unwrap();
     assert_eq!((site.content("a.txt").unwrap(), site.count("PUT ") - before), (ALPHABET.to_vec(), 3));
-    assert_eq!(site.sessions(), 1);
+    assert_eq!(site.uploads(), 1);
 
-    // Of another file, or of one that changed.
+    // A checkpoint is invalid for another file, and for one that changed.
     let error = store.upload_resumable(upload().name("b.txt"), Some(last.clone()), on_part).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     std::io::Write::write_all(&mut file, b"more").unwrap();
@@ -802,7 +802,7 @@ async fn another_run_goes_on_where_one_stopped() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_of_a_session_that_is_gone_begins_anew() {
+async fn a_checkpoint_of_an_unknown_upload_begins_from_the_first_part() {
     let site = Site::with_parts_of(4).await;
     let old = json!({"path": "a.txt", "ref": "put-7", "size": 26, "part_size": 4, "modified": null,
         "parts": [{"part": 1, "etag": "x", "crc32": crc32fast::hash(b"abcd")}]});
@@ -812,7 +812,7 @@ async fn a_checkpoint_of_a_session_that_is_gone_begins_anew() {
 }
 
 #[tokio::test]
-async fn another_content_of_the_same_size_does_not_go_on_with_the_parts_of_the_first() {
+async fn a_checkpoint_is_rejected_for_other_content_of_the_same_size() {
     let site = Site::with_parts_of(4).await;
     let last = std::sync::Mutex::new(None);
     let on_part = |checkpoint: &crate::UploadCheckpoint| *last.lock().unwrap() = Some(checkpoint.clone());
@@ -824,22 +824,22 @@ async fn another_content_of_the_same_size_does_not_go_on_with_the_parts_of_the_f
     let error = store.upload_resumable(other, checkpoint.clone(), |_| ()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     store.upload_resumable(Upload::new("a.txt", "12345678"), checkpoint, |_| ()).await.unwrap();
-    assert_eq!((site.content("a.txt").unwrap(), site.sessions()), (b"12345678".to_vec(), 1));
+    assert_eq!((site.content("a.txt").unwrap(), site.uploads()), (b"12345678".to_vec(), 1));
 }
 
 #[tokio::test]
-async fn another_file_of_the_same_size_and_time_does_not_go_on_with_the_parts_of_the_first() {
+async fn a_checkpoint_is_rejected_for_another_file_of_the_same_size_and_time() {
     let site = Site::with_parts_of(4).await;
     let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join("a.txt");
+    let path = folder.path().join("a.txt");
     let write = |content: &str| {
-        std::fs::write(&place, content).unwrap();
-        let file = std::fs::File::options().write(true).open(&place).unwrap();
+        std::fs::write(&path, content).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
         file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     };
     let last = std::sync::Mutex::new(None);
     let on_part = |checkpoint: &crate::UploadCheckpoint| *last.lock().unwrap() = Some(checkpoint.clone());
-    let upload = || Upload::from_path(&place).unwrap();
+    let upload = || Upload::from_path(&path).unwrap();
     site.fault("PUT /storage/up/1/2", FaultAction::Respond(xml(403, "AccessDenied", "no")));
     let store = one_at_a_time(&site);
     write("12345678");
@@ -850,7 +850,7 @@ async fn another_file_of_the_same_size_and_time_does_not_go_on_with_the_parts_of
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     write("12345678");
     store.upload_resumable(upload(), checkpoint, |_| ()).await.unwrap();
-    assert_eq!((site.content("a.txt").unwrap(), site.sessions()), (b"12345678".to_vec(), 1));
+    assert_eq!((site.content("a.txt").unwrap(), site.uploads()), (b"12345678".to_vec(), 1));
 }
 
 #[cfg(unix)]
@@ -858,18 +858,18 @@ async fn another_file_of_the_same_size_and_time_does_not_go_on_with_the_parts_of
 async fn a_file_that_is_replaced_between_its_parts_by_one_of_the_same_size_and_time_is_not_stored() {
     let site = Site::with_parts_of(4).await;
     let folder = tempfile::tempdir().unwrap();
-    let (place, other) = (folder.path().join("a.txt"), folder.path().join("other"));
-    for (path, content) in [(&place, ALPHABET.to_vec()), (&other, ALPHABET.to_ascii_uppercase())] {
-        std::fs::write(path, content).unwrap();
-        let file = std::fs::File::options().write(true).open(path).unwrap();
+    let (path, other) = (folder.path().join("a.txt"), folder.path().join("other"));
+    for (file_path, content) in [(&path, ALPHABET.to_vec()), (&other, ALPHABET.to_ascii_uppercase())] {
+        std::fs::write(file_path, content).unwrap();
+        let file = std::fs::File::options().write(true).open(file_path).unwrap();
         file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     }
-    let replaced = place.clone();
+    let replaced = path.clone();
     site.fault(
         "PUT /storage/up/1/2",
         FaultAction::ChangeThenServe(Box::new(move |_| std::fs::rename(&other, &replaced).unwrap())),
     );
-    let error = one_at_a_time(&site).upload(Upload::from_path(&place).unwrap()).await.unwrap_err();
+    let error = one_at_a_time(&site).upload(Upload::from_path(&path).unwrap()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
     assert_eq!((site.count("POST files/"), site.files().len()), (0, 0));
 }
@@ -894,9 +894,9 @@ async fn an_upload_that_is_dropped_leaves_nothing_running() {
 }
 
 #[tokio::test]
-async fn a_part_whose_address_cannot_be_used_is_not_sent_and_the_address_not_shown() {
-    for address in ["ftp://127.0.0.1/SIGcanary", "SIGcanary", "", "http://SIGcanary:x/"] {
-        let entry = json!([{"ref": "put-1", "part_number": 1, "upload_uri": address}]);
+async fn a_part_with_an_invalid_url_is_not_sent_and_the_url_is_not_shown() {
+    for url in ["ftp://127.0.0.1/SIGcanary", "SIGcanary", "", "http://SIGcanary:x/"] {
+        let entry = json!([{"ref": "put-1", "part_number": 1, "upload_uri": url}]);
         let site = Site::with_parts_of(4).await;
         site.fault("POST file_actions", FaultAction::Respond(ResponseTemplate::new(200).set_body_json(entry)));
         let error = site.store().upload(alphabet()).await.unwrap_err();
@@ -907,7 +907,7 @@ async fn a_part_whose_address_cannot_be_used_is_not_sent_and_the_address_not_sho
 }
 
 #[test]
-fn content_of_a_secret_site_does_not_go_in_the_clear() {
+fn an_https_site_never_has_its_content_sent_over_http() {
     let usable = |base: &str, uri| {
         let (store, _) = super::open(crate::FilesComConfig::new(base).api_key(super::API_KEY));
         filestore_http::presigned_url(uri, store.api().base()).is_ok()
@@ -920,7 +920,7 @@ fn content_of_a_secret_site_does_not_go_in_the_clear() {
 }
 
 #[tokio::test]
-async fn a_page_in_place_of_the_storages_response_is_no_part() {
+async fn a_web_page_instead_of_the_storages_response_is_retried() {
     let site = Site::with_parts_of(10).await;
     site.fault(
         "PUT ",

@@ -8,7 +8,7 @@ use crate::ByteSize;
 const PART: u64 = 256 * 1024;
 
 #[tokio::test]
-async fn what_is_written_is_a_file_after_the_shutdown_and_not_before() {
+async fn a_written_file_exists_after_the_shutdown_and_not_before() {
     let site = Site::with_parts_of(PART).await;
     let mut writer = site.store().create(|body| Upload::new("a.txt", body).scope("logs"));
     writer.write_all("first line\n".as_bytes()).await.unwrap();
@@ -17,11 +17,11 @@ async fn what_is_written_is_a_file_after_the_shutdown_and_not_before() {
     assert!(site.files().is_empty());
     writer.shutdown().await.unwrap();
     assert_eq!(site.content("logs/a.txt").unwrap(), "first line\nzweite Zeile, größer\n".as_bytes());
-    assert_eq!(site.sessions(), 1);
+    assert_eq!(site.uploads(), 1);
 }
 
 #[tokio::test]
-async fn finish_says_what_is_stored() {
+async fn finish_returns_the_stored_file() {
     let site = Site::with_parts_of(PART).await;
     let mut writer = site.store().create(|body| Upload::new("a.txt", body).metadata("k", "v"));
     writer.write_all(b"abc").await.unwrap();
@@ -31,7 +31,7 @@ async fn finish_says_what_is_stored() {
 }
 
 #[tokio::test]
-async fn parts_go_out_as_they_fill() {
+async fn a_part_is_sent_as_soon_as_it_is_full() {
     let site = Site::with_parts_of(PART).await;
     let (store, _) = site.open(|mut config| {
         config.memory = ByteSize::bytes(4 * PART);
@@ -40,7 +40,7 @@ async fn parts_go_out_as_they_fill() {
     let mut writer = store.create(|body| Upload::new("a", body));
     let content: Vec<u8> = (0..12 * u32::try_from(PART).unwrap() / 4).flat_map(u32::to_le_bytes).collect();
     writer.write_all(&content).await.unwrap();
-    // No more than four parts are held, so most have been sent by now.
+    // At most four parts are buffered, so most have been sent.
     assert!(site.count("PUT ") >= 4, "{:?}", site.log());
     assert_eq!(site.count("POST files/"), 0);
     writer.shutdown().await.unwrap();
@@ -48,20 +48,20 @@ async fn parts_go_out_as_they_fill() {
 }
 
 #[tokio::test]
-async fn nothing_written_is_an_empty_file() {
+async fn a_writer_without_writes_stores_an_empty_file() {
     let site = Site::with_parts_of(PART).await;
     site.store().create(|body| Upload::new("a", body)).shutdown().await.unwrap();
     assert_eq!(site.content("a").unwrap(), b"");
 }
 
 #[tokio::test]
-async fn a_writer_that_is_dropped_leaves_what_was_there() {
+async fn a_writer_that_is_dropped_leaves_an_existing_file_unchanged() {
     let site = Site::with_parts_of(PART).await;
     site.put("a", "before");
     let mut writer = site.store().create(|body| Upload::new("a", body));
     writer.write_all(&vec![0; 3 * usize::try_from(PART).unwrap()]).await.unwrap();
     drop(writer);
-    // Whatever was to come of it has its folder_lock.
+    // Lets a request that the dropped upload might still send happen.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -70,14 +70,14 @@ async fn a_writer_that_is_dropped_leaves_what_was_there() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_before_something_is_written() {
+async fn no_request_is_sent_before_the_first_write() {
     let site = Site::with_parts_of(PART).await;
     drop(site.store().create(|body| Upload::new("a", body)));
     assert!(site.log().is_empty());
 }
 
 #[tokio::test]
-async fn the_error_of_the_upload_comes_out_of_the_writer() {
+async fn the_writer_returns_the_error_of_the_upload() {
     let site = Site::with_parts_of(PART).await;
     let forbidden = || FaultAction::Respond(rejection(403, "not-authorized/write-permission-required"));
     site.fault("POST file_actions/begin_upload/a", forbidden());
@@ -96,7 +96,7 @@ async fn the_error_of_the_upload_comes_out_of_the_writer() {
 }
 
 #[tokio::test]
-async fn after_the_shutdown_nothing_can_be_written() {
+async fn a_write_after_the_shutdown_is_an_error() {
     let site = Site::with_parts_of(PART).await;
     let mut writer = site.store().create(|body| Upload::new("a", body));
     writer.write_all(b"abc").await.unwrap();

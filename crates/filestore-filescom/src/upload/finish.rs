@@ -30,7 +30,7 @@ enum ReadBack {
 }
 
 impl FilesComStore {
-    /// Makes the parts a file. A lost response, and one that says that the upload is unknown, are resolved by a
+    /// Makes the parts a file. A lost response, and a rejection of the upload as unknown, are resolved by a
     /// read-back of the path.
     pub(super) async fn finish(
         &self,
@@ -70,7 +70,7 @@ impl FilesComStore {
         }
     }
 
-    /// Requests the finish. A second request for the same upload gets *no such upload*.
+    /// Requests the finish. The service rejects a second request for the same upload as unknown.
     async fn request_finish(
         &self,
         upload: &MultipartUpload<'_>,

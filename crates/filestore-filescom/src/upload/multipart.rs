@@ -245,8 +245,8 @@ impl Limits {
     }
 
     /// Returns the size of all parts but the last, for a file of `size` bytes. `max_buffered` is the maximum size of a
-    /// part that is held in memory. *Protocol* if the storage requires too many small parts.
-    pub(crate) fn size_for(&self, size: u64, wanted: Option<u64>, max_buffered: Option<u64>) -> Result<u64> {
+    /// part that is buffered in memory. *Protocol* if the storage requires too many small parts.
+    pub(crate) fn size_for(&self, size: u64, preferred: Option<u64>, max_buffered: Option<u64>) -> Result<u64> {
         if size > self.file {
             return Err(too_large(format!(
                 "the content has {size} bytes, and the storage accepts at most {} bytes in one file",
@@ -254,7 +254,7 @@ impl Limits {
             )));
         }
         self.check_count(size)?;
-        let base = wanted.unwrap_or(if max_buffered.is_some() { BUFFERED_PART_SIZE } else { LARGE_PART });
+        let base = preferred.unwrap_or(if max_buffered.is_some() { BUFFERED_PART_SIZE } else { LARGE_PART });
         let least = size.div_ceil(u64::from(self.parts));
         let least = if least > MIB { least.checked_next_multiple_of(MIB).unwrap_or(least) } else { least };
         let part =
@@ -290,7 +290,7 @@ impl Limits {
     /// Returns the size of part `number` of a stream whose length is unknown. Parts grow: the first ones are sent
     /// early, and a large file still fits into the number of parts. `max_buffered` is the maximum size of a part in
     /// memory. *Too large* if the storage accepts no part of that size, *protocol* if it requires too many small parts.
-    pub(crate) fn growing_size(&self, number: u32, wanted: Option<u64>, max_buffered: u64) -> Result<u64> {
+    pub(crate) fn growing_size(&self, number: u32, preferred: Option<u64>, max_buffered: u64) -> Result<u64> {
         if number > self.parts {
             return Err(too_large(format!(
                 "the content does not fit into {} parts, the maximum of the storage, of a size that fits into memory \
@@ -302,9 +302,9 @@ impl Limits {
         // 10,000 parts exceed 5 TiB.
         let ends = [100, 300, 600, 1100, 1900, 3200, 5300, 8700];
         let tier = ends.iter().filter(|end| number > **end).count();
-        let size = self.fixed.or(wanted).unwrap_or(BUFFERED_PART_SIZE << tier).min(max_buffered).min(self.largest);
+        let size = self.fixed.or(preferred).unwrap_or(BUFFERED_PART_SIZE << tier).min(max_buffered).min(self.largest);
         // The content is at least one byte longer than the first part: a shorter stream has a known size.
-        let first = wanted.unwrap_or(BUFFERED_PART_SIZE).min(max_buffered);
+        let first = preferred.unwrap_or(BUFFERED_PART_SIZE).min(max_buffered);
         self.check_count(first.max(size.saturating_mul(u64::from(number) - 1)).saturating_add(1))?;
         let size = self.fixed.map_or(size.max(self.smallest), |fixed| fixed.min(self.largest));
         if size > max_buffered {
@@ -361,8 +361,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wanted_size_is_kept_within_the_limits() {
-        let size = |bytes, wanted| native().size_for(bytes, Some(wanted), None).unwrap();
+    fn a_preferred_part_size_is_kept_within_the_limits() {
+        let size = |bytes, preferred| native().size_for(bytes, Some(preferred), None).unwrap();
         assert_eq!(size(GIB, 64 * MIB), 64 * MIB);
         assert_eq!(size(GIB, MIB), 5 * MIB);
         assert_eq!(size(5 << 40, 5 * MIB), 525 * MIB);

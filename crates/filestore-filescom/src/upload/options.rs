@@ -35,8 +35,8 @@ impl UploadOptions {
     }
 }
 
-/// *Invalid input* unless the service accepts the metadata: at most 32 keys of 1 to 256 characters, with values of up to
-/// 1,024 characters.
+/// *Invalid input* unless the service accepts the metadata: at most 32 keys of 1 to 256 characters, with values of up
+/// to 1,024 characters.
 pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<()> {
     if metadata.len() > 32 {
         return Err(Error::invalid(format!(

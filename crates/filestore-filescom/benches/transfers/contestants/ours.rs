@@ -1,4 +1,4 @@
-//! This crate, through the handle that applications hold.
+//! This crate, through the `Store` that applications use.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The crate `files-sdk`, by the best that it has for each job. It computes no digest.
+//! The crate `files-sdk`, with its fastest method for each job. It computes no digest.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Plain reqwest: the requests that it takes, the digests that we compute, and nothing else. It trusts the
-//! server to answer what it should.
+//! Plain reqwest: only the necessary requests, and the digests that this crate computes. It trusts the
+//! server to send correct responses.
 
 use std::io::SeekFrom;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use tokio_util::io::ReaderStream;
 use super::{API_KEY, AT_ONCE, Job, Task, timed};
 use crate::server::{SMALL, block};
 
-/// As many as this crate has by default.
+/// The default of this crate.
 const PARTS_AT_ONCE: usize = 8;
 const PART: u64 = 16 << 20;
 const CHUNK: usize = 256 * 1024;
@@ -29,7 +29,7 @@ struct Plain {
     api: String,
 }
 
-/// What one keeps of an entry.
+/// The fields of an entry that a program keeps.
 #[derive(Deserialize)]
 #[allow(dead_code, reason = "it is parsed, which is the work")]
 struct Entry {
