@@ -1,5 +1,5 @@
-//! Tests that cross crates are in `all/`. Here are the documents: every Rust block of them is compiled,
-//! and run unless it says otherwise.
+//! The Rust blocks of the documents: each is compiled, and run unless its fence says otherwise. The tests that
+//! span several crates are in `all/`.
 
 #[cfg(doctest)]
 mod documents {

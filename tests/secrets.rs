@@ -1,6 +1,6 @@
-//! Canaries: a secret that is planted everywhere is seen nowhere.
+//! Canaries: planted secrets that must not appear in any trace, error or `Debug` output.
 
-#![expect(clippy::unwrap_used, reason = "what a test cannot do is a failure of the test")]
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
 
 use std::sync::LazyLock;
 
@@ -9,18 +9,18 @@ use filestore_emulator::{Emulator, FaultPlan, Options};
 use filestore_http::testing::Traces;
 use tracing_log::LogTracer;
 
-/// All traces of this process, spans and the `log` of dependencies included. One for all tests and threads: what
-/// leaks is often said by a thread that the test did not make. Hence each test has a canary of its own.
+/// All traces of this process, including spans and the `log` records of dependencies. All tests and threads share
+/// them, because a leak is often in a thread that the test did not start. So each test has a different canary.
 static TRACES: LazyLock<Traces> = LazyLock::new(|| {
     LogTracer::init().unwrap();
     Traces::of_this_process()
 });
 
-/// Everything that a program might print: the traces, and what a test adds.
+/// All text that a program might print: the traces, and the text that a test adds.
 #[derive(Default)]
-struct Everything(String);
+struct Output(String);
 
-impl Everything {
+impl Output {
     fn new() -> Self {
         LazyLock::force(&TRACES);
         Self::default()
@@ -39,14 +39,14 @@ impl Everything {
     }
 }
 
-/// What a program might print while `body` runs.
-async fn watching(body: impl AsyncFnOnce(&mut Everything)) -> Everything {
-    let mut seen = Everything::new();
-    body(&mut seen).await;
-    seen
+/// Returns the text that a program might print while `body` runs.
+async fn output_of(body: impl AsyncFnOnce(&mut Output)) -> Output {
+    let mut output = Output::new();
+    body(&mut output).await;
+    output
 }
 
-/// The chain of an error, the way programs print it.
+/// Returns an error and its causes, in the form in which programs print them.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = format!("{error} {error:?}");
     let mut cause = error.source();
@@ -58,13 +58,13 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[tokio::test]
-async fn a_planted_leak_is_found_whichever_thread_leaks() {
-    let seen = watching(async |seen| {
-        let leak = |canary: &'static str| tracing::trace!(key = canary, "this is what the test must see");
+async fn a_planted_leak_is_found_in_every_thread() {
+    let seen = output_of(async |seen| {
+        let leak = |canary: &'static str| tracing::trace!(key = canary, "a planted leak");
         leak("canary-planted-1");
         std::thread::spawn(move || leak("canary-planted-2")).join().unwrap();
         tokio::task::spawn_blocking(move || leak("canary-planted-3")).await.unwrap();
-        // A span that nothing happens in, and what dependencies say through `log`.
+        // A span without events, and a `log` record of a dependency.
         drop(tracing::trace_span!("span", key = "canary-planted-4").entered());
         tracing_log::log::trace!("canary-planted-5");
         seen.add("canary-planted-6");
@@ -82,7 +82,7 @@ async fn a_configuration_shows_no_value() {
     let text = format!(
         "[stores.a]\nbackend = \"opendal\"\nservice = \"s3\"\noptions = {{ bucket = \"b\", secret_access_key = \"{CANARY}\" }}\n"
     );
-    let seen = watching(async |seen| {
+    let seen = output_of(async |seen| {
         let config = Config::parse(&text, "f.toml").unwrap();
         seen.add(&format!("{config:?}"));
         let resolved = config.stores()[0].resolve(&filestore::registry()).unwrap();
@@ -97,9 +97,9 @@ async fn a_configuration_shows_no_value() {
 }
 
 #[tokio::test]
-async fn a_mistake_beside_a_secret_does_not_show_it() {
+async fn the_error_of_an_invalid_configuration_does_not_show_a_secret() {
     const CANARY: &str = "canary-mistake";
-    let seen = watching(async |seen| {
+    let seen = output_of(async |seen| {
         for text in [
             format!("[stores.a]\nbackend = \"fs\"\nroot = [\"{CANARY}\"]\n"),
             format!("[stores.a]\nbackend = \"fs\"\nroott = \"{CANARY}\"\n"),
@@ -120,10 +120,10 @@ async fn a_mistake_beside_a_secret_does_not_show_it() {
 #[tokio::test]
 async fn a_reference_shows_only_its_beginning_in_debug_and_errors() {
     const CANARY: &str = "canary-reference";
-    let seen = watching(async |seen| {
+    let seen = output_of(async |seen| {
         let stores = Config::parse("[stores.a]\nbackend = \"memory\"\n", "f.toml").unwrap();
         let stores = stores.open(&filestore::registry()).unwrap();
-        // The key of another store may be all that it takes to read the file there.
+        // The key of another store may suffice to read the file there.
         let reference: FileRef = format!("a:keyed:{CANARY}").parse().unwrap();
         seen.add(&format!("{reference:?}"));
         seen.add(&chain(&stores.get("a").unwrap().stat(&reference).await.unwrap_err()));
@@ -133,7 +133,7 @@ async fn a_reference_shows_only_its_beginning_in_debug_and_errors() {
     assert!(!seen.has(CANARY));
 }
 
-/// An emulator whose account has `key`, and a store that uses it.
+/// Starts an emulator with an account whose API key is `key`, and opens a store that uses it.
 async fn file_io(folder: &std::path::Path, key: &str) -> (Emulator, Store) {
     let credentials = folder.join("credentials.toml");
     let account = format!("[[fileio.accounts]]\nname = \"team\"\napi_key = \"{key}\"\nplan = \"paid\"\n");
@@ -150,7 +150,7 @@ async fn a_key_on_the_wire_is_in_no_log_and_no_error() {
     const CANARY: &str = "canary-wire";
     let folder = tempfile::tempdir().unwrap();
     let (emulator, store) = file_io(folder.path(), CANARY).await;
-    let seen = watching(async |seen| {
+    let seen = output_of(async |seen| {
         seen.add(&format!("{store:?}"));
         let file = store.upload(Upload::new("a.txt", "x")).await.unwrap();
         seen.add(&format!("{:?}", store.list(List::new()).await.unwrap()));
@@ -158,7 +158,7 @@ async fn a_key_on_the_wire_is_in_no_log_and_no_error() {
             let rule = format!("[[fault]]\ndo = {{ status = {{ code = {status} }} }}\n");
             emulator.set_faults(FaultPlan::from_toml(&rule).unwrap());
             seen.add(&chain(&store.upload(Upload::new("b.txt", "x")).await.unwrap_err()));
-            // Status 429 and 5xx would be repeated for seconds; one reader is enough.
+            // `read` would retry a 429 or 5xx for seconds; one download is enough.
             seen.add(&chain(&store.download(&file.reference).await.unwrap_err()));
         }
         emulator.set_faults(FaultPlan::from_toml("[[fault]]\ndo = \"lost-answer\"\n").unwrap());
@@ -170,12 +170,12 @@ async fn a_key_on_the_wire_is_in_no_log_and_no_error() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_the_permission_is_in_no_log_and_no_error() {
+async fn a_file_key_that_grants_access_is_in_no_log_and_no_error() {
     let folder = tempfile::tempdir().unwrap();
     let (emulator, store) = file_io(folder.path(), "no-canary").await;
     let file = store.upload(Upload::new("a.txt", "x")).await.unwrap();
     let key = file.reference.components().remove(0);
-    let seen = watching(async |seen| {
+    let seen = output_of(async |seen| {
         seen.add(&format!("{file:?} {:?}", store.stat(&file.reference).await.unwrap()));
         seen.add(&format!("{:?} {:?}", store.url(&file.reference).await.unwrap(), Download::from(&file.reference)));
         store.read(&file.reference, 10).await.unwrap();
@@ -190,10 +190,10 @@ async fn a_key_that_is_the_permission_is_in_no_log_and_no_error() {
     assert!(!seen.has(&key));
 }
 
-/// Alphanumeric, as keys of Files.com are.
+/// An alphanumeric canary, as keys of Files.com are.
 const PLAIN_CANARY: &str = "canary5c1f2a77";
 
-/// An emulator that knows the canaries, and a store of its that uses them.
+/// Starts an emulator with the credentials `users`, and opens a store with `settings`.
 async fn store_with(users: &str, settings: &str) -> (Emulator, Store) {
     let folder = tempfile::tempdir().unwrap();
     let credentials = folder.path().join("credentials.toml");
@@ -205,8 +205,8 @@ async fn store_with(users: &str, settings: &str) -> (Emulator, Store) {
     (emulator, store)
 }
 
-/// Everything that can be done, with every rejection at every step.
-async fn everything(seen: &mut Everything, emulator: &Emulator, store: &Store) {
+/// Runs all operations of `store`, each with every fault at each of the first three requests.
+async fn run_all_operations(seen: &mut Output, emulator: &Emulator, store: &Store) {
     seen.add(&format!("{store:?}"));
     let file = store.upload(Upload::new("a.txt", "x")).await.unwrap();
     seen.add(&format!("{file:?} {:?}", store.list(List::new()).await.unwrap()));
@@ -240,7 +240,7 @@ async fn everything(seen: &mut Everything, emulator: &Emulator, store: &Store) {
 }
 
 #[tokio::test]
-async fn keys_tokens_signatures_and_signed_urls_of_pubnub_are_in_no_log_and_no_error() {
+async fn keys_tokens_signatures_and_presigned_urls_of_pubnub_are_in_no_log_and_no_error() {
     const CANARY: &str = "canary-pubnub";
     let keys = format!("publish_key = \"pub-{CANARY}\"\nsubscribe_key = \"sub-c\"\nsecret_key = {CANARY:?}\n");
     let settings = format!(
@@ -248,8 +248,8 @@ async fn keys_tokens_signatures_and_signed_urls_of_pubnub_are_in_no_log_and_no_e
          token = \"token-{CANARY}\"\ncipher_key = \"cipher-{CANARY}\"\n"
     );
     let (emulator, store) = store_with(&format!("[[pubnub.keysets]]\n{keys}"), &settings).await;
-    let seen = watching(async |seen| everything(seen, &emulator, &store).await).await;
-    // The journal is the service's: the publish key stands in its paths.
+    let seen = output_of(async |seen| run_all_operations(seen, &emulator, &store).await).await;
+    // The journal belongs to the service, and the publish key is in its paths.
     assert!(!seen.text().replace(&format!("pub-{CANARY}"), "").contains(CANARY));
     assert!(!seen.has("signature=v2."));
     for signed in ["X-Amz-Signature=", "x-amz-signature="] {
@@ -260,11 +260,11 @@ async fn keys_tokens_signatures_and_signed_urls_of_pubnub_are_in_no_log_and_no_e
 }
 
 #[tokio::test]
-async fn keys_and_signed_urls_of_files_com_are_in_no_log_and_no_error() {
+async fn keys_and_presigned_urls_of_files_com_are_in_no_log_and_no_error() {
     let users = format!("[[filescom.users]]\nname = \"ann\"\napi_key = {PLAIN_CANARY:?}\n");
     let settings = format!("backend = \"filescom\"\napi_key = {PLAIN_CANARY:?}\n");
     let (emulator, store) = store_with(&users, &settings).await;
-    let seen = watching(async |seen| everything(seen, &emulator, &store).await).await;
+    let seen = output_of(async |seen| run_all_operations(seen, &emulator, &store).await).await;
     assert!(!seen.has(PLAIN_CANARY));
     let text = seen.text();
     let shown = text.match_indices("X-Amz-Signature=").map(|(at, found)| &text[at + found.len()..]);

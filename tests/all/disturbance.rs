@@ -1,4 +1,4 @@
-//! What the conformance kit asks a service to do wrong, as fault rules of the emulator.
+//! The disturbances of the conformance kit, as fault rules of the emulator.
 
 use filestore_conformance::Disturbance;
 use filestore_emulator::FaultPlan;
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 /// The name of the rules in the emulator's journal.
 pub(crate) const NAME: &str = "disturbance";
 
-/// A cursor that is a new one on every page.
+/// A cursor that is new on every page: the emulator replaces it by the number of the request.
 const NEW: &str = "{nth}";
 
-/// More requests than a store may send for one operation, after the first.
+/// The end of the range of requests that are rejected: more than a store may send for one operation.
 const REQUESTS: u32 = 20;
 
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// The rules that make this service misbehave so, if it can.
+    /// Returns the fault rules for a disturbance; `None` if this service cannot have it.
     pub(crate) fn plan(self, disturbance: Disturbance) -> Option<FaultPlan> {
         let rules = match disturbance {
             Disturbance::None => Vec::new(),
@@ -38,7 +38,7 @@ impl Service {
 
     fn lost_then_rejected(self) -> Vec<Value> {
         let lost = |rule: Value| with(rule, json!({ "nth": 1, "do": "lost-answer" }));
-        // The wait that a 429 asks for holds for all requests to its host.
+        // The `Retry-After` of a 429 applies to all requests to the same host.
         let rejection = json!({ "status": { "code": 429, "headers": { "Retry-After": "0" } } });
         let rejected = |rule: &Value| {
             (2..REQUESTS).map(|nth| with(rule.clone(), json!({ "nth": nth, "do": rejection }))).collect::<Vec<_>>()
@@ -63,7 +63,8 @@ impl Service {
         [uploads, vec![lost(delete.clone())], rejected(&delete)].concat()
     }
 
-    /// Each page of a listing: one with so many files and the cursor of the next one; `None` where no page says that.
+    /// Returns the rule that replaces each page of a listing by one with `files` files and `cursor` as the
+    /// cursor of the next page; `None` if no page of the service can say that.
     fn page(self, cursor: &str, files: u32) -> Option<Value> {
         let files = 0..files;
         let (body, headers) = match self {
@@ -77,7 +78,7 @@ impl Service {
                 let file = |number| json!({ "path": format!("0/{number}"), "type": "file", "size": 1 });
                 (json!(files.map(file).collect::<Vec<_>>()), json!({ "X-Files-Cursor": cursor }))
             }
-            // The offset of the next page is a number of files, so it grows or the listing ends.
+            // The offset of the next page is the number of files so far: after an empty page the listing ends.
             Self::FileIo if files.is_empty() => return None,
             Self::FileIo => {
                 let file = |number| json!({ "key": format!("Aa{number:010}"), "name": "a", "size": 1 });
@@ -86,8 +87,8 @@ impl Service {
             }
         };
         let headers = with(headers, json!({ "Content-Type": "application/json" }));
-        let answer = json!({ "code": 200, "text": body.to_string(), "headers": headers });
-        Some(rule("list", json!({ "do": { "status": answer } })))
+        let response = json!({ "code": 200, "text": body.to_string(), "headers": headers });
+        Some(rule("list", json!({ "do": { "status": response } })))
     }
 }
 

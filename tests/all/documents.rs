@@ -1,4 +1,4 @@
-//! The documents tell the truth: every configuration in them is one that this build accepts.
+//! The documents are valid: this build accepts every configuration in them, and every link leads to a file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ fn documents() -> Vec<PathBuf> {
     found
 }
 
-/// The fenced blocks of `language`, each with the line that it begins at.
+/// Returns the fenced blocks of `language`, each with the number of its first line.
 fn blocks(text: &str, language: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut block: Option<(usize, String)> = None;
@@ -53,7 +53,7 @@ fn every_configuration_in_the_documents_is_accepted() {
             if block.contains("[dependencies]") || block.contains("[[fault") {
                 continue;
             }
-            // What the environment and secret files hold is not ours to have here.
+            // The variables and secret files of the documents do not exist here.
             let block = block.replace("env:", "value-of-").replace("file:", "value-of-");
             let config =
                 Config::parse(&block, &path).unwrap_or_else(|error| panic!("{}:{line}: {error}", path.display()));
@@ -69,7 +69,7 @@ fn every_configuration_in_the_documents_is_accepted() {
 }
 
 #[test]
-fn every_link_between_documents_leads_somewhere() {
+fn every_link_between_documents_leads_to_a_file() {
     for path in documents() {
         let text = fs::read_to_string(&path).unwrap();
         for (at, _) in text.match_indices("](") {

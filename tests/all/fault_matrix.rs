@@ -1,4 +1,5 @@
-//! A hundred files through a service that fails: none lost, none corrupted, none twice without a word.
+//! [`FaultTest`]: 100 files through a service with faults. No file is lost, corrupted, or stored twice without
+//! an error.
 
 use std::collections::HashMap;
 
@@ -7,22 +8,23 @@ use filestore_emulator::{Emulator, FaultPlan, Options};
 use futures::{StreamExt, TryStreamExt, stream};
 
 const FILES: usize = 100;
-const AT_A_TIME: usize = 10;
+const CONCURRENCY: usize = 10;
 
-pub(crate) struct Campaign {
+/// An emulator with faults, and a store that uses it.
+pub(crate) struct FaultTest {
     pub(crate) emulator: Emulator,
     pub(crate) store: Store,
 }
 
-impl Campaign {
-    /// `settings` of a store, without its base URL.
+impl FaultTest {
+    /// Starts an emulator, and opens a store with `settings`, to which the base URL is added.
     pub(crate) async fn start(settings: &str) -> Self {
         let emulator = Emulator::start(Options::default()).await.unwrap();
         Self { store: open(&emulator, settings), emulator }
     }
 
-    /// As another process sees it, that remembers nothing.
-    pub(crate) fn forget(&mut self, settings: &str) {
+    /// Opens the store anew, without the state of the old one, as another process would.
+    pub(crate) fn reopen(&mut self, settings: &str) {
         self.store = open(&self.emulator, settings);
     }
 
@@ -30,37 +32,37 @@ impl Campaign {
         self.emulator.set_faults(FaultPlan::from_toml(rules).unwrap());
     }
 
-    /// How many requests met a fault so far.
+    /// Returns the number of requests that had a fault so far.
     pub(crate) fn faults(&self) -> usize {
         self.emulator.journal().iter().filter(|entry| !entry.faults.is_empty()).count()
     }
 
-    /// Uploads all files under these rules, then looks without them at what is there.
+    /// Uploads all files with the fault rules `rules`, then checks the stored files without faults.
     pub(crate) async fn upload(&self, rules: &str) -> Uploaded {
         self.set_faults(rules);
         let outcomes: Vec<(usize, Result<StoredFile>)> = stream::iter(0..FILES)
             .map(|number| async move { (number, self.store.upload(Upload::new(name(number), content(number))).await) })
-            .buffer_unordered(AT_A_TIME)
+            .buffer_unordered(CONCURRENCY)
             .collect()
             .await;
         self.set_faults("");
         let listed: Vec<StoredFile> = self.store.list_all(List::new()).try_collect().await.unwrap();
-        let mut there: HashMap<String, Vec<FileRef>> = HashMap::new();
+        let mut stored: HashMap<String, Vec<FileRef>> = HashMap::new();
         for file in listed {
-            there.entry(file.name).or_default().push(file.reference);
+            stored.entry(file.name).or_default().push(file.reference);
         }
         let mut uploaded = Uploaded::default();
         for (number, outcome) in outcomes {
-            let found = there.remove(&name(number)).unwrap_or_default();
+            let found = stored.remove(&name(number)).unwrap_or_default();
             self.check(number, outcome, &found, &mut uploaded).await;
         }
-        assert!(there.is_empty(), "nobody sent {there:?}");
+        assert!(stored.is_empty(), "these files were not uploaded: {stored:?}");
         uploaded
     }
 
     async fn check(&self, number: usize, outcome: Result<StoredFile>, found: &[FileRef], uploaded: &mut Uploaded) {
-        let unsure = outcome.as_ref().is_err_and(|error| error.effect() == Effect::Unknown);
-        assert!(found.len() <= 1 || unsure, "{} is there {} times: {outcome:?}", name(number), found.len());
+        let is_unknown = outcome.as_ref().is_err_and(|error| error.effect() == Effect::Unknown);
+        assert!(found.len() <= 1 || is_unknown, "{} is stored {} times: {outcome:?}", name(number), found.len());
         let stored = match &outcome {
             Ok(file) => Some(&file.reference),
             Err(error) => error.stored().map(StoredFile::reference),
@@ -68,8 +70,8 @@ impl Campaign {
         match (&outcome, stored) {
             (_, Some(reference)) => assert!(found.contains(reference), "{} is lost: {outcome:?}", name(number)),
             (Err(error), None) if error.effect() != Effect::Unknown => {
-                assert_ne!(error.effect(), Effect::Applied, "{error:?} does not say what is stored");
-                assert!(found.is_empty(), "{} is there all the same: {error:?}", name(number));
+                assert_ne!(error.effect(), Effect::Applied, "{error:?} does not name the stored file");
+                assert!(found.is_empty(), "{} is stored in spite of its error: {error:?}", name(number));
             }
             _ => {}
         }
@@ -82,19 +84,20 @@ impl Campaign {
         }
     }
 
-    /// Reads each of the files under these rules: what comes is right, or an error.
+    /// Reads each uploaded file with the fault rules `rules`: the result is the content or an error. Returns
+    /// the errors.
     pub(crate) async fn download(&self, uploaded: &Uploaded, rules: &str) -> Vec<Error> {
         self.set_faults(rules);
         let outcomes: Vec<_> = stream::iter(&uploaded.files)
             .map(|(number, file)| async { (*number, self.store.read(&file.reference, 1 << 20).await) })
-            .buffer_unordered(AT_A_TIME)
+            .buffer_unordered(CONCURRENCY)
             .collect()
             .await;
         self.set_faults("");
         let mut errors = Vec::new();
         for (number, outcome) in outcomes {
             match outcome {
-                Ok(read) => assert_eq!(read, content(number), "{} came out different", name(number)),
+                Ok(read) => assert_eq!(read, content(number), "{} has other content", name(number)),
                 Err(error) => errors.push(error),
             }
         }
@@ -104,7 +107,7 @@ impl Campaign {
 
 fn open(emulator: &Emulator, settings: &str) -> Store {
     let text = format!("[stores.tested]\nbase_url = {:?}\n{settings}", emulator.url());
-    let stores = Config::parse(&text, "campaign.toml").unwrap().open(&filestore::registry()).unwrap();
+    let stores = Config::parse(&text, "fault_matrix.toml").unwrap().open(&filestore::registry()).unwrap();
     stores.default_store().unwrap().clone()
 }
 
@@ -124,7 +127,7 @@ pub(crate) fn name(number: usize) -> String {
     format!("file {number}.bin")
 }
 
-/// From nothing to 50 kB, each its own.
+/// Returns the content of a file: `number` times 500 bytes, different for each file.
 pub(crate) fn content(number: usize) -> Vec<u8> {
     let mut state = number as u32 + 1;
     let step = || {

@@ -1,4 +1,4 @@
-//! Files.com under every fault that a large upload or download can meet.
+//! Files.com with every fault that a large upload or download can have.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const BLOCK: usize = 1 << 20;
 const BLOCKS: usize = 200;
 
-/// Every block differs from every other.
+/// Returns the content of a block, different for each `number`.
 fn block(number: usize) -> Vec<u8> {
     let mut block = vec![number as u8; BLOCK];
     block[..8].copy_from_slice(&(number as u64).to_be_bytes());
@@ -28,6 +28,7 @@ fn large_file(folder: &Path) -> std::path::PathBuf {
     path
 }
 
+/// An emulated Files.com site, and a store that uses it.
 struct Site {
     emulator: Emulator,
     store: Store,
@@ -50,7 +51,7 @@ impl Site {
         self.emulator.set_faults(FaultPlan::from_toml(rules).unwrap());
     }
 
-    /// Uploads the large file under these rules; what is there afterwards is whole.
+    /// Uploads the large file with the fault rules `rules`, then checks that every stored file is whole.
     async fn upload(&self, rules: &str) -> Result<StoredFile> {
         let path = large_file(self.folder.path());
         self.set_faults(rules);
@@ -73,7 +74,7 @@ impl Site {
         self.read(file).await.unwrap();
     }
 
-    /// Reads it as a whole: what is taken for the file is the right one.
+    /// Downloads the file, and panics if a download that succeeds has other content.
     async fn read(&self, file: &StoredFile) -> Result<()> {
         let folder = tempfile::tempdir().unwrap();
         let saved = self.store.download_to_path(&file.reference, folder.path().join("x"), IfExists::Fail).await?;
@@ -83,7 +84,7 @@ impl Site {
         Ok(())
     }
 
-    /// How many requests were of this step of an upload.
+    /// Returns the number of requests of one step of an upload.
     fn count(&self, step: &str) -> usize {
         let path = match step {
             "begin" => "/api/rest/v1/file_actions/begin_upload/",
@@ -104,12 +105,12 @@ fn compare(mut chunk: &[u8], mut at: usize) {
     }
 }
 
-fn rule(step: &str, what: &str) -> String {
-    format!("[[fault]]\noperation = \"upload\"\nstep = {step:?}\n{what}\n")
+fn rule(step: &str, fault: &str) -> String {
+    format!("[[fault]]\noperation = \"upload\"\nstep = {step:?}\n{fault}\n")
 }
 
 #[tokio::test]
-async fn each_part_reset_once_is_sent_again() {
+async fn a_part_whose_connection_is_reset_is_retried() {
     let site = Site::start("max_retries = 5\n").await;
     let rules: String = (1..=12)
         .map(|part| rule("part", &format!("part = {part}\nnth = 1\ndo = {{ reset = {{ at = \"request-body\" }} }}")))
@@ -124,13 +125,13 @@ async fn an_expired_part_gets_a_fresh_url() {
 }
 
 #[tokio::test]
-async fn a_storage_that_wants_less_gets_the_part_later() {
+async fn a_part_that_a_busy_storage_rejects_is_retried() {
     let site = Site::start("").await;
     site.upload(&rule("part", "part = 2\nnth = 1\ndo = { status = { code = 503 } }")).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_wrong_etag_is_sent_again_and_twice_an_integrity_error() {
+async fn a_part_with_a_wrong_etag_is_retried_and_the_second_wrong_etag_is_an_integrity_error() {
     let site = Site::start("").await;
     site.upload(&rule("part", "part = 2\nnth = 1\ndo = \"wrong-etag\"")).await.unwrap();
     let site = Site::start("").await;
@@ -139,7 +140,7 @@ async fn a_wrong_etag_is_sent_again_and_twice_an_integrity_error() {
 }
 
 #[tokio::test]
-async fn a_part_that_arrives_corrupted_is_noticed() {
+async fn a_part_that_arrives_corrupted_is_retried() {
     let site = Site::start("").await;
     site.upload(&rule("part", "part = 2\nnth = 1\ndo = { corrupt = { at = 7, of = \"request\" } }")).await.unwrap();
 }
@@ -151,7 +152,7 @@ async fn a_stale_ref_restarts_the_whole_upload() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_the_finish_is_resolved() {
+async fn an_upload_succeeds_although_the_response_to_the_finish_is_lost() {
     for fault in ["\"lost-answer\"", "{ reset = { at = \"headers\" } }", "{ reset = { at = \"request\" } }"] {
         let site = Site::start("").await;
         site.upload(&rule("finish", &format!("nth = 1\ndo = {fault}"))).await.unwrap();
@@ -159,14 +160,14 @@ async fn a_lost_answer_to_the_finish_is_resolved() {
 }
 
 #[tokio::test]
-async fn a_finish_that_is_rejected_leaves_nothing_half_done() {
+async fn a_rejected_finish_stores_no_file() {
     let site = Site::start("").await;
     let error = site.upload(&rule("finish", "do = { status = { code = 422 } }")).await.unwrap_err();
     assert_eq!(error.effect(), Effect::Rejected, "{error:?}");
 }
 
 #[tokio::test]
-async fn a_stalled_connection_ends_at_the_idle_limit() {
+async fn a_stalled_connection_ends_at_the_idle_timeout() {
     let site = Site::start("idle_timeout = \"1s\"\nmax_retries = 0\n").await;
     let error = site.upload(&rule("part", "part = 1\ndo = { stall-upload = { after = \"10%\" } }")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
@@ -175,11 +176,11 @@ async fn a_stalled_connection_ends_at_the_idle_limit() {
 }
 
 #[tokio::test]
-async fn a_download_is_the_right_file_or_an_error() {
+async fn a_download_is_correct_or_an_error() {
     let site = Site::start("idle_timeout = \"2s\"\n").await;
     let file = site.upload("").await.unwrap();
-    let content = |what: &str| format!("[[fault]]\noperation = \"download\"\nstep = \"content\"\n{what}\n");
-    for (what, healed) in [
+    let content = |fault: &str| format!("[[fault]]\noperation = \"download\"\nstep = \"content\"\n{fault}\n");
+    for (fault, is_recovered) in [
         ("nth = 1\ndo = { reset = { at = \"body\", after = \"40%\" } }", true),
         ("nth = 1\ndo = { cut-download = { after = \"40%\" } }", true),
         ("nth = 1\ndo = { stall-download = { after = \"40%\" } }", true),
@@ -190,15 +191,15 @@ async fn a_download_is_the_right_file_or_an_error() {
         ("do = { truncate = { keep = \"40%\" } }", false),
         ("do = { html = { code = 200 } }", false),
     ] {
-        site.set_faults(&content(what));
+        site.set_faults(&content(fault));
         let outcome = site.read(&file).await;
         site.set_faults("");
-        assert_eq!(outcome.is_ok(), healed, "{what}: {outcome:?}");
+        assert_eq!(outcome.is_ok(), is_recovered, "{fault}: {outcome:?}");
     }
 }
 
 #[tokio::test]
-async fn a_file_that_is_replaced_midway_is_never_mixed() {
+async fn a_download_never_mixes_a_file_and_its_replacement() {
     let site = Site::start("").await;
     let file = site.upload("").await.unwrap();
     site.set_faults("[[fault]]\noperation = \"download\"\nstep = \"content\"\nnth = 1\ndo = { reset = { at = \"body\", after = \"40%\" } }");
@@ -207,12 +208,12 @@ async fn a_file_that_is_replaced_midway_is_never_mixed() {
     let first = stream.try_next().await.unwrap().unwrap();
     compare(&first, at);
     at += first.len();
-    // The same length, so that nothing but the content tells.
+    // The same length, so that only the content differs.
     let other = Bytes::from(vec![0xee; BLOCK * BLOCKS]);
     site.store.upload(Upload::new("large.bin", other)).await.unwrap();
     loop {
         match stream.try_next().await {
-            // What was there when the download began is the right file, too.
+            // The old content is correct, because the download began with it.
             Ok(Some(chunk)) => {
                 compare(&chunk, at);
                 at += chunk.len();
@@ -230,7 +231,7 @@ async fn a_file_that_is_replaced_midway_is_never_mixed() {
 }
 
 #[tokio::test]
-async fn fifty_uploads_into_folders_that_are_not_there_all_arrive() {
+async fn fifty_concurrent_uploads_into_missing_folders_all_succeed() {
     let site = Site::start("").await;
     let uploads = (0..50).map(|number| {
         let scope = format!("new/{}/deep", number % 5);
@@ -246,7 +247,7 @@ async fn fifty_uploads_into_folders_that_are_not_there_all_arrive() {
 }
 
 #[tokio::test]
-async fn without_verification_an_upload_is_begin_parts_and_finish() {
+async fn an_upload_without_verification_is_only_begin_part_and_finish() {
     let site = Site::start("verify = \"none\"\n").await;
     site.store.upload(Upload::new("a.txt", "small")).await.unwrap();
     assert_eq!((site.count("begin"), site.count("part"), site.emulator.journal().len()), (1, 1, 3));

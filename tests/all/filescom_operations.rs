@@ -1,5 +1,5 @@
-//! What only Files.com has, against the emulator: sessions, copies and moves, search, share links, files
-//! that are read and written bit by bit.
+//! Operations specific to Files.com on the emulator: sessions, copies and moves, search, share links, files that are
+//! read and written in pieces.
 
 use std::io::SeekFrom;
 
@@ -22,7 +22,7 @@ async fn content(store: &FilesComStore, path: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_second_factor_opens_a_session_that_ends() {
+async fn a_one_time_password_opens_a_session_that_a_logout_ends() {
     let folder = tempfile::tempdir().unwrap();
     let credentials = folder.path().join("credentials.toml");
     let user = "[[filescom.users]]\nname = \"ann\"\npassword = \"pw\"\notp = \"123456\"\n";
@@ -32,21 +32,21 @@ async fn a_second_factor_opens_a_session_that_ends() {
 
     let login = Login::new("ann", "pw");
     let error = site.login(&login).await.unwrap_err();
-    let asked = SecondFactor::of(&error).unwrap();
-    let wrong = site.login(&login.clone().answer(&asked, "000000")).await.unwrap_err();
+    let challenge = SecondFactor::of(&error).unwrap();
+    let wrong = site.login(&login.clone().answer(&challenge, "000000")).await.unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::Unauthenticated);
-    let session = site.login(&login.answer(&asked, "123456")).await.unwrap();
+    let session = site.login(&login.answer(&challenge, "123456")).await.unwrap();
     let store = site.with_session(&session).unwrap();
     store.upload(Upload::new("a.txt", "hello")).await.unwrap();
     assert_eq!(content(&store, "a.txt").await, b"hello");
     store.logout().await.unwrap();
-    let over = store.upload(Upload::new("a.txt", "hello")).await.unwrap_err();
-    assert_eq!(over.kind(), ErrorKind::Unauthenticated);
-    assert!(over.to_string().contains("log in again"), "{over}");
+    let error = store.upload(Upload::new("a.txt", "hello")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+    assert!(error.to_string().contains("log in again"), "{error}");
 }
 
 #[tokio::test]
-async fn files_and_folders_are_copied_moved_and_made() {
+async fn files_and_folders_are_copied_moved_and_created() {
     let (_emulator, store) = site().await;
     store.upload(Upload::new("a.txt", "one").scope("docs/deep").metadata("k", "v")).await.unwrap();
     let folder = store.reference("docs").unwrap();
@@ -69,7 +69,7 @@ async fn files_and_folders_are_copied_moved_and_made() {
 }
 
 #[tokio::test]
-async fn a_job_of_the_service_is_waited_for() {
+async fn a_move_waits_for_the_job_of_the_service() {
     let (emulator, store) = site().await;
     let settings = format!("{}/_emulator/filescom/settings", emulator.url());
     let once = reqwest::Client::new().put(settings).body(r#"{"migrations":{"polls":1}}"#);
@@ -77,12 +77,12 @@ async fn a_job_of_the_service_is_waited_for() {
     store.upload(Upload::new("a.txt", "one").scope("docs")).await.unwrap();
     store.move_to(&store.reference("docs").unwrap(), Destination::to("moved/docs")).await.unwrap();
     assert_eq!(content(&store, "moved/docs/a.txt").await, b"one");
-    let asked = emulator.journal().iter().filter(|entry| format!("{entry:?}").contains("file_migrations")).count();
-    assert_eq!(asked, 2);
+    let polls = emulator.journal().iter().filter(|entry| format!("{entry:?}").contains("file_migrations")).count();
+    assert_eq!(polls, 2);
 }
 
 #[tokio::test]
-async fn facts_are_changed_and_found() {
+async fn metadata_is_changed_and_files_are_searched() {
     let (_emulator, store) = site().await;
     for (name, size) in [("small.txt", 1), ("large.txt", 3), ("middle.txt", 2)] {
         store.upload(Upload::new(name, vec![b'x'; size]).scope("docs")).await.unwrap();
@@ -104,7 +104,7 @@ async fn facts_are_changed_and_found() {
 }
 
 #[tokio::test]
-async fn a_share_link_is_made_listed_and_ended() {
+async fn a_share_link_is_created_listed_and_ended() {
     let (_emulator, store) = site().await;
     let file = store.upload(Upload::new("a.txt", "shared")).await.unwrap();
     let link = store.share([file.reference()], Share::new().max_uses(3)).await.unwrap();
@@ -119,7 +119,7 @@ async fn a_share_link_is_made_listed_and_ended() {
 }
 
 #[tokio::test]
-async fn a_file_is_written_and_read_bit_by_bit() {
+async fn a_file_is_written_and_read_in_pieces() {
     let (_emulator, store) = site().await;
     let mut writer = store.create(|body| Upload::new("big.bin", body));
     let block: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();

@@ -1,5 +1,5 @@
-//! [`Gateway`]: a proxy in front of a service that loses, rejects or replaces responses as a script says, and writes
-//! down what reached the service. It reads nothing of any protocol but the framing of HTTP/1.1.
+//! [`Gateway`]: a proxy in front of a service that follows a script: it loses, rejects or replaces requests and
+//! responses, and records them. It knows only the framing of HTTP/1.1, not the protocol of the service.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,68 +9,69 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What becomes of a request.
+/// The action of the gateway on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It is handed on, and its response back.
-    Passes,
-    /// The service applies it; the response is lost.
-    ResponseLost,
-    /// The connection breaks before the service has it.
-    RequestLost,
-    /// The connection breaks; the service applies the request when the client has long given up.
-    Late,
-    /// Something else answers with this status.
-    Answered(u16, Response),
-    /// The service applies it, and its response has this status and the body of the script instead.
-    Replaced(u16),
-    /// No connection comes about.
-    Rejected,
+pub(crate) enum Action {
+    /// Forwards the request and the response.
+    Pass,
+    /// Forwards the request, and breaks the connection instead of the response.
+    LoseResponse,
+    /// Breaks the connection before the service gets the request.
+    LoseRequest,
+    /// Breaks the connection, and forwards the request after the client has given up.
+    Delay,
+    /// Responds with this status, without forwarding the request.
+    Respond(u16, Response),
+    /// Forwards the request, and responds with this status and the body of the script.
+    ReplaceResponse(u16),
+    /// Does not listen, so that no connection is established.
+    RejectConnection,
 }
 
-/// Who answers in place of the service.
+/// The source and the form of a response that does not come from the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Response {
-    /// A proxy or a portal, with a page.
+    /// A web page, as a proxy or a captive portal sends it.
     Page,
-    /// The service itself, with an error that each of the services understands.
+    /// A JSON error in the format of all the services at once.
     Json,
 }
 
-/// A request that came, and what the service made of it.
+/// A request that the gateway received, and the response of the service.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) target: String,
-    /// The service's status, where it was handed on.
+    /// The status of the service's response; `None` if the request was not forwarded.
     pub(crate) status: Option<u16>,
-    /// The body of its response.
+    /// The body of the service's response.
     pub(crate) body: Vec<u8>,
 }
 
-/// The fate of the request number `at`, counted from 0, and of all after it. Those before it pass.
+/// The actions on requests: `first` on the request number `at`, counted from 0, and `then` on all later
+/// requests. Earlier requests pass.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     pub(crate) at: usize,
-    pub(crate) first: Fate,
-    pub(crate) then: Fate,
-    /// For [`Fate::Replaced`].
+    pub(crate) first: Action,
+    pub(crate) then: Action,
+    /// The body for [`Action::ReplaceResponse`].
     pub(crate) body: Vec<u8>,
 }
 
 impl Script {
-    pub(crate) const PASS: Self = Self { at: 0, first: Fate::Passes, then: Fate::Passes, body: Vec::new() };
+    pub(crate) const PASS: Self = Self { at: 0, first: Action::Pass, then: Action::Pass, body: Vec::new() };
 
-    fn fate(&self, number: usize) -> Fate {
+    fn action(&self, number: usize) -> Action {
         match number.cmp(&self.at) {
-            std::cmp::Ordering::Less => Fate::Passes,
+            std::cmp::Ordering::Less => Action::Pass,
             std::cmp::Ordering::Equal => self.first,
             std::cmp::Ordering::Greater => self.then,
         }
     }
 }
 
-/// The proxy. Its address stays the same; each script begins with a log of its own.
+/// The proxy. Its address stays the same; each script begins with an empty record of requests.
 pub(crate) struct Gateway {
     address: SocketAddr,
     state: Arc<State>,
@@ -85,14 +86,15 @@ struct State {
 struct Run {
     script: Script,
     seen: Vec<Seen>,
-    late: Vec<(usize, Vec<u8>)>,
+    delayed: Vec<(usize, Vec<u8>)>,
 }
 
-/// How long a connection is refused that is rejected at first only: shorter than the wait before the next attempt.
-const REJECTED: Duration = Duration::from_millis(10);
+/// The time for which the gateway does not listen if only the first connection is to be rejected. It is shorter
+/// than the delay of the last retries.
+const REJECTION: Duration = Duration::from_millis(10);
 
 impl Gateway {
-    /// An address that nothing listens at yet.
+    /// Returns a free address.
     pub(crate) fn reserve() -> SocketAddr {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
@@ -100,9 +102,9 @@ impl Gateway {
         socket.local_addr().unwrap()
     }
 
-    /// A proxy at `address`, for the service at `upstream`.
+    /// Starts a proxy at `address` for the service at `upstream`.
     pub(crate) fn new(address: SocketAddr, upstream: SocketAddr) -> Self {
-        let run = Run { script: Script::PASS, seen: Vec::new(), late: Vec::new() };
+        let run = Run { script: Script::PASS, seen: Vec::new(), delayed: Vec::new() };
         let state = Arc::new(State { upstream, run: Mutex::new(run) });
         let gateway = Self { address, state, listening: Mutex::new(None) };
         gateway.listen(Duration::ZERO);
@@ -113,24 +115,24 @@ impl Gateway {
         format!("http://{}", self.address)
     }
 
-    /// Plays `script` from now on.
+    /// Follows `script` from now on.
     pub(crate) async fn play(&self, script: Script) {
-        self.end().await;
-        let rejected = script.at == 0 && script.first == Fate::Rejected;
-        let always = rejected && script.then == Fate::Rejected;
-        *lock(&self.state.run) = Run { script, seen: Vec::new(), late: Vec::new() };
-        if always {
+        self.stop().await;
+        let is_first_rejected = script.at == 0 && script.first == Action::RejectConnection;
+        let are_all_rejected = is_first_rejected && script.then == Action::RejectConnection;
+        *lock(&self.state.run) = Run { script, seen: Vec::new(), delayed: Vec::new() };
+        if are_all_rejected {
             return;
         }
-        self.listen(if rejected { REJECTED } else { Duration::ZERO });
+        self.listen(if is_first_rejected { REJECTION } else { Duration::ZERO });
     }
 
-    /// Hands on what is late, and gives what came in all.
-    pub(crate) async fn settle(&self) -> Vec<Seen> {
-        let late = std::mem::take(&mut lock(&self.state.run).late);
-        for (number, request) in late {
+    /// Forwards the delayed requests, and returns all requests since the script began.
+    pub(crate) async fn finish(&self) -> Vec<Seen> {
+        let delayed = std::mem::take(&mut lock(&self.state.run).delayed);
+        for (number, request) in delayed {
             let response = self.state.forward(&request).await;
-            lock(&self.state.run).seen[number].answered(&response);
+            lock(&self.state.run).seen[number].record(&response);
         }
         lock(&self.state.run).seen.clone()
     }
@@ -144,7 +146,7 @@ impl Gateway {
             socket.bind(address).unwrap();
             socket.listen(64).unwrap()
         };
-        // At once where that is wanted: the caller connects right after.
+        // Without a delay, the socket must listen before this function returns, because the caller connects next.
         let ready = after.is_zero().then(&bind);
         let task = tokio::spawn(async move {
             let listener = match ready {
@@ -159,7 +161,7 @@ impl Gateway {
         *lock(&self.listening) = Some(task);
     }
 
-    async fn end(&self) {
+    async fn stop(&self) {
         let task = lock(&self.listening).take();
         if let Some(task) = task {
             task.abort();
@@ -177,42 +179,42 @@ impl Drop for Gateway {
 }
 
 impl State {
-    /// One connection after the other: a request each. Ends where connections are to be rejected.
+    /// Serves the connections one by one, one request each. Ends when the next connection is to be rejected.
     async fn serve(&self, listener: TcpListener) {
         let mut listener = Some(listener);
         while let Some(open) = &listener {
             let Ok((mut stream, _)) = open.accept().await else { return };
             let Some(request) = read_request(&mut stream).await else { continue };
-            let (number, fate, then) = {
+            let (number, action, next_action) = {
                 let mut run = lock(&self.run);
                 let number = run.seen.len();
                 let mut words =
                     request.split(|byte| *byte == b' ').map(|word| String::from_utf8_lossy(word).into_owned());
                 let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
                 run.seen.push(Seen { method, target, status: None, body: Vec::new() });
-                // A connection that was refused at first was no request.
-                let behind = usize::from(run.script.at == 0 && run.script.first == Fate::Rejected);
-                (number, run.script.fate(number + behind), run.script.fate(number + behind + 1))
+                // A rejected first connection counts in the script, but has no request.
+                let rejected = usize::from(run.script.at == 0 && run.script.first == Action::RejectConnection);
+                (number, run.script.action(number + rejected), run.script.action(number + rejected + 1))
             };
-            // Before the client hears anything: its next attempt comes at once.
-            if then == Fate::Rejected {
+            // Before the response, because the client's next attempt may follow at once.
+            if next_action == Action::RejectConnection {
                 listener = None;
             }
-            match fate {
-                Fate::Passes => {
+            match action {
+                Action::Pass => {
                     let response = self.forward(&request).await;
-                    lock(&self.run).seen[number].answered(&response);
+                    lock(&self.run).seen[number].record(&response);
                     let _ = stream.write_all(&response).await;
                     let _ = stream.shutdown().await;
                 }
-                Fate::ResponseLost => {
+                Action::LoseResponse => {
                     let response = self.forward(&request).await;
-                    lock(&self.run).seen[number].answered(&response);
+                    lock(&self.run).seen[number].record(&response);
                 }
-                Fate::RequestLost => {}
-                Fate::Late => lock(&self.run).late.push((number, request)),
-                Fate::Answered(status, answer) => {
-                    let (content_type, body) = match answer {
+                Action::LoseRequest => {}
+                Action::Delay => lock(&self.run).delayed.push((number, request)),
+                Action::Respond(status, response) => {
+                    let (content_type, body) = match response {
                         Response::Page => ("text/html", "<html><body>Welcome</body></html>".to_owned()),
                         Response::Json => ("application/json", error_body(status)),
                     };
@@ -223,15 +225,15 @@ impl State {
                     let _ = stream.write_all(response.as_bytes()).await;
                     let _ = stream.shutdown().await;
                 }
-                Fate::Replaced(status) => {
+                Action::ReplaceResponse(status) => {
                     let response = self.forward(&request).await;
                     let (head, _) = split(&response);
                     let body = {
                         let mut run = lock(&self.run);
-                        run.seen[number].answered(&response);
+                        run.seen[number].record(&response);
                         run.script.body.clone()
                     };
-                    // The other headers stay: there are some that tell what a body is.
+                    // The other headers stay, because some of them describe the body.
                     let head: String = String::from_utf8_lossy(head)
                         .lines()
                         .skip(1)
@@ -246,12 +248,12 @@ impl State {
                         .await;
                     let _ = stream.shutdown().await;
                 }
-                Fate::Rejected => unreachable!("nothing listens"),
+                Action::RejectConnection => unreachable!("the gateway does not listen"),
             }
         }
     }
 
-    /// Hands `request` to the service; gives its response whole.
+    /// Forwards `request` to the service, and returns the whole response.
     async fn forward(&self, request: &[u8]) -> Vec<u8> {
         let mut upstream = TcpStream::connect(self.upstream).await.unwrap();
         let line = request.windows(2).position(|pair| pair == b"\r\n").unwrap() + 2;
@@ -264,9 +266,9 @@ impl State {
     }
 }
 
-/// As PubNub, Files.com and file.io say it, all in one.
+/// Returns an error body that has the fields of PubNub, Files.com and file.io.
 fn error_body(status: u16) -> String {
-    // A status of success in the head, and the truth in the body.
+    // If the head has the status 200, the body still has an error.
     let status = if status == 200 { 418 } else { status };
     let kind = match status {
         401 => "not-authenticated/invalid-credentials",
@@ -283,12 +285,12 @@ fn error_body(status: u16) -> String {
 }
 
 impl Seen {
-    fn answered(&mut self, response: &[u8]) {
+    fn record(&mut self, response: &[u8]) {
         (self.status, self.body) = (status_of(response), split(response).1.to_vec());
     }
 }
 
-/// The head and the body of a response.
+/// Splits a response into its head and its body.
 fn split(response: &[u8]) -> (&[u8], &[u8]) {
     let end = response.windows(4).position(|window| window == b"\r\n\r\n").map_or(response.len(), |at| at + 4);
     response.split_at(end)
@@ -298,7 +300,7 @@ fn status_of(response: &[u8]) -> Option<u16> {
     std::str::from_utf8(response.get(9..12)?).ok()?.parse().ok()
 }
 
-/// The head and the body, as they came; `None` for a connection that brings none.
+/// Reads the head and the body of a request; `None` if the connection ends earlier.
 async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut request = Vec::new();
     let head = loop {

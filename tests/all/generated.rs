@@ -1,5 +1,5 @@
-//! The parts of the documents that are generated: keys and capabilities, compared with what the code
-//! says. `FILESTORE_BLESS=1 cargo test -p filestore-tests generated` writes them anew.
+//! The generated parts of the documents, the keys and the capabilities, are up to date.
+//! `FILESTORE_BLESS=1 cargo test -p filestore-tests generated` writes them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -84,7 +84,7 @@ fn section(title: &str, store: &Store) -> String {
 }
 
 #[test]
-fn capabilities_are_what_the_stores_say() {
+fn the_document_has_the_capabilities_of_every_store() {
     let stores = Config::parse(
         r#"
 [stores.local]

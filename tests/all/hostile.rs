@@ -1,5 +1,6 @@
-//! Servers, certificates and proxies that no request gets past: the same table for every backend that speaks HTTP.
-//! Each failure ends within its limits, is one attempt where no other could do better, and says what to change.
+//! Servers, certificates and proxies with which no request succeeds, for every backend that uses HTTP. Each
+//! failure ends within its limits, is a single attempt if a retry cannot succeed, and its message says what to
+//! change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// The settings of a store of each backend at `URL`.
+/// The name and the settings of a store of each backend, whose service is at `URL`.
 const BACKENDS: [(&str, &str); 5] = [
     (
         "pubnub",
@@ -28,7 +29,7 @@ const BACKENDS: [(&str, &str); 5] = [
     ("webdav", "backend = \"opendal\"\nservice = \"webdav\"\noptions = { endpoint = \"URL\" }\n"),
 ];
 
-/// Retries come at once; without them a server that never answers is met once.
+/// Settings for fast retries.
 const QUICK: &str = "initial_retry_delay = \"1ms\"\nmax_retry_delay = \"1ms\"\n";
 
 fn open(settings: &str, url: &str, more: &str) -> Result<Store> {
@@ -36,7 +37,7 @@ fn open(settings: &str, url: &str, more: &str) -> Result<Store> {
     Ok(Config::parse(&text, "hostile.toml")?.open(&filestore::registry())?.default_store()?.clone())
 }
 
-/// The errors of operations of each kind: a read, a change, an upload.
+/// Returns the errors of a list, a delete and an upload.
 async fn errors(store: &Store) -> [Error; 3] {
     let scheme = store.capabilities().scheme.to_string();
     let file = match scheme.as_str() {
@@ -52,7 +53,7 @@ async fn errors(store: &Store) -> [Error; 3] {
     ]
 }
 
-/// A server that does the same to every connection, and counts them.
+/// A server that treats all connections the same, and counts them.
 struct Server {
     address: String,
     connections: Arc<AtomicUsize>,
@@ -74,27 +75,27 @@ impl Server {
         Self { address, connections, task }
     }
 
-    /// Answers every request with `response`.
-    async fn answering(response: String) -> Self {
+    /// Starts a server that responds to every request with `response`.
+    async fn responding(response: String) -> Self {
         Self::start(move |mut stream| {
             let response = response.clone();
             async move {
                 read_head(&mut stream).await;
                 let _ = stream.write_all(response.as_bytes()).await;
                 let _ = stream.shutdown().await;
-                // What is left of the request is read, so that the response is not lost in a reset.
+                // The rest of the request is read, because a reset could discard the response.
                 let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
             }
         })
         .await
     }
 
-    /// A certificate that nobody trusts.
+    /// Starts a server with a self-signed certificate, which clients do not trust.
     async fn untrusted() -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let generated = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(generated.signing_key.serialize_der().into());
         let config =
-            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.into()], key).unwrap();
+            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![generated.cert.into()], key).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         Self::start(move |stream| {
             let accepting = acceptor.accept(stream);
@@ -125,57 +126,57 @@ async fn read_head(stream: &mut TcpStream) {
     while !head.windows(4).any(|window| window == b"\r\n\r\n") && stream.read_buf(&mut head).await.unwrap_or(0) > 0 {}
 }
 
-/// One attempt each, nothing sent, and the sentence says `what`.
-async fn permanent(name: &str, store: &Store, kind: ErrorKind, what: &[&str]) {
+/// Checks that each operation makes one attempt and sends no request, and that the message contains `words`.
+async fn is_permanent(name: &str, store: &Store, kind: ErrorKind, words: &[&str]) {
     for error in errors(store).await {
         let message = error.to_string();
         assert_eq!((error.kind(), error.effect(), error.attempts()), (kind, Effect::NotSent, 1), "{name}: {message}");
         assert!(!error.is_safe_to_retry(), "{name}: {message}");
-        assert!(what.iter().all(|what| message.contains(what)), "{name}: {message}");
+        assert!(words.iter().all(|word| message.contains(word)), "{name}: {message}");
     }
 }
 
 #[tokio::test]
-async fn an_untrusted_certificate_is_one_attempt_and_names_the_setting() {
+async fn an_untrusted_certificate_is_not_retried_and_the_error_names_the_setting() {
     for (name, settings) in BACKENDS {
         let server = Server::untrusted().await;
         let store = open(settings, &server.url("https"), "").unwrap();
-        permanent(name, &store, ErrorKind::Config, &["certificate", "ca_file"]).await;
+        is_permanent(name, &store, ErrorKind::Config, &["certificate", "ca_file"]).await;
         assert_eq!(server.connections(), 3, "{name}");
     }
 }
 
 #[tokio::test]
-async fn tls_to_a_server_without_it_is_one_attempt() {
+async fn tls_to_a_server_without_tls_is_not_retried() {
     for (name, settings) in BACKENDS {
         let server = Server::start(|mut stream| async move {
-            // Of what is no request to it, a server without TLS does not wait for the end.
+            // A server without TLS rejects the TLS handshake as an invalid request, without waiting for its end.
             let _ = stream.read(&mut [0; 100]).await;
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
         })
         .await;
         let store = open(settings, &server.url("https"), "").unwrap();
-        permanent(name, &store, ErrorKind::Config, &["TLS", "scheme and port"]).await;
+        is_permanent(name, &store, ErrorKind::Config, &["TLS", "the scheme and the port"]).await;
         assert_eq!(server.connections(), 3, "{name}");
     }
 }
 
 #[tokio::test]
-async fn a_proxy_that_wants_a_password_is_one_attempt_and_a_matter_of_permission() {
+async fn a_proxy_that_needs_a_password_is_a_permission_error_and_not_retried() {
     let response = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     for (name, settings) in BACKENDS {
         for scheme in ["http", "https"] {
-            let proxy = Server::answering(response.to_owned()).await;
+            let proxy = Server::responding(response.to_owned()).await;
             let more = format!("proxy = \"{}\"", proxy.url("http"));
             let store = open(settings, &format!("{scheme}://files.invalid"), &more).unwrap();
-            permanent(name, &store, ErrorKind::Permission, &["407", &proxy.address, "the setting proxy"]).await;
+            is_permanent(name, &store, ErrorKind::Permission, &["407", &proxy.address, "the setting proxy"]).await;
             assert_eq!(proxy.connections(), 3, "{name} {scheme}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_proxy_that_cannot_be_used_is_a_configuration_error() {
+async fn an_invalid_proxy_is_a_configuration_error() {
     for (name, settings) in BACKENDS {
         for proxy in ["socks5://127.0.0.1:1080", "not a url"] {
             let error = open(settings, "http://files.invalid", &format!("proxy = {proxy:?}")).unwrap_err();
@@ -186,7 +187,7 @@ async fn a_proxy_that_cannot_be_used_is_a_configuration_error() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_not_there_is_named_with_the_place_that_configures_it() {
+async fn the_error_of_an_unreachable_proxy_names_the_proxy_and_its_setting() {
     for (name, settings) in BACKENDS {
         for scheme in ["http", "https"] {
             let store = open(settings, &format!("{scheme}://files.invalid"), "proxy = \"http://127.0.0.1:9\"").unwrap();
@@ -198,15 +199,15 @@ async fn a_proxy_that_is_not_there_is_named_with_the_place_that_configures_it() 
                     "{name}: {message}"
                 );
                 assert!(error.is_safe_to_retry() && error.attempts() == 4, "{name}: {message}");
-                let named = message.contains("http://127.0.0.1:9") && message.contains("the setting proxy");
-                assert!(named, "{name}: {message}");
+                let is_named = message.contains("http://127.0.0.1:9") && message.contains("the setting proxy");
+                assert!(is_named, "{name}: {message}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_ends_by_the_idle_limit() {
+async fn a_server_that_never_responds_is_an_idle_timeout() {
     for (name, settings) in BACKENDS {
         let server = Server::start(|mut stream| async move {
             let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
@@ -220,7 +221,7 @@ async fn a_server_that_never_answers_ends_by_the_idle_limit() {
 }
 
 #[tokio::test]
-async fn a_response_that_is_parsed_and_does_not_end_is_cut_off() {
+async fn an_endless_response_that_must_be_parsed_is_an_error_after_16_mib() {
     const CHUNK: usize = 64 * 1024;
     for (name, settings) in BACKENDS {
         let sent = Arc::new(AtomicUsize::new(0));
@@ -250,7 +251,7 @@ async fn a_response_that_is_parsed_and_does_not_end_is_cut_off() {
         let store = open(settings, &server.url("http"), "max_retries = 0").unwrap();
         let error = store.list(List::new()).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{name}: {error}");
-        // The bound, and what is on its way in the buffers of the connection.
+        // The limit of 16 MiB, and the bytes in the buffers of the connection.
         let sent = sent.load(Ordering::Relaxed);
         assert!((16 << 20..40 << 20).contains(&sent), "{name}: {sent} bytes");
     }
@@ -259,16 +260,16 @@ async fn a_response_that_is_parsed_and_does_not_end_is_cut_off() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     for (name, settings) in BACKENDS {
-        let other = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother".to_owned()).await;
+        let other = Server::responding("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother".to_owned()).await;
         for status in [301, 302, 303, 307, 308] {
             let location = other.url("http");
             let response = format!(
                 "HTTP/1.1 {status} X\r\nlocation: {location}/elsewhere\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
             );
-            let server = Server::answering(response).await;
+            let server = Server::responding(response).await;
             let store = open(settings, &server.url("http"), "").unwrap();
             for error in errors(&store).await {
-                // 303 says that the request was processed.
+                // A 303 means that the request may have been processed.
                 let is_known = error.effect() == Effect::Rejected || status == 303 && error.effect() == Effect::Unknown;
                 assert!(is_known && error.attempts() == 1, "{name} {status}: {error}");
             }

@@ -1,6 +1,6 @@
-//! Tests that cross crates.
+//! Tests that span several crates.
 
-#![expect(clippy::unwrap_used, reason = "what a test cannot do is a failure of the test")]
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
 
 mod conformance;
 mod disturbance;

@@ -1,4 +1,4 @@
-//! PubNub under every fault that an upload or a download can meet.
+//! PubNub with every fault that an upload or a download can have.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use filestore::pubnub::{PubNubConfig, PubNubSend, PubNubStore};
 use filestore::{Effect, ErrorKind, StoredFile};
 use serde_json::Value;
 
-use crate::fault_matrix::Campaign;
+use crate::fault_matrix::FaultTest;
 
-async fn plain() -> Campaign {
-    Campaign::start(SETTINGS).await
+async fn start() -> FaultTest {
+    FaultTest::start(SETTINGS).await
 }
 
 const SETTINGS: &str = r#"
@@ -17,7 +17,7 @@ backend = "pubnub"
 publish_key = "pub-c-emulator"
 subscribe_key = "sub-c-emulator"
 secret_key = "sec-c-emulator"
-user_id = "campaign"
+user_id = "fault-test"
 channel = "room-1"
 "#;
 
@@ -30,45 +30,45 @@ fn rule(step: &str, times: u32, fault: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_reset_before_the_answer_loses_nothing() {
+async fn a_reset_before_the_response_loses_no_file() {
     for step in STEPS {
         for at in ["request", "request-body"] {
-            let uploaded = plain().await.upload(&rule(step, 15, &format!("{{ reset = {{ at = {at:?} }} }}"))).await;
-            // A message may be out although nobody heard so; everything else is sent again.
-            let unannounced = uploaded.errors.iter().all(|(_, error)| error.kind() == ErrorKind::Incomplete);
-            assert!(uploaded.all() || step == "publish" && unannounced, "{step} {at}: {:?}", uploaded.errors);
+            let uploaded = start().await.upload(&rule(step, 15, &format!("{{ reset = {{ at = {at:?} }} }}"))).await;
+            // A message may have been published without a response, so it is not retried; every other request is.
+            let are_unpublished = uploaded.errors.iter().all(|(_, error)| error.kind() == ErrorKind::Incomplete);
+            assert!(uploaded.all() || step == "publish" && are_unpublished, "{step} {at}: {:?}", uploaded.errors);
         }
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_is_found_again() {
+async fn an_upload_whose_response_is_lost_is_found() {
     for step in STEPS {
         for fault in ["\"lost-answer\"", "{ reset = { at = \"headers\" } }", "{ reset = { at = \"body\" } }"] {
-            let uploaded = plain().await.upload(&rule(step, 15, fault)).await;
-            let unannounced = uploaded.errors.iter().all(|(_, error)| error.kind() == ErrorKind::Incomplete);
-            assert!(uploaded.all() || step == "publish" && unannounced, "{step} {fault}: {:?}", uploaded.errors);
+            let uploaded = start().await.upload(&rule(step, 15, fault)).await;
+            let are_unpublished = uploaded.errors.iter().all(|(_, error)| error.kind() == ErrorKind::Incomplete);
+            assert!(uploaded.all() || step == "publish" && are_unpublished, "{step} {fault}: {:?}", uploaded.errors);
         }
     }
 }
 
 #[tokio::test]
-async fn a_busy_service_is_asked_again() {
+async fn a_request_to_a_busy_service_is_retried() {
     for step in STEPS {
         for code in [429, 503] {
-            // A 429 makes all requests to the host wait: few of them take long enough.
-            let uploaded = plain().await.upload(&rule(step, 4, &format!("{{ status = {{ code = {code} }} }}"))).await;
-            let unannounced = uploaded.errors.iter().all(|(_, error)| error.kind() == ErrorKind::Incomplete);
-            assert!(uploaded.all() || step == "publish" && unannounced, "{step} {code}: {:?}", uploaded.errors);
+            // Only 4 faults, because a 429 delays all requests to the host.
+            let uploaded = start().await.upload(&rule(step, 4, &format!("{{ status = {{ code = {code} }} }}"))).await;
+            let are_unpublished = uploaded.errors.iter().all(|(_, error)| error.kind() == ErrorKind::Incomplete);
+            assert!(uploaded.all() || step == "publish" && are_unpublished, "{step} {code}: {:?}", uploaded.errors);
         }
     }
 }
 
 #[tokio::test]
-async fn a_long_wait_that_the_service_asks_for_is_the_callers() {
+async fn a_long_retry_after_is_returned_to_the_caller() {
     for step in STEPS {
         let fault = "{ status = { code = 429, headers = { Retry-After = \"60\" } } }";
-        let uploaded = plain().await.upload(&rule(step, 15, fault)).await;
+        let uploaded = start().await.upload(&rule(step, 15, fault)).await;
         assert_eq!(uploaded.errors.len(), 15, "{step}");
         for (_, error) in &uploaded.errors {
             let expected = if step == "publish" { Effect::Applied } else { Effect::Rejected };
@@ -79,16 +79,16 @@ async fn a_long_wait_that_the_service_asks_for_is_the_callers() {
 }
 
 #[tokio::test]
-async fn an_outage_is_not_multiplied_and_says_what_it_left() {
+async fn an_outage_causes_few_retries_and_each_error_names_its_stored_file() {
     for step in STEPS {
         let rules =
             format!("[[fault]]\noperation = \"upload\"\nstep = {step:?}\ndo = {{ status = {{ code = 503 }} }}\n");
-        let campaign = plain().await;
-        let uploaded = campaign.upload(&rules).await;
+        let test = start().await;
+        let uploaded = test.upload(&rules).await;
         assert_eq!(uploaded.errors.len(), 100);
-        // Twenty retries, and one more for every ten requests that went well: for each file the form, and where the
-        // storage fails the presigned URL and the look that finds nothing.
-        let rejected = campaign.faults();
+        // The retry budget is 20 retries, and 1 more for every 10 requests that succeed. For each file the form
+        // succeeds, and, if the storage fails, the presigned URL and the check that finds no file.
+        let rejected = test.faults();
         assert!(rejected <= 100 + 20 + 30, "{step}: {rejected} requests to a service that is down");
         for (_, error) in &uploaded.errors {
             assert_eq!(error.kind() == ErrorKind::Incomplete, step == "publish", "{error:?}");
@@ -96,136 +96,136 @@ async fn an_outage_is_not_multiplied_and_says_what_it_left() {
     }
 }
 
-/// How often each id was announced.
-async fn announced(campaign: &Campaign) -> HashMap<String, usize> {
+/// Returns the number of published messages for each file id.
+async fn published(test: &FaultTest) -> HashMap<String, usize> {
     let history = "v3/history/sub-key/sub-c-emulator/channel/room-1?uuid=subscriber&max=100";
-    let url = format!("{}/{history}", campaign.emulator.url());
-    let answer = reqwest::get(url).await.unwrap().bytes().await.unwrap();
-    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    let url = format!("{}/{history}", test.emulator.url());
+    let response = reqwest::get(url).await.unwrap().bytes().await.unwrap();
+    let response: Value = serde_json::from_slice(&response).unwrap();
     let mut times = HashMap::new();
-    for entry in answer["channels"]["room-1"].as_array().unwrap() {
+    for entry in response["channels"]["room-1"].as_array().unwrap() {
         *times.entry(entry["message"]["file"]["id"].as_str().unwrap().to_owned()).or_default() += 1;
     }
     times
 }
 
 #[tokio::test]
-async fn messages_that_are_rejected_are_published_later_without_a_second_upload() {
-    let campaign = plain().await;
+async fn rejected_messages_are_published_later_without_a_second_upload() {
+    let test = start().await;
     let rejected = "step = \"publish\"\ntimes = 60\ndo = { status = { code = 503 } }";
-    let uploaded = campaign.upload(&format!("[[fault]]\noperation = \"upload\"\n{rejected}\n")).await;
-    assert!(uploaded.errors.len() >= 15, "four attempts are not enough for these");
-    // Another process, with the references alone.
+    let uploaded = test.upload(&format!("[[fault]]\noperation = \"upload\"\n{rejected}\n")).await;
+    assert!(uploaded.errors.len() >= 15, "four attempts must not be enough for these files");
+    // Another process that has only the references.
     let config = PubNubConfig::new("pub-c-emulator", "sub-c-emulator", "later").secret_key("sec-c-emulator");
-    let later = PubNubStore::new(config.base_url(campaign.emulator.url())).unwrap();
+    let later = PubNubStore::new(config.base_url(test.emulator.url())).unwrap();
     for (_, error) in &uploaded.errors {
         let file = error.stored().map(StoredFile::reference).unwrap();
         later.publish_file_message(file, &PubNubSend::new()).await.unwrap();
     }
-    let times = announced(&campaign).await;
+    let times = published(&test).await;
     assert_eq!((times.len(), times.values().max()), (100, Some(&1)));
-    let forms = campaign.emulator.journal().iter().filter(|entry| entry.path == "/_storage/pubnub/").count();
+    let forms = test.emulator.journal().iter().filter(|entry| entry.path == "/_storage/pubnub/").count();
     assert_eq!(forms, 100);
 }
 
 #[tokio::test]
-async fn an_expired_form_is_asked_for_anew() {
-    let uploaded = plain().await.upload(&rule("form", 15, "\"expired-url\"")).await;
+async fn an_expired_form_is_requested_again() {
+    let uploaded = start().await.upload(&rule("form", 15, "\"expired-url\"")).await;
     assert!(uploaded.all(), "{:?}", uploaded.errors);
 }
 
 #[tokio::test]
-async fn a_form_that_ends_after_its_answer_was_lost_stores_nothing_twice() {
+async fn a_form_that_expires_after_a_lost_response_does_not_store_the_file_twice() {
     for key in ["", "cipher_key = \"key\"\n"] {
-        let campaign = Campaign::start(&format!("{SETTINGS}{key}")).await;
-        campaign.set_faults(
+        let test = FaultTest::start(&format!("{SETTINGS}{key}")).await;
+        test.set_faults(
             "[[fault]]\noperation = \"upload\"\nstep = \"form\"\nnth = 1\ndo = \"lost-answer\"\n\
              [[fault]]\noperation = \"upload\"\nstep = \"form\"\nnth = 2\ndo = \"expired-url\"\n",
         );
-        // Large enough for a storage that rejects the form without reading the file.
+        // Large enough that the storage rejects the form without reading the whole file.
         let content = vec![7_u8; 3 << 20];
-        let file = campaign.store.upload(filestore::Upload::new("a", content)).await.unwrap();
-        let page = campaign.store.list(filestore::List::new()).await.unwrap();
-        let there: Vec<_> = page.files.iter().map(|file| &file.reference).collect();
-        assert_eq!(there, [&file.reference], "{key}");
+        let file = test.store.upload(filestore::Upload::new("a", content)).await.unwrap();
+        let page = test.store.list(filestore::List::new()).await.unwrap();
+        let stored: Vec<_> = page.files.iter().map(|file| &file.reference).collect();
+        assert_eq!(stored, [&file.reference], "{key}");
     }
 }
 
 #[tokio::test]
-async fn a_page_in_the_place_of_a_file_is_an_error() {
-    let campaign = plain().await;
-    let file = campaign.store.upload(filestore::Upload::new("a", "content")).await.unwrap();
+async fn a_web_page_instead_of_a_file_is_an_error() {
+    let test = start().await;
+    let file = test.store.upload(filestore::Upload::new("a", "content")).await.unwrap();
     for step in ["url", "content"] {
-        campaign.set_faults(&format!(
+        test.set_faults(&format!(
             "[[fault]]\noperation = \"download\"\nstep = {step:?}\ndo = {{ html = {{ code = 200 }} }}\n"
         ));
-        let error = campaign.store.read(&file.reference, 1000).await.unwrap_err();
+        let error = test.store.read(&file.reference, 1000).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{step}");
     }
 }
 
 #[tokio::test]
-async fn a_wrong_etag_is_never_taken_for_a_success() {
-    let campaign = plain().await;
-    let uploaded = campaign.upload(&rule("form", 10, "\"wrong-etag\"")).await;
-    assert_eq!((campaign.faults(), uploaded.errors.len()), (10, 10), "{:?}", uploaded.errors);
+async fn a_wrong_etag_is_an_integrity_error() {
+    let test = start().await;
+    let uploaded = test.upload(&rule("form", 10, "\"wrong-etag\"")).await;
+    assert_eq!((test.faults(), uploaded.errors.len()), (10, 10), "{:?}", uploaded.errors);
     for (_, error) in &uploaded.errors {
         assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn what_is_stored_differently_is_never_taken_for_a_success() {
-    let campaign = plain().await;
-    campaign.set_faults(
+async fn a_file_that_is_stored_with_other_bytes_is_an_integrity_error() {
+    let test = start().await;
+    test.set_faults(
         "[[fault]]\noperation = \"upload\"\nstep = \"form\"\ndo = { corrupt = { at = 0, of = \"request\" } }\n",
     );
-    let error = campaign.store.upload(filestore::Upload::new("a", "content")).await.unwrap_err();
+    let error = test.store.upload(filestore::Upload::new("a", "content")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
 }
 
 #[tokio::test]
-async fn a_download_is_right_or_an_error() {
-    let mut campaign = plain().await;
-    let uploaded = campaign.upload("").await;
+async fn a_download_is_correct_or_an_error() {
+    let mut test = start().await;
+    let uploaded = test.upload("").await;
     assert!(uploaded.all());
     let both = &["url", "content"][..];
-    for (fault, steps, healed) in [
+    for (fault, steps, is_recovered) in [
         ("{ reset = { at = \"request\" } }", both, true),
         ("{ reset = { at = \"body\", after = \"40%\" } }", both, true),
         ("{ cut-download = { after = \"40%\" } }", both, true),
         ("{ truncate = { keep = \"40%\" } }", both, false),
         ("{ corrupt = { at = 0 } }", both, false),
         ("{ status = { code = 503 } }", both, true),
-        // One that ends twice for the same file is the caller's. Only the storage's URLs end.
+        // A URL that expires twice for the same file is an error. Only the URLs of the storage expire.
         ("\"expired-url\"", &["content"], false),
     ] {
         for step in steps {
             let rules = format!(
                 "seed = 3\n[[fault]]\noperation = \"download\"\nstep = {step:?}\ntimes = 15\nprobability = 0.3\ndo = {fault}\n"
             );
-            campaign.forget(SETTINGS);
-            let before = campaign.faults();
-            let errors = campaign.download(&uploaded, &rules).await;
-            assert_eq!(campaign.faults() - before, 15, "{step} {fault} was not met");
-            assert!(errors.is_empty() || !healed, "{step} {fault}: {errors:?}");
+            test.reopen(SETTINGS);
+            let before = test.faults();
+            let errors = test.download(&uploaded, &rules).await;
+            assert_eq!(test.faults() - before, 15, "{step} {fault}: the number of faults");
+            assert!(errors.is_empty() || !is_recovered, "{step} {fault}: {errors:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_redirect_to_another_host_takes_no_credential_along() {
-    let mut campaign = plain().await;
-    let uploaded = campaign.upload("").await;
-    let other = Campaign::start(SETTINGS).await;
+async fn a_redirect_to_another_host_gets_no_credentials() {
+    let mut test = start().await;
+    let uploaded = test.upload("").await;
+    let other = FaultTest::start(SETTINGS).await;
     let location = format!("{}/_emulator/gone", other.emulator.url());
     for step in ["url", "content"] {
         let rules = format!(
             "[[fault]]\noperation = \"download\"\nstep = {step:?}\ndo = {{ redirect = {{ code = 307, location = {location:?} }} }}\n"
         );
-        campaign.forget(SETTINGS);
-        let errors = campaign.download(&uploaded, &rules).await;
-        assert_eq!(errors.len(), 100, "{step}: a page of somebody else is no file");
+        test.reopen(SETTINGS);
+        let errors = test.download(&uploaded, &rules).await;
+        assert_eq!(errors.len(), 100, "{step}: a response from another host is not a file");
     }
     for entry in other.emulator.journal() {
         let query = entry.query.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Without a tokio runtime: an error, and no panic.
+//! Outside of a tokio runtime, operations return an error and do not panic.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::task::{Context, Poll, Waker};
 use filestore::{Body, Config, Effect, Error, ErrorKind, FileRef, FileStore, IfExists, List, Result, Store, Upload};
 use futures::TryStreamExt;
 
-/// The error of an operation that needs nothing to happen before it fails.
+/// Returns the error of an operation that fails at its first poll.
 fn error_of<T>(operation: impl Future<Output = Result<T>>) -> Error {
     match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) => error,
-        Poll::Ready(Ok(_)) => panic!("it worked"),
-        Poll::Pending => panic!("it waits for something"),
+        Poll::Ready(Ok(_)) => panic!("the operation succeeded"),
+        Poll::Pending => panic!("the operation is pending"),
     }
 }
 
@@ -52,10 +52,10 @@ fn every_operation_outside_of_a_runtime_is_an_error() {
         check(&error_of(store.read(&reference, 10)), name);
         let saved = store.download_to_path(&reference, targets.path().join("a"), IfExists::Fail);
         check(&error_of(saved), name);
-        assert_eq!(std::fs::read_dir(targets.path()).unwrap().count(), 0, "{name} leaves something behind");
+        assert_eq!(std::fs::read_dir(targets.path()).unwrap().count(), 0, "{name} leaves a file");
         check(&error_of(store.delete(&reference)), name);
         check(&error_of(store.url(&reference)), name);
-        // For those who hold the backend itself.
+        // The same for a caller that uses the backend itself.
         let inner: &Arc<dyn FileStore> = store.inner();
         check(&error_of(inner.upload(Upload::new("a", "x"))), name);
         check(&error_of(inner.list(List::new())), name);
@@ -69,9 +69,9 @@ fn a_file_is_not_read_outside_of_a_runtime() {
     let path = folder.path().join("a");
     std::fs::write(&path, "content").unwrap();
     check(&error_of(Body::from_path(&path).unwrap().open()), "opened");
-    check(&error_of(Body::from_path(&path).unwrap().fingerprint()), "looked at");
+    check(&error_of(Body::from_path(&path).unwrap().fingerprint()), "fingerprint");
 
-    // Opened in a runtime and read elsewhere.
+    // A body that is opened in a runtime and read outside of it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let stream = runtime.block_on(Body::from_path(&path).unwrap().open()).unwrap();
     check(&error_of(stream.collect(100)), "read");

@@ -4,34 +4,34 @@ use filestore::filescom::{Destination, FilesComConfig, FilesComStore, FilesComUp
 use filestore::{Delete, FileRef, FileStore, IfExists, List, Stat, Upload};
 use filestore_emulator::FILESCOM_API_KEY;
 
-use super::{CONTENT, Case, Operation, Site, emulator, http, play};
+use super::{CONTENT, Case, Operation, Service, emulator, http, run_cases};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_effects_of_uploads_to_files_com_are_true() {
     let (_emulator, gateway) = emulator().await;
-    println!("{} cases", play(&gateway, uploads(&Site::new(&gateway, store))).await);
+    println!("{} cases", run_cases(&gateway, uploads(&Service::new(&gateway, store))).await);
 }
 
-pub(crate) fn uploads(site: &Site<FilesComStore>) -> Vec<Operation> {
+pub(crate) fn uploads(service: &Service<FilesComStore>) -> Vec<Operation> {
     vec![
         Operation::new(
             "upload",
-            site,
+            service,
             Some(|seen| seen.method == "POST" && seen.target.starts_with("/api/rest/v1/files/")),
-            |site, number| async move {
-                let (sender, upload) = (site.client(), Upload::new(name(number), CONTENT));
+            |service, number| async move {
+                let (sender, upload) = (service.client(), Upload::new(name(number), CONTENT));
                 Case::new(async move { sender.upload(upload).await.map(drop) })
-                    .happened(async move { is_there(&site, &name(number)).await })
+                    .happened(async move { exists(&service, &name(number)).await })
             },
         ),
         Operation::new(
             "upload to a free name",
-            site,
+            service,
             Some(|seen| seen.target.starts_with("/api/rest/v1/file_actions/move/")),
-            |site, number| async move {
-                let (sender, upload) = (site.client(), Upload::new(name(number), CONTENT).if_exists(IfExists::Fail));
+            |service, number| async move {
+                let (sender, upload) = (service.client(), Upload::new(name(number), CONTENT).if_exists(IfExists::Fail));
                 Case::new(async move { sender.upload(upload).await.map(drop) })
-                    .happened(async move { is_there(&site, &name(number)).await })
+                    .happened(async move { exists(&service, &name(number)).await })
             },
         ),
     ]
@@ -40,67 +40,67 @@ pub(crate) fn uploads(site: &Site<FilesComStore>) -> Vec<Operation> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_effects_of_changes_at_files_com_are_true() {
     let (_emulator, gateway) = emulator().await;
-    println!("{} cases", play(&gateway, changes(&Site::new(&gateway, store))).await);
+    println!("{} cases", run_cases(&gateway, changes(&Service::new(&gateway, store))).await);
 }
 
-pub(crate) fn changes(site: &Site<FilesComStore>) -> Vec<Operation> {
+pub(crate) fn changes(service: &Service<FilesComStore>) -> Vec<Operation> {
     vec![
-        Operation::new("delete", site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
-            let (store, file) = stored(site.clone(), number).await;
+        Operation::new("delete", service, Some(|seen| seen.method == "DELETE"), |service, number| async move {
+            let (store, file) = stored(service.clone(), number).await;
             Case::new(async move { store.delete(Delete::from(file)).await })
-                .happened(async move { !is_there(&site, &name(number)).await })
+                .happened(async move { !exists(&service, &name(number)).await })
         }),
         Operation::new(
             "mkdir",
-            site,
+            service,
             Some(|seen| seen.method == "POST" && seen.target.starts_with("/api/rest/v1/folders/")),
-            |site, number| async move {
-                let sender = site.client();
+            |service, number| async move {
+                let sender = service.client();
                 Case::new(async move { sender.create_folder(&name(number), false).await.map(drop) })
-                    .happened(async move { site.helper().list(List::new().scope(name(number))).await.is_ok() })
+                    .happened(async move { service.helper().list(List::new().scope(name(number))).await.is_ok() })
             },
         ),
         Operation::new(
             "copy",
-            site,
+            service,
             Some(|seen| seen.target.starts_with("/api/rest/v1/file_actions/copy/")),
-            |site, number| async move {
-                let (store, file) = stored(site.clone(), number).await;
+            |service, number| async move {
+                let (store, file) = stored(service.clone(), number).await;
                 let to = Destination::to(format!("copy-{number}"));
                 Case::new(async move { store.copy(&file, to).await.map(drop) })
-                    .happened(async move { is_there(&site, &format!("copy-{number}")).await })
+                    .happened(async move { exists(&service, &format!("copy-{number}")).await })
             },
         ),
         Operation::new(
             "move",
-            site,
+            service,
             Some(|seen| seen.target.starts_with("/api/rest/v1/file_actions/move/")),
-            |site, number| async move {
-                let (store, file) = stored(site.clone(), number).await;
+            |service, number| async move {
+                let (store, file) = stored(service.clone(), number).await;
                 let to = Destination::to(format!("moved-{number}"));
                 Case::new(async move { store.move_to(&file, to).await.map(drop) })
-                    .happened(async move { is_there(&site, &format!("moved-{number}")).await })
+                    .happened(async move { exists(&service, &format!("moved-{number}")).await })
             },
         ),
-        Operation::new("update", site, Some(|seen| seen.method == "PATCH"), |site, number| async move {
-            let (store, file) = stored(site.clone(), number).await;
+        Operation::new("update", service, Some(|seen| seen.method == "PATCH"), |service, number| async move {
+            let (store, file) = stored(service.clone(), number).await;
             let update = FilesComUpdate::new().metadata([("project", "apollo")]);
             Case::new(async move { store.update(&file, update).await.map(drop) })
         }),
         Operation::new(
             "share",
-            site,
+            service,
             Some(|seen| seen.method == "POST" && seen.target.starts_with("/api/rest/v1/bundles")),
-            |site, number| async move {
-                let (store, file) = stored(site.clone(), number).await;
+            |service, number| async move {
+                let (store, file) = stored(service.clone(), number).await;
                 Case::new(async move { store.share([&file], Share::new()).await.map(drop) })
             },
         ),
-        Operation::new("unshare", site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
-            let (store, file) = stored(site.clone(), number).await;
-            let id = site.helper().share([&file], Share::new()).await.unwrap().id;
+        Operation::new("unshare", service, Some(|seen| seen.method == "DELETE"), |service, number| async move {
+            let (store, file) = stored(service.clone(), number).await;
+            let id = service.helper().share([&file], Share::new()).await.unwrap().id;
             Case::new(async move { store.unshare(id).await })
-                .happened(async move { site.helper().share_link(id).await.is_err() })
+                .happened(async move { service.helper().share_link(id).await.is_err() })
         }),
     ]
 }
@@ -108,15 +108,15 @@ pub(crate) fn changes(site: &Site<FilesComStore>) -> Vec<Operation> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_effects_of_reads_at_files_com_are_true() {
     let (_emulator, gateway) = emulator().await;
-    println!("{} cases", play(&gateway, reads(&Site::new(&gateway, store))).await);
+    println!("{} cases", run_cases(&gateway, reads(&Service::new(&gateway, store))).await);
 }
 
-pub(crate) fn reads(site: &Site<FilesComStore>) -> Vec<Operation> {
-    let mut operations = vec![Operation::new("list", site, None, |site, number| async move {
-        let (store, _) = stored(site.clone(), number).await;
+pub(crate) fn reads(service: &Service<FilesComStore>) -> Vec<Operation> {
+    let mut operations = vec![Operation::new("list", service, None, |service, number| async move {
+        let (store, _) = stored(service.clone(), number).await;
         Case::new(async move { store.list(List::new()).await.map(drop) })
     })];
-    operations.extend(Operation::reads(site, stored));
+    operations.extend(Operation::reads(service, stored));
     operations
 }
 
@@ -128,12 +128,12 @@ fn name(number: usize) -> String {
     format!("file-{number}.txt")
 }
 
-async fn is_there(site: &Site<FilesComStore>, path: &str) -> bool {
-    let store = site.helper();
+async fn exists(service: &Service<FilesComStore>, path: &str) -> bool {
+    let store = service.helper();
     store.stat(Stat::from(store.reference(path).unwrap())).await.is_ok()
 }
 
-/// A file, and a client that knows nothing of it.
-async fn stored(site: Site<FilesComStore>, number: usize) -> (FilesComStore, FileRef) {
-    (site.client(), site.helper().upload(Upload::new(name(number), CONTENT)).await.unwrap().reference)
+/// Uploads a file, and returns its reference and a client that has no state of the file.
+async fn stored(service: Service<FilesComStore>, number: usize) -> (FilesComStore, FileRef) {
+    (service.client(), service.helper().upload(Upload::new(name(number), CONTENT)).await.unwrap().reference)
 }

@@ -1,11 +1,11 @@
-//! S3 and WebDAV, in memory.
+//! S3 and WebDAV through OpenDAL, on servers in memory.
 
 use filestore::{Config, Delete, FileRef, List, Store, Upload};
 
 use self::stub::Stub;
 use self::stub::s3::S3;
 use self::stub::webdav::Webdav;
-use super::{CONTENT, Case, Operation, Site, play};
+use super::{CONTENT, Case, Operation, Service, run_cases};
 use crate::gateway::{Gateway, Seen};
 
 #[path = "../../../crates/filestore-opendal/tests/all/stub/mod.rs"]
@@ -14,14 +14,17 @@ mod stub;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_effects_of_s3_are_true() {
     let (_server, gateway) = s3().await;
-    println!("{} cases", play(&gateway, operations(&Site::new(&gateway, s3_store), |seen| seen.method == "PUT")).await);
+    println!(
+        "{} cases",
+        run_cases(&gateway, operations(&Service::new(&gateway, s3_store), |seen| seen.method == "PUT")).await
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_effects_of_webdav_are_true() {
     let (_server, gateway) = webdav().await;
-    let site = Site::new(&gateway, webdav_store);
-    println!("{} cases", play(&gateway, operations(&site, |seen| seen.method == "MOVE")).await);
+    let service = Service::new(&gateway, webdav_store);
+    println!("{} cases", run_cases(&gateway, operations(&service, |seen| seen.method == "MOVE")).await);
 }
 
 pub(crate) async fn s3() -> (Stub<S3>, Gateway) {
@@ -36,30 +39,30 @@ pub(crate) async fn webdav() -> (Stub<Webdav>, Gateway) {
     (server, gateway)
 }
 
-pub(crate) fn operations(site: &Site<Store>, stores: fn(&Seen) -> bool) -> Vec<Operation> {
+pub(crate) fn operations(service: &Service<Store>, commits: fn(&Seen) -> bool) -> Vec<Operation> {
     vec![
-        Operation::new("upload", site, Some(stores), |site, number| async move {
-            let (sender, upload) = (site.client(), Upload::new(name(number), CONTENT));
+        Operation::new("upload", service, Some(commits), |service, number| async move {
+            let (sender, upload) = (service.client(), Upload::new(name(number), CONTENT));
             Case::new(async move { sender.upload(upload).await.map(drop) })
-                .happened(async move { is_there(&site, number).await })
+                .happened(async move { exists(&service, number).await })
         }),
-        // A server of WebDAV says that there is nothing with a status alone.
-        Operation::new("delete", site, Some(|seen| seen.method == "DELETE"), |site, number| async move {
-            let (store, file) = stored(&site, number).await;
+        // A WebDAV server reports a missing file with the status 404 alone.
+        Operation::new("delete", service, Some(|seen| seen.method == "DELETE"), |service, number| async move {
+            let (store, file) = stored(&service, number).await;
             Case::new(async move { store.delete(Delete::from(&file)).await })
-                .happened(async move { !is_there(&site, number).await })
+                .happened(async move { !exists(&service, number).await })
         })
-        .believing_any_404(),
-        Operation::new("list", site, None, |site, number| async move {
-            let (store, _) = stored(&site, number).await;
+        .accepting_any_404(),
+        Operation::new("list", service, None, |service, number| async move {
+            let (store, _) = stored(&service, number).await;
             Case::new(async move { store.list(List::new()).await.map(drop) })
         }),
-        Operation::new("stat", site, None, |site, number| async move {
-            let (store, file) = stored(&site, number).await;
+        Operation::new("stat", service, None, |service, number| async move {
+            let (store, file) = stored(&service, number).await;
             Case::new(async move { store.stat(&file).await.map(drop) })
         }),
-        Operation::new("download", site, None, |site, number| async move {
-            let (store, file) = stored(&site, number).await;
+        Operation::new("download", service, None, |service, number| async move {
+            let (store, file) = stored(&service, number).await;
             Case::new(async move { store.read(&file, 99).await.map(drop) })
         }),
     ]
@@ -88,13 +91,13 @@ fn name(number: usize) -> String {
     format!("file-{number}.txt")
 }
 
-async fn is_there(site: &Site<Store>, number: usize) -> bool {
-    let scheme = site.helper().capabilities().scheme.to_string();
+async fn exists(service: &Service<Store>, number: usize) -> bool {
+    let scheme = service.helper().capabilities().scheme.to_string();
     let file: FileRef = format!("a:{scheme}:{}", name(number)).parse().unwrap();
-    site.helper().stat(&file).await.is_ok()
+    service.helper().stat(&file).await.is_ok()
 }
 
-/// A file, and a client that knows nothing of it.
-async fn stored(site: &Site<Store>, number: usize) -> (Store, FileRef) {
-    (site.client(), site.helper().upload(Upload::new(name(number), CONTENT)).await.unwrap().reference)
+/// Uploads a file, and returns its reference and a client that has no state of the file.
+async fn stored(service: &Service<Store>, number: usize) -> (Store, FileRef) {
+    (service.client(), service.helper().upload(Upload::new(name(number), CONTENT)).await.unwrap().reference)
 }

@@ -1,4 +1,4 @@
-//! A server that speaks as file.io did.
+//! A server with the protocol of file.io.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use filestore_fileio::{FileIoConfig, FileIoStore};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let fileio = FileIoStore::new(FileIoConfig::new(outside::address()))?;
+    let fileio = FileIoStore::new(FileIoConfig::new(outside::first_argument()))?;
     let store = Store::new("drop", Arc::new(fileio))?;
     outside::share(&store).await
 }

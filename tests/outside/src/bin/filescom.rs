@@ -7,7 +7,7 @@ use filestore_filescom::{FilesComConfig, FilesComStore};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let config = FilesComConfig::new(outside::address()).api_key("filescomemulatorkey");
+    let config = FilesComConfig::new(outside::first_argument()).api_key("filescomemulatorkey");
     let store = Store::new("team", Arc::new(FilesComStore::new(config)?))?;
     outside::share(&store).await
 }

@@ -7,7 +7,7 @@ use filestore_local::FsStore;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let folder = outside::address();
+    let folder = outside::first_argument();
     let store = Store::new("local", Arc::new(FsStore::new(folder)?))?;
     outside::share(&store).await
 }

@@ -1,4 +1,4 @@
-//! The memory of the process, opened by its settings as every backend can be.
+//! The memory of the process, opened through settings, as is possible for every backend.
 
 use filestore_core::{Registry, Result, StoreSettings};
 use filestore_local::Memory;

@@ -1,4 +1,4 @@
-//! S3, opened by its settings.
+//! S3, opened through settings.
 
 use filestore_core::{Origin, Registry, Result, Setting, StoreSettings, Value};
 use filestore_opendal::Opendal;
@@ -12,7 +12,7 @@ async fn main() -> Result<()> {
     let options = [
         ("bucket", "bucket"),
         ("region", "us-east-1"),
-        ("endpoint", &outside::address()),
+        ("endpoint", &outside::first_argument()),
         ("access_key_id", "key"),
         ("secret_access_key", "secret"),
     ];

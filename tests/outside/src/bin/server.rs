@@ -1,5 +1,5 @@
-//! The services that the other programs here use: the emulator, and an S3 of one file. Prints an address a line, and
-//! runs until it is killed.
+//! The services that the other programs here use: the emulator, and an S3 server with one file. The program prints one
+//! URL per line, and runs until it is killed.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::thread::spawn(move || {
         let mut file = Vec::new();
         for stream in listener.incoming() {
-            if let Err(error) = stream.and_then(|stream| answer(stream, &mut file)) {
+            if let Err(error) = stream.and_then(|stream| respond(stream, &mut file)) {
                 eprintln!("S3: {error}");
             }
         }
@@ -23,8 +23,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::future::pending().await
 }
 
-/// One request of S3: PUT keeps the body, GET gives it, HEAD its length.
-fn answer(mut stream: TcpStream, file: &mut Vec<u8>) -> io::Result<()> {
+/// Serves one S3 request: PUT stores the body, GET returns it, HEAD returns its length.
+fn respond(mut stream: TcpStream, file: &mut Vec<u8>) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut method = String::new();
     reader.read_line(&mut method)?;
@@ -46,9 +46,9 @@ fn answer(mut stream: TcpStream, file: &mut Vec<u8>) -> io::Result<()> {
         }
         _ => file,
     };
-    let announced = body.len();
+    let content_length = body.len();
     let modified = "Last-Modified: Fri, 27 Nov 2026 10:00:00 GMT\r\nETag: \"1\"\r\nConnection: close\r\n";
-    write!(stream, "HTTP/1.1 200 OK\r\n{modified}Content-Length: {announced}\r\n\r\n")?;
+    write!(stream, "HTTP/1.1 200 OK\r\n{modified}Content-Length: {content_length}\r\n\r\n")?;
     if !method.starts_with("HEAD") {
         stream.write_all(body)?;
     }
