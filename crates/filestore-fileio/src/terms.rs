@@ -145,8 +145,8 @@ impl UploadTerms {
         }
     }
 
-    /// Describes a requested protection (expiry, limit of downloads, `auto_delete`) that is missing, so that the file can
-    /// be read longer or more often.
+    /// Describes a requested protection (expiry, limit of downloads, `auto_delete`) that is missing, so that the file
+    /// can be read longer or more often.
     ///
     /// Responses of generation 1 have no times and no options, only an expiry in words.
     pub(crate) fn missing_protection(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Option<String> {

@@ -191,8 +191,8 @@ impl RelativePath {
     }
 }
 
-/// Opens `folder` for [`sync`]: the handle itself cannot be synced. `None` on systems that cannot open folders as files,
-/// whose file systems order names by themselves.
+/// Opens `folder` for [`sync`]: the handle itself cannot be synced. `None` on systems that cannot open folders as
+/// files, whose file systems order names by themselves.
 pub(crate) fn open_for_sync(folder: &Dir) -> io::Result<Option<fs::File>> {
     if cfg!(unix) { folder.open(".").map(|file| Some(file.into_std())) } else { Ok(None) }
 }
