@@ -136,7 +136,8 @@ impl FilesComStore {
         let source = self.path_of(source)?;
         let destination = self.path_below(&to.destination)?;
         check(&source, &destination)?;
-        // 2. The entry at the source: it tells a move whose response is lost from a source that never existed.
+        // 2. The entry at the source: it distinguishes a move whose response is lost from one whose source never
+        // existed.
         let before = match verb {
             Verb::Copy => None,
             Verb::Move => Some(self.entry(&source).await?),
@@ -167,8 +168,8 @@ impl FilesComStore {
             Outcome::Pending(Some(job)) => self.await_job(verb, job, to.longest_wait).await?,
             Outcome::Pending(None) => {
                 let message = format!(
-                    "the service executes the {} as a job, but the response has no id of the job; check the destination \
-                     before you retry",
+                    "the service executes the {} as a job, but the response has no id of the job; check the \
+                     destination before you retry",
                     verb.noun()
                 );
                 return Err(Error::new(ErrorKind::Protocol, Effect::Unknown, message));

@@ -10,8 +10,8 @@ use crate::walk::{Level, Next, PAGE, Walk};
 use crate::wire::{Entry, EntryVisitor};
 use crate::{api, metadata};
 
-/// The maximum number of pages of folders that one page of a recursive listing reads. After that many without a file,
-/// the page is empty and has a token for the next one.
+/// The maximum number of pages of folders that one page of a recursive listing reads. After that
+/// many, the page ends, even without a file, and has a token for the next one.
 const MAX_FOLDER_PAGES: u32 = 1000;
 
 impl FilesComStore {

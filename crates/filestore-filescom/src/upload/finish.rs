@@ -229,8 +229,8 @@ fn named_path(entry: &Entry) -> Option<SitePath> {
 }
 
 fn unnamed() -> Error {
-    let message = "the file is stored, but the response lacks the name that the service chose (with_rename); search for \
-                   the file in its folder before you retry";
+    let message = "the file is stored, but the response lacks the name that the service chose (with_rename); search \
+                   for the file in its folder before you retry";
     Error::new(ErrorKind::Incomplete, Effect::Applied, message)
 }
 

@@ -316,8 +316,8 @@ impl Limits {
 
 fn memory_too_small(what: &str, part: u64) -> Error {
     too_large(format!(
-        "{what} is sent in parts of {part} bytes, and two of them must fit into memory; set memory to {} MiB, or upload \
-         a file",
+        "{what} is sent in parts of {part} bytes, and two of them must fit into memory; set memory to {} MiB, or \
+         upload a file",
         part.saturating_mul(2).div_ceil(MIB)
     ))
 }

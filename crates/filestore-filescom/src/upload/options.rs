@@ -48,8 +48,8 @@ pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<()> 
         let (key_chars, value_chars) = (key.chars().count(), value.chars().count());
         if !(1..=256).contains(&key_chars) || value_chars > 1024 {
             return Err(Error::invalid(format!(
-                "a key of the metadata has {key_chars} characters and its value {value_chars}; the service accepts 1 to \
-                 256 and at most 1024"
+                "a key of the metadata has {key_chars} characters and its value {value_chars}; the service accepts 1 \
+                 to 256 and at most 1024"
             )));
         }
     }
