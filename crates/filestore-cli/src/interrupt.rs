@@ -1,4 +1,7 @@
 //! Signals that end the program, and the bytes of an interrupted read that consumes its file.
+//!
+//! A read consumes a file if the service deletes the file after its last allowed download, as file.io does. Then the
+//! bytes that arrived may be the only copy.
 
 use std::fs::File;
 use std::future::Future;

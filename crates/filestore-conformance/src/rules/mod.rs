@@ -3,6 +3,7 @@
 //! Each file begins with the table of its rules. The function of a rule follows the text of the rule in the page.
 //! A rule reads a file at most once, because on some stores a read consumes the file (rules Q1 to Q4). A rule
 //! about a rejection first stores a file, because a rejection proves nothing on a store that rejects everything.
+//! In a title, *unsent* means that the error has the effect *not sent*, and that the service received no request.
 
 use crate::rule::Rule;
 
