@@ -180,9 +180,15 @@ impl Period {
 impl From<Duration> for Period {
     /// Rounds up to whole seconds, at least one, so that a file never expires too early.
     fn from(duration: Duration) -> Self {
-        let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
-        let count = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
-        Self { count, unit: PeriodUnit::Seconds }
+        let seconds = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1);
+        match u32::try_from(seconds) {
+            Ok(count) => Self { count, unit: PeriodUnit::Seconds },
+            // More than 136 years.
+            Err(_) => {
+                let count = u32::try_from(seconds.div_ceil(60)).unwrap_or(u32::MAX);
+                Self { count, unit: PeriodUnit::Minutes }
+            }
+        }
     }
 }
 
@@ -272,5 +278,13 @@ mod tests {
     #[test]
     fn a_duration_is_rounded_up_to_seconds() {
         assert_eq!(Period::from(Duration::from_millis(1500)).to_string(), "2s");
+        assert_eq!(Period::from(Duration::ZERO).to_string(), "1s");
+    }
+
+    #[test]
+    fn a_long_duration_is_never_cut_short() {
+        assert_eq!(Period::from(Duration::from_secs(u64::from(u32::MAX) + 1)).to_string(), "71582789m");
+        let now = "2026-03-01T00:00:00Z".parse().unwrap();
+        assert!(Period::from(Duration::MAX).after(now).is_err(), "beyond the year 9999");
     }
 }

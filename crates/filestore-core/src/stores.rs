@@ -40,6 +40,9 @@ impl Stores {
     pub fn default_store(&self) -> Result<&Store> {
         self.default.map(|position| &self.stores[position]).ok_or_else(|| {
             let names: Vec<&str> = self.iter().map(Store::name).collect();
+            if names.is_empty() {
+                return Error::config("there are no stores; declare one");
+            }
             Error::config(format!(
                 "no default store is declared; name one of {}, or declare the default with `default = ...`",
                 names.join(", ")

@@ -125,6 +125,10 @@ impl FileIoStore {
             title: update.title.clone(),
             description: update.description.clone(),
         };
+        self.check_plan(&terms)?;
+        if let Some((_, body)) = &update.content {
+            self.check_size(body)?;
+        }
         let is_json = update.is_json();
         if is_json && update.content.is_some() {
             return Err(Error::invalid(
@@ -162,6 +166,7 @@ impl FileIoStore {
         self.check_owner("a replacement")?;
         upload.check(self.capabilities())?;
         let terms = UploadTerms::of(&upload, self.now())?;
+        self.check_plan(&terms)?;
         self.check_size(&upload.body)?;
         let form = self.with_file(terms.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
         let mut request = self.management(Method::PUT, &key, Idempotency::NonIdempotent).body(form.clone());

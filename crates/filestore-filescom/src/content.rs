@@ -5,13 +5,15 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use bytes::Bytes;
-use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
+use filestore_core::{Effect, Error, ErrorKind, Result};
 use filestore_http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
-use filestore_http::{Attempts, Idempotency, Method, Request, Response, Url, is_fresh, presigned_url};
-use futures::StreamExt;
+use filestore_http::{
+    Attempts, Idempotency, Method, RangeReader, RangeSource, Request, Response, Url, is_fresh, presigned_url,
+};
 use futures::lock::Mutex;
+use jiff::Timestamp;
 
+use crate::api;
 use crate::path::SitePath;
 use crate::storage::{self, Recovery};
 use crate::store::FilesComStore;
@@ -36,15 +38,17 @@ impl FilesComStore {
     /// Returns the content of a file, with its metadata. *Not found*, or *invalid input* for a folder.
     pub(crate) async fn content(&self, path: SitePath) -> Result<RemoteContent> {
         let since = self.api().clock().elapsed();
-        let (entry, uri) = self.download_uri(&path).await?;
+        let (entry, uri, _) = self.download_uri(&path).await?;
         let url = Mutex::new((presigned_url(&uri, self.api().base())?, since));
         Ok(RemoteContent { store: self.clone(), path, entry, url, etag: OnceLock::new() })
     }
 
-    /// Returns the metadata of a file, and a presigned URL of its content that is valid for one minute.
-    pub(crate) async fn download_uri(&self, path: &SitePath) -> Result<(Box<Entry>, String)> {
+    /// Returns the metadata of a file, a presigned URL of its content that is valid for one minute, and the service's
+    /// time.
+    pub(crate) async fn download_uri(&self, path: &SitePath) -> Result<(Box<Entry>, String, Timestamp)> {
         let request = self.api().request(Method::GET, "files", path, Idempotency::Safe)?;
-        let mut entry: Box<Entry> = self.api().send_for_json(request).await?;
+        let mut response = self.api().send(request).await?;
+        let mut entry: Box<Entry> = api::read(&mut response).await?;
         if !entry.may_be_at(path) {
             let message = format!("the service responded with another file than {path}");
             return Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message));
@@ -57,7 +61,7 @@ impl FilesComStore {
         let uri = uri.ok_or_else(|| {
             Error::new(ErrorKind::Protocol, Effect::Rejected, "the response has no presigned URL of the content")
         })?;
-        Ok((entry, uri))
+        Ok((entry, uri, response.date().unwrap_or_else(|| self.api().clock().now())))
     }
 }
 
@@ -101,14 +105,9 @@ impl RemoteContent {
         }
     }
 
-    /// Returns a response with exactly the bytes of `range`, for bytes that are joined with others.
-    pub(crate) async fn get_range(&self, range: Range<u64>, attempts: &mut Attempts) -> Result<Response> {
-        let response = self.get(Some(range), attempts).await?;
-        if response.status().as_u16() == 206 {
-            return Ok(response);
-        }
-        let message = "the storage responded with the whole file to the request for a range";
-        Err(response.error(ErrorKind::Protocol, message).with_effect(Effect::Rejected))
+    /// Returns the reader of `range` from the response to the request for it.
+    pub(crate) fn reader(&self, response: Response, range: Range<u64>, attempts: Attempts) -> RangeReader {
+        RangeReader::new(self.store.api().http(), response, range, attempts)
     }
 
     /// Returns the presigned URL, refreshed if it is about to expire.
@@ -126,23 +125,13 @@ impl RemoteContent {
             return Ok(current.0.clone());
         }
         let since = self.store.api().clock().elapsed();
-        let (entry, fresh) = self.store.download_uri(&self.path).await?;
+        let (entry, fresh, _) = self.store.download_uri(&self.path).await?;
         if !is_same(&self.entry, &entry) {
             return Err(changed());
         }
         let fresh = presigned_url(&fresh, self.store.api().base())?;
         *current = (fresh.clone(), since);
         Ok(fresh)
-    }
-
-    /// Returns `true` if the rest of the file can be requested after a break: only bytes that are proven to be of one
-    /// file are joined. Without a strong ETag, a request to the service shows whether it is the same file.
-    pub(crate) async fn can_resume(&self) -> Result<bool> {
-        if self.has_etag() || digest(&self.entry).is_none() {
-            return Ok(self.has_etag());
-        }
-        let (url, _) = self.url.lock().await.clone();
-        self.refresh_url(&url).await.map(|_| true)
     }
 
     /// Returns `true` if the storage has responded to a request for the content.
@@ -194,6 +183,28 @@ impl RemoteContent {
     }
 }
 
+impl RangeSource for RemoteContent {
+    /// Returns `true` if the rest of the file can be requested after a break: only bytes that are proven to be of one
+    /// file are joined. Without a strong ETag, a request to the service shows whether it is the same file.
+    async fn can_resume(&self) -> Result<bool> {
+        if self.has_etag() || digest(&self.entry).is_none() {
+            return Ok(self.has_etag());
+        }
+        let (url, _) = self.url.lock().await.clone();
+        self.refresh_url(&url).await.map(|_| true)
+    }
+
+    /// Returns a response with exactly the bytes of `range`, for bytes that are joined with others.
+    async fn get_range(&self, range: Range<u64>, attempts: &mut Attempts) -> Result<Response> {
+        let response = self.get(Some(range), attempts).await?;
+        if response.status().as_u16() == 206 {
+            return Ok(response);
+        }
+        let message = "the storage responded with the whole file to the request for a range";
+        Err(response.error(ErrorKind::Protocol, message).with_effect(Effect::Rejected))
+    }
+}
+
 /// Returns the digest that a download is compared with.
 pub(crate) fn digest(entry: &Entry) -> Option<&str> {
     entry.crc32.as_deref().or(entry.md5.as_deref())
@@ -211,60 +222,4 @@ fn is_same(before: &Entry, now: &Entry) -> bool {
 fn changed() -> Error {
     let message = "the file changed while it was read, so its ranges are of different files; read it again";
     Error::new(ErrorKind::Integrity, Effect::Rejected, message)
-}
-
-/// Reads a range of the content. After a broken connection, it requests the missing bytes.
-pub(crate) struct RangeReader {
-    stream: ByteStream,
-    at: u64,
-    end: u64,
-    attempts: Attempts,
-}
-
-impl RangeReader {
-    /// Creates the reader of `range` from the response to the request for it.
-    pub(crate) fn new(response: Response, range: Range<u64>, attempts: Attempts) -> Self {
-        Self { stream: response.stream(), at: range.start, end: range.end, attempts }
-    }
-
-    /// Returns the end of the range.
-    pub(crate) fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// Returns the next chunk; `None` at the end of the range.
-    pub(crate) async fn next(&mut self, content: &RemoteContent) -> Result<Option<Bytes>> {
-        loop {
-            let error = match self.stream.next().await {
-                Some(Ok(chunk)) if chunk.len() as u64 > self.end - self.at => {
-                    let message = "the storage sent more bytes than were requested";
-                    return Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
-                }
-                Some(Ok(chunk)) => {
-                    self.at += chunk.len() as u64;
-                    self.attempts.progressed();
-                    return Ok(Some(chunk));
-                }
-                Some(Err(error)) => error,
-                None => Error::new(ErrorKind::Integrity, Effect::Rejected, "the content ended early"),
-            };
-            // The last byte may have arrived before the connection broke.
-            if self.at == self.end {
-                return Ok(None);
-            }
-            // Boxed, since it happens seldom and would make every future larger.
-            Box::pin(self.resume(content, error)).await?;
-        }
-    }
-
-    /// Requests the missing bytes after `error`; returns `error` if that is impossible or the retries are used up.
-    async fn resume(&mut self, content: &RemoteContent, error: Error) -> Result<()> {
-        if !content.can_resume().await? || !content.store.api().http().retry_step(&mut self.attempts).await {
-            return Err(error.with_attempts(self.attempts.made()));
-        }
-        tracing::debug!(at = self.at, %error, "a download is resumed");
-        let response = content.get_range(self.at..self.end, &mut self.attempts).await?;
-        self.stream = response.stream();
-        Ok(())
-    }
 }

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use filestore_core::{
     ByteStream, Download, Downloaded, Effect, Error, ErrorKind, FileUrl, Result, UrlKind, UrlRequest,
 };
-use filestore_http::{Attempts, presigned_url};
+use filestore_http::{Attempts, RangeSource, presigned_url};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use crate::config::Verify;
-use crate::content::{RangeReader, RemoteContent};
+use crate::content::RemoteContent;
 use crate::digest::{DigestSet, Digests, Hasher, crc32_hex};
 use crate::metadata::{self, URL_LIFETIME};
 use crate::store::FilesComStore;
@@ -32,6 +32,9 @@ const FAST: Duration = Duration::from_millis(20);
 
 /// The delays, in milliseconds, before each request for the digest of a file that was just stored.
 const DIGEST_POLL_DELAYS: [u64; 7] = [100, 200, 400, 800, 1600, 3200, 3200];
+
+/// The largest difference between two times of the service that are rounded to seconds.
+const ROUNDING: Duration = Duration::from_secs(1);
 
 impl FilesComStore {
     pub(crate) async fn begin_download(&self, request: Download) -> Result<Downloaded> {
@@ -73,11 +76,15 @@ impl FilesComStore {
         if request.lifetime.is_some_and(|requested| requested > URL_LIFETIME) {
             return Err(too_long(URL_LIFETIME));
         }
-        let (_, uri) = self.download_uri(&path).await?;
+        let (_, uri, now) = self.download_uri(&path).await?;
         let url = presigned_url(&uri, self.api().base())?;
         let lifetime = filestore_http::lifetime(&url).unwrap_or(URL_LIFETIME);
-        if request.lifetime.is_some_and(|requested| requested > lifetime) {
-            return Err(too_long(lifetime).with_effect(Effect::Rejected));
+        // The service may return a URL that it signed earlier.
+        let remaining = filestore_http::expiry(&url).map_or(lifetime, |expiry| {
+            Duration::try_from(expiry.duration_since(now)).unwrap_or_default().min(lifetime)
+        });
+        if request.lifetime.is_some_and(|requested| requested > remaining + ROUNDING) {
+            return Err(too_long(remaining).with_effect(Effect::Rejected));
         }
         let end = filestore_http::expiry(&url).or_else(|| self.api().clock().now().checked_add(lifetime).ok());
         // The parsed URL, not the text of the response, which may have control characters for a terminal.
@@ -103,7 +110,7 @@ async fn read(
         let response = content.get(Some(first.clone()), &mut attempts).await?;
         if response.status().as_u16() == 206 && content.has_etag() {
             let rest = first.end..byte_range.end;
-            let first = sequential(Arc::clone(&content), RangeReader::new(response, first, attempts));
+            let first = content.reader(response, first, attempts).into_stream(Arc::clone(&content)).boxed();
             let rest = async move {
                 let took = content.store().api().clock().elapsed() - started;
                 if took > FAST {
@@ -111,13 +118,13 @@ async fn read(
                 }
                 let mut attempts = Attempts::new();
                 let response = content.get_range(rest.clone(), &mut attempts).await?;
-                Ok(sequential(content, RangeReader::new(response, rest, attempts)))
+                Ok(content.reader(response, rest, attempts).into_stream(content).boxed())
             };
             return Ok(first.chain(stream::once(rest).try_flatten()).boxed());
         }
         // The storage responded with the whole file.
         if response.status().as_u16() == 200 && !is_part {
-            return Ok(sequential(content, RangeReader::new(response, byte_range, attempts)));
+            return Ok(content.reader(response, byte_range, attempts).into_stream(content).boxed());
         }
     }
     let range = is_part.then(|| byte_range.clone());
@@ -126,16 +133,7 @@ async fn read(
         return Err(Error::unsupported("the storage of this file does not support ranges; read the whole file")
             .with_effect(Effect::Rejected));
     }
-    Ok(sequential(content, RangeReader::new(response, byte_range, attempts)))
-}
-
-/// Returns the chunks of one range.
-fn sequential(content: Arc<RemoteContent>, reader: RangeReader) -> BoxStream<'static, Result<Bytes>> {
-    let chunks = stream::try_unfold((content, reader), |(content, mut reader)| async move {
-        let chunk = reader.next(&content).await?;
-        Ok::<_, Error>(chunk.map(|chunk| (chunk, (content, reader))))
-    });
-    chunks.boxed()
+    Ok(content.reader(response, byte_range, attempts).into_stream(content).boxed())
 }
 
 /// Returns the chunks of all ranges of `byte_range` in order, with up to `window` ranges in flight or buffered.
@@ -147,7 +145,7 @@ fn concurrent(content: Arc<RemoteContent>, byte_range: Range<u64>, window: usize
             async move {
                 let mut attempts = Attempts::new();
                 let response = content.get_range(range.clone(), &mut attempts).await?;
-                let mut reader = RangeReader::new(response, range, attempts);
+                let mut reader = content.reader(response, range, attempts);
                 let mut chunks = VecDeque::new();
                 while let Some(chunk) = reader.next(&content).await? {
                     chunks.push_back(Ok::<_, Error>(chunk));

@@ -8,12 +8,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use filestore_core::{Effect, Error, ErrorKind, FileRef, Result, StoredFile};
-use filestore_http::Attempts;
+use filestore_http::{Attempts, RangeReader, RangeSource};
 use futures::future::{BoxFuture, FutureExt};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeek, ReadBuf};
 
 use crate::ByteSize;
-use crate::content::{RangeReader, RemoteContent};
+use crate::content::RemoteContent;
 use crate::metadata;
 use crate::store::FilesComStore;
 
@@ -189,7 +189,7 @@ async fn begin(content: &RemoteContent, range: std::ops::Range<u64>) -> Result<R
         let message = "the storage of this file does not support ranges; download the whole file";
         return Err(Error::unsupported(message).with_effect(Effect::Rejected));
     }
-    Ok(RangeReader::new(response, range, attempts))
+    Ok(content.reader(response, range, attempts))
 }
 
 impl AsyncBufRead for FilesComReader {

@@ -23,7 +23,7 @@ use crate::proxy::Proxies;
 use crate::rate_limit::RateLimiter;
 use crate::request::Parts;
 use crate::response::{Context, incomplete_response};
-use crate::retry::{Budget, RETRY};
+use crate::retry::Budget;
 use crate::{
     Attempts, Clock, Decision, HttpConfig, Idempotency, JSON_LIMIT, Outcome, Policy, Request, RequestBody, Response,
     RetryContext, SystemClock, decide, retry_after,
@@ -177,6 +177,9 @@ impl HttpClient {
     /// Timeouts and errors are those of [`send`](Self::send).
     pub async fn exchange(&self, request: Request) -> (Outcome, Result<Response>) {
         let Shared { clock, rate_limiter, .. } = self.shared();
+        if let Err(error) = check_runtime() {
+            return (Outcome::NotSent, Err(error));
+        }
         let request = request.0;
         rate_limiter.wait(&request.url, clock.as_ref()).await;
         let result = self.attempt(&request, &BodyProgress::new(Arc::clone(clock))).await;
@@ -237,16 +240,6 @@ impl HttpClient {
     ///
     /// Waits before it returns `true`, as long as the policy says. Counts as a retry of `attempts`.
     pub async fn retry_step(&self, attempts: &mut Attempts) -> bool {
-        let decision = self.retry_decision(attempts.made, attempts.waited);
-        let Decision::Retry(wait) = decision else { return false };
-        self.0.clock.sleep(wait).await;
-        attempts.waited = attempts.waited.saturating_add(wait);
-        attempts.paid += RETRY;
-        true
-    }
-
-    /// Decides whether to retry a safe request whose response was lost. Takes a retry from the budget if so.
-    pub(crate) fn retry_decision(&self, attempt: u32, waited: Duration) -> Decision {
         let Shared { clock, policy, budget, .. } = self.shared();
         let decision = decide(
             policy,
@@ -254,17 +247,18 @@ impl HttpClient {
                 idempotency: Idempotency::Safe,
                 outcome: Outcome::Lost,
                 replayable: true,
-                attempt,
-                waited,
+                attempt: attempts.made,
+                waited: attempts.waited,
                 retry_after: None,
                 budget: budget.allows_a_retry(),
                 jitter: clock.jitter(),
             },
         );
-        if matches!(decision, Decision::Retry(_)) {
-            budget.pay_for_a_retry();
-        }
-        decision
+        let Decision::Retry(wait) = decision else { return false };
+        attempts.paid += budget.pay_for_a_retry();
+        clock.sleep(wait).await;
+        attempts.waited = attempts.waited.saturating_add(wait);
+        true
     }
 
     /// Makes one attempt.

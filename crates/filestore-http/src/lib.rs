@@ -52,6 +52,7 @@ pub use presigned::{expiry, is_fresh, lifetime, presigned_url};
 pub use redact::{presentable, redacted_url};
 pub use request::{Idempotency, Request, RequestBody, secret_header};
 pub use response::{ContentRange, Response};
+pub use resume::{RangeReader, RangeSource};
 pub use retry::{Attempts, Decision, GiveUp, Policy, RetryContext, decide};
 pub use retry_after::retry_after;
 pub use s3_error::{S3Error, local_name, root_element};

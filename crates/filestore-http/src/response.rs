@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
 use futures::stream::Stream;
+use jiff::Timestamp;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION};
 use serde::de::{DeserializeOwned, DeserializeSeed};
@@ -68,6 +69,11 @@ impl Response {
     /// Returns the value of a header. `None` if it is absent or not visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().get(name)?.to_str().ok()
+    }
+
+    /// Returns the time of the response by the service's clock: the header `Date`.
+    pub fn date(&self) -> Option<Timestamp> {
+        Timestamp::try_from(httpdate::parse_http_date(self.header("date")?).ok()?).ok()
     }
 
     /// Returns the content type in lower case, without parameters.

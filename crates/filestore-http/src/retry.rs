@@ -229,7 +229,7 @@ pub(crate) struct Budget {
 /// The capacity of a [`Budget`]: 20 retries without a success, then one for every 10 requests that succeed.
 const FULL: u32 = 200;
 /// The tokens that a retry takes.
-pub(crate) const RETRY: u32 = 10;
+const RETRY: u32 = 10;
 
 impl Default for Budget {
     fn default() -> Self {

@@ -54,13 +54,16 @@ impl S3Error {
     }
 }
 
+/// The beginning and the end of what may stand before the root element: declarations and comments.
+const MISCELLANY: [(&[u8], &[u8]); 2] = [(b"<?", b"?>"), (b"<!--", b"-->")];
+
 /// Returns the name of the root element of an XML document, without its namespace prefix. `None` if the text is not
 /// XML.
 pub fn root_element(body: &[u8]) -> Option<&str> {
     let mut rest = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
-    while rest.starts_with(b"<?") || rest.starts_with(b"<!--") {
-        let end = rest.iter().position(|byte| *byte == b'>')?;
-        rest = rest[end + 1..].trim_ascii_start();
+    while let Some((_, end)) = MISCELLANY.iter().find(|(begin, _)| rest.starts_with(begin)) {
+        let at = rest.windows(end.len()).position(|bytes| bytes == *end)?;
+        rest = rest[at + end.len()..].trim_ascii_start();
     }
     local_name(rest.strip_prefix(b"<")?)
 }
@@ -80,4 +83,19 @@ fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 fn unescape(text: &str) -> String {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_element_follows_declarations_and_comments() {
+        for text in ["<a/>", "\u{feff}<?xml version=\"1.0\"?>\n<a>", "<!-- <b> --> <?x <c>?><x:a y='1'>"] {
+            assert_eq!(root_element(text.as_bytes()), Some("a"), "{text}");
+        }
+        for text in ["", "a", "<!-- <a>", "<?xml"] {
+            assert_eq!(root_element(text.as_bytes()), None, "{text}");
+        }
+    }
 }

@@ -205,9 +205,8 @@ impl PubNubStore {
         }
         // The redirect is not followed: the storage must not receive the credentials of the keyset.
         let location = response.header("location").unwrap_or_default();
-        let date = response.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
         let now = self.now();
-        let clock_offset = date.map_or(SignedDuration::ZERO, |date| now.duration_since(date.timestamp()));
+        let clock_offset = response.date().map_or(SignedDuration::ZERO, |date| now.duration_since(date));
         let presigned = PresignedUrl::new(presigned_url(location, self.keyset().base())?, clock_offset);
         if !presigned.is_signed() {
             // The redirect is that of a proxy or another web site: its target is not the file.

@@ -175,8 +175,13 @@ async fn the_account_limits_the_size_of_an_upload() {
     let account = store.me().await.unwrap();
     assert_eq!((account.plan_id, account.rate_limit, account.max_storage_bytes), (Some(1), Some(60), None));
     assert_eq!(account.other["directDownload"], 0);
-    let error = store.upload(hello()).await.unwrap_err();
-    assert_eq!(kind_and_effect(&error), (ErrorKind::TooLarge, Effect::NotSent));
+    let upload = store.upload(hello()).await.unwrap_err();
+    let key: FileRef = "s:fileio:KEYcanary123".parse().unwrap();
+    let update = store.update(&key, FileIoUpdate::new().content("a", "123456")).await.unwrap_err();
+    let replacement = store.replace(&key, hello()).await.unwrap_err();
+    for error in [upload, update, replacement] {
+        assert_eq!(kind_and_effect(&error), (ErrorKind::TooLarge, Effect::NotSent), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -345,6 +345,20 @@ async fn a_presigned_url_is_valid_for_one_minute_and_has_its_expiry() {
 }
 
 #[tokio::test]
+async fn a_url_that_was_signed_earlier_is_valid_for_what_is_left() {
+    let site = site().await;
+    site.state().date = "Sun, 01 Mar 2026 10:00:30 GMT";
+    let store = site.store();
+    let url = |seconds| store.url(UrlRequest::from(reference("in/a.txt")).lifetime(Duration::from_secs(seconds)));
+    let error = url(50).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected));
+    assert!(error.to_string().contains("valid for 30 s"), "{error}");
+    url(30).await.unwrap();
+    site.state().date = "Sun, 01 Mar 2026 11:00:00 GMT";
+    assert_eq!(url(30).await.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
 async fn a_web_page_is_not_the_file_although_its_size_and_type_are_unknown() {
     let site = Site::with_parts_of(100).await;
     let page = ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html");

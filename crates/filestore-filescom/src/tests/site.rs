@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) digests: bool,
     pub(super) finish_checks_tags: bool,
     pub(super) storage_etag: Option<&'static str>,
+    /// The time of the service.
+    pub(super) date: &'static str,
     versions: u32,
 }
 
@@ -74,6 +76,7 @@ impl Site {
             server: server.uri(),
             target: json!({}),
             storage_etag: Some("v"),
+            date: "Sun, 01 Mar 2026 10:00:00 GMT",
             finish_checks_tags: true,
             ..State::default()
         };
@@ -304,7 +307,7 @@ impl State {
     fn download_uri(&mut self, path: &str) -> ResponseTemplate {
         let Some(mut entry) = self.entry(path, self.digests) else { return not_found() };
         entry["download_uri"] = json!(format!("{}/storage/down/{path}?{CONTENT_QUERY}{}", self.server, self.log.len()));
-        response(200, &entry)
+        response(200, &entry).insert_header("date", self.date)
     }
 
     fn content(&self, path: &str, request: &Request) -> ResponseTemplate {
