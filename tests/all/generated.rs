@@ -66,7 +66,7 @@ fn section(title: &str, store: &Store) -> String {
         let _ = writeln!(text, "| {name} | {} |", value.replace('|', "\\|"));
     };
     row("references", &format!("`{}:{}:...`", store.name(), capabilities.scheme));
-    row("the address is", &capabilities.address.to_string());
+    row("addressing", &capabilities.addressing.to_string());
     row("a scope is", &capabilities.scope.to_string());
     row("a read", &capabilities.read_effect.to_string());
     row("a listing is", &capabilities.list_order.to_string());

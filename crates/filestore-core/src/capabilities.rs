@@ -27,7 +27,7 @@ pub struct Capabilities {
     /// The scheme of the store's references.
     pub scheme: Cow<'static, str>,
     /// The source of a file's address: of the path, key or id in its reference.
-    pub address: Address,
+    pub addressing: Addressing,
     /// The kind of scope that the store has.
     pub scope: ScopeKind,
     /// The effect of a read on the file.
@@ -43,7 +43,7 @@ pub struct Capabilities {
     /// The order of a listing.
     pub list_order: ListOrder,
     /// The digests that [`StoredFile::digests`](crate::StoredFile::digests) holds, and when they are known.
-    pub digests: Vec<DigestFact>,
+    pub digests: Vec<DigestSupport>,
     /// `true` if a reference alone is enough to read the file. Its text is then a secret.
     pub bearer_references: bool,
     /// The names of the provider options that uploads accept.
@@ -57,7 +57,7 @@ impl Capabilities {
     pub fn new(scheme: impl Into<Cow<'static, str>>) -> Self {
         Self {
             scheme: scheme.into(),
-            address: Address::CallerPath,
+            addressing: Addressing::CallerPath,
             scope: ScopeKind::Folder,
             read_effect: ReadEffect::None,
             url_kind: None,
@@ -293,7 +293,7 @@ impl From<Feature> for Requirement {
 /// The source of a file's address: of the path, key or id by which its reference finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Address {
+pub enum Addressing {
     /// The caller: scope and name are the path.
     CallerPath,
     /// Both: the caller chooses channel and name, and the service adds an id.
@@ -302,7 +302,7 @@ pub enum Address {
     ServerKey,
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for Addressing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CallerPath => "the caller's path",
@@ -418,7 +418,7 @@ impl NameRules {
 /// A digest that a store knows, and when it knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "these two describe a digest")]
-pub struct DigestFact {
+pub struct DigestSupport {
     /// The algorithm of the digest.
     pub algorithm: DigestAlgorithm,
     /// The time at which the digest is known.

@@ -53,8 +53,8 @@ mod sync_folder;
 
 pub use body::{Body, Fingerprint};
 pub use capabilities::{
-    Address, Capabilities, DigestFact, DigestWhen, Feature, ListOrder, NameRules, ReadEffect, Requirement, ScopeKind,
-    Support,
+    Addressing, Capabilities, DigestSupport, DigestWhen, Feature, ListOrder, NameRules, ReadEffect, Requirement,
+    ScopeKind, Support,
 };
 pub use cursor_loop_guard::CursorLoopGuard;
 pub use error::{Effect, Error, ErrorKind, Operation, Result};

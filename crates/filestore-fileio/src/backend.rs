@@ -1,21 +1,17 @@
-//! The backend `fileio`: its configuration keys, and the stores that it opens.
+//! The backend `fileio`: the creation of a store from settings.
 
 use std::sync::Arc;
 
-use filestore_core::{Backend, FileStore, Key, KeyKind, Options, Result, Settings};
-use filestore_http::{HttpConfig, read_settings, with_http_keys};
+use filestore_core::{Backend, FileStore, Key, Options, Result, Settings};
+use filestore_http::{HttpConfig, read_settings};
 
+use crate::config::KEYS;
 use crate::{FileIoConfig, FileIoStore, FileIoUpload, options};
 
 /// The backend `fileio`, for a [`Registry`](filestore_core::Registry).
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct is its name")]
 pub struct FileIo;
-
-static KEYS: [Key; 2 + filestore_http::KEYS.len()] = with_http_keys([
-    Key::new("base_url", KeyKind::Text, "scheme, host and port of the service").default("https://file.io"),
-    Key::new("api_key", KeyKind::Secret, "the API key of an account; without it, all requests are anonymous"),
-]);
 
 impl FileIo {
     /// Opens the store as its own type, which has more methods than a [`FileStore`]. *Config* if a setting is invalid.

@@ -1,7 +1,7 @@
-//! [`FileIoConfig`]: the base URL, the API key and the HTTP settings of a store.
+//! [`FileIoConfig`]: the configuration of a store, and its keys.
 
-use filestore_core::Result;
-use filestore_http::{HttpConfig, base_url, check_credentials};
+use filestore_core::{Key, KeyKind, Result};
+use filestore_http::{HttpConfig, base_url, check_credentials, with_http_keys};
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
@@ -20,6 +20,12 @@ pub struct FileIoConfig {
     #[serde(skip)]
     pub http: HttpConfig,
 }
+
+/// The keys of this backend in a configuration.
+pub(crate) static KEYS: [Key; 2 + filestore_http::KEYS.len()] = with_http_keys([
+    Key::new("base_url", KeyKind::Text, "scheme, host and port of the service").default("https://file.io"),
+    Key::new("api_key", KeyKind::Secret, "the API key of an account; without it, all requests are anonymous"),
+]);
 
 impl Default for FileIoConfig {
     fn default() -> Self {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use filestore_core::{
-    Address, Body, ByteStream, Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind,
-    Expiry, Feature, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, ReadEffect, Result, ScopeKind,
-    Stat, StoredFile, Upload, UrlKind, UrlRequest,
+    Addressing, Body, ByteStream, Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error,
+    ErrorKind, Expiry, Feature, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, ReadEffect, Result,
+    ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
 use filestore_http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, HeaderValue};
 use filestore_http::{
@@ -431,7 +431,7 @@ fn capabilities(auth: &Auth) -> Capabilities {
         .unsupported(Feature::IfExistsFail, "every upload creates a new file with its own key")
         .unsupported(Feature::Modified, "the service sets it")
         .unsupported(Feature::Metadata, "the service stores only a title and a description; see FileIoUpdate");
-    capabilities.address = Address::ServerKey;
+    capabilities.addressing = Addressing::ServerKey;
     capabilities.scope = ScopeKind::None;
     // Servers differ in how they parse a quote in the file name of a form.
     capabilities.names = NameRules { max_bytes: Some(255), forbidden: "\"", ..NameRules::default() };

@@ -1,10 +1,10 @@
-//! [`FilesComConfig`]: the site, the credential, and the limits and checks of transfers.
+//! [`FilesComConfig`]: the site, the credential, the limits and checks of transfers, and the configuration keys of all.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use filestore_core::Result;
-use filestore_http::{HttpConfig, base_url, check_credentials};
+use filestore_core::{Key, KeyKind, Result};
+use filestore_http::{HttpConfig, base_url, check_credentials, with_http_keys};
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
@@ -40,6 +40,42 @@ pub struct FilesComConfig {
     /// Timeouts, retries, proxy and TLS of the HTTP client.
     #[serde(skip)]
     pub http: HttpConfig,
+}
+
+/// The number of keys of this backend, before those of the HTTP client.
+const FILESCOM_KEYS: usize = 10;
+
+/// The keys of this backend in a configuration.
+pub(crate) static KEYS: [Key; FILESCOM_KEYS + filestore_http::KEYS.len()] = with_filescom_defaults(with_http_keys([
+    Key::new("base_url", KeyKind::Text, "scheme, host and port of the site").default("https://app.files.com"),
+    Key::new("api_key", KeyKind::Secret, "an API key; either this or session_id"),
+    Key::new("session_id", KeyKind::Secret, "the id of a session, from a login"),
+    Key::new(
+        "workspace_id",
+        KeyKind::Integer,
+        "the id of the workspace for all requests; the service's default unless set",
+    ),
+    Key::new("root", KeyKind::Text, "the folder of the site that is the root of this store; the whole site unless set"),
+    Key::new(
+        "verify",
+        KeyKind::Text,
+        "etag: MD5 of each part of an upload, the service's digest of a download; crc32: also the CRC-32 of the whole \
+         file; none: lengths only",
+    )
+    .default("etag"),
+    Key::new("parallel", KeyKind::Integer, "the maximum number of parts of one file that are transferred at once")
+        .default("8"),
+    Key::new("part_size", KeyKind::Text, "the size of parts, such as 64MiB; chosen by the size of the file unless set"),
+    Key::new("memory", KeyKind::Text, "the maximum amount of content of one transfer in memory").default("48MiB"),
+    Key::new("language", KeyKind::Text, "the language of the service's error messages, such as de"),
+]));
+
+/// Sets the defaults of [`http`] in the keys of the HTTP client.
+const fn with_filescom_defaults<const N: usize>(mut keys: [Key; N]) -> [Key; N] {
+    // The order of `filestore_http::KEYS`; a test checks it.
+    keys[FILESCOM_KEYS] = keys[FILESCOM_KEYS].default("30s");
+    keys[FILESCOM_KEYS + 1] = keys[FILESCOM_KEYS + 1].default("80s");
+    keys
 }
 
 /// The checks of transferred content. Lengths are always checked.

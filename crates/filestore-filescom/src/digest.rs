@@ -1,11 +1,10 @@
 //! MD5 and CRC-32 of content, computed while it is sent or read, without blocking the runtime.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use bytes::Bytes;
 use crc32fast::Hasher as Crc32;
 use filestore_core::{ByteStream, Error, Result, check_runtime, hex};
 use md5::{Digest as _, Md5};
+use tokio::sync::watch::Sender;
 
 /// Chunks up to this size are digested inline, larger ones on a blocking thread: MD5 takes half a millisecond for
 /// 256 KiB, which would delay all other tasks of the thread.
@@ -78,29 +77,20 @@ impl Hasher {
     }
 }
 
-/// The digests of a stream that another task reads: empty until the last byte has been read.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct DigestCell(Arc<Mutex<Option<Digests>>>);
-
-impl DigestCell {
-    pub(crate) fn set(&self, digests: Option<Digests>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = digests;
-    }
-
-    pub(crate) fn take(&self) -> Option<Digests> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// Returns `stream`, of `length` bytes. Their digests are in `digests` as soon as the last byte has been read; the end
-/// of the stream need not be.
-pub(crate) fn digested(stream: ByteStream, length: u64, set: DigestSet, digests: DigestCell) -> ByteStream {
+/// Returns `stream`, of `length` bytes. It sends their digests to `digests` as soon as the last byte has been read; the
+/// end of the stream need not be.
+pub(crate) fn digested(
+    stream: ByteStream,
+    length: u64,
+    set: DigestSet,
+    digests: Sender<Option<Digests>>,
+) -> ByteStream {
     let mut hasher = Hasher::new(set);
-    digests.set((length == 0).then(|| hasher.clone().digests()));
+    digests.send_replace((length == 0).then(|| hasher.clone().digests()));
     stream.inspect(move |chunk| {
         hasher.update(chunk);
         if hasher.length == length {
-            digests.set(Some(hasher.clone().digests()));
+            digests.send_replace(Some(hasher.clone().digests()));
         }
     })
 }
@@ -113,18 +103,19 @@ pub(crate) fn crc32_hex(crc32: Crc32) -> String {
 #[cfg(test)]
 mod tests {
     use futures::{TryStreamExt, stream};
+    use tokio::sync::watch;
 
     use super::*;
 
     async fn digests_of(content: &[u8], chunk: usize) -> Option<Digests> {
         let chunks: Vec<_> = content.chunks(chunk).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-        let digests = DigestCell::default();
+        let (sender, digests) = watch::channel(None);
         let set = DigestSet { md5: true, crc32: true };
         let stream = ByteStream::upload(stream::iter(chunks), None);
-        let stream = digested(stream, content.len() as u64, set, digests.clone());
+        let stream = digested(stream, content.len() as u64, set, sender);
         let passed: Vec<Bytes> = stream.try_collect().await.unwrap();
         assert_eq!(passed.concat(), content);
-        digests.take()
+        digests.borrow().clone()
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use filestore_core::{
-    Address, Capabilities, Digest, DigestAlgorithm, DigestFact, DigestWhen, Expiry, Feature, FileRef, ListOrder,
+    Addressing, Capabilities, Digest, DigestAlgorithm, DigestSupport, DigestWhen, Expiry, Feature, FileRef, ListOrder,
     NameRules, ReadEffect, ScopeKind, StoredFile, UrlKind,
 };
 
@@ -69,7 +69,7 @@ pub(crate) fn capabilities() -> Capabilities {
         )
         .unsupported(Feature::Expiry, "files do not expire; the site may have rules for a folder that delete them")
         .unsupported(Feature::ContentType, "the service derives it from the name");
-    capabilities.address = Address::CallerPath;
+    capabilities.addressing = Addressing::CallerPath;
     capabilities.scope = ScopeKind::Folder;
     capabilities.names = NameRules { max_chars: Some(MAX_NAME_CHARS), forbidden: "\u{200B}", ..NameRules::default() };
     capabilities.read_effect = ReadEffect::None;
@@ -78,7 +78,7 @@ pub(crate) fn capabilities() -> Capabilities {
     capabilities.max_size = Some(MAX_FILE_SIZE);
     capabilities.list_order = ListOrder::Collated;
     capabilities.digests = [DigestAlgorithm::Crc32, DigestAlgorithm::Md5]
-        .map(|algorithm| DigestFact { algorithm, when: DigestWhen::Later })
+        .map(|algorithm| DigestSupport { algorithm, when: DigestWhen::Later })
         .into();
     capabilities.options = vec!["filescom"];
     capabilities

@@ -65,12 +65,12 @@ pub struct FilesComReader {
 
 enum State {
     /// No request is in flight; the reader of the current range, unless that has ended.
-    Idle(Option<RangeReader>),
+    Idle(Option<Box<RangeReader>>),
     Busy(BoxFuture<'static, Result<NextChunk>>),
 }
 
 /// A chunk, and the reader of the rest of its range; an empty chunk and `None` at the end of the range.
-type NextChunk = (Bytes, Option<RangeReader>);
+type NextChunk = (Bytes, Option<Box<RangeReader>>);
 
 impl FilesComStore {
     /// Opens a file for reading, with one request. Content is requested when it is read.
@@ -111,7 +111,7 @@ impl FilesComReader {
     }
 
     /// Returns the next chunk, of the range of `reader` or of a new one.
-    fn next_chunk(&mut self, reader: Option<RangeReader>) -> BoxFuture<'static, Result<NextChunk>> {
+    fn next_chunk(&mut self, reader: Option<Box<RangeReader>>) -> BoxFuture<'static, Result<NextChunk>> {
         let content = Arc::clone(&self.content);
         let range = self.at..self.size.min(self.at.saturating_add(self.window));
         if reader.is_none() {
@@ -121,7 +121,7 @@ impl FilesComReader {
         async move {
             let mut reader = match reader {
                 Some(reader) => reader,
-                None => begin(&content, range).await?,
+                None => Box::new(begin(&content, range).await?),
             };
             let chunk = reader.next(&content).await?;
             Ok(chunk.map_or_else(|| (Bytes::new(), None), |chunk| (chunk, Some(reader))))

@@ -21,7 +21,7 @@ use crate::exchange::timeout::Timeouts;
 use crate::failure::Failed;
 use crate::proxy::Proxies;
 use crate::rate_limit::RateLimiter;
-use crate::request::Parts;
+use crate::request::RequestParts;
 use crate::response::{Context, incomplete_response};
 use crate::retry::Budget;
 use crate::{
@@ -192,7 +192,7 @@ impl HttpClient {
     /// Adds an attempt to the history. Returns its outcome and the wait that the service asks for.
     fn record(
         &self,
-        request: &Parts,
+        request: &RequestParts,
         result: &Result<ResponseBody, Failed>,
         attempts: &mut Attempts,
     ) -> (Outcome, Option<Duration>) {
@@ -214,7 +214,7 @@ impl HttpClient {
     /// Turns the last attempt into the result for the caller.
     fn finish(
         &self,
-        request: Box<Parts>,
+        request: Box<RequestParts>,
         result: Result<ResponseBody, Failed>,
         retry_after: Option<Duration>,
         attempts: &Attempts,
@@ -262,7 +262,7 @@ impl HttpClient {
     }
 
     /// Makes one attempt.
-    async fn attempt(&self, request: &Parts, body_progress: &Arc<BodyProgress>) -> Result<ResponseBody, Failed> {
+    async fn attempt(&self, request: &RequestParts, body_progress: &Arc<BodyProgress>) -> Result<ResponseBody, Failed> {
         // 1. Open the body.
         let body = request.body.open().await.map_err(Failed::local)?;
         let length = body.length();
@@ -304,7 +304,7 @@ impl HttpClient {
     }
 
     /// Returns the headers of a request whose body has `length` bytes. Adds credentials only for the base URL's origin.
-    pub(crate) fn head(&self, request: &Parts, length: Option<u64>) -> Result<HeaderMap> {
+    pub(crate) fn head(&self, request: &RequestParts, length: Option<u64>) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         if let Some(content_type) = request.body.content_type()? {
             headers.insert(CONTENT_TYPE, content_type);

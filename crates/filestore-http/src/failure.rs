@@ -9,7 +9,7 @@ use crate::cause::{causes, root};
 use crate::exchange::body_progress::BodyProgress;
 use crate::exchange::timeout::TimedOut;
 use crate::proxy::Proxy;
-use crate::request::Parts;
+use crate::request::RequestParts;
 
 /// An attempt without a response. The effect of its error is set later, from all attempts.
 pub(crate) struct Failed {
@@ -37,7 +37,7 @@ impl Failed {
 
     /// Returns the failure of an attempt whose response reports success before all of the body was sent. The responder
     /// cannot have the body.
-    pub(crate) fn early_success(request: &Parts, status: reqwest::StatusCode) -> Self {
+    pub(crate) fn early_success(request: &RequestParts, status: reqwest::StatusCode) -> Self {
         let message = format!(
             "{} responded with status {} before all of the body was sent: something other than the service answered; \
              check base_url, the proxy and the network",
@@ -49,7 +49,7 @@ impl Failed {
 
     /// Returns the failure of an attempt that timed out before the response arrived.
     pub(crate) fn timed_out(
-        request: &Parts,
+        request: &RequestParts,
         body_progress: &BodyProgress,
         length: Option<u64>,
         timed_out: TimedOut,
@@ -61,7 +61,7 @@ impl Failed {
 
     /// Returns the failure that the HTTP library or the body reported before the response arrived.
     pub(crate) fn sending(
-        request: &Parts,
+        request: &RequestParts,
         body_progress: &BodyProgress,
         length: Option<u64>,
         error: reqwest::Error,
@@ -101,7 +101,7 @@ impl Failed {
     }
 
     /// Returns the failure to establish a connection. Nothing was sent.
-    fn connecting(request: &Parts, error: reqwest::Error, proxy: Option<&Proxy>) -> Self {
+    fn connecting(request: &RequestParts, error: reqwest::Error, proxy: Option<&Proxy>) -> Self {
         let (cause, url) = (root(&error), crate::redacted_url(&request.url, true));
         let service = url.trim_end_matches("/...");
         let tunnel =

@@ -29,9 +29,9 @@ pub enum Idempotency {
 /// An HTTP request. `Debug` shows no credentials, no query and no secret path.
 ///
 /// Cheap to move, because it passes through many futures.
-pub struct Request(pub(crate) Box<Parts>);
+pub struct Request(pub(crate) Box<RequestParts>);
 
-pub(crate) struct Parts {
+pub(crate) struct RequestParts {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) idempotency: Idempotency,
@@ -49,7 +49,7 @@ impl Request {
     pub fn new(method: Method, mut url: Url, idempotency: Idempotency) -> Self {
         // The traces of the HTTP library would show the password.
         let _: (Result<(), ()>, Result<(), ()>) = (url.set_password(None), url.set_username(""));
-        Self(Box::new(Parts {
+        Self(Box::new(RequestParts {
             method,
             url,
             idempotency,
@@ -132,7 +132,7 @@ impl Request {
     }
 }
 
-impl Parts {
+impl RequestParts {
     pub(crate) fn redacted_url(&self) -> String {
         crate::redacted_url(&self.url, self.secret_path)
     }

@@ -24,9 +24,9 @@ use crate::{ERROR_BODY_LIMIT, History, Idempotency, Outcome};
 /// A response. Status and headers have arrived; the body is read on demand.
 ///
 /// Cheap to move, like a [`Request`](crate::Request).
-pub struct Response(Box<Parts>);
+pub struct Response(Box<ResponseParts>);
 
-struct Parts {
+struct ResponseParts {
     response_body: ResponseBody,
     context: Context,
 }
@@ -53,7 +53,7 @@ pub struct ContentRange {
 
 impl Response {
     pub(crate) fn new(response_body: ResponseBody, context: Context) -> Self {
-        Self(Box::new(Parts { response_body, context }))
+        Self(Box::new(ResponseParts { response_body, context }))
     }
 
     /// Returns the status.
@@ -192,7 +192,7 @@ impl Response {
 
     /// Returns the whole body. Fails with *protocol* if it has more than `limit` bytes.
     pub async fn bytes(&mut self, limit: usize) -> Result<Bytes> {
-        let Parts { response_body, context } = &mut *self.0;
+        let ResponseParts { response_body, context } = &mut *self.0;
         let length = response_body.length;
         let mut whole = None;
         if length.is_none_or(|length| length <= limit as u64) {
@@ -318,7 +318,7 @@ impl Stream for Chunks {
             }
             Ok(None) => None,
             Err(cause) => {
-                let Parts { response_body, context } = &*self.response.0;
+                let ResponseParts { response_body, context } = &*self.response.0;
                 Some(Err(context.incomplete_response(&cause, self.received, response_body.length)))
             }
         })

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use filestore_core::{
-    ByteStream, Capabilities, Delete, Digest, DigestAlgorithm, DigestFact, DigestWhen, Download, Downloaded, Effect,
+    ByteStream, Capabilities, Delete, Digest, DigestAlgorithm, DigestSupport, DigestWhen, Download, Downloaded, Effect,
     Error, ErrorKind, Feature, FileRef, FileStore, FileUrl, IfExists, List, ListOrder, NameRules, Page, PageBuilder,
     Result, Stat, StoredFile, Upload, UrlRequest, check_runtime, components, hex,
 };
@@ -237,6 +237,6 @@ fn capabilities() -> Capabilities {
         .unsupported(Feature::Expiry, "files exist until they are deleted or the store is dropped");
     capabilities.names = NameRules { max_bytes: Some(255), ..NameRules::default() };
     capabilities.list_order = ListOrder::Path;
-    capabilities.digests = vec![DigestFact { algorithm: DigestAlgorithm::Sha256, when: DigestWhen::Upload }];
+    capabilities.digests = vec![DigestSupport { algorithm: DigestAlgorithm::Sha256, when: DigestWhen::Upload }];
     capabilities
 }

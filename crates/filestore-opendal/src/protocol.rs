@@ -14,7 +14,7 @@ pub(crate) enum Service {
     Webdav,
     /// Google Cloud Storage and Azure Blob Storage.
     #[cfg_attr(
-        not(any(feature = "gcs", feature = "azblob")),
+        not(any(feature = "gcs", feature = "azblob", test)),
         expect(dead_code, reason = "no such service is compiled in")
     )]
     Other,

@@ -1,7 +1,7 @@
-//! [`PubNubConfig`]: the configuration of a store.
+//! [`PubNubConfig`]: the configuration of a store, and its keys.
 
-use filestore_core::{Error, Result};
-use filestore_http::{HttpConfig, base_url, check_credentials};
+use filestore_core::{Error, Key, KeyKind, Result};
+use filestore_http::{HttpConfig, base_url, check_credentials, with_http_keys};
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
@@ -43,6 +43,22 @@ pub struct PubNubConfig {
     #[serde(skip)]
     pub http: HttpConfig,
 }
+
+/// The keys of this backend in a configuration.
+pub(crate) static KEYS: [Key; 11 + filestore_http::KEYS.len()] = with_http_keys([
+    Key::new("base_url", KeyKind::Text, "scheme, host and port of the service").default("https://ps.pndsn.com"),
+    Key::new("channel", KeyKind::Text, "the channel of uploads and listings that have no scope"),
+    Key::new("user_id", KeyKind::Text, "the id of the user that the store acts as, 1 to 92 bytes").required(),
+    Key::new("publish_key", KeyKind::Secret, "the publish key of the keyset").required(),
+    Key::new("subscribe_key", KeyKind::Secret, "the subscribe key of the keyset").required(),
+    Key::new("secret_key", KeyKind::Secret, "the secret key of the keyset, which signs every request"),
+    Key::new("token", KeyKind::Secret, "an Access Manager token"),
+    Key::new("auth_key", KeyKind::Secret, "an auth key of the older Access Manager; ignored if token is set"),
+    Key::new("cipher_key", KeyKind::Secret, "the key that encrypts and decrypts files and messages"),
+    Key::new("crypto", KeyKind::Text, "the scheme that encrypts: acrh, legacy or legacy-static-iv").default("acrh"),
+    Key::new("max_file_size", KeyKind::Integer, "the maximum stored size of a file in bytes, after encryption")
+        .default("5242880"),
+]);
 
 impl Default for PubNubConfig {
     fn default() -> Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use filestore_core::{
-    Address as Addressing, Capabilities, CursorLoopGuard, Delete, DigestAlgorithm, DigestFact, DigestWhen, Download,
+    Addressing, Capabilities, CursorLoopGuard, Delete, DigestAlgorithm, DigestSupport, DigestWhen, Download,
     Downloaded, Error, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, Result,
     ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
@@ -342,7 +342,7 @@ fn capabilities(max_size: u64, encrypted: bool) -> Capabilities {
         .unsupported(Feature::Expiry, "the keyset sets the retention of files; the option ttl applies to the message")
         .unsupported(Feature::Modified, "the service keeps its own times only")
         .unsupported(Feature::Metadata, "the service stores no metadata with a file; put it into the message");
-    capabilities.address = Addressing::CallerNameServerId;
+    capabilities.addressing = Addressing::CallerNameServerId;
     capabilities.scope = ScopeKind::Channel;
     capabilities.names = NameRules { max_bytes: Some(255), ..NameRules::default() };
     capabilities.list_order = ListOrder::Id;
@@ -359,7 +359,7 @@ fn capabilities(max_size: u64, encrypted: bool) -> Capabilities {
             .unsupported(Feature::ContentType, "the stored bytes are ciphertext");
     }
     capabilities.url_kind = Some(UrlKind::Signed);
-    capabilities.digests = vec![DigestFact { algorithm: DigestAlgorithm::Md5, when: DigestWhen::Upload }];
+    capabilities.digests = vec![DigestSupport { algorithm: DigestAlgorithm::Md5, when: DigestWhen::Upload }];
     capabilities.native([Feature::Url, Feature::Range, Feature::Resume, Feature::ContentType])
 }
 

@@ -44,7 +44,7 @@ fn text_of(name: &str, backend: &dyn Backend, capabilities: &Capabilities) -> St
 fn properties(capabilities: &Capabilities) -> Vec<(&'static str, String)> {
     let mut properties = vec![
         ("scheme", capabilities.scheme.to_string()),
-        ("address", capabilities.address.to_string()),
+        ("addressing", capabilities.addressing.to_string()),
         ("scope", capabilities.scope.to_string()),
         ("a read", capabilities.read_effect.to_string()),
         ("listed", capabilities.list_order.to_string()),
@@ -71,7 +71,7 @@ fn json_of(name: &str, backend: &dyn Backend, capabilities: &Capabilities) -> Va
         "store": name,
         "backend": backend.name(),
         "scheme": capabilities.scheme,
-        "address": capabilities.address.to_string(),
+        "addressing": capabilities.addressing.to_string(),
         "scope": capabilities.scope.to_string(),
         "reads_consume": capabilities.reads_consume(),
         "max_size": capabilities.max_size,

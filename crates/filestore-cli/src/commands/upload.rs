@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use filestore::filescom::{FilesCom, FilesComUpload, find_collisions};
 use filestore::{
-    Address, Backend, Body, Error, IfExists, Options, ProviderOptions, Result, Store, StoreConfig, StoredFile,
+    Addressing, Backend, Body, Error, IfExists, Options, ProviderOptions, Result, Store, StoreConfig, StoredFile,
 };
 
 use super::note_failure;
@@ -25,8 +25,9 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     let options = options(context, config, &args.options)?;
     let store = context.open(config)?;
     check_collisions(&store, config, &args.files)?;
-    let is_repeatable =
-        store.capabilities().address == Address::CallerPath && !args.no_clobber && !finds_free_names(&store, &options);
+    let is_repeatable = store.capabilities().addressing == Addressing::CallerPath
+        && !args.no_clobber
+        && !finds_free_names(&store, &options);
     let mut outcomes = Outcomes::default();
     for path in &args.files {
         let uploaded = upload(context, &store, args, &options, path).await;
@@ -56,7 +57,7 @@ fn finds_free_names(store: &Store, options: &Options) -> bool {
 /// Rejects files that would replace each other: where the caller chooses paths, the second of two files of the same
 /// name would replace the first.
 fn check_collisions(store: &Store, config: &StoreConfig, files: &[PathBuf]) -> Result<()> {
-    if store.capabilities().address != Address::CallerPath {
+    if store.capabilities().addressing != Addressing::CallerPath {
         return Ok(());
     }
     let mut names: Vec<String> =

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use filestore_core::{
-    Address, Body, Capabilities, Download, ErrorKind, Expiry, Feature, FileRef, IfExists, List, Period, ReadEffect,
+    Addressing, Body, Capabilities, Download, ErrorKind, Expiry, Feature, FileRef, IfExists, List, Period, ReadEffect,
     Result, Support, Upload,
 };
 
@@ -129,8 +129,12 @@ async fn consistent(case: &Case<'_>) -> Verdict {
     implies(has(Feature::Resume), has(Feature::Range), "resume only with range")?;
     let counted = stated.read_effect != ReadEffect::None;
     implies(counted, !has(Feature::Range) && !has(Feature::Resume), "no ranges if reads count or consume")?;
-    let is_unique = stated.address != Address::CallerPath;
+    let is_unique = stated.addressing != Addressing::CallerPath;
     let neither = !has(Feature::Replace) && !has(Feature::IfExistsFail);
     implies(is_unique, neither, "neither replace nor if-exists-fail if every upload has a unique address")?;
-    implies(stated.address == Address::CallerPath, !neither, "replace or if-exists-fail if the caller chooses the path")
+    implies(
+        stated.addressing == Addressing::CallerPath,
+        !neither,
+        "replace or if-exists-fail if the caller chooses the path",
+    )
 }

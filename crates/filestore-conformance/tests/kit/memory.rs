@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use filestore_conformance::{Disturbance, Requests};
 use filestore_core::{
-    Address, ByteStream, Capabilities, Delete, Digest, DigestAlgorithm, DigestFact, DigestWhen, Download, Downloaded,
-    Effect, Error, ErrorKind, Expiry, Feature, FileRef, FileStore, FileUrl, IfExists, List, ListOrder, NameRules, Page,
-    PageToken, Period, ProviderOptions, ReadEffect, Result, ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
+    Addressing, ByteStream, Capabilities, Delete, Digest, DigestAlgorithm, DigestSupport, DigestWhen, Download,
+    Downloaded, Effect, Error, ErrorKind, Expiry, Feature, FileRef, FileStore, FileUrl, IfExists, List, ListOrder,
+    NameRules, Page, PageToken, Period, ProviderOptions, ReadEffect, Result, ScopeKind, Stat, StoredFile, Upload,
+    UrlKind, UrlRequest,
 };
 use futures::stream;
 use jiff::{SignedDuration, Timestamp};
@@ -343,7 +344,7 @@ fn capabilities(shape: Shape) -> Capabilities {
             stated.url_kind = Some(UrlKind::Signed);
             stated.url_lifetime = Some(Duration::from_secs(24 * 3600));
             let all = [DigestAlgorithm::Crc32, DigestAlgorithm::Md5, DigestAlgorithm::Sha1, DigestAlgorithm::Sha256];
-            stated.digests = all.map(|algorithm| DigestFact { algorithm, when: DigestWhen::Upload }).into();
+            stated.digests = all.map(|algorithm| DigestSupport { algorithm, when: DigestWhen::Upload }).into();
         }
         Shape::Channels => {
             stated = stated.native([Feature::Range, Feature::Resume]);
@@ -354,7 +355,7 @@ fn capabilities(shape: Shape) -> Capabilities {
                 stated = stated.unsupported(feature, "the service has no field for it");
             }
             stated = stated.unsupported(Feature::RecursiveList, "channels are flat");
-            stated.address = Address::CallerNameServerId;
+            stated.addressing = Addressing::CallerNameServerId;
             stated.scope = ScopeKind::Channel;
             stated.max_size = Some(5 << 20);
             stated.names = NameRules { max_chars: Some(200), no_outer_space: true, ..NameRules::default() };
@@ -372,7 +373,7 @@ fn capabilities(shape: Shape) -> Capabilities {
             for feature in [Feature::RecursiveList, Feature::Modified, Feature::Metadata] {
                 stated = stated.unsupported(feature, "the service has no field for it");
             }
-            stated.address = Address::ServerKey;
+            stated.addressing = Addressing::ServerKey;
             stated.scope = ScopeKind::None;
             stated.read_effect = ReadEffect::Consumes;
             stated.list_order = ListOrder::NewestFirst;

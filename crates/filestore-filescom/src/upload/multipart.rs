@@ -42,7 +42,8 @@ pub(crate) struct MultipartUpload<'a> {
     batch: u32,
     /// The number of the last part, where it is known: no URL is requested beyond it.
     last: Option<u32>,
-    targets: Mutex<Targets>,
+    /// The destinations that the service has sent, by part number; `None` for one that is used.
+    targets: Mutex<BTreeMap<u32, Option<Target>>>,
 }
 
 /// The destination of one part.
@@ -51,13 +52,6 @@ pub(crate) struct Target {
     pub(crate) part: PartTarget,
     /// The time on the clock of the response that had the URL.
     received: Duration,
-}
-
-/// The destinations that the service has sent.
-struct Targets {
-    unused: BTreeMap<u32, Target>,
-    /// The highest part number among all of them, used ones included.
-    last: u32,
 }
 
 impl<'a> MultipartUpload<'a> {
@@ -105,10 +99,8 @@ impl<'a> MultipartUpload<'a> {
         number: u32,
         targets: Vec<PartTarget>,
     ) -> Result<Self> {
-        let unused = checked(api, targets, reference, number)?;
-        let missing = || protocol("no URL");
-        let (_, Target { part: first, .. }) = unused.first_key_value().ok_or_else(missing)?;
-        let (last, _) = unused.last_key_value().ok_or_else(missing)?;
+        let targets = checked(api, targets, reference, number)?;
+        let (_, Target { part: first, .. }) = targets.first_key_value().ok_or_else(|| protocol("no URL"))?;
         let limits = Limits::of(first);
         // A storage that accepts one part at a time has one URL at a time.
         let batch = if limits.parallel { batch } else { 1 };
@@ -122,7 +114,7 @@ impl<'a> MultipartUpload<'a> {
             offset_query: first.part_offset_query == Some(true),
             batch,
             last: None,
-            targets: Mutex::new(Targets { last: *last, unused }),
+            targets: Mutex::new(targets.into_iter().map(|(number, target)| (number, Some(target))).collect()),
         })
     }
 
@@ -137,17 +129,19 @@ impl<'a> MultipartUpload<'a> {
         let mut targets = self.targets.lock().await;
         let now = self.api.clock().elapsed();
         let fresh = |target: &Target| is_fresh(&target.url, now.saturating_sub(target.received), MARGIN);
-        let mut target = match targets.unused.remove(&number).filter(fresh) {
+        let known = targets.get_mut(&number).map(Option::take);
+        let is_known = known.is_some();
+        let mut target = match known.flatten().filter(fresh) {
             Some(target) => target,
             None => {
                 let left = self.last.unwrap_or(u32::MAX).saturating_sub(number).saturating_add(1);
                 // An expired URL is refreshed alone.
-                let count = if number > targets.last { left.min(self.batch) } else { 1 };
+                let count = if is_known { 1 } else { left.min(self.batch) };
                 let request = request_targets(self.api, self.path, self.options, &self.reference, number, count);
                 let mut batch = checked(self.api, Box::pin(request).await?, Some(&self.reference), number)?;
                 let target = batch.remove(&number).ok_or_else(|| protocol("no URL"))?;
-                targets.last = batch.keys().last().map_or(number, |last| *last).max(targets.last);
-                targets.unused.extend(batch);
+                targets.insert(number, None);
+                targets.extend(batch.into_iter().map(|(number, target)| (number, Some(target))));
                 target
             }
         };

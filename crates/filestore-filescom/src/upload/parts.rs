@@ -11,12 +11,13 @@ use filestore_http::{Attempts, Idempotency, Method, Request, RequestBody, Respon
 use futures::StreamExt;
 use futures::future::{self, Either};
 use futures::stream::FuturesUnordered;
+use tokio::sync::watch;
 
 use super::multipart::{MultipartUpload, Target};
 use super::source::{Part, Source};
 use crate::api::Api;
 use crate::config::Verify;
-use crate::digest::{DigestCell, DigestSet, Digests, crc32_hex};
+use crate::digest::{DigestSet, Digests, crc32_hex};
 use crate::storage::{self, Recovery};
 use crate::store::FilesComStore;
 use crate::wire::Entry;
@@ -123,12 +124,12 @@ async fn put(api: &Api, upload: &MultipartUpload<'_>, part: Part, digests: bool)
         // 1. The destination. A request for it has its own attempts.
         let target = upload.target(part.number, part.offset).await?;
         // 2. The content, digested while it is sent.
-        let digests = DigestCell::default();
-        let request = request(upload, &target, part.request_body(set, &digests).await?)?;
+        let (sender, digests) = watch::channel(None);
+        let request = request(upload, &target, part.request_body(set, &sender).await?)?;
         let response = api.http().send_within(request, &mut attempts).await?;
         // 3. The confirmation that the storage has the content.
         let (recovery, error) = if response.status().is_success() {
-            match confirmed(&response, &target, &part, digests.take()) {
+            match confirmed(&response, &target, &part, digests.borrow().clone()) {
                 Ok(uploaded) => return Ok(uploaded),
                 Err(error) => (Recovery::Retry, error),
             }

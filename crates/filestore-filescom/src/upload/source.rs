@@ -8,8 +8,9 @@ use filestore_core::{Body, ByteStream, Result};
 use filestore_http::RequestBody;
 use futures::StreamExt;
 use futures::stream;
+use tokio::sync::watch::Sender;
 
-use crate::digest::{DigestCell, DigestSet, Hasher, SMALL, digested};
+use crate::digest::{DigestSet, Digests, Hasher, SMALL, digested};
 
 /// One part, which can be sent more than once.
 #[derive(Debug)]
@@ -24,11 +25,11 @@ pub(crate) struct Part {
 impl Part {
     /// Returns the body of the request that sends the part. Its digests are in `digests` when the last byte has been
     /// sent; those of a small part, which is read here, at once.
-    pub(crate) async fn request_body(&self, set: DigestSet, digests: &DigestCell) -> Result<RequestBody> {
+    pub(crate) async fn request_body(&self, set: DigestSet, digests: &Sender<Option<Digests>>) -> Result<RequestBody> {
         let (content, digests, length) = (Arc::clone(&self.content), digests.clone(), self.length);
         if length <= SMALL as u64 {
             let bytes = content.open().await?.collect(SMALL).await?;
-            digests.set(Some(Hasher::new(set).digests_with(&bytes)));
+            digests.send_replace(Some(Hasher::new(set).digests_with(&bytes)));
             return Ok(RequestBody::Bytes(None, bytes));
         }
         let open = move || {
