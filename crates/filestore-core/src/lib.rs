@@ -25,6 +25,7 @@
 //! ```
 
 mod body;
+mod byte_range;
 mod capabilities;
 pub mod components;
 mod cursor_loop_guard;
@@ -52,6 +53,7 @@ mod stream;
 mod sync_folder;
 
 pub use body::{Body, Fingerprint};
+pub use byte_range::ByteRange;
 pub use capabilities::{
     Addressing, Capabilities, DigestSupport, DigestWhen, Feature, ListOrder, NameRules, ReadEffect, Requirement,
     ScopeKind, Support,
@@ -68,7 +70,7 @@ pub use page_builder::PageBuilder;
 pub use progress::{Observer, Progress};
 pub use reference::FileRef;
 pub use registry::{Backend, Registry, StoreSettings};
-pub use request::{ByteRange, Delete, Download, IfExists, List, Stat, Upload, UrlRequest};
+pub use request::{Delete, Download, IfExists, List, Stat, Upload, UrlRequest};
 pub use response::{Downloaded, FileUrl, Page, PageToken, UrlKind};
 pub use runtime::check_runtime;
 pub use save::{SavedFile, locate_partial};
