@@ -19,12 +19,12 @@ use serde_json::json;
 use crate::disturbance::{self, Service};
 
 /// The harness of a store that configuration text declares, without the help of its service.
-struct ConfiguredStore {
+pub(crate) struct ConfiguredStore {
     store: Store,
 }
 
 impl ConfiguredStore {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let config = Config::parse(text, "conformance.toml").unwrap();
         let stores = config.open(&filestore::registry()).unwrap();
         Self { store: stores.default_store().unwrap().clone() }
@@ -203,26 +203,5 @@ async fn anonymous_file_io_passes_the_rules() {
         Emulated::start(Service::FileIo, "backend = \"fileio\"\n", options(FileIoUpload::new().title("conformance")))
             .await,
     )
-    .await;
-}
-
-/// `tests/interop/run` starts a server, creates the bucket and runs this test.
-#[tokio::test]
-#[ignore = "needs an S3 server: S3_ENDPOINT"]
-async fn s3_keeps_the_rules() {
-    let endpoint = std::env::var("S3_ENDPOINT").unwrap();
-    check(&format!(
-        r#"
-[stores.tested]
-backend = "opendal"
-service = "s3"
-[stores.tested.options]
-endpoint = "{endpoint}"
-bucket = "conformance"
-region = "us-east-1"
-access_key_id = "key"
-secret_access_key = "secret"
-"#
-    ))
     .await;
 }

@@ -18,3 +18,4 @@ mod portability;
 mod properties;
 mod pubnub_faults;
 mod runtime;
+mod servers;

@@ -42,12 +42,15 @@ pub struct Page {
     pub folders: Vec<String>,
     /// The token of the next page; `None` on the last page.
     pub next: Option<PageToken>,
+    /// The number of entries that the service listed and that are not on this page, because no reference can address
+    /// them, such as the key `a//b` of S3. A store whose pages read the whole listing counts them on every page.
+    pub left_out: u64,
 }
 
 impl Page {
     /// Creates a page of `files`, without folders.
     pub fn new(files: Vec<StoredFile>, next: Option<PageToken>) -> Self {
-        Self { files, folders: Vec::new(), next }
+        Self { files, folders: Vec::new(), next, left_out: 0 }
     }
 }
 
