@@ -207,13 +207,13 @@ async fn the_error_of_an_unreachable_proxy_names_the_proxy_and_its_setting() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_responds_is_an_idle_timeout() {
+async fn a_server_that_never_responds_ends_at_the_response_timeout() {
     for (name, settings) in BACKENDS {
         let server = Server::start(|mut stream| async move {
             let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
         })
         .await;
-        let store = open(settings, &server.url("http"), "idle_timeout = \"100ms\"\nmax_retries = 0").unwrap();
+        let store = open(settings, &server.url("http"), "response_timeout = \"100ms\"\nmax_retries = 0").unwrap();
         for error in errors(&store).await {
             assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 1), "{name}: {error}");
         }

@@ -19,3 +19,4 @@ mod properties;
 mod pubnub_faults;
 mod runtime;
 mod servers;
+mod slow_link;

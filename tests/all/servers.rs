@@ -14,7 +14,11 @@ fn variable(name: &str) -> String {
 }
 
 fn s3() -> String {
-    settings("s3", "S3_ENDPOINT", "bucket = \"conformance\"\nregion = \"us-east-1\"\naccess_key_id = \"S3RVER\"\nsecret_access_key = \"S3RVER\"\n")
+    settings(
+        "s3",
+        "S3_ENDPOINT",
+        "bucket = \"conformance\"\nregion = \"us-east-1\"\naccess_key_id = \"S3RVER\"\nsecret_access_key = \"S3RVER\"\n",
+    )
 }
 
 fn azblob() -> String {

@@ -58,8 +58,8 @@ mod tests {
         let default = |name: &str| KEYS.iter().find(|key| key.name == name).and_then(|key| key.default);
         let config = FilesComConfig::default();
         assert_eq!(default("connect_timeout"), Some("30s"));
-        assert_eq!(default("idle_timeout"), Some("80s"));
-        assert_eq!((config.http.connect_timeout.as_secs(), config.http.idle_timeout.as_secs()), (30, 80));
+        assert_eq!(default("idle_timeout"), Some("120s"));
+        assert_eq!((config.http.connect_timeout.as_secs(), config.http.idle_timeout.as_secs()), (30, 120));
         assert_eq!(default("memory"), Some(config.memory.to_string().as_str()));
         assert_eq!(default("parallel"), Some(config.parallel.to_string().as_str()));
     }

@@ -74,7 +74,6 @@ pub(crate) static KEYS: [Key; FILESCOM_KEYS + filestore_http::KEYS.len()] = with
 const fn with_filescom_defaults<const N: usize>(mut keys: [Key; N]) -> [Key; N] {
     // The order of `filestore_http::KEYS`; a test checks it.
     keys[FILESCOM_KEYS] = keys[FILESCOM_KEYS].default("30s");
-    keys[FILESCOM_KEYS + 1] = keys[FILESCOM_KEYS + 1].default("80s");
     keys
 }
 
@@ -112,14 +111,9 @@ impl Default for FilesComConfig {
     }
 }
 
-/// Returns the default HTTP configuration, with the timeouts of the service's own clients: 30 s for a connection, 80 s
-/// without progress.
+/// Returns the default HTTP configuration, with the connect timeout of the service's own clients.
 pub(crate) fn http() -> HttpConfig {
-    HttpConfig {
-        connect_timeout: Duration::from_secs(30),
-        idle_timeout: Duration::from_secs(80),
-        ..HttpConfig::default()
-    }
+    HttpConfig { connect_timeout: Duration::from_secs(30), ..HttpConfig::default() }
 }
 
 impl FilesComConfig {

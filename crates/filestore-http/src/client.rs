@@ -17,7 +17,7 @@ use url::{Host, Position, Url};
 use crate::cause::root;
 use crate::exchange::body_progress::BodyProgress;
 use crate::exchange::response_body::ResponseBody;
-use crate::exchange::timeout::Timeouts;
+use crate::exchange::timeout::{Phase, Timeouts};
 use crate::failure::Failed;
 use crate::proxy::Proxies;
 use crate::rate_limit::RateLimiter;
@@ -28,6 +28,9 @@ use crate::{
     Attempts, Clock, Decision, HttpConfig, Idempotency, JSON_LIMIT, Outcome, Policy, Request, RequestBody, Response,
     RetryContext, SystemClock, decide, retry_after,
 };
+
+/// The largest number of failed keepalive probes that Linux accepts.
+const MAX_KEEPALIVE_RETRIES: u32 = 127;
 
 /// The HTTP client of one store. Cheap to clone. Clones share connections, the rate limit and the retry budget.
 #[derive(Clone)]
@@ -44,8 +47,6 @@ pub(crate) struct Shared {
     base: Url,
     proxies: Proxies,
     pub(crate) policy: Policy,
-    pub(crate) idle: Duration,
-    timeout: Option<Duration>,
     pub(crate) budget: Budget,
     rate_limiter: RateLimiter,
     pub(crate) clock: Arc<dyn Clock>,
@@ -79,8 +80,6 @@ impl HttpClient {
                 longest_delay: config.max_retry_delay,
                 ..Policy::default()
             },
-            idle: config.idle_timeout,
-            timeout: config.timeout,
             budget: Budget::default(),
             rate_limiter: RateLimiter::new(config.rate),
             clock,
@@ -273,13 +272,15 @@ impl HttpClient {
             *built.body_mut() = Some(reqwest::Body::wrap(body_progress.track(body)));
         }
         // 3. Send it and wait for the response, within the timeouts.
-        let Shared { pooled, clock, idle, timeout, proxies, .. } = self.shared();
+        let Shared { pooled, clock, config, proxies, .. } = self.shared();
         let client = if request.fresh_connection { self.unpooled().map_err(Failed::local)? } else { pooled };
-        let mut timeouts = Timeouts::new(Arc::clone(clock), *idle, *timeout);
+        let mut timeouts = Timeouts::new(Arc::clone(clock), config);
         let mut pending = std::pin::pin!(client.execute(built));
+        let is_sent = || length == Some(0) || body_progress.all_sent();
+        let phase = || if is_sent() { Phase::Wait } else { Phase::Transfer };
         let response = poll_fn(|cx| match pending.as_mut().poll(cx) {
             Poll::Ready(response) => Poll::Ready(Ok(response)),
-            Poll::Pending => timeouts.poll_elapsed(cx, body_progress.last_progress()).map(Err),
+            Poll::Pending => timeouts.poll_elapsed(cx, phase, || body_progress.last_progress()).map(Err),
         });
         let proxy = proxies.for_url(&request.url);
         let response = match response.await {
@@ -290,7 +291,7 @@ impl HttpClient {
         if let (407, Some(proxy)) = (response.status().as_u16(), proxy) {
             return Err(Failed::proxy_authentication(proxy));
         }
-        if response.status().is_success() && length != Some(0) && !body_progress.all_sent() {
+        if response.status().is_success() && !is_sent() {
             return Err(Failed::early_success(request, response.status()));
         }
         let mut response_body = ResponseBody::new(response, timeouts);
@@ -352,10 +353,17 @@ fn build(config: &HttpConfig, pooled: bool) -> Result<reqwest::Client> {
         .connect_timeout(config.connect_timeout)
         .local_address(config.source_address)
         .tcp_nodelay(true)
+        // Probes keep the connection open in firewalls. Only the timeouts of the configuration end it: as many failed
+        // probes as the operating system accepts are allowed, and unacknowledged bytes have no timeout of their own.
+        .tcp_keepalive_retries(MAX_KEEPALIVE_RETRIES)
         .referer(false)
         // This crate handles redirects and retries itself.
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never());
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    {
+        builder = builder.tcp_user_timeout(None);
+    }
     if !pooled {
         builder = builder.pool_max_idle_per_host(0);
     }

@@ -21,11 +21,18 @@ pub struct HttpConfig {
     /// The maximum time to establish a connection, TLS included. 10 s by default.
     #[serde(deserialize_with = "duration")]
     pub connect_timeout: Duration,
-    /// The maximum time without progress in either direction. 60 s by default.
+    /// The maximum time without progress while a body is sent or received. 120 s by default.
+    ///
+    /// Bytes count as sent when the operating system accepts them. Its buffer of up to 4 MB drains in steps, so on a
+    /// link slower than about 12 kB/s a longer limit is needed.
     ///
     /// It does not run while the request's body has nothing to send, nor while the caller does not read the response.
     #[serde(deserialize_with = "duration")]
     pub idle_timeout: Duration,
+    /// The maximum time from the last byte of the request to the first byte of the response. 5 minutes by default,
+    /// because the last bytes may still be in the buffers of a slow link.
+    #[serde(deserialize_with = "duration")]
+    pub response_timeout: Duration,
     /// The maximum time of one request, including the body of its response. `None`, the default, sets no limit, because
     /// a large file may take long.
     #[serde(deserialize_with = "optional_duration")]
@@ -56,7 +63,8 @@ impl Default for HttpConfig {
         let policy = Policy::default();
         Self {
             connect_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(120),
+            response_timeout: Duration::from_secs(5 * 60),
             timeout: None,
             max_retries: policy.max_retries,
             initial_retry_delay: policy.first_delay,
@@ -113,6 +121,7 @@ pub fn read_settings<C: DeserializeOwned>(
     let http = HttpConfig {
         connect_timeout: duration("connect_timeout", given.connect_timeout, defaults.connect_timeout),
         idle_timeout: duration("idle_timeout", given.idle_timeout, defaults.idle_timeout),
+        response_timeout: duration("response_timeout", given.response_timeout, defaults.response_timeout),
         initial_retry_delay: duration("initial_retry_delay", given.initial_retry_delay, defaults.initial_retry_delay),
         max_retry_delay: duration("max_retry_delay", given.max_retry_delay, defaults.max_retry_delay),
         max_retries: if is_set("max_retries") { given.max_retries } else { defaults.max_retries },
@@ -133,9 +142,12 @@ pub fn check_credentials<'a>(credentials: impl IntoIterator<Item = (&'a str, Opt
 }
 
 /// The keys of [`HttpConfig`]. A backend [appends](with_http_keys) them to its own.
-pub const KEYS: [Key; 11] = [
+pub const KEYS: [Key; 12] = [
     Key::new("connect_timeout", KeyKind::Text, "the maximum time to establish a connection").default("10s"),
-    Key::new("idle_timeout", KeyKind::Text, "the maximum time without progress").default("60s"),
+    Key::new("idle_timeout", KeyKind::Text, "the maximum time without progress while a body is sent or received")
+        .default("120s"),
+    Key::new("response_timeout", KeyKind::Text, "the maximum time from the end of the request to the response")
+        .default("5m"),
     Key::new("timeout", KeyKind::Text, "the maximum time of one request with its body; no limit unless set"),
     Key::new("max_retries", KeyKind::Integer, "the maximum number of retries of a request, where that is safe")
         .default("3"),
@@ -254,7 +266,8 @@ mod tests {
     #[test]
     fn nothing_set_is_the_default() {
         let config = read(&[]).unwrap();
-        assert_eq!(config.idle_timeout, Duration::from_secs(60));
+        assert_eq!(config.idle_timeout, Duration::from_secs(120));
+        assert_eq!(config.response_timeout, Duration::from_secs(300));
         assert_eq!(config.timeout, None);
         assert_eq!(config.max_retries, 3);
     }

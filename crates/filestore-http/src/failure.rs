@@ -5,7 +5,7 @@ use std::io;
 use filestore_core::{Effect, Error, ErrorKind};
 
 use crate::Outcome;
-use crate::cause::{causes, root};
+use crate::cause::{causes, is_timeout, root};
 use crate::exchange::body_progress::BodyProgress;
 use crate::exchange::timeout::TimedOut;
 use crate::proxy::Proxy;
@@ -92,7 +92,7 @@ impl Failed {
                 is_local: false,
             };
         }
-        let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Unavailable };
+        let kind = if is_timeout(&error) { ErrorKind::Timeout } else { ErrorKind::Unavailable };
         let through = proxy.map(|proxy| format!(" through {proxy}")).unwrap_or_default();
         let message =
             format!("the connection to {}{through} broke before the response arrived: {cause}", request.redacted_url());
@@ -128,7 +128,7 @@ impl Failed {
         };
         let (outcome, kind) = match permanent {
             true => (Outcome::Misconfigured, ErrorKind::Config),
-            false if error.is_timeout() => (Outcome::NotSent, ErrorKind::Timeout),
+            false if is_timeout(&error) => (Outcome::NotSent, ErrorKind::Timeout),
             false => (Outcome::NotSent, ErrorKind::Unavailable),
         };
         let error = error_of_unknown_effect(kind, message).with_source(error.without_url());

@@ -12,11 +12,12 @@ use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
 use futures::stream::Stream;
 use jiff::Timestamp;
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION};
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::error::Category;
 use url::Url;
 
+use crate::cause::is_timeout;
 use crate::exchange::response_body::{BodyError, ResponseBody};
 use crate::failure::error_of_unknown_effect;
 use crate::{ERROR_BODY_LIMIT, History, Idempotency, Outcome};
@@ -113,9 +114,11 @@ impl Response {
         is_exact || self.content_type().is_some_and(|essence| essence.ends_with("/json") || essence.ends_with("+json"))
     }
 
-    /// Returns the length of the body in bytes, if the response announces it.
+    /// Returns the length of the body in bytes, if the response announces it. For a HEAD request, it is the length that
+    /// the body would have.
     pub fn content_length(&self) -> Option<u64> {
-        self.0.response_body.length
+        let announced = self.header(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
+        announced.or(self.0.response_body.length)
     }
 
     /// Returns the range of a response with status 206.
@@ -294,8 +297,8 @@ impl Context {
 /// Returns the error of a response whose body broke off after `received` of `length` bytes.
 pub(crate) fn incomplete_response(url: &str, cause: &BodyError, received: u64, length: Option<u64>) -> Error {
     let kind = match cause {
-        BodyError::Lost(_) => ErrorKind::Unavailable,
-        BodyError::TimedOut(_) => ErrorKind::Timeout,
+        BodyError::Lost(error) if !is_timeout(error) => ErrorKind::Unavailable,
+        _ => ErrorKind::Timeout,
     };
     let of = length.map(|length| format!(" of {length}")).unwrap_or_default();
     error_of_unknown_effect(kind, format!("{} after {received}{of} bytes of the response", cause.describe(url)))

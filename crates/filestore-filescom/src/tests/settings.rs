@@ -37,7 +37,7 @@ fn every_key_is_read() {
     let config = store.config();
     assert_eq!((config.verify, config.parallel.get(), config.workspace_id), (Verify::Crc32, 4, Some(7)));
     assert_eq!((config.part_size, config.memory), (Some(ByteSize::mib(64)), ByteSize::mib(96)));
-    assert_eq!((config.http.connect_timeout.as_secs(), config.http.idle_timeout.as_secs()), (30, 80));
+    assert_eq!((config.http.connect_timeout.as_secs(), config.http.idle_timeout.as_secs()), (30, 120));
     assert!(!format!("{store:?} {config:?}").contains("canary"));
     let error = FilesCom.open(&settings(&[("base_ulr", text("x"))])).unwrap_err();
     assert!(error.to_string().contains("did you mean \"base_url\"?"), "{error}");

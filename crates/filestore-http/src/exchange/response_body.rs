@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures::future::poll_fn;
 use reqwest::Response as HttpResponse;
 
-use super::timeout::{TimedOut, Timeouts};
+use super::timeout::{Phase, TimedOut, Timeouts};
 use crate::cause::root;
 
 /// A response whose body is read on demand or was buffered.
@@ -95,7 +95,7 @@ impl ResponseBody {
             return Poll::Ready(chunk.map_err(BodyError::Lost));
         }
         let since = *self.waiting_since.get_or_insert_with(|| self.timeouts.now());
-        Poll::Ready(Err(BodyError::TimedOut(ready!(self.timeouts.poll_elapsed(cx, since)))))
+        Poll::Ready(Err(BodyError::TimedOut(ready!(self.timeouts.poll_elapsed(cx, || Phase::Transfer, || since)))))
     }
 }
 

@@ -43,7 +43,7 @@ async fn a_missing_response_is_a_timeout_of_unknown_effect() {
     server.received(1).await;
     let error = clock.run_until(work, 60 * SECOND).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
-    assert!(error.to_string().contains("no progress for 60 s"), "{error}");
+    assert!(error.to_string().contains("no response for 300 s, the response_timeout"), "{error}");
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn the_idle_timeout_starts_anew_after_a_pause_of_the_reader() {
     let mut stream = client.send(Request::get(server.url())).await.unwrap().stream();
     clock.advance(600 * SECOND);
     assert_eq!(stream.try_next().await.unwrap().unwrap(), "hell");
-    for pause in [600 * SECOND, 59 * SECOND] {
+    for pause in [600 * SECOND, 119 * SECOND] {
         clock.advance(pause);
         assert!(futures::poll!(stream.try_next()).is_pending(), "after {pause:?}");
     }
@@ -139,7 +139,8 @@ async fn the_total_timeout_ends_a_transfer_that_makes_progress() {
 async fn timeouts_may_be_the_longest_duration() {
     let server = ScriptedServer::start([Reply::with_status(200, &[], "ok")]).await;
     let longest = std::time::Duration::MAX;
-    let config = HttpConfig { idle_timeout: longest, timeout: Some(longest), ..HttpConfig::default() };
+    let timeouts = HttpConfig { idle_timeout: longest, response_timeout: longest, ..HttpConfig::default() };
+    let config = HttpConfig { timeout: Some(longest), ..timeouts };
     let (client, clock) = client_with(&config, &server.url());
     clock.advance(SECOND);
     let response = client.send(Request::get(server.url())).await.unwrap();
@@ -160,4 +161,15 @@ async fn the_size_limit_of_json_holds_with_and_without_an_announced_length() {
         assert_eq!(error.kind(), ErrorKind::Protocol);
         assert!(error.to_string().contains("more than the 1999 bytes"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_response_to_head_has_the_length_that_its_header_states() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n".to_vec();
+    let server = ScriptedServer::start([Reply::Response(head)]).await;
+    let (client, _) = client(&server.url());
+    let request = Request::new(reqwest::Method::HEAD, server.url(), Idempotency::Safe);
+    let response = client.send(request).await.unwrap();
+    assert_eq!(response.content_length(), Some(10));
+    assert_eq!(response.stream().collect(1).await.unwrap(), "");
 }

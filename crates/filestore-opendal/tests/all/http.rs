@@ -441,11 +441,11 @@ async fn a_response_that_is_parsed_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_response_ends_after_the_idle_timeout() {
+async fn a_request_without_a_response_ends_after_the_response_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     for service in ["s3", "webdav"] {
-        let store = open(service, &url, &[("idle_timeout", "200ms"), ("max_retries", "1")]);
+        let store = open(service, &url, &[("response_timeout", "200ms"), ("max_retries", "1")]);
         let error = store.upload(Upload::new("a", Body::from("x"))).await.unwrap_err();
         assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 2), "{error}");
         let expected = if service == "s3" { Effect::Unknown } else { Effect::Rejected };

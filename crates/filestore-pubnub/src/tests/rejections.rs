@@ -93,7 +93,7 @@ async fn a_retry_after_that_is_too_long_is_in_the_error() {
 
 #[tokio::test]
 async fn a_signature_that_became_too_old_between_attempts_is_renewed() {
-    // The first attempt hangs until the idle timeout of 60 s. Its signature is then too old for the second attempt.
+    // The first attempt hangs until the response timeout of 5 minutes. Its signature is then too old for the second attempt.
     let empty = r#"{"status":200,"data":[],"next":null,"count":0}"#;
     let forbidden = r#"{"error":{"message":"Invalid signature","source":"x"},"service":"Access Manager","status":403}"#;
     let late = r#"{"message":"Invalid Timestamp","error":true,"service":"Access Manager","status":400}"#;
