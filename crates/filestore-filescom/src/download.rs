@@ -83,7 +83,7 @@ impl FilesComStore {
         let remaining = filestore_http::expiry(&url).map_or(lifetime, |expiry| {
             Duration::try_from(expiry.duration_since(now)).unwrap_or_default().min(lifetime)
         });
-        if request.lifetime.is_some_and(|requested| requested > remaining + ROUNDING) {
+        if request.lifetime.is_some_and(|requested| requested > remaining.saturating_add(ROUNDING)) {
             return Err(too_long(remaining).with_effect(Effect::Rejected));
         }
         let end = filestore_http::expiry(&url).or_else(|| self.api().clock().now().checked_add(lifetime).ok());

@@ -45,7 +45,7 @@ pub(crate) struct Shared {
     config: HttpConfig,
     /// Credentials are sent only to its origin.
     base: Url,
-    proxies: Proxies,
+    proxies: Arc<Proxies>,
     pub(crate) policy: Policy,
     pub(crate) budget: Budget,
     rate_limiter: RateLimiter,
@@ -66,14 +66,14 @@ impl HttpClient {
         if let Some(address) = config.source_address {
             check_source_address(address, base)?;
         }
+        let proxy = config.proxy.as_ref().map(ExposeSecret::expose_secret);
+        let proxies = Arc::new(Proxies::new(proxy, |name| std::env::var(name).ok())?);
         Ok(Self(Arc::new(Shared {
-            pooled: build(config, true)?,
+            pooled: build(config, &proxies, true)?,
             unpooled: OnceLock::new(),
             config: config.clone(),
             base: base.clone(),
-            proxies: Proxies::new(config.proxy.as_ref().map(ExposeSecret::expose_secret), |name| {
-                std::env::var(name).ok()
-            })?,
+            proxies,
             policy: Policy {
                 max_retries: config.max_retries,
                 first_delay: config.initial_retry_delay,
@@ -95,7 +95,7 @@ impl HttpClient {
         if let Some(client) = self.0.unpooled.get() {
             return Ok(client);
         }
-        let client = build(&self.0.config, false)?;
+        let client = build(&self.0.config, &self.0.proxies, false)?;
         Ok(self.0.unpooled.get_or_init(|| client))
     }
 
@@ -133,13 +133,12 @@ impl HttpClient {
             let body_progress = BodyProgress::new(Arc::clone(clock));
             let result = self.attempt(&request, &body_progress).await;
             let (outcome, retry_after) = self.record(&request, &result, attempts);
-            let is_local = matches!(&result, Err(failed) if failed.is_local);
             let decision = decide(
                 policy,
                 &RetryContext {
                     idempotency: request.idempotency,
                     outcome,
-                    replayable: !is_local && (!body_progress.any_sent() || request.body.can_replay()),
+                    replayable: is_replayable(&request, &result, &body_progress),
                     attempt,
                     waited: attempts.waited,
                     retry_after,
@@ -171,21 +170,27 @@ impl HttpClient {
         }
     }
 
-    /// Sends `request` once and returns the outcome with the result, for callers that retry by their own rules.
+    /// Sends `request` once, for callers that retry by their own rules.
     ///
     /// Timeouts and errors are those of [`send`](Self::send).
-    pub async fn exchange(&self, request: Request) -> (Outcome, Result<Response>) {
+    pub async fn exchange(&self, request: Request) -> Exchange {
         let Shared { clock, rate_limiter, .. } = self.shared();
         if let Err(error) = check_runtime() {
-            return (Outcome::NotSent, Err(error));
+            return Exchange { outcome: Outcome::NotSent, replayable: false, sent: 0, response: Err(error) };
         }
         let request = request.0;
         rate_limiter.wait(&request.url, clock.as_ref()).await;
-        let result = self.attempt(&request, &BodyProgress::new(Arc::clone(clock))).await;
+        let body_progress = BodyProgress::new(Arc::clone(clock));
+        let result = self.attempt(&request, &body_progress).await;
         let mut attempts = Attempts::new();
         attempts.begin();
         let (outcome, retry_after) = self.record(&request, &result, &mut attempts);
-        (outcome, self.finish(request, result, retry_after, &attempts))
+        Exchange {
+            outcome,
+            replayable: is_replayable(&request, &result, &body_progress),
+            sent: body_progress.sent(),
+            response: self.finish(request, result, retry_after, &attempts),
+        }
     }
 
     /// Adds an attempt to the history. Returns its outcome and the wait that the service asks for.
@@ -323,6 +328,25 @@ impl HttpClient {
     }
 }
 
+/// A single exchange of a request and its response.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Exchange {
+    /// The outcome, which proves the effect.
+    pub outcome: Outcome,
+    /// `true` if the request can be sent again: its body was not read yet or can be opened again.
+    pub replayable: bool,
+    /// The number of bytes of the body that were passed to the connection.
+    pub sent: u64,
+    /// The response, or the error of the exchange.
+    pub response: Result<Response>,
+}
+
+fn is_replayable(request: &RequestParts, result: &Result<ResponseBody, Failed>, body_progress: &BodyProgress) -> bool {
+    let is_local = matches!(result, Err(failed) if failed.is_local);
+    !is_local && (!body_progress.any_sent() || request.body.can_replay())
+}
+
 /// Returns scheme, host and port. `Url` has normalized their spelling.
 fn origin(url: &Url) -> (&str, &str) {
     (url.scheme(), &url[Position::BeforeHost..Position::AfterPort])
@@ -346,7 +370,8 @@ fn check_source_address(address: IpAddr, base: &Url) -> Result<()> {
     })
 }
 
-fn build(config: &HttpConfig, pooled: bool) -> Result<reqwest::Client> {
+fn build(config: &HttpConfig, proxies: &Arc<Proxies>, pooled: bool) -> Result<reqwest::Client> {
+    let proxies = Arc::clone(proxies);
     let user_agent = config.user_agent.as_deref().unwrap_or(concat!("filestore/", env!("CARGO_PKG_VERSION")));
     let mut builder = reqwest::Client::builder()
         .user_agent(user_agent)
@@ -357,6 +382,8 @@ fn build(config: &HttpConfig, pooled: bool) -> Result<reqwest::Client> {
         // probes as the operating system accepts are allowed, and unacknowledged bytes have no timeout of their own.
         .tcp_keepalive_retries(MAX_KEEPALIVE_RETRIES)
         .referer(false)
+        .no_proxy()
+        .proxy(reqwest::Proxy::custom(move |url| proxies.target(url)))
         // This crate handles redirects and retries itself.
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never());
@@ -366,16 +393,6 @@ fn build(config: &HttpConfig, pooled: bool) -> Result<reqwest::Client> {
     }
     if !pooled {
         builder = builder.pool_max_idle_per_host(0);
-    }
-    if let Some(proxy) = &config.proxy {
-        builder = match proxy.expose_secret() {
-            "none" => builder.no_proxy(),
-            // The URL may contain a password, so neither it nor the parser's error is shown.
-            url => builder.proxy(
-                reqwest::Proxy::all(url)
-                    .map_err(|_| Error::config("proxy: not a valid proxy URL; write it like http://HOST:PORT"))?,
-            ),
-        };
     }
     if let Some(path) = &config.ca_file {
         let problem = |why: String| Error::config(format!("ca_file: cannot use {}: {why}", path.display()));

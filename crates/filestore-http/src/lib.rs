@@ -40,7 +40,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use client::HttpClient;
+pub use client::{Exchange, HttpClient};
 pub use clock::{Clock, SystemClock};
 pub use config::{HttpConfig, KEYS, base_url, check_credentials, read_settings, with_http_keys};
 pub use disposition::file_name;

@@ -13,7 +13,8 @@ const JUST_RECEIVED: Duration = Duration::from_secs(1);
 
 /// Returns the expiry of a presigned URL, by the signer's clock. `None` if the URL does not show it.
 ///
-/// URLs of S3, Google and Files.com contain a date and a number of seconds; those of Azure contain the expiry itself.
+/// URLs of S3, Google and Files.com contain a date and a number of seconds; those of Azure contain the expiry itself,
+/// which Files.com puts into the parameter `sp`.
 pub fn expiry(url: &Url) -> Option<Timestamp> {
     for scheme in ["X-Amz", "X-Goog", "X-Files"] {
         let date = single_value(url, &format!("{scheme}-Date"));
@@ -22,7 +23,9 @@ pub fn expiry(url: &Url) -> Option<Timestamp> {
             return parse_date(&date)?.checked_add(Duration::from_secs(seconds.parse().ok()?)).ok();
         }
     }
-    // The value of `sp` is itself `se=DATE`.
+    if let Some(expiry) = single_value(url, "se") {
+        return expiry.parse().ok();
+    }
     parse_date(single_value(url, "sp")?.strip_prefix("se=")?)
 }
 
@@ -39,7 +42,7 @@ pub fn lifetime(url: &Url) -> Option<Duration> {
 /// It compares the age and not the date, because clocks differ. A URL that was received less than 1 s ago is always
 /// fresh, because a new one would not be valid for longer.
 pub fn is_fresh(url: &Url, age: Duration, margin: Duration) -> bool {
-    age < JUST_RECEIVED || lifetime(url).is_none_or(|lifetime| age + margin < lifetime)
+    age < JUST_RECEIVED || lifetime(url).is_none_or(|lifetime| age.saturating_add(margin) < lifetime)
 }
 
 /// Parses a presigned URL that the service at `base` returned. Its host may be any, but its scheme must be `https` if
@@ -118,7 +121,9 @@ mod tests {
 
     #[test]
     fn urls_of_azure_contain_the_expiry() {
-        assert_eq!(expiry_of("sp=se=20220101T120000Z").as_deref(), Some("2022-01-01T12:00:00Z"));
+        let expected = Some("2022-01-01T12:00:00Z");
+        assert_eq!(expiry_of("sp=se=20220101T120000Z").as_deref(), expected);
+        assert_eq!(expiry_of("sv=2020-12-06&se=2022-01-01T12%3A00%3A00Z&sr=b&sp=r&sig=x").as_deref(), expected);
     }
 
     #[test]

@@ -6,18 +6,28 @@ use filestore_core::{Error, Result};
 use hyper_util::client::proxy::matcher::Matcher;
 use url::{Position, Url};
 
-/// The proxies of one client.
+/// The proxies of one client. They decide for each URL; the HTTP library has no proxies of its own.
 pub(crate) struct Proxies {
     http: Option<Proxy>,
     https: Option<Proxy>,
-    matcher: Matcher,
+    excluded: Exclusions,
 }
 
-/// A proxy as errors show it, without user and password.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A proxy. `Display` shows it without user and password.
+#[derive(Clone)]
 pub(crate) struct Proxy {
-    url: String,
+    /// The URL with user and password.
+    target: Url,
     configured_by: String,
+}
+
+/// The hosts that are reached without a proxy.
+#[derive(Default)]
+struct Exclusions {
+    /// Entries without a port: hosts, domains, IP addresses and networks.
+    hosts: Option<Matcher>,
+    /// Entries with a port.
+    ports: Vec<(u16, Matcher)>,
 }
 
 impl Proxies {
@@ -26,20 +36,16 @@ impl Proxies {
     /// Fails with *config* if a proxy's URL is invalid or not HTTP, because the HTTP library would bypass such a proxy.
     pub(crate) fn new(setting: Option<&str>, environment: impl Fn(&str) -> Option<String>) -> Result<Self> {
         match setting {
-            Some("none") => Ok(Self { http: None, https: None, matcher: Matcher::builder().build() }),
+            Some("none") => Ok(Self { http: None, https: None, excluded: Exclusions::default() }),
             Some(url) => {
                 let proxy = Proxy::new(url, "the setting proxy")?;
-                Ok(Self {
-                    http: Some(proxy.clone()),
-                    https: Some(proxy),
-                    matcher: Matcher::builder().all(url.to_owned()).build(),
-                })
+                Ok(Self { http: Some(proxy.clone()), https: Some(proxy), excluded: Exclusions::default() })
             }
             None => Self::from_environment(environment),
         }
     }
 
-    /// Reads the environment as the HTTP library does: the first variable that is set counts, even if it is empty.
+    /// Reads the environment: the first variable that is set counts, even if it is empty.
     fn from_environment(environment: impl Fn(&str) -> Option<String>) -> Result<Self> {
         // In a CGI program, HTTP_PROXY is the request header `Proxy`, which the client controls.
         if environment("REQUEST_METHOD").is_some() {
@@ -47,26 +53,56 @@ impl Proxies {
         }
         let first = |names: [&str; 2]| names.into_iter().find_map(|name| Some((name.to_owned(), environment(name)?)));
         let no = first(["NO_PROXY", "no_proxy"]).map(|(_, hosts)| hosts).unwrap_or_default();
-        let mut matcher = Matcher::builder().no(no.clone());
-        let mut checked = |names, add: fn(_, String) -> _| match first(names) {
-            Some((name, url)) if !url.trim().is_empty() && no.trim() != "*" => {
-                let proxy = Proxy::new(&url, &format!("the environment variable {name}"))?;
-                matcher = add(std::mem::take(&mut matcher), url);
-                Ok::<_, Error>(Some(proxy))
+        if no.split(',').any(|entry| entry.trim() == "*") {
+            return Self::new(Some("none"), environment);
+        }
+        let checked = |names| match first(names) {
+            Some((name, url)) if !url.trim().is_empty() => {
+                Proxy::new(&url, &format!("the environment variable {name}")).map(Some)
             }
             _ => Ok(None),
         };
-        let all = checked(["ALL_PROXY", "all_proxy"], |matcher, url| matcher.all(url))?;
-        let http = checked(["HTTP_PROXY", "http_proxy"], |matcher, url| matcher.http(url))?;
-        let https = checked(["HTTPS_PROXY", "https_proxy"], |matcher, url| matcher.https(url))?;
-        Ok(Self { http: http.or_else(|| all.clone()), https: https.or(all), matcher: matcher.build() })
+        let all = checked(["ALL_PROXY", "all_proxy"])?;
+        let http = checked(["HTTP_PROXY", "http_proxy"])?.or_else(|| all.clone());
+        let https = checked(["HTTPS_PROXY", "https_proxy"])?.or(all);
+        Ok(Self { http, https, excluded: Exclusions::new(&no) })
     }
 
     /// Returns the proxy for requests to `url`.
     pub(crate) fn for_url(&self, url: &Url) -> Option<&Proxy> {
         // Most clients have no proxy. Their URLs are not parsed again.
         let proxy = if url.scheme() == "https" { self.https.as_ref()? } else { self.http.as_ref()? };
-        self.matcher.intercept(&url.as_str().parse().ok()?).map(|_| proxy)
+        (!self.excluded.contains(url)).then_some(proxy)
+    }
+
+    /// Returns the URL of the proxy for requests to `url`, with user and password.
+    pub(crate) fn target(&self, url: &Url) -> Option<Url> {
+        self.for_url(url).map(|proxy| proxy.target.clone())
+    }
+}
+
+impl Exclusions {
+    /// Parses a list such as `localhost,.example.com,10.0.0.0/8,127.0.0.1:8080`.
+    fn new(list: &str) -> Self {
+        // Matches every URL but those of the excluded `hosts`.
+        let others = |hosts: String| Matcher::builder().all("http://proxy").no(hosts).build();
+        let (mut hosts, mut ports) = (Vec::new(), Vec::new());
+        for entry in list.split(',').map(str::trim) {
+            match entry.rsplit_once(':') {
+                Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                    let host = host.trim_start_matches('[').trim_end_matches(']');
+                    ports.extend(port.parse().ok().map(|port| (port, others(host.to_owned()))));
+                }
+                _ => hosts.push(entry),
+            }
+        }
+        Self { hosts: (!hosts.is_empty()).then(|| others(hosts.join(","))), ports }
+    }
+
+    fn contains(&self, url: &Url) -> bool {
+        let Ok(uri) = url.as_str().parse() else { return false };
+        let of_port = self.ports.iter().filter(|(port, _)| url.port_or_known_default() == Some(*port));
+        self.hosts.iter().chain(of_port.map(|(_, others)| others)).any(|others| others.intercept(&uri).is_none())
     }
 }
 
@@ -89,14 +125,14 @@ impl Proxy {
             }
             _ => return Err(invalid("is neither http nor https")),
         }
-        let proxy_url = format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]);
-        Ok(Self { url: proxy_url, configured_by: configured_by.to_owned() })
+        Ok(Self { target: url, configured_by: configured_by.to_owned() })
     }
 }
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the proxy {} ({})", self.url, self.configured_by)
+        let address = &self.target[Position::BeforeHost..Position::AfterPort];
+        write!(f, "the proxy {}://{address} ({})", self.target.scheme(), self.configured_by)
     }
 }
 
@@ -122,6 +158,14 @@ mod tests {
             (&[("ALL_PROXY", "http://p:3128")], "https://a/", through("ALL_PROXY")),
             (&[("HTTPS_PROXY", "http://p:3128"), ("https_proxy", "http://q:1")], "https://a/", through("HTTPS_PROXY")),
             (&[("http_proxy", "http://p:3128"), ("no_proxy", "a,b")], "http://a/", None),
+            (&[("http_proxy", "http://p:3128"), ("NO_PROXY", "*")], "http://127.0.0.1/", None),
+            (&[("http_proxy", "http://p:3128"), ("NO_PROXY", "x, *")], "http://a/", None),
+            (&[("http_proxy", "http://p:3128"), ("NO_PROXY", "127.0.0.0/8")], "http://127.0.0.1:8080/", None),
+            (&[("http_proxy", "http://p:3128"), ("NO_PROXY", "x,127.0.0.1:8080")], "http://127.0.0.1:8080/", None),
+            (&[("http_proxy", "http://p:3128"), ("NO_PROXY", "a:80")], "http://a/", None),
+            (&[("http_proxy", "http://p:3128"), ("NO_PROXY", "[::1]:80")], "http://[::1]/", None),
+            (&[("http_proxy", "http://p:3128"), ("NO_PROXY", "::1")], "http://[::1]/", None),
+            (&[("http_proxy", "http://p:3128"), ("NO_PROXY", "a:81,b")], "http://a/", through("http_proxy")),
             (&[("http_proxy", "http://p:3128"), ("REQUEST_METHOD", "GET")], "http://a/", None),
             (&[("http_proxy", "")], "http://a/", None),
             (&[], "http://a/", None),
@@ -147,6 +191,23 @@ mod tests {
     #[test]
     fn the_setting_none_ignores_the_proxies_of_the_environment() {
         let proxies = Proxies::new(Some("none"), |_| Some("not a url".to_owned())).unwrap();
-        assert_eq!(proxies.for_url(&"http://a/".parse().unwrap()), None);
+        assert!(proxies.for_url(&"http://a/".parse().unwrap()).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_proxy_gets_the_user_and_the_password_of_its_url() {
+        use crate::testing::{Reply, ScriptedServer};
+        use crate::{HttpClient, HttpConfig, Request};
+
+        let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
+        let mut proxy = server.url();
+        proxy.set_username("me").unwrap();
+        proxy.set_password(Some("pass")).unwrap();
+        let config = HttpConfig { proxy: Some(proxy.to_string().into()), ..HttpConfig::default() };
+        let base = "http://files.invalid/".parse().unwrap();
+        HttpClient::new(&config, &base).unwrap().send(Request::get(base)).await.unwrap();
+        let request = server.request();
+        assert_eq!(request.header("proxy-authorization"), Some("Basic bWU6cGFzcw=="));
+        assert_eq!(request.header("host"), Some("files.invalid"));
     }
 }

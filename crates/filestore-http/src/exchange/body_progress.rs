@@ -20,6 +20,7 @@ use crate::Clock;
 #[derive(Debug)]
 pub(crate) struct BodyProgress {
     any_sent: AtomicBool,
+    sent: AtomicU64,
     all_sent: AtomicBool,
     /// The time of the last progress, in milliseconds of the clock.
     last_progress: AtomicU64,
@@ -33,6 +34,7 @@ impl BodyProgress {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
         let body_progress = Self {
             any_sent: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
             all_sent: AtomicBool::new(false),
             last_progress: AtomicU64::new(0),
             is_body_pending: AtomicBool::new(false),
@@ -54,6 +56,11 @@ impl BodyProgress {
     /// Returns `true` if any byte of the body was sent, or the end of an empty body.
     pub(crate) fn any_sent(&self) -> bool {
         self.any_sent.load(Ordering::Acquire)
+    }
+
+    /// Returns the number of bytes that were sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
     }
 
     /// Returns `true` if the whole body was sent. Otherwise the service cannot have received it.
@@ -131,6 +138,7 @@ impl Body for TrackedBody {
         }
         polled.map(|item| match item? {
             Ok(chunk) => {
+                body_progress.sent.fetch_add(chunk.len() as u64, Ordering::AcqRel);
                 *left = left.map(|left| left.saturating_sub(chunk.len() as u64));
                 if *left == Some(0) {
                     body_progress.all_sent.store(true, Ordering::Release);
