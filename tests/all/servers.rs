@@ -30,7 +30,7 @@ fn azblob() -> String {
 }
 
 fn webdav() -> String {
-    settings("webdav", "WEBDAV_ENDPOINT", "")
+    settings("webdav", "WEBDAV_ENDPOINT", &std::env::var("WEBDAV_OPTIONS").unwrap_or_default())
 }
 
 fn sftp() -> String {

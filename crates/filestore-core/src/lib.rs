@@ -27,6 +27,7 @@
 mod body;
 mod byte_range;
 mod capabilities;
+mod cleanup;
 pub mod components;
 mod cursor_loop_guard;
 mod error;
@@ -58,6 +59,7 @@ pub use capabilities::{
     Addressing, Capabilities, DigestSupport, DigestWhen, Feature, ListOrder, NameRules, ReadEffect, Requirement,
     ScopeKind, Support,
 };
+pub use cleanup::Cleanup;
 pub use cursor_loop_guard::CursorLoopGuard;
 pub use error::{Effect, Error, ErrorKind, Operation, Result};
 pub use expiry::{Expiry, Period, PeriodUnit};

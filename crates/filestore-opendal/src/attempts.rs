@@ -1,5 +1,7 @@
 //! [`Attempts`]: the number of retries of an operation, and the effect that its HTTP exchanges prove.
 
+#[cfg(feature = "http")]
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[cfg(feature = "http")]
@@ -7,7 +9,11 @@ use std::time::Duration;
 
 use filestore_core::Effect;
 #[cfg(feature = "http")]
+use filestore_core::{Body, hex};
+#[cfg(feature = "http")]
 use filestore_http::{History, Idempotency, Outcome};
+#[cfg(feature = "http")]
+use md5::{Digest, Md5};
 #[cfg(feature = "http")]
 use tokio::time::Instant;
 
@@ -36,9 +42,21 @@ struct Inner {
     /// `true` if the service has not confirmed the requested encryption.
     #[cfg(feature = "http")]
     unencrypted: bool,
-    /// The number of entries that listings do not show because they cannot be read.
+    /// The number of entries that listings do not show.
     #[cfg(feature = "http")]
-    left_out: usize,
+    left_out: u64,
+    /// The body that the next PUT of WebDAV sends in place of OpenDAL's buffer.
+    #[cfg(feature = "http")]
+    body: Option<Arc<Body>>,
+    /// The number of bytes of that body which the last PUT has sent.
+    #[cfg(feature = "http")]
+    body_sent: Option<u64>,
+    /// `true` if that body cannot be sent again.
+    #[cfg(feature = "http")]
+    body_is_consumed: bool,
+    /// The ETags of the parts of a multipart upload.
+    #[cfg(feature = "http")]
+    part_tags: BTreeMap<u32, String>,
 }
 
 impl Attempts {
@@ -94,12 +112,29 @@ impl Attempts {
         false
     }
 
-    /// Returns the number of entries that listings do not show because they cannot be read.
-    pub(crate) fn left_out(&self) -> usize {
+    /// Returns the number of entries that listings do not show.
+    pub(crate) fn left_out(&self) -> u64 {
         #[cfg(feature = "http")]
         return self.lock().left_out;
         #[cfg(not(feature = "http"))]
         0
+    }
+
+    /// Returns the number of bytes of the body that the last PUT has sent; `None` if no PUT has sent it.
+    pub(crate) fn body_sent(&self) -> Option<u64> {
+        #[cfg(feature = "http")]
+        return self.lock().body_sent;
+        #[cfg(not(feature = "http"))]
+        None
+    }
+
+    /// Returns the ETag of a file of S3 that consists of exactly the sent parts: the MD5 of their MD5s, and their
+    /// number. `None` if an ETag is no MD5, as with encryption by a key of KMS.
+    pub(crate) fn etag_of_parts(&self) -> Option<String> {
+        #[cfg(feature = "http")]
+        return etag_of_parts(&self.lock().part_tags);
+        #[cfg(not(feature = "http"))]
+        None
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -111,6 +146,23 @@ impl Attempts {
 #[cfg(feature = "remote")]
 pub(crate) fn count_retry() {
     Attempts::current().lock().retries += 1;
+}
+
+#[cfg(feature = "http")]
+fn etag_of_parts(part_tags: &BTreeMap<u32, String>) -> Option<String> {
+    let mut digests = Md5::new();
+    for etag in part_tags.values() {
+        digests.update(md5_of_etag(etag)?);
+    }
+    (!part_tags.is_empty()).then(|| format!("\"{}-{}\"", hex(&digests.finalize()), part_tags.len()))
+}
+
+/// Returns the digest that an ETag such as `"6e3a..."` is.
+#[cfg(feature = "http")]
+fn md5_of_etag(etag: &str) -> Option<[u8; 16]> {
+    let text = etag.strip_prefix('"')?.strip_suffix('"')?;
+    (text.len() == 32).then_some(())?;
+    u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
 }
 
 #[cfg(feature = "http")]
@@ -137,9 +189,39 @@ impl Attempts {
         self.lock().unencrypted = !confirmed;
     }
 
-    /// Records entries that a listing does not show because they cannot be read.
-    pub(crate) fn record_left_out(&self, entries: usize) {
+    /// Records entries that a listing does not show.
+    pub(crate) fn record_left_out(&self, entries: u64) {
         self.lock().left_out += entries;
+    }
+
+    /// Sets the body that the next PUT of WebDAV sends.
+    pub(crate) fn send_body(&self, body: Arc<Body>) {
+        self.lock().body = Some(body);
+    }
+
+    /// Returns the body that a PUT of WebDAV sends.
+    pub(crate) fn body(&self) -> Option<Arc<Body>> {
+        self.lock().body.clone()
+    }
+
+    /// Records the number of bytes of the body that a PUT has sent.
+    pub(crate) fn record_body_sent(&self, bytes: u64) {
+        self.lock().body_sent = Some(bytes);
+    }
+
+    /// Records whether the body of a PUT can be sent again.
+    pub(crate) fn record_replayable(&self, replayable: bool) {
+        self.lock().body_is_consumed = !replayable;
+    }
+
+    /// Returns `true` unless the body was read and cannot be opened again.
+    pub(crate) fn is_replayable(&self) -> bool {
+        !self.lock().body_is_consumed
+    }
+
+    /// Records the ETag of a part.
+    pub(crate) fn record_part(&self, number: u32, etag: &str) {
+        self.lock().part_tags.insert(number, etag.to_owned());
     }
 
     /// Returns the total time that the service has asked to wait.

@@ -20,12 +20,17 @@ pub(crate) struct ServiceTraits {
     pub(crate) parts: bool,
     /// `true` if a read can have the ETag of the file as its precondition.
     pub(crate) reads_if_match: bool,
+    /// `true` if this crate's transport sends the content of a file as the body of one request.
+    pub(crate) streams_body: bool,
+    /// `true` if the names of metadata must be identifiers.
+    pub(crate) identifier_metadata: bool,
     /// `true` if files are in a bucket or container, which may be missing.
     pub(crate) container: bool,
 }
 
 impl ServiceTraits {
-    pub(crate) fn of(scheme: &str, capability: &Capability) -> Self {
+    /// `transport`: all requests go through this crate's transport.
+    pub(crate) fn of(scheme: &str, capability: &Capability, transport: bool) -> Self {
         // Services that rename have a tree of folders; key-value and object stores do not.
         let folders = capability.rename;
         Self {
@@ -35,14 +40,15 @@ impl ServiceTraits {
             chunks: capability.write_can_multi,
             parts: capability.write_can_multi && !folders,
             reads_if_match: capability.read_with_if_match,
+            streams_body: transport && scheme == "webdav",
+            identifier_metadata: scheme == "azblob",
             container: matches!(scheme, "s3" | "gcs" | "azblob"),
         }
     }
 }
 
 /// Returns the capabilities of a store over OpenDAL's service `scheme`.
-pub(crate) fn capabilities(scheme: &str, capability: &Capability) -> Capabilities {
-    let traits = ServiceTraits::of(scheme, capability);
+pub(crate) fn capabilities(scheme: &str, capability: &Capability, traits: ServiceTraits) -> Capabilities {
     let remote = scheme != "memory";
     let mut all = Capabilities::new(reference_scheme(scheme)).native([
         Feature::Stat,
@@ -63,11 +69,11 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability) -> Capabilitie
     all = if capability.presign_read {
         all.native([Feature::Url])
     } else if remote {
-        all.unsupported(Feature::Url, "the service has no presigned URLs")
+        all.unsupported(Feature::Url, "the service has no presigned URLs, or the store no credentials to sign them")
     } else {
         all.unsupported(Feature::Url, "the files are in the memory of this process")
     };
-    all = if traits.chunks {
+    all = if traits.chunks || traits.streams_body {
         all.native([Feature::UnknownLength])
     } else {
         all.emulated(Feature::UnknownLength, "the whole file is held in memory, as for every upload to this service")
@@ -89,8 +95,10 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability) -> Capabilitie
     };
     all = if !remote {
         all.unsupported(Feature::Resume, "reads of memory are not interrupted")
-    } else if traits.reads_if_match {
+    } else if traits.reads_if_match && !traits.folders {
         all.native([Feature::Resume])
+    } else if traits.reads_if_match {
+        all.emulated(Feature::Resume, "with a weak ETag, only the length shows that the file was replaced in between")
     } else {
         all.emulated(Feature::Resume, "only the length shows that the file was replaced in between")
     };
@@ -100,10 +108,17 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability) -> Capabilitie
     };
     add(Feature::EmptyFile, capability.write_can_empty, "OpenDAL does not store empty files on this service");
     add(Feature::ContentType, capability.write_with_content_type, "the service does not store media types");
-    add(Feature::Metadata, capability.write_with_user_metadata, "the service does not store metadata");
+    let lacks_metadata = "the service does not store metadata, or an option of the store turns it off";
+    add(Feature::Metadata, capability.write_with_user_metadata && scheme != "webdav", lacks_metadata);
     add(Feature::Expiry, false, "OpenDAL cannot set it; use lifecycle rules if the service has them");
     add(Feature::Modified, false, "the service sets it");
 
+    if capability.write_with_user_metadata && scheme == "webdav" {
+        all = all.emulated(
+            Feature::Metadata,
+            "a PROPPATCH after the upload; some servers lack it, such as nginx: set enable_user_metadata = \"false\"",
+        );
+    }
     all.url_kind = capability.presign_read.then_some(UrlKind::Signed);
     all.url_lifetime = max_url_lifetime(scheme);
     all.max_size = capability.write_total_max_size.map(|size| size as u64);
@@ -117,9 +132,15 @@ fn reference_scheme(scheme: &str) -> String {
     scheme.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit()).collect()
 }
 
-/// Returns the longest lifetime of a presigned URL: 7 days, the limit of signature version 4. OpenDAL does not have it.
+/// Returns the longest lifetime of a presigned URL: 7 days, the limit of signature version 4; for Azure 1 hour, which
+/// OpenDAL always requests.
 fn max_url_lifetime(scheme: &str) -> Option<Duration> {
-    matches!(scheme, "s3" | "gcs").then(|| Duration::from_secs(7 * 24 * 60 * 60))
+    let hour = Duration::from_secs(60 * 60);
+    match scheme {
+        "s3" | "gcs" => Some(7 * 24 * hour),
+        "azblob" => Some(hour),
+        _ => None,
+    }
 }
 
 /// Converts the `metadata` of the file at `components`.

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+#[cfg(feature = "sftp")]
+use filestore_core::components;
 use filestore_core::{Backend, Error, FileStore, Key, KeyKind, Result, Setting, Settings, Value, suggestion};
+#[cfg(feature = "remote")]
+use opendal::layers::CapabilityOverrideLayer;
 use opendal::{Configurator, Operator};
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 
@@ -142,11 +146,12 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
             "{origin}: {key:?} is a setting of HTTP, which the service {service:?} does not use; remove it"
         )));
     }
-    let operator = match service {
-        "memory" => operator::<opendal::services::MemoryConfig>(options)?,
+    let store = match service {
+        "memory" => OpendalStore::new(operator::<opendal::services::MemoryConfig>(options)?)?,
         #[cfg(feature = "s3")]
         "s3" => {
-            check_key_pair(options)?;
+            check_together(options, &["access_key_id", "secret_access_key"])?;
+            check_together(options, &CUSTOMER_KEY)?;
             over_http::<opendal::services::S3Config>(Service::S3, options, settings)?
         }
         #[cfg(feature = "gcs")]
@@ -156,7 +161,7 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
         #[cfg(feature = "webdav")]
         "webdav" => over_http::<opendal::services::WebdavConfig>(Service::Webdav, options, settings)?,
         #[cfg(feature = "sftp")]
-        "sftp" => remote::with_limits(operator::<opendal::services::SftpConfig>(options)?),
+        "sftp" => sftp(options)?,
         _ if SERVICES.contains(&service) => {
             return Err(Error::config(format!(
                 "the service {service:?} is not compiled in; build with the cargo feature {service:?} of filestore-opendal"
@@ -172,7 +177,7 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
             return Err(Error::config(format!("there is no service {service:?}; {suggestion}")));
         }
     };
-    Ok(Arc::new(OpendalStore::new(operator)?))
+    Ok(Arc::new(store))
 }
 
 fn is_store_key(key: &str) -> bool {
@@ -181,26 +186,76 @@ fn is_store_key(key: &str) -> bool {
 
 /// Creates an operator of the service with the configuration `C`, and with the `settings` of HTTP.
 #[cfg(feature = "http")]
-fn over_http<C: Configurator>(service: Service, options: &Settings, settings: &Settings) -> Result<Operator> {
+fn over_http<C: Configurator>(service: Service, options: &Settings, settings: &Settings) -> Result<OpendalStore> {
     let config: filestore_http::HttpConfig = settings.read(&OPENDAL_KEYS)?;
     #[derive(serde::Deserialize)]
     struct Endpoint {
         endpoint: Option<String>,
     }
     let Endpoint { endpoint } = options.read(&keys_of::<C>())?;
-    remote::over_http(operator::<C>(options)?, service, endpoint.as_deref(), &config)
+    let operator = operator::<C>(options)?.layer(real_capabilities(options));
+    OpendalStore::with(remote::over_http(operator, service, endpoint.as_deref(), &config)?, "", true)
 }
 
-/// Rejects half of a key pair: OpenDAL would ignore it and search for other credentials.
-#[cfg(feature = "s3")]
-fn check_key_pair(options: &Settings) -> Result<()> {
-    let (id, secret) = ("access_key_id", "secret_access_key");
-    for (given, missing) in [(id, secret), (secret, id)] {
-        if options.get(given).is_some() && options.get(missing).is_none() {
-            return Err(Error::config(format!("the option {missing:?} is missing; {given:?} needs it")));
+/// Corrects the capabilities that OpenDAL states, by the `options` of a service.
+#[cfg(feature = "http")]
+fn real_capabilities(options: &Settings) -> CapabilityOverrideLayer {
+    let is = |key: &str, value: &str| matches!(options.get(key).map(|setting| &setting.value), Some(Value::Text(text)) if text == value);
+    // A key signs URLs, not only a SAS token.
+    let signs = options.get("account_key").is_some();
+    let (is_anonymous, lacks_metadata) = (is("skip_signature", "true"), is("enable_user_metadata", "false"));
+    CapabilityOverrideLayer::new(move |mut capability| {
+        capability.presign |= signs;
+        capability.presign_read = (capability.presign_read || signs) && !is_anonymous;
+        capability.write_with_user_metadata &= !lacks_metadata;
+        capability
+    })
+}
+
+/// Opens an SFTP service. A `root` that is no absolute path is a folder of the login folder, which OpenDAL cannot
+/// express.
+#[cfg(feature = "sftp")]
+fn sftp(options: &Settings) -> Result<OpendalStore> {
+    let mut options = options.clone();
+    let root = match options.get("root").map(|root| &root.value) {
+        Some(Value::Text(root)) if !root.starts_with('/') => root.clone(),
+        _ => String::new(),
+    };
+    if !root.is_empty() {
+        if !components::of_scope(Some(root.trim_end_matches('/'))).is_ok_and(|components| !components.is_empty()) {
+            return Err(Error::config(format!(
+                "root: {root:?} is not a folder of the login folder; write it like files/in, or like /files/in"
+            )));
         }
+        options.remove("root");
     }
-    Ok(())
+    let operator = operator::<opendal::services::SftpConfig>(&options)?;
+    let stores_empty = CapabilityOverrideLayer::new(|mut capability| {
+        capability.write_can_empty = true;
+        capability
+    });
+    OpendalStore::with(remote::with_limits(operator.layer(stores_empty)), &root, false)
+}
+
+/// The options of encryption by a key of the customer. With some of them, nothing confirms the encryption.
+#[cfg(feature = "s3")]
+const CUSTOMER_KEY: [&str; 3] = [
+    "server_side_encryption_customer_algorithm",
+    "server_side_encryption_customer_key",
+    "server_side_encryption_customer_key_md5",
+];
+
+/// Rejects a part of `keys` that are of use only together. OpenDAL would ignore half of a key pair, and search for other
+/// credentials.
+#[cfg(feature = "s3")]
+fn check_together(options: &Settings, keys: &[&str]) -> Result<()> {
+    let is_given = |key: &&&str| options.get(key).is_some();
+    match (keys.iter().find(is_given), keys.iter().find(|key| !is_given(key))) {
+        (Some(given), Some(missing)) => {
+            Err(Error::config(format!("the option {missing:?} is missing; {given:?} needs it")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The services that can be compiled in.

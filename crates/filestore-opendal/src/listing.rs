@@ -3,26 +3,33 @@
 //! OpenDAL takes each entry for one of the requested folder: it removes the store's root from the path without a
 //! comparison, and a recursive delete deletes every entry. A cache that ignores the query, or a gateway that ignores
 //! `prefix`, would have files of other folders deleted.
+//!
+//! It also removes the entries that no reference can address, such as the key `a//b`: OpenDAL would show them under
+//! another path, at which a delete would find another file.
 
 use std::ops::Range;
 
 use bytes::Bytes;
+use filestore_core::components::{self, TEMPORARY_FOLDER};
 use filestore_http::Url;
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::protocol::Service;
 
 /// A listing that OpenDAL can read.
 pub(crate) struct Listing {
     pub(crate) body: Bytes,
-    /// The number of entries that it does not have because their size or time cannot be read.
-    pub(crate) left_out: usize,
+    /// The number of entries that it does not have: no reference can address them, or they cannot be read.
+    pub(crate) left_out: u64,
 }
+
+/// The largest entry of a listing, in bytes. OpenDAL keeps entries in blocks of 64 KiB, and panics if one is larger.
+const MAX_ENTRY: usize = 16 * 1024;
 
 /// One entry of a listing in XML.
 #[derive(Default)]
@@ -34,89 +41,131 @@ struct Entry {
     name: Option<String>,
     size: Option<String>,
     modified: Option<String>,
-    /// `true` for a file of S3, which must have a size and a time for OpenDAL.
-    is_file: bool,
+    /// The name of its element.
+    element: &'static str,
+}
+
+impl Entry {
+    /// Returns `true` if OpenDAL can read the entry and a reference can address it. `root` is the path that the names
+    /// of all entries of the store begin with.
+    fn is_addressable(&self, root: &str) -> bool {
+        let Some(name) = &self.name else { return false };
+        let is_complete = match self.element {
+            // OpenDAL would reject the whole listing.
+            "Contents" => {
+                let has_size = self.size.as_ref().is_some_and(|size| size.parse::<u64>().is_ok());
+                let has_time = self.modified.as_ref().is_some_and(|time| time.parse::<Timestamp>().is_ok());
+                has_size && has_time
+            }
+            "CommonPrefixes" | "BlobPrefix" => name.ends_with('/'),
+            _ => true,
+        };
+        is_complete && self.bytes.len() <= MAX_ENTRY && is_addressable(name, root)
+    }
+}
+
+/// Returns `true` if a reference can address the file or folder `name` below `root`. OpenDAL removes outer white space
+/// and empty components.
+fn is_addressable(name: &str, root: &str) -> bool {
+    // The check of the prefix rejects all other names.
+    let Some(path) = name.strip_prefix(root) else { return true };
+    let mut components = path.strip_suffix('/').unwrap_or(path).split('/');
+    let is_kept = |component: &str| component.trim() == component && components::is_addressable(component);
+    path.is_empty() || components.all(is_kept)
 }
 
 /// A change of the bytes of a listing.
 type Edit = (Range<usize>, String);
 
-/// Returns the listing that `service` sent in response to the request `name` for `url`. An error, in words, if an entry
-/// is not in the requested folder, or if it cannot be read.
-pub(crate) fn checked(service: Service, name: &str, url: &Url, body: Bytes) -> Result<Listing, String> {
+/// Returns the listing that `service` sent in response to the request `name` for `url`, without the entries that no
+/// reference can address. `root` is the path that the names of all entries of the store begin with. An error, in words,
+/// if an entry is not in the requested folder, or if the listing cannot be read.
+pub(crate) fn checked(service: Service, name: &str, url: &Url, root: &str, body: Bytes) -> Result<Listing, String> {
     let prefix = url.query_pairs().find(|(key, _)| key == "prefix").map(|(_, prefix)| prefix.into_owned());
     let prefix = prefix.unwrap_or_default();
     match (service, name) {
-        (Service::S3, _) => files_of_s3(&prefix, body),
-        (Service::Webdav, _) => responses(url, body),
-        (Service::Other, "ListBlobs") => {
-            for entry in entries(&body, &[("Blob", "Name"), ("BlobPrefix", "Name")])? {
-                check_prefix(&entry.name.unwrap_or_default(), &prefix)?;
-            }
-            Ok(Listing { body, left_out: 0 })
-        }
-        (Service::Other, _) => {
-            objects_of_gcs(&prefix, &body)?;
-            Ok(Listing { body, left_out: 0 })
-        }
+        (Service::S3, _) => objects(&[("Contents", "Key"), ("CommonPrefixes", "Prefix")], &prefix, root, body),
+        (Service::Webdav, _) => responses(url, root, body),
+        (Service::Other, "ListBlobs") => objects(&[("Blob", "Name"), ("BlobPrefix", "Name")], &prefix, root, body),
+        (Service::Other, _) => objects_of_gcs(&prefix, root, &body),
     }
 }
 
-/// Leaves out the files whose size or time is missing or cannot be read: OpenDAL would reject the whole listing.
-fn files_of_s3(prefix: &str, body: Bytes) -> Result<Listing, String> {
+/// Checks the objects of an XML listing of S3 or Azure, whose elements and their names are `elements`.
+fn objects(
+    elements: &[(&'static str, &'static str)],
+    prefix: &str,
+    root: &str,
+    body: Bytes,
+) -> Result<Listing, String> {
     let mut edits = Vec::new();
-    for entry in entries(&body, &[("Contents", "Key"), ("CommonPrefixes", "Prefix")])? {
-        if let Some(key) = &entry.name {
-            check_prefix(key, prefix)?;
+    for entry in entries(&body, elements)? {
+        if let Some(name) = &entry.name {
+            check_prefix(name, prefix)?;
         }
-        let has_size = entry.size.is_some_and(|size| size.parse::<u64>().is_ok());
-        let has_time = entry.modified.is_some_and(|modified| modified.parse::<Timestamp>().is_ok());
-        if entry.name.is_none() || (entry.is_file && !(has_size && has_time)) {
-            tracing::warn!(key = entry.name, "the listing shows no readable size and time of a file: it is left out");
+        if !entry.is_addressable(root) {
+            tracing::debug!(name = entry.name, "an entry of the listing is left out");
             edits.push((entry.bytes, String::new()));
         }
     }
-    Ok(Listing { left_out: edits.len(), body: edited(body, edits) })
+    Ok(Listing { left_out: edits.len() as u64, body: edited(body, edits) })
 }
 
 /// Checks the responses of a multistatus document. Their `href` may be a whole URL (RFC 4918, 8.3), which becomes a
 /// path.
-fn responses(url: &Url, body: Bytes) -> Result<Listing, String> {
+fn responses(url: &Url, root: &str, body: Bytes) -> Result<Listing, String> {
     let folder = decoded(url.path());
-    let mut edits = Vec::new();
-    for entry in entries(&body, &[("response", "href")])? {
-        let href = entry.name.unwrap_or_default();
-        let path = match Url::parse(&href) {
-            Ok(absolute) if absolute.origin() == url.origin() => {
-                edits.push((entry.name_bytes, absolute.path().to_owned()));
-                absolute.path().to_owned()
-            }
-            _ => href,
-        };
-        let path = decoded(&path);
-        if path.trim_end_matches('/') != folder.trim_end_matches('/') {
-            check_prefix(&path, &format!("{}/", folder.trim_end_matches('/')))?;
+    let (mut edits, mut left_out) = (Vec::new(), 0);
+    for mut entry in entries(&body, &[("response", "href")])? {
+        let href = entry.name.take().unwrap_or_default();
+        let absolute = Url::parse(&href).ok().filter(|absolute| absolute.origin() == url.origin());
+        let path = absolute.as_ref().map_or(href.as_str(), |absolute| absolute.path());
+        let name = decoded(path);
+        if name.trim_end_matches('/') != folder.trim_end_matches('/') {
+            check_prefix(&name, &format!("{}/", folder.trim_end_matches('/')))?;
+        }
+        // The folder of unfinished uploads is no entry of the store.
+        let is_temporary = name.strip_prefix(root).is_some_and(|path| path.trim_end_matches('/') == TEMPORARY_FOLDER);
+        entry.name = Some(name);
+        if !is_temporary && !entry.is_addressable(root) {
+            left_out += 1;
+            edits.push((entry.bytes, String::new()));
+        } else if let Some(absolute) = &absolute {
+            edits.push((entry.name_bytes, absolute.path().to_owned()));
         }
     }
-    Ok(Listing { body: edited(body, edits), left_out: 0 })
+    Ok(Listing { body: edited(body, edits), left_out })
 }
 
 /// Checks the names of a listing of Google Cloud Storage.
-fn objects_of_gcs(prefix: &str, body: &[u8]) -> Result<(), String> {
-    #[derive(Deserialize)]
-    struct Objects {
-        #[serde(default)]
-        items: Vec<Object>,
-        #[serde(default)]
-        prefixes: Vec<String>,
+fn objects_of_gcs(prefix: &str, root: &str, body: &[u8]) -> Result<Listing, String> {
+    let mut listing: serde_json::Map<String, Value> = serde_json::from_slice(body).map_err(unreadable)?;
+    let mut left_out = 0;
+    for (member, is_prefix) in [("items", false), ("prefixes", true)] {
+        let Some(Value::Array(entries)) = listing.get_mut(member) else { continue };
+        for entry in &*entries {
+            check_prefix(name_of_gcs(entry)?, prefix)?;
+        }
+        let before = entries.len();
+        entries.retain(|entry| {
+            let name = name_of_gcs(entry).unwrap_or_default();
+            let is_small = entry.as_object().is_none_or(|object| object.values().all(is_small));
+            is_small && name.len() <= MAX_ENTRY && (!is_prefix || name.ends_with('/')) && is_addressable(name, root)
+        });
+        left_out += (before - entries.len()) as u64;
     }
-    #[derive(Deserialize)]
-    struct Object {
-        name: String,
-    }
-    let listing: Objects = serde_json::from_slice(body).map_err(unreadable)?;
-    let mut names = listing.items.into_iter().map(|object| object.name).chain(listing.prefixes);
-    names.try_for_each(|name| check_prefix(&name, prefix))
+    let body = serde_json::to_vec(&listing).map_err(unreadable)?;
+    Ok(Listing { body: body.into(), left_out })
+}
+
+/// Returns the name of an object of Google Cloud Storage, or a prefix.
+fn name_of_gcs(entry: &Value) -> Result<&str, String> {
+    let name = entry.get("name").unwrap_or(entry);
+    name.as_str().ok_or_else(|| unreadable("an entry without a name"))
+}
+
+fn is_small(value: &Value) -> bool {
+    value.as_str().is_none_or(|text| text.len() <= MAX_ENTRY)
 }
 
 fn check_prefix(name: &str, prefix: &str) -> Result<(), String> {
@@ -129,9 +178,10 @@ fn check_prefix(name: &str, prefix: &str) -> Result<(), String> {
 }
 
 /// Returns the elements `entry` of a document, with the text of their child `name`.
-fn entries(body: &[u8], elements: &[(&str, &str)]) -> Result<Vec<Entry>, String> {
+fn entries(body: &[u8], elements: &[(&'static str, &'static str)]) -> Result<Vec<Entry>, String> {
     let mut reader = Reader::from_str(std::str::from_utf8(body).map_err(unreadable)?);
-    let (mut entries, mut current, mut names) = (Vec::new(), None::<(Entry, &str, usize)>, Vec::new());
+    reader.config_mut().expand_empty_elements = true;
+    let (mut entries, mut current, mut names) = (Vec::new(), None::<(Entry, &'static str, usize)>, Vec::new());
     let mut text = String::new();
     loop {
         let before = position(&reader);
@@ -142,7 +192,7 @@ fn entries(body: &[u8], elements: &[(&str, &str)]) -> Result<Vec<Entry>, String>
                 if current.is_none()
                     && let Some((entry, child)) = elements.iter().find(|(entry, _)| *entry == name)
                 {
-                    let entry = Entry { bytes: before..before, is_file: *entry == "Contents", ..Entry::default() };
+                    let entry = Entry { bytes: before..before, element: entry, ..Entry::default() };
                     current = Some((entry, child, names.len()));
                 }
                 names.push((name, position(&reader)));
@@ -201,7 +251,7 @@ fn edited(body: Bytes, edits: Vec<Edit>) -> Bytes {
     edited.into()
 }
 
-fn decoded(path: &str) -> String {
+pub(crate) fn decoded(path: &str) -> String {
     percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
 
@@ -213,12 +263,14 @@ fn unreadable(problem: impl std::fmt::Display) -> String {
 mod tests {
     use super::*;
 
-    fn list(service: Service, name: &str, url: &str, body: &str) -> Result<(String, usize), String> {
-        let listing = checked(service, name, &url.parse().unwrap(), Bytes::copy_from_slice(body.as_bytes()))?;
+    /// Checks a listing of a store whose root is that of the service, or the folder `dav`.
+    fn list(service: Service, name: &str, url: &str, body: &str) -> Result<(String, u64), String> {
+        let root = if service == Service::Webdav { "/dav/" } else { "" };
+        let listing = checked(service, name, &url.parse().unwrap(), root, Bytes::copy_from_slice(body.as_bytes()))?;
         Ok((String::from_utf8(listing.body.to_vec()).unwrap(), listing.left_out))
     }
 
-    fn s3(body: &str) -> Result<(String, usize), String> {
+    fn s3(body: &str) -> Result<(String, u64), String> {
         list(Service::S3, "ListObjectsV2", "http://h/b?list-type=2&prefix=d%2F", body)
     }
 
@@ -283,9 +335,60 @@ mod tests {
             file("d/b").replace("<Size>1</Size>", ""),
             file("d/b").replace("2026-01-02T03:04:05.000Z", "yesterday"),
             file("d/b").replace("<Key>d/b</Key>", ""),
+            "<Contents/>".to_owned(),
+            "<CommonPrefixes/>".to_owned(),
+            "<CommonPrefixes><Prefix>d/e</Prefix></CommonPrefixes>".to_owned(),
+            file(&format!("d/{}", "k".repeat(MAX_ENTRY))),
+            file("d/b").replace("<Size>", &format!("<ETag>{}</ETag><Size>", "e".repeat(MAX_ENTRY))),
         ] {
             assert_eq!(s3(&result(&[&good, &odd, &last])).unwrap(), (result(&[&good, &last]), 1), "{odd}");
         }
+    }
+
+    const UNADDRESSABLE: [&str; 8] =
+        ["d//", "d//b", "d/./b", "d/../b", "d/b//", "d/ b", "d/b\\c", "d/.filestore-tmp/x"];
+
+    #[test]
+    fn an_entry_that_no_reference_can_address_is_left_out_of_every_listing() {
+        for key in UNADDRESSABLE {
+            let good = file("d/a");
+            assert_eq!(s3(&result(&[&good, &file(key)])).unwrap(), (result(&[&good]), 1), "{key}");
+
+            let blob = |name: &str| format!("<Blob><Name>{name}</Name></Blob>");
+            let blobs = |blobs: &str| format!("<EnumerationResults><Blobs>{blobs}</Blobs></EnumerationResults>");
+            let azure = list(Service::Other, "ListBlobs", "http://h/c?prefix=d/", &blobs(&(blob("d/a") + &blob(key))));
+            assert_eq!(azure.unwrap(), (blobs(&blob("d/a")), 1), "{key}");
+
+            let listing =
+                serde_json::json!({ "items": [{ "name": "d/a" }, { "name": key }], "prefixes": ["d/e/", key] });
+            let (body, left_out) =
+                list(Service::Other, "ListObjects", "http://h/o?prefix=d/", &listing.to_string()).unwrap();
+            let expected = serde_json::json!({ "items": [{ "name": "d/a" }], "prefixes": ["d/e/"] });
+            assert_eq!((serde_json::from_str::<Value>(&body).unwrap(), left_out), (expected, 2), "{key}");
+        }
+        // At the root of the bucket, OpenDAL would take these for `lead` and for the root.
+        let root = |key: &str| list(Service::S3, "ListObjectsV2", "http://h/b?list-type=2", &result(&[&file(key)]));
+        for key in ["/lead", "/"] {
+            assert_eq!(root(key).unwrap(), (result(&[]), 1), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_listing_below_the_root_of_the_store_is_checked_from_there() {
+        let url = "http://h/b?prefix=my%2F%2Froot%2F".parse().unwrap();
+        let body = |key: &str| Bytes::from(result(&[&file(key)]));
+        let left_out =
+            |key: &str| checked(Service::S3, "ListObjectsV2", &url, "my//root/", body(key)).unwrap().left_out;
+        assert_eq!(["my//root/", "my//root/a", "my//root//a"].map(left_out), [0, 0, 1]);
+    }
+
+    #[test]
+    fn the_temporary_folder_of_webdav_is_no_entry_that_is_left_out() {
+        let dav = |href: &str| {
+            let body = format!("<multistatus><response><href>{href}</href></response></multistatus>");
+            list(Service::Webdav, "Propfind", "http://h/dav/", &body).unwrap().1
+        };
+        assert_eq!(["/dav/.filestore-tmp/", "/dav/a%5Cb", "/dav/a%20", "/dav/a"].map(dav), [0, 1, 1, 0]);
     }
 
     #[test]

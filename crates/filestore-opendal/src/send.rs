@@ -1,10 +1,11 @@
 //! [`send`]: sends the body of an upload, and stores the file.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use filestore_core::components::TEMPORARY_FOLDER;
-use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result, check_runtime};
+use filestore_core::{Body, ByteStream, Cleanup, Effect, Error, ErrorKind, Result, check_runtime};
 use futures::StreamExt;
 use opendal::options::{DeleteOptions, WriteOptions};
 use opendal::{Buffer, Metadata, Operator};
@@ -26,13 +27,32 @@ pub(crate) struct UploadTask {
     pub(crate) operator: Operator,
     pub(crate) traits: ServiceTraits,
     pub(crate) path: String,
-    pub(crate) stream: ByteStream,
+    /// The path of the store's root.
+    pub(crate) root: String,
+    pub(crate) content: Content,
     pub(crate) content_type: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
     /// `true` if an existing file must not be replaced.
     pub(crate) create_new: bool,
     /// The existing file, if it was looked up.
     pub(crate) existing: Option<Metadata>,
+}
+
+/// The content of a file, and how it is sent.
+pub(crate) enum Content {
+    /// In chunks to OpenDAL's writer.
+    Chunks(ByteStream),
+    /// As the body of one request of this crate's transport, in place of OpenDAL's buffer.
+    Request(Arc<Body>),
+}
+
+impl Content {
+    fn length(&self) -> Option<u64> {
+        match self {
+            Self::Chunks(stream) => stream.length(),
+            Self::Request(body) => body.length(),
+        }
+    }
 }
 
 /// Uploads the whole file, or nothing. Returns the metadata of the service, and the size in bytes.
@@ -43,7 +63,13 @@ pub(crate) struct UploadTask {
 pub(crate) async fn send(upload: UploadTask) -> Result<(Metadata, u64)> {
     check_runtime()?;
     let (_waiting, dropped) = oneshot::channel();
-    tokio::spawn(Attempts::current().scope(upload.run(dropped)))
+    let cleanup = Cleanup::begin();
+    let running = async move {
+        let outcome = upload.run(dropped).await;
+        drop(cleanup);
+        outcome
+    };
+    tokio::spawn(Attempts::current().scope(running))
         .await
         .unwrap_or_else(|panic| Err(Error::new(ErrorKind::Other, Effect::Unknown, panic.to_string())))
 }
@@ -52,17 +78,16 @@ impl UploadTask {
     async fn run(mut self, mut dropped: oneshot::Receiver<()>) -> Result<(Metadata, u64)> {
         // A service with folders may show a file while it is written, so a temporary file is written.
         let written_path = match self.traits.folders {
-            true => format!("{TEMPORARY_FOLDER}/{}", uuid::Uuid::new_v4()),
+            true => format!("{}{TEMPORARY_FOLDER}/{}", self.root, uuid::Uuid::new_v4()),
             false => self.path.clone(),
         };
         if self.create_new {
             Attempts::current().never_replace();
         }
-        let part_size = self.part_size();
         let mut writer = call(Stage::Transfer, self.operator.writer_options(&written_path, self.options())).await?;
         let outcome = match self.transfer(&mut writer, &mut dropped).await {
             Ok(size) => tokio::select! {
-                stored = self.store(&mut writer, &written_path, size, part_size) => stored,
+                stored = self.store(&mut writer, &written_path, size) => stored,
                 _ = dropped => Err(upload_dropped()),
             },
             Err(error) => Err(error),
@@ -86,13 +111,15 @@ impl UploadTask {
         &mut self,
         writer: &mut opendal::Writer,
         written_path: &str,
-        size: u64,
-        part_size: u64,
+        sent: Option<u64>,
     ) -> Result<(Metadata, u64)> {
         let stage = if self.traits.folders { Stage::Transfer } else { Stage::Commit };
         let metadata = match call(stage, writer.close()).await {
             Ok(metadata) => metadata,
-            Err(error) => self.completed(error, size, part_size).await?,
+            Err(error) => self.completed(error, sent).await?,
+        };
+        let Some(size) = sent.or_else(|| Attempts::current().body_sent()) else {
+            return Err(Error::new(ErrorKind::Other, Effect::Rejected, "no request has sent the content"));
         };
         if self.traits.folders {
             self.publish(written_path, size).await?;
@@ -125,19 +152,13 @@ impl UploadTask {
 
     /// Checks whether an earlier attempt has completed the multipart upload, which does not exist according to `error`.
     /// Returns the metadata of the file if so, otherwise `error`.
-    async fn completed(&mut self, error: Error, size: u64, part_size: u64) -> Result<Metadata> {
+    async fn completed(&mut self, error: Error, size: Option<u64>) -> Result<Metadata> {
         if error.provider_code() != Some("NoSuchUpload") || error.effect() != Effect::Unknown {
             return Err(error);
         }
-        // The ETag of a multipart upload ends with the number of parts.
-        let parts = format!("-{}", size.div_ceil(part_size));
+        let Some(etag) = Attempts::current().etag_of_parts() else { return Err(error) };
         match call(Stage::Read, self.operator.stat(&self.path)).await {
-            Ok(found)
-                if found.content_length() == size
-                    && found.etag().is_some_and(|etag| etag.trim_matches('"').ends_with(&parts)) =>
-            {
-                Ok(found)
-            }
+            Ok(found) if Some(found.content_length()) == size && found.etag() == Some(&etag) => Ok(found),
             _ => Err(error),
         }
     }
@@ -190,19 +211,37 @@ impl UploadTask {
         }
     }
 
-    /// Sends the body. Returns its size in bytes. An error of the body is returned unchanged.
-    async fn transfer(&mut self, writer: &mut opendal::Writer, dropped: &mut oneshot::Receiver<()>) -> Result<u64> {
+    /// Sends the body. Returns its size in bytes, unless the request that stores the file sends it. An error of the body
+    /// is returned unchanged.
+    async fn transfer(
+        &mut self,
+        writer: &mut opendal::Writer,
+        dropped: &mut oneshot::Receiver<()>,
+    ) -> Result<Option<u64>> {
+        let stream = match &mut self.content {
+            Content::Chunks(stream) => stream,
+            #[cfg(feature = "http")]
+            Content::Request(body) => {
+                Attempts::current().send_body(Arc::clone(body));
+                return Ok(None);
+            }
+            #[cfg(not(feature = "http"))]
+            Content::Request(_) => return Ok(None),
+        };
         let mut size = 0;
         let mut whole: Vec<Bytes> = Vec::new();
         loop {
             let chunk = tokio::select! {
-                chunk = self.stream.next() => chunk.transpose()?,
+                chunk = stream.next() => chunk.transpose()?,
                 _ = &mut *dropped => return Err(upload_dropped()),
             };
             let Some(chunk) = chunk else { break };
             size += chunk.len() as u64;
             if self.traits.chunks {
-                call(Stage::Transfer, writer.write(chunk)).await?;
+                tokio::select! {
+                    written = call(Stage::Transfer, writer.write(chunk)) => written?,
+                    _ = &mut *dropped => return Err(upload_dropped()),
+                }
             } else {
                 whole.push(chunk);
             }
@@ -210,12 +249,12 @@ impl UploadTask {
         if !whole.is_empty() {
             call(Stage::Transfer, writer.write(Buffer::from(whole))).await?;
         }
-        Ok(size)
+        Ok(Some(size))
     }
 
     /// Returns the size of a part, which is larger than [`PART_SIZE`] if the file would need too many parts.
     fn part_size(&self) -> u64 {
-        PART_SIZE.max(self.stream.length().unwrap_or(0).div_ceil(MAX_PARTS))
+        PART_SIZE.max(self.content.length().unwrap_or(0).div_ceil(MAX_PARTS))
     }
 
     fn options(&self) -> WriteOptions {

@@ -18,11 +18,17 @@ use crate::attempts::Attempts;
 use crate::capabilities::{self, ServiceTraits};
 use crate::error::{Stage, of_service};
 use crate::list_guard::ListGuard;
-use crate::send::{self, UploadTask};
+use crate::send::{self, Content, UploadTask};
 use crate::step::call;
 
 /// The default lifetime of a URL.
 const URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// The longest name of a file or folder on a service with folders, in bytes.
+const MAX_COMPONENT: usize = 255;
+
+/// The longest path, in bytes: more than the 1,024 of the object stores.
+const MAX_PATH: usize = 4096;
 
 /// Any OpenDAL operator as a store: scopes are folders (prefixes, where the service has no folders),
 /// the scheme of references is that of the operator.
@@ -32,6 +38,8 @@ const URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, Clone)]
 pub struct OpendalStore {
     operator: Operator,
+    /// The folder of the operator that is the root of the store; empty, or ending with `/`.
+    root: String,
     traits: ServiceTraits,
     capabilities: Capabilities,
     /// `true` if the bucket or container is known to exist.
@@ -44,6 +52,12 @@ impl OpendalStore {
     /// Fails with *config* for an operator of local files, whose store is `FsStore` of the crate `filestore-local`, and
     /// for one that cannot read, write, stat and delete.
     pub fn new(operator: Operator) -> Result<Self> {
+        Self::with(operator, "", false)
+    }
+
+    /// Creates a store of the files in the folder `root` of `operator`. `transport`: all of its requests go through this
+    /// crate's transport.
+    pub(crate) fn with(operator: Operator, root: &str, transport: bool) -> Result<Self> {
         let info = operator.info();
         let capability = info.capability();
         let scheme = info.scheme();
@@ -57,9 +71,12 @@ impl OpendalStore {
                 "OpenDAL's {scheme:?} cannot read, write, stat and delete files; choose another service"
             )));
         }
+        let traits = ServiceTraits::of(scheme, &capability, transport);
+        let root = root.trim_end_matches('/');
         Ok(Self {
-            traits: ServiceTraits::of(scheme, &capability),
-            capabilities: capabilities::capabilities(scheme, &capability),
+            traits,
+            capabilities: capabilities::capabilities(scheme, &capability, traits),
+            root: if root.is_empty() { String::new() } else { format!("{root}/") },
             container_seen: Arc::default(),
             operator,
         })
@@ -110,7 +127,8 @@ impl OpendalStore {
         let create_new = request.if_exists == IfExists::Fail;
         if self.traits.folders && !request.create_parents && components.len() > 1 {
             let parent = format!("{}/", components[..components.len() - 1].join("/"));
-            call(Stage::Read, self.operator.stat(&parent)).await.map_err(|error| match error.kind() {
+            let found = call(Stage::Read, self.operator.stat(&format!("{}{parent}", self.root))).await;
+            found.map_err(|error| match error.kind() {
                 ErrorKind::NotFound => {
                     Error::not_found(format!("there is no folder {parent:?}; create it, or upload with create_parents"))
                 }
@@ -120,7 +138,7 @@ impl OpendalStore {
         if !(create_new || self.traits.folders) {
             return Ok(None);
         }
-        match call(Stage::Read, self.operator.stat(&components.join("/"))).await {
+        match call(Stage::Read, self.operator.stat(&self.path(components))).await {
             Ok(found) if found.is_dir() => Err(Error::new(
                 ErrorKind::InvalidInput,
                 Effect::Rejected,
@@ -135,6 +153,11 @@ impl OpendalStore {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns the path of the operator.
+    fn path(&self, components: &[String]) -> String {
+        format!("{}{}", self.root, components.join("/"))
     }
 
     fn reference(&self, components: &[String]) -> FileRef {
@@ -153,19 +176,76 @@ impl FileStore for OpendalStore {
     }
 
     async fn list(&self, request: List) -> Result<Page> {
+        let attempts = Attempts::default();
+        let mut page = attempts.clone().scope(Box::pin(self.page(request))).await?;
+        page.left_out += attempts.left_out();
+        Ok(page)
+    }
+
+    async fn stat(&self, request: Stat) -> Result<StoredFile> {
+        let components = self.checked(components::of_reference(&request.reference)?)?;
+        let metadata = self.stat_path(&self.path(&components)).await?;
+        Ok(capabilities::stored_file(self.reference(&components), &components, &metadata))
+    }
+
+    async fn download(&self, request: Download) -> Result<Downloaded> {
+        let attempts = Attempts::default();
+        attempts.clone().scope(Box::pin(self.open(request, attempts))).await
+    }
+
+    async fn delete(&self, request: Delete) -> Result<()> {
+        Attempts::default().scope(Box::pin(self.remove(request))).await
+    }
+    async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
+        self.capabilities.check(Feature::Url)?;
+        let components = self.checked(components::of_reference(&request.reference)?)?;
+        let lifetime = request.lifetime.unwrap_or(URL_LIFETIME);
+        // Taken before the signature, so that the URL never expires earlier than reported.
+        let signed_at = Timestamp::now();
+        let signed = call(Stage::Read, self.operator.presign_read(&self.path(&components), lifetime)).await?;
+        if signed.header().keys().any(|name| name != "host") {
+            return Err(Error::unsupported(
+                "a URL alone does not give the file, because the service requires headers; download the file instead",
+            ));
+        }
+        let text = signed.uri().to_string();
+        let (is_signed, expires) = signature(&text);
+        if self.traits.container && !is_signed {
+            return Err(Error::unsupported(
+                "the store has no credentials to sign a URL; set them, or give the URL of the file itself if it is public",
+            ));
+        }
+        let requested = signed_at
+            .checked_add(lifetime)
+            .map_err(|_| Error::unsupported("the URL would expire after the year 9999; choose a shorter lifetime"))?;
+        let expires = expires.unwrap_or(requested);
+        // The expiry in a URL has whole seconds.
+        if request.lifetime.is_some() && expires.as_second() < requested.as_second() {
+            return Err(Error::unsupported(format!(
+                "the URL would expire earlier, at {expires}; choose a shorter lifetime, or other credentials"
+            )));
+        }
+        Ok(FileUrl::new(text, UrlKind::Signed, Some(expires)))
+    }
+}
+
+impl OpendalStore {
+    async fn page(&self, request: List) -> Result<Page> {
         self.capabilities.check(Feature::List)?;
         let scope = self.checked(components::of_scope(request.scope.as_deref())?)?;
         let prefix = if scope.is_empty() { String::new() } else { format!("{}/", scope.join("/")) };
+        let root = self.root.as_str();
+        let folder = format!("{root}{prefix}");
         let default = if self.traits.ordered { PageBuilder::<()>::DEFAULT } else { PageBuilder::<()>::LARGEST };
         let mut builder = PageBuilder::new(&request, &prefix, default)?;
         let options = ListOptions {
             recursive: request.recursive,
             limit: self.traits.ordered.then(|| builder.limit() + 1),
-            start_after: builder.after().filter(|_| self.traits.ordered).map(str::to_owned),
+            start_after: builder.after().filter(|_| self.traits.ordered).map(|after| format!("{root}{after}")),
             ..ListOptions::default()
         };
-        let from = if prefix.is_empty() { "/" } else { &prefix };
-        let guard = ListGuard::of(&prefix);
+        let from = if folder.is_empty() { "/" } else { &folder };
+        let guard = ListGuard::of(&folder);
         let listing = async {
             let mut lister = guard.watch(&self.operator).lister_options(from, options).await?;
             let mut empty = true;
@@ -173,6 +253,7 @@ impl FileStore for OpendalStore {
                 let (path, metadata) = entry?.into_parts();
                 empty = false;
                 guard.entry(&path)?;
+                let path = path[root.len().min(path.len())..].to_owned();
                 // Object stores list the files of a response in order, with its folders before them: a file beyond the
                 // page ends the listing, a folder does not.
                 if self.traits.ordered && !metadata.is_dir() && builder.is_complete_at(&path) {
@@ -180,7 +261,7 @@ impl FileStore for OpendalStore {
                 }
                 let is_folder = path.ends_with('/');
                 // In a recursive listing, a folder is only a marker. OpenDAL lists the scope itself, too.
-                if (is_folder && request.recursive) || path == prefix || path == "/" {
+                if (is_folder && request.recursive) || path == prefix || path == "/" || path.is_empty() {
                     continue;
                 }
                 builder.offer(path, || metadata);
@@ -191,7 +272,7 @@ impl FileStore for OpendalStore {
         // upload creates the root.
         let empty = call(Stage::Read, listing).await.map_err(|error| guard.failure().unwrap_or(error))?;
         if empty && self.traits.folders && !scope.is_empty() {
-            call(Stage::Read, self.operator.stat(&prefix)).await?;
+            call(Stage::Read, self.operator.stat(&folder)).await?;
         }
 
         let (entries, next) = builder.finish();
@@ -200,6 +281,7 @@ impl FileStore for OpendalStore {
             let Some(components) =
                 components::of_listed(path.trim_end_matches('/')).and_then(|path| self.checked(path).ok())
             else {
+                page.left_out += u64::from(!path.starts_with(components::TEMPORARY_FOLDER));
                 continue;
             };
             if path.ends_with('/') {
@@ -211,20 +293,17 @@ impl FileStore for OpendalStore {
         Ok(page)
     }
 
-    async fn stat(&self, request: Stat) -> Result<StoredFile> {
+    /// Opens a file. Its content is read with the same `attempts`.
+    async fn open(&self, request: Download, attempts: Attempts) -> Result<Downloaded> {
         let components = self.checked(components::of_reference(&request.reference)?)?;
-        let metadata = self.stat_path(&components.join("/")).await?;
-        Ok(capabilities::stored_file(self.reference(&components), &components, &metadata))
-    }
-
-    async fn download(&self, request: Download) -> Result<Downloaded> {
-        let components = self.checked(components::of_reference(&request.reference)?)?;
-        let path = components.join("/");
+        let path = self.path(&components);
         let metadata = self.stat_path(&path).await?;
         let range = request.range.map(|range| range.of(metadata.content_length())).transpose()?;
         let content_range = range.clone().unwrap_or(0..metadata.content_length());
         // A resumed read must not continue in another file of the same name.
-        let if_match = metadata.etag().filter(|_| self.traits.reads_if_match).map(str::to_owned);
+        // A weak ETag never matches (RFC 9110, 13.1.1).
+        let is_strong = |etag: &&str| etag.starts_with('"');
+        let if_match = metadata.etag().filter(|_| self.traits.reads_if_match).filter(is_strong).map(str::to_owned);
         let options = ReaderOptions { if_match, ..ReaderOptions::default() };
         let length = content_range.end - content_range.start;
         // A file that is reported as empty is requested, too: some gateways lose the length of a file.
@@ -234,7 +313,6 @@ impl FileStore for OpendalStore {
             if is_whole_and_empty { reader.into_stream(..).await } else { reader.into_stream(content_range).await }
         };
         let mut content = call(Stage::Read, opening).await?;
-        let attempts = Attempts::default();
         let stream = stream::poll_fn(move |cx| {
             let polled = attempts.sync_scope(|| content.poll_next_unpin(cx));
             polled.map_err(|error| of_service(error, Stage::Read, &attempts, attempts.retries()))
@@ -246,38 +324,20 @@ impl FileStore for OpendalStore {
         Ok(downloaded)
     }
 
-    async fn delete(&self, request: Delete) -> Result<()> {
-        Attempts::default().scope(Box::pin(self.remove(request))).await
-    }
-
-    async fn url(&self, request: UrlRequest) -> Result<FileUrl> {
-        self.capabilities.check(Feature::Url)?;
-        let components = self.checked(components::of_reference(&request.reference)?)?;
-        let lifetime = request.lifetime.unwrap_or(URL_LIFETIME);
-        // Taken before the signature, so that the URL never expires earlier than reported.
-        let signed_at = Timestamp::now();
-        let signed = call(Stage::Read, self.operator.presign_read(&components.join("/"), lifetime)).await?;
-        if signed.header().keys().any(|name| name != "host") {
-            return Err(Error::unsupported(
-                "a URL alone does not give the file, because the service requires headers; download the file instead",
-            ));
-        }
-        let expires = signed_at
-            .checked_add(lifetime)
-            .map_err(|_| Error::unsupported("the URL would expire after the year 9999; choose a shorter lifetime"))?;
-        Ok(FileUrl::new(signed.uri().to_string(), UrlKind::Signed, Some(expires)))
-    }
-}
-
-impl OpendalStore {
     async fn store(&self, request: Upload) -> Result<StoredFile> {
         let components = self.checked(components::of_upload(request.scope.as_deref(), &request.name)?)?;
+        self.check_metadata(&request)?;
         let existing = self.check_target(&components, &request).await?;
+        let content = match self.traits.streams_body {
+            true => Content::Request(Arc::new(request.body)),
+            false => Content::Chunks(request.body.open().await?),
+        };
         let (metadata, size) = send::send(UploadTask {
             operator: self.operator.clone(),
             traits: self.traits,
-            path: components.join("/"),
-            stream: request.body.open().await?,
+            path: self.path(&components),
+            root: self.root.clone(),
+            content,
             content_type: request.content_type.clone(),
             metadata: request.metadata.clone(),
             create_new: request.if_exists == IfExists::Fail,
@@ -301,7 +361,7 @@ impl OpendalStore {
 
     async fn remove(&self, request: Delete) -> Result<()> {
         let components = self.checked(components::of_reference(&request.reference)?)?;
-        let path = components.join("/");
+        let path = self.path(&components);
         let folder = format!("{path}/");
         if self.traits.folders {
             // A service with folders may delete a folder with its content, even if the delete is not recursive.
@@ -353,20 +413,58 @@ impl OpendalStore {
                 ErrorKind::Incomplete,
                 Effect::Applied,
                 format!(
-                    "the folder was deleted except for {entries} entries of its listing that cannot be read; delete \
-                     these files by their names"
+                    "the folder was deleted except for {entries} entries that no reference can address; delete them \
+                     with a tool of the service"
                 ),
             )),
         }
     }
 
-    /// Rejects a path that OpenDAL would change, because it trims white space.
-    fn checked(&self, components: Vec<String>) -> Result<Vec<String>> {
-        match components.iter().find(|component| component.trim() != component.as_str()) {
-            None => Ok(components),
-            Some(component) => Err(Error::invalid(format!(
-                "{component:?} begins or ends with white space, which OpenDAL would remove; choose another name"
-            ))),
-        }
+    /// Rejects metadata that the service would reject after it has received the content.
+    fn check_metadata(&self, request: &Upload) -> Result<()> {
+        let is_identifier = |key: &str| {
+            let starts_well = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+            starts_well && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        let wrong = request.metadata.keys().find(|key| self.traits.identifier_metadata && !is_identifier(key));
+        wrong.map_or(Ok(()), |key| {
+            Err(Error::invalid(format!(
+                "the service does not accept {key:?} as a name of metadata; use letters, digits and _, and no digit first"
+            )))
+        })
     }
+
+    /// Rejects a path that OpenDAL would change, because it trims white space, and one that is longer than any service
+    /// accepts.
+    fn checked(&self, components: Vec<String>) -> Result<Vec<String>> {
+        if let Some(component) = components.iter().find(|component| component.trim() != component.as_str()) {
+            return Err(Error::invalid(format!(
+                "{component:?} begins or ends with white space, which OpenDAL would remove; choose another name"
+            )));
+        }
+        let longest = if self.traits.folders { MAX_COMPONENT } else { MAX_PATH };
+        let is_long = components.iter().any(|component| component.len() > longest);
+        if is_long || components.iter().map(|component| component.len() + 1).sum::<usize>() > MAX_PATH {
+            return Err(Error::invalid(format!(
+                "the path is longer than the service accepts: {MAX_PATH} bytes in all, {longest} in a name; choose a \
+                 shorter one"
+            )));
+        }
+        Ok(components)
+    }
+}
+
+/// Returns whether a URL is signed, and its expiry if it shows one.
+#[cfg(feature = "http")]
+fn signature(url: &str) -> (bool, Option<Timestamp>) {
+    let Ok(url) = filestore_http::Url::parse(url) else { return (false, None) };
+    let is_signature = |name: &str| matches!(name, "X-Amz-Signature" | "X-Goog-Signature" | "sig");
+    let is_signed = url.query_pairs().any(|(name, _)| is_signature(&name));
+    (is_signed, filestore_http::expiry(&url))
+}
+
+/// Without a service over HTTP, all URLs are signed by the caller's operator.
+#[cfg(not(feature = "http"))]
+fn signature(_: &str) -> (bool, Option<Timestamp>) {
+    (true, None)
 }

@@ -32,6 +32,8 @@ use crate::protocol::{self, Proof, Service};
 pub(crate) struct Transport {
     client: HttpClient,
     service: Service,
+    /// The path that the names of all listings begin with: the root of the store.
+    root: String,
     policy: Policy,
     /// The folders that show whether the server is a WebDAV server: the root of the store, which may not exist yet, and
     /// the endpoint.
@@ -49,6 +51,9 @@ const OVERWRITE: &str = "overwrite";
 /// The timeout of a request to the machine's metadata service, which has the credentials of the machine. On machines
 /// without this service, its IP address does not respond. The AWS tools wait one second, too.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The largest header of a response, in bytes.
+const MAX_HEADER: usize = 16 * 1024;
 
 /// The parts of a request that are needed after it is sent.
 struct SentRequest {
@@ -72,6 +77,12 @@ impl Transport {
         Ok(Self {
             client: HttpClient::new(config, &base)?,
             service,
+            root: match service {
+                Service::Webdav => roots(endpoint.unwrap_or_default(), root)
+                    .first()
+                    .map_or_else(|| root.to_owned(), |url| listing::decoded(url.path())),
+                _ => root.trim_start_matches('/').to_owned(),
+            },
             policy: Policy {
                 max_retries: config.max_retries,
                 first_delay: config.initial_retry_delay,
@@ -114,8 +125,12 @@ impl HttpTransport for Transport {
 impl Transport {
     /// Sends the request once.
     async fn exchange(&self, sent: &SentRequest, body: &Buffer, attempts: &Attempts) -> opendal::Result<Response> {
-        let mut request =
-            Request::new(sent.head.method.clone(), sent.url.clone(), sent.idempotency).body(request_body(body));
+        let body = match attempts.body().filter(|_| sent.name == Some("Put")) {
+            Some(body) => RequestBody::Body(None, body),
+            None => request_body(&sent.head.method, body),
+        };
+        let is_streamed = matches!(&body, RequestBody::Body(..));
+        let mut request = Request::new(sent.head.method.clone(), sent.url.clone(), sent.idempotency).body(body);
         for (name, value) in &sent.head.headers {
             // The client sets the length of the body.
             if name != CONTENT_LENGTH {
@@ -127,18 +142,31 @@ impl Transport {
             request = request.buffered();
         }
         let exchange = self.client.exchange(request);
-        let (outcome, response) = if sent.name.is_none() && is_link_local(&sent.url) {
-            tokio::time::timeout(METADATA_TIMEOUT, exchange).await.unwrap_or_else(|_| {
+        let exchange = if sent.name.is_none() && is_link_local(&sent.url) {
+            tokio::time::timeout(METADATA_TIMEOUT, exchange).await.map_err(|_| {
                 let message = "the metadata service of this machine does not respond within 1 s";
-                (Outcome::Lost, Err(Error::new(ErrorKind::Timeout, Effect::Rejected, message)))
-            })
+                carried(Error::new(ErrorKind::Timeout, Effect::Rejected, message), true)
+            })?
         } else {
             exchange.await
         };
+        let outcome = exchange.outcome;
         if sent.name.is_some() {
             attempts.record(sent.idempotency, outcome);
         }
-        response.map_err(|error| carried(error, self.is_temporary(sent, outcome, None, attempts)))
+        if is_streamed && sent.name == Some("Put") {
+            attempts.record_body_sent(exchange.sent);
+            attempts.record_replayable(exchange.replayable);
+        }
+        let response = exchange
+            .response
+            .map_err(|error| carried(error, exchange.replayable && self.is_temporary(sent, outcome, None, attempts)))?;
+        // OpenDAL keeps headers in blocks of 64 KiB, and panics if one is larger.
+        if response.headers().values().any(|value| value.len() > MAX_HEADER) {
+            let message = format!("{} sent a header of more than {MAX_HEADER} bytes", sent.redacted_url());
+            return Err(carried(response.error(ErrorKind::Protocol, message), false));
+        }
+        Ok(response)
     }
 
     /// Returns the response if it is the documented one, otherwise its error.
@@ -188,6 +216,9 @@ impl Transport {
             ("DeleteObjects", _) if proven => S3Error::first_of(&body),
             _ => None,
         };
+        if let ("UploadPart", Some(number), Some(etag)) = (name, sent.part_number(), response.header(ETAG.as_str())) {
+            attempts.record_part(number, etag);
+        }
         if proven && failed.is_none() && matches!(name, "PutObject" | "CreateMultipartUpload") {
             attempts.record_encryption(sent.is_encrypted_by(&response));
         }
@@ -200,7 +231,7 @@ impl Transport {
                 Err(self.rejected(sent, &response, &document, attempts))
             }
             None if proven && sent.lists() => {
-                let listing = listing::checked(self.service, name, &sent.url, body)
+                let listing = listing::checked(self.service, name, &sent.url, &self.root, body)
                     .map_err(|problem| carried(response.error(ErrorKind::Protocol, problem), false))?;
                 attempts.record_left_out(listing.left_out);
                 Ok(to_opendal(&response, sent, HttpBody::new(once(listing.body), None)))
@@ -330,7 +361,7 @@ impl Transport {
         let context = RetryContext {
             idempotency: sent.idempotency,
             outcome,
-            replayable: true,
+            replayable: attempts.is_replayable(),
             // The retry layer counts the attempts.
             attempt: 1,
             waited: attempts.waited(),
@@ -423,6 +454,11 @@ impl SentRequest {
         (response.location()? == folder).then_some(folder)
     }
 
+    /// Returns the number of the part that the request sends.
+    fn part_number(&self) -> Option<u32> {
+        self.url.query_pairs().find(|(name, _)| name == "partNumber").and_then(|(_, number)| number.parse().ok())
+    }
+
     fn redacted_url(&self) -> String {
         redacted_url(&self.url, false)
     }
@@ -470,9 +506,11 @@ fn is_link_local(url: &Url) -> bool {
     }
 }
 
-/// Converts a buffer without copying its chunks together.
-fn request_body(body: &Buffer) -> RequestBody {
+/// Converts a buffer without copying its chunks together. An empty file has a `Content-Length`, too: some servers reject
+/// a PUT without one.
+fn request_body(method: &http::Method, body: &Buffer) -> RequestBody {
     match (body.len(), body.count()) {
+        (0, _) if method == http::Method::PUT => RequestBody::Bytes(None, Bytes::new()),
         (0, _) => RequestBody::Empty,
         (_, 1) => RequestBody::Bytes(None, body.current()),
         (length, _) => {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use md5::{Digest, Md5};
+
 use super::{Protocol, Received, Reply};
 
 /// The only bucket.
@@ -116,7 +118,7 @@ impl S3 {
             "PUT" => {
                 let number = request.parameter("partNumber")?.parse().ok()?;
                 parts.insert(number, request.body.clone());
-                Reply::new(200).header("etag", format!("\"part-{number}\""))
+                Reply::new(200).header("etag", format!("\"{:032x}\"", digest(&request.body)))
             }
             "DELETE" => {
                 self.uploads.remove(&id);
@@ -124,10 +126,11 @@ impl S3 {
             }
             _ => {
                 let parts = self.uploads.remove(&id)?;
-                let suffix = format!("-{}\"", parts.len());
+                let digests: Vec<u8> = parts.values().flat_map(|part| digest(part).to_be_bytes()).collect();
+                let composite = format!("\"{:032x}-{}\"", digest(&digests), parts.len());
                 self.put(key, parts.into_values().flatten().collect());
                 let (_, etag) = self.objects.get_mut(key)?;
-                *etag = etag.trim_end_matches('"').to_owned() + &suffix;
+                *etag = composite;
                 let etag = etag.replace('"', "&quot;");
                 Reply::new(200).xml(format!(
                     "<CompleteMultipartUploadResult><Bucket>{BUCKET}</Bucket><Key>{key}</Key><ETag>{etag}</ETag>\
@@ -213,6 +216,10 @@ impl Protocol for S3 {
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         self.objects.iter().map(|(key, (content, _))| (key.clone(), content.clone())).collect()
     }
+}
+
+fn digest(content: &[u8]) -> u128 {
+    u128::from_be_bytes(Md5::digest(content).into())
 }
 
 /// Returns an error response of S3.
