@@ -20,7 +20,7 @@ use crate::disturbance::{self, Service};
 
 /// The harness of a store that configuration text declares, without the help of its service.
 pub(crate) struct ConfiguredStore {
-    store: Store,
+    pub(crate) store: Store,
 }
 
 impl ConfiguredStore {

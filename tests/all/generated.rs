@@ -7,7 +7,7 @@ use std::path::Path;
 
 use filestore::{Config, Feature, Key, Store};
 
-fn compare(document: &str, marker: &str, generated: &str) {
+pub(crate) fn compare(document: &str, marker: &str, generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(document);
     let text = fs::read_to_string(&path).unwrap();
     let (begin, end) = (format!("<!-- begin {marker} -->\n"), format!("<!-- end {marker} -->"));

@@ -1,79 +1,271 @@
-//! The conformance kit on servers that others wrote. `tests/interop/servers` starts them, and runs these tests with the
-//! endpoint of each server in an environment variable.
+//! The rules on servers that others wrote. `tests/interop/servers` starts the servers, and runs these tests with the
+//! endpoint and the name of each server in environment variables.
 
-use filestore_conformance::run;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use filestore::{Body, Delete, Download, Effect, ErrorKind, FileUrl, IfExists, List, Result, Store, Upload};
+use filestore_conformance::{Harness, Outcome, Report, run};
+use futures::TryStreamExt;
+use serde_json::Value;
 
 use crate::conformance::ConfiguredStore;
+use crate::generated;
 
 /// The account that Azurite has, as its documentation states.
 const AZURITE_ACCOUNT: &str = "devstoreaccount1";
 const AZURITE_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
+/// The servers, in the order of the table.
+const SERVERS: [&str; 6] = ["moto", "s3rver", "azurite", "apache", "nginx", "openssh"];
+
+/// What a server does by itself, and no capability expresses: the server, the rule, and the evidence.
+const EXCEPTIONS: [(&str, &str, &str); 4] = [
+    (
+        "nginx",
+        "N2",
+        "a PROPFIND of the folder does not show `.hidden`, although a PROPFIND of the file itself does: the module \
+         leaves out names that begin with a dot",
+    ),
+    (
+        "s3rver",
+        "N2",
+        "it keeps each object in a file NAME._S3rver_object; a PUT of a name of 255 bytes ends the whole server",
+    ),
+    (
+        "s3rver",
+        "N4",
+        "it keeps each object in a file NAME._S3rver_object; a PUT of a name of 255 bytes ends the whole server",
+    ),
+    ("s3rver", "W5", "it ignores If-None-Match: concurrent conditional PUTs of one name all get 200"),
+];
+
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("set {name}; tests/interop/servers does"))
+    std::env::var(name).unwrap_or_else(|_| panic!("set {name}, as tests/interop/servers does"))
 }
 
-fn s3() -> String {
-    settings(
-        "s3",
-        "S3_ENDPOINT",
-        "bucket = \"conformance\"\nregion = \"us-east-1\"\naccess_key_id = \"S3RVER\"\nsecret_access_key = \"S3RVER\"\n",
-    )
+/// Returns the name of the server under test.
+fn server() -> String {
+    variable("SERVER")
 }
 
-fn azblob() -> String {
-    settings(
-        "azblob",
-        "AZBLOB_ENDPOINT",
-        &format!("container = \"conformance\"\naccount_name = {AZURITE_ACCOUNT:?}\naccount_key = {AZURITE_KEY:?}\n"),
-    )
-}
-
-fn webdav() -> String {
-    settings("webdav", "WEBDAV_ENDPOINT", &std::env::var("WEBDAV_OPTIONS").unwrap_or_default())
-}
-
-fn sftp() -> String {
-    let key = variable("SFTP_KEY");
-    let root = variable("SFTP_ROOT");
-    settings("sftp", "SFTP_ENDPOINT", &format!("root = {root:?}\nkey = {key:?}\nknown_hosts_strategy = \"accept\"\n"))
-}
-
-fn settings(service: &str, endpoint: &str, options: &str) -> String {
-    let endpoint = variable(endpoint);
+/// Returns the configuration of the store `tested` on the server under test.
+fn settings(more: &str) -> String {
+    let endpoint = variable("ENDPOINT");
+    let (service, options) = match server().as_str() {
+        "moto" | "s3rver" => (
+            "s3",
+            "bucket = \"conformance\"\nregion = \"us-east-1\"\naccess_key_id = \"S3RVER\"\n\
+             secret_access_key = \"S3RVER\"\n"
+                .to_owned(),
+        ),
+        "azurite" => (
+            "azblob",
+            format!("container = \"conformance\"\naccount_name = {AZURITE_ACCOUNT:?}\naccount_key = {AZURITE_KEY:?}\n"),
+        ),
+        "apache" => ("webdav", String::new()),
+        "nginx" => ("webdav", "enable_user_metadata = \"false\"\n".to_owned()),
+        "openssh" => {
+            ("sftp", format!("key = {:?}\nknown_hosts_strategy = \"accept\"\n", variable("SFTP_KEY")))
+        }
+        other => panic!("there is no server {other:?}"),
+    };
     format!(
-        "[stores.tested]\nbackend = \"opendal\"\nservice = {service:?}\n[stores.tested.options]\nendpoint = {endpoint:?}\n{options}"
+        "[stores.tested]\nbackend = \"opendal\"\nservice = {service:?}\n[stores.tested.options]\n\
+         endpoint = {endpoint:?}\n{options}{more}"
     )
 }
 
-async fn check(text: &str) {
-    let report = run(&ConfiguredStore::new(text)).await;
-    if let Ok(path) = std::env::var("CONFORMANCE_REPORT") {
-        std::fs::write(path, report.to_json().to_string()).unwrap();
+/// The harness of the server under test.
+struct RealServer(ConfiguredStore);
+
+#[async_trait]
+impl Harness for RealServer {
+    async fn open(&self) -> Result<Store> {
+        self.0.open().await
     }
+
+    async fn fetch(&self, url: &FileUrl) -> Option<Result<Bytes>> {
+        self.0.fetch(url).await
+    }
+
+    fn exception(&self, id: &str) -> Option<String> {
+        let server = server();
+        let is_it = |(of, rule, _): &&(&str, &str, &str)| *of == server && *rule == id;
+        EXCEPTIONS.iter().find(is_it).map(|(.., reason)| (*reason).to_owned())
+    }
+}
+
+fn report_path(server: &str) -> PathBuf {
+    PathBuf::from(variable("REPORTS")).join(format!("{server}.json"))
+}
+
+async fn checked() -> Report {
+    run(&RealServer(ConfiguredStore::new(&settings("root = \"/conformance-root\"\n")))).await
+}
+
+#[tokio::test]
+#[ignore = "needs a server: tests/interop/servers"]
+async fn a_real_server_passes_the_rules() {
+    let report = checked().await;
+    std::fs::write(report_path(&server()), report.to_json().to_string()).unwrap();
     assert!(report.passed(), "{report}");
+    let passed = report.rules.iter().filter(|rule| matches!(rule.outcome, Outcome::Passed)).count();
+    println!("{}: {passed} rules passed", server());
+}
+
+fn store(more: &str) -> Store {
+    ConfiguredStore::new(&settings(more)).store
+}
+
+/// In one request, in several chunks or parts, and from a stream of unknown length.
+#[tokio::test]
+#[ignore = "needs a server: tests/interop/servers"]
+async fn large_and_empty_files_are_stored_on_a_real_server() {
+    let store = store("root = \"/large\"\n");
+    let large: Vec<u8> = (0..20_000_000_u32).map(|byte| (byte / 7) as u8).collect();
+    let stream = |bytes: Vec<u8>| Body::reader(std::io::Cursor::new(bytes), None);
+    let bodies = [
+        (Body::from("small"), &b"small"[..]),
+        (Body::from(large.clone()), &large),
+        (stream(large.clone()), &large),
+        (Body::from(""), b""),
+        (stream(Vec::new()), b""),
+    ];
+    for (number, (body, expected)) in bodies.into_iter().enumerate() {
+        let file = store.upload(Upload::new(format!("file {number} ü+%.txt"), body).scope("main/sub")).await.unwrap();
+        assert_eq!(store.stat(file.reference()).await.unwrap().size, Some(expected.len() as u64));
+        assert_eq!(store.read(file.reference(), 1 << 30).await.unwrap(), expected, "{number}");
+        if expected.len() > 3 {
+            let range = Download::from(file.reference()).range(1..3);
+            assert_eq!(store.read(range, 9).await.unwrap(), &expected[1..3]);
+        }
+    }
+    let main = "tested:SCHEME:main".replace("SCHEME", &store.capabilities().scheme).parse().unwrap();
+    store.delete(Delete::from(filestore::FileRef::clone(&main)).recursive(true)).await.unwrap();
+    let left: Vec<_> = store.list_all(List::new().recursive(true)).try_collect().await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[tokio::test]
-#[ignore = "needs an S3 server: S3_ENDPOINT"]
-async fn an_s3_server_passes_the_rules() {
-    check(&s3()).await;
+#[ignore = "needs a server: tests/interop/servers"]
+async fn an_existing_file_on_a_real_server_is_not_replaced_if_it_must_not_be() {
+    let store = store("root = \"/kept\"\n");
+    let name = format!("{}.txt", std::process::id());
+    store.upload(Upload::new(&name, "first")).await.unwrap();
+    let second = store.upload(Upload::new(&name, "second").if_exists(IfExists::Fail)).await.unwrap_err();
+    assert_eq!(second.kind(), ErrorKind::AlreadyExists, "{second}");
+    let page = store.list(List::new()).await.unwrap();
+    assert_eq!(store.read(page.files[0].reference(), 9).await.unwrap(), "first");
+    store.delete(page.files[0].reference()).await.unwrap();
 }
 
+/// A root without a leading slash is a folder of the login folder.
 #[tokio::test]
-#[ignore = "needs an Azure Blob server: AZBLOB_ENDPOINT"]
-async fn an_azblob_server_passes_the_rules() {
-    check(&azblob()).await;
+#[ignore = "needs a server: tests/interop/servers"]
+async fn a_relative_root_of_sftp_is_below_the_login_folder() {
+    let relative = format!("filestore-relative-{}/in", std::process::id());
+    let below = store(&format!("root = {relative:?}\n"));
+    let file = below.upload(Upload::new("a.txt", "here").scope("sub")).await.unwrap();
+    assert_eq!(file.reference().to_string(), "tested:sftp:sub/a.txt");
+    let login = store("");
+    let seen = format!("tested:sftp:{relative}/sub/a.txt").parse::<filestore::FileRef>().unwrap();
+    assert_eq!(login.read(&seen, 9).await.unwrap(), "here");
+    let listed: Vec<_> = below.list_all(List::new().recursive(true)).try_collect().await.unwrap();
+    assert_eq!(listed.iter().map(|file| file.reference().to_string()).collect::<Vec<_>>(), ["tested:sftp:sub/a.txt"]);
+    let folder = relative.split_once('/').unwrap().0;
+    let folder = format!("tested:sftp:{folder}").parse::<filestore::FileRef>().unwrap();
+    login.delete(Delete::from(folder).recursive(true)).await.unwrap();
 }
 
+/// A wrong key and an unknown host key are permanent: nothing is retried, and the error says what to change.
 #[tokio::test]
-#[ignore = "needs a WebDAV server: WEBDAV_ENDPOINT"]
-async fn a_webdav_server_passes_the_rules() {
-    check(&webdav()).await;
+#[ignore = "needs a server: tests/interop/servers"]
+async fn a_wrong_key_and_an_unknown_host_key_of_sftp_are_permanent() {
+    let good = settings("");
+    let wrong_key = good.replace(&variable("SFTP_KEY"), &variable("SFTP_WRONG_KEY"));
+    let unknown_host = good.replace("\"accept\"", "\"strict\"");
+    for (text, kind, words) in
+        [(wrong_key, ErrorKind::Unauthenticated, "key"), (unknown_host, ErrorKind::Config, "known_hosts")]
+    {
+        let store = ConfiguredStore::new(&text).store;
+        for error in [
+            store.upload(Upload::new("a.txt", "x")).await.unwrap_err(),
+            store.list(List::new()).await.unwrap_err(),
+            store.delete("tested:sftp:a.txt".parse::<filestore::FileRef>().unwrap()).await.unwrap_err(),
+        ] {
+            let message = error.to_string();
+            assert_eq!((error.kind(), error.attempts()), (kind, 1), "{message}");
+            assert!(message.contains(words) && !message.contains("Err"), "{message}");
+            assert!(matches!(error.effect(), Effect::NotSent | Effect::Rejected), "{message}");
+        }
+    }
 }
 
+/// A container or bucket that does not exist is named, by every operation.
 #[tokio::test]
-#[ignore = "needs an SFTP server: SFTP_ENDPOINT, SFTP_KEY, SFTP_ROOT"]
-async fn an_sftp_server_passes_the_rules() {
-    check(&sftp()).await;
+#[ignore = "needs a server: tests/interop/servers"]
+async fn a_missing_container_or_bucket_is_not_found_and_named() {
+    let text = settings("").replace("\"conformance\"", "\"no-such-container\"");
+    let store = ConfiguredStore::new(&text).store;
+    let reference = format!("tested:{}:a.txt", store.capabilities().scheme).parse::<filestore::FileRef>().unwrap();
+    for error in [
+        store.upload(Upload::new("a.txt", "x")).await.map(drop).unwrap_err(),
+        store.stat(&reference).await.map(drop).unwrap_err(),
+        store.list(List::new()).await.map(drop).unwrap_err(),
+        store.delete(&reference).await.unwrap_err(),
+    ] {
+        let message = error.to_string();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{message}");
+        assert!(message.contains("there is no bucket") || message.contains("there is no container"), "{message}");
+    }
+}
+
+/// Compares the table of the document with the reports of all servers.
+#[test]
+#[ignore = "needs the reports of all servers: tests/interop/servers"]
+fn the_document_has_the_rules_of_every_server() {
+    let reports: Vec<Value> = SERVERS
+        .iter()
+        .map(|server| serde_json::from_str(&std::fs::read_to_string(report_path(server)).unwrap()).unwrap())
+        .collect();
+    generated::compare("conformance.md", "servers", &table(&reports));
+}
+
+/// Returns the table of the rules of all servers, and the reasons of the skipped ones.
+fn table(reports: &[Value]) -> String {
+    let mut text = format!("| rule | {} |\n|---|{}\n", SERVERS.join(" | "), "---|".repeat(SERVERS.len()));
+    let rules = |report: &Value| report["rules"].as_array().cloned().unwrap_or_default();
+    let mut reasons: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for (number, rule) in rules(&reports[0]).iter().enumerate() {
+        let _ = write!(text, "| {}", rule["id"].as_str().unwrap());
+        for (server, report) in SERVERS.iter().zip(reports) {
+            let rule = &rules(report)[number];
+            let outcome = rule["outcome"].as_str().unwrap();
+            let _ = write!(text, " | {outcome}");
+            let capability = rule["capability"].as_str().unwrap_or_default();
+            if outcome == "skipped" {
+                let reason = format!("{capability}: {}", rule["reason"].as_str().unwrap());
+                let rules = reasons.entry(reason).or_default();
+                rules.entry(rule["id"].as_str().unwrap().to_owned()).or_default().push((*server).to_owned());
+            }
+        }
+        text.push_str(" |\n");
+    }
+    let count = |report: &Value| report["counts"]["passed"].to_string();
+    let counts: Vec<String> = reports.iter().map(count).collect();
+    let _ = writeln!(text, "| passed | {} |", counts.join(" | "));
+    text.push_str("\nThe reasons of the skipped rules:\n\n");
+    for (reason, rules) in reasons {
+        let which: Vec<String> =
+            rules.iter().map(|(rule, servers)| match servers.len() == SERVERS.len() {
+                true => rule.clone(),
+                false => format!("{rule} ({})", servers.join(", ")),
+            }).collect();
+        let _ = writeln!(text, "- {reason}: {}", which.join(", "));
+    }
+    text
 }

@@ -61,6 +61,13 @@ pub trait Harness: Send + Sync {
         Options::default()
     }
 
+    /// Returns the reason why the service itself cannot keep the rule `id`, for a deviation that no capability expresses;
+    /// the kit skips the rule and reports the reason. Give evidence, such as the response to a request without the store.
+    fn exception(&self, id: &str) -> Option<String> {
+        let _ = id;
+        None
+    }
+
     /// Makes the service misbehave from now on, until another disturbance or [`Disturbance::None`] replaces this
     /// one. Returns `false` if the harness cannot; then the kit skips the rules about the disturbance.
     ///

@@ -59,7 +59,7 @@ impl Kit {
         for rule in rules().filter(|rule| self.is_selected(rule)) {
             let begun = Instant::now();
             let outcome = match &store {
-                Ok(store) => match unsupported(rule, store.capabilities()) {
+                Ok(store) => match exception(rule, harness).or_else(|| unsupported(rule, store.capabilities())) {
                     Some(outcome) => outcome,
                     None => self.check(rule, harness, &format!("{run}-{}", rule.id.to_ascii_lowercase())).await,
                 },
@@ -131,6 +131,12 @@ impl Kit {
             Err(_) => Err(format!("no end within {:?}", self.time_limit)),
         }
     }
+}
+
+/// Returns the skipped outcome of `rule` if the harness states that the service cannot keep it.
+fn exception(rule: &Rule, harness: &dyn Harness) -> Option<Outcome> {
+    let reason = harness.exception(rule.id)?;
+    Some(Outcome::Skipped { capability: "harness: exception".to_owned(), reason })
 }
 
 /// Returns the skipped outcome of `rule` for the first feature that it needs and the store lacks.

@@ -132,15 +132,9 @@ fn reference_scheme(scheme: &str) -> String {
     scheme.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit()).collect()
 }
 
-/// Returns the longest lifetime of a presigned URL: 7 days, the limit of signature version 4; for Azure 1 hour, which
-/// OpenDAL always requests.
+/// Returns the longest lifetime of a presigned URL: 7 days, the limit of signature version 4. OpenDAL does not have it.
 fn max_url_lifetime(scheme: &str) -> Option<Duration> {
-    let hour = Duration::from_secs(60 * 60);
-    match scheme {
-        "s3" | "gcs" => Some(7 * 24 * hour),
-        "azblob" => Some(hour),
-        _ => None,
-    }
+    matches!(scheme, "s3" | "gcs").then(|| Duration::from_secs(7 * 24 * 60 * 60))
 }
 
 /// Converts the `metadata` of the file at `components`.

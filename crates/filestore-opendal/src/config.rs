@@ -157,7 +157,7 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
         #[cfg(feature = "gcs")]
         "gcs" => over_http::<opendal::services::GcsConfig>(Service::Other, options, settings)?,
         #[cfg(feature = "azblob")]
-        "azblob" => over_http::<opendal::services::AzblobConfig>(Service::Other, options, settings)?,
+        "azblob" => over_http::<opendal::services::AzblobConfig>(Service::Other, options, settings)?.signed_by(options),
         #[cfg(feature = "webdav")]
         "webdav" => over_http::<opendal::services::WebdavConfig>(Service::Webdav, options, settings)?,
         #[cfg(feature = "sftp")]
@@ -201,12 +201,9 @@ fn over_http<C: Configurator>(service: Service, options: &Settings, settings: &S
 #[cfg(feature = "http")]
 fn real_capabilities(options: &Settings) -> CapabilityOverrideLayer {
     let is = |key: &str, value: &str| matches!(options.get(key).map(|setting| &setting.value), Some(Value::Text(text)) if text == value);
-    // A key signs URLs, not only a SAS token.
-    let signs = options.get("account_key").is_some();
     let (is_anonymous, lacks_metadata) = (is("skip_signature", "true"), is("enable_user_metadata", "false"));
     CapabilityOverrideLayer::new(move |mut capability| {
-        capability.presign |= signs;
-        capability.presign_read = (capability.presign_read || signs) && !is_anonymous;
+        capability.presign_read &= !is_anonymous;
         capability.write_with_user_metadata &= !lacks_metadata;
         capability
     })

@@ -18,6 +18,8 @@
 //! ```
 
 mod attempts;
+#[cfg(feature = "azblob")]
+mod azure_url;
 mod capabilities;
 mod config;
 mod error;

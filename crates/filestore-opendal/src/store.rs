@@ -9,12 +9,18 @@ use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
     FileUrl, IfExists, List, Page, PageBuilder, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest, components,
 };
+#[cfg(feature = "azblob")]
+use filestore_core::Settings;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
+#[cfg(feature = "azblob")]
+use jiff::{RoundMode, TimestampRound, Unit};
 use opendal::options::{ListOptions, ReaderOptions};
 use opendal::{Metadata, Operator};
 
 use crate::attempts::Attempts;
+#[cfg(feature = "azblob")]
+use crate::azure_url::AzureSigner;
 use crate::capabilities::{self, ServiceTraits};
 use crate::error::{Stage, of_service};
 use crate::list_guard::ListGuard;
@@ -44,6 +50,8 @@ pub struct OpendalStore {
     capabilities: Capabilities,
     /// `true` if the bucket or container is known to exist.
     container_seen: Arc<AtomicBool>,
+    #[cfg(feature = "azblob")]
+    azure_signer: Option<Arc<AzureSigner>>,
 }
 
 impl OpendalStore {
@@ -78,8 +86,21 @@ impl OpendalStore {
             capabilities: capabilities::capabilities(scheme, &capability, traits),
             root: if root.is_empty() { String::new() } else { format!("{root}/") },
             container_seen: Arc::default(),
+            #[cfg(feature = "azblob")]
+            azure_signer: None,
             operator,
         })
+    }
+
+    /// Signs URLs with the account key in the `options` of Azure, if there is one.
+    #[cfg(feature = "azblob")]
+    pub(crate) fn signed_by(mut self, options: &Settings) -> Self {
+        self.azure_signer = AzureSigner::from_options(options, &self.operator.info().root()).map(Arc::new);
+        if self.azure_signer.is_some() {
+            self.capabilities = self.capabilities.native([Feature::Url]);
+            self.capabilities.url_kind = Some(UrlKind::Signed);
+        }
+        self
     }
 
     /// Returns the operator.
@@ -202,6 +223,15 @@ impl FileStore for OpendalStore {
         let lifetime = request.lifetime.unwrap_or(URL_LIFETIME);
         // Taken before the signature, so that the URL never expires earlier than reported.
         let signed_at = Timestamp::now();
+        let too_late =
+            |_| Error::unsupported("the URL would expire after the year 9999; choose a shorter lifetime");
+        let requested = signed_at.checked_add(lifetime).map_err(too_late)?;
+        #[cfg(feature = "azblob")]
+        if let Some(signer) = &self.azure_signer {
+            // Rounded up to a whole second, so that the URL is valid for the requested lifetime.
+            let expires = requested.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil)).map_err(too_late)?;
+            return Ok(FileUrl::new(signer.sign(&self.path(&components), expires)?, UrlKind::Signed, Some(expires)));
+        }
         let signed = call(Stage::Read, self.operator.presign_read(&self.path(&components), lifetime)).await?;
         if signed.header().keys().any(|name| name != "host") {
             return Err(Error::unsupported(
@@ -215,9 +245,6 @@ impl FileStore for OpendalStore {
                 "the store has no credentials to sign a URL; set them, or give the URL of the file itself if it is public",
             ));
         }
-        let requested = signed_at
-            .checked_add(lifetime)
-            .map_err(|_| Error::unsupported("the URL would expire after the year 9999; choose a shorter lifetime"))?;
         let expires = expires.unwrap_or(requested);
         // The expiry in a URL has whole seconds.
         if request.lifetime.is_some() && expires.as_second() < requested.as_second() {

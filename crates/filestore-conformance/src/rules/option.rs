@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use filestore_core::{ErrorKind, Expiry, Feature, Period, StoredFile, Upload};
+use filestore_core::{Effect, ErrorKind, Expiry, Feature, Period, StoredFile, Upload};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::case::Case;
@@ -31,9 +31,21 @@ async fn content_type(case: &Case<'_>) -> Verdict {
 }
 
 async fn metadata(case: &Case<'_>) -> Verdict {
+    let simple = [("origin", "conformance"), ("color", "dark blue")];
+    metadata_is_kept(case, "metadata.txt", &simple).await?;
+    // Some services accept only identifiers as names.
+    let hyphenated = [("origin", "conformance"), ("two-words", "one two")];
+    let upload = hyphenated.iter().fold(case.upload("probe.txt", "x"), |upload, (key, value)| upload.metadata(*key, *value));
+    match case.store.upload(upload).await {
+        Err(error) if error.kind() == ErrorKind::InvalidInput && error.effect() == Effect::NotSent => Ok(()),
+        _ => metadata_is_kept(case, "hyphen.txt", &hyphenated).await,
+    }
+}
+
+async fn metadata_is_kept(case: &Case<'_>, name: &str, pairs: &[(&str, &str)]) -> Verdict {
     let expected: BTreeMap<String, String> =
-        [("origin", "conformance"), ("two-words", "one two")].map(|(key, value)| (key.into(), value.into())).into();
-    let mut upload = case.upload("metadata.txt", "metadata");
+        pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+    let mut upload = case.upload(name, "metadata");
     upload.metadata.clone_from(&expected);
     // Services add other pairs; the caller's pairs must be among them.
     let pairs = |file: &StoredFile| {
