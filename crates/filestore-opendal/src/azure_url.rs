@@ -43,13 +43,19 @@ impl AzureSigner {
         let blob = format!("{}{path}", self.root);
         let mut url = self.endpoint.clone();
         let segments = url.path_segments_mut();
-        let mut segments = segments.map_err(|()| Error::config("the endpoint is not the URL of a service; check it"))?;
+        let mut segments =
+            segments.map_err(|()| Error::config("the endpoint is not the URL of a service; check it"))?;
         segments.pop_if_empty().push(&self.container).extend(blob.split('/'));
         drop(segments);
         let resource = ServiceSasResource::Blob { container: self.container.clone(), blob };
         let expires = reqsign_core::time::Timestamp::from_second(expires.as_second()).map_err(too_late)?;
-        let signature =
-            ServiceSharedAccessSignature::new(self.account.clone(), self.key.clone(), resource, "r".to_owned(), expires);
+        let signature = ServiceSharedAccessSignature::new(
+            self.account.clone(),
+            self.key.clone(),
+            resource,
+            "r".to_owned(),
+            expires,
+        );
         url.query_pairs_mut().extend_pairs(signature.token().map_err(invalid)?);
         Ok(url)
     }

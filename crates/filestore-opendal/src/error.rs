@@ -96,7 +96,8 @@ fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, in_response: bo
     // OpenDAL has one kind for everything unexpected. An error that it would retry is an outage, any other one a
     // defect.
     let outage = error.is_temporary() || error.is_persistent();
-    let (kind, advice) = match error.kind() {
+    let login = login_failure(&format!("{} {}", error.message(), root_cause(&error).unwrap_or_default()));
+    let by_kind = || match error.kind() {
         Kind::NotFound => (ErrorKind::NotFound, "there is no such file"),
         Kind::PermissionDenied => (ErrorKind::Permission, "the service does not allow it; check the credentials"),
         Kind::AlreadyExists | Kind::ConditionNotMatch => {
@@ -119,15 +120,32 @@ fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, in_response: bo
         _ if outage => (ErrorKind::Unavailable, "the service cannot be reached or is failing"),
         _ => (ErrorKind::Other, "the service failed"),
     };
+    let (kind, advice) = login.unwrap_or_else(by_kind);
     // After a retry, even a rejection proves nothing: the first request may have succeeded.
     let lost = matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Other) || retries > 0;
-    let effect = if lost && stage == Stage::Commit { Effect::Unknown } else { Effect::Rejected };
+    let effect = match stage {
+        _ if login.is_some() => Effect::NotSent,
+        Stage::Commit if lost => Effect::Unknown,
+        _ => Effect::Rejected,
+    };
     let mut message = advice.to_owned();
     for part in service_message(error.message()).into_iter().chain(root_cause(&error)) {
         message.push_str(": ");
         message.push_str(&part);
     }
     Error::new(kind, effect, message).with_provider_code(error.kind().into_static())
+}
+
+/// Returns the kind and the advice for the text of a failed login over SSH. No operation was sent.
+fn login_failure(text: &str) -> Option<(ErrorKind, &'static str)> {
+    if text.contains("Permission denied (") {
+        let advice = "the server rejects the login; check the options \"user\" and \"key\"";
+        return Some((ErrorKind::Unauthenticated, advice));
+    }
+    let is_host_key = text.contains("Host key verification failed") || text.contains("host key is known");
+    let advice = "the host key of the server is unknown or has changed; check it, and add it to the file known_hosts, or \
+                  set known_hosts_strategy";
+    is_host_key.then_some((ErrorKind::Config, advice))
 }
 
 /// Returns the message of the service, unless it is a web page, which some servers send with an error.
@@ -177,6 +195,20 @@ mod tests {
             .set_source(io::Error::other("https://host/file?sig=hunter2: reset"));
         let error = of_service(error, Stage::Read, &none(), 0);
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+
+    #[test]
+    fn a_rejected_login_is_permanent_and_nothing_was_sent() {
+        for (text, kind) in [
+            ("me@h: Permission denied (publickey).", ErrorKind::Unauthenticated),
+            ("No ED25519 host key is known for h and you have requested strict checking.", ErrorKind::Config),
+            ("Host key verification failed.", ErrorKind::Config),
+        ] {
+            let error =
+                opendal::Error::new(opendal::ErrorKind::Unexpected, "ssh error").set_source(io::Error::other(text));
+            let error = of_service(error, Stage::Commit, &none(), 0);
+            assert_eq!((error.kind(), error.effect()), (kind, Effect::NotSent), "{error}");
+        }
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+#[cfg(feature = "azblob")]
+use filestore_core::Settings;
 use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
     FileUrl, IfExists, List, Page, PageBuilder, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest, components,
 };
-#[cfg(feature = "azblob")]
-use filestore_core::Settings;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 #[cfg(feature = "azblob")]
@@ -223,13 +223,14 @@ impl FileStore for OpendalStore {
         let lifetime = request.lifetime.unwrap_or(URL_LIFETIME);
         // Taken before the signature, so that the URL never expires earlier than reported.
         let signed_at = Timestamp::now();
-        let too_late =
-            |_| Error::unsupported("the URL would expire after the year 9999; choose a shorter lifetime");
+        let too_late = |_| Error::unsupported("the URL would expire after the year 9999; choose a shorter lifetime");
         let requested = signed_at.checked_add(lifetime).map_err(too_late)?;
         #[cfg(feature = "azblob")]
         if let Some(signer) = &self.azure_signer {
             // Rounded up to a whole second, so that the URL is valid for the requested lifetime.
-            let expires = requested.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil)).map_err(too_late)?;
+            let expires = requested
+                .round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil))
+                .map_err(too_late)?;
             return Ok(FileUrl::new(signer.sign(&self.path(&components), expires)?, UrlKind::Signed, Some(expires)));
         }
         let signed = call(Stage::Read, self.operator.presign_read(&self.path(&components), lifetime)).await?;

@@ -35,7 +35,8 @@ async fn metadata(case: &Case<'_>) -> Verdict {
     metadata_is_kept(case, "metadata.txt", &simple).await?;
     // Some services accept only identifiers as names.
     let hyphenated = [("origin", "conformance"), ("two-words", "one two")];
-    let upload = hyphenated.iter().fold(case.upload("probe.txt", "x"), |upload, (key, value)| upload.metadata(*key, *value));
+    let upload =
+        hyphenated.iter().fold(case.upload("probe.txt", "x"), |upload, (key, value)| upload.metadata(*key, *value));
     match case.store.upload(upload).await {
         Err(error) if error.kind() == ErrorKind::InvalidInput && error.effect() == Effect::NotSent => Ok(()),
         _ => metadata_is_kept(case, "hyphen.txt", &hyphenated).await,
