@@ -174,11 +174,12 @@ pub struct FileIoPage {
     pub files: Vec<FileIoFile>,
     /// The offset of the next page; `None` on the last page.
     pub next: Option<u64>,
+    /// The number of entries that the service listed and that are not in `files`, because they have no valid key.
+    pub left_out: u64,
 }
 
 impl FileIoPage {
-    /// Creates the page of `listing`, the response to `search`. *Protocol* if it holds no list. A file without a valid
-    /// key has no reference: it is left out and logged.
+    /// Creates the page of `listing`, the response to `search`. *Protocol* if it holds no list.
     pub(crate) fn new(listing: wire::Listing, search: &Search) -> Result<Self> {
         let nodes = listing.nodes.or(listing.files).ok_or_else(|| {
             let message = "the response to a listing holds no list of files; check base_url";
@@ -186,19 +187,17 @@ impl FileIoPage {
         })?;
         // Even if the service ignores the limit, the page keeps it.
         let taken = nodes.len().min(search.limit.map_or(usize::MAX, |limit| limit as usize));
-        let mut files = Vec::with_capacity(taken);
-        for node in nodes.into_iter().take(taken) {
-            match node.key.as_deref().and_then(FileKey::new) {
-                Some(key) => files.push(FileIoFile::new(&key, node, "unnamed")),
-                None => tracing::warn!(name = node.name, "a file without a valid key is left out of the listing"),
-            }
-        }
+        let file = |node: wire::File| {
+            let key = node.key.as_deref().and_then(FileKey::new)?;
+            Some(FileIoFile::new(&key, node, "unnamed"))
+        };
+        let files: Vec<_> = nodes.into_iter().take(taken).filter_map(file).collect();
         let end = search.offset.saturating_add(taken as u64);
         let is_full = search.limit.is_some_and(|limit| taken as u64 >= u64::from(limit));
         // A service that returns fewer files than the limit, and no count, may have more files.
         let has_more = listing.count.map_or(search.limit.is_some(), |count| count > end);
         let next = (taken > 0 && (is_full || has_more)).then_some(end);
-        Ok(Self { files, next })
+        Ok(Self { left_out: (taken - files.len()) as u64, files, next })
     }
 }
 
@@ -250,13 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_valid_key_does_not_hide_the_others() {
+    fn a_file_without_a_valid_key_is_counted_and_does_not_hide_the_others() {
         let page = page(
             r#"{"nodes":[{"name":"a"},{"key":5},{"key":"../x"},{"key":"B","name":"b"}],"count":9}"#,
             Search::new(),
         );
         let page = page.unwrap();
-        assert_eq!((names(&page), page.next), (vec!["b"], Some(4)));
+        assert_eq!((names(&page), page.next, page.left_out), (vec!["b"], Some(4), 3));
     }
 
     #[test]

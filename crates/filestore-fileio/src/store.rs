@@ -275,9 +275,11 @@ impl FileStore for FileIoStore {
                 Error::invalid("invalid page token: it is not from this store; use the token of the last page, or none")
             })?;
         }
-        let page = self.search(&search).await?;
-        let next = page.next.map(|offset| PageToken::new(offset.to_string()));
-        Ok(Page::new(page.files.into_iter().map(|entry| entry.file).collect(), next))
+        let found = self.search(&search).await?;
+        let next = found.next.map(|offset| PageToken::new(offset.to_string()));
+        let mut page = Page::new(found.files.into_iter().map(|entry| entry.file).collect(), next);
+        page.left_out = found.left_out;
+        Ok(page)
     }
 
     async fn stat(&self, request: Stat) -> Result<StoredFile> {

@@ -4,7 +4,7 @@ use filestore_core::{CursorLoopGuard, FileRef, List, Page, Result};
 use filestore_http::{Idempotency, Method, Response};
 
 use crate::error;
-use crate::path::{self, SitePath, SkippedEntries};
+use crate::path::{self, SitePath};
 use crate::store::FilesComStore;
 use crate::walk::{Level, Next, PAGE, Walk};
 use crate::wire::{Entry, EntryVisitor};
@@ -92,7 +92,6 @@ impl FilesComStore {
             Next::Beginning | Next::Nothing => None,
         };
         let children = Children::of(&folder);
-        let mut skipped_entries = SkippedEntries::default();
         let each = |mut entry: Entry| {
             let path = entry.path.take().unwrap_or_default();
             guard.entry(&path);
@@ -103,7 +102,7 @@ impl FilesComStore {
                 return;
             }
             // The service is reported to have listed entries that are not direct children.
-            let Some(path) = folder.entry(&path, &mut skipped_entries) else { return };
+            let Some(path) = folder.entry(&path, &mut page.left_out) else { return };
             match (entry.is_folder(), recursive) {
                 (false, _) => page.files.push(metadata::stored(&path, entry)),
                 (true, true) => subfolders.push(path.name().to_owned()),
@@ -189,7 +188,7 @@ mod tests {
                 for path in [format!("{folder}/{name}"), format!("IN/{name}"), format!("/{folder}/{name}"), name.into()]
                 {
                     let general = folder
-                        .entry(&path, &mut SkippedEntries::default())
+                        .entry(&path, &mut 0)
                         .map(|path| (path.name().to_owned(), path.reference()));
                     let short = children.name(&path).map(|name| (name.to_owned(), children.reference.child(name)));
                     assert!(short.is_none() || short == general, "{path} in {folder}: {short:?}, not {general:?}");

@@ -51,14 +51,19 @@ impl SitePath {
         not_too_long(components)
     }
 
-    /// Parses the path of an entry of a listing. `None` if a request could not name it.
-    pub(crate) fn listed(path: &str, skipped_entries: &mut SkippedEntries) -> Option<Self> {
-        Self::parse(path).inspect_err(|error| skipped_entries.note(error)).ok()
+    /// Parses the path of an entry of a listing. `None` if no reference can address it; `left_out` counts these
+    /// entries.
+    pub(crate) fn listed(path: &str, left_out: &mut u64) -> Option<Self> {
+        let count = |error: &Error| {
+            tracing::debug!(%error, "the listing leaves out an entry");
+            *left_out += 1;
+        };
+        Self::parse(path).inspect_err(count).ok()
     }
 
     /// Parses the path of an entry of this folder; `None` also if it is not directly in this folder.
-    pub(crate) fn entry(&self, path: &str, skipped_entries: &mut SkippedEntries) -> Option<Self> {
-        Self::listed(path, skipped_entries).filter(|path| path.is_in(self))
+    pub(crate) fn entry(&self, path: &str, left_out: &mut u64) -> Option<Self> {
+        Self::listed(path, left_out).filter(|path| path.is_in(self))
     }
 
     /// Returns the parent folder; that of the root is the root.
@@ -109,28 +114,6 @@ impl fmt::Display for SitePath {
     /// Writes the path as the service does.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("/"))
-    }
-}
-
-/// The number of entries of a page that a listing skips, since a request could not name them. The log has the first,
-/// and at the end the number of the others.
-#[derive(Debug, Default)]
-pub(crate) struct SkippedEntries(u64);
-
-impl SkippedEntries {
-    fn note(&mut self, error: &Error) {
-        if self.0 == 0 {
-            tracing::warn!(%error, "the listing skips an entry");
-        }
-        self.0 += 1;
-    }
-}
-
-impl Drop for SkippedEntries {
-    fn drop(&mut self) {
-        if self.0 > 1 {
-            tracing::warn!(more = self.0 - 1, "the listing skips more entries for a similar reason");
-        }
     }
 }
 
@@ -217,14 +200,14 @@ mod tests {
     #[test]
     fn an_entry_is_directly_in_its_folder_however_that_is_spelled() {
         let folder = SitePath::parse("Invoices/2026").unwrap();
-        let name = |path: &str| folder.entry(path, &mut SkippedEntries::default()).map(|path| path.to_string());
+        let name = |path: &str| folder.entry(path, &mut 0).map(|path| path.to_string());
         assert_eq!(name("Invoices/2026/a.txt").as_deref(), Some("Invoices/2026/a.txt"));
         assert_eq!(name("invoices/2026/a.txt").as_deref(), Some("invoices/2026/a.txt"));
         for other in ["Invoices/2026", "Invoices/a.txt", "Invoices/2026/a/b", "Invoices/2026/..", "a.txt", ""] {
             assert_eq!(name(other), None, "{other}");
         }
         let root = SitePath::default();
-        let in_root = |path: &str| root.entry(path, &mut SkippedEntries::default()).map(|path| path.to_string());
+        let in_root = |path: &str| root.entry(path, &mut 0).map(|path| path.to_string());
         assert_eq!(in_root("a.txt").as_deref(), Some("a.txt"));
         assert!(in_root("a/b").is_none() && in_root("").is_none());
     }

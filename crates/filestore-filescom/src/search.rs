@@ -4,7 +4,7 @@ use filestore_core::{Error, PageToken, Result, StoredFile};
 use jiff::Timestamp;
 
 use crate::metadata;
-use crate::path::{SitePath, SkippedEntries};
+use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::update::seconds;
 use crate::walk::PAGE;
@@ -87,6 +87,9 @@ pub struct FilesComPage {
     pub entries: Vec<FilesComEntry>,
     /// The token of the next page, for [`Search::page`]; `None`: this is the last page.
     pub next: Option<PageToken>,
+    /// The number of entries that the service listed and that are not in `entries`, because no reference can address
+    /// them.
+    pub left_out: u64,
 }
 
 impl Search {
@@ -200,10 +203,10 @@ impl FilesComStore {
         let cursor = search.page.as_ref().map(PageToken::as_str);
         let query = search.query();
         let mut entries = Vec::new();
-        let mut skipped_entries = SkippedEntries::default();
+        let mut left_out = 0;
         // 3. The entries below the root of this store.
         let each = |entry: Entry| {
-            let Some(path) = entry.path.as_deref().and_then(|path| SitePath::listed(path, &mut skipped_entries)) else {
+            let Some(path) = entry.path.as_deref().and_then(|path| SitePath::listed(path, &mut left_out)) else {
                 return;
             };
             let Some(path_below) = path.strip_prefix(self.root()) else { return };
@@ -215,6 +218,6 @@ impl FilesComStore {
             });
         };
         let next = self.folder_page(&folder, per_page, cursor, &query, each).await?.map(PageToken::new);
-        Ok(FilesComPage { entries, next })
+        Ok(FilesComPage { entries, next, left_out })
     }
 }

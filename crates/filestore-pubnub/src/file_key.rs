@@ -15,6 +15,13 @@ pub(crate) struct FileKey {
 }
 
 impl FileKey {
+    /// Returns the key of a file in `channel`; `None` if no URL of the service can address the file.
+    pub(crate) fn new(channel: &str, id: String, name: String) -> Option<Self> {
+        let is_name = !name.is_empty() && !is_dot_segment(&name) && !name.contains(char::is_control);
+        let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (is_name && is_id).then(|| Self { channel: channel.to_owned(), id, name })
+    }
+
     /// Reads the key from `reference`. *Invalid input* if the reference cannot be of a PubNub file.
     pub(crate) fn of(reference: &FileRef) -> Result<Self> {
         let invalid =
@@ -24,15 +31,7 @@ impl FileKey {
         }
         let [channel, id, name] = <[String; 3]>::try_from(reference.components()).map_err(|_| invalid())?;
         check_channel(&channel)?;
-        let is_invalid_segment =
-            |text: &str| text.is_empty() || is_dot_segment(text) || text.contains(char::is_control);
-        if is_invalid_segment(&name)
-            || id.is_empty()
-            || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        {
-            return Err(invalid());
-        }
-        Ok(Self { channel, id, name })
+        Self::new(&channel, id, name).ok_or_else(invalid)
     }
 
     pub(crate) fn reference(&self) -> FileRef {

@@ -183,13 +183,8 @@ impl PubNubStore {
         self.keyset().secrets()
     }
 
-    /// Returns the files of a page, and the token of the next page.
-    async fn page(
-        &self,
-        channel: &str,
-        limit: u32,
-        page: Option<&PageToken>,
-    ) -> Result<(Vec<wire::ListedFile>, Option<PageToken>)> {
+    /// Requests a page of the files of `channel`.
+    async fn page(&self, channel: &str, limit: u32, page: Option<&PageToken>) -> Result<Page> {
         let call = self.keyset().files(Method::GET, Idempotency::Safe, channel, &["files"]);
         let call = call.query("limit", limit.min(MAX_PAGE_SIZE).to_string());
         let call = match page {
@@ -201,25 +196,21 @@ impl PubNubStore {
             return Err(response.unexpected("JSON with \"status\": 200"));
         }
         let count = listing.data.len();
-        let files: Vec<_> = listing.data.into_iter().filter_map(|entry| entry.0).collect();
-        if files.len() < count {
-            tracing::warn!(
-                omitted = count - files.len(),
-                channel,
-                "files without id or name are omitted from the listing"
-            );
-        }
-        Ok((files, listing.next.map(PageToken::new)))
+        let files = listing.data.into_iter().filter_map(|entry| self.stored_file(channel, entry.0?)).collect();
+        let mut page = Page::new(files, listing.next.map(PageToken::new));
+        page.left_out = (count - page.files.len()) as u64;
+        Ok(page)
     }
 
-    fn stored_file(&self, channel: &str, listed: wire::ListedFile) -> StoredFile {
-        let key = FileKey { channel: channel.to_owned(), id: listed.id, name: listed.name };
+    /// Returns the file of a listing; `None` if no reference can address it.
+    fn stored_file(&self, channel: &str, listed: wire::ListedFile) -> Option<StoredFile> {
+        let key = FileKey::new(channel, listed.id, listed.name)?;
         let mut file = StoredFile::new(key.reference(), key.name);
         file.stored_size = listed.size;
         // Of an encrypted file, the size of the padding is unknown until its last block is decrypted.
         file.size = listed.size.filter(|_| self.0.cipher.is_none());
         file.created = listed.created;
-        file
+        Some(file)
     }
 }
 
@@ -235,24 +226,23 @@ impl FileStore for PubNubStore {
 
     async fn list(&self, request: List) -> Result<Page> {
         let channel = self.channel(request.scope)?;
-        let (files, next) = self.page(&channel, request.limit.unwrap_or(MAX_PAGE_SIZE), request.page.as_ref()).await?;
-        Ok(Page::new(files.into_iter().map(|listed| self.stored_file(&channel, listed)).collect(), next))
+        self.page(&channel, request.limit.unwrap_or(MAX_PAGE_SIZE), request.page.as_ref()).await
     }
 
     async fn stat(&self, request: Stat) -> Result<StoredFile> {
         let key = FileKey::of(&request.reference)?;
+        let reference = key.reference();
         let mut token: Option<PageToken> = None;
         let mut guard = CursorLoopGuard::new();
         loop {
-            let (files, next) = self.page(&key.channel, MAX_PAGE_SIZE, token.as_ref()).await?;
-            files.iter().for_each(|listed| guard.entry(&(&listed.id, &listed.name)));
+            let page = self.page(&key.channel, MAX_PAGE_SIZE, token.as_ref()).await?;
+            page.files.iter().for_each(|file| guard.entry(&file.reference));
             // Files are listed in the order of their ids: after a greater id, the file cannot follow.
-            let is_beyond = files.last().is_some_and(|last| last.id > key.id);
-            let found = files.into_iter().find(|listed| listed.id == key.id && listed.name == key.name);
-            if let Some(found) = found {
-                return Ok(self.stored_file(&key.channel, found));
+            let is_beyond = page.files.last().is_some_and(|last| last.reference.components().get(1) > Some(&key.id));
+            if let Some(found) = page.files.into_iter().find(|file| file.reference == reference) {
+                return Ok(found);
             }
-            let Some(next) = next.filter(|_| !is_beyond) else {
+            let Some(next) = page.next.filter(|_| !is_beyond) else {
                 return Err(Error::not_found(
                     "the channel has no such file: it was deleted, its retention period ended, or it never existed",
                 ));

@@ -91,8 +91,7 @@ impl PubNubStore {
             // 1. Request a form. The name in the response replaces the requested one.
             let response = self.generate_upload_url(&pending.channel, &pending.name).await?;
             let wire::FileId { id, name } = response.data;
-            let key = FileKey { channel: pending.channel.clone(), id, name };
-            FileKey::of(&key.reference()).map_err(|_| {
+            let key = FileKey::new(&pending.channel, id, name).ok_or_else(|| {
                 let message = "the service returned an id or a name that cannot be used in a URL; check base_url";
                 Error::new(ErrorKind::Protocol, Effect::Rejected, message)
             })?;

@@ -67,12 +67,13 @@ async fn an_invalid_field_does_not_fail_the_listing() {
 }
 
 #[tokio::test]
-async fn an_invalid_entry_does_not_hide_the_others() {
+async fn an_entry_that_no_reference_can_address_is_counted_and_does_not_hide_the_others() {
     let valid = |id: &str| format!(r#"{{"name":"cat.txt","id":"{id}"}}"#);
-    let invalid = r#"{"id":"2b","name":null},{"name":"no id"},7"#;
+    let invalid = r#"{"id":"2b","name":null},{"name":"no id"},7,{"id":"3/c","name":"a"},{"id":"3c","name":".."}"#;
     let body = || format!(r#"{{"status":200,"data":[{},{invalid},{}],"next":null}}"#, valid("1a"), valid(ID));
     let (_service, store) = store([Reply::json(200, &body()), Reply::json(200, &body())]).await;
-    assert_eq!(store.list(List::new()).await.unwrap().files.len(), 2);
+    let listed = store.list(List::new()).await.unwrap();
+    assert_eq!((listed.files.len(), listed.left_out), (2, 5));
     assert_eq!(store.stat(Stat::from(file())).await.unwrap().name, "cat.txt");
 }
 
