@@ -4,9 +4,10 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::StoredFile;
+use crate::{FileRef, StoredFile};
 
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -190,6 +191,7 @@ struct Inner {
     retry_after: Option<Duration>,
     attempts: u32,
     stored: Option<StoredFile>,
+    possibly_stored: Vec<FileRef>,
     partial: Option<PathBuf>,
     possibly_consumed: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -211,6 +213,7 @@ impl Error {
             retry_after: None,
             attempts: 1,
             stored: None,
+            possibly_stored: Vec::new(),
             partial: None,
             possibly_consumed: false,
             source: None,
@@ -268,9 +271,15 @@ impl Error {
         self
     }
 
-    /// Sets the name of the store, unless one is set.
+    /// Sets the name of the store, unless one is set, and adds it to the references of the error.
     pub fn with_store(mut self, store: impl Into<String>) -> Self {
-        self.0.store.get_or_insert_with(|| store.into());
+        let store = store.into();
+        let name: Arc<str> = store.as_str().into();
+        let stored = self.0.stored.iter_mut().map(|file| &mut file.reference);
+        for reference in stored.chain(&mut self.0.possibly_stored) {
+            *reference = reference.stamped(&name);
+        }
+        self.0.store.get_or_insert(store);
         self
     }
 
@@ -316,6 +325,13 @@ impl Error {
         self
     }
 
+    /// Adds a reference under which the file may be stored although an error is reported. `Display` writes it, so it
+    /// must not be a secret.
+    pub fn with_possibly_stored(mut self, reference: FileRef) -> Self {
+        self.0.possibly_stored.push(reference);
+        self
+    }
+
     /// Sets the path of a partial download that was kept.
     pub fn with_partial(mut self, path: impl Into<PathBuf>) -> Self {
         self.0.partial = Some(path.into());
@@ -355,7 +371,7 @@ impl Error {
         self.0.effect
     }
 
-    /// Returns the message without store, operation and subject.
+    /// Returns the message without store, operation, subject and references.
     pub fn message(&self) -> &str {
         &self.0.message
     }
@@ -401,8 +417,10 @@ impl Error {
         self.0.stored.as_ref()
     }
 
-    pub(crate) fn stored_mut(&mut self) -> Option<&mut StoredFile> {
-        self.0.stored.as_mut()
+    /// Returns the references under which the file may be stored although an error is reported. An upload that fails
+    /// if the file exists may leave its content under a temporary name.
+    pub fn possibly_stored(&self) -> &[FileRef] {
+        &self.0.possibly_stored
     }
 
     /// Returns the path of the partial file of an interrupted download, if it was kept.
@@ -429,7 +447,17 @@ impl fmt::Display for Error {
             }
             f.write_str(": ")?;
         }
-        f.write_str(&self.0.message)
+        f.write_str(&self.0.message)?;
+        if self.0.possibly_stored.is_empty() {
+            return Ok(());
+        }
+        f.write_str("; the file may be stored")?;
+        // Without the name of a store, a reference cannot be used.
+        let named = self.0.possibly_stored.iter().filter(|reference| !reference.store().is_empty());
+        for (at, reference) in named.enumerate() {
+            write!(f, " {} {reference}", if at == 0 { "as" } else { "or" })?;
+        }
+        f.write_str(": check before you retry")
     }
 }
 
@@ -470,5 +498,20 @@ mod tests {
         let error = Error::not_found("it broke").possibly_consumed().possibly_consumed();
         assert_eq!(error.effect(), Effect::Unknown);
         assert_eq!(error.message(), "it broke; the file is possibly consumed");
+    }
+
+    #[test]
+    fn the_references_in_a_message_have_the_name_of_the_store() {
+        let reference = |name| FileRef::new("fs", ["in", name]);
+        let error = Error::new(ErrorKind::Unavailable, Effect::Unknown, "the response was lost")
+            .with_possibly_stored(reference("a b"))
+            .with_possibly_stored(reference("c"))
+            .with_stored(StoredFile::new(reference("d"), "d"));
+        assert_eq!(error.to_string(), "the response was lost; the file may be stored: check before you retry");
+        let error = error.with_store("local");
+        let shown = error.to_string();
+        let end = "as local:fs:in/a%20b or local:fs:in/c: check before you retry";
+        assert!(shown.ends_with(end), "{shown}");
+        assert_eq!(error.stored().unwrap().reference.to_string(), "local:fs:in/d");
     }
 }

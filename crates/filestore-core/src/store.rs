@@ -316,10 +316,7 @@ impl Store {
         file.reference = file.reference.stamped(&self.name);
     }
 
-    fn context(&self, mut error: Error, operation: Operation, subject: Option<&str>) -> Error {
-        if let Some(file) = error.stored_mut() {
-            self.stamp(file);
-        }
+    fn context(&self, error: Error, operation: Operation, subject: Option<&str>) -> Error {
         let error = error.with_operation(operation).with_store(self.name());
         match subject {
             Some(subject) => error.with_subject(subject),

@@ -275,11 +275,7 @@ pub(crate) fn expiry(response: &Response) -> Expiry {
 }
 
 fn possibly_stored(error: Error, key: &FileKey) -> Error {
-    let reference = key.reference();
-    error.with_effect(Effect::Unknown).with_note(&format!(
-        "the file may be stored as {}, and no message names it",
-        reference.to_string().trim_start_matches(':')
-    ))
+    error.with_effect(Effect::Unknown).with_note("no message names the file").with_possibly_stored(key.reference())
 }
 
 /// Returns the *incomplete* error of a stored file whose message failed, with the details of `cause`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use filestore_core::{Body, Effect, ErrorKind, FileStore, IfExists, Upload};
+use filestore_core::{Body, Effect, ErrorKind, FileRef, FileStore, IfExists, Store, Upload};
 use futures::stream;
 use serde_json::json;
 use wiremock::ResponseTemplate;
@@ -429,7 +429,7 @@ async fn a_finish_that_failed_without_proof_is_of_unknown_effect() {
     site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
-    assert!(error.to_string().contains("the file may be stored; check its path"), "{error}");
+    assert_eq!(error.possibly_stored(), [FileRef::new("filescom", ["a.txt"])], "{error}");
     assert_eq!(site.content("a.txt").unwrap(), vec![b'x'; 26]);
 }
 
@@ -523,6 +523,19 @@ async fn a_failed_move_to_a_free_name_leaves_no_temporary_file() {
     let error = site.store().upload(alphabet().if_exists(IfExists::Fail)).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
     assert!(error.is_safe_to_retry() && site.files().is_empty(), "{:?}", site.files());
+}
+
+#[tokio::test]
+async fn content_that_may_remain_under_a_temporary_name_is_named_by_its_reference() {
+    let site = Site::with_parts_of(100).await;
+    site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
+    site.faults(8, "GET file_actions/metadata/.filestore", FaultAction::Respond(ResponseTemplate::new(500)));
+    let store = Store::new("team", Arc::new(site.store())).unwrap();
+    let error = store.upload(alphabet().if_exists(IfExists::Fail)).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Rejected, "{error}");
+    let reference = error.possibly_stored()[0].to_string();
+    assert!(reference.starts_with("team:filescom:.filestore-"), "{error}");
+    assert!(error.to_string().ends_with(&format!("as {reference}: check before you retry")), "{error}");
 }
 
 #[tokio::test]

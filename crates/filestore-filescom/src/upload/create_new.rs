@@ -47,7 +47,7 @@ impl FilesComStore {
         let destination = path.strip_prefix(self.root()).unwrap_or_default();
         if let Err(error) = self.move_to(&temporary.reference(), Destination::to(destination).parents(false)).await {
             if error.effect() == Effect::Unknown {
-                return Err(error.with_note(&format!("the content may still be at {temporary}")));
+                return Err(error.with_possibly_stored(path.reference()).with_possibly_stored(temporary.reference()));
             }
             return Err(self.discard(&temporary, error).await);
         }
@@ -77,7 +77,7 @@ impl FilesComStore {
         };
         match deleted {
             Ok(()) if !may_be_stored_later => error,
-            _ => error.with_note(&format!("its content may remain at {temporary}; delete it")),
+            _ => error.with_note("its content may remain, so delete it").with_possibly_stored(temporary.reference()),
         }
     }
 }

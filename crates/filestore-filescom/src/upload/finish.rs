@@ -62,7 +62,11 @@ impl FilesComStore {
                 };
                 let error = error.with_effect(effect);
                 return Err(match effect {
-                    Effect::Unknown => error.with_note("the file may be stored; check its path before you retry"),
+                    Effect::Unknown if options.with_rename => error.with_note(
+                        "the file may be stored under a name that the service chose; search for it in its folder \
+                         before you retry",
+                    ),
+                    Effect::Unknown => error.with_possibly_stored(path.reference()),
                     _ => error,
                 });
             }

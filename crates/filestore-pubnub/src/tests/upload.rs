@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use filestore_core::{Body, ByteStream, DigestAlgorithm, Expiry, FileStore, Upload};
+use filestore_core::{Body, ByteStream, DigestAlgorithm, Expiry, FileStore, Store, Upload};
 use futures::stream;
 use serde_json::{Value, json};
 
@@ -301,6 +301,21 @@ async fn an_encrypted_file_is_the_same_bytes_in_each_attempt() {
     assert_eq!((&bodies[0], &bodies[1]), (&bodies[1], &bodies[2]));
 }
 
+/// Asserts that a failed upload names the file that may be stored, with the reference.
+fn assert_possibly_stored(error: &Error) {
+    assert_eq!(error.possibly_stored(), [FileRef::new("pubnub", ["room-1", ID, "cat.txt"])], "{error}");
+}
+
+#[tokio::test]
+async fn the_reference_in_the_error_of_an_upload_has_the_name_of_the_store() {
+    let storage = ScriptedServer::start([Reply::lost(), expired(), missing()]).await;
+    let (_service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
+    let store = Store::new("chat", Arc::new(store)).unwrap();
+    let error = store.upload(hello()).await.unwrap_err();
+    let end = format!("; the file may be stored as chat:pubnub:room-1/{ID}/cat.txt: check before you retry");
+    assert!(error.to_string().ends_with(&end), "{error}");
+}
+
 #[tokio::test]
 async fn a_success_without_an_etag_is_checked_by_reading_the_file() {
     // An HTML page instead of the storage's response does not show whether the file is stored.
@@ -316,7 +331,7 @@ async fn a_success_without_an_etag_is_checked_by_reading_the_file() {
     let (_service, store) = super::store([form(&storage), redirect(&storage, 3900)]).await;
     let error = store.upload(hello()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
-    assert!(error.to_string().contains(&format!("may be stored as pubnub:room-1/{ID}/cat.txt")), "{error}");
+    assert_possibly_stored(&error);
 }
 
 #[tokio::test]
@@ -341,7 +356,7 @@ async fn other_bytes_with_the_same_id_make_the_effect_unknown() {
     let (service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
     let error = store.upload(hello()).await.unwrap_err();
     assert_eq!(error.effect(), Effect::Unknown, "{error}");
-    assert!(error.to_string().contains("may be stored as"), "{error}");
+    assert_possibly_stored(&error);
     assert_eq!(service.requests().len(), 2, "no other form is requested");
 }
 
@@ -368,7 +383,7 @@ async fn after_a_lost_response_a_missing_file_leaves_the_effect_unknown() {
         let (service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
         let error = store.upload(hello()).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Unknown, "{error}");
-        assert!(error.to_string().contains(&format!("may be stored as pubnub:room-1/{ID}/cat.txt")), "{error}");
+        assert_possibly_stored(&error);
         assert_eq!(service.requests().len(), 2, "no other form is requested");
     }
 }
@@ -408,7 +423,7 @@ async fn an_upload_that_cannot_be_checked_is_unknown_and_names_the_file() {
         let (_service, store) = store([form(&storage), Reply::json(403, forbidden)]).await;
         let error = store.upload(hello()).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Unknown, "{error}");
-        assert!(error.to_string().contains(&format!("may be stored as pubnub:room-1/{ID}/cat.txt")), "{error}");
+        assert_possibly_stored(&error);
     }
 }
 
