@@ -136,6 +136,20 @@ pub enum Operation {
     Delete,
     /// [`FileStore::url`](crate::FileStore::url).
     Url,
+    /// The creation of a folder.
+    CreateFolder,
+    /// A copy inside the service.
+    Copy,
+    /// A move or a new name inside the service.
+    Move,
+    /// The creation of a share link.
+    Share,
+    /// The deletion of a share link.
+    Unshare,
+    /// A change of a stored file.
+    Update,
+    /// The publication of a message about a stored file.
+    Publish,
 }
 
 impl Operation {
@@ -149,6 +163,13 @@ impl Operation {
             Self::Download => "download",
             Self::Delete => "delete",
             Self::Url => "url",
+            Self::CreateFolder => "create folder",
+            Self::Copy => "copy",
+            Self::Move => "move",
+            Self::Share => "share",
+            Self::Unshare => "unshare",
+            Self::Update => "update",
+            Self::Publish => "publish",
         }
     }
 }

@@ -324,7 +324,9 @@ impl Store {
         }
     }
 
-    pub(crate) fn context_of(&self, error: Error, operation: Operation, reference: &FileRef) -> Error {
+    /// Returns `error` with the operation, the reference and the name of the store, as the methods of this type do. Call
+    /// this for errors of methods that only the backend has.
+    pub fn context_of(&self, error: Error, operation: Operation, reference: &FileRef) -> Error {
         // A reference of another store may be a bearer key there.
         let show_whole = !self.capabilities().bearer_references && reference.scheme() == self.capabilities().scheme;
         let subject = if show_whole { reference.to_string() } else { reference.redacted() };

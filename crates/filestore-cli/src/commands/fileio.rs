@@ -1,7 +1,7 @@
 //! `filestore fileio`: prints the account, and changes stored files.
 
 use filestore::fileio::{Account, FileIo, FileIoFile, FileIoStore, FileIoUpdate, FileIoUpload};
-use filestore::{Result, StoreConfig, Upload};
+use filestore::{Operation, Result, StoreConfig, Upload};
 use serde_json::{Map, Value, json};
 
 use crate::args;
@@ -38,7 +38,7 @@ async fn update(context: &Context, args: &args::FileioUpdate) -> Result<u8> {
         None => context.reads.changing(fileio.update(&reference, changes(args))).await,
         Some(path) => context.reads.changing(fileio.replace(&reference, replacement(args, path)?)).await,
     };
-    let FileIoFile { file, .. } = updated.map_err(|error| error.with_store(store.name()))?;
+    let FileIoFile { file, .. } = updated.map_err(|error| store.context_of(error, Operation::Update, &reference))?;
     context.warn_of_skipped(&file.name, &file.skipped);
     let mut object = output::json_of(&file);
     object["ref"] = json!(reference.to_string());

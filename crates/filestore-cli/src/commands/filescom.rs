@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use filestore::filescom::{Destination, FilesCom, FilesComStore, Login, SecondFactor, Share};
-use filestore::{CursorLoopGuard, Effect, Error, ErrorKind, Expiry, FileRef, Result, Store, StoreConfig};
+use filestore::{CursorLoopGuard, Effect, Error, ErrorKind, Expiry, FileRef, Operation, Result, Store, StoreConfig};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -21,8 +21,8 @@ pub(crate) async fn run(context: &Context, command: &args::Filescom) -> Result<u
         args::Filescom::Login(args) => login(context, args).await,
         args::Filescom::Logout => logout(context).await,
         args::Filescom::Mkdir { paths } => mkdir(context, paths).await,
-        args::Filescom::Cp(args) => copy_or_move(context, args, Action::Copy).await,
-        args::Filescom::Mv(args) => copy_or_move(context, args, Action::Move).await,
+        args::Filescom::Cp(args) => copy_or_move(context, args, Operation::Copy).await,
+        args::Filescom::Mv(args) => copy_or_move(context, args, Operation::Move).await,
         args::Filescom::Share(args) => share(context, args).await,
         args::Filescom::Unshare { link } => unshare(context, link).await,
     }
@@ -87,31 +87,23 @@ async fn mkdir(context: &Context, paths: &[String]) -> Result<()> {
     let config = context.selected_store()?;
     let (site, named) = connect(context, config)?;
     for path in paths {
-        context.reads.changing(site.create_folder(path, true)).await.map_err(&named)?;
+        let created = context.reads.changing(site.create_folder(path, true)).await;
+        created.map_err(|error| named(error.with_operation(Operation::CreateFolder).with_subject(path)))?;
         print(context, &config.name, &site.reference(path)?, "the folder is")?;
     }
     Ok(())
 }
 
-#[derive(Clone, Copy)]
-enum Action {
-    Copy,
-    Move,
-}
-
-async fn copy_or_move(context: &Context, args: &FilescomCopyMove, action: Action) -> Result<()> {
+async fn copy_or_move(context: &Context, args: &FilescomCopyMove, operation: Operation) -> Result<()> {
     let (store, reference) = context.open_reference(&args.target.reference)?;
-    let (site, named) = connect_of(context, &store, &reference)?;
+    let site = connect_of(context, &store, &reference)?;
     let to = Destination::to(&args.to).overwrite(args.overwrite);
-    let new_reference = match action {
-        Action::Copy => context.reads.changing(site.copy(&reference, to)).await,
-        Action::Move => context.reads.changing(site.move_to(&reference, to)).await,
+    let (new_reference, summary) = match operation {
+        Operation::Move => (context.reads.changing(site.move_to(&reference, to)).await, "moved to"),
+        _ => (context.reads.changing(site.copy(&reference, to)).await, "copied to"),
     };
-    let summary = match action {
-        Action::Copy => "copied to",
-        Action::Move => "moved to",
-    };
-    print(context, store.name(), &new_reference.map_err(named)?, summary)
+    let new_reference = new_reference.map_err(|error| store.context_of(error, operation, &reference))?;
+    print(context, store.name(), &new_reference, summary)
 }
 
 async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
@@ -125,13 +117,19 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
         )));
     }
     references.iter().try_for_each(|(store, reference)| store.check_reference(reference))?;
-    let (site, named) = connect_of(context, store, first)?;
+    let site = connect_of(context, store, first)?;
     let mut share = Share::new();
     share.expires = args.expires.instant(Timestamp::now())?;
     share.max_uses = args.max_uses;
     share.password = args.password.as_deref().map(|source| secret("--password", source)).transpose()?;
     let created = site.share(references.iter().map(|(_, reference)| reference), share);
-    let link = context.reads.changing(created).await.map_err(named)?;
+    let link = context.reads.changing(created).await.map_err(|error| {
+        let error = match references.len() {
+            1 => error,
+            count => error.with_subject(format!("{first} and {} more", count - 1)),
+        };
+        store.context_of(error, Operation::Share, first)
+    })?;
     context.warn_of_skipped("the share link", &link.skipped);
     if args.expires == Expiry::Never && link.url.expires().is_some() {
         // The service has no value for *never*: it chooses the expiry if the request has none.
@@ -152,12 +150,15 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
 async fn unshare(context: &Context, link: &str) -> Result<()> {
     let (site, named) = connect(context, context.selected_store()?)?;
     let unshared = async {
-        match link.parse() {
-            Ok(id) => site.unshare(id).await,
-            Err(_) => site.unshare(id_of(&site, link).await?).await,
-        }
+        let id = match link.parse() {
+            Ok(id) => id,
+            Err(_) => id_of(&site, link).await?,
+        };
+        // The URL of a share link gives access to the files, so the subject is the id.
+        site.unshare(id).await.map_err(|error| error.with_subject(id.to_string()))
     };
-    context.reads.changing(unshared).await.map_err(named)
+    let unshared = context.reads.changing(unshared).await;
+    unshared.map_err(|error| named(error.with_operation(Operation::Unshare)))
 }
 
 /// Returns the id of the share link with this URL.
@@ -194,14 +195,10 @@ fn connect(context: &Context, config: &StoreConfig) -> Result<(FilesComStore, im
     Ok((FilesCom.connect(&resolved.settings).map_err(&named)?, named))
 }
 
-/// Does the same as [`connect`] for the store of a reference, after a check that the reference belongs to it.
-fn connect_of(
-    context: &Context,
-    store: &Store,
-    reference: &FileRef,
-) -> Result<(FilesComStore, impl Fn(Error) -> Error)> {
+/// Returns the Files.com site of the store of a reference, after a check that the reference belongs to it.
+fn connect_of(context: &Context, store: &Store, reference: &FileRef) -> Result<FilesComStore> {
     store.check_reference(reference)?;
-    connect(context, context.config.store(store.name())?)
+    connect(context, context.config.store(store.name())?).map(|(site, _)| site)
 }
 
 fn print(context: &Context, store: &str, reference: &FileRef, summary: &str) -> Result<()> {

@@ -1,7 +1,7 @@
 //! `filestore pubnub`: publishes the message of a file that is stored already.
 
 use filestore::pubnub::{PubNub, PubNubSend};
-use filestore::{Backend, Error, Result};
+use filestore::{Backend, Error, Operation, Result};
 use serde_json::json;
 
 use crate::args;
@@ -36,7 +36,7 @@ async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
 
     let pubnub = PubNub.connect(&resolved.settings).map_err(|error| error.with_store(store.name()))?;
     let published = context.reads.changing(pubnub.publish_file_message(&reference, &send)).await;
-    let published = published.map_err(|error| error.with_store(store.name()))?;
+    let published = published.map_err(|error| store.context_of(error, Operation::Publish, &reference))?;
     let summary = format!("published with the timetoken {}", published.timetoken);
     let printed = if context.json {
         output::json(&json!({ "ref": reference.to_string(), "store": store.name(), "timetoken": published.timetoken }))

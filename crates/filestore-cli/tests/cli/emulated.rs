@@ -140,6 +140,16 @@ fn a_consuming_download_that_breaks_keeps_the_bytes_that_arrived_and_is_not_retr
 }
 
 #[test]
+fn the_error_of_an_update_names_the_shortened_reference() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    let failed = served.run(&["fileio", "update", "fileio:fileio:CANARYCANARY", "--title", "t"]);
+    assert_eq!(failed.code, 3, "{failed:?}");
+    assert!(failed.err.starts_with("error: fileio: update \"fileio:fileio:CAN...\": "), "{failed:?}");
+    assert!(!failed.err.contains("CANARYCANARY"), "{failed:?}");
+}
+
+#[test]
 fn neither_output_nor_logs_show_a_key() {
     let home = Home::new();
     let served = Served::start(&home, &[]);

@@ -246,6 +246,27 @@ fn a_share_link_of_files_in_two_stores_is_rejected() {
 }
 
 #[test]
+fn errors_name_the_operation_and_its_subject() {
+    let home = Home::new();
+    let _served = Served::start(&home, &[]);
+    home.file("a.txt", "x");
+    site(&home, &["upload", "a.txt"]).line();
+    let (file, none) = ("filescom:filescom:a.txt", "filescom:filescom:none");
+    for (args, context) in [
+        (&["mkdir", "a.txt"][..], "create folder \"a.txt\""),
+        (&["cp", none, "b.txt"], "copy \"filescom:filescom:none\""),
+        (&["mv", none, "b.txt"], "move \"filescom:filescom:none\""),
+        (&["share", none], "share \"filescom:filescom:none\""),
+        (&["share", none, file], "share \"filescom:filescom:none and 1 more\""),
+        (&["unshare", "https://nowhere.invalid/secret"], "unshare"),
+    ] {
+        let done = site(&home, &[&["filescom"], args].concat());
+        let start = format!("error: filescom: {context}: ");
+        assert!(done.code != 0 && done.err.starts_with(&start) && !done.err.contains("secret"), "{args:?}: {done:?}");
+    }
+}
+
+#[test]
 fn an_upload_that_a_retry_would_rename_or_reject_is_not_safe_to_retry() {
     let home = Home::new();
     let served = Served::start(&home, &[]);

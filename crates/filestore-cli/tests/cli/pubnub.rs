@@ -65,6 +65,7 @@ fn another_process_publishes_a_file_that_is_stored_but_not_published() {
     assert!(sent.err.contains("filestore pubnub publish"), "{}", sent.err);
     let rejected = room(&home, &["pubnub", "publish", &reference]);
     assert_eq!(rejected.code, 4, "{rejected:?}");
+    assert!(rejected.err.starts_with(&format!("error: room: publish {reference:?}: ")), "{rejected:?}");
     served.control("DELETE", "faults", "");
     assert!(messages(&served).is_empty());
 
