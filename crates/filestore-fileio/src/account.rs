@@ -120,7 +120,7 @@ pub struct Search {
     pub sort: Option<String>,
     /// The number of files to skip.
     pub offset: u64,
-    /// The largest number of files. `None`: the service decides.
+    /// The largest number of files, from 1. `None`: the service decides.
     pub limit: Option<u32>,
 }
 
@@ -148,9 +148,9 @@ impl Search {
         self
     }
 
-    /// Returns at most `limit` files; 0 counts as 1.
+    /// Returns at most `limit` files, from 1.
     pub fn limit(mut self, limit: u32) -> Self {
-        self.limit = Some(limit.max(1));
+        self.limit = Some(limit);
         self
     }
 

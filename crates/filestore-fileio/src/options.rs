@@ -82,7 +82,7 @@ impl ProviderOptions for FileIoUpload {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a limit or none: there is no third case")]
 pub enum MaxDownloads {
-    /// At most this number; 0 counts as 1.
+    /// At most this number, from 1.
     Times(u32),
     /// Any number.
     Unlimited,
@@ -92,7 +92,7 @@ impl MaxDownloads {
     /// Returns the number, or `None` if it is unlimited.
     pub(crate) fn times(self) -> Option<u64> {
         match self {
-            Self::Times(times) => Some(u64::from(times.max(1))),
+            Self::Times(times) => Some(u64::from(times)),
             Self::Unlimited => None,
         }
     }

@@ -102,10 +102,13 @@ impl FileIoStore {
 
     /// Returns a page of the account's files, with the fields that only file.io has.
     ///
-    /// *Unsupported* without an API key. If files are added or removed between two pages, the second page may skip or
+    /// *Unsupported* without an API key, *invalid input* for a limit of 0. If files are added or removed between two pages, the second page may skip or
     /// repeat some.
     pub async fn search(&self, search: &Search) -> Result<FileIoPage> {
         self.0.capabilities.check(Feature::List)?;
+        if search.limit == Some(0) {
+            return Err(Error::invalid("the limit of a search is 0; set 1 or more"));
+        }
         let request = self.request(Method::GET, self.0.base.clone(), Idempotency::Safe).buffered();
         let request = search.query().iter().fold(request, |request, (name, value)| request.query(name, value));
         let (response, body) = self.success(self.send(request).await?, None, JSON_LIMIT).await?;
@@ -233,7 +236,11 @@ impl FileIoStore {
         }
     }
 
-    pub(crate) fn check_plan(&self, terms: &UploadTerms) -> Result<()> {
+    /// Rejects terms that the service certainly rejects.
+    pub(crate) fn check_terms(&self, terms: &UploadTerms) -> Result<()> {
+        if terms.max_downloads == Some(MaxDownloads::Times(0)) {
+            return Err(Error::invalid("max_downloads is 0; set a number from 1, or unlimited"));
+        }
         match self.0.auth {
             Auth::Account(_) => Ok(()),
             Auth::Anonymous | Auth::Owner(_) => terms.check_free_plan(self.now()),

@@ -125,7 +125,7 @@ impl FileIoStore {
             title: update.title.clone(),
             description: update.description.clone(),
         };
-        self.check_plan(&terms)?;
+        self.check_terms(&terms)?;
         if let Some((_, body)) = &update.content {
             self.check_size(body)?;
         }
@@ -166,7 +166,7 @@ impl FileIoStore {
         self.check_owner("a replacement")?;
         upload.check(self.capabilities())?;
         let terms = UploadTerms::of(&upload, self.now())?;
-        self.check_plan(&terms)?;
+        self.check_terms(&terms)?;
         self.check_size(&upload.body)?;
         let form = self.with_file(terms.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
         let mut request = self.management(Method::PUT, &key, Idempotency::NonIdempotent).body(form.clone());

@@ -44,7 +44,7 @@ impl FileIoStore {
         let text = text.into();
         // 1. Reject what the service certainly rejects.
         let terms = UploadTerms { expiration: Expiration::of(expiry, self.now())?, ..UploadTerms::default() };
-        self.check_plan(&terms)?;
+        self.check_terms(&terms)?;
         // 2. A form of one or two fields.
         let body =
             RequestBody::Bytes(Some("application/x-www-form-urlencoded"), text_form(&text, &terms.expiration).into());
@@ -68,7 +68,7 @@ impl FileIoStore {
         // 1. Reject what the service certainly rejects.
         upload.check(self.capabilities())?;
         let terms = UploadTerms::of(&upload, self.now())?;
-        self.check_plan(&terms)?;
+        self.check_terms(&terms)?;
         self.check_size(&upload.body)?;
         // 2. One form: options first, so that the service knows them before the content.
         let form = self.with_file(terms.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;

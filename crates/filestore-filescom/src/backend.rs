@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use filestore_core::{Backend, FileStore, Key, Options, Result, Settings};
+use filestore_core::{Backend, Error, FileStore, Key, Options, Result, Settings};
 use filestore_http::read_settings;
 
 use crate::config::{KEYS, http};
-use crate::{FilesComConfig, FilesComStore, FilesComUpload, options};
+use crate::{ByteSize, FilesComConfig, FilesComStore, FilesComUpload, options};
 
 /// The backend `filescom`, for a [`Registry`](filestore_core::Registry).
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,8 +43,10 @@ impl Backend for FilesCom {
     }
 
     fn options(&self, settings: &Settings) -> Result<Options> {
+        let upload = settings.read::<FilesComUpload>(&options::KEYS)?;
+        upload.part_size.map_or(Ok(()), ByteSize::check_part).map_err(|error| Error::config(error.message()))?;
         let mut options = Options::default();
-        options.required(Arc::new(settings.read::<FilesComUpload>(&options::KEYS)?));
+        options.required(Arc::new(upload));
         Ok(options)
     }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use filestore_core::{Key, KeyKind, Result};
+use filestore_core::{Error, Key, KeyKind, Result};
 use filestore_http::{HttpConfig, base_url, check_credentials, with_http_keys};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -30,7 +30,7 @@ pub struct FilesComConfig {
     pub verify: Verify,
     /// The maximum number of parts of one file that are transferred at once. Default: 8.
     pub parallel: NonZeroU32,
-    /// The part size; `None`: chosen by the size of the file, 16 MiB or more.
+    /// The part size, 5 MiB to 5 GiB; `None`: chosen by the size of the file, 16 MiB or more.
     pub part_size: Option<ByteSize>,
     /// The maximum amount of content of one transfer in memory: parts of a body that is a stream, ranges of a large
     /// download. Default: 48 MiB.
@@ -65,7 +65,7 @@ pub(crate) static KEYS: [Key; FILESCOM_KEYS + filestore_http::KEYS.len()] = with
     .default("etag"),
     Key::new("parallel", KeyKind::Integer, "the maximum number of parts of one file that are transferred at once")
         .default("8"),
-    Key::new("part_size", KeyKind::Text, "the size of parts, such as 64MiB; chosen by the size of the file unless set"),
+    Key::new("part_size", KeyKind::Text, "the size of parts, 5MiB to 5GiB; chosen by the size of the file unless set"),
     Key::new("memory", KeyKind::Text, "the maximum amount of content of one transfer in memory").default("48MiB"),
     Key::new("language", KeyKind::Text, "the language of the service's error messages, such as de"),
 ]));
@@ -158,9 +158,11 @@ impl FilesComConfig {
         self
     }
 
-    /// Returns the base URL, which has only scheme, host and port. *Config* if it or a credential is invalid.
+    /// Returns the base URL, which has only scheme, host and port. *Config* if it, a credential or the part
+    /// size is invalid.
     pub(crate) fn check(&self) -> Result<Url> {
         check_credentials([("api_key", self.api_key.as_ref()), ("session_id", self.session_id.as_ref())])?;
+        self.part_size.map_or(Ok(()), ByteSize::check_part).map_err(|error| Error::config(error.message()))?;
         base_url(&self.base_url, "https://app.files.com")
     }
 }

@@ -26,8 +26,8 @@ pub struct FilesComUpload {
     pub mkdir_parents: Option<bool>,
     /// `true` lets the service choose another name if the name is taken, such as `a_2.txt`. Default: `false`.
     pub with_rename: Option<bool>,
-    /// The part size, for a storage that does not prescribe it. Below the storage's minimum, which is 5 MiB for S3, the
-    /// minimum is used.
+    /// The part size, 5 MiB to 5 GiB, for a storage that does not prescribe it. Parts are larger if the storage allows
+    /// too few of them for the file.
     pub part_size: Option<ByteSize>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) static KEYS: [Key; 4] = [
     Key::new("provided_mtime", KeyKind::Text, "the time of the last change to show, such as 2026-03-01T10:00:00Z"),
     Key::new("mkdir_parents", KeyKind::Flag, "create missing folders").default("true"),
     Key::new("with_rename", KeyKind::Flag, "let the service choose another name if the name is taken").default("false"),
-    Key::new("part_size", KeyKind::Text, "the size of the parts, such as 64MiB; chosen by the size of the file"),
+    Key::new("part_size", KeyKind::Text, "the size of the parts, 5MiB to 5GiB; chosen by the size of the file"),
 ];
 
 impl FilesComUpload {

@@ -103,7 +103,7 @@ impl FilesComReader {
     }
 
     /// Sets the length of the range that is requested first, and after each seek that leaves the current range.
-    /// Default: 4 MiB. A smaller length suits reads at scattered offsets, since the unread rest of a range is wasted.
+    /// Default: 4 MiB; at least one byte. A smaller length suits reads at scattered offsets, since the unread rest of a range is wasted.
     pub fn read_ahead(mut self, bytes: ByteSize) -> Self {
         self.read_ahead = bytes.as_u64().max(1);
         self.window = self.read_ahead;

@@ -35,7 +35,7 @@ pub struct Search {
     pub modified_after: Option<Timestamp>,
     /// The order, and `true` for descending. Default: folders first, by path.
     pub sort: Option<(SortBy, bool)>,
-    /// The maximum number of entries of a page. Default and maximum: 1,000.
+    /// The maximum number of entries of a page, at least 1. Default, and most that a page has: 1,000.
     pub limit: Option<u32>,
     /// The token of the page, from the page before; `None`: the first page.
     pub page: Option<PageToken>,
@@ -191,6 +191,9 @@ impl FilesComStore {
         if search.modified_after.is_some() && search.only.is_none() {
             return Err(Error::invalid("`modified_after` requires `only`: files or folders"));
         }
+        if search.limit == Some(0) {
+            return Err(Error::invalid("the limit of a search is 0; set 1 or more"));
+        }
         let is_outside_root = search.everywhere && !self.root().is_root();
         if is_outside_root || search.everywhere && !search.folder.is_empty() {
             return Err(Error::invalid(
@@ -199,7 +202,7 @@ impl FilesComStore {
         }
         // 2. The request.
         let folder = self.root().join(&search.folder)?;
-        let per_page = search.limit.unwrap_or(PAGE).clamp(1, PAGE);
+        let per_page = search.limit.unwrap_or(PAGE).min(PAGE);
         let cursor = search.page.as_ref().map(PageToken::as_str);
         let query = search.query();
         let mut entries = Vec::new();

@@ -1,6 +1,7 @@
 //! [`ByteSize`]: a number of bytes, written as `16MiB`.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use filestore_core::{Error, Result};
@@ -22,6 +23,18 @@ impl ByteSize {
     /// Creates a size in MiB (1,048,576 bytes).
     pub const fn mib(mib: u64) -> Self {
         Self(mib << 20)
+    }
+
+    /// The sizes that the storage allows for a part that is not the last: 5 MiB to 5 GiB.
+    pub(crate) const PART: RangeInclusive<Self> = Self::mib(5)..=Self::mib(5 << 10);
+
+    /// *Invalid input* unless a part may have the size.
+    pub(crate) fn check_part(self) -> Result<()> {
+        let (smallest, largest) = (Self::PART.start(), Self::PART.end());
+        match Self::PART.contains(&self) {
+            true => Ok(()),
+            false => Err(Error::invalid(format!("part_size is {self}; set a size from {smallest} to {largest}"))),
+        }
     }
 
     /// Returns the number of bytes.

@@ -131,6 +131,8 @@ fn invalid_input_is_rejected_without_any_effect() {
         (vec!["upload", "a.txt", "--to", &longer], 2),
         (vec!["upload", "a.txt", "--name", "folder"], 5),
         (vec!["upload", "a.txt", "--to", "missing", "-O", "mkdir_parents=false"], 3),
+        (vec!["upload", "a.txt", "-O", "part_size=0"], 2),
+        (vec!["upload", "a.txt", "-O", "part_size=6GiB"], 2),
         (vec!["list", "--page", "c2:next:garbage"], 2),
         (vec!["list", "nowhere"], 3),
         (vec!["filescom", "share", "filescom:filescom:folder", "--max-uses", "0"], 2),

@@ -4,7 +4,7 @@ use filestore_core::{FileStore, List, Period};
 use wiremock::matchers::{bearer_token, body_string, header, method, path};
 
 use super::*;
-use crate::{AnonymousToken, FileIoUpdate, MaxDownloads};
+use crate::{AnonymousToken, FileIoUpdate, FileIoUpload, MaxDownloads, Search};
 
 #[tokio::test]
 async fn an_update_sends_only_what_changes() {
@@ -99,6 +99,22 @@ async fn the_token_of_an_anonymous_upload_manages_that_file() {
 }
 
 #[tokio::test]
+async fn numbers_out_of_their_range_are_rejected_before_a_request_is_sent() {
+    let server = responding([]).await;
+    let store = with_key(&server);
+    let upload = || Upload::new("a", "x").with(FileIoUpload::new().max_downloads(0));
+    let errors = [
+        store.upload_owned(upload()).await.unwrap_err(),
+        store.replace(&key(), upload()).await.unwrap_err(),
+        store.update(&key(), FileIoUpdate::new().max_downloads(0)).await.unwrap_err(),
+        store.search(&Search::new().limit(0)).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_replacement_has_the_limits_of_an_upload() {
     let server = responding([]).await;
     let store = with_key(&server);
@@ -140,7 +156,7 @@ async fn a_longer_lifetime_is_noticed_without_any_time_in_the_response() {
 async fn options_that_the_service_does_not_confirm_are_reported() {
     let server = responding([json(200, GEN1), json(200, r#"{"success":true}"#)]).await;
     let store = with_key(&server);
-    let options = crate::FileIoUpload::new().max_downloads(1).auto_delete(true).title("T");
+    let options = FileIoUpload::new().max_downloads(1).auto_delete(true).title("T");
     let file = store.upload(hello().with(options)).await.unwrap();
     assert_eq!(file.skipped, ["max_downloads", "auto_delete", "title"]);
     let update = FileIoUpdate::new().title("T").description("D");

@@ -49,6 +49,7 @@ async fn combinations_that_the_service_does_not_support_are_not_sent() {
     let since = Search::default().modified_after("2026-03-01T10:00:00Z".parse().unwrap());
     let rejected = [
         store(&server).search(&since).await,
+        store(&server).search(&Search::default().limit(0)).await,
         store(&server).search(&Search::folder("a").everywhere()).await,
         rooted.search(&Search::default().everywhere()).await,
     ];

@@ -1,6 +1,6 @@
 //! The backend: settings and options from files and command lines, and credentials.
 
-use filestore_core::{Backend, Effect, ErrorKind, FileStore, List, Origin, Setting, Settings, Value};
+use filestore_core::{Backend, Effect, ErrorKind, FileStore, List, Origin, Setting, Settings, Upload, Value};
 
 use super::{API_KEY, kind_and_effect, open, received, rejection, response, server_with};
 use crate::{
@@ -52,6 +52,8 @@ fn settings_that_cannot_be_used_are_configuration_errors() {
         [("root", text("a/../b"))],
         [("verify", text("sha9"))],
         [("parallel", Value::Integer(0))],
+        [("part_size", Value::Integer(0))],
+        [("part_size", text("6GiB"))],
         [("api_key", text("canary\nx"))],
     ] {
         let error = FilesCom.open(&settings(&bad)).unwrap_err();
@@ -78,6 +80,22 @@ fn options_may_be_texts_or_numbers() {
     let rest = [("provided_mtime", text(time)), ("part_size", Value::Integer(8 << 20))];
     assert_eq!(read(&[flags, rest].concat()).unwrap(), expected);
     assert!(read(&[("part_size", text("large"))]).is_err());
+}
+
+#[tokio::test]
+async fn a_part_size_out_of_its_range_is_rejected_before_a_request_is_sent() {
+    let server = server_with([]).await;
+    for size in [0, 1, (5 << 20) - 1, (5 << 30) + 1] {
+        let options = FilesCom.options(&settings(&[("part_size", Value::Integer(size))])).unwrap_err();
+        assert_eq!(options.kind(), ErrorKind::Config, "{options}");
+        let upload = Upload::new("a.txt", "x").with(FilesComUpload::new().part_size(ByteSize::bytes(size as u64)));
+        let error = super::store(&server).upload(upload).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+        assert!(error.to_string().contains("set a size from 5MiB to 5GiB"), "{error}");
+    }
+    for size in [5 << 20, 5 << 30] {
+        assert!(FilesCom.open(&settings(&[("part_size", Value::Integer(size))])).is_ok(), "{size}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use filestore_core::{Error, Result, Upload};
 use jiff::Timestamp;
 
+use crate::ByteSize;
 use crate::options::FilesComUpload;
 
 /// The options of one upload.
@@ -19,18 +20,19 @@ pub(crate) struct UploadOptions {
 }
 
 impl UploadOptions {
-    /// Resolves the options of `upload`. *Invalid input* for metadata that the service would reject after the content
-    /// was sent.
+    /// Resolves the options of `upload`. *Invalid input* for a part size out of its range, and for metadata that the
+    /// service would reject after the content was sent.
     pub(crate) fn of(upload: &Upload) -> Result<Self> {
         let options = upload.options.get::<FilesComUpload>().unwrap_or_default();
         check_metadata(&upload.metadata)?;
+        options.part_size.map_or(Ok(()), ByteSize::check_part)?;
         let time = options.provided_mtime.or(upload.modified);
         Ok(Self {
             provided_mtime: time.and_then(|time| Timestamp::from_second(time.as_second()).ok()),
             metadata: upload.metadata.clone(),
             mkdir_parents: upload.create_parents && options.mkdir_parents.unwrap_or(true),
             with_rename: options.with_rename.unwrap_or_default(),
-            part_size: options.part_size.map(crate::ByteSize::as_u64),
+            part_size: options.part_size.map(ByteSize::as_u64),
         })
     }
 }
