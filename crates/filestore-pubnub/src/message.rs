@@ -88,7 +88,7 @@ impl PubNubStore {
         let cipher = self.cipher_for(send)?;
         let message = send.message_with_notifications(cipher.is_some())?;
         let file = wire::FileId { id: key.id.clone(), name: key.name.clone() };
-        let text = json(&wire::PublishedMessage { message: message.as_ref(), file })?;
+        let text = json(&wire::PublishedMessage { message: message.as_deref(), file })?;
         // An encrypted payload is one JSON string. Receivers recognize encryption by that.
         let payload = cipher.map_or(Ok(text.clone()), |cipher| json(&cipher.encrypt_message(&text)))?;
         let store = if send.should_store.unwrap_or(true) { "1" } else { "0" };
@@ -97,7 +97,7 @@ impl PubNubStore {
             call = call.query("ttl", ttl.to_string());
         }
         if let Some(meta) = &send.meta {
-            call = call.query("meta", json(meta)?);
+            call = call.query("meta", meta.get());
         }
         if let Some(label) = &send.custom_message_type {
             call = call.query("custom_message_type", label);

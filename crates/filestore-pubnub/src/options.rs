@@ -1,17 +1,20 @@
 //! [`PubNubSend`]: the upload options of PubNub, most of them about the message.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use filestore_core::{Error, Key, KeyKind, ProviderOptions, Result, check_secret};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::push::{Apns, Fcm};
 
 /// The PubNub options of an upload and of the message that names its file.
 ///
-/// In a configuration file and on a command line, `message` and `meta` are JSON texts.
+/// `message` and `meta` are JSON texts. They are sent as they are written: the order of keys and all digits of numbers
+/// stay.
 ///
 /// ```
 /// use filestore_core::Upload;
@@ -27,10 +30,10 @@ use crate::push::{Apns, Fcm};
 pub struct PubNubSend {
     /// The content of the message besides the file. Receivers get it unchanged, with the notifications added.
     #[serde(deserialize_with = "json_text")]
-    pub message: Option<Value>,
+    pub message: Option<Box<RawValue>>,
     /// Metadata by which subscribers filter messages. It is never encrypted.
     #[serde(deserialize_with = "json_text")]
-    pub meta: Option<Value>,
+    pub meta: Option<Box<RawValue>>,
     /// The number of hours for which the message is kept; 0 means forever, `None` the keyset's setting. The file is
     /// always kept for the keyset's retention period.
     pub ttl: Option<u32>,
@@ -67,13 +70,13 @@ impl PubNubSend {
 
     /// Sets the content of the message besides the file.
     pub fn message(mut self, message: impl Into<Value>) -> Self {
-        self.message = Some(message.into());
+        self.message = json_of(&message.into());
         self
     }
 
     /// Sets the metadata by which subscribers filter messages.
     pub fn meta(mut self, meta: impl Into<Value>) -> Self {
-        self.meta = Some(meta.into());
+        self.meta = json_of(&meta.into());
         self
     }
 
@@ -129,29 +132,46 @@ impl PubNubSend {
         ))
     }
 
-    /// Returns the message with its notifications.
+    /// Returns the text of the message with its notifications.
     ///
     /// *Invalid input* if there are notifications and the message is not a JSON object. *Unsupported* if there are
     /// notifications and the message is encrypted: PubNub cannot read them, so no device would be notified.
-    pub(crate) fn message_with_notifications(&self, encrypted: bool) -> Result<Option<Value>> {
-        if self.apns.is_none() && self.fcm.is_none() {
-            return Ok(self.message.clone());
-        }
-        if encrypted {
+    pub(crate) fn message_with_notifications(&self, encrypted: bool) -> Result<Option<Cow<'_, RawValue>>> {
+        let apns = self.apns.as_ref().map(|apns| ("pn_apns", apns.payload()));
+        let fcm = self.fcm.as_ref().map(|fcm| ("pn_fcm", fcm.payload()));
+        let notifications: Vec<_> = apns.into_iter().chain(fcm).collect();
+        if encrypted && !notifications.is_empty() {
             return Err(Error::unsupported(
                 "PubNub cannot read notifications in an encrypted message; omit apns and fcm, or the cipher key",
             ));
         }
-        let mut message = self.message.clone().unwrap_or_else(|| json!({}));
-        let Some(object) = message.as_object_mut() else {
+        if notifications.is_empty() {
+            return Ok(self.message.as_deref().map(Cow::Borrowed));
+        }
+        // The members are added to the text, so that the text of the caller does not change.
+        let message = self.message.as_ref().map_or("{}", |message| message.get());
+        let Some(object) = message.strip_suffix('}') else {
             return Err(Error::invalid(
                 "notifications need a message that is a JSON object; change the message to an object",
             ));
         };
-        object.extend(self.apns.as_ref().map(|apns| ("pn_apns".to_owned(), apns.payload())));
-        object.extend(self.fcm.as_ref().map(|fcm| ("pn_fcm".to_owned(), fcm.payload())));
-        Ok(Some(message))
+        let mut text = object.to_owned();
+        for (at, (key, payload)) in notifications.iter().enumerate() {
+            let is_first = at == 0 && object[1..].trim().is_empty();
+            text.push_str(if is_first { "" } else { "," });
+            text.push_str(&format!("{key:?}:{payload}"));
+        }
+        text.push('}');
+        let message = RawValue::from_string(text)
+            .map_err(|error| Error::invalid(format!("cannot add the notifications to the message: {error}")))?;
+        Ok(Some(Cow::Owned(message)))
     }
+}
+
+/// Returns the text of `value`.
+fn json_of(value: &Value) -> Option<Box<RawValue>> {
+    // Every value can be written as JSON.
+    to_raw_value(value).ok()
 }
 
 impl ProviderOptions for PubNubSend {
@@ -173,64 +193,19 @@ impl ProviderOptions for PubNubSend {
     }
 }
 
-/// Parses a text as JSON. A table of a configuration file is used unchanged.
-fn json_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+/// Reads a JSON text and keeps it as it is written. A table of a configuration file is written as JSON.
+fn json_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     let text = match Value::deserialize(deserializer)? {
         Value::String(text) => text,
-        value => return Ok(Some(value)),
+        value => return Ok(json_of(&value)),
     };
-    let value = serde_json::from_str(&text).map_err(|error| {
+    RawValue::from_string(text).map(Some).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         serde::de::Error::custom(format!(
             "the value is not JSON (line {line}, column {column}); write a JSON string with its quotes, such as \
              '\"hello\"'"
         ))
-    })?;
-    match inexact_number(&text) {
-        None => Ok(Some(value)),
-        Some(number) => Err(serde::de::Error::custom(format!(
-            "the number {number} would reach receivers with other digits: integers have 64 bits and fractions about 16 \
-             digits; write it as a JSON string"
-        ))),
-    }
-}
-
-/// Returns the first number of a JSON text that [`Value`] does not hold exactly as it is written.
-fn inexact_number(json: &str) -> Option<&str> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    // The pieces between quotes are alternately outside and inside of strings.
-    let unescaped = json.replace("\\\\", "  ").replace("\\\"", "  ");
-    let mut at = 0;
-    for (index, piece) in unescaped.split('"').enumerate() {
-        if index % 2 == 0 {
-            // Replacements keep the length, so the positions are those of `json`.
-            let outside = &json[at..at + piece.len()];
-            let numbers = outside.split(|c| !is_part(c)).filter(|text| text.contains(|c: char| c.is_ascii_digit()));
-            for number in numbers {
-                let held = serde_json::from_str::<serde_json::Number>(number).map(|held| held.to_string());
-                if held.is_ok_and(|held| normalized(&held) != normalized(number)) {
-                    return Some(number);
-                }
-            }
-        }
-        at += piece.len() + 1;
-    }
-    None
-}
-
-/// Returns the sign, the significant digits and the exponent of a JSON number.
-fn normalized(number: &str) -> (bool, String, i64) {
-    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{}{fraction}", integer.trim_start_matches('-'));
-    let significant = digits.trim_end_matches('0');
-    // An exponent that is no `i64` is beyond any number that is held.
-    let exponent = exponent.parse::<i64>().unwrap_or(i64::MAX / 2);
-    let last = exponent - fraction.len() as i64 + (digits.len() - significant.len()) as i64;
-    match significant.trim_start_matches('0') {
-        "" => (false, String::new(), 0),
-        digits => (number.starts_with('-'), digits.to_owned(), last),
-    }
+    })
 }
 
 impl fmt::Debug for PubNubSend {
@@ -241,36 +216,5 @@ impl fmt::Debug for PubNubSend {
             .field("should_store", &self.should_store)
             .field("custom_message_type", &self.custom_message_type)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_sent_with_the_digits_that_it_has_or_rejected() {
-        for exact in [
-            "0",
-            "-1",
-            "1.50",
-            "1e3",
-            "1E+3",
-            "0.1",
-            "18446744073709551615",
-            "-9223372036854775808",
-            "1.7976931348623157e308",
-            r#"{"a":[1,2.5],"b":"123456789012345678901234567890","c\\":"\"99999999999999999999\""}"#,
-        ] {
-            assert_eq!(inexact_number(exact), None, "{exact}");
-        }
-        for inexact in
-            ["18446744073709551616", "0.12345678901234567890123", "1e400", "-0.1000000000000000055", "1e-400"]
-        {
-            assert_eq!(inexact_number(inexact).unwrap_or("1e400"), inexact);
-            let message = format!(r#"{{"\"id":[{inexact}]}}"#);
-            let options = serde_json::json!({ "message": message });
-            assert!(serde_json::from_value::<PubNubSend>(options).is_err(), "{inexact}");
-        }
     }
 }

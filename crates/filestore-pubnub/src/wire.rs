@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The request body of `generate-upload-url`.
 #[derive(Serialize)]
@@ -91,7 +92,7 @@ fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::
 #[derive(Serialize)]
 pub(crate) struct PublishedMessage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) message: Option<&'a Value>,
+    pub(crate) message: Option<&'a RawValue>,
     pub(crate) file: FileId,
 }
 

@@ -139,6 +139,41 @@ async fn notifications_are_part_of_the_message() {
     );
 }
 
+/// Returns options with `message` and `meta` as a command line gives them.
+fn with_texts(message: &str, meta: &str) -> PubNubSend {
+    serde_json::from_value(json!({ "message": message, "meta": meta })).unwrap()
+}
+
+#[tokio::test]
+async fn the_text_of_a_message_is_sent_as_it_is_written() {
+    let texts = [
+        r#"{"z":1,"a":12345678901234567890123,"b":0.12345678901234567890123}"#,
+        r#"{ "b" : [1e5, 1E400, -0.0, 1.50],"a":{"y":1,"x":2} }"#,
+        r#"{"a":1,"a":2}"#,
+        r#""\u0061 \ud83d\ude00""#,
+        "18446744073709551616",
+    ];
+    for text in texts {
+        let (service, store) = store([published(), published()]).await;
+        store.publish_file_message(&file(), &with_texts(text, text)).await.unwrap();
+        let notified = text.starts_with('{').then(|| with_texts(text, "1").fcm(Fcm::new("cat.txt")));
+        if let Some(send) = &notified {
+            store.publish_file_message(&file(), send).await.unwrap();
+        }
+        let sent: Vec<String> = lines(&service.requests())
+            .iter()
+            .map(|line| percent_encoding::percent_decode_str(line).decode_utf8().unwrap().into_owned())
+            .collect();
+        assert!(sent[0].contains(&format!(r#"/0/{{"message":{text},"file":{{"#)), "{sent:?}");
+        assert!(sent[0].contains(&format!("&meta={text}&")), "{sent:?}");
+        if notified.is_some() {
+            let members = text.strip_suffix('}').unwrap();
+            let fcm = r#""pn_fcm":{"notification":{"body":"cat.txt"}}"#;
+            assert!(sent[1].contains(&format!(r#"{{"message":{members},{fcm}}},"file":"#)), "{sent:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn notifications_that_pubnub_could_not_read_are_rejected() {
     let (service, store) = store([]).await;
