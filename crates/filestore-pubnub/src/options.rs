@@ -1,10 +1,12 @@
 //! [`PubNubSend`]: the upload options of PubNub, most of them about the message.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use filestore_core::{Error, Key, KeyKind, ProviderOptions, Result, check_secret};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -50,6 +52,9 @@ pub struct PubNubSend {
     #[serde(skip)]
     pub fcm: Option<Fcm>,
 }
+
+/// The members of a message that PubNub reads as notifications. `pn_gcm` is the older name of `pn_fcm`.
+const NOTIFICATIONS: [&str; 3] = ["pn_apns", "pn_fcm", "pn_gcm"];
 
 /// The keys of [`PubNubSend`] in a configuration file and on a command line.
 pub(crate) static KEYS: [Key; 6] = [
@@ -134,19 +139,28 @@ impl PubNubSend {
 
     /// Returns the text of the message with its notifications.
     ///
-    /// *Invalid input* if there are notifications and the message is not a JSON object. *Unsupported* if there are
-    /// notifications and the message is encrypted: PubNub cannot read them, so no device would be notified.
+    /// *Invalid input* if there are notifications and the message is not a JSON object, or has them already.
+    /// *Unsupported* if there are notifications, also those that the message has already, and the message is encrypted:
+    /// PubNub cannot read them, so no device would be notified.
     pub(crate) fn message_with_notifications(&self, encrypted: bool) -> Result<Option<Cow<'_, RawValue>>> {
         let apns = self.apns.as_ref().map(|apns| ("pn_apns", apns.payload()));
         let fcm = self.fcm.as_ref().map(|fcm| ("pn_fcm", fcm.payload()));
         let notifications: Vec<_> = apns.into_iter().chain(fcm).collect();
-        if encrypted && !notifications.is_empty() {
+        let present = self.message.as_deref().and_then(notification_in);
+        if encrypted && (present.is_some() || !notifications.is_empty()) {
             return Err(Error::unsupported(
-                "PubNub cannot read notifications in an encrypted message; omit apns and fcm, or the cipher key",
+                "PubNub cannot read notifications in an encrypted message; omit them (apns, fcm, or pn_apns, pn_fcm \
+                 and pn_gcm in the message), or the cipher key",
             ));
         }
         if notifications.is_empty() {
             return Ok(self.message.as_deref().map(Cow::Borrowed));
+        }
+        if let Some(present) = present {
+            return Err(Error::invalid(format!(
+                "the message has {present:?}, and apns or fcm would add another notification; give all of them in one \
+                 of the two ways"
+            )));
         }
         // The members are added to the text, so that the text of the caller does not change.
         let message = self.message.as_ref().map_or("{}", |message| message.get());
@@ -166,6 +180,12 @@ impl PubNubSend {
             .map_err(|error| Error::invalid(format!("cannot add the notifications to the message: {error}")))?;
         Ok(Some(Cow::Owned(message)))
     }
+}
+
+/// Returns the first member of a message that PubNub reads as a notification.
+fn notification_in(message: &RawValue) -> Option<String> {
+    let members: BTreeMap<String, IgnoredAny> = serde_json::from_str(message.get()).ok()?;
+    members.into_keys().find(|key| NOTIFICATIONS.contains(&key.as_str()))
 }
 
 /// Returns the text of `value`.

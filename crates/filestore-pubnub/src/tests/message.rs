@@ -4,6 +4,7 @@ use filestore_core::{FileStore, Upload};
 use serde_json::json;
 
 use super::*;
+use crate::file_key::FileKey;
 use crate::{Apns, Cipher, Crypto, Fcm, PubNubSend};
 
 fn hello() -> Upload {
@@ -180,10 +181,28 @@ async fn notifications_that_pubnub_could_not_read_are_rejected() {
     let error =
         store.publish_file_message(&file(), &PubNubSend::new().message("text").fcm(Fcm::new("x"))).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
+    let twice = with_texts(r#"{"pn_gcm":{}}"#, "1").apns(Apns::new("x"));
+    let error = store.publish_file_message(&file(), &twice).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent));
     let encrypted = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "k").unwrap()));
-    let error = encrypted.publish_file_message(&file(), &PubNubSend::new().apns(Apns::new("x"))).await.unwrap_err();
-    assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::NotSent));
+    let in_message = [r#"{"pn_apns":{}}"#, r#"{"a":1e999,"pn_fcm":{}}"#, r#"{"pn\u005fgcm":null}"#];
+    let sends = in_message.map(|message| with_texts(message, "1"));
+    for send in sends.into_iter().chain([PubNubSend::new().apns(Apns::new("x"))]) {
+        let errors = [
+            encrypted.publish_file_message(&file(), &send).await.unwrap_err(),
+            encrypted.upload(hello().with(send.clone())).await.unwrap_err(),
+            store.upload(hello().with(send.cipher_key("k"))).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::NotSent), "{error}");
+        }
+    }
     assert!(service.requests().is_empty());
+    // A member with another meaning, or deeper in the message, is no notification.
+    for message in [r#"{"pn_apn":1}"#, r#"{"a":{"pn_apns":{}}}"#, r#"["pn_apns"]"#, r#""pn_apns""#] {
+        let key = FileKey::of(&file()).unwrap();
+        assert!(encrypted.publish_call(&key, &with_texts(message, "1")).is_ok(), "{message}");
+    }
 }
 
 #[tokio::test]
@@ -238,7 +257,7 @@ async fn a_message_that_makes_the_url_too_long_is_rejected_before_any_request() 
 async fn a_message_whose_url_has_exactly_the_maximum_length_is_sent() {
     let (service, store) = store([published()]).await;
     let max_length = (30_000..33_000).rev().find(|size| {
-        let key = crate::file_key::FileKey::of(&file()).unwrap();
+        let key = FileKey::of(&file()).unwrap();
         store.publish_call(&key, &PubNubSend::new().message("x".repeat(*size))).is_ok()
     });
     let send = PubNubSend::new().message("x".repeat(max_length.unwrap()));
