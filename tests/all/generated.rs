@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use filestore::{Config, Feature, Key, Store};
+use filestore::{Config, Feature, Key, NameRules, Store};
 
 pub(crate) fn compare(document: &str, marker: &str, generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(document);
@@ -74,9 +74,9 @@ fn section(title: &str, store: &Store) -> String {
     if let Some(kind) = capabilities.url_kind {
         row("a URL is", kind.as_str());
     }
-    if let Some(max) = capabilities.names.max_bytes {
-        row("longest name", &format!("{max} bytes"));
-    }
+    let NameRules { max_bytes, max_chars, .. } = capabilities.names;
+    let longest = [max_bytes.map(|max| format!("{max} bytes")), max_chars.map(|max| format!("{max} characters"))];
+    longest.iter().flatten().for_each(|longest| row("longest name", longest));
     for feature in Feature::ALL {
         row(&format!("`{feature}`"), &capabilities.support(*feature).to_string());
     }

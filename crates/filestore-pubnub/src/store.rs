@@ -334,7 +334,7 @@ fn capabilities(max_size: u64, encrypted: bool) -> Capabilities {
         .unsupported(Feature::Metadata, "the service stores no metadata with a file; put it into the message");
     capabilities.addressing = Addressing::CallerNameServerId;
     capabilities.scope = ScopeKind::Channel;
-    capabilities.names = NameRules { max_bytes: Some(255), ..NameRules::default() };
+    capabilities.names = NameRules { max_chars: Some(255), ..NameRules::default() };
     capabilities.list_order = ListOrder::Id;
     capabilities.max_size = Some(max_size);
     capabilities.options = vec!["pubnub"];

@@ -10,6 +10,16 @@ use super::*;
 use crate::{Crypto, PubNubSend};
 
 #[tokio::test]
+async fn a_name_has_at_most_255_characters_of_any_number_of_bytes() {
+    for (name, fits) in [("日本".repeat(62), true), ("本".repeat(255), true), ("n".repeat(256), false)] {
+        let (service, store) = store([Reply::json(403, "{}")]).await;
+        let error = store.upload(Upload::new(name, "x")).await.unwrap_err();
+        let kind = if fits { ErrorKind::Permission } else { ErrorKind::InvalidInput };
+        assert_eq!((error.kind(), service.requests().len()), (kind, usize::from(fits)), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn invalid_input_is_rejected_before_any_request() {
     let (service, store) = store([]).await;
     let long = "x".repeat(93);
