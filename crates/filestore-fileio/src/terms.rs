@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use filestore_core::{Effect, Error, ErrorKind, Expiry, Result, Upload};
+use filestore_core::{Effect, Error, ErrorKind, Expiry, Period, PeriodUnit, Result, Upload};
 use filestore_http::Form;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::account::FileIoFile;
 use crate::options::{FileIoUpload, MaxDownloads};
-
-/// The longest lifetime of a file on the free plan: a year with a leap day.
-const FREE_YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 /// The tolerance for rounding, because the service stores milliseconds. A larger difference is another expiry.
 const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
@@ -98,18 +95,16 @@ impl UploadTerms {
 
     /// Fails with *unsupported* if the service certainly rejects the terms without an account.
     pub(crate) fn check_free_plan(&self, now: Timestamp) -> Result<()> {
-        let lifetime = match self.expiration {
-            Expiration::For(duration) => Some(duration),
-            Expiration::Until(instant) => Some(instant.duration_since(now).unsigned_abs()),
-            Expiration::Default | Expiration::Never => None,
-        };
+        // The longest lifetime is a year of the calendar.
+        let last = Period::new(1, PeriodUnit::Years)?.after(now)?;
+        let end = self.expiration.ends(&[Some(now)]).pop();
         let problem = if self.max_downloads.is_some_and(|max| max.times() != Some(1)) {
             "more than one download"
         } else if self.auto_delete == Some(false) {
             "keeping a file after its last download (auto_delete = false)"
         } else if self.expiration == Expiration::Never {
             "a file that never expires"
-        } else if lifetime.is_some_and(|lifetime| lifetime > FREE_YEAR) {
+        } else if end.is_some_and(|end| end > last) {
             "an expiry of more than one year"
         } else {
             return Ok(());
@@ -231,8 +226,8 @@ impl UploadTerms {
             ("expiry", is_shorter),
             ("max_downloads", max_downloads),
             ("auto_delete", self.auto_delete.is_some() && self.auto_delete != stored.auto_delete),
-            ("title", self.title.is_some() && self.title != stored.title),
-            ("description", self.description.is_some() && self.description != stored.description),
+            ("title", differs(&self.title, &stored.title)),
+            ("description", differs(&self.description, &stored.description)),
         ];
         all.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name).collect()
     }
@@ -258,6 +253,12 @@ impl FileIoFile {
         let most = number.checked_add(1)?.checked_mul(longest)?;
         Some((SignedDuration::from_millis(least), SignedDuration::from_secs(most)))
     }
+}
+
+/// Returns `true` if a text was requested and the service stored another. An empty one is the same as none: it clears
+/// the text.
+fn differs(requested: &Option<String>, stored: &Option<String>) -> bool {
+    requested.as_ref().is_some_and(|requested| requested.as_str() != stored.as_deref().unwrap_or_default())
 }
 
 fn times_or_unlimited(downloads: MaxDownloads) -> String {
@@ -309,16 +310,26 @@ mod tests {
             ..UploadTerms::default()
         };
         assert!(terms(Expiration::Default, Some(1), Some(true)).check_free_plan(now).is_ok());
-        assert!(terms(expiration("1y").unwrap(), None, None).check_free_plan(now).is_ok());
+        for allowed in ["1y", "366d", "2025-01-31T10:00:00Z"] {
+            assert!(terms(expiration(allowed).unwrap(), None, None).check_free_plan(now).is_ok(), "{allowed}");
+        }
         for rejected in [
             terms(Expiration::Default, Some(2), None),
             terms(Expiration::Default, None, Some(false)),
             terms(Expiration::Never, None, None),
             terms(expiration("2y").unwrap(), None, None),
+            terms(expiration("367d").unwrap(), None, None),
+            terms(expiration("2025-01-31T10:00:01Z").unwrap(), None, None),
             terms(expiration("2026-01-01T00:00:00Z").unwrap(), None, None),
         ] {
             let error = rejected.check_free_plan(now).unwrap_err();
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::NotSent));
+        }
+        // This year has 365 days.
+        let now = "2026-03-01T10:00:00Z".parse().unwrap();
+        for (days, is_allowed) in [(365, true), (366, false)] {
+            let expiration = Expiration::of(Period::days(days).into(), now).unwrap();
+            assert_eq!(terms(expiration, None, None).check_free_plan(now).is_ok(), is_allowed, "{days}");
         }
     }
 }

@@ -162,3 +162,16 @@ async fn options_that_the_service_does_not_confirm_are_reported() {
     let update = FileIoUpdate::new().title("T").description("D");
     assert_eq!(store.update(&key(), update).await.unwrap().file.skipped, ["title", "description"]);
 }
+
+#[tokio::test]
+async fn an_empty_title_or_description_clears_it() {
+    let titled = changed("\"title\":null", "\"title\":\"T\"");
+    let server = responding([json(200, STORED), json(200, STORED), json(200, STORED), json(200, &titled)]).await;
+    let store = with_key(&server);
+    let options = || hello().with(FileIoUpload::new().title(""));
+    let update = || FileIoUpdate::new().title("").description("");
+    assert!(store.upload(options()).await.unwrap().skipped.is_empty());
+    assert!(store.replace(&key(), options()).await.unwrap().file.skipped.is_empty());
+    assert!(store.update(&key(), update()).await.unwrap().file.skipped.is_empty());
+    assert_eq!(store.update(&key(), update()).await.unwrap().file.skipped, ["title"]);
+}
