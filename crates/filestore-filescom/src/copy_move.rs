@@ -109,8 +109,8 @@ enum Outcome {
 }
 
 impl FilesComStore {
-    /// Copies a file, or a folder with its content, and returns the reference of the copy. Time and metadata are
-    /// copied, too.
+    /// Copies a file, or a folder with its content, and returns the reference of the copy, in the spelling of `to`; see
+    /// [`stored_reference`](Self::stored_reference). Time and metadata are copied, too.
     ///
     /// If the service executes the copy as a job, this waits for the end of the job. A lost response is resolved by a
     /// request for the metadata of source and destination. Errors:

@@ -18,6 +18,13 @@ impl FilesComStore {
         Ok(self.path_below(path)?.reference())
     }
 
+    /// Returns `reference` in the spelling that the service has stored, which the service regards as the same. *Not
+    /// found* if the file or folder does not exist.
+    pub async fn stored_reference(&self, reference: &FileRef) -> Result<FileRef> {
+        let path = self.path_of(reference)?;
+        Ok(self.entry(&path).await?.spelling_of(&path).reference())
+    }
+
     /// Returns `path` below the root. *Invalid input* for the root itself.
     pub(crate) fn path_below(&self, path: &str) -> Result<SitePath> {
         let joined = self.root().join(path)?;

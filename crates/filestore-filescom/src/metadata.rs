@@ -16,8 +16,9 @@ pub(crate) const MAX_FILE_SIZE: u64 = 5 << 40;
 /// The lifetime of a presigned URL of a file.
 pub(crate) const URL_LIFETIME: Duration = Duration::from_secs(60);
 
-/// Returns the stored file of the entry at `path`.
+/// Returns the stored file of the entry at `path`, with the spelling of the service.
 pub(crate) fn stored(path: &SitePath, entry: Entry) -> StoredFile {
+    let path = entry.spelling_of(path);
     file(path.reference(), path.name(), entry)
 }
 

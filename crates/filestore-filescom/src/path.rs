@@ -96,6 +96,11 @@ impl SitePath {
         self.0.len() == folder.0.len() + 1 && self.0.iter().zip(&folder.0).all(|(a, b)| is_same(a, b))
     }
 
+    /// Returns `true` if the components of both paths are the same to the service.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| is_same(a, b))
+    }
+
     /// Returns the reference of the file or folder at this path.
     pub(crate) fn reference(&self) -> FileRef {
         FileRef::new(SCHEME, &self.0)

@@ -115,6 +115,12 @@ impl Entry {
         self.path.as_deref().is_none_or(|own_path| is_same(own_path, &path.to_string()))
     }
 
+    /// Returns `path`, at which the entry is, in the spelling of the service.
+    pub(crate) fn spelling_of(&self, path: &SitePath) -> SitePath {
+        let stored = self.path.as_deref().and_then(|own_path| SitePath::parse(own_path).ok());
+        stored.filter(|stored| stored.is_same(path)).unwrap_or_else(|| path.clone())
+    }
+
     /// Returns the time of the last change to show.
     pub(crate) fn modified(&self) -> Option<Timestamp> {
         self.provided_mtime.or(self.mtime)

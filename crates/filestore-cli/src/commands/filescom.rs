@@ -89,7 +89,7 @@ async fn mkdir(context: &Context, paths: &[String]) -> Result<()> {
     for path in paths {
         let created = context.reads.changing(site.create_folder(path, true)).await;
         created.map_err(|error| named(error.with_operation(Operation::CreateFolder).with_subject(path)))?;
-        print(context, &config.name, &site.reference(path)?, "the folder is")?;
+        print(context, &config.name, &stored_spelling(&site, site.reference(path)?).await, "the folder is")?;
     }
     Ok(())
 }
@@ -103,7 +103,7 @@ async fn copy_or_move(context: &Context, args: &FilescomCopyMove, operation: Ope
         _ => (context.reads.changing(site.copy(&reference, to)).await, "copied to"),
     };
     let new_reference = new_reference.map_err(|error| store.context_of(error, operation, &reference))?;
-    print(context, store.name(), &new_reference, summary)
+    print(context, store.name(), &stored_spelling(&site, new_reference).await, summary)
 }
 
 async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
@@ -199,6 +199,12 @@ fn connect(context: &Context, config: &StoreConfig) -> Result<(FilesComStore, im
 fn connect_of(context: &Context, store: &Store, reference: &FileRef) -> Result<FilesComStore> {
     store.check_reference(reference)?;
     connect(context, context.config.store(store.name())?).map(|(site, _)| site)
+}
+
+/// Returns `reference` in the spelling that the service has stored, if the service tells it: folders that exist keep
+/// their spelling.
+async fn stored_spelling(site: &FilesComStore, reference: FileRef) -> FileRef {
+    site.stored_reference(&reference).await.unwrap_or(reference)
 }
 
 fn print(context: &Context, store: &str, reference: &FileRef, summary: &str) -> Result<()> {

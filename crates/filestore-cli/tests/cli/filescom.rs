@@ -248,6 +248,28 @@ fn a_share_link_of_files_in_two_stores_is_rejected() {
 }
 
 #[test]
+fn every_command_prints_the_spelling_of_the_service() {
+    let home = Home::new();
+    let _served = Served::start(&home, &[]);
+    home.file("Résumé.txt", "figures");
+    home.file("new.txt", "x");
+    assert_eq!(site(&home, &["filescom", "mkdir", "Docs"]).line(), "filescom:filescom:Docs");
+    assert_eq!(site(&home, &["filescom", "mkdir", "DOCS"]).line(), "filescom:filescom:Docs");
+    let stored = site(&home, &["upload", "Résumé.txt", "--to", "docs"]).line();
+    assert_eq!(stored, "filescom:filescom:Docs/R%C3%A9sum%C3%A9.txt");
+    let new = site(&home, &["upload", "new.txt", "--to", "docs", "--no-clobber"]).line();
+    assert_eq!(new, "filescom:filescom:Docs/new.txt");
+    let asked = "filescom:filescom:DOCS/resume.TXT";
+    assert!(site(&home, &["stat", asked]).out.contains(&stored));
+    std::fs::create_dir(home.path().join("out")).unwrap();
+    assert!(site(&home, &["download", asked, "-o", "out"]).line().ends_with("Résumé.txt"));
+    let copy = site(&home, &["filescom", "cp", asked, "docs/copy.txt"]).line();
+    assert_eq!(copy, "filescom:filescom:Docs/copy.txt");
+    let moved = site(&home, &["filescom", "mv", &copy, "DOCS/NEW.txt", "--overwrite"]).line();
+    assert!(moved.starts_with("filescom:filescom:Docs/"), "{moved}");
+}
+
+#[test]
 fn errors_name_the_operation_and_its_subject() {
     let home = Home::new();
     let _served = Served::start(&home, &[]);

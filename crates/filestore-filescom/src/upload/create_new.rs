@@ -51,7 +51,9 @@ impl FilesComStore {
             }
             return Err(self.discard(&temporary, error).await);
         }
-        (file.reference, file.name) = (path.reference(), path.name().to_owned());
+        // The folders of the temporary file are in the spelling of the service; the name is new.
+        let stored = SitePath::of(&file.reference).and_then(|temporary| temporary.sibling(path.name()));
+        (file.reference, file.name) = (stored.as_ref().unwrap_or(path).reference(), path.name().to_owned());
         Ok(file)
     }
 
