@@ -134,7 +134,7 @@ impl FilesComStore {
     async fn copy_or_move(&self, verb: Verb, source: &FileRef, to: Destination) -> Result<FileRef> {
         // 1. A request that the service is certain to reject is not sent.
         let source = self.path_of(source)?;
-        let destination = self.path_below(&to.destination)?;
+        let destination = self.path_below(&to.destination)?.checked_as_new()?;
         check(&source, &destination)?;
         // 2. The entry at the source: it distinguishes a move whose response is lost from one whose source never
         // existed.

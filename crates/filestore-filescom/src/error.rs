@@ -14,6 +14,7 @@ use crate::wire;
 pub(crate) const NOT_FOUND: &str = "not-found";
 /// The unfinished upload is unknown: it expired, was finished, or belongs to another path.
 pub(crate) const UPLOAD_NOT_FOUND: &str = "not-found/file-upload-not-found";
+const INVALID_PATH: [&str; 2] = ["bad-request/path-cannot-have-trailing-whitespace", "bad-request/invalid-path"];
 pub(crate) const DESTINATION_EXISTS: &str = "processing-failure/destination-exists";
 pub(crate) const COULD_NOT_CREATE_PARENT: &str = "processing-failure/could-not-create-parent";
 
@@ -300,6 +301,11 @@ impl std::error::Error for Rejection {}
 /// Returns `true` if `error` is the service's rejection of this type.
 pub(crate) fn is(error: &Error, type_name: &str) -> bool {
     error.provider_code() == Some(type_name)
+}
+
+/// Returns `true` if `error` is the service's rejection of a path.
+pub(crate) fn is_invalid_path(error: &Error) -> bool {
+    INVALID_PATH.iter().any(|type_name| is(error, type_name))
 }
 
 /// Returns kind and sentence, by type, else by group, else by status.

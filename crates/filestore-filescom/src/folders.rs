@@ -13,7 +13,7 @@ impl FilesComStore {
     /// Returns the reference of the file or folder at `path` below the root of this store. It sends no request, so the
     /// file or folder may not exist.
     ///
-    /// *Invalid input* for a path that the service rejects or changes.
+    /// *Invalid input* for a path that no request can address.
     pub fn reference(&self, path: &str) -> Result<FileRef> {
         Ok(self.path_below(path)?.reference())
     }
@@ -38,9 +38,9 @@ impl FilesComStore {
     /// if the folder was created, `false` if it already existed.
     ///
     /// *Already exists* if the path is a file, *not found* if a parent is missing, *invalid input* if a parent is a
-    /// file. The call is idempotent.
+    /// file or the service would reject a name. The call is idempotent.
     pub async fn create_folder(&self, path: &str, parents: bool) -> Result<bool> {
-        self.make_folder(&self.path_below(path)?, parents).await
+        self.make_folder(&self.path_below(path)?.checked_as_new()?, parents).await
     }
 
     pub(crate) async fn make_folder(&self, path: &SitePath, parents: bool) -> Result<bool> {

@@ -113,6 +113,11 @@ impl FilesComStore {
             Ok(next_cursor) => next_cursor,
             // The folder was deleted after its name was read.
             Err(error) if nested && error::is(&error, error::NOT_FOUND) => None,
+            // The service lists names that it rejects in requests for the content of a folder.
+            Err(error) if nested && error::is_invalid_path(&error) => {
+                page.left_out += 1;
+                None
+            }
             Err(error) => return Err(error),
         };
         subfolders.reverse();

@@ -1,4 +1,7 @@
 //! [`SitePath`]: the path of a file or folder on the site, checked before a request is sent.
+//!
+//! Every path must be one that a request can address. New names have more rules: other software may have stored names
+//! that break them, and such files can be listed, read and deleted.
 
 use std::fmt;
 
@@ -25,7 +28,7 @@ pub(crate) struct SitePath(Vec<String>);
 impl SitePath {
     /// Parses a path of the service or of a configuration. Slashes at its ends are ignored.
     ///
-    /// *Invalid input* for a path that the service rejects or changes.
+    /// *Invalid input* for a path that no request can address.
     pub(crate) fn parse(path: &str) -> Result<Self> {
         Self::default().join(path)
     }
@@ -40,6 +43,12 @@ impl SitePath {
         let below = below.trim_matches('/');
         let more = below.split('/').filter(|_| !below.is_empty()).map(str::to_owned);
         checked(self.0.iter().cloned().chain(more).collect())
+    }
+
+    /// Returns the path. *Invalid input* if the service would reject it for a new file or folder.
+    pub(crate) fn checked_as_new(self) -> Result<Self> {
+        self.0.iter().try_for_each(|component| valid(component, problem_of_new(component)))?;
+        Ok(self)
     }
 
     /// Returns the path of `name` in this folder.
@@ -122,7 +131,7 @@ impl fmt::Display for SitePath {
     }
 }
 
-/// Returns `true` if `name` in `folder` is a valid path. `false` may also mean that its length must be counted in
+/// Returns `true` if `name` in `folder` is an addressable path. `false` may also mean that its length must be counted in
 /// characters.
 pub(crate) fn is_name_in(folder: &str, name: &str) -> bool {
     folder.len() + 1 + name.len() <= MAX_PATH_CHARS && problem(name).is_none()
@@ -134,7 +143,11 @@ fn checked(components: Vec<String>) -> Result<SitePath> {
 }
 
 fn check(component: &str) -> Result<()> {
-    let Some(problem) = problem(component) else { return Ok(()) };
+    valid(component, problem(component))
+}
+
+fn valid(component: &str, problem: Option<String>) -> Result<()> {
+    let Some(problem) = problem else { return Ok(()) };
     let start: String = component.chars().take(60).collect();
     Err(Error::invalid(format!("the path component {start:?} {problem}")))
 }
@@ -153,20 +166,28 @@ fn not_too_long(components: Vec<String>) -> Result<SitePath> {
     Ok(SitePath(components))
 }
 
+/// Returns the reason why no request can address a component; `None` for an addressable one.
 fn problem(component: &str) -> Option<String> {
     if matches!(component, "" | "." | "..") {
         Some("is not a name: the service would drop it".to_owned())
     } else if component.contains(['/', '\\', '\0']) {
         Some("holds /, \\ or NUL, which the service would change".to_owned())
-    } else if component.contains('\u{200B}') {
-        Some("holds a zero-width space, which the service rejects".to_owned())
-    } else if component.trim_end() != component {
-        Some("ends with white space, which the service rejects".to_owned())
     } else if component.len() > MAX_NAME_CHARS
         && let chars = component.chars().count()
         && chars > MAX_NAME_CHARS
     {
         Some(format!("has {chars} characters; the service accepts at most {MAX_NAME_CHARS}"))
+    } else {
+        None
+    }
+}
+
+/// Returns the reason why the service rejects an addressable component in a new path; `None` for a valid one.
+fn problem_of_new(component: &str) -> Option<String> {
+    if component.contains('\u{200B}') {
+        Some("holds a zero-width space, which the service rejects".to_owned())
+    } else if component.trim_end() != component {
+        Some("ends with white space, which the service rejects".to_owned())
     } else {
         compare::problem(component)
     }
@@ -190,9 +211,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_would_reject_or_change_is_not_sent() {
-        for bad in ["a//b", "a/../b", "./a", "a ", "a\t/b", "a/b\u{a0}", "a\u{200B}b", "a\\b", "a\0b", "．．/a", "a℀"]
-        {
+    fn a_path_that_no_request_can_address_is_not_sent() {
+        for bad in ["a//b", "a/../b", "./a", "a\\b", "a\0b"] {
             assert!(SitePath::parse(bad).is_err(), "{bad:?}");
         }
         assert!(SitePath::parse(&"x".repeat(512)).is_ok());
@@ -200,6 +220,16 @@ mod tests {
         assert!(SitePath::parse(&vec!["x".repeat(499); 10].join("/")).is_ok());
         let long = SitePath::parse(&vec!["x".repeat(499); 12].join("/")).unwrap_err();
         assert!(long.to_string().contains("5999 characters; the service accepts at most 5000"), "{long}");
+    }
+
+    #[test]
+    fn a_name_that_the_service_rejects_can_be_addressed_and_is_not_sent_as_a_new_one() {
+        for existing in ["a ", "a\t/b", "a/b\u{a0}", "a\u{200B}b", "．．/a", "a℀"] {
+            let path = SitePath::parse(existing).unwrap();
+            assert_eq!(SitePath::of(&path.reference()).unwrap(), path);
+            assert!(path.checked_as_new().is_err(), "{existing:?}");
+        }
+        assert!(SitePath::parse(" a/b c").unwrap().checked_as_new().is_ok());
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl FilesComStore {
 
     /// Returns the path of the file that an upload stores.
     pub(crate) fn upload_path(&self, request: &Upload) -> Result<SitePath> {
-        self.root().join(request.scope.as_deref().unwrap_or_default())?.child(&request.name)
+        self.root().join(request.scope.as_deref().unwrap_or_default())?.child(&request.name)?.checked_as_new()
     }
 
     /// Stores a file at `path`, and replaces an existing one.

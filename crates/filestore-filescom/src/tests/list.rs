@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
-use filestore_core::{Delete, Effect, ErrorKind, FileStore, List, PageToken, Stat, Store};
+use filestore_core::{Delete, Effect, ErrorKind, FileRef, FileStore, List, PageToken, Stat, Store, Upload};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path, query_param, query_param_is_missing};
@@ -14,7 +14,7 @@ use super::{
     API_KEY, file, folder, kind_and_effect, no_content, not_found, open, received, reference, rejection,
     response, server_with, store,
 };
-use crate::FilesComConfig;
+use crate::{Destination, FilesComConfig};
 
 fn page(entries: &[Value], cursor: Option<(&str, &str)>) -> ResponseTemplate {
     let response = response(200, &json!(entries));
@@ -176,6 +176,42 @@ async fn entries_that_no_reference_can_address_are_counted_and_those_of_another_
     assert_eq!((listed.files.len(), listed.folders.len(), listed.left_out), (1, 0, 778));
     let found = store(&server).search(&crate::Search::default()).await.unwrap();
     assert_eq!((found.entries.len(), found.left_out), (1, 1));
+}
+
+#[tokio::test]
+async fn files_with_names_that_the_service_rejects_for_new_ones_are_listed_read_moved_and_deleted() {
+    let names = ["in/b ", "in/c\u{a0}", "in/d\u{200B}d", "in/a℀"];
+    for name in names {
+        let completed = response(201, &json!({"status": "completed"}));
+        let found = || response(200, &file(name));
+        let server = server_with([page(&[file(name)], None), found(), no_content(), found(), completed]).await;
+        let store = store(&server);
+        let listed = store.list(List::new().scope("in")).await.unwrap();
+        assert_eq!((listed.files[0].name.as_str(), listed.left_out), (&name[3..], 0));
+        let reference: FileRef = format!("team{}", listed.files[0].reference).parse().unwrap();
+        assert_eq!(store.stat(Stat::from(reference.clone())).await.unwrap().name, name[3..]);
+        store.delete(reference.clone().into()).await.unwrap();
+        store.move_to(&reference, Destination::to("in/b")).await.unwrap();
+        let rejected = [
+            store.upload(Upload::new(&name[3..], "x").scope("in")).await.unwrap_err(),
+            store.create_folder(name, true).await.unwrap_err(),
+            store.copy(&reference, Destination::to(format!("{name}/x"))).await.unwrap_err(),
+        ];
+        for error in rejected {
+            assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{name:?}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_folder_whose_name_the_service_rejects_does_not_end_a_recursive_listing() {
+    let rejected = rejection(422, "bad-request/path-cannot-have-trailing-whitespace");
+    let server = server_with([page(&[folder("a "), file("b")], None), rejected]).await;
+    let listed = store(&server).list(List::new().recursive(true)).await.unwrap();
+    assert_eq!((listed.files.len(), listed.left_out, listed.next), (1, 1, None));
+    let server = server_with([rejection(422, "bad-request/invalid-path")]).await;
+    let error = store(&server).list(List::new().scope("a ").recursive(true)).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
 }
 
 /// Starts a service with a tree of folders, each listed in two pages of at most two entries.
