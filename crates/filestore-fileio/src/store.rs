@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use filestore_core::{
     Addressing, Body, ByteStream, Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error,
-    ErrorKind, Expiry, Feature, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, ReadEffect, Result,
-    ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
+    ErrorKind, Expiry, Feature, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageBuilder, PageToken,
+    ReadEffect, Result, ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
 use filestore_http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, HeaderValue};
 use filestore_http::{
@@ -274,19 +274,32 @@ impl FileStore for FileIoStore {
     }
 
     async fn list(&self, request: List) -> Result<Page> {
+        let limit = request.limit.map(|limit| (limit as usize).min(PageBuilder::<()>::LARGEST));
         let mut search = Search::new();
-        search.limit = request.limit;
         if let Some(token) = request.page {
             let offset = token.as_str().parse();
             search.offset = offset.map_err(|_| {
                 Error::invalid("invalid page token: it is not from this store; use the token of the last page, or none")
             })?;
         }
-        let found = self.search(&search).await?;
-        let next = found.next.map(|offset| PageToken::new(offset.to_string()));
-        let mut page = Page::new(found.files.into_iter().map(|entry| entry.file).collect(), next);
-        page.left_out = found.left_out;
-        Ok(page)
+        let mut guard = CursorLoopGuard::starting_at(&search.offset);
+        let mut page = Page::default();
+        loop {
+            search.limit = limit.and_then(|limit| u32::try_from(limit - page.files.len()).ok());
+            let found = self.search(&search).await?;
+            found.files.iter().for_each(|entry| guard.entry(&entry.file.reference));
+            page.files.extend(found.files.into_iter().map(|entry| entry.file));
+            page.left_out += found.left_out;
+            page.next = found.next.map(|offset| PageToken::new(offset.to_string()));
+            // Without a limit, the service decides.
+            match found.next {
+                Some(next) if limit.is_some_and(|limit| page.files.len() < limit) => {
+                    guard.next_page(&next)?;
+                    search.offset = next;
+                }
+                _ => return Ok(page),
+            }
+        }
     }
 
     async fn stat(&self, request: Stat) -> Result<StoredFile> {

@@ -1,6 +1,6 @@
 //! Listings: pages by the service's cursor, and recursive listings, which read one folder after another.
 
-use filestore_core::{CursorLoopGuard, FileRef, List, Page, Result};
+use filestore_core::{CursorLoopGuard, FileRef, List, Page, PageBuilder, Result};
 use filestore_http::{Idempotency, Method, Response};
 
 use crate::error;
@@ -52,20 +52,19 @@ impl FilesComStore {
 
     pub(crate) async fn list_page(&self, request: List) -> Result<Page> {
         let scope = self.root().join(request.scope.as_deref().unwrap_or_default())?;
+        let limit = request.limit.map(|limit| (limit as usize).clamp(1, PageBuilder::<()>::LARGEST));
         let mut walk = match &request.page {
             Some(token) => Walk::of(token)?,
-            None => Walk::new(request.limit.unwrap_or(PAGE).clamp(1, PAGE)),
+            None => Walk::new(limit),
         };
         let mut page = Page::default();
         for _ in 0..MAX_FOLDER_PAGES {
             if !walk.advance() {
                 break;
             }
-            self.read_folder_page(&mut walk, &scope, request.recursive, &mut page).await?;
-            // Without a limit, a page is filled. With one, it ends at the first folder page with a file: two could
-            // exceed the limit.
-            let enough = if request.limit.is_some() { 1 } else { PAGE as usize };
-            if !request.recursive || page.files.len() >= enough {
+            self.read_folder_page(&mut walk, &scope, request.recursive, limit, &mut page).await?;
+            let is_filled = length(&page) >= limit.unwrap_or(PAGE as usize);
+            if is_filled || limit.is_none() && !request.recursive {
                 break;
             }
         }
@@ -73,28 +72,39 @@ impl FilesComStore {
         Ok(page)
     }
 
-    /// Reads the next page of the current folder of `walk`.
+    /// Reads the next page of the current folder of `walk`, up to the `limit` of `page`.
     async fn read_folder_page(
         &self,
         walk: &mut Walk,
         scope: &SitePath,
         recursive: bool,
+        limit: Option<usize>,
         page: &mut Page,
     ) -> Result<()> {
         let folder = scope.join(&walk.folder())?;
         let per_page = walk.per_page;
         let nested = walk.levels.len() > 1;
         let Some(level) = walk.levels.last_mut() else { return Ok(()) };
-        let Level { subfolders, next, guard, .. } = level;
-        let mut guard = guard.take().unwrap_or_default();
+        let Level { subfolders, next, listed, guard, .. } = level;
+        let before = guard.take().unwrap_or_default();
+        let mut guard = before.clone();
+        let listed = listed.take().unwrap_or_default();
         let cursor = match next {
             Next::Cursor(cursor) => Some(cursor.as_str()),
             Next::Beginning | Next::Nothing => None,
         };
         let children = Children::of(&folder);
+        let (mut count, mut end) = (0, None);
         let each = |mut entry: Entry| {
             let path = entry.path.take().unwrap_or_default();
             guard.entry(&path);
+            count += 1;
+            if end.is_none() && limit.is_some_and(|limit| length(page) >= limit) {
+                end = Some(count - 1);
+            }
+            if count <= listed || end.is_some() {
+                return;
+            }
             if !entry.is_folder()
                 && let Some(name) = children.name(&path)
             {
@@ -121,8 +131,18 @@ impl FilesComStore {
             Err(error) => return Err(error),
         };
         subfolders.reverse();
+        // A cursor is valid for pages of one size, so a page whose rest exceeds the limit is requested again.
+        if end.is_some() {
+            (level.listed, level.guard) = (end, Some(before));
+            return Ok(());
+        }
         level.resume(next_cursor, guard)
     }
+}
+
+/// Returns the number of entries of a page.
+fn length(page: &Page) -> usize {
+    page.files.len() + page.folders.len()
 }
 
 /// The folder of a listing, with its path and reference computed once: nearly all entries have it in the same spelling.
@@ -192,9 +212,7 @@ mod tests {
             for name in names.iter().copied().chain([long.as_str(), &x, &xx, &xxx, "deeper/a", "a/", "/a"]) {
                 for path in [format!("{folder}/{name}"), format!("IN/{name}"), format!("/{folder}/{name}"), name.into()]
                 {
-                    let general = folder
-                        .entry(&path, &mut 0)
-                        .map(|path| (path.name().to_owned(), path.reference()));
+                    let general = folder.entry(&path, &mut 0).map(|path| (path.name().to_owned(), path.reference()));
                     let short = children.name(&path).map(|name| (name.to_owned(), children.reference.child(name)));
                     assert!(short.is_none() || short == general, "{path} in {folder}: {short:?}, not {general:?}");
                 }
@@ -207,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_loop_of_cursors_is_found_although_each_page_is_read_by_another_process() {
-        let mut walk = Walk::new(10);
+        let mut walk = Walk::new(Some(10));
         let found_at = (0..100).position(|page| {
             walk = Walk::of(&walk.token().unwrap()).unwrap();
             let guard = walk.levels[0].guard.take().unwrap_or_default();

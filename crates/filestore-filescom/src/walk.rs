@@ -31,7 +31,10 @@ pub(crate) struct Level {
     pub(crate) subfolders: Vec<String>,
     #[serde(rename = "c")]
     pub(crate) next: Next,
-    /// The loop guard of the pages of this folder, once it has more than one.
+    /// The number of entries of the next page that are listed already, because a page of the listing ended there.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) listed: Option<usize>,
+    /// The loop guard of the pages of this folder before the next one, once it has more than one.
     #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
     pub(crate) guard: Option<CursorLoopGuard>,
 }
@@ -48,7 +51,11 @@ pub(crate) enum Next {
 }
 
 impl Walk {
-    pub(crate) fn new(per_page: u32) -> Self {
+    /// Creates the walk of a listing that begins. `limit` is the size of its first page.
+    pub(crate) fn new(limit: Option<usize>) -> Self {
+        // Pages of equal size that fill the limit, so that the last one is not read twice.
+        let per_page = limit.map(|limit| limit / limit.div_ceil(PAGE as usize).max(1));
+        let per_page = per_page.and_then(|size| u32::try_from(size).ok()).unwrap_or(PAGE).max(1);
         Self { per_page, levels: vec![Level::of(String::new())] }
     }
 
@@ -91,7 +98,7 @@ impl Walk {
 
 impl Level {
     pub(crate) fn of(folder: String) -> Self {
-        Self { folder, subfolders: Vec::new(), next: Next::Beginning, guard: None }
+        Self { folder, subfolders: Vec::new(), next: Next::Beginning, listed: None, guard: None }
     }
 
     /// Moves to the page at `cursor`; `None` ends the folder. `guard` has the entries of the page before. *Protocol* if

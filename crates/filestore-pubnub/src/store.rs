@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use filestore_core::{
     Addressing, Capabilities, CursorLoopGuard, Delete, DigestAlgorithm, DigestSupport, DigestWhen, Download,
-    Downloaded, Error, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageToken, Result,
-    ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
+    Downloaded, Error, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageBuilder, PageToken,
+    Result, ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
 };
 use filestore_http::{Attempts, Clock, HttpClient, Idempotency, JSON_LIMIT, Method, Response, SystemClock};
 use jiff::Timestamp;
@@ -226,7 +226,23 @@ impl FileStore for PubNubStore {
 
     async fn list(&self, request: List) -> Result<Page> {
         let channel = self.channel(request.scope)?;
-        self.page(&channel, request.limit.unwrap_or(MAX_PAGE_SIZE), request.page.as_ref()).await
+        let limit =
+            request.limit.map_or(MAX_PAGE_SIZE as usize, |limit| limit as usize).min(PageBuilder::<()>::LARGEST);
+        let mut guard = request.page.as_ref().map_or_else(CursorLoopGuard::new, CursorLoopGuard::starting_at);
+        let mut page = Page::new(Vec::new(), request.page);
+        loop {
+            let missing = u32::try_from(limit - page.files.len()).unwrap_or(MAX_PAGE_SIZE);
+            let more = self.page(&channel, missing, page.next.as_ref()).await?;
+            more.files.iter().for_each(|file| guard.entry(&file.reference));
+            page.files.extend(more.files);
+            page.left_out += more.left_out;
+            page.next = more.next;
+            // Without a limit, the service decides.
+            match &page.next {
+                Some(next) if request.limit.is_some() && page.files.len() < limit => guard.next_page(next)?,
+                _ => return Ok(page),
+            }
+        }
     }
 
     async fn stat(&self, request: Stat) -> Result<StoredFile> {

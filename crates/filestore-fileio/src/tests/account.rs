@@ -38,6 +38,20 @@ async fn a_listing_continues_by_offset() {
 }
 
 #[tokio::test]
+async fn a_page_is_filled_up_to_its_limit() {
+    let server = MockServer::start().await;
+    let of_nine = |keys: &[&str]| {
+        let files: Vec<_> = keys.iter().map(|key| STORED.replace("KEYcanary123", key)).collect();
+        json(200, &format!(r#"{{"success":true,"status":200,"nodes":[{}],"count":9}}"#, files.join(",")))
+    };
+    mount_listing(&server, "limit=5", of_nine(&["K1aaa", "not/a/key"])).await;
+    mount_listing(&server, "offset=2&limit=4", of_nine(&["K3aaa", "K4aaa", "K5aaa", "K6aaa"])).await;
+    let page = with_key(&server).list(List::new().limit(5)).await.unwrap();
+    let next = page.next.unwrap();
+    assert_eq!((page.files.len(), page.left_out, next.as_str()), (5, 1, "6"));
+}
+
+#[tokio::test]
 async fn a_search_escapes_its_words() {
     let server = MockServer::start().await;
     mount_listing(&server, "search=a%26b&sort=size%3Adesc&offset=3&limit=5", listing(&[])).await;

@@ -1,8 +1,8 @@
 //! Listings: pages, cursors, and recursive listings.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use filestore_core::{Delete, Effect, ErrorKind, FileRef, FileStore, List, PageToken, Stat, Store, Upload};
 use futures::TryStreamExt;
@@ -11,8 +11,8 @@ use wiremock::matchers::{method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::{
-    API_KEY, file, folder, kind_and_effect, no_content, not_found, open, received, reference, rejection,
-    response, server_with, store,
+    API_KEY, file, folder, kind_and_effect, no_content, not_found, open, received, reference, rejection, response,
+    server_with, store,
 };
 use crate::{Destination, FilesComConfig};
 
@@ -258,7 +258,78 @@ async fn a_recursive_listing_reads_every_folder_and_any_token_works_in_another_p
     }
     names.sort();
     assert_eq!(names, ["a/1", "a/2", "a/deep/3", "x", "y"]);
-    assert_eq!(received(&server).await.len(), 8);
+    // One page is read twice: the first page of the listing with `x` ends in the middle of it.
+    assert_eq!(received(&server).await.len(), 9);
+}
+
+/// Starts a service with `count` files in the folder `in`, and their names as cursors.
+async fn many_files(count: usize) -> MockServer {
+    let server = MockServer::start().await;
+    let respond = move |request: &Request| {
+        let query: BTreeMap<String, String> = request.url.query_pairs().into_owned().collect();
+        let start = query.get("cursor").map_or(0, |cursor| cursor.split('-').next().unwrap().parse().unwrap());
+        if let Some(cursor) = query.get("cursor") {
+            assert_eq!(cursor.split('-').nth(1), Some(query["per_page"].as_str()), "the page size of a cursor");
+        }
+        let end = count.min(start + query["per_page"].parse::<usize>().unwrap());
+        let files: Vec<_> = (start..end).map(|number| file(&format!("in/{number:04}"))).collect();
+        let cursor = format!("{end}-{}", query["per_page"]);
+        page(&files, (end < count).then_some(("x-files-cursor", cursor.as_str())))
+    };
+    Mock::given(path("/api/rest/v1/folders/in")).respond_with(respond).mount(&server).await;
+    let root = page(&[folder("in"), file("first")], None);
+    Mock::given(path("/api/rest/v1/folders")).respond_with(root).mount(&server).await;
+    server
+}
+
+/// Lists everything page by page, with these limits in turn, and returns the sizes of the pages and the names.
+async fn pages(server: &MockServer, list: List, limits: &[u32]) -> (Vec<usize>, Vec<String>) {
+    let (mut sizes, mut names) = (Vec::new(), Vec::new());
+    let mut token: Option<String> = None;
+    for limit in limits.iter().cycle() {
+        let mut request = list.clone().limit(*limit);
+        request.page = token.map(PageToken::new);
+        let page = store(server).list(request).await.unwrap();
+        sizes.push(page.files.len());
+        names.extend(page.files.into_iter().map(|file| file.name));
+        let Some(next) = page.next else { break };
+        token = Some(next.to_string());
+    }
+    (sizes, names)
+}
+
+#[tokio::test]
+async fn a_page_is_filled_up_to_its_limit_and_never_beyond() {
+    let server = many_files(1500).await;
+    let all: Vec<_> = (0..1500).map(|number| format!("{number:04}")).collect();
+    for (limits, sizes) in [
+        (&[1200][..], &[1200, 300][..]),
+        (&[1500], &[1500]),
+        (&[1499], &[1499, 1]),
+        (&[10_000], &[1500]),
+        (&[700, 1], &[700, 1, 700, 1, 98]),
+        (&[10, 1490], &[10, 1490]),
+    ] {
+        let (found, names) = pages(&server, List::new().scope("in"), limits).await;
+        assert_eq!(found, sizes, "{limits:?}");
+        assert!(names == all, "{limits:?}");
+        let (found, mut names) = pages(&server, List::new().recursive(true), limits).await;
+        let full = found
+            .iter()
+            .zip(limits.iter().cycle())
+            .take(found.len() - 1)
+            .all(|(size, limit)| size == &(*limit as usize));
+        assert!(full, "{limits:?}: {found:?}");
+        assert_eq!(names.remove(0), "first");
+        assert!(names == all, "{limits:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_fills_its_limit_reads_no_page_of_the_service_twice() {
+    let server = many_files(2400).await;
+    pages(&server, List::new().scope("in"), &[1200]).await;
+    assert_eq!(received(&server).await.len(), 4);
 }
 
 #[tokio::test]
@@ -328,13 +399,9 @@ async fn a_file_has_the_spelling_of_the_service_whatever_spelling_was_requested(
     let stored = file("Invoices/Résumé.txt");
     let mut download = stored.clone();
     download["download_uri"] = json!("http://127.0.0.1:1/storage/x");
-    let server = server_with([
-        response(200, &stored),
-        response(200, &stored),
-        response(200, &download),
-        response(200, &stored),
-    ])
-    .await;
+    let server =
+        server_with([response(200, &stored), response(200, &stored), response(200, &download), response(200, &stored)])
+            .await;
     let (store, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("invoices"));
     let asked = reference("invoices/RESUME.TXT");
     let files = [

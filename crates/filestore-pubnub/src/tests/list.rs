@@ -31,10 +31,23 @@ async fn a_page_has_files_and_the_token_of_the_next_page() {
 }
 
 #[tokio::test]
-async fn a_page_is_never_requested_with_more_than_100_files() {
-    let (service, store) = store([page(&[], None)]).await;
-    store.list(List::new().limit(1000)).await.unwrap();
-    assert!(lines(&service.requests())[0].contains("?limit=100&"));
+async fn a_page_is_filled_up_to_its_limit_with_requests_for_at_most_100_files() {
+    let ids: Vec<String> = (0..250).map(|number| format!("{number:03}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let responses = || [page(&ids[..100], Some("a")), page(&ids[100..180], Some("b")), page(&ids[180..], Some("c"))];
+    let (service, store) = store(responses()).await;
+    let listed = store.list(List::new().limit(250)).await.unwrap();
+    assert_eq!((listed.files.len(), listed.next), (250, Some(PageToken::new("c"))));
+    let lines = lines(&service.requests());
+    let queries = ["?limit=100&uuid", "?limit=100&next=a&uuid", "?limit=70&next=b&uuid"];
+    assert!(lines.iter().zip(queries).all(|(line, query)| line.contains(query)), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_loop_of_cursors_in_one_page_is_a_protocol_error() {
+    let (_service, store) = store([page(&["1a"], Some("x")), page(&["2b"], Some("x"))]).await;
+    let error = store.list(List::new().limit(3)).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
 }
 
 #[tokio::test]
