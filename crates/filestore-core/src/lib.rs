@@ -72,7 +72,7 @@ pub use page_builder::PageBuilder;
 pub use progress::{Observer, Progress};
 pub use reference::FileRef;
 pub use registry::{Backend, Registry, StoreSettings};
-pub use request::{Delete, Download, IfExists, List, Stat, Upload, UrlRequest};
+pub use request::{Delete, Download, IfExists, List, Stat, Upload, UrlRequest, validate_limit};
 pub use response::{Downloaded, FileUrl, Page, PageToken, UrlKind};
 pub use runtime::check_runtime;
 pub use save::{SavedFile, locate_partial};

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::fmt;
 
-use crate::{Error, List, PageToken, Result};
+use crate::{Error, List, PageToken, Result, validate_limit};
 
 /// One page of a listing, built from entries in any order. Its memory does not grow with the listing.
 ///
@@ -45,8 +45,9 @@ impl<T> PageBuilder<T> {
     /// Creates the page for `request`, whose scope is the folder `prefix` (empty, or ending with `/`). `default` is the
     /// page size if the request has no limit.
     ///
-    /// Fails with *invalid input* if the page token belongs to another scope.
+    /// Fails with *invalid input* if the limit is 0 or the page token belongs to another scope.
     pub fn new(request: &List, prefix: &str, default: usize) -> Result<Self> {
+        validate_limit(request.limit)?;
         let after = match &request.page {
             Some(token) if !token.as_str().starts_with(prefix) => {
                 return Err(Error::invalid("the page token belongs to the listing of another scope; use it there"));
@@ -54,7 +55,7 @@ impl<T> PageBuilder<T> {
             Some(token) => Some(token.as_str().to_owned()),
             None => None,
         };
-        let limit = request.limit.map_or(default, |limit| (limit as usize).clamp(1, Self::LARGEST));
+        let limit = request.limit.map_or(default, |limit| (limit as usize).min(Self::LARGEST));
         Ok(Self { after, limit, entries: BinaryHeap::new() })
     }
 
@@ -178,6 +179,11 @@ mod tests {
         page.offer("o".into(), || ());
         assert!(!page.reaches("z/"));
         assert!(page.reaches("m/"));
+    }
+
+    #[test]
+    fn a_limit_of_0_is_rejected() {
+        assert!(PageBuilder::<()>::new(&List::new().limit(0), "", PageBuilder::<()>::DEFAULT).is_err());
     }
 
     #[test]

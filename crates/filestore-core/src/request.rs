@@ -239,9 +239,9 @@ impl List {
         self
     }
 
-    /// Sets the largest number of files on the page; zero counts as one.
+    /// Sets the largest number of files on the page. A limit of 0 fails with *invalid input* when the request is used.
     pub fn limit(mut self, limit: u32) -> Self {
-        self.limit = Some(limit.max(1));
+        self.limit = Some(limit);
         self
     }
 
@@ -255,6 +255,14 @@ impl List {
     pub fn recursive(mut self, recursive: bool) -> Self {
         self.recursive = recursive;
         self
+    }
+}
+
+/// Checks the limit of a listing or a search. Fails with *invalid input* for 0.
+pub fn validate_limit(limit: Option<u32>) -> Result<()> {
+    match limit {
+        Some(0) => Err(Error::invalid("the limit of a page is 0; set it to at least 1, or set no limit")),
+        _ => Ok(()),
     }
 }
 

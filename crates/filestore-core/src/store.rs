@@ -10,7 +10,7 @@ use crate::reference::is_store_name;
 use crate::{
     Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
     FileUrl, Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload, UrlRequest,
-    check_runtime, validate_scope,
+    check_runtime, validate_limit, validate_scope,
 };
 
 /// The handle of a store: a name and any [`FileStore`]. It is cheap to clone.
@@ -121,6 +121,9 @@ impl Store {
     }
 
     /// Returns one page of a listing; see [`list_all`](Self::list_all) for all pages.
+    ///
+    /// Errors: *invalid input* (scope, page token, a limit of 0), *unsupported* (listings or scopes that this store
+    /// lacks), and errors of the service.
     pub async fn list(&self, request: List) -> Result<Page> {
         let subject = request.scope.clone();
         self.list_checked(request).await.map_err(|error| self.context(error, Operation::List, subject.as_deref()))
@@ -133,6 +136,7 @@ impl Store {
             self.capabilities().check(Feature::RecursiveList)?;
         }
         self.validate_scope(request.scope.as_deref())?;
+        validate_limit(request.limit)?;
         let mut page = self.inner.list(request).await?;
         for file in &mut page.files {
             self.stamp(file);

@@ -148,7 +148,7 @@ impl Search {
         self
     }
 
-    /// Returns at most `limit` files, from 1.
+    /// Returns at most `limit` files. A limit of 0 fails with *invalid input* when the query is sent.
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit);
         self

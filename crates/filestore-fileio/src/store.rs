@@ -10,7 +10,7 @@ use bytes::Bytes;
 use filestore_core::{
     Addressing, Body, ByteStream, Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error,
     ErrorKind, Expiry, Feature, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageBuilder, PageToken,
-    ReadEffect, Result, ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest,
+    ReadEffect, Result, ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest, validate_limit,
 };
 use filestore_http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, HeaderValue};
 use filestore_http::{
@@ -106,9 +106,7 @@ impl FileIoStore {
     /// repeat some.
     pub async fn search(&self, search: &Search) -> Result<FileIoPage> {
         self.0.capabilities.check(Feature::List)?;
-        if search.limit == Some(0) {
-            return Err(Error::invalid("the limit of a search is 0; set 1 or more"));
-        }
+        validate_limit(search.limit)?;
         let request = self.request(Method::GET, self.0.base.clone(), Idempotency::Safe).buffered();
         let request = search.query().iter().fold(request, |request, (name, value)| request.query(name, value));
         let (response, body) = self.success(self.send(request).await?, None, JSON_LIMIT).await?;

@@ -1,6 +1,6 @@
 //! [`Search`]: listings with search, order and filters.
 
-use filestore_core::{Error, PageToken, Result, StoredFile};
+use filestore_core::{Error, PageToken, Result, StoredFile, validate_limit};
 use jiff::Timestamp;
 
 use crate::metadata;
@@ -140,7 +140,7 @@ impl Search {
         self
     }
 
-    /// Sets the maximum number of entries of a page.
+    /// Sets the maximum number of entries of a page. A limit of 0 fails with *invalid input* when the search is sent.
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit);
         self
@@ -184,16 +184,15 @@ impl SortBy {
 impl FilesComStore {
     /// Returns one page of the entries that match `search`.
     ///
-    /// *Not found* if the folder does not exist, *invalid input* for a token of another search or a combination of
-    /// fields that the service does not support.
+    /// *Not found* if the folder does not exist, *invalid input* for a limit of 0, a token of another search or a
+    /// combination of fields that the service does not support.
     pub async fn search(&self, search: &Search) -> Result<FilesComPage> {
         // 1. A request that the service is certain to reject is not sent.
+        validate_limit(search.limit)?;
         if search.modified_after.is_some() && search.only.is_none() {
             return Err(Error::invalid("`modified_after` requires `only`: files or folders"));
         }
-        if search.limit == Some(0) {
-            return Err(Error::invalid("the limit of a search is 0; set 1 or more"));
-        }
+        validate_limit(search.limit)?;
         let is_outside_root = search.everywhere && !self.root().is_root();
         if is_outside_root || search.everywhere && !search.folder.is_empty() {
             return Err(Error::invalid(

@@ -60,6 +60,13 @@ async fn a_search_escapes_its_words() {
 }
 
 #[tokio::test]
+async fn a_search_with_a_limit_of_0_is_not_sent() {
+    let server = responding([]).await;
+    let error = with_key(&server).search(&Search::new().limit(0)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+}
+
+#[tokio::test]
 async fn stat_reads_the_listing_and_never_the_file() {
     let server = MockServer::start().await;
     mount_listing(&server, "limit=1000", listing(&["Other", "KEYcanary123"])).await;

@@ -43,11 +43,12 @@ async fn files_and_folders_have_their_paths_below_the_root() {
 }
 
 #[tokio::test]
-async fn combinations_that_the_service_does_not_support_are_not_sent() {
+async fn a_limit_of_0_and_combinations_that_the_service_does_not_support_are_not_sent() {
     let server = server_with([]).await;
     let (rooted, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("invoices"));
     let since = Search::default().modified_after("2026-03-01T10:00:00Z".parse().unwrap());
     let rejected = [
+        store(&server).search(&Search::default().limit(0)).await,
         store(&server).search(&since).await,
         store(&server).search(&Search::default().limit(0)).await,
         store(&server).search(&Search::folder("a").everywhere()).await,

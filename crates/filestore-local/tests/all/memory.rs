@@ -47,6 +47,14 @@ async fn pages_are_in_the_order_of_the_paths_and_lose_nothing() {
 }
 
 #[tokio::test]
+async fn a_listing_with_a_limit_of_0_is_rejected_before_it_is_sent() {
+    for list in [List::new().limit(0), List::new().recursive(true).limit(0)] {
+        let error = memory().list(list).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn urls_are_unsupported_with_a_reason() {
     let store = memory();
     let file = put(&store, None, "a", "x").await;
