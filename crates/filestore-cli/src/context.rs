@@ -99,8 +99,11 @@ impl Context {
     /// Parses a reference, and opens its store or the one that `--store` names.
     pub(crate) fn open_reference(&self, text: &str) -> Result<(Store, FileRef)> {
         let reference: FileRef = text.parse()?;
-        let name = self.store.as_deref().unwrap_or(reference.store());
-        Ok((self.open(self.config.store(name)?)?, reference))
+        let store = match &self.store {
+            Some(name) => self.config.store(name)?,
+            None => self.config.of(&reference)?,
+        };
+        Ok((self.open(store)?, reference))
     }
 
     /// Warns of options that had no effect on `subject`, a file or a share link.

@@ -50,9 +50,12 @@ impl Stores {
         })
     }
 
-    /// Returns the store that `reference` belongs to.
+    /// Returns the store that `reference` belongs to. Fails with *invalid input* if there is none; the error suggests a
+    /// similar name.
     pub fn of(&self, reference: &FileRef) -> Result<&Store> {
-        self.get(reference.store())
+        let problem =
+            |error: Error| Error::invalid(format!("the store of the reference is unknown: {}", error.message()));
+        self.get(reference.store()).map_err(problem)
     }
 
     /// Returns all stores, in the order of the configuration.
@@ -65,5 +68,20 @@ impl Stores {
             let known = self.stores.iter().map(Store::name);
             Error::config(format!("there is no store {name:?}; {}", suggestion(name, known)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn a_reference_of_an_unknown_store_is_invalid_input_and_an_unknown_name_is_config() {
+        let stores = Stores::new(Vec::new(), None).unwrap();
+        let error = stores.of(&"uploads:fs:a".parse().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("\"uploads\""), "{error}");
+        assert_eq!(stores.get("uploads").unwrap_err().kind(), ErrorKind::Config);
     }
 }

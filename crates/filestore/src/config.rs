@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use filestore_core::{
-    Backend, Effect, Error, ErrorKind, Key, KeyKind, Origin, Registry, Result, Setting, Settings, Store, StoreSettings,
-    Stores, Value, suggestion,
+    Backend, Effect, Error, ErrorKind, FileRef, Key, KeyKind, Origin, Registry, Result, Setting, Settings, Store,
+    StoreSettings, Stores, Value, suggestion,
 };
 
 use crate::{locate, resolve, syntax};
@@ -160,6 +160,14 @@ impl Config {
             let known = self.stores.iter().map(|store| store.name.as_str());
             Error::config(format!("there is no store {name:?}; {}", suggestion(name, known)))
         })
+    }
+
+    /// Returns the store that `reference` belongs to. Fails with *invalid input* if there is none; the error suggests
+    /// the nearest name.
+    pub fn of(&self, reference: &FileRef) -> Result<&StoreConfig> {
+        let problem =
+            |error: Error| Error::invalid(format!("the store of the reference is unknown: {}", error.message()));
+        self.store(reference.store()).map_err(problem)
     }
 
     /// Opens all stores.
@@ -377,6 +385,21 @@ mod tests {
         assert_eq!(option("key"), "/etc/app/id_ed25519");
         assert_eq!(option("credential_path"), "/etc/app/../gcs.json");
         assert_eq!((option("user"), option("region")), ("ann", "/r"));
+    }
+
+    #[test]
+    fn a_reference_of_an_unknown_store_is_invalid_input_and_an_unknown_name_is_config() {
+        let config = parse("[stores.uploads]\nbackend = \"memory\"\naliases = [\"old\"]\n").unwrap();
+        assert_eq!(config.of(&"old:memory:a".parse().unwrap()).unwrap().name, "uploads");
+        let error = config.of(&"upload:memory:a".parse().unwrap()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (
+                ErrorKind::InvalidInput,
+                "the store of the reference is unknown: there is no store \"upload\"; did you mean \"uploads\"?"
+            )
+        );
+        assert_eq!(config.store("upload").unwrap_err().kind(), ErrorKind::Config);
     }
 
     #[test]
