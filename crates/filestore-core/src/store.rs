@@ -144,7 +144,8 @@ impl Store {
         Ok(page)
     }
 
-    /// Returns all files of a listing. Pages are requested as they are needed; see [`list_pages`](Self::list_pages).
+    /// Returns all files of a listing. Pages are requested as they are needed; see [`list_pages`](Self::list_pages),
+    /// which also returns the folders and the number of entries that are left out.
     pub fn list_all(&self, request: List) -> impl Stream<Item = Result<StoredFile>> + Send + '_ {
         self.list_pages(request).map_ok(|page| stream::iter(page.files.into_iter().map(Ok))).try_flatten()
     }
@@ -161,6 +162,10 @@ impl Store {
             let Some(token) = page.next.clone() else { return Ok(Some((page, None))) };
             page.files.iter().for_each(|file| guard.entry(&file.reference));
             page.folders.iter().for_each(|folder| guard.entry(folder));
+            // A page of entries that are left out is not empty.
+            if page.left_out > 0 {
+                guard.entry(&token);
+            }
             guard.next_page(&token).map_err(|error| self.context(error, Operation::List, request.scope.as_deref()))?;
             Ok(Some((page, Some((request.page(token), guard)))))
         })
@@ -375,3 +380,6 @@ impl FileStore for Store {
         Self::url(self, request).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! [`FsStore`]: a local directory as a store.
 
 mod commit;
+mod remove;
 mod root;
 mod walk;
 
@@ -227,10 +228,11 @@ fn list(root: Option<&OpenRoot>, scope: &[String], request: &List) -> Result<Pag
     let (entries, next) = builder.finish();
     let mut page = Page::new(Vec::new(), next);
     for (path, target) in entries {
-        match path.strip_suffix('/') {
-            Some(folder) => page.folders.push(folder.to_owned()),
-            // A file that was deleted meanwhile is left out.
-            None => {
+        match (path.strip_suffix('/'), target) {
+            (_, None) => page.left_out += 1,
+            (Some(folder), _) => page.folders.push(folder.to_owned()),
+            // A file that was deleted meanwhile is not on the page.
+            (None, Some(target)) => {
                 if let Ok(Entry::File(_, metadata)) = root.inspect(target) {
                     page.files.push(stored_file(path.split('/').map(str::to_owned).collect(), &metadata));
                 }
@@ -271,16 +273,25 @@ impl OpenRoot {
         let folder = self.open_folder(&folder).map_err(|error| of_file_system(error, "delete", &path))?;
         let names = open_for_sync(&folder).map_err(|error| cannot_sync(error, &path))?;
         let removed = match folder.symlink_metadata(name) {
-            Ok(metadata) if metadata.is_dir() && recursive => folder.remove_dir_all(name),
-            Ok(metadata) if metadata.is_dir() => folder.remove_dir(name),
-            Ok(metadata) if metadata.is_file() || metadata.is_symlink() => folder.remove_file(name),
+            Ok(metadata) if metadata.is_dir() && recursive => remove::remove_folder(&folder, name),
+            Ok(metadata) if metadata.is_dir() => folder.remove_dir(name).map(|()| 0),
+            Ok(metadata) if metadata.is_file() || metadata.is_symlink() => folder.remove_file(name).map(|()| 0),
             Ok(_) => return Err(special(&path)),
             Err(error) => Err(error),
         };
         match removed {
-            Ok(()) => sync(names.as_ref()).map_err(|error| {
+            Ok(0) => sync(names.as_ref()).map_err(|error| {
                 of_file_system(error, "sync the folder of the deleted file", &path).with_effect(Effect::Applied)
             }),
+            Ok(left) => Err(Error::new(
+                ErrorKind::Incomplete,
+                Effect::Applied,
+                format!(
+                    "the folder was deleted except for {left} entries that no reference can name; delete them with \
+                     another program in {}",
+                    path.display()
+                ),
+            )),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && !recursive => Err(Error::new(
                 ErrorKind::InvalidInput,

@@ -12,7 +12,7 @@ use filestore_core::{
     UrlKind,
 };
 use filestore_local::FsStore;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -539,13 +539,69 @@ mod unix {
         assert_eq!(paths(&store, List::new().recursive(true)).await, ["s:fs:b", "s:fs:real/a"]);
     }
 
+    /// Returns a store whose folder `d` has five entries that no reference can address, and the paths of these entries.
+    async fn with_unaddressable_entries() -> (TempDir, Store, Vec<PathBuf>) {
+        let (folder, store) = local();
+        for (scope, name) in [(None, "a"), (Some("d"), "b"), (Some("d"), "z"), (Some("d/deep"), "c")] {
+            put(&store, scope, name, "x").await;
+        }
+        let d = folder.path().join("d");
+        let names = [&b"caf\xe9"[..], b"back\\slash", b"deep/\xff", b"\xfe"];
+        let mut left: Vec<_> = names.iter().map(|name| d.join(OsStr::from_bytes(name))).collect();
+        fs::create_dir(left.pop().unwrap()).unwrap();
+        left.iter().for_each(|path| fs::write(path, "x").unwrap());
+        fs::write(d.join(OsStr::from_bytes(b"\xfe/inside")), "x").unwrap();
+        left.push(d.join(OsStr::from_bytes(b"\xfe/inside")));
+        left.push(d.join("socket"));
+        drop(std::os::unix::net::UnixListener::bind(d.join("socket")).unwrap());
+        (folder, store, left)
+    }
+
     #[tokio::test]
-    async fn a_name_that_no_reference_can_hold_is_left_out() {
+    async fn the_pages_of_a_listing_count_each_entry_that_no_reference_can_address_once() {
+        let (_folder, store, _) = with_unaddressable_entries().await;
+        for (list, files, left_out) in [
+            (List::new(), 1, 0),
+            (List::new().scope("d"), 2, 4),
+            (List::new().scope("d/deep"), 1, 1),
+            (List::new().recursive(true), 4, 5),
+        ] {
+            for limit in [1, 2, 3, 100] {
+                let pages: Vec<_> = store.list_pages(list.clone().limit(limit)).try_collect().await.unwrap();
+                let sums = pages
+                    .iter()
+                    .fold((0, 0), |(files, left_out), page| (files + page.files.len(), left_out + page.left_out));
+                assert_eq!(sums, (files, left_out), "{list:?} {limit}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_recursive_delete_leaves_what_no_reference_can_address_and_is_incomplete() {
+        let (folder, store, left) = with_unaddressable_entries().await;
+        symlink(folder.path().join("a"), folder.path().join("d/link")).unwrap();
+        symlink(folder.path(), folder.path().join("d/deep/link")).unwrap();
+        let error = store.delete(Delete::from(reference("s:fs:d")).recursive(true)).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+        assert!(error.to_string().contains("5 entries"), "{error}");
+        assert!(left.iter().all(|path| path.exists()), "{left:?}");
+        assert_eq!(paths(&store, List::new().recursive(true)).await, ["s:fs:a"]);
+        assert_eq!(fs::read_dir(folder.path().join("d")).unwrap().count(), 5);
+        assert_eq!(fs::read_dir(folder.path().join("d/deep")).unwrap().count(), 1);
+        left.iter().for_each(|path| fs::remove_file(path).unwrap());
+        fs::remove_dir(folder.path().join("d").join(OsStr::from_bytes(b"\xfe"))).unwrap();
+        store.delete(Delete::from(reference("s:fs:d")).recursive(true)).await.unwrap();
+        assert!(!folder.path().join("d").exists());
+    }
+
+    #[tokio::test]
+    async fn the_temporary_folder_is_no_entry_of_a_listing() {
         let (folder, store) = local();
         put(&store, None, "a", "x").await;
-        fs::write(folder.path().join(OsStr::from_bytes(b"caf\xe9")), "x").unwrap();
-        fs::write(folder.path().join("back\\slash"), "x").unwrap();
-        assert_eq!(paths(&store, List::new()).await, ["s:fs:a"]);
+        assert!(folder.path().join(".filestore-tmp").exists());
+        for list in [List::new(), List::new().recursive(true)] {
+            assert_eq!(store.list(list).await.unwrap().left_out, 0);
+        }
     }
 
     #[tokio::test]

@@ -1,0 +1,65 @@
+//! Tests of [`Store`] over a backend that responds as the test says.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+
+use super::*;
+
+/// A backend whose listing has `pages` pages, and whose file is `content`.
+#[derive(Debug)]
+struct Scripted {
+    capabilities: Capabilities,
+    pages: u32,
+    left_out: u64,
+}
+
+#[async_trait]
+impl FileStore for Scripted {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn list(&self, request: List) -> Result<Page> {
+        let page: u32 = request.page.map_or(0, |token| token.as_str().parse().unwrap());
+        let next = (page + 1 < self.pages).then(|| crate::PageToken::new((page + 1).to_string()));
+        let mut page = Page::new(Vec::new(), next);
+        page.left_out = self.left_out;
+        Ok(page)
+    }
+
+    async fn upload(&self, _: Upload) -> Result<StoredFile> {
+        unimplemented!()
+    }
+
+    async fn stat(&self, _: Stat) -> Result<StoredFile> {
+        unimplemented!()
+    }
+
+    async fn download(&self, _: Download) -> Result<Downloaded> {
+        unimplemented!()
+    }
+
+    async fn delete(&self, _: Delete) -> Result<()> {
+        unimplemented!()
+    }
+
+    async fn url(&self, _: UrlRequest) -> Result<FileUrl> {
+        unimplemented!()
+    }
+}
+
+fn store(capabilities: Capabilities, pages: u32, left_out: u64) -> Store {
+    Store::new("s", Arc::new(Scripted { capabilities, pages, left_out })).unwrap()
+}
+
+#[tokio::test]
+async fn a_page_of_entries_that_are_left_out_is_not_empty() {
+    let pages = |left_out| async move {
+        let store = store(Capabilities::new("x").native([Feature::List]), 2000, left_out);
+        let pages: Result<Vec<_>> = store.list_pages(List::new()).try_collect().await;
+        pages.map(|pages| pages.iter().map(|page| page.left_out).sum::<u64>()).map_err(|error| error.kind())
+    };
+    assert_eq!(pages(1).await, Ok(2000));
+    assert_eq!(pages(0).await, Err(ErrorKind::Protocol));
+}
