@@ -52,6 +52,10 @@ pub(crate) enum Command {
     /// Store files; prints one reference per line
     Upload(Upload),
     /// List the files of a store; the table cuts names after 120 columns, --json does not
+    ///
+    /// With --json, each line is an object: {"folder": SCOPE} for each folder, then one for each file with at least
+    /// `ref`, `name`, `size` and `store`. Then {"left_out": N} if no reference can name N of the entries, and
+    /// {"next": TOKEN} if there is another page.
     List(List),
     /// Print the metadata of a file, without reading its content
     Stat(Reference),

@@ -19,6 +19,7 @@ pub(crate) async fn run(context: &Context, args: &args::List) -> Result<u8> {
     } else {
         let page = store.list(request).await?;
         print(context, &page, true)?;
+        print_left_out(context, page.left_out)?;
         if let Some(next) = &page.next {
             if context.json {
                 output::line(&output::json(&json!({ "next": next.as_str() })))?;
@@ -38,16 +39,20 @@ pub(crate) async fn run(context: &Context, args: &args::List) -> Result<u8> {
 async fn all(context: &Context, store: &Store, request: List) -> Result<()> {
     let mut pages = std::pin::pin!(store.list_pages(request));
     let mut first = true;
+    let mut left_out = 0;
     while let Some(page) = pages.try_next().await? {
         print(context, &page, first)?;
         first = false;
+        left_out += page.left_out;
     }
-    Ok(())
+    print_left_out(context, left_out)
 }
 
 fn print(context: &Context, page: &Page, headings: bool) -> Result<()> {
     if context.json {
-        return page.files.iter().try_for_each(|file| output::line(&output::json(&output::json_of(file))));
+        let folders = page.folders.iter().map(|scope| json!({ "folder": scope }));
+        let mut lines = folders.chain(page.files.iter().map(output::json_of));
+        return lines.try_for_each(|line| output::line(&output::json(&line)));
     }
     let folders = page.folders.iter().map(|scope| vec!["-".into(), "-".into(), format!("{scope}/"), String::new()]);
     let rows: Vec<Vec<String>> = folders.chain(page.files.iter().map(row)).collect();
@@ -57,6 +62,22 @@ fn print(context: &Context, page: &Page, headings: bool) -> Result<()> {
     let table = output::table(&["SIZE", "MODIFIED", "NAME", "REFERENCE"], &rows);
     let skip = if headings { 0 } else { table.find('\n').map_or(0, |end| end + 1) };
     output::write_all(&table.as_bytes()[skip..])
+}
+
+/// Reports the number of entries that the listing left out.
+fn print_left_out(context: &Context, left_out: u64) -> Result<()> {
+    match left_out {
+        0 => Ok(()),
+        _ if context.json => output::line(&output::json(&json!({ "left_out": left_out }))),
+        1 => {
+            context.warn("the listing leaves out 1 entry, because no reference can name it");
+            Ok(())
+        }
+        _ => {
+            context.warn(&format!("the listing leaves out {left_out} entries, because no reference can name them"));
+            Ok(())
+        }
+    }
 }
 
 fn row(file: &StoredFile) -> Vec<String> {

@@ -107,6 +107,45 @@ fn a_listing_has_pages_and_folders() {
 }
 
 #[test]
+fn a_listing_as_json_has_a_line_for_each_folder_before_those_of_the_files() {
+    let home = Home::new();
+    home.file("a", "a");
+    home.run(&["upload", "a", "--to", "one/deep"]).line();
+    home.run(&["upload", "a", "--to", "two"]).line();
+    let folders = "{\"folder\":\"one\"}\n{\"folder\":\"two\"}\n";
+    for all in [&["list", "--json"][..], &["list", "--json", "--all"]] {
+        assert_eq!(home.run(all).out, folders);
+    }
+    assert_eq!(home.run(&["list", "--json", "one"]).out, "{\"folder\":\"one/deep\"}\n");
+    home.run(&["upload", "a"]).line();
+    let listed = home.run(&["list", "--json"]).out;
+    let file = listed.strip_prefix(folders).unwrap();
+    assert!(file.contains("local:fs:a") && file.lines().count() == 1, "{listed}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_listing_reports_the_entries_that_it_leaves_out() {
+    let home = Home::new();
+    home.file("a", "a");
+    home.run(&["upload", "a", "--to", "d"]).line();
+    for name in ["back\\slash", "other\\slash"] {
+        std::fs::write(home.path().join("data/filestore/files/d").join(name), "x").unwrap();
+    }
+    for command in [&["list", "d"][..], &["list", "--recursive", "--all", "--limit", "1"]] {
+        let listed = home.run(command);
+        assert!(listed.code == 0 && listed.out.contains("local:fs:d/a"), "{listed:?}");
+        assert_eq!(listed.err, "warning: the listing leaves out 2 entries, because no reference can name them\n");
+        let json = home.run(&[command, &["--json"]].concat());
+        assert_eq!((json.out.lines().last(), json.err.as_str()), (Some("{\"left_out\":2}"), ""), "{json:?}");
+    }
+    let deleted = home.run(&["delete", "--recursive", "local:fs:d"]);
+    assert_eq!(deleted.code, 8, "{deleted:?}");
+    assert!(deleted.err.contains("2 entries"), "{deleted:?}");
+    assert_eq!(home.files_below("data/filestore/files/d").len(), 2);
+}
+
+#[test]
 fn caps_name_each_missing_feature_with_its_reason() {
     let home = Home::new();
     let text = home.run(&["caps"]).out;
