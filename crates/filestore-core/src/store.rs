@@ -198,7 +198,8 @@ impl Store {
     /// Starts to read a file. A read that consumes the file is never retried: with effect *unknown*, the file is
     /// possibly consumed.
     ///
-    /// The stream ends with an error if the content is shorter or longer than the service stated.
+    /// The stream ends with an error if the content is shorter or longer than the service stated. Its errors name the
+    /// operation, the store and the file, as those of this method do.
     pub async fn download(&self, request: impl Into<Download> + Send) -> Result<Downloaded> {
         let request = request.into();
         let reference = request.reference.clone();
@@ -212,6 +213,7 @@ impl Store {
             self.capabilities().check(Feature::Range)?;
         }
         let tracker = request.tracker.take();
+        let reference = request.reference.clone();
         let mut response = self.inner.download(request).await?;
         self.stamp(&mut response.file);
         let expected = response.range.as_ref().map(|range| range.end - range.start).or(response.file.size);
@@ -221,6 +223,9 @@ impl Store {
         if self.capabilities().reads_consume() {
             response.stream = response.stream.consuming();
         }
+        let store = self.clone();
+        response.stream =
+            response.stream.with_context(move |error| store.context_of(error, Operation::Download, &reference));
         if let Some(tracker) = tracker {
             let total = response.stream.length();
             response.stream = response.stream.with_progress(tracker, total);
@@ -236,8 +241,7 @@ impl Store {
         if request.range.is_none() {
             self.check_limit(&reference, limit).await?;
         }
-        let download = self.download(request).await?;
-        download.bytes(limit).await.map_err(|error| self.context_of(error, Operation::Download, &reference))
+        self.download(request).await?.bytes(limit).await
     }
 
     /// Fails with *too large* if a read would consume the file and its listed size is more than `limit` bytes.
@@ -336,10 +340,14 @@ impl Store {
     /// Returns `error` with the operation, the reference and the name of the store, as the methods of this type do. Call
     /// this for errors of methods that only the backend has.
     pub fn context_of(&self, error: Error, operation: Operation, reference: &FileRef) -> Error {
+        self.context(error, operation, Some(&self.subject_of(reference)))
+    }
+
+    /// Returns `reference` as messages may show it: shortened if its text gives access to the file.
+    pub fn subject_of(&self, reference: &FileRef) -> String {
         // A reference of another store may be a bearer key there.
         let show_whole = !self.capabilities().bearer_references && reference.scheme() == self.capabilities().scheme;
-        let subject = if show_whole { reference.to_string() } else { reference.redacted() };
-        self.context(error, operation, Some(&subject))
+        if show_whole { reference.to_string() } else { reference.redacted() }
     }
 }
 

@@ -31,12 +31,16 @@ pub struct ByteStream {
     length: Option<u64>,
     passed: u64,
     direction: Direction,
-    /// The tracker, and the total number of bytes that it reports.
-    tracker: Option<(ProgressTracker, Option<u64>)>,
+    /// The tracker, and the total number of bytes that it reports. Boxed, because few streams have one.
+    tracker: Option<Box<(ProgressTracker, Option<u64>)>>,
     /// `true` if the read consumes the file. Errors must then not claim that nothing happened.
     consumes: bool,
+    /// Adds the context of the operation to an error.
+    context: Option<ErrorContext>,
     ended: bool,
 }
+
+type ErrorContext = Box<dyn Fn(Error) -> Error + Send>;
 
 enum Inner {
     Stream(BoxStream<'static, Result<Bytes>>),
@@ -63,7 +67,7 @@ impl ByteStream {
     }
 
     fn new(inner: Inner, length: Option<u64>, direction: Direction) -> Self {
-        Self { inner, length, passed: 0, direction, tracker: None, consumes: false, ended: false }
+        Self { inner, length, passed: 0, direction, tracker: None, consumes: false, context: None, ended: false }
     }
 
     pub(crate) fn from_reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
@@ -94,6 +98,7 @@ impl ByteStream {
             };
         }
         let Self { length, passed, direction, consumes, .. } = self;
+        let context = self.context.take();
         let chunks = stream::try_unfold((self, inspector), async |(mut stream, mut inspector)| {
             let Some(chunk) = stream.try_next().await? else { return Ok(None) };
             if chunk.len() <= MAX_INLINE {
@@ -108,12 +113,12 @@ impl ByteStream {
             let (chunk, inspector) = work.await.map_err(|error| unread(io::Error::other(error)))?;
             Ok(Some((chunk, (stream, inspector))))
         });
-        Self { passed, consumes, ..Self::new(Inner::Stream(chunks.boxed()), length, direction) }
+        Self { passed, consumes, context, ..Self::new(Inner::Stream(chunks.boxed()), length, direction) }
     }
 
     /// Reports each chunk to `tracker`, with `total` as the total number of bytes.
     pub(crate) fn with_progress(mut self, tracker: ProgressTracker, total: Option<u64>) -> Self {
-        self.tracker = Some((tracker, total));
+        self.tracker = Some(Box::new((tracker, total)));
         self
     }
 
@@ -129,6 +134,21 @@ impl ByteStream {
         self
     }
 
+    /// Adds a context to every error, such as the store and the operation.
+    pub(crate) fn with_context(mut self, context: impl Fn(Error) -> Error + Send + 'static) -> Self {
+        self.context = Some(Box::new(context));
+        self
+    }
+
+    /// Adds what is known about the read to `error`.
+    fn in_context(&self, error: Error) -> Error {
+        let error = if self.consumes { error.possibly_consumed() } else { error };
+        match &self.context {
+            Some(context) => context(error),
+            None => error,
+        }
+    }
+
     /// Returns the length that the stream checks, or `None` if it is unknown.
     pub fn length(&self) -> Option<u64> {
         self.length
@@ -142,21 +162,19 @@ impl ByteStream {
 
     /// Returns all bytes if there are at most `limit`. Fails with *too large* otherwise.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes> {
-        let consumes = self.consumes;
-        let too_large = || {
+        let too_large = |stream: &Self| {
             let message = format!("the file is larger than the limit of {limit} bytes");
-            let error = Error::new(ErrorKind::TooLarge, Effect::Rejected, message);
-            if consumes { error.possibly_consumed() } else { error }
+            Err(stream.in_context(Error::new(ErrorKind::TooLarge, Effect::Rejected, message)))
         };
         if self.length.is_some_and(|length| length > limit as u64) {
-            return Err(too_large());
+            return too_large(&self);
         }
         // A file in a single chunk is not copied.
         let mut first = Bytes::new();
         let mut all = BytesMut::new();
         while let Some(chunk) = self.try_next().await? {
             if first.len().max(all.len()) + chunk.len() > limit {
-                return Err(too_large());
+                return too_large(&self);
             }
             if first.is_empty() {
                 first = chunk;
@@ -214,7 +232,8 @@ impl Stream for ByteStream {
                 if self.length.is_some_and(|length| self.passed > length) {
                     Some(Err(self.wrong_length("continues after the")))
                 } else {
-                    if let Some((tracker, total)) = &self.tracker {
+                    if let Some(tracked) = &self.tracker {
+                        let (tracker, total) = tracked.as_ref();
                         tracker.advance(chunk.len(), *total);
                     }
                     Some(Ok(chunk))
@@ -228,10 +247,7 @@ impl Stream for ByteStream {
             None => None,
         };
         self.ended = !matches!(item, Some(Ok(_)));
-        Poll::Ready(match item {
-            Some(Err(error)) if self.consumes => Some(Err(error.possibly_consumed())),
-            item => item,
-        })
+        Poll::Ready(item.map(|item| item.map_err(|error| self.in_context(error))))
     }
 }
 

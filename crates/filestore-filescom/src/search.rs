@@ -192,7 +192,6 @@ impl FilesComStore {
         if search.modified_after.is_some() && search.only.is_none() {
             return Err(Error::invalid("`modified_after` requires `only`: files or folders"));
         }
-        validate_limit(search.limit)?;
         let is_outside_root = search.everywhere && !self.root().is_root();
         if is_outside_root || search.everywhere && !search.folder.is_empty() {
             return Err(Error::invalid(

@@ -127,8 +127,8 @@ impl HttpClient {
         let request = request.0;
         check_runtime()?;
         loop {
-            attempts.made += 1;
-            let attempt = attempts.made;
+            attempts.begin();
+            let attempt = attempts.since_progress();
             rate_limiter.wait(&request.url, clock.as_ref()).await;
             let body_progress = BodyProgress::new(Arc::clone(clock));
             let result = self.attempt(&request, &body_progress).await;
@@ -230,12 +230,14 @@ impl HttpClient {
                     url: request.url,
                     secret_path: request.secret_path,
                     idempotency: request.idempotency,
-                    attempts: attempts.made,
+                    attempts: attempts.made(),
                     history: attempts.history,
                     retry_after,
                 },
             )),
-            Err(Failed { error, .. }) => Err(error.with_effect(attempts.history.effect()).with_attempts(attempts.made)),
+            Err(Failed { error, .. }) => {
+                Err(error.with_effect(attempts.history.effect()).with_attempts(attempts.made()))
+            }
         }
     }
 
@@ -251,7 +253,7 @@ impl HttpClient {
                 idempotency: Idempotency::Safe,
                 outcome: Outcome::Lost,
                 replayable: true,
-                attempt: attempts.made,
+                attempt: attempts.since_progress(),
                 waited: attempts.waited,
                 retry_after: None,
                 budget: budget.allows_a_retry(),

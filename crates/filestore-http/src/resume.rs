@@ -60,7 +60,8 @@ impl RangeReader {
             let error = match self.stream.next().await {
                 Some(Ok(chunk)) if chunk.len() as u64 > self.end - self.position => {
                     let message = "the response has more bytes than were requested";
-                    return Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
+                    let error = Error::new(ErrorKind::Integrity, Effect::Rejected, message);
+                    return Err(error.with_attempts(self.attempts.made()));
                 }
                 Some(Ok(chunk)) => {
                     self.position += chunk.len() as u64;
@@ -82,7 +83,13 @@ impl RangeReader {
     /// Requests the missing bytes after `error`; returns `error` if that is impossible or the retries are used up.
     async fn resume(&mut self, source: &impl RangeSource, error: Error) -> Result<()> {
         if !source.can_resume().await? || !self.client.retry_step(&mut self.attempts).await {
-            return Err(error.with_attempts(self.attempts.made()));
+            let made = self.attempts.made();
+            // The message counts the bytes of the last response only.
+            let error = match made {
+                1 => error,
+                _ => error.with_note(&format!("the download broke off at byte {}", self.position)),
+            };
+            return Err(error.with_attempts(made));
         }
         tracing::debug!(position = self.position, %error, "a download is resumed");
         self.stream = source.get_range(self.position..self.end, &mut self.attempts).await?.stream();
@@ -132,8 +139,7 @@ impl HttpClient {
             return response.stream();
         };
         let Some(end) = start.checked_add(length) else { return response.stream() };
-        let mut attempts = Attempts::new();
-        attempts.begin();
+        let attempts = Attempts::after(response.attempts());
         let reader = RangeReader::new(self, response, start..end, attempts);
         let file = ValidatedFile { client: self.clone(), etag, build_request: Box::new(build_request) };
         ByteStream::download(reader.into_stream(file), Some(length))

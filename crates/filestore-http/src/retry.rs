@@ -176,7 +176,9 @@ fn delay(policy: &Policy, attempt: u32, jitter: f64) -> Duration {
 /// [`HttpClient::retry_step`](crate::HttpClient::retry_step) both count here.
 #[derive(Debug, Clone, Default)]
 pub struct Attempts {
-    pub(crate) made: u32,
+    made: u32,
+    /// The attempts before the last one after which some of a response arrived. The policy does not count them.
+    earlier: u32,
     pub(crate) waited: Duration,
     /// The tokens that its retries took from the [`Budget`]. A success returns them.
     pub(crate) paid: u32,
@@ -194,9 +196,21 @@ impl Attempts {
         self.made += 1;
     }
 
-    /// Resets the attempts to 1 and the waits to zero, because some of a response arrived.
+    /// Returns the count of a step that has made `attempts`, with the last of which some of a response arrived.
+    pub(crate) fn after(attempts: u32) -> Self {
+        let mut counted = Self { made: attempts, ..Self::default() };
+        counted.progressed();
+        counted
+    }
+
+    /// Makes the policy count the attempts from 1 and the waits from zero again, because some of a response arrived.
     pub fn progressed(&mut self) {
-        (self.made, self.waited) = (1, Duration::ZERO);
+        (self.earlier, self.waited) = (self.made.saturating_sub(1), Duration::ZERO);
+    }
+
+    /// Returns the number of the attempt as the policy counts it.
+    pub(crate) fn since_progress(&self) -> u32 {
+        self.made - self.earlier
     }
 
     /// Returns the outcomes of all attempts and what they prove about the effect of the step.
@@ -209,7 +223,7 @@ impl Attempts {
         self.history.record_nothing_found()
     }
 
-    /// Returns the number of attempts.
+    /// Returns the number of all attempts.
     pub fn made(&self) -> u32 {
         self.made
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use filestore::{Download, FileRef, IfExists, Observer, Progress, Result, Store};
+use filestore::{Download, FileRef, IfExists, Observer, Operation, Progress, Result, Store};
 use futures::TryStreamExt;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -90,5 +90,6 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
     if let Some(read) = read {
         read.ended();
     }
-    copied.map_err(|error| error.with_operation(filestore::Operation::Download).with_store(reference.store()))
+    let subject = store.subject_of(reference);
+    copied.map_err(|error| error.with_operation(Operation::Download).with_store(store.name()).with_subject(subject))
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 
 use super::*;
+use crate::ByteStream;
 
-/// A backend whose listing has `pages` pages, and whose file is `content`.
+/// A backend whose listing has `pages` pages without files, and whose files break off after one byte.
 #[derive(Debug)]
 struct Scripted {
     capabilities: Capabilities,
@@ -36,8 +37,10 @@ impl FileStore for Scripted {
         unimplemented!()
     }
 
-    async fn download(&self, _: Download) -> Result<Downloaded> {
-        unimplemented!()
+    async fn download(&self, request: Download) -> Result<Downloaded> {
+        let broken = Error::new(ErrorKind::Unavailable, Effect::Rejected, "it broke");
+        let stream = ByteStream::download(stream::iter([Ok(Bytes::from_static(b"a")), Err(broken)]), None);
+        Ok(Downloaded::new(StoredFile::new(request.reference, "a"), stream))
     }
 
     async fn delete(&self, _: Delete) -> Result<()> {
@@ -62,4 +65,29 @@ async fn a_page_of_entries_that_are_left_out_is_not_empty() {
     };
     assert_eq!(pages(1).await, Ok(2000));
     assert_eq!(pages(0).await, Err(ErrorKind::Protocol));
+}
+
+#[tokio::test]
+async fn an_error_in_a_download_stream_names_the_operation_the_store_and_the_file() {
+    for (is_bearer, name) in [(false, "s:x:secret"), (true, "s:x:sec...")] {
+        let mut capabilities = Capabilities::new("x");
+        capabilities.bearer_references = is_bearer;
+        let store = store(capabilities, 0, 0);
+        let reference: FileRef = "s:x:secret".parse().unwrap();
+        let download = || async { store.download(&reference).await.unwrap() };
+        let inspected = || async { download().await.stream.inspect(|_| {}).collect(9).await };
+        let errors = [
+            download().await.bytes(9).await.unwrap_err(),
+            download().await.bytes(0).await.unwrap_err(),
+            inspected().await.unwrap_err(),
+            store.read(&reference, 9).await.unwrap_err(),
+            store.read(&reference, 0).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!((error.operation(), error.store()), (Some(Operation::Download), Some("s")));
+            assert!(error.to_string().starts_with(&format!("s: download {name:?}: ")), "{error}");
+            let is_redacted = is_bearer && error.to_string().contains("secret");
+            assert!(!is_redacted, "{error}");
+        }
+    }
 }

@@ -86,3 +86,30 @@ async fn the_status_of_a_resumed_request_decides_the_error() {
         assert_eq!(text.unwrap_err().kind(), kind, "{status}");
     }
 }
+
+#[tokio::test]
+async fn the_error_of_a_resumed_download_counts_all_attempts_and_bytes() {
+    let cut = |text: &str| Reply::cut(206, &["ETag: \"v1\"", "Content-Range: bytes 4-9/10"], 6, text);
+    let first = Reply::Response(b"HTTP/1.1 200 X\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123".to_vec());
+    // The bytes of the third attempt reset the retries, and the last four attempts bring no byte.
+    let empty = Reply::cut(206, &["ETag: \"v1\"", "Content-Range: bytes 6-9/10"], 4, "");
+    for last in [empty, Reply::with_status(503, &[], "")] {
+        let replies = [first.clone(), Reply::with_status(503, &[], ""), cut("45")];
+        let (text, server) = resumed(replies.into_iter().chain(std::iter::repeat_n(last, 5)).collect()).await;
+        let error = text.unwrap_err();
+        assert_eq!((server.requests().len(), error.attempts()), (6, 6), "{error}");
+        assert!(error.to_string().contains("the download broke off at byte 6"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_attempts_before_the_first_response_count_in_the_error_of_its_body() {
+    let busy = Reply::with_status(503, &[], "");
+    let first = Reply::cut(200, &[], 10, "0123");
+    let with_etag = Reply::cut(200, &["ETag: \"v1\""], 10, "0123");
+    for (first, attempts) in [(first, 2), (with_etag, 5)] {
+        let replies = [busy.clone(), first].into_iter().chain(std::iter::repeat_n(Reply::lost(), 5)).collect();
+        let (text, server) = resumed(replies).await;
+        assert_eq!((text.unwrap_err().attempts(), server.requests().len()), (attempts, attempts as usize));
+    }
+}
