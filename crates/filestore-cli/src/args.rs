@@ -19,6 +19,8 @@ Exit codes:
   7  integrity: bytes are missing or differ
   8  effect unknown, or stored but incomplete
   1  anything else
+  129, 130, 143  ended by the signal 1 (HUP), 2 (INT) or 15 (TERM)
+  141  the reader of standard output closed it, as `head` does
 
 Without a configuration, the store `local` keeps files in your data folder.
 The configuration is --config, else $FILESTORE_CONFIG, else ./filestore.toml,

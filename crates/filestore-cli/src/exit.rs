@@ -2,9 +2,18 @@
 
 use filestore::{Effect, Error, ErrorKind};
 
+use crate::output;
+
+/// The exit code of a program whose reader has closed its standard output: that of the signal SIGPIPE, which ends other
+/// programs then.
+const CLOSED_BY_READER: u8 = 128 + 13;
+
 /// Returns the exit code for `error`.
 pub(crate) fn code(error: &Error) -> u8 {
     use ErrorKind::*;
+    if output::is_closed_by_reader(error) {
+        return CLOSED_BY_READER;
+    }
     match error.kind() {
         Integrity => 7,
         // Before the kinds: a script must not take a failure that may have had an effect for a harmless one.

@@ -1,7 +1,7 @@
 //! Output: data to standard output, everything else to standard error.
 
 use std::error::Error as _;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
 use filestore::{Effect, Error, ErrorKind, Expiry, Result, StoredFile, is_hidden};
@@ -21,8 +21,7 @@ pub(crate) fn line(text: &str) -> Result<()> {
     write_all(format!("{text}\n").as_bytes())
 }
 
-/// Writes data. A reader that closes the pipe early (`| head`) is a failure, because it did not get all
-/// bytes.
+/// Writes data.
 pub(crate) fn write_all(bytes: &[u8]) -> Result<()> {
     standard_streams::check_output()?;
     let mut out = io::stdout().lock();
@@ -37,6 +36,9 @@ pub(crate) fn result(text: &str, summary: &str) -> Result<()> {
     }
     line(text).map_err(|error| {
         report(summary);
+        if is_closed_by_reader(&error) {
+            return error;
+        }
         let message = format!("the operation took effect, but its result was not printed: {}", error.message());
         Error::new(ErrorKind::Incomplete, Effect::Applied, message)
     })
@@ -44,8 +46,33 @@ pub(crate) fn result(text: &str, summary: &str) -> Result<()> {
 
 /// Returns the error for a failed write to standard output.
 pub(crate) fn write_error(error: io::Error) -> Error {
+    let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
+    let error = lost_bytes(error);
+    if is_closed { error.with_source(ClosedByReader) } else { error }
+}
+
+/// Returns the error for a failed write of bytes that must not be lost, even if the reader does not want them.
+pub(crate) fn lost_bytes(error: io::Error) -> Error {
     let kind = if error.kind() == io::ErrorKind::StorageFull { ErrorKind::Quota } else { ErrorKind::Io };
     Error::new(kind, Effect::Rejected, format!("cannot write to standard output: {error}")).with_source(error)
+}
+
+/// The cause of a failed write to a standard output that its reader has closed, as `head` does.
+#[derive(Debug)]
+struct ClosedByReader;
+
+impl std::error::Error for ClosedByReader {}
+
+impl fmt::Display for ClosedByReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the reader of standard output has closed it")
+    }
+}
+
+/// Returns `true` if the program ends because the reader of standard output has closed it. Like other programs in a
+/// pipeline, it then ends without a message.
+pub(crate) fn is_closed_by_reader(error: &Error) -> bool {
+    error.source().is_some_and(|source| source.is::<ClosedByReader>())
 }
 
 /// Writes lines to standard error, with hidden characters escaped, which may come from a server or a file name. A
@@ -57,8 +84,12 @@ pub(crate) fn report(text: &str) {
     }
 }
 
-/// Writes an error, and each cause that its message does not contain already.
+/// Writes an error, and each cause that its message does not contain already. Writes nothing if the reader of standard
+/// output has closed it.
 pub(crate) fn report_error(error: &Error) {
+    if is_closed_by_reader(error) {
+        return;
+    }
     let mut text = format!("error: {error}");
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -71,7 +71,7 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
     }
     // Bytes that standard output does not accept may be the only copy.
     let write_error = |error| match read {
-        Some(_) => output::write_error(error).possibly_consumed(),
+        Some(_) => output::lost_bytes(error).possibly_consumed(),
         None => output::write_error(error),
     };
     let copy = async {

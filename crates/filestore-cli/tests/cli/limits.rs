@@ -1,6 +1,6 @@
 //! Limits of the machine and the process, mostly during a read that consumes its file.
 
-use crate::program::Home;
+use crate::program::{Done, Home};
 use crate::served::Served;
 
 const SIZE: usize = 200_000;
@@ -188,6 +188,98 @@ fn a_result_that_standard_output_does_not_accept_goes_to_standard_error_and_exit
     }
     let listed = home.run(&["--config", "stores.toml", "--store", "filescom", "list"]).out;
     assert!(listed.contains("filescom:filescom:c") && listed.contains("d/"), "{listed}");
+}
+
+/// Runs a command whose standard output is a pipe that its reader has closed.
+fn run_with_closed_pipe(home: &Home, args: &[&str]) -> Done {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    crate::program::done(home.command(args).stdout(writer).output().unwrap())
+}
+
+#[test]
+fn a_command_whose_reader_has_closed_the_pipe_ends_without_a_message() {
+    let home = Home::new();
+    home.file("big", vec![7; 3_000_000]);
+    home.run(&["upload", "big", "--to", "d"]).line();
+    home.run(&["upload", "big"]).line();
+    for args in [
+        &["list"][..],
+        &["list", "--json"],
+        &["list", "--all", "--recursive"],
+        &["stat", "local:fs:big"],
+        &["url", "local:fs:big"],
+        &["download", "local:fs:big", "-o", "-"],
+        &["caps"],
+        &["caps", "--json"],
+        &["stores"],
+        &["config", "show"],
+        &["config", "check"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
+        let done = run_with_closed_pipe(&home, args);
+        assert_eq!((done.code, done.err.as_str()), (141, ""), "{args:?}");
+    }
+}
+
+#[test]
+fn an_upload_whose_reader_has_closed_the_pipe_names_the_stored_file_and_begins_no_other() {
+    let home = Home::new();
+    for name in ["a", "b"] {
+        home.file(name, name);
+    }
+    let done = run_with_closed_pipe(&home, &["upload", "a", "b"]);
+    assert_eq!((done.code, done.err.as_str()), (141, "stored as local:fs:a\n"));
+    assert_eq!(home.run(&["stat", "local:fs:a"]).code, 0);
+    assert_eq!(home.run(&["stat", "local:fs:b"]).code, 3);
+    // The failure of another input is not hidden.
+    assert_eq!(run_with_closed_pipe(&home, &["upload", "missing", "b"]).code, 2);
+}
+
+#[test]
+fn a_download_whose_reader_has_enough_ends_without_a_message() {
+    let home = Home::new();
+    home.file("big", vec![7; 3_000_000]);
+    home.run(&["upload", "big"]).line();
+    let done = home.shell("{ \"$0\" download local:fs:big -o -; echo $? >&2; } | head -c 10");
+    assert_eq!((done.bytes.len(), done.err.as_str()), (10, "141\n"));
+}
+
+#[test]
+fn a_consuming_read_whose_reader_has_closed_the_pipe_says_that_bytes_are_lost() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("big", vec![7; 3_000_000]);
+    let reference = served.run(&["upload", "big"]).line();
+    let done = run_with_closed_pipe(&home, &Served::with(&["download", &reference, "-o", "-"]));
+    assert_eq!(done.code, 8, "{done:?}");
+    assert!(done.err.contains("possibly consumed") && done.err.contains("Broken pipe"), "{done:?}");
+    // A file on the disk is not lost.
+    let reference = served.run(&["upload", "big"]).line();
+    let done = run_with_closed_pipe(&home, &Served::with(&["download", &reference, "-o", "copy"]));
+    assert_eq!((done.code, done.err.as_str()), (141, "the file is stored as copy\n"));
+}
+
+#[test]
+fn an_error_in_the_middle_of_a_download_names_the_store_and_the_file() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("big", vec![7; 3_000_000]);
+    let key = served.run(&["upload", "big"]).line();
+    let name = home.run(&["--config", "stores.toml", "--store", "pubnub", "upload", "big"]).line();
+    served.control(
+        "PUT",
+        "faults",
+        "[[fault]]\noperation = \"download\"\ndo = { cut-download = { after = \"50%\" } }\n",
+    );
+    for (store, reference, shown) in
+        [("pubnub", &name, name.clone()), ("fileio", &key, format!("{}...", &key[.."fileio:fileio:".len() + 3]))]
+    {
+        let done = home.run(&["--config", "stores.toml", "download", reference, "-o", "-"]);
+        let begin = format!("error: {store}: download {shown:?}: the connection to ");
+        assert!(done.code != 0 && done.err.contains(&begin), "{done:?}");
+    }
 }
 
 #[cfg(unix)]
