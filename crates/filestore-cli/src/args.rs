@@ -141,7 +141,7 @@ pub(crate) struct List {
 
 #[derive(Debug, Args)]
 pub(crate) struct Reference {
-    /// The reference that `upload` or `list` printed
+    /// The reference that `upload` or `list` printed; also a link of the store's own server or, with --store, a key
     #[arg(value_name = "REF")]
     pub reference: String,
 }

@@ -96,14 +96,54 @@ impl Context {
         store.resolve(&self.registry)
     }
 
-    /// Parses a reference, and opens its store or the one that `--store` names.
+    /// Parses a reference, and opens its store or the one that `--store` names. Accepts a link of a store's own origin,
+    /// too, and with `--store` a bare key. Never requests a link.
     pub(crate) fn open_reference(&self, text: &str) -> Result<(Store, FileRef)> {
-        let reference: FileRef = text.parse()?;
-        let store = match &self.store {
-            Some(name) => self.config.store(name)?,
-            None => self.config.of(&reference)?,
+        let (store, reference) = match (text.parse::<FileRef>(), &self.store) {
+            (Ok(reference), Some(name)) => (self.config.store(name)?, reference),
+            (Ok(reference), None) => (self.config.of(&reference)?, reference),
+            (Err(error), Some(name)) => {
+                let store = self.config.store(name)?;
+                let found = store.reference_of(&self.registry, text)?;
+                (
+                    store,
+                    found.ok_or_else(|| {
+                        if is_link(text) { no_link(&format!("the store {:?}", store.name)) } else { error }
+                    })?,
+                )
+            }
+            (Err(_), None) if is_link(text) => self.store_of_link(text)?,
+            (Err(error), None) => return Err(error),
         };
         Ok((self.open(store)?, reference))
+    }
+
+    /// Returns the store whose link `text` is: the default store if it is a link of several stores.
+    fn store_of_link(&self, text: &str) -> Result<(&StoreConfig, FileRef)> {
+        let mut found = Vec::new();
+        let mut unknown = None;
+        for store in self.config.stores() {
+            match store.reference_of(&self.registry, text) {
+                Ok(reference) => found.extend(reference.map(|reference| (store, reference))),
+                Err(error) => unknown = unknown.or(Some(error)),
+            }
+        }
+        let default = found.iter().position(|(store, _)| Some(store.name.as_str()) == self.config.default_name());
+        match (found.len(), default) {
+            (1, _) => Ok(found.remove(0)),
+            (_, Some(default)) => Ok(found.remove(default)),
+            (0, None) => Err(match unknown {
+                Some(error) => no_link("any store").with_note(&error.to_string()),
+                None => no_link("any store"),
+            }),
+            _ => {
+                let names: Vec<&str> = found.iter().map(|(store, _)| store.name.as_str()).collect();
+                Err(Error::invalid(format!(
+                    "the URL is a link of the stores {}; name one of them with --store",
+                    names.join(", ")
+                )))
+            }
+        }
     }
 
     /// Warns of options that had no effect on `subject`, a file or a share link.
@@ -120,4 +160,14 @@ impl Context {
             output::report(&format!("warning: {text}"));
         }
     }
+}
+
+fn is_link(text: &str) -> bool {
+    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
+/// Returns the error for a URL, which may be a secret, that is not a link of `store`.
+fn no_link(store: &str) -> Error {
+    Error::invalid(format!("the URL is not a link of {store}; give a reference as STORE:SCHEME:LOCATOR"))
 }

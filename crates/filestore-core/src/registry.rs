@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use crate::settings::suggestion;
-use crate::{Error, FileStore, Key, Operation, Options, Result, Settings, Store, Stores};
+use crate::{Error, FileRef, FileStore, Key, Operation, Options, Result, Settings, Store, Stores};
 
 /// Creates the stores of one kind of service from their settings.
 ///
@@ -32,6 +32,13 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// accept. None by default.
     fn option_keys(&self) -> &'static [Key] {
         &[]
+    }
+
+    /// Returns the reference, without the name of a store, of the file that `text` names in the service's own way: a
+    /// link of the store with these `settings`, or a key. Sends nothing. None by default.
+    fn reference_of(&self, settings: &Settings, text: &str) -> Option<FileRef> {
+        let _ = (settings, text);
+        None
     }
 
     /// Reads provider options. By default there are none, and every key fails with *config*.

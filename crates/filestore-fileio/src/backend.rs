@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use filestore_core::{Backend, FileStore, Key, Options, Result, Settings};
+use filestore_core::{Backend, FileRef, FileStore, Key, Options, Result, Settings};
 use filestore_http::{HttpConfig, read_settings};
 
 use crate::config::KEYS;
+use crate::key::FileKey;
 use crate::{FileIoConfig, FileIoStore, FileIoUpload, options};
 
 /// The backend `fileio`, for a [`Registry`](filestore_core::Registry).
@@ -40,6 +41,13 @@ impl Backend for FileIo {
 
     fn open(&self, settings: &Settings) -> Result<Arc<dyn FileStore>> {
         Ok(Arc::new(self.connect(settings)?))
+    }
+
+    /// Returns the reference of a link of this server, or of a bare key.
+    fn reference_of(&self, settings: &Settings, text: &str) -> Option<FileRef> {
+        let (config, _) = read_settings::<FileIoConfig>(settings, &KEYS, &HttpConfig::default()).ok()?;
+        let base = config.check().ok()?;
+        Some(FileKey::of_text(text, &base)?.reference())
     }
 
     fn options(&self, settings: &Settings) -> Result<Options> {

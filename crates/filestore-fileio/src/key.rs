@@ -35,6 +35,18 @@ impl FileKey {
         })
     }
 
+    /// Returns the key in `text`: a link of the server at `base`, which is just its path, or the key itself.
+    pub(crate) fn of_text(text: &str, base: &Url) -> Option<Self> {
+        match Url::parse(text) {
+            Ok(link) if link.origin() == base.origin() => {
+                let key = Self::new(link.path().strip_prefix('/')?)?;
+                (link == key.url(base)).then_some(key)
+            }
+            Ok(_) => None,
+            Err(_) => Self::new(text),
+        }
+    }
+
     pub(crate) fn reference(&self) -> FileRef {
         FileRef::new(SCHEME, [&self.0])
     }
@@ -68,6 +80,33 @@ mod tests {
         }
         for good in ["Ab12C", "a1B2c3", "Ab12Cd34Ef56", "mee", "a-b_c"] {
             assert!(FileKey::new(good).is_some(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_link_of_the_own_origin_with_one_path_segment_or_a_bare_key_has_a_key() {
+        let base: Url = "http://files.example:7070".parse().unwrap();
+        for good in ["Ab12Cd34", "http://files.example:7070/Ab12Cd34", "HTTP://Files.Example:7070/Ab12Cd34"] {
+            assert_eq!(FileKey::of_text(good, &base), FileKey::new("Ab12Cd34"), "{good}");
+        }
+        for bad in [
+            "http://files.example/Ab12Cd34",
+            "https://files.example:7070/Ab12Cd34",
+            "http://other.example:7070/Ab12Cd34",
+            "http://user:password@files.example:7070/Ab12Cd34",
+            "http://files.example:7070",
+            "http://files.example:7070/me",
+            "http://files.example:7070/Ab12Cd34/",
+            "http://files.example:7070/download/Ab12Cd34",
+            "http://files.example:7070/Ab12%43d34",
+            "http://files.example:7070/Ab12Cd34?x=1",
+            "http://files.example:7070/Ab12Cd34#x",
+            "files.example:7070/Ab12Cd34",
+            "ftp://files.example:7070/Ab12Cd34",
+            "me",
+            "",
+        ] {
+            assert_eq!(FileKey::of_text(bad, &base), None, "{bad}");
         }
     }
 

@@ -238,6 +238,14 @@ impl StoreConfig {
         Ok(resolved)
     }
 
+    /// Returns the reference of the file that `text` names in the service's own way, such as a link of this store.
+    /// Sends nothing. Fails as [`resolve`](Self::resolve) does.
+    pub fn reference_of(&self, registry: &Registry, text: &str) -> Result<Option<FileRef>> {
+        let settings = self.resolve(registry)?.settings;
+        let found = registry.backend(self.backend_name())?.reference_of(&settings, text);
+        Ok(found.map(|reference| reference.stamped(&self.name.as_str().into())))
+    }
+
     /// Opens the store.
     pub fn open(&self, registry: &Registry) -> Result<Store> {
         registry.open(&self.resolve(registry)?)

@@ -25,6 +25,78 @@ fn a_file_is_read_once_and_then_not_found() {
 }
 
 #[test]
+fn a_link_of_the_stores_own_origin_and_a_bare_key_are_accepted_as_a_reference() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "once");
+    let upload = || served.run(&["upload", "a.txt"]).line();
+    let run = |args: &[&str]| home.run(&[&["--config", "stores.toml"], args].concat());
+    let with_store = |args: &[&str]| served.run(args);
+    for run in [&run as &dyn Fn(&[&str]) -> crate::program::Done, &with_store] {
+        let reference = upload();
+        let link = run(&["url", &reference]).line();
+        assert!(link.starts_with(&format!("http://{}/", served.address)), "{link}");
+        assert!(run(&["stat", &link]).out.contains(&reference));
+        assert_eq!(run(&["url", &link]).line(), link);
+        assert_eq!(run(&["delete", &link]).code, 0);
+        assert_eq!(run(&["stat", &link]).code, 3);
+        let link = run(&["url", &upload()]).line();
+        assert_eq!(run(&["download", &link, "-o", "-"]).out, "once");
+    }
+    let reference = upload();
+    let key = reference.rsplit(':').next().unwrap();
+    assert_eq!(run(&["stat", key]).code, 2);
+    assert!(served.run(&["stat", key]).out.contains(&reference));
+    assert_eq!(served.run(&["download", key, "-o", "-"]).out, "once");
+}
+
+#[test]
+fn a_link_of_no_store_is_rejected_and_not_requested() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a.txt", "once");
+    let link = served.run(&["url", &served.run(&["upload", "a.txt"]).line()]).line();
+    let key = link.rsplit('/').next().unwrap();
+    let (requests, other) = (served.operations().len(), link.replace("127.0.0.1", "localhost"));
+    home.file("other.toml", "[stores.local]\nbackend = \"fs\"\nroot = \"files\"\n");
+    for args in [
+        &["--config", "stores.toml", "download", &other][..],
+        &["--config", "stores.toml", "--store", "fileio", "download", &other],
+        &["--config", "stores.toml", "--store", "pubnub", "download", &link],
+        &["--config", "other.toml", "download", &link],
+        &["--config", "stores.toml", "download", &format!("{link}/x")],
+    ] {
+        let done = home.run(args);
+        assert!(done.code == 2 && done.err.contains("is not a link of"), "{args:?}: {done:?}");
+        assert!(!done.err.contains(key), "{args:?}: {done:?}");
+    }
+    // The store of the link may be one that cannot be read.
+    home.file("secret.toml", "[stores.a]\nbackend = \"fileio\"\napi_key = \"env:NO_SUCH_VARIABLE\"\n");
+    let done = home.run(&["--config", "secret.toml", "download", &link]);
+    assert!(done.code == 2 && done.err.contains("NO_SUCH_VARIABLE"), "{done:?}");
+    assert_eq!(served.operations().len(), requests);
+}
+
+#[test]
+fn a_link_of_several_stores_is_one_of_the_default_store() {
+    let home = Home::new();
+    let stores = |default: &str| {
+        format!(
+            "{default}[stores.a]\nbackend = \"fileio\"\nbase_url = \"http://127.0.0.1:9\"\n\
+             [stores.b]\nbackend = \"fileio\"\nbase_url = \"http://127.0.0.1:9\"\n"
+        )
+    };
+    home.file("filestore.toml", stores(""));
+    let done = home.run(&["url", "http://127.0.0.1:9/Ab12Cd34"]);
+    assert!(done.code == 2 && done.err.contains("the stores a, b"), "{done:?}");
+    assert_eq!(home.run(&["--store", "b", "url", "http://127.0.0.1:9/Ab12Cd34"]).code, 0);
+    home.file("filestore.toml", stores("default = \"b\"\n"));
+    assert_eq!(home.run(&["url", "http://127.0.0.1:9/Ab12Cd34"]).code, 0);
+    let json = home.run(&["--json", "url", "http://127.0.0.1:9/Ab12Cd34"]).out;
+    assert!(json.contains("\"ref\":\"b:fileio:Ab12Cd34\""), "{json}");
+}
+
+#[test]
 fn only_a_download_reads_the_file() {
     let home = Home::new();
     let served = Served::start(&home, &[]);
