@@ -129,9 +129,9 @@ async fn all(emulator: &Emulator, s3: &MockServer, limits: &str, options: LinkOp
          endpoint = \"LINK\"\naccess_key_id = \"a\"\nsecret_access_key = \"s\"\n"
     );
     vec![
-        linked(&url, "pubnub", &pubnub, options).await,
-        linked(&url, "filescom", &filescom, options).await,
-        linked(&url, "fileio", &fileio, options).await,
+        linked(url, "pubnub", &pubnub, options).await,
+        linked(url, "filescom", &filescom, options).await,
+        linked(url, "fileio", &fileio, options).await,
         linked(&s3.uri(), "s3", &bucket, options).await,
     ]
 }
