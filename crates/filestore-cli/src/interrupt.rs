@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use filestore::locate_partial;
+use filestore::{Cleanup, locate_partial};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -23,11 +23,17 @@ const RESPONSE_GRACE: Duration = Duration::from_secs(5);
 /// The time after a signal for the rest of a response that has begun: a short one arrives whole.
 const BODY_GRACE: Duration = Duration::from_millis(500);
 
+/// The longest wait after a signal for the removal of what an interrupted upload has left at the service.
+const CLEANUP_GRACE: Duration = Duration::from_secs(5);
+
 /// The longest time from a signal to the end of the program while no such read is under way.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The longest time from a signal to the end of the program while such a read is under way.
 const EXIT_TIMEOUT_IN_READ: Duration = Duration::from_secs(8);
+
+/// The longest time from a signal to the end of the program while an upload is removed.
+const EXIT_TIMEOUT_IN_CLEANUP: Duration = Duration::from_secs(6);
 
 /// The signals that end the program.
 pub(crate) struct Signals {
@@ -279,23 +285,38 @@ impl Drop for ReportAfterPanic {
 }
 
 /// Ends the program after a signal even if its main thread is blocked by a standard output that is not read
-/// (`list | less`). While a read is under way, it ends the program at the second signal.
+/// (`list | less`). While a read or a cleanup is under way, it ends the program at the second signal.
 pub(crate) async fn force_exit(mut signals: Signals, reads: Reads) {
     let code = signals.next().await;
     let begun = Instant::now();
     loop {
-        let limit = if reads.are_under_way() { EXIT_TIMEOUT_IN_READ } else { EXIT_TIMEOUT };
+        let limit = exit_timeout(&reads);
         let signaled_again = timeout_at(begun + limit, signals.next()).await.is_ok();
         // Checked once more: a read may have begun at the moment of the signal.
-        match (reads.are_under_way(), signaled_again) {
-            (true, true) | (false, false) => break,
-            (true, false) if limit == EXIT_TIMEOUT_IN_READ => break,
-            _ => {}
+        let limit_now = exit_timeout(&reads);
+        let is_busy = limit_now > EXIT_TIMEOUT;
+        if is_busy == signaled_again || (is_busy && limit_now == limit) {
+            break;
         }
     }
     reads.warn_of_change();
     reads.report();
     std::process::exit(i32::from(code));
+}
+
+fn exit_timeout(reads: &Reads) -> Duration {
+    match (reads.are_under_way(), Cleanup::is_running()) {
+        (true, _) => EXIT_TIMEOUT_IN_READ,
+        (false, true) => EXIT_TIMEOUT_IN_CLEANUP,
+        (false, false) => EXIT_TIMEOUT,
+    }
+}
+
+/// Waits, after a signal, until what the interrupted uploads have left is removed.
+pub(crate) async fn end_cleanups() {
+    if Cleanup::is_running() && timeout(CLEANUP_GRACE, Cleanup::all_ended()).await.is_err() {
+        output::report("the service does not respond: a part of the interrupted upload may remain there");
+    }
 }
 
 /// Waits until the bytes of the reads under way are written, and reports where they are.

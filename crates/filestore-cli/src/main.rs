@@ -9,7 +9,6 @@ mod output;
 mod progress;
 mod standard_streams;
 
-use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -17,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Cli, Command};
-use crate::interrupt::{Reads, ReportAfterPanic, Signals, force_exit, report_after};
+use crate::interrupt::{Reads, ReportAfterPanic, Signals, end_cleanups, force_exit, report_after};
 
 fn main() -> ExitCode {
     standard_streams::set_blocking();
@@ -41,12 +40,14 @@ fn main() -> ExitCode {
         }
         let mut signals = Signals::listen();
         tokio::spawn(force_exit(Signals::listen(), reads.clone()));
-        let mut command = pin!(commands::run(cli, reads.clone()));
+        let mut command = Box::pin(commands::run(cli, reads.clone()));
         tokio::select! {
             code = &mut command => code,
             code = signals.next() => {
                 reads.warn_of_change();
-                reads.wait(command).await;
+                reads.wait(&mut command).await;
+                drop(command);
+                end_cleanups().await;
                 code
             }
         }

@@ -14,6 +14,7 @@ use filestore_core::{Body, hex};
 use filestore_http::{History, Idempotency, Outcome};
 #[cfg(feature = "http")]
 use md5::{Digest, Md5};
+use tokio::sync::Notify;
 #[cfg(feature = "http")]
 use tokio::time::Instant;
 
@@ -23,10 +24,12 @@ tokio::task_local! {
 
 /// The attempts of one operation. Clones share them, because an upload runs in its own task.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Attempts(Arc<Mutex<Inner>>);
+pub(crate) struct Attempts(Arc<Mutex<Inner>>, Arc<Notify>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// `true` while requests fail at once, because the caller no longer waits.
+    cuts_off: bool,
     retries: u32,
     #[cfg(feature = "http")]
     history: Option<History>,
@@ -73,6 +76,24 @@ impl Attempts {
     /// Runs a single poll with these attempts.
     pub(crate) fn sync_scope<T>(&self, poll: impl FnOnce() -> T) -> T {
         CURRENT.sync_scope(self.clone(), poll)
+    }
+
+    /// Makes all requests fail at once, also one that is under way, or ends that.
+    pub(crate) fn cut_off(&self, cuts_off: bool) {
+        self.lock().cuts_off = cuts_off;
+        self.1.notify_waiters();
+    }
+
+    /// Waits until requests fail at once.
+    #[cfg(feature = "http")]
+    pub(crate) async fn are_cut_off(&self) {
+        loop {
+            let changed = self.1.notified();
+            if self.lock().cuts_off {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Returns the number of retries so far.

@@ -1,6 +1,8 @@
 //! [`send`]: sends the body of an upload, and stores the file.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -86,10 +88,7 @@ impl UploadTask {
         }
         let mut writer = call(Stage::Transfer, self.operator.writer_options(&written_path, self.options())).await?;
         let outcome = match self.transfer(&mut writer, &mut dropped).await {
-            Ok(size) => tokio::select! {
-                stored = self.store(&mut writer, &written_path, size) => stored,
-                _ = dropped => Err(upload_dropped()),
-            },
+            Ok(size) => cut_off(self.store(&mut writer, &written_path, size), &mut dropped).await,
             Err(error) => Err(error),
         };
         let outcome = match outcome {
@@ -238,10 +237,7 @@ impl UploadTask {
             let Some(chunk) = chunk else { break };
             size += chunk.len() as u64;
             if self.traits.chunks {
-                tokio::select! {
-                    written = call(Stage::Transfer, writer.write(chunk)) => written?,
-                    _ = &mut *dropped => return Err(upload_dropped()),
-                }
+                cut_off(call(Stage::Transfer, writer.write(chunk)), dropped).await?;
             } else {
                 whole.push(chunk);
             }
@@ -267,6 +263,21 @@ impl UploadTask {
             ..WriteOptions::default()
         }
     }
+}
+
+/// Runs a step of an upload. When the caller's future is dropped, the request of the step is cut off, so that the step
+/// fails: a step that is dropped itself would leave OpenDAL's writer unusable, and the upload could not be aborted.
+async fn cut_off<T>(step: impl Future<Output = Result<T>>, dropped: &mut oneshot::Receiver<()>) -> Result<T> {
+    let mut step = pin!(step);
+    tokio::select! {
+        done = &mut step => return done,
+        _ = dropped => {}
+    }
+    let attempts = Attempts::current();
+    attempts.cut_off(true);
+    let done = step.await;
+    attempts.cut_off(false);
+    done.and(Err(upload_dropped()))
 }
 
 /// Returns the error of an upload whose future was dropped. No caller receives it.

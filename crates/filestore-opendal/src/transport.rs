@@ -148,7 +148,14 @@ impl Transport {
                 carried(Error::new(ErrorKind::Timeout, Effect::Rejected, message), true)
             })?
         } else {
-            exchange.await
+            tokio::select! {
+                exchange = exchange => exchange,
+                () = attempts.are_cut_off() => {
+                    attempts.record(sent.idempotency, Outcome::Lost);
+                    let error = Error::new(ErrorKind::Other, Effect::Unknown, "the request was cut off");
+                    return Err(carried(error, false));
+                }
+            }
         };
         let outcome = exchange.outcome;
         if sent.name.is_some() {

@@ -1,7 +1,10 @@
 //! Signals at any moment of a read that consumes its file: the program prints where the bytes are, or the file was
 //! not consumed. Each signal has `SIGNAL_RUNS` runs, 20 by default.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -287,5 +290,65 @@ fn a_signal_during_a_change_warns_that_the_change_may_have_taken_effect() {
             let warnings = done.err.matches("may have taken effect; check before you retry it").count();
             assert_eq!(warnings, usize::from(changes), "{args:?}: {done:?}");
         }
+    }
+}
+
+/// Serves one request of S3's multipart protocol. The response to a part never comes.
+fn serve_multipart(mut stream: TcpStream, requests: &mpsc::Sender<String>) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+        head.push(byte[0]);
+    }
+    let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+    let document = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    let response = match line.split(' ').next() {
+        Some("POST") => {
+            format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{document}", document.len())
+        }
+        Some("DELETE") => "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_owned(),
+        _ => String::new(),
+    };
+    let _ = requests.send(line);
+    if response.is_empty() {
+        let _ = stream.read_to_end(&mut Vec::new());
+    } else {
+        stream.write_all(response.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn an_interrupted_upload_in_parts_is_aborted() {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let home = Home::new();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, requests) = mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let sender = sender.clone();
+                std::thread::spawn(move || serve_multipart(stream.unwrap(), &sender));
+            }
+        });
+        home.file(
+            "stores.toml",
+            format!(
+                "[stores.s3]\nbackend = \"opendal\"\nservice = \"s3\"\n[stores.s3.options]\nbucket = \"b\"\n\
+                 region = \"r\"\nendpoint = {endpoint:?}\naccess_key_id = \"a\"\nsecret_access_key = \"s\"\n"
+            ),
+        );
+        home.file("big", vec![7; 20_000_000]);
+        let child = home
+            .interruptible_command(&["--config", "stores.toml", "upload", "big"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while !requests.recv().unwrap().starts_with("PUT ") {}
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        let done = done(child.wait_with_output().unwrap());
+        assert_eq!(done.code, code, "{done:?}");
+        let later: Vec<String> = requests.try_iter().collect();
+        assert!(later.iter().any(|line| line.starts_with("DELETE ") && line.contains("uploadId=u")), "{later:?}");
     }
 }

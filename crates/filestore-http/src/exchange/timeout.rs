@@ -128,7 +128,7 @@ mod tests {
             (Phase::Wait, 300 * SECOND, TimedOut::Response(300 * SECOND)),
         ] {
             let clock = Arc::new(TestClock::default());
-            let mut timeouts = Timeouts::new(clock.clone(), &config);
+            let mut timeouts = Timeouts::new(Arc::<TestClock>::clone(&clock), &config);
             let mut elapsed = poll_fn(|cx| timeouts.poll_elapsed(cx, || phase, || Duration::ZERO));
             assert!(poll!(&mut elapsed).is_pending());
             clock.advance(limit - SECOND);
@@ -142,7 +142,7 @@ mod tests {
     async fn a_phase_that_begins_without_a_wake_up_ends_at_its_limit() {
         let config = HttpConfig { idle_timeout: 120 * SECOND, response_timeout: 30 * SECOND, ..HttpConfig::default() };
         let clock = Arc::new(TestClock::default());
-        let mut timeouts = Timeouts::new(clock.clone(), &config);
+        let mut timeouts = Timeouts::new(Arc::<TestClock>::clone(&clock), &config);
         let is_sent = std::cell::Cell::new(false);
         let phase = || if is_sent.get() { Phase::Wait } else { Phase::Transfer };
         let mut elapsed = poll_fn(|cx| timeouts.poll_elapsed(cx, phase, || SECOND));
