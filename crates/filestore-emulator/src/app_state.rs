@@ -2,8 +2,10 @@
 
 use std::io;
 
-use http::StatusCode;
+use http::header::HOST;
 use http::request::Parts;
+use http::uri::Authority;
+use http::{StatusCode, Version};
 
 use crate::clock::Clock;
 use crate::control_auth::ControlAuth;
@@ -91,6 +93,8 @@ pub(crate) enum Destination {
     Gone,
     /// A path of no service.
     Nowhere,
+    /// No part: the request does not name its host as HTTP requires.
+    InvalidHost,
     Service(ServiceRoute),
 }
 
@@ -104,6 +108,9 @@ pub(crate) enum ServiceRoute {
 
 impl Destination {
     pub(crate) fn of(head: &Parts) -> Self {
+        if !has_valid_host(head) {
+            return Destination::InvalidHost;
+        }
         let path = head.uri.path();
         if path == GONE_PAGE || path.starts_with(&format!("{GONE_PAGE}/")) {
             return Destination::Gone;
@@ -119,6 +126,30 @@ impl Destination {
             _ => ServiceRoute::Fileio(fileio::Route::of(&head.method, path)),
         };
         Destination::Service(route)
+    }
+}
+
+/// Returns `true` if the request has exactly one `Host` with a host and an optional port. HTTP/1.0 does not require one.
+///
+/// With two, a proxy and the emulator could choose different ones.
+fn has_valid_host(head: &Parts) -> bool {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => head.version == Version::HTTP_10,
+        (Some(host), None) => host.to_str().is_ok_and(is_host_and_port),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let Ok(authority) = text.parse::<Authority>() else {
+        return false;
+    };
+    match text.strip_prefix(authority.host()) {
+        Some("" | ":") => !authority.host().is_empty(),
+        Some(port) => port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()),
+        // A user precedes the host.
+        None => false,
     }
 }
 

@@ -62,6 +62,14 @@ pub(crate) fn no_such_service() -> Response {
     wire::response(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "No emulated service has this path.\n")
 }
 
+pub(crate) fn invalid_host() -> Response {
+    wire::response(
+        StatusCode::BAD_REQUEST,
+        "text/plain; charset=utf-8",
+        "The request must have exactly one Host header, with a host and an optional port.\n",
+    )
+}
+
 fn page(text: &str) -> String {
     let text = escape_html(text);
     format!("<!DOCTYPE html>\n<html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>\n")

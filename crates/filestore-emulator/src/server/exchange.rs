@@ -30,11 +30,15 @@ pub(super) async fn exchange(
         Destination::Control => Ok(control::answer(&state, &head, body).await),
         Destination::Gone => Ok(canned_response::gone_page()),
         Destination::Service(route) => serve(&state, &link, &route, &head, body).await,
-        Destination::Nowhere => {
-            let record = state.journal.begin(state.clock.now(), &head, RequestSummary::default());
-            Ok(record_response(record, canned_response::no_such_service()))
-        }
+        Destination::Nowhere => Ok(reject(&state, &head, canned_response::no_such_service())),
+        Destination::InvalidHost => Ok(reject(&state, &head, canned_response::invalid_host())),
     }
+}
+
+/// Responds to a request that reaches no service.
+fn reject(state: &AppState, head: &Parts, response: Response) -> Response {
+    let record = state.journal.begin(state.clock.now(), head, RequestSummary::default());
+    record_response(record, response)
 }
 
 /// Serves a request to a service.

@@ -134,3 +134,35 @@ async fn an_incomplete_body_is_a_bad_request() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_request_has_exactly_one_valid_host() {
+    let service = service().await;
+    for path in ["/KEY", "/time/0", "/api/rest/v1/files/a", "/_emulator/clock", "/_emulator/gone", "/_storage/x"] {
+        for hosts in [
+            "",
+            "Host: a\r\nHost: a\r\n",
+            "Host: a\r\nHost: b\r\n",
+            "Host:\r\n",
+            "Host: a b\r\n",
+            "Host: a/b\r\n",
+            "Host: user@a\r\n",
+            "Host: a:port\r\n",
+            "Host: a:70000\r\n",
+            "Host: \u{e9}\r\n",
+        ] {
+            let request = format!("GET {path} HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+            let response = service.raw(&request).await;
+            assert!(response.starts_with("HTTP/1.1 400 "), "{request}{response}");
+        }
+    }
+    for request in [
+        "GET /time/0 HTTP/1.0\r\n\r\n",
+        "GET /time/0 HTTP/1.1\r\nHost: a.example:80\r\nConnection: close\r\n\r\n",
+        "GET /time/0 HTTP/1.1\r\nHost: a.example:\r\nConnection: close\r\n\r\n",
+        "GET /time/0 HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n",
+    ] {
+        let response = service.raw(request).await;
+        assert!(response.split(' ').nth(1) == Some("200"), "{request}{response}");
+    }
+}
