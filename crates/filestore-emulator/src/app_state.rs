@@ -121,6 +121,10 @@ impl Destination {
             ("v1" | "v2" | "v3" | "publish" | "time", _) | ("_storage", "pubnub") => {
                 ServiceRoute::Pubnub(pubnub::Route::of(head))
             }
+            // With one component alone, the path could be a key of file.io.
+            ("signal" | "subscribe" | "history", more) if !more.is_empty() => {
+                ServiceRoute::Pubnub(pubnub::Route::of(head))
+            }
             ("api" | "f", _) | ("_storage", "filescom") => ServiceRoute::Filescom(filescom::Route::of(head)),
             ("_storage", _) => return Destination::Nowhere,
             _ => ServiceRoute::Fileio(fileio::Route::of(&head.method, path)),

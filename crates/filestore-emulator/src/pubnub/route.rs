@@ -95,7 +95,11 @@ impl Route {
         let components: Vec<&str> = components.iter().map(String::as_str).collect();
         match head.method {
             Method::GET => Self::get(&components),
-            Method::HEAD if path.starts_with(STORAGE) => Self::get(&components),
+            Method::HEAD => match Self::get(&components) {
+                // A `GET` that publishes is not a read.
+                Route::Publish { .. } => Route::Unknown,
+                route => route,
+            },
             Method::POST => Self::post(&components),
             Method::DELETE => match components[..] {
                 ["v1", "files", key, "channels", channel, "files", id, name] => {
@@ -247,7 +251,9 @@ mod tests {
             (Method::GET, "/v3/history-with-actions/sub-key/s/channel/c", "history", None),
             (Method::GET, "/time/0", "time", None),
             (Method::OPTIONS, "/v1/files/s/channels/c/files", "preflight", None),
-            (Method::HEAD, "/v1/files/s/channels/c/files", "other", None),
+            (Method::HEAD, "/v1/files/s/channels/c/files", "list", None),
+            (Method::HEAD, "/time/0", "time", None),
+            (Method::HEAD, "/publish/p/s/0/c/0/1", "other", None),
             (Method::PUT, "/v1/files/s/channels/c/files/i/n", "other", None),
             (Method::GET, "/v1/files/s/channels/c/files/i/n/more", "other", None),
             (Method::GET, "/v1/files/s/channels/%FF/files", "other", None),

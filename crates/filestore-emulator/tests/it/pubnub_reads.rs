@@ -294,3 +294,38 @@ async fn a_url_from_the_future_is_not_valid_yet() {
     service.emulator.clock().advance(Duration::from_secs(7200)).unwrap();
     assert_eq!(service.status_of(&url).await, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn paths_of_pubnub_that_are_not_emulated_have_its_errors() {
+    let service = service().await;
+    for path in [
+        "/signal/pub-c-emulator/sub-c-emulator/0/room/0/1",
+        "/subscribe/sub-c-emulator/room/0/0",
+        "/history/sub-key/sub-c-emulator/channel/room",
+        "/v2/presence/sub-key/sub-c-emulator",
+    ] {
+        let error = service.get(path).json_with(StatusCode::NOT_FOUND).await;
+        assert_eq!(error["error"], true, "{path}: {error}");
+        assert_eq!(service.emulator.journal().last().unwrap().service, Some("pubnub"), "{path}");
+    }
+    for key in ["/signal", "/subscribe", "/history"] {
+        let error = service.get(key).json_with(StatusCode::NOT_FOUND).await;
+        assert_eq!(error["code"], "FILE_NOT_FOUND", "{key}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn head_is_served_where_get_only_reads() {
+    let service = service().await;
+    for path in ["/time/0", "/v1/files/sub-c-emulator/channels/room/files?uuid=alice"] {
+        let get = service.get(path).response().await;
+        let head = service.request(Method::HEAD, path).response().await;
+        assert_eq!(head.status(), StatusCode::OK, "{path}");
+        assert_eq!(head.headers()[CONTENT_TYPE], get.headers()[CONTENT_TYPE], "{path}");
+        assert_eq!(head.bytes().await.unwrap().len(), 0, "{path}");
+    }
+    let published = "/publish/pub-c-emulator/sub-c-emulator/0/room/0/1?uuid=alice";
+    assert_eq!(service.request(Method::HEAD, published).response().await.status(), StatusCode::NOT_FOUND);
+    let history = service.get("/v3/history/sub-key/sub-c-emulator/channel/room?uuid=alice");
+    assert_eq!(history.json_with(StatusCode::OK).await["channels"], serde_json::json!({}));
+}
