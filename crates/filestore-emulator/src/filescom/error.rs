@@ -113,6 +113,9 @@ pub(super) enum Rejection {
 
     #[error("Method not allowed")]
     MethodNotAllowed,
+    /// The service may have the endpoint, so that *not found* would mislead.
+    #[error("The emulator does not have this endpoint.")]
+    NotEmulated,
     #[error("Internal server error, please contact support or the person who created your account.")]
     Internal(#[source] io::Error),
 }
@@ -172,13 +175,14 @@ impl Rejection {
             Rejection::FilenameTooLong => "processing-failure/filename-too-long",
             Rejection::PathTooLong => "processing-failure/path-too-long",
             Rejection::ModelSave { .. } => "processing-failure/model-save-error",
-            Rejection::Internal(_) => "",
+            Rejection::NotEmulated | Rejection::Internal(_) => "",
         }
     }
 
     fn status(&self) -> StatusCode {
         match self {
             Rejection::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Rejection::NotEmulated => StatusCode::NOT_IMPLEMENTED,
             Rejection::DestinationParentMissing => StatusCode::CONFLICT,
             Rejection::Internal(error)
                 if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>

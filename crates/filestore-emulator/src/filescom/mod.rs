@@ -195,6 +195,7 @@ impl FilesCom {
             Route::Path { alias: true, .. } if self.settings().await?.strict_methods => {
                 return Err(Rejection::MethodNotAllowed);
             }
+            Route::NotEmulated => return Err(Rejection::NotEmulated),
             Route::Unknown => return Err(Rejection::NotFound),
             _ => {}
         }

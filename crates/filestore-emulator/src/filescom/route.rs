@@ -37,6 +37,8 @@ pub(crate) enum Route {
         path: String,
     },
     WrongMethod,
+    /// An endpoint that the emulator does not have. The service may have it.
+    NotEmulated,
     Unknown,
     UnknownStorage,
 }
@@ -109,7 +111,7 @@ impl Route {
                     ("move", &Method::POST) => on(PathAction::Transfer(Transfer::Move)),
                     ("delete", &Method::POST) => on(PathAction::BeginDelete),
                     ("metadata" | "begin_upload" | "copy" | "move" | "delete", _) => Route::WrongMethod,
-                    _ => Route::Unknown,
+                    _ => Route::NotEmulated,
                 }
             }
             ("file_migrations", &Method::GET) => Route::Migration(rest.to_owned()),
@@ -123,7 +125,7 @@ impl Route {
                 None => Route::WrongMethod,
             },
             ("sessions" | "files" | "folders" | "file_migrations" | "bundles", _) => Route::WrongMethod,
-            _ => Route::Unknown,
+            _ => Route::NotEmulated,
         }
     }
 
@@ -164,7 +166,7 @@ impl Route {
             Route::Migration(_) => ("migration", None),
             Route::Login | Route::Logout => ("session", None),
             Route::Bundles | Route::CreateBundle | Route::Bundle(..) | Route::Share(_) => ("bundle", None),
-            Route::WrongMethod | Route::Unknown | Route::UnknownStorage => ("other", None),
+            Route::WrongMethod | Route::NotEmulated | Route::Unknown | Route::UnknownStorage => ("other", None),
         };
         let key = match self {
             Route::Path { raw, .. } => Some(path::display(raw)),

@@ -371,3 +371,21 @@ async fn links_are_listed_changed_and_deleted_by_their_owner() {
     );
     assert_eq!(site.post("/bundles", &json!({})).rejected(422).await, "bad-request");
 }
+
+#[tokio::test]
+async fn an_endpoint_that_is_not_emulated_is_not_implemented() {
+    let site = emulated().await;
+    for (method, path) in [
+        (Method::GET, "/users"),
+        (Method::GET, "/file_comments/files/a"),
+        (Method::POST, "/file_actions/zip"),
+        (Method::POST, "/locks/a"),
+    ] {
+        let error = site.api(method, path).json_with(StatusCode::NOT_IMPLEMENTED).await;
+        assert_eq!(error["error"], "The emulator does not have this endpoint.", "{path}");
+        assert_eq!(error["http-code"], "501", "{path}");
+    }
+    for path in ["/files/a", "/file_actions/metadata/a", "/folders/a", "/bundles/1", "/file_migrations/1"] {
+        assert_eq!(site.get(path).rejected(404).await, "not-found", "{path}");
+    }
+}
