@@ -12,6 +12,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::http::RequestBody;
 
+/// The longest boundary, in characters (RFC 2046, section 5.1.1). The time to search for it grows with its length.
+const MAX_BOUNDARY: usize = 70;
 /// The longest header block of one part, in bytes.
 const MAX_HEADERS: usize = 16 * 1024;
 
@@ -52,15 +54,20 @@ enum Position {
 }
 
 impl<'b> Multipart<'b> {
-    pub(crate) fn new(body: &'b mut RequestBody, boundary: &str) -> Self {
-        Multipart {
+    /// # Errors
+    /// The boundary is empty or longer than 70 characters.
+    pub(crate) fn new(body: &'b mut RequestBody, boundary: &str) -> Result<Self, MultipartError> {
+        if !(1..=MAX_BOUNDARY).contains(&boundary.len()) {
+            return Err(MultipartError::Malformed("its boundary must have 1 to 70 characters"));
+        }
+        Ok(Multipart {
             body,
             delimiter: format!("\r\n--{boundary}").into_bytes(),
             // The first boundary needs no line break before it. With this one it is parsed like the others, and the
             // preamble is parsed as content, which `next_part` drops.
             unread: BytesMut::from("\r\n"),
             at: Position::Content,
-        }
+        })
     }
 
     /// Skips the rest of the current part and returns the headers of the next one, or `None` after the last part.
@@ -231,9 +238,17 @@ mod tests {
         content-disposition: form-data; name=expires\r\n\r\n\
         \r\n--B--\r\nepilogue";
 
+    #[test]
+    fn a_boundary_has_1_to_70_characters() {
+        for (length, is_valid) in [(0, false), (1, true), (70, true), (71, false)] {
+            let mut body = RequestBody::of_pieces(Vec::new());
+            assert_eq!(Multipart::new(&mut body, &"B".repeat(length)).is_ok(), is_valid, "{length}");
+        }
+    }
+
     async fn parts(pieces: Vec<&'static [u8]>) -> Result<Vec<(PartHead, Vec<u8>)>, MultipartError> {
         let mut body = RequestBody::of_pieces(pieces);
-        let mut form = Multipart::new(&mut body, "B");
+        let mut form = Multipart::new(&mut body, "B")?;
         let mut parts = Vec::new();
         while let Some(head) = form.next_part().await? {
             let mut content = Vec::new();

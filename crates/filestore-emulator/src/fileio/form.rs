@@ -64,7 +64,7 @@ impl Form {
         let essence = media_type.as_ref().map(Mime::essence_str);
         let mut form = match (essence, &media_type) {
             (Some("multipart/form-data"), Some(media_type)) => {
-                let boundary = media_type.get_param("boundary").filter(|boundary| !boundary.as_str().is_empty());
+                let boundary = media_type.get_param("boundary");
                 let boundary = boundary.ok_or_else(|| Rejection::bad("multipart/form-data needs a boundary"))?;
                 Self::read_parts(body, boundary.as_str(), sink).await?
             }
@@ -97,31 +97,25 @@ impl Form {
         self.fields.get(name).cloned()
     }
 
-    /// Reads a multipart form. The content is the first part with a file name, else the part `file`, else `text`.
-    ///
-    /// Parts come in any order, so each candidate is kept until the last part is read.
+    /// Reads a multipart form. The content is the part that has a file name or is named `file` or `text`.
     async fn read_parts(body: &mut RequestBody, boundary: &str, mut sink: UploadSink) -> Result<Self, Rejection> {
         let mut form = Form::default();
-        let (mut named, mut file, mut text) = (None, None, None);
         let mut left = MAX_TEXT;
-        let mut parts = Multipart::new(body, boundary);
+        let mut parts = Multipart::new(body, boundary)?;
         while let Some(head) = parts.next_part().await? {
-            let candidate = match (&head.filename, head.name.as_deref()) {
-                (Some(_), _) => &mut named,
-                (None, Some("file")) => &mut file,
-                (None, Some("text")) => &mut text,
-                (None, field) => {
-                    let value = read_field(&mut parts, left).await?;
-                    left -= value.len();
-                    form.fields.entry(field.unwrap_or_default().to_owned()).or_insert(value);
-                    continue;
+            if head.filename.is_some() || matches!(head.name.as_deref(), Some("file" | "text")) {
+                if form.content.is_some() {
+                    return Err(second_file());
                 }
-            };
-            if candidate.is_none() {
-                *candidate = Some(sink.part(&head, &mut parts).await?);
+                form.content = Some(sink.part(&head, &mut parts).await?);
+                continue;
             }
+            let name = head.name.unwrap_or_default();
+            left = left.checked_sub(name.len()).ok_or_else(fields_too_long)?;
+            let value = read_field(&mut parts, left).await?;
+            left -= value.len();
+            form.fields.entry(name).or_insert(value);
         }
-        form.content = named.or(file).or(text);
         Ok(form)
     }
 
@@ -131,6 +125,9 @@ impl Form {
             body.collect(MAX_TEXT).await.map_err(incomplete_body)?.ok_or(Rejection::TooLarge(MAX_TEXT as u64))?;
         let mut form = Form::default();
         for (name, value) in form_urlencoded::parse(&text) {
+            if name == "text" && form.fields.contains_key("text") {
+                return Err(second_file());
+            }
             form.fields.entry(name.into_owned()).or_insert_with(|| value.into_owned());
         }
         if let Some(text) = form.fields.remove("text") {
@@ -139,7 +136,7 @@ impl Form {
         Ok(form)
     }
 
-    /// Reads a JSON object. The content is `file`, else `text`. Numbers and booleans are used as text.
+    /// Reads a JSON object. The content is `file` or `text`. Numbers and booleans are used as text.
     async fn read_json(body: &mut RequestBody, sink: UploadSink) -> Result<Self, Rejection> {
         let text =
             body.collect(MAX_TEXT).await.map_err(incomplete_body)?.ok_or(Rejection::TooLarge(MAX_TEXT as u64))?;
@@ -154,10 +151,11 @@ impl Form {
             };
             form.fields.insert(name, value);
         }
-        let file = form.fields.remove("file");
-        if let Some(content) = file.or(form.fields.remove("text")) {
-            form.content = Some(sink.text(&content).await?);
-        }
+        form.content = match (form.fields.remove("file"), form.fields.remove("text")) {
+            (Some(_), Some(_)) => return Err(second_file()),
+            (Some(content), None) | (None, Some(content)) => Some(sink.text(&content).await?),
+            (None, None) => None,
+        };
         Ok(form)
     }
 
@@ -231,11 +229,20 @@ async fn read_field(parts: &mut Multipart<'_>, max_bytes: usize) -> Result<Strin
     let mut value = Vec::new();
     while let Some(chunk) = parts.chunk().await? {
         if value.len() + chunk.len() > max_bytes {
-            return Err(Rejection::bad("the fields of the form are together longer than 1 MiB"));
+            return Err(fields_too_long());
         }
         value.extend_from_slice(&chunk);
     }
     String::from_utf8(value).map_err(|_| Rejection::bad("a field of the form is not UTF-8"))
+}
+
+fn fields_too_long() -> Rejection {
+    Rejection::bad("the fields of the form are together longer than 1 MiB")
+}
+
+/// Returns the error of a form with two files or texts. To store one of them would lose the other without a word.
+fn second_file() -> Rejection {
+    Rejection::bad("the form has more than one file")
 }
 
 /// Returns the error of a body that ends early, which is the client's fault and not the emulator's.

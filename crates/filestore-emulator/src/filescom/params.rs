@@ -13,6 +13,8 @@ use crate::multipart::Multipart;
 
 /// The maximum size of a body, in bytes. The ETags of 10,000 parts take a tenth of it.
 const MAX_BODY: usize = 8 * 1024 * 1024;
+/// The bytes that count for each field of a form besides its name and its text, so that empty fields are limited, too.
+const FIELD_OVERHEAD: usize = 64;
 /// The maximum depth of brackets. Parsing recurses once per level, and clients do not nest deeper.
 const MAX_DEPTH: usize = 5;
 
@@ -137,18 +139,28 @@ async fn read_body(head: &Parts, body: &mut RequestBody) -> Result<Map<String, V
 async fn read_form(parameters: &str, body: &mut RequestBody) -> Result<Map<String, Value>, Rejection> {
     let boundary = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="));
     let boundary = boundary.ok_or(Rejection::InvalidBody)?.trim_matches('"');
-    let mut form = Multipart::new(body, boundary);
-    let (mut fields, mut size) = (Vec::new(), 0);
+    let mut form = Multipart::new(body, boundary).map_err(|_| Rejection::InvalidBody)?;
+    let (mut fields, mut size, mut has_file) = (Vec::new(), 0, false);
     while let Some(part) = form.next_part().await.map_err(|_| Rejection::InvalidBody)? {
+        let name = part.name.ok_or(Rejection::InvalidBody)?;
+        if part.filename.is_some() || name == "file" {
+            if has_file {
+                return Err(Rejection::InvalidParams("the form has more than one file".to_owned()));
+            }
+            has_file = true;
+        }
+        size += name.len() + FIELD_OVERHEAD;
         let mut content = Vec::new();
         while let Some(chunk) = form.chunk().await.map_err(|_| Rejection::InvalidBody)? {
-            size += chunk.len();
-            if size > MAX_BODY {
+            content.extend_from_slice(&chunk);
+            if size + content.len() > MAX_BODY {
                 return Err(Rejection::BodyTooLarge);
             }
-            content.extend_from_slice(&chunk);
         }
-        let name = part.name.ok_or(Rejection::InvalidBody)?;
+        size += content.len();
+        if size > MAX_BODY {
+            return Err(Rejection::BodyTooLarge);
+        }
         let text = String::from_utf8(content).map_err(|_| Rejection::InvalidEncoding)?;
         fields.push((name, Value::from(text)));
     }

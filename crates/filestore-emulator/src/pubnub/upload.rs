@@ -69,7 +69,7 @@ impl PubNub {
     pub(super) async fn post_form(&self, call: &Call<'_>, body: &mut RequestBody) -> Result<Response, Rejection> {
         let boundary = boundary(call.head)?;
         let length = body.length().ok_or_else(StorageError::no_length)?;
-        let mut parts = Multipart::new(body, &boundary);
+        let mut parts = Multipart::new(body, &boundary).map_err(malformed)?;
         let fields = read_fields(&mut parts).await?;
         let expired = call.effects.any(|fault| matches!(fault, Fault::ExpiredUrl));
         let now = if expired { Timestamp::MAX } else { call.now };
@@ -223,7 +223,7 @@ fn boundary(head: &Parts) -> Result<String, StorageError> {
     match media_type {
         Some(media_type) if media_type.essence_str() == "multipart/form-data" => {
             let boundary = media_type.get_param("boundary").map(|boundary| boundary.as_str().to_owned());
-            boundary.filter(|boundary| !boundary.is_empty()).ok_or_else(StorageError::malformed)
+            boundary.ok_or_else(StorageError::malformed)
         }
         Some(media_type) if media_type == mime::APPLICATION_WWW_FORM_URLENCODED => Err(StorageError::algorithm()),
         _ => Err(StorageError::malformed()),

@@ -166,3 +166,15 @@ async fn a_request_has_exactly_one_valid_host() {
         assert!(response.split(' ').nth(1) == Some("200"), "{request}{response}");
     }
 }
+
+#[tokio::test]
+async fn a_form_of_long_empty_fields_is_rejected() {
+    let service = service().await;
+    let fields = (0..110).map(|number| {
+        let name = format!("{number}{}", "x".repeat(10_000));
+        format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n\r\n")
+    });
+    let form = format!("{}{FORM}", fields.collect::<String>());
+    let response = service.post("/").form_body(form.as_bytes()).json_with(StatusCode::BAD_REQUEST).await;
+    assert_eq!(response["message"], "the fields of the form are together longer than 1 MiB");
+}

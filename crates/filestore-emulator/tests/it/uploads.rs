@@ -83,30 +83,33 @@ async fn a_field_of_another_name_is_ignored() {
 }
 
 #[tokio::test]
-async fn the_file_is_the_first_part_with_a_file_name() {
+async fn a_part_with_a_file_name_is_the_file_whatever_its_field() {
     let service = service().await;
-    let form = "--B\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nno name\r\n\
-                --B\r\nContent-Disposition: form-data; name=\"media\"; filename=\"b.csv\"\r\n\
-                Content-Type: application/octet-stream\r\n\r\nfirst\r\n\
-                --B\r\nContent-Disposition: form-data; name=\"\"; filename=\"c.txt\"\r\n\r\nsecond\r\n--B--\r\n";
-    let file = service.post("/").form_body(form.as_bytes()).json_with(StatusCode::OK).await;
-    assert_eq!(file["name"], "b.csv");
-    assert_eq!(file["mimeType"], "application/octet-stream", "the type that the part declares is used");
-    assert_eq!(downloaded(&service, &file).await.1, b"first");
+    for field in ["media", ""] {
+        let form = format!(
+            "--B\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"b.csv\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\nfirst\r\n--B--\r\n"
+        );
+        let file = service.post("/").form_body(form.as_bytes()).json_with(StatusCode::OK).await;
+        assert_eq!(file["name"], "b.csv");
+        assert_eq!(file["mimeType"], "application/octet-stream", "the type that the part declares is used");
+        assert_eq!(downloaded(&service, &file).await.1, b"first");
+    }
 }
 
 #[tokio::test]
-async fn without_a_file_name_the_part_file_is_the_file_else_the_part_text() {
+async fn without_a_file_name_the_part_file_or_text_is_the_file() {
     let service = service().await;
-    let text = "--B\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\nhello\r\n";
-    let file = "--B\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nworld\r\n";
-    let both = service.post("/").form_body(format!("{text}{file}--B--").as_bytes()).json_with(StatusCode::OK).await;
-    assert_eq!(both["name"], "file");
-    assert_eq!(downloaded(&service, &both).await.1, b"world");
-    let only = service.post("/").form_body(format!("{text}--B--").as_bytes()).json_with(StatusCode::OK).await;
-    assert_eq!(only["name"], format!("{}.txt", only["key"].as_str().unwrap()));
-    assert_eq!(only["mimeType"], "text/plain");
-    assert_eq!(downloaded(&service, &only).await.1, b"hello");
+    let part = |field: &str, content: &str| {
+        format!("--B\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{content}\r\n--B--")
+    };
+    let file = service.post("/").form_body(part("file", "world").as_bytes()).json_with(StatusCode::OK).await;
+    assert_eq!(file["name"], "file");
+    assert_eq!(downloaded(&service, &file).await.1, b"world");
+    let text = service.post("/").form_body(part("text", "hello").as_bytes()).json_with(StatusCode::OK).await;
+    assert_eq!(text["name"], format!("{}.txt", text["key"].as_str().unwrap()));
+    assert_eq!(text["mimeType"], "text/plain");
+    assert_eq!(downloaded(&service, &text).await.1, b"hello");
 }
 
 #[tokio::test]
@@ -257,4 +260,37 @@ async fn the_type_of_a_part_cannot_escape_its_header() {
                 Content-Type: not a type\r\n\r\nx\r\n--B--";
     let file = service.post("/").form_body(form.as_bytes()).json_with(StatusCode::OK).await;
     assert_eq!(file["mimeType"], "image/png", "guessed from the name instead");
+}
+
+#[tokio::test]
+async fn a_form_with_two_files_or_texts_is_rejected() {
+    let service = service().await;
+    let file = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\none\r\n";
+    let other = "--B\r\nContent-Disposition: form-data; name=\"other\"; filename=\"b.txt\"\r\n\r\ntwo\r\n";
+    let unnamed = "--B\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nthree\r\n";
+    let text = "--B\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\nfour\r\n";
+    let mut requests = Vec::new();
+    for (first, second) in [(file, file), (file, other), (file, unnamed), (file, text), (text, file), (text, text)] {
+        requests.push(service.post("/").form_body(format!("{first}{second}--B--\r\n").as_bytes()));
+    }
+    requests.push(service.post("/").typed_body("application/x-www-form-urlencoded", "text=one&text=two"));
+    requests.push(service.post("/").typed_body("application/json", r#"{"file": "one", "text": "two"}"#));
+    for request in requests {
+        let rejection = request.json_with(StatusCode::BAD_REQUEST).await;
+        assert_eq!(rejection["message"], "the form has more than one file");
+    }
+    let list = service.get("/").paid().json_with(StatusCode::OK).await;
+    assert_eq!(list["count"], 0, "{list}");
+    let page = service.get("/_emulator/").response().await.text().await.unwrap();
+    assert!(page.contains("0 at file.io"), "{page}");
+}
+
+#[tokio::test]
+async fn a_boundary_that_is_too_long_is_rejected() {
+    let service = service().await;
+    let boundary = "B".repeat(71);
+    let form = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\none\r\n--{boundary}--\r\n");
+    let upload = service.post("/").typed_body(&format!("multipart/form-data; boundary={boundary}"), &form);
+    let rejection = upload.json_with(StatusCode::BAD_REQUEST).await;
+    assert_eq!(rejection["message"], "the multipart body is malformed: its boundary must have 1 to 70 characters");
 }

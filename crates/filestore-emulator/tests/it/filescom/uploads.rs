@@ -412,3 +412,23 @@ async fn part_size_can_be_any_number() {
     site.set(json!({"part_size": u64::MAX})).await;
     assert_eq!(site.begin("a.txt", json!({})).await[0]["next_partsize"], u64::MAX);
 }
+
+#[tokio::test]
+async fn a_form_that_breaks_a_rule_is_rejected() {
+    let site = emulated().await;
+    let file = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nx\r\n";
+    let form = site.api(Method::POST, "/folders/new").form_body(format!("{file}{file}--B--\r\n").as_bytes());
+    assert_eq!(form.rejected(422).await, "bad-request/request-params-invalid");
+
+    let boundary = "B".repeat(71);
+    let form = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"path\"\r\n\r\nx\r\n--{boundary}--\r\n");
+    let form = site
+        .api(Method::POST, "/folders/new")
+        .typed_body(&format!("multipart/form-data; boundary={boundary}"), &form);
+    assert_eq!(form.rejected(422).await, "bad-request/invalid-body");
+
+    let empty = "--B\r\nContent-Disposition: form-data; name=\"\"\r\n\r\n\r\n".repeat(140_000);
+    let form = site.api(Method::POST, "/folders/new").form_body(format!("{empty}--B--\r\n").as_bytes());
+    assert_eq!(form.rejected(422).await, "bad-request/request-body-too-large");
+    assert!(!site.is_there("new").await);
+}
