@@ -9,6 +9,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::durable;
 
+/// The first time that the clock can show, 1970-01-02: dates of HTTP and timetokens of PubNub cannot be before 1970, and
+/// some times are a few minutes before the time of the request.
+const FIRST: Timestamp = Timestamp::constant(86_400, 0);
+/// The end of the times that the clock can show, 9999-01-01. Lifetimes of links and forms end later, and no date can be
+/// after 9999.
+const END: Timestamp = Timestamp::constant(253_370_764_800, 0);
+
 /// The clock that all services of one emulator use. Clones share one offset.
 ///
 /// The clock always runs. Moving it changes only its offset from real time.
@@ -39,7 +46,8 @@ impl Clock {
 
     /// Returns the emulated time, in whole milliseconds as the services report it.
     pub fn now(&self) -> Timestamp {
-        let now = Timestamp::now().saturating_add(self.offset()).unwrap_or(Timestamp::MAX);
+        // Real time goes on, so the clock can reach the end without being moved.
+        let now = shown(self.offset()).clamp(FIRST, END);
         Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
     }
 
@@ -51,10 +59,10 @@ impl Clock {
     /// Moves the emulated time forward.
     ///
     /// # Errors
-    /// `by` is too long for a signed duration, or, with a data directory, the new offset cannot be written. The clock
-    /// is then unchanged.
+    /// The new time is after the year 9998, or, with a data directory, the new offset cannot be written. The clock is
+    /// then unchanged.
     pub fn advance(&self, by: Duration) -> io::Result<()> {
-        let by = SignedDuration::try_from(by).map_err(io::Error::other)?;
+        let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
         self.move_to(|offset| offset.saturating_add(by))
     }
 
@@ -70,10 +78,20 @@ impl Clock {
     fn move_to(&self, next: impl FnOnce(SignedDuration) -> SignedDuration) -> io::Result<()> {
         let mut offset = self.0.offset.lock().unwrap_or_else(PoisonError::into_inner);
         let moved = next(*offset);
+        if !(FIRST..END).contains(&shown(moved)) {
+            let message = "the clock can only be moved to times from 1970-01-02 to 9998-12-31 (UTC)";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         if let Some(file) = &self.0.file {
             durable::write(file, format!("{moved}\n").as_bytes())?;
         }
         *offset = moved;
         Ok(())
     }
+}
+
+/// Returns the time that a clock with this offset shows, without its limits.
+fn shown(offset: SignedDuration) -> Timestamp {
+    let limit = if offset.is_negative() { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::now().saturating_add(offset).unwrap_or(limit)
 }

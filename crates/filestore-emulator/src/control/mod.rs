@@ -2,6 +2,8 @@
 
 mod page;
 
+use std::io;
+
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -36,7 +38,7 @@ pub(crate) async fn answer(state: &AppState, head: &Parts, mut body: RequestBody
                 state.sweep().await;
                 clock(&state.clock)
             }
-            Err(error) => problem(StatusCode::BAD_REQUEST, error),
+            Err(error) => error,
         },
         (&Method::GET, "/_emulator/faults") => faults(state),
         (&Method::PUT, "/_emulator/faults") => match read_plan(head, &text) {
@@ -91,16 +93,20 @@ fn clock(clock: &Clock) -> Response {
     wire::json(StatusCode::OK, &now)
 }
 
-fn move_clock(clock: &Clock, text: &str) -> Result<(), String> {
-    let request: MoveClock = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let now = match request {
+/// Moves the clock, or returns the error response.
+fn move_clock(clock: &Clock, text: &str) -> Result<(), Response> {
+    let invalid = |error: &dyn ToString| problem(StatusCode::BAD_REQUEST, error.to_string());
+    let now = match serde_json::from_str(text).map_err(|error| invalid(&error))? {
         MoveClock::Set(now) => now,
         MoveClock::Advance(span) => {
             let moved = clock.now().to_zoned(TimeZone::UTC).checked_add(span);
-            moved.map_err(|error| error.to_string())?.timestamp()
+            moved.map_err(|error| invalid(&error))?.timestamp()
         }
     };
-    clock.set(now).map_err(|error| error.to_string())
+    clock.set(now).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => invalid(&error),
+        _ => problem(StatusCode::INTERNAL_SERVER_ERROR, error),
+    })
 }
 
 #[derive(Serialize)]

@@ -1,5 +1,7 @@
 //! The control API and its authorization.
 
+use std::time::Duration;
+
 use filestore_emulator::{Emulator, Options};
 use reqwest::header::{HOST, ORIGIN};
 use reqwest::{Client, StatusCode};
@@ -22,6 +24,36 @@ async fn the_clock_is_read_and_moved() {
     for wrong in [r#"{"advance":"soon"}"#, r#"{"forward":"1d"}"#, "", r#"{"advance":"99999y"}"#] {
         let rejected = service.post("/_emulator/clock").body(wrong).json_with(StatusCode::BAD_REQUEST).await;
         assert!(rejected["error"].is_string(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn the_clock_only_shows_times_that_responses_can_have() {
+    let service = service().await;
+    let path = service.share(b"a").await;
+    for outside in [
+        r#"{"set":"0001-01-01T00:00:00Z"}"#,
+        r#"{"set":"1969-12-31T23:59:59Z"}"#,
+        r#"{"set":"1970-01-01T23:59:59Z"}"#,
+        r#"{"set":"9999-01-01T00:00:00Z"}"#,
+        r#"{"set":"9999-12-30T22:00:00Z"}"#,
+        r#"{"advance":"-1000y"}"#,
+        r#"{"advance":"7990y"}"#,
+    ] {
+        let rejected = service.post("/_emulator/clock").body(outside).json_with(StatusCode::BAD_REQUEST).await;
+        assert!(rejected["error"].is_string(), "{outside}: {rejected}");
+        assert!(service.emulator.clock().offset().is_zero(), "{outside}");
+    }
+    assert!(service.emulator.clock().advance(Duration::MAX).is_err());
+    assert_eq!(service.status_of(&path).await, StatusCode::OK);
+
+    for time in ["1970-01-02T00:00:00Z", "9998-12-31T23:59:59Z"] {
+        let set = json!({ "set": time }).to_string();
+        service.post("/_emulator/clock").body(set).json_with(StatusCode::OK).await;
+        let file = service.stored("room", "cat.txt", b"hello").await;
+        let url = service.presigned_url("room", &file.id, "cat.txt").await;
+        assert_eq!(service.content_of(&url).await, b"hello", "{time}");
+        assert_eq!(service.share(b"a").await.len(), path.len(), "{time}");
     }
 }
 
