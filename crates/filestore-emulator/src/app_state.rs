@@ -1,6 +1,7 @@
 //! The state that all connections of one emulator share, and the routing of requests by their path.
 
 use std::io;
+use std::time::Duration;
 
 use http::header::HOST;
 use http::request::Parts;
@@ -29,6 +30,8 @@ pub(crate) struct AppState {
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
     pub(crate) control_auth: ControlAuth,
+    /// The longest pause of a request's body.
+    pub(crate) body_timeout: Duration,
     pub(crate) pubnub: PubNub,
     pub(crate) filescom: FilesCom,
     pub(crate) fileio: FileIo,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::{CONNECTION, LOCATION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
@@ -60,6 +60,15 @@ pub(crate) fn gone_page() -> Response {
 
 pub(crate) fn no_such_service() -> Response {
     wire::response(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "No emulated service has this path.\n")
+}
+
+/// Returns the response to a request whose body stopped. The connection ends with it, because the rest of the body could
+/// still come.
+pub(crate) fn body_timeout() -> Response {
+    let text = "The request's body stopped for too long.\n";
+    let mut response = wire::response(StatusCode::REQUEST_TIMEOUT, "text/plain; charset=utf-8", text);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 pub(crate) fn invalid_host() -> Response {

@@ -86,7 +86,7 @@ impl Emulator {
         state.faults.load(plan);
         state.sweep().await;
         let (shutdown, shutdown_signal) = oneshot::channel();
-        let serving = tokio::spawn(server::serve(listener, Arc::clone(&state), shutdown_signal));
+        let serving = tokio::spawn(server::serve(listener, options.max_connections, Arc::clone(&state), shutdown_signal));
         let sweeping = tokio::spawn(sweep_forever(Arc::clone(&state)));
         let emulator =
             Emulator { address, state, warnings, shutdown: Some(shutdown), serving, sweeping, _storage: storage };
@@ -216,6 +216,7 @@ fn app_state(
         |service| ServiceContext { folder: storage.folder(service), kept, clock: clock.clone(), base: base.clone() };
     Ok(AppState {
         control_auth: ControlAuth::new(address, &base, options.control_token.clone()),
+        body_timeout: options.body_timeout,
         journal: Journal::default(),
         faults: Faults::default(),
         pubnub: PubNub::open(context(ServiceName::Pubnub), pubnub, options).map_err(unusable)?,

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -28,7 +30,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Returns a response with `content` and its `Content-Length`.
 pub(crate) fn response(status: StatusCode, content_type: &'static str, content: impl Into<Bytes>) -> Response {
     let content = content.into();
-    let mut response = streamed(content.len() as u64, futures::stream::iter([Ok(content)]).boxed());
+    let mut response = streamed(content.len() as u64, stream::iter([Ok(content)]).boxed());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
@@ -88,28 +90,54 @@ pub(crate) struct RequestBody {
     length: Option<u64>,
     /// `true` if the client waits for `100 Continue` and nothing was read yet.
     awaits_continue: bool,
+    /// `true` once the client sent nothing for the idle timeout.
+    timed_out: Arc<AtomicBool>,
 }
 
 impl RequestBody {
-    pub(crate) fn new(headers: &HeaderMap, incoming: Incoming) -> Self {
+    /// Reading the body fails if the client sends nothing for `idle_timeout` while its next bytes are awaited.
+    pub(crate) fn new(headers: &HeaderMap, incoming: Incoming, idle_timeout: Duration) -> Self {
+        let timed_out = Arc::new(AtomicBool::new(false));
         let stream = BodyStream::new(incoming)
             .filter_map(async |frame| frame.map(|frame| frame.into_data().ok()).map_err(io::Error::other).transpose());
+        let has_timed_out = Arc::clone(&timed_out);
+        let stream = stream::unfold((stream.boxed(), has_timed_out), move |(mut stream, has_timed_out)| async move {
+            let chunk = match timeout(idle_timeout, stream.next()).await {
+                Ok(chunk) => chunk?,
+                Err(_) => {
+                    has_timed_out.store(true, Ordering::Release);
+                    Err(io::ErrorKind::TimedOut.into())
+                }
+            };
+            Some((chunk, (stream, has_timed_out)))
+        });
         RequestBody {
-            stream: stream.boxed(),
+            stream: stream.fuse().boxed(),
             length: content_length(headers),
             awaits_continue: headers.contains_key(EXPECT),
+            timed_out,
         }
     }
 
     #[cfg(test)]
     pub(crate) fn of_pieces(pieces: Vec<&'static [u8]>) -> Self {
         let pieces = pieces.into_iter().map(|piece| Ok(Bytes::from_static(piece)));
-        RequestBody { stream: futures::stream::iter(pieces).boxed(), length: None, awaits_continue: false }
+        RequestBody {
+            stream: stream::iter(pieces).boxed(),
+            length: None,
+            awaits_continue: false,
+            timed_out: Arc::default(),
+        }
     }
 
     /// Returns the length in the request's `Content-Length`, in bytes.
     pub(crate) fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    /// Returns `true` if the body could not be read to its end because the client stopped sending.
+    pub(crate) fn has_timed_out(&self) -> bool {
+        self.timed_out.load(Ordering::Acquire)
     }
 
     /// Returns this body with its stream transformed by `change`.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The options of [`Emulator::start`](crate::Emulator::start).
 ///
@@ -32,6 +33,11 @@ pub struct Options {
     pub pubnub_require_signature: bool,
     /// Accepts only PubNub signatures over the path as it was sent.
     pub strict_signature: bool,
+    /// The largest number of open connections, fewer if the process may have only few open files. More clients wait
+    /// until a connection ends.
+    pub max_connections: usize,
+    /// The longest pause of a request's body. After it, the request gets 408 and the connection ends.
+    pub body_timeout: Duration,
 }
 
 impl Default for Options {
@@ -47,6 +53,8 @@ impl Default for Options {
             control_token: None,
             pubnub_require_signature: false,
             strict_signature: false,
+            max_connections: 256,
+            body_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -64,6 +72,8 @@ impl fmt::Debug for Options {
             .field("control_token", &self.control_token.as_ref().map(|_| "***"))
             .field("pubnub_require_signature", &self.pubnub_require_signature)
             .field("strict_signature", &self.strict_signature)
+            .field("max_connections", &self.max_connections)
+            .field("body_timeout", &self.body_timeout)
             .finish()
     }
 }

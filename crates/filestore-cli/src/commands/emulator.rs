@@ -44,6 +44,7 @@ fn options(args: &args::Emulator) -> Result<Options> {
         control_token,
         pubnub_require_signature: args.pubnub_require_signature,
         strict_signature: args.strict_signature,
+        ..Options::default()
     })
 }
 

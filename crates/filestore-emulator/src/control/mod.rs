@@ -21,7 +21,7 @@ use crate::journal::JournalEntry;
 const MAX_BODY: usize = 1024 * 1024;
 
 /// Responds to a request to the control API.
-pub(crate) async fn answer(state: &AppState, head: &Parts, mut body: RequestBody) -> Response {
+pub(crate) async fn answer(state: &AppState, head: &Parts, body: &mut RequestBody) -> Response {
     if let Some(rejection) = state.control_auth.reject(head) {
         return rejection;
     }

@@ -25,14 +25,22 @@ pub(super) async fn exchange(
     request: http::Request<Incoming>,
 ) -> Result<Response, NoResponse> {
     let (head, incoming) = request.into_parts();
-    let body = RequestBody::new(&head.headers, incoming);
+    let mut body = RequestBody::new(&head.headers, incoming, state.body_timeout);
     match Destination::of(&head) {
-        Destination::Control => Ok(control::answer(&state, &head, body).await),
+        Destination::Control => {
+            let response = control::answer(&state, &head, &mut body).await;
+            Ok(unless_timed_out(response, &body))
+        }
         Destination::Gone => Ok(canned_response::gone_page()),
         Destination::Service(route) => serve(&state, &link, &route, &head, body).await,
         Destination::Nowhere => Ok(reject(&state, &head, canned_response::no_such_service())),
         Destination::InvalidHost => Ok(reject(&state, &head, canned_response::invalid_host())),
     }
+}
+
+/// Returns the response, or 408 in place of the error of a body whose client stopped sending.
+fn unless_timed_out(response: Response, body: &RequestBody) -> Response {
+    if body.has_timed_out() { canned_response::body_timeout() } else { response }
 }
 
 /// Responds to a request that reaches no service.
@@ -67,6 +75,8 @@ async fn serve(
         Some(response) => response,
         None => state.answer(route, head, &mut body, &effects).await,
     };
+    // Before the rest is discarded: a body that the service did not need does not change its response.
+    let response = unless_timed_out(response, &body);
     body.discard().await;
     if link.is_to_be_reset() {
         return Err(NoResponse);

@@ -4,13 +4,14 @@ mod exchange;
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 use crate::app_state::AppState;
@@ -23,19 +24,32 @@ const GRACE: Duration = Duration::from_secs(2);
 /// It is longer than clients keep idle connections. A connection that the server closes first can lose a request that
 /// the client must not retry.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
+/// The descriptors of a connection: its socket, a content that it reads or writes, and a record that is being written.
+const DESCRIPTORS_OF_A_CONNECTION: usize = 3;
+/// The descriptors that the process uses besides connections.
+const OTHER_DESCRIPTORS: usize = 16;
 /// The largest buffer of the HTTP layer for one connection, in bytes.
 const BUFFER: usize = 256 * 1024;
 
 /// Serves until `shutdown` is sent or dropped, then lets open requests finish within [`GRACE`].
-pub(crate) async fn serve(listener: TcpListener, state: Arc<AppState>, mut shutdown: oneshot::Receiver<()>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    max_connections: usize,
+    state: Arc<AppState>,
+    mut shutdown: oneshot::Receiver<()>,
+) {
+    let permits = Arc::new(Semaphore::new(affordable(max_connections)));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+            accepted = accept(&listener, &permits) => match accepted {
+                Ok((stream, permit)) => {
                     let connection = connection(stream, Arc::clone(&state), graceful.watcher());
-                    connections.spawn(connection);
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(permit);
+                    });
                 }
                 Err(error) => {
                     // Most likely there are no free file descriptors until another connection ends.
@@ -53,6 +67,30 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<AppState>, mut shutd
     connections.shutdown().await;
 }
 
+/// Waits until one more connection is affordable, and then for the connection. Until then, clients wait in the queue of
+/// the system, and no descriptor is in use for them.
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, permit))
+}
+
+/// Returns at most `max_connections`, and so few that the descriptors of this process are enough for all of them.
+fn affordable(max_connections: usize) -> usize {
+    // Only Linux tells the limit in a file; the default of macOS is the lowest known.
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let descriptors = descriptor_limit(&limits).unwrap_or(256);
+    let connections = descriptors.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS_OF_A_CONNECTION;
+    max_connections.min(connections).max(1)
+}
+
+/// Returns the limit of open files in the text of `/proc/self/limits`.
+fn descriptor_limit(limits: &str) -> Option<usize> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let soft = line.split_whitespace().next()?;
+    if soft == "unlimited" { Some(usize::MAX) } else { soft.parse().ok() }
+}
+
 async fn connection(stream: TcpStream, state: Arc<AppState>, graceful: hyper_util::server::graceful::Watcher) {
     // Disables Nagle's algorithm, which would only delay responses.
     let _ = stream.set_nodelay(true);
@@ -66,5 +104,24 @@ async fn connection(stream: TcpStream, state: Arc<AppState>, graceful: hyper_uti
         .serve_connection(transport, service);
     if let Err(error) = graceful.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_descriptors_is_read_from_the_table_of_linux() {
+        let table = |soft: &str| format!("Limit  Soft Limit  Hard Limit  Units\nMax open files  {soft}  524288  files\n");
+        assert_eq!(descriptor_limit(&table("32")), Some(32));
+        assert_eq!(descriptor_limit(&table("unlimited")), Some(usize::MAX));
+        assert_eq!(descriptor_limit(""), None);
+    }
+
+    #[test]
+    fn at_least_one_connection_is_affordable() {
+        assert_eq!(affordable(0), 1);
+        assert_eq!(affordable(2), 2);
     }
 }

@@ -1,9 +1,12 @@
 //! HTTP: the forms of requests that clients and proxies send, and connections that end early.
 
+use std::time::Duration;
+
+use filestore_emulator::Options;
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{RequestExt, service};
+use crate::support::{RequestExt, service, service_with};
 
 const FORM: &str = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--B--\r\n";
 
@@ -177,4 +180,57 @@ async fn a_form_of_long_empty_fields_is_rejected() {
     let form = format!("{}{FORM}", fields.collect::<String>());
     let response = service.post("/").form_body(form.as_bytes()).json_with(StatusCode::BAD_REQUEST).await;
     assert_eq!(response["message"], "the fields of the form are together longer than 1 MiB");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_a_timeout_and_ends_the_connection() {
+    let options = Options { body_timeout: Duration::from_millis(20), ..Options::default() };
+    let service = service_with(options).await;
+    for (target, content_type) in [
+        ("POST /", "multipart/form-data; boundary=B"),
+        ("POST /", "application/octet-stream"),
+        ("POST /_storage/pubnub/", "multipart/form-data; boundary=B"),
+        ("POST /v1/files/sub-c-emulator/channels/room/generate-upload-url?uuid=alice", "application/json"),
+        ("POST /api/rest/v1/sessions", "application/json"),
+        ("PUT /_emulator/faults", "text/plain"),
+    ] {
+        let head = format!(
+            "{target} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: 1000\r\n\r\n--B\r\n",
+            service.emulator.addr()
+        );
+        // `raw` returns when the connection ends, although the client never closes it.
+        let response = service.raw(&head).await;
+        assert!(response.starts_with("HTTP/1.1 408 "), "{target}: {response}");
+    }
+    let list = service.get("/").paid().json_with(StatusCode::OK).await;
+    assert_eq!(list["count"], 0);
+}
+
+#[tokio::test]
+async fn faults_that_slow_an_upload_down_are_no_pause_of_the_client() {
+    let options = Options { body_timeout: Duration::from_millis(20), ..Options::default() };
+    let service = service_with(options).await;
+    service.set_faults("[[fault]]\ndo = { slow = { bytes_per_second = 500, of = 'request' } }");
+    let file = service.post("/").form_file("a.txt", b"hello", &[]).json_with(StatusCode::OK).await;
+    assert_eq!(file["size"], 5);
+}
+
+#[tokio::test]
+async fn a_client_beyond_the_largest_number_of_connections_waits_for_one_to_end() {
+    let service = service_with(Options { max_connections: 1, ..Options::default() }).await;
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut first = service.connect().await;
+    first.write_all(get("/first").as_bytes()).await.unwrap();
+    read_until(&mut first, "}").await;
+    let mut second = service.connect().await;
+    second.write_all(get("/second").as_bytes()).await.unwrap();
+    for _ in 0..50 {
+        first.write_all(get("/first").as_bytes()).await.unwrap();
+        read_until(&mut first, "}").await;
+    }
+    drop(first);
+    read_until(&mut second, "}").await;
+    let paths: Vec<_> = service.emulator.journal().into_iter().map(|entry| entry.path).collect();
+    assert_eq!(paths.len(), 52);
+    assert_eq!(paths[51], "/second");
 }
