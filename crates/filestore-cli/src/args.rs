@@ -1,6 +1,5 @@
 //! The definition of the command line, from which parsing, `--help`, completions and the man page come.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -320,9 +319,9 @@ pub(crate) struct Demo {
 
 #[derive(Debug, Args)]
 pub(crate) struct Emulator {
-    /// The address to listen on
+    /// The address to listen on: an IP address or a host name, and a port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
-    pub listen: SocketAddr,
+    pub listen: String,
     /// Write `http://ADDR` to this file once the emulator accepts requests
     #[arg(long, value_name = "F")]
     pub ready_file: Option<PathBuf>,

@@ -1,5 +1,7 @@
 //! `filestore emulator`: runs the emulator until a signal ends it.
 
+use std::net::SocketAddr;
+
 use filestore::{Effect, Error, ErrorKind, Result};
 use filestore_emulator::{Emulator, Options, StartError};
 
@@ -10,7 +12,8 @@ use crate::output;
 pub(crate) async fn run(args: &args::Emulator, quiet: bool) -> Result<u8> {
     // Before the socket listens: a process that sees the emulator ready may send a signal at once.
     let mut signals = EndSignals::new()?;
-    let emulator = start(options(args)?).await?;
+    let listen = resolve(&args.listen).await?;
+    let emulator = start(options(args, listen)?).await?;
     if !quiet {
         emulator.warnings().iter().for_each(|warning| output::report(&format!("warning: {warning}")));
     }
@@ -31,10 +34,23 @@ pub(crate) async fn start(options: Options) -> Result<Emulator> {
     })
 }
 
-fn options(args: &args::Emulator) -> Result<Options> {
+/// Returns the address of `--listen`. Of a name with several, one that other machines can reach comes first, so that the
+/// emulator rejects the name if it is not safe, and then 127.0.0.1.
+async fn resolve(listen: &str) -> Result<SocketAddr> {
+    let problem = |text: String| {
+        let advice = "give an IP address or a host name, and a port: 127.0.0.1:7070";
+        Error::new(ErrorKind::Config, Effect::NotSent, format!("--listen {listen}: {text}; {advice}"))
+    };
+    let addresses = tokio::net::lookup_host(listen).await;
+    let addresses = addresses.map_err(|error| problem(error.to_string()).with_source(error))?;
+    let preferred = addresses.min_by_key(|address| (address.ip().is_loopback(), address.is_ipv6()));
+    preferred.ok_or_else(|| problem("the name has no address".to_owned()))
+}
+
+fn options(args: &args::Emulator, listen: SocketAddr) -> Result<Options> {
     let control_token = args.control_token.as_deref().map(|token| secret("--control-token", token)).transpose()?;
     Ok(Options {
-        listen: args.listen,
+        listen,
         ready_file: args.ready_file.clone(),
         write_config: args.write_config.clone(),
         data_dir: args.data_dir.clone(),

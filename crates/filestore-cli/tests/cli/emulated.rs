@@ -346,6 +346,17 @@ fn an_emulator_on_a_public_address_needs_a_control_token() {
 }
 
 #[test]
+fn the_emulator_listens_on_the_loopback_address_of_a_name() {
+    let home = Home::new();
+    let served = Served::start_on(&home, "localhost:0", &[]);
+    assert!(served.address.starts_with("127.0.0.1:"), "{}", served.address);
+    for invalid in ["no-such-host.invalid:0", "localhost", "127.0.0.1:port"] {
+        let rejected = home.run(&["emulator", "--listen", invalid]);
+        assert!(rejected.code == 2 && rejected.err.contains("127.0.0.1:7070"), "{invalid}: {rejected:?}");
+    }
+}
+
+#[test]
 fn a_demo_with_faults_fails_and_names_the_store_and_the_step() {
     for (rule, words) in [
         ("operation = \"download\"\ndo = { corrupt = { at = 10 } }", ["fileio: download FAILED", "byte 10"]),

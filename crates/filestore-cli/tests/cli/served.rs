@@ -18,8 +18,12 @@ pub(crate) struct Served<'a> {
 impl<'a> Served<'a> {
     /// Starts the emulator on a free port, with `more` arguments.
     pub(crate) fn start(home: &'a Home, more: &[&str]) -> Self {
-        let mut args =
-            vec!["emulator", "--listen", "127.0.0.1:0", "--write-config", "stores.toml", "--ready-file", "ready"];
+        Self::start_on(home, "127.0.0.1:0", more)
+    }
+
+    /// Starts the emulator on the address `listen`, with `more` arguments.
+    pub(crate) fn start_on(home: &'a Home, listen: &str, more: &[&str]) -> Self {
+        let mut args = vec!["emulator", "--listen", listen, "--write-config", "stores.toml", "--ready-file", "ready"];
         args.extend(more);
         let mut child = home.command(&args).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
