@@ -10,6 +10,7 @@ use http::{StatusCode, Version};
 
 use crate::clock::Clock;
 use crate::control_auth::ControlAuth;
+use crate::durable::DamagedFile;
 use crate::faults::{Effects, FaultPlan, Faults};
 use crate::fileio::{self, FileIo};
 use crate::filescom::{self, FilesCom};
@@ -30,6 +31,8 @@ pub(crate) struct AppState {
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
     pub(crate) control_auth: ControlAuth,
+    /// The files of the data directory that the emulator could not use when it started.
+    pub(crate) damaged: Vec<DamagedFile>,
     /// The longest pause of a request's body.
     pub(crate) body_timeout: Duration,
     pub(crate) pubnub: PubNub,

@@ -11,6 +11,7 @@ use std::fs;
 use std::io::{self, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -29,6 +30,9 @@ const MAX_IN_MEMORY: usize = 64 * 1024;
 /// The size of the buffer for reading a file, in bytes.
 const READ_BUFFER: usize = 256 * 1024;
 
+/// The problem of a record whose content is not on disk.
+pub(crate) const MISSING_CONTENT: &str = "the content of the file is missing or incomplete";
+
 /// The name of a blob, valid until the blob is removed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct BlobId(String);
@@ -39,6 +43,8 @@ pub(crate) struct Blobs {
     folder: PathBuf,
     /// `true` if contents are synced to disk before a record refers to them.
     durable: bool,
+    /// `true` if a damaged record may refer to any content.
+    keeps_unknown: AtomicBool,
     small: Mutex<HashMap<BlobId, Bytes>>,
 }
 
@@ -55,7 +61,7 @@ impl Blobs {
 
     fn open(folder: PathBuf, durable: bool) -> io::Result<Arc<Self>> {
         durable::create_private_folder(&folder)?;
-        Ok(Arc::new(Blobs { folder, durable, small: Mutex::default() }))
+        Ok(Arc::new(Blobs { folder, durable, keeps_unknown: AtomicBool::new(false), small: Mutex::default() }))
     }
 
     pub(crate) fn writer(self: &Arc<Self>) -> BlobWriter {
@@ -91,9 +97,17 @@ impl Blobs {
         }
     }
 
+    /// Makes [`Blobs::remove_all_but`] keep the blobs in the folder, because a damaged record may refer to any of them.
+    pub(crate) fn keep_unknown(&self) {
+        self.keeps_unknown.store(true, Ordering::Release);
+    }
+
     /// Removes all blobs but those in `kept`: contents of unfinished uploads and of removed records.
     pub(crate) fn remove_all_but(&self, kept: &HashSet<&BlobId>) -> io::Result<()> {
         self.small().retain(|id, _| kept.contains(id));
+        if self.keeps_unknown.load(Ordering::Acquire) {
+            return Ok(());
+        }
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let id = BlobId(entry.file_name().to_string_lossy().into_owned());

@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::durable;
+use crate::durable::{self, Damage};
 
 /// The first time that the clock can show, 1970-01-02: dates of HTTP and timetokens of PubNub cannot be before 1970, and
 /// some times are a few minutes before the time of the request.
@@ -34,14 +34,19 @@ impl Clock {
         Clock(Arc::new(Inner { offset: Mutex::new(SignedDuration::ZERO), file: None }))
     }
 
-    /// Opens a clock whose offset is stored in `file`.
-    pub(crate) fn durable(file: PathBuf) -> io::Result<Self> {
-        let offset = match fs::read_to_string(&file) {
-            Ok(text) => text.trim().parse().map_err(io::Error::other)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => SignedDuration::ZERO,
-            Err(error) => return Err(error),
+    /// Opens a clock whose offset is stored in `file`. If the file is damaged, the clock shows real time, and the file
+    /// stays until the clock is moved.
+    pub(crate) fn durable(file: PathBuf, damage: &mut Damage) -> Self {
+        let read = match fs::read_to_string(&file) {
+            Ok(text) => text.trim().parse().map_err(io::Error::other).and_then(valid),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(SignedDuration::ZERO),
+            Err(error) => Err(error),
         };
-        Ok(Clock(Arc::new(Inner { offset: Mutex::new(offset), file: Some(file) })))
+        let offset = read.unwrap_or_else(|error| {
+            damage.add(&file, error);
+            SignedDuration::ZERO
+        });
+        Clock(Arc::new(Inner { offset: Mutex::new(offset), file: Some(file) }))
     }
 
     /// Returns the emulated time, in whole milliseconds as the services report it.
@@ -77,17 +82,22 @@ impl Clock {
 
     fn move_to(&self, next: impl FnOnce(SignedDuration) -> SignedDuration) -> io::Result<()> {
         let mut offset = self.0.offset.lock().unwrap_or_else(PoisonError::into_inner);
-        let moved = next(*offset);
-        if !(FIRST..END).contains(&shown(moved)) {
-            let message = "the clock can only be moved to times from 1970-01-02 to 9998-12-31 (UTC)";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
+        let moved = valid(next(*offset))?;
         if let Some(file) = &self.0.file {
             durable::write(file, format!("{moved}\n").as_bytes())?;
         }
         *offset = moved;
         Ok(())
     }
+}
+
+/// Checks that a clock with this offset shows a time within its limits.
+fn valid(offset: SignedDuration) -> io::Result<SignedDuration> {
+    if (FIRST..END).contains(&shown(offset)) {
+        return Ok(offset);
+    }
+    let message = "the clock can only show times from 1970-01-02 to 9998-12-31 (UTC)";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
 /// Returns the time that a clock with this offset shows, without its limits.

@@ -1,5 +1,6 @@
 //! Crash-safe files: a kill at any moment leaves either the old state or the new one.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::marker::PhantomData;
@@ -10,6 +11,34 @@ use serde::de::DeserializeOwned;
 
 /// The prefix of files that are being written. At the start, such a file is left over from a crash.
 const UNFINISHED: &str = ".unfinished-";
+
+/// A file of a data directory that cannot be used. The emulator starts without it and keeps it, so that its owner can
+/// repair it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct DamagedFile {
+    pub(crate) path: PathBuf,
+    /// The problem with it.
+    pub(crate) problem: String,
+}
+
+/// The files of a data directory that cannot be used.
+#[derive(Debug, Default)]
+pub(crate) struct Damage(pub(crate) Vec<DamagedFile>);
+
+impl Damage {
+    pub(crate) fn add(&mut self, path: impl Into<PathBuf>, problem: impl ToString) {
+        let damaged = DamagedFile { path: path.into(), problem: problem.to_string() };
+        tracing::warn!("{damaged}");
+        self.0.push(damaged);
+    }
+}
+
+impl fmt::Display for DamagedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DamagedFile { path, problem } = self;
+        write!(f, "{} is damaged and ignored: {problem}; restore it from a backup or remove it", path.display())
+    }
+}
 
 /// Replaces the file at `path` atomically: writes a temporary file, syncs it, renames it and syncs the folder.
 pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -68,8 +97,8 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         Ok(Records { folder, record: PhantomData })
     }
 
-    /// Removes the files that a crash left unfinished, and returns all records.
-    pub(crate) fn load(&self) -> io::Result<Vec<T>> {
+    /// Removes the files that a crash left unfinished, and returns all records that are not damaged.
+    pub(crate) fn load(&self, damage: &mut Damage) -> io::Result<Vec<T>> {
         let mut records = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -77,13 +106,10 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
             if name.starts_with(UNFINISHED) {
                 fs::remove_file(&path)?;
             } else if name.ends_with(".json") {
-                let record = serde_json::from_slice(&fs::read(&path)?).map_err(|error| {
-                    io::Error::other(format!(
-                        "{} is damaged: {error}; restore it from a backup or use another data directory",
-                        path.display()
-                    ))
-                })?;
-                records.push(record);
+                match fs::read(&path).and_then(|text| Ok(serde_json::from_slice(&text)?)) {
+                    Ok(record) => records.push(record),
+                    Err(error) => damage.add(path, error),
+                }
             }
         }
         Ok(records)
@@ -98,7 +124,8 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         remove(&self.path(id))
     }
 
-    fn path(&self, id: &str) -> PathBuf {
+    /// Returns the path of a record's file.
+    pub(crate) fn path(&self, id: &str) -> PathBuf {
         self.folder.join(format!("{id}.json"))
     }
 }
@@ -119,34 +146,45 @@ pub(crate) struct Log<T> {
 const SLACK: u64 = 16 * 1024 * 1024;
 
 impl<T: Serialize + DeserializeOwned> Log<T> {
-    /// Opens a log and returns its entries. A last line that a crash cut off is removed.
-    pub(crate) fn open(path: PathBuf) -> io::Result<(Self, Vec<T>)> {
+    /// Opens a log and returns its entries. A last line without its line break is removed: its write was never confirmed.
+    ///
+    /// Any other line that cannot be read is damage. It is skipped, and a copy of the whole log is kept. Copies of earlier
+    /// starts are reported, too, as long as they exist.
+    pub(crate) fn open(path: PathBuf, damage: &mut Damage) -> io::Result<(Self, Vec<T>)> {
         let folder = folder_of(&path);
         create_private_folder(folder)?;
         let file = File::options().create(true).append(true).read(true).open(&path)?;
         sync_folder(folder)?;
+        for copy in damaged_copies(&path)? {
+            damage.add(copy, "it is the copy of an earlier log, of which not all could be read");
+        }
         let mut entries = Vec::new();
         let mut length = 0;
+        let mut problem = None;
         let mut lines = BufReader::new(&file);
         let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line)? > 0 {
+        for number in 1.. {
+            line.clear();
+            lines.read_until(b'\n', &mut line)?;
+            if !line.ends_with(b"\n") {
+                break;
+            }
             match serde_json::from_slice(&line) {
-                Ok(entry) if line.ends_with(b"\n") => entries.push(entry),
-                // Only the last line can belong to a write that was never confirmed.
-                _ if lines.fill_buf()?.is_empty() => break,
-                Ok(_) => {}
-                Err(error) => {
-                    return Err(io::Error::other(format!(
-                        "{} is damaged: {error}; restore it from a backup or use another data directory",
-                        path.display()
-                    )));
-                }
+                Ok(entry) => entries.push(entry),
+                Err(error) => problem = problem.or_else(|| Some(format!("line {number} cannot be read: {error}"))),
             }
             length += line.len() as u64;
-            line.clear();
         }
         file.set_len(length)?;
+        if let Some(problem) = problem {
+            damage.add(keep_copy(&path)?, problem);
+        }
         Ok((Log { path, file, length, rewrite_above: length.saturating_mul(2) + SLACK, entry: PhantomData }, entries))
+    }
+
+    /// Keeps a copy of the log, and returns its path.
+    pub(crate) fn keep_copy(&self) -> io::Result<PathBuf> {
+        keep_copy(&self.path)
     }
 
     /// Appends an entry. It survives a crash once this returns `Ok`.
@@ -188,6 +226,42 @@ impl<T: Serialize + DeserializeOwned> Log<T> {
     }
 }
 
+/// The text between the name of a log and the number of its copy.
+const DAMAGED: &str = ".damaged-";
+
+/// Copies a log to the first free name of `NAME.damaged-1`, `NAME.damaged-2`, ...
+fn keep_copy(log: &Path) -> io::Result<PathBuf> {
+    let folder = folder_of(log);
+    let mut copy = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+    io::copy(&mut File::open(log)?, &mut copy)?;
+    copy.as_file().sync_all()?;
+    let mut number = 1;
+    loop {
+        let mut path = log.as_os_str().to_owned();
+        path.push(format!("{DAMAGED}{number}"));
+        copy = match copy.persist_noclobber(&path) {
+            Ok(_) => break sync_folder(folder).map(|()| path.into()),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => error.file,
+            Err(error) => return Err(error.error),
+        };
+        number += 1;
+    }
+}
+
+/// Returns the copies that [`keep_copy`] made.
+fn damaged_copies(log: &Path) -> io::Result<Vec<PathBuf>> {
+    let prefix = format!("{}{DAMAGED}", log.file_name().unwrap_or_default().to_string_lossy());
+    let mut copies = Vec::new();
+    for entry in fs::read_dir(folder_of(log))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            copies.push(entry.path());
+        }
+    }
+    copies.sort();
+    Ok(copies)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,7 +270,7 @@ mod tests {
     fn a_log_returns_its_entries_and_drops_a_line_that_was_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let (mut log, entries) = Log::<Vec<u32>>::open(path.clone()).unwrap();
+        let (mut log, entries) = Log::<Vec<u32>>::open(path.clone(), &mut Damage::default()).unwrap();
         assert!(entries.is_empty());
         log.append(&vec![1, 2]).unwrap();
         log.append(&vec![3]).unwrap();
@@ -204,7 +278,7 @@ mod tests {
         assert_eq!(whole, b"[1,2]\n[3]\n");
         for end in b"[1,2]\n".len()..whole.len() {
             fs::write(&path, &whole[..end]).unwrap();
-            let (mut log, entries) = Log::<Vec<u32>>::open(path.clone()).unwrap();
+            let (mut log, entries) = Log::<Vec<u32>>::open(path.clone(), &mut Damage::default()).unwrap();
             assert_eq!(entries, [[1, 2]], "cut at {end}");
             log.append(&vec![4]).unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"[1,2]\n[4]\n");
@@ -212,23 +286,40 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_damaged_in_the_middle_is_rejected() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log");
-        fs::write(&path, "[1]\n[2\n[3]\n").unwrap();
-        let error = Log::<Vec<u32>>::open(path).unwrap_err();
-        assert!(error.to_string().contains("is damaged"), "{error}");
+    fn a_damaged_line_of_a_log_is_skipped_and_a_copy_is_kept() {
+        for (text, entries) in [("[1]\n[2\n[3]\n", vec![1, 3]), ("[1]\n[2]\n\0\0\n", vec![1, 2]), ("\n[1]\n", vec![1])]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("log");
+            fs::write(&path, text).unwrap();
+            let mut damage = Damage::default();
+            let (mut log, read) = Log::<[u32; 1]>::open(path.clone(), &mut damage).unwrap();
+            assert_eq!(read.concat(), entries);
+            let copy = folder.path().join("log.damaged-1");
+            assert_eq!(damage.0[0].path, copy);
+            assert!(damage.0[0].problem.starts_with("line "), "{damage:?}");
+
+            log.rewrite(read.into_iter()).unwrap();
+            let mut damage = Damage::default();
+            assert_eq!(Log::<[u32; 1]>::open(path.clone(), &mut damage).unwrap().1.concat(), entries);
+            assert_eq!(damage.0.len(), 1, "the copy is still reported");
+            assert_eq!(fs::read_to_string(&copy).unwrap(), text);
+            fs::write(&path, "x\n").unwrap();
+            Log::<[u32; 1]>::open(path, &mut Damage::default()).unwrap();
+            assert_eq!(fs::read_to_string(copy).unwrap(), text, "a second copy has another name");
+            assert_eq!(fs::read_to_string(folder.path().join("log.damaged-2")).unwrap(), "x\n");
+        }
     }
 
     #[test]
     fn a_rewritten_log_has_the_new_entries_and_accepts_more() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let (mut log, _) = Log::<u32>::open(path.clone()).unwrap();
+        let (mut log, _) = Log::<u32>::open(path.clone(), &mut Damage::default()).unwrap();
         log.append(&1).unwrap();
         log.append(&2).unwrap();
         log.rewrite([3].into_iter()).unwrap();
         log.append(&4).unwrap();
-        assert_eq!(Log::<u32>::open(path).unwrap().1, [3, 4]);
+        assert_eq!(Log::<u32>::open(path, &mut Damage::default()).unwrap().1, [3, 4]);
     }
 }

@@ -16,6 +16,7 @@ use crate::bind_policy;
 use crate::clock::Clock;
 use crate::control_auth::ControlAuth;
 use crate::credentials_file::Credentials;
+use crate::durable::Damage;
 use crate::faults::{FaultPlan, Faults};
 use crate::fileio::FileIo;
 use crate::filescom::FilesCom;
@@ -81,12 +82,14 @@ impl Emulator {
         if let Some(path) = &options.write_config {
             startup_files::write_config(path, &base, &credentials).map_err(cannot_write(path))?;
         }
-        let warnings = bind_policy::warnings(&options, &base);
+        let mut warnings = bind_policy::warnings(&options, &base);
         let state = Arc::new(app_state(&storage, base, credentials, &options, address)?);
+        warnings.extend(state.damaged.iter().map(ToString::to_string));
         state.faults.load(plan);
         state.sweep().await;
         let (shutdown, shutdown_signal) = oneshot::channel();
-        let serving = tokio::spawn(server::serve(listener, options.max_connections, Arc::clone(&state), shutdown_signal));
+        let serving =
+            tokio::spawn(server::serve(listener, options.max_connections, Arc::clone(&state), shutdown_signal));
         let sweeping = tokio::spawn(sweep_forever(Arc::clone(&state)));
         let emulator =
             Emulator { address, state, warnings, shutdown: Some(shutdown), serving, sweeping, _storage: storage };
@@ -106,7 +109,8 @@ impl Emulator {
         &self.state.base
     }
 
-    /// Returns warnings about options that are allowed but probably a mistake, one sentence each.
+    /// Returns warnings, one sentence each: about options that are allowed but probably a mistake, and about damaged files
+    /// of the data directory.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -208,9 +212,10 @@ fn app_state(
         Storage::Temporary { .. } => StartError::TemporaryFolder(source),
         Storage::DataDir { folder, .. } => StartError::DataDir { path: folder.clone(), source },
     };
+    let mut damage = Damage::default();
     let (clock, kept) = match storage {
         Storage::Temporary { .. } => (Clock::in_memory(), false),
-        Storage::DataDir { folder, .. } => (Clock::durable(folder.join("clock")).map_err(unusable)?, true),
+        Storage::DataDir { folder, .. } => (Clock::durable(folder.join("clock"), &mut damage), true),
     };
     let context =
         |service| ServiceContext { folder: storage.folder(service), kept, clock: clock.clone(), base: base.clone() };
@@ -219,9 +224,10 @@ fn app_state(
         body_timeout: options.body_timeout,
         journal: Journal::default(),
         faults: Faults::default(),
-        pubnub: PubNub::open(context(ServiceName::Pubnub), pubnub, options).map_err(unusable)?,
-        filescom: FilesCom::open(context(ServiceName::Filescom), filescom).map_err(unusable)?,
-        fileio: FileIo::open(context(ServiceName::Fileio), fileio).map_err(unusable)?,
+        pubnub: PubNub::open(context(ServiceName::Pubnub), pubnub, options, &mut damage).map_err(unusable)?,
+        filescom: FilesCom::open(context(ServiceName::Filescom), filescom, &mut damage).map_err(unusable)?,
+        fileio: FileIo::open(context(ServiceName::Fileio), fileio, &mut damage).map_err(unusable)?,
+        damaged: damage.0,
         base,
         clock,
     })

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app_state::AppState;
 use crate::clock::Clock;
+use crate::durable::DamagedFile;
 use crate::faults::FaultPlan;
 use crate::http::{self as wire, RequestBody, Response, problem};
 use crate::journal::JournalEntry;
@@ -38,7 +39,7 @@ pub(crate) async fn answer(state: &AppState, head: &Parts, body: &mut RequestBod
                 state.sweep().await;
                 clock(&state.clock)
             }
-            Err(error) => error,
+            Err((status, error)) => problem(status, error),
         },
         (&Method::GET, "/_emulator/faults") => faults(state),
         (&Method::PUT, "/_emulator/faults") => match read_plan(head, &text) {
@@ -52,6 +53,7 @@ pub(crate) async fn answer(state: &AppState, head: &Parts, body: &mut RequestBod
             state.faults.load(FaultPlan::default());
             faults(state)
         }
+        (&Method::GET, "/_emulator/damaged") => wire::json(StatusCode::OK, &Damaged { files: &state.damaged }),
         (&Method::GET, "/_emulator/journal") => journal(state),
         (&Method::DELETE, "/_emulator/journal") => {
             state.journal.clear();
@@ -93,9 +95,9 @@ fn clock(clock: &Clock) -> Response {
     wire::json(StatusCode::OK, &now)
 }
 
-/// Moves the clock, or returns the error response.
-fn move_clock(clock: &Clock, text: &str) -> Result<(), Response> {
-    let invalid = |error: &dyn ToString| problem(StatusCode::BAD_REQUEST, error.to_string());
+/// Moves the clock, or returns the status and the message of the error response.
+fn move_clock(clock: &Clock, text: &str) -> Result<(), (StatusCode, String)> {
+    let invalid = |error: &dyn ToString| (StatusCode::BAD_REQUEST, error.to_string());
     let now = match serde_json::from_str(text).map_err(|error| invalid(&error))? {
         MoveClock::Set(now) => now,
         MoveClock::Advance(span) => {
@@ -105,7 +107,7 @@ fn move_clock(clock: &Clock, text: &str) -> Result<(), Response> {
     };
     clock.set(now).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidInput => invalid(&error),
-        _ => problem(StatusCode::INTERNAL_SERVER_ERROR, error),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     })
 }
 
@@ -132,6 +134,11 @@ fn read_plan(head: &Parts, text: &str) -> Result<FaultPlan, String> {
     let json = content_type.is_some_and(|value| value.starts_with(b"application/json"));
     let plan = if json { FaultPlan::from_json(text) } else { FaultPlan::from_toml(text) };
     plan.map_err(|error| error.to_string())
+}
+
+#[derive(Serialize)]
+struct Damaged<'a> {
+    files: &'a [DamagedFile],
 }
 
 #[derive(Serialize)]

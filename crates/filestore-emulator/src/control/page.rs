@@ -10,13 +10,13 @@ use crate::http::{self as wire, Response, escape_html};
 /// The number of requests on the page.
 const MAX_REQUESTS: usize = 50;
 
-/// Returns the page: clock, number of stored files, fault rules and last requests.
+/// Returns the page: clock, number of stored files, damaged files, fault rules and last requests.
 pub(super) fn status(state: &AppState) -> Response {
     let base = escape_html(&state.base);
     let now = state.clock.now();
     let (pubnub, filescom) = (state.pubnub.stored_files(), state.filescom.stored_files());
     let fileio = state.fileio.stored_files();
-    let (requests, faults) = (requests(state), faults(state));
+    let (requests, faults, damaged) = (requests(state), faults(state), damaged(state));
     wire::html(
         StatusCode::OK,
         format!(
@@ -24,10 +24,20 @@ pub(super) fn status(state: &AppState) -> Response {
              <style>body{{font:14px sans-serif}}td{{padding-right:1em}}</style></head><body>\
              <h1>filestore emulator</h1>\
              <p>{base}: the clock shows {now}; stored files: {pubnub} at PubNub, {filescom} at Files.com, {fileio} at file.io.</p>\
-             <h2>Faults</h2><table>{faults}</table>\
+             {damaged}<h2>Faults</h2><table>{faults}</table>\
              <h2>Last requests</h2><table>{requests}</table></body></html>\n"
         ),
     )
+}
+
+/// Returns the section about damaged files, if there are any.
+fn damaged(state: &AppState) -> String {
+    let mut rows = String::new();
+    for file in &state.damaged {
+        let (path, problem) = (escape_html(&file.path.to_string_lossy()), escape_html(&file.problem));
+        let _ = write!(rows, "<tr><td>{path}</td><td>{problem}</td></tr>");
+    }
+    if rows.is_empty() { rows } else { format!("<h2>Damaged files, ignored</h2><table>{rows}</table>") }
 }
 
 fn faults(state: &AppState) -> String {

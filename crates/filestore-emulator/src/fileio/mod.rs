@@ -31,6 +31,7 @@ use jiff::Timestamp;
 
 use crate::clock::Clock;
 use crate::credentials::FileioUsers;
+use crate::durable::Damage;
 use crate::faults::{Effects, Fault, HeadPolicy, Plan};
 use crate::http::{RequestBody, Response, empty, json};
 use crate::storage::ServiceContext;
@@ -72,8 +73,9 @@ impl FileIo {
     pub(crate) fn open(
         ServiceContext { folder, kept, clock, base }: ServiceContext,
         users: FileioUsers,
+        damage: &mut Damage,
     ) -> io::Result<Self> {
-        let files = if kept { Files::durable(&folder)? } else { Files::in_memory(&folder)? };
+        let files = if kept { Files::durable(&folder, damage)? } else { Files::in_memory(&folder)? };
         Ok(FileIo { files, users, clock, base })
     }
 

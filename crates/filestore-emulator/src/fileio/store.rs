@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::error::Rejection;
 use super::file::{Draft, Owner, State, StoredFile};
-use crate::blobs::{BlobReader, Blobs};
-use crate::durable::Records;
+use crate::blobs::{BlobReader, Blobs, MISSING_CONTENT};
+use crate::durable::{Damage, Records};
 
 /// The time at which a read is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,18 +56,22 @@ impl Files {
     }
 
     /// Opens the store in a folder of the data directory, and removes what a crash left unfinished there.
-    pub(super) fn durable(folder: &Path) -> io::Result<Self> {
+    pub(super) fn durable(folder: &Path, damage: &mut Damage) -> io::Result<Self> {
         let records = Records::open(folder.join("records"))?;
         let blobs = Blobs::durable(folder.join("bodies"))?;
-        let mut files: Vec<StoredFile> = records.load()?;
+        let before = damage.0.len();
+        let mut files: Vec<StoredFile> = records.load(damage)?;
         files.retain(|file| {
             // Contents are written before their records, so only a disk failure can lose one.
             let complete = blobs.size(&file.body).is_some_and(|size| size == file.size);
             if !complete {
-                tracing::warn!(id = file.id, "the content of a stored file is missing; the file is ignored");
+                damage.add(records.path(&file.id), MISSING_CONTENT);
             }
             complete
         });
+        if damage.0.len() > before {
+            blobs.keep_unknown();
+        }
         blobs.remove_all_but(&files.iter().map(|file| &file.body).collect())?;
         Ok(Self::with(files, Some(records), blobs))
     }

@@ -46,7 +46,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::durable;
+use crate::durable::{self, Damage};
 use crate::faults::Effects;
 use crate::http::{RequestBody, Response, json, problem};
 use crate::storage::ServiceContext;
@@ -95,9 +95,13 @@ struct StorageCall<'a> {
 }
 
 impl FilesCom {
-    pub(crate) fn open(ServiceContext { folder, kept, clock, base }: ServiceContext, users: Users) -> io::Result<Self> {
-        let store = Store::open(&folder, kept, clock.clone())?;
-        let signer = Arc::new(Signer::new(load_or_create_secret(&folder, kept)?, base.clone()));
+    pub(crate) fn open(
+        ServiceContext { folder, kept, clock, base }: ServiceContext,
+        users: Users,
+        damage: &mut Damage,
+    ) -> io::Result<Self> {
+        let store = Store::open(&folder, kept, clock.clone(), damage)?;
+        let signer = Arc::new(Signer::new(load_or_create_secret(&folder, kept, damage)?, base.clone()));
         let digest_permit = Arc::new(Semaphore::new(1));
         let service = FilesCom { store, users, clock, signer, failed_logins: Mutex::default(), digest_permit, base };
         service.spawn_digests(service.store.undigested());
@@ -255,18 +259,26 @@ impl FilesCom {
     }
 }
 
-/// Returns the key for signatures. In a data directory it is stored, so that URLs stay valid after a restart.
-fn load_or_create_secret(folder: &Path, kept: bool) -> io::Result<Vec<u8>> {
+/// Returns the key for signatures. In a data directory it is stored, so that URLs stay valid after a restart, unless the
+/// file is damaged.
+fn load_or_create_secret(folder: &Path, kept: bool, damage: &mut Damage) -> io::Result<Vec<u8>> {
+    let new = rand::rng().random::<[u8; 32]>().to_vec();
+    if !kept {
+        return Ok(new);
+    }
     let file = folder.join("secret");
     match fs::read(&file) {
-        Ok(secret) if kept => return Ok(secret),
-        _ => {}
+        Ok(secret) if secret.len() == new.len() => Ok(secret),
+        Ok(_) => {
+            damage.add(file, format!("a key has {} bytes", new.len()));
+            Ok(new)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            durable::write(&file, &new)?;
+            Ok(new)
+        }
+        Err(error) => Err(error),
     }
-    let secret = rand::rng().random::<[u8; 32]>().to_vec();
-    if kept {
-        durable::write(&file, &secret)?;
-    }
-    Ok(secret)
 }
 
 fn new_request_id() -> String {

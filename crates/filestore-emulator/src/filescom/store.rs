@@ -15,9 +15,9 @@ use super::content::{Content, Digests};
 use super::record::{Bundle, Migration, Part, Session, Upload};
 use super::settings::Settings;
 use super::tree::{Node, NodeId, ROOT, Tree};
-use crate::blobs::{BlobId, Blobs};
+use crate::blobs::{BlobId, Blobs, MISSING_CONTENT};
 use crate::clock::Clock;
-use crate::durable::Log;
+use crate::durable::{Damage, Log};
 
 /// A change of the state, and an entry of the log. Replaying all changes restores the state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,20 +66,24 @@ pub(super) struct State {
 }
 
 impl Store {
-    pub(super) fn open(folder: &Path, kept: bool, clock: Clock) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path, kept: bool, clock: Clock, damage: &mut Damage) -> io::Result<Self> {
+        let before = damage.0.len();
         let bodies = folder.join("bodies");
         let (blobs, log, history) = if kept {
-            let (log, history) = Log::open(folder.join("log"))?;
+            let (log, history) = Log::open(folder.join("log"), damage)?;
             (Blobs::durable(bodies)?, Some(log), history)
         } else {
             (Blobs::temporary(bodies)?, None, Vec::new())
         };
         let mut state = State::new(clock, log, Arc::clone(&blobs));
         history.into_iter().flatten().for_each(|change| state.apply(change));
-        if kept {
-            state.remove_leftovers()?;
-        }
         state.ensure_root()?;
+        if kept {
+            if damage.0.len() > before {
+                state.blobs.keep_unknown();
+            }
+            state.remove_leftovers(damage)?;
+        }
         Ok(Store { state: Arc::new(Mutex::new(state)), blobs, durable: kept })
     }
 
@@ -244,20 +248,25 @@ impl State {
         self.ensure_root()
     }
 
-    /// Removes what a crash left: files with missing blobs, contents that no file refers to, and blobs that nothing
-    /// refers to.
-    fn remove_leftovers(&mut self) -> io::Result<()> {
-        // Only a disk failure can lose the blob of a content.
-        let blobs = Arc::clone(&self.blobs);
-        let is_complete = |id: &String| {
-            let content = self.contents.get(id);
-            content
-                .is_some_and(|content| content.pieces.iter().all(|piece| blobs.size(&piece.blob) == Some(piece.size)))
-        };
-        let incomplete = self.tree.nodes().filter(|node| node.content.as_ref().is_some_and(|id| !is_complete(id)));
+    /// Removes what a crash or damage of the log left: files with missing blobs, nodes whose folder is unknown, contents
+    /// that no file refers to, and blobs that nothing refers to.
+    fn remove_leftovers(&mut self, damage: &mut Damage) -> io::Result<()> {
+        let incomplete = self.tree.nodes().filter(|node| node.content.as_ref().is_some_and(|id| !self.is_complete(id)));
         let incomplete: Vec<_> = incomplete.map(|node| node.id).collect();
+        if let Some(log) = self.log.as_ref().filter(|_| !incomplete.is_empty()) {
+            // Only a disk failure can lose the blob of a content. The rest of it stays, for a repair.
+            damage.add(log.keep_copy()?, MISSING_CONTENT);
+            self.blobs.keep_unknown();
+        }
         for id in incomplete {
-            tracing::warn!(path = self.tree.path(id), "a stored file lacks its content and is ignored");
+            self.apply(Change::NodeGone(id));
+        }
+        for node in self.tree.shadowed() {
+            let name = self.free_name(node.parent.unwrap_or(ROOT), &node.name);
+            tracing::warn!(node.name, name, "two entries of a folder have equal names; one is renamed");
+            self.apply(Change::Node(Box::new(Node { name, ..node })));
+        }
+        for id in self.tree.unreachable() {
             self.apply(Change::NodeGone(id));
         }
         self.retired.clear();
@@ -267,6 +276,13 @@ impl State {
         let parts = uploads.values().flat_map(|upload| upload.parts.values().map(|part| &part.blob));
         self.blobs.remove_all_but(&pieces.chain(parts).collect())?;
         self.compact_log()
+    }
+
+    /// Returns `true` if all blobs of a content are on disk.
+    fn is_complete(&self, content: &str) -> bool {
+        let content = self.contents.get(content);
+        content
+            .is_some_and(|content| content.pieces.iter().all(|piece| self.blobs.size(&piece.blob) == Some(piece.size)))
     }
 
     fn ensure_root(&mut self) -> io::Result<()> {

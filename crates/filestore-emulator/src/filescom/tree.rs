@@ -1,6 +1,6 @@
 //! The tree of folders and files, with lookup by id and by name, and children in the order of lists.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 
 use jiff::Timestamp;
@@ -92,6 +92,8 @@ impl Tree {
         self.take(node.id);
         self.reserve_id(node.id);
         if let Some(parent) = node.parent {
+            // A damaged log may lack the parent, whose id must not become that of another node.
+            self.reserve_id(parent);
             self.children.entry(parent).or_default().insert(node.position(), node.id);
         }
         self.nodes.insert(node.id, node);
@@ -100,8 +102,12 @@ impl Tree {
     /// Takes a node out of the tree. Its list of children stays, for a node that is put back elsewhere.
     pub(super) fn take(&mut self, id: NodeId) -> Option<Node> {
         let node = self.nodes.remove(&id)?;
-        if let Some(siblings) = node.parent.and_then(|parent| self.children.get_mut(&parent)) {
-            siblings.remove(&node.position());
+        let position = node.position();
+        // Another node can have taken the position; see `shadowed`.
+        if let Some(siblings) = node.parent.and_then(|parent| self.children.get_mut(&parent))
+            && siblings.get(&position) == Some(&id)
+        {
+            siblings.remove(&position);
         }
         Some(node)
     }
@@ -132,6 +138,23 @@ impl Tree {
         let siblings = self.children.get(&parent)?;
         let id = |is_file| siblings.get(&Position { is_file, name: name.clone() });
         self.get(*id(false).or_else(|| id(true))?)
+    }
+
+    /// Returns the nodes that cannot be found by their name, because a sibling has an equal one. A log can have them if it
+    /// is damaged, or from a time when fewer names were equal.
+    pub(super) fn shadowed(&self) -> Vec<Node> {
+        let is_shadowed = |node: &Node| {
+            node.parent.is_some_and(|parent| self.child(parent, &node.key()).is_none_or(|child| child.id != node.id))
+        };
+        let mut nodes: Vec<_> = self.nodes().filter(|node| is_shadowed(node)).cloned().collect();
+        nodes.sort_by_key(|node| node.id);
+        nodes
+    }
+
+    /// Returns the nodes that are not below the root, because a damaged log lacks a folder above them.
+    pub(super) fn unreachable(&self) -> Vec<NodeId> {
+        let reachable: HashSet<_> = self.subtree(ROOT).into_iter().map(|node| node.id).collect();
+        self.nodes.keys().copied().filter(|id| !reachable.contains(id)).collect()
     }
 
     pub(super) fn find(&self, path: &RemotePath) -> Option<&Node> {

@@ -392,7 +392,7 @@ impl State {
         let existing = self.tree.child(folder, &file.key);
         let (id, name) = match existing {
             Some(existing) if !existing.is_file() => return Err(Rejection::DestinationExists),
-            Some(_) if upload.with_rename || finish.with_rename => (None, self.free_name(folder, file)),
+            Some(_) if upload.with_rename || finish.with_rename => (None, self.free_name(folder, &file.name)),
             Some(existing) => (Some(existing.id), existing.name.clone()),
             None => (None, file.name.clone()),
         };
@@ -432,14 +432,14 @@ impl State {
     }
 
     /// Returns a name that is not in use: `name_2.ext`, or with the next free number.
-    fn free_name(&self, folder: NodeId, file: &Component) -> String {
-        let (stem, extension) = match file.name.rsplit_once('.') {
+    pub(super) fn free_name(&self, folder: NodeId, name: &str) -> String {
+        let (stem, extension) = match name.rsplit_once('.') {
             Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
-            _ => (file.name.as_str(), String::new()),
+            _ => (name, String::new()),
         };
         let names = (2_u64..).map(|number| format!("{stem}_{number}{extension}"));
         let mut free = names.filter(|name| self.tree.child(folder, &super::name::NameKey::of(name)).is_none());
-        free.next().unwrap_or_else(|| file.name.clone())
+        free.next().unwrap_or_else(|| name.to_owned())
     }
 
     /// Returns the folder at the path of `names`. If it is missing, adds the changes that create it to `changes`, or

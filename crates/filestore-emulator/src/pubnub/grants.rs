@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::Rejection;
-use crate::durable::Records;
+use crate::durable::{Damage, Records};
 
 /// The key in [`Grant::channels`] for every channel.
 const ANY_CHANNEL: &str = "*";
@@ -71,9 +71,9 @@ pub(super) struct Grants {
 
 impl Grants {
     /// Loads the grants of a data directory.
-    pub(super) fn load(folder: &Path) -> io::Result<Self> {
+    pub(super) fn load(folder: &Path, damage: &mut Damage) -> io::Result<Self> {
         let records = Records::open(folder.join("grants"))?;
-        let by_token = records.load()?.into_iter().map(|grant: Grant| (grant.token.clone(), grant)).collect();
+        let by_token = records.load(damage)?.into_iter().map(|grant: Grant| (grant.token.clone(), grant)).collect();
         Ok(Grants { by_token, records: Some(records) })
     }
 

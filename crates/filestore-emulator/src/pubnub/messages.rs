@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use crate::durable::Records;
+use crate::durable::{Damage, Records};
 
 /// The number of messages of a channel that subscribers can still receive, as the service documents it.
 const QUEUE_LENGTH: usize = 100;
@@ -61,9 +61,9 @@ pub(super) struct Span {
 
 impl Messages {
     /// Loads the messages of a data directory.
-    pub(super) fn load(folder: &Path) -> io::Result<Self> {
+    pub(super) fn load(folder: &Path, damage: &mut Damage) -> io::Result<Self> {
         let records = Records::open(folder.join("messages"))?;
-        let mut stored: Vec<Message> = records.load()?;
+        let mut stored: Vec<Message> = records.load(damage)?;
         stored.sort_unstable_by_key(|message| message.timetoken);
         let mut messages = Messages { records: Some(records), ..Messages::default() };
         for message in stored {

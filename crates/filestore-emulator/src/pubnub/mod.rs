@@ -41,6 +41,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::clock::Clock;
+use crate::durable::Damage;
 use crate::faults::Effects;
 use crate::http::{RequestBody, Response, empty};
 use crate::options::Options;
@@ -85,10 +86,15 @@ struct Call<'a> {
 }
 
 impl PubNub {
-    pub(crate) fn open(context: ServiceContext, keysets: Keysets, options: &Options) -> io::Result<Self> {
+    pub(crate) fn open(
+        context: ServiceContext,
+        keysets: Keysets,
+        options: &Options,
+        damage: &mut Damage,
+    ) -> io::Result<Self> {
         let ServiceContext { folder, kept, clock, base } = context;
-        let store = if kept { Store::durable(&folder)? } else { Store::in_memory(&folder)? };
-        let storage_keys = if kept { StorageKeys::load_or_create(&folder)? } else { StorageKeys::new() };
+        let store = if kept { Store::durable(&folder, damage)? } else { Store::in_memory(&folder)? };
+        let storage_keys = if kept { StorageKeys::load_or_create(&folder, damage)? } else { StorageKeys::new() };
         let host = Url::parse(&base).map_err(io::Error::other)?.authority().to_owned();
         Ok(PubNub {
             store,

@@ -13,8 +13,8 @@ use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::blobs::{BlobId, Blobs};
-use crate::durable::Records;
+use crate::blobs::{BlobId, Blobs, MISSING_CONTENT};
+use crate::durable::{Damage, Records};
 use crate::hex::hex;
 
 /// An object of the storage: the metadata and the content of a file.
@@ -101,16 +101,20 @@ impl Objects {
     }
 
     /// Loads the objects of a data directory. Removes the blobs that a crash left without a record.
-    pub(super) fn load(folder: &Path, blobs: Arc<Blobs>) -> io::Result<Self> {
+    pub(super) fn load(folder: &Path, blobs: Arc<Blobs>, damage: &mut Damage) -> io::Result<Self> {
         let records = Records::open(folder.join("files"))?;
-        let mut objects: Vec<StoredObject> = records.load()?;
+        let before = damage.0.len();
+        let mut objects: Vec<StoredObject> = records.load(damage)?;
         objects.retain(|object| {
             let is_complete = blobs.size(&object.body).is_some_and(|size| size == object.size);
             if !is_complete {
-                tracing::warn!(key = object.key.as_str(), "a stored file lacks its content and is ignored");
+                damage.add(records.path(&record_id(&object.key)), MISSING_CONTENT);
             }
             is_complete
         });
+        if damage.0.len() > before {
+            blobs.keep_unknown();
+        }
         blobs.remove_all_but(&objects.iter().map(|object| &object.body).collect())?;
         let by_key = objects.into_iter().map(|object| (object.key.clone(), object)).collect();
         Ok(Objects { by_key, records: Some(records), blobs })

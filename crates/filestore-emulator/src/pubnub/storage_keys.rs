@@ -11,12 +11,14 @@ use rand::distr::{Alphanumeric, SampleString};
 use sha2::{Digest, Sha256};
 
 use super::query::Query;
-use crate::durable;
+use crate::durable::{self, Damage};
 use crate::hex::hex;
 
 pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 pub(super) const BUCKET: &str = "pubnub-emulator-files-us-east-1";
 const ACCESS_KEY: &str = "AKIAFILESTOREEMULATO";
+/// The length of the secret access key, in characters.
+const SECRET_LENGTH: usize = 40;
 const REGION: &str = "us-east-1";
 
 /// The characters to percent-encode: all but `A-Z a-z 0-9 - _ . ~`.
@@ -30,14 +32,23 @@ pub(super) struct StorageKeys {
 
 impl StorageKeys {
     pub(super) fn new() -> Self {
-        StorageKeys { secret: Alphanumeric.sample_string(&mut rand::rng(), 40) }
+        StorageKeys { secret: Alphanumeric.sample_string(&mut rand::rng(), SECRET_LENGTH) }
     }
 
-    /// Loads the keys of a data directory, or creates them. Forms and URLs stay valid after a restart.
-    pub(super) fn load_or_create(folder: &Path) -> io::Result<Self> {
+    /// Loads the keys of a data directory, or creates them. Forms and URLs stay valid after a restart, unless the file is
+    /// damaged.
+    pub(super) fn load_or_create(folder: &Path, damage: &mut Damage) -> io::Result<Self> {
         let file = folder.join("storage-key");
         match fs::read_to_string(&file) {
-            Ok(text) => Ok(StorageKeys { secret: text.trim().to_owned() }),
+            Ok(text) if text.trim().len() == SECRET_LENGTH => Ok(StorageKeys { secret: text.trim().to_owned() }),
+            Ok(_) => {
+                damage.add(file, format!("a key has {SECRET_LENGTH} characters"));
+                Ok(Self::new())
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                damage.add(file, error);
+                Ok(Self::new())
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let keys = Self::new();
                 durable::write(&file, format!("{}\n", keys.secret).as_bytes())?;

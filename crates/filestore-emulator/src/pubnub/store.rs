@@ -14,6 +14,7 @@ use super::grants::Grants;
 use super::messages::Messages;
 use super::objects::Objects;
 use crate::blobs::Blobs;
+use crate::durable::Damage;
 
 /// The state, and the blobs with the contents of files.
 #[derive(Debug)]
@@ -40,12 +41,12 @@ impl Store {
     }
 
     /// Opens the store of a data directory.
-    pub(super) fn durable(folder: &Path) -> io::Result<Self> {
+    pub(super) fn durable(folder: &Path, damage: &mut Damage) -> io::Result<Self> {
         let blobs = Blobs::durable(folder.join("bodies"))?;
         let state = State {
-            objects: Objects::load(folder, Arc::clone(&blobs))?,
-            messages: Messages::load(folder)?,
-            grants: Grants::load(folder)?,
+            objects: Objects::load(folder, Arc::clone(&blobs), damage)?,
+            messages: Messages::load(folder, damage)?,
+            grants: Grants::load(folder, damage)?,
         };
         Ok(Self::new(state, blobs, true))
     }

@@ -97,6 +97,7 @@ fn events(cursor: u64, messages: &[Arc<Message>]) -> Response {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::durable::Damage;
     use crate::options::Options;
     use crate::pubnub::Keysets;
     use crate::storage::ServiceContext;
@@ -110,7 +111,7 @@ mod tests {
             clock: Clock::in_memory(),
             base: "http://127.0.0.1:7070".to_owned(),
         };
-        let service = PubNub::open(context, Keysets::fixed(), &Options::default()).unwrap();
+        let service = PubNub::open(context, Keysets::fixed(), &Options::default(), &mut Damage::default()).unwrap();
         let start = Instant::now();
         let messages = service.wait("sub", &["room-1".to_owned()], 1).await.unwrap();
         assert!(messages.is_empty());

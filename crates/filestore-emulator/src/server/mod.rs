@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn the_limit_of_descriptors_is_read_from_the_table_of_linux() {
-        let table = |soft: &str| format!("Limit  Soft Limit  Hard Limit  Units\nMax open files  {soft}  524288  files\n");
+        let table =
+            |soft: &str| format!("Limit  Soft Limit  Hard Limit  Units\nMax open files  {soft}  524288  files\n");
         assert_eq!(descriptor_limit(&table("32")), Some(32));
         assert_eq!(descriptor_limit(&table("unlimited")), Some(usize::MAX));
         assert_eq!(descriptor_limit(""), None);

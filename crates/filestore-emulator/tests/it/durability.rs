@@ -199,3 +199,95 @@ async fn other_users_cannot_read_the_directory() {
     let _service = service_in(&data).await;
     assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
 }
+
+/// Replaces all files of a folder by a text that cannot be read, and returns their paths.
+fn damage(folder: &Path) -> Vec<String> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        fs::write(&path, b"{\"id\":\xff").unwrap();
+        paths.push(path.canonicalize().unwrap().to_string_lossy().into_owned());
+    }
+    assert!(!paths.is_empty());
+    paths.sort();
+    paths
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_ignored_kept_and_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service_in(folder.path()).await;
+    let lost = service.share(b"lost").await;
+    service.emulator.shutdown().await;
+    let mut damaged = damage(&folder.path().join("fileio/records"));
+    let service = service_in(folder.path()).await;
+    let kept = service.share(b"kept").await;
+    let form = service.stored("room", "cat.txt", b"hello").await;
+    service.post("/_emulator/pubnub/grants").json(&grant()).json_with(StatusCode::OK).await;
+    service.get("/publish/pub-c-emulator/sub-c-emulator/0/room/0/1?uuid=alice").response().await;
+    service.emulator.shutdown().await;
+    for records in ["pubnub/files", "pubnub/messages", "pubnub/grants"] {
+        damaged.extend(damage(&folder.path().join(records)));
+    }
+
+    // Also at the second start, because nothing of it is removed.
+    for _ in 0..2 {
+        let service = service_in(folder.path()).await;
+        assert_eq!(service.status_of(&lost).await, StatusCode::NOT_FOUND);
+        assert_eq!(service.request(reqwest::Method::HEAD, &kept).response().await.status(), StatusCode::OK);
+        let url = service.presigned_url("room", &form.id, "cat.txt").await;
+        assert_eq!(service.status_of(&url).await, StatusCode::NOT_FOUND);
+
+        let list = service.get("/_emulator/damaged").json_with(StatusCode::OK).await;
+        let files = list["files"].as_array().unwrap();
+        let mut paths: Vec<_> = files.iter().map(|file| file["path"].as_str().unwrap().to_owned()).collect();
+        let page = service.get("/_emulator/").response().await.text().await.unwrap();
+        let warnings = service.emulator.warnings().join("\n");
+        for path in &paths {
+            assert!(page.contains(path.as_str()) && warnings.contains(path.as_str()), "{path}");
+        }
+        paths.sort();
+        damaged.sort();
+        assert_eq!(paths, damaged);
+        assert_eq!(bodies(folder.path()), 2, "a damaged record may refer to a content");
+        assert_eq!(fs::read_dir(folder.path().join("pubnub/bodies")).unwrap().count(), 1);
+        service.emulator.shutdown().await;
+    }
+
+    for path in &damaged {
+        fs::remove_file(path).unwrap();
+    }
+    let service = service_in(folder.path()).await;
+    assert!(service.emulator.warnings().is_empty());
+    assert_eq!(bodies(folder.path()), 1, "contents without a record are removed again");
+    assert_eq!(service.content_of(&kept).await, b"kept");
+}
+
+fn grant() -> serde_json::Value {
+    serde_json::json!({"subscribe_key": "sub-c-emulator", "channels": {"room": ["read"]}})
+}
+
+#[tokio::test]
+async fn a_damaged_clock_or_key_does_not_prevent_the_start() {
+    for (file, text) in [
+        ("clock", "tomorrow"),
+        ("clock", "-1000000h"),
+        ("clock", "100000000h"),
+        ("pubnub/storage-key", ""),
+        ("pubnub/storage-key", "short"),
+        ("filescom/secret", ""),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        service_in(folder.path()).await.emulator.shutdown().await;
+        let path = folder.path().join(file);
+        fs::write(&path, text).unwrap();
+        let service = service_in(folder.path()).await;
+        assert!(service.emulator.clock().offset().is_zero());
+        let warnings = service.emulator.warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains(file), "{file} {text}: {warnings:?}");
+        assert_eq!(fs::read_to_string(path).unwrap(), text);
+        let file = service.stored("room", "cat.txt", b"hello").await;
+        let url = service.presigned_url("room", &file.id, "cat.txt").await;
+        assert_eq!(service.content_of(&url).await, b"hello");
+    }
+}

@@ -289,7 +289,8 @@ async fn a_form_with_two_files_or_texts_is_rejected() {
 async fn a_boundary_that_is_too_long_is_rejected() {
     let service = service().await;
     let boundary = "B".repeat(71);
-    let form = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\none\r\n--{boundary}--\r\n");
+    let form =
+        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\none\r\n--{boundary}--\r\n");
     let upload = service.post("/").typed_body(&format!("multipart/form-data; boundary={boundary}"), &form);
     let rejection = upload.json_with(StatusCode::BAD_REQUEST).await;
     assert_eq!(rejection["message"], "the multipart body is malformed: its boundary must have 1 to 70 characters");

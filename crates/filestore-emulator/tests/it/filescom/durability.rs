@@ -170,5 +170,43 @@ async fn a_file_without_its_content_is_not_found() {
             fs::remove_file(body.path()).unwrap();
         }
     }
-    assert_eq!(site_in(folder.path()).await.list("").await, ["b.txt"]);
+    let site = site_in(folder.path()).await;
+    assert_eq!(site.list("").await, ["b.txt"]);
+    let warnings = site.service.emulator.warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("content of the file"), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_line_of_the_log_is_ignored_and_the_original_log_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = site_in(folder.path()).await;
+    site.mkdir("lost").await;
+    site.upload("lost/a.txt", b"below").await;
+    site.upload("kept.txt", b"kept").await;
+    site.service.emulator.shutdown().await;
+    let log = folder.path().join("filescom/log");
+    let text = fs::read_to_string(&log).unwrap();
+    let damaged: String = text
+        .lines()
+        .map(|line| if line.contains(r#""name":"lost""#) { "damaged\n".to_owned() } else { format!("{line}\n") })
+        .collect();
+    assert_eq!(damaged.matches("damaged").count(), 1);
+    fs::write(&log, &damaged).unwrap();
+
+    for _ in 0..2 {
+        let site = site_in(folder.path()).await;
+        assert_eq!(site.content("kept.txt").await, b"kept");
+        assert_eq!(site.list("").await, ["kept.txt"]);
+        let warnings = site.service.emulator.warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("log.damaged-1"), "{warnings:?}");
+        let page = site.service.get("/_emulator/").response().await.text().await.unwrap();
+        assert!(page.contains("1 at Files.com") && page.contains("log.damaged-1"), "{page}");
+        assert_eq!(bodies(folder.path()), 2);
+        site.service.emulator.shutdown().await;
+    }
+    // The id of the lost folder is not given to another one, which would get its entries.
+    let site = site_in(folder.path()).await;
+    site.mkdir("new").await;
+    assert!(site.list("new").await.is_empty());
+    assert_eq!(fs::read_to_string(folder.path().join("filescom/log.damaged-1")).unwrap(), damaged);
 }

@@ -422,9 +422,8 @@ async fn a_form_that_breaks_a_rule_is_rejected() {
 
     let boundary = "B".repeat(71);
     let form = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"path\"\r\n\r\nx\r\n--{boundary}--\r\n");
-    let form = site
-        .api(Method::POST, "/folders/new")
-        .typed_body(&format!("multipart/form-data; boundary={boundary}"), &form);
+    let form =
+        site.api(Method::POST, "/folders/new").typed_body(&format!("multipart/form-data; boundary={boundary}"), &form);
     assert_eq!(form.rejected(422).await, "bad-request/invalid-body");
 
     let empty = "--B\r\nContent-Disposition: form-data; name=\"\"\r\n\r\n\r\n".repeat(140_000);
