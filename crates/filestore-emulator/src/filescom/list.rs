@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::access::{Caller, Right};
+use super::collation::fold;
 use super::cursor::{self, Cursor, Start};
 use super::entity::View;
 use super::error::Rejection;
-use super::name::folded;
 use super::params::Params;
 use super::path::{RemotePath, Trailing};
 use super::store::State;
@@ -107,7 +107,7 @@ impl Listing {
             sort: Sort::parse(params.get("sort_by"))?,
             kind,
             changed_after,
-            search: params.text("search")?.map(|text| folded(&text)),
+            search: params.text("search")?.map(|text| fold(&text)),
             search_key: params.text("search_custom_metadata_key")?,
         })
     }
@@ -165,7 +165,7 @@ impl Listing {
     }
 
     fn matches(&self, node: &Node) -> bool {
-        let matches_search = |text: &str| self.search.as_ref().is_none_or(|search| folded(text).contains(search));
+        let matches_search = |text: &str| self.search.as_ref().is_none_or(|search| fold(text).contains(search));
         self.kind.is_none_or(|kind| (kind == Kind::File) == node.is_file())
             && self.changed_after.is_none_or(|after| node.mtime > after)
             && match &self.search_key {

@@ -7,6 +7,7 @@
 
 mod access;
 mod bundle;
+mod collation;
 mod content;
 mod cursor;
 mod download;

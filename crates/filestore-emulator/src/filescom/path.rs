@@ -5,7 +5,8 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 
 use super::error::Rejection;
-use super::name::{NameKey, folded};
+use super::collation::fold;
+use super::name::NameKey;
 
 /// The maximum length of a path, in characters.
 const MAX_PATH: usize = 5000;
@@ -57,8 +58,8 @@ impl RemotePath {
         if names.iter().map(|name| name.chars().count() + 1).sum::<usize>() > MAX_PATH + 1 {
             return Err(Rejection::PathTooLong);
         }
-        let ambiguous = |folded: &str| matches!(folded, "" | "." | "..") || folded.contains('/');
-        if names.iter().any(|name| ambiguous(&folded(name))) {
+        let ambiguous = |folded: &str| matches!(folded.trim_end(), "" | "." | "..") || folded.contains('/');
+        if names.iter().any(|name| ambiguous(&fold(name))) {
             return Err(Rejection::InvalidPath(
                 "a name is equal to an empty name, `.`, `..` or a path under the service's comparison",
             ));

@@ -210,3 +210,26 @@ async fn a_damaged_line_of_the_log_is_ignored_and_the_original_log_is_kept() {
     assert!(site.list("new").await.is_empty());
     assert_eq!(fs::read_to_string(folder.path().join("filescom/log.damaged-1")).unwrap(), damaged);
 }
+
+#[tokio::test]
+async fn entries_whose_names_became_equal_are_all_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = site_in(folder.path()).await;
+    site.upload("か.txt", b"first").await;
+    site.upload("second.txt", b"second").await;
+    site.upload("third/a.txt", b"third").await;
+    site.service.emulator.shutdown().await;
+    let log = folder.path().join("filescom/log");
+    let text = fs::read_to_string(&log).unwrap();
+    let renamed = text.replace(r#""name":"second.txt""#, r#""name":"カ.txt""#);
+    fs::write(&log, renamed.replace(r#""name":"third""#, r#""name":"ガ.txt""#)).unwrap();
+
+    for _ in 0..2 {
+        let site = site_in(folder.path()).await;
+        assert_eq!(site.list("").await, ["ガ.txt", "か_2.txt", "カ_3.txt"]);
+        assert_eq!(site.content("か_2.txt").await, b"first");
+        assert_eq!(site.content("カ_3.txt").await, b"second");
+        assert_eq!(site.content("ガ.txt/a.txt").await, b"third");
+        site.service.emulator.shutdown().await;
+    }
+}

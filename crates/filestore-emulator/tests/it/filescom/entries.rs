@@ -229,3 +229,16 @@ async fn strict_methods_rejects_requests_that_the_api_does_not_document() {
     let unknown = site.service.put("/_emulator/filescom/settings").json(&json!({"part_sise": 1})).response().await;
     assert_eq!(unknown.status(), StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn names_are_equal_by_the_collation_of_the_service() {
+    let site = emulated().await;
+    site.upload("Résumé.txt", b"one").await;
+    for spelling in ["resume.TXT", "re\u{301}sume\u{301}.txt", "re\u{ad}sume.txt", "ｒesume.txt"] {
+        assert_eq!(site.content(spelling).await, b"one", "{spelling}");
+    }
+    assert!(!site.is_there("resume.txt%20").await);
+    site.upload("resume.txt%20", b"two").await;
+    assert_eq!(site.list("").await, ["Résumé.txt", "resume.txt "]);
+    assert_eq!(site.get("/file_actions/metadata/%C2%AD").rejected(422).await, "bad-request/invalid-path");
+}
