@@ -301,6 +301,23 @@ async fn a_signature_is_checked_if_it_is_present() {
 }
 
 #[tokio::test]
+async fn the_method_is_part_of_the_signature() {
+    let service = service().await;
+    let form = service.stored("room-1", "cat.txt", b"hello").await;
+    let path = format!("{}/files/{}/cat.txt", channel("room-1"), form.id);
+    let time = now();
+    let get = signed(&service, &Method::GET, &path, &path, "", time);
+    assert_eq!(get.response().await.status(), StatusCode::TEMPORARY_REDIRECT);
+    // The JavaScript SDK signs the URL of `getFileUrl` with this method, but the URL is requested with `GET`.
+    let local = Method::from_bytes(b"LOCAL").unwrap();
+    let url = signed(&service, &local, &path, &path, "", time).build().unwrap().url().to_string();
+    let rejected = service.get(service.path_of(&url)).json_with(FORBIDDEN).await;
+    assert_eq!(rejected["error"]["message"], "Invalid signature", "{rejected}");
+    let unsigned = service.get(&format!("{path}?uuid=alice")).response().await;
+    assert_eq!(unsigned.status(), StatusCode::TEMPORARY_REDIRECT);
+}
+
+#[tokio::test]
 async fn the_body_is_part_of_the_signature() {
     let service = service().await;
     let path = format!("{}/generate-upload-url", channel("room-1"));
