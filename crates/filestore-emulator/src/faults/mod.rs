@@ -188,6 +188,8 @@ struct State {
     fired: HashMap<usize, u64>,
     /// The times of the requests that rate limits allowed in the last minute, by the index of the rule and by caller.
     recent: HashMap<(usize, String), VecDeque<Timestamp>>,
+    /// The time at which callers without recent requests were last removed from `recent`.
+    swept: Timestamp,
 }
 
 /// The service, operation, step and part of a request. A rule counts the requests of each separately.
@@ -202,7 +204,7 @@ impl Faults {
     /// Returns the faults for a request and counts it. Must be called once for each request.
     pub(crate) fn apply(&self, target: &Target, caller: &str, now: Timestamp) -> Effects {
         let mut state = self.lock();
-        let State { plan, matched, fired, recent } = &mut *state;
+        let State { plan, matched, fired, recent, swept } = &mut *state;
         let mut effects = Effects::default();
         for (index, rule) in plan.rules.iter().enumerate().filter(|(_, rule)| rule.matches(target)) {
             let counter_key = (target.service, target.operation, target.step, target.part);
@@ -214,6 +216,10 @@ impl Faults {
                 continue;
             }
             if let Fault::RateLimit { per_minute, .. } = &rule.fault {
+                if !is_recent(*swept, now) {
+                    *swept = now;
+                    recent.retain(|_, times| times.back().is_some_and(|last| is_recent(*last, now)));
+                }
                 let recent = recent.entry((index, caller.to_owned())).or_default();
                 if is_within_rate(recent, per_minute.get(), now) {
                     continue;
@@ -280,9 +286,14 @@ fn chance(seed: u64, index: usize, (service, operation, step, part): CounterKey,
     f64::from((mixed >> 32) as u32) / 2_f64.powi(32)
 }
 
+/// Returns `true` if `time` is in the minute before `now`. A time after it is from before the clock was moved back.
+fn is_recent(time: Timestamp, now: Timestamp) -> bool {
+    (SignedDuration::ZERO..SignedDuration::from_mins(1)).contains(&now.duration_since(time))
+}
+
 /// Returns `true` if one more request is within the rate, and then adds it to `recent`.
 fn is_within_rate(recent: &mut VecDeque<Timestamp>, per_minute: u32, now: Timestamp) -> bool {
-    while recent.front().is_some_and(|first| now.duration_since(*first) >= SignedDuration::from_mins(1)) {
+    while recent.front().is_some_and(|first| !is_recent(*first, now)) {
         recent.pop_front();
     }
     let is_within = recent.len() < per_minute as usize;
@@ -316,5 +327,31 @@ impl Effects {
 
     pub(crate) fn any(&self, predicate: impl FnMut(&Fault) -> bool) -> bool {
         self.faults.iter().any(predicate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_forgotten_a_minute_after_their_last_request() {
+        let faults = Faults::default();
+        faults.load(FaultPlan::from_toml("[[fault]]\ndo = { rate-limit = { per_minute = 1 } }").unwrap());
+        let target = Target { service: ServiceName::Fileio, operation: "me", step: None, part: None, key: None };
+        let rejects = |caller: &str, second| {
+            let now = Timestamp::from_second(second).unwrap();
+            faults.apply(&target, caller, now).any(|fault| matches!(fault, Fault::RateLimit { .. }))
+        };
+        let start = 1_000_000;
+        assert!(!rejects("", start));
+        for number in 0..100 {
+            assert!(!rejects(&number.to_string(), start + 1));
+        }
+        assert!(rejects("99", start + 59));
+        assert_eq!(faults.lock().recent.len(), 101);
+        assert!(!rejects("99", start + 61));
+        assert_eq!(faults.lock().recent.len(), 1);
+        assert!(!rejects("99", start), "the clock was moved back");
     }
 }
