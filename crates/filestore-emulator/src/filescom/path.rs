@@ -4,8 +4,8 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-use super::error::Rejection;
 use super::collation::fold;
+use super::error::Rejection;
 use super::name::NameKey;
 
 /// The maximum length of a path, in characters.

@@ -22,4 +22,5 @@ mod pubnub_uploads;
 mod reads;
 mod start;
 mod support;
+mod uninvited_reads;
 mod uploads;
