@@ -35,6 +35,8 @@ pub(crate) struct AppState {
     pub(crate) damaged: Vec<DamagedFile>,
     /// The longest pause of a request's body.
     pub(crate) body_timeout: Duration,
+    /// The longest time in which a client reads nothing of a response.
+    pub(crate) response_timeout: Duration,
     pub(crate) pubnub: PubNub,
     pub(crate) filescom: FilesCom,
     pub(crate) fileio: FileIo,

@@ -222,6 +222,7 @@ fn app_state(
     Ok(AppState {
         control_auth: ControlAuth::new(address, &base, options.control_token.clone()),
         body_timeout: options.body_timeout,
+        response_timeout: options.response_timeout,
         journal: Journal::default(),
         faults: Faults::default(),
         pubnub: PubNub::open(context(ServiceName::Pubnub), pubnub, options, &mut damage).map_err(unusable)?,

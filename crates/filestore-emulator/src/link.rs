@@ -5,11 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::future::poll_fn;
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 /// A request's handle to its connection.
 #[derive(Debug, Default)]
@@ -47,11 +49,26 @@ impl Link {
 pub(crate) struct Transport {
     stream: TcpStream,
     link: Arc<Link>,
+    /// The longest time without progress while bytes wait to be sent.
+    write_timeout: Duration,
+    /// The end of that time, while the client does not read.
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Transport {
-    pub(crate) fn new(stream: TcpStream, link: Arc<Link>) -> Self {
-        Transport { stream, link }
+    pub(crate) fn new(stream: TcpStream, link: Arc<Link>, write_timeout: Duration) -> Self {
+        Transport { stream, link, write_timeout, deadline: None }
+    }
+
+    /// Returns the result of a write, or an error if the client has not read for too long.
+    fn unless_stalled<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.deadline = None;
+            return written;
+        }
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(self.write_timeout)));
+        ready!(deadline.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -76,7 +93,8 @@ impl AsyncRead for Transport {
 
 impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.unless_stalled(written, context)
     }
 
     fn poll_write_vectored(
@@ -84,7 +102,8 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.unless_stalled(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -38,6 +38,8 @@ pub struct Options {
     pub max_connections: usize,
     /// The longest pause of a request's body. After it, the request gets 408 and the connection ends.
     pub body_timeout: Duration,
+    /// The longest time in which a client reads nothing of a response that is being sent. After it, the connection ends.
+    pub response_timeout: Duration,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             strict_signature: false,
             max_connections: 256,
             body_timeout: Duration::from_secs(60),
+            response_timeout: Duration::from_secs(300),
         }
     }
 }
@@ -74,6 +77,7 @@ impl fmt::Debug for Options {
             .field("strict_signature", &self.strict_signature)
             .field("max_connections", &self.max_connections)
             .field("body_timeout", &self.body_timeout)
+            .field("response_timeout", &self.response_timeout)
             .finish()
     }
 }

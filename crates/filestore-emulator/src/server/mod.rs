@@ -95,7 +95,7 @@ async fn connection(stream: TcpStream, state: Arc<AppState>, graceful: hyper_uti
     // Disables Nagle's algorithm, which would only delay responses.
     let _ = stream.set_nodelay(true);
     let link = Arc::new(Link::default());
-    let transport = TokioIo::new(Transport::new(stream, Arc::clone(&link)));
+    let transport = TokioIo::new(Transport::new(stream, Arc::clone(&link), state.response_timeout));
     let service = service_fn(move |request| exchange::exchange(Arc::clone(&state), Arc::clone(&link), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

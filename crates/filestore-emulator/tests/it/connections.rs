@@ -234,3 +234,19 @@ async fn a_client_beyond_the_largest_number_of_connections_waits_for_one_to_end(
     assert_eq!(paths.len(), 52);
     assert_eq!(paths[51], "/second");
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_read_loses_its_connection() {
+    let options = Options { response_timeout: Duration::from_millis(20), ..Options::default() };
+    let service = service_with(options).await;
+    let size = 64 * 1024 * 1024;
+    let path = service.share(&vec![0; size]).await;
+    let mut stream = service.connect().await;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+    while !service.journaled("download").first().is_some_and(|entry| entry.finished) {
+        tokio::task::yield_now().await;
+    }
+    let mut received = Vec::new();
+    let _ = stream.read_to_end(&mut received).await;
+    assert!(received.len() < size, "{}", received.len());
+}
