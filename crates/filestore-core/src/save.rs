@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind as Io, Seek};
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 
@@ -41,12 +41,14 @@ impl Target<'_> {
     fn folder(&self) -> &Path {
         match self {
             Self::Folder(folder) => folder,
-            Self::File(path) => match path.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => parent,
-                _ => Path::new("."),
-            },
+            Self::File(path) => parent(path),
         }
     }
+}
+
+/// Returns the folder of the file at `path`.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Store {
@@ -115,7 +117,13 @@ impl Store {
             };
             Partial::visible(target.folder(), name.unwrap_or(OsStr::new("download")))?
         } else {
-            Partial::hidden(target.folder())?
+            let name = match target {
+                Target::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                // The components of such a reference are a secret.
+                Target::Folder(_) if self.capabilities().bearer_references => String::new(),
+                Target::Folder(_) => request.reference.components().pop().unwrap_or_default(),
+            };
+            Partial::hidden(target.folder(), &name)?
         };
         partial.check_space(size.unwrap_or(1))?;
         if consumes {
@@ -201,6 +209,16 @@ fn already_exists(path: &Path) -> Error {
     Error::new(ErrorKind::AlreadyExists, Effect::NotSent, message)
 }
 
+/// Creates the error for a file that cannot be created in `folder`.
+fn cannot_write_to(error: io::Error, folder: &Path) -> Error {
+    match error.kind() {
+        Io::NotFound => {
+            Error::invalid(format!("there is no folder {}; create it, or choose another path", folder.display()))
+        }
+        _ => Error::local(error, "write to", folder),
+    }
+}
+
 /// The temporary file of a download that is not complete, in the folder of the target.
 struct Partial {
     file: tokio::fs::File,
@@ -214,24 +232,16 @@ struct Partial {
 }
 
 impl Partial {
-    /// Creates a hidden file for a read that consumes nothing. It is removed when the future is dropped.
-    fn hidden(folder: &Path) -> Result<Self> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".filestore-").suffix(".part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // The umask applies, as for any new file.
-            builder.permissions(fs::Permissions::from_mode(0o666));
-        }
-        let created = builder.tempfile_in(absolute(folder)).map_err(|error| Error::local(error, "write to", folder))?;
-        let (file, path) = NamedTempFile::into_parts(created);
+    /// Creates `.filestore-NAME.part` for a read that consumes nothing. It is removed when the future is dropped.
+    fn hidden(folder: &Path, name: &str) -> Result<Self> {
+        let hidden = format!(".filestore-{}.part", sanitize_file_name(name));
+        let created = first_free(&absolute(folder).join(hidden), create);
+        let (file, path) = created.map_err(|error| cannot_write_to(error, folder))?;
         Self::of(file, path, folder)
     }
 
     /// Creates `NAME.partial` for a read that consumes its file, so that people find it.
     fn visible(folder: &Path, name: &OsStr) -> Result<Self> {
-        let failed = |error| Error::local(error, "write to", folder);
         let full = absolute(folder);
         let mut partial = name.to_owned();
         partial.push(".partial");
@@ -240,11 +250,12 @@ impl Partial {
             Err(error) if error.kind() == Io::InvalidFilename => first_free(&full.join("download.partial"), create),
             created => created,
         };
-        let (file, path) = created.map_err(failed)?;
-        Self::of(file, TempPath::try_from_path(path).map_err(failed)?, folder)
+        let (file, path) = created.map_err(|error| cannot_write_to(error, folder))?;
+        Self::of(file, path, folder)
     }
 
-    fn of(file: fs::File, path: TempPath, folder: &Path) -> Result<Self> {
+    fn of(file: fs::File, path: PathBuf, folder: &Path) -> Result<Self> {
+        let path = TempPath::try_from_path(path).map_err(|error| cannot_write_to(error, folder))?;
         let file = tokio::fs::File::from_std(file);
         let folder = match cfg!(unix) {
             true => Some(fs::File::open(folder).map_err(|error| Error::local(error, "open the folder", folder))?),
@@ -275,7 +286,7 @@ impl Partial {
     }
 
     fn full(&self, problem: &str) -> Error {
-        let message = format!("the disk of {} {problem}; free some space", self.path.display());
+        let message = format!("the disk of {} {problem}; free some space", parent(&self.path).display());
         Error::new(ErrorKind::Quota, Effect::NotSent, message)
     }
 
@@ -295,7 +306,7 @@ impl Partial {
     ) -> Result<()> {
         let Self { file, path, reservation, kept, .. } = self;
         let mut set_writing = |writing| reservation.iter_mut().for_each(|reservation| reservation.writing = writing);
-        let failed = |error: io::Error| Error::local(error, "write", path).with_effect(Effect::Rejected);
+        let failed = |error: io::Error| Error::local(error, "write to", parent(path)).with_effect(Effect::Rejected);
         let total = stream.length();
         let ended = loop {
             match stream.try_next().await {
@@ -635,11 +646,24 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_missing_folder_is_named_in_the_error() {
+    #[tokio::test]
+    async fn an_error_names_the_missing_folder_and_never_a_temporary_file() {
         let folder = tempfile::tempdir().unwrap();
         let error = rejected(&folder.path().join("new/"));
         assert!(error.to_string().contains("there is no folder"), "{error}");
+        let new = folder.path().join("new");
+        for read_effect in [ReadEffect::None, ReadEffect::Consumes] {
+            let store = store(read_effect, "a", Err(broken()));
+            for saved in [
+                store.download_to_path(file(), new.join("x.txt"), IfExists::Fail).await,
+                store.download_to_folder(file(), &new, IfExists::Fail).await,
+            ] {
+                let error = saved.unwrap_err();
+                assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+                assert!(error.message().starts_with(&format!("there is no folder {};", new.display())), "{error}");
+                assert!(std::error::Error::source(&error).is_none(), "{error:?}");
+            }
+        }
     }
 
     #[cfg(unix)]

@@ -54,7 +54,11 @@ fn an_invalid_local_path_is_rejected() {
     assert_rejected(&home.run(&["upload", "-"]), 2, &["--name"]);
     assert_rejected(&home.run(&["upload", "x", "x", "--name", "y"]), 2, &["--name"]);
     home.run(&["upload", "x"]).line();
-    assert_rejected(&home.run(&["download", "local:fs:x", "-o", "no/such/folder"]), 2, &["no/such"]);
+    assert_rejected(
+        &home.run(&["download", "local:fs:x", "-o", "no/such/x"]),
+        2,
+        &["there is no folder no/such; create it"],
+    );
     assert_eq!(home.files_below("folder").len(), 0);
 }
 
