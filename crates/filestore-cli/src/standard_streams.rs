@@ -36,6 +36,11 @@ pub(crate) fn check_input_at(path: &Path) -> Result<()> {
     if names.iter().any(|name| path == Path::new(name)) { check_input() } else { Ok(()) }
 }
 
+/// Returns `true` if `path` is a name of standard output.
+pub(crate) fn is_output(path: &Path) -> bool {
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
+}
+
 /// Returns an *invalid input* error if writes to standard output are ignored.
 pub(crate) fn check_output() -> Result<()> {
     match stream::state(std::io::stdout()) {

@@ -1,5 +1,7 @@
 //! Downloads to the local disk. A partial file never has the final name, and no file is overwritten silently.
 
+mod write_through;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind as Io, Seek};
@@ -64,6 +66,10 @@ impl Store {
     /// panics, [`on_location`](Download::on_location) has reported the path. If another file was created at `path`
     /// meanwhile, the download is [stored beside it](SavedFile::taken).
     ///
+    /// A FIFO and a character device, such as `/dev/null`, are written to and never replaced, with either `if_exists`.
+    /// The FIFO waits for its reader before the request is sent. A read that consumes its file is *invalid input*
+    /// there.
+    ///
     /// Errors: *already exists*, *invalid input* (`path` is a folder, or its folder is missing), *quota* (the disk is
     /// full), *permission*, and those of [`download`](Store::download).
     pub async fn download_to_path(
@@ -96,6 +102,11 @@ impl Store {
     }
 
     async fn save_steps(&self, mut request: Download, target: Target<'_>, if_exists: IfExists) -> Result<SavedFile> {
+        if let Target::File(path) = target
+            && write_through::is_pipe_or_device(path)
+        {
+            return self.write_through(request, path).await;
+        }
         let consumes = self.capabilities().reads_consume();
         // 1. Reject an invalid target before the request.
         if let Target::File(path) = target {
@@ -735,7 +746,7 @@ mod tests {
         }
     }
 
-    fn store(read_effect: ReadEffect, name: &'static str, response: Result<ByteStream>) -> Store {
+    pub(super) fn store(read_effect: ReadEffect, name: &'static str, response: Result<ByteStream>) -> Store {
         of(Capabilities::new("once"), read_effect, name, response)
     }
 
@@ -760,11 +771,11 @@ mod tests {
         store(ReadEffect::Consumes, "a.txt", Ok(ByteStream::download(first.chain(rest), None)))
     }
 
-    fn file() -> FileRef {
+    pub(super) fn file() -> FileRef {
         "s:once:key".parse().unwrap()
     }
 
-    fn broken() -> Error {
+    pub(super) fn broken() -> Error {
         Error::new(ErrorKind::Unavailable, Effect::Rejected, "it broke")
     }
 

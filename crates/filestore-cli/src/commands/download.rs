@@ -1,7 +1,5 @@
 //! `filestore download`: writes a file to a path, into a folder or to standard output.
 
-use std::path::Path;
-
 use filestore::{Download, FileRef, IfExists, Observer, Operation, Progress, Result, Store};
 use futures::TryStreamExt;
 use serde_json::json;
@@ -21,7 +19,7 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
     let request = on_progress(Download::from(reference.clone()), bar.clone(), read.as_ref());
     let if_exists = if args.force { IfExists::Replace } else { IfExists::Fail };
     let saved = match args.output.as_deref() {
-        Some(path) if path == Path::new("-") => {
+        Some(path) if standard_streams::is_output(path) => {
             let written = to_standard_output(&store, request, &reference, read.as_ref()).await;
             bar.done();
             return written.map(|()| 0);

@@ -96,7 +96,7 @@ fn a_store_or_an_output_that_cannot_be_written_is_an_error() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = home.command(&["download", "local:fs:x", "-o", "-"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{output:?}");
-    assert_rejected(&home.run(&["download", "local:fs:x", "-o", "/dev/full", "--force"]), 2, &["not a regular file"]);
+    assert_rejected(&home.run(&["download", "local:fs:x", "-o", "/dev/full"]), 5, &["/dev/full"]);
 }
 
 #[test]

@@ -34,6 +34,20 @@ fn a_download_to_an_existing_path_is_rejected_without_force() {
     assert_eq!(std::fs::read(home.path().join("copy")).unwrap(), b"new");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_download_is_written_to_a_device_or_a_fifo() {
+    let home = Home::new();
+    home.file("x", "content");
+    let reference = home.run(&["upload", "x"]).line();
+    assert_eq!(home.run(&["download", &reference, "-o", "/dev/null"]).line(), "/dev/null");
+    let done =
+        home.shell(&format!("mkfifo pipe && {{ \"$0\" download {reference} -o pipe >&2 & cat pipe; wait $!; }}"));
+    assert_eq!((done.code, done.out.as_str()), (0, "content"), "{done:?}");
+    // The path is not printed among the content.
+    assert_eq!(home.run(&["download", &reference, "-o", "/dev/stdout"]).out, "content");
+}
+
 #[test]
 fn a_download_into_a_folder_takes_the_stored_name() {
     let home = Home::new();
