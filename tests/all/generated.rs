@@ -68,6 +68,7 @@ fn section(title: &str, store: &Store) -> String {
     row("references", &format!("`{}:{}:...`", store.name(), capabilities.scheme));
     row("addressing", &capabilities.addressing.to_string());
     row("a scope is", &capabilities.scope.to_string());
+    row("names compare", &capabilities.names.equality.to_string());
     row("a read", &capabilities.read_effect.to_string());
     row("a listing is", &capabilities.list_order.to_string());
     row("largest file", &capabilities.max_size.map_or("no limit known".into(), |size| format!("{size} bytes")));

@@ -2,6 +2,7 @@
 //! unsupported for a stated reason.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -121,6 +122,39 @@ impl Capabilities {
     /// Returns `true` if a read may remove the file.
     pub fn reads_consume(&self) -> bool {
         self.read_effect == ReadEffect::Consumes
+    }
+
+    /// Returns the groups of `files`, each given by its scope and name, that are one file in this store: an upload of one
+    /// replaces the others. There is no group if uploads never replace files, because the service adds an id or chooses
+    /// a key.
+    ///
+    /// ```
+    /// use filestore_core::Capabilities;
+    ///
+    /// let capabilities = Capabilities::new("mem");
+    /// let files = [(None, "a.txt"), (None, "b.txt"), (Some("in"), "a.txt"), (None, "a.txt")];
+    /// assert_eq!(capabilities.collisions(files), [[(None, "a.txt"), (None, "a.txt")]]);
+    /// ```
+    pub fn collisions<'a>(
+        &self,
+        files: impl IntoIterator<Item = (Option<&'a str>, &'a str)>,
+    ) -> Vec<Vec<(Option<&'a str>, &'a str)>> {
+        if self.addressing != Addressing::CallerPath {
+            return Vec::new();
+        }
+        let mut groups = Vec::<Vec<_>>::new();
+        let mut group_of = HashMap::new();
+        for (scope, name) in files {
+            let components = scope.into_iter().flat_map(|scope| scope.split('/')).chain([name]);
+            let path: Vec<_> = components.map(|component| self.names.equality.folded(component)).collect();
+            let group = *group_of.entry(path).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            groups[group].push((scope, name));
+        }
+        groups.retain(|group| group.len() > 1);
+        groups
     }
 
     /// Checks all `requirements` together. Fails with *unsupported* and names every requirement that is not met.
@@ -396,6 +430,57 @@ pub struct NameRules {
     pub no_outer_space: bool,
     /// Characters that are rejected, because the service would drop or change them.
     pub forbidden: &'static str,
+    /// The comparison of names.
+    pub equality: NameEquality,
+}
+
+/// The comparison of names: it decides which spellings are one file.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub enum NameEquality {
+    /// Names are equal if all their characters are.
+    #[default]
+    Exact,
+    /// Names are equal if their folded forms are.
+    Folded {
+        /// The differences that do not count, such as `case and accents`.
+        ignores: &'static str,
+        /// The function that returns the folded form of a name.
+        fold: fn(&str) -> String,
+    },
+}
+
+impl NameEquality {
+    /// Returns the folded form of a name. Two names are equal if these forms are.
+    pub fn folded<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match self {
+            Self::Exact => name.into(),
+            Self::Folded { fold, .. } => fold(name).into(),
+        }
+    }
+}
+
+impl PartialEq for NameEquality {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact, Self::Exact) => true,
+            (Self::Folded { ignores, fold }, Self::Folded { ignores: others, fold: other }) => {
+                ignores == others && std::ptr::fn_addr_eq(*fold, *other)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for NameEquality {}
+
+impl fmt::Display for NameEquality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact => f.write_str("exactly"),
+            Self::Folded { ignores, .. } => write!(f, "without regard to {ignores}"),
+        }
+    }
 }
 
 impl NameRules {
@@ -433,4 +518,28 @@ pub enum DigestWhen {
     Upload,
     /// Some time after the upload.
     Later,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_whose_scopes_and_names_have_one_folded_form_collide() {
+        let mut capabilities = Capabilities::new("mem");
+        let files = [(None, "a"), (Some("x/Y"), "a"), (None, "A"), (Some("X/y"), "A"), (None, "b")];
+        assert!(capabilities.collisions(files).is_empty());
+        capabilities.names.equality = NameEquality::Folded { ignores: "case", fold: str::to_lowercase };
+        let groups = [[(None, "a"), (None, "A")], [(Some("x/Y"), "a"), (Some("X/y"), "A")]];
+        assert_eq!(capabilities.collisions(files), groups);
+    }
+
+    #[test]
+    fn nothing_collides_where_every_upload_is_a_new_file() {
+        let mut capabilities = Capabilities::new("mem");
+        for addressing in [Addressing::CallerNameServerId, Addressing::ServerKey] {
+            capabilities.addressing = addressing;
+            assert!(capabilities.collisions([(None, "a"), (None, "a")]).is_empty());
+        }
+    }
 }

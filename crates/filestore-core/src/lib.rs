@@ -56,8 +56,8 @@ mod sync_folder;
 pub use body::{Body, Fingerprint};
 pub use byte_range::ByteRange;
 pub use capabilities::{
-    Addressing, Capabilities, DigestSupport, DigestWhen, Feature, ListOrder, NameRules, ReadEffect, Requirement,
-    ScopeKind, Support,
+    Addressing, Capabilities, DigestSupport, DigestWhen, Feature, ListOrder, NameEquality, NameRules, ReadEffect,
+    Requirement, ScopeKind, Support,
 };
 pub use cleanup::Cleanup;
 pub use cursor_loop_guard::CursorLoopGuard;

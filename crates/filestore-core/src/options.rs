@@ -12,6 +12,12 @@ pub trait ProviderOptions: Any + fmt::Debug + Send + Sync {
     /// Returns the name of the group, as in [`Capabilities::options`](crate::Capabilities::options).
     fn name(&self) -> &'static str;
 
+    /// Returns `Some(true)` if an upload whose name is taken is stored under a free name, `Some(false)` if it is not, and
+    /// `None` if these options do not say it, as most do.
+    fn finds_free_name(&self) -> Option<bool> {
+        None
+    }
+
     /// Sets each unset option to its value in `defaults`.
     #[must_use]
     fn with_defaults(self, defaults: &Self) -> Self
@@ -50,6 +56,12 @@ impl Options {
         Some(given.fold(last, T::with_defaults))
     }
 
+    /// Returns `Some(true)` if an upload whose name is taken is stored under a free name: it replaces nothing, and a
+    /// retry may store a second file. The last entry that [says it](ProviderOptions::finds_free_name) counts.
+    pub fn finds_free_name(&self) -> Option<bool> {
+        self.entries.iter().rev().find_map(|entry| entry.value.finds_free_name())
+    }
+
     /// Returns `true` if there are no options.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -84,10 +96,11 @@ impl Options {
 mod tests {
     use super::*;
 
-    #[derive(Debug, Clone, PartialEq)]
+    #[derive(Debug, Clone, Default, PartialEq)]
     struct Terms {
         days: Option<u32>,
         title: Option<&'static str>,
+        renames: Option<bool>,
     }
 
     impl ProviderOptions for Terms {
@@ -95,8 +108,16 @@ mod tests {
             "terms"
         }
 
+        fn finds_free_name(&self) -> Option<bool> {
+            self.renames
+        }
+
         fn with_defaults(self, defaults: &Self) -> Self {
-            Self { days: self.days.or(defaults.days), title: self.title.or(defaults.title) }
+            Self {
+                days: self.days.or(defaults.days),
+                title: self.title.or(defaults.title),
+                renames: self.renames.or(defaults.renames),
+            }
         }
     }
 
@@ -104,13 +125,23 @@ mod tests {
     fn an_unset_option_takes_its_default() {
         let given = |days, title| {
             let mut options = Options::default();
-            options.required(Arc::new(Terms { days, title }));
+            options.required(Arc::new(Terms { days, title, ..Terms::default() }));
             options
         };
         let mut options = given(None, Some("own"));
         options.with_defaults(&given(Some(7), Some("default")));
-        assert_eq!(options.get::<Terms>(), Some(Terms { days: Some(7), title: Some("own") }));
-        options.optional(Arc::new(Terms { days: Some(1), title: None }));
-        assert_eq!(options.get::<Terms>(), Some(Terms { days: Some(1), title: Some("own") }));
+        assert_eq!(options.get::<Terms>(), Some(Terms { days: Some(7), title: Some("own"), renames: None }));
+        options.optional(Arc::new(Terms { days: Some(1), ..Terms::default() }));
+        assert_eq!(options.get::<Terms>(), Some(Terms { days: Some(1), title: Some("own"), renames: None }));
+    }
+
+    #[test]
+    fn the_last_options_that_say_it_decide_whether_a_free_name_is_found() {
+        let mut options = Options::default();
+        assert_eq!(options.finds_free_name(), None);
+        for renames in [Some(false), Some(true), None] {
+            options.required(Arc::new(Terms { renames, ..Terms::default() }));
+        }
+        assert_eq!(options.finds_free_name(), Some(true));
     }
 }

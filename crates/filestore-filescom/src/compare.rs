@@ -7,10 +7,9 @@
 
 mod fold;
 
-use std::collections::HashMap;
 use std::fmt;
 
-use filestore_core::{Error, Result};
+use filestore_core::{Error, NameEquality, Result};
 
 /// The form of a path that the service compares: paths with equal keys are the same file.
 ///
@@ -93,27 +92,9 @@ pub(crate) fn problem(name: &str) -> Option<String> {
     Some(format!("is {folded:?} to the service, {what}"))
 }
 
-/// Returns the paths that are the same file to the service, in groups of two or more. Uploads to them would replace
-/// each other.
-///
-/// ```
-/// use filestore_filescom::find_collisions;
-///
-/// assert_eq!(find_collisions(["a.txt", "b.txt", "A.TXT"]), [["a.txt", "A.TXT"]]);
-/// ```
-pub fn find_collisions<P: AsRef<str>>(paths: impl IntoIterator<Item = P>) -> Vec<Vec<P>> {
-    let mut groups = Vec::<Vec<P>>::new();
-    let mut group_of = HashMap::new();
-    for path in paths {
-        let group = *group_of.entry(PathKey::new(path.as_ref())).or_insert_with(|| {
-            groups.push(Vec::new());
-            groups.len() - 1
-        });
-        groups[group].push(path);
-    }
-    groups.retain(|group| group.len() > 1);
-    groups
-}
+/// The comparison of the service, for [`NameRules`](filestore_core::NameRules).
+pub(crate) const EQUALITY: NameEquality =
+    NameEquality::Folded { ignores: "case, accents and compatibility forms", fold: |name| PathKey::new(name).0 };
 
 fn cleaned(path: &str) -> String {
     path.replace('\0', "").replace('\\', "/")

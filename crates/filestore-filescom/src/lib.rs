@@ -63,7 +63,7 @@ mod writer;
 
 pub use api::Credential;
 pub use backend::FilesCom;
-pub use compare::{PathKey, check_names, find_collisions, is_same};
+pub use compare::{PathKey, check_names, is_same};
 pub use config::{FilesComConfig, Verify};
 pub use copy_move::Destination;
 pub use error::Rejection;

@@ -7,6 +7,7 @@ use filestore_core::{
     NameRules, ReadEffect, ScopeKind, StoredFile, UrlKind,
 };
 
+use crate::compare;
 use crate::path::{MAX_NAME_CHARS, SCHEME, SitePath};
 use crate::wire::Entry;
 
@@ -72,7 +73,12 @@ pub(crate) fn capabilities() -> Capabilities {
         .unsupported(Feature::ContentType, "the service derives it from the name");
     capabilities.addressing = Addressing::CallerPath;
     capabilities.scope = ScopeKind::Folder;
-    capabilities.names = NameRules { max_chars: Some(MAX_NAME_CHARS), forbidden: "\u{200B}", ..NameRules::default() };
+    capabilities.names = NameRules {
+        max_chars: Some(MAX_NAME_CHARS),
+        forbidden: "\u{200B}",
+        equality: compare::EQUALITY,
+        ..NameRules::default()
+    };
     capabilities.read_effect = ReadEffect::None;
     capabilities.url_kind = Some(UrlKind::Signed);
     capabilities.url_lifetime = Some(URL_LIFETIME);

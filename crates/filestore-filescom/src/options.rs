@@ -75,6 +75,10 @@ impl ProviderOptions for FilesComUpload {
         "filescom"
     }
 
+    fn finds_free_name(&self) -> Option<bool> {
+        self.with_rename
+    }
+
     fn with_defaults(self, defaults: &Self) -> Self {
         Self {
             provided_mtime: self.provided_mtime.or(defaults.provided_mtime),

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use cap_std::fs::Metadata;
 use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
-    FileUrl, IfExists, List, ListOrder, NameRules, Page, PageBuilder, Result, Stat, StoredFile, Upload, UrlKind,
-    UrlRequest, check_runtime, components, windows_name_problem,
+    FileUrl, IfExists, List, ListOrder, NameEquality, NameRules, Page, PageBuilder, Result, Stat, StoredFile, Upload,
+    UrlKind, UrlRequest, check_runtime, components, windows_name_problem,
 };
 use futures::TryStreamExt;
 use jiff::Timestamp;
@@ -330,9 +330,19 @@ fn capabilities() -> Capabilities {
         .unsupported(Feature::ContentType, "a file system does not store media types")
         .unsupported(Feature::Metadata, "not every file system stores metadata with a file");
     capabilities.url_kind = Some(UrlKind::Local);
-    capabilities.names = NameRules { max_bytes: Some(255), ..NameRules::default() };
+    let equality = name_equality(std::env::consts::OS);
+    capabilities.names = NameRules { max_bytes: Some(255), equality, ..NameRules::default() };
     capabilities.list_order = ListOrder::Path;
     capabilities
+}
+
+/// Returns the comparison of names that the file systems of an operating system usually have. It is an approximation: a
+/// volume may be formatted for another comparison, and each file system has a table of its own for the case of letters.
+fn name_equality(os: &str) -> NameEquality {
+    match os {
+        "macos" | "ios" | "windows" => NameEquality::Folded { ignores: "case", fold: str::to_lowercase },
+        _ => NameEquality::Exact,
+    }
 }
 
 fn stored_file(components: Vec<String>, metadata: &Metadata) -> StoredFile {
@@ -379,4 +389,20 @@ async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + '
             format!("a file system call ended without a result: {panic}"),
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_does_not_count_on_macos_and_windows() {
+        let equal = |os, one, other| name_equality(os).folded(one) == name_equality(os).folded(other);
+        for os in ["macos", "windows"] {
+            assert!(equal(os, "Grüße.TXT", "GRÜßE.txt"), "{os}");
+            assert!(!equal(os, "a", "á"), "{os}");
+        }
+        assert!(!equal("linux", "a", "A"));
+        assert!(equal("linux", "a", "a"));
+    }
 }

@@ -1,11 +1,8 @@
 //! `filestore upload`: stores files and prints their references.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use filestore::filescom::{FilesCom, FilesComUpload, find_collisions};
-use filestore::{
-    Addressing, Backend, Body, Error, IfExists, Options, ProviderOptions, Result, Store, StoreConfig, StoredFile,
-};
+use filestore::{Addressing, Body, Error, IfExists, Options, Result, Store, StoreConfig, StoredFile};
 
 use super::note_failure;
 use crate::args;
@@ -24,10 +21,12 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     let config = context.selected_store()?;
     let options = options(context, config, &args.options)?;
     let store = context.open(config)?;
-    check_collisions(&store, config, &args.files)?;
-    let is_repeatable = store.capabilities().addressing == Addressing::CallerPath
-        && !args.no_clobber
-        && !finds_free_names(&store, &options);
+    let finds_free_name = options.finds_free_name().or(store.options().finds_free_name()).unwrap_or_default();
+    if !finds_free_name {
+        check_collisions(&store, args)?;
+    }
+    let is_repeatable =
+        store.capabilities().addressing == Addressing::CallerPath && !args.no_clobber && !finds_free_name;
     let mut outcomes = Outcomes::default();
     for path in &args.files {
         let uploaded = upload(context, &store, args, &options, path).await;
@@ -47,35 +46,17 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     Ok(outcomes.code())
 }
 
-/// Returns `true` if a retry of an upload stores another file under a free name, although the caller chooses paths.
-fn finds_free_names(store: &Store, options: &Options) -> bool {
-    let upload = options.get::<FilesComUpload>().unwrap_or_default();
-    let defaults = store.options().get().unwrap_or_default();
-    upload.with_defaults(&defaults).with_rename == Some(true)
-}
-
-/// Rejects files that would replace each other: where the caller chooses paths, the second of two files of the same
-/// name would replace the first.
-fn check_collisions(store: &Store, config: &StoreConfig, files: &[PathBuf]) -> Result<()> {
-    if store.capabilities().addressing != Addressing::CallerPath {
-        return Ok(());
-    }
-    let mut names: Vec<String> =
-        files.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
-    let groups: Vec<Vec<String>> = if config.backend_name() == FilesCom.name() {
-        // To this service, names that differ in case or accents can be the same.
-        find_collisions(names)
-    } else {
-        names.sort_unstable();
-        names.chunk_by(|one, other| one == other).filter(|same| same.len() > 1).map(<[String]>::to_vec).collect()
-    };
-    match groups.first() {
-        Some(group) => Err(Error::invalid(format!(
-            "{} would replace each other in this store; upload them one by one, with --name or --to",
-            group.join(" and ")
-        ))),
-        None => Ok(()),
-    }
+/// Rejects files that are one file in this store: the second would replace the first, or be rejected.
+fn check_collisions(store: &Store, args: &args::Upload) -> Result<()> {
+    let names: Vec<_> = args.files.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy())).collect();
+    let collisions = store.capabilities().collisions(names.iter().map(|name| (args.scope.as_deref(), name.as_ref())));
+    let Some(group) = collisions.first() else { return Ok(()) };
+    let names: Vec<_> = group.iter().map(|(_, name)| *name).collect();
+    Err(Error::invalid(format!(
+        "{} {} in this store; upload them one by one, with --name or --to",
+        names.join(" and "),
+        if args.no_clobber { "are one file" } else { "would replace each other" },
+    )))
 }
 
 async fn upload(

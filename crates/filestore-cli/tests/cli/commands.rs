@@ -160,10 +160,29 @@ fn a_listing_reports_the_entries_that_it_leaves_out() {
 }
 
 #[test]
+fn files_that_would_be_one_file_are_rejected_before_anything_is_sent() {
+    let home = Home::new();
+    std::fs::create_dir(home.path().join("in")).unwrap();
+    for name in ["a.txt", "in/a.txt", "A.txt"] {
+        home.file(name, name);
+    }
+    for (more, word) in [(None, "would replace each other"), (Some("--no-clobber"), "are one file")] {
+        let args: Vec<_> = ["upload"].into_iter().chain(more).chain(["a.txt", "in/a.txt"]).collect();
+        let done = home.run(&args);
+        assert!(done.code == 2 && done.err.contains(word) && done.err.contains("a.txt and a.txt"), "{done:?}");
+        assert_eq!((done.out.as_str(), home.files_below("data").len()), ("", 0));
+    }
+    if cfg!(target_os = "linux") {
+        assert_eq!(home.run(&["upload", "a.txt", "A.txt"]).out.lines().count(), 2);
+    }
+}
+
+#[test]
 fn caps_name_each_missing_feature_with_its_reason() {
     let home = Home::new();
     let text = home.run(&["caps"]).out;
     assert!(text.contains("expiry") && text.contains("unsupported:"), "{text}");
+    assert!(text.contains("names compare"), "{text}");
     let json: Value = serde_json::from_str(home.run(&["caps", "--json"]).out.lines().next().unwrap()).unwrap();
     assert!(json["features"]["list"]["support"].is_string(), "{json}");
 }

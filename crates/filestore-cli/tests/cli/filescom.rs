@@ -109,6 +109,9 @@ fn names_that_are_equal_to_the_store_are_rejected_before_a_request_is_sent() {
     let rejected = site(&home, &["upload", "résumé.txt", "RESUME.TXT"]);
     assert!(rejected.code == 2 && rejected.err.contains("replace each other"), "{rejected:?}");
     assert!(served.operations().is_empty());
+    // The service finds a free name, so neither file replaces the other.
+    let renamed = site(&home, &["upload", "-O", "with_rename=true", "résumé.txt", "RESUME.TXT"]);
+    assert_eq!((renamed.code, renamed.out.lines().count()), (0, 2), "{renamed:?}");
     for folder in ["x", "y"] {
         std::fs::create_dir(home.path().join(folder)).unwrap();
         home.file(&format!("{folder}/same.txt"), folder);

@@ -1,6 +1,6 @@
-//! N1 to N4: names are stored unchanged, or rejected.
+//! N1 to N5: names are stored unchanged, or rejected, and compared as the store states.
 
-use filestore_core::{ErrorKind, Feature, NameRules, StoredFile, validate_name};
+use filestore_core::{Addressing, ErrorKind, Feature, NameRules, StoredFile, validate_name};
 
 use crate::case::Case;
 use crate::rule::{Rule, rule};
@@ -11,6 +11,12 @@ pub(crate) const RULES: &[Rule] = &[
     rule!("N2", "An unusual name is stored unchanged, or rejected.", [], unusual),
     rule!("N3", "An ordinary name is accepted.", [], ordinary),
     rule!("N4", "A name of the stated maximum length is stored and a longer one is rejected unsent.", [], longest),
+    rule!(
+        "N5",
+        "Two spellings of a name are one file if the store states that, and otherwise two.",
+        [Replace],
+        spellings
+    ),
 ];
 
 async fn invalid(case: &Case<'_>) -> Verdict {
@@ -103,6 +109,50 @@ async fn longest(case: &Case<'_>) -> Verdict {
         case.unsent(before, &what).await?;
     }
     if tried { Ok(()) } else { skipped("names", "the store states no limit that the kit can check") }
+}
+
+/// Pairs of spellings that some service or file system takes for one name.
+const SPELLINGS: &[[&str; 2]] = &[
+    ["case.txt", "CASE.txt"],
+    ["r\u{e9}sum\u{e9}.txt", "re\u{301}sume\u{301}.txt"],
+    ["accent-\u{e9}.txt", "accent-e.txt"],
+    ["stra\u{df}e.txt", "strasse.txt"],
+    ["\u{fb01}ne.txt", "fine.txt"],
+    ["wide-\u{ff41}.txt", "wide-a.txt"],
+    ["space.txt", "space.txt "],
+    ["plus+.txt", "plus .txt"],
+];
+
+async fn spellings(case: &Case<'_>) -> Verdict {
+    let addressing = case.capabilities().addressing;
+    if addressing != Addressing::CallerPath {
+        return skipped("addressing", format!("every upload is a new file, which is found by {addressing}"));
+    }
+    for (number, spellings) in SPELLINGS.iter().enumerate() {
+        // A separate scope, because a folder may be compared, too.
+        let scope = case.other_scope(&format!("n{number}"));
+        let names = spellings.map(|name| case.name(name));
+        let is_one =
+            !case.capabilities().collisions(names.iter().map(|name| (scope.as_deref(), name.as_str()))).is_empty();
+        let mut files = Vec::new();
+        for name in &names {
+            let mut upload = case.upload("x", name.clone()).name(name);
+            upload.scope.clone_from(&scope);
+            match case.send(upload).await {
+                Ok(file) => files.push(file),
+                Err(error) if error.kind() == ErrorKind::InvalidInput => {}
+                Err(error) => return failed(format!("a file called {name:?} is stored"), described(&error)),
+            }
+        }
+        let [first, second] = &files[..] else { continue };
+        for (file, own) in [(first, &names[0]), (second, &names[1])] {
+            let expected = if is_one { &names[1] } else { own };
+            let what = format!("the content of {own:?} after the uploads of {:?} and {:?}", names[0], names[1]);
+            let seen = worked(&what, case.read(&file.reference).await)?;
+            same_bytes(&what, expected.as_bytes(), &seen)?;
+        }
+    }
+    Ok(())
 }
 
 async fn kept_or_rejected(case: &Case<'_>, name: &str, suffix: &str, may_be_rejected: bool) -> Verdict {

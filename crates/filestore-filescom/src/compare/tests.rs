@@ -120,10 +120,13 @@ fn names_that_fold_to_no_name_or_several_names_are_rejected() {
 
 #[test]
 fn a_batch_collides_where_paths_are_the_same_file() {
-    let paths = ["a.txt", "dir/b", "A.TXT", "c", r"DIR\B", "á.txt", "d "];
-    assert_eq!(find_collisions(paths), [vec!["a.txt", "A.TXT", "á.txt"], vec!["dir/b", r"DIR\B"]]);
-    assert!(find_collisions(["a", "b", "a "]).is_empty());
-    assert_eq!(find_collisions(["a", "a"]), [["a", "a"]]);
+    let collisions = |files: &[(Option<&'static str>, &'static str)]| {
+        crate::metadata::capabilities().collisions(files.iter().copied())
+    };
+    let files =
+        [(None, "a.txt"), (Some("dir"), "b"), (None, "A.TXT"), (None, "c"), (Some("DÍR"), "B"), (None, "á.txt")];
+    assert_eq!(collisions(&files), [vec![files[0], files[2], files[5]], vec![files[1], files[4]]]);
+    assert!(collisions(&[(None, "a"), (None, "b"), (None, "a "), (Some("a"), "a")]).is_empty());
 }
 
 #[test]

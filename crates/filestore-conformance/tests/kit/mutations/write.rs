@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use filestore_core::{
-    Delete, Effect, Error, ErrorKind, FileStore, IfExists, List, NameRules, Page, Result, Stat, StoredFile, Upload,
+    Delete, Effect, Error, ErrorKind, FileStore, IfExists, List, NameEquality, NameRules, Page, Result, Stat,
+    StoredFile, Upload,
 };
 use futures::TryStreamExt;
 use tokio::task::yield_now;
@@ -213,6 +214,11 @@ fn names() -> Vec<BrokenStore> {
         }),
         renames("N4", "stores fewer bytes of a name than it states", |name| name.chars().take(255).collect())
             .states(long),
+        renames("N5", "takes capital letters for small ones", str::to_lowercase),
+        renames("N5", "composes letters", |name| name.replace("e\u{301}", "\u{e9}")),
+        BrokenStore::of("N5", "keeps spellings apart that it states to be equal").states(|capabilities| {
+            capabilities.names.equality = NameEquality::Folded { ignores: "case", fold: str::to_lowercase };
+        }),
     ]
 }
 
