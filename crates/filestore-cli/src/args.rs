@@ -155,6 +155,9 @@ pub(crate) struct Download {
     /// Replace an existing file
     #[arg(long)]
     pub force: bool,
+    /// Give the local file the modification time of the stored file
+    #[arg(long)]
+    pub times: bool,
 }
 
 #[derive(Debug, Args)]

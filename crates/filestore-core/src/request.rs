@@ -38,7 +38,8 @@ pub struct Upload {
     pub expiry: Expiry,
     /// The media type, if the service stores one. `None`: the service decides.
     pub content_type: Option<String>,
-    /// The time of the last modification, if the service stores one. `None`: now.
+    /// The time of the last modification, if the service stores one. `None`: that of the local file from which the body
+    /// was [created](Body::from_path), and now for other bodies.
     pub modified: Option<Timestamp>,
     /// Custom metadata: pairs that the service stores with the file.
     pub metadata: BTreeMap<String, String>,
@@ -67,7 +68,8 @@ impl Upload {
         }
     }
 
-    /// Creates an upload of the file at `path` under its own name. Fails as [`Body::from_path`] does, and with *invalid
+    /// Creates an upload of the file at `path` under its own name. A store that supports
+    /// [modification times](Feature::Modified) keeps that of the file, and other stores do without. Fails as [`Body::from_path`] does, and with *invalid
     /// input* if the name is not UTF-8.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -164,6 +166,15 @@ impl Upload {
             create_parents: self.create_parents,
             options: self.options.clone(),
         })
+    }
+
+    /// Returns the time of the last modification that a backend stores: [`modified`](field@Self::modified), or else that
+    /// of the local file from which the body was created, as it is now. Fails with *invalid input* if the file is gone.
+    pub async fn modified_or_of_file(&self) -> Result<Option<Timestamp>> {
+        match self.modified {
+            Some(modified) => Ok(Some(modified)),
+            None => Ok(self.body.fingerprint().await?.and_then(|file| file.modified)),
+        }
     }
 
     /// Checks the upload as a [`Store`](crate::Store) does before it calls a backend. Fails with *invalid input* (name,
@@ -284,6 +295,7 @@ pub struct Download {
     pub range: Option<ByteRange>,
     pub(crate) tracker: Option<ProgressTracker>,
     pub(crate) on_location: LocationCallback,
+    pub(crate) restore_modified: bool,
 }
 
 impl Download {
@@ -296,6 +308,14 @@ impl Download {
     /// Reports the progress to `observer` after every chunk.
     pub fn on_progress(mut self, observer: impl Observer + 'static) -> Self {
         self.tracker = Some(ProgressTracker::new(Arc::new(observer)));
+        self
+    }
+
+    /// Sets whether a download to the disk gives the local file the modification time of the stored file. It stays the
+    /// time of the download if [`StoredFile::modified`](crate::StoredFile::modified) of the
+    /// [result](crate::SavedFile::file) is `None`.
+    pub fn restore_modified(mut self, restore: bool) -> Self {
+        self.restore_modified = restore;
         self
     }
 
@@ -378,7 +398,13 @@ impl From<FileRef> for Stat {
 
 impl From<FileRef> for Download {
     fn from(reference: FileRef) -> Self {
-        Self { reference, range: None, tracker: None, on_location: LocationCallback::default() }
+        Self {
+            reference,
+            range: None,
+            tracker: None,
+            on_location: LocationCallback::default(),
+            restore_modified: false,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind as Io, Seek};
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
+use jiff::Timestamp;
 use tempfile::TempPath;
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
@@ -120,8 +121,9 @@ impl Store {
         let size = listed.as_ref().and_then(|file| file.size);
         // 2. Create the partial file and reserve the space before the request.
         let (tracker, on_location) = (request.tracker.take(), request.on_location.take());
+        let restore_modified = request.restore_modified;
         let mut partial = if consumes {
-            let listed = listed.map(|file| sanitize_file_name(&file.name));
+            let listed = listed.as_ref().map(|file| sanitize_file_name(&file.name));
             let name = match target {
                 Target::File(path) => path.file_name(),
                 Target::Folder(_) => listed.as_deref().map(OsStr::new),
@@ -142,7 +144,7 @@ impl Store {
             partial.keep(&on_location);
         }
         // 3. From here on the service may have counted the read.
-        let response = match self.download(request).await {
+        let mut response = match self.download(request).await {
             Ok(response) => response,
             Err(error) => return Err(partial.rejected(error).await),
         };
@@ -157,8 +159,13 @@ impl Store {
         }
         // 4. Write all bytes, sync them, and rename the file.
         let mut written = 0;
-        let stored = partial.write(response.stream, tracker.as_ref(), &mut written).await;
-        if let Err(error) = stored.and_then(|()| check_size(written, size)) {
+        let mut stored = partial.write(response.stream, tracker.as_ref(), &mut written).await;
+        stored = stored.and_then(|()| check_size(written, size));
+        response.file.modified = response.file.modified.or(listed.and_then(|file| file.modified));
+        if let (Ok(()), true, Some(modified)) = (&stored, restore_modified, response.file.modified) {
+            stored = partial.set_modified(modified).await;
+        }
+        if let Err(error) = stored {
             return Err(partial.interrupted(error).await);
         }
         let (path, taken) = partial.rename(path, if_exists, &on_location).await?;
@@ -342,6 +349,16 @@ impl Partial {
         file.flush().await.map_err(failed)?;
         ended?;
         file.sync_all().await.map_err(failed)
+    }
+
+    /// Sets the time of the last modification, and syncs it.
+    async fn set_modified(&self, modified: Timestamp) -> Result<()> {
+        let set = async {
+            self.file.try_clone().await?.into_std().await.set_modified(modified.into())?;
+            self.file.sync_all().await
+        };
+        let failed = |error| Error::local(error, "set the modification time of a file in", parent(&self.path));
+        set.await.map_err(|error| failed(error).with_effect(Effect::Rejected))
     }
 
     /// Returns `true` if the file at `path` is this file.
@@ -708,6 +725,7 @@ mod tests {
     struct Once {
         capabilities: Capabilities,
         name: &'static str,
+        modified: Option<Timestamp>,
         response: Mutex<Option<Result<ByteStream>>>,
     }
 
@@ -719,7 +737,9 @@ mod tests {
 
         async fn download(&self, request: Download) -> Result<Downloaded> {
             let response = self.response.lock().unwrap().take().expect("one read");
-            Ok(Downloaded::new(StoredFile::new(request.reference, self.name), response?))
+            let mut file = StoredFile::new(request.reference, self.name);
+            file.modified = self.modified;
+            Ok(Downloaded::new(file, response?))
         }
 
         async fn upload(&self, _: Upload) -> Result<StoredFile> {
@@ -756,14 +776,23 @@ mod tests {
     }
 
     fn of(
-        mut capabilities: Capabilities,
+        capabilities: Capabilities,
         read_effect: ReadEffect,
         name: &'static str,
         response: Result<ByteStream>,
     ) -> Store {
-        capabilities.read_effect = read_effect;
-        Store::new("s", Arc::new(Once { capabilities, name, response: Mutex::new(Some(response)) }))
+        Store::new("s", Arc::new(once(capabilities, read_effect, name, response)))
             .expect("a name that references can carry")
+    }
+
+    fn once(
+        mut capabilities: Capabilities,
+        read_effect: ReadEffect,
+        name: &'static str,
+        response: Result<ByteStream>,
+    ) -> Once {
+        capabilities.read_effect = read_effect;
+        Once { capabilities, name, modified: None, response: Mutex::new(Some(response)) }
     }
 
     fn consuming(rest: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Store {
@@ -834,6 +863,36 @@ mod tests {
         while entries(folder.path()) != [entry("copy.partial", "ab")] {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn the_modification_time_is_restored_on_request() {
+        let time: Timestamp = "2001-02-03T04:05:06.789Z".parse().unwrap();
+        for read_effect in [ReadEffect::None, ReadEffect::Consumes] {
+            for restore in [true, false] {
+                let folder = tempfile::tempdir().unwrap();
+                let content = ByteStream::download(stream::iter([Ok(Bytes::from_static(b"ab"))]), None);
+                let mut once = once(Capabilities::new("once"), read_effect, "a", Ok(content));
+                once.modified = Some(time);
+                let store = Store::new("s", Arc::new(once)).unwrap();
+                let request = Download::from(file()).restore_modified(restore);
+                let saved = store.download_to_folder(request, folder.path(), IfExists::Fail).await.unwrap();
+                let seen = fs::metadata(saved.path).unwrap().modified().unwrap();
+                assert_eq!((seen == time.into(), saved.file.modified), (restore, Some(time)));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_without_a_modification_time_has_that_of_the_download() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = fs::metadata(folder.path()).unwrap().modified().unwrap();
+        let request = Download::from(file()).restore_modified(true);
+        let content = ByteStream::download(stream::empty(), None);
+        let store = store(ReadEffect::None, "a", Ok(content));
+        let saved = store.download_to_folder(request, folder.path(), IfExists::Fail).await.unwrap();
+        assert_eq!(saved.file.modified, None);
+        assert!(fs::metadata(saved.path).unwrap().modified().unwrap() >= before);
     }
 
     #[tokio::test]

@@ -131,7 +131,7 @@ impl FileStore for FilesComStore {
 
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
         let path = self.upload_path(&request)?;
-        let options = UploadOptions::of(&request)?;
+        let options = UploadOptions::of(&request).await?;
         match request.if_exists {
             IfExists::Fail => self.send_new(&path, request.body.into(), &options).await,
             _ => self.send_file(&path, request.body.into(), &options, None, None).await,

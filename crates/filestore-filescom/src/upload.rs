@@ -54,7 +54,7 @@ impl FilesComStore {
         }
         request.check(self.capabilities())?;
         let path = self.upload_path(&request)?;
-        let options = UploadOptions::of(&request)?;
+        let options = UploadOptions::of(&request).await?;
         self.send_file(&path, request.body.into(), &options, checkpoint, Some(&report)).await
     }
 

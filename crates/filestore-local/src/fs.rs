@@ -143,12 +143,13 @@ impl FileStore for FsStore {
         // 2. Write the whole body to a temporary file, and sync it.
         let store = self.clone();
         let mut temporary = blocking(move || TemporaryUpload::create(&store.0.root, &store.0.sweeper)).await?;
+        let modified = request.modified_or_of_file().await?;
         temporary.write(request.body.open().await?).await?;
         // 3. Create its folder, then rename the temporary file.
         let (store, folders) = (self.clone(), components[..components.len() - 1].to_vec());
         let name = request.name.clone();
         let target = blocking(move || store.0.root.create()?.target(&folders, name, request.create_parents)).await?;
-        let committed = temporary.commit(target, request.if_exists, request.modified).await;
+        let committed = temporary.commit(target, request.if_exists, modified).await;
         let metadata = committed.map_err(|error| match error.effect() {
             Effect::Applied => {
                 let name = components.last().cloned().unwrap_or_default();

@@ -84,13 +84,14 @@ impl FileStore for MemoryStore {
         if must_not_exist && self.files().contains_key(&path) {
             return Err(already_exists());
         }
+        let modified = request.modified_or_of_file().await?;
         let (content, sha256) = read(request.body.open().await?).await?;
         let created = Timestamp::now();
         let file = File {
             content,
             version: self.0.uploads.fetch_add(1, Ordering::Relaxed) + 1,
             created,
-            modified: request.modified.unwrap_or(created),
+            modified: modified.unwrap_or(created),
             sha256,
             content_type: request.content_type,
             metadata: request.metadata,

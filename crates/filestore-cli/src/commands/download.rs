@@ -1,6 +1,6 @@
 //! `filestore download`: writes a file to a path, into a folder or to standard output.
 
-use filestore::{Download, FileRef, IfExists, Observer, Operation, Progress, Result, Store};
+use filestore::{Download, Error, FileRef, IfExists, Observer, Operation, Progress, Result, Store};
 use futures::TryStreamExt;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -13,10 +13,14 @@ use crate::progress::Bar;
 use crate::standard_streams;
 
 pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> {
+    if args.times && args.output.as_deref().is_some_and(standard_streams::is_output) {
+        return Err(Error::invalid("standard output keeps no modification time; give a path with -o, or omit --times"));
+    }
     let (store, reference) = context.open_reference(&args.target.reference)?;
     let bar = Bar::new("download", context.quiet);
     let read = store.capabilities().reads_consume().then(|| context.reads.begin(reference.redacted()));
-    let request = on_progress(Download::from(reference.clone()), bar.clone(), read.as_ref());
+    let request = Download::from(reference.clone()).restore_modified(args.times);
+    let request = on_progress(request, bar.clone(), read.as_ref());
     let if_exists = if args.force { IfExists::Replace } else { IfExists::Fail };
     let saved = match args.output.as_deref() {
         Some(path) if standard_streams::is_output(path) => {
@@ -34,6 +38,9 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
     if let Some(taken) = &saved.taken {
         let taken = taken.strip_prefix(".").unwrap_or(taken);
         context.warn(&format!("{} exists and is not replaced; the file is stored as {path}", taken.display()));
+    }
+    if args.times && saved.file.modified.is_none() {
+        context.warn(&format!("the store reports no modification time; that of {path} is the time of the download"));
     }
     let summary = format!("the file is stored as {path}");
     let printed = if context.json {

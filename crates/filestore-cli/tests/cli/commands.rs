@@ -1,5 +1,7 @@
 //! Each command, without a configuration unless the test writes one.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use serde_json::Value;
 
 use crate::program::Home;
@@ -46,6 +48,28 @@ fn a_download_is_written_to_a_device_or_a_fifo() {
     assert_eq!((done.code, done.out.as_str()), (0, "content"), "{done:?}");
     // The path is not printed among the content.
     assert_eq!(home.run(&["download", &reference, "-o", "/dev/stdout"]).out, "content");
+}
+
+#[test]
+fn the_modification_time_of_a_file_is_kept_by_an_upload_and_restored_by_a_download() {
+    let home = Home::new();
+    let time = UNIX_EPOCH + Duration::new(981_173_106, 789_000_000);
+    let set = std::fs::File::create(home.path().join("old")).unwrap().set_modified(time);
+    set.unwrap();
+    let modified = |name: &str| std::fs::metadata(home.path().join(name)).unwrap().modified().unwrap();
+    for name in ["old", "new"] {
+        let reference = home.run(&["upload", "old", "--name", name]).line();
+        let stat: Value = serde_json::from_str(&home.run(&["--json", "stat", &reference]).line()).unwrap();
+        assert_eq!(stat["modified"], "2001-02-03T04:05:06.789Z");
+        home.run(&["download", &reference, "-o", "copy", "--times", "--force"]).line();
+        assert_eq!(modified("copy"), time);
+        home.run(&["download", &reference, "-o", "copy", "--force"]).line();
+        assert!(modified("copy") > time);
+    }
+    let piped = home.run_with_input(&["upload", "-", "--name", "piped"], b"x").line();
+    home.run(&["download", &piped, "--times"]).line();
+    assert!(modified("piped") > time);
+    assert_eq!(home.run(&["download", &piped, "--times", "-o", "-"]).code, 2);
 }
 
 #[test]

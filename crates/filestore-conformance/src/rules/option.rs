@@ -1,13 +1,14 @@
 //! O1 to O5: a store keeps the options of an upload that all stores share, and never ignores one.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 
-use filestore_core::{Effect, ErrorKind, Expiry, Feature, Period, StoredFile, Upload};
+use filestore_core::{Body, Effect, ErrorKind, Expiry, Feature, Period, StoredFile, Upload};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::case::Case;
 use crate::rule::{Rule, rule};
-use crate::verdict::{NOTHING_CHANGED, Verdict, check, failed, needed, rejected, same, worked};
+use crate::verdict::{NOTHING_CHANGED, Stop, Verdict, check, failed, needed, rejected, same, worked};
 
 pub(crate) const RULES: &[Rule] = &[
     rule!("O1", "A content type is kept.", [ContentType], content_type),
@@ -59,7 +60,15 @@ async fn metadata_is_kept(case: &Case<'_>, name: &str, pairs: &[(&str, &str)]) -
 async fn modified(case: &Case<'_>) -> Verdict {
     let upload = case.upload("modified.txt", "modified").modified(WHOLE_SECOND);
     let seconds = |file: &StoredFile| file.modified.map(Timestamp::as_second);
-    kept(case, upload, "the modification time in seconds", &WHOLE_SECOND.as_second(), seconds).await
+    kept(case, upload, "the modification time in seconds", &WHOLE_SECOND.as_second(), seconds).await?;
+    // An upload of a local file keeps the time of the file.
+    let local = |error: io::Error| Stop::Blocked { by: format!("a temporary file: {error}") };
+    let mut file = tempfile::NamedTempFile::new().map_err(local)?;
+    file.write_all(b"modified").and_then(|()| file.as_file().set_modified(WHOLE_SECOND.into())).map_err(local)?;
+    let body = needed("a body of a path", Body::from_path(file.path()))?;
+    let upload = case.upload("local.txt", body);
+    let what = "the modification time of the local file in seconds";
+    kept(case, upload, what, &WHOLE_SECOND.as_second(), seconds).await
 }
 
 /// Stores `upload`, and checks a property of the file: each response that has it must have the expected value, and at

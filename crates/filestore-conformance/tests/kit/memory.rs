@@ -224,7 +224,8 @@ impl FileStore for Memory {
         &self.capabilities
     }
 
-    async fn upload(&self, request: Upload) -> Result<StoredFile> {
+    async fn upload(&self, mut request: Upload) -> Result<StoredFile> {
+        request.modified = request.modified_or_of_file().await?;
         let content = request.body.open().await?.collect(64 << 20).await?;
         let (key, entry) = self.entry(&request, content)?;
         self.service.count_request();

@@ -38,6 +38,11 @@ impl Store {
                 path.display()
             )));
         }
+        if request.restore_modified {
+            let message =
+                format!("{} is not a regular file and keeps no modification time; name a file", path.display());
+            return Err(Error::invalid(message));
+        }
         let failed = |error: io::Error| Error::local(error, "write to", path);
         // Without `create` and `truncate`: a file that took its place meanwhile stays as it is.
         let mut output = OpenOptions::new().write(true).open(path).await.map_err(failed)?;
@@ -129,5 +134,13 @@ mod tests {
             let error = store.download_to_path(file(), path, IfExists::Replace).await.unwrap_err();
             assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_modification_time_cannot_be_restored_on_a_device() {
+        let request = Download::from(file()).restore_modified(true);
+        let store = store(ReadEffect::None, "a", Err(broken()));
+        let error = store.download_to_path(request, "/dev/null", IfExists::Fail).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
     }
 }

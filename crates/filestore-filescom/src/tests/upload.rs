@@ -132,6 +132,21 @@ async fn time_and_metadata_are_sent_with_the_finish() {
 }
 
 #[tokio::test]
+async fn the_time_of_a_local_file_is_sent_unless_another_one_is_set() {
+    let source = tempfile::NamedTempFile::new().unwrap();
+    let time: jiff::Timestamp = "2001-02-03T04:05:06.75Z".parse().unwrap();
+    source.as_file().set_modified(time.into()).unwrap();
+    let upload = || Upload::new("a.txt", Body::from_path(source.path()).unwrap());
+    let explicit = FilesComUpload::new().provided_mtime("2002-02-03T04:05:06Z".parse().unwrap());
+    for (upload, sent) in [(upload(), "2001-02-03T04:05:06Z"), (upload().with(explicit), "2002-02-03T04:05:06Z")] {
+        let site = Site::with_parts_of(100).await;
+        site.store().upload(upload).await.unwrap();
+        let finish = site.log().pop().unwrap();
+        assert!(finish.contains(&format!(r#""provided_mtime":"{sent}""#)), "{finish}");
+    }
+}
+
+#[tokio::test]
 async fn metadata_that_the_finish_ignored_is_set_afterwards() {
     let site = Site::with_parts_of(100).await;
     let ignored = json!({"path": "a.txt", "type": "file", "size": 26, "custom_metadata": {}});

@@ -22,11 +22,14 @@ pub(crate) struct UploadOptions {
 impl UploadOptions {
     /// Resolves the options of `upload`. *Invalid input* for a part size out of its range, and for metadata that the
     /// service would reject after the content was sent.
-    pub(crate) fn of(upload: &Upload) -> Result<Self> {
+    pub(crate) async fn of(upload: &Upload) -> Result<Self> {
         let options = upload.options.get::<FilesComUpload>().unwrap_or_default();
         check_metadata(&upload.metadata)?;
         options.part_size.map_or(Ok(()), ByteSize::check_part)?;
-        let time = options.provided_mtime.or(upload.modified);
+        let time = match options.provided_mtime {
+            Some(time) => Some(time),
+            None => upload.modified_or_of_file().await?,
+        };
         Ok(Self {
             provided_mtime: time.and_then(|time| Timestamp::from_second(time.as_second()).ok()),
             metadata: upload.metadata.clone(),

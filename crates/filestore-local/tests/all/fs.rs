@@ -418,6 +418,18 @@ async fn an_upload_may_set_the_modified_time() {
 }
 
 #[tokio::test]
+async fn an_upload_of_a_local_file_keeps_its_modified_time() {
+    let (_folder, store) = local();
+    let source = tempfile::NamedTempFile::new().unwrap();
+    let then: jiff::Timestamp = "2001-02-03T04:05:06.789Z".parse().unwrap();
+    source.as_file().set_modified(then.into()).unwrap();
+    let upload = || Upload::from_path(source.path()).unwrap();
+    assert_eq!(store.upload(upload()).await.unwrap().modified, Some(then));
+    let explicit = "2002-02-03T04:05:06Z".parse().unwrap();
+    assert_eq!(store.upload(upload().modified(explicit)).await.unwrap().modified, Some(explicit));
+}
+
+#[tokio::test]
 async fn a_feature_that_the_file_system_lacks_is_unsupported_with_a_reason() {
     let (_folder, store) = local();
     let error = store.upload(Upload::new("a", "x").content_type("text/plain")).await.unwrap_err();

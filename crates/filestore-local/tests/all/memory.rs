@@ -84,6 +84,11 @@ async fn the_metadata_of_an_upload_is_stored() {
         let sha256 = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
         assert_eq!((file.digests[0].algorithm, file.digests[0].hex.as_str()), (DigestAlgorithm::Sha256, sha256));
     }
+    // That of a local file.
+    let source = tempfile::NamedTempFile::new().unwrap();
+    source.as_file().set_modified("2001-02-03T04:05:06.789Z".parse::<jiff::Timestamp>().unwrap().into()).unwrap();
+    let file = store.upload(Upload::from_path(source.path()).unwrap()).await.unwrap();
+    assert_eq!(file.modified, Some("2001-02-03T04:05:06.789Z".parse().unwrap()));
     // By default, the time of the upload.
     let before = jiff::Timestamp::now();
     let file = store.upload(Upload::new("b", "x")).await.unwrap();

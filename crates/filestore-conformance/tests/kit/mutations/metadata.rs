@@ -8,7 +8,7 @@ use filestore_core::{
     DigestAlgorithm, Download, Effect, Error, ErrorKind, Expiry, Feature, FileStore, FileUrl, Operation, Upload,
     UrlKind,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::yield_now;
 
 use super::locked;
@@ -100,6 +100,9 @@ fn options() -> Vec<BrokenStore> {
             request.metadata.pop_last();
         }),
         ignores("O3", "ignores the modification time", |request| request.modified = None),
+        ignores("O3", "ignores the modification time of a local file", |request| {
+            request.modified.get_or_insert_with(Timestamp::now);
+        }),
         ignores("O4", "ignores the expiry", |request| request.expiry = Expiry::Default),
         ignores("O4", "takes days for hours", |request| {
             if let Expiry::After(period) = request.expiry {
