@@ -112,6 +112,9 @@ pub(crate) struct Upload {
     /// The expiry of the files: 14d (units y Q M w d h m s), 2027-01-31T12:00:00Z, never, default
     #[arg(long, value_name = "D", default_value = "default")]
     pub expires: Expiry,
+    /// The media type of the files, such as text/plain; by default, it is guessed from the name
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
     /// Fail if a file of the same name exists
     #[arg(long)]
     pub no_clobber: bool,

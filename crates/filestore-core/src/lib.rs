@@ -66,7 +66,9 @@ pub use expiry::{Expiry, Period, PeriodUnit};
 pub use file_store::FileStore;
 pub use hex::hex;
 pub use layer::Layer;
-pub use name::{is_hidden, sanitize_file_name, validate_name, validate_scope, windows_name_problem};
+pub use name::{
+    guess_content_type, is_hidden, sanitize_file_name, validate_name, validate_scope, windows_name_problem,
+};
 pub use options::{Options, ProviderOptions};
 pub use page_builder::PageBuilder;
 pub use progress::{Observer, Progress};

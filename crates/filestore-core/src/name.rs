@@ -139,6 +139,20 @@ pub fn windows_name_problem(name: &str) -> Option<&'static str> {
     }
 }
 
+/// Returns the media type that the extension of a file name stands for, or `None` if the extension is unknown.
+///
+/// A backend whose service stores media types, and guesses none itself, uses it for an upload without one.
+///
+/// ```
+/// use filestore_core::guess_content_type;
+///
+/// assert_eq!(guess_content_type("index.html"), Some("text/html"));
+/// assert_eq!(guess_content_type("LICENSE"), None);
+/// ```
+pub fn guess_content_type(name: &str) -> Option<&'static str> {
+    mime_guess::from_path(name).first_raw()
+}
+
 fn component_problem(name: &str) -> Option<String> {
     if name.is_empty() {
         Some("is empty".into())

@@ -36,7 +36,7 @@ pub struct Upload {
     pub scope: Option<String>,
     /// The expiry of the file.
     pub expiry: Expiry,
-    /// The media type, if the service stores one. `None`: the service decides.
+    /// The media type, if the service stores one. `None`: the service or the backend guesses it from the name.
     pub content_type: Option<String>,
     /// The time of the last modification, if the service stores one. `None`: that of the local file from which the body
     /// was [created](Body::from_path), and now for other bodies.

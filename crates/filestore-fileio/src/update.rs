@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use filestore_core::{Body, Effect, Error, ErrorKind, Expiry, FileRef, FileStore, Result, Upload};
+use filestore_core::{Body, Effect, Error, ErrorKind, Expiry, FileRef, FileStore, Result, Upload, guess_content_type};
 use filestore_http::{Idempotency, Method, RequestBody, Response};
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
@@ -216,9 +216,8 @@ impl FileIoStore {
     ) -> Result<filestore_http::Form> {
         filestore_core::validate_name(name, &self.capabilities().names)?;
         validate_name(name)?;
-        let guessed = || mime_guess::from_path(name).first_or_octet_stream().to_string();
-        let content_type = content_type.map_or_else(guessed, str::to_owned);
-        Ok(form.file("file", name, Some(&content_type), Arc::new(body)))
+        let content_type = content_type.or_else(|| guess_content_type(name)).unwrap_or("application/octet-stream");
+        Ok(form.file("file", name, Some(content_type), Arc::new(body)))
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use filestore_core::{
     ByteStream, Capabilities, Delete, Digest, DigestAlgorithm, DigestSupport, DigestWhen, Download, Downloaded, Effect,
     Error, ErrorKind, Feature, FileRef, FileStore, FileUrl, IfExists, List, ListOrder, NameRules, Page, PageBuilder,
-    Result, Stat, StoredFile, Upload, UrlRequest, check_runtime, components, hex,
+    Result, Stat, StoredFile, Upload, UrlRequest, check_runtime, components, guess_content_type, hex,
 };
 use futures::{TryStreamExt, stream};
 use jiff::Timestamp;
@@ -93,7 +93,7 @@ impl FileStore for MemoryStore {
             created,
             modified: modified.unwrap_or(created),
             sha256,
-            content_type: request.content_type,
+            content_type: request.content_type.or_else(|| guess_content_type(&request.name).map(str::to_owned)),
             metadata: request.metadata,
         };
         let mut files = self.files();

@@ -84,6 +84,7 @@ async fn upload(
         request = request.if_exists(IfExists::Fail);
     }
     request.scope.clone_from(&args.scope);
+    request.content_type.clone_from(&args.content_type);
     request.options = options.clone();
     let bar = Bar::new(&request.name, context.quiet);
     let request = request.expires(args.expires).on_progress(bar.clone());

@@ -156,6 +156,21 @@ fn the_service_applies_options_and_updates() {
 }
 
 #[test]
+fn the_media_type_is_guessed_from_the_name_unless_it_is_given() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("index.html", "x");
+    for (more, expected) in [(&[][..], "text/html"), (&["--content-type", "text/plain"], "text/plain")] {
+        let reference = served.run(&[&["upload", "index.html"], more].concat()).line();
+        let file: Value = serde_json::from_str(&served.run(&["--json", "stat", &reference]).line()).unwrap();
+        assert_eq!(file["content_type"], expected);
+    }
+    // A store without media types rejects one.
+    let local = home.run(&["upload", "index.html", "--content-type", "text/plain"]);
+    assert!(local.code == 5 && local.err.contains("media types"), "{local:?}");
+}
+
+#[test]
 fn an_anonymous_store_rejects_operations_that_it_does_not_support() {
     let home = Home::new();
     let served = Served::start(&home, &[]);

@@ -89,7 +89,10 @@ async fn the_metadata_of_an_upload_is_stored() {
     source.as_file().set_modified("2001-02-03T04:05:06.789Z".parse::<jiff::Timestamp>().unwrap().into()).unwrap();
     let file = store.upload(Upload::from_path(source.path()).unwrap()).await.unwrap();
     assert_eq!(file.modified, Some("2001-02-03T04:05:06.789Z".parse().unwrap()));
-    // By default, the time of the upload.
+    assert_eq!(file.content_type, None);
+    // By default, the time of the upload, and the type of the name.
+    let page = store.upload(Upload::new("INDEX.HTML", "x")).await.unwrap();
+    assert_eq!(page.content_type.as_deref(), Some("text/html"));
     let before = jiff::Timestamp::now();
     let file = store.upload(Upload::new("b", "x")).await.unwrap();
     assert!(file.modified.unwrap() >= before && file.created == file.modified);
