@@ -1,5 +1,6 @@
 //! Downloads to the local disk. A partial file never has the final name, and no file is overwritten silently.
 
+mod hidden;
 mod write_through;
 
 use std::ffi::OsStr;
@@ -59,7 +60,8 @@ impl Store {
     /// then renamed.
     ///
     /// The temporary file is created and the free space is checked before the request is sent. On failure, no file is
-    /// left behind.
+    /// left behind. A killed process leaves the hidden file `.filestore-NAME.part`, which the next download to the same
+    /// path removes. A running download holds its lock; on a file system without locks, the leftover stays.
     ///
     /// If the read [consumes](crate::Capabilities::reads_consume) the file, the temporary file is the visible file
     /// `NAME.partial` beside the target. Once the request may have reached the service, that file is never removed. An
@@ -253,7 +255,7 @@ impl Partial {
     /// Creates `.filestore-NAME.part` for a read that consumes nothing. It is removed when the future is dropped.
     fn hidden(folder: &Path, name: &str) -> Result<Self> {
         let hidden = format!(".filestore-{}.part", sanitize_file_name(name));
-        let created = first_free(&absolute(folder).join(hidden), create);
+        let created = hidden::create(&absolute(folder).join(hidden));
         let (file, path) = created.map_err(|error| cannot_write_to(error, folder))?;
         Self::of(file, path, folder)
     }

@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::commit::{Sweeper, Target, TemporaryUpload, already_exists};
+use self::commit::{Target, TemporaryUpload, already_exists};
 use self::root::{Entry, OpenRoot, RelativePath, Root, not_a_folder, open_for_sync, sync};
 use crate::error::of_file_system;
 
@@ -40,7 +40,6 @@ pub struct FsStore(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     root: Root,
-    sweeper: Sweeper,
     capabilities: Capabilities,
 }
 
@@ -58,7 +57,7 @@ impl FsStore {
         }
         let root = Root::new(root.as_ref())
             .map_err(|error| Error::config(format!("{:?} cannot be the root: {error}", root.as_ref())))?;
-        Ok(Self(Arc::new(Inner { root, sweeper: Sweeper::default(), capabilities: capabilities() })))
+        Ok(Self(Arc::new(Inner { root, capabilities: capabilities() })))
     }
 
     /// Returns the absolute path of the root.
@@ -142,7 +141,7 @@ impl FileStore for FsStore {
         self.check_target(&components, request.if_exists, request.create_parents).await?;
         // 2. Write the whole body to a temporary file, and sync it.
         let store = self.clone();
-        let mut temporary = blocking(move || TemporaryUpload::create(&store.0.root, &store.0.sweeper)).await?;
+        let mut temporary = blocking(move || TemporaryUpload::create(&store.0.root)).await?;
         let modified = request.modified_or_of_file().await?;
         temporary.write(request.body.open().await?).await?;
         // 3. Create its folder, then rename the temporary file.

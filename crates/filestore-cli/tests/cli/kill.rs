@@ -1,5 +1,5 @@
-//! `kill -9` at any moment: a partial file never has its final name, and is never listed. A kill counts as a hit if it
-//! interrupts a transfer: some bytes were written, but not all.
+//! `kill -9` at any moment: a partial file never has its final name, is never listed, and is removed by the next transfer
+//! to the same place. A kill counts as a hit if it interrupts a transfer: some bytes were written, but not all.
 
 use std::fs;
 use std::io::Write;
@@ -29,19 +29,13 @@ fn unfinished(folder: &Path) -> Option<u64> {
     sizes.filter_map(|file| Some(file.metadata().ok()?.len())).max()
 }
 
-/// Kills `child` once `size` bytes are in `folder`, unless it ends earlier, and removes its unfinished files. Returns
-/// `true` if the kill interrupted a transfer.
+/// Kills `child` once `size` bytes are in `folder`, unless it ends earlier. Returns `true` if the kill interrupted a
+/// transfer.
 fn kill_at(child: &mut Child, folder: &Path, size: u64) -> bool {
     while unfinished(folder).is_none_or(|written| written < size) && child.try_wait().unwrap().is_none() {}
     child.kill().unwrap();
     child.wait().unwrap();
-    let hit = unfinished(folder).is_some_and(|written| (1..SIZE as u64).contains(&written));
-    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if file.path().extension().is_some_and(|end| end == "part") {
-            fs::remove_file(file.path()).unwrap();
-        }
-    }
-    hit
+    unfinished(folder).is_some_and(|written| (1..SIZE as u64).contains(&written))
 }
 
 #[test]
@@ -57,8 +51,19 @@ fn a_killed_download_leaves_nothing_under_the_final_name() {
             assert_eq!(metadata.len(), SIZE as u64, "killed at {size}");
             fs::remove_file(home.path().join("copy")).unwrap();
         }
+        home.run(&["download", &reference, "-o", "copy"]).line();
+        assert_eq!(unfinished(home.path()), None, "killed at {size}");
+        fs::remove_file(home.path().join("copy")).unwrap();
     }
     assert!(hits >= HITS, "only {hits} of {RUNS} kills interrupted a transfer");
+}
+
+/// Checks that an upload of another file removes what killed uploads left.
+fn remove_leftovers(home: &Home) {
+    home.file("other", "x");
+    let other = home.run(&["upload", "other"]).line();
+    assert_eq!(unfinished(&home.path().join("data/filestore/files/.filestore-tmp")), None);
+    home.run(&["delete", &other]);
 }
 
 #[test]
@@ -81,6 +86,7 @@ fn a_killed_upload_is_never_listed() {
         let listed = home.run(&["list", "--all", "--recursive", "--json"]);
         assert_eq!((listed.code, listed.out.as_str()), (0, ""), "killed at {size}: {}", listed.err);
         assert!(!home.path().join("data/filestore/files/big").exists());
+        remove_leftovers(&home);
     }
     assert!(hits >= HITS, "only {hits} of {RUNS} kills interrupted a transfer");
 }
@@ -98,6 +104,7 @@ fn a_killed_upload_of_a_file_is_whole_or_absent() {
             assert_eq!(metadata.len(), SIZE as u64, "killed at {size}");
             fs::remove_file(home.path().join("data/filestore/files/big")).unwrap();
         }
+        remove_leftovers(&home);
     }
     assert!(hits >= HITS, "only {hits} of {RUNS} kills interrupted a transfer");
 }

@@ -1,14 +1,12 @@
 //! The commit of an upload: a temporary file is written, synced and renamed.
 //!
 //! A failure before the rename (an error, a dropped future, `kill -9`, a power cut) does not change the file of that
-//! name. A killed process leaves its temporary file in the temporary folder, which no listing shows; a later upload
-//! removes it after a day.
+//! name. A killed process leaves its temporary file in the temporary folder, which no listing shows; the next upload
+//! removes it. A running upload holds the lock of its temporary file, which the system releases when the process ends.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
 
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 use filestore_core::components::TEMPORARY_FOLDER;
@@ -21,14 +19,8 @@ use super::blocking;
 use super::root::{Root, sync};
 use crate::error::of_file_system;
 
-/// The age from which a temporary file is a leftover of a killed process.
-const MAX_TEMPORARY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// The suffix of the name of a temporary file.
 const SUFFIX: &str = ".part";
-
-/// The shortest time between two searches for leftovers.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// An upload before its commit. Dropping it removes the temporary file.
 #[derive(Debug)]
@@ -59,7 +51,7 @@ pub(crate) struct Target {
 
 impl TemporaryUpload {
     /// Creates a temporary file, and the root and the temporary folder if they are missing.
-    pub(crate) fn create(root: &Root, sweeper: &Sweeper) -> Result<Self> {
+    pub(crate) fn create(root: &Root) -> Result<Self> {
         let root = root.create()?;
         let path = root.absolute(&super::root::RelativePath::new(TEMPORARY_FOLDER));
         let failed =
@@ -75,12 +67,9 @@ impl TemporaryUpload {
             return Err(Error::new(ErrorKind::Permission, Effect::Rejected, message));
         }
         let folder = root.dir().open_dir(TEMPORARY_FOLDER).map_err(|error| failed(error, "open"))?;
-        sweeper.sweep(&folder);
-        let name = format!("{}{SUFFIX}", uuid::Uuid::new_v4());
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        let file = folder.open_with(&name, &options).map_err(|error| failed(error, "create a file in"))?;
-        Ok(Self { file: file.into_std(), path: path.join(&name), temporary: Temporary { folder, name } })
+        sweep(&folder);
+        let (file, name) = create_locked(&folder).map_err(|error| failed(error, "create a file in"))?;
+        Ok(Self { file, path: path.join(&name), temporary: Temporary { folder, name } })
     }
 
     /// Writes all of `stream` and syncs it. An error of the body is returned unchanged.
@@ -103,7 +92,6 @@ impl TemporaryUpload {
     ) -> Result<Metadata> {
         blocking(move || {
             if let Some(modified) = modified {
-                // Directly before the rename: a temporary file with an old time looks like a leftover.
                 let set = self.file.set_modified(modified.into()).and_then(|()| self.file.sync_all());
                 set.map_err(|error| of_file_system(error, "write", &self.path))?;
             }
@@ -154,30 +142,83 @@ pub(crate) fn already_exists(path: &Path) -> Error {
     Error::new(ErrorKind::AlreadyExists, Effect::Rejected, message)
 }
 
-/// Removes leftovers of killed processes, at most once in [`SWEEP_INTERVAL`].
-#[derive(Debug, Default)]
-pub(crate) struct Sweeper {
-    last: Mutex<Option<Instant>>,
+/// Creates a temporary file and takes its lock. Where the file system has no locks, no sweep can take one either, and
+/// leftovers stay.
+fn create_locked(folder: &Dir) -> io::Result<(File, String)> {
+    loop {
+        let name = format!("{}{SUFFIX}", uuid::Uuid::new_v4());
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        let file = folder.open_with(&name, &options)?.into_std();
+        // A sweep that came between takes the lock and removes the file.
+        let is_swept = match file.try_lock() {
+            Ok(()) => folder.symlink_metadata(&name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound),
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(_)) => false,
+        };
+        if !is_swept {
+            return Ok((file, name));
+        }
+    }
 }
 
-impl Sweeper {
-    /// Removes the leftovers in `folder`. Ignores errors: an upload does not fail because a leftover cannot be removed.
-    fn sweep(&self, folder: &Dir) {
+/// Removes the temporary files in `folder` whose lock is free: the leftovers of killed processes. Ignores errors: an
+/// upload does not fail because a leftover cannot be removed.
+fn sweep(folder: &Dir) {
+    let Ok(entries) = folder.entries() else { return };
+    for entry in entries.flatten() {
+        let is_temporary = entry.file_name().to_str().is_some_and(|name| name.ends_with(SUFFIX))
+            && entry.file_type().is_ok_and(|kind| kind.is_file());
+        // An exclusive lock needs a file that is open for writing, on some file systems.
+        if is_temporary
+            && let Ok(file) = entry.open_with(OpenOptions::new().read(true).write(true))
+            && file.into_std().try_lock().is_ok()
         {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.is_some_and(|last| last.elapsed() < SWEEP_INTERVAL) {
-                return;
-            }
-            *last = Some(Instant::now());
+            let _ = entry.remove_file();
         }
-        let Ok(entries) = folder.entries() else { return };
-        for entry in entries.flatten() {
-            let is_temporary = entry.file_name().to_str().is_some_and(|name| name.ends_with(SUFFIX));
-            let modified = entry.metadata().ok().filter(|_| is_temporary).and_then(|metadata| metadata.modified().ok());
-            let age = modified.and_then(|modified| SystemTime::now().duration_since(modified.into_std()).ok());
-            if age.is_some_and(|age| age > MAX_TEMPORARY_AGE) {
-                let _ = entry.remove_file();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cap_std::ambient_authority;
+
+    use super::*;
+
+    fn names(folder: &Dir) -> Vec<String> {
+        folder.entries().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_temporary_file_is_swept_only_while_nobody_holds_its_lock() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Dir::open_ambient_dir(path.path(), ambient_authority()).unwrap();
+        let (file, name) = create_locked(&folder).unwrap();
+        sweep(&folder);
+        assert_eq!(names(&folder), [name]);
+        drop(file);
+        sweep(&folder);
+        assert!(names(&folder).is_empty());
+    }
+
+    #[test]
+    fn a_file_is_created_again_if_a_sweep_comes_before_its_lock() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Dir::open_ambient_dir(path.path(), ambient_authority()).unwrap();
+        std::thread::scope(|scope| {
+            let creators: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| (0..50).map(|_| create_locked(&folder).unwrap()).collect::<Vec<_>>()))
+                .collect();
+            while !creators.iter().all(|creator| creator.is_finished()) {
+                sweep(&folder);
             }
-        }
+            let created = creators.into_iter().flat_map(|creator| creator.join().unwrap());
+            let mut created: Vec<_> = created.collect();
+            sweep(&folder);
+            let mut names = names(&folder);
+            names.sort_unstable();
+            created.sort_unstable_by(|(_, one), (_, other)| one.cmp(other));
+            assert_eq!(names, created.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>());
+        });
     }
 }

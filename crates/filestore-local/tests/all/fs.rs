@@ -232,22 +232,33 @@ async fn the_temporary_folder_cannot_be_addressed() {
 }
 
 #[tokio::test]
-async fn leftovers_older_than_a_day_are_removed_by_a_later_upload() {
+async fn a_leftover_is_removed_by_the_next_upload_and_a_file_in_use_stays() {
     let (folder, store) = local();
     let temporary = folder.path().join(".filestore-tmp");
     fs::create_dir(&temporary).unwrap();
-    let aged = |name: &str, hours: u64| {
-        let mut file = fs::File::create(temporary.join(name)).unwrap();
-        file.write_all(b"x").unwrap();
-        file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
-    };
-    aged("old.part", 25);
-    aged("young.part", 23);
-    aged("notes", 25);
-    put(&store, None, "a", "1").await;
-    let mut left = unfinished(folder.path());
-    left.sort_unstable();
-    assert_eq!(left, [temporary.join("notes"), temporary.join("young.part")]);
+    fs::write(temporary.join("left.part"), "x").unwrap();
+    fs::write(temporary.join("notes"), "x").unwrap();
+    let used = fs::File::create(temporary.join("used.part")).unwrap();
+    used.lock().unwrap();
+    // Another handle of the store, with an upload under way.
+    let (sender, body) = futures::channel::mpsc::unbounded();
+    let upload = Upload::new("a", Body::stream(body, None));
+    let uploading = tokio::spawn({
+        let store = at(folder.path());
+        async move { store.upload(upload).await }
+    });
+    while unfinished(folder.path()).len() != 3 || temporary.join("left.part").exists() {
+        tokio::task::yield_now().await;
+    }
+    put(&store, None, "b", "1").await;
+    assert_eq!(unfinished(folder.path()).len(), 3);
+    assert!(temporary.join("notes").exists() && temporary.join("used.part").exists());
+    drop(sender);
+    uploading.await.unwrap().unwrap();
+    assert!(folder.path().join("a").exists());
+    drop(used);
+    put(&store, None, "b", "2").await;
+    assert_eq!(unfinished(folder.path()), [temporary.join("notes")]);
 }
 
 #[tokio::test]
@@ -638,8 +649,7 @@ mod unix {
         let (folder, store) = local();
         let elsewhere = tempfile::tempdir().unwrap();
         symlink(elsewhere.path(), folder.path().join(".filestore-tmp")).unwrap();
-        let old = fs::File::create(elsewhere.path().join("old.part")).unwrap();
-        old.set_modified(SystemTime::now() - Duration::from_secs(48 * 3600)).unwrap();
+        fs::write(elsewhere.path().join("old.part"), "x").unwrap();
         let error = store.upload(Upload::new("a", "x")).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, Effect::Rejected), "{error}");
         assert!(elsewhere.path().join("old.part").exists());
