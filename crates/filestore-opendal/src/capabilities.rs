@@ -22,6 +22,8 @@ pub(crate) struct ServiceTraits {
     pub(crate) reads_if_match: bool,
     /// `true` if this crate's transport sends the content of a file as the body of one request.
     pub(crate) streams_body: bool,
+    /// `true` if the service keeps the media type of a file.
+    pub(crate) content_type: bool,
     /// `true` if the names of metadata must be identifiers.
     pub(crate) identifier_metadata: bool,
     /// `true` if files are in a bucket or container, which may be missing.
@@ -41,6 +43,7 @@ impl ServiceTraits {
             parts: capability.write_can_multi && !folders,
             reads_if_match: capability.read_with_if_match,
             streams_body: transport && scheme == "webdav",
+            content_type: capability.write_with_content_type,
             identifier_metadata: scheme == "azblob",
             container: matches!(scheme, "s3" | "gcs" | "azblob"),
         }

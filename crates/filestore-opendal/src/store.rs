@@ -10,6 +10,7 @@ use filestore_core::Settings;
 use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
     FileUrl, IfExists, List, Page, PageBuilder, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest, components,
+    guess_content_type,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -355,6 +356,8 @@ impl OpendalStore {
     async fn store(&self, request: Upload) -> Result<StoredFile> {
         let components = self.checked(components::of_upload(request.scope.as_deref(), &request.name)?)?;
         self.check_metadata(&request)?;
+        let guessed = || guess_content_type(&request.name).map(str::to_owned);
+        let content_type = request.content_type.clone().or_else(guessed).filter(|_| self.traits.content_type);
         let existing = self.check_target(&components, &request).await?;
         let content = match self.traits.streams_body {
             true => Content::Request(Arc::new(request.body)),
@@ -366,7 +369,7 @@ impl OpendalStore {
             path: self.path(&components),
             root: self.root.clone(),
             content,
-            content_type: request.content_type.clone(),
+            content_type: content_type.clone(),
             metadata: request.metadata.clone(),
             create_new: request.if_exists == IfExists::Fail,
             existing,
@@ -382,7 +385,7 @@ impl OpendalStore {
         let mut file = capabilities::stored_file(self.reference(&components), &components, &metadata);
         file.size = Some(size);
         file.stored_size = Some(size);
-        file.content_type = file.content_type.or(request.content_type);
+        file.content_type = file.content_type.or(content_type);
         file.metadata = request.metadata;
         Ok(file)
     }
