@@ -23,7 +23,7 @@ const AZURITE_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UV
 const SERVERS: [&str; 6] = ["moto", "s3rver", "azurite", "apache", "nginx", "openssh"];
 
 /// What a server does by itself, and no capability expresses: the server, the rule, and the evidence.
-const EXCEPTIONS: [(&str, &str, &str); 4] = [
+const EXCEPTIONS: [(&str, &str, &str); 7] = [
     (
         "nginx",
         "N2",
@@ -40,8 +40,13 @@ const EXCEPTIONS: [(&str, &str, &str); 4] = [
         "N4",
         "it keeps each object in a file NAME._S3rver_object; a PUT of a name of 255 bytes ends the whole server",
     ),
+    ("s3rver", "R4", "a GET of a key whose last component has more than 241 bytes gets 500 InternalError"),
+    ("s3rver", "D3", S3RVER_RANGE),
+    ("s3rver", "C2", S3RVER_RANGE),
     ("s3rver", "W5", "it ignores If-None-Match: concurrent conditional PUTs of one name all get 200"),
 ];
+
+const S3RVER_RANGE: &str = "a GET with Range: bytes=0-0 gets the whole file, as 206 with Content-Range: bytes 0-6/7";
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("set {name}, as tests/interop/servers does"))
@@ -56,12 +61,13 @@ fn server() -> String {
 fn settings(more: &str) -> String {
     let endpoint = variable("ENDPOINT");
     let (service, options) = match server().as_str() {
-        "moto" | "s3rver" => (
-            "s3",
-            "bucket = \"conformance\"\nregion = \"us-east-1\"\naccess_key_id = \"S3RVER\"\n\
-             secret_access_key = \"S3RVER\"\n"
-                .to_owned(),
-        ),
+        name @ ("moto" | "s3rver") => {
+            let bucket = "bucket = \"conformance\"\nregion = \"us-east-1\"\naccess_key_id = \"S3RVER\"\n\
+                          secret_access_key = \"S3RVER\"\n";
+            // A listing of version 2 with a next page gets 500 on Node 17 and later.
+            let first_version = if name == "s3rver" { "disable_list_objects_v2 = \"true\"\n" } else { "" };
+            ("s3", format!("{bucket}{first_version}"))
+        }
         "azurite" => (
             "azblob",
             format!("container = \"conformance\"\naccount_name = {AZURITE_ACCOUNT:?}\naccount_key = {AZURITE_KEY:?}\n"),

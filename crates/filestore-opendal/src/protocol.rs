@@ -33,8 +33,10 @@ pub(crate) enum Proof {
     Root(&'static str),
     /// A multistatus document of WebDAV with at least one file or folder.
     Multistatus,
-    /// The error code `NoSuchKey`.
-    NoSuchKey,
+    /// This error code, in XML.
+    Code(&'static str),
+    /// The error of Google Cloud Storage for a missing file, in JSON. That of a missing bucket differs in its text only.
+    NoSuchObject,
     /// Anything that is not a web page.
     NoPage,
 }
@@ -68,7 +70,7 @@ impl Service {
             (Self::S3, "PutObject" | "UploadPart", 200) => Proof::EtagAlone,
             (Self::S3, "DeleteObject" | "AbortMultipartUpload", 204) => Proof::Status,
             // Google's servers of this protocol respond so if the file does not exist.
-            (Self::S3, "DeleteObject", 404) => Proof::NoSuchKey,
+            (Self::S3, "DeleteObject", 404) => Proof::Code("NoSuchKey"),
             (Self::S3, "ListObjects" | "ListObjectsV2", 200) => Proof::Root("ListBucketResult"),
             (Self::S3, "CreateMultipartUpload", 200) => Proof::Root("InitiateMultipartUploadResult"),
             (Self::S3, "CompleteMultipartUpload", 200) => Proof::Root("CompleteMultipartUploadResult"),
@@ -81,9 +83,12 @@ impl Service {
             (Self::Webdav, "Delete", 204 | 404) => Proof::Status,
             (Self::Other, "GetObject" | "GetBlob", 200 | 206) => Proof::Status,
             (Self::Other, "CancelResumableUpload", _) => Proof::Status,
+            // The response to HEAD has the media type of the file.
+            (Self::Other, "GetBlobProperties", 200) => Proof::Etag,
+            (Self::Other, "DeleteBlob", 404) => Proof::Code("BlobNotFound"),
+            (Self::Other, "DeleteObject", 404) => Proof::NoSuchObject,
             (Self::Other, _, 200..=299) => Proof::NoPage,
             (Self::Other, "UploadResumableChunk" | "QueryResumableUpload", 308) => Proof::Status,
-            (Self::Other, "DeleteObject" | "DeleteBlob", 404) => Proof::Status,
             _ => return None,
         };
         Some(proof)

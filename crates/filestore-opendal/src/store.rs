@@ -267,6 +267,11 @@ impl OpendalStore {
         let folder = format!("{root}{prefix}");
         let default = if self.traits.ordered { PageBuilder::<()>::DEFAULT } else { PageBuilder::<()>::LARGEST };
         let mut builder = PageBuilder::new(&request, &prefix, default)?;
+        if builder.after().is_some_and(|after| after.len() > MAX_PATH) {
+            return Err(Error::invalid(
+                "the page token is not one of a listing of this store; list from the beginning",
+            ));
+        }
         let options = ListOptions {
             recursive: request.recursive,
             limit: self.traits.ordered.then(|| builder.limit() + 1),

@@ -214,11 +214,17 @@ impl Transport {
             Proof::EtagAlone => etag && body.is_empty(),
             Proof::Root(expected) => root_element(&body) == Some(expected),
             Proof::Multistatus => protocol::is_multistatus(&body),
-            Proof::NoSuchKey => S3Error::parse(&body).code.as_deref() == Some("NoSuchKey"),
+            Proof::Code(code) => S3Error::parse(&body).code.as_deref() == Some(code),
+            Proof::NoSuchObject => String::from_utf8_lossy(&body).contains("No such object"),
             Proof::NoPage => !is_page(&response),
         };
         // S3 may fail after it has sent the status.
         let failed = match (name, root_element(&body)) {
+            _ if !proven && proof == Proof::NoSuchObject => {
+                let mut document = S3Error::default();
+                document.code = Some("NoSuchBucket".to_owned());
+                Some(document)
+            }
             (_, Some("Error")) if !proven => Some(S3Error::parse(&body)),
             ("DeleteObjects", _) if proven => S3Error::first_of(&body),
             _ => None,

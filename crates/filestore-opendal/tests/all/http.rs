@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use filestore_core::{Body, Delete, Effect, ErrorKind, IfExists, List, Upload};
+use filestore_core::{Body, Delete, Effect, ErrorKind, Feature, IfExists, List, PageToken, Upload};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -335,14 +335,19 @@ async fn a_completed_multipart_upload_whose_response_was_lost_is_a_success() {
 
 #[tokio::test]
 async fn a_completion_that_cannot_be_proven_is_unknown() {
-    // A file of another client with the same size, in one part.
-    let mut protocol = S3::with(&[("a", &"x".repeat(9 << 20))]);
-    protocol.forgets_uploads = true;
-    let stub = Stub::scripted(protocol, is_complete, [Action::Lose { applied: false }], Action::Serve).await;
-    let error = open("s3", &stub.url, &[]).upload(Upload::new("a", vec![7; 9 << 20])).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::Unknown), "{error}");
-    assert!(error.to_string().contains("an earlier attempt may have completed the upload"), "{error}");
-    assert!(!error.to_string().contains("another client"), "{error}");
+    // A file of another client with the same size, in one part or in as many parts.
+    for in_parts in [false, true] {
+        let mut protocol = S3::with(&[("a", &"x".repeat(9 << 20))]);
+        if in_parts {
+            protocol.store_in_parts("a", 2);
+        }
+        protocol.forgets_uploads = true;
+        let stub = Stub::scripted(protocol, is_complete, [Action::Lose { applied: false }], Action::Serve).await;
+        let error = open("s3", &stub.url, &[]).upload(Upload::new("a", vec![7; 9 << 20])).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::Unknown), "{error}");
+        assert!(error.to_string().contains("an earlier attempt may have completed the upload"), "{error}");
+        assert!(!error.to_string().contains("another client"), "{error}");
+    }
 }
 
 const ENCRYPTED: [(&str, &str); 1] = [("options.server_side_encryption", "AES256")];
@@ -658,5 +663,162 @@ async fn content_of_another_length_than_the_file_is_an_integrity_error() {
         .await;
         let error = open("s3", &stub.url, &[]).read(&reference("s:s3:a"), 99).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Integrity, "{content}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_no_reference_can_address_are_counted_and_never_deleted() {
+    let keys = ["a//b", "a/./c", "a/../d", "a/ok", "/lead", "lead"];
+    let stub = Stub::start(S3::with(&keys.map(|key| (key, "x")))).await;
+    let store = open("s3", &stub.url, &[]);
+    let page = store.list(List::new().recursive(true)).await.unwrap();
+    let listed: Vec<_> = page.files.iter().map(|file| file.reference().to_string()).collect();
+    assert_eq!((listed, page.left_out), (vec!["s:s3:a/ok".to_owned(), "s:s3:lead".to_owned()], 4));
+    let folder = store.list(List::new().scope("a")).await.unwrap();
+    assert!(folder.folders.is_empty(), "{folder:?}");
+
+    let error = store.delete(Delete::from(reference("s:s3:a")).recursive(true)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+    let left: Vec<_> = stub.files().into_keys().collect();
+    assert_eq!(left, ["/lead", "a/../d", "a/./c", "a//b", "lead"]);
+}
+
+#[tokio::test]
+async fn a_header_that_opendal_cannot_hold_is_a_protocol_error() {
+    for name in ["etag", "content-type", "x-amz-version-id", "x-amz-meta-a", "content-disposition"] {
+        let always = Always(Box::new(move |request| {
+            let reply = Reply::new(200)
+                .header("last-modified", "Sun, 01 Mar 2026 10:00:00 GMT")
+                .header(name, "h".repeat(70_000));
+            if request.method == "PUT" { reply } else { reply.header("etag", "\"e\"") }
+        }));
+        let stub = Stub::start(always).await;
+        let error = open("s3", &stub.url, &[]).stat(reference("s:s3:a")).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Protocol, 1), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_token_and_a_path_longer_than_any_service_accepts_are_not_sent() {
+    let stub = Stub::start(S3::default()).await;
+    let store = open("s3", &stub.url, &[]);
+    let long = "k".repeat(60_000);
+    let page = List::new().page(PageToken::new(&long));
+    assert_eq!(store.list(page).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(store.stat(reference(&format!("s:s3:{long}"))).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert!(stub.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_url_of_a_store_without_credentials_is_unsupported() {
+    let options =
+        [("options.access_key_id", ""), ("options.secret_access_key", ""), ("options.skip_signature", "true")];
+    let error = open("s3", "http://127.0.0.1:9", &options).url(reference("s:s3:a")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("no credentials"), "{error}");
+}
+
+#[test]
+fn the_options_of_a_customer_key_must_be_set_together() {
+    let key = "server_side_encryption_customer_key";
+    let error = try_open("s3", "http://127.0.0.1:9", &[(&format!("options.{key}"), "a2V5")]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    assert!(error.to_string().contains("\"server_side_encryption_customer_algorithm\" is missing"), "{error}");
+}
+
+#[tokio::test]
+async fn the_media_type_is_guessed_from_the_name_unless_it_is_given() {
+    let stub = Stub::start(S3::default()).await;
+    let store = open("s3", &stub.url, &[]);
+    store.upload(Upload::new("index.html", "x")).await.unwrap();
+    store.upload(Upload::new("index.html", "x").content_type("text/plain")).await.unwrap();
+    store.upload(Upload::new("index", "x")).await.unwrap();
+    let types: Vec<_> =
+        stub.received().iter().map(|request| request.header("content-type").map(str::to_owned)).collect();
+    assert_eq!(types, [Some("text/html".to_owned()), Some("text/plain".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn webdav_receives_the_body_as_it_is_read() {
+    let stub = Stub::start(Webdav::default()).await;
+    let store = open("webdav", &stub.url, &[]);
+    let content = vec![7; 300_000];
+    let stream = || Body::reader(std::io::Cursor::new(vec![7; 300_000]), None);
+    store.upload(Upload::new("known", content.clone())).await.unwrap();
+    store.upload(Upload::new("unknown", stream())).await.unwrap();
+    store.upload(Upload::new("empty", "")).await.unwrap();
+    assert_eq!(["known", "unknown"].map(|name| stub.files()[name].clone()), [content.clone(), content]);
+    let puts = stub.received().into_iter().filter(|request| request.method == "PUT");
+    let framing: Vec<_> = puts
+        .map(|put| {
+            (put.header("content-length").map(str::to_owned), put.header("transfer-encoding").map(str::to_owned))
+        })
+        .collect();
+    let chunked = (None, Some("chunked".to_owned()));
+    assert_eq!(framing, [(Some("300000".to_owned()), None), chunked, (Some("0".to_owned()), None)]);
+}
+
+#[tokio::test]
+async fn a_put_of_webdav_is_retried_only_if_its_source_can_be_read_again() {
+    let is_put = |request: &Received| request.method == "PUT";
+    let fails = [Action::Respond { status: 503, applied: false }];
+    let stub = Stub::scripted(Webdav::default(), is_put, fails, Action::Serve).await;
+    open("webdav", &stub.url, &[]).upload(Upload::new("a", "again")).await.unwrap();
+    assert_eq!(stub.files()["a"], b"again");
+
+    let stub = Stub::scripted(Webdav::default(), is_put, fails, Action::Serve).await;
+    let once = Body::reader(std::io::Cursor::new(b"once".to_vec()), None);
+    let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", once)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
+    assert!(stub.files().is_empty());
+}
+
+#[tokio::test]
+async fn the_error_of_a_source_that_breaks_is_that_of_the_upload_to_webdav() {
+    let stub = Stub::start(Webdav::default()).await;
+    let broken = futures::stream::iter([Ok("part".into()), Err(filestore_core::Error::invalid("the source broke"))]);
+    let upload = Upload::new("a", Body::stream(broken, Some(9)));
+    let error = open("webdav", &stub.url, &[]).upload(upload).await.unwrap_err();
+    assert!(error.to_string().contains("the source broke"), "{error}");
+    assert_eq!(error.effect(), Effect::Rejected);
+    assert!(stub.files().is_empty());
+}
+
+#[tokio::test]
+async fn a_weak_etag_is_no_precondition_of_a_read() {
+    let mut protocol = Webdav::with(&[("a", "content")]);
+    protocol.weak = true;
+    let stub = Stub::start(protocol).await;
+    assert_eq!(open("webdav", &stub.url, &[]).read(reference("s:webdav:a"), 9).await.unwrap(), "content");
+}
+
+#[test]
+fn metadata_of_webdav_can_be_turned_off() {
+    let url = "http://127.0.0.1:9";
+    let has = |options: &[(&str, &str)]| open("webdav", url, options).capabilities().supports(Feature::Metadata);
+    assert!(has(&[]));
+    assert!(!has(&[("options.enable_user_metadata", "false")]));
+}
+
+#[tokio::test]
+async fn a_missing_bucket_of_google_is_not_a_deleted_file() {
+    for (message, is_deleted) in [("No such object: b/a", true), ("The specified bucket does not exist.", false)] {
+        let body = format!(r#"{{"error":{{"code":404,"message":"{message}","errors":[{{"reason":"notFound"}}]}}}}"#);
+        let always =
+            Always(Box::new(move |_| Reply::new(404).header("content-type", "application/json").body(body.clone())));
+        let stub = Stub::start(always).await;
+        let options = [
+            ("options.bucket", "b"),
+            ("options.skip_signature", "true"),
+            ("options.username", ""),
+            ("options.password", ""),
+        ];
+        match open("gcs", &stub.url, &options).delete(reference("s:gcs:a")).await {
+            Ok(()) => assert!(is_deleted, "{message}"),
+            Err(error) => {
+                assert!(!is_deleted && error.kind() == ErrorKind::NotFound, "{error}");
+                assert!(error.to_string().contains("there is no bucket"), "{error}");
+            }
+        }
     }
 }

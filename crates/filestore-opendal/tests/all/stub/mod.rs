@@ -298,6 +298,10 @@ async fn receive(stream: &mut TcpStream) -> Option<Received> {
         headers: headers.collect(),
         body: buffer.split_off(end),
     };
+    if request.header("transfer-encoding") == Some("chunked") {
+        request.body = receive_chunks(stream, std::mem::take(&mut request.body)).await?;
+        return Some(request);
+    }
     let length: usize = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     while request.body.len() < length {
         if stream.read_buf(&mut request.body).await.ok()? == 0 {
@@ -305,6 +309,32 @@ async fn receive(stream: &mut TcpStream) -> Option<Received> {
         }
     }
     Some(request)
+}
+
+/// Reads a chunked body, of which `received` has arrived.
+async fn receive_chunks(stream: &mut TcpStream, mut received: Vec<u8>) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = loop {
+            if let Some(at) = received.windows(2).position(|window| window == b"\r\n") {
+                break received.drain(..at + 2).collect::<Vec<_>>();
+            }
+            if stream.read_buf(&mut received).await.ok()? == 0 {
+                return None;
+            }
+        };
+        let length = usize::from_str_radix(std::str::from_utf8(&line).ok()?.trim(), 16).ok()?;
+        while received.len() < length + 2 {
+            if stream.read_buf(&mut received).await.ok()? == 0 {
+                return None;
+            }
+        }
+        body.extend(received.drain(..length));
+        received.drain(..2);
+        if length == 0 {
+            return Some(body);
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,6 +15,8 @@ pub struct Webdav {
     pub truncates: bool,
     /// Another client stores a file of this name whenever an upload arrives.
     pub rival: Option<String>,
+    /// All ETags are weak.
+    pub weak: bool,
     /// A moved file is lost.
     pub loses_moved: bool,
 }
@@ -37,6 +39,10 @@ impl Webdav {
         self.files.insert(path.to_owned(), (content, self.counter));
     }
 
+    fn etag(&self, number: u32) -> String {
+        format!("{}\"{number}\"", if self.weak { "W/" } else { "" })
+    }
+
     fn is_folder(&self, path: &str) -> bool {
         path.is_empty() || self.folders.contains(path)
     }
@@ -50,8 +56,9 @@ impl Webdav {
             Some((content, number)) => (
                 format!("/{path}"),
                 format!(
-                    "<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength><D:getetag>\"{number}\"</D:getetag>",
-                    content.len()
+                    "<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength><D:getetag>{}</D:getetag>",
+                    content.len(),
+                    self.etag(*number)
                 ),
             ),
             None if path.is_empty() => ("/".to_owned(), "<D:resourcetype><D:collection/></D:resourcetype>".to_owned()),
@@ -116,7 +123,11 @@ impl Protocol for Webdav {
             }
             "GET" => match self.files.get(path) {
                 Some((content, number)) => {
-                    let reply = Reply::new(200).header("etag", format!("\"{number}\""));
+                    // A weak ETag never matches.
+                    if request.header("if-match").is_some_and(|etag| self.weak || etag != self.etag(*number)) {
+                        return page(412);
+                    }
+                    let reply = Reply::new(200).header("etag", self.etag(*number));
                     match request.range(content) {
                         Some((part, range)) => Reply { status: 206, ..reply }.header("content-range", range).body(part),
                         None => reply.body(content.clone()),
