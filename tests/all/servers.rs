@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use filestore::{Body, Delete, Download, Effect, ErrorKind, FileUrl, IfExists, List, Result, Store, Upload};
+use filestore::{Body, Cleanup, Delete, Download, Effect, ErrorKind, FileUrl, IfExists, List, Result, Store, Upload};
 use filestore_conformance::{Harness, Outcome, Report, run};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use crate::conformance::ConfiguredStore;
@@ -83,6 +84,12 @@ fn settings(more: &str) -> String {
     )
 }
 
+/// Returns the setting of a root folder of the server.
+fn root(name: &str) -> String {
+    let below = std::env::var("SFTP_ROOT").unwrap_or_default();
+    format!("root = \"{below}/{name}\"\n")
+}
+
 /// The harness of the server under test.
 struct RealServer(ConfiguredStore);
 
@@ -108,7 +115,7 @@ fn report_path(server: &str) -> PathBuf {
 }
 
 async fn checked() -> Report {
-    run(&RealServer(ConfiguredStore::new(&settings("root = \"/conformance-root\"\n")))).await
+    run(&RealServer(ConfiguredStore::new(&settings(&root("conformance-root"))))).await
 }
 
 #[tokio::test]
@@ -129,7 +136,7 @@ fn store(more: &str) -> Store {
 #[tokio::test]
 #[ignore = "needs a server: tests/interop/servers"]
 async fn large_and_empty_files_are_stored_on_a_real_server() {
-    let store = store("root = \"/large\"\n");
+    let store = store(&root("large"));
     let large: Vec<u8> = (0..20_000_000_u32).map(|byte| (byte / 7) as u8).collect();
     let stream = |bytes: Vec<u8>| Body::reader(std::io::Cursor::new(bytes), None);
     let bodies = [
@@ -157,7 +164,7 @@ async fn large_and_empty_files_are_stored_on_a_real_server() {
 #[tokio::test]
 #[ignore = "needs a server: tests/interop/servers"]
 async fn an_existing_file_on_a_real_server_is_not_replaced_if_it_must_not_be() {
-    let store = store("root = \"/kept\"\n");
+    let store = store(&root("kept"));
     let name = format!("{}.txt", std::process::id());
     store.upload(Upload::new(&name, "first")).await.unwrap();
     let second = store.upload(Upload::new(&name, "second").if_exists(IfExists::Fail)).await.unwrap_err();
@@ -183,6 +190,23 @@ async fn a_relative_root_of_sftp_is_below_the_login_folder() {
     let folder = relative.split_once('/').unwrap().0;
     let folder = format!("tested:sftp:{folder}").parse::<filestore::FileRef>().unwrap();
     login.delete(Delete::from(folder).recursive(true)).await.unwrap();
+}
+
+/// The incomplete file of a dropped upload is removed.
+#[tokio::test]
+#[ignore = "needs a server: tests/interop/servers"]
+async fn a_dropped_upload_over_sftp_leaves_nothing() {
+    let store = store(&root("dropped"));
+    let endless = stream::iter([Ok(Bytes::from(vec![7; 1 << 20]))]).chain(stream::pending());
+    let mut upload = Box::pin(store.upload(Upload::new("a", Body::stream(endless, None))));
+    let folder = PathBuf::from(variable("SFTP_ROOT")).join("dropped/.filestore-tmp");
+    let files = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
+    while files() == 0 {
+        assert!(tokio::time::timeout(Duration::from_millis(10), &mut upload).await.is_err());
+    }
+    drop(upload);
+    Cleanup::all_ended().await;
+    assert_eq!(files(), 0);
 }
 
 /// A wrong key and an unknown host key are permanent: nothing is retried, and the error says what to change.

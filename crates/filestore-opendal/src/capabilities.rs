@@ -114,7 +114,7 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability, traits: Servic
     let lacks_metadata = "the service does not store metadata, or an option of the store turns it off";
     add(Feature::Metadata, capability.write_with_user_metadata && scheme != "webdav", lacks_metadata);
     add(Feature::Expiry, false, "OpenDAL cannot set it; use lifecycle rules if the service has them");
-    add(Feature::Modified, false, "the service sets it");
+    add(Feature::Modified, false, "the service sets it, or OpenDAL cannot set it");
 
     if capability.write_with_user_metadata && scheme == "webdav" {
         all = all.emulated(

@@ -231,7 +231,7 @@ fn sftp(options: &Settings) -> Result<OpendalStore> {
         capability.write_can_empty = true;
         capability
     });
-    OpendalStore::with(remote::with_limits(operator.layer(stores_empty)), &root, false)
+    Ok(OpendalStore::with(remote::with_limits(operator.layer(stores_empty)), &root, false)?.timed_by(&options))
 }
 
 /// The options of encryption by a key of the customer. With some of them, nothing confirms the encryption.

@@ -31,6 +31,8 @@ mod protocol;
 #[cfg(feature = "remote")]
 mod remote;
 mod send;
+#[cfg(feature = "sftp")]
+mod sftp_times;
 mod step;
 mod store;
 #[cfg(feature = "http")]

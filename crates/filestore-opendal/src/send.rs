@@ -9,6 +9,8 @@ use bytes::Bytes;
 use filestore_core::components::TEMPORARY_FOLDER;
 use filestore_core::{Body, ByteStream, Cleanup, Effect, Error, ErrorKind, Result, check_runtime};
 use futures::StreamExt;
+#[cfg(feature = "sftp")]
+use jiff::Timestamp;
 use opendal::options::{DeleteOptions, WriteOptions};
 use opendal::{Buffer, Metadata, Operator};
 use tokio::sync::oneshot;
@@ -16,6 +18,8 @@ use tokio::sync::oneshot;
 use crate::attempts::Attempts;
 use crate::capabilities::ServiceTraits;
 use crate::error::{Stage, UNENCRYPTED};
+#[cfg(feature = "sftp")]
+use crate::sftp_times::SftpTimes;
 use crate::step::call;
 
 /// The size of a part, in bytes. One part is in memory at a time.
@@ -38,6 +42,9 @@ pub(crate) struct UploadTask {
     pub(crate) create_new: bool,
     /// The existing file, if it was looked up.
     pub(crate) existing: Option<Metadata>,
+    /// The modification time of the file, if it is set over SFTP.
+    #[cfg(feature = "sftp")]
+    pub(crate) times: Option<(Arc<SftpTimes>, Timestamp)>,
 }
 
 /// The content of a file, and how it is sent.
@@ -120,6 +127,10 @@ impl UploadTask {
         let Some(size) = sent.or_else(|| Attempts::current().body_sent()) else {
             return Err(Error::new(ErrorKind::Other, Effect::Rejected, "no request has sent the content"));
         };
+        #[cfg(feature = "sftp")]
+        if let Some((times, modified)) = &self.times {
+            times.set(written_path, *modified).await?;
+        }
         if self.traits.folders {
             self.publish(written_path, size).await?;
         }

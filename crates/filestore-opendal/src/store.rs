@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-#[cfg(feature = "azblob")]
+#[cfg(any(feature = "azblob", feature = "sftp"))]
 use filestore_core::Settings;
 use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
@@ -26,6 +26,8 @@ use crate::capabilities::{self, ServiceTraits};
 use crate::error::{Stage, of_service};
 use crate::list_guard::ListGuard;
 use crate::send::{self, Content, UploadTask};
+#[cfg(feature = "sftp")]
+use crate::sftp_times::SftpTimes;
 use crate::step::call;
 
 /// The default lifetime of a URL.
@@ -53,6 +55,8 @@ pub struct OpendalStore {
     container_seen: Arc<AtomicBool>,
     #[cfg(feature = "azblob")]
     azure_signer: Option<Arc<AzureSigner>>,
+    #[cfg(feature = "sftp")]
+    sftp_times: Option<Arc<SftpTimes>>,
 }
 
 impl OpendalStore {
@@ -89,6 +93,8 @@ impl OpendalStore {
             container_seen: Arc::default(),
             #[cfg(feature = "azblob")]
             azure_signer: None,
+            #[cfg(feature = "sftp")]
+            sftp_times: None,
             operator,
         })
     }
@@ -100,6 +106,16 @@ impl OpendalStore {
         if self.azure_signer.is_some() {
             self.capabilities = self.capabilities.native([Feature::Url]);
             self.capabilities.url_kind = Some(UrlKind::Signed);
+        }
+        self
+    }
+
+    /// Keeps modification times over SFTP, with the login of the `options`.
+    #[cfg(feature = "sftp")]
+    pub(crate) fn timed_by(mut self, options: &Settings) -> Self {
+        self.sftp_times = SftpTimes::from_options(options, &self.operator.info().root()).map(Arc::new);
+        if self.sftp_times.is_some() {
+            self.capabilities = self.capabilities.native([Feature::Modified]);
         }
         self
     }
@@ -364,6 +380,11 @@ impl OpendalStore {
         let guessed = || guess_content_type(&request.name).map(str::to_owned);
         let content_type = request.content_type.clone().or_else(guessed).filter(|_| self.traits.content_type);
         let existing = self.check_target(&components, &request).await?;
+        #[cfg(feature = "sftp")]
+        let times = match &self.sftp_times {
+            Some(times) => request.modified_or_of_file().await?.map(|modified| (Arc::clone(times), modified)),
+            None => None,
+        };
         let content = match self.traits.streams_body {
             true => Content::Request(Arc::new(request.body)),
             false => Content::Chunks(request.body.open().await?),
@@ -378,6 +399,8 @@ impl OpendalStore {
             metadata: request.metadata.clone(),
             create_new: request.if_exists == IfExists::Fail,
             existing,
+            #[cfg(feature = "sftp")]
+            times: times.clone(),
         })
         .await
         .map_err(|error| match error.kind() {
@@ -392,6 +415,10 @@ impl OpendalStore {
         file.stored_size = Some(size);
         file.content_type = file.content_type.or(content_type);
         file.metadata = request.metadata;
+        #[cfg(feature = "sftp")]
+        if let Some((_, modified)) = times {
+            file.modified = Timestamp::from_second(modified.as_second()).ok();
+        }
         Ok(file)
     }
 
