@@ -38,7 +38,7 @@ async fn metadata(case: &Case<'_>) -> Verdict {
     let hyphenated = [("origin", "conformance"), ("two-words", "one two")];
     let upload =
         hyphenated.iter().fold(case.upload("probe.txt", "x"), |upload, (key, value)| upload.metadata(*key, *value));
-    match case.store.upload(upload).await {
+    match case.send(upload).await {
         Err(error) if error.kind() == ErrorKind::InvalidInput && error.effect() == Effect::NotSent => Ok(()),
         _ => metadata_is_kept(case, "hyphen.txt", &hyphenated).await,
     }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filestore_conformance::{Kit, Outcome, Report, run};
-use filestore_core::{Capabilities, Effect, Error, ErrorKind, Feature, FileStore, Store};
+use async_trait::async_trait;
+use filestore_conformance::{Harness, Kit, Outcome, Report, run};
+use filestore_core::{Capabilities, Effect, Error, ErrorKind, Feature, FileStore, Result, Store};
 
 use crate::broken_store::{BrokenStore, MemoryHarness};
 use crate::memory::{Memory, Shape};
@@ -53,6 +54,29 @@ async fn a_hang_fails_its_rule_and_the_run_continues() {
     let Some(Outcome::Failed { seen, .. }) = report.outcome("S1") else { panic!("{report}") };
     assert!(seen.contains("200ms"), "{seen}");
     assert_eq!(report.outcome("D1"), Some(&Outcome::Passed));
+}
+
+/// A harness of a service that cannot store empty files.
+struct Excepted(MemoryHarness);
+
+#[async_trait]
+impl Harness for Excepted {
+    async fn open(&self) -> Result<Store> {
+        self.0.open().await
+    }
+
+    fn exception(&self, id: &str) -> Option<String> {
+        (id == "U2").then(|| "a PUT of 0 bytes gets 500".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_the_service_cannot_keep_is_skipped_with_the_reason_of_the_harness() {
+    let report = Kit::new().only(["U1", "U2"]).run(&Excepted(MemoryHarness::correct(Shape::Paths))).await;
+    let capability = "harness: exception".to_owned();
+    let skipped = Outcome::Skipped { capability, reason: "a PUT of 0 bytes gets 500".to_owned() };
+    assert_eq!(report.outcome("U2"), Some(&skipped));
+    assert_eq!(report.outcome("U1"), Some(&Outcome::Passed));
 }
 
 #[tokio::test]

@@ -332,6 +332,16 @@ async fn with_crc32_a_blank_digest_is_missing() {
 }
 
 #[tokio::test]
+async fn a_url_may_have_the_longest_lifetime() {
+    let site = site().await;
+    let uri = format!("{}/s?X-Amz-Date=20260301T100000Z&X-Amz-Expires={}&X-Amz-Signature=x", site.url(), u64::MAX);
+    let entry = json!({"path": "a", "type": "file", "size": 10, "download_uri": uri});
+    site.fault("GET files/", FaultAction::Respond(ResponseTemplate::new(200).set_body_json(entry)));
+    let request = UrlRequest::from(reference("a")).lifetime(Duration::from_secs(10));
+    assert_eq!(site.store().url(request).await.unwrap().as_str(), uri);
+}
+
+#[tokio::test]
 async fn a_presigned_url_is_valid_for_one_minute_and_has_its_expiry() {
     let site = site().await;
     let request = UrlRequest::from(reference("in/a.txt")).lifetime(Duration::from_secs(60));

@@ -800,6 +800,7 @@ fn metadata_of_webdav_can_be_turned_off() {
     assert!(!has(&[("options.enable_user_metadata", "false")]));
 }
 
+#[cfg(feature = "gcs")]
 #[tokio::test]
 async fn a_missing_bucket_of_google_is_not_a_deleted_file() {
     for (message, is_deleted) in [("No such object: b/a", true), ("The specified bucket does not exist.", false)] {
