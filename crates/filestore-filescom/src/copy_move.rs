@@ -104,8 +104,13 @@ struct Step<'a> {
 /// The response to a request for a copy or move.
 enum Outcome {
     Completed,
-    /// The service executes it as a job; the id of the job, if the response has it.
-    Pending(Option<u64>),
+    /// The service executes it as a job.
+    Pending {
+        /// The id of the job, if the response has it.
+        job: Option<u64>,
+        /// The effect of all attempts if the job changes nothing: *unknown* after a lost response.
+        effect_if_unchanged: Effect,
+    },
 }
 
 impl FilesComStore {
@@ -120,7 +125,8 @@ impl FilesComStore {
     /// - *invalid input*: the destination is the source or inside it;
     /// - *timeout*: the job takes longer than [`longest_wait`](Destination::longest_wait). The job continues, and the
     ///   effect is *unknown*;
-    /// - *other*: the job failed, with the reason of the service. Its changes until then stay.
+    /// - *other*: the job failed, with the reason of the service. The effect is *rejected* if the metadata of source and
+    ///   destination proves that the job changed nothing, or else *unknown*: its changes until then stay.
     pub async fn copy(&self, source: &FileRef, to: Destination) -> Result<FileRef> {
         self.copy_or_move(Verb::Copy, source, to).await
     }
@@ -145,13 +151,14 @@ impl FilesComStore {
         // 3. The request. The folders of the destination are created only if the service responds that they are
         // missing.
         let step = Step { verb, source: &source, destination: &destination, overwrite: to.overwrite, before };
+        let mut is_earlier_unknown = false;
         let outcome = match self.send_copy_or_move(&step).await {
             Err(missing) if to.parents && error::is(&missing, PARENT_MISSING) => {
                 // A created folder is no effect of the copy or move itself. But with it, an earlier request of unknown
                 // effect may still be applied.
-                let earlier = missing.effect();
+                is_earlier_unknown = missing.effect() == Effect::Unknown;
                 let with_earlier = |error: Error, effect: Effect| {
-                    error.with_effect(if earlier == Effect::Unknown { earlier } else { effect })
+                    error.with_effect(if is_earlier_unknown { Effect::Unknown } else { effect })
                 };
                 let created = self.make_folder(&destination.parent(), true).await;
                 created.map_err(|error| with_earlier(error, Effect::Rejected))?;
@@ -165,8 +172,13 @@ impl FilesComStore {
         // 4. The job, if it is one.
         match outcome {
             Outcome::Completed => {}
-            Outcome::Pending(Some(job)) => self.await_job(verb, job, to.longest_wait).await?,
-            Outcome::Pending(None) => {
+            Outcome::Pending { job: Some(job), effect_if_unchanged } => {
+                if let Some(failure) = self.await_job(verb, job, to.longest_wait).await? {
+                    let effect = if is_earlier_unknown { Effect::Unknown } else { effect_if_unchanged };
+                    return Err(self.failed_job(&step, failure, effect).await);
+                }
+            }
+            Outcome::Pending { job: None, .. } => {
                 let message = format!(
                     "the service executes the {} as a job, but the response has no id of the job; check the \
                      destination before you retry",
@@ -191,11 +203,13 @@ impl FilesComStore {
                 self.api().send_for_json_within::<wire::FileAction>(request.body(payload.clone()), &mut attempts);
             let error = match response.await {
                 Ok(response) if response.status == "completed" => return Ok(Outcome::Completed),
-                Ok(response) => return Ok(Outcome::Pending(response.file_migration_id)),
+                Ok(response) => {
+                    let effect_if_unchanged = attempts.history().effect_if_rejected();
+                    return Ok(Outcome::Pending { job: response.file_migration_id, effect_if_unchanged });
+                }
                 Err(error) if error.effect() == Effect::Unknown => error,
                 Err(error) => return Err(error),
             };
-            let unresolved = |error: Error| error.with_note("check the source and the destination before you retry");
             let (Ok(source), Ok(found)) = (self.find_entry(source).await, self.find_entry(destination).await) else {
                 return Err(unresolved(error));
             };
@@ -210,15 +224,9 @@ impl FilesComStore {
             if happened {
                 return Ok(Outcome::Completed);
             }
-            let nothing_happened = match (verb, &source, &found) {
-                // The copy or move of a folder may be a job that has not begun.
-                (_, None, _) => false,
-                (_, Some(source), _) if source.is_folder() => false,
-                (Verb::Move, Some(_), _) => !is_same(step.source, step.destination) || respelled == Some(false),
-                (Verb::Copy, Some(source), Some(found)) => differs(source, found),
-                (Verb::Copy, Some(_), None) => self.is_visible(&destination.parent()).await,
-            };
-            if !nothing_happened {
+            // The copy or move of a folder may be a job that has not begun.
+            let may_begin = source.as_ref().is_none_or(|source| source.is_folder());
+            if may_begin || !self.is_unchanged(step, source.as_deref(), found.as_deref()).await {
                 return Err(unresolved(error));
             }
             let effect = attempts.record_nothing_found();
@@ -230,8 +238,40 @@ impl FilesComStore {
         }
     }
 
-    /// Waits until the job has ended.
-    async fn await_job(&self, verb: Verb, job: u64, longest: Duration) -> Result<()> {
+    /// Returns `true` if the entries at source and destination prove that a copy or move that has ended, or will not
+    /// begin, changed nothing.
+    async fn is_unchanged(&self, step: &Step<'_>, source: Option<&Entry>, found: Option<&Entry>) -> bool {
+        let Some(source) = source else { return false };
+        match (step.verb, found) {
+            // The same entry under another spelling of its name.
+            (Verb::Move, found) if is_same(step.source, step.destination) => respelled(step, found) == Some(false),
+            (Verb::Move, _) if !source.is_folder() => true,
+            (_, Some(found)) => differs(source, found),
+            (_, None) => self.is_visible(&step.destination.parent()).await,
+        }
+    }
+
+    /// Returns the error of a job that has failed. The entries at source and destination show whether it changed
+    /// something.
+    async fn failed_job(&self, step: &Step<'_>, failure: String, effect_if_unchanged: Effect) -> Error {
+        let unknown = |failure| unresolved(Error::new(ErrorKind::Other, Effect::Unknown, failure));
+        if effect_if_unchanged == Effect::Unknown {
+            return unknown(failure);
+        }
+        let (Ok(source), Ok(found)) = (self.find_entry(step.source).await, self.find_entry(step.destination).await)
+        else {
+            return unknown(failure);
+        };
+        if !self.is_unchanged(step, source.as_deref(), found.as_deref()).await {
+            return unknown(failure);
+        }
+        let is_taken = found.is_some() && !step.overwrite && !is_same(step.source, step.destination);
+        let kind = if is_taken { ErrorKind::AlreadyExists } else { ErrorKind::Other };
+        Error::new(kind, effect_if_unchanged, failure)
+    }
+
+    /// Waits until the job has ended. Returns a description of its failure if the service reports one.
+    async fn await_job(&self, verb: Verb, job: u64, longest: Duration) -> Result<Option<String>> {
         let unknown = |kind, message| Error::new(kind, Effect::Unknown, message);
         let endpoint = format!("file_migrations/{job}");
         let (mut pause, mut waited) = (FIRST_POLL_DELAY, Duration::ZERO);
@@ -252,17 +292,16 @@ impl FilesComStore {
                 return Err(unknown(ErrorKind::Protocol, message));
             }
             match found.status.as_str() {
-                "completed" => return Ok(()),
+                "completed" => return Ok(None),
                 "failed" | "cancelled" => {
                     let reason = found.failure_message.as_deref().unwrap_or("no reason given");
                     let moved = found.files_moved.map(|files| format!(", {files} files done")).unwrap_or_default();
-                    let message = format!(
+                    return Ok(Some(format!(
                         "the service could not finish the {} (job {job}, {}{moved}): {}",
                         verb.noun(),
                         found.status,
                         error::presentable(reason)
-                    );
-                    return Err(unknown(ErrorKind::Other, message));
+                    )));
                 }
                 _ => {}
             }
@@ -274,6 +313,11 @@ impl FilesComStore {
         );
         Err(unknown(ErrorKind::Timeout, message))
     }
+}
+
+/// Adds that the effect of a copy or move is to be checked.
+fn unresolved(error: Error) -> Error {
+    error.with_note("check the source and the destination before you retry")
 }
 
 /// Rejects a copy or move onto itself, and one of a folder into itself.

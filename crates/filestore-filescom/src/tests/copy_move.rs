@@ -79,10 +79,55 @@ async fn a_job_is_polled_with_growing_delays() {
 #[tokio::test]
 async fn the_error_of_a_failed_job_has_its_reason() {
     let failed = json!({"id": 12, "status": "failed", "files_moved": 3, "failure_message": "disk full"});
-    let server = server_with([source(), pending(), response(200, &failed)]).await;
+    let server = server_with([source(), pending(), response(200, &failed), not_found(), not_found()]).await;
     let error = store(&server).move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Other, Effect::Unknown));
     assert!(error.to_string().contains("job 12, failed, 3 files done): disk full"), "{error}");
+}
+
+#[tokio::test]
+async fn a_failed_job_that_changed_nothing_is_rejected() {
+    let job = || Reply::json(201, r#"{"status":"pending","file_migration_id":12}"#);
+    let failed = || Reply::json(200, r#"{"id":12,"status":"failed","files_moved":0,"failure_message":"no"}"#);
+    let run = async |is_move: bool, before: &[Reply], look: &[Reply]| {
+        let script = before.iter().cloned().chain([job(), failed()]).chain(look.iter().cloned());
+        let (store, _server) = scripted(script).await;
+        let (source, to) = (reference("a"), Destination::to("b"));
+        let ended = if is_move { store.move_to(&source, to).await } else { store.copy(&source, to).await };
+        let error = ended.unwrap_err();
+        assert!(error.to_string().contains("job 12, failed, 0 files done): no"), "{error}");
+        kind_and_effect(&error)
+    };
+    let mut other = file("b");
+    other["md5"] = "ffffffffffffffffffffffffffffffff".into();
+    let root = || Reply::json(200, "[]");
+    let (taken, failed) = ((ErrorKind::AlreadyExists, Effect::Rejected), (ErrorKind::Other, Effect::Rejected));
+    let unknown = (ErrorKind::Other, Effect::Unknown);
+
+    // A move: the source is still there.
+    let before = [found(&file("a"))];
+    assert_eq!(run(true, &before, &[found(&file("a")), found(&file("b"))]).await, taken);
+    assert_eq!(run(true, &before, &[found(&file("a")), missing()]).await, failed);
+    assert_eq!(run(true, &before, &[missing(), missing()]).await, unknown);
+    // A folder may have been moved in part, unless there is nothing at the destination.
+    let before = [found(&folder("a"))];
+    assert_eq!(run(true, &before, &[found(&folder("a")), missing(), root()]).await, failed);
+    assert_eq!(run(true, &before, &[found(&folder("a")), found(&folder("b"))]).await, unknown);
+    // A copy: there is nothing at the destination, or certainly no copy.
+    assert_eq!(run(false, &[], &[found(&file("a")), found(&other)]).await, taken);
+    assert_eq!(run(false, &[], &[found(&file("a")), missing(), root()]).await, failed);
+    assert_eq!(run(false, &[], &[found(&file("a")), found(&file("b"))]).await, unknown);
+}
+
+#[tokio::test]
+async fn a_failed_job_after_a_lost_response_is_of_unknown_effect() {
+    let look = || [found(&file("a")), missing()];
+    let job = Reply::json(201, r#"{"status":"pending","file_migration_id":12}"#);
+    let failed = Reply::json(200, r#"{"id":12,"status":"failed"}"#);
+    let script = [found(&file("a")), Reply::lost()].into_iter().chain(look()).chain([job, failed]).chain(look());
+    let (store, _server) = scripted(script).await;
+    let error = store.move_to(&reference("a"), Destination::to("b")).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Other, Effect::Unknown), "{error}");
 }
 
 #[tokio::test]

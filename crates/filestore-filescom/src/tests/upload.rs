@@ -9,7 +9,7 @@ use futures::stream;
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
-use super::site::{FaultAction, Site, expired, xml};
+use super::site::{FaultAction, Site, State, expired, xml};
 use super::{folder, kind_and_effect, not_found, rejection, response};
 use crate::{ByteSize, FilesComUpload, Verify};
 
@@ -685,7 +685,7 @@ async fn a_file_that_is_truncated_before_it_is_read_is_not_stored() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(100_000).unwrap();
         let path = file.path().to_owned();
-        let cut = move |_: &mut super::site::State| {
+        let cut = move |_: &mut State| {
             std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(10).unwrap();
         };
         site.fault("POST file_actions", FaultAction::ChangeThenServe(Box::new(cut)));
@@ -733,6 +733,24 @@ async fn if_exists_fail_never_replaces_a_file() {
     let error = site.store().upload(upload()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
     assert_eq!(site.files(), ["in/a.txt"]);
+}
+
+#[tokio::test]
+async fn a_move_job_that_fails_because_the_name_was_taken_leaves_no_temporary_file() {
+    let site = Site::with_parts_of(100).await;
+    // Another client stores the file after the check.
+    let change = |state: &mut State| {
+        let file = state.files.values().next().unwrap().clone();
+        state.files.insert("a.txt".to_owned(), file);
+    };
+    site.fault("GET file_actions/metadata/.filestore", FaultAction::ChangeThenServe(Box::new(change)));
+    let job = json!({"status": "pending", "file_migration_id": 12});
+    site.fault("POST file_actions/move", FaultAction::Respond(response(201, &job)));
+    let failed = json!({"id": 12, "status": "failed", "failure_message": "The destination exists."});
+    site.fault("GET file_migrations/12", FaultAction::Respond(response(200, &failed)));
+    let error = site.store().upload(alphabet().if_exists(IfExists::Fail)).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected), "{error}");
+    assert_eq!((site.files(), error.possibly_stored().len()), (vec!["a.txt".to_owned()], 0), "{error}");
 }
 
 #[tokio::test]
