@@ -125,6 +125,8 @@ pub enum Reply {
     ResponseThenReset(Vec<u8>),
     /// Reads the request, sends these bytes and keeps the connection open without sending more.
     ResponseThenHang(Vec<u8>),
+    /// Reads the request and continues with the reply that this function returns for it.
+    To(fn(&Received) -> Self),
 }
 
 impl Reply {
@@ -242,17 +244,27 @@ impl ScriptedServer {
             let Ok(listener) = listener.await else { return };
             let mut open_streams = Vec::new();
             while let Ok((mut stream, _)) = listener.accept().await {
-                let reply = script.pop_front().unwrap_or_else(|| Reply::with_status(418, &[], ""));
+                let mut reply = script.pop_front().unwrap_or_else(|| Reply::with_status(418, &[], ""));
                 let received = receive(&mut stream).await;
+                while let Reply::To(reply_to) = reply {
+                    reply = reply_to(&received);
+                }
                 lock(&seen).push(received);
                 counted.send_modify(|count| *count += 1);
-                let (Reply::Response(bytes) | Reply::ResponseThenReset(bytes) | Reply::ResponseThenHang(bytes)) =
-                    &reply;
-                let _ = stream.write_all(bytes).await;
                 match reply {
-                    Reply::Response(_) => drop(stream.shutdown().await),
-                    Reply::ResponseThenReset(_) => reset(stream),
-                    Reply::ResponseThenHang(_) => open_streams.push(stream),
+                    Reply::Response(bytes) => {
+                        let _ = stream.write_all(&bytes).await;
+                        let _ = stream.shutdown().await;
+                    }
+                    Reply::ResponseThenReset(bytes) => {
+                        let _ = stream.write_all(&bytes).await;
+                        reset(stream);
+                    }
+                    Reply::ResponseThenHang(bytes) => {
+                        let _ = stream.write_all(&bytes).await;
+                        open_streams.push(stream);
+                    }
+                    Reply::To(_) => {}
                 }
             }
         });

@@ -143,7 +143,7 @@ impl PubNubStore {
         Ok(downloaded)
     }
 
-    fn resumable(&self, response: Response, key: &FileKey) -> ByteStream {
+    pub(crate) fn resumable(&self, response: Response, key: &FileKey) -> ByteStream {
         let (store, key) = (self.clone(), key.clone());
         self.http().resumable_stream(response, move || {
             let (store, key) = (store.clone(), key.clone());

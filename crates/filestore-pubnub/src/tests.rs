@@ -64,6 +64,11 @@ fn stored(content: &[u8]) -> Reply {
     Reply::with_status(204, &[&format!("ETag: \"{}\"", md5(content)), expiration], "")
 }
 
+/// The response of the storage after it has stored the content of the request.
+fn stored_as_sent() -> Reply {
+    Reply::To(|request| parts(request).last().map_or_else(Reply::lost, |(_, content)| stored(content)))
+}
+
 fn published() -> Reply {
     Reply::json(200, PUBLISHED)
 }

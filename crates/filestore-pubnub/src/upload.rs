@@ -5,11 +5,13 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use filestore_core::{
-    Digest, DigestAlgorithm, Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result, StoredFile, Upload,
+    ByteStream, DigestAlgorithm, Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result, StoredFile, Upload, hex,
 };
 use filestore_http::{
     Attempts, Form, HeaderValue, Idempotency, Method, OBJECT_LIMIT, Request, Response, is_md5, presigned_url,
 };
+use futures::TryStreamExt;
+use md5::{Digest, Md5};
 
 use crate::error::{Responder, rejected};
 use crate::file_key::FileKey;
@@ -102,15 +104,15 @@ impl PubNubStore {
             let has_content_type = pending.content_type.is_some() && !pending.encrypted;
             let (request, content_type) = self.form_post(&response.file_upload_request, pending, &key)?;
             let (error, is_expired) = match self.http().send_within(request, &mut attempts).await {
-                // The storage sends an ETag with a 204 response if it stored the file.
-                Ok(response) if response.status().as_u16() == 204 && response.header("etag").is_some() => {
-                    let is_ignored = has_content_type && content_type.is_none();
-                    let mut file = file_of_response(&response, &key, pending, content_type)?;
-                    file.skipped.extend(is_ignored.then_some("content_type"));
-                    return Ok((key, file));
-                }
                 Ok(response) if response.status().is_success() => {
-                    (response.unexpected("status 204 with the ETag of the stored file"), false)
+                    // The storage sends the MD5 of the stored bytes with a 204 response.
+                    if let Some(stored_md5) = etag(&response).filter(|_| response.status().as_u16() == 204) {
+                        let is_ignored = has_content_type && content_type.is_none();
+                        let mut file = file_of_response(&response, &stored_md5, &key, pending, content_type)?;
+                        file.skipped.extend(is_ignored.then_some("content_type"));
+                        return Ok((key, file));
+                    }
+                    (response.unexpected("status 204 with the MD5 of the stored file as its ETag"), false)
                 }
                 Ok(response) => {
                     let (error, body) = rejected(response, Responder::Storage, &self.secrets()).await;
@@ -191,7 +193,8 @@ impl PubNubStore {
         Ok((request, content_type))
     }
 
-    /// Returns the file if it is stored with the bytes that were sent, `None` if nothing is stored. Reads one byte.
+    /// Returns the file if it is stored with the bytes that were sent, `None` if nothing is stored. Reads one byte, or
+    /// the whole file if the `ETag` of the storage is not its MD5.
     async fn find(&self, key: &FileKey, pending: &PendingUpload) -> Result<Option<StoredFile>> {
         let response = match self.open_stored(key, Some((0, Some(1)))).await {
             Ok(response) => response,
@@ -203,10 +206,25 @@ impl PubNubStore {
             }
             Err(error) => return Err(error),
         };
-        if etag(&response).is_some_and(|md5| pending.source.md5() == Some(md5)) {
+        let stored_md5 = match etag(&response) {
+            Some(md5) => md5,
+            None => self.read_md5(key, pending.source.stored_size).await?,
+        };
+        if pending.source.md5() == Some(stored_md5) {
             return Ok(Some(stored_file(key, pending)));
         }
         Err(response.error(ErrorKind::Integrity, "the stored bytes differ from those that were sent"))
+    }
+
+    /// Reads the `size` stored bytes and returns their MD5 in lowercase hexadecimal.
+    async fn read_md5(&self, key: &FileKey, size: u64) -> Result<String> {
+        let response = self.open_stored(key, None).await?;
+        let mut stored = ByteStream::download(self.resumable(response, key), Some(size));
+        let mut digest = Md5::new();
+        while let Some(chunk) = stored.try_next().await? {
+            digest.update(&chunk);
+        }
+        Ok(hex(&digest.finalize()))
     }
 }
 
@@ -224,29 +242,25 @@ fn check_content_type(content_type: Option<&str>, encrypted: bool) -> Result<()>
         .map_err(|_| Error::invalid("the content type cannot be a header value; choose another"))
 }
 
-/// Returns the file that the storage confirms. *Integrity* if its MD5 differs from that of the bytes sent.
+/// Returns the file that the storage confirms. *Integrity* if `stored_md5` is not the MD5 of the bytes sent.
 fn file_of_response(
     response: &Response,
+    stored_md5: &str,
     key: &FileKey,
     pending: &PendingUpload,
     content_type: Option<String>,
 ) -> Result<StoredFile> {
-    let sent_md5 = pending.source.md5();
     let mut file = stored_file(key, pending);
     file.expiry = expiry(response);
     if !pending.encrypted {
         file.content_type = content_type;
     }
-    match etag(response) {
-        Some(etag) if sent_md5.as_ref() != Some(&etag) => Err(Error::new(
-            ErrorKind::Integrity,
-            Effect::Applied,
-            "the stored bytes differ from those that were sent, and no message names the file; delete it and upload it \
-             again",
-        )
-        .with_stored(file)),
-        _ => Ok(file),
+    if pending.source.md5().as_deref() == Some(stored_md5) {
+        return Ok(file);
     }
+    let message = "the stored bytes differ from those that were sent, and no message names the file; delete it and \
+                   upload it again";
+    Err(Error::new(ErrorKind::Integrity, Effect::Applied, message).with_stored(file))
 }
 
 fn stored_file(key: &FileKey, pending: &PendingUpload) -> StoredFile {
@@ -255,7 +269,7 @@ fn stored_file(key: &FileKey, pending: &PendingUpload) -> StoredFile {
     file.size = Some(source.size);
     file.stored_size = Some(source.stored_size);
     if !pending.encrypted {
-        file.digests = source.md5().iter().map(|md5| Digest::new(DigestAlgorithm::Md5, md5)).collect();
+        file.digests = source.md5().iter().map(|md5| filestore_core::Digest::new(DigestAlgorithm::Md5, md5)).collect();
     }
     file
 }

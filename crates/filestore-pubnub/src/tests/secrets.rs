@@ -16,7 +16,7 @@ async fn neither_traces_nor_errors_show_a_key_a_signature_or_a_message() {
     let echo = r#"{"error":true,"status":403,"service":"Access Manager","message":"no: pub-c-canary sub-c-canary TOKcanary SECcanary"}"#;
     let page = "cannot GET /v1/files/sub-c-canary/channels?uuid=me&auth=TOKcanary&signature=v2.SIGcanary";
     let storage = ScriptedServer::start([
-        Reply::with_status(204, &["ETag: \"of ciphertext\""], ""),
+        stored_as_sent(),
         expired(),
         xml(403, "SignatureDoesNotMatch", "signature differs"),
         whole(b"not encrypted"),

@@ -124,7 +124,7 @@ async fn the_callers_content_type_replaces_the_guess() {
 #[tokio::test]
 async fn a_cipher_key_encrypts_file_and_message() {
     for crypto in [Crypto::Acrh, Crypto::Legacy] {
-        let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
+        let storage = ScriptedServer::start([stored_as_sent()]).await;
         let service = ScriptedServer::start([form(&storage), published()]).await;
         let store = open(config(&service).cipher_key(crypto, "KEYcanary"));
         let send = PubNubSend::new().message("hi");
@@ -145,7 +145,7 @@ async fn a_cipher_key_encrypts_file_and_message() {
 
 #[tokio::test]
 async fn an_upload_may_have_its_own_cipher_key() {
-    let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
+    let storage = ScriptedServer::start([stored_as_sent()]).await;
     let (service, store) = store([form(&storage), published()]).await;
     store.upload(hello().with(PubNubSend::new().message("hi").cipher_key("other"))).await.unwrap();
     let other = store.with_cipher(Some(Cipher::new(Crypto::Acrh, "other").unwrap()));
@@ -160,7 +160,7 @@ async fn an_empty_file_is_stored_unencrypted_and_encrypted() {
     assert_eq!(store.upload(Upload::new("cat.txt", "")).await.unwrap().size, Some(0));
     assert_eq!(parts(&storage.request())[6].1, b"");
 
-    let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
+    let storage = ScriptedServer::start([stored_as_sent()]).await;
     let service = ScriptedServer::start([form(&storage), published()]).await;
     let store = open(config(&service).cipher_key(Crypto::Legacy, "k"));
     assert_eq!(store.upload(Upload::new("cat.txt", "")).await.unwrap().stored_size, Some(32));
@@ -182,7 +182,7 @@ async fn a_stream_is_measured_before_the_form_is_requested() {
 #[tokio::test]
 async fn the_largest_file_is_stored_and_one_byte_more_is_rejected_before_any_request() {
     for (crypto, largest) in [(None, 5_242_880), (Some(Crypto::Acrh), 5_242_847), (Some(Crypto::Legacy), 5_242_863)] {
-        let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
+        let storage = ScriptedServer::start([stored_as_sent()]).await;
         let service = ScriptedServer::start([form(&storage), published()]).await;
         let mut config = config(&service);
         if let Some(crypto) = crypto {
@@ -207,7 +207,7 @@ async fn the_largest_file_is_stored_and_one_byte_more_is_rejected_before_any_req
 
 #[tokio::test]
 async fn a_keyset_with_a_raised_limit_accepts_larger_files() {
-    let storage = ScriptedServer::start([Reply::with_status(204, &["ETag: \"of ciphertext\""], "")]).await;
+    let storage = ScriptedServer::start([stored_as_sent()]).await;
     let service = ScriptedServer::start([form_of(&storage, ID, 20_000_000), published()]).await;
     let store = open(config(&service).max_file_size(20_000_000));
     // A stream that exceeds the buffer limit is sent without buffering.
@@ -289,12 +289,7 @@ async fn a_stored_file_is_not_stored_again_when_its_form_expires() {
 #[tokio::test]
 async fn an_encrypted_file_is_the_same_bytes_in_each_attempt() {
     // Otherwise the digest in the storage could not identify the file.
-    let storage = ScriptedServer::start([
-        Reply::lost(),
-        xml(503, "SlowDown", "m"),
-        Reply::with_status(204, &["ETag: \"of ciphertext\""], ""),
-    ])
-    .await;
+    let storage = ScriptedServer::start([Reply::lost(), xml(503, "SlowDown", "m"), stored_as_sent()]).await;
     let (_service, store) = store([form(&storage), published()]).await;
     store.upload(hello().with(PubNubSend::new().cipher_key("k"))).await.unwrap();
     let bodies: Vec<_> = storage.requests().iter().map(parts).collect();
@@ -332,6 +327,28 @@ async fn a_success_without_an_etag_is_checked_by_reading_the_file() {
     let error = store.upload(hello()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     assert_possibly_stored(&error);
+}
+
+#[tokio::test]
+async fn a_storage_whose_etag_is_no_md5_is_checked_by_reading_the_whole_file() {
+    const OPAQUE: &str = "ETag: \"0x8D4BCC2E4835CD0\"";
+    let read_back = |content: &str| {
+        let one_byte = Reply::with_status(206, &["Content-Range: bytes 0-0/11", OPAQUE], &content[..1]);
+        [Reply::with_status(204, &[OPAQUE], ""), one_byte, Reply::with_status(200, &[OPAQUE], content)]
+    };
+    let storage = ScriptedServer::start(read_back("hello world")).await;
+    let (_service, store) = store([form(&storage), redirect(&storage, 3900), published()]).await;
+    store.upload(hello()).await.unwrap();
+    assert_eq!(storage.requests().len(), 3);
+
+    for other in ["hello-world", "hello"] {
+        let storage = ScriptedServer::start(read_back(other)).await;
+        let (service, store) = super::store([form(&storage), redirect(&storage, 3900)]).await;
+        let error = store.upload(hello()).await.unwrap_err();
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+        assert_possibly_stored(&error);
+        assert_eq!(service.requests().len(), 2, "nothing is published");
+    }
 }
 
 #[tokio::test]
