@@ -57,9 +57,9 @@ impl Settings {
 
     /// Reads the settings into `T`, whose keys are `keys`.
     ///
-    /// Fails with *config* for an unknown key (the error suggests a similar one of `keys`), a missing required key, a
-    /// secret that is empty or blank, and a value of the wrong type. The message contains the origin of the value, but
-    /// not the value.
+    /// Fails with *config* for an unknown key (the error suggests a similar one of `keys`), a missing required key, a key
+    /// without the one that it [needs](Key::needs), a secret that is empty or blank, and a value of the wrong type. The
+    /// message contains the origin of the value, but not the value.
     pub fn read<T: DeserializeOwned>(&self, keys: &[Key]) -> Result<T> {
         for (name, setting) in self.iter() {
             if !keys.iter().any(|key| key.name == name) {
@@ -74,6 +74,15 @@ impl Settings {
         for key in keys.iter().filter(|key| key.required) {
             if !self.values.contains_key(key.name) {
                 return Err(Error::config(format!("the key {:?} is missing ({})", key.name, key.help)));
+            }
+        }
+        for (name, setting) in self.iter() {
+            let needs = keys.iter().find(|key| key.name == name).and_then(|key| key.needs);
+            if let Some(missing) = needs.filter(|needed| !self.values.contains_key(*needed)) {
+                return Err(Error::config(format!(
+                    "{}: {name:?} needs {missing:?}, which is missing; set both, or neither",
+                    setting.origin
+                )));
             }
         }
         for leaf in self.leaves(keys).iter().filter(|leaf| leaf.secret) {
@@ -274,12 +283,14 @@ pub struct Key {
     pub help: &'static str,
     /// The known entries of a table. The value of any other entry is treated as a secret.
     pub entries: &'static [Key],
+    /// The other key without which this one has no effect.
+    pub needs: Option<&'static str>,
 }
 
 impl Key {
     /// Creates an optional key.
     pub const fn new(name: &'static str, kind: KeyKind, help: &'static str) -> Self {
-        Self { name, kind, required: false, default: None, help, entries: &[] }
+        Self { name, kind, required: false, default: None, help, entries: &[], needs: None }
     }
 
     /// Makes the key required.
@@ -291,6 +302,12 @@ impl Key {
     /// Sets the default.
     pub const fn default(mut self, default: &'static str) -> Self {
         self.default = Some(default);
+        self
+    }
+
+    /// Sets the other key without which this one has no effect. A configuration with only this one is rejected.
+    pub const fn needs(mut self, other: &'static str) -> Self {
+        self.needs = Some(other);
         self
     }
 
@@ -594,6 +611,19 @@ mod tests {
         assert_eq!(error.to_string(), "f.toml:2: \"parts\" is a text: expected u32");
         let error = settings(&[("root", text("x")), ("mode", text("hunter2"))]).read::<Config>(KEYS).unwrap_err();
         assert!(!error.to_string().contains("hunter2") && error.to_string().contains("fast, safe"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_has_an_effect_only_with_another_is_rejected_without_it() {
+        const KEYS: &[Key] = &[
+            Key::new("mode", KeyKind::Text, "fast or safe").needs("token"),
+            Key::new("token", KeyKind::Secret, "the token"),
+        ];
+        let read = |values: &[(&str, Value)]| settings(values).read::<BTreeMap<String, String>>(KEYS);
+        let error = read(&[("mode", text("safe"))]).unwrap_err();
+        assert_eq!(error.to_string(), "f.toml:1: \"mode\" needs \"token\", which is missing; set both, or neither");
+        assert!(read(&[("mode", text("safe")), ("token", text("t"))]).is_ok());
+        assert!(read(&[("token", text("t"))]).is_ok());
     }
 
     #[test]

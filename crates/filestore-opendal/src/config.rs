@@ -150,16 +150,21 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
         "memory" => OpendalStore::new(operator::<opendal::services::MemoryConfig>(options)?)?,
         #[cfg(feature = "s3")]
         "s3" => {
-            check_together(options, &["access_key_id", "secret_access_key"])?;
-            check_together(options, &CUSTOMER_KEY)?;
+            check_needs(options, S3_NEEDS)?;
             over_http::<opendal::services::S3Config>(Service::S3, options, settings)?
         }
         #[cfg(feature = "gcs")]
         "gcs" => over_http::<opendal::services::GcsConfig>(Service::Other, options, settings)?,
         #[cfg(feature = "azblob")]
-        "azblob" => over_http::<opendal::services::AzblobConfig>(Service::Other, options, settings)?.signed_by(options),
+        "azblob" => {
+            check_needs(options, AZBLOB_NEEDS)?;
+            over_http::<opendal::services::AzblobConfig>(Service::Other, options, settings)?.signed_by(options)
+        }
         #[cfg(feature = "webdav")]
-        "webdav" => over_http::<opendal::services::WebdavConfig>(Service::Webdav, options, settings)?,
+        "webdav" => {
+            check_needs(options, &[(&["password"], &["username"])])?;
+            over_http::<opendal::services::WebdavConfig>(Service::Webdav, options, settings)?
+        }
         #[cfg(feature = "sftp")]
         "sftp" => sftp(options)?,
         _ if SERVICES.contains(&service) => {
@@ -234,25 +239,58 @@ fn sftp(options: &Settings) -> Result<OpendalStore> {
     Ok(OpendalStore::with(remote::with_limits(operator.layer(stores_empty)), &root, false)?.timed_by(&options))
 }
 
-/// The options of encryption by a key of the customer. With some of them, nothing confirms the encryption.
+/// An option with its aliases, and the one without which it has no effect.
+#[cfg(any(feature = "s3", feature = "azblob", feature = "webdav"))]
+type Needs = (&'static [&'static str], &'static [&'static str]);
+
 #[cfg(feature = "s3")]
-const CUSTOMER_KEY: [&str; 3] = [
-    "server_side_encryption_customer_algorithm",
-    "server_side_encryption_customer_key",
-    "server_side_encryption_customer_key_md5",
+const ACCESS_KEY_ID: &[&str] = &["access_key_id", "aws_access_key_id"];
+#[cfg(feature = "s3")]
+const SECRET_ACCESS_KEY: &[&str] = &["secret_access_key", "aws_secret_access_key"];
+#[cfg(feature = "s3")]
+const CUSTOMER_KEY: &[&str] = &["server_side_encryption_customer_key", "aws_sse_customer_key_base64"];
+#[cfg(feature = "s3")]
+const CUSTOMER_ALGORITHM: &[&str] = &["server_side_encryption_customer_algorithm"];
+#[cfg(feature = "s3")]
+const CUSTOMER_KEY_MD5: &[&str] = &["server_side_encryption_customer_key_md5"];
+
+/// OpenDAL ignores half of a key pair and searches for other credentials. With a part of the options of encryption,
+/// nothing confirms the encryption.
+#[cfg(feature = "s3")]
+const S3_NEEDS: &[Needs] = &[
+    (ACCESS_KEY_ID, SECRET_ACCESS_KEY),
+    (SECRET_ACCESS_KEY, ACCESS_KEY_ID),
+    (&["session_token", "aws_session_token", "aws_token", "token"], ACCESS_KEY_ID),
+    (&["external_id"], &["role_arn"]),
+    (&["role_session_name"], &["role_arn"]),
+    (&["assume_role_duration_seconds"], &["role_arn"]),
+    (&["assume_role_session_tags"], &["role_arn"]),
+    (CUSTOMER_KEY, CUSTOMER_ALGORITHM),
+    (CUSTOMER_ALGORITHM, CUSTOMER_KEY_MD5),
+    (CUSTOMER_KEY_MD5, CUSTOMER_KEY),
+    (
+        &["server_side_encryption_aws_kms_key_id", "aws_sse_kms_key_id"],
+        &["server_side_encryption", "aws_server_side_encryption"],
+    ),
 ];
 
-/// Rejects a part of `keys` that are of use only together. OpenDAL would ignore half of a key pair, and search for other
-/// credentials.
-#[cfg(feature = "s3")]
-fn check_together(options: &Settings, keys: &[&str]) -> Result<()> {
-    let is_given = |key: &&&str| options.get(key).is_some();
-    match (keys.iter().find(is_given), keys.iter().find(|key| !is_given(key))) {
-        (Some(given), Some(missing)) => {
-            Err(Error::config(format!("the option {missing:?} is missing; {given:?} needs it")))
+#[cfg(feature = "azblob")]
+const AZBLOB_NEEDS: &[Needs] = &[
+    (&["encryption_key"], &["encryption_key_sha256"]),
+    (&["encryption_key_sha256"], &["encryption_algorithm"]),
+    (&["encryption_algorithm"], &["encryption_key"]),
+];
+
+/// Rejects an option without the one that it needs.
+#[cfg(any(feature = "s3", feature = "azblob", feature = "webdav"))]
+fn check_needs(options: &Settings, all: &[Needs]) -> Result<()> {
+    let given = |names: &'static [&'static str]| names.iter().find(|name| options.get(name).is_some());
+    for (names, needed) in all {
+        if let (Some(name), None) = (given(names), given(needed)) {
+            return Err(Error::config(format!("the option {:?} is missing; {name:?} needs it", needed[0])));
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// The services that can be compiled in.

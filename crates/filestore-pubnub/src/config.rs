@@ -55,7 +55,9 @@ pub(crate) static KEYS: [Key; 11 + filestore_http::KEYS.len()] = with_http_keys(
     Key::new("token", KeyKind::Secret, "an Access Manager token"),
     Key::new("auth_key", KeyKind::Secret, "an auth key of the older Access Manager; ignored if token is set"),
     Key::new("cipher_key", KeyKind::Secret, "the key that encrypts and decrypts files and messages"),
-    Key::new("crypto", KeyKind::Text, "the scheme that encrypts: acrh, legacy or legacy-static-iv").default("acrh"),
+    Key::new("crypto", KeyKind::Text, "the scheme that encrypts with cipher_key: acrh, legacy or legacy-static-iv")
+        .default("acrh")
+        .needs("cipher_key"),
     Key::new("max_file_size", KeyKind::Integer, "the maximum stored size of a file in bytes, after encryption")
         .default("5242880"),
 ]);

@@ -53,6 +53,8 @@ fn half_a_pair_of_keys_is_a_configuration_error() {
         error.kind() == ErrorKind::Config && error.to_string().contains("\"secret_access_key\" is missing"),
         "{error}"
     );
+    let error = try_open("webdav", "http://127.0.0.1:9", &[("options.username", "")]).unwrap_err();
+    assert!(error.kind() == ErrorKind::Config && error.to_string().contains("\"username\" is missing"), "{error}");
 }
 
 #[tokio::test]

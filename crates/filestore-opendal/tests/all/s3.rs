@@ -34,6 +34,23 @@ fn an_empty_secret_is_rejected() {
     }
 }
 
+#[test]
+fn an_option_that_has_an_effect_only_with_another_is_rejected_without_it() {
+    for (option, missing) in [
+        ("aws_access_key_id", "secret_access_key"),
+        ("session_token", "access_key_id"),
+        ("external_id", "role_arn"),
+        ("aws_sse_kms_key_id", "server_side_encryption"),
+        ("aws_sse_customer_key_base64", "server_side_encryption_customer_algorithm"),
+        ("server_side_encryption_customer_algorithm", "server_side_encryption_customer_key_md5"),
+    ] {
+        let error = open(&[("bucket", "b"), ("region", "r"), (option, "x")]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        let expected = format!("the option {missing:?} is missing; {option:?} needs it");
+        assert!(error.message().contains(&expected), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn an_unreachable_service_is_tried_four_times() {
     let store = open(&[

@@ -46,10 +46,18 @@ fn an_error_names_the_missing_or_unknown_setting() {
         let error = PubNub.connect(&settings(&rest)).unwrap_err();
         assert!(error.to_string().contains(missing), "{error}");
     }
-    let error = PubNub.connect(&settings(&[&REQUIRED[..], &[("crypto", "aes")]].concat())).unwrap_err();
+    let unknown = [("crypto", "aes"), ("cipher_key", "k")];
+    let error = PubNub.connect(&settings(&[&REQUIRED[..], &unknown].concat())).unwrap_err();
     assert!(error.to_string().contains("acrh, legacy, legacy-static-iv"), "{error}");
     let error = PubNub.connect(&settings(&[&REQUIRED[..], &[("chanel", "x")]].concat())).unwrap_err();
     assert!(error.to_string().contains("did you mean \"channel\"?"), "{error}");
+}
+
+#[test]
+fn a_scheme_without_a_cipher_key_is_rejected() {
+    let error = PubNub.connect(&settings(&[&REQUIRED[..], &[("crypto", "acrh")]].concat())).unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Config, Effect::NotSent));
+    assert!(error.to_string().contains("\"crypto\" needs \"cipher_key\""), "{error}");
 }
 
 #[test]
