@@ -85,7 +85,9 @@ impl Context {
 
     /// Returns the settings of `store` for an operation that only `backend` has. The store must use that backend.
     pub(crate) fn settings_of(&self, store: &StoreConfig, backend: &dyn Backend) -> Result<StoreSettings> {
-        if store.backend_name() != backend.name() {
+        // A store without a known backend has another problem.
+        let is_known = self.registry.backend(store.backend_name()).is_ok();
+        if is_known && store.backend_name() != backend.name() {
             return Err(Error::invalid(format!(
                 "the store {:?} uses the backend {:?}; name a store that uses {:?} with --store",
                 store.name,

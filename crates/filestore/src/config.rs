@@ -1,5 +1,6 @@
 //! [`Config`] and [`StoreConfig`]: a configuration file and its stores.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +22,8 @@ const COMMON: &[Key] = &[
     ),
 ];
 
-/// A parsed configuration. The secrets of a store are read only when the store is opened, so that a missing secret
-/// fails only the store that needs it.
+/// A parsed configuration. The secrets of a store are read only when the store is opened. A missing secret or a value of
+/// the wrong type fails only the store that has it.
 #[derive(Debug, Clone)]
 pub struct Config {
     source: Option<PathBuf>,
@@ -38,7 +39,7 @@ pub struct StoreConfig {
     pub name: String,
     /// The name of the backend, with the line that sets it.
     pub backend: Setting,
-    /// Former names.
+    /// Former names; none if they cannot be read.
     pub aliases: Vec<String>,
     /// The line that sets the former names.
     pub aliases_origin: Option<Origin>,
@@ -46,10 +47,13 @@ pub struct StoreConfig {
     pub settings: Settings,
     /// Options of the backend for every upload.
     pub upload: Settings,
+    /// The reason why the store cannot be used, if its table cannot be read.
+    problem: Option<String>,
 }
 
 impl Config {
-    /// Reads the file at `path`. Fails with *config* if it cannot be read, is not TOML, or has an unknown key.
+    /// Reads the file at `path`. Fails with *config* if it cannot be read, is not TOML, or has an unknown key at the top
+    /// level. A store whose table is wrong fails when it is [resolved](StoreConfig::resolve).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|error| {
@@ -72,8 +76,11 @@ impl Config {
             }
             other => other,
         };
-        let mut stores = match top.remove("stores") {
-            Some(setting) => tables_of(setting)?,
+        let mut stores: Vec<(String, Setting)> = match top.remove("stores") {
+            Some(Setting { value: Value::Table(stores), .. }) => stores.into_iter().collect(),
+            Some(Setting { origin, .. }) => {
+                return Err(Error::config(format!("{origin}: \"stores\" is not a table; write [stores.NAME]")));
+            }
             None => Vec::new(),
         };
         if let Some((key, setting)) = top.iter().next() {
@@ -82,11 +89,8 @@ impl Config {
             return Err(Error::config(format!("{origin}: unknown key {key:?}; {}", suggestion(key, known))));
         }
         // In the order of the file.
-        stores.sort_by_key(|(_, _, line)| *line);
-        let stores = stores
-            .into_iter()
-            .map(|(name, settings, line)| StoreConfig::read(name, settings, path, line))
-            .collect::<Result<Vec<_>>>()?;
+        stores.sort_by_key(|(_, setting)| line_of(&setting.origin));
+        let stores = stores.into_iter().map(|(name, setting)| StoreConfig::read(name, setting)).collect();
         let config = Self { source: Some(path.to_owned()), default, stores };
         config.check_names()?;
         if let Some(default) = &config.default {
@@ -120,6 +124,7 @@ impl Config {
             aliases_origin: None,
             settings,
             upload: Settings::new(),
+            problem: None,
         };
         let default = Setting::new(Value::Text("local".to_owned()), Origin::BuiltIn);
         Ok(Self { source: None, default: Some(default), stores: vec![store] })
@@ -195,26 +200,56 @@ impl Config {
 }
 
 impl StoreConfig {
-    fn read(name: String, mut settings: Settings, path: &Path, line: usize) -> Result<Self> {
-        let Some(backend) = settings.remove("backend") else {
-            let nearest = settings.iter().find(|(key, _)| suggestion(key, ["backend"].into_iter()).starts_with("did"));
+    /// Reads the table of a store. A store whose table is wrong has no other effect than its name.
+    fn read(name: String, Setting { value, origin, .. }: Setting) -> Self {
+        let mut store = Self {
+            name,
+            backend: Setting::new(Value::Text(String::new()), origin.clone()),
+            aliases: Vec::new(),
+            aliases_origin: None,
+            settings: Settings::new(),
+            upload: Settings::new(),
+            problem: None,
+        };
+        store.problem = match value {
+            Value::Table(table) => store.read_table(table).err().map(|error| error.message().to_owned()),
+            _ => Some(format!("{origin}: the store {:?} is not a table; write [stores.{0}]", store.name)),
+        };
+        store
+    }
+
+    fn read_table(&mut self, table: BTreeMap<String, Setting>) -> Result<()> {
+        let (mut problem, has_backend) = (Ok(()), table.contains_key("backend"));
+        for (key, setting) in table {
+            let read = match key.as_str() {
+                "backend" => {
+                    let checked = literal_of("backend", &setting).map(drop);
+                    self.backend = setting;
+                    checked
+                }
+                "aliases" => {
+                    self.aliases_origin = Some(setting.origin.clone());
+                    list_of(setting).map(|aliases| self.aliases = aliases)
+                }
+                "upload" => table_of(setting).map(|upload| self.upload = upload),
+                _ => {
+                    self.settings.insert(key, setting);
+                    Ok(())
+                }
+            };
+            problem = problem.and(read);
+        }
+        problem?;
+        if !has_backend {
+            let nearest =
+                self.settings.iter().find(|(key, _)| suggestion(key, ["backend"].into_iter()).starts_with("did"));
             let hint = nearest.map(|(key, _)| format!(" (is {key:?} a misspelling of it?)")).unwrap_or_default();
             return Err(Error::config(format!(
-                "{}:{line}: the store {name:?} has no key \"backend\"{hint}; add backend = \"NAME\"",
-                path.display()
-            )));
-        };
-        if backend.as_str().is_none() {
-            return Err(Error::config(format!(
-                "{}: \"backend\" is not a text; set it to the name of a backend",
-                backend.origin
+                "{}: the store {:?} has no key \"backend\"{hint}; add backend = \"NAME\"",
+                self.backend.origin, self.name
             )));
         }
-        let aliases = settings.remove("aliases");
-        let aliases_origin = aliases.as_ref().map(|setting| setting.origin.clone());
-        let aliases = aliases.map(list_of).transpose()?.unwrap_or_default();
-        let upload = settings.remove("upload").map(table_of).transpose()?.unwrap_or_default();
-        Ok(Self { name, backend, aliases, aliases_origin, settings, upload })
+        Ok(())
     }
 
     /// Returns the name of the backend.
@@ -224,9 +259,12 @@ impl StoreConfig {
 
     /// Resolves `env:` and `file:`, and makes relative paths start at the folder of the configuration file.
     ///
-    /// Fails with *config* for an unknown backend or key, or a missing variable or file.
+    /// Fails with *config* for an unknown backend or key, a value of the wrong type, or a missing variable or file.
     pub fn resolve(&self, registry: &Registry) -> Result<StoreSettings> {
         let context = |error: Error| error.with_store(&self.name);
+        if let Some(problem) = &self.problem {
+            return Err(context(Error::config(problem)));
+        }
         let backend = registry.backend(self.backend_name()).map_err(|error| {
             Error::config(format!("{}: {}", self.backend.origin, error.message())).with_store(&self.name)
         })?;
@@ -265,27 +303,27 @@ impl StoreConfig {
     }
 }
 
-fn text_of(key: &str, setting: Setting) -> Result<String> {
-    match setting.value {
-        Value::Text(text) => Ok(text),
-        _ => Err(Error::config(format!("{}: {key:?} is not a text", setting.origin))),
+/// Returns the text of a key that is literal: it decides which names and settings the file has.
+fn literal_of(key: &str, Setting { value, origin, .. }: &Setting) -> Result<String> {
+    match value {
+        Value::Text(text) if text.starts_with("env:") || text.starts_with("file:") => Err(Error::config(format!(
+            "{origin}: {key:?} is literal and cannot be env:NAME or file:PATH; write the value itself"
+        ))),
+        Value::Text(text) => Ok(text.clone()),
+        _ => Err(Error::config(format!("{origin}: {key:?} is not a text"))),
     }
 }
 
-fn list_of(setting: Setting) -> Result<Vec<String>> {
-    let origin = setting.origin;
-    match setting.value {
-        Value::List(list) => list.into_iter().map(|entry| text_of("aliases", entry)).collect(),
+fn list_of(Setting { value, origin, .. }: Setting) -> Result<Vec<String>> {
+    match value {
+        Value::List(list) => list.iter().map(|entry| literal_of("aliases", entry)).collect(),
         _ => Err(Error::config(format!("{origin}: \"aliases\" is not a list of texts"))),
     }
 }
 
-fn table_of(setting: Setting) -> Result<Settings> {
-    let Value::Table(table) = setting.value else {
-        return Err(Error::config(format!(
-            "{}: \"upload\" is not a table; write [stores.NAME.upload]",
-            setting.origin
-        )));
+fn table_of(Setting { value, origin, .. }: Setting) -> Result<Settings> {
+    let Value::Table(table) = value else {
+        return Err(Error::config(format!("{origin}: \"upload\" is not a table; write [stores.NAME.upload]")));
     };
     let mut settings = Settings::new();
     for (key, setting) in table {
@@ -294,21 +332,8 @@ fn table_of(setting: Setting) -> Result<Settings> {
     Ok(settings)
 }
 
-fn tables_of(setting: Setting) -> Result<Vec<(String, Settings, usize)>> {
-    let Value::Table(tables) = setting.value else {
-        return Err(Error::config(format!("{}: \"stores\" is not a table; write [stores.NAME]", setting.origin)));
-    };
-    tables
-        .into_iter()
-        .map(|(name, setting)| {
-            let origin = setting.origin.clone();
-            let line = if let Origin::File { line, .. } = origin { line } else { 0 };
-            let settings = table_of(setting).map_err(|_| {
-                Error::config(format!("{origin}: the store {name:?} is not a table; write [stores.{name}]"))
-            })?;
-            Ok((name, settings, line))
-        })
-        .collect()
+fn line_of(origin: &Origin) -> usize {
+    if let Origin::File { line, .. } = origin { *line } else { 0 }
 }
 
 #[cfg(test)]
@@ -351,6 +376,45 @@ mod tests {
         );
         assert!(message("[stores.a]\nbakend = \"fs\"\n").contains("is \"bakend\" a misspelling"));
         assert!(message("defalt = \"a\"\n").contains("did you mean \"default\"?"));
+    }
+
+    #[test]
+    fn a_store_whose_table_is_wrong_fails_alone_and_when_it_is_used() {
+        for (wrong, problem) in [
+            ("[stores.bad]\nbackend = 5\n", "f.toml:4: \"backend\" is not a text"),
+            (
+                "[stores.bad]\nroot = \"x\"\n",
+                "f.toml:3: the store \"bad\" has no key \"backend\"; add backend = \"NAME\"",
+            ),
+            (
+                "[stores.bad]\nbackend = \"fs\"\nupload = 5\n",
+                "f.toml:5: \"upload\" is not a table; write [stores.NAME.upload]",
+            ),
+            ("[stores.bad]\nbackend = \"fs\"\naliases = 5\n", "f.toml:5: \"aliases\" is not a list of texts"),
+            ("[stores.bad]\nbackend = \"fs\"\naliases = [5]\n", "f.toml:5: \"aliases\" is not a text"),
+            ("stores.bad = 5\n", "f.toml:1: the store \"bad\" is not a table; write [stores.bad]"),
+        ] {
+            let good = "[stores.good]\nbackend = \"memory\"\n";
+            let text = if wrong.starts_with('[') { [good, wrong].concat() } else { [wrong, good].concat() };
+            let config = parse(&text).unwrap();
+            assert!(config.store("good").unwrap().open(&crate::registry()).is_ok(), "{text}");
+            let error = config.store("bad").unwrap().open(&crate::registry()).unwrap_err();
+            assert_eq!((error.kind(), error.to_string()), (ErrorKind::Config, format!("bad: {problem}")));
+        }
+    }
+
+    #[test]
+    fn backend_and_aliases_are_literal() {
+        for text in [
+            "[stores.a]\nbackend = \"env:FILESTORE_TEST_BACKEND\"\n",
+            "[stores.a]\naliases = [\"file:old\"]\nbackend = \"memory\"\n",
+        ] {
+            let message = message(text);
+            assert!(
+                message.contains("f.toml:2: ") && message.contains("is literal and cannot be env:NAME"),
+                "{message}"
+            );
+        }
     }
 
     #[test]

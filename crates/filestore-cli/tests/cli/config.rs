@@ -26,6 +26,23 @@ fn a_store_is_found_by_default_by_name_and_by_alias() {
 }
 
 #[test]
+fn a_store_whose_table_is_wrong_does_not_affect_another_one() {
+    let home = Home::new();
+    home.file("a", "1");
+    for wrong in ["backend = 5", "root = \"x\"", "backend = \"memory\"\nupload = 5", "backend = \"env:B\""] {
+        home.file("filestore.toml", format!("{TWO}\n[stores.bad]\n{wrong}\n"));
+        assert_eq!(home.run(&["--store", "scratch", "list"]).code, 0, "{wrong}");
+        assert_eq!(home.run(&["stores"]).code, 0, "{wrong}");
+        let bad = home.run(&["--store", "bad", "upload", "a"]);
+        assert!(bad.code == 2 && bad.err.contains("filestore.toml:1"), "{bad:?}");
+        let check = home.run(&["config", "check"]);
+        let reported = check.out.lines().any(|line| line.starts_with("bad ") && line.contains("filestore.toml:1"));
+        assert!(check.code == 2 && reported, "{check:?}");
+        assert!(check.out.contains("scratch  ok"), "{check:?}");
+    }
+}
+
+#[test]
 fn a_relative_root_starts_at_the_folder_of_the_configuration() {
     let home = Home::new();
     std::fs::create_dir(home.path().join("elsewhere")).unwrap();
