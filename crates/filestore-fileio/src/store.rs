@@ -115,7 +115,7 @@ impl FileIoStore {
 
     /// Finds the entry of `key` in the account's listing, page by page. Does not request the file, which would consume
     /// it.
-    async fn look_up(&self, key: &FileKey) -> Result<Option<FileIoFile>> {
+    pub(crate) async fn look_up(&self, key: &FileKey) -> Result<Option<FileIoFile>> {
         let reference = key.reference();
         let mut search = Search::new().limit(LOOKUP_PAGE);
         let mut guard = CursorLoopGuard::new();

@@ -140,28 +140,26 @@ impl UploadTerms {
         }
     }
 
-    /// Describes a requested protection (expiry, limit of downloads, `auto_delete`) that is missing, so that the file
-    /// can be read longer or more often.
+    /// Describes a requested protection (expiry, limit of downloads, `auto_delete`) that is missing or not confirmed, so
+    /// that the file may be read longer or more often.
     ///
     /// Responses of generation 1 have no times and no options, only an expiry in words.
     pub(crate) fn missing_protection(&self, stored: &FileIoFile, starts: &[Option<Timestamp>]) -> Option<String> {
-        let ends = self.expiration.ends(starts);
-        let is_limited = matches!(self.expiration, Expiration::For(_) | Expiration::Until(_));
-        let is_generation_2 = stored.is_generation_2;
-        let is_longer = match stored.file.expiry {
-            Expiry::At(end) => ends.iter().max().is_some_and(|last| end.duration_since(*last) > ROUNDING),
-            Expiry::Never => is_limited,
-            // Responses of generation 2 have the expiry of a file.
-            _ if is_generation_2 => is_limited,
-            _ => self
-                .longest(starts)
-                .zip(stored.lifetime_in_words())
-                .is_some_and(|(requested, (shortest, _))| shortest > requested),
+        let requested = self.expiration.form_value().unwrap_or_default();
+        let is_longer = match (stored.file.expiry, stored.lifetime_in_words()) {
+            _ if !matches!(self.expiration, Expiration::For(_) | Expiration::Until(_)) => false,
+            (Expiry::At(end), _) => {
+                self.expiration.ends(starts).iter().max().is_none_or(|last| end.duration_since(*last) > ROUNDING)
+            }
+            (Expiry::Never, _) => true,
+            (_, Some((shortest, _))) => self.longest(starts).is_none_or(|longest| shortest > longest),
+            (_, None) => return Some(format!("the service does not confirm the expiry of {requested}")),
         };
         if is_longer {
-            let requested = self.expiration.form_value().unwrap_or_default();
-            let words = stored.expiry_in_words.as_deref().filter(|_| !is_generation_2);
-            let actual = words.map_or_else(|| stored.file.expiry.to_string(), |words| format!("{words:?}"));
+            let actual = match &stored.expiry_in_words {
+                Some(words) if stored.file.expiry == Expiry::Default => format!("{words:?}"),
+                _ => stored.file.expiry.to_string(),
+            };
             return Some(format!("its expiry is {actual} instead of {requested}"));
         }
         if let Some(max) = self.max_downloads.and_then(MaxDownloads::times) {
@@ -169,17 +167,13 @@ impl UploadTerms {
                 Some(actual) if actual.times().is_none_or(|times| times > max) => {
                     return Some(format!("it allows {} downloads instead of {max}", times_or_unlimited(actual)));
                 }
-                None if is_generation_2 => {
-                    return Some(format!("the service does not confirm the limit of {max} downloads"));
-                }
-                _ => {}
+                None => return Some(format!("the service does not confirm the limit of {max} downloads")),
+                Some(_) => {}
             }
         }
         match (self.auto_delete, stored.auto_delete) {
             (Some(true), Some(false)) => Some("its auto_delete is false instead of true".to_owned()),
-            (Some(true), None) if is_generation_2 => {
-                Some("the service does not confirm that auto_delete is true".to_owned())
-            }
+            (Some(true), None) => Some("the service does not confirm that auto_delete is true".to_owned()),
             _ => None,
         }
     }
@@ -235,9 +229,10 @@ impl UploadTerms {
 
 impl FileIoFile {
     /// Returns the shortest and the longest lifetime that the words of generation 1 can mean: `14 days` is rounded from
-    /// anything between 13.5 and 15 days.
+    /// anything between 13.5 and 15 days. `None` for a response of generation 2.
     fn lifetime_in_words(&self) -> Option<(SignedDuration, SignedDuration)> {
-        let (number, unit) = self.expiry_in_words.as_deref()?.trim().split_once(' ')?;
+        let words = self.expiry_in_words.as_deref().filter(|_| !self.is_generation_2)?;
+        let (number, unit) = words.trim().split_once(' ')?;
         let (shortest, longest) = match unit.trim_end_matches('s') {
             "second" => (1, 1),
             "minute" => (60, 60),

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use filestore_core::{Body, Effect, Error, ErrorKind, Expiry, FileRef, FileStore, Result, Upload, guess_content_type};
+use filestore_core::{
+    Body, Effect, Error, ErrorKind, Expiry, FileRef, FileStore, Result, StoredFile, Upload, guess_content_type,
+};
 use filestore_http::{Idempotency, Method, RequestBody, Response};
-use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use crate::FileIoStore;
@@ -13,7 +14,6 @@ use crate::account::FileIoFile;
 use crate::key::FileKey;
 use crate::options::MaxDownloads;
 use crate::terms::{Expiration, UploadTerms};
-use crate::upload::MAX_CLOCK_SKEW;
 use crate::wire;
 
 /// The changes of an update. Fields that are not set keep their values.
@@ -190,18 +190,20 @@ impl FileIoStore {
         sent: impl FnOnce() -> Option<u64> + Send,
     ) -> Result<FileIoFile> {
         let (_, wire) = self.confirmed::<wire::File>(response, Some(key)).await?;
-        // Without any time, the file was updated now, within the difference of the clocks.
-        let about_now = |shift: SignedDuration| self.now().checked_add(shift).ok();
-        let starts = match (wire.modified, wire.created) {
-            (None, None) => [about_now(-MAX_CLOCK_SKEW), about_now(MAX_CLOCK_SKEW), None],
-            (modified, created) => [modified, created, created.and(Some(self.now()))],
+        let (now, about_now) = (self.now(), self.about_now());
+        // Without any time, the file was updated now.
+        let starts_of = |file: &StoredFile| match (file.modified, file.created) {
+            (None, None) => about_now.to_vec(),
+            (modified, created) => vec![modified, created, created.and(Some(now))],
         };
-        let mut stored = FileIoFile::new(key, wire, name);
+        let stored = FileIoFile::new(key, wire, name);
         terms.check_size(&stored, sent())?;
-        if let Some(missing) = terms.missing_protection(&stored, &starts) {
+        let (mut stored, missing) = self.missing_protection(key, stored, terms, starts_of).await;
+        if let Some(missing) = missing {
             let message = format!("the file is changed, but {missing}");
             return Err(Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(stored.file));
         }
+        let starts = starts_of(&stored.file);
         stored.file.skipped = terms.ignored(&stored, &starts);
         Ok(stored)
     }

@@ -2,7 +2,7 @@
 
 use filestore_core::{Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result, StoredFile, Upload, check_secret};
 use filestore_http::{Idempotency, Method, RequestBody, Response};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::IgnoredAny;
 use url::form_urlencoded;
 
@@ -14,7 +14,7 @@ use crate::terms::{Expiration, UploadTerms};
 use crate::wire;
 
 /// The largest tolerated difference between the clock of the service and that of this machine.
-pub(crate) const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 const TOKEN_HEADER: &str = "x-file-io-anonymous-access-token";
 
@@ -99,24 +99,53 @@ impl FileIoStore {
             )
         })?;
         let token = response.header(TOKEN_HEADER).map(AnonymousToken::new);
-        let (created, sent) = (wire.created, sent());
-        let mut stored = FileIoFile::new(&key, wire, name);
-        // Without a time of creation, the file was created now, within the difference of the clocks.
-        let about_now = |shift: SignedDuration| self.now().checked_add(shift).ok();
-        let starts = match created {
-            Some(created) => [Some(created), None],
-            None => [about_now(-MAX_CLOCK_SKEW), about_now(MAX_CLOCK_SKEW)],
+        let (sent, about_now) = (sent(), self.about_now());
+        // Without a time of creation, the file was created now.
+        let starts_of = |file: &StoredFile| match file.created {
+            Some(created) => vec![Some(created)],
+            None => about_now.to_vec(),
         };
+        let stored = FileIoFile::new(&key, wire, name);
         // First of all: even a file of the wrong size must not stay unprotected.
-        if let Some(missing) = terms.missing_protection(&stored, &starts) {
+        let (mut stored, missing) = self.missing_protection(&key, stored, terms, starts_of).await;
+        if let Some(missing) = missing {
             return Err(self.undo(&key, stored.file, token.as_ref(), &missing).await);
         }
+        let starts = starts_of(&stored.file);
         terms.check_size(&stored, Some(sent))?;
         stored.file.skipped = terms.ignored(&stored, &starts);
         let mut file = stored.file;
         file.size.get_or_insert(sent);
         file.stored_size.get_or_insert(sent);
         Ok(OwnedUpload { file, token })
+    }
+
+    /// Returns the times between which something has happened that happened now: the clock of the service may differ.
+    pub(crate) fn about_now(&self) -> [Option<Timestamp>; 2] {
+        [-MAX_CLOCK_SKEW, MAX_CLOCK_SKEW].map(|shift| self.now().checked_add(shift).ok())
+    }
+
+    /// Returns the file and a description of the requested protection that it lacks; see
+    /// [`UploadTerms::missing_protection`]. If a short response of generation 1 does not confirm it, the account's
+    /// listing may.
+    pub(crate) async fn missing_protection(
+        &self,
+        key: &FileKey,
+        stored: FileIoFile,
+        terms: &UploadTerms,
+        starts_of: impl Fn(&StoredFile) -> Vec<Option<Timestamp>> + Send,
+    ) -> (FileIoFile, Option<String>) {
+        let missing = terms.missing_protection(&stored, &starts_of(&stored.file));
+        if missing.is_none() || stored.is_generation_2 {
+            return (stored, missing);
+        }
+        match self.look_up(key).await {
+            Ok(Some(listed)) => {
+                let missing = terms.missing_protection(&listed, &starts_of(&listed.file));
+                (listed, missing)
+            }
+            _ => (stored, missing),
+        }
     }
 
     /// Deletes a file that the service stored without a requested protection. Returns the error to report.

@@ -153,10 +153,19 @@ async fn a_longer_lifetime_is_noticed_without_any_time_in_the_response() {
 }
 
 #[tokio::test]
+async fn a_limit_that_a_short_response_does_not_confirm_makes_the_update_incomplete() {
+    let forbidden = json(403, r#"{"success":false,"status":403}"#);
+    let server = responding([json(200, r#"{"success":true}"#), forbidden]).await;
+    let error = with_key(&server).update(&key(), FileIoUpdate::new().max_downloads(2)).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+    assert!(error.to_string().contains("does not confirm the limit of 2 downloads"), "{error}");
+}
+
+#[tokio::test]
 async fn options_that_the_service_does_not_confirm_are_reported() {
     let server = responding([json(200, GEN1), json(200, r#"{"success":true}"#)]).await;
     let store = with_key(&server);
-    let options = FileIoUpload::new().max_downloads(1).auto_delete(true).title("T");
+    let options = FileIoUpload::new().max_downloads(MaxDownloads::Unlimited).auto_delete(false).title("T");
     let file = store.upload(hello().with(options)).await.unwrap();
     assert_eq!(file.skipped, ["max_downloads", "auto_delete", "title"]);
     let update = FileIoUpdate::new().title("T").description("D");

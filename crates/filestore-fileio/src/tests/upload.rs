@@ -156,7 +156,9 @@ async fn an_expiry_in_words_is_compared_with_the_requested_one() {
         (until, "7 days", false),
         (until, "14 days", true),
     ] {
-        let deleted = is_missing.then(|| json(200, r#"{"success":true,"status":200}"#));
+        // The account's listing cannot be read.
+        let deleted = [json(403, r#"{"success":false,"status":403}"#), json(200, r#"{"success":true,"status":200}"#)];
+        let deleted = deleted.into_iter().filter(|_| is_missing);
         let server = responding([json(200, &in_words(words))].into_iter().chain(deleted)).await;
         let uploaded = with_key(&server).upload(hello().expires(expiry)).await;
         match uploaded {
@@ -171,11 +173,9 @@ async fn an_expiry_in_words_is_compared_with_the_requested_one() {
 }
 
 #[tokio::test]
-async fn an_expiry_that_the_service_does_not_confirm_is_reported() {
+async fn a_shorter_lifetime_than_requested_is_reported() {
     let without_expiry = GEN1.replace(",\"expiry\":\"14 days\"", "");
     for (expiry, body) in [
-        (Period::days(7).into(), GEN1.replace("14 days", "soon")),
-        (Period::days(7).into(), without_expiry.clone()),
         (Period::days(30).into(), GEN1.to_owned()),
         ("1y".parse().unwrap(), GEN1.replace("14 days", "1 day")),
         ("2027-03-01T10:00:00Z".parse().unwrap(), GEN1.to_owned()),
@@ -185,6 +185,47 @@ async fn an_expiry_that_the_service_does_not_confirm_is_reported() {
         let server = responding([json(200, &body)]).await;
         let file = with_key(&server).upload(hello().expires(expiry)).await.unwrap();
         assert_eq!(file.skipped, ["expiry"], "{expiry} {body}");
+    }
+}
+
+/// Uploads with a requested protection that the short response of generation 1 does not confirm.
+fn unconfirmed() -> Vec<(Upload, String)> {
+    let without_expiry = GEN1.replace(",\"expiry\":\"14 days\"", "");
+    vec![
+        (hello().with(FileIoUpload::new().max_downloads(2)), GEN1.to_owned()),
+        (hello().with(FileIoUpload::new().auto_delete(true)), GEN1.to_owned()),
+        (hello().expires_in(Period::days(7)), GEN1.replace("14 days", "soon")),
+        (hello().expires_in(Period::days(7)), without_expiry),
+    ]
+}
+
+#[tokio::test]
+async fn a_protection_that_neither_a_short_response_nor_the_listing_confirms_is_missing() {
+    let empty = r#"{"success":true,"status":200,"nodes":[],"count":0}"#;
+    let deleted = || json(200, r#"{"success":true,"status":200}"#);
+    for (upload, response) in unconfirmed() {
+        let server = responding([json(200, &response), json(200, empty), deleted()]).await;
+        let error = with_key(&server).upload(upload).await.unwrap_err();
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
+        assert!(error.to_string().contains("does not confirm"), "{error}");
+    }
+    // Without an account, there is no listing, and the file cannot be deleted.
+    let server = responding([json(200, GEN1)]).await;
+    let upload = hello().with(FileIoUpload::new().max_downloads(1));
+    let error = anonymous(&server).upload(upload).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
+}
+
+#[tokio::test]
+async fn the_listing_confirms_a_protection_that_a_short_response_does_not() {
+    let node = STORED.replace("KEYcanary123", "a1B2c3").replace("\"maxDownloads\":1", "\"maxDownloads\":2");
+    let node = node.replace("2026-03-15T10:00:00.000Z", "2026-03-08T10:00:00.000Z");
+    let listing = format!(r#"{{"success":true,"status":200,"nodes":[{node}],"count":1}}"#);
+    for (upload, response) in unconfirmed() {
+        let server = responding([json(200, &response), json(200, &listing)]).await;
+        let file = with_key(&server).upload(upload).await.unwrap();
+        assert!(file.skipped.is_empty(), "{:?}", file.skipped);
+        assert_eq!(file.remaining_downloads, Some(2));
     }
 }
 
@@ -298,8 +339,7 @@ async fn one_wrongly_typed_field_does_not_lose_the_key() {
     let odder = r#"{"success":true,"status":{},"code":1,"message":[],"key":"Abc123","name":1,"title":2,"description":[],"size":-1,"expires":14,"downloads":"no","maxDownloads":{},"autoDelete":"yes","screeningStatus":0,"mimeType":false,"created":0,"modified":"today"}"#;
     for response in [odd, odder] {
         let server = responding([json(200, response)]).await;
-        let upload = hello().expires_in(Period::days(7)).with(FileIoUpload::new().max_downloads(3));
-        let file = with_key(&server).upload(upload).await.unwrap();
+        let file = with_key(&server).upload(hello()).await.unwrap();
         assert_eq!(file.reference().components(), ["Abc123"]);
         assert_eq!((file.name.as_str(), file.size, file.expiry), ("report.txt", Some(11), Expiry::Default));
     }
