@@ -60,7 +60,8 @@ fn main() -> ExitCode {
 fn log(quiet: bool) {
     let default = if quiet { LevelFilter::OFF } else { LevelFilter::WARN };
     let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
+    let stderr = || output::VisibleLines(std::io::stderr());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).without_time();
     // A failed write to standard error must not end the program in the middle of a transfer.
     subscriber.log_internal_errors(false).init();
 }

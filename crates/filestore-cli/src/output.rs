@@ -158,6 +158,23 @@ pub(crate) fn visible(text: &str) -> String {
     text.chars().flat_map(escape).collect()
 }
 
+/// Writes each text that it receives as one line, with hidden characters escaped. For the writer of a log, which
+/// receives one event at a time.
+pub(crate) struct VisibleLines<W>(pub(crate) W);
+
+impl<W: Write> Write for VisibleLines<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
+        self.0.write_all(format!("{}{end}", visible(line)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Returns a value as one line of JSON, with [hidden characters](is_hidden) as `\uXXXX`. Every line of JSON that
 /// the program prints comes from here.
 pub(crate) fn json(value: &Value) -> String {
@@ -225,6 +242,32 @@ mod tests {
         assert_eq!(visible("a\u{202e}gpj.exe"), "a\\u{202e}gpj.exe");
         assert!(!visible(HIDDEN).contains(is_hidden));
         assert_eq!(visible("Grüße 日本 👍"), "Grüße 日本 👍");
+    }
+
+    #[test]
+    fn hidden_characters_in_a_log_are_escaped() {
+        use std::sync::{Arc, Mutex};
+        #[derive(Clone, Default)]
+        struct Captured(Arc<Mutex<Vec<u8>>>);
+        impl Write for Captured {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || VisibleLines(writer.clone())).without_time();
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            tracing::warn!(name = "a\u{2800}\u{3164}b", "left out\u{115f}: {}", "c\u{202e}\nd");
+        });
+        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("left out\\u{115f}: c\\u{202e}"), "{text}");
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(!line.contains(is_hidden), "{text}");
     }
 
     #[test]
