@@ -8,6 +8,7 @@ mod interrupt;
 mod output;
 mod progress;
 mod standard_streams;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -23,9 +24,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     log(cli.quiet);
     let reads = Reads::default();
-    // Dropped after the runtime, whose shutdown waits for writes in progress.
     let _report = ReportAfterPanic(reads.clone());
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match threads::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             output::report(&format!("error: cannot start: {error}"));

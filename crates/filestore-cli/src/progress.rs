@@ -5,6 +5,9 @@ use std::time::Duration;
 use filestore::{Observer, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// The time between two steps of the spinner.
+const INTERVAL: Duration = Duration::from_millis(200);
+
 /// A bar for one transfer. It draws nothing if `quiet` is set or standard error is not a terminal.
 #[derive(Clone)]
 pub(crate) struct Bar(ProgressBar);
@@ -14,7 +17,9 @@ impl Bar {
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(None, target).with_style(style("{bytes} {bytes_per_sec}"));
         bar.set_message(crate::output::visible(name));
-        bar.enable_steady_tick(Duration::from_millis(200));
+        if !bar.is_hidden() {
+            tokio::spawn(animate(bar.clone()));
+        }
         Self(bar)
     }
 
@@ -31,6 +36,15 @@ impl Observer for Bar {
             self.0.set_length(total);
         }
         self.0.set_position(progress.transferred);
+    }
+}
+
+/// Draws the bar also while nothing arrives. A task, because the bar's own ticker is a thread, which the system may not
+/// allow.
+async fn animate(bar: ProgressBar) {
+    while !bar.is_finished() {
+        bar.tick();
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 

@@ -33,6 +33,38 @@ fn a_download_without_free_file_descriptors_does_not_consume_the_file() {
     assert!(whole > 0 && rejected > 0, "{whole} whole, {rejected} rejected");
 }
 
+/// Returns the beginning of a command that runs another one as a user without other processes and with at most `limit`
+/// threads. `None` if this system or user cannot do so.
+#[cfg(target_os = "linux")]
+fn with_threads(home: &Home, limit: usize) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::fs::set_permissions(home.path().join("stores.toml"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let user = "setpriv --reuid 54331 --regid 54331 --clear-groups";
+    let can_run = home.shell(&format!("{user} prlimit --nproc=100 -- \"$0\" --version"));
+    (can_run.code == 0).then(|| format!("timeout 30 {user} prlimit --nproc={limit} --"))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn too_few_threads_are_an_error_before_a_command_begins() {
+    let home = Home::new();
+    home.file("stores.toml", "[stores.local]\nbackend = \"memory\"\n");
+    let cores = std::thread::available_parallelism().unwrap().get();
+    for limit in [1, 2, 3, cores, cores + 1, cores + 2, cores + 6] {
+        let Some(limited) = with_threads(&home, limit) else {
+            eprintln!("skipped: needs root, setpriv and prlimit");
+            return;
+        };
+        let done = home.shell(&format!("{limited} \"$0\" --config stores.toml stores"));
+        if limit < cores + 3 {
+            assert!(done.code == 1 && done.err.starts_with("error: cannot start: "), "{limit}: {done:?}");
+        } else {
+            assert_eq!(done.code, 0, "{limit}: {done:?}");
+        }
+    }
+}
+
 #[test]
 fn a_standard_output_that_discards_data_is_an_error_before_the_read() {
     let home = Home::new();
