@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use filestore::{Cleanup, locate_partial};
+use filestore::{BlockingThread, Cleanup, locate_partial};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -279,6 +279,7 @@ pub(crate) struct ReportAfterPanic(pub(crate) Reads);
 impl Drop for ReportAfterPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            BlockingThread::wait_until_idle(EXIT_TIMEOUT);
             self.0.report();
         }
     }
@@ -322,11 +323,9 @@ pub(crate) async fn end_cleanups() {
 /// Waits until the bytes of the reads under way are written, and reports where they are.
 pub(crate) fn report_after(runtime: tokio::runtime::Runtime, reads: &Reads) {
     if reads.are_under_way() {
-        // The runtime completes writes in progress before it ends.
-        runtime.shutdown_timeout(EXIT_TIMEOUT);
+        BlockingThread::wait_until_idle(EXIT_TIMEOUT);
         reads.report();
-    } else {
-        // A read of standard input may still wait for the terminal; do not wait for it.
-        runtime.shutdown_background();
     }
+    // A read of standard input may still wait for the terminal; do not wait for it.
+    runtime.shutdown_background();
 }

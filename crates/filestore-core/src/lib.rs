@@ -24,6 +24,7 @@
 //! }
 //! ```
 
+mod blocking_thread;
 mod body;
 mod byte_range;
 mod capabilities;
@@ -53,6 +54,7 @@ mod stores;
 mod stream;
 mod sync_folder;
 
+pub use blocking_thread::BlockingThread;
 pub use body::{Body, Fingerprint};
 pub use byte_range::ByteRange;
 pub use capabilities::{

@@ -5,20 +5,19 @@ mod write_through;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, ErrorKind as Io, Seek};
+use std::io::{self, ErrorKind as Io, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use tempfile::TempPath;
-use tokio::io::AsyncWriteExt;
-use tokio::task::spawn_blocking;
 
 use crate::progress::ProgressTracker;
 use crate::request::LocationCallback;
 use crate::{
-    ByteStream, Download, Effect, Error, ErrorKind, Feature, IfExists, Operation, Result, Store, StoredFile,
-    sanitize_file_name, sync_folder,
+    BlockingThread, ByteStream, Download, Effect, Error, ErrorKind, Feature, IfExists, Operation, Result, Store,
+    StoredFile, sanitize_file_name, sync_folder,
 };
 
 /// A finished download.
@@ -241,7 +240,9 @@ fn cannot_write_to(error: io::Error, folder: &Path) -> Error {
 
 /// The temporary file of a download that is not complete, in the folder of the target.
 struct Partial {
-    file: tokio::fs::File,
+    file: Arc<fs::File>,
+    /// The thread that writes the file.
+    thread: BlockingThread,
     /// The path, whose file is removed on drop unless it is kept.
     path: TempPath,
     /// The folder, for the sync after the rename. `None` on Windows, which cannot sync a folder.
@@ -276,12 +277,12 @@ impl Partial {
 
     fn of(file: fs::File, path: PathBuf, folder: &Path) -> Result<Self> {
         let path = TempPath::try_from_path(path).map_err(|error| cannot_write_to(error, folder))?;
-        let file = tokio::fs::File::from_std(file);
         let folder = match cfg!(unix) {
             true => Some(fs::File::open(folder).map_err(|error| Error::local(error, "open the folder", folder))?),
             false => None,
         };
-        Ok(Self { file, path, folder, reservation: None, kept: false })
+        let thread = BlockingThread::start()?;
+        Ok(Self { file: Arc::new(file), thread, path, folder, reservation: None, kept: false })
     }
 
     /// Fails with *quota* if the file system has less than `bytes` free, or if this process may not write a file of
@@ -324,41 +325,48 @@ impl Partial {
         tracker: Option<&ProgressTracker>,
         written: &mut u64,
     ) -> Result<()> {
-        let Self { file, path, reservation, kept, .. } = self;
+        let Self { file, thread, path, reservation, kept, .. } = self;
         let mut set_writing = |writing| reservation.iter_mut().for_each(|reservation| reservation.writing = writing);
         let failed = |error: io::Error| Error::local(error, "write to", parent(path)).with_effect(Effect::Rejected);
         let total = stream.length();
+        let mut pending = None;
         let ended = loop {
             match stream.try_next().await {
                 Ok(Some(chunk)) => {
                     set_writing(true);
-                    file.write_all(&chunk).await.map_err(failed)?;
-                    // A chunk that waits for the write of the previous one would be lost if the future is dropped.
-                    if *kept {
-                        file.flush().await.map_err(failed)?;
-                        set_writing(false);
+                    let (file, length) = (Arc::clone(file), chunk.len());
+                    let write = thread.call(move || (&*file).write_all(&chunk));
+                    // One chunk is written while the next one arrives. A chunk that is the only copy must not wait for
+                    // the write of another one.
+                    let earlier = pending.replace(write);
+                    if let Some(write) = if *kept { pending.take() } else { earlier } {
+                        write.await.map_err(failed)?;
+                        set_writing(!*kept);
                     }
-                    *written += chunk.len() as u64;
+                    *written += length as u64;
                     if let Some(tracker) = tracker {
-                        tracker.advance(chunk.len(), total);
+                        tracker.advance(length, total);
                     }
                 }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
         };
-        // Before any error is returned: the last write may still be running, and may be part of the only copy.
-        file.flush().await.map_err(failed)?;
+        if let Some(write) = pending {
+            write.await.map_err(failed)?;
+        }
         ended?;
-        file.sync_all().await.map_err(failed)
+        let file = Arc::clone(file);
+        thread.call(move || file.sync_all()).await.map_err(failed)
     }
 
     /// Sets the time of the last modification, and syncs it.
     async fn set_modified(&self, modified: Timestamp) -> Result<()> {
-        let set = async {
-            self.file.try_clone().await?.into_std().await.set_modified(modified.into())?;
-            self.file.sync_all().await
-        };
+        let file = Arc::clone(&self.file);
+        let set = self.thread.call(move || {
+            file.set_modified(modified.into())?;
+            file.sync_all()
+        });
         let failed = |error| Error::local(error, "set the modification time of a file in", parent(&self.path));
         set.await.map_err(|error| failed(error).with_effect(Effect::Rejected))
     }
@@ -385,12 +393,10 @@ impl Partial {
             return Err(Error::new(ErrorKind::Io, Effect::Rejected, message));
         }
         let updated = async {
-            let file = self.file.try_clone().await?.into_std().await;
-            let created_at = old_path.clone();
-            let located = spawn_blocking(move || locate(&file, &created_at)).await;
-            let (path, copy) = located.map_err(io::Error::other)??;
+            let (file, created_at) = (Arc::clone(&self.file), old_path.clone());
+            let (path, copy) = self.thread.call(move || locate(&file, &created_at)).await?;
             if let Some(copy) = copy {
-                self.file = tokio::fs::File::from_std(copy);
+                self.file = Arc::new(copy);
             }
             self.path = TempPath::try_from_path(path)?;
             self.path.disable_cleanup(true);
@@ -414,7 +420,7 @@ impl Partial {
         // Releases the unused space while no other program writes to the file.
         self.reservation = None;
         let in_place = self.is_at(&path);
-        let Self { path: temporary, folder, kept, .. } = self;
+        let Self { thread, path: temporary, folder, kept, .. } = self;
         let partial_path = temporary.to_path_buf();
         // One system call. It does not wait for the content, which is synced.
         let renamed = match if_exists {
@@ -458,9 +464,7 @@ impl Partial {
         }
         // Without this, a power failure may lose the name although the content is on the disk.
         let synced = match folder {
-            Some(folder) => {
-                spawn_blocking(move || sync_folder(&folder)).await.unwrap_or_else(|error| Err(io::Error::other(error)))
-            }
+            Some(folder) => thread.call(move || sync_folder(&folder)).await,
             None => Ok(()),
         };
         match synced {
@@ -619,20 +623,20 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 
 /// Returns the free space of the disk, or the size of the largest file that this process may write, if that is less.
 #[cfg(unix)]
-fn free_space(file: &tokio::fs::File) -> Option<u64> {
+fn free_space(file: &fs::File) -> Option<u64> {
     let largest = rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX);
     let stat = rustix::fs::fstatvfs(file).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize).min(largest))
 }
 
 #[cfg(not(unix))]
-fn free_space(_: &tokio::fs::File) -> Option<u64> {
+fn free_space(_: &fs::File) -> Option<u64> {
     None
 }
 
 /// Reserves disk space for a file, whose length does not change.
 #[cfg(target_os = "linux")]
-fn allocate(file: &tokio::fs::File, bytes: u64) -> io::Result<Option<Reservation>> {
+fn allocate(file: &fs::File, bytes: u64) -> io::Result<Option<Reservation>> {
     use std::os::fd::AsFd;
     if bytes == 0 {
         return Ok(None);
@@ -643,7 +647,7 @@ fn allocate(file: &tokio::fs::File, bytes: u64) -> io::Result<Option<Reservation
 }
 
 #[cfg(not(target_os = "linux"))]
-fn allocate(_: &tokio::fs::File, _: u64) -> io::Result<Option<Reservation>> {
+fn allocate(_: &fs::File, _: u64) -> io::Result<Option<Reservation>> {
     Ok(None)
 }
 
@@ -1095,7 +1099,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut partial = Partial::visible(folder.path(), OsStr::new("a")).unwrap();
         partial.reserve_space(1 << 20).unwrap();
-        assert_eq!(partial.file.metadata().await.unwrap().len(), 0);
+        assert_eq!(partial.file.metadata().unwrap().len(), 0);
         assert_eq!(partial.reserve_space(1 << 60).map_err(|error| error.effect()), Err(Effect::NotSent));
     }
 

@@ -1,9 +1,10 @@
 //! `filestore download`: writes a file to a path, into a folder or to standard output.
 
-use filestore::{Download, Error, FileRef, IfExists, Observer, Operation, Progress, Result, Store};
+use std::io::{self, Write};
+
+use filestore::{BlockingThread, Download, Error, FileRef, IfExists, Observer, Operation, Progress, Result, Store};
 use futures::TryStreamExt;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
 
 use crate::args;
 use crate::context::Context;
@@ -80,18 +81,19 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
         None => output::write_error(error),
     };
     let copy = async {
+        let thread = BlockingThread::start()?;
         let mut stream = store.download(request).await?.stream;
-        let mut out = tokio::io::stdout();
         while let Some(chunk) = stream.try_next().await? {
-            out.write_all(&chunk).await.map_err(write_error)?;
-            // A signal would discard a chunk that waits for the previous one to be written.
-            if read.is_some() {
-                out.flush().await.map_err(write_error)?;
-            }
+            let write = move || {
+                let mut out = io::stdout().lock();
+                out.write_all(&chunk)?;
+                out.flush()
+            };
+            thread.call(write).await.map_err(write_error)?;
         }
-        out.flush().await.map_err(write_error)
+        Ok(())
     };
-    let copied = copy.await;
+    let copied: Result<()> = copy.await;
     if let Some(read) = read {
         read.ended();
     }

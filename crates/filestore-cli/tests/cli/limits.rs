@@ -65,6 +65,39 @@ fn too_few_threads_are_an_error_before_a_command_begins() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_download_without_free_threads_does_not_consume_the_file() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("big", vec![7; SIZE]);
+    let (mut whole, mut rejected) = (0, 0);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    for limit in 1..=cores + 6 {
+        let Some(limited) = with_threads(&home, limit) else {
+            eprintln!("skipped: needs root, setpriv and prlimit");
+            return;
+        };
+        for output in ["copy", "-"] {
+            let reference = served.run(&["upload", "big"]).line();
+            let download = format!("\"$0\" --config stores.toml --store fileio download {reference} -o {output}");
+            let done = home.shell(&format!("rm -f copy copy.partial; {limited} {download}"));
+            if done.code == 0 {
+                let bytes = if output == "-" { done.bytes } else { std::fs::read(home.path().join(output)).unwrap() };
+                assert_eq!(bytes, vec![7; SIZE], "{limit}");
+                whole += 1;
+            } else {
+                assert_eq!(done.code, 1, "{limit}: {done:?}");
+                assert!(done.err.starts_with("error: ") && done.err.contains("thread"), "{limit}: {done:?}");
+                assert!(served.has_file(&reference), "{limit}: {done:?}");
+                assert!(!home.path().join("copy.partial").exists(), "{limit}: nothing was sent: {done:?}");
+                rejected += 1;
+            }
+        }
+    }
+    assert!(whole > 0 && rejected > 0, "{whole} whole, {rejected} rejected");
+}
+
 #[test]
 fn a_standard_output_that_discards_data_is_an_error_before_the_read() {
     let home = Home::new();
