@@ -96,9 +96,9 @@ async fn the_kit_deletes_its_files() {
 /// The smallest harness, without optional methods.
 struct Smallest(Arc<dyn FileStore>);
 
-#[async_trait::async_trait]
-impl filestore_conformance::Harness for Smallest {
-    async fn open(&self) -> filestore_core::Result<Store> {
+#[async_trait]
+impl Harness for Smallest {
+    async fn open(&self) -> Result<Store> {
         Store::new("smallest", Arc::clone(&self.0))
     }
 }
