@@ -40,6 +40,14 @@ impl Settings {
         self.values.get(key)
     }
 
+    /// Returns the value of `key` if it is a text.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        match &self.get(key)?.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Returns all settings, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.values.iter().map(|(key, setting)| (key.as_str(), setting))

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use filestore_core::{Error, Result, Settings, Value};
+use filestore_core::{Error, Result, Settings};
 use filestore_http::Url;
 use jiff::Timestamp;
 use reqsign_azure_storage::{ServiceSasResource, ServiceSharedAccessSignature};
@@ -23,15 +23,11 @@ pub(crate) struct AzureSigner {
 impl AzureSigner {
     /// Reads the options of a store in the folder `root`. `None` if they have no key.
     pub(crate) fn from_options(options: &Settings, root: &str) -> Option<Self> {
-        let text = |key: &str| match options.get(key).map(|setting| &setting.value) {
-            Some(Value::Text(text)) => Some(text.clone()),
-            _ => None,
-        };
         Some(Self {
-            account: text("account_name")?,
-            key: text("account_key")?,
-            container: text("container")?,
-            endpoint: text("endpoint")?.parse().ok()?,
+            account: options.text("account_name")?.to_owned(),
+            key: options.text("account_key")?.to_owned(),
+            container: options.text("container")?.to_owned(),
+            endpoint: options.text("endpoint")?.parse().ok()?,
             root: root.trim_start_matches('/').to_owned(),
         })
     }

@@ -205,7 +205,7 @@ fn over_http<C: Configurator>(service: Service, options: &Settings, settings: &S
 /// Corrects the capabilities that OpenDAL states, by the `options` of a service.
 #[cfg(feature = "http")]
 fn real_capabilities(options: &Settings) -> CapabilityOverrideLayer {
-    let is = |key: &str, value: &str| matches!(options.get(key).map(|setting| &setting.value), Some(Value::Text(text)) if text == value);
+    let is = |key: &str, value: &str| options.text(key) == Some(value);
     let (is_anonymous, lacks_metadata) = (is("skip_signature", "true"), is("enable_user_metadata", "false"));
     CapabilityOverrideLayer::new(move |mut capability| {
         capability.presign_read &= !is_anonymous;
@@ -219,10 +219,7 @@ fn real_capabilities(options: &Settings) -> CapabilityOverrideLayer {
 #[cfg(feature = "sftp")]
 fn sftp(options: &Settings) -> Result<OpendalStore> {
     let mut options = options.clone();
-    let root = match options.get("root").map(|root| &root.value) {
-        Some(Value::Text(root)) if !root.starts_with('/') => root.clone(),
-        _ => String::new(),
-    };
+    let root = options.text("root").filter(|root| !root.starts_with('/')).unwrap_or_default().to_owned();
     if !root.is_empty() {
         if !components::of_scope(Some(root.trim_end_matches('/'))).is_ok_and(|components| !components.is_empty()) {
             return Err(Error::config(format!(

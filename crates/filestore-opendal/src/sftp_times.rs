@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use filestore_core::{Effect, Error, ErrorKind, Result, Settings, Value};
+use filestore_core::{Effect, Error, ErrorKind, Result, Settings};
 use jiff::Timestamp;
 use openssh::{KnownHosts, SessionBuilder};
 use openssh_sftp_client::metadata::MetaDataBuilder;
@@ -27,19 +27,15 @@ pub(crate) struct SftpTimes {
 impl SftpTimes {
     /// Reads the options of a store in the folder `root`. `None` without an endpoint.
     pub(crate) fn from_options(options: &Settings, root: &str) -> Option<Self> {
-        let text = |key: &str| match options.get(key).map(|setting| &setting.value) {
-            Some(Value::Text(text)) => Some(text.clone()),
-            _ => None,
-        };
-        let known_hosts = match text("known_hosts_strategy").unwrap_or_default().to_lowercase().as_str() {
+        let known_hosts = match options.text("known_hosts_strategy").unwrap_or_default().to_lowercase().as_str() {
             "accept" => KnownHosts::Accept,
             "add" => KnownHosts::Add,
             _ => KnownHosts::Strict,
         };
         Some(Self {
-            endpoint: text("endpoint")?,
-            user: text("user"),
-            key: text("key"),
+            endpoint: options.text("endpoint")?.to_owned(),
+            user: options.text("user").map(str::to_owned),
+            key: options.text("key").map(str::to_owned),
             known_hosts,
             root: root.to_owned(),
             session: Mutex::default(),
