@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use filestore_core::{Body, Effect, ErrorKind, FileRef, FileStore, IfExists, Store, Upload};
+use filestore_core::{Body, Cleanup, Effect, ErrorKind, FileRef, FileStore, IfExists, Store, Upload};
 use futures::stream;
 use serde_json::json;
 use wiremock::ResponseTemplate;
@@ -733,6 +733,22 @@ async fn if_exists_fail_never_replaces_a_file() {
     let error = site.store().upload(upload()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::AlreadyExists, Effect::Rejected));
     assert_eq!(site.files(), ["in/a.txt"]);
+}
+
+#[tokio::test]
+async fn a_dropped_upload_with_if_exists_fail_leaves_no_temporary_file() {
+    let site = Site::with_parts_of(100).await;
+    let never = response(200, &json!({})).set_delay(std::time::Duration::from_secs(600));
+    site.fault("POST file_actions/move", FaultAction::Respond(never));
+    let store = site.store();
+    let mut upload = Box::pin(store.upload(alphabet().if_exists(IfExists::Fail)));
+    while site.count("POST file_actions/move") == 0 {
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(5), &mut upload).await.is_err());
+    }
+    assert_eq!(site.files().len(), 1);
+    drop(upload);
+    Cleanup::all_ended().await;
+    assert!(site.files().is_empty());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use filestore_core::{Body, Effect, Error, ErrorKind, Result, StoredFile};
+use filestore_core::{Body, Cleanup, Effect, Error, ErrorKind, Result, StoredFile};
 
 use super::options::UploadOptions;
 use crate::copy_move::Destination;
@@ -37,9 +37,23 @@ impl FilesComStore {
         let extension = path.name().rsplit_once('.').map(|(_, extension)| extension);
         let extension = extension.filter(|extension| extension.len() <= MAX_EXTENSION_BYTES).unwrap_or("part");
         let temporary = path.sibling(&format!(".filestore-{:016x}.{extension}", rand::random::<u64>()))?;
-        let mut file = match self.send_file(&temporary, body, options, None, None).await {
+        let mut leftover = Leftover { store: self.clone(), temporary: Some(temporary.clone()) };
+        let stored = self.send_and_move(path, &temporary, body, options).await;
+        leftover.temporary = None;
+        stored
+    }
+
+    /// Uploads a file as `temporary` and moves it to `path`.
+    async fn send_and_move(
+        &self,
+        path: &SitePath,
+        temporary: &SitePath,
+        body: Arc<Body>,
+        options: &UploadOptions,
+    ) -> Result<StoredFile> {
+        let mut file = match self.send_file(temporary, body, options, None, None).await {
             Err(error) if matches!(error.effect(), Effect::Applied | Effect::Unknown) => {
-                return Err(self.discard(&temporary, error).await);
+                return Err(self.discard(temporary, error).await);
             }
             sent => sent?,
         };
@@ -49,7 +63,7 @@ impl FilesComStore {
             if error.effect() == Effect::Unknown {
                 return Err(error.with_possibly_stored(path.reference()).with_possibly_stored(temporary.reference()));
             }
-            return Err(self.discard(&temporary, error).await);
+            return Err(self.discard(temporary, error).await);
         }
         // The folders of the temporary file are in the spelling of the service; the name is new.
         let stored = SitePath::of(&file.reference).and_then(|temporary| temporary.sibling(path.name()));
@@ -81,5 +95,24 @@ impl FilesComStore {
             Ok(()) if !may_be_stored_later => error,
             _ => error.with_note("its content may remain, so delete it").with_possibly_stored(temporary.reference()),
         }
+    }
+}
+
+/// The temporary file of an upload. It is removed if the future of the upload is dropped.
+struct Leftover {
+    store: FilesComStore,
+    temporary: Option<SitePath>,
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        let Some(temporary) = self.temporary.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (store, cleanup) = (self.store.clone(), Cleanup::begin());
+        runtime.spawn(async move {
+            // Best effort: the caller is gone.
+            let _ = store.remove(&temporary, false).await;
+            drop(cleanup);
+        });
     }
 }
