@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::effects::opendal::stub::Stub;
+use crate::effects::opendal::stub::webdav::Webdav;
 use filestore::{Config, Upload};
 use filestore_emulator::{Emulator, FILEIO_API_KEY, FILESCOM_API_KEY, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -114,7 +116,13 @@ async fn linked(server: &str, name: &'static str, settings: &str, options: LinkO
 }
 
 /// Returns a store of every service, each over a link of its own.
-async fn all(emulator: &Emulator, s3: &MockServer, limits: &str, options: LinkOptions) -> Vec<Linked> {
+async fn all(
+    emulator: &Emulator,
+    s3: &MockServer,
+    webdav: &Stub<Webdav>,
+    limits: &str,
+    options: LinkOptions,
+) -> Vec<Linked> {
     // The emulator accepts requests in the form that a proxy gets, so the link also carries those to other URLs.
     let (url, proxy) = (emulator.url(), "proxy = \"LINK\"");
     let pubnub = format!(
@@ -128,11 +136,14 @@ async fn all(emulator: &Emulator, s3: &MockServer, limits: &str, options: LinkOp
         "backend = \"opendal\"\nservice = \"s3\"\n{limits}[stores.s3.options]\nbucket = \"b\"\nregion = \"r\"\n\
          endpoint = \"LINK\"\naccess_key_id = \"a\"\nsecret_access_key = \"s\"\n"
     );
+    let share =
+        format!("backend = \"opendal\"\nservice = \"webdav\"\n{limits}[stores.webdav.options]\nendpoint = \"LINK\"\n");
     vec![
         linked(url, "pubnub", &pubnub, options).await,
         linked(url, "filescom", &filescom, options).await,
         linked(url, "fileio", &fileio, options).await,
         linked(&s3.uri(), "s3", &bucket, options).await,
+        linked(&webdav.url, "webdav", &share, options).await,
     ]
 }
 
@@ -142,7 +153,8 @@ async fn upload_to_all(limits: &str, options: LinkOptions) -> Vec<Linked> {
     let s3 = MockServer::start().await;
     let stored = ResponseTemplate::new(200).insert_header("ETag", "\"6e3\"");
     Mock::given(method("PUT")).respond_with(stored).expect(1).mount(&s3).await;
-    let stores = all(&emulator, &s3, limits, options).await;
+    let webdav = Stub::start(Webdav::default()).await;
+    let stores = all(&emulator, &s3, &webdav, limits, options).await;
     let uploads = stores.iter().map(|linked| async {
         let content: Vec<u8> = (0..SIZE).map(|byte| (byte / 7) as u8).collect();
         let uploaded = linked.store.upload(Upload::new("slow.bin", content)).await;

@@ -188,6 +188,12 @@ fn check_size(written: u64, listed: Option<u64>) -> Result<()> {
 
 /// Fails if a download cannot be stored at `path`.
 fn check_target(path: &Path, if_exists: IfExists) -> Result<()> {
+    if hidden::is_reserved(path) {
+        return Err(Error::invalid(format!(
+            "{} is a name of unfinished downloads, which a later download removes; choose another name",
+            path.display()
+        )));
+    }
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == Io::NotFound && names_a_folder(path) => {

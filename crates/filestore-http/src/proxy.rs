@@ -65,7 +65,7 @@ impl Proxies {
         let all = checked(["ALL_PROXY", "all_proxy"])?;
         let http = checked(["HTTP_PROXY", "http_proxy"])?.or_else(|| all.clone());
         let https = checked(["HTTPS_PROXY", "https_proxy"])?.or(all);
-        Ok(Self { http, https, excluded: Exclusions::new(&no) })
+        Ok(Self { http, https, excluded: Exclusions::new(&no)? })
     }
 
     /// Returns the proxy for requests to `url`.
@@ -82,8 +82,9 @@ impl Proxies {
 }
 
 impl Exclusions {
-    /// Parses a list such as `localhost,.example.com,10.0.0.0/8,127.0.0.1:8080`.
-    fn new(list: &str) -> Self {
+    /// Parses a list such as `localhost,.example.com,10.0.0.0/8,127.0.0.1:8080`. Fails with *config* for a port that is no
+    /// number: the proxy would be used although it is not wanted.
+    fn new(list: &str) -> Result<Self> {
         // Matches every URL but those of the excluded `hosts`.
         let others = |hosts: String| Matcher::builder().all("http://proxy").no(hosts).build();
         let (mut hosts, mut ports) = (Vec::new(), Vec::new());
@@ -91,12 +92,17 @@ impl Exclusions {
             match entry.rsplit_once(':') {
                 Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
                     let host = host.trim_start_matches('[').trim_end_matches(']');
-                    ports.extend(port.parse().ok().map(|port| (port, others(host.to_owned()))));
+                    let port = port.parse().map_err(|_| {
+                        Error::config(format!(
+                            "the environment variable NO_PROXY has the entry {entry:?}, whose port is no number; correct it"
+                        ))
+                    })?;
+                    ports.push((port, others(host.to_owned())));
                 }
                 _ => hosts.push(entry),
             }
         }
-        Self { hosts: (!hosts.is_empty()).then(|| others(hosts.join(","))), ports }
+        Ok(Self { hosts: (!hosts.is_empty()).then(|| others(hosts.join(","))), ports })
     }
 
     fn contains(&self, url: &Url) -> bool {
@@ -186,6 +192,13 @@ mod tests {
             let setting = Proxies::new(Some(wrong), |_| None).map(drop).unwrap_err();
             assert!(setting.to_string().contains("the setting proxy"), "{setting}");
         }
+    }
+
+    #[test]
+    fn an_exclusion_with_an_invalid_port_is_an_error() {
+        let error = proxy_of(&[("http_proxy", "http://p"), ("NO_PROXY", "b,a:x")], "http://a/").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("\"a:x\""), "{error}");
     }
 
     #[test]

@@ -48,7 +48,7 @@ struct Inner {
     /// The number of entries that listings do not show.
     #[cfg(feature = "http")]
     left_out: u64,
-    /// The body that the next PUT of WebDAV sends in place of OpenDAL's buffer.
+    /// The body that every PUT of WebDAV sends in place of OpenDAL's buffer.
     #[cfg(feature = "http")]
     body: Option<Arc<Body>>,
     /// The number of bytes of that body which the last PUT has sent.
@@ -215,7 +215,7 @@ impl Attempts {
         self.lock().left_out += entries;
     }
 
-    /// Sets the body that the next PUT of WebDAV sends.
+    /// Sets the body that every PUT of WebDAV sends.
     pub(crate) fn send_body(&self, body: Arc<Body>) {
         self.lock().body = Some(body);
     }
@@ -225,14 +225,11 @@ impl Attempts {
         self.lock().body.clone()
     }
 
-    /// Records the number of bytes of the body that a PUT has sent.
-    pub(crate) fn record_body_sent(&self, bytes: u64) {
-        self.lock().body_sent = Some(bytes);
-    }
-
-    /// Records whether the body of a PUT can be sent again.
-    pub(crate) fn record_replayable(&self, replayable: bool) {
-        self.lock().body_is_consumed = !replayable;
+    /// Records the number of bytes of the body that a PUT has sent, and whether the body can be sent again.
+    pub(crate) fn record_body_sent(&self, bytes: u64, replayable: bool) {
+        let mut inner = self.lock();
+        inner.body_sent = Some(bytes);
+        inner.body_is_consumed = !replayable;
     }
 
     /// Returns `true` unless the body was read and cannot be opened again.

@@ -5,9 +5,10 @@
 
 use std::fmt;
 
-use filestore_core::{Error, Result, Settings};
+use filestore_core::{Error, Result};
 use filestore_http::Url;
 use jiff::Timestamp;
+use opendal::services::AzblobConfig;
 use reqsign_azure_storage::{ServiceSasResource, ServiceSharedAccessSignature};
 
 /// The account, its key, and the container of a store.
@@ -21,13 +22,13 @@ pub(crate) struct AzureSigner {
 }
 
 impl AzureSigner {
-    /// Reads the options of a store in the folder `root`. `None` if they have no key.
-    pub(crate) fn from_options(options: &Settings, root: &str) -> Option<Self> {
+    /// Takes the key of a store in the folder `root`. `None` if the configuration has none.
+    pub(crate) fn from_config(config: &AzblobConfig, root: &str) -> Option<Self> {
         Some(Self {
-            account: options.text("account_name")?.to_owned(),
-            key: options.text("account_key")?.to_owned(),
-            container: options.text("container")?.to_owned(),
-            endpoint: options.text("endpoint")?.parse().ok()?,
+            account: config.account_name.clone()?,
+            key: config.account_key.clone()?,
+            container: config.container.clone(),
+            endpoint: config.endpoint.as_ref()?.parse().ok()?,
             root: root.trim_start_matches('/').to_owned(),
         })
     }

@@ -125,7 +125,9 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability, traits: Servic
     all.url_kind = capability.presign_read.then_some(UrlKind::Signed);
     all.url_lifetime = max_url_lifetime(scheme);
     all.max_size = capability.write_total_max_size.map(|size| size as u64);
-    all.names = NameRules { max_bytes: Some(255), no_outer_space: true, ..NameRules::default() };
+    // Object stores limit the whole path.
+    all.names =
+        NameRules { max_bytes: (!traits.container).then_some(255), no_outer_space: true, ..NameRules::default() };
     all.list_order = ListOrder::Path;
     all
 }

@@ -158,7 +158,8 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
         #[cfg(feature = "azblob")]
         "azblob" => {
             check_needs(options, AZBLOB_NEEDS)?;
-            over_http::<opendal::services::AzblobConfig>(Service::Other, options, settings)?.signed_by(options)
+            let config = options.read(&keys_of::<opendal::services::AzblobConfig>())?;
+            over_http::<opendal::services::AzblobConfig>(Service::Other, options, settings)?.signed_by(&config)
         }
         #[cfg(feature = "webdav")]
         "webdav" => {
@@ -206,7 +207,8 @@ fn over_http<C: Configurator>(service: Service, options: &Settings, settings: &S
 #[cfg(feature = "http")]
 fn real_capabilities(options: &Settings) -> CapabilityOverrideLayer {
     let is = |key: &str, value: &str| options.text(key) == Some(value);
-    let (is_anonymous, lacks_metadata) = (is("skip_signature", "true"), is("enable_user_metadata", "false"));
+    let (is_anonymous, lacks_metadata) =
+        (is("skip_signature", "true") || is("google_skip_signature", "true"), is("enable_user_metadata", "false"));
     CapabilityOverrideLayer::new(move |mut capability| {
         capability.presign_read &= !is_anonymous;
         capability.write_with_user_metadata &= !lacks_metadata;

@@ -124,7 +124,8 @@ fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, in_response: bo
     // After a retry, even a rejection proves nothing: the first request may have succeeded.
     let lost = matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Other) || retries > 0;
     let effect = match stage {
-        _ if login.is_some() => Effect::NotSent,
+        // A login before a retry says nothing about the first request.
+        _ if login.is_some() && retries == 0 => Effect::NotSent,
         Stage::Commit if lost => Effect::Unknown,
         _ => Effect::Rejected,
     };
@@ -208,6 +209,8 @@ mod tests {
                 opendal::Error::new(opendal::ErrorKind::Unexpected, "ssh error").set_source(io::Error::other(text));
             let error = of_service(error, Stage::Commit, &none(), 0);
             assert_eq!((error.kind(), error.effect()), (kind, Effect::NotSent), "{error}");
+            let error = opendal::Error::new(opendal::ErrorKind::Unexpected, "ssh").set_source(io::Error::other(text));
+            assert_eq!(of_service(error, Stage::Commit, &none(), 1).effect(), Effect::Unknown);
         }
     }
 

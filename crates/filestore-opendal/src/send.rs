@@ -19,7 +19,7 @@ use crate::attempts::Attempts;
 use crate::capabilities::ServiceTraits;
 use crate::error::{Stage, UNENCRYPTED};
 #[cfg(feature = "sftp")]
-use crate::sftp_times::SftpTimes;
+use crate::sftp_times::TimeToSet;
 use crate::step::call;
 
 /// The size of a part, in bytes. One part is in memory at a time.
@@ -44,7 +44,18 @@ pub(crate) struct UploadTask {
     pub(crate) existing: Option<Metadata>,
     /// The modification time of the file, if it is set over SFTP.
     #[cfg(feature = "sftp")]
-    pub(crate) times: Option<(Arc<SftpTimes>, Timestamp)>,
+    pub(crate) time: Option<TimeToSet>,
+}
+
+/// A stored file.
+pub(crate) struct Stored {
+    /// The metadata in the response of the service.
+    pub(crate) metadata: Metadata,
+    /// The size in bytes.
+    pub(crate) size: u64,
+    /// The modification time that was set, or `Err` if the server does not keep it.
+    #[cfg(feature = "sftp")]
+    pub(crate) time: Option<Result<Timestamp, ()>>,
 }
 
 /// The content of a file, and how it is sent.
@@ -64,12 +75,11 @@ impl Content {
     }
 }
 
-/// Uploads the whole file, or nothing. Returns the metadata of the service, and the size in bytes.
+/// Uploads the whole file, or nothing.
 ///
-/// The upload runs in its own task. When the caller's future is dropped, the task ends the upload: a request that
-/// stores or renames the file is cut off and not retried, any other request ends first, and the sent content is
-/// removed.
-pub(crate) async fn send(upload: UploadTask) -> Result<(Metadata, u64)> {
+/// The upload runs in its own task. When the caller's future is dropped, the task ends the upload: the request under
+/// way is cut off and not retried, and the sent content is removed.
+pub(crate) async fn send(upload: UploadTask) -> Result<Stored> {
     check_runtime()?;
     let (_waiting, dropped) = oneshot::channel();
     let cleanup = Cleanup::begin();
@@ -84,7 +94,7 @@ pub(crate) async fn send(upload: UploadTask) -> Result<(Metadata, u64)> {
 }
 
 impl UploadTask {
-    async fn run(mut self, mut dropped: oneshot::Receiver<()>) -> Result<(Metadata, u64)> {
+    async fn run(mut self, mut dropped: oneshot::Receiver<()>) -> Result<Stored> {
         // A service with folders may show a file while it is written, so a temporary file is written.
         let written_path = match self.traits.folders {
             true => format!("{}{TEMPORARY_FOLDER}/{}", self.root, uuid::Uuid::new_v4()),
@@ -95,11 +105,11 @@ impl UploadTask {
         }
         let mut writer = call(Stage::Transfer, self.operator.writer_options(&written_path, self.options())).await?;
         let outcome = match self.transfer(&mut writer, &mut dropped).await {
-            Ok(size) => cut_off(self.store(&mut writer, &written_path, size), &mut dropped).await,
+            Ok(size) => cut_off(self.traits, self.store(&mut writer, &written_path, size), &mut dropped).await,
             Err(error) => Err(error),
         };
         let outcome = match outcome {
-            Ok((metadata, _)) if Attempts::current().is_unencrypted() => Err(self.remove_unencrypted(&metadata).await),
+            Ok(stored) if Attempts::current().is_unencrypted() => Err(self.remove_unencrypted(&stored.metadata).await),
             other => other,
         };
         if outcome.is_err() {
@@ -113,12 +123,7 @@ impl UploadTask {
     }
 
     /// Completes the upload, so that the sent content becomes the file.
-    async fn store(
-        &mut self,
-        writer: &mut opendal::Writer,
-        written_path: &str,
-        sent: Option<u64>,
-    ) -> Result<(Metadata, u64)> {
+    async fn store(&mut self, writer: &mut opendal::Writer, written_path: &str, sent: Option<u64>) -> Result<Stored> {
         let stage = if self.traits.folders { Stage::Transfer } else { Stage::Commit };
         let metadata = match call(stage, writer.close()).await {
             Ok(metadata) => metadata,
@@ -128,13 +133,19 @@ impl UploadTask {
             return Err(Error::new(ErrorKind::Other, Effect::Rejected, "no request has sent the content"));
         };
         #[cfg(feature = "sftp")]
-        if let Some((times, modified)) = &self.times {
-            times.set(written_path, *modified).await?;
-        }
+        let time = match &self.time {
+            Some(time) => Some(time.set(written_path).await?),
+            None => None,
+        };
         if self.traits.folders {
             self.publish(written_path, size).await?;
         }
-        Ok((metadata, size))
+        Ok(Stored {
+            metadata,
+            size,
+            #[cfg(feature = "sftp")]
+            time,
+        })
     }
 
     /// Removes the file that was stored without the requested encryption. Returns the error to report.
@@ -248,7 +259,7 @@ impl UploadTask {
             let Some(chunk) = chunk else { break };
             size += chunk.len() as u64;
             if self.traits.chunks {
-                cut_off(call(Stage::Transfer, writer.write(chunk)), dropped).await?;
+                cut_off(self.traits, call(Stage::Transfer, writer.write(chunk)), dropped).await?;
             } else {
                 whole.push(chunk);
             }
@@ -276,19 +287,27 @@ impl UploadTask {
     }
 }
 
-/// Runs a step of an upload. When the caller's future is dropped, the request of the step is cut off, so that the step
-/// fails: a step that is dropped itself would leave OpenDAL's writer unusable, and the upload could not be aborted.
-async fn cut_off<T>(step: impl Future<Output = Result<T>>, dropped: &mut oneshot::Receiver<()>) -> Result<T> {
+/// Runs a step of an upload until the caller's future is dropped.
+///
+/// A step that is dropped itself leaves OpenDAL's writer unusable, so a multipart upload could not be aborted. Therefore
+/// its request is cut off by the transport, and the step fails. A temporary file needs no writer to be removed.
+async fn cut_off<T>(
+    traits: ServiceTraits,
+    step: impl Future<Output = Result<T>>,
+    dropped: &mut oneshot::Receiver<()>,
+) -> Result<T> {
     let mut step = pin!(step);
     tokio::select! {
         done = &mut step => return done,
         _ = dropped => {}
     }
-    let attempts = Attempts::current();
-    attempts.cut_off(true);
-    let done = step.await;
-    attempts.cut_off(false);
-    done.and(Err(upload_dropped()))
+    if !traits.folders {
+        let attempts = Attempts::current();
+        attempts.cut_off(true);
+        let _ = step.await;
+        attempts.cut_off(false);
+    }
+    Err(upload_dropped())
 }
 
 /// Returns the error of an upload whose future was dropped. No caller receives it.

@@ -1,6 +1,7 @@
 //! [`SftpTimes`]: sets the modification times of files over SFTP, which OpenDAL cannot do.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use filestore_core::{Effect, Error, ErrorKind, Result, Settings};
@@ -42,11 +43,9 @@ impl SftpTimes {
         })
     }
 
-    /// Sets the modification time of the file `path`, in whole seconds. A time that SFTP cannot express, before 1970 or
-    /// after 2106, is *unsupported*.
+    /// Sets the modification time of the file `path`, in whole seconds.
     pub(crate) async fn set(&self, path: &str, modified: Timestamp) -> Result<()> {
-        let too_far = |_| Error::unsupported("SFTP keeps times from 1970 to 2106; set another modification time");
-        let time = UnixTimeStamp::new(SystemTime::from(modified)).map_err(too_far)?;
+        let time = time_of(modified)?;
         let path = format!("{}{path}", self.root);
         let setting = async {
             let mut session = self.session.lock().await;
@@ -90,6 +89,31 @@ impl SftpTimes {
         let session = builder.connect(&self.endpoint).await.map_err(|error| error.to_string())?;
         Sftp::from_session(session, SftpOptions::default()).await.map_err(|error| error.to_string())
     }
+}
+
+/// The modification time of a file that is uploaded.
+pub(crate) struct TimeToSet {
+    pub(crate) times: Arc<SftpTimes>,
+    pub(crate) modified: Timestamp,
+    /// `true` if the upload fails without it.
+    pub(crate) is_required: bool,
+}
+
+impl TimeToSet {
+    /// Sets the time of the file `path`. Returns it, or `Err` if the server does not keep it and need not.
+    pub(crate) async fn set(&self, path: &str) -> Result<Result<Timestamp, ()>> {
+        match self.times.set(path, self.modified).await {
+            Ok(()) => Ok(Ok(self.modified)),
+            Err(error) if self.is_required => Err(error),
+            Err(_) => Ok(Err(())),
+        }
+    }
+}
+
+/// Returns the time for the server. *Unsupported* for a time that SFTP cannot express, before 1970 or after 2106.
+pub(crate) fn time_of(modified: Timestamp) -> Result<UnixTimeStamp> {
+    UnixTimeStamp::new(SystemTime::from(modified))
+        .map_err(|_| Error::unsupported("SFTP keeps times from 1970 to 2106; set another modification time"))
 }
 
 impl fmt::Debug for SftpTimes {

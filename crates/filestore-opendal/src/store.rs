@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-#[cfg(any(feature = "azblob", feature = "sftp"))]
+#[cfg(feature = "sftp")]
 use filestore_core::Settings;
 use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
@@ -27,7 +27,7 @@ use crate::error::{Stage, of_service};
 use crate::list_guard::ListGuard;
 use crate::send::{self, Content, UploadTask};
 #[cfg(feature = "sftp")]
-use crate::sftp_times::SftpTimes;
+use crate::sftp_times::{SftpTimes, TimeToSet, time_of};
 use crate::step::call;
 
 /// The default lifetime of a URL.
@@ -36,7 +36,7 @@ const URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// The longest name of a file or folder on a service with folders, in bytes.
 const MAX_COMPONENT: usize = 255;
 
-/// The longest path, in bytes: more than the 1,024 of the object stores.
+/// The longest path, in bytes. Object stores accept 1,024 bytes or characters.
 const MAX_PATH: usize = 4096;
 
 /// Any OpenDAL operator as a store: scopes are folders (prefixes, where the service has no folders),
@@ -99,10 +99,10 @@ impl OpendalStore {
         })
     }
 
-    /// Signs URLs with the account key in the `options` of Azure, if there is one.
+    /// Signs URLs with the account key in the configuration of Azure, if there is one.
     #[cfg(feature = "azblob")]
-    pub(crate) fn signed_by(mut self, options: &Settings) -> Self {
-        self.azure_signer = AzureSigner::from_options(options, &self.operator.info().root()).map(Arc::new);
+    pub(crate) fn signed_by(mut self, config: &opendal::services::AzblobConfig) -> Self {
+        self.azure_signer = AzureSigner::from_config(config, &self.operator.info().root()).map(Arc::new);
         if self.azure_signer.is_some() {
             self.capabilities = self.capabilities.native([Feature::Url]);
             self.capabilities.url_kind = Some(UrlKind::Signed);
@@ -382,14 +382,14 @@ impl OpendalStore {
         let existing = self.check_target(&components, &request).await?;
         #[cfg(feature = "sftp")]
         let times = match &self.sftp_times {
-            Some(times) => request.modified_or_of_file().await?.map(|modified| (Arc::clone(times), modified)),
+            Some(times) => self.time_to_set(times, &request).await?,
             None => None,
         };
         let content = match self.traits.streams_body {
             true => Content::Request(Arc::new(request.body)),
             false => Content::Chunks(request.body.open().await?),
         };
-        let (metadata, size) = send::send(UploadTask {
+        let stored = send::send(UploadTask {
             operator: self.operator.clone(),
             traits: self.traits,
             path: self.path(&components),
@@ -400,7 +400,7 @@ impl OpendalStore {
             create_new: request.if_exists == IfExists::Fail,
             existing,
             #[cfg(feature = "sftp")]
-            times: times.clone(),
+            time: times,
         })
         .await
         .map_err(|error| match error.kind() {
@@ -410,14 +410,16 @@ impl OpendalStore {
             }
             _ => error,
         })?;
-        let mut file = capabilities::stored_file(self.reference(&components), &components, &metadata);
-        file.size = Some(size);
-        file.stored_size = Some(size);
+        let mut file = capabilities::stored_file(self.reference(&components), &components, &stored.metadata);
+        file.size = Some(stored.size);
+        file.stored_size = file.size;
         file.content_type = file.content_type.or(content_type);
         file.metadata = request.metadata;
         #[cfg(feature = "sftp")]
-        if let Some((_, modified)) = times {
-            file.modified = Timestamp::from_second(modified.as_second()).ok();
+        match stored.time {
+            Some(Ok(modified)) => file.modified = Timestamp::from_second(modified.as_second()).ok(),
+            Some(Err(())) => file.skipped.push("modified"),
+            None => {}
         }
         Ok(file)
     }
@@ -481,6 +483,18 @@ impl OpendalStore {
                 ),
             )),
         }
+    }
+
+    /// Returns the modification time that an upload sets. That of the local file is a wish: if the server cannot keep it,
+    /// the upload succeeds without it.
+    #[cfg(feature = "sftp")]
+    async fn time_to_set(&self, times: &Arc<SftpTimes>, request: &Upload) -> Result<Option<TimeToSet>> {
+        let is_required = request.modified.is_some();
+        let modified = request.modified_or_of_file().await?;
+        if let Some(modified) = modified.filter(|_| is_required) {
+            time_of(modified)?;
+        }
+        Ok(modified.map(|modified| TimeToSet { times: Arc::clone(times), modified, is_required }))
     }
 
     /// Rejects metadata that the service would reject after it has received the content.

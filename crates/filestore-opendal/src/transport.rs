@@ -125,11 +125,12 @@ impl HttpTransport for Transport {
 impl Transport {
     /// Sends the request once.
     async fn exchange(&self, sent: &SentRequest, body: &Buffer, attempts: &Attempts) -> opendal::Result<Response> {
-        let body = match attempts.body().filter(|_| sent.name == Some("Put")) {
+        let streamed = attempts.body().filter(|_| sent.is_put());
+        let is_streamed = streamed.is_some();
+        let body = match streamed {
             Some(body) => RequestBody::Body(None, body),
             None => request_body(&sent.head.method, body),
         };
-        let is_streamed = matches!(&body, RequestBody::Body(..));
         let mut request = Request::new(sent.head.method.clone(), sent.url.clone(), sent.idempotency).body(body);
         for (name, value) in &sent.head.headers {
             // The client sets the length of the body.
@@ -161,9 +162,8 @@ impl Transport {
         if sent.name.is_some() {
             attempts.record(sent.idempotency, outcome);
         }
-        if is_streamed && sent.name == Some("Put") {
-            attempts.record_body_sent(exchange.sent);
-            attempts.record_replayable(exchange.replayable);
+        if is_streamed {
+            attempts.record_body_sent(exchange.sent, exchange.replayable);
         }
         let response = exchange
             .response
@@ -220,6 +220,7 @@ impl Transport {
         };
         // S3 may fail after it has sent the status.
         let failed = match (name, root_element(&body)) {
+            // Google's error has no code. Without a missing object, it is about the bucket.
             _ if !proven && proof == Proof::NoSuchObject => {
                 let mut document = S3Error::default();
                 document.code = Some("NoSuchBucket".to_owned());
@@ -374,7 +375,7 @@ impl Transport {
         let context = RetryContext {
             idempotency: sent.idempotency,
             outcome,
-            replayable: attempts.is_replayable(),
+            replayable: !sent.is_put() || attempts.is_replayable(),
             // The retry layer counts the attempts.
             attempt: 1,
             waited: attempts.waited(),
@@ -397,6 +398,11 @@ impl Transport {
 impl SentRequest {
     fn is_content(&self) -> bool {
         matches!(self.name, Some("GetObject" | "Get" | "GetBlob"))
+    }
+
+    /// Returns `true` for the request of WebDAV that sends the content of a file.
+    fn is_put(&self) -> bool {
+        self.name == Some("Put")
     }
 
     fn lists(&self) -> bool {

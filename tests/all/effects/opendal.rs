@@ -9,7 +9,7 @@ use super::{CONTENT, Case, Operation, Service, run_cases};
 use crate::gateway::{Gateway, Seen};
 
 #[path = "../../../crates/filestore-opendal/tests/all/stub/mod.rs"]
-mod stub;
+pub(crate) mod stub;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_effects_of_s3_are_true() {

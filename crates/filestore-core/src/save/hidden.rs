@@ -10,6 +10,12 @@ use std::path::{Path, PathBuf};
 
 use super::{MAX_NUMBERED, first_free, is_same_file, numbered};
 
+/// Returns `true` if `path` has the name of a hidden file.
+pub(super) fn is_reserved(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(".filestore-") && name.ends_with(".part")
+}
+
 /// Creates a file at `path`, or beside it while another download uses that name, and takes its lock. Removes the
 /// leftovers of killed downloads to the same target.
 pub(super) fn create(path: &Path) -> io::Result<(File, PathBuf)> {
@@ -53,6 +59,14 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn the_names_of_hidden_files_are_reserved() {
+        for reserved in ["x/.filestore-a.part", ".filestore-a (1).part", ".filestore-.part"] {
+            assert!(is_reserved(Path::new(reserved)), "{reserved}");
+        }
+        assert!(!is_reserved(Path::new("a.part")) && !is_reserved(Path::new(".filestore-a")));
+    }
 
     #[test]
     fn a_leftover_is_removed_and_a_file_in_use_stays() {

@@ -773,6 +773,12 @@ async fn a_put_of_webdav_is_retried_only_if_its_source_can_be_read_again() {
     let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", once)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
     assert!(stub.files().is_empty());
+
+    // The requests after the PUT do not need the source.
+    let stub = Stub::scripted(Webdav::default(), |request| request.method == "MOVE", fails, Action::Serve).await;
+    let once = Body::reader(std::io::Cursor::new(b"once".to_vec()), None);
+    open("webdav", &stub.url, &[]).upload(Upload::new("a", once)).await.unwrap();
+    assert_eq!(stub.files()["a"], b"once");
 }
 
 #[tokio::test]
@@ -823,5 +829,51 @@ async fn a_missing_bucket_of_google_is_not_a_deleted_file() {
                 assert!(error.to_string().contains("there is no bucket"), "{error}");
             }
         }
+    }
+}
+
+#[cfg(feature = "azblob")]
+mod azure {
+    use filestore_core::{Store, UrlRequest};
+
+    use super::*;
+
+    fn azure(url: &str) -> Store {
+        let key = "a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5aw==";
+        let options = [
+            ("options.azure_container_name", "c"),
+            ("options.account_name", "account"),
+            ("options.account_key", key),
+            ("options.username", ""),
+            ("options.password", ""),
+            ("root", "/in"),
+        ];
+        open("azblob", url, &options)
+    }
+
+    #[tokio::test]
+    async fn a_name_of_metadata_that_is_no_identifier_is_not_sent() {
+        let stub = Stub::start(S3::default()).await;
+        for name in ["two-words", "1st", "ü", ""] {
+            let error = azure(&stub.url).upload(Upload::new("a", "x").metadata(name, "x")).await.unwrap_err();
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+        }
+        assert!(stub.received().is_empty());
+    }
+
+    /// The endpoint has a path, as that of an emulator, and the container has its alias.
+    #[tokio::test]
+    async fn a_url_is_signed_with_the_key_for_any_lifetime() {
+        let store = azure("http://127.0.0.1:9/account");
+        let week = Duration::from_secs(7 * 24 * 60 * 60);
+        let url = store.url(UrlRequest::from(reference("s:azblob:b%23%20%C3%BC.txt")).lifetime(week)).await.unwrap();
+        let text: filestore_http::Url = url.as_str().parse().unwrap();
+        assert_eq!(text.path(), "/account/c/in/b%23%20%C3%BC.txt");
+        let value = |name: &str| text.query_pairs().find(|(known, _)| known == name).unwrap().1.into_owned();
+        assert_eq!((value("sp"), value("sr")), ("r".to_owned(), "b".to_owned()));
+        assert_eq!(filestore_http::expiry(&text), url.expires());
+        assert!(!value("sig").is_empty());
+        let left = url.expires().unwrap().duration_since(jiff::Timestamp::now());
+        assert!(left.as_secs() > 7 * 24 * 60 * 60 - 60, "{left:?}");
     }
 }
