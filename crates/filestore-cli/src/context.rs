@@ -15,7 +15,7 @@ pub(crate) struct Context {
     pub json: bool,
     pub quiet: bool,
     pub reads: Reads,
-    store: Option<String>,
+    pub(crate) store: Option<String>,
 }
 
 /// Parses the `KEY=VALUE` pairs of `-O`, whose valid keys are `keys`, and replaces `env:NAME` and `file:PATH` by
@@ -59,6 +59,14 @@ impl Context {
             reads,
             store: cli.store.clone(),
         })
+    }
+
+    /// Rejects `--store`, for a command that is about all stores.
+    pub(crate) fn check_no_store(&self) -> Result<()> {
+        match &self.store {
+            Some(_) => Err(Error::invalid("this command is about all stores; remove --store")),
+            None => Ok(()),
+        }
     }
 
     /// Returns the configuration of the store that `--store` names, or else of the default store.

@@ -21,7 +21,16 @@ use crate::interrupt::{Reads, ReportAfterPanic, Signals, end_cleanups, force_exi
 
 fn main() -> ExitCode {
     standard_streams::set_blocking();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // An argument may be the name of a file with hidden characters.
+        Err(error) if error.use_stderr() => {
+            output::report(error.render().to_string().trim_end());
+            return ExitCode::from(2);
+        }
+        // The help and the version.
+        Err(error) => error.exit(),
+    };
     log(cli.quiet);
     let reads = Reads::default();
     let _report = ReportAfterPanic(reads.clone());

@@ -20,6 +20,8 @@ pub(crate) struct UploadTerms {
     pub(crate) auto_delete: Option<bool>,
     pub(crate) title: Option<String>,
     pub(crate) description: Option<String>,
+    /// The media type, if the caller has set it.
+    pub(crate) content_type: Option<String>,
 }
 
 /// The requested expiry of a file.
@@ -90,6 +92,7 @@ impl UploadTerms {
             auto_delete: options.auto_delete,
             title: options.title,
             description: None,
+            content_type: upload.content_type.clone(),
         })
     }
 
@@ -210,8 +213,10 @@ impl UploadTerms {
                 (Some(requested), Some((_, longest))) => longest < requested,
                 (requested, words) => requested.is_some() && words.is_none() || self.expiration == Expiration::Never,
             },
-            _ => false,
+            _ => self.expiration == Expiration::Never && file.expiry != Expiry::Never,
         };
+        // A response need not have the media type.
+        let content_type = file.content_type.is_some() && differs(&self.content_type, &file.content_type);
         // An option that the response does not have is not confirmed.
         let max_downloads = self
             .max_downloads
@@ -221,6 +226,7 @@ impl UploadTerms {
             ("max_downloads", max_downloads),
             ("auto_delete", self.auto_delete.is_some() && self.auto_delete != stored.auto_delete),
             ("title", differs(&self.title, &stored.title)),
+            ("content_type", content_type),
             ("description", differs(&self.description, &stored.description)),
         ];
         all.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name).collect()

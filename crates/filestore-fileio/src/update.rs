@@ -124,6 +124,7 @@ impl FileIoStore {
             auto_delete: update.auto_delete,
             title: update.title.clone(),
             description: update.description.clone(),
+            content_type: None,
         };
         self.check_terms(&terms)?;
         if let Some((_, body)) = &update.content {

@@ -199,8 +199,32 @@ fn over_http<C: Configurator>(service: Service, options: &Settings, settings: &S
         endpoint: Option<String>,
     }
     let Endpoint { endpoint } = options.read(&keys_of::<C>())?;
+    if let Some(endpoint) = &endpoint {
+        check_endpoint(endpoint)?;
+    }
     let operator = operator::<C>(options)?.layer(real_capabilities(options));
     OpendalStore::with(remote::over_http(operator, service, endpoint.as_deref(), &config)?, "", true)
+}
+
+/// Rejects an endpoint that OpenDAL would misread or of which it would ignore a part. Without a scheme, it is `https`.
+#[cfg(feature = "http")]
+fn check_endpoint(endpoint: &str) -> Result<()> {
+    let invalid = |problem: &str| {
+        Err(Error::config(format!("the option \"endpoint\" {problem}; write it like https://HOST:PORT")))
+    };
+    let is_http = endpoint.starts_with("http://") || endpoint.starts_with("https://");
+    if !is_http && endpoint.contains("://") {
+        return invalid("begins neither with http:// nor with https://");
+    }
+    let whole = if is_http { endpoint.to_owned() } else { format!("https://{endpoint}") };
+    let Ok(url) = filestore_http::Url::parse(&whole) else { return invalid("is not a URL") };
+    if !url.username().is_empty() || url.password().is_some() {
+        return invalid("contains a user or a password; set the credentials with their own options");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return invalid("contains a query or a fragment");
+    }
+    Ok(())
 }
 
 /// Corrects the capabilities that OpenDAL states, by the `options` of a service.

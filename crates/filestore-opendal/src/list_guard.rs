@@ -9,7 +9,7 @@ use opendal::{Buffer, ErrorKind, HttpBody, HttpTransport, HttpTransporter, Opera
 const PAGE: u64 = 1000;
 
 /// A [`CursorLoopGuard`] of one listing. OpenDAL requests page after page until one has an entry, and does not expose
-/// its cursors, so every request counts as the end of a page.
+/// its cursors, so the URL of a request is the cursor of its page.
 #[derive(Debug, Clone)]
 pub(crate) struct ListGuard(Arc<Mutex<State>>);
 
@@ -21,6 +21,8 @@ struct State {
     pages: u64,
     entries: u64,
     failure: Option<Error>,
+    /// The URL of the last request, if it failed.
+    failed_request: Option<String>,
 }
 
 impl ListGuard {
@@ -72,7 +74,19 @@ impl State {
 
     fn end_page(&mut self) -> opendal::Result<()> {
         self.pages += 1;
-        self.guard.next_page(&self.pages).map_err(|error| self.fail(error))
+        self.next_page(&self.pages.to_string())
+    }
+
+    /// Begins the page that the request of the URL `cursor` returns. A request that failed may be repeated.
+    fn request(&mut self, cursor: &str) -> opendal::Result<()> {
+        match self.failed_request.as_deref() == Some(cursor) {
+            true => Ok(()),
+            false => self.next_page(cursor),
+        }
+    }
+
+    fn next_page(&mut self, cursor: &str) -> opendal::Result<()> {
+        self.guard.next_page(cursor).map_err(|error| self.fail(error))
     }
 }
 
@@ -83,7 +97,10 @@ struct GuardedTransport {
 
 impl HttpTransport for GuardedTransport {
     async fn fetch(&self, request: http::Request<Buffer>) -> opendal::Result<http::Response<HttpBody>> {
-        self.guard.state().end_page()?;
-        self.inner.fetch(request).await
+        let cursor = request.uri().to_string();
+        self.guard.state().request(&cursor)?;
+        let response = self.inner.fetch(request).await;
+        self.guard.state().failed_request = response.is_err().then_some(cursor);
+        response
     }
 }

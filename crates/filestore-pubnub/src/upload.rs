@@ -103,13 +103,14 @@ impl PubNubStore {
             // 3. Post the file. Posting the same form twice stores one file.
             let has_content_type = pending.content_type.is_some() && !pending.encrypted;
             let (request, content_type) = self.form_post(&response.file_upload_request, pending, &key)?;
+            let is_ignored = has_content_type && content_type.is_none();
+            let skipped = is_ignored.then_some("content_type");
             let (error, is_expired) = match self.http().send_within(request, &mut attempts).await {
                 Ok(response) if response.status().is_success() => {
                     // The storage sends the MD5 of the stored bytes with a 204 response.
                     if let Some(stored_md5) = etag(&response).filter(|_| response.status().as_u16() == 204) {
-                        let is_ignored = has_content_type && content_type.is_none();
                         let mut file = file_of_response(&response, &stored_md5, &key, pending, content_type)?;
-                        file.skipped.extend(is_ignored.then_some("content_type"));
+                        file.skipped.extend(skipped);
                         return Ok((key, file));
                     }
                     (response.unexpected("status 204 with the MD5 of the stored file as its ETag"), false)
@@ -124,7 +125,10 @@ impl PubNubStore {
             //    only if every attempt got a response.
             let effect = match attempts.history().effect() {
                 Effect::Unknown => match self.find(&key, pending).await {
-                    Ok(Some(file)) => return Ok((key, file)),
+                    Ok(Some(mut file)) => {
+                        file.skipped.extend(skipped);
+                        return Ok((key, file));
+                    }
                     Ok(None) => attempts.record_nothing_found(),
                     Err(_) => Effect::Unknown,
                 },

@@ -7,15 +7,24 @@ use serde_json::{Map, Value, json};
 
 use crate::args;
 use crate::context::Context;
-use crate::output;
+use crate::{exit, output};
 
 pub(crate) fn run(context: &Context, args: &args::Caps) -> Result<u8> {
-    let stores = match &args.name {
+    let stores = match args.name.as_deref().or(context.store.as_deref()) {
         Some(name) => std::slice::from_ref(context.config.store(name)?),
         None => context.config.stores(),
     };
+    let mut code = 0;
     for (index, config) in stores.iter().enumerate() {
-        let store = context.open(config)?;
+        let store = match context.open(config) {
+            Ok(store) => store,
+            // The error of one store does not hide the others.
+            Err(error) => {
+                code = if code == 0 { exit::code(&error) } else { code };
+                output::report_error(&error.with_store(&config.name));
+                continue;
+            }
+        };
         let backend = context.registry.backend(config.backend_name())?;
         if context.json {
             output::line(&output::json(&json_of(store.name(), backend, store.capabilities())))?;
@@ -24,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &args::Caps) -> Result<u8> {
             output::write_all(format!("{gap}{}", text_of(store.name(), backend, store.capabilities())).as_bytes())?;
         }
     }
-    Ok(0)
+    Ok(code)
 }
 
 fn text_of(name: &str, backend: &dyn Backend, capabilities: &Capabilities) -> String {

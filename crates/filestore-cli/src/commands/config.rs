@@ -11,6 +11,7 @@ use crate::{exit, output};
 const MASK: &str = "********";
 
 pub(crate) fn run(context: &Context, command: args::Config) -> Result<u8> {
+    context.check_no_store()?;
     match command {
         args::Config::Check => check(context),
         args::Config::Show => show(context),
@@ -168,7 +169,9 @@ fn masked(leaf: &Leaf<'_>) -> (String, String) {
     (if leaf.secret || has_user_info(&text) { MASK.to_owned() } else { text }, origin)
 }
 
-/// Returns `true` if `text` may be a URL with a user name, and so perhaps a password.
+/// Returns `true` if `text` may be a URL with a user name, and so perhaps a password, or with a query, which may be a
+/// signature. The scheme may be missing.
 fn has_user_info(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
+    let is_url = text.contains("://");
+    (is_url && text.contains(['@', '?'])) || text.split_once('@').is_some_and(|(before, _)| before.contains(':'))
 }

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::output;
 
 pub(crate) fn run(context: &Context) -> Result<u8> {
+    context.check_no_store()?;
     let default = context.config.default_name();
     if context.json {
         for store in context.config.stores() {

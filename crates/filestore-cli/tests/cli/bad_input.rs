@@ -125,6 +125,12 @@ fn a_demo_of_a_missing_file_is_not_a_failure_of_the_stores() {
 #[test]
 fn hidden_characters_of_a_local_name_are_escaped() {
     assert_rejected(&Home::new().run(&["upload", "no\u{1b}[31m-file"]), 2, &["no\\u{1b}[31m-file"]);
+    // A name that looks like an option is in an error of the command line.
+    for name in ["--x\u{1b}]0;title\u{7}", "-\u{9b}31m"] {
+        let done = Home::new().run(&["upload", name]);
+        assert!(done.code == 2 && done.err.contains("unexpected argument"), "{done:?}");
+        assert!(!done.err.contains(['\u{1b}', '\u{7}', '\u{9b}']), "{done:?}");
+    }
 }
 
 #[cfg(unix)]

@@ -126,6 +126,39 @@ fn an_alias_that_is_the_name_of_another_store_is_rejected() {
 }
 
 #[test]
+fn show_masks_urls_that_may_have_a_password_or_a_signature() {
+    let home = Home::new();
+    for url in ["user:canary@h:9", "http:user:canary@h", "https://canary@h", "http://h/?sig=canary"] {
+        home.file("filestore.toml", format!("[stores.a]\nbackend = \"fileio\"\nbase_url = {url:?}\n"));
+        for args in [&["config", "show"][..], &["--json", "config", "show"]] {
+            let shown = home.run(args);
+            assert!(shown.code == 0 && !shown.out.contains("canary"), "{shown:?}");
+        }
+    }
+}
+
+#[test]
+fn a_command_about_all_stores_rejects_the_option_store() {
+    let home = Home::new();
+    for args in [&["stores"][..], &["config", "show"], &["config", "check"]] {
+        let done = home.run(&[&["--store", "local"], args].concat());
+        assert!(done.code == 2 && done.err.contains("remove --store"), "{done:?}");
+    }
+    let caps = home.run(&["--store", "local", "caps"]);
+    assert!(caps.code == 0 && caps.out.starts_with("local"), "{caps:?}");
+    assert_eq!(home.run(&["--store", "other", "caps"]).code, 2);
+}
+
+#[test]
+fn caps_show_the_other_stores_if_one_cannot_be_opened() {
+    let home = Home::new();
+    let bad = "[stores.bad]\nbackend = \"fileio\"\nbase_url = \"x\"\n";
+    home.file("filestore.toml", format!("{bad}[stores.good]\nbackend = \"memory\"\n"));
+    let caps = home.run(&["caps"]);
+    assert!(caps.code == 2 && caps.out.contains("good (memory)") && caps.err.contains("bad"), "{caps:?}");
+}
+
+#[test]
 fn show_masks_the_values_of_unknown_keys() {
     let home = Home::new();
     home.file(

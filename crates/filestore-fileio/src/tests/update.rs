@@ -1,6 +1,6 @@
 //! Changes of a stored file: updates, replacements, and tokens of uploads without an account.
 
-use filestore_core::{FileStore, List, Period};
+use filestore_core::{Expiry, FileStore, List, Period};
 use wiremock::matchers::{bearer_token, body_string, header, method, path};
 
 use super::*;
@@ -159,6 +159,17 @@ async fn a_limit_that_a_short_response_does_not_confirm_makes_the_update_incompl
     let error = with_key(&server).update(&key(), FileIoUpdate::new().max_downloads(2)).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
     assert!(error.to_string().contains("does not confirm the limit of 2 downloads"), "{error}");
+}
+
+#[tokio::test]
+async fn an_expiry_of_never_and_a_media_type_that_the_service_replaces_are_reported() {
+    let stored =
+        r#"{"success":true,"key":"KEYcanary123","size":11,"maxDownloads":1,"autoDelete":true,"mimeType":"a/b"}"#;
+    let server = responding([json(200, stored), json(200, stored)]).await;
+    let store = with_key(&server);
+    let file = store.upload(hello().expires(Expiry::Never).content_type("text/x")).await.unwrap();
+    assert_eq!(file.skipped, ["expiry", "content_type"]);
+    assert!(store.upload(hello().content_type("a/b")).await.unwrap().skipped.is_empty());
 }
 
 #[tokio::test]

@@ -70,3 +70,27 @@ async fn a_recursive_delete_ends() {
         assert!(server.received_requests().await.unwrap().len() < 4000);
     }
 }
+
+/// A token that repeats is a loop, however the entries look.
+#[tokio::test]
+async fn a_repeated_token_is_a_protocol_error_within_a_few_requests() {
+    let entry = "<Contents><Key>a</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>";
+    for token in ["<NextContinuationToken>T</NextContinuationToken>", ""] {
+        let server = MockServer::start().await;
+        let page = format!("<ListBucketResult><IsTruncated>true</IsTruncated>{token}{entry}</ListBucketResult>");
+        Mock::given(method("GET")).respond_with(ResponseTemplate::new(200).set_body_string(page)).mount(&server).await;
+        let error = crate::open("s3", &server.uri(), &[]).list(List::new()).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+        assert!(server.received_requests().await.unwrap().len() < 10);
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_a_listing_that_is_retried_is_no_loop() {
+    let server = MockServer::start().await;
+    let failing = ResponseTemplate::new(503);
+    Mock::given(method("GET")).respond_with(failing).up_to_n_times(2).mount(&server).await;
+    let page = ResponseTemplate::new(200).set_body_string("<ListBucketResult></ListBucketResult>");
+    Mock::given(method("GET")).respond_with(page).mount(&server).await;
+    assert!(crate::open("s3", &server.uri(), &[]).list(List::new()).await.unwrap().files.is_empty());
+}

@@ -877,3 +877,33 @@ mod azure {
         assert!(left.as_secs() > 7 * 24 * 60 * 60 - 60, "{left:?}");
     }
 }
+
+#[test]
+fn an_endpoint_of_which_a_part_would_be_ignored_is_rejected() {
+    for (endpoint, word) in [
+        ("http://user:hunter2@127.0.0.1:9", "password"),
+        ("user:hunter2@127.0.0.1:9", "password"),
+        ("http://127.0.0.1:9/?sig=hunter2", "query"),
+        ("http://example.org/p#hunter2", "fragment"),
+        ("HTTP://example.org", "https://"),
+        ("ftp://example.org", "https://"),
+    ] {
+        for service in ["s3", "webdav"] {
+            let error = try_open(service, endpoint, &[]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{endpoint}");
+            assert!(error.message().contains(word) && !error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+    for endpoint in ["https://example.org:8443/base", "example.org", "127.0.0.1:9"] {
+        assert!(try_open("s3", endpoint, &[]).is_ok(), "{endpoint}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_with_status_404_is_not_the_answer_of_s3() {
+    let stub = Stub::start(Always(Box::new(|_| Reply::page(404)))).await;
+    let store = open("s3", &stub.url, &[("max_retries", "0")]);
+    let error = store.upload(Upload::new("a", "x")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+    assert!(error.to_string().contains("something other than the service responded"), "{error}");
+}
