@@ -27,7 +27,7 @@ struct Link {
     address: String,
     /// The bytes that the client has sent, over all connections.
     sent: Arc<AtomicU64>,
-    /// The number of stalls that a connection has met.
+    /// The number of stalls that the connections have met: one for a link.
     stalls: Arc<AtomicU64>,
 }
 
@@ -35,7 +35,7 @@ struct Link {
 struct LinkOptions {
     /// Bytes per second; `None` is without limit.
     rate: Option<u64>,
-    /// After half a file, the link forwards nothing for this time.
+    /// After half a file, the connection of the file forwards nothing for this time.
     stall: Option<Duration>,
 }
 
@@ -80,11 +80,10 @@ async fn accept(
             }
         });
         tokio::spawn(async move {
-            let mut stalled = false;
             while let Some(chunk) = queued.recv().await {
                 let before = sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-                if let Some(stall) = options.stall.filter(|_| !stalled && before > SIZE as u64 / 2) {
-                    stalled = true;
+                let is_due = before > SIZE as u64 / 2 && stalls.load(Ordering::Relaxed) == 0;
+                if let Some(stall) = options.stall.filter(|_| is_due) {
                     stalls.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(stall).await;
                 }
