@@ -197,8 +197,7 @@ impl Transport {
             return self.buffered(sent, response).await;
         }
         let Some(proof) = self.service.documented(name, status) else {
-            let is_missing_by_page = self.service == Service::S3 && status == 404;
-            if (response.status().is_success() || is_missing_by_page) && is_page(&response) {
+            if response.status().is_success() && is_page(&response) {
                 return Err(carried(not_the_service(sent, &response), false));
             }
             let document = S3Error::parse(&response.error_body().await);

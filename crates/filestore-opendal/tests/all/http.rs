@@ -898,12 +898,3 @@ fn an_endpoint_of_which_a_part_would_be_ignored_is_rejected() {
         assert!(try_open("s3", endpoint, &[]).is_ok(), "{endpoint}");
     }
 }
-
-#[tokio::test]
-async fn a_page_with_status_404_is_not_the_answer_of_s3() {
-    let stub = Stub::start(Always(Box::new(|_| Reply::page(404)))).await;
-    let store = open("s3", &stub.url, &[("max_retries", "0")]);
-    let error = store.upload(Upload::new("a", "x")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
-    assert!(error.to_string().contains("something other than the service responded"), "{error}");
-}
