@@ -37,6 +37,7 @@ mod file;
 mod file_store;
 mod hex;
 mod layer;
+mod list;
 mod name;
 mod options;
 mod page_builder;
@@ -68,6 +69,7 @@ pub use expiry::{Expiry, Period, PeriodUnit};
 pub use file_store::FileStore;
 pub use hex::hex;
 pub use layer::Layer;
+pub use list::{List, validate_limit};
 pub use name::{
     guess_content_type, is_hidden, sanitize_file_name, validate_name, validate_scope, windows_name_problem,
 };
@@ -76,7 +78,7 @@ pub use page_builder::PageBuilder;
 pub use progress::{Observer, Progress};
 pub use reference::FileRef;
 pub use registry::{Backend, Registry, StoreSettings};
-pub use request::{Delete, Download, IfExists, List, Stat, Upload, UrlRequest, validate_limit};
+pub use request::{Delete, Download, IfExists, Stat, Upload, UrlRequest};
 pub use response::{Downloaded, FileUrl, Page, PageToken, UrlKind};
 pub use runtime::check_runtime;
 pub use save::{SavedFile, locate_partial};

@@ -1,7 +1,6 @@
 //! [`HttpClient`]: sends requests with retries, timeouts and a rate limit.
 
 use std::fmt;
-use std::fs;
 use std::net::{IpAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -10,11 +9,10 @@ use std::time::Duration;
 use filestore_core::{Error, Result, check_runtime};
 use futures::future::poll_fn;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
-use reqwest::redirect;
 use secrecy::ExposeSecret;
 use url::{Host, Position, Url};
 
-use crate::cause::root;
+use crate::connections::build;
 use crate::exchange::body_progress::BodyProgress;
 use crate::exchange::response_body::ResponseBody;
 use crate::exchange::timeout::{Phase, Timeouts};
@@ -28,9 +26,6 @@ use crate::{
     Attempts, Clock, Decision, HttpConfig, Idempotency, JSON_LIMIT, Outcome, Policy, Request, RequestBody, Response,
     RetryContext, SystemClock, decide, retry_after,
 };
-
-/// The largest number of failed keepalive probes that Linux accepts.
-const MAX_KEEPALIVE_RETRIES: u32 = 127;
 
 /// The HTTP client of one store. Cheap to clone. Clones share connections, the rate limit and the retry budget.
 #[derive(Clone)]
@@ -370,42 +365,6 @@ fn check_source_address(address: IpAddr, base: &Url) -> Result<()> {
     UdpSocket::bind((address, 0)).map(drop).map_err(|error| {
         Error::config(format!("source_address: {address} is not an address of this machine ({error})"))
     })
-}
-
-fn build(config: &HttpConfig, proxies: &Arc<Proxies>, pooled: bool) -> Result<reqwest::Client> {
-    let proxies = Arc::clone(proxies);
-    let user_agent = config.user_agent.as_deref().unwrap_or(concat!("filestore/", env!("CARGO_PKG_VERSION")));
-    let mut builder = reqwest::Client::builder()
-        .user_agent(user_agent)
-        .connect_timeout(config.connect_timeout)
-        .local_address(config.source_address)
-        .tcp_nodelay(true)
-        // Probes keep the connection open in firewalls. Only the timeouts of the configuration end it: as many failed
-        // probes as the operating system accepts are allowed, and unacknowledged bytes have no timeout of their own.
-        .tcp_keepalive_retries(MAX_KEEPALIVE_RETRIES)
-        .referer(false)
-        .no_proxy()
-        .proxy(reqwest::Proxy::custom(move |url| proxies.target(url)))
-        // This crate handles redirects and retries itself.
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never());
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    {
-        builder = builder.tcp_user_timeout(None);
-    }
-    if !pooled {
-        builder = builder.pool_max_idle_per_host(0);
-    }
-    if let Some(path) = &config.ca_file {
-        let problem = |why: String| Error::config(format!("ca_file: cannot use {}: {why}", path.display()));
-        let pem = fs::read(path).map_err(|error| problem(error.to_string()))?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| problem(root(&error)))?;
-        if certificates.is_empty() {
-            return Err(problem("it contains no certificate in PEM format".to_owned()));
-        }
-        builder = builder.tls_certs_merge(certificates);
-    }
-    builder.build().map_err(|error| Error::config(format!("cannot create the HTTP client: {}", root(&error))))
 }
 
 impl fmt::Debug for HttpClient {

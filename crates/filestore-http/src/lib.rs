@@ -18,6 +18,7 @@ mod cause;
 mod client;
 mod clock;
 mod config;
+mod connections;
 mod disposition;
 mod etag;
 mod exchange;
