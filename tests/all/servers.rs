@@ -23,7 +23,7 @@ const AZURITE_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UV
 /// The servers, in the order of the table.
 const SERVERS: [&str; 6] = ["moto", "s3rver", "azurite", "apache", "nginx", "openssh"];
 
-/// What a server does by itself, and no capability expresses: the server, the rule, and the evidence.
+/// Deviations of servers that no capability expresses: the server, the rule, and the evidence.
 const EXCEPTIONS: [(&str, &str, &str); 7] = [
     (
         "nginx",

@@ -158,7 +158,7 @@ fn masked(leaf: &Leaf<'_>) -> (String, String) {
     if let Some(variable) = text.strip_prefix("env:") {
         let value = match std::env::var(variable) {
             Err(_) => "(not set)".to_owned(),
-            Ok(value) if leaf.secret || has_user_info(&value) => MASK.to_owned(),
+            Ok(value) if leaf.secret || may_have_secret(&value) => MASK.to_owned(),
             Ok(value) => value,
         };
         return (value, format!("{} ({origin})", Origin::Environment { variable: variable.to_owned() }));
@@ -166,12 +166,12 @@ fn masked(leaf: &Leaf<'_>) -> (String, String) {
     if let Some(path) = text.strip_prefix("file:") {
         return (MASK.to_owned(), format!("{} ({origin})", Origin::SecretFile { path: path.into() }));
     }
-    (if leaf.secret || has_user_info(&text) { MASK.to_owned() } else { text }, origin)
+    (if leaf.secret || may_have_secret(&text) { MASK.to_owned() } else { text }, origin)
 }
 
 /// Returns `true` if `text` may be a URL with a user name, and so perhaps a password, or with a query, which may be a
 /// signature. The scheme may be missing.
-fn has_user_info(text: &str) -> bool {
+fn may_have_secret(text: &str) -> bool {
     let is_url = text.contains("://");
     (is_url && text.contains(['@', '?'])) || text.split_once('@').is_some_and(|(before, _)| before.contains(':'))
 }

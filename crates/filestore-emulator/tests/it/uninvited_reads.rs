@@ -1,5 +1,5 @@
-//! Reads that nobody asked for: link previews, prefetches, health checks, `HEAD`, ranges and aborted requests. Each test is
-//! a line of the table in `docs/emulator.md`.
+//! Link previews, prefetches, health checks, `HEAD`, ranges and aborted requests. Each test is a line of the table in
+//! `docs/emulator.md`.
 
 use filestore_emulator::FILESCOM_API_KEY;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, HeaderName, RANGE, USER_AGENT};
