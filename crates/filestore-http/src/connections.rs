@@ -15,7 +15,6 @@ const MAX_KEEPALIVE_RETRIES: u32 = 127;
 
 /// Returns a client with the settings of `config`. `pooled`: connections stay open for the next request.
 pub(crate) fn build(config: &HttpConfig, proxies: &Arc<Proxies>, pooled: bool) -> Result<reqwest::Client> {
-    let proxies = Arc::clone(proxies);
     let user_agent = config.user_agent.as_deref().unwrap_or(concat!("filestore/", env!("CARGO_PKG_VERSION")));
     let mut builder = reqwest::Client::builder()
         .user_agent(user_agent)
@@ -27,13 +26,17 @@ pub(crate) fn build(config: &HttpConfig, proxies: &Arc<Proxies>, pooled: bool) -
         .tcp_keepalive_retries(MAX_KEEPALIVE_RETRIES)
         .referer(false)
         .no_proxy()
-        .proxy(reqwest::Proxy::custom(move |url| proxies.target(url)))
         // This crate handles redirects and retries itself.
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never());
     #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
     {
         builder = builder.tcp_user_timeout(None);
+    }
+    // The HTTP library formats and parses the URL of every request for it.
+    if !proxies.is_empty() {
+        let proxies = Arc::clone(proxies);
+        builder = builder.proxy(reqwest::Proxy::custom(move |url| proxies.target(url)));
     }
     if !pooled {
         builder = builder.pool_max_idle_per_host(0);

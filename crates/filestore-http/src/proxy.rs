@@ -68,6 +68,11 @@ impl Proxies {
         Ok(Self { http, https, excluded: Exclusions::new(&no)? })
     }
 
+    /// Returns `true` if no request has a proxy.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.http.is_none() && self.https.is_none()
+    }
+
     /// Returns the proxy for requests to `url`.
     pub(crate) fn for_url(&self, url: &Url) -> Option<&Proxy> {
         // Most clients have no proxy. Their URLs are not parsed again.
