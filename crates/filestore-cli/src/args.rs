@@ -55,8 +55,8 @@ pub(crate) enum Command {
     /// List the files of a store; the table cuts names after 120 columns, --json does not
     ///
     /// With --json, each line is an object: {"folder": SCOPE} for each folder, then one for each file with at least
-    /// `ref`, `name`, `size` and `store`. Then {"left_out": N} if no reference can name N of the entries, and
-    /// {"next": TOKEN} if there is another page.
+    /// `ref`, `name`, `size` and `store`. Then {"left_out": N} if N of the entries are left out, because no reference
+    /// can name them or their size or time is invalid, and {"next": TOKEN} if there is another page.
     List(List),
     /// Print the metadata of a file, without reading its content
     Stat(Reference),

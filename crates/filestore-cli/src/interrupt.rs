@@ -60,9 +60,20 @@ impl Signals {
                 SignalKind::user_defined2(),
                 SignalKind::alarm(),
                 SignalKind::terminate(),
-                // SIGXCPU: the process reached its soft limit of processor time.
+                // SIGXCPU: the process reached its soft limit of processor time. SIGVTALRM and SIGPROF: its timers.
                 #[cfg(any(target_os = "linux", target_os = "macos"))]
                 SignalKind::from_raw(24),
+                #[cfg(any(target_os = "linux", target_os = "macos"))]
+                SignalKind::from_raw(26),
+                #[cfg(any(target_os = "linux", target_os = "macos"))]
+                SignalKind::from_raw(27),
+                // SIGSTKFLT, SIGIO and SIGPWR.
+                #[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
+                SignalKind::from_raw(16),
+                #[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
+                SignalKind::from_raw(29),
+                #[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
+                SignalKind::from_raw(30),
             ];
             let listen = |kind: SignalKind| {
                 let number = u8::try_from(kind.as_raw_value()).ok()?;

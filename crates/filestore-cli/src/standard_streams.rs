@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use filestore::{Error, Result};
+use filestore::{Effect, Error, ErrorKind, Result};
 
 /// Makes the standard streams block. Another program may leave a pipe or terminal in the non-blocking mode, in which a
 /// write fails as soon as its buffer is full: a file that is read once would be lost.
@@ -67,6 +67,18 @@ pub(crate) fn check_output_keeps(data: &str) -> Result<()> {
     Ok(())
 }
 
+/// Returns a *quota* error if standard output is a regular file whose disk cannot hold `bytes` more.
+pub(crate) fn check_output_holds(bytes: u64) -> Result<()> {
+    match stream::free_space(std::io::stdout()) {
+        Some(free) if free < bytes => {
+            let message =
+                format!("the disk of standard output has {free} bytes left, but {bytes} are needed; free some space");
+            Err(Error::new(ErrorKind::Quota, Effect::NotSent, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(unix)]
 mod stream {
     use std::os::fd::AsFd;
@@ -102,6 +114,12 @@ mod stream {
         }
     }
 
+    /// Returns the space that a regular file can grow by.
+    pub(super) fn free_space(stream: impl AsFd) -> Option<u64> {
+        let kind = FileType::from_raw_mode(fstat(&stream).ok()?.st_mode);
+        if kind == FileType::RegularFile { filestore::free_space(stream) } else { None }
+    }
+
     fn is_null(stream: impl AsFd) -> bool {
         let (Ok(stream), Ok(null)) = (fstat(stream), std::fs::metadata("/dev/null")) else { return false };
         FileType::from_raw_mode(stream.st_mode) == FileType::CharacterDevice && stream.st_rdev == null.rdev()
@@ -122,5 +140,9 @@ mod stream {
 
     pub(super) fn state<S>(_: S) -> State {
         State::Open
+    }
+
+    pub(super) fn free_space<S>(_: S) -> Option<u64> {
+        None
     }
 }

@@ -81,7 +81,7 @@ pub use registry::{Backend, Registry, StoreSettings};
 pub use request::{Delete, Download, IfExists, Stat, Upload, UrlRequest};
 pub use response::{Downloaded, FileUrl, Page, PageToken, UrlKind};
 pub use runtime::check_runtime;
-pub use save::{SavedFile, locate_partial};
+pub use save::{SavedFile, check_listed_size, free_space, locate_partial};
 pub use settings::{Key, KeyKind, Leaf, Origin, Setting, Settings, Value, check_secret, suggestion};
 pub use store::Store;
 pub use stored_file::{Digest, DigestAlgorithm, StoredFile};

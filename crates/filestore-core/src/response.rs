@@ -43,7 +43,7 @@ pub struct Page {
     /// The token of the next page; `None` on the last page.
     pub next: Option<PageToken>,
     /// The number of entries that the service listed and that are not on this page, because no reference can address
-    /// them, such as the key `a//b` of S3. A store whose pages read the whole listing counts them on every page.
+    /// them, such as the key `a//b` of S3, or because their size or time is invalid. A store whose pages read the whole listing counts them on every page.
     pub left_out: u64,
 }
 

@@ -161,7 +161,7 @@ impl Store {
         // 4. Write all bytes, sync them, and rename the file.
         let mut written = 0;
         let mut stored = partial.write(response.stream, tracker.as_ref(), &mut written).await;
-        stored = stored.and_then(|()| check_size(written, size));
+        stored = stored.and_then(|()| check_listed_size(written, size));
         response.file.modified = response.file.modified.or(listed.and_then(|file| file.modified));
         if let (Ok(()), true, Some(modified)) = (&stored, restore_modified, response.file.modified) {
             stored = partial.set_modified(modified).await;
@@ -174,8 +174,9 @@ impl Store {
     }
 }
 
-/// Fails with *integrity* if the number of bytes is not the listed size. The length in the response may be wrong.
-fn check_size(written: u64, listed: Option<u64>) -> Result<()> {
+/// Fails with *integrity* if a download has received another number of bytes than the store listed. The length in the
+/// response to the download may be wrong.
+pub fn check_listed_size(written: u64, listed: Option<u64>) -> Result<()> {
     match listed {
         Some(size) if size != written => Err(Error::new(
             ErrorKind::Integrity,
@@ -627,16 +628,18 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Returns the free space of the disk, or the size of the largest file that this process may write, if that is less.
+/// Returns the number of bytes that this process can add to an open file: the free space of its disk, or the size of
+/// the largest file that this process may write, if that is less. `None` if the system does not tell.
 #[cfg(unix)]
-fn free_space(file: &fs::File) -> Option<u64> {
+pub fn free_space(file: impl std::os::fd::AsFd) -> Option<u64> {
     let largest = rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX);
     let stat = rustix::fs::fstatvfs(file).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize).min(largest))
 }
 
+/// Returns `None`, because this system does not tell the free space.
 #[cfg(not(unix))]
-fn free_space(_: &fs::File) -> Option<u64> {
+pub fn free_space<F>(_: F) -> Option<u64> {
     None
 }
 

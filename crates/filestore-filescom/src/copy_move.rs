@@ -97,8 +97,9 @@ struct Step<'a> {
     source: &'a SitePath,
     destination: &'a SitePath,
     overwrite: bool,
-    /// The entry at the source before a move; `None` for a copy.
-    before: Option<Box<Entry>>,
+    /// The entry that shows whether a request with a lost response was applied: before a move, that at the source.
+    /// Before a copy, that at the destination, which may have the same content already.
+    before: Result<Option<Box<Entry>>>,
 }
 
 /// The response to a request for a copy or move.
@@ -118,7 +119,8 @@ impl FilesComStore {
     /// [`stored_reference`](Self::stored_reference). Time and metadata are copied, too.
     ///
     /// If the service executes the copy as a job, this waits for the end of the job. A lost response is resolved by a
-    /// request for the metadata of source and destination. Errors:
+    /// request for the metadata of source and destination; the effect stays *unknown* if the destination had the same
+    /// content before. Errors:
     ///
     /// - *already exists*;
     /// - *not found*: the source, or a folder of the destination if `parents` is `false`;
@@ -142,11 +144,15 @@ impl FilesComStore {
         let source = self.path_of(source)?;
         let destination = self.path_below(&to.destination)?.checked_as_new()?;
         check(&source, &destination)?;
-        // 2. The entry at the source: it distinguishes a move whose response is lost from one whose source never
-        // existed.
+        // 2. The entry that distinguishes a copy or move whose response is lost from a destination that was like this
+        // before, and from a source that never existed.
         let before = match verb {
-            Verb::Copy => None,
-            Verb::Move => Some(self.entry(&source).await?),
+            Verb::Copy => match self.find_entry(&destination).await {
+                // A user may write to a folder without reading it.
+                Err(error) if error.kind() == ErrorKind::Permission => Err(error),
+                before => Ok(before?),
+            },
+            Verb::Move => Ok(Some(self.entry(&source).await?)),
         };
         // 3. The request. The folders of the destination are created only if the service responds that they are
         // missing.
@@ -217,8 +223,15 @@ impl FilesComStore {
             let respelled = (*verb == Verb::Move).then(|| respelled(step, found.as_deref())).flatten();
             let happened = match (verb, &source, &found) {
                 _ if respelled == Some(true) => true,
-                (Verb::Move, None, Some(found)) => before.as_ref().is_some_and(|before| may_be_moved(before, found)),
-                (Verb::Copy, Some(source), Some(found)) => is_copy(source, found),
+                (Verb::Move, None, Some(found)) => {
+                    matches!(before, Ok(Some(before)) if may_be_moved(before, found))
+                }
+                (Verb::Copy, Some(source), Some(found)) => {
+                    is_copy(source, found)
+                        && before
+                            .as_ref()
+                            .is_ok_and(|before| before.as_ref().is_none_or(|before| differs(source, before)))
+                }
                 _ => false,
             };
             if happened {

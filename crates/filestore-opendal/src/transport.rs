@@ -19,7 +19,7 @@ use filestore_http::{
 };
 use futures::stream::{self, Stream, StreamExt};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, RANGE};
-use http::{HeaderValue, request};
+use http::{HeaderValue, Method, request};
 use opendal::raw::{Operation, ServiceOperation};
 use opendal::{Buffer, HttpBody, HttpTransport};
 
@@ -201,6 +201,11 @@ impl Transport {
                 return Err(carried(not_the_service(sent, &response), false));
             }
             let document = S3Error::parse(&response.error_body().await);
+            // A response to HEAD has no document. Some servers give it the media type of a page.
+            let is_foreign = self.service == Service::S3 && document.code.is_none() && sent.head.method != Method::HEAD;
+            if status == 404 && is_foreign && is_page(&response) {
+                return Err(carried(not_the_service(sent, &response), false));
+            }
             return Err(self.rejected(sent, &response, &document, attempts));
         };
         if sent.is_content() && matches!(status, 200 | 206) {
@@ -527,9 +532,9 @@ fn is_link_local(url: &Url) -> bool {
 
 /// Converts a buffer without copying its chunks together. An empty file has a `Content-Length`, too: some servers reject
 /// a PUT without one.
-fn request_body(method: &http::Method, body: &Buffer) -> RequestBody {
+fn request_body(method: &Method, body: &Buffer) -> RequestBody {
     match (body.len(), body.count()) {
-        (0, _) if method == http::Method::PUT => RequestBody::Bytes(None, Bytes::new()),
+        (0, _) if method == Method::PUT => RequestBody::Bytes(None, Bytes::new()),
         (0, _) => RequestBody::Empty,
         (_, 1) => RequestBody::Bytes(None, body.current()),
         (length, _) => {

@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use filestore::{BlockingThread, Download, Error, FileRef, IfExists, Observer, Operation, Progress, Result, Store};
+use filestore::{
+    BlockingThread, Download, Error, Feature, FileRef, IfExists, Observer, Operation, Progress, Result, Store,
+    check_listed_size,
+};
 use futures::TryStreamExt;
 use serde_json::json;
 
@@ -68,9 +71,14 @@ fn on_progress(request: Download, bar: Bar, read: Option<&Read>) -> Download {
 }
 
 async fn to_standard_output(store: &Store, request: Download, reference: &FileRef, read: Option<&Read>) -> Result<()> {
+    let mut listed = None;
     match read {
         Some(read) => {
             standard_streams::check_output_keeps("the file, which this read consumes,")?;
+            if store.capabilities().supports(Feature::Stat) {
+                listed = store.stat(reference).await.ok().and_then(|file| file.size);
+            }
+            standard_streams::check_output_holds(listed.unwrap_or(1))?;
             read.goes_to_standard_output();
         }
         None => standard_streams::check_output()?,
@@ -83,7 +91,9 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
     let copy = async {
         let thread = BlockingThread::start()?;
         let mut stream = store.download(request).await?.stream;
+        let mut written = 0;
         while let Some(chunk) = stream.try_next().await? {
+            written += chunk.len() as u64;
             let write = move || {
                 let mut out = io::stdout().lock();
                 out.write_all(&chunk)?;
@@ -91,7 +101,7 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
             };
             thread.call(write).await.map_err(write_error)?;
         }
-        Ok(())
+        check_listed_size(written, listed).map_err(Error::possibly_consumed)
     };
     let copied: Result<()> = copy.await;
     if let Some(read) = read {

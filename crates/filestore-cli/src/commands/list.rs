@@ -69,12 +69,9 @@ fn print_left_out(context: &Context, left_out: u64) -> Result<()> {
     match left_out {
         0 => Ok(()),
         _ if context.json => output::line(&output::json(&json!({ "left_out": left_out }))),
-        1 => {
-            context.warn("the listing leaves out 1 entry, because no reference can name it");
-            Ok(())
-        }
         _ => {
-            context.warn(&format!("the listing leaves out {left_out} entries, because no reference can name them"));
+            let reason = "no reference can name them, or their size or time is invalid";
+            context.warn(&format!("the listing leaves out {left_out} of the entries: {reason}"));
             Ok(())
         }
     }

@@ -173,7 +173,10 @@ fn a_listing_reports_the_entries_that_it_leaves_out() {
     for command in [&["list", "d"][..], &["list", "--recursive", "--all", "--limit", "1"]] {
         let listed = home.run(command);
         assert!(listed.code == 0 && listed.out.contains("local:fs:d/a"), "{listed:?}");
-        assert_eq!(listed.err, "warning: the listing leaves out 2 entries, because no reference can name them\n");
+        assert_eq!(
+            listed.err,
+            "warning: the listing leaves out 2 of the entries: no reference can name them, or their size or time is invalid\n"
+        );
         let json = home.run(&[command, &["--json"]].concat());
         assert_eq!((json.out.lines().last(), json.err.as_str()), (Some("{\"left_out\":2}"), ""), "{json:?}");
     }

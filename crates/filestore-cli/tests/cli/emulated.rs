@@ -287,12 +287,14 @@ fn a_consuming_download_that_is_shorter_than_listed_is_an_integrity_error() {
         let home = Home::new();
         let served = Served::start(&home, &[]);
         home.file("big", vec![7; 100_000]);
-        let reference = served.run(&["upload", "big"]).line();
-        served.control("PUT", "faults", &format!("[[fault]]\noperation = \"download\"\n{rule}\n"));
-        let short = served.run(&["download", &reference, "-o", "copy"]);
-        assert_eq!(short.code, 7, "{rule}: {short:?}");
-        assert!(short.err.contains("listed with 100000") && short.err.contains("possibly consumed"), "{short:?}");
-        assert!(!home.path().join("copy").exists());
+        for output in ["copy", "-"] {
+            let reference = served.run(&["upload", "big"]).line();
+            served.control("PUT", "faults", &format!("[[fault]]\noperation = \"download\"\n{rule}\n"));
+            let short = served.run(&["download", &reference, "-o", output]);
+            assert_eq!(short.code, 7, "{rule}: {short:?}");
+            assert!(short.err.contains("listed with 100000") && short.err.contains("possibly consumed"), "{short:?}");
+            assert!(!home.path().join("copy").exists());
+        }
     }
 }
 

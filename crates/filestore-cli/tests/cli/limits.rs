@@ -162,11 +162,14 @@ fn a_file_of_known_size_beyond_the_file_size_limit_is_not_read() {
     let served = Served::start(&home, &[]);
     home.file("big", vec![7; SIZE]);
     let reference = served.run(&["upload", "big"]).line();
-    let script = format!("ulimit -f 100; exec \"$0\" --config stores.toml --store fileio download {reference} -o copy");
-    let done = home.shell(&script);
-    assert_eq!(done.code, 5, "{done:?}");
-    assert!(done.err.contains("200000 are needed"), "{done:?}");
-    assert_eq!((served.reads(), home.files_below(".").iter().any(|path| path.ends_with("copy.partial"))), (0, false));
+    for output in ["-o copy", "-o - >copy"] {
+        let download = format!("exec \"$0\" --config stores.toml --store fileio download {reference} {output}");
+        let done = home.shell(&format!("ulimit -f 100; {download}"));
+        assert_eq!(done.code, 5, "{done:?}");
+        assert!(done.err.contains("200000 are needed"), "{done:?}");
+        let is_partial = |path: &std::path::PathBuf| path.ends_with("copy.partial");
+        assert_eq!((served.reads(), home.files_below(".").iter().any(is_partial)), (0, false));
+    }
 }
 
 #[test]

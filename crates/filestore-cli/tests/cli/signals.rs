@@ -79,7 +79,9 @@ fn every_signal_that_ends_a_consuming_read_reports_where_its_bytes_are() {
     let home = Home::new();
     home.file("big", vec![7; SIZE]);
     let served = Served::start(&home, &[]);
-    for (signal, code) in [("QUIT", 131), ("USR1", 138), ("USR2", 140), ("ALRM", 142), ("XCPU", 152)] {
+    for (signal, code) in
+        [("QUIT", 131), ("USR1", 138), ("USR2", 140), ("ALRM", 142), ("XCPU", 152), ("VTALRM", 154), ("PROF", 155)]
+    {
         let reference = served.run(&["upload", "big"]).line();
         served.control("PUT", "faults", SLOW);
         served.control("DELETE", "journal", "");

@@ -23,13 +23,16 @@ fn job(status: &str) -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_done_at_once_is_one_request() {
-    let server = server_with([completed()]).await;
+async fn a_copy_that_is_done_at_once_is_one_request_after_a_look_at_the_destination() {
+    let server = server_with([not_found(), completed()]).await;
     let copy = store(&server).copy(&reference("a/b.txt"), Destination::to("c/d e.txt")).await.unwrap();
     assert_eq!(copy.to_string(), ":filescom:c/d%20e.txt");
     assert_eq!(
         received(&server).await,
-        [r#"POST file_actions/copy/a/b.txt {"destination":"c/d e.txt","overwrite":false}"#]
+        [
+            "GET file_actions/metadata/c/d%20e.txt",
+            r#"POST file_actions/copy/a/b.txt {"destination":"c/d e.txt","overwrite":false}"#
+        ]
     );
 }
 
@@ -69,10 +72,11 @@ async fn a_copy_onto_or_into_itself_or_to_an_invalid_path_is_not_sent() {
 #[tokio::test]
 async fn a_job_is_polled_with_growing_delays() {
     let server =
-        server_with([pending(), job("pending"), job("in_progress"), job("processing"), job("completed")]).await;
+        server_with([not_found(), pending(), job("pending"), job("in_progress"), job("processing"), job("completed")])
+            .await;
     let (store, clock) = open(FilesComConfig::new(server.uri()).api_key(API_KEY));
     store.copy(&reference("a"), Destination::to("b")).await.unwrap();
-    assert_eq!(received(&server).await[1..], ["GET file_migrations/12"; 4]);
+    assert_eq!(received(&server).await[2..], ["GET file_migrations/12"; 4]);
     assert_eq!(clock.slept().iter().map(Duration::as_millis).collect::<Vec<_>>(), [250, 500, 1000, 2000]);
 }
 
@@ -114,9 +118,9 @@ async fn a_failed_job_that_changed_nothing_is_rejected() {
     assert_eq!(run(true, &before, &[found(&folder("a")), missing(), root()]).await, failed);
     assert_eq!(run(true, &before, &[found(&folder("a")), found(&folder("b"))]).await, unknown);
     // A copy: there is nothing at the destination, or certainly no copy.
-    assert_eq!(run(false, &[], &[found(&file("a")), found(&other)]).await, taken);
-    assert_eq!(run(false, &[], &[found(&file("a")), missing(), root()]).await, failed);
-    assert_eq!(run(false, &[], &[found(&file("a")), found(&file("b"))]).await, unknown);
+    assert_eq!(run(false, &[missing()], &[found(&file("a")), found(&other)]).await, taken);
+    assert_eq!(run(false, &[missing()], &[found(&file("a")), missing(), root()]).await, failed);
+    assert_eq!(run(false, &[missing()], &[found(&file("a")), found(&file("b"))]).await, unknown);
 }
 
 #[tokio::test]
@@ -133,7 +137,7 @@ async fn a_failed_job_after_a_lost_response_is_of_unknown_effect() {
 #[tokio::test]
 async fn the_state_of_another_job_is_a_protocol_error() {
     let other = json!({"id": 13, "status": "completed"});
-    let server = server_with([pending(), response(200, &other)]).await;
+    let server = server_with([not_found(), pending(), response(200, &other)]).await;
     let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
 }
@@ -149,7 +153,8 @@ async fn the_error_of_a_job_that_takes_too_long_has_its_id() {
 
 #[tokio::test]
 async fn a_job_whose_state_is_not_available_is_of_unknown_effect() {
-    let server = server_with([pending(), rejection(403, "not-authorized/insufficient-permission-for-site")]).await;
+    let server =
+        server_with([not_found(), pending(), rejection(403, "not-authorized/insufficient-permission-for-site")]).await;
     let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Permission, Effect::Unknown));
     assert!(error.to_string().contains("is job 12 of the service and may continue"), "{error}");
@@ -232,7 +237,7 @@ async fn a_move_with_error_responses_that_did_nothing_is_not_applied() {
 
 #[tokio::test]
 async fn a_copy_whose_response_is_lost_happened_if_the_contents_are_the_same() {
-    let (store, _server) = scripted([Reply::lost(), found(&file("a")), found(&file("b"))]).await;
+    let (store, _server) = scripted([missing(), Reply::lost(), found(&file("a")), found(&file("b"))]).await;
     store.copy(&reference("a"), Destination::to("b")).await.unwrap();
 
     let mut other = file("b");
@@ -240,11 +245,29 @@ async fn a_copy_whose_response_is_lost_happened_if_the_contents_are_the_same() {
     let mut unknown = file("b");
     (unknown["md5"], unknown["crc32"]) = (Value::Null, Value::Null);
     for after in [other, unknown, folder("b")] {
-        let (store, _server) = scripted([Reply::lost(), found(&file("a")), found(&after)]).await;
+        let (store, _server) = scripted([missing(), Reply::lost(), found(&file("a")), found(&after)]).await;
         let error = store.copy(&reference("a"), Destination::to("b")).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Unknown);
         assert!(error.to_string().contains("check the source and the destination"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_destination_that_had_the_content_before_proves_no_copy() {
+    let forbidden = Reply::json(403, r#"{"type":"not-authorized/insufficient-permission-for-site"}"#);
+    for before in [found(&file("b")), forbidden] {
+        for lost in [Reply::lost(), Reply::json(503, "{}")] {
+            let script = [before.clone(), lost, found(&file("a")), found(&file("b"))];
+            let (store, server) = scripted(script).await;
+            let error = store.copy(&reference("a"), Destination::to("b")).await.unwrap_err();
+            assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+            assert_eq!(server.requests().len(), 4);
+        }
+    }
+    let mut other = file("b");
+    other["md5"] = "ffffffffffffffffffffffffffffffff".into();
+    let (store, _server) = scripted([found(&other), Reply::lost(), found(&file("a")), found(&file("b"))]).await;
+    store.copy(&reference("a"), Destination::to("b").overwrite(true)).await.unwrap();
 }
 
 #[tokio::test]
@@ -264,7 +287,7 @@ async fn a_copy_with_an_error_response_did_nothing_only_if_the_destination_prove
         (other, Effect::Rejected),
         (folder("b"), Effect::Rejected),
     ] {
-        let (store, _server) = scripted([Reply::json(500, "{}"), found(&file("a")), found(&after)]).await;
+        let (store, _server) = scripted([missing(), Reply::json(500, "{}"), found(&file("a")), found(&after)]).await;
         let error = store.copy(&reference("a"), Destination::to("b").overwrite(true)).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, effect), "{after}");
     }
@@ -301,21 +324,21 @@ async fn a_rename_that_changes_only_the_case_is_recognized_by_the_spelling() {
 
 #[tokio::test]
 async fn a_copy_whose_destination_is_hidden_is_of_unknown_effect_and_not_retried() {
-    let (store, server) = scripted([Reply::json(503, "{}"), found(&file("a")), missing(), missing()]).await;
+    let (store, server) = scripted([missing(), Reply::json(503, "{}"), found(&file("a")), missing(), missing()]).await;
     let error = store.copy(&reference("a"), Destination::to("in/b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
-    assert_eq!(server.requests().len(), 4);
+    assert_eq!(server.requests().len(), 5);
 
     let done = Reply::json(201, r#"{"status":"completed"}"#);
-    let script = [Reply::json(503, "{}"), found(&file("a")), missing(), found(&folder("in")), done];
+    let script = [missing(), Reply::json(503, "{}"), found(&file("a")), missing(), found(&folder("in")), done];
     let (store, server) = scripted(script).await;
     store.copy(&reference("a"), Destination::to("in/b")).await.unwrap();
-    assert_eq!(server.requests().len(), 5);
+    assert_eq!(server.requests().len(), 6);
 }
 
 #[tokio::test]
 async fn a_job_without_an_id_is_a_protocol_error() {
-    let server = server_with([response(201, &json!({"status": "pending"}))]).await;
+    let server = server_with([not_found(), response(201, &json!({"status": "pending"}))]).await;
     let error = store(&server).copy(&reference("a"), Destination::to("b")).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown));
 }

@@ -8,7 +8,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cap_std::fs::{Dir, Metadata, OpenOptions};
+use cap_std::fs::{Dir, DirEntry, Metadata, OpenOptions};
 use filestore_core::components::TEMPORARY_FOLDER;
 use filestore_core::{ByteStream, Effect, Error, ErrorKind, IfExists, Result};
 use futures::TryStreamExt;
@@ -169,13 +169,19 @@ fn sweep(folder: &Dir) {
     for entry in entries.flatten() {
         let is_temporary = entry.file_name().to_str().is_some_and(|name| name.ends_with(SUFFIX))
             && entry.file_type().is_ok_and(|kind| kind.is_file());
-        // An exclusive lock needs a file that is open for writing, on some file systems.
-        if is_temporary
-            && let Ok(file) = entry.open_with(OpenOptions::new().read(true).write(true))
-            && file.into_std().try_lock().is_ok()
-        {
-            let _ = entry.remove_file();
+        if is_temporary {
+            remove_unlocked(&entry);
         }
+    }
+}
+
+/// Removes a temporary file while it holds its lock, so that no upload can take the lock and lose the file.
+fn remove_unlocked(entry: &DirEntry) {
+    // An exclusive lock needs a file that is open for writing, on some file systems.
+    let Ok(file) = entry.open_with(OpenOptions::new().read(true).write(true)) else { return };
+    let file = file.into_std();
+    if file.try_lock().is_ok() {
+        let _ = entry.remove_file();
     }
 }
 

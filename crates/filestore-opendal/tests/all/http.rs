@@ -149,6 +149,27 @@ async fn a_redirect_is_not_followed_and_the_error_names_its_origin() {
 }
 
 #[tokio::test]
+async fn a_page_with_status_404_in_place_of_s3_is_no_missing_file() {
+    // A response to HEAD has no body, and some servers of S3 give it the media type of a page.
+    let proxy = always(|request| match request.method.as_str() {
+        "HEAD" => Reply::new(404).header("content-type", "text/html"),
+        _ => Reply::page(404),
+    });
+    let store = open("s3", &proxy.await.url, &[]);
+    let file = reference("s:s3:a");
+    assert_eq!(store.stat(&file).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let errors = [
+        store.upload(Upload::new("a", "x")).await.unwrap_err(),
+        store.delete(&file).await.unwrap_err(),
+        store.list(List::new()).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+        assert!(error.to_string().contains("something other than the service responded"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_folder_that_redirects_to_its_url_with_a_slash_is_a_folder() {
     let mut protocol = Webdav::with(&[("d/a", "x")]);
     protocol.redirects_folders = true;
