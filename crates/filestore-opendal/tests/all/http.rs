@@ -154,8 +154,9 @@ async fn a_page_with_status_404_in_place_of_s3_is_no_missing_file() {
     let proxy = always(|request| match request.method.as_str() {
         "HEAD" => Reply::new(404).header("content-type", "text/html"),
         _ => Reply::page(404),
-    });
-    let store = open("s3", &proxy.await.url, &[]);
+    })
+    .await;
+    let store = open("s3", &proxy.url, &[]);
     let file = reference("s:s3:a");
     assert_eq!(store.stat(&file).await.unwrap_err().kind(), ErrorKind::NotFound);
     let errors = [
