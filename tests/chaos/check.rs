@@ -1,0 +1,495 @@
+//! The checker: finds the violations in the record of a round. It needs nothing but the record.
+//!
+//! A step may change the files of its owner only. The state before the step and the operation give the state after it,
+//! if the operation was applied. The outcome of the step tells which of both states is allowed:
+//!
+//! | outcome | before | applied |
+//! |---|---|---|
+//! | success, or an error that says so | | allowed |
+//! | an error that says that nothing changed | allowed | |
+//! | an error of unknown effect, an interruption | allowed | allowed |
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::content;
+use crate::execute::{SOURCE_FAILED, name_of_prize, stored_name};
+use crate::history::{
+    Content, Event, FileState, Interrupt, Operation, Outcome, Owner, Record, Step, StoreName, Told, place,
+};
+use crate::plan::NAMES;
+use crate::truth::reference;
+
+/// The days after which PubNub deletes a file, at midnight.
+const PUBNUB_DAYS: i64 = 30;
+
+/// The days after which file.io deletes a file, by default.
+const FILEIO_DAYS: i64 = 14;
+
+/// The longest time of a step, in seconds.
+const LONGEST_STEP: f64 = 60.0;
+
+/// Returns the violations in a record, in words.
+pub fn check(record: &Record) -> Vec<String> {
+    let mut violations = event(record);
+    let owner = |step: &Step| match step.operation {
+        Operation::Claim { .. } | Operation::Take => Owner::Shared,
+        _ => Owner::Client(step.client),
+    };
+    let steps: Vec<(&Step, &Outcome)> = record.round.steps.iter().zip(&record.outcomes).collect();
+    for (step, outcome) in &steps {
+        let judged = match step.operation {
+            Operation::Claim { .. } | Operation::Take => own(step, outcome),
+            _ => own(step, outcome)
+                .and_then(|()| changes(record, step, outcome))
+                .and_then(|()| result(record, step, outcome)),
+        };
+        violations
+            .extend(judged.err().map(|problem| format!("client {}: {:?}: {problem}", step.client, step.operation)));
+    }
+    match steps.first().map(|(step, _)| &step.operation) {
+        Some(Operation::Claim { .. }) => violations.extend(claim(record, &steps).err()),
+        Some(Operation::Take) => violations.extend(take(record, &steps).err()),
+        _ => {}
+    }
+    // Files that no step may change.
+    let temporary = place(StoreName::Fs, Owner::Temporary);
+    let mut untouched: Vec<&String> = record.before.keys().chain(record.after.keys()).collect();
+    untouched.retain(|key| **key != temporary && steps.iter().all(|(step, _)| place(step.store, owner(step)) != **key));
+    untouched.sort_unstable();
+    untouched.dedup();
+    for key in untouched {
+        if files(&record.before, key) != files(&record.after, key) {
+            violations.push(format!("{key} has changed without a step: {}", difference(record, key)));
+        }
+    }
+    violations.extend(temporary_files(record, &steps).err());
+    violations
+}
+
+fn files<'a>(truth: &'a crate::history::Truth, key: &str) -> &'a [FileState] {
+    truth.get(key).map_or(&[], Vec::as_slice)
+}
+
+fn difference(record: &Record, key: &str) -> String {
+    format!("before {:?}, after {:?}", files(&record.before, key), files(&record.after, key))
+}
+
+/// The event: a restart loses nothing, and time ends only what has expired.
+fn event(record: &Record) -> Vec<String> {
+    let mut violations = Vec::new();
+    let now = record.now;
+    for key in record.earlier.keys().chain(record.before.keys()) {
+        let (earlier, before) = (files(&record.earlier, key), files(&record.before, key));
+        for file in earlier {
+            let (may, must) = match record.round.event {
+                Some(Event::Advance { .. }) => expired(file, now),
+                _ => (false, false),
+            };
+            match before.iter().find(|other| other.reference == file.reference) {
+                None if !may => violations.push(format!("{key}: {file:?} is gone after {:?}", record.round.event)),
+                Some(_) if must => violations.push(format!("{key}: {file:?} should have expired at {now}")),
+                Some(other) if other != file => violations.push(format!("{key}: {file:?} has become {other:?}")),
+                _ => {}
+            }
+        }
+        let prize = name_of_prize(StoreName::Fileio, record.round.number);
+        let is_known = |file: &FileState| earlier.iter().any(|other| other.reference == file.reference);
+        let is_new = |file: &&FileState| !is_known(file) && file.name != prize;
+        violations.extend(before.iter().filter(is_new).map(|file| format!("{key}: {file:?} has appeared")));
+    }
+    violations.dedup();
+    violations
+}
+
+/// Returns whether a file may have expired, and whether it must have.
+fn expired(file: &FileState, now: Timestamp) -> (bool, bool) {
+    let days = |count: i64| SignedDuration::from_hours(24 * count);
+    match (file.expires, file.created) {
+        (Some(expires), _) => (expires <= now, expires < now),
+        (None, Some(created)) if file.reference.starts_with("pubnub:") => {
+            let age = now.duration_since(created);
+            (age >= days(PUBNUB_DAYS), age > days(PUBNUB_DAYS + 2))
+        }
+        _ => (false, false),
+    }
+}
+
+/// What holds for each outcome by itself.
+fn own(step: &Step, outcome: &Outcome) -> Result<(), String> {
+    if outcome.seconds > LONGEST_STEP {
+        return Err(format!("the step took {} s", outcome.seconds));
+    }
+    match &outcome.error {
+        Some(failure) if failure.message.contains("the run failed") => Err(failure.message.clone()),
+        Some(failure) if failure.message.contains("panicked") => Err(failure.message.clone()),
+        Some(_) => Ok(()),
+        None if matches!(step.operation, Operation::Upload { source_fails: true, size: 1.., .. })
+            && !outcome.interrupted =>
+        {
+            Err(format!("the upload succeeded, but {SOURCE_FAILED}"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The files of an owner, without the temporary ones, by reference.
+type View = BTreeMap<String, (String, u64, Option<String>, Option<(u32, u32)>)>;
+
+fn view(files: &[FileState]) -> View {
+    let files = files.iter().filter(|file| !is_temporary(file));
+    files
+        .map(|file| (file.reference.clone(), (file.name.clone(), file.size, file.md5.clone(), file.downloads)))
+        .collect()
+}
+
+fn is_temporary(file: &FileState) -> bool {
+    file.name.starts_with(".filestore-")
+}
+
+/// The key of a new file whose reference the store chooses.
+const NEW: &str = "new";
+
+/// The step has made the change that its outcome tells, and no other.
+fn changes(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String> {
+    let owner = Owner::Client(step.client);
+    let key = place(step.store, owner);
+    let (old, new) = (files(&record.before, &key), files(&record.after, &key));
+    let (before, mut after) = (view(old), view(new));
+    if step.store.adds() {
+        let mut added: Vec<_> = after.keys().filter(|key| !before.contains_key(*key)).cloned().collect();
+        if let (Some(reference), true) = (added.pop(), added.is_empty()) {
+            let file = after.remove(&reference).unwrap_or_default();
+            after.insert(NEW.to_owned(), file);
+        }
+    }
+    let message = outcome.error.as_ref().map_or("", |failure| &failure.message);
+    for file in new.iter().filter(|file| is_temporary(file) && !old.contains(file)) {
+        if !outcome.interrupted && !message.contains(&file.name) {
+            return Err(format!("no error names the leftover {}; the outcome is {outcome:?}", file.name));
+        }
+    }
+    let applied = applied(record, step, outcome, &before);
+    let is_integrity = outcome.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("integrity"));
+    let told = match &outcome.error {
+        None if outcome.interrupted => Told::Unknown,
+        None => Told::Changed,
+        Some(failure) => failure.effect,
+    };
+    let is_allowed = match told {
+        _ if is_integrity && is_damaged_upload(step, owner, &before, &after) => true,
+        Told::Changed => applied.contains(&after),
+        Told::Unchanged => after == before,
+        Told::Unknown => after == before || applied.contains(&after),
+    };
+    // The source of the content has ended early, so nothing may be stored.
+    let is_allowed = is_allowed && (!message.contains(SOURCE_FAILED) || after == before);
+    match is_allowed {
+        true => Ok(()),
+        false => Err(format!("the outcome is {outcome:?}; {}", difference(record, &key))),
+    }
+}
+
+/// Returns `true` if all that has changed is the content of the uploaded file: its digest was wrong, and the error says
+/// so.
+fn is_damaged_upload(step: &Step, owner: Owner, before: &View, after: &View) -> bool {
+    let Operation::Upload { pick, .. } = step.operation else { return false };
+    let name = stored_name(step.store, owner, NAMES[pick]);
+    let others = |view: &View| {
+        let others = view
+            .iter()
+            .filter(|(reference, (other, ..))| *other != name || before.contains_key(*reference) && step.store.adds());
+        others.map(|(reference, file)| (reference.clone(), file.clone())).collect::<View>()
+    };
+    others(before) == others(after)
+}
+
+/// Returns the states after the step if it was applied.
+fn applied(record: &Record, step: &Step, outcome: &Outcome, before: &View) -> Vec<View> {
+    let owner = Owner::Client(step.client);
+    let subject = outcome.subject.clone().unwrap_or_default();
+    let with = |key: String, file| {
+        let mut state = before.clone();
+        state.insert(key, file);
+        state
+    };
+    let mut without = before.clone();
+    without.remove(&subject);
+    match &step.operation {
+        Operation::Upload { pick, size, downloads, .. } => {
+            let name = stored_name(step.store, owner, NAMES[*pick]);
+            let md5 = content::digest(&content::of(record.round.number, owner, *size));
+            let key = if step.store.adds() { NEW.to_owned() } else { reference(step.store, owner, &name) };
+            let downloads = (step.store == StoreName::Fileio).then_some((0, *downloads));
+            vec![with(key, (name, u64::from(*size), Some(md5), downloads))]
+        }
+        Operation::Delete { .. } => vec![without],
+        Operation::Copy { to, .. } | Operation::Move { to, .. } => {
+            let Some((_, size, md5, downloads)) = before.get(&subject).cloned() else { return vec![before.clone()] };
+            let file = (NAMES[*to].to_owned(), size, md5, downloads);
+            let mut state = if matches!(step.operation, Operation::Move { .. }) { without } else { before.clone() };
+            state.insert(reference(step.store, owner, NAMES[*to]), file);
+            vec![state]
+        }
+        Operation::Download { .. } if step.store == StoreName::Fileio => match before.get(&subject) {
+            Some((name, size, md5, Some((done, allowed)))) if done + 1 < *allowed => {
+                vec![with(subject.clone(), (name.clone(), *size, md5.clone(), Some((done + 1, *allowed))))]
+            }
+            // The last download deletes the file.
+            _ => vec![without],
+        },
+        _ => vec![before.clone()],
+    }
+}
+
+/// The result of a success is true, and an error of a read keeps what it must.
+fn result(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String> {
+    let owner = Owner::Client(step.client);
+    let key = place(step.store, owner);
+    let before = files(&record.before, &key);
+    let subject = outcome.subject.as_deref().unwrap_or_default();
+    let file = before.iter().find(|file| file.reference == subject);
+    if let Operation::Download { to_file, .. } = step.operation {
+        saved(record, step, outcome, file, to_file)?;
+    }
+    if outcome.interrupted {
+        return Ok(());
+    }
+    let fail = |problem: &str| Err(format!("{problem}; the outcome is {outcome:?}; {}", difference(record, &key)));
+    if let Some(failure) = &outcome.error {
+        let (is_kind, told) = (|kind: &str| failure.kind.as_deref() == Some(kind), failure.effect);
+        let is_list = matches!(step.operation, Operation::List { .. });
+        if is_kind("not_found") && told == Told::Unchanged && (file.is_some() || is_list && !before.is_empty()) {
+            return fail("a file that exists is reported as not found");
+        }
+        let target = match step.operation {
+            Operation::Upload { pick, .. } => Some(reference(step.store, owner, NAMES[pick])),
+            Operation::Copy { to, .. } | Operation::Move { to, .. } => Some(reference(step.store, owner, NAMES[to])),
+            _ => None,
+        };
+        if is_kind("already_exists")
+            && let Some(target) = target
+            && !before.iter().any(|file| file.reference == target)
+        {
+            return fail("a file that does not exist is reported as existing");
+        }
+        return Ok(());
+    }
+    let after = files(&record.after, &key);
+    let first = outcome.files.first();
+    match &step.operation {
+        Operation::Upload { size, create_new, days, pick, .. } => {
+            let Some(found) = first else { return fail("an upload has no result") };
+            let Some(stored) = after.iter().find(|file| file.reference == found.reference) else {
+                return fail("the reference of an upload is not that of the stored file");
+            };
+            if found.size.is_some_and(|found| found != u64::from(*size)) {
+                return fail("the size in the result of an upload is wrong");
+            }
+            if *create_new && before.iter().any(|file| file.reference == reference(step.store, owner, NAMES[*pick])) {
+                return fail("an upload that must not replace a file has replaced it");
+            }
+            let requested = days.map_or(FILEIO_DAYS, i64::from);
+            let lifetime = |expires: Timestamp| expires.duration_since(record.now);
+            let is_off = |expires: Timestamp| (lifetime(expires).as_hours() - 24 * requested).abs() > 1;
+            if step.store == StoreName::Fileio && stored.expires.is_none_or(is_off) {
+                return fail("the expiry is not the requested one");
+            }
+        }
+        Operation::Download { .. } | Operation::Stat { .. } | Operation::Url { .. } => {
+            let Some(file) = file else { return fail("a file that does not exist was found") };
+            let sizes = first.and_then(|found| found.size);
+            if matches!(step.operation, Operation::Stat { .. }) && sizes.is_some_and(|size| size != file.size) {
+                return fail("the size of a file is wrong");
+            }
+            let content = outcome.content.as_ref().or_else(|| outcome.saved.get("file"));
+            let is_right = |content: &Content| {
+                content.size == file.size && file.md5.as_ref().is_none_or(|md5| *md5 == content.md5)
+            };
+            let reads = !matches!(step.operation, Operation::Stat { .. });
+            if reads && !content.is_some_and(is_right) {
+                return fail("the content of a file is wrong");
+            }
+        }
+        Operation::List { .. } => {
+            // Pages of file.io are offsets: other clients may shift them.
+            let is_alone = record.round.steps.iter().filter(|other| other.store == step.store).count() == 1;
+            if step.store != StoreName::Fileio || is_alone {
+                list(outcome, owner, step.store, before).or_else(|problem| fail(&problem))?;
+            }
+        }
+        Operation::Copy { to, overwrite, .. } | Operation::Move { to, overwrite, .. } => {
+            let target = reference(step.store, owner, NAMES[*to]);
+            if file.is_none() {
+                return fail("a file that does not exist was copied or moved");
+            }
+            if !overwrite && before.iter().any(|file| file.reference == target) {
+                return fail("a copy or move has replaced a file");
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The local files after a download: the whole file after a success, what arrived after a failure that may have consumed
+/// it, and nothing else.
+fn saved(
+    record: &Record,
+    step: &Step,
+    outcome: &Outcome,
+    file: Option<&FileState>,
+    to_file: bool,
+) -> Result<(), String> {
+    let fail = |problem: &str| Err(format!("{problem}; the outcome is {outcome:?}"));
+    let is_kill = matches!(&step.interrupt, Some(Interrupt::Signal { signal, .. }) if signal == "KILL");
+    let consumes = step.store == StoreName::Fileio;
+    if outcome.error.is_none() && !outcome.interrupted {
+        return match outcome.saved.keys().eq(["file"].iter().take(usize::from(to_file))) {
+            true => Ok(()),
+            false => fail("a download left other files than its target"),
+        };
+    }
+    let whole = |content: &Content| {
+        file.is_some_and(|file| content.size == file.size && file.md5.as_ref() == Some(&content.md5))
+    };
+    for (name, content) in &outcome.saved {
+        if name == "file" {
+            // The rename came before the interruption.
+            if !(outcome.interrupted && whole(content)) {
+                return fail("a failed download left a file under the final name");
+            }
+        } else if !(consumes || is_kill) {
+            return fail("a failed download left a file");
+        } else if content.size > 0 && file.is_some_and(|file| file.origin.is_some()) && !content.is_prefix {
+            return fail("the kept bytes are not those of the file");
+        }
+    }
+    let key = place(step.store, Owner::Client(step.client));
+    let counted = |truth| {
+        let found = files(truth, &key).iter().find(|other| Some(&other.reference) == file.map(|file| &file.reference));
+        found.map(|file| file.downloads)
+    };
+    let is_consumed = consumes && file.is_some() && counted(&record.before) != counted(&record.after);
+    // A future that was dropped before its file was created has not sent its request either.
+    if is_consumed && to_file && outcome.saved.is_empty() {
+        return fail("a consumed file was not kept");
+    }
+    if let (Some(failure), false) = (&outcome.error, outcome.saved.is_empty() || is_kill) {
+        let is_named = |name: &String| failure.message.contains(name.as_str());
+        if !outcome.saved.keys().any(is_named) {
+            return fail("the error does not name the kept file");
+        }
+    }
+    Ok(())
+}
+
+fn list(outcome: &Outcome, owner: Owner, store: StoreName, before: &[FileState]) -> Result<(), String> {
+    let prefix = format!("{owner}-");
+    let listed = outcome.files.iter().filter(|file| store != StoreName::Fileio || file.name.starts_with(&prefix));
+    let mut listed: Vec<_> = listed.map(|file| (&file.reference, &file.name, file.size)).collect();
+    let present = before.iter().filter(|file| !is_temporary(file));
+    let mut present: Vec<_> = present.map(|file| (&file.reference, &file.name, Some(file.size))).collect();
+    listed.sort_unstable();
+    present.sort_unstable();
+    if listed == present { Ok(()) } else { Err("a listing is not that of the files".to_owned()) }
+}
+
+/// At most one of the clients that create the same file succeeds, and the file is that of the winner.
+fn claim(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
+    let Some((Step { store, operation: Operation::Claim { size }, .. }, _)) = steps.first() else { return Ok(()) };
+    let key = place(*store, Owner::Shared);
+    let name = name_of_prize(*store, record.round.number);
+    let prize = files(&record.after, &key).iter().find(|file| file.name == name);
+    let digest = |step: &Step| content::digest(&content::of(record.round.number, Owner::Client(step.client), *size));
+    let is_of = |step: &Step| prize.is_some_and(|prize| prize.md5 == Some(digest(step)));
+    let fail = |problem: &str| Err(format!("claim: {problem}: {:?}; {}", record.outcomes, difference(record, &key)));
+    let winners: Vec<_> = steps.iter().filter(|(_, outcome)| outcome.error.is_none() && !outcome.interrupted).collect();
+    if winners.len() > 1 {
+        return fail("several clients have won");
+    }
+    let told = |outcome: &Outcome| outcome.error.as_ref().map_or(Told::Unknown, |failure| failure.effect);
+    match winners.first() {
+        Some((step, _)) if !is_of(step) => return fail("the file is not that of the winner"),
+        Some(_) => {}
+        None => {
+            let may_have_won = |(step, outcome): &(&Step, &Outcome)| told(outcome) != Told::Unchanged && is_of(step);
+            let is_damaged = |(_, outcome): &(&Step, &Outcome)| {
+                outcome.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("integrity"))
+            };
+            if prize.is_some() && !steps.iter().any(|step| may_have_won(step) || is_damaged(step)) {
+                return fail("the file is that of a client that has lost");
+            }
+        }
+    }
+    let lost = |outcome: &Outcome| {
+        outcome.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("already_exists"))
+    };
+    if prize.is_none() && steps.iter().any(|(_, outcome)| lost(outcome)) {
+        return fail("a file that does not exist is reported as existing");
+    }
+    let leftovers = files(&record.after, &key).iter().filter(|file| is_temporary(file));
+    for file in leftovers {
+        let is_named = |(_, outcome): &(&Step, &Outcome)| {
+            outcome.interrupted || outcome.error.as_ref().is_some_and(|failure| failure.message.contains(&file.name))
+        };
+        if !steps.iter().any(is_named) {
+            return fail("no error names a leftover");
+        }
+    }
+    let (before, after) = (view(files(&record.before, &key)), view(files(&record.after, &key)));
+    let others = |view: View| view.into_iter().filter(|(_, (other, ..))| *other != name).collect::<View>();
+    if others(before) == others(after) { Ok(()) } else { fail("another file has changed") }
+}
+
+/// At most one of the clients that read the same single-use file succeeds.
+fn take(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
+    let key = place(StoreName::Fileio, Owner::Shared);
+    let name = name_of_prize(StoreName::Fileio, record.round.number);
+    let find = |truth| files(truth, &key).iter().find(|file| file.name == name);
+    let (before, after) = (find(&record.before), find(&record.after));
+    let fail = |problem: &str| Err(format!("take: {problem}: {:?}; {}", record.outcomes, difference(record, &key)));
+    let Some(before) = before else { return fail("there is no file to take") };
+    let winners = steps.iter().filter(|(_, outcome)| outcome.error.is_none() && !outcome.interrupted);
+    let winners: Vec<_> = winners.map(|(_, outcome)| outcome).collect();
+    let is_right = |outcome: &&&Outcome| {
+        outcome.content.as_ref().is_some_and(|content| content.is_prefix && content.size == before.size)
+    };
+    if winners.len() > 1 {
+        return fail("several clients have read a single-use file");
+    }
+    if !winners.iter().all(is_right) {
+        return fail("the content is wrong");
+    }
+    let unchanged = |outcome: &Outcome| outcome.error.as_ref().is_some_and(|failure| failure.effect == Told::Unchanged);
+    if winners.is_empty() && after.is_none() && steps.iter().all(|(_, outcome)| unchanged(outcome)) {
+        return fail("the file is gone, and every error says that nothing changed");
+    }
+    if !winners.is_empty() && after.is_some() {
+        return fail("the file is still there");
+    }
+    let lost =
+        |outcome: &Outcome| outcome.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("not_found"));
+    if after.is_some() && steps.iter().any(|(_, outcome)| lost(outcome) && unchanged(outcome)) {
+        return fail("a file that exists is reported as not found");
+    }
+    let others = |truth| files(truth, &key).iter().filter(|file| file.name != name).cloned().collect::<Vec<_>>();
+    if others(&record.before) == others(&record.after) { Ok(()) } else { fail("another file has changed") }
+}
+
+/// The temporary files of `fs` go with their upload. That of a killed process goes with the next upload.
+fn temporary_files(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
+    let key = place(StoreName::Fs, Owner::Temporary);
+    let (before, after) = (files(&record.before, &key), files(&record.after, &key));
+    let is_interrupted = steps.iter().any(|(step, outcome)| step.store == StoreName::Fs && outcome.interrupted);
+    let is_stored = steps.iter().any(|(step, outcome)| {
+        let uploads = matches!(step.operation, Operation::Upload { .. } | Operation::Claim { .. });
+        step.store == StoreName::Fs && uploads && outcome.error.is_none() && !outcome.interrupted
+    });
+    let is_allowed = |file: &&FileState| is_interrupted || (before.contains(file) && !is_stored);
+    match after.iter().find(|file| !is_allowed(file)) {
+        None => Ok(()),
+        Some(file) => Err(format!("{key}: {file:?} was left by no interrupted upload")),
+    }
+}

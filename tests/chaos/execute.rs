@@ -1,0 +1,291 @@
+//! Runs the operations of a step by the library.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use filestore::fileio::FileIoUpload;
+use filestore::filescom::{Destination, FilesComStore};
+use filestore::{Body, Effect, Error, FileRef, IfExists, List, Period, Store, StoredFile, Upload, UrlRequest};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::history::{
+    Content, Failure, FileState, Found, Interrupt, Operation, Outcome, Owner, Round, Step, StoreName, Told, Truth,
+    place,
+};
+use crate::plan::NAMES;
+use crate::world::World;
+use crate::{content, processes, truth};
+
+/// The most files of an owner in a store to which every upload adds one. Above it, an upload becomes a delete.
+const MAX_FILES: usize = 6;
+
+/// The message of a source that fails.
+pub const SOURCE_FAILED: &str = "the source failed as planned";
+
+/// The subject of a step.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) owner: Owner,
+    /// The chosen file, if it exists.
+    pub(crate) file: Option<FileState>,
+    /// The reference of the chosen file, also if it does not exist.
+    pub(crate) reference: Option<String>,
+}
+
+/// Returns the step with an operation that fits the state of the store, and its subject.
+pub(crate) fn resolve(step: &Step, before: &Truth, round: u64) -> (Step, Subject) {
+    let mut step = step.clone();
+    let owner = match step.operation {
+        Operation::Claim { .. } | Operation::Take => Owner::Shared,
+        _ => Owner::Client(step.client),
+    };
+    let files = before.get(&place(step.store, owner)).map_or(&[][..], Vec::as_slice);
+    if let Operation::Upload { pick, .. } = step.operation
+        && step.store.adds()
+        && files.len() >= MAX_FILES
+    {
+        step.operation = Operation::Delete { pick };
+    }
+    let chosen = match &step.operation {
+        Operation::Take => files.iter().find(|file| file.name == name_of_prize(StoreName::Fileio, round)),
+        Operation::Download { pick, .. }
+        | Operation::Stat { pick }
+        | Operation::Delete { pick }
+        | Operation::Url { pick }
+        | Operation::Copy { pick, .. }
+        | Operation::Move { pick, .. } => match step.store.adds() {
+            true => files.get(pick % files.len().max(1)),
+            false => files.iter().find(|file| file.name == NAMES[*pick]),
+        },
+        _ => return (step, Subject { owner, file: None, reference: None }),
+    };
+    let reference = chosen.map(|file| file.reference.clone());
+    let reference = reference.or_else(|| match (&step.operation, step.store.adds()) {
+        (Operation::Take, _) | (_, true) => None,
+        (operation, false) => Some(truth::reference(step.store, owner, NAMES[operation.pick()?])),
+    });
+    if reference.is_none() {
+        step.operation = Operation::Nothing;
+    }
+    (step, Subject { owner, file: chosen.cloned(), reference })
+}
+
+impl Operation {
+    fn pick(&self) -> Option<usize> {
+        match self {
+            Self::Upload { pick, .. }
+            | Self::Download { pick, .. }
+            | Self::Stat { pick }
+            | Self::Delete { pick }
+            | Self::Url { pick }
+            | Self::Copy { pick, .. }
+            | Self::Move { pick, .. } => Some(*pick),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the name of an upload in the store.
+pub fn stored_name(store: StoreName, owner: Owner, name: &str) -> String {
+    // The names of file.io have no scope.
+    if store == StoreName::Fileio { format!("{owner}-{name}") } else { name.to_owned() }
+}
+
+/// Returns the name of the file for which the clients of a round compete.
+pub fn name_of_prize(store: StoreName, round: u64) -> String {
+    stored_name(store, Owner::Shared, &format!("prize {round}"))
+}
+
+/// Runs a step.
+pub(crate) async fn run(world: &World, round: &Round, step: &Step, subject: &Subject) -> Outcome {
+    let begin = Instant::now();
+    let folder = world.path().join(format!("downloads/{}", step.client));
+    let mut outcome = match std::fs::create_dir_all(&folder) {
+        Err(error) => failure_of_run(&error.to_string()),
+        Ok(()) if world.program.is_some() => processes::run(world, round, step, subject, &folder).await,
+        Ok(()) => {
+            let operation = operate(world, round, step, subject, &folder);
+            match step.interrupt {
+                Some(Interrupt::Drop { polls }) => match (Dropped { inner: Box::pin(operation), polls }).await {
+                    Some(outcome) => outcome,
+                    None => Outcome { interrupted: true, ..Outcome::default() },
+                },
+                _ => operation.await,
+            }
+        }
+    };
+    outcome.subject = subject.reference.clone();
+    outcome.seconds = begin.elapsed().as_secs_f64();
+    outcome
+}
+
+/// Adds the files that the step left in the client's folder for downloads, and empties the folder. To be called when no
+/// operation is under way.
+pub(crate) fn collect(world: &World, step: &Step, subject: &Subject, outcome: &mut Outcome) {
+    let folder = world.path().join(format!("downloads/{}", step.client));
+    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let bytes = std::fs::read(entry.path()).unwrap_or_default();
+        outcome.saved.insert(entry.file_name().to_string_lossy().into_owned(), content_of(&bytes, subject));
+        let _ = std::fs::remove_file(entry.path());
+    }
+}
+
+pub(crate) fn content_of(bytes: &[u8], subject: &Subject) -> Content {
+    let origin = subject.file.as_ref().and_then(|file| Some((file.origin?, u32::try_from(file.size).ok()?)));
+    let is_prefix = origin.is_some_and(|((round, owner), size)| content::of(round, owner, size).starts_with(bytes));
+    Content { size: bytes.len() as u64, md5: content::digest(bytes), is_prefix }
+}
+
+fn failure_of_run(message: &str) -> Outcome {
+    let failure = Failure { kind: None, effect: Told::Unchanged, message: format!("the run failed: {message}") };
+    Outcome { error: Some(failure), ..Outcome::default() }
+}
+
+async fn operate(world: &World, round: &Round, step: &Step, subject: &Subject, folder: &Path) -> Outcome {
+    let result = match world.stores.get(step.store.as_str()) {
+        Ok(store) => operate_on(store, &world.site, round, step, subject, folder).await,
+        Err(error) => Err(error),
+    };
+    result.unwrap_or_else(|error| Outcome { error: Some(failure(&error)), ..Outcome::default() })
+}
+
+fn failure(error: &Error) -> Failure {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        message += &format!("; because: {source}");
+        cause = source.source();
+    }
+    for reference in error.possibly_stored().iter().chain(error.stored().map(StoredFile::reference)) {
+        message += &format!("; stored: {reference}");
+    }
+    if let Some(partial) = error.partial() {
+        message += &format!("; partial: {}", partial.display());
+    }
+    let effect = match error.effect() {
+        Effect::NotSent | Effect::Rejected => Told::Unchanged,
+        Effect::Applied => Told::Changed,
+        _ => Told::Unknown,
+    };
+    Failure { kind: Some(error.kind().as_str().to_owned()), effect, message }
+}
+
+fn found(file: &StoredFile) -> Found {
+    Found { reference: file.reference().to_string(), name: file.name.clone(), size: file.size }
+}
+
+async fn operate_on(
+    store: &Store,
+    site: &FilesComStore,
+    round: &Round,
+    step: &Step,
+    subject: &Subject,
+    folder: &Path,
+) -> Result<Outcome, Error> {
+    let mut outcome = Outcome::default();
+    let reference = || subject.reference.as_deref().unwrap_or_default().parse::<FileRef>();
+    match &step.operation {
+        Operation::Nothing => {}
+        Operation::Upload { pick, size, create_new, source_fails, downloads, days } => {
+            let content = content::of(round.number, subject.owner, *size);
+            let body = if *source_fails { failing(content) } else { Body::from(content) };
+            let mut upload = Upload::new(stored_name(step.store, subject.owner, NAMES[*pick]), body);
+            if *create_new {
+                upload = upload.if_exists(IfExists::Fail);
+            }
+            if let Some(days) = days {
+                upload = upload.expires_in(Period::days(*days));
+            }
+            upload = match step.store {
+                StoreName::Fileio => upload.with(FileIoUpload::new().max_downloads(*downloads)),
+                _ => upload.scope(subject.owner.to_string()),
+            };
+            outcome.files.push(found(&store.upload(upload).await?));
+        }
+        Operation::Claim { size } => {
+            let content = content::of(round.number, Owner::Client(step.client), *size);
+            let upload = Upload::new(name_of_prize(step.store, round.number), content).if_exists(IfExists::Fail);
+            outcome.files.push(found(&store.upload(upload.scope(subject.owner.to_string())).await?));
+        }
+        Operation::Download { to_file: true, .. } => {
+            let saved = store.download_to_path(reference()?, folder.join("file"), IfExists::Fail).await?;
+            outcome.files.push(found(&saved.file));
+        }
+        Operation::Download { .. } | Operation::Take => {
+            let downloaded = store.download(reference()?).await?;
+            outcome.files.push(found(&downloaded.file));
+            let content = downloaded.stream.try_collect::<Vec<Bytes>>().await?.concat();
+            outcome.content = Some(content_of(&content, subject));
+        }
+        Operation::Stat { .. } => outcome.files.push(found(&store.stat(reference()?).await?)),
+        Operation::Delete { .. } => store.delete(reference()?).await?,
+        Operation::List { limit } => {
+            let mut list = List::new();
+            if step.store != StoreName::Fileio {
+                list = list.scope(subject.owner.to_string());
+            }
+            if let Some(limit) = limit {
+                list = list.limit(*limit);
+            }
+            outcome.files = store.list_all(list).map_ok(|file| found(&file)).try_collect().await?;
+        }
+        Operation::Url { .. } => {
+            let url = store.url(UrlRequest::from(reference()?)).await?;
+            let found = Found { reference: url.as_str().to_owned(), name: String::new(), size: None };
+            outcome.files.push(found);
+        }
+        Operation::Copy { to, overwrite, .. } | Operation::Move { to, overwrite, .. } => {
+            let destination = Destination::to(format!("{}/{}", subject.owner, NAMES[*to])).overwrite(*overwrite);
+            let reference = reference()?;
+            let result = match step.operation {
+                Operation::Copy { .. } => site.copy(&reference, destination).await?,
+                _ => site.move_to(&reference, destination).await?,
+            };
+            outcome.files.push(Found {
+                reference: result.stamped(&Arc::from(store.name())).to_string(),
+                name: NAMES[*to].to_owned(),
+                size: None,
+            });
+        }
+    }
+    Ok(outcome)
+}
+
+/// Returns a body that ends with an error in place of its second half.
+fn failing(content: Vec<u8>) -> Body {
+    let length = content.len() as u64;
+    let half = Bytes::from(content).split_to(usize::try_from(length / 2).unwrap_or_default());
+    let chunks = [Ok(half), Err(Error::new(filestore::ErrorKind::Io, Effect::NotSent, SOURCE_FAILED))];
+    Body::stream(stream::iter(chunks).boxed(), Some(length))
+}
+
+/// Drops a future after it was polled a number of times.
+struct Dropped<F> {
+    inner: Pin<Box<F>>,
+    polls: u32,
+}
+
+impl<F: Future> Future for Dropped<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        let polled = pin!(&mut self.inner).poll(context).map(Some);
+        // The last poll may never be followed by another.
+        if self.polls == 0 && polled.is_pending() { Poll::Ready(None) } else { polled }
+    }
+}
+
+/// Returns the path of the program that was built beside this test.
+pub fn program() -> Option<PathBuf> {
+    let folder = std::env::current_exe().ok()?.parent()?.parent()?.to_owned();
+    Some(folder.join(format!("filestore{}", std::env::consts::EXE_SUFFIX))).filter(|program| program.exists())
+}

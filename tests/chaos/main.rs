@@ -1,0 +1,184 @@
+//! The chaos run of `cargo test`, and the commands that repeat, check and shrink a history.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use filestore_chaos::check::check;
+use filestore_chaos::execute::program;
+use filestore_chaos::history::{Record, Round};
+use filestore_chaos::plan::Plan;
+use filestore_chaos::run::Run;
+use filestore_chaos::shrink::Replay;
+
+/// Random operations of concurrent clients under random faults, checked against the state of the services
+#[derive(Debug, Parser)]
+#[command(name = "chaos")]
+struct Arguments {
+    /// The seed of operations, faults and interruptions
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The number of operations
+    #[arg(long, default_value_t = 3000)]
+    operations: u64,
+    /// The number of clients that work at the same time
+    #[arg(long, default_value_t = 4)]
+    clients: usize,
+    /// Run each operation, and the emulator, in a process of its own
+    #[arg(long)]
+    processes: bool,
+    /// The command-line program; by default the one that cargo has built beside this test
+    #[arg(long)]
+    program: Option<PathBuf>,
+    /// The file of the history; by default a file in the temporary folder
+    #[arg(long)]
+    history: Option<PathBuf>,
+    /// Only check the records of this history again
+    #[arg(long, conflicts_with = "shrink")]
+    check: Option<PathBuf>,
+    /// Only run this history again, and shrink it
+    #[arg(long)]
+    shrink: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    // A filter of `cargo test` selects other tests.
+    let is_filtered = std::env::args().skip(1).any(|argument| !argument.starts_with("--") && !argument.contains('/'));
+    let given: Vec<String> = std::env::args().collect();
+    let arguments = match Arguments::try_parse_from(&given) {
+        Ok(arguments) => arguments,
+        Err(_) if is_filtered => return ExitCode::SUCCESS,
+        Err(error) => error.exit(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(start(arguments)),
+        Err(error) => Err(error.to_string()),
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            say(&format!("chaos: the run itself failed: {problem}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+async fn start(arguments: Arguments) -> Result<bool, String> {
+    if let Some(path) = &arguments.check {
+        return Ok(recheck(path)?.is_empty());
+    }
+    let program = match arguments.processes {
+        true => {
+            Some(arguments.program.or_else(program).ok_or("there is no program; build it, or name it by --program")?)
+        }
+        false => None,
+    };
+    let (clients, seed) = (arguments.clients, arguments.seed);
+    let replay = Replay { program: program.clone(), clients, seed };
+    if let Some(path) = &arguments.shrink {
+        let rounds: Vec<Round> = read(path)?.into_iter().map(|record| record.round).collect();
+        return report_shrunk(&replay, &rounds).await;
+    }
+    let (history, path) = match arguments.history {
+        Some(path) => (File::create(&path), path),
+        None => {
+            let path = std::env::temp_dir().join(format!("filestore-chaos-{}.jsonl", std::process::id()));
+            (File::create(&path), path)
+        }
+    };
+    let mut history = BufWriter::new(history.map_err(|error| format!("create {}: {error}", path.display()))?);
+    let plan = Plan { seed, clients, processes: arguments.processes };
+    let begin = Instant::now();
+    let mut run = Run::start(program, clients, seed).await?;
+    let (mut rounds, mut said) = (Vec::new(), 0);
+    for number in 1.. {
+        if run.figures.operations >= arguments.operations {
+            break;
+        }
+        let round = plan.round(number);
+        let record = run.execute(&round).await?;
+        let line = serde_json::to_string(&record).map_err(|error| error.to_string())?;
+        writeln!(history, "{line}").map_err(|error| format!("write {}: {error}", path.display()))?;
+        rounds.push(round);
+        let violations = check(&record);
+        if !violations.is_empty() {
+            history.flush().map_err(|error| format!("write {}: {error}", path.display()))?;
+            say(&format!("chaos: seed {seed}, round {number}: the faults {:?} fired", record.fired));
+            violations.iter().for_each(|violation| say(&format!("VIOLATION {violation}")));
+            say(&format!("chaos: the history is {}", path.display()));
+            drop(run);
+            report_shrunk(&replay, &rounds).await?;
+            return Ok(false);
+        }
+        if run.figures.operations / 1000 > said {
+            said = run.figures.operations / 1000;
+            say(&format!("chaos: {} operations, {} s", run.figures.operations, begin.elapsed().as_secs()));
+        }
+    }
+    let figures = &run.figures;
+    say(&format!(
+        "chaos: seed {seed}: {} operations of {clients} clients in {} rounds: {} succeeded, {:?} failed, {} interrupted; {} \
+         faults, {} restarts and steps of the clock, {} kills of the emulator; no violation; {:.0} s",
+        figures.operations,
+        figures.rounds,
+        figures.succeeded,
+        figures.failed,
+        figures.interrupted,
+        figures.faults,
+        figures.events,
+        figures.kills,
+        begin.elapsed().as_secs_f64()
+    ));
+    history.flush().map_err(|error| format!("write {}: {error}", path.display()))?;
+    // The history is read again, as that of a failure is.
+    let violations = recheck(&path)?;
+    let _ = std::fs::remove_file(&path);
+    Ok(violations.is_empty())
+}
+
+fn read(path: &Path) -> Result<Vec<Record>, String> {
+    let problem = |error: String| format!("read {}: {error}", path.display());
+    let file = File::open(path).map_err(|error| problem(error.to_string()))?;
+    let lines = BufReader::new(file).lines();
+    lines
+        .map(|line| {
+            let line = line.map_err(|error| problem(error.to_string()))?;
+            serde_json::from_str(&line).map_err(|error| problem(error.to_string()))
+        })
+        .collect()
+}
+
+fn recheck(path: &Path) -> Result<Vec<String>, String> {
+    let records = read(path)?;
+    let violations: Vec<String> = records.iter().flat_map(check).collect();
+    violations.iter().for_each(|violation| say(&format!("VIOLATION {violation}")));
+    say(&format!("chaos: {} records checked, {} violations", records.len(), violations.len()));
+    Ok(violations)
+}
+
+/// Prints the smallest history that fails. Returns `true` if the history does not fail again.
+async fn report_shrunk(replay: &Replay, rounds: &[Round]) -> Result<bool, String> {
+    let Some(shrunk) = replay.shrink(rounds).await? else {
+        say("chaos: the history does not fail again");
+        return Ok(true);
+    };
+    say("chaos: the smallest history that fails:");
+    for round in &shrunk {
+        say(&format!("  round {}, event {:?}, kill {:?}", round.number, round.event, round.kill_emulator));
+        round.faults.iter().for_each(|fault| say(&format!("    {}", fault.replace('\n', " "))));
+        round.steps.iter().for_each(|step| say(&format!("    {step:?}")));
+    }
+    for violation in replay.violations(&shrunk).await? {
+        say(&format!("  VIOLATION {violation}"));
+    }
+    Ok(false)
+}

@@ -1,0 +1,147 @@
+//! Runs the operations of a step by the command-line program, each in a process of its own.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use filestore_emulator::FILEIO_API_KEY;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::content;
+use crate::execute::{Subject, content_of, name_of_prize, stored_name};
+use crate::history::{Failure, Found, Interrupt, Operation, Outcome, Owner, Round, Step, StoreName, Told};
+use crate::plan::NAMES;
+use crate::world::{Result, World, failed};
+
+pub(crate) async fn run(world: &World, round: &Round, step: &Step, subject: &Subject, folder: &Path) -> Outcome {
+    let ran = async {
+        let Some(mut command) = command(world, round, step, subject, folder)? else {
+            return Ok(Outcome::default());
+        };
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let child = child.spawn().map_err(failed("start the program"))?;
+        let id = child.id().unwrap_or_default().to_string();
+        let ended = child.wait_with_output();
+        tokio::pin!(ended);
+        if let Some(Interrupt::Signal { requests, signal }) = &step.interrupt {
+            tokio::select! {
+                output = &mut ended => return Ok(outcome(step, subject, output.map_err(failed("run the program"))?)),
+                () = world.received(*requests) => {
+                    let _ = Command::new("kill").args(["-s", signal, &id]).stderr(Stdio::null()).status().await;
+                }
+            }
+        }
+        Ok(outcome(step, subject, ended.await.map_err(failed("run the program"))?))
+    };
+    ran.await.unwrap_or_else(|message: String| {
+        let failure = Failure { kind: None, effect: Told::Unchanged, message: format!("the run failed: {message}") };
+        Outcome { error: Some(failure), ..Outcome::default() }
+    })
+}
+
+/// Returns the command of a step; `None` if there is nothing to do.
+fn command(world: &World, round: &Round, step: &Step, subject: &Subject, folder: &Path) -> Result<Option<Command>> {
+    let Some(program) = &world.program else { return Ok(None) };
+    let reference = subject.reference.clone().unwrap_or_default();
+    let mut arguments: Vec<String> = ["--json", "--quiet", "--store", step.store.as_str()].map(str::to_owned).to_vec();
+    let mut add = |more: &[&str]| arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+    let source = world.path().join(format!("sources/{}", step.client));
+    let path = source.display().to_string();
+    let to = subject.owner.to_string();
+    let write = |content: Vec<u8>| {
+        std::fs::create_dir_all(world.path().join("sources")).map_err(failed("create a folder"))?;
+        std::fs::write(&source, content).map_err(failed("write a source"))
+    };
+    match &step.operation {
+        Operation::Nothing => return Ok(None),
+        Operation::Upload { pick, size, create_new, downloads, days, .. } => {
+            write(content::of(round.number, subject.owner, *size))?;
+            add(&["upload", &path, "--name", &stored_name(step.store, subject.owner, NAMES[*pick])]);
+            match step.store {
+                StoreName::Fileio => add(&["-O", &format!("max_downloads={downloads}")]),
+                _ => add(&["--to", &to]),
+            }
+            if let Some(days) = days {
+                add(&["--expires", &format!("{days}d")]);
+            }
+            if *create_new {
+                add(&["--no-clobber"]);
+            }
+        }
+        Operation::Claim { size } => {
+            write(content::of(round.number, Owner::Client(step.client), *size))?;
+            let name = name_of_prize(step.store, round.number);
+            add(&["upload", &path, "--name", &name, "--to", &to, "--no-clobber"]);
+        }
+        Operation::Download { .. } => add(&["download", &reference, "-o", &folder.join("file").display().to_string()]),
+        Operation::Take => add(&["download", &reference, "-o", "-"]),
+        Operation::Stat { .. } => add(&["stat", &reference]),
+        Operation::Delete { .. } => add(&["delete", &reference]),
+        Operation::List { limit } => {
+            add(&["list", "--all"]);
+            if let Some(limit) = limit {
+                add(&["--limit", &limit.to_string()]);
+            }
+            if step.store != StoreName::Fileio {
+                add(&[&to]);
+            }
+        }
+        Operation::Url { .. } => add(&["url", &reference]),
+        Operation::Copy { to: name, overwrite, .. } | Operation::Move { to: name, overwrite, .. } => {
+            let verb = if matches!(step.operation, Operation::Copy { .. }) { "cp" } else { "mv" };
+            add(&["filescom", verb, &reference, &format!("{to}/{}", NAMES[*name])]);
+            if *overwrite {
+                add(&["--overwrite"]);
+            }
+        }
+    }
+    let mut command = Command::new(program);
+    command.arg("--config").arg(world.configuration()).args(arguments).env("NO_COLOR", "1");
+    Ok(Some(command))
+}
+
+fn outcome(step: &Step, subject: &Subject, output: Output) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut message = String::from_utf8_lossy(&output.stderr).replace(FILEIO_API_KEY, "KEY");
+    let effect = match output.status.code() {
+        Some(0) => None,
+        Some(1..=6) => Some(Told::Unchanged),
+        // A process that was interrupted tells nothing about its operation.
+        Some(code) if code > 128 => {
+            outcome.interrupted = true;
+            Some(Told::Unknown)
+        }
+        Some(_) => Some(Told::Unknown),
+        None => {
+            outcome.interrupted = true;
+            Some(Told::Unknown)
+        }
+    };
+    if let Some(effect) = effect {
+        let kind = match output.status.code() {
+            Some(3) => Some("not_found".to_owned()),
+            Some(7) => Some("integrity".to_owned()),
+            Some(5) if message.contains("already exists") => Some("already_exists".to_owned()),
+            _ => None,
+        };
+        message += &format!("; exit {:?}", output.status.code());
+        // Standard output may name what was stored.
+        message += &format!("; output: {}", String::from_utf8_lossy(&output.stdout).trim_end());
+        outcome.error = Some(Failure { kind, effect, message });
+        if step.operation != Operation::Take {
+            return outcome;
+        }
+    }
+    match step.operation {
+        Operation::Take => outcome.content = Some(content_of(&output.stdout, subject)),
+        _ => outcome.files = String::from_utf8_lossy(&output.stdout).lines().filter_map(found).collect(),
+    }
+    outcome
+}
+
+fn found(line: &str) -> Option<Found> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let text = |key: &str| value[key].as_str().map(str::to_owned);
+    let reference = text("ref").or_else(|| text("url"))?;
+    Some(Found { reference, name: text("name").unwrap_or_default(), size: value["size"].as_u64() })
+}

@@ -1,0 +1,223 @@
+//! The run: executes the rounds of a plan, records them, and checks each record.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use filestore_emulator::{FILEIO_API_KEY, FILESCOM_API_KEY};
+use futures::future::join_all;
+use tokio::time::timeout;
+
+use crate::execute::{self, collect, content_of, name_of_prize, resolve};
+use crate::history::{
+    Content, Event, Failure, Operation, Outcome, Owner, Record, Round, Step, StoreName, Told, Truth, place,
+};
+use crate::world::{Result, World, failed};
+use crate::{content, truth};
+
+/// The time after which a step counts as stopped.
+const STOPPED: Duration = Duration::from_secs(120);
+
+/// All places are read after each round whose number is a multiple of this.
+const COMPLETE: u64 = 10;
+
+/// The size of the file for which the clients of a round compete, in bytes.
+const PRIZE: u32 = 5000;
+
+/// The figures of a run.
+#[derive(Debug, Default)]
+pub struct Figures {
+    pub rounds: u64,
+    pub operations: u64,
+    pub succeeded: u64,
+    /// The errors by what they tell about their effect.
+    pub failed: BTreeMap<&'static str, u64>,
+    pub interrupted: u64,
+    pub faults: u64,
+    pub events: u64,
+    pub kills: u64,
+}
+
+/// A run in one world.
+#[derive(Debug)]
+pub struct Run {
+    world: World,
+    clients: usize,
+    seed: u64,
+    state: Truth,
+    pub figures: Figures,
+}
+
+impl Run {
+    /// Starts a world.
+    pub async fn start(program: Option<PathBuf>, clients: usize, seed: u64) -> Result<Self> {
+        let world = World::start(program).await?;
+        Ok(Self { world, clients, seed, state: Truth::new(), figures: Figures::default() })
+    }
+
+    /// Executes a round and returns its record, whose operations fit the state of the stores.
+    pub async fn execute(&mut self, round: &Round) -> Result<Record> {
+        let earlier = self.state.clone();
+        let mut round = round.clone();
+        // 1. The event.
+        match round.event {
+            Some(Event::Restart) => self.world.restart().await?,
+            Some(Event::Advance { hours }) => self.world.advance(hours).await?,
+            None => {}
+        }
+        if round.event.is_some() {
+            self.state = truth::observe(&self.world, self.clients, &earlier, |_| true).await?;
+        }
+        if round.steps.iter().any(|step| step.operation == Operation::Take) {
+            self.offer_prize(round.number).await?;
+        }
+        let before = self.state.clone();
+        let now = self.world.now().await?;
+        // 2. The steps, all at once.
+        let resolved: Vec<_> = round.steps.iter().map(|step| resolve(step, &before, round.number)).collect();
+        round.steps = resolved.iter().map(|(step, _)| step.clone()).collect();
+        self.world.empty_journal().await?;
+        self.world.set_faults(self.seed, &round.faults).await?;
+        let mut outcomes = self.steps(&round, &resolved).await?;
+        // 3. The state, once everything has ended.
+        let fired = self.world.quiet().await?;
+        self.world.set_faults(self.seed, &[]).await?;
+        for ((step, subject), outcome) in resolved.iter().zip(&mut outcomes) {
+            collect(&self.world, step, subject, outcome);
+            if let (Operation::Url { .. }, None, Some(url)) = (&step.operation, &outcome.error, outcome.files.first())
+                && step.store != StoreName::Fileio
+            {
+                let read = truth::read(&self.world, &url.reference).await.unwrap_or_default();
+                outcome.content = Some(content_of(&read, subject));
+            } else if matches!(step.operation, Operation::Url { .. }) {
+                // Reading a link of file.io would consume the file.
+                outcome.content = subject
+                    .file
+                    .as_ref()
+                    .and_then(|file| Some(Content { size: file.size, md5: file.md5.clone()?, is_prefix: true }));
+            }
+        }
+        // Every few rounds all places, otherwise those of the steps.
+        let touched: Vec<_> = resolved.iter().map(|(step, subject)| place(step.store, subject.owner)).collect();
+        let is_complete = round.number.is_multiple_of(COMPLETE);
+        let is_read = |place: &str| is_complete || touched.iter().any(|touched| touched == place);
+        let mut after = truth::observe(&self.world, self.clients, &before, is_read).await?;
+        name_origins(&mut after, &before, &round);
+        let record = Record { earlier, before, outcomes, after, now, fired, round };
+        self.count(&record);
+        self.state = record.after.clone();
+        self.remove_leftovers().await?;
+        Ok(record)
+    }
+
+    async fn steps(&mut self, round: &Round, resolved: &[(Step, execute::Subject)]) -> Result<Vec<Outcome>> {
+        let world = &self.world;
+        let steps = resolved.iter().map(|(step, subject)| async move {
+            timeout(STOPPED, execute::run(world, round, step, subject)).await.unwrap_or_else(|_| stopped())
+        });
+        let steps = join_all(steps);
+        let Some(requests) = round.kill_emulator else { return Ok(steps.await) };
+        let mut steps = std::pin::pin!(steps);
+        let ended = tokio::select! {
+            outcomes = &mut steps => Some(outcomes),
+            () = world.received(requests) => None,
+        };
+        match ended {
+            Some(outcomes) => Ok(outcomes),
+            None => {
+                // The clients go on while the emulator starts again.
+                let (killed, outcomes) = tokio::join!(world.kill_and_start(), steps);
+                self.figures.kills += 1;
+                killed.map(|()| outcomes)
+            }
+        }
+    }
+
+    /// Stores the single-use file of a round, without the code under test.
+    async fn offer_prize(&mut self, round: u64) -> Result<()> {
+        let name = name_of_prize(StoreName::Fileio, round);
+        let mut form = format!(
+            "--form\r\ncontent-disposition: form-data; name=\"maxDownloads\"\r\n\r\n1\r\n--form\r\n\
+             content-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n"
+        )
+        .into_bytes();
+        form.extend(content::of(round, Owner::Shared, PRIZE));
+        form.extend(b"\r\n--form--\r\n");
+        let request = self.world.http.post(self.world.url("/")).bearer_auth(FILEIO_API_KEY);
+        let request = request.header("content-type", "multipart/form-data; boundary=form").body(form);
+        let response = request.send().await.map_err(failed("store a file"))?;
+        if !response.status().is_success() {
+            return Err(format!("store a file: {}", response.status()));
+        }
+        let mut state = truth::observe(&self.world, self.clients, &self.state, |_| false).await?;
+        for file in state.entry(place(StoreName::Fileio, Owner::Shared)).or_default() {
+            if file.name == name {
+                file.md5 = Some(content::digest(&content::of(round, Owner::Shared, PRIZE)));
+                file.origin = Some((round, Owner::Shared));
+            }
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    /// Removes the temporary files that the errors of the round have named.
+    async fn remove_leftovers(&mut self) -> Result<()> {
+        for (place, files) in &mut self.state {
+            let Some(owner) = place.strip_prefix("filescom/") else { continue };
+            for file in files.iter().filter(|file| file.name.starts_with(".filestore-")) {
+                let url = self.world.url(&format!("/api/rest/v1/files/{owner}/{}", file.name));
+                let request = self.world.http.delete(url).header("X-FilesAPI-Key", FILESCOM_API_KEY);
+                request.send().await.map_err(failed("remove a leftover"))?;
+            }
+            files.retain(|file| !file.name.starts_with(".filestore-"));
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, record: &Record) {
+        let figures = &mut self.figures;
+        figures.rounds += 1;
+        figures.faults += record.fired.len() as u64;
+        figures.events += u64::from(record.round.event.is_some());
+        for outcome in &record.outcomes {
+            figures.operations += 1;
+            match &outcome.error {
+                _ if outcome.interrupted => figures.interrupted += 1,
+                None => figures.succeeded += 1,
+                Some(failure) => {
+                    let told = match failure.effect {
+                        Told::Unchanged => "unchanged",
+                        Told::Unknown => "unknown",
+                        Told::Changed => "changed",
+                    };
+                    *figures.failed.entry(told).or_default() += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Sets the origin, and for file.io the digest, of the files that a round has stored.
+fn name_origins(after: &mut Truth, before: &Truth, round: &Round) {
+    for (key, files) in after.iter_mut() {
+        let known = before.get(key).map_or(&[][..], Vec::as_slice);
+        for file in files.iter_mut().filter(|file| file.origin.is_none()) {
+            let is_known = known.iter().any(|known| known.reference == file.reference && known.md5 == file.md5);
+            let owners = round.steps.iter().map(|step| Owner::Client(step.client));
+            let size = u32::try_from(file.size).unwrap_or(u32::MAX);
+            let same_owner = |owner: &Owner| key.ends_with(&format!("/{owner}")) || key.ends_with("/shared");
+            let origin = owners.filter(same_owner).find(|owner| {
+                let digest = content::digest(&content::of(round.number, *owner, size));
+                file.md5.is_none() || file.md5.as_ref() == Some(&digest)
+            });
+            let Some(owner) = origin.filter(|_| !is_known) else { continue };
+            file.origin = Some((round.number, owner));
+            file.md5.get_or_insert_with(|| content::digest(&content::of(round.number, owner, size)));
+        }
+    }
+}
+
+fn stopped() -> Outcome {
+    let message = format!("the run failed: the step has not ended after {STOPPED:?}");
+    Outcome { error: Some(Failure { kind: None, effect: Told::Unknown, message }), ..Outcome::default() }
+}
