@@ -9,9 +9,7 @@ use futures::future::join_all;
 use tokio::time::timeout;
 
 use crate::execute::{self, collect, content_of, name_of_prize, resolve};
-use crate::history::{
-    Content, Event, Failure, Operation, Outcome, Owner, Record, Round, Step, StoreName, Told, Truth, place,
-};
+use crate::history::{Event, Failure, Operation, Outcome, Owner, Record, Round, Step, StoreName, Told, Truth, place};
 use crate::world::{Result, World, failed};
 use crate::{content, truth};
 
@@ -87,14 +85,8 @@ impl Run {
             if let (Operation::Url { .. }, None, Some(url)) = (&step.operation, &outcome.error, outcome.files.first())
                 && step.store != StoreName::Fileio
             {
-                let read = truth::read(&self.world, &url.reference).await.unwrap_or_default();
-                outcome.content = Some(content_of(&read, subject));
-            } else if matches!(step.operation, Operation::Url { .. }) {
-                // Reading a link of file.io would consume the file.
-                outcome.content = subject
-                    .file
-                    .as_ref()
-                    .and_then(|file| Some(Content { size: file.size, md5: file.md5.clone()?, is_prefix: true }));
+                let read = truth::read(&self.world, &url.reference).await.ok();
+                outcome.content = read.map(|read| content_of(&read, subject));
             }
         }
         // Every few rounds all places, otherwise those of the steps.

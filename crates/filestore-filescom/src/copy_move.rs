@@ -148,8 +148,8 @@ impl FilesComStore {
         // before, and from a source that never existed.
         let before = match verb {
             Verb::Copy => match self.find_entry(&destination).await {
-                // A user may write to a folder without reading it.
-                Err(error) if error.kind() == ErrorKind::Permission => Err(error),
+                // A user may write to a folder without reading it. A 404 that may not be the service's proves nothing.
+                Err(error) if matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound) => Err(error),
                 before => Ok(before?),
             },
             Verb::Move => Ok(Some(self.entry(&source).await?)),
