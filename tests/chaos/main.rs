@@ -88,14 +88,10 @@ async fn start(arguments: Arguments) -> Result<bool, String> {
         let rounds: Vec<Round> = read(path)?.into_iter().map(|record| record.round).collect();
         return report_shrunk(&replay, &rounds).await;
     }
-    let (history, path) = match arguments.history {
-        Some(path) => (File::create(&path), path),
-        None => {
-            let path = std::env::temp_dir().join(format!("filestore-chaos-{}.jsonl", std::process::id()));
-            (File::create(&path), path)
-        }
-    };
-    let mut history = BufWriter::new(history.map_err(|error| format!("create {}: {error}", path.display()))?);
+    let is_kept = arguments.history.is_some();
+    let temporary = || std::env::temp_dir().join(format!("filestore-chaos-{}.jsonl", std::process::id()));
+    let path = arguments.history.unwrap_or_else(temporary);
+    let mut history = BufWriter::new(File::create(&path).map_err(|error| format!("create {}: {error}", path.display()))?);
     let plan = Plan { seed, clients, processes: arguments.processes };
     let begin = Instant::now();
     let mut run = Run::start(program, clients, seed).await?;
@@ -141,7 +137,9 @@ async fn start(arguments: Arguments) -> Result<bool, String> {
     history.flush().map_err(|error| format!("write {}: {error}", path.display()))?;
     // The history is read again, as that of a failure is.
     let violations = recheck(&path)?;
-    let _ = std::fs::remove_file(&path);
+    if !is_kept {
+        let _ = std::fs::remove_file(&path);
+    }
     Ok(violations.is_empty())
 }
 

@@ -95,7 +95,7 @@ impl Planner<'_> {
                 requests: self.rng.random_range(0..8),
                 signal: self.choose(&["KILL", "KILL", "INT", "TERM", "HUP"]).to_owned(),
             },
-            false => Interrupt::Drop { polls: self.rng.random_range(0..40) },
+            false => Interrupt::Drop { polls: self.rng.random_range(0..16) },
         }
     }
 
@@ -151,18 +151,18 @@ impl Planner<'_> {
         let reads = matches!(step.operation, Operation::Download { .. } | Operation::Take);
         let stores_content = matches!(step.operation, Operation::Upload { .. } | Operation::Claim { .. });
         let (common, rare) = (&FAULTS[..], &SLOW_FAULTS[..]);
-        let fault = match self.rng.random_range(0..20) {
+        let fault = match self.rng.random_range(0..40) {
             0 => self.choose(rare),
-            1..4 if reads && step.store != StoreName::Fileio => {
+            1..7 if reads && step.store != StoreName::Fileio => {
                 rule += "operation = \"download\"\nstep = \"content\"\n";
                 self.choose(&CONTENT_FAULTS)
             }
-            1..4 if stores_content && step.store != StoreName::Fileio => {
+            1..7 if stores_content && step.store != StoreName::Fileio => {
                 let part = if step.store == StoreName::Pubnub { "form" } else { "part" };
                 rule += &format!("operation = \"upload\"\nstep = \"{part}\"\n");
                 self.choose(&STORED_FAULTS)
             }
-            4..6 if reads && step.store != StoreName::Fileio => {
+            7..10 if reads && step.store != StoreName::Fileio => {
                 rule += "operation = \"download\"\nstep = \"content\"\n";
                 self.choose(&STORAGE_FAULTS)
             }
@@ -207,7 +207,7 @@ const FAULTS: [&str; 27] = [
 const SLOW_FAULTS: [&str; 3] = [
     r#"{ stall-upload = { after = "50%" } }"#,
     r#"{ stall-download = { after = "50%" } }"#,
-    r#"{ latency = { delay = "3s" } }"#,
+    r#"{ latency = { delay = "500ms" } }"#,
 ];
 
 /// Faults in the content of a response. A reader of file.io cannot notice them, because the service has no digests.

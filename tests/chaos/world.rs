@@ -9,13 +9,13 @@ use std::time::Duration;
 use filestore::filescom::{FilesCom, FilesComStore};
 use filestore::{Cleanup, Config, Stores};
 use filestore_emulator::{
-    Emulator, FILEIO_API_KEY, FILESCOM_API_KEY, Options, PUBNUB_PUBLISH_KEY, PUBNUB_SUBSCRIBE_KEY,
+    Emulator, FILEIO_API_KEY, FILESCOM_API_KEY, Options, PUBNUB_PUBLISH_KEY, PUBNUB_SUBSCRIBE_KEY, StartError,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// The failure of a step of the run itself, in words.
 pub type Result<T> = std::result::Result<T, String>;
@@ -27,6 +27,9 @@ pub fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> String {
 
 /// The size of a part of Files.com, in bytes: small enough that usual files have several parts.
 const PART_SIZE: u64 = 65_536;
+
+/// The longest time of the start of an emulator.
+const STARTED: Duration = Duration::from_secs(30);
 
 /// The pause between two looks at the emulator.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -94,7 +97,17 @@ impl World {
         let running = match &self.program {
             None => {
                 let options = Options { listen: self.address, data_dir: Some(data), ..Options::default() };
-                Running::Here(Emulator::start(options).await.map_err(failed("start the emulator"))?)
+                // The tasks of an emulator that was dropped end soon, and with them its use of the address.
+                let started = timeout(STARTED, async {
+                    loop {
+                        match Emulator::start(options.clone()).await {
+                            Err(StartError::Listen { .. }) => sleep(PAUSE).await,
+                            started => return started,
+                        }
+                    }
+                });
+                let started = started.await.map_err(failed("start the emulator"))?;
+                Running::Here(started.map_err(failed("start the emulator"))?)
             }
             Some(program) => {
                 let ready = self.path().join("ready");
@@ -123,11 +136,11 @@ impl World {
         self.control(request).await.map(drop)
     }
 
-    /// Ends the emulator, lets it finish its requests, and starts it again.
+    /// Ends the emulator while no request is under way, and starts it again.
     pub async fn restart(&self) -> Result<()> {
         let running = self.emulator.lock().await.take();
         match running {
-            Some(Running::Here(emulator)) => emulator.shutdown().await,
+            Some(Running::Here(emulator)) => drop(emulator),
             Some(Running::Process(mut child)) => {
                 let id = child.id().unwrap_or_default().to_string();
                 let _ = Command::new("kill").args(["-s", "TERM", &id]).status().await;
@@ -216,8 +229,8 @@ fn open(path: &Path) -> filestore::Result<(Stores, FilesComStore)> {
 /// Returns a configuration with all stores. The limits are short, so that stalls end soon.
 fn configuration(address: SocketAddr, folder: &Path) -> String {
     let root = folder.join("fs").display().to_string();
-    let limits = "initial_retry_delay = \"1ms\"\nmax_retry_delay = \"2ms\"\nidle_timeout = \"500ms\"\n\
-                  response_timeout = \"1s\"\n";
+    let limits = "initial_retry_delay = \"1ms\"\nmax_retry_delay = \"2ms\"\nidle_timeout = \"200ms\"\n\
+                  response_timeout = \"300ms\"\n";
     format!(
         "[stores.pubnub]\nbackend = \"pubnub\"\nbase_url = \"http://{address}\"\npublish_key = {PUBNUB_PUBLISH_KEY:?}\n\
          subscribe_key = {PUBNUB_SUBSCRIBE_KEY:?}\nuser_id = \"chaos\"\n{limits}\n\

@@ -41,6 +41,8 @@ mod list;
 mod name;
 mod options;
 mod page_builder;
+#[cfg(planted_bugs)]
+mod planted_bug;
 mod progress;
 mod reference;
 mod registry;
@@ -75,6 +77,8 @@ pub use name::{
 };
 pub use options::{Options, ProviderOptions};
 pub use page_builder::PageBuilder;
+#[cfg(planted_bugs)]
+pub use planted_bug::planted_bug;
 pub use progress::{Observer, Progress};
 pub use reference::FileRef;
 pub use registry::{Backend, Registry, StoreSettings};

@@ -501,6 +501,11 @@ impl Partial {
         if !self.kept {
             return error;
         }
+        #[cfg(planted_bugs)]
+        if crate::planted_bug("partial-removed") {
+            self.path.disable_cleanup(false);
+            return error.possibly_consumed();
+        }
         // A failed write is no longer running.
         self.reservation.iter_mut().for_each(|reservation| reservation.writing = false);
         self.possibly_consumed(error).await

@@ -137,10 +137,18 @@ impl Store {
         }
         self.validate_scope(request.scope.as_deref())?;
         validate_limit(request.limit)?;
+        #[cfg(planted_bugs)]
+        if let Some(page) = crate::planted_bug::stale_page(self.name(), &request) {
+            return Ok(page);
+        }
+        #[cfg(planted_bugs)]
+        let repeated = request.clone();
         let mut page = self.inner.list(request).await?;
         for file in &mut page.files {
             self.stamp(file);
         }
+        #[cfg(planted_bugs)]
+        crate::planted_bug::keep_page(self.name(), &repeated, &page);
         Ok(page)
     }
 
@@ -159,6 +167,8 @@ impl Store {
         stream::try_unfold(Some((request, guard)), move |state| async move {
             let Some((request, mut guard)) = state else { return Ok(None) };
             let page = self.list(request.clone()).await?;
+            #[cfg(planted_bugs)]
+            let page = crate::planted_bug::without_third_page(page, &request);
             let Some(token) = page.next.clone() else { return Ok(Some((page, None))) };
             page.files.iter().for_each(|file| guard.entry(&file.reference));
             page.folders.iter().for_each(|folder| guard.entry(folder));
@@ -268,7 +278,10 @@ impl Store {
             check_runtime()?;
             self.check_reference(&reference)?;
             self.capabilities().check(Feature::Delete)?;
-            self.inner.delete(request).await
+            let deleted = self.inner.delete(request).await;
+            #[cfg(planted_bugs)]
+            let deleted = if crate::planted_bug("lost-delete") { Ok(()) } else { deleted };
+            deleted
         };
         response.await.map_err(|error| self.context_of(error, Operation::Delete, &reference))
     }

@@ -319,8 +319,11 @@ impl FileStore for FileIoStore {
         }
         // 1. The only GET of a key in this crate. It counts as a download, so it is sent once, on a fresh connection:
         //    an idle one that the server has just closed would look like a lost response.
+        let idempotency = Idempotency::Consuming;
+        #[cfg(planted_bugs)]
+        let idempotency = if filestore_core::planted_bug("consuming-retry") { Idempotency::Safe } else { idempotency };
         let get = self
-            .request(Method::GET, key.url(&self.0.base), Idempotency::Consuming)
+            .request(Method::GET, key.url(&self.0.base), idempotency)
             .header(ACCEPT, HeaderValue::from_static("*/*"))
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .secret_path()

@@ -121,7 +121,15 @@ impl UploadTerms {
     pub(crate) fn form(&self) -> Form {
         let fields = [
             ("expires", self.expiration.form_value()),
+            #[cfg(not(planted_bugs))]
             ("maxDownloads", self.max_downloads.map(MaxDownloads::form_value)),
+            #[cfg(planted_bugs)]
+            (
+                "maxDownloads",
+                self.max_downloads
+                    .filter(|_| !filestore_core::planted_bug("option-ignored"))
+                    .map(MaxDownloads::form_value),
+            ),
             ("autoDelete", self.auto_delete.map(|flag| flag.to_string())),
         ];
         fields.into_iter().fold(Form::new(), |form, (name, value)| match value {

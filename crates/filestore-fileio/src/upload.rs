@@ -72,7 +72,11 @@ impl FileIoStore {
         self.check_size(&upload.body)?;
         // 2. One form: options first, so that the service knows them before the content.
         let form = self.with_file(terms.form(), &upload.name, upload.content_type.as_deref(), upload.body)?;
-        let mut request = self.request(Method::POST, self.base().clone(), Idempotency::NonIdempotent).buffered();
+        let idempotency = Idempotency::NonIdempotent;
+        #[cfg(planted_bugs)]
+        let idempotency =
+            if filestore_core::planted_bug("double-upload") { Idempotency::Idempotent } else { idempotency };
+        let mut request = self.request(Method::POST, self.base().clone(), idempotency).buffered();
         if let Some(title) = &terms.title {
             // Known only as a parameter of the query.
             request = request.query("title", title);

@@ -73,6 +73,10 @@ impl FilesComStore {
 
     /// Deletes the temporary file. The error is then that of an upload that stored nothing under the requested name.
     async fn discard(&self, temporary: &SitePath, error: Error) -> Error {
+        #[cfg(planted_bugs)]
+        if filestore_core::planted_bug("leftover-not-named") {
+            return error.with_effect(Effect::Rejected);
+        }
         let deleted = self.remove(temporary, false).await;
         let may_be_stored_later = error.effect() == Effect::Unknown;
         let error = match error.effect() {
