@@ -134,14 +134,17 @@ fn outcome(step: &Step, subject: &Subject, output: Output) -> Outcome {
     }
     match step.operation {
         Operation::Take => outcome.content = Some(content_of(&output.stdout, subject)),
-        _ => outcome.files = String::from_utf8_lossy(&output.stdout).lines().filter_map(found).collect(),
+        _ => {
+            let reference = if matches!(step.operation, Operation::Url { .. }) { "url" } else { "ref" };
+            let output = String::from_utf8_lossy(&output.stdout);
+            outcome.files = output.lines().filter_map(|line| found(line, reference)).collect();
+        }
     }
     outcome
 }
 
-fn found(line: &str) -> Option<Found> {
+fn found(line: &str, reference: &str) -> Option<Found> {
     let value: Value = serde_json::from_str(line).ok()?;
     let text = |key: &str| value[key].as_str().map(str::to_owned);
-    let reference = text("ref").or_else(|| text("url"))?;
-    Some(Found { reference, name: text("name").unwrap_or_default(), size: value["size"].as_u64() })
+    Some(Found { reference: text(reference)?, name: text("name").unwrap_or_default(), size: value["size"].as_u64() })
 }
