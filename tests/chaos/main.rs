@@ -91,7 +91,8 @@ async fn start(arguments: Arguments) -> Result<bool, String> {
     let is_kept = arguments.history.is_some();
     let temporary = || std::env::temp_dir().join(format!("filestore-chaos-{}.jsonl", std::process::id()));
     let path = arguments.history.unwrap_or_else(temporary);
-    let mut history = BufWriter::new(File::create(&path).map_err(|error| format!("create {}: {error}", path.display()))?);
+    let mut history =
+        BufWriter::new(File::create(&path).map_err(|error| format!("create {}: {error}", path.display()))?);
     let plan = Plan { seed, clients, processes: arguments.processes };
     let begin = Instant::now();
     let mut run = Run::start(program, clients, seed).await?;
