@@ -407,7 +407,7 @@ fn saved(
     if is_consumed && to_file && outcome.saved.is_empty() {
         return fail("a consumed file was not kept");
     }
-    if let (Some(failure), false) = (&outcome.error, outcome.saved.is_empty() || is_kill) {
+    if let (Some(failure), false) = (&outcome.error, outcome.saved.is_empty() || is_kill || !consumes) {
         let is_named = |name: &String| failure.message.contains(name.as_str());
         if !outcome.saved.keys().any(is_named) {
             return fail("the error does not name the kept file");

@@ -128,6 +128,8 @@ struct State {
     under_way: Mutex<Vec<Entry>>,
     arrived: Notify,
     changing: AtomicBool,
+    /// `true` while the reads under way are reported.
+    reporting: AtomicBool,
 }
 
 struct Entry {
@@ -143,7 +145,11 @@ enum Location {
     /// A partial file. It is opened at once, because it may be moved, removed or replaced later.
     Partial(PathBuf, Option<File>),
     Whole(PathBuf),
-    StandardOutput,
+    /// Standard output, with the number of bytes that arrived, and of those that it accepted.
+    StandardOutput {
+        arrived: u64,
+        accepted: u64,
+    },
 }
 
 /// A read that consumes its file. It stays under way until [`ended`](Self::ended) is called: neither a dropped
@@ -177,8 +183,9 @@ impl Reads {
         }
     }
 
+    /// Returns `true` if a read is under way, or is being reported.
     pub(crate) fn are_under_way(&self) -> bool {
-        !self.under_way().is_empty()
+        self.0.reporting.load(Ordering::SeqCst) || !self.under_way().is_empty()
     }
 
     /// Continues `command` after a signal for as long as a read must not be dropped.
@@ -211,17 +218,27 @@ impl Reads {
 
     /// Reports for each read under way where its bytes are, once they are on the disk.
     pub(crate) fn report(&self) {
-        // The lock is held until the report is written: a thread that finds no read under way may end the program.
-        for Entry { subject, location, .. } in self.under_way().drain(..) {
+        // A thread that finds no read under way may end the program. The lock is not held, because the report waits for
+        // ever if standard error is not read.
+        self.0.reporting.store(true, Ordering::SeqCst);
+        let entries = std::mem::take(&mut *self.under_way());
+        for Entry { subject, location, .. } in entries {
             let location = match &location {
                 Location::Partial(path, file) => describe_partial(path, file.as_ref()),
                 Location::Whole(path) => format!("the whole file is in {}", path.display()),
-                Location::StandardOutput => "the bytes that arrived went to standard output".to_owned(),
+                Location::StandardOutput { arrived, accepted } if accepted < arrived => format!(
+                    "standard output accepted {accepted} of the {arrived} bytes that arrived, and a part of the next; \
+                     the rest is lost"
+                ),
+                Location::StandardOutput { arrived, .. } => {
+                    format!("the {arrived} bytes that arrived went to standard output")
+                }
             };
             output::report(&format!(
                 "error: download {subject:?}: it was interrupted; the file is possibly consumed; {location}"
             ));
         }
+        self.0.reporting.store(false, Ordering::SeqCst);
     }
 
     /// Returns `true` if a read under way has no response yet.
@@ -249,7 +266,25 @@ impl Read {
 
     /// Records that the bytes go to standard output.
     pub(crate) fn goes_to_standard_output(&self) {
-        self.reads.under_way().push(self.entry(Location::StandardOutput));
+        self.reads.under_way().push(self.entry(Location::StandardOutput { arrived: 0, accepted: 0 }));
+    }
+
+    /// Records bytes that go to standard output.
+    pub(crate) fn received(&self, bytes: u64) {
+        self.count(|arrived, _| *arrived += bytes);
+    }
+
+    /// Records bytes that standard output has accepted.
+    pub(crate) fn passed_on(&self, bytes: u64) {
+        self.count(|_, accepted| *accepted += bytes);
+    }
+
+    fn count(&self, add: impl FnOnce(&mut u64, &mut u64)) {
+        let mut under_way = self.reads.under_way();
+        let entry = under_way.iter_mut().find(|entry| entry.id == self.id);
+        if let Some(Entry { location: Location::StandardOutput { arrived, accepted }, .. }) = entry {
+            add(arrived, accepted);
+        }
     }
 
     /// Records that bytes of the response have arrived.
@@ -311,8 +346,15 @@ pub(crate) async fn force_exit(mut signals: Signals, reads: Reads) {
             break;
         }
     }
-    reads.warn_of_change();
-    reads.report();
+    // Standard error may not be read either.
+    let report = std::thread::spawn(move || {
+        reads.warn_of_change();
+        reads.report();
+    });
+    let deadline = Instant::now() + EXIT_TIMEOUT;
+    while !report.is_finished() && Instant::now() < deadline {
+        sleep(Duration::from_millis(5)).await;
+    }
     std::process::exit(i32::from(code));
 }
 

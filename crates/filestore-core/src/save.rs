@@ -160,7 +160,7 @@ impl Store {
         }
         // 4. Write all bytes, sync them, and rename the file.
         let mut written = 0;
-        let mut stored = partial.write(response.stream, tracker.as_ref(), &mut written).await;
+        let mut stored = partial.write(response.stream, tracker.as_ref(), size, &mut written).await;
         stored = stored.and_then(|()| check_listed_size(written, size));
         response.file.modified = response.file.modified.or(listed.and_then(|file| file.modified));
         if let (Ok(()), true, Some(modified)) = (&stored, restore_modified, response.file.modified) {
@@ -325,11 +325,13 @@ impl Partial {
         self.kept = true;
     }
 
-    /// Writes the stream to the file and syncs it. Adds the number of bytes to `written`.
+    /// Writes the stream to the file and syncs it. Adds the number of bytes to `written`. Fails with *integrity* if they
+    /// are more than the `listed` size, without reading the rest.
     async fn write(
         &mut self,
         mut stream: ByteStream,
         tracker: Option<&ProgressTracker>,
+        listed: Option<u64>,
         written: &mut u64,
     ) -> Result<()> {
         let Self { file, thread, path, reservation, kept, .. } = self;
@@ -353,6 +355,9 @@ impl Partial {
                     *written += length as u64;
                     if let Some(tracker) = tracker {
                         tracker.advance(length, total);
+                    }
+                    if listed.is_some_and(|size| *written > size) {
+                        break check_listed_size(*written, listed);
                     }
                 }
                 Ok(None) => break Ok(()),
@@ -638,8 +643,9 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 #[cfg(unix)]
 pub fn free_space(file: impl std::os::fd::AsFd) -> Option<u64> {
     let largest = rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX);
+    let length = u64::try_from(rustix::fs::fstat(&file).ok()?.st_size).unwrap_or_default();
     let stat = rustix::fs::fstatvfs(file).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize).min(largest))
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize).min(largest.saturating_sub(length)))
 }
 
 /// Returns `None`, because this system does not tell the free space.
@@ -853,6 +859,17 @@ mod tests {
         assert_eq!(error.partial().unwrap(), folder.path().join("copy.txt (1).partial"));
         let kept = [entry("copy.txt (1).partial", "ab"), entry("copy.txt.partial", "another")];
         assert_eq!(entries(folder.path()), kept);
+    }
+
+    #[tokio::test]
+    async fn a_response_that_is_longer_than_the_listed_size_is_not_read_to_its_end() {
+        let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"more")));
+        let capabilities = Capabilities::new("once").native([Feature::Stat]);
+        let store = of(capabilities, ReadEffect::Consumes, "a.txt", Ok(ByteStream::download(endless, None)));
+        let folder = tempfile::tempdir().unwrap();
+        let error = store.download_to_folder(file(), folder.path(), IfExists::Fail).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+        assert_eq!(fs::read(error.partial().unwrap()).unwrap().len() % 4, 0);
     }
 
     #[tokio::test]
@@ -1134,7 +1151,7 @@ mod tests {
         let mut count = 0;
         let endless = stream::iter([Ok(Bytes::from_static(b"ab"))]).chain(stream::pending());
         tokio::select! {
-            _ = partial.write(ByteStream::download(endless, None), Some(&tracker), &mut count) => unreachable!(),
+            _ = partial.write(ByteStream::download(endless, None), Some(&tracker), None, &mut count) => unreachable!(),
             () = written.notified() => {}
         }
         drop(partial);

@@ -71,7 +71,7 @@ pub(crate) fn rejected_by(response: &Response, envelope: &Envelope, secrets: &[&
     if is_success {
         error = error.with_http_status(status);
         // A failure of the service (408 or 5xx) leaves the effect as unknown as with this HTTP status.
-        if matches!(status, 400..=407 | 409..=499 | 501) {
+        if matches!(status, 400..=407 | 409..=499 | 501 | 505 | 507 | 511) {
             error = error.with_effect(response.effect_if_rejected());
         }
     }

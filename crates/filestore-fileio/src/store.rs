@@ -160,12 +160,15 @@ impl FileIoStore {
         key: Option<&FileKey>,
     ) -> Result<(Response, T)> {
         let (response, body) = self.success(response, key, OBJECT_LIMIT).await?;
-        let envelope: wire::Envelope = response.parse_json(&body)?;
+        // A name in another encoding must not lose the key.
+        let body = String::from_utf8_lossy(&body);
+        let body = body.as_bytes();
+        let envelope: wire::Envelope = response.parse_json(body)?;
         let is_other_file = key.zip(envelope.key.as_deref()).is_some_and(|(key, found)| found != key.as_str());
         if response.status().as_u16() != 200 || envelope.success != Some(true) || is_other_file {
             return Err(response.unexpected("JSON that says \"success\": true"));
         }
-        let body = response.parse_json(&body)?;
+        let body = response.parse_json(body)?;
         Ok((response, body))
     }
 

@@ -198,12 +198,14 @@ impl FileIoStore {
             (modified, created) => vec![modified, created, created.and(Some(now))],
         };
         let stored = FileIoFile::new(key, wire, name);
-        terms.check_size(&stored, sent())?;
+        // First of all: a file of the wrong size must not have less protection without a word.
+        let size = terms.check_size(&stored, sent());
         let (mut stored, missing) = self.missing_protection(key, stored, terms, starts_of).await;
         if let Some(missing) = missing {
             let message = format!("the file is changed, but {missing}");
             return Err(Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_stored(stored.file));
         }
+        size?;
         let starts = starts_of(&stored.file);
         stored.file.skipped = terms.ignored(&stored, &starts);
         Ok(stored)

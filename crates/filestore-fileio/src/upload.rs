@@ -176,13 +176,10 @@ impl FileIoStore {
     }
 }
 
-/// Notes in the error of a lost response that the file may be stored. Other errors of unknown effect need no note:
-/// their messages tell of a web page, or of a success without a key.
+/// Notes in an error of unknown effect that the file may be stored.
 pub(crate) fn possibly_stored(error: Error) -> Error {
-    match (error.kind(), error.effect()) {
-        (ErrorKind::Unavailable | ErrorKind::Timeout, Effect::Unknown) => {
-            error.with_note("the file may be stored nevertheless")
-        }
+    match error.effect() {
+        Effect::Unknown => error.with_note("the file may be stored nevertheless"),
         _ => error,
     }
 }

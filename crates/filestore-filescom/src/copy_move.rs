@@ -258,8 +258,13 @@ impl FilesComStore {
         match (step.verb, found) {
             // The same entry under another spelling of its name.
             (Verb::Move, found) if is_same(step.source, step.destination) => respelled(step, found) == Some(false),
-            (Verb::Move, _) if !source.is_folder() => true,
-            (_, Some(found)) => differs(source, found),
+            // A copy that has ended early is not like the source either: the destination must be as it was before.
+            (Verb::Copy, Some(found)) => {
+                matches!(&step.before, Ok(Some(before)) if is_unmodified(before, found)) && differs(source, found)
+            }
+            // A move may have ended between the copy and the removal of the source.
+            (Verb::Move, Some(found)) => !source.is_folder() && equal_digests(source, found) == Some(false),
+            (Verb::Move, None) if !source.is_folder() => true,
             (_, None) => self.is_visible(&step.destination.parent()).await,
         }
     }
@@ -370,6 +375,13 @@ fn may_be_moved(before: &Entry, found: &Entry) -> bool {
         (false, false) => before.size == found.size && equal_digests(before, found) != Some(false),
         _ => false,
     }
+}
+
+/// Returns `true` if an entry is what it was before, as far as the service tells.
+fn is_unmodified(before: &Entry, found: &Entry) -> bool {
+    before.is_folder() == found.is_folder()
+        && (before.size, before.created_at, before.mtime, &before.md5, &before.crc32)
+            == (found.size, found.created_at, found.mtime, &found.md5, &found.crc32)
 }
 
 /// Returns `true` if the entry `found` at the destination is certainly not a copy of the source.

@@ -75,8 +75,7 @@ impl Service {
             (Self::S3, "CreateMultipartUpload", 200) => Proof::Root("InitiateMultipartUploadResult"),
             (Self::S3, "CompleteMultipartUpload", 200) => Proof::Root("CompleteMultipartUploadResult"),
             (Self::S3, "DeleteObjects", 200) => Proof::Root("DeleteResult"),
-            (Self::Webdav, "Propfind", 207) => Proof::Multistatus,
-            (Self::Webdav, "Proppatch", 207) => Proof::Root("multistatus"),
+            (Self::Webdav, "Propfind" | "Proppatch", 207) => Proof::Multistatus,
             (Self::Webdav, "Get", 200 | 206) | (Self::Webdav, "Put", 201 | 204) => Proof::Status,
             // 405: the folder exists.
             (Self::Webdav, "Mkcol", 201 | 405) | (Self::Webdav, "Move", 201 | 204) => Proof::Status,

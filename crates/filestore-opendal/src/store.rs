@@ -436,7 +436,8 @@ impl OpendalStore {
                 Ok(found) if found.is_dir() && !request.recursive => {
                     let mut entries = call(Stage::Read, self.operator.list(&folder)).await?;
                     entries.retain(|entry| entry.path() != folder);
-                    if !entries.is_empty() {
+                    // The delete would also remove the entries that the listing leaves out.
+                    if !entries.is_empty() || Attempts::current().left_out() > 0 {
                         return Err(Error::new(
                             ErrorKind::InvalidInput,
                             Effect::Rejected,

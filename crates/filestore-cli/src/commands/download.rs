@@ -93,13 +93,19 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
         let mut stream = store.download(request).await?.stream;
         let mut written = 0;
         while let Some(chunk) = stream.try_next().await? {
-            written += chunk.len() as u64;
+            let length = chunk.len() as u64;
+            written += length;
+            read.iter().for_each(|read| read.received(length));
             let write = move || {
                 let mut out = io::stdout().lock();
                 out.write_all(&chunk)?;
                 out.flush()
             };
             thread.call(write).await.map_err(write_error)?;
+            read.iter().for_each(|read| read.passed_on(length));
+            if listed.is_some_and(|size| written > size) {
+                break;
+            }
         }
         check_listed_size(written, listed).map_err(Error::possibly_consumed)
     };

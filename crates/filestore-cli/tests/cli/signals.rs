@@ -104,6 +104,53 @@ fn every_signal_that_ends_a_consuming_read_reports_where_its_bytes_are() {
     }
 }
 
+/// A reader that does not read takes 64 KiB, the buffer of a pipe.
+#[test]
+fn a_signal_tells_how_much_standard_output_has_accepted() {
+    let home = Home::new();
+    home.file("big", vec![7; SIZE]);
+    let served = Served::start(&home, &[]);
+    let reference = served.run(&["upload", "big"]).line();
+    let (mut output, writer) = std::io::pipe().unwrap();
+    let child = home
+        .interruptible_command(&Served::with(&["download", &reference, "-o", "-"]))
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    output.read_exact(&mut [0; 1]).unwrap();
+    assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+    let done = done(child.wait_with_output().unwrap());
+    assert_eq!(done.code, 143, "{done:?}");
+    assert!(done.err.contains("standard output accepted") && done.err.contains("the rest is lost"), "{done:?}");
+}
+
+#[test]
+fn a_standard_error_that_is_not_read_does_not_stop_the_end_by_a_signal() {
+    let home = Home::new();
+    home.file("big", vec![7; SIZE]);
+    let served = Served::start(&home, &[]);
+    let reference = served.run(&["upload", "big"]).line();
+    served.control("PUT", "faults", SLOW);
+    let (_unread, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&[b'x'; 65_536]).unwrap();
+    let mut child = home
+        .interruptible_command(&Served::with(&["--quiet", "download", &reference, "-o", "copy"]))
+        .stdout(Stdio::null())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let partial = home.path().join("copy.partial");
+    while partial.metadata().map_or(0, |metadata| metadata.len()) == 0 {
+        sleep(Duration::from_millis(5));
+    }
+    for _ in 0..2 {
+        assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(partial.metadata().unwrap().len() > 0);
+}
+
 #[test]
 fn an_interrupted_read_finds_its_partial_file_after_a_move_a_removal_or_a_replacement() {
     let home = Home::new();

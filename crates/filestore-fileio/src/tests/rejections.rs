@@ -30,10 +30,15 @@ async fn every_status_has_its_kind() {
 
 #[tokio::test]
 async fn an_error_in_a_body_of_success_is_an_error() {
-    for body in [r#"{"success":false,"error":402,"message":"limit"}"#, r#"{"success":false,"status":402}"#] {
+    for (body, status) in [
+        (r#"{"success":false,"error":402,"message":"limit"}"#, 402),
+        (r#"{"success":false,"status":402}"#, 402),
+        (r#"{"success":false,"status":507}"#, 507),
+    ] {
         let server = responding([json(200, body)]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
-        assert_eq!((kind_and_effect(&error), error.http_status()), ((ErrorKind::Quota, Effect::Rejected), Some(402)));
+        let expected = (ErrorKind::Quota, Effect::Rejected);
+        assert_eq!((kind_and_effect(&error), error.http_status()), (expected, Some(status)));
     }
 }
 
@@ -56,7 +61,16 @@ async fn an_upload_that_the_service_does_not_confirm_is_unknown() {
         let server = responding([response]).await;
         let error = anonymous(&server).upload(hello()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Unknown), "{error}");
+        assert!(error.to_string().contains("the file may be stored nevertheless"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_utf_8_does_not_lose_the_key() {
+    let body = STORED.replace("report.txt", "r\u{fc}.txt").chars().map(|c| c as u8).collect::<Vec<_>>();
+    let server = responding([ResponseTemplate::new(200).set_body_raw(body, "application/json")]).await;
+    let file = anonymous(&server).upload(hello()).await.unwrap();
+    assert!(file.reference().to_string().contains("KEYcanary123"), "{file:?}");
 }
 
 #[tokio::test]

@@ -110,15 +110,18 @@ async fn a_failed_job_that_changed_nothing_is_rejected() {
 
     // A move: the source is still there.
     let before = [found(&file("a"))];
-    assert_eq!(run(true, &before, &[found(&file("a")), found(&file("b"))]).await, taken);
+    assert_eq!(run(true, &before, &[found(&file("a")), found(&other)]).await, taken);
     assert_eq!(run(true, &before, &[found(&file("a")), missing()]).await, failed);
+    // It may have ended between the copy and the removal of the source.
+    assert_eq!(run(true, &before, &[found(&file("a")), found(&file("b"))]).await, unknown);
     assert_eq!(run(true, &before, &[missing(), missing()]).await, unknown);
     // A folder may have been moved in part, unless there is nothing at the destination.
     let before = [found(&folder("a"))];
     assert_eq!(run(true, &before, &[found(&folder("a")), missing(), root()]).await, failed);
     assert_eq!(run(true, &before, &[found(&folder("a")), found(&folder("b"))]).await, unknown);
-    // A copy: there is nothing at the destination, or certainly no copy.
-    assert_eq!(run(false, &[missing()], &[found(&file("a")), found(&other)]).await, taken);
+    // A copy: there is nothing at the destination, or what was there before and is certainly no copy.
+    assert_eq!(run(false, &[found(&other)], &[found(&file("a")), found(&other)]).await, taken);
+    assert_eq!(run(false, &[missing()], &[found(&file("a")), found(&other)]).await, unknown);
     assert_eq!(run(false, &[missing()], &[found(&file("a")), missing(), root()]).await, failed);
     assert_eq!(run(false, &[missing()], &[found(&file("a")), found(&file("b"))]).await, unknown);
 }
@@ -287,7 +290,12 @@ async fn a_copy_with_an_error_response_did_nothing_only_if_the_destination_prove
         (other, Effect::Rejected),
         (folder("b"), Effect::Rejected),
     ] {
+        // With nothing there before, the file is a copy that has ended early.
         let (store, _server) = scripted([missing(), Reply::json(500, "{}"), found(&file("a")), found(&after)]).await;
+        let error = store.copy(&reference("a"), Destination::to("b").overwrite(true)).await.unwrap_err();
+        assert_eq!(error.effect(), Effect::Unknown, "{after}");
+        let (store, _server) =
+            scripted([found(&after), Reply::json(500, "{}"), found(&file("a")), found(&after)]).await;
         let error = store.copy(&reference("a"), Destination::to("b").overwrite(true)).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, effect), "{after}");
     }

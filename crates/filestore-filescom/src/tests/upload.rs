@@ -223,13 +223,19 @@ async fn a_name_that_the_service_chose_is_taken_from_the_response() {
 
 #[tokio::test]
 async fn a_chosen_name_that_is_not_in_the_response_is_an_error_without_a_reference() {
-    for verify in [Verify::Etag, Verify::Crc32, Verify::None] {
+    // A path in another folder is not the file of this upload.
+    let elsewhere = json!({"path": "other/a.txt", "type": "file", "size": 26});
+    for (verify, finished) in
+        [(Verify::Etag, json!({})), (Verify::Crc32, json!({})), (Verify::None, json!({})), (Verify::Etag, elsewhere)]
+    {
         let site = Site::with_parts_of(100).await;
-        site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(json!({}))));
+        site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(201).set_body_json(finished)));
         let store = site.open(|config| config.verify(verify)).0;
-        let error = store.upload(alphabet().with(FilesComUpload::new().with_rename(true))).await.unwrap_err();
+        let upload = alphabet().metadata("colour", "red").with(FilesComUpload::new().with_rename(true));
+        let error = store.upload(upload).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Incomplete, Effect::Applied), "{error}");
         assert!(error.stored().is_none() && error.to_string().contains("with_rename"), "{error}");
+        assert!(!site.log().iter().any(|line| line.starts_with("PATCH")));
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::multipart::MultipartUpload;
 use super::options::UploadOptions;
 use super::parts::UploadedParts;
+use crate::compare::PathKey;
 use crate::config::Verify;
 use crate::error::{self, NOT_FOUND, UPLOAD_NOT_FOUND};
 use crate::path::SitePath;
@@ -44,7 +45,7 @@ impl FilesComStore {
         loop {
             let error = match self.request_finish(upload, path, options, sent, &mut attempts).await {
                 // Without a name in the response, the requested name may belong to another file.
-                Ok(entry) if options.with_rename && named_path(&entry).is_none() => return Err(unnamed()),
+                Ok(entry) if options.with_rename && named_path(path, &entry).is_none() => return Err(unnamed()),
                 Ok(entry) => return Ok(entry),
                 Err(error) => error,
             };
@@ -224,12 +225,15 @@ impl FilesComStore {
 
 /// Returns the path of the stored file: the service may have chosen another name.
 fn stored_path(requested: &SitePath, entry: &Entry) -> SitePath {
-    named_path(entry).unwrap_or_else(|| requested.clone())
+    named_path(requested, entry).unwrap_or_else(|| requested.clone())
 }
 
-fn named_path(entry: &Entry) -> Option<SitePath> {
+/// Returns the path in the response, if it is in the folder of the upload. A response with another path is not followed,
+/// because a later request would change a file that this upload has not stored.
+fn named_path(requested: &SitePath, entry: &Entry) -> Option<SitePath> {
+    let folder = |path: &SitePath| PathKey::new(&path.parent().to_string());
     let path = entry.path.as_deref().and_then(|path| SitePath::parse(path).ok());
-    path.filter(|path| !path.is_root())
+    path.filter(|path| !path.is_root() && folder(path) == folder(requested))
 }
 
 fn unnamed() -> Error {

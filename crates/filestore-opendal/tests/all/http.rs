@@ -708,6 +708,15 @@ async fn keys_that_no_reference_can_address_are_counted_and_never_deleted() {
 }
 
 #[tokio::test]
+async fn a_folder_of_webdav_with_entries_that_no_reference_can_address_is_not_deleted_as_empty() {
+    let stub = Stub::start(Webdav::with(&[("d/ draft", "x"), ("d/a\\b", "x")])).await;
+    let store = open("webdav", &stub.url, &[]);
+    let error = store.delete(&reference("s:webdav:d")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::Rejected), "{error}");
+    assert_eq!(stub.files().len(), 2);
+}
+
+#[tokio::test]
 async fn a_header_that_opendal_cannot_hold_is_a_protocol_error() {
     for name in ["etag", "content-type", "x-amz-version-id", "x-amz-meta-a", "content-disposition"] {
         let always = Always(Box::new(move |request| {

@@ -105,7 +105,10 @@ impl Protocol for Webdav {
         let path = request.path.trim_matches('/');
         match request.method.as_str() {
             "PROPFIND" => self.propfind(path, request),
-            "PROPPATCH" => Reply::new(207).xml("<D:multistatus xmlns:D=\"DAV:\"></D:multistatus>"),
+            "PROPPATCH" => Reply::new(207).xml(
+                "<D:multistatus xmlns:D=\"DAV:\"><D:response><D:propstat><D:status>HTTP/1.1 200 OK</D:status>\
+                 </D:propstat></D:response></D:multistatus>",
+            ),
             "MKCOL" if self.is_folder(path) || self.files.contains_key(path) => page(405),
             "MKCOL" | "PUT" if !self.has_parent(path) => page(409),
             "MKCOL" => {
