@@ -15,11 +15,12 @@ pub enum StoreName {
     Fileio,
     Fs,
     Memory,
+    S3,
 }
 
 impl StoreName {
     /// All stores.
-    pub const ALL: [Self; 5] = [Self::Pubnub, Self::Filescom, Self::Fileio, Self::Fs, Self::Memory];
+    pub const ALL: [Self; 6] = [Self::Pubnub, Self::Filescom, Self::Fileio, Self::Fs, Self::Memory, Self::S3];
 
     /// Returns the name in the configuration.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +30,7 @@ impl StoreName {
             Self::Fileio => "fileio",
             Self::Fs => "fs",
             Self::Memory => "memory",
+            Self::S3 => "s3",
         }
     }
 

@@ -6,6 +6,7 @@
 //! - [`execute`] runs the operations by the library, [`processes`] by the command-line program.
 //! - [`history`] is the record of each round; [`check`] finds the violations in it, and needs nothing else.
 //! - [`run`] connects them, and [`shrink`] reduces a failing history.
+//! - [`kill`] kills the program during single transfers.
 
 #![allow(missing_docs, clippy::exhaustive_structs, clippy::exhaustive_enums, reason = "no other crate depends on it")]
 
@@ -13,9 +14,17 @@ pub mod check;
 pub mod content;
 pub mod execute;
 pub mod history;
+pub mod kill;
 pub mod plan;
 pub mod processes;
 pub mod run;
 pub mod shrink;
 pub mod truth;
 pub mod world;
+
+/// Prints a line about the run.
+pub fn say(line: &str) {
+    use std::io::Write;
+    // Without a reader, the run goes on.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

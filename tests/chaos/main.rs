@@ -10,8 +10,10 @@ use clap::Parser;
 use filestore_chaos::check::check;
 use filestore_chaos::execute::program;
 use filestore_chaos::history::{Record, Round};
+use filestore_chaos::kill;
 use filestore_chaos::plan::Plan;
 use filestore_chaos::run::Run;
+use filestore_chaos::say;
 use filestore_chaos::shrink::Replay;
 
 /// Random operations of concurrent clients under random faults, checked against the state of the services
@@ -33,6 +35,12 @@ struct Arguments {
     /// The command-line program; by default the one that cargo has built beside this test
     #[arg(long)]
     program: Option<PathBuf>,
+    /// The URL of a server of S3 that accepts every signature
+    #[arg(long)]
+    s3: Option<String>,
+    /// Only kill the program this many times during uploads to and downloads from each of fs, Files.com and S3
+    #[arg(long)]
+    kills: Option<u64>,
     /// The file of the history; by default a file in the temporary folder
     #[arg(long)]
     history: Option<PathBuf>,
@@ -68,10 +76,6 @@ fn main() -> ExitCode {
     }
 }
 
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
 async fn start(arguments: Arguments) -> Result<bool, String> {
     if let Some(path) = &arguments.check {
         return Ok(recheck(path)?.is_empty());
@@ -83,7 +87,11 @@ async fn start(arguments: Arguments) -> Result<bool, String> {
         false => None,
     };
     let (clients, seed) = (arguments.clients, arguments.seed);
-    let replay = Replay { program: program.clone(), clients, seed };
+    if let Some(kills) = arguments.kills {
+        let program = program.ok_or("kills need processes: add --processes")?;
+        return kill::run(program, arguments.s3, kills).await.map(|()| true);
+    }
+    let replay = Replay { program: program.clone(), s3: arguments.s3.clone(), clients, seed };
     if let Some(path) = &arguments.shrink {
         let rounds: Vec<Round> = read(path)?.into_iter().map(|record| record.round).collect();
         return report_shrunk(&replay, &rounds).await;
@@ -93,9 +101,9 @@ async fn start(arguments: Arguments) -> Result<bool, String> {
     let path = arguments.history.unwrap_or_else(temporary);
     let mut history =
         BufWriter::new(File::create(&path).map_err(|error| format!("create {}: {error}", path.display()))?);
-    let plan = Plan { seed, clients, processes: arguments.processes };
+    let plan = Plan { seed, clients, processes: arguments.processes, s3: arguments.s3.is_some() };
     let begin = Instant::now();
-    let mut run = Run::start(program, clients, seed).await?;
+    let mut run = Run::start(program, arguments.s3, clients, seed).await?;
     let (mut rounds, mut said) = (Vec::new(), 0);
     for number in 1.. {
         if run.figures.operations >= arguments.operations {

@@ -22,6 +22,9 @@ pub struct Plan {
     pub clients: usize,
     /// `true` if the operations run in processes, which can be killed.
     pub processes: bool,
+    /// `true` if there is a server of S3. It has no faults, and no steps on it are interrupted, because nothing tells
+    /// when its requests have ended.
+    pub s3: bool,
 }
 
 impl Plan {
@@ -31,9 +34,14 @@ impl Plan {
         Planner { plan: self, rng }.round(number)
     }
 
-    fn stores(&self) -> &'static [StoreName] {
-        // A process has a memory of its own.
-        if self.processes { &StoreName::ALL[..4] } else { &StoreName::ALL }
+    fn stores(&self) -> Vec<StoreName> {
+        let is_there = |store: &StoreName| match store {
+            // A process has a memory of its own.
+            StoreName::Memory => !self.processes,
+            StoreName::S3 => self.s3,
+            _ => true,
+        };
+        StoreName::ALL.into_iter().filter(is_there).collect()
     }
 }
 
@@ -68,7 +76,8 @@ impl Planner<'_> {
 
     /// All clients compete for one file.
     fn contest(&mut self) -> Vec<Step> {
-        let claims: Vec<_> = self.plan.stores().iter().copied().filter(|store| !store.adds()).collect();
+        let claims: Vec<_> =
+            self.plan.stores().into_iter().filter(|store| !store.adds() && *store != StoreName::S3).collect();
         let (store, operation) = match self.one_in(2) {
             true => (StoreName::Fileio, Operation::Take),
             false => (self.choose(&claims), Operation::Claim { size: self.choose(&SIZES[3..]) }),
@@ -83,9 +92,9 @@ impl Planner<'_> {
     }
 
     fn step(&mut self, client: usize) -> Step {
-        let store = self.choose(self.plan.stores());
+        let store = self.choose(&self.plan.stores());
         let operation = self.operation(store);
-        let interrupt = self.one_in(12).then(|| self.interrupt());
+        let interrupt = (self.one_in(12) && store != StoreName::S3).then(|| self.interrupt());
         Step { client, store, operation, interrupt }
     }
 
@@ -123,7 +132,7 @@ impl Planner<'_> {
     }
 
     fn faults(&mut self, steps: &[Step]) -> Vec<String> {
-        let remote = |step: &&Step| !matches!(step.store, StoreName::Fs | StoreName::Memory);
+        let remote = |step: &&Step| !matches!(step.store, StoreName::Fs | StoreName::Memory | StoreName::S3);
         let targets: Vec<&Step> = steps.iter().filter(remote).collect();
         let count = self.choose(&[0, 1, 1, 1, 2, 2]);
         if targets.is_empty() {

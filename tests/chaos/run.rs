@@ -48,8 +48,8 @@ pub struct Run {
 
 impl Run {
     /// Starts a world.
-    pub async fn start(program: Option<PathBuf>, clients: usize, seed: u64) -> Result<Self> {
-        let world = World::start(program).await?;
+    pub async fn start(program: Option<PathBuf>, s3: Option<String>, clients: usize, seed: u64) -> Result<Self> {
+        let world = World::start(program, s3).await?;
         Ok(Self { world, clients, seed, state: Truth::new(), figures: Figures::default() })
     }
 

@@ -14,6 +14,7 @@ const TRIES: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Replay {
     pub program: Option<PathBuf>,
+    pub s3: Option<String>,
     pub clients: usize,
     pub seed: u64,
 }
@@ -21,7 +22,7 @@ pub struct Replay {
 impl Replay {
     /// Executes the rounds in a new world. Returns the violations of the first round that has any.
     pub async fn violations(&self, rounds: &[Round]) -> Result<Vec<String>> {
-        let mut run = Run::start(self.program.clone(), self.clients, self.seed).await?;
+        let mut run = Run::start(self.program.clone(), self.s3.clone(), self.clients, self.seed).await?;
         for round in rounds {
             let violations = check(&run.execute(round).await?);
             if !violations.is_empty() {

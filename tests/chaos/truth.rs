@@ -38,6 +38,7 @@ pub async fn observe(world: &World, clients: usize, earlier: &Truth, is_read: im
                 StoreName::Fs => local(&world.fs_root().join(owner.to_string()), owner)?,
                 StoreName::Memory if world.program.is_some() => continue,
                 StoreName::Memory => memory(&world.stores, owner).await?,
+                StoreName::S3 => s3(world, owner).await?,
             };
             files.iter_mut().for_each(|file| keep_origin(file, known));
             truth.insert(place, files);
@@ -188,6 +189,32 @@ async fn fileio(world: &World) -> Result<Vec<FileState>> {
             return Ok(files);
         }
     }
+}
+
+async fn s3(world: &World, owner: Owner) -> Result<Vec<FileState>> {
+    let Some(bucket) = &world.bucket else { return Ok(Vec::new()) };
+    let url = format!("{bucket}?list-type=2&prefix={owner}/");
+    let response = world.http.get(url).send().await.map_err(failed("list the bucket"))?;
+    let listed = response.text().await.map_err(failed("list the bucket"))?;
+    let mut files = Vec::new();
+    for entry in listed.split("<Key>").skip(1) {
+        let key = entry.split("</Key>").next().unwrap_or_default();
+        let mut url = reqwest::Url::parse(bucket).map_err(failed("read a file"))?;
+        url.path_segments_mut().map_err(|()| "a base URL".to_owned())?.extend(key.split('/'));
+        // The server does not check the signature.
+        let credential = "Credential=key/20260101/us-east-1/s3/aws4_request";
+        let signed = format!("AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0");
+        let response =
+            world.http.get(url).header("authorization", signed).send().await.map_err(failed("read a file"))?;
+        let content = match response.status().as_u16() {
+            200 => response.bytes().await.map_err(failed("read a file"))?,
+            status => return Err(format!("read a file: status {status}")),
+        };
+        let name = key.rsplit('/').next().unwrap_or_default();
+        let (size, md5) = (content.len() as u64, content::digest(&content));
+        files.push(state(reference(StoreName::S3, owner, name), name, size, Some(md5)));
+    }
+    Ok(files)
 }
 
 /// Reads a local folder.

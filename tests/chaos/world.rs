@@ -42,6 +42,8 @@ pub struct World {
     emulator: Mutex<Option<Running>>,
     /// The command-line program, if it runs the operations.
     pub program: Option<PathBuf>,
+    /// The URL of the bucket of a server of S3 that accepts every signature.
+    pub bucket: Option<String>,
     /// The stores, if the library runs the operations.
     pub stores: Stores,
     /// The store `filescom`, with copies and moves.
@@ -57,17 +59,22 @@ enum Running {
 
 impl World {
     /// Starts an emulator in this process, or that of `program`, and opens the stores.
-    pub async fn start(program: Option<PathBuf>) -> Result<Self> {
+    pub async fn start(program: Option<PathBuf>, s3: Option<String>) -> Result<Self> {
         let folder = TempDir::with_prefix("filestore-chaos-").map_err(failed("create a folder"))?;
         let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(failed("find a free port"))?;
         let address = listener.local_addr().map_err(failed("find a free port"))?;
         drop(listener);
         let path = folder.path().join("stores.toml");
-        std::fs::write(&path, configuration(address, folder.path())).map_err(failed("write the configuration"))?;
+        std::fs::write(&path, configuration(address, folder.path(), s3.as_deref()))
+            .map_err(failed("write the configuration"))?;
         let (stores, site) = open(&path).map_err(failed("open the stores"))?;
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build();
         let http = http.map_err(failed("create a client"))?;
-        let world = Self { folder, address, emulator: Mutex::new(None), program, stores, site, http };
+        let bucket = s3.map(|endpoint| format!("{endpoint}/{}", bucket_of(address)));
+        if let Some(bucket) = &bucket {
+            http.put(bucket).send().await.map_err(failed("create the bucket"))?;
+        }
+        let world = Self { folder, address, emulator: Mutex::new(None), program, bucket, stores, site, http };
         world.start_emulator().await?;
         Ok(world)
     }
@@ -226,11 +233,24 @@ fn open(path: &Path) -> filestore::Result<(Stores, FilesComStore)> {
     Ok((config.open(&registry)?, site))
 }
 
+/// Returns the name of a bucket that no other run uses.
+fn bucket_of(address: SocketAddr) -> String {
+    format!("chaos-{}-{}", std::process::id(), address.port())
+}
+
 /// Returns a configuration with all stores. The limits are short, so that stalls end soon.
-fn configuration(address: SocketAddr, folder: &Path) -> String {
+fn configuration(address: SocketAddr, folder: &Path, s3: Option<&str>) -> String {
     let root = folder.join("fs").display().to_string();
     let limits = "initial_retry_delay = \"1ms\"\nmax_retry_delay = \"2ms\"\nidle_timeout = \"200ms\"\n\
                   response_timeout = \"300ms\"\n";
+    let s3 = s3.map(|endpoint| {
+        format!(
+            "\n[stores.s3]\nbackend = \"opendal\"\nservice = \"s3\"\n\n[stores.s3.options]\nendpoint = \"{endpoint}\"\n\
+             bucket = \"{}\"\nregion = \"us-east-1\"\naccess_key_id = \"key\"\nsecret_access_key = \"secret\"\n",
+            bucket_of(address)
+        )
+    });
+    let s3 = s3.unwrap_or_default();
     format!(
         "[stores.pubnub]\nbackend = \"pubnub\"\nbase_url = \"http://{address}\"\npublish_key = {PUBNUB_PUBLISH_KEY:?}\n\
          subscribe_key = {PUBNUB_SUBSCRIBE_KEY:?}\nuser_id = \"chaos\"\n{limits}\n\
@@ -238,6 +258,6 @@ fn configuration(address: SocketAddr, folder: &Path) -> String {
          {limits}\n\
          [stores.fileio]\nbackend = \"fileio\"\nbase_url = \"http://{address}\"\napi_key = {FILEIO_API_KEY:?}\n{limits}\n\
          [stores.fs]\nbackend = \"fs\"\nroot = {root:?}\n\n\
-         [stores.memory]\nbackend = \"memory\"\n"
+         [stores.memory]\nbackend = \"memory\"\n{s3}"
     )
 }
