@@ -25,6 +25,7 @@ mod documents {
         OpenDal "../docs/backends/opendal.md"
         PubNub "../docs/backends/pubnub.md"
         Performance "../docs/performance.md"
+        Reliability "../docs/reliability.md"
         Security "../docs/security.md"
         WritingABackend "../docs/writing-a-backend.md"
     }

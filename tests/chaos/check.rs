@@ -528,3 +528,107 @@ fn temporary_files(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), S
         Some(file) => Err(format!("{key}: {file:?} was left by no interrupted upload")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{Failure, Found, Round, Truth};
+
+    const KEY: &str = "filescom/c0";
+
+    fn stored(size: u32) -> FileState {
+        let md5 = Some(content::digest(&content::of(7, Owner::Client(0), size)));
+        let reference = reference(StoreName::Filescom, Owner::Client(0), "a.txt");
+        let (downloads, origin, created, expires) = (None, None, None, None);
+        FileState { reference, name: "a.txt".into(), size: size.into(), md5, downloads, origin, created, expires }
+    }
+
+    fn truth(files: &[FileState]) -> Truth {
+        Truth::from([(KEY.to_owned(), files.to_vec())])
+    }
+
+    fn record(operation: Operation, outcome: Outcome, before: &[FileState], after: &[FileState]) -> Record {
+        let step = Step { client: 0, store: StoreName::Filescom, operation, interrupt: None };
+        let round = Round { number: 7, event: None, faults: Vec::new(), kill_emulator: None, steps: vec![step] };
+        let (earlier, before, after) = (truth(before), truth(before), truth(after));
+        Record { round, earlier, before, outcomes: vec![outcome], after, now: Timestamp::UNIX_EPOCH, fired: Vec::new() }
+    }
+
+    fn upload() -> Operation {
+        Operation::Upload { pick: 0, size: 100, create_new: false, source_fails: false, downloads: 1, days: None }
+    }
+
+    fn success(file: &FileState) -> Outcome {
+        let found = Found { reference: file.reference.clone(), name: file.name.clone(), size: Some(file.size) };
+        Outcome { files: vec![found], subject: Some(file.reference.clone()), ..Outcome::default() }
+    }
+
+    fn error(effect: Told, message: &str) -> Outcome {
+        let failure = Failure { kind: Some("unavailable".into()), effect, message: message.into() };
+        Outcome { error: Some(failure), subject: Some(stored(100).reference), ..Outcome::default() }
+    }
+
+    #[test]
+    fn the_outcome_decides_which_states_are_allowed() {
+        let (file, half) = (stored(100), stored(50));
+        for (outcome, after, allowed) in [
+            (success(&file), vec![file.clone()], true),
+            (success(&file), vec![], false),
+            (success(&file), vec![half.clone()], false),
+            (error(Told::Unchanged, ""), vec![], true),
+            (error(Told::Unchanged, ""), vec![file.clone()], false),
+            (error(Told::Unknown, ""), vec![], true),
+            (error(Told::Unknown, ""), vec![file.clone()], true),
+            (error(Told::Unknown, ""), vec![half], false),
+            (error(Told::Changed, ""), vec![], false),
+        ] {
+            let violations = check(&record(upload(), outcome.clone(), &[], &after));
+            assert_eq!(violations.is_empty(), allowed, "{outcome:?} {after:?}: {violations:?}");
+        }
+    }
+
+    #[test]
+    fn a_leftover_has_to_be_named() {
+        let leftover = FileState { name: ".filestore-1.txt".into(), reference: "x".into(), ..stored(100) };
+        for (message, allowed) in [("it failed", false), ("it failed; c0/.filestore-1.txt may be stored", true)] {
+            let record = record(upload(), error(Told::Unchanged, message), &[], std::slice::from_ref(&leftover));
+            assert_eq!(check(&record).is_empty(), allowed, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_no_step_touches_stays() {
+        let other = Step { client: 1, store: StoreName::Fs, operation: Operation::Nothing, interrupt: None };
+        let mut record = record(Operation::Nothing, Outcome::default(), &[stored(100)], &[]);
+        record.round.steps = vec![other];
+        assert_eq!(check(&record).len(), 1);
+    }
+
+    #[test]
+    fn a_restart_loses_nothing_and_a_step_of_the_clock_only_what_has_expired() {
+        let hour = SignedDuration::from_hours(1);
+        let expiring = FileState { expires: Some(Timestamp::UNIX_EPOCH), ..stored(100) };
+        for (event, now, allowed) in [
+            (Event::Restart, Timestamp::UNIX_EPOCH + hour, false),
+            (Event::Advance { hours: 1 }, Timestamp::UNIX_EPOCH + hour, true),
+            (Event::Advance { hours: 1 }, Timestamp::UNIX_EPOCH - hour, false),
+        ] {
+            let mut record = record(Operation::Nothing, Outcome::default(), &[], &[]);
+            record.earlier = truth(std::slice::from_ref(&expiring));
+            (record.round.event, record.now) = (Some(event.clone()), now);
+            assert_eq!(check(&record).is_empty(), allowed, "{event:?} {now}");
+        }
+    }
+
+    #[test]
+    fn a_listing_has_every_file_once() {
+        let file = stored(100);
+        let twice = Outcome { files: [success(&file).files, success(&file).files].concat(), ..Outcome::default() };
+        for (outcome, allowed) in [(success(&file), true), (Outcome::default(), false), (twice, false)] {
+            let files = std::slice::from_ref(&file);
+            let outcome = Outcome { subject: None, ..outcome };
+            let violations = check(&record(Operation::List { limit: None }, outcome, files, files));
+            assert_eq!(violations.is_empty(), allowed, "{violations:?}");
+        }
+    }
+}

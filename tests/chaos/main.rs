@@ -44,6 +44,9 @@ struct Arguments {
     /// The file of the history; by default a file in the temporary folder
     #[arg(long)]
     history: Option<PathBuf>,
+    /// Do not shrink the history of a violation
+    #[arg(long)]
+    no_shrink: bool,
     /// Only check the records of this history again
     #[arg(long, conflicts_with = "shrink")]
     check: Option<PathBuf>,
@@ -120,8 +123,10 @@ async fn start(arguments: Arguments) -> Result<bool, String> {
             say(&format!("chaos: seed {seed}, round {number}: the faults {:?} fired", record.fired));
             violations.iter().for_each(|violation| say(&format!("VIOLATION {violation}")));
             say(&format!("chaos: the history is {}", path.display()));
-            drop(run);
-            report_shrunk(&replay, &rounds).await?;
+            if !arguments.no_shrink {
+                drop(run);
+                report_shrunk(&replay, &rounds).await?;
+            }
             return Ok(false);
         }
         if run.figures.operations / 1000 > said {

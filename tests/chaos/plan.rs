@@ -229,3 +229,33 @@ const STORED_FAULTS: [&str; 2] =
 
 /// Faults of the storage of PubNub and Files.com.
 const STORAGE_FAULTS: [&str; 2] = [r#""expired-url""#, r#""wrong-etag""#];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_follows_from_the_seed_and_its_number() {
+        let plan = Plan { seed: 5, clients: 4, processes: false, s3: false };
+        let other = Plan { seed: 6, ..plan };
+        assert_eq!(plan.round(9), plan.round(9));
+        assert_ne!(plan.round(9), other.round(9));
+        assert_ne!(plan.round(9), plan.round(10));
+    }
+
+    #[test]
+    fn every_operation_and_every_fault_occurs() {
+        let plan = Plan { seed: 1, clients: 4, processes: false, s3: false };
+        let rounds: Vec<Round> = (0..20_000).map(|number| plan.round(number)).collect();
+        let text = serde_json::to_string(&rounds).unwrap_or_default();
+        for operation in ["upload", "download", "stat", "delete", "list", "url", "copy", "move", "claim", "take"] {
+            let name = format!("{}{}", operation[..1].to_uppercase(), &operation[1..]);
+            assert!(text.contains(&format!("\"{name}\"")), "{name}");
+        }
+        let groups = [&FAULTS[..], &SLOW_FAULTS, &CONTENT_FAULTS, &STORED_FAULTS, &STORAGE_FAULTS];
+        for fault in groups.concat() {
+            let occurs = |round: &Round| round.faults.iter().any(|rule| rule.contains(fault));
+            assert!(rounds.iter().any(occurs), "{fault}");
+        }
+    }
+}
