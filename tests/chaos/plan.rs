@@ -175,6 +175,15 @@ impl Planner<'_> {
                 rule += "operation = \"download\"\nstep = \"content\"\n";
                 self.choose(&STORAGE_FAULTS)
             }
+            10..13 if step.store == StoreName::Fileio => self.choose(&FILEIO_FAULTS),
+            10..12 if step.store == StoreName::Filescom && reads => {
+                rule += "operation = \"download\"\nstep = \"url\"\n";
+                r#""replaced-file""#
+            }
+            10..12 if step.store == StoreName::Filescom && stores_content => {
+                rule += "operation = \"upload\"\n";
+                r#""stale-ref""#
+            }
             _ => self.choose(common),
         };
         rule + "do = " + fault + "\n"
@@ -212,8 +221,22 @@ const FAULTS: [&str; 27] = [
     r#"{ rate-limit = { per_minute = 3 } }"#,
 ];
 
-/// Faults that end by a time limit of the client.
-const SLOW_FAULTS: [&str; 3] = [
+/// The variants of file.io.
+const FILEIO_FAULTS: [&str; 8] = [
+    r#""gen1""#,
+    r#"{ plan = "free" }"#,
+    r#""clamp""#,
+    r#""landing""#,
+    r#"{ head = "consume" }"#,
+    r#"{ head = "reject" }"#,
+    r#""count-at-completion""#,
+    r#""no-disposition""#,
+];
+
+/// Faults that take time, most of them until a limit of the client.
+const SLOW_FAULTS: [&str; 5] = [
+    "{ slow = { bytes_per_second = 500000 } }",
+    r#"{ slow = { bytes_per_second = 500000, of = "request" } }"#,
     r#"{ stall-upload = { after = "50%" } }"#,
     r#"{ stall-download = { after = "50%" } }"#,
     r#"{ latency = { delay = "500ms" } }"#,
@@ -252,7 +275,7 @@ mod tests {
             let name = format!("{}{}", operation[..1].to_uppercase(), &operation[1..]);
             assert!(text.contains(&format!("\"{name}\"")), "{name}");
         }
-        let groups = [&FAULTS[..], &SLOW_FAULTS, &CONTENT_FAULTS, &STORED_FAULTS, &STORAGE_FAULTS];
+        let groups = [&FAULTS[..], &SLOW_FAULTS, &FILEIO_FAULTS, &CONTENT_FAULTS, &STORED_FAULTS, &STORAGE_FAULTS];
         for fault in groups.concat() {
             let occurs = |round: &Round| round.faults.iter().any(|rule| rule.contains(fault));
             assert!(rounds.iter().any(occurs), "{fault}");
