@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use filestore_core::{Error, ErrorKind};
-use filestore_http::{Response, presentable};
+use filestore_http::Response;
 use url::Url;
 
 use crate::wire::Envelope;
@@ -45,18 +45,18 @@ fn meaning(status: u16) -> (ErrorKind, &'static str) {
 }
 
 /// Returns the error of a response that is no success, or whose body reports a failure. The error repeats the service's
-/// message without the `secrets` in it.
-pub(crate) async fn rejected(mut response: Response, base: &Url, secrets: &[&str]) -> Error {
+/// message.
+pub(crate) async fn rejected(mut response: Response, base: &Url) -> Error {
     if let Some(error) = not_the_service(&response, base) {
         return error;
     }
     let body = response.error_body().await;
     let envelope = serde_json::from_slice(&body).unwrap_or_default();
-    rejected_by(&response, &envelope, secrets)
+    rejected_by(&response, &envelope)
 }
 
 /// Returns the same error as [`rejected`], from the envelope of the body.
-pub(crate) fn rejected_by(response: &Response, envelope: &Envelope, secrets: &[&str]) -> Error {
+pub(crate) fn rejected_by(response: &Response, envelope: &Envelope) -> Error {
     let http = response.status().as_u16();
     // A clone of the service responds with status 200 and reports the real status in the body.
     let is_success = (200..300).contains(&http);
@@ -65,7 +65,7 @@ pub(crate) fn rejected_by(response: &Response, envelope: &Envelope, secrets: &[&
     let mut message = format!("{meaning} (status {status})");
     if let Some(text) = &envelope.message {
         message.push_str(": ");
-        message.push_str(&presentable(text, secrets));
+        message.push_str(&response.presentable(text));
     }
     let mut error = response.error(kind, message);
     if is_success {
@@ -80,7 +80,7 @@ pub(crate) fn rejected_by(response: &Response, envelope: &Envelope, secrets: &[&
             error.with_retry_after(DEFAULT_RETRY_AFTER).with_note(&format!("wait {} s", DEFAULT_RETRY_AFTER.as_secs()));
     }
     match &envelope.code {
-        Some(code) => error.with_provider_code(presentable(code, secrets)),
+        Some(code) => error.with_provider_code(response.presentable(code)),
         None => error,
     }
 }
@@ -118,7 +118,7 @@ fn gone(response: &Response, what: &str) -> Error {
 pub(crate) fn not_json(response: &Response, base: &Url) -> Error {
     let host = base.host_str().unwrap_or_default();
     let what = match response.content_type() {
-        Some(essence) => format!("{host} sent {} instead of JSON", presentable(&essence, &[])),
+        Some(essence) => format!("{host} sent {} instead of JSON", response.presentable(&essence)),
         None => format!("{host} sent a response without a content type instead of JSON"),
     };
     gone(response, &what)
@@ -131,7 +131,7 @@ pub(crate) fn landing_page(response: &Response, host: &str) -> Error {
         format!(
             "the service offers only a web page for this file, at {}, and no direct download; the plan of the \
              uploader may not include it",
-            presentable(host, &[])
+            response.presentable(host)
         ),
     )
 }

@@ -109,7 +109,7 @@ impl FileIoStore {
         validate_limit(search.limit)?;
         let request = self.request(Method::GET, self.0.base.clone(), Idempotency::Safe).buffered();
         let request = search.query().iter().fold(request, |request, (name, value)| request.query(name, value));
-        let (response, body) = self.success(self.send(request).await?, None, JSON_LIMIT).await?;
+        let (response, body) = self.success(self.send(request).await?, JSON_LIMIT).await?;
         FileIoPage::new(response.parse_json(&body)?, search)
     }
 
@@ -132,10 +132,10 @@ impl FileIoStore {
     }
 
     /// Returns a successful JSON response and its body of at most `limit` bytes. Everything else is an error.
-    async fn success(&self, mut response: Response, key: Option<&FileKey>, limit: usize) -> Result<(Response, Bytes)> {
+    async fn success(&self, mut response: Response, limit: usize) -> Result<(Response, Bytes)> {
         // 1. The response is a success, and from the service.
         if !response.status().is_success() {
-            return Err(error::rejected(response, &self.0.base, &self.secrets(key)).await);
+            return Err(error::rejected(response, &self.0.base).await);
         }
         if let Some(error) = error::not_the_service(&response, &self.0.base) {
             return Err(error);
@@ -147,7 +147,7 @@ impl FileIoStore {
         let body = response.bytes(limit).await?;
         let envelope: wire::Envelope = response.parse_json(&body)?;
         if envelope.success == Some(false) {
-            return Err(error::rejected_by(&response, &envelope, &self.secrets(key)));
+            return Err(error::rejected_by(&response, &envelope));
         }
         Ok((response, body))
     }
@@ -159,7 +159,7 @@ impl FileIoStore {
         response: Response,
         key: Option<&FileKey>,
     ) -> Result<(Response, T)> {
-        let (response, body) = self.success(response, key, OBJECT_LIMIT).await?;
+        let (response, body) = self.success(response, OBJECT_LIMIT).await?;
         // A name in another encoding must not lose the key.
         let body = String::from_utf8_lossy(&body);
         let body = body.as_bytes();
@@ -200,16 +200,6 @@ impl FileIoStore {
         let mut url = self.0.base.clone();
         url.set_path(path);
         url
-    }
-
-    /// Returns the secrets that a response may repeat ("invalid API key ...") and an error must not.
-    fn secrets<'a>(&'a self, key: Option<&'a FileKey>) -> Vec<&'a str> {
-        let credential = match &self.0.auth {
-            Auth::Account(header) | Auth::Owner(header) => header.to_str().ok(),
-            Auth::Anonymous => None,
-        };
-        let credential = credential.map(|bearer| bearer.trim_start_matches("Bearer "));
-        credential.into_iter().chain(key.map(FileKey::as_str)).collect()
     }
 
     pub(crate) fn base(&self) -> &Url {
@@ -341,7 +331,7 @@ impl FileStore for FileIoStore {
         // 3. The status decides: with status 200 the body is the file, even if it looks like an error.
         let disposition = response.headers().get(CONTENT_DISPOSITION).cloned();
         if !response.status().is_success() {
-            return Err(possibly_consumed(error::rejected(response, &self.0.base, &self.secrets(Some(&key))).await));
+            return Err(possibly_consumed(error::rejected(response, &self.0.base).await));
         }
         // The download may have consumed the file, so its body is passed on in any case, with the error at its end.
         let failure = if response.status().as_u16() != 200 {

@@ -158,10 +158,7 @@ impl Api {
         if response.status().is_success() {
             return Ok(response);
         }
-        let secret = self.credential.as_ref().map(|credential| match credential {
-            Credential::ApiKey(secret) | Credential::Session(secret) => secret.expose_secret(),
-        });
-        let error = error::rejected(response, secret).await;
+        let error = error::rejected(response).await;
         Err(match &self.credential {
             Some(Credential::Session(_)) if error.kind() == ErrorKind::Unauthenticated => {
                 error.with_note("the session has ended or never existed; log in again")

@@ -298,7 +298,12 @@ impl FilesComStore {
             waited += pause;
             pause = (pause * 2).min(MAX_POLL_DELAY);
             let request = self.api().request(Method::GET, &endpoint, &SitePath::default(), Idempotency::Safe)?;
-            let found: wire::FileMigration = self.api().send_for_json(request).await.map_err(|error| {
+            let polled = async {
+                let mut response = self.api().send(request).await?;
+                let found: wire::FileMigration = api::read(&mut response).await?;
+                Ok((response, found))
+            };
+            let (response, found) = polled.await.map_err(|error: Error| {
                 let note = format!("the {} is job {job} of the service and may continue", verb.noun());
                 error.with_effect(Effect::Unknown).with_note(&note)
             })?;
@@ -318,7 +323,7 @@ impl FilesComStore {
                         "the service could not finish the {} (job {job}, {}{moved}): {}",
                         verb.noun(),
                         found.status,
-                        error::presentable(reason)
+                        response.presentable(reason)
                     )));
                 }
                 _ => {}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use filestore_core::{Effect, Error, ErrorKind};
-use filestore_http::Response;
+use filestore_http::{Response, presentable};
 use serde_json::{Map, Value};
 
 use crate::wire;
@@ -244,18 +244,32 @@ impl Rejection {
 }
 
 impl Rejection {
-    /// Removes `secret` from the messages of the service.
-    fn without(mut self, secret: &str) -> Self {
-        if secret.is_empty() {
-            return self;
+    /// Returns the same rejection after `redact` has removed the secrets of the request from each text. The values of
+    /// [`data`](Self::data) are unchanged: a login continues with them.
+    fn redacted(self, redact: impl Fn(&str) -> String) -> Self {
+        let text = |text: Option<String>| text.map(|text| redact(&text));
+        let texts = |texts: Vec<String>| texts.iter().map(|text| redact(text)).collect();
+        Self {
+            // The code compares a known type with those in the tables, and it is no secret.
+            type_name: self.type_name.map(|name| if is_known(&name) { name } else { redact(&name) }),
+            title: text(self.title),
+            message: text(self.message),
+            detail: text(self.detail),
+            instance: text(self.instance),
+            data: self
+                .data
+                .into_iter()
+                .map(|(name, value)| (if wire::SecondFactor::has(&name) { name } else { redact(&name) }, value))
+                .collect(),
+            errors: texts(self.errors),
+            model_errors: self.model_errors.into_iter().map(|(name, list)| (redact(&name), texts(list))).collect(),
         }
-        let sentences = [&mut self.title, &mut self.message, &mut self.detail].into_iter().flatten();
-        let lists = self.errors.iter_mut().chain(self.model_errors.values_mut().flatten());
-        for sentence in sentences.chain(lists) {
-            *sentence = sentence.replace(secret, "...");
-        }
-        self
     }
+}
+
+/// Returns `true` for a type that the service documents.
+fn is_known(type_name: &str) -> bool {
+    TYPES.iter().any(|(known, ..)| *known == type_name) || INVALID_PATH.contains(&type_name)
 }
 
 impl From<wire::ErrorBody> for Rejection {
@@ -324,8 +338,8 @@ fn meaning(type_name: Option<&str>, status: u16) -> (ErrorKind, &'static str) {
     }
 }
 
-/// Returns the error for a response of the API that is not a success. Its text does not contain `secret`.
-pub(crate) async fn rejected(mut response: Response, secret: Option<&str>) -> Error {
+/// Returns the error for a response of the API that is not a success.
+pub(crate) async fn rejected(mut response: Response) -> Error {
     let status = response.status();
     if status.is_redirection() {
         let target = response.location();
@@ -338,7 +352,7 @@ pub(crate) async fn rejected(mut response: Response, secret: Option<&str>) -> Er
     }
     let body = response.error_body().await;
     let wire: Option<wire::ErrorBody> = serde_json::from_slice(&body).ok();
-    let rejection = wire.map(|wire| Rejection::from(wire).without(secret.unwrap_or_default()));
+    let rejection = wire.map(|wire| Rejection::from(wire).redacted(|text| response.without_secrets(text)));
     let type_name = rejection.as_ref().and_then(Rejection::type_name);
     let (kind, sentence) = meaning(type_name, status.as_u16());
     let reason = rejection.as_ref().map(|rejection| format!(": {rejection}")).unwrap_or_default();
@@ -359,11 +373,6 @@ pub(crate) async fn rejected(mut response: Response, secret: Option<&str>) -> Er
 /// rejection is temporary.
 pub(crate) fn is_transient(error: &Error) -> bool {
     error.kind() == ErrorKind::Unavailable && error.effect() == Effect::Rejected && error.provider_code().is_some()
-}
-
-/// Returns a text of the service in a form that is safe to show: short, and on one line.
-pub(crate) fn presentable(text: &str) -> String {
-    filestore_http::presentable(text, &[])
 }
 
 #[cfg(test)]

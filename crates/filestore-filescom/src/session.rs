@@ -55,6 +55,12 @@ impl Login {
         self.partial_session = Some(challenge.partial_session.clone());
         self.one_time_password(one_time_password)
     }
+
+    /// Returns what the request contains and no error may show.
+    fn secrets(&self) -> impl Iterator<Item = SecretString> {
+        let optional = [&self.one_time_password, &self.partial_session];
+        std::iter::once(&self.password).chain(optional.into_iter().flatten()).cloned()
+    }
 }
 
 /// The service's challenge for a second factor. `Debug` shows the methods only.
@@ -134,10 +140,11 @@ impl FilesComStore {
         let request = self
             .api()
             .anonymous_request(Method::POST, "sessions", &SitePath::default(), Idempotency::NonIdempotent)
-            .body(api::json(&body)?);
+            .body(api::json(&body)?)
+            .secrets(login.secrets().collect());
         let mut response = self.api().http().send(request).await?;
         if !response.status().is_success() {
-            return Err(error::rejected(response, Some(login.password.expose_secret())).await);
+            return Err(error::rejected(response).await);
         }
         let session: wire::CreatedSession = api::read(&mut response).await?;
         if session.id.expose_secret().trim().is_empty() {

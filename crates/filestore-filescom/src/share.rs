@@ -235,7 +235,8 @@ impl FilesComStore {
             require_registration: share.require_registration,
         };
         let request = self.api().request(Method::POST, "bundles", &SitePath::default(), Idempotency::NonIdempotent)?;
-        let bundle: Bundle = self.api().send_for_json(request.body(api::json(&body)?)).await?;
+        let request = request.body(api::json(&body)?).secrets(share.password.iter().cloned().collect());
+        let bundle: Bundle = self.api().send_for_json(request).await?;
         // The response shows the protections of the link, which may differ from the requested ones.
         if let Some(lost) = lost_protection(&share, &paths, &bundle) {
             return Err(self.undo_share(bundle.id, lost).await);

@@ -5,7 +5,7 @@ use filestore_http::{Response, S3Error};
 use jiff::Timestamp;
 use url::Url;
 
-use crate::error::{UPLOAD_NOT_FOUND, presentable};
+use crate::error::UPLOAD_NOT_FOUND;
 use crate::wire;
 
 /// A rejection less than this time before the expiry of a presigned URL counts as its expiry, since clocks differ.
@@ -87,11 +87,11 @@ pub(crate) async fn rejected(mut response: Response, url: &Url, now: Timestamp) 
         };
         (Recovery::None, kind, "the storage rejects the request")
     };
-    let reason = reason.map(|reason| format!(": {}", presentable(&reason))).unwrap_or_default();
+    let reason = reason.map(|reason| format!(": {}", response.presentable(&reason))).unwrap_or_default();
     let error = response.error(kind, format!("{sentence} (status {status}){reason}")).with_effect(Effect::Rejected);
     let error = match code {
         Some(code) if code == "NoSuchUpload" => error.with_provider_code(UPLOAD_NOT_FOUND),
-        Some(code) => error.with_provider_code(presentable(&code)),
+        Some(code) => error.with_provider_code(response.presentable(&code)),
         None => error,
     };
     (recovery, error)

@@ -124,7 +124,7 @@ impl HttpClient {
         loop {
             attempts.begin();
             let attempt = attempts.since_progress();
-            rate_limiter.wait(&request.url, clock.as_ref()).await;
+            rate_limiter.wait(&request.head.url, clock.as_ref()).await;
             let body_progress = BodyProgress::new(Arc::clone(clock));
             let result = self.attempt(&request, &body_progress).await;
             let (outcome, retry_after) = self.record(&request, &result, attempts);
@@ -143,7 +143,7 @@ impl HttpClient {
             );
             tracing::debug!(
                 method = %request.method,
-                url = request.redacted_url(),
+                url = request.head.redacted_url(),
                 attempt,
                 ?outcome,
                 ?decision,
@@ -157,7 +157,7 @@ impl HttpClient {
             };
             attempts.paid += budget.pay_for_a_retry();
             if outcome == Outcome::Status(429) {
-                rate_limiter.pause(&request.url, wait, clock.elapsed());
+                rate_limiter.pause(&request.head.url, wait, clock.elapsed());
             }
             drop(result);
             clock.sleep(wait).await;
@@ -174,7 +174,7 @@ impl HttpClient {
             return Exchange { outcome: Outcome::NotSent, replayable: false, sent: 0, response: Err(error) };
         }
         let request = request.0;
-        rate_limiter.wait(&request.url, clock.as_ref()).await;
+        rate_limiter.wait(&request.head.url, clock.as_ref()).await;
         let body_progress = BodyProgress::new(Arc::clone(clock));
         let result = self.attempt(&request, &body_progress).await;
         let mut attempts = Attempts::new();
@@ -222,8 +222,7 @@ impl HttpClient {
             Ok(response_body) => Ok(Response::new(
                 response_body,
                 Context {
-                    url: request.url,
-                    secret_path: request.secret_path,
+                    request: request.head,
                     idempotency: request.idempotency,
                     attempts: attempts.made(),
                     history: attempts.history,
@@ -268,8 +267,8 @@ impl HttpClient {
         let body = request.body.open().await.map_err(Failed::local)?;
         let length = body.length();
         // 2. Build the request.
-        let mut built = reqwest::Request::new(request.method.clone(), request.url.clone());
-        *built.headers_mut() = self.head(request, length).map_err(Failed::local)?;
+        let mut built = reqwest::Request::new(request.method.clone(), request.head.url.clone());
+        *built.headers_mut() = self.headers(request, length).map_err(Failed::local)?;
         if length != Some(0) {
             *built.body_mut() = Some(reqwest::Body::wrap(body_progress.track(body)));
         }
@@ -284,22 +283,22 @@ impl HttpClient {
             Poll::Ready(response) => Poll::Ready(Ok(response)),
             Poll::Pending => timeouts.poll_elapsed(cx, phase, || body_progress.last_progress()).map(Err),
         });
-        let proxy = proxies.for_url(&request.url);
+        let proxy = proxies.for_url(&request.head.url);
         let response = match response.await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Failed::sending(request, body_progress, length, error, proxy)),
-            Err(elapsed) => return Err(Failed::timed_out(request, body_progress, length, elapsed)),
+            Ok(Err(error)) => return Err(Failed::sending(&request.head, body_progress, length, error, proxy)),
+            Err(elapsed) => return Err(Failed::timed_out(&request.head, body_progress, length, elapsed)),
         };
         if let (407, Some(proxy)) = (response.status().as_u16(), proxy) {
             return Err(Failed::proxy_authentication(proxy));
         }
         if response.status().is_success() && !is_sent() {
-            return Err(Failed::early_success(request, response.status()));
+            return Err(Failed::early_success(&request.head, response.status()));
         }
         let mut response_body = ResponseBody::new(response, timeouts);
         if request.buffered && response_body.response.status().is_success() {
             response_body.buffer(JSON_LIMIT).await.map_err(|(cause, received)| {
-                let error = incomplete_response(&request.redacted_url(), &cause, received, response_body.length);
+                let error = incomplete_response(&request.head, &cause, received, response_body.length);
                 Failed { outcome: Outcome::Lost, error, is_local: false }
             })?;
         }
@@ -307,7 +306,7 @@ impl HttpClient {
     }
 
     /// Returns the headers of a request whose body has `length` bytes. Adds credentials only for the base URL's origin.
-    pub(crate) fn head(&self, request: &RequestParts, length: Option<u64>) -> Result<HeaderMap> {
+    pub(crate) fn headers(&self, request: &RequestParts, length: Option<u64>) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         if let Some(content_type) = request.body.content_type()? {
             headers.insert(CONTENT_TYPE, content_type);
@@ -316,9 +315,9 @@ impl HttpClient {
         if length == Some(0) && !matches!(request.body, RequestBody::Empty) {
             headers.insert(CONTENT_LENGTH, 0.into());
         }
-        let is_same_origin = origin(&request.url) == origin(&self.0.base);
-        let credentials = if is_same_origin { request.credentials.as_slice() } else { &[] };
-        for (name, value) in request.headers.iter().chain(credentials) {
+        let is_same_origin = origin(&request.head.url) == origin(&self.0.base);
+        let credentials = if is_same_origin { request.head.credentials.as_slice() } else { &[] };
+        for (name, value) in request.head.headers.iter().chain(credentials) {
             headers.insert(name.clone(), value.clone());
         }
         Ok(headers)

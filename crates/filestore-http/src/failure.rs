@@ -9,7 +9,7 @@ use crate::cause::{causes, is_timeout, root};
 use crate::exchange::body_progress::BodyProgress;
 use crate::exchange::timeout::TimedOut;
 use crate::proxy::Proxy;
-use crate::request::RequestParts;
+use crate::secrets::RequestHead;
 
 /// An attempt without a response. The effect of its error is set later, from all attempts.
 pub(crate) struct Failed {
@@ -37,7 +37,7 @@ impl Failed {
 
     /// Returns the failure of an attempt whose response reports success before all of the body was sent. The responder
     /// cannot have the body.
-    pub(crate) fn early_success(request: &RequestParts, status: reqwest::StatusCode) -> Self {
+    pub(crate) fn early_success(request: &RequestHead, status: reqwest::StatusCode) -> Self {
         let message = format!(
             "{} responded with status {} before all of the body was sent: something other than the service answered; \
              check base_url, the proxy and the network",
@@ -49,7 +49,7 @@ impl Failed {
 
     /// Returns the failure of an attempt that timed out before the response arrived.
     pub(crate) fn timed_out(
-        request: &RequestParts,
+        request: &RequestHead,
         body_progress: &BodyProgress,
         length: Option<u64>,
         timed_out: TimedOut,
@@ -61,7 +61,7 @@ impl Failed {
 
     /// Returns the failure that the HTTP library or the body reported before the response arrived.
     pub(crate) fn sending(
-        request: &RequestParts,
+        request: &RequestHead,
         body_progress: &BodyProgress,
         length: Option<u64>,
         error: reqwest::Error,
@@ -74,13 +74,13 @@ impl Failed {
             return Self::local(Error::invalid(format!(
                 "cannot build a request to {}: {}",
                 request.redacted_url(),
-                root(&error)
+                request.without_secrets(&root(&error))
             )));
         }
         if error.is_connect() {
             return Self::connecting(request, error, proxy);
         }
-        let cause = root(&error);
+        let cause = request.without_secrets(&root(&error));
         if is_not_http(&error) {
             let message = format!(
                 "the response from {} is not HTTP ({cause}); check the scheme and the port of the URL",
@@ -88,7 +88,7 @@ impl Failed {
             );
             return Self {
                 outcome: Outcome::NotHttp,
-                error: error_of_unknown_effect(ErrorKind::Protocol, message).with_source(error.without_url()),
+                error: with_cause(error_of_unknown_effect(ErrorKind::Protocol, message), error, request),
                 is_local: false,
             };
         }
@@ -96,13 +96,13 @@ impl Failed {
         let through = proxy.map(|proxy| format!(" through {proxy}")).unwrap_or_default();
         let message =
             format!("the connection to {}{through} broke before the response arrived: {cause}", request.redacted_url());
-        let error = error_of_unknown_effect(kind, message).with_source(error.without_url());
+        let error = with_cause(error_of_unknown_effect(kind, message), error, request);
         Self { outcome: outcome_by_progress(body_progress, length), error, is_local: false }
     }
 
     /// Returns the failure to establish a connection. Nothing was sent.
-    fn connecting(request: &RequestParts, error: reqwest::Error, proxy: Option<&Proxy>) -> Self {
-        let (cause, url) = (root(&error), crate::redacted_url(&request.url, true));
+    fn connecting(request: &RequestHead, error: reqwest::Error, proxy: Option<&Proxy>) -> Self {
+        let (cause, url) = (request.without_secrets(&root(&error)), crate::redacted_url(&request.url, true));
         let service = url.trim_end_matches("/...");
         let tunnel =
             causes(&error).find_map(|cause| Some(cause.to_string().strip_prefix("tunnel error: ")?.to_owned()));
@@ -131,7 +131,7 @@ impl Failed {
             false if is_timeout(&error) => (Outcome::NotSent, ErrorKind::Timeout),
             false => (Outcome::NotSent, ErrorKind::Unavailable),
         };
-        let error = error_of_unknown_effect(kind, message).with_source(error.without_url());
+        let error = with_cause(error_of_unknown_effect(kind, message), error, request);
         Self { outcome, error, is_local: false }
     }
 }
@@ -139,6 +139,14 @@ impl Failed {
 /// Returns an error whose effect is unknown until it is set from the history of all attempts.
 pub(crate) fn error_of_unknown_effect(kind: ErrorKind, message: String) -> Error {
     Error::new(kind, Effect::Unknown, message)
+}
+
+/// Adds the error of the HTTP library as the cause, unless it has a text of the service that repeats a secret of
+/// `request`, such as the reason why an HTTP/2 connection was closed.
+fn with_cause(error: Error, cause: reqwest::Error, request: &RequestHead) -> Error {
+    let cause = cause.without_url();
+    let repeats = causes(&cause).any(|cause| request.has_secret(&format!("{cause} {cause:?}")));
+    if repeats { error } else { error.with_source(cause) }
 }
 
 /// Returns the outcome of an attempt that broke off. It is *not sent* if no byte of a body was sent, because the
@@ -161,4 +169,37 @@ fn is_invalid_data(error: &io::Error) -> bool {
 /// Returns `true` if the HTTP library could not parse the response.
 fn is_not_http(error: &reqwest::Error) -> bool {
     causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::stream;
+    use reqwest::Body;
+
+    use super::*;
+    use crate::Request;
+    use crate::testing::{Reply, ScriptedServer, TestClock};
+
+    /// Returns the failure of a request whose connection ends with `cause`.
+    async fn failure(cause: &'static str) -> Error {
+        let server = ScriptedServer::start([Reply::hang()]).await;
+        let body = stream::iter([Err::<&[u8], _>(io::Error::other(cause))]);
+        let sent = reqwest::Client::new().post(server.url()).body(Body::wrap_stream(body)).send().await;
+        let request = Request::get(server.url()).secrets(Arc::from(["key-Canary".into()]));
+        let progress = BodyProgress::new(TestClock::new());
+        Failed::sending(&request.0.head, &progress, None, sent.unwrap_err(), None).error
+    }
+
+    #[tokio::test]
+    async fn the_error_of_a_lost_response_does_not_show_a_secret_in_its_cause() {
+        use std::error::Error as _;
+
+        let error = failure("closed for KEY-CANARY").await;
+        assert!(error.message().ends_with("broke before the response arrived: closed for ..."), "{error}");
+        assert!(error.source().is_none(), "{error:?}");
+        let error = failure("closed").await;
+        assert!(error.message().ends_with(": closed") && error.source().is_some(), "{error:?}");
+    }
 }

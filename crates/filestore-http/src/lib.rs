@@ -9,7 +9,8 @@
 //! - **Timeouts.** The default timeouts measure progress ([`HttpConfig::idle_timeout`]), so they do not depend on the
 //!   size of a file.
 //! - **Secrets.** Credentials are sent only to the origin of the base URL. Redirects are returned, not followed. URLs
-//!   in errors and traces have no query, and no path if the path is a secret.
+//!   in errors and traces have no query, and no path if the path is a secret. The error of a response does not show a
+//!   secret of the request that the response repeats; see [`Response::presentable`].
 //! - **Memory.** Bodies are streamed in both directions. Every response that is held in memory has a size limit.
 //!
 //! Applications do not use this crate directly. They see only its settings, [`HttpConfig`].
@@ -36,6 +37,7 @@ mod resume;
 mod retry;
 mod retry_after;
 mod s3_error;
+mod secrets;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]

@@ -8,9 +8,11 @@ use filestore_core::{Body, ByteStream, Error, Result};
 use futures::stream;
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
+use secrecy::SecretString;
 use url::Url;
 
 use crate::Form;
+use crate::secrets::RequestHead;
 
 /// The effect of sending a request twice. Retries and the effect of errors depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,12 +35,9 @@ pub struct Request(pub(crate) Box<RequestParts>);
 
 pub(crate) struct RequestParts {
     pub(crate) method: Method,
-    pub(crate) url: Url,
+    pub(crate) head: RequestHead,
     pub(crate) idempotency: Idempotency,
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(crate) credentials: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: RequestBody,
-    pub(crate) secret_path: bool,
     pub(crate) fresh_connection: bool,
     pub(crate) default_retry_after: Option<Duration>,
     pub(crate) buffered: bool,
@@ -51,12 +50,9 @@ impl Request {
         let _: (Result<(), ()>, Result<(), ()>) = (url.set_password(None), url.set_username(""));
         Self(Box::new(RequestParts {
             method,
-            url,
+            head: RequestHead { url, secret_path: false, headers: Vec::new(), credentials: Vec::new(), secrets: None },
             idempotency,
-            headers: Vec::new(),
-            credentials: Vec::new(),
             body: RequestBody::Empty,
-            secret_path: false,
             fresh_connection: false,
             default_retry_after: None,
             buffered: false,
@@ -75,13 +71,13 @@ impl Request {
 
     /// Adds a parameter to the query.
     pub fn query(mut self, name: &str, value: &str) -> Self {
-        self.0.url.query_pairs_mut().append_pair(name, value);
+        self.0.head.url.query_pairs_mut().append_pair(name, value);
         self
     }
 
     /// Sets a header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.0.headers.push((name, value));
+        self.0.head.headers.push((name, value));
         self
     }
 
@@ -89,7 +85,7 @@ impl Request {
     /// See [`secret_header`].
     pub fn credential(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
-        self.0.credentials.push((name, value));
+        self.0.head.credentials.push((name, value));
         self
     }
 
@@ -101,7 +97,16 @@ impl Request {
 
     /// Marks the path as a secret, such as a key that grants access by itself.
     pub fn secret_path(mut self) -> Self {
-        self.0.secret_path = true;
+        self.0.head.secret_path = true;
+        self
+    }
+
+    /// Sets further secrets of the request, such as a password in its body.
+    ///
+    /// A response may repeat a secret. The errors of the request do not show these, nor its credentials, the signature
+    /// in its query and a secret path.
+    pub fn secrets(mut self, secrets: Arc<[SecretString]>) -> Self {
+        self.0.head.secrets = Some(secrets);
         self
     }
 
@@ -132,15 +137,9 @@ impl Request {
     }
 }
 
-impl RequestParts {
-    pub(crate) fn redacted_url(&self) -> String {
-        crate::redacted_url(&self.url, self.secret_path)
-    }
-}
-
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} ({:?})", self.0.method, self.0.redacted_url(), self.0.idempotency)
+        write!(f, "{} {} ({:?})", self.0.method, self.0.head.redacted_url(), self.0.idempotency)
     }
 }
 
@@ -224,7 +223,7 @@ mod tests {
             .credential(AUTHORIZATION, secret_header("HEADER-CANARY").unwrap())
             .secret_path();
         assert_eq!(format!("{request:?}"), "GET http://a/... (Safe)");
-        assert_eq!(format!("{:?}", request.0.credentials[0].1), "Sensitive");
+        assert_eq!(format!("{:?}", request.0.head.credentials[0].1), "Sensitive");
     }
 
     #[test]

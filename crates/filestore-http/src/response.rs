@@ -20,6 +20,7 @@ use url::Url;
 use crate::cause::is_timeout;
 use crate::exchange::response_body::{BodyError, ResponseBody};
 use crate::failure::error_of_unknown_effect;
+use crate::secrets::RequestHead;
 use crate::{ERROR_BODY_LIMIT, History, Idempotency, Outcome};
 
 /// A response. Status and headers have arrived; the body is read on demand.
@@ -34,8 +35,7 @@ struct ResponseParts {
 
 /// The request of a response and its attempts.
 pub(crate) struct Context {
-    pub(crate) url: Url,
-    pub(crate) secret_path: bool,
+    pub(crate) request: RequestHead,
     pub(crate) idempotency: Idempotency,
     pub(crate) attempts: u32,
     pub(crate) history: History,
@@ -90,7 +90,7 @@ impl Response {
         let encoding = self.headers().get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let encoding = encoding.filter(|encoding| !matches!(encoding.trim(), "" | "identity"));
         encoding.map_or(Ok(()), |encoding| {
-            let encoding = crate::presentable(&encoding, &[]);
+            let encoding = self.presentable(&encoding);
             let message = format!(
                 "the response is encoded with {encoding} although the request asked for the unencoded file; \
                  check the proxy"
@@ -133,7 +133,7 @@ impl Response {
 
     /// Returns the target of a redirect as an absolute URL.
     pub fn location(&self) -> Option<Url> {
-        self.0.context.url.join(self.headers().get(LOCATION)?.to_str().ok()?).ok()
+        self.0.context.request.url.join(self.headers().get(LOCATION)?.to_str().ok()?).ok()
     }
 
     /// Returns the number of attempts.
@@ -158,9 +158,27 @@ impl Response {
         self.0.context.history.effect_if_rejected()
     }
 
+    /// Returns `text` without the secrets of the request. Use it for a text of the service that is not shown, but kept
+    /// with an error.
+    ///
+    /// Each secret is replaced by `...`, regardless of ASCII case. Secrets of fewer than 4 characters are not, because
+    /// every text contains some of them by chance.
+    pub fn without_secrets(&self, text: &str) -> String {
+        self.0.context.request.without_secrets(text)
+    }
+
+    /// Returns a text of the service as one line of at most 300 characters, without the queries of URLs and
+    /// [without the secrets](Self::without_secrets) of the request.
+    pub fn presentable(&self, text: &str) -> String {
+        crate::presentable(&self.without_secrets(text))
+    }
+
     /// Returns an error of `kind` with the status, effect, attempts, wait and request ID of this response.
+    ///
+    /// The message and the request ID do not contain the secrets of the request. A text of the service in the message
+    /// must be [presentable](Self::presentable), and so must a provider code.
     pub fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
-        let error = Error::new(kind, self.effect(), message)
+        let error = Error::new(kind, self.effect(), self.without_secrets(&message.into()))
             .with_http_status(self.status().as_u16())
             .with_attempts(self.0.context.attempts);
         let error = match self.0.context.retry_after {
@@ -172,7 +190,7 @@ impl Response {
         };
         let ids = ["x-request-id", "x-amz-request-id"];
         match ids.iter().find_map(|name| self.header(name)) {
-            Some(id) => error.with_request_id(crate::presentable(id, &[])),
+            Some(id) => error.with_request_id(self.presentable(id)),
             None => error,
         }
     }
@@ -182,7 +200,7 @@ impl Response {
     ///
     /// Such a response may come from a captive portal, a proxy or a website.
     pub fn unexpected(&self, expected: &str) -> Error {
-        let content_type = self.content_type().map(|essence| format!(", {}", crate::presentable(&essence, &[])));
+        let content_type = self.content_type().map(|essence| format!(", {}", self.presentable(&essence)));
         let message = format!(
             "{} responded with status {}{} instead of {expected}: something other than the service answered; check \
              base_url, the proxy and the network",
@@ -282,26 +300,30 @@ impl Response {
 impl Context {
     /// Returns the URL as errors show it.
     fn redacted_url(&self) -> String {
-        crate::redacted_url(&self.url, self.secret_path)
+        self.request.redacted_url()
     }
 
     /// Returns the error of a body that broke off after `received` bytes.
     pub(crate) fn incomplete_response(&self, cause: &BodyError, received: u64, length: Option<u64>) -> Error {
         let effect = self.history.ended_by(self.idempotency, Outcome::Lost).effect();
-        incomplete_response(&self.redacted_url(), cause, received, length)
-            .with_effect(effect)
-            .with_attempts(self.attempts)
+        incomplete_response(&self.request, cause, received, length).with_effect(effect).with_attempts(self.attempts)
     }
 }
 
 /// Returns the error of a response whose body broke off after `received` of `length` bytes.
-pub(crate) fn incomplete_response(url: &str, cause: &BodyError, received: u64, length: Option<u64>) -> Error {
+pub(crate) fn incomplete_response(
+    request: &RequestHead,
+    cause: &BodyError,
+    received: u64,
+    length: Option<u64>,
+) -> Error {
     let kind = match cause {
         BodyError::Lost(error) if !is_timeout(error) => ErrorKind::Unavailable,
         _ => ErrorKind::Timeout,
     };
     let of = length.map(|length| format!(" of {length}")).unwrap_or_default();
-    error_of_unknown_effect(kind, format!("{} after {received}{of} bytes of the response", cause.describe(url)))
+    let cause = request.without_secrets(&cause.describe(&request.redacted_url()));
+    error_of_unknown_effect(kind, format!("{cause} after {received}{of} bytes of the response"))
 }
 
 /// The body of a response as a stream.

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use filestore_core::{Effect, Error, ErrorKind};
+use filestore_core::{Effect, Error, ErrorKind, is_hidden};
 
 use crate::attempts::Attempts;
 
@@ -152,13 +152,18 @@ fn login_failure(text: &str) -> Option<(ErrorKind, &'static str)> {
 /// Returns the message of the service, unless it is a web page, which some servers send with an error.
 fn service_message(message: &str) -> Option<String> {
     let text = message.trim();
-    (!text.is_empty() && !text.starts_with('<')).then(|| text.chars().take(300).collect())
+    (!text.is_empty() && !text.starts_with('<')).then(|| one_line(text))
 }
 
 /// Returns the root cause, such as `Connection refused`, unless it has a URL.
 fn root_cause(error: &opendal::Error) -> Option<String> {
     let causes = std::iter::successors(error.source(), |cause| (**cause).source());
-    causes.last().map(ToString::to_string).filter(|text| !text.contains("://"))
+    causes.last().map(ToString::to_string).filter(|text| !text.contains("://")).map(|text| one_line(&text))
+}
+
+/// Returns a text of the service as one line of at most 300 characters: a line break would forge a line of the output.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).take(300).collect()
 }
 
 #[cfg(test)]
@@ -218,6 +223,14 @@ mod tests {
     fn a_web_page_is_not_a_message() {
         let error = opendal::Error::new(opendal::ErrorKind::NotFound, "<!DOCTYPE HTML><title>404</title>");
         assert_eq!(of_service(error, Stage::Read, &none(), 0).to_string(), "there is no such file");
+    }
+
+    #[test]
+    fn the_message_and_the_cause_of_opendal_are_short_and_on_one_line() {
+        let cause = io::Error::other(format!("failed:\nforged {}", "x".repeat(1000)));
+        let error = opendal::Error::new(opendal::ErrorKind::Unexpected, "a\nb").set_source(cause);
+        let message = of_service(error, Stage::Read, &none(), 0).to_string();
+        assert!(message.contains(": a b: failed: forged x") && message.len() < 500, "{message}");
     }
 
     #[test]

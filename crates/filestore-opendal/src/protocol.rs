@@ -164,28 +164,33 @@ pub(crate) fn is_temporary(code: &str) -> bool {
 }
 
 /// Returns the kind and the message of a response that is not the documented one. `region` and `target` are the region
-/// and the endpoint of the bucket according to the response.
+/// and the endpoint of the bucket according to the response. `show` makes a text of the service presentable.
 pub(crate) fn meaning(
     service: Service,
     status: u16,
     document: &S3Error,
     region: Option<&str>,
     target: Option<&str>,
+    show: impl Fn(&str) -> String,
 ) -> (ErrorKind, String) {
     let code = document.code.as_deref().unwrap_or_default();
     let is_redirect = matches!(code, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect");
     if let "NoSuchBucket" | "ContainerNotFound" = code {
         let what = if code == "NoSuchBucket" { "bucket" } else { "container" };
-        let named = document.bucket.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
+        let named = document.bucket.as_deref().map(|name| format!(" {:?}", show(name))).unwrap_or_default();
         return (ErrorKind::NotFound, format!("there is no {what}{named}; create it, or correct the option {what:?}"));
     }
     if is_redirect || (300..400).contains(&status) {
         let advice = match (region, target) {
             (Some(region), _) => format!(
-                "the bucket is in the region {region:?}; set \"region\" to it, and correct \"endpoint\" if it is set"
+                "the bucket is in the region {:?}; set \"region\" to it, and correct \"endpoint\" if it is set",
+                show(region)
             ),
             (None, Some(target)) => {
-                format!("the service redirects to {target}, and redirects are not followed; correct \"endpoint\"")
+                format!(
+                    "the service redirects to {}, and redirects are not followed; correct \"endpoint\"",
+                    show(target)
+                )
             }
             (None, None) if service == Service::S3 => {
                 "the region or the endpoint is wrong; correct \"region\" and \"endpoint\"".to_owned()

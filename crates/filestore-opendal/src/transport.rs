@@ -15,7 +15,7 @@ use bytes::Bytes;
 use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind};
 use filestore_http::{
     Decision, HttpClient, HttpConfig, Idempotency, JSON_LIMIT, Outcome, Policy, Request, RequestBody, Response,
-    RetryContext, S3Error, Url, decide, presentable, redacted_url, root_element,
+    RetryContext, S3Error, Url, decide, redacted_url, root_element,
 };
 use futures::stream::{self, Stream, StreamExt};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, RANGE};
@@ -47,6 +47,13 @@ const RESOURCE_TYPE_QUERY: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:pr
 
 /// The header of WebDAV that allows or forbids to replace a file: `T` or `F`.
 const OVERWRITE: &str = "overwrite";
+
+/// The headers that OpenDAL marks as sensitive although they have no secret. Errors may show their values.
+const NO_SECRETS: [&str; 3] = [
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-customer-algorithm",
+];
 
 /// The timeout of a request to the machine's metadata service, which has the credentials of the machine. On machines
 /// without this service, its IP address does not respond. The AWS tools wait one second, too.
@@ -135,7 +142,11 @@ impl Transport {
         for (name, value) in &sent.head.headers {
             // The client sets the length of the body.
             if name != CONTENT_LENGTH {
-                request = request.header(name.clone(), value.clone());
+                let mut value = value.clone();
+                if NO_SECRETS.contains(&name.as_str()) {
+                    value.set_sensitive(false);
+                }
+                request = request.header(name.clone(), value);
             }
         }
         // Every response but the content of a file is needed as a whole.
@@ -339,7 +350,8 @@ impl Transport {
         let status = response.status().as_u16();
         let region = response.header("x-amz-bucket-region").or(document.region.as_deref());
         let target = response.location().map(|url| origin(&url)).or_else(|| document.endpoint.clone());
-        let (mut kind, mut advice) = protocol::meaning(self.service, status, document, region, target.as_deref());
+        let show = |text: &str| response.presentable(text);
+        let (mut kind, mut advice) = protocol::meaning(self.service, status, document, region, target.as_deref(), show);
         if status == 412 && sent.is_content() {
             (kind, advice) = (ErrorKind::Integrity, REPLACED.to_owned());
         } else if status == 412 && !sent.never_replaces() {
@@ -349,17 +361,17 @@ impl Transport {
         if document.code.as_deref() == Some("NoSuchUpload") && attempts.effect() == Some(Effect::Unknown) {
             advice = "an earlier attempt may have completed the upload; check whether the file is stored".to_owned();
         }
-        let code = document.code.as_deref().map(|code| presentable(code, &[]));
-        let text = document.message.as_deref().map(|text| format!(": {}", presentable(text, &[]))).unwrap_or_default();
+        let code = document.code.as_deref().map(show);
+        let text = document.message.as_deref().map(|text| format!(": {}", show(text))).unwrap_or_default();
         let name = code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
         let mut error = response.error(kind, format!("{advice} (status {status}{name}{text})"));
         if let Some(code) = &code {
             error = error.with_provider_code(code);
         }
         if let (None, Some(id)) = (error.request_id(), &document.request_id) {
-            error = error.with_request_id(presentable(id, &[]));
+            error = error.with_request_id(show(id));
         }
-        let is_temporary = code.as_deref().is_some_and(protocol::is_temporary);
+        let is_temporary = document.code.as_deref().is_some_and(protocol::is_temporary);
         let outcome = Outcome::Status(if is_temporary && status < 500 { 503 } else { status });
         // OpenDAL creates missing folders if it receives *not found*, but would restart a listing forever.
         let kind = match kind {

@@ -1,6 +1,7 @@
 //! Downloads: fetch a presigned URL from the service, then the bytes from the storage.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use filestore_core::{
     ByteRange, ByteStream, Digest as ContentDigest, DigestAlgorithm, Download, Downloaded, Effect, Error, ErrorKind,
@@ -148,7 +149,7 @@ impl PubNubStore {
         self.http().resumable_stream(response, move || {
             let (store, key) = (store.clone(), key.clone());
             // The presigned URL of the response may have expired since.
-            Box::pin(async move { Ok(storage_request(store.fetch_presigned_url(&key).await?.url)) })
+            Box::pin(async move { Ok(store.storage_request(store.fetch_presigned_url(&key).await?.url)) })
         })
     }
 
@@ -162,7 +163,7 @@ impl PubNubStore {
                 Some(presigned) => presigned,
                 None => self.fetch_presigned_url(key).await?,
             };
-            let mut request = storage_request(presigned.url);
+            let mut request = self.storage_request(presigned.url);
             if let Some((start, end)) = range {
                 // The end of a Range header is inclusive. An empty range requests one byte.
                 let last = end.map(|end| end.saturating_sub(1).max(start).to_string()).unwrap_or_default();
@@ -185,7 +186,7 @@ impl PubNubStore {
                 return Err(response.error(ErrorKind::Protocol, message));
             }
             let is_forbidden = response.status().as_u16() == 403;
-            let (error, body) = rejected(response, Responder::Storage, &self.secrets()).await;
+            let (error, body) = rejected(response, Responder::Storage).await;
             self.presigned_urls().remove(key);
             // A presigned URL that has expired, or may have, is replaced. That counts as one of the attempts.
             let may_be_expired = is_forbidden && (is_cached || body.is_expired());
@@ -217,6 +218,14 @@ impl PubNubStore {
         self.presigned_urls().insert(key, &presigned, now);
         Ok(presigned)
     }
+
+    /// Returns a GET request without credentials: the storage needs only the presigned URL.
+    fn storage_request(&self, url: Url) -> Request {
+        Request::new(Method::GET, url, Idempotency::Safe)
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+            .secret_path()
+            .secrets(Arc::clone(self.keyset().secrets()))
+    }
 }
 
 fn wrong_range(response: &Response) -> Error {
@@ -224,13 +233,6 @@ fn wrong_range(response: &Response) -> Error {
         ErrorKind::Protocol,
         "the storage sent other bytes than the requested range; try again, or download the whole file",
     )
-}
-
-/// A GET request without credentials: the storage needs only the presigned URL.
-fn storage_request(url: Url) -> Request {
-    Request::new(Method::GET, url, Idempotency::Safe)
-        .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-        .secret_path()
 }
 
 /// Returns the same stream, which ends with *integrity* if its MD5 differs from `md5`.

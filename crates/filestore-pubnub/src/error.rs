@@ -4,7 +4,7 @@
 //! publishing, and the storage's XML. Any other body is taken as the text of the message.
 
 use filestore_core::{Error, ErrorKind};
-use filestore_http::{Response, S3Error, presentable};
+use filestore_http::{Response, S3Error};
 use serde_json::Value;
 
 use crate::wire::ErrorResponse;
@@ -150,38 +150,32 @@ fn text_of(value: Option<&Value>) -> String {
     }
 }
 
-/// Converts an error response to an error, and returns the content of its body. `secrets` that the response
-/// repeats are masked in the error.
-pub(crate) async fn rejected(mut response: Response, responder: Responder, secrets: &[&str]) -> (Error, ErrorBody) {
+/// Converts an error response to an error, and returns the content of its body.
+pub(crate) async fn rejected(mut response: Response, responder: Responder) -> (Error, ErrorBody) {
     if response.is_rejection_by_page() {
         return (response.unexpected("JSON or XML"), ErrorBody::default());
     }
     let body = response.error_body().await;
-    rejected_with_body(&response, responder, &body, secrets)
+    rejected_with_body(&response, responder, &body)
 }
 
 /// Does the same as [`rejected`], with a body that has been read already.
-pub(crate) fn rejected_with_body(
-    response: &Response,
-    responder: Responder,
-    body: &[u8],
-    secrets: &[&str],
-) -> (Error, ErrorBody) {
+pub(crate) fn rejected_with_body(response: &Response, responder: Responder, body: &[u8]) -> (Error, ErrorBody) {
     let status = response.status().as_u16();
     let body = ErrorBody::read(body);
     let (kind, text) = classify(responder, status, &body);
     let mut message = format!("{text} (status {status})");
     for part in [body.service.as_deref(), Some(&*body.message)].into_iter().flatten().filter(|part| !part.is_empty()) {
         message.push_str(": ");
-        message.push_str(&presentable(part, secrets));
+        message.push_str(&response.presentable(part));
     }
     let mut error = response.error(kind, message);
     // The Access Manager states its code in a header.
     if let Some(code) = body.code.as_deref().or_else(|| response.header("x-pn-cause")) {
-        error = error.with_provider_code(presentable(code, secrets));
+        error = error.with_provider_code(response.presentable(code));
     }
     if let Some(id) = &body.request_id {
-        error = error.with_request_id(presentable(id, secrets));
+        error = error.with_request_id(response.presentable(id));
     }
     (error, body)
 }

@@ -1,5 +1,7 @@
 //! [`Keyset`]: the credentials of a store, and the escaped and signed URLs of its requests.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use filestore_core::{Error, Result};
@@ -33,6 +35,8 @@ pub(crate) struct Keyset {
     secret_key: Option<SecretString>,
     /// The access token, or the older auth key.
     auth: Option<SecretString>,
+    /// All of them, in the form that requests share.
+    secrets: Arc<[SecretString]>,
     user_id: String,
 }
 
@@ -71,25 +75,20 @@ impl Call {
 
 impl Keyset {
     pub(crate) fn new(config: &PubNubConfig, base: Url) -> Self {
-        Self {
-            base,
-            publish_key: config.publish_key.clone(),
-            subscribe_key: config.subscribe_key.clone(),
-            secret_key: config.secret_key.clone(),
-            auth: config.token.clone().or_else(|| config.auth_key.clone()),
-            user_id: config.user_id.clone(),
-        }
+        let (publish_key, subscribe_key) = (config.publish_key.clone(), config.subscribe_key.clone());
+        let (secret_key, auth) = (config.secret_key.clone(), config.token.clone().or_else(|| config.auth_key.clone()));
+        let optional = [&secret_key, &auth].into_iter().flatten();
+        let secrets = [&publish_key, &subscribe_key].into_iter().chain(optional).cloned().collect();
+        Self { base, publish_key, subscribe_key, secret_key, auth, secrets, user_id: config.user_id.clone() }
     }
 
     pub(crate) fn base(&self) -> &Url {
         &self.base
     }
 
-    /// Returns the secrets that are masked in errors, because a response may repeat them.
-    pub(crate) fn secrets(&self) -> Vec<&str> {
-        let optional = [&self.secret_key, &self.auth];
-        let all = [&self.publish_key, &self.subscribe_key].into_iter().chain(optional.into_iter().flatten());
-        all.map(|secret| secret.expose_secret()).collect()
+    /// Returns the secrets that a response may repeat and an error does not show.
+    pub(crate) fn secrets(&self) -> &Arc<[SecretString]> {
+        &self.secrets
     }
 
     pub(crate) fn is_signed(&self) -> bool {
@@ -116,7 +115,10 @@ impl Keyset {
         let url = self.url(call, &request_id, now);
         // The text is escaped completely, so that the parser changes nothing and the signed URL is sent.
         let url = Url::parse(&url).map_err(|_| Error::invalid("the request cannot be written as a URL"))?;
-        let mut request = Request::new(call.method.clone(), url, call.idempotency).buffered().secret_path();
+        let mut request = Request::new(call.method.clone(), url, call.idempotency)
+            .buffered()
+            .secret_path()
+            .secrets(Arc::clone(&self.secrets));
         if let Some(body) = &call.body {
             request = request.body(RequestBody::Bytes(Some("application/json"), body.clone().into()));
         }

@@ -72,7 +72,7 @@ impl PubNubStore {
             (Some(1), Some(timetoken)) if is_timetoken(timetoken) => Ok(Published { timetoken: timetoken.to_owned() }),
             // A rejection with status 200.
             (Some(0), _) => {
-                let (error, _) = rejected_with_body(&response, Responder::Service, &body, &self.secrets());
+                let (error, _) = rejected_with_body(&response, Responder::Service, &body);
                 let kind = if error.kind() == ErrorKind::Protocol { ErrorKind::InvalidInput } else { error.kind() };
                 // This attempt was rejected; an earlier one may have published the message.
                 let effect = response.effect_if_rejected();

@@ -174,13 +174,8 @@ impl PubNubStore {
     }
 
     pub(crate) async fn rejected(&self, response: Response, request_id: String) -> Error {
-        let (error, _) = error::rejected(response, Responder::Service, &self.secrets()).await;
+        let (error, _) = error::rejected(response, Responder::Service).await;
         error.with_request_id(request_id)
-    }
-
-    /// Returns the secrets that are masked in errors, because a response may repeat them.
-    pub(crate) fn secrets(&self) -> Vec<&str> {
-        self.keyset().secrets()
     }
 
     /// Requests a page of the files of `channel`.

@@ -12,12 +12,16 @@ use filestore_http::{
 };
 use futures::TryStreamExt;
 use md5::{Digest, Md5};
+use secrecy::SecretString;
 
 use crate::error::{Responder, rejected};
 use crate::file_key::FileKey;
 use crate::message::Published;
 use crate::source::Source;
 use crate::{PubNubSend, PubNubStore, wire};
+
+/// The fields of a form that authorize the upload.
+const SIGNATURE_FIELDS: [&str; 3] = ["Signature", "X-Amz-Signature", "X-Amz-Security-Token"];
 
 const OCTETS: &str = "application/octet-stream";
 
@@ -116,7 +120,7 @@ impl PubNubStore {
                     (response.unexpected("status 204 with the MD5 of the stored file as its ETag"), false)
                 }
                 Ok(response) => {
-                    let (error, body) = rejected(response, Responder::Storage, &self.secrets()).await;
+                    let (error, body) = rejected(response, Responder::Storage).await;
                     (error, body.is_expired())
                 }
                 Err(error) => (error, false),
@@ -182,6 +186,7 @@ impl PubNubStore {
         // binary type.
         let replacement = if pending.encrypted { Some(OCTETS) } else { pending.content_type.as_deref() };
         let mut content_type = None;
+        let mut secrets = self.keyset().secrets().to_vec();
         let mut form = Form::new();
         // The fields keep their order, and the file is last: the storage ignores fields after the file.
         for wire::FormField { key, value } in &upload.form_fields {
@@ -190,10 +195,14 @@ impl PubNubStore {
             if is_type {
                 content_type = Some(value.to_owned());
             }
+            if SIGNATURE_FIELDS.iter().any(|name| key.eq_ignore_ascii_case(name)) {
+                secrets.push(SecretString::from(value));
+            }
             form = form.field(key, value);
         }
         let form = form.file("file", &key.name, Some(OCTETS), Arc::clone(&pending.source.body));
-        let request = Request::new(Method::POST, url, Idempotency::Idempotent).secret_path().body(form);
+        let request =
+            Request::new(Method::POST, url, Idempotency::Idempotent).secret_path().secrets(secrets.into()).body(form);
         Ok((request, content_type))
     }
 

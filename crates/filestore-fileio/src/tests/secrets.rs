@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use filestore_core::{Download, FileStore, Store};
+use filestore_core::{Download, Downloaded, Error, FileStore, Store};
 use filestore_http::testing::{Reply, ScriptedServer, Traces};
+use futures::TryStreamExt;
 
 use super::{API_KEY, NOT_FOUND, STORED, hello, key, open};
 use crate::FileIoConfig;
@@ -52,4 +53,37 @@ async fn an_api_key_that_the_service_repeats_is_not_shown() {
         assert!(error.to_string().contains("Invalid API key ..."), "{error}");
         assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_secret_in_a_header_of_the_response_is_not_shown() {
+    let key_id = format!("X-Request-Id: {}", API_KEY.to_lowercase());
+    let script = [
+        Reply::with_status(200, &[&format!("Content-Type: text/{API_KEY}"), &key_id], ""),
+        Reply::with_status(302, &[&format!("Location: http://{API_KEY}.example/")], ""),
+        Reply::with_status(302, &["Location: http://KEYcanary123.example/download/x"], ""),
+        Reply::with_status(200, &["Content-Encoding: keyCANARY123", "Content-Disposition: attachment"], ""),
+        Reply::with_status(403, &["X-Request-Id: KEYCANARY123", "Content-Type: application/json"], "{}"),
+    ];
+    let server = ScriptedServer::start(script).await;
+    let store = open(FileIoConfig::new(server.url()).api_key(API_KEY));
+    let errors = [
+        store.me().await.unwrap_err(),
+        store.me().await.unwrap_err(),
+        store.download(Download::from(key())).await.unwrap_err(),
+        read(store.download(Download::from(key())).await.unwrap()).await,
+        store.delete(key().into()).await.unwrap_err(),
+    ];
+    assert!(errors[0].message().contains("sent text/... instead of JSON"), "{}", errors[0]);
+    assert_eq!(errors[0].request_id(), Some("..."));
+    assert!(errors[1].message().contains("redirects to ....example"), "{}", errors[1]);
+    assert!(errors[2].message().contains("at ....example"), "{}", errors[2]);
+    assert!(errors[3].message().contains("encoded with ..."), "{}", errors[3]);
+    assert_eq!(errors[4].request_id(), Some("..."));
+    assert!(!format!("{errors:?}").to_lowercase().contains("canary"), "{errors:?}");
+}
+
+/// Returns the error at the end of the content.
+async fn read(downloaded: Downloaded) -> Error {
+    downloaded.stream.try_collect::<Vec<_>>().await.unwrap_err()
 }

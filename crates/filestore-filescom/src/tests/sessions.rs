@@ -168,7 +168,7 @@ async fn neither_passwords_nor_sessions_are_shown() {
 
 #[tokio::test]
 async fn a_password_that_is_a_word_of_the_protocol_is_redacted_only_in_messages() {
-    for password in ["data", "type", "e", "partial_session_id"] {
+    for password in ["data", "type", "e", "partial_session_id", "factor"] {
         let server = server_with([challenge(), session()]).await;
         let store = store(&server);
         let login = Login::new("ann", password);
@@ -176,5 +176,21 @@ async fn a_password_that_is_a_word_of_the_protocol_is_redacted_only_in_messages(
         let challenge = SecondFactor::of(&error).unwrap();
         assert_eq!(challenge.methods(), ["totp", "sms"], "{password}");
         store.login(&login.answer(&challenge, "123456")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_secret_of_a_login_that_the_service_repeats_is_shown() {
+    for secret in ["pwcanary", "OTPCANARY", "partialcanary"] {
+        let echo = json!({"error": format!("no {secret}"), "type": format!("not-authenticated/{secret}"),
+            "instance": secret});
+        let server = server_with([challenge(), response(401, &echo)]).await;
+        let store = store(&server);
+        let login = Login::new("ann", "PWcanary");
+        let challenge = SecondFactor::of(&store.login(&login).await.unwrap_err()).unwrap();
+        let error = store.login(&login.answer(&challenge, "OTPcanary")).await.unwrap_err();
+        assert!(error.message().ends_with(": no ..."), "{error}");
+        assert_eq!((error.provider_code(), error.request_id()), (Some("not-authenticated/..."), Some("...")));
+        assert!(!format!("{error} {error:?}").to_lowercase().contains("canary"), "{error:?}");
     }
 }

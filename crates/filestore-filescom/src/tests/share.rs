@@ -1,7 +1,7 @@
 use filestore_core::UrlKind;
 
 use super::*;
-use crate::{Share, SharePermissions};
+use crate::{Rejection, Share, SharePermissions};
 
 fn bundle() -> Value {
     json!({"id": 42, "code": "CODEcanary", "url": "https://x.files.com/f/CODEcanary", "expires_at": "2026-04-01T00:00:00Z",
@@ -173,4 +173,43 @@ async fn another_share_link_than_the_requested_one_is_a_protocol_error() {
     other["id"] = 77.into();
     let server = server_with([response(200, &other)]).await;
     assert_eq!(store(&server).share_link(5).await.unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn a_password_and_a_key_that_the_service_repeats_in_any_field_are_not_shown() {
+    for secret in [API_KEY.to_owned(), API_KEY.to_lowercase(), "pwCANARY".to_owned(), "PWcanary".to_owned()] {
+        let in_a_list = |text: &str| json!([text]);
+        let echo = json!({"error": format!("password {secret}\nis weak"), "type": format!("bad-request/{secret}"),
+            "title": secret, "detail": secret, "instance": format!("id-{secret}"), "http-code": 422,
+            "errors": [secret, {"error": secret}], "data": {secret.as_str(): 1},
+            "model_errors": {secret.as_str(): in_a_list(&secret)}});
+        let server = server_with([response(422, &echo)]).await;
+        let error = store(&server).share(&[reference("b")], Share::new().password("PWcanary")).await.unwrap_err();
+        assert!(error.message().ends_with(": password ... is weak"), "{error}");
+        assert_eq!((error.provider_code(), error.request_id()), (Some("bad-request/..."), Some("id-...")));
+        let rejection = Rejection::of(&error).unwrap();
+        assert_eq!((rejection.title(), rejection.detail()), (Some("..."), Some("...")));
+        assert_eq!(rejection.errors(), ["...", "..."]);
+        assert_eq!(rejection.model_errors()["..."], ["..."]);
+        let shown = format!("{error} {error:?} {rejection} {rejection:?} {:?}", rejection.data());
+        assert!(!shown.to_lowercase().contains("canary"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_in_a_header_of_the_response_is_not_shown() {
+    let redirect = ResponseTemplate::new(302).insert_header("location", format!("http://{API_KEY}.example/").as_str());
+    let page = ResponseTemplate::new(403).set_body_raw("x", "text/html").insert_header("x-request-id", API_KEY);
+    let foreign = ResponseTemplate::new(200).set_body_raw("x", &format!("text/{API_KEY}"));
+    let server = server_with([redirect, page, foreign]).await;
+    let store = store(&server);
+    let errors = [
+        store.shares(None).await.unwrap_err(),
+        store.shares(None).await.unwrap_err(),
+        store.shares(None).await.unwrap_err(),
+    ];
+    assert!(errors[0].message().contains("redirects to ....example"), "{}", errors[0]);
+    assert_eq!(errors[1].request_id(), Some("..."));
+    assert!(errors[2].message().contains("text/... instead"), "{}", errors[2]);
+    assert!(!format!("{errors:?}").to_lowercase().contains("canary"), "{errors:?}");
 }

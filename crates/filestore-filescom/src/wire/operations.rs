@@ -39,6 +39,13 @@ pub(crate) struct SecondFactor {
     pub(crate) two_factor_authentication_methods: Vec<String>,
 }
 
+impl SecondFactor {
+    /// Returns `true` for the name of a field.
+    pub(crate) fn has(name: &str) -> bool {
+        matches!(name, "partial_session_id" | "two_factor_authentication_methods")
+    }
+}
+
 /// A request that creates a folder.
 #[derive(Serialize)]
 pub(crate) struct NewFolder {

@@ -1,6 +1,8 @@
 //! Secrets that must not be in a trace or an error.
 
-use filestore_core::Effect;
+use std::sync::Arc;
+
+use filestore_core::{Effect, ErrorKind};
 
 use super::{SECOND, client};
 use crate::header::{AUTHORIZATION, HeaderValue};
@@ -51,4 +53,45 @@ async fn the_error_of_an_incomplete_response_shows_no_secret() {
             assert!(!format!("{error} {error:?}").contains("CANARY"), "{error:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_error_of_a_response_that_repeats_a_secret_does_not_show_it() {
+    let echo = Reply::with_status(
+        400,
+        &[
+            "X-Request-Id: id-of-key.CANARY",
+            "Content-Encoding: x-KEY.CANARY",
+            "Content-Type: text/KEY.CANARY",
+            "Location: http://KEY.CANARY.example/PW-CANARY",
+        ],
+        "",
+    );
+    let server = ScriptedServer::start([echo]).await;
+    let request = Request::get(server.url())
+        .credential(AUTHORIZATION, HeaderValue::from_static("Bearer Key.Canary"))
+        .secrets(Arc::from(["pw-Canary".into()]));
+    let response = client(&server.url()).0.send(request).await.unwrap();
+
+    let target = response.location().unwrap();
+    for (error, expected) in [
+        (response.unexpected("JSON"), "responded with status 400, text/... instead of JSON"),
+        (response.check_identity().unwrap_err(), "is encoded with x-... although"),
+        (response.error(ErrorKind::Other, format!("redirects to {target}")), "redirects to http://....example/..."),
+        (response.error(ErrorKind::Other, "a PW-canary"), "a ..."),
+    ] {
+        assert!(error.message().contains(expected), "{error}");
+        assert_eq!(error.request_id(), Some("id-of-..."));
+    }
+    assert_eq!(response.presentable("a\nPW-CANARY of key.canary, b?sig=c"), "a ... of ..., b?...");
+    assert_eq!(response.without_secrets("a\nPW-CANARY"), "a\n...");
+}
+
+#[tokio::test]
+async fn a_text_of_the_service_that_is_longer_than_is_shown_hides_a_secret_at_its_end() {
+    let server = ScriptedServer::start([Reply::with_status(400, &[], "")]).await;
+    let request = Request::get(server.url()).secrets(Arc::from(["?CANARY=\" CANARY".into()]));
+    let response = client(&server.url()).0.send(request).await.unwrap();
+    let text = format!("{}?CANARY=\" CANARY", "x".repeat(295));
+    assert_eq!(response.presentable(&text), format!("{}...", "x".repeat(295)));
 }

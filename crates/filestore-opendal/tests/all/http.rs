@@ -929,3 +929,70 @@ fn an_endpoint_of_which_a_part_would_be_ignored_is_rejected() {
         assert!(try_open("s3", endpoint, &[]).is_ok(), "{endpoint}");
     }
 }
+
+const TOKEN: [(&str, &str); 1] = [("options.session_token", "Tok+en/CANARY=")];
+
+#[tokio::test]
+async fn a_session_token_that_the_service_repeats_is_not_shown() {
+    for (status, code) in [(403, "AccessDenied"), (400, "tok+EN/canary="), (301, "PermanentRedirect")] {
+        let fields =
+            ["Message", "Region", "BucketName", "RequestId"].map(|name| format!("<{name}>TOK+EN/canary=</{name}>"));
+        let document = format!("<Error><Code>{code}</Code>{}</Error>", fields.concat());
+        let stub = always(move |_| Reply::new(status).xml(document.clone())).await;
+        let error = open("s3", &stub.url, &TOKEN).upload(Upload::new("a", "x")).await.unwrap_err();
+        assert!(stub.received()[0].header("x-amz-security-token").is_some());
+        assert_eq!(error.request_id(), Some("..."));
+        assert!(error.message().contains("..."), "{error}");
+        assert!(!format!("{error} {error:?}").to_lowercase().contains("canary"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_token_in_a_header_of_the_response_is_not_shown() {
+    for name in ["x-amz-request-id", "x-request-id", "x-amz-bucket-region", "content-type"] {
+        let stub = always(move |_| Reply::new(301).header(name, "tok+EN/canary=")).await;
+        let error = open("s3", &stub.url, &TOKEN).upload(Upload::new("a", "x")).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").to_lowercase().contains("canary"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_endpoint_of_a_redirect_is_one_short_line_without_secrets() {
+    let endpoint = format!("h.example\nerror: forged tok+en/canary= {}", "x".repeat(1000));
+    let document = format!("<Error><Code>PermanentRedirect</Code><Endpoint>{endpoint}</Endpoint></Error>");
+    let stub = always(move |_| Reply::new(301).xml(document.clone())).await;
+    let error = open("s3", &stub.url, &TOKEN).upload(Upload::new("a", "x")).await.unwrap_err();
+    assert!(error.message().contains("redirects to h.example error: forged ... xx"), "{error}");
+    assert!(!error.message().contains('\n') && error.message().len() < 500, "{error}");
+}
+
+#[tokio::test]
+async fn an_encryption_key_that_the_service_repeats_is_not_shown() {
+    let denied = "<Error><Code>InvalidArgument</Code><Message>the AES256 key Q0FOQVJZ is too short</Message></Error>";
+    let stub = always(move |_| Reply::new(400).xml(denied)).await;
+    let options = [
+        ("options.server_side_encryption_customer_algorithm", "AES256"),
+        ("options.server_side_encryption_customer_key", "Q0FOQVJZ"),
+        ("options.server_side_encryption_customer_key_md5", "bWQ1"),
+    ];
+    let error = open("s3", &stub.url, &options).upload(Upload::new("a", "x")).await.unwrap_err();
+    assert!(error.message().contains("the AES256 key ... is too short"), "{error}");
+}
+
+#[tokio::test]
+async fn a_password_of_webdav_that_the_server_repeats_is_not_shown() {
+    for repeated in ["CANARY-pw", "dTpjYW5hcnktUFc="] {
+        let rejection = move |_: &Received| {
+            let location = format!("http://{repeated}.example/");
+            Reply::new(401).header("x-request-id", repeated).header("location", location)
+        };
+        let stub = always(rejection).await;
+        let store = open("webdav", &stub.url, &[("options.password", "canary-PW")]);
+        let error = store.upload(Upload::new("a", "x")).await.unwrap_err();
+        assert_eq!(error.request_id(), Some("..."));
+        let stub = always(move |_| Reply::new(307).header("location", "http://Canary-pw.example/")).await;
+        let store = open("webdav", &stub.url, &[("options.password", "canary-PW")]);
+        let error = store.read(&reference("s:webdav:a"), 99).await.unwrap_err();
+        assert!(error.message().contains("redirects to http://....example"), "{error}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use filestore_core::{List, Store, Upload};
+use filestore_core::{FileStore, List, Store, Upload};
 use filestore_http::testing::Traces;
 use serde_json::json;
 
@@ -61,4 +61,41 @@ async fn neither_traces_nor_errors_show_a_key_a_signature_or_a_message() {
     let traced = log.text();
     assert!(traced.contains("decision="), "{traced}");
     assert!(!traced.to_lowercase().contains("canary"), "{traced}");
+}
+
+#[tokio::test]
+async fn a_secret_that_the_service_or_the_storage_repeats_in_another_case_is_not_shown() {
+    let storage = ScriptedServer::start([
+        xml(403, "SIGCANARY", "no sub-c-CANARY"),
+        xml(403, "AccessDenied", "the signature SIGCANARY differs"),
+        Reply::with_status(200, &["ETag: \"x\"", "Content-Encoding: sigcanary"], ""),
+    ])
+    .await;
+    let service = ScriptedServer::start([
+        form(&storage),
+        redirect(&storage, 3900),
+        Reply::with_status(307, &["Location: http://TOKCANARY.example/"], ""),
+        redirect(&storage, 3900),
+        Reply::with_status(403, &["X-PN-Cause: PUB-C-CANARY", "X-Request-Id: toKcanary"], "no SECCANARY"),
+        Reply::with_status(404, &["Content-Type: text/SUB-C-CANARY"], "{}"),
+    ])
+    .await;
+    let store = open(config(&service).token("TOKcanary").secret_key("SECcanary"));
+    let errors = [
+        store.upload(Upload::new("cat.txt", "hello")).await.unwrap_err(),
+        store.download(file().into()).await.unwrap_err(),
+        store.download(file().into()).await.unwrap_err(),
+        store.download(file().into()).await.unwrap_err(),
+        store.list(List::new()).await.unwrap_err(),
+        store.delete(file().into()).await.unwrap_err(),
+    ];
+    assert_eq!(errors[0].provider_code(), Some("..."), "{}", errors[0]);
+    assert!(errors[0].message().contains(": no ..."), "{}", errors[0]);
+    assert!(errors[1].message().contains("the signature ... differs"), "{}", errors[1]);
+    assert!(errors[2].message().contains("a URL at ....example"), "{}", errors[2]);
+    assert!(errors[3].message().contains("encoded with ..."), "{}", errors[3]);
+    assert_eq!(errors[4].provider_code(), Some("..."));
+    assert!(errors[4].message().contains(": no ..."), "{}", errors[4]);
+    assert!(errors[5].message().contains("text/... instead"), "{}", errors[5]);
+    assert!(!format!("{errors:?}").to_lowercase().contains("canary"), "{errors:?}");
 }
