@@ -168,9 +168,10 @@ impl RequestBody {
 
     /// Reads and discards the rest, up to a limit, so that a client that is still sending can read the response.
     ///
-    /// Does nothing if the client waits for `100 Continue`: then it need not send the body.
+    /// Does nothing if the client waits for `100 Continue`, because then it need not send the body, or if it has stopped
+    /// sending.
     pub(crate) async fn discard(&mut self) {
-        if self.awaits_continue {
+        if self.awaits_continue || self.has_timed_out() {
             return;
         }
         let mut discarded = 0;
@@ -204,4 +205,23 @@ struct Problem {
 pub(crate) fn problem(status: StatusCode, error: impl ToString) -> Response {
     let error = error.to_string();
     json(status, &Problem { error })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn stopped() -> RequestBody {
+        RequestBody { stream: stream::pending().boxed(), ..RequestBody::of_pieces(Vec::new()) }
+    }
+
+    #[tokio::test]
+    async fn the_response_to_a_client_that_stopped_sending_is_not_delayed_further() {
+        let mut body = stopped();
+        assert!(body.discard().now_or_never().is_none(), "the client may still send");
+        body.timed_out.store(true, Ordering::Release);
+        assert!(body.discard().now_or_never().is_some());
+    }
 }
