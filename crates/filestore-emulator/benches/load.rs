@@ -3,7 +3,7 @@
 //! `cargo bench -p filestore-emulator --bench load`. A client opens idle connections and half-sent uploads (the head of
 //! a request and a part of its body), then measures normal requests. The emulator is a second process: this program
 //! with the argument `emulator`. The program fails if a bar is missed. It needs Linux, and a limit of open files of
-//! three for each connection. `FILESTORE_BENCH=idle=5000,half_sent=1000,requests=200` changes the numbers.
+//! five for three connections. `FILESTORE_BENCH=idle=5000,half_sent=1000,requests=200` changes the numbers.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, missing_docs, reason = "a benchmark")]
 
@@ -21,7 +21,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-const MAX_CONNECTIONS: usize = 16_384;
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The time after [`BODY_TIMEOUT`] in which the end of a half-sent upload has to reach the client.
 const TOLERANCE: Duration = Duration::from_secs(1);
@@ -31,8 +30,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Connections for the normal requests. They are sent one after the other, so most of these stay unused.
 const POOL: usize = 16;
-/// The emulator uses up to three descriptors for a connection, and 16 for itself.
-const DESCRIPTORS_OF_A_CONNECTION: usize = 3;
+/// The descriptors that the emulator uses for itself. Of the others, it uses three of five for connections.
 const OTHER_DESCRIPTORS: usize = 16;
 
 /// The content type of all forms.
@@ -62,10 +60,8 @@ impl Scale {
                 other => panic!("{other}: idle, half_sent or requests"),
             }
         }
-        assert!(
-            scale.connections() <= MAX_CONNECTIONS,
-            "at most {MAX_CONNECTIONS} connections, with {POOL} for requests"
-        );
+        let most = Options::default().max_connections;
+        assert!(scale.connections() <= most, "at most {most} connections, with {POOL} for requests");
         assert!(scale.requests > 0, "at least one request");
         scale
     }
@@ -74,9 +70,9 @@ impl Scale {
         self.idle + self.half_sent + POOL
     }
 
-    /// Returns the limit of open files that the emulator needs. The client needs a third of it.
+    /// Returns the limit of open files that the emulator needs. The client needs three fifths of it.
     fn descriptors(&self) -> usize {
-        self.connections() * DESCRIPTORS_OF_A_CONNECTION + OTHER_DESCRIPTORS
+        self.connections().div_ceil(3) * 5 + OTHER_DESCRIPTORS
     }
 }
 
@@ -99,7 +95,8 @@ fn main() -> ExitCode {
     if hard >= scale.descriptors() {
         return run_again_with(scale.descriptors());
     }
-    let (needed, idle) = (scale.descriptors(), hard.saturating_sub(scale.descriptors() - 3 * scale.idle) / 3);
+    let affordable = hard.saturating_sub(OTHER_DESCRIPTORS) / 5 * 3;
+    let (needed, idle) = (scale.descriptors(), affordable.saturating_sub(scale.half_sent + POOL));
     eprintln!(
         "{} idle connections and {} half-sent uploads need {needed} open files; the limit of this process is {hard}.\n\
          Raise the hard limit: `ulimit -Hn {needed}` as root, `LimitNOFILE={needed}` of systemd, or \
@@ -132,7 +129,7 @@ fn runtime() -> Runtime {
 /// Runs an emulator until standard input ends. The first line of standard output is its URL.
 fn run_emulator() {
     let runtime = runtime();
-    let options = Options { max_connections: MAX_CONNECTIONS, body_timeout: BODY_TIMEOUT, ..Options::default() };
+    let options = Options { body_timeout: BODY_TIMEOUT, ..Options::default() };
     let emulator = runtime.block_on(Emulator::start(options)).unwrap();
     println!("{}", emulator.url());
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();

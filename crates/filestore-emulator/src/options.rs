@@ -55,7 +55,7 @@ impl Default for Options {
             control_token: None,
             pubnub_require_signature: false,
             strict_signature: false,
-            max_connections: 256,
+            max_connections: 16_384,
             body_timeout: Duration::from_secs(60),
             response_timeout: Duration::from_secs(300),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use http::request::Parts;
 use hyper::body::{Body, Incoming};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app_state::{AppState, Destination, ServiceRoute};
 use crate::faults::{self, Effects, Fault, ResetAt};
@@ -22,6 +23,7 @@ pub(super) struct NoResponse;
 pub(super) async fn exchange(
     state: Arc<AppState>,
     link: Arc<Link>,
+    requests: Arc<Semaphore>,
     request: http::Request<Incoming>,
 ) -> Result<Response, NoResponse> {
     let (head, incoming) = request.into_parts();
@@ -32,7 +34,7 @@ pub(super) async fn exchange(
             Ok(unless_timed_out(response, &body))
         }
         Destination::Gone => Ok(canned_response::gone_page()),
-        Destination::Service(route) => serve(&state, &link, &route, &head, body).await,
+        Destination::Service(route) => serve(&state, &link, requests, &route, &head, body).await,
         Destination::Nowhere => Ok(reject(&state, &head, canned_response::no_such_service())),
         Destination::InvalidHost => Ok(reject(&state, &head, canned_response::invalid_host())),
     }
@@ -46,18 +48,21 @@ fn unless_timed_out(response: Response, body: &RequestBody) -> Response {
 /// Responds to a request that reaches no service.
 fn reject(state: &AppState, head: &Parts, response: Response) -> Response {
     let record = state.journal.begin(state.clock.now(), head, RequestSummary::default());
-    record_response(record, response)
+    record_response(record, None, response)
 }
 
 /// Serves a request to a service.
 async fn serve(
     state: &Arc<AppState>,
     link: &Arc<Link>,
+    requests: Arc<Semaphore>,
     route: &ServiceRoute,
     head: &Parts,
     body: RequestBody,
 ) -> Result<Response, NoResponse> {
     let target = route.target();
+    // A client that waits for messages uses no files.
+    let permit = if target.operation == "subscribe" { None } else { requests.acquire_owned().await.ok() };
     let effects = state.faults.apply(&target, caller(head), state.clock.now());
     let record = state.journal.begin(
         state.clock.now(),
@@ -92,7 +97,7 @@ async fn serve(
         return Err(NoResponse);
     }
     let response = faults::tamper_with_response(&effects, link, response);
-    Ok(record_response(record, response))
+    Ok(record_response(record, permit, response))
 }
 
 /// Applies the faults that come before the service: they wait, end the connection, or respond in place of the service.
@@ -141,11 +146,13 @@ fn record_body(record: &Arc<RequestRecord>, body: RequestBody) -> RequestBody {
     })
 }
 
-/// Records the status in the journal, and counts the bytes of the response body.
-fn record_response(record: Arc<RequestRecord>, response: Response) -> Response {
+/// Records the status in the journal, and counts the bytes of the response body. `permit` is released after the body.
+fn record_response(record: Arc<RequestRecord>, permit: Option<OwnedSemaphorePermit>, response: Response) -> Response {
     record.set_status(response.status());
     let (head, body) = response.into_parts();
-    let content =
-        wire::stream(body).inspect(move |chunk| record.add_bytes_out(chunk.as_ref().map_or(0, bytes::Bytes::len)));
+    let content = wire::stream(body).inspect(move |chunk| {
+        let _until_the_end = &permit;
+        record.add_bytes_out(chunk.as_ref().map_or(0, bytes::Bytes::len));
+    });
     Response::from_parts(head, wire::body(content.boxed()))
 }

@@ -24,9 +24,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// It is longer than clients keep idle connections. A connection that the server closes first can lose a request that
 /// the client must not retry.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
-/// The descriptors of a connection: its socket, a content that it reads or writes, and a record that is being written.
-const DESCRIPTORS_OF_A_CONNECTION: usize = 3;
-/// The descriptors that the process uses besides connections.
+/// The descriptors of a request: a content that it reads or writes, and a record that is being written. The connection
+/// has one more, its socket.
+const DESCRIPTORS_OF_A_REQUEST: usize = 2;
+/// The descriptors that the process uses besides connections and requests.
 const OTHER_DESCRIPTORS: usize = 16;
 /// The largest buffer of the HTTP layer for one connection, in bytes.
 const BUFFER: usize = 256 * 1024;
@@ -38,14 +39,16 @@ pub(crate) async fn serve(
     state: Arc<AppState>,
     mut shutdown: oneshot::Receiver<()>,
 ) {
-    let permits = Arc::new(Semaphore::new(affordable(max_connections)));
+    let limits = Limits::of(max_connections, descriptors());
+    let permits = Arc::new(Semaphore::new(limits.connections));
+    let requests = Arc::new(Semaphore::new(limits.requests));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = accept(&listener, &permits) => match accepted {
                 Ok((stream, permit)) => {
-                    let connection = connection(stream, Arc::clone(&state), graceful.watcher());
+                    let connection = connection(stream, Arc::clone(&state), Arc::clone(&requests), graceful.watcher());
                     connections.spawn(async move {
                         connection.await;
                         drop(permit);
@@ -75,13 +78,29 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> io::Result<
     Ok((stream, permit))
 }
 
-/// Returns at most `max_connections`, and so few that the descriptors of this process are enough for all of them.
-fn affordable(max_connections: usize) -> usize {
+/// The numbers of connections, and of requests at the same time, for which the descriptors are enough.
+#[derive(Debug, PartialEq, Eq)]
+struct Limits {
+    connections: usize,
+    requests: usize,
+}
+
+impl Limits {
+    /// Returns at most `max_connections` connections. They get up to three fifths of the descriptors, because most
+    /// connections are idle.
+    fn of(max_connections: usize, descriptors: usize) -> Self {
+        let descriptors = descriptors.saturating_sub(OTHER_DESCRIPTORS);
+        let connections = max_connections.min(descriptors / 5 * 3).max(1);
+        let requests = descriptors.saturating_sub(connections) / DESCRIPTORS_OF_A_REQUEST;
+        Self { connections, requests: requests.clamp(1, Semaphore::MAX_PERMITS) }
+    }
+}
+
+/// Returns the number of files that this process may have open.
+fn descriptors() -> usize {
     // Only Linux tells the limit in a file; the default of macOS is the lowest known.
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let descriptors = descriptor_limit(&limits).unwrap_or(256);
-    let connections = descriptors.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS_OF_A_CONNECTION;
-    max_connections.min(connections).max(1)
+    descriptor_limit(&limits).unwrap_or(256)
 }
 
 /// Returns the limit of open files in the text of `/proc/self/limits`.
@@ -91,12 +110,19 @@ fn descriptor_limit(limits: &str) -> Option<usize> {
     if soft == "unlimited" { Some(usize::MAX) } else { soft.parse().ok() }
 }
 
-async fn connection(stream: TcpStream, state: Arc<AppState>, graceful: hyper_util::server::graceful::Watcher) {
+async fn connection(
+    stream: TcpStream,
+    state: Arc<AppState>,
+    requests: Arc<Semaphore>,
+    graceful: hyper_util::server::graceful::Watcher,
+) {
     // Disables Nagle's algorithm, which would only delay responses.
     let _ = stream.set_nodelay(true);
     let link = Arc::new(Link::default());
     let transport = TokioIo::new(Transport::new(stream, Arc::clone(&link), state.response_timeout));
-    let service = service_fn(move |request| exchange::exchange(Arc::clone(&state), Arc::clone(&link), request));
+    let service = service_fn(move |request| {
+        exchange::exchange(Arc::clone(&state), Arc::clone(&link), Arc::clone(&requests), request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -121,8 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn at_least_one_connection_is_affordable() {
-        assert_eq!(affordable(0), 1);
-        assert_eq!(affordable(2), 2);
+    fn the_descriptors_are_enough_for_all_connections_and_requests() {
+        let limits = |max, descriptors| {
+            let Limits { connections, requests } = Limits::of(max, descriptors);
+            (connections, requests)
+        };
+        assert_eq!(limits(16_384, 20_000), (11_988, 3_998));
+        assert_eq!(limits(16_384, 1_024), (603, 202));
+        assert_eq!(limits(16_384, 32), (9, 3));
+        assert_eq!(limits(2, 32), (2, 7));
+        assert_eq!(limits(0, 0), (1, 1));
     }
 }
