@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::content;
 use crate::execute::{SOURCE_FAILED, name_of_prize, stored_name};
 use crate::history::{
-    Content, Event, FileState, Interrupt, Operation, Outcome, Owner, Record, Step, StoreName, Told, place,
+    Content, Event, FileState, Found, Interrupt, Operation, Outcome, Owner, Record, Step, StoreName, Told, place,
 };
 use crate::plan::NAMES;
 use crate::truth::reference;
@@ -166,32 +166,30 @@ fn changes(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String
     }
     let message = outcome.error.as_ref().map_or("", |failure| &failure.message);
     for file in new.iter().filter(|file| is_temporary(file) && !old.contains(file)) {
-        if !outcome.interrupted && !message.contains(&file.name) {
+        if !may_leave(record, step, outcome) && !message.contains(&file.name) {
             return Err(format!("no error names the leftover {}; the outcome is {outcome:?}", file.name));
         }
     }
-    // The fault itself has changed the file.
-    if step.store == StoreName::Filescom && has_fired(record, &["replaced-file"]) {
+    if is_replaced(record, step) {
         return Ok(());
     }
     let applied = applied(record, step, outcome, &before);
-    let is_integrity = outcome.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("integrity"));
-    let told = match &outcome.error {
+    let is_applied = || applied.as_ref() == Some(&after);
+    let reported = match &outcome.error {
         None if outcome.interrupted => Told::Unknown,
         None => Told::Changed,
         Some(failure) => failure.effect,
     };
-    let is_allowed = match told {
-        // The digest was wrong and the error says so, or nobody was there to compare it.
-        _ if (is_integrity || outcome.interrupted && has_fired(record, &["corrupt", "truncate"]))
-            && is_damaged_upload(step, owner, &before, &after) =>
-        {
-            true
-        }
-        Told::Changed => applied.contains(&after),
+    let is_allowed = match reported {
+        Told::Changed => is_applied(),
         Told::Unchanged => after == before,
-        Told::Unknown => after == before || applied.contains(&after),
+        Told::Unknown => after == before || is_applied(),
     };
+    // Wrong bytes were stored, and the error says so, or the step was interrupted before it compared them.
+    let is_damaged = has_fired(record, &["corrupt", "truncate", "wrong-etag"])
+        && (outcome.interrupted || is_integrity(outcome) && reported != Told::Unchanged)
+        && is_damaged_upload(step, owner, &before, &after);
+    let is_allowed = is_allowed || is_damaged;
     // The source of the content has ended early, so nothing may be stored.
     let is_allowed = is_allowed && (!message.contains(SOURCE_FAILED) || after == before);
     match is_allowed {
@@ -200,26 +198,55 @@ fn changes(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String
     }
 }
 
-/// Returns `true` if a fault of one of these kinds has fired in the round.
+/// Returns `true` if a fault of one of these kinds has fired in the round. The kill of an emulator loses the record of it.
 fn has_fired(record: &Record, kinds: &[&str]) -> bool {
+    let is_planned = |kind: &&str| record.round.faults.iter().any(|rule| rule.contains(*kind));
     record.fired.iter().any(|fired| kinds.contains(&fired.as_str()))
+        || record.round.kill_emulator.is_some() && kinds.iter().any(is_planned)
+}
+
+/// Returns `true` if nothing disturbed the round: no fault, no interruption, no kill.
+fn is_undisturbed(record: &Record) -> bool {
+    record.fired.is_empty()
+        && record.round.kill_emulator.is_none()
+        && record.round.steps.iter().all(|step| step.interrupt.is_none())
+}
+
+/// Returns `true` if the step may leave a temporary file without an error that names it: its process was killed, or a fault
+/// has hit the removal.
+fn may_leave(record: &Record, step: &Step, outcome: &Outcome) -> bool {
+    outcome.interrupted && (is_kill(step) || !record.fired.is_empty() || record.round.kill_emulator.is_some())
+}
+
+fn is_kill(step: &Step) -> bool {
+    matches!(&step.interrupt, Some(Interrupt::Signal { signal, .. }) if signal == "KILL")
+}
+
+/// Returns `true` if the fault itself has replaced the file that the step reads.
+fn is_replaced(record: &Record, step: &Step) -> bool {
+    let reads = matches!(step.operation, Operation::Download { .. });
+    reads && step.store == StoreName::Filescom && has_fired(record, &["replaced-file"])
+}
+
+fn is_integrity(outcome: &Outcome) -> bool {
+    outcome.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("integrity"))
 }
 
 /// Returns `true` if all that has changed is the content of the uploaded file.
 fn is_damaged_upload(step: &Step, owner: Owner, before: &View, after: &View) -> bool {
     let Operation::Upload { pick, .. } = step.operation else { return false };
     let name = stored_name(step.store, owner, NAMES[pick]);
-    let others = |view: &View| {
-        let others = view
-            .iter()
-            .filter(|(reference, (other, ..))| *other != name || before.contains_key(*reference) && step.store.adds());
-        others.map(|(reference, file)| (reference.clone(), file.clone())).collect::<View>()
+    let key = if step.store.adds() { NEW.to_owned() } else { reference(step.store, owner, &name) };
+    let without = |view: &View| {
+        let mut view = view.clone();
+        view.remove(&key);
+        view
     };
-    others(before) == others(after)
+    after.contains_key(&key) && without(before) == without(after)
 }
 
-/// Returns the states after the step if it was applied.
-fn applied(record: &Record, step: &Step, outcome: &Outcome, before: &View) -> Vec<View> {
+/// Returns the state after the step if it was applied; `None` if it cannot be applied.
+fn applied(record: &Record, step: &Step, outcome: &Outcome, before: &View) -> Option<View> {
     let owner = Owner::Client(step.client);
     let subject = outcome.subject.clone().unwrap_or_default();
     let with = |key: String, file| {
@@ -229,31 +256,37 @@ fn applied(record: &Record, step: &Step, outcome: &Outcome, before: &View) -> Ve
     };
     let mut without = before.clone();
     without.remove(&subject);
-    match &step.operation {
-        Operation::Upload { pick, size, downloads, .. } => {
+    Some(match &step.operation {
+        Operation::Upload { pick, size, create_new, downloads, .. } => {
             let name = stored_name(step.store, owner, NAMES[*pick]);
             let md5 = content::digest(&content::of(record.round.number, owner, *size));
             let key = if step.store.adds() { NEW.to_owned() } else { reference(step.store, owner, &name) };
+            if *create_new && before.contains_key(&key) {
+                return None;
+            }
             let downloads = (step.store == StoreName::Fileio).then_some((0, *downloads));
-            vec![with(key, (name, u64::from(*size), Some(md5), downloads))]
+            with(key, (name, u64::from(*size), Some(md5), downloads))
         }
-        Operation::Delete { .. } => vec![without],
-        Operation::Copy { to, .. } | Operation::Move { to, .. } => {
-            let Some((_, size, md5, downloads)) = before.get(&subject).cloned() else { return vec![before.clone()] };
-            let file = (NAMES[*to].to_owned(), size, md5, downloads);
+        Operation::Delete { .. } => without,
+        Operation::Copy { to, overwrite, .. } | Operation::Move { to, overwrite, .. } => {
+            let (_, size, md5, downloads) = before.get(&subject).cloned()?;
+            let key = reference(step.store, owner, NAMES[*to]);
+            if !overwrite && before.contains_key(&key) {
+                return None;
+            }
             let mut state = if matches!(step.operation, Operation::Move { .. }) { without } else { before.clone() };
-            state.insert(reference(step.store, owner, NAMES[*to]), file);
-            vec![state]
+            state.insert(key, (NAMES[*to].to_owned(), size, md5, downloads));
+            state
         }
         Operation::Download { .. } if step.store == StoreName::Fileio => match before.get(&subject) {
             Some((name, size, md5, Some((done, allowed)))) if done + 1 < *allowed => {
-                vec![with(subject.clone(), (name.clone(), *size, md5.clone(), Some((done + 1, *allowed))))]
+                with(subject.clone(), (name.clone(), *size, md5.clone(), Some((done + 1, *allowed))))
             }
             // The last download deletes the file.
-            _ => vec![without],
+            _ => without,
         },
-        _ => vec![before.clone()],
-    }
+        _ => before.clone(),
+    })
 }
 
 /// The result of a success is true, and an error of a read keeps what it must.
@@ -287,24 +320,31 @@ fn result(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String>
         {
             return fail("a file that does not exist is reported as existing");
         }
+        let is_expected = is_kind("not_found")
+            || is_kind("already_exists")
+            || failure.message.contains(SOURCE_FAILED)
+            // The limits are short, and the machine may be busy.
+            || is_kind("timeout")
+            || failure.message.contains("no progress")
+            || failure.message.contains("no response");
+        if is_undisturbed(record) && !is_expected {
+            return fail("an operation failed although nothing disturbed it");
+        }
         return Ok(());
     }
-    if step.store == StoreName::Filescom && has_fired(record, &["replaced-file"]) {
+    if is_replaced(record, step) {
         return Ok(());
     }
     let after = files(&record.after, &key);
     let first = outcome.files.first();
     match &step.operation {
-        Operation::Upload { size, create_new, days, pick, .. } => {
+        Operation::Upload { size, days, .. } => {
             let Some(found) = first else { return fail("an upload has no result") };
             let Some(stored) = after.iter().find(|file| file.reference == found.reference) else {
                 return fail("the reference of an upload is not that of the stored file");
             };
             if found.size.is_some_and(|found| found != u64::from(*size)) {
                 return fail("the size in the result of an upload is wrong");
-            }
-            if *create_new && before.iter().any(|file| file.reference == reference(step.store, owner, NAMES[*pick])) {
-                return fail("an upload that must not replace a file has replaced it");
             }
             let requested = days.map_or(FILEIO_DAYS, i64::from);
             let lifetime = |expires: Timestamp| expires.duration_since(record.now);
@@ -320,8 +360,10 @@ fn result(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String>
                 return if is_presigned { Ok(()) } else { fail("a file that does not exist was found") };
             };
             let sizes = first.and_then(|found| found.size);
-            if matches!(step.operation, Operation::Stat { .. }) && sizes.is_some_and(|size| size != file.size) {
-                return fail("the size of a file is wrong");
+            let is_stat = matches!(step.operation, Operation::Stat { .. });
+            let names = |found: &Found| (&found.reference, &found.name) == (&file.reference, &file.name);
+            if is_stat && !(sizes == Some(file.size) && first.is_some_and(names)) {
+                return fail("the metadata of a file is wrong");
             }
             let content = outcome.content.as_ref().or_else(|| outcome.saved.get("file"));
             let is_right = |content: &Content| {
@@ -346,14 +388,10 @@ fn result(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String>
                 list(outcome, owner, step.store, before).or_else(|problem| fail(&problem))?;
             }
         }
-        Operation::Copy { to, overwrite, .. } | Operation::Move { to, overwrite, .. } => {
-            let target = reference(step.store, owner, NAMES[*to]);
-            if file.is_none() {
-                return fail("a file that does not exist was copied or moved");
-            }
-            if !overwrite && before.iter().any(|file| file.reference == target) {
-                return fail("a copy or move has replaced a file");
-            }
+        Operation::Copy { to, .. } | Operation::Move { to, .. }
+            if first.is_none_or(|found| found.reference != reference(step.store, owner, NAMES[*to])) =>
+        {
+            return fail("the reference of a copy or move is wrong");
         }
         _ => {}
     }
@@ -380,7 +418,7 @@ fn saved(
     to_file: bool,
 ) -> Result<(), String> {
     let fail = |problem: &str| Err(format!("{problem}; the outcome is {outcome:?}"));
-    let is_kill = matches!(&step.interrupt, Some(Interrupt::Signal { signal, .. }) if signal == "KILL");
+    let is_kill = is_kill(step);
     let consumes = step.store == StoreName::Fileio;
     if outcome.error.is_none() && !outcome.interrupted {
         return match outcome.saved.keys().eq(["file"].iter().take(usize::from(to_file))) {
@@ -455,11 +493,14 @@ fn claim(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     match winners.first() {
         Some((step, _)) if !is_of(step) => return fail("the file is not that of the winner"),
         Some(_) => {}
+        None if is_undisturbed(record) && !steps.iter().any(|(_, outcome)| told(outcome) == Told::Unknown) => {
+            return fail("no client has won, although nothing disturbed them");
+        }
         None => {
             let may_have_won = |(step, outcome): &(&Step, &Outcome)| told(outcome) != Told::Unchanged && is_of(step);
-            let is_damaged = |(_, outcome): &(&Step, &Outcome)| {
-                outcome.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("integrity"))
-            };
+            // Wrong bytes are those of no client.
+            let is_damaged =
+                |(_, outcome): &(&Step, &Outcome)| is_integrity(outcome) && !steps.iter().any(|(step, _)| is_of(step));
             if prize.is_some() && !steps.iter().any(|step| may_have_won(step) || is_damaged(step)) {
                 return fail("the file is that of a client that has lost");
             }
@@ -473,8 +514,9 @@ fn claim(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     }
     let leftovers = files(&record.after, &key).iter().filter(|file| is_temporary(file));
     for file in leftovers {
-        let is_named = |(_, outcome): &(&Step, &Outcome)| {
-            outcome.interrupted || outcome.error.as_ref().is_some_and(|failure| failure.message.contains(&file.name))
+        let is_named = |(step, outcome): &(&Step, &Outcome)| {
+            may_leave(record, step, outcome)
+                || outcome.error.as_ref().is_some_and(|failure| failure.message.contains(&file.name))
         };
         if !steps.iter().any(is_named) {
             return fail("no error names a leftover");
@@ -509,6 +551,9 @@ fn take(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     if winners.is_empty() && after.is_none() && steps.iter().all(|(_, outcome)| unchanged(outcome)) {
         return fail("the file is gone, and every error says that nothing changed");
     }
+    if winners.is_empty() && is_undisturbed(record) && steps.iter().all(|(_, outcome)| unchanged(outcome)) {
+        return fail("no client has read the file, although nothing disturbed them");
+    }
     if !winners.is_empty() && after.is_some() {
         return fail("the file is still there");
     }
@@ -525,15 +570,16 @@ fn take(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
 fn temporary_files(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     let key = place(StoreName::Fs, Owner::Temporary);
     let (before, after) = (files(&record.before, &key), files(&record.after, &key));
-    let is_interrupted = steps.iter().any(|(step, outcome)| step.store == StoreName::Fs && outcome.interrupted);
+    let is_killed =
+        steps.iter().any(|(step, outcome)| step.store == StoreName::Fs && outcome.interrupted && is_kill(step));
     let is_stored = steps.iter().any(|(step, outcome)| {
         let uploads = matches!(step.operation, Operation::Upload { .. } | Operation::Claim { .. });
         step.store == StoreName::Fs && uploads && outcome.error.is_none() && !outcome.interrupted
     });
-    let is_allowed = |file: &&FileState| is_interrupted || (before.contains(file) && !is_stored);
+    let is_allowed = |file: &&FileState| is_killed || (before.contains(file) && !is_stored);
     match after.iter().find(|file| !is_allowed(file)) {
         None => Ok(()),
-        Some(file) => Err(format!("{key}: {file:?} was left by no interrupted upload")),
+        Some(file) => Err(format!("{key}: {file:?} was left by no killed upload")),
     }
 }
 
@@ -559,7 +605,15 @@ mod tests {
         let step = Step { client: 0, store: StoreName::Filescom, operation, interrupt: None };
         let round = Round { number: 7, event: None, faults: Vec::new(), kill_emulator: None, steps: vec![step] };
         let (earlier, before, after) = (truth(before), truth(before), truth(after));
-        Record { round, earlier, before, outcomes: vec![outcome], after, now: Timestamp::UNIX_EPOCH, fired: Vec::new() }
+        Record {
+            round,
+            earlier,
+            before,
+            outcomes: vec![outcome],
+            after,
+            now: Timestamp::UNIX_EPOCH,
+            fired: vec!["lost-answer".into()],
+        }
     }
 
     fn upload() -> Operation {
@@ -592,6 +646,24 @@ mod tests {
         ] {
             let violations = check(&record(upload(), outcome.clone(), &[], &after));
             assert_eq!(violations.is_empty(), allowed, "{outcome:?} {after:?}: {violations:?}");
+        }
+    }
+
+    #[test]
+    fn an_operation_that_nothing_disturbs_does_not_fail() {
+        let mut record = record(upload(), error(Told::Unchanged, "it failed"), &[], &[]);
+        assert!(check(&record).is_empty());
+        record.fired.clear();
+        assert_eq!(check(&record).len(), 1);
+    }
+
+    #[test]
+    fn an_upload_that_must_not_replace_a_file_never_does() {
+        let Operation::Upload { pick, size, source_fails, downloads, days, .. } = upload() else { return };
+        let create_new = Operation::Upload { pick, size, create_new: true, source_fails, downloads, days };
+        for outcome in [success(&stored(100)), error(Told::Unknown, ""), error(Told::Changed, "")] {
+            let record = record(create_new.clone(), outcome, &[stored(50)], &[stored(100)]);
+            assert_eq!(check(&record).len(), 1, "{record:?}");
         }
     }
 

@@ -221,17 +221,9 @@ const FAULTS: [&str; 27] = [
     r#"{ rate-limit = { per_minute = 3 } }"#,
 ];
 
-/// The variants of file.io.
-const FILEIO_FAULTS: [&str; 8] = [
-    r#""gen1""#,
-    r#"{ plan = "free" }"#,
-    r#""clamp""#,
-    r#""landing""#,
-    r#"{ head = "consume" }"#,
-    r#"{ head = "reject" }"#,
-    r#""count-at-completion""#,
-    r#""no-disposition""#,
-];
+/// The variants of file.io that concern requests of the clients: they send no HEAD and no `Accept: text/html`.
+const FILEIO_FAULTS: [&str; 5] =
+    [r#""gen1""#, r#"{ plan = "free" }"#, r#""clamp""#, r#""count-at-completion""#, r#""no-disposition""#];
 
 /// Faults that take time, most of them until a limit of the client.
 const SLOW_FAULTS: [&str; 5] = [

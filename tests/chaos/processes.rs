@@ -107,13 +107,13 @@ fn outcome(step: &Step, subject: &Subject, output: Output) -> Outcome {
         Some(0) => None,
         Some(1..=6) => Some(Told::Unchanged),
         // A process that was interrupted tells nothing about its operation.
-        Some(code) if code > 128 => {
+        code if code.is_none_or(|code| code > 128) && step.interrupt.is_some() => {
             outcome.interrupted = true;
             Some(Told::Unknown)
         }
-        Some(_) => Some(Told::Unknown),
-        None => {
-            outcome.interrupted = true;
+        Some(7..=8) => Some(Told::Unknown),
+        _ => {
+            message += "; the run failed: the program ended in no documented way";
             Some(Told::Unknown)
         }
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use filestore_emulator::{FILEIO_API_KEY, FILESCOM_API_KEY};
 use futures::future::join_all;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::execute::{self, collect, content_of, name_of_prize, resolve};
 use crate::history::{Event, Failure, Operation, Outcome, Owner, Record, Round, Step, StoreName, Told, Truth, place};
@@ -18,6 +18,9 @@ const STOPPED: Duration = Duration::from_secs(120);
 
 /// All places are read after each round whose number is a multiple of this.
 const COMPLETE: u64 = 10;
+
+/// The pause between two readings of the state after an interruption.
+const SETTLING: Duration = Duration::from_millis(5);
 
 /// The size of the file for which the clients of a round compete, in bytes.
 const PRIZE: u32 = 5000;
@@ -94,6 +97,14 @@ impl Run {
         let is_complete = round.number.is_multiple_of(COMPLETE);
         let is_read = |place: &str| is_complete || touched.iter().any(|touched| touched == place);
         let mut after = truth::observe(&self.world, self.clients, &before, is_read).await?;
+        // What was interrupted may end a moment later: two equal readings show that it has.
+        while outcomes.iter().any(|outcome| outcome.interrupted) || round.kill_emulator.is_some() {
+            sleep(SETTLING).await;
+            let again = truth::observe(&self.world, self.clients, &before, is_read).await?;
+            if std::mem::replace(&mut after, again.clone()) == again {
+                break;
+            }
+        }
         name_origins(&mut after, &before, &round);
         let record = Record { earlier, before, outcomes, after, now, fired, round };
         self.count(&record);

@@ -326,7 +326,8 @@ impl End {
     }
 
     fn is_by_limit(&self) -> bool {
-        matches!(&*self.status, "408" | "") && self.after < BODY_TIMEOUT + TOLERANCE
+        matches!(&*self.status, "408" | "")
+            && (BODY_TIMEOUT - TOLERANCE..BODY_TIMEOUT + TOLERANCE).contains(&self.after)
     }
 }
 
