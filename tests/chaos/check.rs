@@ -14,12 +14,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::content;
-use crate::execute::{SOURCE_FAILED, name_of_prize, stored_name};
+use crate::execute::{SOURCE_FAILED, contested_name, stored_name};
 use crate::history::{
-    Content, Event, FileState, Found, Interrupt, Operation, Outcome, Owner, Record, Step, StoreName, Told, place,
+    Content, Event, FileState, Found, Interrupt, Operation, Outcome, Owner, Record, ReportedEffect, Step, StoreName,
+    place,
 };
 use crate::plan::NAMES;
-use crate::truth::reference;
+use crate::snapshot::reference;
 
 /// The days after which PubNub deletes a file, at midnight.
 const PUBNUB_DAYS: i64 = 30;
@@ -32,25 +33,22 @@ const LONGEST_STEP: f64 = 60.0;
 
 /// Returns the violations in a record, in words.
 pub fn check(record: &Record) -> Vec<String> {
-    let mut violations = event(record);
-    let owner = |step: &Step| match step.operation {
-        Operation::Claim { .. } | Operation::Take => Owner::Shared,
-        _ => Owner::Client(step.client),
-    };
+    let mut violations = check_event(record);
+    let owner = |step: &Step| step.operation.owner(step.client);
     let steps: Vec<(&Step, &Outcome)> = record.round.steps.iter().zip(&record.outcomes).collect();
     for (step, outcome) in &steps {
-        let judged = match step.operation {
-            Operation::Claim { .. } | Operation::Take => own(step, outcome),
-            _ => own(step, outcome)
-                .and_then(|()| changes(record, step, outcome))
-                .and_then(|()| result(record, step, outcome)),
-        };
+        let mut judged = check_outcome(step, outcome);
+        if owner(step) != Owner::Shared {
+            judged = judged
+                .and_then(|()| check_state(record, step, outcome))
+                .and_then(|()| check_result(record, step, outcome));
+        }
         violations
             .extend(judged.err().map(|problem| format!("client {}: {:?}: {problem}", step.client, step.operation)));
     }
     match steps.first().map(|(step, _)| &step.operation) {
-        Some(Operation::Claim { .. }) => violations.extend(claim(record, &steps).err()),
-        Some(Operation::Take) => violations.extend(take(record, &steps).err()),
+        Some(Operation::CreateContested { .. }) => violations.extend(check_create_contested(record, &steps).err()),
+        Some(Operation::ReadContested) => violations.extend(check_read_contested(record, &steps).err()),
         _ => {}
     }
     // Files that no step may change.
@@ -64,12 +62,12 @@ pub fn check(record: &Record) -> Vec<String> {
             violations.push(format!("{key} has changed without a step: {}", difference(record, key)));
         }
     }
-    violations.extend(temporary_files(record, &steps).err());
+    violations.extend(check_temporary_files(record, &steps).err());
     violations
 }
 
-fn files<'a>(truth: &'a crate::history::Truth, key: &str) -> &'a [FileState] {
-    truth.get(key).map_or(&[], Vec::as_slice)
+fn files<'a>(snapshot: &'a crate::history::Snapshot, key: &str) -> &'a [FileState] {
+    snapshot.get(key).map_or(&[], Vec::as_slice)
 }
 
 fn difference(record: &Record, key: &str) -> String {
@@ -77,12 +75,12 @@ fn difference(record: &Record, key: &str) -> String {
 }
 
 /// The event: a restart loses nothing, and time ends only what has expired.
-fn event(record: &Record) -> Vec<String> {
+fn check_event(record: &Record) -> Vec<String> {
     let mut violations = Vec::new();
     let now = record.now;
-    for key in record.earlier.keys().chain(record.before.keys()) {
-        let (earlier, before) = (files(&record.earlier, key), files(&record.before, key));
-        for file in earlier {
+    for key in record.before_event.keys().chain(record.before.keys()) {
+        let (before_event, before) = (files(&record.before_event, key), files(&record.before, key));
+        for file in before_event {
             let (may, must) = match record.round.event {
                 Some(Event::Advance { .. }) => expired(file, now),
                 _ => (false, false),
@@ -94,9 +92,9 @@ fn event(record: &Record) -> Vec<String> {
                 _ => {}
             }
         }
-        let prize = name_of_prize(StoreName::Fileio, record.round.number);
-        let is_known = |file: &FileState| earlier.iter().any(|other| other.reference == file.reference);
-        let is_new = |file: &&FileState| !is_known(file) && file.name != prize;
+        let contested = contested_name(StoreName::Fileio, record.round.number);
+        let is_known = |file: &FileState| before_event.iter().any(|other| other.reference == file.reference);
+        let is_new = |file: &&FileState| !is_known(file) && file.name != contested;
         violations.extend(before.iter().filter(is_new).map(|file| format!("{key}: {file:?} has appeared")));
     }
     violations.dedup();
@@ -117,7 +115,7 @@ fn expired(file: &FileState, now: Timestamp) -> (bool, bool) {
 }
 
 /// What holds for each outcome by itself.
-fn own(step: &Step, outcome: &Outcome) -> Result<(), String> {
+fn check_outcome(step: &Step, outcome: &Outcome) -> Result<(), String> {
     if outcome.seconds > LONGEST_STEP {
         return Err(format!("the step took {} s", outcome.seconds));
     }
@@ -152,7 +150,7 @@ fn is_temporary(file: &FileState) -> bool {
 const NEW: &str = "new";
 
 /// The step has made the change that its outcome tells, and no other.
-fn changes(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String> {
+fn check_state(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String> {
     let owner = Owner::Client(step.client);
     let key = place(step.store, owner);
     let (old, new) = (files(&record.before, &key), files(&record.after, &key));
@@ -176,18 +174,18 @@ fn changes(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String
     let applied = applied(record, step, outcome, &before);
     let is_applied = || applied.as_ref() == Some(&after);
     let reported = match &outcome.error {
-        None if outcome.interrupted => Told::Unknown,
-        None => Told::Changed,
+        None if outcome.interrupted => ReportedEffect::Unknown,
+        None => ReportedEffect::Changed,
         Some(failure) => failure.effect,
     };
     let is_allowed = match reported {
-        Told::Changed => is_applied(),
-        Told::Unchanged => after == before,
-        Told::Unknown => after == before || is_applied(),
+        ReportedEffect::Changed => is_applied(),
+        ReportedEffect::Unchanged => after == before,
+        ReportedEffect::Unknown => after == before || is_applied(),
     };
     // Wrong bytes were stored, and the error says so, or the step was interrupted before it compared them.
     let is_damaged = has_fired(record, &["corrupt", "truncate", "wrong-etag"])
-        && (outcome.interrupted || is_integrity(outcome) && reported != Told::Unchanged)
+        && (outcome.interrupted || is_integrity(outcome) && reported != ReportedEffect::Unchanged)
         && is_damaged_upload(step, owner, &before, &after);
     let is_allowed = is_allowed || is_damaged;
     // The source of the content has ended early, so nothing may be stored.
@@ -290,23 +288,26 @@ fn applied(record: &Record, step: &Step, outcome: &Outcome, before: &View) -> Op
 }
 
 /// The result of a success is true, and an error of a read keeps what it must.
-fn result(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String> {
+fn check_result(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String> {
     let owner = Owner::Client(step.client);
     let key = place(step.store, owner);
     let before = files(&record.before, &key);
     let subject = outcome.subject.as_deref().unwrap_or_default();
     let file = before.iter().find(|file| file.reference == subject);
     if let Operation::Download { to_file, .. } = step.operation {
-        saved(record, step, outcome, file, to_file)?;
+        check_saved(record, step, outcome, file, to_file)?;
     }
     if outcome.interrupted {
         return Ok(());
     }
     let fail = |problem: &str| Err(format!("{problem}; the outcome is {outcome:?}; {}", difference(record, &key)));
     if let Some(failure) = &outcome.error {
-        let (is_kind, told) = (|kind: &str| failure.kind.as_deref() == Some(kind), failure.effect);
+        let (is_kind, reported) = (|kind: &str| failure.kind.as_deref() == Some(kind), failure.effect);
         let is_list = matches!(step.operation, Operation::List { .. });
-        if is_kind("not_found") && told == Told::Unchanged && (file.is_some() || is_list && !before.is_empty()) {
+        if is_kind("not_found")
+            && reported == ReportedEffect::Unchanged
+            && (file.is_some() || is_list && !before.is_empty())
+        {
             return fail("a file that exists is reported as not found");
         }
         let target = match step.operation {
@@ -385,7 +386,7 @@ fn result(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String>
             // Pages of file.io are offsets: other clients may shift them.
             let is_alone = record.round.steps.iter().filter(|other| other.store == step.store).count() == 1;
             if step.store != StoreName::Fileio || is_alone {
-                list(outcome, owner, step.store, before).or_else(|problem| fail(&problem))?;
+                check_listing(outcome, owner, step.store, before).or_else(|problem| fail(&problem))?;
             }
         }
         Operation::Copy { to, .. } | Operation::Move { to, .. }
@@ -410,7 +411,7 @@ fn is_expired(url: &str, now: Timestamp) -> bool {
 
 /// The local files after a download: the whole file after a success, what arrived after a failure that may have consumed
 /// it, and nothing else.
-fn saved(
+fn check_saved(
     record: &Record,
     step: &Step,
     outcome: &Outcome,
@@ -447,8 +448,9 @@ fn saved(
         }
     }
     let key = place(step.store, Owner::Client(step.client));
-    let counted = |truth| {
-        let found = files(truth, &key).iter().find(|other| Some(&other.reference) == file.map(|file| &file.reference));
+    let counted = |snapshot| {
+        let found =
+            files(snapshot, &key).iter().find(|other| Some(&other.reference) == file.map(|file| &file.reference));
         found.map(|file| file.downloads)
     };
     let is_consumed = consumes && file.is_some() && counted(&record.before) != counted(&record.after);
@@ -465,7 +467,7 @@ fn saved(
     Ok(())
 }
 
-fn list(outcome: &Outcome, owner: Owner, store: StoreName, before: &[FileState]) -> Result<(), String> {
+fn check_listing(outcome: &Outcome, owner: Owner, store: StoreName, before: &[FileState]) -> Result<(), String> {
     let prefix = format!("{owner}-");
     let listed = outcome.files.iter().filter(|file| store != StoreName::Fileio || file.name.starts_with(&prefix));
     let mut listed: Vec<_> = listed.map(|file| (&file.reference, &file.name, file.size)).collect();
@@ -477,31 +479,38 @@ fn list(outcome: &Outcome, owner: Owner, store: StoreName, before: &[FileState])
 }
 
 /// At most one of the clients that create the same file succeeds, and the file is that of the winner.
-fn claim(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
-    let Some((Step { store, operation: Operation::Claim { size }, .. }, _)) = steps.first() else { return Ok(()) };
+fn check_create_contested(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
+    let Some((Step { store, operation: Operation::CreateContested { size }, .. }, _)) = steps.first() else {
+        return Ok(());
+    };
     let key = place(*store, Owner::Shared);
-    let name = name_of_prize(*store, record.round.number);
-    let prize = files(&record.after, &key).iter().find(|file| file.name == name);
+    let name = contested_name(*store, record.round.number);
+    let contested = files(&record.after, &key).iter().find(|file| file.name == name);
     let digest = |step: &Step| content::digest(&content::of(record.round.number, Owner::Client(step.client), *size));
-    let is_of = |step: &Step| prize.is_some_and(|prize| prize.md5 == Some(digest(step)));
-    let fail = |problem: &str| Err(format!("claim: {problem}: {:?}; {}", record.outcomes, difference(record, &key)));
+    let is_of = |step: &Step| contested.is_some_and(|contested| contested.md5 == Some(digest(step)));
+    let fail = |problem: &str| {
+        Err(format!("create contested: {problem}: {:?}; {}", record.outcomes, difference(record, &key)))
+    };
     let winners: Vec<_> = steps.iter().filter(|(_, outcome)| outcome.error.is_none() && !outcome.interrupted).collect();
     if winners.len() > 1 {
         return fail("several clients have won");
     }
-    let told = |outcome: &Outcome| outcome.error.as_ref().map_or(Told::Unknown, |failure| failure.effect);
+    let reported = |outcome: &Outcome| outcome.error.as_ref().map_or(ReportedEffect::Unknown, |failure| failure.effect);
     match winners.first() {
         Some((step, _)) if !is_of(step) => return fail("the file is not that of the winner"),
         Some(_) => {}
-        None if is_undisturbed(record) && !steps.iter().any(|(_, outcome)| told(outcome) == Told::Unknown) => {
+        None if is_undisturbed(record)
+            && !steps.iter().any(|(_, outcome)| reported(outcome) == ReportedEffect::Unknown) =>
+        {
             return fail("no client has won, although nothing disturbed them");
         }
         None => {
-            let may_have_won = |(step, outcome): &(&Step, &Outcome)| told(outcome) != Told::Unchanged && is_of(step);
+            let may_have_won =
+                |(step, outcome): &(&Step, &Outcome)| reported(outcome) != ReportedEffect::Unchanged && is_of(step);
             // Wrong bytes are those of no client.
             let is_damaged =
                 |(_, outcome): &(&Step, &Outcome)| is_integrity(outcome) && !steps.iter().any(|(step, _)| is_of(step));
-            if prize.is_some() && !steps.iter().any(|step| may_have_won(step) || is_damaged(step)) {
+            if contested.is_some() && !steps.iter().any(|step| may_have_won(step) || is_damaged(step)) {
                 return fail("the file is that of a client that has lost");
             }
         }
@@ -509,7 +518,7 @@ fn claim(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     let lost = |outcome: &Outcome| {
         outcome.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("already_exists"))
     };
-    if prize.is_none() && steps.iter().any(|(_, outcome)| lost(outcome)) {
+    if contested.is_none() && steps.iter().any(|(_, outcome)| lost(outcome)) {
         return fail("a file that does not exist is reported as existing");
     }
     let leftovers = files(&record.after, &key).iter().filter(|file| is_temporary(file));
@@ -528,12 +537,13 @@ fn claim(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
 }
 
 /// At most one of the clients that read the same single-use file succeeds.
-fn take(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
+fn check_read_contested(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     let key = place(StoreName::Fileio, Owner::Shared);
-    let name = name_of_prize(StoreName::Fileio, record.round.number);
-    let find = |truth| files(truth, &key).iter().find(|file| file.name == name);
+    let name = contested_name(StoreName::Fileio, record.round.number);
+    let find = |snapshot| files(snapshot, &key).iter().find(|file| file.name == name);
     let (before, after) = (find(&record.before), find(&record.after));
-    let fail = |problem: &str| Err(format!("take: {problem}: {:?}; {}", record.outcomes, difference(record, &key)));
+    let fail =
+        |problem: &str| Err(format!("read contested: {problem}: {:?}; {}", record.outcomes, difference(record, &key)));
     let Some(before) = before else { return fail("there is no file to take") };
     let winners = steps.iter().filter(|(_, outcome)| outcome.error.is_none() && !outcome.interrupted);
     let winners: Vec<_> = winners.map(|(_, outcome)| outcome).collect();
@@ -547,7 +557,8 @@ fn take(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     if !winners.iter().all(is_right) {
         return fail("the content is wrong");
     }
-    let unchanged = |outcome: &Outcome| outcome.error.as_ref().is_some_and(|failure| failure.effect == Told::Unchanged);
+    let unchanged =
+        |outcome: &Outcome| outcome.error.as_ref().is_some_and(|failure| failure.effect == ReportedEffect::Unchanged);
     if winners.is_empty() && after.is_none() && steps.iter().all(|(_, outcome)| unchanged(outcome)) {
         return fail("the file is gone, and every error says that nothing changed");
     }
@@ -562,18 +573,18 @@ fn take(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     if after.is_some() && steps.iter().any(|(_, outcome)| lost(outcome) && unchanged(outcome)) {
         return fail("a file that exists is reported as not found");
     }
-    let others = |truth| files(truth, &key).iter().filter(|file| file.name != name).cloned().collect::<Vec<_>>();
+    let others = |snapshot| files(snapshot, &key).iter().filter(|file| file.name != name).cloned().collect::<Vec<_>>();
     if others(&record.before) == others(&record.after) { Ok(()) } else { fail("another file has changed") }
 }
 
 /// The temporary files of `fs` go with their upload. That of a killed process goes with the next upload.
-fn temporary_files(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
+fn check_temporary_files(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     let key = place(StoreName::Fs, Owner::Temporary);
     let (before, after) = (files(&record.before, &key), files(&record.after, &key));
     let is_killed =
         steps.iter().any(|(step, outcome)| step.store == StoreName::Fs && outcome.interrupted && is_kill(step));
     let is_stored = steps.iter().any(|(step, outcome)| {
-        let uploads = matches!(step.operation, Operation::Upload { .. } | Operation::Claim { .. });
+        let uploads = matches!(step.operation, Operation::Upload { .. } | Operation::CreateContested { .. });
         step.store == StoreName::Fs && uploads && outcome.error.is_none() && !outcome.interrupted
     });
     let is_allowed = |file: &&FileState| is_killed || (before.contains(file) && !is_stored);
@@ -586,7 +597,7 @@ fn temporary_files(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Failure, Found, Round, Truth};
+    use crate::history::{Failure, Found, Round, Snapshot};
 
     const KEY: &str = "filescom/c0";
 
@@ -597,17 +608,17 @@ mod tests {
         FileState { reference, name: "a.txt".into(), size: size.into(), md5, downloads, origin, created, expires }
     }
 
-    fn truth(files: &[FileState]) -> Truth {
-        Truth::from([(KEY.to_owned(), files.to_vec())])
+    fn snapshot(files: &[FileState]) -> Snapshot {
+        Snapshot::from([(KEY.to_owned(), files.to_vec())])
     }
 
     fn record(operation: Operation, outcome: Outcome, before: &[FileState], after: &[FileState]) -> Record {
         let step = Step { client: 0, store: StoreName::Filescom, operation, interrupt: None };
         let round = Round { number: 7, event: None, faults: Vec::new(), kill_emulator: None, steps: vec![step] };
-        let (earlier, before, after) = (truth(before), truth(before), truth(after));
+        let (before_event, before, after) = (snapshot(before), snapshot(before), snapshot(after));
         Record {
             round,
-            earlier,
+            before_event,
             before,
             outcomes: vec![outcome],
             after,
@@ -625,7 +636,7 @@ mod tests {
         Outcome { files: vec![found], subject: Some(file.reference.clone()), ..Outcome::default() }
     }
 
-    fn error(effect: Told, message: &str) -> Outcome {
+    fn error(effect: ReportedEffect, message: &str) -> Outcome {
         let failure = Failure { kind: Some("unavailable".into()), effect, message: message.into() };
         Outcome { error: Some(failure), subject: Some(stored(100).reference), ..Outcome::default() }
     }
@@ -637,12 +648,12 @@ mod tests {
             (success(&file), vec![file.clone()], true),
             (success(&file), vec![], false),
             (success(&file), vec![half.clone()], false),
-            (error(Told::Unchanged, ""), vec![], true),
-            (error(Told::Unchanged, ""), vec![file.clone()], false),
-            (error(Told::Unknown, ""), vec![], true),
-            (error(Told::Unknown, ""), vec![file.clone()], true),
-            (error(Told::Unknown, ""), vec![half], false),
-            (error(Told::Changed, ""), vec![], false),
+            (error(ReportedEffect::Unchanged, ""), vec![], true),
+            (error(ReportedEffect::Unchanged, ""), vec![file.clone()], false),
+            (error(ReportedEffect::Unknown, ""), vec![], true),
+            (error(ReportedEffect::Unknown, ""), vec![file.clone()], true),
+            (error(ReportedEffect::Unknown, ""), vec![half], false),
+            (error(ReportedEffect::Changed, ""), vec![], false),
         ] {
             let violations = check(&record(upload(), outcome.clone(), &[], &after));
             assert_eq!(violations.is_empty(), allowed, "{outcome:?} {after:?}: {violations:?}");
@@ -651,7 +662,7 @@ mod tests {
 
     #[test]
     fn an_operation_that_nothing_disturbs_does_not_fail() {
-        let mut record = record(upload(), error(Told::Unchanged, "it failed"), &[], &[]);
+        let mut record = record(upload(), error(ReportedEffect::Unchanged, "it failed"), &[], &[]);
         assert!(check(&record).is_empty());
         record.fired.clear();
         assert_eq!(check(&record).len(), 1);
@@ -661,7 +672,7 @@ mod tests {
     fn an_upload_that_must_not_replace_a_file_never_does() {
         let Operation::Upload { pick, size, source_fails, downloads, days, .. } = upload() else { return };
         let create_new = Operation::Upload { pick, size, create_new: true, source_fails, downloads, days };
-        for outcome in [success(&stored(100)), error(Told::Unknown, ""), error(Told::Changed, "")] {
+        for outcome in [success(&stored(100)), error(ReportedEffect::Unknown, ""), error(ReportedEffect::Changed, "")] {
             let record = record(create_new.clone(), outcome, &[stored(50)], &[stored(100)]);
             assert_eq!(check(&record).len(), 1, "{record:?}");
         }
@@ -671,7 +682,8 @@ mod tests {
     fn a_leftover_has_to_be_named() {
         let leftover = FileState { name: ".filestore-1.txt".into(), reference: "x".into(), ..stored(100) };
         for (message, allowed) in [("it failed", false), ("it failed; c0/.filestore-1.txt may be stored", true)] {
-            let record = record(upload(), error(Told::Unchanged, message), &[], std::slice::from_ref(&leftover));
+            let record =
+                record(upload(), error(ReportedEffect::Unchanged, message), &[], std::slice::from_ref(&leftover));
             assert_eq!(check(&record).is_empty(), allowed, "{message}");
         }
     }
@@ -694,7 +706,7 @@ mod tests {
             (Event::Advance { hours: 1 }, Timestamp::UNIX_EPOCH - hour, false),
         ] {
             let mut record = record(Operation::Nothing, Outcome::default(), &[], &[]);
-            record.earlier = truth(std::slice::from_ref(&expiring));
+            record.before_event = snapshot(std::slice::from_ref(&expiring));
             (record.round.event, record.now) = (Some(event.clone()), now);
             assert_eq!(check(&record).is_empty(), allowed, "{event:?} {now}");
         }

@@ -13,13 +13,13 @@ use filestore::filescom::{Destination, FilesComStore};
 use filestore::{Body, Effect, Error, FileRef, IfExists, List, Period, Store, StoredFile, Upload, UrlRequest};
 use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::environment::Environment;
 use crate::history::{
-    Content, Failure, FileState, Found, Interrupt, Operation, Outcome, Owner, Round, Step, StoreName, Told, Truth,
-    place,
+    Content, Failure, FileState, Found, Interrupt, Operation, Outcome, Owner, ReportedEffect, Round, Snapshot, Step,
+    StoreName, place,
 };
 use crate::plan::NAMES;
-use crate::world::World;
-use crate::{content, processes, truth};
+use crate::{content, processes, snapshot};
 
 /// The most files of an owner in a store to which every upload adds one. Above it, an upload becomes a delete.
 const MAX_FILES: usize = 6;
@@ -38,12 +38,9 @@ pub(crate) struct Subject {
 }
 
 /// Returns the step with an operation that fits the state of the store, and its subject.
-pub(crate) fn resolve(step: &Step, before: &Truth, round: u64) -> (Step, Subject) {
+pub(crate) fn resolve(step: &Step, before: &Snapshot, round: u64) -> (Step, Subject) {
     let mut step = step.clone();
-    let owner = match step.operation {
-        Operation::Claim { .. } | Operation::Take => Owner::Shared,
-        _ => Owner::Client(step.client),
-    };
+    let owner = step.operation.owner(step.client);
     let files = before.get(&place(step.store, owner)).map_or(&[][..], Vec::as_slice);
     if let Operation::Upload { pick, .. } = step.operation
         && step.store.adds()
@@ -52,7 +49,7 @@ pub(crate) fn resolve(step: &Step, before: &Truth, round: u64) -> (Step, Subject
         step.operation = Operation::Delete { pick };
     }
     let chosen = match &step.operation {
-        Operation::Take => files.iter().find(|file| file.name == name_of_prize(StoreName::Fileio, round)),
+        Operation::ReadContested => files.iter().find(|file| file.name == contested_name(StoreName::Fileio, round)),
         Operation::Download { pick, .. }
         | Operation::Stat { pick }
         | Operation::Delete { pick }
@@ -66,8 +63,8 @@ pub(crate) fn resolve(step: &Step, before: &Truth, round: u64) -> (Step, Subject
     };
     let reference = chosen.map(|file| file.reference.clone());
     let reference = reference.or_else(|| match (&step.operation, step.store.adds()) {
-        (Operation::Take, _) | (_, true) => None,
-        (operation, false) => Some(truth::reference(step.store, owner, NAMES[operation.pick()?])),
+        (Operation::ReadContested, _) | (_, true) => None,
+        (operation, false) => Some(snapshot::reference(step.store, owner, NAMES[operation.pick()?])),
     });
     if reference.is_none() {
         step.operation = Operation::Nothing;
@@ -97,19 +94,19 @@ pub fn stored_name(store: StoreName, owner: Owner, name: &str) -> String {
 }
 
 /// Returns the name of the file for which the clients of a round compete.
-pub fn name_of_prize(store: StoreName, round: u64) -> String {
-    stored_name(store, Owner::Shared, &format!("prize {round}"))
+pub fn contested_name(store: StoreName, round: u64) -> String {
+    stored_name(store, Owner::Shared, &format!("contested {round}"))
 }
 
 /// Runs a step.
-pub(crate) async fn run(world: &World, round: &Round, step: &Step, subject: &Subject) -> Outcome {
+pub(crate) async fn run(environment: &Environment, round: &Round, step: &Step, subject: &Subject) -> Outcome {
     let begin = Instant::now();
-    let folder = world.path().join(format!("downloads/{}", step.client));
+    let folder = environment.path().join(format!("downloads/{}", step.client));
     let mut outcome = match std::fs::create_dir_all(&folder) {
         Err(error) => failure_of_run(&error.to_string()),
-        Ok(()) if world.program.is_some() => processes::run(world, round, step, subject, &folder).await,
+        Ok(()) if environment.program.is_some() => processes::run(environment, round, step, subject, &folder).await,
         Ok(()) => {
-            let operation = operate(world, round, step, subject, &folder);
+            let operation = operate(environment, round, step, subject, &folder);
             match step.interrupt {
                 Some(Interrupt::Drop { polls }) => match (Dropped { inner: Box::pin(operation), polls }).await {
                     Some(outcome) => outcome,
@@ -126,8 +123,8 @@ pub(crate) async fn run(world: &World, round: &Round, step: &Step, subject: &Sub
 
 /// Adds the files that the step left in the client's folder for downloads, and empties the folder. To be called when no
 /// operation is under way.
-pub(crate) fn collect(world: &World, step: &Step, subject: &Subject, outcome: &mut Outcome) {
-    let folder = world.path().join(format!("downloads/{}", step.client));
+pub(crate) fn collect(environment: &Environment, step: &Step, subject: &Subject, outcome: &mut Outcome) {
+    let folder = environment.path().join(format!("downloads/{}", step.client));
     for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
         let bytes = std::fs::read(entry.path()).unwrap_or_default();
         outcome.saved.insert(entry.file_name().to_string_lossy().into_owned(), content_of(&bytes, subject));
@@ -142,13 +139,14 @@ pub(crate) fn content_of(bytes: &[u8], subject: &Subject) -> Content {
 }
 
 fn failure_of_run(message: &str) -> Outcome {
-    let failure = Failure { kind: None, effect: Told::Unchanged, message: format!("the run failed: {message}") };
+    let failure =
+        Failure { kind: None, effect: ReportedEffect::Unchanged, message: format!("the run failed: {message}") };
     Outcome { error: Some(failure), ..Outcome::default() }
 }
 
-async fn operate(world: &World, round: &Round, step: &Step, subject: &Subject, folder: &Path) -> Outcome {
-    let result = match world.stores.get(step.store.as_str()) {
-        Ok(store) => operate_on(store, &world.site, round, step, subject, folder).await,
+async fn operate(environment: &Environment, round: &Round, step: &Step, subject: &Subject, folder: &Path) -> Outcome {
+    let result = match environment.stores.get(step.store.as_str()) {
+        Ok(store) => operate_on(store, &environment.filescom, round, step, subject, folder).await,
         Err(error) => Err(error),
     };
     result.unwrap_or_else(|error| Outcome { error: Some(failure(&error)), ..Outcome::default() })
@@ -168,9 +166,9 @@ fn failure(error: &Error) -> Failure {
         message += &format!("; partial: {}", partial.display());
     }
     let effect = match error.effect() {
-        Effect::NotSent | Effect::Rejected => Told::Unchanged,
-        Effect::Applied => Told::Changed,
-        _ => Told::Unknown,
+        Effect::NotSent | Effect::Rejected => ReportedEffect::Unchanged,
+        Effect::Applied => ReportedEffect::Changed,
+        _ => ReportedEffect::Unknown,
     };
     Failure { kind: Some(error.kind().as_str().to_owned()), effect, message }
 }
@@ -181,7 +179,7 @@ fn found(file: &StoredFile) -> Found {
 
 async fn operate_on(
     store: &Store,
-    site: &FilesComStore,
+    filescom: &FilesComStore,
     round: &Round,
     step: &Step,
     subject: &Subject,
@@ -207,16 +205,16 @@ async fn operate_on(
             };
             outcome.files.push(found(&store.upload(upload).await?));
         }
-        Operation::Claim { size } => {
+        Operation::CreateContested { size } => {
             let content = content::of(round.number, Owner::Client(step.client), *size);
-            let upload = Upload::new(name_of_prize(step.store, round.number), content).if_exists(IfExists::Fail);
+            let upload = Upload::new(contested_name(step.store, round.number), content).if_exists(IfExists::Fail);
             outcome.files.push(found(&store.upload(upload.scope(subject.owner.to_string())).await?));
         }
         Operation::Download { to_file: true, .. } => {
             let saved = store.download_to_path(reference()?, folder.join("file"), IfExists::Fail).await?;
             outcome.files.push(found(&saved.file));
         }
-        Operation::Download { .. } | Operation::Take => {
+        Operation::Download { .. } | Operation::ReadContested => {
             let downloaded = store.download(reference()?).await?;
             outcome.files.push(found(&downloaded.file));
             let content = downloaded.stream.try_collect::<Vec<Bytes>>().await?.concat();
@@ -243,8 +241,8 @@ async fn operate_on(
             let destination = Destination::to(format!("{}/{}", subject.owner, NAMES[*to])).overwrite(*overwrite);
             let reference = reference()?;
             let result = match step.operation {
-                Operation::Copy { .. } => site.copy(&reference, destination).await?,
-                _ => site.move_to(&reference, destination).await?,
+                Operation::Copy { .. } => filescom.copy(&reference, destination).await?,
+                _ => filescom.move_to(&reference, destination).await?,
             };
             outcome.files.push(Found {
                 reference: result.stamped(&Arc::from(store.name())).to_string(),

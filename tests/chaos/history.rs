@@ -179,13 +179,23 @@ pub enum Operation {
         overwrite: bool,
     },
     /// All clients of the round create the same file, and at most one may succeed.
-    Claim {
+    CreateContested {
         size: u32,
     },
     /// All clients of the round read the same single-use file, and at most one may succeed.
-    Take,
+    ReadContested,
     /// The chosen file does not exist.
     Nothing,
+}
+
+impl Operation {
+    /// Returns the owner of the files that the operation may change, if `client` executes it.
+    pub fn owner(&self, client: usize) -> Owner {
+        match self {
+            Self::CreateContested { .. } | Self::ReadContested => Owner::Shared,
+            _ => Owner::Client(client),
+        }
+    }
 }
 
 /// The outcome of a step.
@@ -212,14 +222,14 @@ pub struct Outcome {
 pub struct Failure {
     /// The kind, if it is known: a process tells its exit code only.
     pub kind: Option<String>,
-    pub effect: Told,
+    pub effect: ReportedEffect,
     /// The message, with the messages of the causes.
     pub message: String,
 }
 
 /// What an error tells about its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Told {
+pub enum ReportedEffect {
     /// Nothing changed.
     Unchanged,
     /// It is not known.
@@ -262,9 +272,9 @@ pub struct FileState {
 }
 
 /// The files of all stores.
-pub type Truth = BTreeMap<String, Vec<FileState>>;
+pub type Snapshot = BTreeMap<String, Vec<FileState>>;
 
-/// Returns the key of a [`Truth`].
+/// Returns the key of a [`Snapshot`].
 pub fn place(store: StoreName, owner: Owner) -> String {
     format!("{}/{owner}", store.as_str())
 }
@@ -274,13 +284,13 @@ pub fn place(store: StoreName, owner: Owner) -> String {
 pub struct Record {
     pub round: Round,
     /// The state before the event.
-    pub earlier: Truth,
+    pub before_event: Snapshot,
     /// The state before the steps.
-    pub before: Truth,
+    pub before: Snapshot,
     /// The outcomes, in the order of the steps.
     pub outcomes: Vec<Outcome>,
     /// The state after the steps, when no request is under way.
-    pub after: Truth,
+    pub after: Snapshot,
     /// The emulated time after the event.
     pub now: Timestamp,
     /// The names of the fault rules that fired.

@@ -9,9 +9,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::content;
-use crate::history::{FileState, Owner, StoreName, Truth, place};
-use crate::truth;
-use crate::world::{Result, World, failed};
+use crate::environment::{Environment, Result, failed};
+use crate::history::{FileState, Owner, Snapshot, StoreName, place};
+use crate::snapshot;
 
 /// The size of the file, in bytes: S3 and Files.com take it in parts.
 const SIZE: u32 = 20 << 20;
@@ -21,10 +21,10 @@ const OWNER: Owner = Owner::Client(0);
 
 /// Kills the program `kills` times during uploads to each store, and as often during downloads.
 pub async fn run(program: PathBuf, s3: Option<String>, kills: u64) -> Result<()> {
-    let world = World::start(Some(program), s3).await?;
+    let environment = Environment::start(Some(program), s3).await?;
     let stores = [StoreName::Fs, StoreName::Filescom, StoreName::S3];
-    for store in stores.into_iter().filter(|store| *store != StoreName::S3 || world.bucket.is_some()) {
-        let session = Session { world: &world, store };
+    for store in stores.into_iter().filter(|store| *store != StoreName::S3 || environment.bucket.is_some()) {
+        let session = Session { environment: &environment, store };
         let uploads = session.uploads(kills).await?;
         let downloads = session.downloads(kills).await?;
         let line = format!(
@@ -32,7 +32,7 @@ pub async fn run(program: PathBuf, s3: Option<String>, kills: u64) -> Result<()>
              {downloads} of them with a part received",
             store.as_str()
         );
-        crate::say(&line);
+        crate::log(&line);
         if uploads < kills / 4 || downloads < kills / 4 {
             return Err(format!("{line}: too few interrupted a transfer"));
         }
@@ -41,15 +41,15 @@ pub async fn run(program: PathBuf, s3: Option<String>, kills: u64) -> Result<()>
 }
 
 struct Session<'a> {
-    world: &'a World,
+    environment: &'a Environment,
     store: StoreName,
 }
 
 impl Session<'_> {
     fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let program = self.world.program.as_ref().ok_or("there is no program")?;
+        let program = self.environment.program.as_ref().ok_or("there is no program")?;
         let mut command = Command::new(program);
-        command.arg("--config").arg(self.world.configuration()).args(["--quiet", "--store", self.store.as_str()]);
+        command.arg("--config").arg(self.environment.configuration()).args(["--quiet", "--store", self.store.as_str()]);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         Ok(command)
     }
@@ -63,12 +63,12 @@ impl Session<'_> {
 
     /// Returns the files in the folder of the store.
     async fn files(&self) -> Result<Vec<FileState>> {
-        self.world.quiet().await?;
+        self.environment.quiet().await?;
         let key = place(self.store, OWNER);
-        let mut truth = truth::observe(self.world, 1, &Truth::new(), |place| place == key).await?;
-        let mut files = truth.remove(&key).unwrap_or_default();
+        let mut snapshot = snapshot::observe(self.environment, 1, &Snapshot::new(), |place| place == key).await?;
+        let mut files = snapshot.remove(&key).unwrap_or_default();
         if self.store == StoreName::Fs {
-            files.extend(truth.remove(&place(StoreName::Fs, Owner::Temporary)).unwrap_or_default());
+            files.extend(snapshot.remove(&place(StoreName::Fs, Owner::Temporary)).unwrap_or_default());
         }
         Ok(files)
     }
@@ -92,7 +92,7 @@ impl Session<'_> {
                 return Err(format!("kill {kill} of an upload: {file:?} has the final name"));
             }
             // The next upload to the same place.
-            let source = self.world.path().join("source");
+            let source = self.environment.path().join("source");
             fs::write(&source, &bytes).map_err(failed("write the source"))?;
             let path = source.display().to_string();
             self.succeed(&["upload", &path, "--name", "file", "--to", &scope]).await?;
@@ -112,12 +112,12 @@ impl Session<'_> {
     /// Kills downloads after a part has arrived. Returns how often a part, but not all, had arrived.
     async fn downloads(&self, kills: u64) -> Result<u64> {
         let bytes = content::of(kills, OWNER, SIZE);
-        let source = self.world.path().join("source");
+        let source = self.environment.path().join("source");
         fs::write(&source, &bytes).map_err(failed("write the source"))?;
         let path = source.display().to_string();
         self.succeed(&["upload", &path, "--name", "file", "--to", &OWNER.to_string()]).await?;
-        let reference = truth::reference(self.store, OWNER, "file");
-        let folder = self.world.path().join("target");
+        let reference = snapshot::reference(self.store, OWNER, "file");
+        let folder = self.environment.path().join("target");
         fs::create_dir_all(&folder).map_err(failed("create a folder"))?;
         let target = folder.join("file").display().to_string();
         let mut hits = 0;

@@ -2,7 +2,7 @@
 //! After each round, the state of every store is read past the clients and compared with what the outcomes allow.
 //!
 //! - [`plan`] derives the rounds from a seed: the operations, the faults, the interruptions.
-//! - [`world`] is the emulator and the local stores; [`truth`] reads their state without the code under test.
+//! - [`environment`] is the emulator and the local stores; [`snapshot`] reads their state without the code under test.
 //! - [`execute`] runs the operations by the library, [`processes`] by the command-line program.
 //! - [`history`] is the record of each round; [`check`] finds the violations in it, and needs nothing else.
 //! - [`run`] connects them, and [`shrink`] reduces a failing history.
@@ -12,6 +12,7 @@
 
 pub mod check;
 pub mod content;
+pub mod environment;
 pub mod execute;
 pub mod history;
 pub mod kill;
@@ -19,11 +20,10 @@ pub mod plan;
 pub mod processes;
 pub mod run;
 pub mod shrink;
-pub mod truth;
-pub mod world;
+pub mod snapshot;
 
 /// Prints a line about the run.
-pub fn say(line: &str) {
+pub fn log(line: &str) {
     use std::io::Write;
     // Without a reader, the run goes on.
     let _ = writeln!(std::io::stderr(), "{line}");

@@ -11,9 +11,9 @@ use filestore_chaos::check::check;
 use filestore_chaos::execute::program;
 use filestore_chaos::history::{Record, Round};
 use filestore_chaos::kill;
+use filestore_chaos::log;
 use filestore_chaos::plan::Plan;
 use filestore_chaos::run::Run;
-use filestore_chaos::say;
 use filestore_chaos::shrink::Replay;
 
 /// Random operations of concurrent clients under random faults, checked against the state of the services
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     let first = std::env::args().nth(1).unwrap_or_default();
     let flags = ["--ignored", "--include-ignored", "--exact", "--list", "--nocapture", "--skip", "--test-threads"];
     if !first.is_empty() && (!first.starts_with("--") || flags.iter().any(|flag| first.starts_with(flag))) {
-        say("chaos: not run, because these options select other tests");
+        log("chaos: not run, because these options select other tests");
         return ExitCode::SUCCESS;
     }
     let arguments = Arguments::parse();
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
-            say(&format!("chaos: the run itself failed: {problem}"));
+            log(&format!("chaos: the run itself failed: {problem}"));
             ExitCode::FAILURE
         }
     }
@@ -107,7 +107,7 @@ async fn start(arguments: Arguments) -> Result<bool, String> {
     let plan = Plan { seed, clients, processes: arguments.processes, s3: arguments.s3.is_some() };
     let begin = Instant::now();
     let mut run = Run::start(program, arguments.s3, clients, seed).await?;
-    let (mut rounds, mut said) = (Vec::new(), 0);
+    let (mut rounds, mut logged) = (Vec::new(), 0);
     for number in 1.. {
         if run.figures.operations >= arguments.operations {
             break;
@@ -120,22 +120,22 @@ async fn start(arguments: Arguments) -> Result<bool, String> {
         let violations = check(&record);
         if !violations.is_empty() {
             history.flush().map_err(|error| format!("write {}: {error}", path.display()))?;
-            say(&format!("chaos: seed {seed}, round {number}: the faults {:?} fired", record.fired));
-            violations.iter().for_each(|violation| say(&format!("VIOLATION {violation}")));
-            say(&format!("chaos: the history is {}", path.display()));
+            log(&format!("chaos: seed {seed}, round {number}: the faults {:?} fired", record.fired));
+            violations.iter().for_each(|violation| log(&format!("VIOLATION {violation}")));
+            log(&format!("chaos: the history is {}", path.display()));
             if !arguments.no_shrink {
                 drop(run);
                 report_shrunk(&replay, &rounds).await?;
             }
             return Ok(false);
         }
-        if run.figures.operations / 1000 > said {
-            said = run.figures.operations / 1000;
-            say(&format!("chaos: {} operations, {} s", run.figures.operations, begin.elapsed().as_secs()));
+        if run.figures.operations / 1000 > logged {
+            logged = run.figures.operations / 1000;
+            log(&format!("chaos: {} operations, {} s", run.figures.operations, begin.elapsed().as_secs()));
         }
     }
     let figures = &run.figures;
-    say(&format!(
+    log(&format!(
         "chaos: seed {seed}: {} operations of {clients} clients in {} rounds: {} succeeded, {:?} failed, {} interrupted; {} \
          faults, {} restarts and steps of the clock, {} kills of the emulator; no violation; {:.0} s",
         figures.operations,
@@ -172,25 +172,25 @@ fn read(path: &Path) -> Result<Vec<Record>, String> {
 fn recheck(path: &Path) -> Result<Vec<String>, String> {
     let records = read(path)?;
     let violations: Vec<String> = records.iter().flat_map(check).collect();
-    violations.iter().for_each(|violation| say(&format!("VIOLATION {violation}")));
-    say(&format!("chaos: {} records checked, {} violations", records.len(), violations.len()));
+    violations.iter().for_each(|violation| log(&format!("VIOLATION {violation}")));
+    log(&format!("chaos: {} records checked, {} violations", records.len(), violations.len()));
     Ok(violations)
 }
 
 /// Prints the smallest history that fails. Returns `true` if the history does not fail again.
 async fn report_shrunk(replay: &Replay, rounds: &[Round]) -> Result<bool, String> {
     let Some(shrunk) = replay.shrink(rounds).await? else {
-        say("chaos: the history does not fail again");
+        log("chaos: the history does not fail again");
         return Ok(true);
     };
-    say("chaos: the smallest history that fails:");
+    log("chaos: the smallest history that fails:");
     for round in &shrunk {
-        say(&format!("  round {}, event {:?}, kill {:?}", round.number, round.event, round.kill_emulator));
-        round.faults.iter().for_each(|fault| say(&format!("    {}", fault.replace('\n', " "))));
-        round.steps.iter().for_each(|step| say(&format!("    {step:?}")));
+        log(&format!("  round {}, event {:?}, kill {:?}", round.number, round.event, round.kill_emulator));
+        round.faults.iter().for_each(|fault| log(&format!("    {}", fault.replace('\n', " "))));
+        round.steps.iter().for_each(|step| log(&format!("    {step:?}")));
     }
     for violation in replay.violations(&shrunk).await? {
-        say(&format!("  VIOLATION {violation}"));
+        log(&format!("  VIOLATION {violation}"));
     }
     Ok(false)
 }

@@ -76,11 +76,11 @@ impl Planner<'_> {
 
     /// All clients compete for one file.
     fn contest(&mut self) -> Vec<Step> {
-        let claims: Vec<_> =
+        let stores: Vec<_> =
             self.plan.stores().into_iter().filter(|store| !store.adds() && *store != StoreName::S3).collect();
         let (store, operation) = match self.one_in(2) {
-            true => (StoreName::Fileio, Operation::Take),
-            false => (self.choose(&claims), Operation::Claim { size: self.choose(&SIZES[3..]) }),
+            true => (StoreName::Fileio, Operation::ReadContested),
+            false => (self.choose(&stores), Operation::CreateContested { size: self.choose(&SIZES[3..]) }),
         };
         let interrupts = self.one_in(3);
         let step = |client| Step { client, store, operation: operation.clone(), interrupt: None };
@@ -157,8 +157,8 @@ impl Planner<'_> {
             // For ever.
             _ => {}
         }
-        let reads = matches!(step.operation, Operation::Download { .. } | Operation::Take);
-        let stores_content = matches!(step.operation, Operation::Upload { .. } | Operation::Claim { .. });
+        let reads = matches!(step.operation, Operation::Download { .. } | Operation::ReadContested);
+        let stores_content = matches!(step.operation, Operation::Upload { .. } | Operation::CreateContested { .. });
         let (common, rare) = (&FAULTS[..], &SLOW_FAULTS[..]);
         let fault = match self.rng.random_range(0..40) {
             0 => self.choose(rare),
@@ -263,9 +263,9 @@ mod tests {
         let plan = Plan { seed: 1, clients: 4, processes: false, s3: false };
         let rounds: Vec<Round> = (0..20_000).map(|number| plan.round(number)).collect();
         let text = serde_json::to_string(&rounds).unwrap_or_default();
-        for operation in ["upload", "download", "stat", "delete", "list", "url", "copy", "move", "claim", "take"] {
-            let name = format!("{}{}", operation[..1].to_uppercase(), &operation[1..]);
-            assert!(text.contains(&format!("\"{name}\"")), "{name}");
+        let simple = ["Upload", "Download", "Stat", "Delete", "List", "Url", "Copy", "Move"];
+        for operation in simple.into_iter().chain(["CreateContested", "ReadContested"]) {
+            assert!(text.contains(&format!("\"{operation}\"")), "{operation}");
         }
         let groups = [&FAULTS[..], &SLOW_FAULTS, &FILEIO_FAULTS, &CONTENT_FAULTS, &STORED_FAULTS, &STORAGE_FAULTS];
         for fault in groups.concat() {

@@ -8,14 +8,20 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::content;
-use crate::execute::{Subject, content_of, name_of_prize, stored_name};
-use crate::history::{Failure, Found, Interrupt, Operation, Outcome, Owner, Round, Step, StoreName, Told};
+use crate::environment::{Environment, Result, failed};
+use crate::execute::{Subject, content_of, contested_name, stored_name};
+use crate::history::{Failure, Found, Interrupt, Operation, Outcome, Owner, ReportedEffect, Round, Step, StoreName};
 use crate::plan::NAMES;
-use crate::world::{Result, World, failed};
 
-pub(crate) async fn run(world: &World, round: &Round, step: &Step, subject: &Subject, folder: &Path) -> Outcome {
+pub(crate) async fn run(
+    environment: &Environment,
+    round: &Round,
+    step: &Step,
+    subject: &Subject,
+    folder: &Path,
+) -> Outcome {
     let ran = async {
-        let Some(mut command) = command(world, round, step, subject, folder)? else {
+        let Some(mut command) = command(environment, round, step, subject, folder)? else {
             return Ok(Outcome::default());
         };
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -26,7 +32,7 @@ pub(crate) async fn run(world: &World, round: &Round, step: &Step, subject: &Sub
         if let Some(Interrupt::Signal { requests, signal }) = &step.interrupt {
             tokio::select! {
                 output = &mut ended => return Ok(outcome(step, subject, output.map_err(failed("run the program"))?)),
-                () = world.received(*requests) => {
+                () = environment.received(*requests) => {
                     let _ = Command::new("kill").args(["-s", signal, &id]).stderr(Stdio::null()).status().await;
                 }
             }
@@ -34,22 +40,29 @@ pub(crate) async fn run(world: &World, round: &Round, step: &Step, subject: &Sub
         Ok(outcome(step, subject, ended.await.map_err(failed("run the program"))?))
     };
     ran.await.unwrap_or_else(|message: String| {
-        let failure = Failure { kind: None, effect: Told::Unchanged, message: format!("the run failed: {message}") };
+        let failure =
+            Failure { kind: None, effect: ReportedEffect::Unchanged, message: format!("the run failed: {message}") };
         Outcome { error: Some(failure), ..Outcome::default() }
     })
 }
 
 /// Returns the command of a step; `None` if there is nothing to do.
-fn command(world: &World, round: &Round, step: &Step, subject: &Subject, folder: &Path) -> Result<Option<Command>> {
-    let Some(program) = &world.program else { return Ok(None) };
+fn command(
+    environment: &Environment,
+    round: &Round,
+    step: &Step,
+    subject: &Subject,
+    folder: &Path,
+) -> Result<Option<Command>> {
+    let Some(program) = &environment.program else { return Ok(None) };
     let reference = subject.reference.clone().unwrap_or_default();
     let mut arguments: Vec<String> = ["--json", "--quiet", "--store", step.store.as_str()].map(str::to_owned).to_vec();
     let mut add = |more: &[&str]| arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-    let source = world.path().join(format!("sources/{}", step.client));
+    let source = environment.path().join(format!("sources/{}", step.client));
     let path = source.display().to_string();
     let to = subject.owner.to_string();
     let write = |content: Vec<u8>| {
-        std::fs::create_dir_all(world.path().join("sources")).map_err(failed("create a folder"))?;
+        std::fs::create_dir_all(environment.path().join("sources")).map_err(failed("create a folder"))?;
         std::fs::write(&source, content).map_err(failed("write a source"))
     };
     match &step.operation {
@@ -68,13 +81,13 @@ fn command(world: &World, round: &Round, step: &Step, subject: &Subject, folder:
                 add(&["--no-clobber"]);
             }
         }
-        Operation::Claim { size } => {
+        Operation::CreateContested { size } => {
             write(content::of(round.number, Owner::Client(step.client), *size))?;
-            let name = name_of_prize(step.store, round.number);
+            let name = contested_name(step.store, round.number);
             add(&["upload", &path, "--name", &name, "--to", &to, "--no-clobber"]);
         }
         Operation::Download { .. } => add(&["download", &reference, "-o", &folder.join("file").display().to_string()]),
-        Operation::Take => add(&["download", &reference, "-o", "-"]),
+        Operation::ReadContested => add(&["download", &reference, "-o", "-"]),
         Operation::Stat { .. } => add(&["stat", &reference]),
         Operation::Delete { .. } => add(&["delete", &reference]),
         Operation::List { limit } => {
@@ -96,7 +109,7 @@ fn command(world: &World, round: &Round, step: &Step, subject: &Subject, folder:
         }
     }
     let mut command = Command::new(program);
-    command.arg("--config").arg(world.configuration()).args(arguments).env("NO_COLOR", "1");
+    command.arg("--config").arg(environment.configuration()).args(arguments).env("NO_COLOR", "1");
     Ok(Some(command))
 }
 
@@ -105,16 +118,16 @@ fn outcome(step: &Step, subject: &Subject, output: Output) -> Outcome {
     let mut message = String::from_utf8_lossy(&output.stderr).replace(FILEIO_API_KEY, "KEY");
     let effect = match output.status.code() {
         Some(0) => None,
-        Some(1..=6) => Some(Told::Unchanged),
+        Some(1..=6) => Some(ReportedEffect::Unchanged),
         // A process that was interrupted tells nothing about its operation.
         code if code.is_none_or(|code| code > 128) && step.interrupt.is_some() => {
             outcome.interrupted = true;
-            Some(Told::Unknown)
+            Some(ReportedEffect::Unknown)
         }
-        Some(7..=8) => Some(Told::Unknown),
+        Some(7..=8) => Some(ReportedEffect::Unknown),
         _ => {
             message += "; the run failed: the program ended in no documented way";
-            Some(Told::Unknown)
+            Some(ReportedEffect::Unknown)
         }
     };
     if let Some(effect) = effect {
@@ -128,12 +141,12 @@ fn outcome(step: &Step, subject: &Subject, output: Output) -> Outcome {
         // Standard output may name what was stored.
         message += &format!("; output: {}", String::from_utf8_lossy(&output.stdout).trim_end());
         outcome.error = Some(Failure { kind, effect, message });
-        if step.operation != Operation::Take {
+        if step.operation != Operation::ReadContested {
             return outcome;
         }
     }
     match step.operation {
-        Operation::Take => outcome.content = Some(content_of(&output.stdout, subject)),
+        Operation::ReadContested => outcome.content = Some(content_of(&output.stdout, subject)),
         _ => {
             let reference = if matches!(step.operation, Operation::Url { .. }) { "url" } else { "ref" };
             let output = String::from_utf8_lossy(&output.stdout);

@@ -8,10 +8,12 @@ use filestore_emulator::{FILEIO_API_KEY, FILESCOM_API_KEY};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use crate::execute::{self, collect, content_of, name_of_prize, resolve};
-use crate::history::{Event, Failure, Operation, Outcome, Owner, Record, Round, Step, StoreName, Told, Truth, place};
-use crate::world::{Result, World, failed};
-use crate::{content, truth};
+use crate::environment::{Environment, Result, failed};
+use crate::execute::{self, collect, content_of, contested_name, resolve};
+use crate::history::{
+    Event, Failure, Operation, Outcome, Owner, Record, ReportedEffect, Round, Snapshot, Step, StoreName, place,
+};
+use crate::{content, snapshot};
 
 /// The time after which a step counts as stopped.
 const STOPPED: Duration = Duration::from_secs(120);
@@ -23,7 +25,7 @@ const COMPLETE: u64 = 10;
 const SETTLING: Duration = Duration::from_millis(5);
 
 /// The size of the file for which the clients of a round compete, in bytes.
-const PRIZE: u32 = 5000;
+const CONTESTED_SIZE: u32 = 5000;
 
 /// The figures of a run.
 #[derive(Debug, Default)]
@@ -39,56 +41,56 @@ pub struct Figures {
     pub kills: u64,
 }
 
-/// A run in one world.
+/// A run in one environment.
 #[derive(Debug)]
 pub struct Run {
-    world: World,
+    environment: Environment,
     clients: usize,
     seed: u64,
-    state: Truth,
+    state: Snapshot,
     pub figures: Figures,
 }
 
 impl Run {
-    /// Starts a world.
+    /// Starts a environment.
     pub async fn start(program: Option<PathBuf>, s3: Option<String>, clients: usize, seed: u64) -> Result<Self> {
-        let world = World::start(program, s3).await?;
-        Ok(Self { world, clients, seed, state: Truth::new(), figures: Figures::default() })
+        let environment = Environment::start(program, s3).await?;
+        Ok(Self { environment, clients, seed, state: Snapshot::new(), figures: Figures::default() })
     }
 
     /// Executes a round and returns its record, whose operations fit the state of the stores.
     pub async fn execute(&mut self, round: &Round) -> Result<Record> {
-        let earlier = self.state.clone();
+        let before_event = self.state.clone();
         let mut round = round.clone();
         // 1. The event.
         match round.event {
-            Some(Event::Restart) => self.world.restart().await?,
-            Some(Event::Advance { hours }) => self.world.advance(hours).await?,
+            Some(Event::Restart) => self.environment.restart().await?,
+            Some(Event::Advance { hours }) => self.environment.advance(hours).await?,
             None => {}
         }
         if round.event.is_some() {
-            self.state = truth::observe(&self.world, self.clients, &earlier, |_| true).await?;
+            self.state = snapshot::observe(&self.environment, self.clients, &before_event, |_| true).await?;
         }
-        if round.steps.iter().any(|step| step.operation == Operation::Take) {
-            self.offer_prize(round.number).await?;
+        if round.steps.iter().any(|step| step.operation == Operation::ReadContested) {
+            self.store_contested_file(round.number).await?;
         }
         let before = self.state.clone();
-        let now = self.world.now().await?;
+        let now = self.environment.now().await?;
         // 2. The steps, all at once.
         let resolved: Vec<_> = round.steps.iter().map(|step| resolve(step, &before, round.number)).collect();
         round.steps = resolved.iter().map(|(step, _)| step.clone()).collect();
-        self.world.empty_journal().await?;
-        self.world.set_faults(self.seed, &round.faults).await?;
+        self.environment.empty_journal().await?;
+        self.environment.set_faults(self.seed, &round.faults).await?;
         let mut outcomes = self.steps(&round, &resolved).await?;
         // 3. The state, once everything has ended.
-        let fired = self.world.quiet().await?;
-        self.world.set_faults(self.seed, &[]).await?;
+        let fired = self.environment.quiet().await?;
+        self.environment.set_faults(self.seed, &[]).await?;
         for ((step, subject), outcome) in resolved.iter().zip(&mut outcomes) {
-            collect(&self.world, step, subject, outcome);
+            collect(&self.environment, step, subject, outcome);
             if let (Operation::Url { .. }, None, Some(url)) = (&step.operation, &outcome.error, outcome.files.first())
                 && step.store != StoreName::Fileio
             {
-                let read = truth::read(&self.world, &url.reference).await.ok();
+                let read = snapshot::read(&self.environment, &url.reference).await.ok();
                 outcome.content = read.map(|read| content_of(&read, subject));
             }
         }
@@ -96,17 +98,17 @@ impl Run {
         let touched: Vec<_> = resolved.iter().map(|(step, subject)| place(step.store, subject.owner)).collect();
         let is_complete = round.number.is_multiple_of(COMPLETE);
         let is_read = |place: &str| is_complete || touched.iter().any(|touched| touched == place);
-        let mut after = truth::observe(&self.world, self.clients, &before, is_read).await?;
+        let mut after = snapshot::observe(&self.environment, self.clients, &before, is_read).await?;
         // What was interrupted may end a moment later: two equal readings show that it has.
         while outcomes.iter().any(|outcome| outcome.interrupted) || round.kill_emulator.is_some() {
             sleep(SETTLING).await;
-            let again = truth::observe(&self.world, self.clients, &before, is_read).await?;
+            let again = snapshot::observe(&self.environment, self.clients, &before, is_read).await?;
             if std::mem::replace(&mut after, again.clone()) == again {
                 break;
             }
         }
         name_origins(&mut after, &before, &round);
-        let record = Record { earlier, before, outcomes, after, now, fired, round };
+        let record = Record { before_event, before, outcomes, after, now, fired, round };
         self.count(&record);
         self.state = record.after.clone();
         self.remove_leftovers().await?;
@@ -114,22 +116,22 @@ impl Run {
     }
 
     async fn steps(&mut self, round: &Round, resolved: &[(Step, execute::Subject)]) -> Result<Vec<Outcome>> {
-        let world = &self.world;
+        let environment = &self.environment;
         let steps = resolved.iter().map(|(step, subject)| async move {
-            timeout(STOPPED, execute::run(world, round, step, subject)).await.unwrap_or_else(|_| stopped())
+            timeout(STOPPED, execute::run(environment, round, step, subject)).await.unwrap_or_else(|_| stopped())
         });
         let steps = join_all(steps);
         let Some(requests) = round.kill_emulator else { return Ok(steps.await) };
         let mut steps = std::pin::pin!(steps);
         let ended = tokio::select! {
             outcomes = &mut steps => Some(outcomes),
-            () = world.received(requests) => None,
+            () = environment.received(requests) => None,
         };
         match ended {
             Some(outcomes) => Ok(outcomes),
             None => {
                 // The clients go on while the emulator starts again.
-                let (killed, outcomes) = tokio::join!(world.kill_and_start(), steps);
+                let (killed, outcomes) = tokio::join!(environment.kill_and_start(), steps);
                 self.figures.kills += 1;
                 killed.map(|()| outcomes)
             }
@@ -137,25 +139,25 @@ impl Run {
     }
 
     /// Stores the single-use file of a round, without the code under test.
-    async fn offer_prize(&mut self, round: u64) -> Result<()> {
-        let name = name_of_prize(StoreName::Fileio, round);
+    async fn store_contested_file(&mut self, round: u64) -> Result<()> {
+        let name = contested_name(StoreName::Fileio, round);
         let mut form = format!(
             "--form\r\ncontent-disposition: form-data; name=\"maxDownloads\"\r\n\r\n1\r\n--form\r\n\
              content-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n"
         )
         .into_bytes();
-        form.extend(content::of(round, Owner::Shared, PRIZE));
+        form.extend(content::of(round, Owner::Shared, CONTESTED_SIZE));
         form.extend(b"\r\n--form--\r\n");
-        let request = self.world.http.post(self.world.url("/")).bearer_auth(FILEIO_API_KEY);
+        let request = self.environment.http.post(self.environment.url("/")).bearer_auth(FILEIO_API_KEY);
         let request = request.header("content-type", "multipart/form-data; boundary=form").body(form);
         let response = request.send().await.map_err(failed("store a file"))?;
         if !response.status().is_success() {
             return Err(format!("store a file: {}", response.status()));
         }
-        let mut state = truth::observe(&self.world, self.clients, &self.state, |_| false).await?;
+        let mut state = snapshot::observe(&self.environment, self.clients, &self.state, |_| false).await?;
         for file in state.entry(place(StoreName::Fileio, Owner::Shared)).or_default() {
             if file.name == name {
-                file.md5 = Some(content::digest(&content::of(round, Owner::Shared, PRIZE)));
+                file.md5 = Some(content::digest(&content::of(round, Owner::Shared, CONTESTED_SIZE)));
                 file.origin = Some((round, Owner::Shared));
             }
         }
@@ -168,8 +170,8 @@ impl Run {
         for (place, files) in &mut self.state {
             let Some(owner) = place.strip_prefix("filescom/") else { continue };
             for file in files.iter().filter(|file| file.name.starts_with(".filestore-")) {
-                let url = self.world.url(&format!("/api/rest/v1/files/{owner}/{}", file.name));
-                let request = self.world.http.delete(url).header("X-FilesAPI-Key", FILESCOM_API_KEY);
+                let url = self.environment.url(&format!("/api/rest/v1/files/{owner}/{}", file.name));
+                let request = self.environment.http.delete(url).header("X-FilesAPI-Key", FILESCOM_API_KEY);
                 request.send().await.map_err(failed("remove a leftover"))?;
             }
             files.retain(|file| !file.name.starts_with(".filestore-"));
@@ -188,12 +190,12 @@ impl Run {
                 _ if outcome.interrupted => figures.interrupted += 1,
                 None => figures.succeeded += 1,
                 Some(failure) => {
-                    let told = match failure.effect {
-                        Told::Unchanged => "unchanged",
-                        Told::Unknown => "unknown",
-                        Told::Changed => "changed",
+                    let reported = match failure.effect {
+                        ReportedEffect::Unchanged => "unchanged",
+                        ReportedEffect::Unknown => "unknown",
+                        ReportedEffect::Changed => "changed",
                     };
-                    *figures.failed.entry(told).or_default() += 1;
+                    *figures.failed.entry(reported).or_default() += 1;
                 }
             }
         }
@@ -201,7 +203,7 @@ impl Run {
 }
 
 /// Sets the origin, and for file.io the digest, of the files that a round has stored.
-fn name_origins(after: &mut Truth, before: &Truth, round: &Round) {
+fn name_origins(after: &mut Snapshot, before: &Snapshot, round: &Round) {
     for (key, files) in after.iter_mut() {
         let known = before.get(key).map_or(&[][..], Vec::as_slice);
         for file in files.iter_mut().filter(|file| file.origin.is_none()) {
@@ -222,5 +224,5 @@ fn name_origins(after: &mut Truth, before: &Truth, round: &Round) {
 
 fn stopped() -> Outcome {
     let message = format!("the run failed: the step has not ended after {STOPPED:?}");
-    Outcome { error: Some(Failure { kind: None, effect: Told::Unknown, message }), ..Outcome::default() }
+    Outcome { error: Some(Failure { kind: None, effect: ReportedEffect::Unknown, message }), ..Outcome::default() }
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use crate::check::check;
+use crate::environment::Result;
 use crate::history::Round;
 use crate::run::Run;
-use crate::world::Result;
 
 /// The runs of a candidate before it counts as free of violations: the order of concurrent requests differs between runs.
 const TRIES: usize = 3;
@@ -20,7 +20,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Executes the rounds in a new world. Returns the violations of the first round that has any.
+    /// Executes the rounds in a new environment. Returns the violations of the first round that has any.
     pub async fn violations(&self, rounds: &[Round]) -> Result<Vec<String>> {
         let mut run = Run::start(self.program.clone(), self.s3.clone(), self.clients, self.seed).await?;
         for round in rounds {

@@ -119,17 +119,12 @@ impl UploadTerms {
 
     /// Returns the options as fields of a form. The file comes after them.
     pub(crate) fn form(&self) -> Form {
+        let max_downloads = self.max_downloads;
+        #[cfg(planted_bugs)]
+        let max_downloads = max_downloads.filter(|_| !filestore_core::planted_bug("option-ignored"));
         let fields = [
             ("expires", self.expiration.form_value()),
-            #[cfg(not(planted_bugs))]
-            ("maxDownloads", self.max_downloads.map(MaxDownloads::form_value)),
-            #[cfg(planted_bugs)]
-            (
-                "maxDownloads",
-                self.max_downloads
-                    .filter(|_| !filestore_core::planted_bug("option-ignored"))
-                    .map(MaxDownloads::form_value),
-            ),
+            ("maxDownloads", max_downloads.map(MaxDownloads::form_value)),
             ("autoDelete", self.auto_delete.map(|flag| flag.to_string())),
         ];
         fields.into_iter().fold(Form::new(), |form, (name, value)| match value {

@@ -12,17 +12,22 @@ use reqwest::RequestBuilder;
 use serde_json::Value;
 
 use crate::content;
-use crate::history::{FileState, Owner, StoreName, Truth, place};
-use crate::world::{Result, World, failed};
+use crate::environment::{Environment, Result, failed};
+use crate::history::{FileState, Owner, Snapshot, StoreName, place};
 
 /// The folder of the store `fs` for its unfinished uploads.
 const TEMPORARY_FOLDER: &str = ".filestore-tmp";
 
-/// Reads the state of file.io, and of the other stores at the places that `is_read` selects; the others keep their state from before. What cannot
-/// change, such as the content of a file at PubNub, is not read again.
-pub async fn observe(world: &World, clients: usize, earlier: &Truth, is_read: impl Fn(&str) -> bool) -> Result<Truth> {
-    let mut truth = earlier.clone();
-    truth.retain(|place, _| !place.starts_with("fileio/") && !is_read(place));
+/// Reads the state of file.io, and of the other stores at the places that `is_read` selects. The other places keep their
+/// state from `before`. What cannot change, such as the content of a file at PubNub, is not read again.
+pub async fn observe(
+    environment: &Environment,
+    clients: usize,
+    before: &Snapshot,
+    is_read: impl Fn(&str) -> bool,
+) -> Result<Snapshot> {
+    let mut snapshot = before.clone();
+    snapshot.retain(|place, _| !place.starts_with("fileio/") && !is_read(place));
     let owners = (0..clients).map(Owner::Client).chain([Owner::Shared]);
     for owner in owners {
         for store in StoreName::ALL {
@@ -30,34 +35,34 @@ pub async fn observe(world: &World, clients: usize, earlier: &Truth, is_read: im
             if !is_read(&place) {
                 continue;
             }
-            let known = earlier.get(&place).map_or(&[][..], Vec::as_slice);
+            let known = before.get(&place).map_or(&[][..], Vec::as_slice);
             let mut files = match store {
-                StoreName::Pubnub => pubnub(world, owner, known).await?,
-                StoreName::Filescom => filescom(world, owner).await?,
+                StoreName::Pubnub => pubnub(environment, owner, known).await?,
+                StoreName::Filescom => filescom(environment, owner).await?,
                 StoreName::Fileio => continue,
-                StoreName::Fs => local(&world.fs_root().join(owner.to_string()), owner)?,
-                StoreName::Memory if world.program.is_some() => continue,
-                StoreName::Memory => memory(&world.stores, owner).await?,
-                StoreName::S3 => s3(world, owner).await?,
+                StoreName::Fs => local(&environment.fs_root().join(owner.to_string()), owner)?,
+                StoreName::Memory if environment.program.is_some() => continue,
+                StoreName::Memory => memory(&environment.stores, owner).await?,
+                StoreName::S3 => s3(environment, owner).await?,
             };
             files.iter_mut().for_each(|file| keep_origin(file, known));
-            truth.insert(place, files);
+            snapshot.insert(place, files);
         }
     }
     // One list has the files of all owners.
-    for mut file in fileio(world).await? {
+    for mut file in fileio(environment).await? {
         let owner = file.name.split_once('-').and_then(|(owner, _)| Owner::try_from(owner.to_owned()).ok());
-        let place = place(StoreName::Fileio, owner.ok_or_else(|| format!("a file of nobody: {}", file.name))?);
-        let known = earlier.get(&place).map_or(&[][..], Vec::as_slice);
+        let place = place(StoreName::Fileio, owner.ok_or_else(|| format!("a file without an owner: {}", file.name))?);
+        let known = before.get(&place).map_or(&[][..], Vec::as_slice);
         // A read would count.
         file.md5 = known.iter().find(|known| known.reference == file.reference).and_then(|known| known.md5.clone());
         keep_origin(&mut file, known);
-        truth.entry(place).or_default().push(file);
+        snapshot.entry(place).or_default().push(file);
     }
     // The temporary files of `fs` belong to no client.
-    let temporary = local(&world.fs_root().join(TEMPORARY_FOLDER), Owner::Temporary)?;
-    truth.insert(place(StoreName::Fs, Owner::Temporary), temporary);
-    Ok(truth)
+    let temporary = local(&environment.fs_root().join(TEMPORARY_FOLDER), Owner::Temporary)?;
+    snapshot.insert(place(StoreName::Fs, Owner::Temporary), temporary);
+    Ok(snapshot)
 }
 
 /// Sets the origin to that of the same file, or else of a known file of the same content, such as the source of a copy.
@@ -89,10 +94,10 @@ async fn json(request: RequestBuilder) -> Result<Option<Value>> {
 }
 
 /// Reads the content at a URL, after at most one redirect.
-pub async fn read(world: &World, url: &str) -> Result<Vec<u8>> {
+pub async fn read(environment: &Environment, url: &str) -> Result<Vec<u8>> {
     let mut url = url.to_owned();
     for _ in 0..2 {
-        let response = world.http.get(&url).send().await.map_err(failed("read a file"))?;
+        let response = environment.http.get(&url).send().await.map_err(failed("read a file"))?;
         match (response.status().as_u16(), response.headers().get("location")) {
             (200, _) => return Ok(response.bytes().await.map_err(failed("read a file"))?.to_vec()),
             (307, Some(location)) => url = location.to_str().map_err(failed("read a file"))?.to_owned(),
@@ -110,11 +115,12 @@ fn time(value: &Value) -> Option<Timestamp> {
     value.as_str().and_then(|time| time.parse().ok())
 }
 
-async fn pubnub(world: &World, owner: Owner, known: &[FileState]) -> Result<Vec<FileState>> {
-    let base = world.url(&format!("/v1/files/{PUBNUB_SUBSCRIBE_KEY}/channels/{owner}/files"));
+async fn pubnub(environment: &Environment, owner: Owner, known: &[FileState]) -> Result<Vec<FileState>> {
+    let base = environment.url(&format!("/v1/files/{PUBNUB_SUBSCRIBE_KEY}/channels/{owner}/files"));
     let (mut files, mut next) = (Vec::new(), String::new());
     loop {
-        let page = json(world.http.get(format!("{base}?limit=100&uuid=truth{next}"))).await?.unwrap_or_default();
+        let page =
+            json(environment.http.get(format!("{base}?limit=100&uuid=snapshot{next}"))).await?.unwrap_or_default();
         for file in page["data"].as_array().into_iter().flatten() {
             let (id, name) = (text(&file["id"]), text(&file["name"]));
             let locator = FileRef::new("pubnub", [owner.to_string().as_str(), id, name]);
@@ -124,8 +130,8 @@ async fn pubnub(world: &World, owner: Owner, known: &[FileState]) -> Result<Vec<
                 None => {
                     let mut url = reqwest::Url::parse(&base).map_err(failed("read a file"))?;
                     url.path_segments_mut().map_err(|()| "a base URL".to_owned())?.extend([id, name]);
-                    url.set_query(Some("uuid=truth"));
-                    Some(content::digest(&read(world, url.as_str()).await?))
+                    url.set_query(Some("uuid=snapshot"));
+                    Some(content::digest(&read(environment, url.as_str()).await?))
                 }
             };
             let file = FileState {
@@ -141,8 +147,8 @@ async fn pubnub(world: &World, owner: Owner, known: &[FileState]) -> Result<Vec<
     }
 }
 
-async fn filescom(world: &World, owner: Owner) -> Result<Vec<FileState>> {
-    let get = |path: &str| world.http.get(world.url(path)).header("X-FilesAPI-Key", FILESCOM_API_KEY);
+async fn filescom(environment: &Environment, owner: Owner) -> Result<Vec<FileState>> {
+    let get = |path: &str| environment.http.get(environment.url(path)).header("X-FilesAPI-Key", FILESCOM_API_KEY);
     let listed = json(get(&format!("/api/rest/v1/folders/{owner}?per_page=1000"))).await?.unwrap_or_default();
     let mut files = Vec::new();
     for entry in listed.as_array().into_iter().flatten() {
@@ -152,11 +158,12 @@ async fn filescom(world: &World, owner: Owner) -> Result<Vec<FileState>> {
             Some(md5) => md5.to_owned(),
             // The service digests a file of several parts later.
             None => {
-                let mut url = reqwest::Url::parse(&world.url("/api/rest/v1/files")).map_err(failed("read a file"))?;
+                let mut url =
+                    reqwest::Url::parse(&environment.url("/api/rest/v1/files")).map_err(failed("read a file"))?;
                 url.path_segments_mut().map_err(|()| "a base URL".to_owned())?.extend(path.split('/'));
-                let request = world.http.get(url).header("X-FilesAPI-Key", FILESCOM_API_KEY);
+                let request = environment.http.get(url).header("X-FilesAPI-Key", FILESCOM_API_KEY);
                 let file = json(request).await?.unwrap_or_default();
-                content::digest(&read(world, text(&file["download_uri"])).await?)
+                content::digest(&read(environment, text(&file["download_uri"])).await?)
             }
         };
         let size = entry["size"].as_u64().unwrap_or_default();
@@ -165,11 +172,11 @@ async fn filescom(world: &World, owner: Owner) -> Result<Vec<FileState>> {
     Ok(files)
 }
 
-async fn fileio(world: &World) -> Result<Vec<FileState>> {
+async fn fileio(environment: &Environment) -> Result<Vec<FileState>> {
     let mut files = Vec::new();
     loop {
-        let url = world.url(&format!("/?limit=100&offset={}", files.len()));
-        let page = json(world.http.get(url).bearer_auth(FILEIO_API_KEY)).await?.unwrap_or_default();
+        let url = environment.url(&format!("/?limit=100&offset={}", files.len()));
+        let page = json(environment.http.get(url).bearer_auth(FILEIO_API_KEY)).await?.unwrap_or_default();
         let nodes = page["nodes"].as_array().cloned().unwrap_or_default();
         for node in &nodes {
             let number = |key: &str| node[key].as_u64().and_then(|number| u32::try_from(number).ok());
@@ -191,10 +198,10 @@ async fn fileio(world: &World) -> Result<Vec<FileState>> {
     }
 }
 
-async fn s3(world: &World, owner: Owner) -> Result<Vec<FileState>> {
-    let Some(bucket) = &world.bucket else { return Ok(Vec::new()) };
+async fn s3(environment: &Environment, owner: Owner) -> Result<Vec<FileState>> {
+    let Some(bucket) = &environment.bucket else { return Ok(Vec::new()) };
     let url = format!("{bucket}?list-type=2&prefix={owner}/");
-    let response = world.http.get(url).send().await.map_err(failed("list the bucket"))?;
+    let response = environment.http.get(url).send().await.map_err(failed("list the bucket"))?;
     let listed = response.text().await.map_err(failed("list the bucket"))?;
     let mut files = Vec::new();
     for entry in listed.split("<Key>").skip(1) {
@@ -205,7 +212,7 @@ async fn s3(world: &World, owner: Owner) -> Result<Vec<FileState>> {
         let credential = "Credential=key/20260101/us-east-1/s3/aws4_request";
         let signed = format!("AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0");
         let response =
-            world.http.get(url).header("authorization", signed).send().await.map_err(failed("read a file"))?;
+            environment.http.get(url).header("authorization", signed).send().await.map_err(failed("read a file"))?;
         let content = match response.status().as_u16() {
             200 => response.bytes().await.map_err(failed("read a file"))?,
             status => return Err(format!("read a file: status {status}")),

@@ -1,4 +1,4 @@
-//! The world of a run: one emulator, a local folder, and the clients' stores. It starts, restarts and kills the emulator,
+//! The environment of a run: one emulator, a local folder, and the clients' stores. It starts, restarts and kills the emulator,
 //! and tells when no request is under way.
 
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// The emulator and the stores.
 #[derive(Debug)]
-pub struct World {
+pub struct Environment {
     folder: TempDir,
     address: SocketAddr,
     emulator: Mutex<Option<Running>>,
@@ -47,7 +47,7 @@ pub struct World {
     /// The stores, if the library runs the operations.
     pub stores: Stores,
     /// The store `filescom`, with copies and moves.
-    pub site: FilesComStore,
+    pub filescom: FilesComStore,
     pub http: reqwest::Client,
 }
 
@@ -57,7 +57,7 @@ enum Running {
     Process(Child),
 }
 
-impl World {
+impl Environment {
     /// Starts an emulator in this process, or that of `program`, and opens the stores.
     pub async fn start(program: Option<PathBuf>, s3: Option<String>) -> Result<Self> {
         let folder = TempDir::with_prefix("filestore-chaos-").map_err(failed("create a folder"))?;
@@ -67,16 +67,16 @@ impl World {
         let path = folder.path().join("stores.toml");
         std::fs::write(&path, configuration(address, folder.path(), s3.as_deref()))
             .map_err(failed("write the configuration"))?;
-        let (stores, site) = open(&path).map_err(failed("open the stores"))?;
+        let (stores, filescom) = open(&path).map_err(failed("open the stores"))?;
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build();
         let http = http.map_err(failed("create a client"))?;
         let bucket = s3.map(|endpoint| format!("{endpoint}/{}", bucket_of(address)));
         if let Some(bucket) = &bucket {
             http.put(bucket).send().await.map_err(failed("create the bucket"))?;
         }
-        let world = Self { folder, address, emulator: Mutex::new(None), program, bucket, stores, site, http };
-        world.start_emulator().await?;
-        Ok(world)
+        let environment = Self { folder, address, emulator: Mutex::new(None), program, bucket, stores, filescom, http };
+        environment.start_emulator().await?;
+        Ok(environment)
     }
 
     /// Returns the folder of the run.
@@ -229,8 +229,8 @@ impl World {
 
 fn open(path: &Path) -> filestore::Result<(Stores, FilesComStore)> {
     let (config, registry) = (Config::load(path)?, filestore::registry());
-    let site = FilesCom.connect(&config.store("filescom")?.resolve(&registry)?.settings)?;
-    Ok((config.open(&registry)?, site))
+    let filescom = FilesCom.connect(&config.store("filescom")?.resolve(&registry)?.settings)?;
+    Ok((config.open(&registry)?, filescom))
 }
 
 /// Returns the name of a bucket that no other run uses.
