@@ -77,6 +77,9 @@ fn difference(record: &Record, key: &str) -> String {
 /// The event: a restart loses nothing, and time ends only what has expired.
 fn check_event(record: &Record) -> Vec<String> {
     let mut violations = Vec::new();
+    if record.round.event.is_none() {
+        return violations;
+    }
     let now = record.now;
     for key in record.before_event.keys().chain(record.before.keys()) {
         let (before_event, before) = (files(&record.before_event, key), files(&record.before, key));

@@ -283,7 +283,7 @@ pub fn place(store: StoreName, owner: Owner) -> String {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub round: Round,
-    /// The state before the event.
+    /// The state before the event; empty without an event.
     pub before_event: Snapshot,
     /// The state before the steps.
     pub before: Snapshot,
@@ -295,4 +295,25 @@ pub struct Record {
     pub now: Timestamp,
     /// The names of the fault rules that fired.
     pub fired: Vec<String>,
+}
+
+impl Record {
+    /// Returns the record without the places that nothing has changed and no step was about.
+    #[must_use]
+    pub fn without_unchanged_places(mut self) -> Self {
+        if self.round.event.is_none() {
+            self.before_event.clear();
+        }
+        let owners = self.round.steps.iter().map(|step| place(step.store, step.operation.owner(step.client)));
+        let touched: Vec<_> = owners.collect();
+        // An event may change any place.
+        let unchanged: Vec<_> =
+            self.before.keys().filter(|place| self.before.get(*place) == self.after.get(*place)).collect();
+        let unchanged: Vec<_> = unchanged.into_iter().filter(|place| !touched.contains(*place)).cloned().collect();
+        for place in unchanged.iter().filter(|_| self.round.event.is_none()) {
+            self.before.remove(place);
+            self.after.remove(place);
+        }
+        self
+    }
 }

@@ -81,7 +81,7 @@ fn main() -> ExitCode {
 
 async fn start(arguments: Arguments) -> Result<bool, String> {
     if let Some(path) = &arguments.check {
-        return Ok(recheck(path)?.is_empty());
+        return Ok(recheck(path)? == 0);
     }
     let program = match arguments.processes {
         true => {
@@ -96,7 +96,8 @@ async fn start(arguments: Arguments) -> Result<bool, String> {
     }
     let replay = Replay { program: program.clone(), s3: arguments.s3.clone(), clients, seed };
     if let Some(path) = &arguments.shrink {
-        let rounds: Vec<Round> = read(path)?.into_iter().map(|record| record.round).collect();
+        let rounds = read(path)?.map(|record| record.map(|record| record.round));
+        let rounds = rounds.collect::<Result<Vec<Round>, String>>()?;
         return report_shrunk(&replay, &rounds).await;
     }
     let is_kept = arguments.history.is_some();
@@ -154,26 +155,30 @@ async fn start(arguments: Arguments) -> Result<bool, String> {
     if !is_kept {
         let _ = std::fs::remove_file(&path);
     }
-    Ok(violations.is_empty())
+    Ok(violations == 0)
 }
 
-fn read(path: &Path) -> Result<Vec<Record>, String> {
-    let problem = |error: String| format!("read {}: {error}", path.display());
-    let file = File::open(path).map_err(|error| problem(error.to_string()))?;
-    let lines = BufReader::new(file).lines();
-    lines
-        .map(|line| {
-            let line = line.map_err(|error| problem(error.to_string()))?;
-            serde_json::from_str(&line).map_err(|error| problem(error.to_string()))
-        })
-        .collect()
+/// Reads the records of a history one by one: that of a long run is larger than the memory.
+fn read(path: &Path) -> Result<impl Iterator<Item = Result<Record, String>>, String> {
+    let problem = format!("read {}", path.display());
+    let file = File::open(path).map_err(|error| format!("{problem}: {error}"))?;
+    Ok(BufReader::new(file).lines().map(move |line| {
+        let line = line.map_err(|error| format!("{problem}: {error}"))?;
+        serde_json::from_str(&line).map_err(|error| format!("{problem}: {error}"))
+    }))
 }
 
-fn recheck(path: &Path) -> Result<Vec<String>, String> {
-    let records = read(path)?;
-    let violations: Vec<String> = records.iter().flat_map(check).collect();
-    violations.iter().for_each(|violation| log(&format!("VIOLATION {violation}")));
-    log(&format!("chaos: {} records checked, {} violations", records.len(), violations.len()));
+/// Checks the records of a history. Returns the number of violations.
+fn recheck(path: &Path) -> Result<usize, String> {
+    let (mut records, mut violations) = (0, 0);
+    for record in read(path)? {
+        records += 1;
+        for violation in check(&record?) {
+            violations += 1;
+            log(&format!("VIOLATION {violation}"));
+        }
+    }
+    log(&format!("chaos: {records} records checked, {violations} violations"));
     Ok(violations)
 }
 

@@ -112,7 +112,7 @@ impl Run {
         self.count(&record);
         self.state = record.after.clone();
         self.remove_leftovers().await?;
-        Ok(record)
+        Ok(record.without_unchanged_places())
     }
 
     async fn steps(&mut self, round: &Round, resolved: &[(Step, execute::Subject)]) -> Result<Vec<Outcome>> {
