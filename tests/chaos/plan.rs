@@ -12,8 +12,10 @@ pub const NAMES: [&str; 4] = ["a.txt", "b b.txt", "c%20.bin", "ü.txt"];
 /// The sizes of most uploads, in bytes.
 const SIZES: [u32; 8] = [0, 1, 7, 100, 1000, 5000, 70_000, 300_000];
 
-/// A size that some stores send in parts, in bytes.
-const LARGE: u32 = 11 << 20;
+/// Returns a size that the store sends in parts, or almost the largest that it accepts, in bytes.
+fn large(store: StoreName) -> u32 {
+    if store == StoreName::Pubnub { 5_000_000 } else { 11 << 20 }
+}
 
 /// The parameters of a plan.
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +116,7 @@ impl Planner<'_> {
         match self.rng.random_range(0..100) {
             0..40 => Operation::Upload {
                 pick,
-                size: if self.one_in(200) { LARGE } else { self.choose(&SIZES) },
+                size: if self.one_in(200) { large(store) } else { self.choose(&SIZES) },
                 create_new: !store.adds() && self.one_in(3),
                 source_fails: !self.plan.processes && self.one_in(15),
                 downloads: self.choose(&[1, 1, 2, 3]),
