@@ -263,7 +263,7 @@ impl FilesComStore {
                 matches!(&step.before, Ok(Some(before)) if is_unmodified(before, found)) && differs(source, found)
             }
             // A move may have ended between the copy and the removal of the source.
-            (Verb::Move, Some(found)) => !source.is_folder() && equal_digests(source, found) == Some(false),
+            (Verb::Move, Some(found)) => !source.is_folder() && differs(source, found),
             (Verb::Move, None) if !source.is_folder() => true,
             (_, None) => self.is_visible(&step.destination.parent()).await,
         }

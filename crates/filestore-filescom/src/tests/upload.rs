@@ -762,7 +762,8 @@ async fn a_move_job_that_fails_because_the_name_was_taken_leaves_no_temporary_fi
     let site = Site::with_parts_of(100).await;
     // Another client stores the file after the check.
     let change = |state: &mut State| {
-        let file = state.files.values().next().unwrap().clone();
+        let mut file = state.files.values().next().unwrap().clone();
+        file.content = "of another client".into();
         state.files.insert("a.txt".to_owned(), file);
     };
     site.fault("GET file_actions/metadata/.filestore", FaultAction::ChangeThenServe(Box::new(change)));
