@@ -225,7 +225,7 @@ fn is_kill(step: &Step) -> bool {
 
 /// Returns `true` if the fault itself has replaced the file that the step reads.
 fn is_replaced(record: &Record, step: &Step) -> bool {
-    let reads = matches!(step.operation, Operation::Download { .. });
+    let reads = matches!(step.operation, Operation::Download { .. } | Operation::Url { .. });
     reads && step.store == StoreName::Filescom && has_fired(record, &["replaced-file"])
 }
 
