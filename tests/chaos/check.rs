@@ -16,8 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::content;
 use crate::execute::{SOURCE_FAILED, contested_name, stored_name};
 use crate::history::{
-    Content, Event, FileState, Found, Interrupt, Operation, Outcome, Owner, Record, ReportedEffect, Step, StoreName,
-    place,
+    Content, Event, FAILED_RUN, FileState, Found, Interrupt, Operation, Outcome, Owner, Record, ReportedEffect,
+    Snapshot, Step, StoreName, place,
 };
 use crate::plan::NAMES;
 use crate::snapshot::reference;
@@ -37,14 +37,14 @@ pub fn check(record: &Record) -> Vec<String> {
     let owner = |step: &Step| step.operation.owner(step.client);
     let steps: Vec<(&Step, &Outcome)> = record.round.steps.iter().zip(&record.outcomes).collect();
     for (step, outcome) in &steps {
-        let mut judged = check_outcome(step, outcome);
+        let mut checked = check_outcome(step, outcome);
         if owner(step) != Owner::Shared {
-            judged = judged
+            checked = checked
                 .and_then(|()| check_state(record, step, outcome))
                 .and_then(|()| check_result(record, step, outcome));
         }
         violations
-            .extend(judged.err().map(|problem| format!("client {}: {:?}: {problem}", step.client, step.operation)));
+            .extend(checked.err().map(|problem| format!("client {}: {:?}: {problem}", step.client, step.operation)));
     }
     match steps.first().map(|(step, _)| &step.operation) {
         Some(Operation::CreateContested { .. }) => violations.extend(check_create_contested(record, &steps).err()),
@@ -66,7 +66,7 @@ pub fn check(record: &Record) -> Vec<String> {
     violations
 }
 
-fn files<'a>(snapshot: &'a crate::history::Snapshot, key: &str) -> &'a [FileState] {
+fn files<'a>(snapshot: &'a Snapshot, key: &str) -> &'a [FileState] {
     snapshot.get(key).map_or(&[], Vec::as_slice)
 }
 
@@ -74,7 +74,7 @@ fn difference(record: &Record, key: &str) -> String {
     format!("before {:?}, after {:?}", files(&record.before, key), files(&record.after, key))
 }
 
-/// The event: a restart loses nothing, and time ends only what has expired.
+/// Checks the event: a restart loses nothing, and a step of the clock ends only what has expired.
 fn check_event(record: &Record) -> Vec<String> {
     let mut violations = Vec::new();
     if record.round.event.is_none() {
@@ -117,13 +117,13 @@ fn expired(file: &FileState, now: Timestamp) -> (bool, bool) {
     }
 }
 
-/// What holds for each outcome by itself.
+/// Checks an outcome without the state of the stores: the step has ended in time, and the run itself has not failed.
 fn check_outcome(step: &Step, outcome: &Outcome) -> Result<(), String> {
     if outcome.seconds > LONGEST_STEP {
         return Err(format!("the step took {} s", outcome.seconds));
     }
     match &outcome.error {
-        Some(failure) if failure.message.contains("the run failed") => Err(failure.message.clone()),
+        Some(failure) if failure.message.contains(FAILED_RUN) => Err(failure.message.clone()),
         Some(failure) if failure.message.contains("panicked") => Err(failure.message.clone()),
         Some(_) => Ok(()),
         None if matches!(step.operation, Operation::Upload { source_fails: true, size: 1.., .. })
@@ -139,20 +139,16 @@ fn check_outcome(step: &Step, outcome: &Outcome) -> Result<(), String> {
 type View = BTreeMap<String, (String, u64, Option<String>, Option<(u32, u32)>)>;
 
 fn view(files: &[FileState]) -> View {
-    let files = files.iter().filter(|file| !is_temporary(file));
+    let files = files.iter().filter(|file| !file.is_temporary());
     files
         .map(|file| (file.reference.clone(), (file.name.clone(), file.size, file.md5.clone(), file.downloads)))
         .collect()
 }
 
-fn is_temporary(file: &FileState) -> bool {
-    file.name.starts_with(".filestore-")
-}
-
 /// The key of a new file whose reference the store chooses.
 const NEW: &str = "new";
 
-/// The step has made the change that its outcome tells, and no other.
+/// Checks that the step has made the change that its outcome reports, and no other.
 fn check_state(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String> {
     let owner = Owner::Client(step.client);
     let key = place(step.store, owner);
@@ -166,7 +162,7 @@ fn check_state(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), St
         }
     }
     let message = outcome.error.as_ref().map_or("", |failure| &failure.message);
-    for file in new.iter().filter(|file| is_temporary(file) && !old.contains(file)) {
+    for file in new.iter().filter(|file| file.is_temporary() && !old.contains(file)) {
         if !may_leave(record, step, outcome) && !message.contains(&file.name) {
             return Err(format!("no error names the leftover {}; the outcome is {outcome:?}", file.name));
         }
@@ -188,7 +184,7 @@ fn check_state(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), St
     };
     // Wrong bytes were stored, and the error says so, or the step was interrupted before it compared them.
     let is_damaged = has_fired(record, &["corrupt", "truncate", "wrong-etag"])
-        && (outcome.interrupted || is_integrity(outcome) && reported != ReportedEffect::Unchanged)
+        && (outcome.interrupted || outcome.is_kind("integrity") && reported != ReportedEffect::Unchanged)
         && is_damaged_upload(step, owner, &before, &after);
     let is_allowed = is_allowed || is_damaged;
     // The source of the content has ended early, so nothing may be stored.
@@ -227,10 +223,6 @@ fn is_kill(step: &Step) -> bool {
 fn is_replaced(record: &Record, step: &Step) -> bool {
     let reads = matches!(step.operation, Operation::Download { .. } | Operation::Url { .. });
     reads && step.store == StoreName::Filescom && has_fired(record, &["replaced-file"])
-}
-
-fn is_integrity(outcome: &Outcome) -> bool {
-    outcome.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("integrity"))
 }
 
 /// Returns `true` if all that has changed is the content of the uploaded file.
@@ -290,7 +282,7 @@ fn applied(record: &Record, step: &Step, outcome: &Outcome, before: &View) -> Op
     })
 }
 
-/// The result of a success is true, and an error of a read keeps what it must.
+/// Checks that the result of a success is true, and that a failed read has kept its bytes.
 fn check_result(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String> {
     let owner = Owner::Client(step.client);
     let key = place(step.store, owner);
@@ -305,10 +297,9 @@ fn check_result(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), S
     }
     let fail = |problem: &str| Err(format!("{problem}; the outcome is {outcome:?}; {}", difference(record, &key)));
     if let Some(failure) = &outcome.error {
-        let (is_kind, reported) = (|kind: &str| failure.kind.as_deref() == Some(kind), failure.effect);
         let is_list = matches!(step.operation, Operation::List { .. });
-        if is_kind("not_found")
-            && reported == ReportedEffect::Unchanged
+        if outcome.is_kind("not_found")
+            && failure.effect == ReportedEffect::Unchanged
             && (file.is_some() || is_list && !before.is_empty())
         {
             return fail("a file that exists is reported as not found");
@@ -318,17 +309,17 @@ fn check_result(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), S
             Operation::Copy { to, .. } | Operation::Move { to, .. } => Some(reference(step.store, owner, NAMES[to])),
             _ => None,
         };
-        if is_kind("already_exists")
+        if outcome.is_kind("already_exists")
             && let Some(target) = target
             && !before.iter().any(|file| file.reference == target)
         {
             return fail("a file that does not exist is reported as existing");
         }
-        let is_expected = is_kind("not_found")
-            || is_kind("already_exists")
+        let is_expected = outcome.is_kind("not_found")
+            || outcome.is_kind("already_exists")
             || failure.message.contains(SOURCE_FAILED)
             // The limits are short, and the machine may be busy.
-            || is_kind("timeout")
+            || outcome.is_kind("timeout")
             || failure.message.contains("no progress")
             || failure.message.contains("no response");
         if is_undisturbed(record) && !is_expected {
@@ -412,8 +403,8 @@ fn is_expired(url: &str, now: Timestamp) -> bool {
     matches!((date, seconds), (Ok(date), Ok(seconds)) if date + seconds <= now)
 }
 
-/// The local files after a download: the whole file after a success, what arrived after a failure that may have consumed
-/// it, and nothing else.
+/// Checks the local files after a download: the whole file after a success, the received bytes after a failure that may
+/// have consumed the file, and nothing else.
 fn check_saved(
     record: &Record,
     step: &Step,
@@ -424,7 +415,7 @@ fn check_saved(
     let fail = |problem: &str| Err(format!("{problem}; the outcome is {outcome:?}"));
     let is_kill = is_kill(step);
     let consumes = step.store == StoreName::Fileio;
-    if outcome.error.is_none() && !outcome.interrupted {
+    if outcome.is_success() {
         return match outcome.saved.keys().eq(["file"].iter().take(usize::from(to_file))) {
             true => Ok(()),
             false => fail("a download left other files than its target"),
@@ -444,9 +435,9 @@ fn check_saved(
         } else if content.size > 0
             && file.is_some_and(|file| file.origin.is_some())
             && !content.is_prefix
+            // A page in place of the file is kept, too, because it may be the file.
             && !has_fired(record, &["html"])
         {
-            // A page in place of the file is kept, too, because it may be the file.
             return fail("the kept bytes are not those of the file");
         }
     }
@@ -474,14 +465,14 @@ fn check_listing(outcome: &Outcome, owner: Owner, store: StoreName, before: &[Fi
     let prefix = format!("{owner}-");
     let listed = outcome.files.iter().filter(|file| store != StoreName::Fileio || file.name.starts_with(&prefix));
     let mut listed: Vec<_> = listed.map(|file| (&file.reference, &file.name, file.size)).collect();
-    let present = before.iter().filter(|file| !is_temporary(file));
+    let present = before.iter().filter(|file| !file.is_temporary());
     let mut present: Vec<_> = present.map(|file| (&file.reference, &file.name, Some(file.size))).collect();
     listed.sort_unstable();
     present.sort_unstable();
     if listed == present { Ok(()) } else { Err("a listing is not that of the files".to_owned()) }
 }
 
-/// At most one of the clients that create the same file succeeds, and the file is that of the winner.
+/// Checks that at most one of the clients that create the same file succeeds, and that the file is that of the winner.
 fn check_create_contested(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     let Some((Step { store, operation: Operation::CreateContested { size }, .. }, _)) = steps.first() else {
         return Ok(());
@@ -494,7 +485,7 @@ fn check_create_contested(record: &Record, steps: &[(&Step, &Outcome)]) -> Resul
     let fail = |problem: &str| {
         Err(format!("create contested: {problem}: {:?}; {}", record.outcomes, difference(record, &key)))
     };
-    let winners: Vec<_> = steps.iter().filter(|(_, outcome)| outcome.error.is_none() && !outcome.interrupted).collect();
+    let winners: Vec<_> = steps.iter().filter(|(_, outcome)| outcome.is_success()).collect();
     if winners.len() > 1 {
         return fail("several clients have won");
     }
@@ -511,20 +502,18 @@ fn check_create_contested(record: &Record, steps: &[(&Step, &Outcome)]) -> Resul
             let may_have_won =
                 |(step, outcome): &(&Step, &Outcome)| reported(outcome) != ReportedEffect::Unchanged && is_of(step);
             // Wrong bytes are those of no client.
-            let is_damaged =
-                |(_, outcome): &(&Step, &Outcome)| is_integrity(outcome) && !steps.iter().any(|(step, _)| is_of(step));
+            let is_damaged = |(_, outcome): &(&Step, &Outcome)| {
+                outcome.is_kind("integrity") && !steps.iter().any(|(step, _)| is_of(step))
+            };
             if contested.is_some() && !steps.iter().any(|step| may_have_won(step) || is_damaged(step)) {
                 return fail("the file is that of a client that has lost");
             }
         }
     }
-    let lost = |outcome: &Outcome| {
-        outcome.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("already_exists"))
-    };
-    if contested.is_none() && steps.iter().any(|(_, outcome)| lost(outcome)) {
+    if contested.is_none() && steps.iter().any(|(_, outcome)| outcome.is_kind("already_exists")) {
         return fail("a file that does not exist is reported as existing");
     }
-    let leftovers = files(&record.after, &key).iter().filter(|file| is_temporary(file));
+    let leftovers = files(&record.after, &key).iter().filter(|file| file.is_temporary());
     for file in leftovers {
         let is_named = |(step, outcome): &(&Step, &Outcome)| {
             may_leave(record, step, outcome)
@@ -539,7 +528,7 @@ fn check_create_contested(record: &Record, steps: &[(&Step, &Outcome)]) -> Resul
     if others(before) == others(after) { Ok(()) } else { fail("another file has changed") }
 }
 
-/// At most one of the clients that read the same single-use file succeeds.
+/// Checks that at most one of the clients that read the same single-use file succeeds.
 fn check_read_contested(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     let key = place(StoreName::Fileio, Owner::Shared);
     let name = contested_name(StoreName::Fileio, record.round.number);
@@ -547,8 +536,8 @@ fn check_read_contested(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<
     let (before, after) = (find(&record.before), find(&record.after));
     let fail =
         |problem: &str| Err(format!("read contested: {problem}: {:?}; {}", record.outcomes, difference(record, &key)));
-    let Some(before) = before else { return fail("there is no file to take") };
-    let winners = steps.iter().filter(|(_, outcome)| outcome.error.is_none() && !outcome.interrupted);
+    let Some(before) = before else { return fail("there is no file to read") };
+    let winners = steps.iter().filter(|(_, outcome)| outcome.is_success());
     let winners: Vec<_> = winners.map(|(_, outcome)| outcome).collect();
     let is_right = |outcome: &&&Outcome| {
         outcome.content.as_ref().is_some_and(|content| content.is_prefix && content.size == before.size)
@@ -571,16 +560,15 @@ fn check_read_contested(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<
     if !winners.is_empty() && after.is_some() {
         return fail("the file is still there");
     }
-    let lost =
-        |outcome: &Outcome| outcome.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("not_found"));
-    if after.is_some() && steps.iter().any(|(_, outcome)| lost(outcome) && unchanged(outcome)) {
+    let lost = |(_, outcome): &(&Step, &Outcome)| outcome.is_kind("not_found") && unchanged(outcome);
+    if after.is_some() && steps.iter().any(lost) {
         return fail("a file that exists is reported as not found");
     }
     let others = |snapshot| files(snapshot, &key).iter().filter(|file| file.name != name).cloned().collect::<Vec<_>>();
     if others(&record.before) == others(&record.after) { Ok(()) } else { fail("another file has changed") }
 }
 
-/// The temporary files of `fs` go with their upload. That of a killed process goes with the next upload.
+/// Checks that the temporary files of `fs` go with their upload, and that of a killed process with the next upload.
 fn check_temporary_files(record: &Record, steps: &[(&Step, &Outcome)]) -> Result<(), String> {
     let key = place(StoreName::Fs, Owner::Temporary);
     let (before, after) = (files(&record.before, &key), files(&record.after, &key));
@@ -588,7 +576,7 @@ fn check_temporary_files(record: &Record, steps: &[(&Step, &Outcome)]) -> Result
         steps.iter().any(|(step, outcome)| step.store == StoreName::Fs && outcome.interrupted && is_kill(step));
     let is_stored = steps.iter().any(|(step, outcome)| {
         let uploads = matches!(step.operation, Operation::Upload { .. } | Operation::CreateContested { .. });
-        step.store == StoreName::Fs && uploads && outcome.error.is_none() && !outcome.interrupted
+        step.store == StoreName::Fs && uploads && outcome.is_success()
     });
     let is_allowed = |file: &&FileState| is_killed || (before.contains(file) && !is_stored);
     match after.iter().find(|file| !is_allowed(file)) {
@@ -600,7 +588,7 @@ fn check_temporary_files(record: &Record, steps: &[(&Step, &Outcome)]) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Failure, Found, Round, Snapshot};
+    use crate::history::{Failure, Round};
 
     const KEY: &str = "filescom/c0";
 

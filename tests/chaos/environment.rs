@@ -1,5 +1,5 @@
-//! The environment of a run: one emulator, a local folder, and the clients' stores. It starts, restarts and kills the emulator,
-//! and tells when no request is under way.
+//! The environment of a run: one emulator, a local folder, and the clients' stores. It starts, restarts and kills the
+//! emulator, and tells when no request is under way.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ const PART_SIZE: u64 = 65_536;
 /// The longest time of the start of an emulator.
 const STARTED: Duration = Duration::from_secs(30);
 
-/// The pause between two looks at the emulator.
+/// The pause between two requests for the state of the emulator.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// The emulator and the stores.

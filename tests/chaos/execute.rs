@@ -103,7 +103,7 @@ pub(crate) async fn run(environment: &Environment, round: &Round, step: &Step, s
     let begin = Instant::now();
     let folder = environment.path().join(format!("downloads/{}", step.client));
     let mut outcome = match std::fs::create_dir_all(&folder) {
-        Err(error) => failure_of_run(&error.to_string()),
+        Err(error) => Outcome::of_failed_run(&error.to_string()),
         Ok(()) if environment.program.is_some() => processes::run(environment, round, step, subject, &folder).await,
         Ok(()) => {
             let operation = operate(environment, round, step, subject, &folder);
@@ -136,12 +136,6 @@ pub(crate) fn content_of(bytes: &[u8], subject: &Subject) -> Content {
     let origin = subject.file.as_ref().and_then(|file| Some((file.origin?, u32::try_from(file.size).ok()?)));
     let is_prefix = origin.is_some_and(|((round, owner), size)| content::of(round, owner, size).starts_with(bytes));
     Content { size: bytes.len() as u64, md5: content::digest(bytes), is_prefix }
-}
-
-fn failure_of_run(message: &str) -> Outcome {
-    let failure =
-        Failure { kind: None, effect: ReportedEffect::Unchanged, message: format!("the run failed: {message}") };
-    Outcome { error: Some(failure), ..Outcome::default() }
 }
 
 async fn operate(environment: &Environment, round: &Round, step: &Step, subject: &Subject, folder: &Path) -> Outcome {

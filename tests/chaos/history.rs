@@ -99,7 +99,7 @@ impl TryFrom<String> for Owner {
 pub struct Round {
     /// The number, which fixes the content of the files that the round uploads.
     pub number: u64,
-    /// What happens before the steps.
+    /// The event before the steps.
     pub event: Option<Event>,
     /// The fault rules of the round, in the emulator's format.
     pub faults: Vec<String>,
@@ -109,7 +109,7 @@ pub struct Round {
     pub steps: Vec<Step>,
 }
 
-/// What happens before the steps of a round.
+/// An event before the steps of a round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// The emulator ends and starts again with the same data directory.
@@ -217,6 +217,28 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
+impl Outcome {
+    /// Returns the outcome of a step that the run itself could not execute.
+    pub(crate) fn of_failed_run(message: &str) -> Self {
+        let message = format!("{FAILED_RUN}: {message}");
+        let failure = Failure { kind: None, effect: ReportedEffect::Unknown, message };
+        Self { error: Some(failure), ..Self::default() }
+    }
+
+    /// Returns `true` if the operation ended with a result.
+    pub(crate) fn is_success(&self) -> bool {
+        self.error.is_none() && !self.interrupted
+    }
+
+    /// Returns `true` if the operation ended with an error of this kind.
+    pub(crate) fn is_kind(&self, kind: &str) -> bool {
+        self.error.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some(kind))
+    }
+}
+
+/// The beginning of the message of a failure of the run itself.
+pub(crate) const FAILED_RUN: &str = "the run failed";
+
 /// An error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
@@ -227,7 +249,7 @@ pub struct Failure {
     pub message: String,
 }
 
-/// What an error tells about its effect.
+/// The effect that an error reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReportedEffect {
     /// Nothing changed.
@@ -271,6 +293,13 @@ pub struct FileState {
     pub expires: Option<Timestamp>,
 }
 
+impl FileState {
+    /// Returns `true` for the temporary file of an upload to Files.com.
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.name.starts_with(".filestore-")
+    }
+}
+
 /// The files of all stores.
 pub type Snapshot = BTreeMap<String, Vec<FileState>>;
 
@@ -301,18 +330,18 @@ impl Record {
     /// Returns the record without the places that nothing has changed and no step was about.
     #[must_use]
     pub fn without_unchanged_places(mut self) -> Self {
-        if self.round.event.is_none() {
-            self.before_event.clear();
-        }
-        let owners = self.round.steps.iter().map(|step| place(step.store, step.operation.owner(step.client)));
-        let touched: Vec<_> = owners.collect();
         // An event may change any place.
-        let unchanged: Vec<_> =
-            self.before.keys().filter(|place| self.before.get(*place) == self.after.get(*place)).collect();
-        let unchanged: Vec<_> = unchanged.into_iter().filter(|place| !touched.contains(*place)).cloned().collect();
-        for place in unchanged.iter().filter(|_| self.round.event.is_none()) {
-            self.before.remove(place);
-            self.after.remove(place);
+        if self.round.event.is_some() {
+            return self;
+        }
+        self.before_event.clear();
+        let steps = self.round.steps.iter();
+        let touched: Vec<_> = steps.map(|step| place(step.store, step.operation.owner(step.client))).collect();
+        let Self { before, after, .. } = &mut self;
+        let is_unchanged = |place: &&String| before.get(*place) == after.get(*place) && !touched.contains(*place);
+        for place in before.keys().filter(is_unchanged).cloned().collect::<Vec<_>>() {
+            before.remove(&place);
+            after.remove(&place);
         }
         self
     }

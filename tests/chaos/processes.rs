@@ -10,7 +10,9 @@ use tokio::process::Command;
 use crate::content;
 use crate::environment::{Environment, Result, failed};
 use crate::execute::{Subject, content_of, contested_name, stored_name};
-use crate::history::{Failure, Found, Interrupt, Operation, Outcome, Owner, ReportedEffect, Round, Step, StoreName};
+use crate::history::{
+    FAILED_RUN, Failure, Found, Interrupt, Operation, Outcome, Owner, ReportedEffect, Round, Step, StoreName,
+};
 use crate::plan::NAMES;
 
 pub(crate) async fn run(
@@ -39,11 +41,7 @@ pub(crate) async fn run(
         }
         Ok(outcome(step, subject, ended.await.map_err(failed("run the program"))?))
     };
-    ran.await.unwrap_or_else(|message: String| {
-        let failure =
-            Failure { kind: None, effect: ReportedEffect::Unchanged, message: format!("the run failed: {message}") };
-        Outcome { error: Some(failure), ..Outcome::default() }
-    })
+    ran.await.unwrap_or_else(|message: String| Outcome::of_failed_run(&message))
 }
 
 /// Returns the command of a step; `None` if there is nothing to do.
@@ -126,7 +124,7 @@ fn outcome(step: &Step, subject: &Subject, output: Output) -> Outcome {
         }
         Some(7..=8) => Some(ReportedEffect::Unknown),
         _ => {
-            message += "; the run failed: the program ended in no documented way";
+            message += &format!("; {FAILED_RUN}: the program ended in no documented way");
             Some(ReportedEffect::Unknown)
         }
     };

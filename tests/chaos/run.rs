@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::environment::{Environment, Result, failed};
 use crate::execute::{self, collect, content_of, contested_name, resolve};
 use crate::history::{
-    Event, Failure, Operation, Outcome, Owner, Record, ReportedEffect, Round, Snapshot, Step, StoreName, place,
+    Event, Operation, Outcome, Owner, Record, ReportedEffect, Round, Snapshot, Step, StoreName, place,
 };
 use crate::{content, snapshot};
 
@@ -52,7 +52,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Starts a environment.
+    /// Starts the environment of a run.
     pub async fn start(program: Option<PathBuf>, s3: Option<String>, clients: usize, seed: u64) -> Result<Self> {
         let environment = Environment::start(program, s3).await?;
         Ok(Self { environment, clients, seed, state: Snapshot::new(), figures: Figures::default() })
@@ -118,7 +118,9 @@ impl Run {
     async fn steps(&mut self, round: &Round, resolved: &[(Step, execute::Subject)]) -> Result<Vec<Outcome>> {
         let environment = &self.environment;
         let steps = resolved.iter().map(|(step, subject)| async move {
-            timeout(STOPPED, execute::run(environment, round, step, subject)).await.unwrap_or_else(|_| stopped())
+            timeout(STOPPED, execute::run(environment, round, step, subject))
+                .await
+                .unwrap_or_else(|_| Outcome::of_failed_run(&format!("the step has not ended after {STOPPED:?}")))
         });
         let steps = join_all(steps);
         let Some(requests) = round.kill_emulator else { return Ok(steps.await) };
@@ -169,12 +171,12 @@ impl Run {
     async fn remove_leftovers(&mut self) -> Result<()> {
         for (place, files) in &mut self.state {
             let Some(owner) = place.strip_prefix("filescom/") else { continue };
-            for file in files.iter().filter(|file| file.name.starts_with(".filestore-")) {
+            for file in files.iter().filter(|file| file.is_temporary()) {
                 let url = self.environment.url(&format!("/api/rest/v1/files/{owner}/{}", file.name));
                 let request = self.environment.http.delete(url).header("X-FilesAPI-Key", FILESCOM_API_KEY);
                 request.send().await.map_err(failed("remove a leftover"))?;
             }
-            files.retain(|file| !file.name.starts_with(".filestore-"));
+            files.retain(|file| !file.is_temporary());
         }
         Ok(())
     }
@@ -220,9 +222,4 @@ fn name_origins(after: &mut Snapshot, before: &Snapshot, round: &Round) {
             file.md5.get_or_insert_with(|| content::digest(&content::of(round.number, owner, size)));
         }
     }
-}
-
-fn stopped() -> Outcome {
-    let message = format!("the run failed: the step has not ended after {STOPPED:?}");
-    Outcome { error: Some(Failure { kind: None, effect: ReportedEffect::Unknown, message }), ..Outcome::default() }
 }

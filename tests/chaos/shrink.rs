@@ -10,7 +10,7 @@ use crate::run::Run;
 /// The runs of a candidate before it counts as free of violations: the order of concurrent requests differs between runs.
 const TRIES: usize = 3;
 
-/// How a history is executed again.
+/// The environment in which a history is executed again.
 #[derive(Debug, Clone)]
 pub struct Replay {
     pub program: Option<PathBuf>,

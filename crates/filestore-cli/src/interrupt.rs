@@ -35,6 +35,20 @@ const EXIT_TIMEOUT_IN_READ: Duration = Duration::from_secs(8);
 /// The longest time from a signal to the end of the program while an upload is removed.
 const EXIT_TIMEOUT_IN_CLEANUP: Duration = Duration::from_secs(6);
 
+/// The numbers of the signals for which tokio has no names, and which end a program by default: SIGXCPU (the process has
+/// reached its soft limit of processor time), SIGVTALRM and SIGPROF (its timers), SIGSTKFLT, SIGIO and SIGPWR.
+#[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
+const OTHER_SIGNALS: [i32; 6] = [24, 26, 27, 16, 29, 30];
+/// The same for macOS, which has neither SIGSTKFLT nor SIGPWR, and ignores SIGIO.
+#[cfg(target_os = "macos")]
+const OTHER_SIGNALS: [i32; 3] = [24, 26, 27];
+#[cfg(all(
+    unix,
+    not(target_os = "macos"),
+    not(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))
+))]
+const OTHER_SIGNALS: [i32; 0] = [];
+
 /// The signals that end the program.
 pub(crate) struct Signals {
     #[cfg(unix)]
@@ -60,27 +74,14 @@ impl Signals {
                 SignalKind::user_defined2(),
                 SignalKind::alarm(),
                 SignalKind::terminate(),
-                // SIGXCPU: the process reached its soft limit of processor time. SIGVTALRM and SIGPROF: its timers.
-                #[cfg(any(target_os = "linux", target_os = "macos"))]
-                SignalKind::from_raw(24),
-                #[cfg(any(target_os = "linux", target_os = "macos"))]
-                SignalKind::from_raw(26),
-                #[cfg(any(target_os = "linux", target_os = "macos"))]
-                SignalKind::from_raw(27),
-                // SIGSTKFLT, SIGIO and SIGPWR.
-                #[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
-                SignalKind::from_raw(16),
-                #[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
-                SignalKind::from_raw(29),
-                #[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
-                SignalKind::from_raw(30),
             ];
+            let kinds = kinds.into_iter().chain(OTHER_SIGNALS.iter().map(|number| SignalKind::from_raw(*number)));
             let listen = |kind: SignalKind| {
                 let number = u8::try_from(kind.as_raw_value()).ok()?;
                 let is_ignored = ignored >> (number - 1) & 1 == 1;
                 (!is_ignored).then(|| signal(kind).ok()).flatten().map(|signal| (signal, 128 + number))
             };
-            Self { received: kinds.into_iter().filter_map(listen).collect() }
+            Self { received: kinds.filter_map(listen).collect() }
         }
         #[cfg(not(unix))]
         Self {}
