@@ -47,7 +47,11 @@ impl PubNubStore {
             return self.read_range(range, file, response, &key);
         }
         // 4. ... or the whole file: verify its digest, then decrypt it.
-        let stored = verified(self.resumable(response, &key), md5);
+        let stored = match file.stored_size {
+            Some(_) => self.resumable(response, &key),
+            None => at_most(self.max_file_size(), self.resumable(response, &key)),
+        };
+        let stored = verified(stored, md5);
         let content = match self.cipher() {
             Some(cipher) => cipher.decrypt(stored),
             None => stored,
@@ -253,6 +257,23 @@ fn verified(stored: ByteStream, md5: Option<String>) -> ByteStream {
         Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message))
     });
     ByteStream::download(chunks, length)
+}
+
+/// Returns the same stream of a size that the storage has not stated. It ends with *protocol* after `limit` bytes, so
+/// that a response without an end cannot fill the disk.
+fn at_most(limit: u64, stored: ByteStream) -> ByteStream {
+    let chunks = stream::try_unfold((stored, limit), move |(mut stored, left)| async move {
+        let Some(chunk) = stored.try_next().await? else { return Ok(None) };
+        let left = left.checked_sub(chunk.len() as u64).ok_or_else(|| {
+            let message = format!(
+                "the storage has not stated the size of the file and sent more than {limit} bytes, the \
+                 max_file_size of the store; raise it if the keyset allows larger files"
+            );
+            Error::new(ErrorKind::Protocol, Effect::Rejected, message)
+        })?;
+        Ok(Some((chunk, (stored, left))))
+    });
+    ByteStream::download(chunks, None)
 }
 
 /// Returns the bytes of `range` of `stream`, which is read no further.

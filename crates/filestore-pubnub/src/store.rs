@@ -114,6 +114,11 @@ impl PubNubStore {
         SizeLimit { stored: self.0.client.max_file_size.load(Ordering::Relaxed), cipher }
     }
 
+    /// Returns the largest stored size of a file, as configured.
+    pub(crate) fn max_file_size(&self) -> u64 {
+        self.0.client.configured_max_file_size
+    }
+
     /// Records that the policy of a form allows at most `max_size` stored bytes.
     pub(crate) fn set_policy_limit(&self, max_size: u64) {
         let client = &self.0.client;

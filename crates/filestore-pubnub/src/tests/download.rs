@@ -325,6 +325,21 @@ async fn a_success_without_an_etag_is_not_a_file_of_the_storage() {
 }
 
 #[tokio::test]
+async fn a_response_without_a_size_ends_at_the_largest_size_of_a_file() {
+    let chunked = |content: &str| {
+        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nETag: W/\"1\"\r\nTransfer-Encoding: chunked\r\n\r\n";
+        Reply::Response(format!("{head}{:x}\r\n{content}\r\n0\r\n\r\n", content.len()).into_bytes())
+    };
+    let storage = ScriptedServer::start([chunked("hello"), chunked("hello!")]).await;
+    let service = ScriptedServer::start(vec![redirect(&storage, 3900)]).await;
+    let store = open(config(&service).max_file_size(5));
+    assert_eq!(read(&store).await.unwrap(), b"hello");
+    let error = read(&store).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    assert!(error.to_string().contains("max_file_size"), "{error}");
+}
+
+#[tokio::test]
 async fn a_body_with_a_content_encoding_is_rejected() {
     let encoded = Reply::with_status(200, &["ETag: W/\"1\"", "Content-Encoding: gzip"], "hello");
     let (_service, _storage, store) = servers([encoded], 1).await;
