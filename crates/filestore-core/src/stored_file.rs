@@ -22,7 +22,16 @@ pub struct StoredFile {
     pub created: Option<Timestamp>,
     /// The time at which the content was last modified.
     pub modified: Option<Timestamp>,
-    /// The opaque version of the content, which changes when the file is replaced. `None` if the store reports none.
+    /// The opaque version of the content. `None` if the response of the service does not show one.
+    ///
+    /// The results of upload, list, stat and download have the same version of the same content, and a replaced file has
+    /// another version. A version is compared with others of the same reference only. It has 1 to 1,024 visible ASCII
+    /// characters and no quotes, so a web service can send it in quotes as its `ETag`, and compare it with
+    /// `If-None-Match`.
+    ///
+    /// Each backend takes it from what its service reports: an ETag, a digest, an id, or a time and the size. A time has
+    /// a resolution: two contents of one size that were stored within it have one version. `docs/capabilities.md` of the
+    /// project lists the sources, and the results without a version.
     pub version: Option<String>,
     /// The media type.
     pub content_type: Option<String>,

@@ -353,7 +353,25 @@ fn stored_file(components: Vec<String>, metadata: &Metadata) -> StoredFile {
     let timestamp = |time: io::Result<cap_std::time::SystemTime>| Timestamp::try_from(time.ok()?.into_std()).ok();
     file.created = timestamp(metadata.created());
     file.modified = timestamp(metadata.modified());
+    file.version = version(metadata);
     file
+}
+
+/// Returns the version of a file: its size, its inode, and the time of the last change of content, attributes or name
+/// (`ctime`). Unlike the modification time, no program can set it back.
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "not every system reports a time")]
+fn version(metadata: &Metadata) -> Option<String> {
+    use cap_std::fs::MetadataExt;
+    let (seconds, nanoseconds) = (metadata.ctime(), metadata.ctime_nsec());
+    Some(format!("{seconds}.{nanoseconds:09}-{}-{}", metadata.ino(), metadata.len()))
+}
+
+/// Returns the version of a file: its modification time and its size.
+#[cfg(not(unix))]
+fn version(metadata: &Metadata) -> Option<String> {
+    let modified = Timestamp::try_from(metadata.modified().ok()?.into_std()).ok()?;
+    Some(format!("{}-{}", modified.as_nanosecond(), metadata.len()))
 }
 
 fn no_folder(folders: &[String]) -> Error {

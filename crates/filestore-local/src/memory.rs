@@ -30,7 +30,7 @@ pub struct MemoryStore(Arc<Inner>);
 struct Inner {
     /// The files by path.
     files: Mutex<BTreeMap<String, File>>,
-    /// The number of uploads so far, of which each has another version.
+    /// The number of uploads so far, of which each has another version, also of the same content.
     uploads: AtomicU64,
     capabilities: Capabilities,
 }
@@ -210,7 +210,8 @@ fn stored_file(components: Vec<String>, file: &File) -> StoredFile {
     stored.stored_size = stored.size;
     stored.created = Some(file.created);
     stored.modified = Some(file.modified);
-    stored.version = Some(file.version.to_string());
+    // The number of the upload alone would come back, with other content, in the next process.
+    stored.version = Some(format!("{}-{}", file.version, &file.sha256[..32]));
     stored.content_type.clone_from(&file.content_type);
     stored.metadata.clone_from(&file.metadata);
     stored.digests = vec![Digest::new(DigestAlgorithm::Sha256, &file.sha256)];

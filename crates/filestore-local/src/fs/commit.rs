@@ -104,6 +104,8 @@ impl TemporaryUpload {
                 io::ErrorKind::AlreadyExists => already_exists(&target.path),
                 _ => of_file_system(error, "store", &target.path),
             })?;
+            // The metadata is that of the file under its only name: a name that is removed changes `ctime`.
+            drop(self.temporary);
             let durable = sync(target.names.as_ref()).and_then(|()| Metadata::from_file(&self.file));
             durable
                 .map_err(|error| of_file_system(error, "sync the folder of", &target.path).with_effect(Effect::Applied))

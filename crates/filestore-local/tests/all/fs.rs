@@ -76,6 +76,47 @@ async fn an_empty_file_is_a_file() {
 }
 
 #[tokio::test]
+async fn every_response_has_the_version_of_the_content() {
+    let (_folder, store) = local();
+    for if_exists in [IfExists::Replace, IfExists::Fail] {
+        let stored = store.upload(Upload::new(format!("{if_exists:?}"), "content").if_exists(if_exists)).await.unwrap();
+        let found = store.stat(stored.reference()).await.unwrap();
+        let listed = store.list(List::new()).await.unwrap().files.pop().unwrap();
+        let read = store.download(stored.reference()).await.unwrap().file;
+        assert!(stored.version.is_some());
+        assert_eq!([found.version, listed.version, read.version], [(); 3].map(|()| stored.version.clone()));
+        store.delete(stored.reference()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_file_has_another_version_also_with_the_same_size_and_time() {
+    let (_folder, store) = local();
+    let modified = "2026-03-01T10:00:00Z".parse().unwrap();
+    let upload = |content: &'static str| store.upload(Upload::new("a", content).modified(modified));
+    let first = upload("first").await.unwrap();
+    let second = upload("other").await.unwrap();
+    assert_eq!((first.size, first.modified), (second.size, second.modified));
+    assert_ne!(first.version, second.version);
+}
+
+/// As a program does that synchronizes folders.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_another_program_changes_has_another_version_also_if_it_sets_the_old_time() {
+    let (folder, store) = local();
+    let file = store.upload(Upload::new("a", "first")).await.unwrap();
+    let modified = fs::metadata(folder.path().join("a")).unwrap().modified().unwrap();
+    // The clock of a file system has steps of a few milliseconds.
+    while store.stat(file.reference()).await.unwrap().version == file.version {
+        fs::write(folder.path().join("a"), "other").unwrap();
+        fs::File::options().write(true).open(folder.path().join("a")).unwrap().set_modified(modified).unwrap();
+    }
+    let changed = store.stat(file.reference()).await.unwrap();
+    assert_eq!((changed.size, changed.modified), (file.size, file.modified));
+}
+
+#[tokio::test]
 async fn a_range_returns_only_its_bytes() {
     let (_folder, store) = local();
     let file = put(&store, None, "digits", "0123456789").await;

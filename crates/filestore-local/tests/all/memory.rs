@@ -115,6 +115,12 @@ async fn a_file_has_one_version_until_it_is_replaced_even_by_the_same_content() 
 }
 
 #[tokio::test]
+async fn another_process_gives_other_content_another_version() {
+    let [one, other] = ["one", "two"].map(|content| async move { memory().upload(Upload::new("a", content)).await });
+    assert_ne!(one.await.unwrap().version, other.await.unwrap().version);
+}
+
+#[tokio::test]
 async fn a_download_reads_the_file_as_it_was_when_it_began() {
     let store = memory();
     let file = put(&store, None, "a", "old").await;
