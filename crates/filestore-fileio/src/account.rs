@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use filestore_core::{Error, ErrorKind, Expiry, Result, StoredFile};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::key::FileKey;
@@ -76,6 +77,7 @@ impl FileIoFile {
         file.stored_size = wire.size;
         file.created = wire.created;
         file.modified = wire.modified;
+        file.version = version(wire.modified, wire.size);
         file.content_type = wire.mime_type;
         file.expiry = match wire.expires {
             Some(Some(end)) => Expiry::At(end),
@@ -101,6 +103,12 @@ impl FileIoFile {
             is_generation_2,
         }
     }
+}
+
+/// Returns the version of a content: the service states neither an ETag nor a digest. Every change of the file sets
+/// `modified`, also one of the expiry or the title.
+fn version(modified: Option<Timestamp>, size: Option<u64>) -> Option<String> {
+    Some(format!("{}-{}", modified?.as_millisecond(), size?))
 }
 
 /// A query of the account's files.

@@ -30,7 +30,8 @@ impl PubNubStore {
         let range = request.range.map(|range| (range.start, range.end));
         let response = self.open_stored(&key, range).await?;
         // 2. Read the metadata from the response headers.
-        let mut file = StoredFile::new(request.reference, key.name.clone());
+        let mut file = key.stored_file();
+        file.reference = request.reference;
         file.expiry = expiry(&response);
         file.stored_size = match response.content_range() {
             Some(range) => range.size,
@@ -76,7 +77,8 @@ impl PubNubStore {
             .ok_or_else(|| {
                 response.error(ErrorKind::Unsupported, "the storage does not support ranges; download the whole file")
             })?;
-        let mut file = StoredFile::new(reference, key.name.clone());
+        let mut file = key.stored_file();
+        file.reference = reference;
         (file.stored_size, file.expiry) = (Some(stored_size), expiry(&response));
         let partial_block = || cannot_decrypt("it does not end with a whole block");
         let prefix = Prefix::read(&response.bytes(Prefix::MAX_SIZE).await?)?.ok_or_else(partial_block)?;

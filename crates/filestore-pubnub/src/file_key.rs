@@ -1,6 +1,6 @@
 //! [`FileKey`]: the identity of a file, converted from and to a reference.
 
-use filestore_core::{Error, FileRef, Result};
+use filestore_core::{Error, FileRef, Result, StoredFile};
 
 use crate::channel::{check_channel, is_dot_segment};
 
@@ -36,6 +36,14 @@ impl FileKey {
 
     pub(crate) fn reference(&self) -> FileRef {
         FileRef::new(SCHEME, [&self.channel, &self.id, &self.name])
+    }
+
+    /// Returns the metadata of the file as far as its key tells it.
+    pub(crate) fn stored_file(&self) -> StoredFile {
+        let mut file = StoredFile::new(self.reference(), &self.name);
+        // Each upload gets an id of its own, and nothing replaces the content of an id. A listing has no ETag.
+        file.version = Some(self.id.clone());
+        file
     }
 }
 

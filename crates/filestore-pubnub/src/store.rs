@@ -205,7 +205,7 @@ impl PubNubStore {
     /// Returns the file of a listing; `None` if no reference can address it.
     fn stored_file(&self, channel: &str, listed: wire::ListedFile) -> Option<StoredFile> {
         let key = FileKey::new(channel, listed.id, listed.name)?;
-        let mut file = StoredFile::new(key.reference(), key.name);
+        let mut file = key.stored_file();
         file.stored_size = listed.size;
         // Of an encrypted file, the size of the padding is unknown until its last block is decrypted.
         file.size = listed.size.filter(|_| self.0.cipher.is_none());

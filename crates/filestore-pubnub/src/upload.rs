@@ -278,7 +278,7 @@ fn file_of_response(
 
 fn stored_file(key: &FileKey, pending: &PendingUpload) -> StoredFile {
     let source = &pending.source;
-    let mut file = StoredFile::new(key.reference(), key.name.clone());
+    let mut file = key.stored_file();
     file.size = Some(source.size);
     file.stored_size = Some(source.stored_size);
     if !pending.encrypted {

@@ -77,6 +77,26 @@ async fn stat_reads_the_listing_and_never_the_file() {
 }
 
 #[tokio::test]
+async fn the_version_is_the_time_of_the_last_change_and_the_size_if_the_response_has_both() {
+    let server = MockServer::start().await;
+    let replaced = changed("\"modified\":\"2026-03-01T10:00:00.000Z\"", "\"modified\":\"2026-03-01T10:00:00.001Z\"");
+    Mock::given(method("POST")).respond_with(json(200, STORED)).up_to_n_times(1).mount(&server).await;
+    Mock::given(method("POST")).respond_with(json(200, GEN1)).mount(&server).await;
+    Mock::given(method("PUT")).respond_with(json(200, &replaced)).mount(&server).await;
+    mount_listing(&server, "limit=1000", listing(&["KEYcanary123"])).await;
+    let download = ResponseTemplate::new(200).insert_header("content-disposition", "attachment; filename=report.txt");
+    Mock::given(method("GET")).and(path("/KEYcanary123")).respond_with(download).mount(&server).await;
+    let store = with_key(&server);
+    let first = Some("1772359200000-11".to_owned());
+    assert_eq!(store.upload(hello()).await.unwrap().version, first);
+    assert_eq!(store.stat(key().into()).await.unwrap().version, first);
+    assert_eq!(store.replace(&key(), hello()).await.unwrap().file.version.as_deref(), Some("1772359200001-11"));
+    // Neither generation 1 of the service nor the response to a download has the time.
+    assert_eq!(store.upload(hello()).await.unwrap().version, None);
+    assert_eq!(store.download(key().into()).await.unwrap().file.version, None);
+}
+
+#[tokio::test]
 async fn without_a_key_stat_list_delete_and_me_send_nothing() {
     let server = responding([]).await;
     let store = anonymous(&server);

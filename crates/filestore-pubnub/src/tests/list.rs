@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use filestore_core::{Delete, FileStore, List, PageToken, Stat, Store};
+use filestore_core::{Delete, Download, FileStore, List, PageToken, Stat, Store, Upload};
 use futures::TryStreamExt;
 
 use super::*;
@@ -48,6 +48,23 @@ async fn a_loop_of_cursors_in_one_page_is_a_protocol_error() {
     let (_service, store) = store([page(&["1a"], Some("x")), page(&["2b"], Some("x"))]).await;
     let error = store.list(List::new().limit(3)).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
+}
+
+/// A listing has no ETag, and a download of ciphertext has one that the content does not determine.
+#[tokio::test]
+async fn the_version_is_the_id_of_the_file_in_every_response() {
+    let storage = ScriptedServer::start([stored_as_sent(), whole(b"hello world"), whole(b"hello world")]).await;
+    let (_service, store) =
+        store([form(&storage), published(), page(&[ID], None), page(&[ID], None), redirect(&storage, 3900)]).await;
+    let upload = Upload::new("cat.txt", "hello world");
+    let versions = [
+        store.upload(upload).await.unwrap().version,
+        store.list(List::new()).await.unwrap().files.remove(0).version,
+        store.stat(Stat::from(file())).await.unwrap().version,
+        store.download(file().into()).await.unwrap().file.version,
+        store.download(Download::from(file()).range(0..11)).await.unwrap().file.version,
+    ];
+    assert_eq!(versions, [(); 5].map(|()| Some(ID.to_owned())));
 }
 
 #[tokio::test]
