@@ -30,6 +30,7 @@ pub(crate) fn file(reference: FileRef, name: &str, entry: Entry) -> StoredFile {
     file.stored_size = entry.size;
     file.created = entry.created_at;
     file.modified = entry.modified();
+    file.version = entry.size.zip(entry.crc32.as_deref()).and_then(|(size, crc32)| version(size, crc32));
     // The service computes digests after the upload, so any may be missing.
     let digests = [
         (DigestAlgorithm::Crc32, entry.crc32),
@@ -43,6 +44,14 @@ pub(crate) fn file(reference: FileRef, name: &str, entry: Entry) -> StoredFile {
     file.metadata = entry.custom_metadata;
     file.expiry = Expiry::Never;
     file
+}
+
+/// Returns the version of a content of `size` bytes. `None` if `crc32` is no CRC-32.
+///
+/// The times of the service have whole seconds, so two uploads may have the same. Of the digests, an upload in parts
+/// computes only this one of the whole content.
+pub(crate) fn version(size: u64, crc32: &str) -> Option<String> {
+    Some(format!("{:08x}-{size}", u32::from_str_radix(crc32, 16).ok()?))
 }
 
 pub(crate) fn capabilities() -> Capabilities {

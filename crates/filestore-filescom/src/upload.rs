@@ -17,6 +17,7 @@ use futures::lock::MutexGuard;
 pub use checkpoint::UploadCheckpoint;
 
 use crate::error::{self, COULD_NOT_CREATE_PARENT, DESTINATION_EXISTS, UPLOAD_NOT_FOUND};
+use crate::metadata;
 use crate::path::SitePath;
 use crate::store::FilesComStore;
 use crate::wire::Entry;
@@ -77,7 +78,12 @@ impl FilesComStore {
             restarts.begin();
             let result = Box::pin(self.send_once(path, &body, options, checkpoint.take(), report)).await;
             match result {
-                Ok(entry) => return self.set_ignored_metadata(path, entry, options).await,
+                Ok((entry, version)) => {
+                    let mut file = self.set_ignored_metadata(path, entry, options).await?;
+                    // The response to an upload has no digest yet.
+                    file.version = file.version.or(version);
+                    return Ok(file);
+                }
                 // The whole upload begins from the first part: the parts are gone with the upload.
                 Err(error) if error::is(&error, UPLOAD_NOT_FOUND) && error.effect() != Effect::Unknown => {
                     if !body.can_replay() {
@@ -94,6 +100,7 @@ impl FilesComStore {
         }
     }
 
+    /// Returns the entry of the stored file, and the version of the content that was sent, if its digest was computed.
     async fn send_once(
         &self,
         path: &SitePath,
@@ -101,7 +108,7 @@ impl FilesComStore {
         options: &UploadOptions,
         checkpoint: Option<UploadCheckpoint>,
         report: Option<Report<'_>>,
-    ) -> Result<Box<Entry>> {
+    ) -> Result<(Box<Entry>, Option<String>)> {
         // 1. The source, with its fingerprint.
         let before = body.fingerprint().await?;
         let mut source = Source::open(body, before.map(|source| source.length)).await?;
@@ -167,7 +174,8 @@ impl FilesComStore {
         }
         // 5. The finish, and the confirmation of the stored file.
         let entry = self.finish(&upload, path, options, &sent).await?;
-        self.confirm(path, entry, &sent).await
+        let entry = self.confirm(path, entry, &sent).await?;
+        Ok((entry, sent.crc32.as_deref().and_then(|crc32| metadata::version(sent.size, crc32))))
     }
 
     /// Estimates the number of parts of `size` bytes, before the limits of the storage are known.

@@ -11,7 +11,7 @@ use wiremock::ResponseTemplate;
 
 use super::site::{FaultAction, Site, State, expired, xml};
 use super::{folder, kind_and_effect, not_found, rejection, response};
-use crate::{ByteSize, FilesComUpload, Verify};
+use crate::{ByteSize, FilesComUpload, Verify, metadata};
 
 const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
 
@@ -80,6 +80,34 @@ async fn parts_are_sent_concurrently_and_stored_in_order_from_every_kind_of_body
         assert_eq!(site.content("a.txt").unwrap(), ALPHABET);
         assert_eq!((stored.size, site.count("PUT ")), (Some(26), 7));
     }
+}
+
+#[tokio::test]
+async fn the_version_is_the_digest_and_the_size_once_the_service_has_computed_it() {
+    let site = Site::with_parts_of(10).await;
+    let store = site.store();
+    // Of three parts, whose MD5 would not be that of the file.
+    let stored = store.upload(alphabet()).await.unwrap();
+    let version = Some(format!("{:08x}-26", crc32fast::hash(ALPHABET)));
+    assert_eq!((stored.version, stored.digests.len(), site.count("PUT ")), (version.clone(), 0, 3));
+    let found = store.stat(stored.reference.clone().into()).await.unwrap();
+    assert_eq!(found.version, None, "the service has no digest yet");
+    site.state().digests = true;
+    assert_eq!(store.stat(stored.reference.clone().into()).await.unwrap().version, version);
+    assert_eq!(store.download(stored.reference.into()).await.unwrap().file.version, version);
+    let new = store.upload(Upload::new("new", ALPHABET).if_exists(IfExists::Fail)).await.unwrap();
+    assert_eq!(new.version, version);
+
+    let (unverified, _) = site.open(|config| config.verify(Verify::None));
+    assert_eq!(unverified.upload(alphabet()).await.unwrap().version, None);
+}
+
+/// The service writes digests without leading zeros.
+#[test]
+fn a_version_has_the_leading_zeros_of_the_digest() {
+    assert_eq!(metadata::version(9, "1A2b").as_deref(), Some("00001a2b-9"));
+    assert_eq!(metadata::version(0, "0").as_deref(), Some("00000000-0"));
+    assert_eq!(metadata::version(9, "not \"hex\""), None);
 }
 
 #[tokio::test]
