@@ -11,7 +11,7 @@ use filestore::fileio::FileIoUpload;
 use filestore::filescom::FilesComUpload;
 use filestore::pubnub::PubNubSend;
 use filestore::{Config, Error, FileUrl, ProviderOptions, Result, Store};
-use filestore_conformance::{Disturbance, Harness, Outcome, Requests, run};
+use filestore_conformance::{Disturbance, Harness, Outcome, Report, Requests, run};
 use filestore_emulator::{Emulator, FILEIO_API_KEY, FILESCOM_API_KEY, JournalEntry, Options};
 use jiff::Timestamp;
 use serde_json::json;
@@ -49,6 +49,12 @@ impl Harness for ConfiguredStore {
 async fn check(text: &str) {
     let report = run(&ConfiguredStore::new(text)).await;
     assert!(report.passed(), "{report}");
+    tells_versions(&report);
+}
+
+/// Each of these stores has versions, so that the rule about them is not skipped.
+fn tells_versions(report: &Report) {
+    assert_eq!(report.outcome("V1"), Some(&Outcome::Passed), "{report}");
 }
 
 fn local(root: &Path) -> String {
@@ -147,6 +153,7 @@ fn options(options: impl ProviderOptions) -> filestore::Options {
 async fn check_all(service: Emulated) {
     let report = run(&service).await;
     assert!(report.passed(), "{report}");
+    tells_versions(&report);
     for rule in &report.rules {
         let is_skipped =
             matches!(&rule.outcome, Outcome::Skipped { capability, .. } if capability == "harness: disturb");

@@ -148,9 +148,82 @@ pub(crate) fn stored_file(reference: FileRef, components: &[String], metadata: &
     file.size = Some(metadata.content_length());
     file.stored_size = file.size;
     file.modified = metadata.last_modified().map(|time| time.into_inner());
+    file.version = version(&file.reference, metadata);
     file.content_type = metadata.content_type().map(str::to_owned);
     if let Some(pairs) = metadata.user_metadata() {
         file.metadata = pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     }
     file
+}
+
+/// The longest version, in bytes. No service has an ETag of nearly this length.
+const MAX_VERSION: usize = 1024;
+
+/// Returns the version of the content of a file from its `metadata`. If the service has neither a generation nor an
+/// ETag, it is the modification time with the size.
+pub(crate) fn version(reference: &FileRef, metadata: &Metadata) -> Option<String> {
+    version_of_write(reference, metadata).or_else(|| {
+        let modified = metadata.last_modified().filter(|_| metadata.etag().is_none())?;
+        Some(format!("{}-{}", modified.into_inner().as_nanosecond(), metadata.content_length()))
+    })
+}
+
+/// Returns the version of a file that was stored, from the `metadata` in the response. A response with a time need not
+/// have the ETag that later responses have.
+pub(crate) fn version_of_write(reference: &FileRef, metadata: &Metadata) -> Option<String> {
+    // Google's two APIs have different ETags, and one for each change of the metadata.
+    let generation = metadata.version().filter(|_| reference.scheme() == "gcs");
+    // A file may have a weak ETag within a second of its last change, and later the same as a strong one.
+    let opaque_tag = |etag| str::trim_matches(str::strip_prefix(etag, "W/").unwrap_or(etag), '"');
+    let version = generation.or_else(|| metadata.etag().map(opaque_tag))?;
+    let is_valid = !version.is_empty()
+        && version.len() <= MAX_VERSION
+        && version.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+    is_valid.then(|| version.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use opendal::MetadataBuilder;
+
+    use super::*;
+
+    fn metadata(etag: Option<&str>, generation: Option<&str>, time: Option<&str>) -> Metadata {
+        let mut builder = MetadataBuilder::file(9);
+        etag.map(|etag| builder.etag(etag));
+        generation.map(|generation| builder.version(generation));
+        time.map(|time| builder.last_modified(time.parse::<opendal::raw::Timestamp>().unwrap()));
+        builder.build()
+    }
+
+    fn version_in(scheme: &str, metadata: &Metadata) -> Option<String> {
+        version(&FileRef::new(scheme, ["a"]), metadata)
+    }
+
+    #[test]
+    fn the_version_is_the_etag_in_every_spelling_of_a_service() {
+        // Azure has the tag without quotes in listings; Apache has a weak one of a file that was just written.
+        for etag in ["\"0x8D1\"", "0x8D1", "W/\"0x8D1\""] {
+            let metadata = metadata(Some(etag), Some("of a versioned bucket"), Some("2026-03-01T10:00:00Z"));
+            assert_eq!(version_in("s3", &metadata).as_deref(), Some("0x8D1"), "{etag}");
+        }
+        assert_eq!(version_in("gcs", &metadata(Some("CKWa=="), Some("17"), None)).as_deref(), Some("17"));
+    }
+
+    #[test]
+    fn without_an_etag_the_version_is_the_time_and_the_size() {
+        let by_time = metadata(None, None, Some("2026-03-01T10:00:00Z"));
+        assert_eq!(version_in("sftp", &by_time).as_deref(), Some("1772359200000000000-9"));
+        assert_eq!(version_in("memory", &metadata(None, None, None)), None);
+        assert_eq!(version_of_write(&FileRef::new("s3", ["a"]), &by_time), None);
+    }
+
+    #[test]
+    fn an_etag_that_cannot_be_one_of_another_server_is_no_version() {
+        let long = "x".repeat(MAX_VERSION + 1);
+        for etag in ["", "\"\"", "\"a b\"", "\"a\"b\"", "\"ä\"", &long] {
+            let metadata = metadata(Some(etag), None, Some("2026-03-01T10:00:00Z"));
+            assert_eq!(version_in("webdav", &metadata), None, "{etag}");
+        }
+    }
 }

@@ -51,6 +51,8 @@ pub(crate) struct UploadTask {
 pub(crate) struct Stored {
     /// The metadata in the response of the service.
     pub(crate) metadata: Metadata,
+    /// The metadata of the temporary file before it got its name. `None` if there was none.
+    pub(crate) temporary: Option<Metadata>,
     /// The size in bytes.
     pub(crate) size: u64,
     /// The modification time that was set, or `Err` if the server does not keep it.
@@ -137,11 +139,13 @@ impl UploadTask {
             Some(time) => Some(time.set(written_path).await?),
             None => None,
         };
-        if self.traits.folders {
-            self.publish(written_path, size).await?;
-        }
+        let temporary = match self.traits.folders {
+            true => Some(self.publish(written_path, size).await?),
+            false => None,
+        };
         Ok(Stored {
             metadata,
+            temporary,
             size,
             #[cfg(feature = "sftp")]
             time,
@@ -184,22 +188,23 @@ impl UploadTask {
         }
     }
 
-    /// Checks the size of the temporary file, and renames it to the file.
-    async fn publish(&mut self, written_path: &str, size: u64) -> Result<()> {
+    /// Checks the size of the temporary file, and renames it to the file. Returns the metadata of the temporary file.
+    async fn publish(&mut self, written_path: &str, size: u64) -> Result<Metadata> {
         let lost = "the service has lost the temporary file of this upload, which it had accepted";
-        let stored_size = match call(Stage::Transfer, self.operator.stat(written_path)).await {
+        let metadata = match call(Stage::Transfer, self.operator.stat(written_path)).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(Error::new(ErrorKind::Integrity, error.effect(), lost));
             }
-            metadata => metadata?.content_length(),
+            metadata => metadata?,
         };
+        let stored_size = metadata.content_length();
         if stored_size != size {
             let message =
                 format!("{size} bytes were sent, and the service holds {stored_size} of them; nothing was stored");
             return Err(Error::new(ErrorKind::Integrity, Effect::Rejected, message));
         }
         let Err(error) = call(Stage::Commit, self.operator.rename(written_path, &self.path)).await else {
-            return Ok(());
+            return Ok(metadata);
         };
         if error.effect() != Effect::Unknown {
             return Err(match error.kind() {
@@ -213,7 +218,7 @@ impl UploadTask {
             _ => return Err(error),
         }
         match call(Stage::Read, self.operator.stat(&self.path)).await {
-            Ok(found) if found.is_file() && found.content_length() == size && self.is_new(&found) => Ok(()),
+            Ok(found) if found.is_file() && found.content_length() == size && self.is_new(&found) => Ok(metadata),
             _ => {
                 let message = "the temporary file of this upload is gone, and the file may be stored; check whether \
                                the file is stored before you upload it again";

@@ -1,7 +1,7 @@
 //! [`OpendalStore`]: the flow of each operation.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -53,6 +53,8 @@ pub struct OpendalStore {
     capabilities: Capabilities,
     /// `true` if the bucket or container is known to exist.
     container_seen: Arc<AtomicBool>,
+    /// `true` if a file has the same version before and after it is renamed, on a service with folders.
+    rename_keeps_version: Arc<OnceLock<bool>>,
     #[cfg(feature = "azblob")]
     azure_signer: Option<Arc<AzureSigner>>,
     #[cfg(feature = "sftp")]
@@ -91,6 +93,7 @@ impl OpendalStore {
             capabilities: capabilities::capabilities(scheme, &capability, traits),
             root: if root.is_empty() { String::new() } else { format!("{root}/") },
             container_seen: Arc::default(),
+            rename_keeps_version: Arc::default(),
             #[cfg(feature = "azblob")]
             azure_signer: None,
             #[cfg(feature = "sftp")]
@@ -411,6 +414,10 @@ impl OpendalStore {
             _ => error,
         })?;
         let mut file = capabilities::stored_file(self.reference(&components), &components, &stored.metadata);
+        file.version = match &stored.temporary {
+            Some(temporary) => self.version_of_renamed(&file.reference, &components, temporary).await,
+            None => capabilities::version_of_write(&file.reference, &stored.metadata),
+        };
         file.size = Some(stored.size);
         file.stored_size = file.size;
         file.content_type = file.content_type.or(content_type);
@@ -484,6 +491,29 @@ impl OpendalStore {
                 ),
             )),
         }
+    }
+
+    /// Returns the version of the file that was renamed, which had the metadata `temporary` before. `None` if it is
+    /// unknown.
+    ///
+    /// Most servers keep the ETag and the time of a file that is renamed. The first upload asks whether this one does: if
+    /// it does not, each upload asks for the new version.
+    async fn version_of_renamed(
+        &self,
+        reference: &FileRef,
+        components: &[String],
+        temporary: &Metadata,
+    ) -> Option<String> {
+        let before = capabilities::version(reference, temporary)?;
+        if self.rename_keeps_version.get() == Some(&true) {
+            return Some(before);
+        }
+        // The file is stored, whatever the response is.
+        let found = call(Stage::Read, self.operator.stat(&self.path(components))).await.ok()?;
+        let is_same_size = found.is_file() && found.content_length() == temporary.content_length();
+        let after = capabilities::version(reference, &found).filter(|_| is_same_size)?;
+        let _ = self.rename_keeps_version.set(after == before);
+        Some(after)
     }
 
     /// Returns the modification time that an upload sets. That of the local file is a wish: if the server cannot keep it,

@@ -26,6 +26,7 @@ mod stat;
 mod time;
 mod upload;
 mod url;
+mod version;
 
 /// The groups of rules, in the order in which they run. `time` is last because it moves the clock.
 pub(crate) const GROUPS: &[&[Rule]] = &[
@@ -44,6 +45,7 @@ pub(crate) const GROUPS: &[&[Rule]] = &[
     option::RULES,
     provider::RULES,
     digest::RULES,
+    version::RULES,
     consume::RULES,
     error::RULES,
     disturbed::RULES,

@@ -203,6 +203,7 @@ impl Memory {
         file.stored_size = file.size;
         file.created = Some(now);
         file.modified = Some(request.modified.unwrap_or(now));
+        file.version = Some(number.to_string());
         file.content_type.clone_from(&request.content_type);
         file.metadata.clone_from(&request.metadata);
         file.digests = self.capabilities.digests.iter().map(|stated| digest(stated.algorithm, &content)).collect();

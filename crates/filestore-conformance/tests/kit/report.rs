@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use filestore_conformance::{Harness, Kit, Outcome, Report, run};
-use filestore_core::{Capabilities, Effect, Error, ErrorKind, Feature, FileStore, Result, Store};
+use filestore_core::{Capabilities, Effect, Error, ErrorKind, Feature, FileStore, Page, Result, Store, StoredFile};
 
 use crate::broken_store::{BrokenStore, MemoryHarness};
 use crate::memory::{Memory, Shape};
@@ -128,6 +128,31 @@ async fn a_store_that_supports_only_upload_and_download_passes() {
     let skipped = Outcome::Skipped { capability: "list".into(), reason };
     assert_eq!(report.outcome("L1"), Some(&skipped));
     assert_eq!(report.outcome("Q2"), Some(&Outcome::Passed));
+}
+
+#[tokio::test]
+async fn the_rules_of_versions_are_skipped_with_a_reason_if_no_response_has_one() {
+    let without = BrokenStore::of("", "tells no versions")
+        .upload(|inner, request| async move { inner.store.upload(request).await.map(without_version) })
+        .stat(|inner, request| async move { inner.store.stat(request).await.map(without_version) })
+        .list(|inner, request| async move {
+            let page = inner.store.list(request).await?;
+            Ok(Page::new(page.files.into_iter().map(without_version).collect(), page.next))
+        })
+        .download(|inner, request| async move {
+            let mut downloaded = inner.store.download(request).await?;
+            downloaded.file = without_version(downloaded.file);
+            Ok(downloaded)
+        });
+    let report = Kit::new().only(["V1", "V2"]).run(&without.harness()).await;
+    let reason = "no response of the store has a version".to_owned();
+    let skipped = Outcome::Skipped { capability: "version".into(), reason };
+    assert_eq!([report.outcome("V1"), report.outcome("V2")], [Some(&skipped); 2]);
+}
+
+fn without_version(mut file: StoredFile) -> StoredFile {
+    file.version = None;
+    file
 }
 
 async fn three_rules() -> Report {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use filestore_core::{Body, Delete, Effect, ErrorKind, Feature, IfExists, List, PageToken, Upload};
+use filestore_core::{Body, Delete, Effect, ErrorKind, Feature, IfExists, List, PageToken, Store, Upload};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -821,6 +821,57 @@ async fn the_error_of_a_source_that_breaks_is_that_of_the_upload_to_webdav() {
     assert!(error.to_string().contains("the source broke"), "{error}");
     assert_eq!(error.effect(), Effect::Rejected);
     assert!(stub.files().is_empty());
+}
+
+async fn check_versions(store: &Store, content: &'static str, other: &'static str) {
+    let upload = |content: &'static str| store.upload(Upload::new("a.txt", content).scope("sub"));
+    let stored = upload(content).await.unwrap();
+    let found = store.stat(stored.reference()).await.unwrap();
+    let listed = store.list(List::new().scope("sub")).await.unwrap().files.remove(0);
+    let read = store.download(stored.reference()).await.unwrap().file;
+    let version = stored.version.unwrap();
+    assert_eq!([found.version, listed.version, read.version], [(); 3].map(|()| Some(version.clone())));
+    assert!(!version.contains(['"', '/']), "{version}");
+    let replaced = upload(other).await.unwrap();
+    assert!(replaced.version.is_some() && replaced.version != Some(version), "{:?}", replaced.version);
+    assert_eq!(store.stat(replaced.reference()).await.unwrap().version, replaced.version);
+}
+
+#[tokio::test]
+async fn every_response_has_the_version_of_the_content_and_a_replaced_file_has_another() {
+    let stub = Stub::start(S3::default()).await;
+    check_versions(&open("s3", &stub.url, &[]), "first", "other").await;
+    for (weak, keeps_etags) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut protocol = Webdav::with(&[]);
+        (protocol.weak, protocol.keeps_etags) = (weak, keeps_etags);
+        let stub = Stub::start(protocol).await;
+        check_versions(&open("webdav", &stub.url, &[]), "first", "other").await;
+    }
+}
+
+#[tokio::test]
+async fn only_the_first_upload_asks_for_the_version_of_a_moved_file_if_the_server_keeps_it() {
+    for (keeps_etags, more) in [(true, [1, 0, 0]), (false, [1, 1, 1])] {
+        let mut protocol = Webdav::with(&[]);
+        protocol.keeps_etags = keeps_etags;
+        let stub = Stub::start(protocol).await;
+        let store = open("webdav", &stub.url, &[]);
+        for more in more {
+            let before = stub.received().len();
+            store.upload(Upload::new("a.txt", "content")).await.unwrap();
+            let requests = stub.received().split_off(before);
+            let moved = requests.iter().position(is_move).unwrap();
+            assert_eq!(requests.len() - moved - 1, more, "{keeps_etags}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_the_server_does_not_tell_fails_no_upload() {
+    let then = Action::Respond { status: 403, applied: false };
+    let stub = Stub::scripted(Webdav::default(), is_move, [Action::Serve], then).await;
+    let file = open("webdav", &stub.url, &[]).upload(Upload::new("a.txt", "content")).await.unwrap();
+    assert_eq!((file.size, file.version), (Some(7), None));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Mutations that break the rules of the groups A, C, O, P, G, Q, E and T.
+//! Mutations that break the rules of the groups A, C, O, P, G, V, Q, E and T.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use crate::broken_store::BrokenStore;
 use crate::memory::{Reads, Shape, not_found};
 
 pub(super) fn mutations() -> Vec<BrokenStore> {
-    [urls(), capabilities(), options(), provider_options(), digests(), reads(), errors()].concat()
+    [urls(), capabilities(), options(), provider_options(), digests(), versions(), reads(), errors()].concat()
 }
 
 fn urls() -> Vec<BrokenStore> {
@@ -166,6 +166,63 @@ fn digests() -> Vec<BrokenStore> {
             let mut file = inner.store.upload(request).await?;
             file.digests.pop();
             Ok(file)
+        }),
+    ]
+}
+
+fn versions() -> Vec<BrokenStore> {
+    vec![
+        BrokenStore::of("V1", "has another version in the response to the upload").upload(
+            |inner, request| async move {
+                let mut file = inner.store.upload(request).await?;
+                file.version = Some("pending".into());
+                Ok(file)
+            },
+        ),
+        BrokenStore::of("V1", "has another version in the response to stat").stat(|inner, request| async move {
+            let mut file = inner.store.stat(request).await?;
+            file.version = file.version.map(|version| format!("{version}-weak"));
+            Ok(file)
+        }),
+        BrokenStore::of("V1", "has another version in a listing").on(Shape::Channels).list(
+            |inner, request| async move {
+                let mut page = inner.store.list(request).await?;
+                page.files.iter_mut().for_each(|file| file.version = Some(file.name.clone()));
+                Ok(page)
+            },
+        ),
+        BrokenStore::of("V1", "has another version in the response to a download").on(Shape::Keys).download(
+            |inner, request| async move {
+                let mut downloaded = inner.store.download(request).await?;
+                downloaded.file.version = Some("read".into());
+                Ok(downloaded)
+            },
+        ),
+        BrokenStore::of("V1", "keeps the quotes of an ETag")
+            .states(|stated| {
+                for feature in [Feature::Stat, Feature::List, Feature::RecursiveList] {
+                    *stated = stated.clone().unsupported(feature, "not offered");
+                }
+            })
+            .upload(|inner, request| async move {
+                let mut file = inner.store.upload(request).await?;
+                file.version = Some("\"1\"".into());
+                Ok(file)
+            })
+            .download(|inner, request| async move {
+                let mut downloaded = inner.store.download(request).await?;
+                downloaded.file.version = None;
+                Ok(downloaded)
+            }),
+        BrokenStore::of("V2", "has the same version of a replaced file").upload(|inner, request| async move {
+            let mut file = inner.store.upload(request).await?;
+            file.version = Some(file.name.clone());
+            Ok(file)
+        }),
+        BrokenStore::of("V2", "lists a replaced file with its old version").list(|inner, request| async move {
+            let mut page = inner.store.list(request).await?;
+            page.files.iter_mut().for_each(|file| file.version = Some("1".into()));
+            Ok(page)
         }),
     ]
 }

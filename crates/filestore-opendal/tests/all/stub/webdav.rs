@@ -19,6 +19,8 @@ pub struct Webdav {
     pub weak: bool,
     /// A moved file is lost.
     pub loses_moved: bool,
+    /// A moved file keeps its ETag.
+    pub keeps_etags: bool,
 }
 
 impl Webdav {
@@ -142,7 +144,7 @@ impl Protocol for Webdav {
             "MOVE" => {
                 let destination = request.header("destination").unwrap_or_default();
                 let target = destination.splitn(4, '/').nth(3).unwrap_or_default().to_owned();
-                let Some((content, _)) = self.files.get(path).cloned() else { return page(404) };
+                let Some((content, number)) = self.files.get(path).cloned() else { return page(404) };
                 if !self.has_parent(&target) {
                     return page(409);
                 }
@@ -151,7 +153,9 @@ impl Protocol for Webdav {
                     return page(412);
                 }
                 self.files.remove(path);
-                if !self.loses_moved {
+                if self.keeps_etags {
+                    self.files.insert(target, (content, number));
+                } else if !self.loses_moved {
                     self.put(&target, content);
                 }
                 if status == 204 { Reply::new(204) } else { page(201) }
