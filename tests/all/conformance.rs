@@ -161,7 +161,7 @@ async fn check_all(service: Emulated) {
     }
 }
 
-const PUBNUB: &str = r#"
+pub(crate) const PUBNUB: &str = r#"
 backend = "pubnub"
 publish_key = "pub-c-emulator"
 subscribe_key = "sub-c-emulator"

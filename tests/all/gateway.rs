@@ -253,17 +253,21 @@ impl State {
         }
     }
 
-    /// Forwards `request` to the service, and returns the whole response.
     async fn forward(&self, request: &[u8]) -> Vec<u8> {
-        let mut upstream = TcpStream::connect(self.upstream).await.unwrap();
-        let line = request.windows(2).position(|pair| pair == b"\r\n").unwrap() + 2;
-        upstream.write_all(&request[..line]).await.unwrap();
-        upstream.write_all(b"connection: close\r\n").await.unwrap();
-        upstream.write_all(&request[line..]).await.unwrap();
-        let mut response = Vec::new();
-        upstream.read_to_end(&mut response).await.unwrap();
-        response
+        forward(self.upstream, request).await
     }
+}
+
+/// Forwards `request` to the service at `upstream`, and returns the whole response.
+pub(crate) async fn forward(upstream: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut upstream = TcpStream::connect(upstream).await.unwrap();
+    let line = request.windows(2).position(|pair| pair == b"\r\n").unwrap() + 2;
+    upstream.write_all(&request[..line]).await.unwrap();
+    upstream.write_all(b"connection: close\r\n").await.unwrap();
+    upstream.write_all(&request[line..]).await.unwrap();
+    let mut response = Vec::new();
+    upstream.read_to_end(&mut response).await.unwrap();
+    response
 }
 
 /// Returns an error body that has the fields of PubNub, Files.com and file.io.
@@ -301,7 +305,7 @@ fn status_of(response: &[u8]) -> Option<u16> {
 }
 
 /// Reads the head and the body of a request; `None` if the connection ends earlier.
-async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut request = Vec::new();
     let head = loop {
         if let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") {

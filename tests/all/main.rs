@@ -14,6 +14,7 @@ mod gateway;
 mod generated;
 mod hostile;
 mod network;
+mod path_prefix;
 mod portability;
 mod properties;
 mod pubnub_faults;

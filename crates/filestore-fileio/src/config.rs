@@ -11,7 +11,7 @@ use url::Url;
 #[serde(default)]
 #[non_exhaustive]
 pub struct FileIoConfig {
-    /// Scheme, host and port. The default, `https://file.io`, no longer serves the API.
+    /// Scheme, host and port. A path is the prefix of a gateway in front of the service, which removes it. The default, `https://file.io`, no longer serves the API.
     pub base_url: String,
     /// The API key of an account. Without one, uploads and downloads are anonymous, and listing, stat and delete are
     /// unsupported.
@@ -23,7 +23,8 @@ pub struct FileIoConfig {
 
 /// The keys of this backend in a configuration.
 pub(crate) static KEYS: [Key; 2 + filestore_http::KEYS.len()] = with_http_keys([
-    Key::new("base_url", KeyKind::Text, "scheme, host and port of the service").default("https://file.io"),
+    Key::new("base_url", KeyKind::Text, "scheme, host, port and optional path prefix of the service")
+        .default("https://file.io"),
     Key::new("api_key", KeyKind::Secret, "the API key of an account; without it, all requests are anonymous"),
 ]);
 
@@ -51,7 +52,7 @@ impl FileIoConfig {
         self
     }
 
-    /// Returns the base URL. *Config* if it is not just scheme, host and port, or if the API key is empty.
+    /// Returns the base URL. *Config* if it has more than scheme, host, port and path, or if the API key is empty.
     pub(crate) fn check(&self) -> Result<Url> {
         check_credentials([("api_key", self.api_key.as_ref())])?;
         base_url(&self.base_url, "https://file.io")

@@ -1,8 +1,11 @@
 //! The key of a file: the path of its URL, and the permission to read it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use filestore_core::{Error, FileRef, Result};
+use filestore_http::{path_below, url_below};
+use secrecy::SecretString;
 use url::Url;
 
 pub(crate) const SCHEME: &str = "fileio";
@@ -35,14 +38,13 @@ impl FileKey {
         })
     }
 
-    /// Returns the key in `text`: a link of the server at `base`, which is just its path, or the key itself.
+    /// Returns the key in `text`: a link of the server at `base`, whose path below `base` it is, or the key itself.
     pub(crate) fn of_text(text: &str, base: &Url) -> Option<Self> {
         match Url::parse(text) {
-            Ok(link) if link.origin() == base.origin() => {
-                let key = Self::new(link.path().strip_prefix('/')?)?;
+            Ok(link) => {
+                let key = Self::new(path_below(base, &link)?)?;
                 (link == key.url(base)).then_some(key)
             }
-            Ok(_) => None,
             Err(_) => Self::new(text),
         }
     }
@@ -53,9 +55,12 @@ impl FileKey {
 
     /// Returns the URL of the file. The `link` of a response is not used: it may lead to another host.
     pub(crate) fn url(&self, base: &Url) -> Url {
-        let mut url = base.clone();
-        url.set_path(&self.0);
-        url
+        url_below(base, &self.0)
+    }
+
+    /// Returns the key as a secret that a response may repeat. The path of its URL may have a prefix.
+    pub(crate) fn secrets(&self) -> Arc<[SecretString]> {
+        Arc::from([SecretString::from(self.0.as_str())])
     }
 
     pub(crate) fn as_str(&self) -> &str {

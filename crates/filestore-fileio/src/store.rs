@@ -14,7 +14,8 @@ use filestore_core::{
 };
 use filestore_http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, HeaderValue};
 use filestore_http::{
-    Clock, HttpClient, Idempotency, JSON_LIMIT, Method, OBJECT_LIMIT, Request, Response, SystemClock, secret_header,
+    Clock, HttpClient, Idempotency, JSON_LIMIT, Method, OBJECT_LIMIT, Request, Response, SystemClock, path_below,
+    secret_header, url_below,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -63,7 +64,7 @@ enum Auth {
 impl FileIoStore {
     /// Creates a store for the service at the base URL of `config`. Sends nothing.
     ///
-    /// *Config* if the base URL is not just scheme, host and port, or if the API key is not a valid header value.
+    /// *Config* if the base URL has more than scheme, host, port and path, or if the API key is not a valid header value.
     pub fn new(config: FileIoConfig) -> Result<Self> {
         Self::with_clock(config, Arc::new(SystemClock::default()))
     }
@@ -93,7 +94,7 @@ impl FileIoStore {
     /// *Unsupported* without an API key, *unauthenticated* with a wrong one.
     pub async fn me(&self) -> Result<Account> {
         self.check_account("the state of the account")?;
-        let request = self.request(Method::GET, self.url("me"), Idempotency::Safe).buffered();
+        let request = self.request(Method::GET, url_below(&self.0.base, "me"), Idempotency::Safe).buffered();
         let (_, me) = self.confirmed::<wire::Me>(self.send(request).await?, None).await?;
         let account = Account::from(me);
         self.0.largest.store(account.max_upload_bytes.unwrap_or_default(), Ordering::Relaxed);
@@ -190,16 +191,11 @@ impl FileIoStore {
     /// Creates a request that changes the file of `key`, with the credentials for it.
     pub(crate) fn management(&self, method: Method, key: &FileKey, idempotency: Idempotency) -> Request {
         let request = self.request(method, key.url(&self.0.base), idempotency).buffered().secret_path();
+        let request = request.secrets(key.secrets());
         match &self.0.auth {
             Auth::Owner(token) => request.credential(AUTHORIZATION, token.clone()),
             Auth::Anonymous | Auth::Account(_) => request,
         }
-    }
-
-    fn url(&self, path: &str) -> Url {
-        let mut url = self.0.base.clone();
-        url.set_path(path);
-        url
     }
 
     pub(crate) fn base(&self) -> &Url {
@@ -320,11 +316,12 @@ impl FileStore for FileIoStore {
             .header(ACCEPT, HeaderValue::from_static("*/*"))
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .secret_path()
+            .secrets(key.secrets())
             .fresh_connection();
         let response = self.send(get).await.map_err(possibly_consumed)?;
         // 2. A redirect leads to a web page about the file, or away from the service.
         if response.status().is_redirection()
-            && let Some(page) = response.location().filter(|page| page.path().starts_with("/download/"))
+            && let Some(page) = response.location().filter(|page| is_landing_page(page, &self.0.base))
         {
             return Err(error::landing_page(&response, page.host_str().unwrap_or_default()));
         }
@@ -401,6 +398,13 @@ impl FileStore for FileIoStore {
         };
         Ok(FileUrl::new(key.url(&self.0.base), kind, expires))
     }
+}
+
+/// Returns `true` if the target of a redirect is the service's web page about a file. A gateway may have put its path
+/// prefix into the target.
+fn is_landing_page(page: &Url, base: &Url) -> bool {
+    let path = path_below(base, page).unwrap_or_else(|| page.path().trim_start_matches('/'));
+    path.starts_with("download/")
 }
 
 /// Fails with *unsupported* unless the file is stored for at least `lifetime`.

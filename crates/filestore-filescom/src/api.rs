@@ -7,13 +7,14 @@ use filestore_core::{Effect, Error, ErrorKind, Result, check_secret};
 use filestore_http::header::{ACCEPT_LANGUAGE, HeaderName, HeaderValue};
 use filestore_http::{
     Attempts, Clock, HttpClient, Idempotency, JSON_LIMIT, Method, Request, RequestBody, Response, secret_header,
+    url_below,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use url::Url;
 
-use crate::config::FilesComConfig;
+use crate::config::{API_PATH, FilesComConfig};
 use crate::error::{self, NOT_FOUND};
 use crate::path::SitePath;
 use crate::wire::Entry;
@@ -132,11 +133,9 @@ impl Api {
         path: &SitePath,
         idempotency: Idempotency,
     ) -> Request {
-        let mut url = self.base.clone();
-        let mut below = format!("/api/rest/v1/{endpoint}");
+        let mut below = format!("{API_PATH}{endpoint}");
         path.encode_below(&mut below);
-        url.set_path(&below);
-        let mut request = Request::new(method, url, idempotency).buffered();
+        let mut request = Request::new(method, url_below(&self.base, &below), idempotency).buffered();
         if let Some(workspace) = &self.workspace {
             request = request.header(WORKSPACE_HEADER, workspace.clone());
         }

@@ -16,7 +16,8 @@ use crate::ByteSize;
 #[serde(default)]
 #[non_exhaustive]
 pub struct FilesComConfig {
-    /// Scheme, host and port of the site: `https://app.files.com` works for every site; or the site's own host.
+    /// Scheme, host and port of the site: `https://app.files.com` works for every site; or the site's own host. A path is
+    /// the prefix of a gateway in front of the site, which removes it.
     pub base_url: String,
     /// An API key. Set either this or `session_id`.
     pub api_key: Option<SecretString>,
@@ -42,12 +43,16 @@ pub struct FilesComConfig {
     pub http: HttpConfig,
 }
 
+/// The path of the API, which begins the path of each request.
+pub(crate) const API_PATH: &str = "/api/rest/v1/";
+
 /// The number of keys of this backend, before those of the HTTP client.
 const FILESCOM_KEYS: usize = 10;
 
 /// The keys of this backend in a configuration.
 pub(crate) static KEYS: [Key; FILESCOM_KEYS + filestore_http::KEYS.len()] = with_filescom_defaults(with_http_keys([
-    Key::new("base_url", KeyKind::Text, "scheme, host and port of the site").default("https://app.files.com"),
+    Key::new("base_url", KeyKind::Text, "scheme, host, port and optional path prefix of the site")
+        .default("https://app.files.com"),
     Key::new("api_key", KeyKind::Secret, "an API key; either this or session_id"),
     Key::new("session_id", KeyKind::Secret, "the id of a session, from a login"),
     Key::new(
@@ -158,11 +163,17 @@ impl FilesComConfig {
         self
     }
 
-    /// Returns the base URL, which has only scheme, host and port. *Config* if it, a credential or the part
-    /// size is invalid.
+    /// Returns the base URL. *Config* if it, a credential or the part size is invalid.
     pub(crate) fn check(&self) -> Result<Url> {
         check_credentials([("api_key", self.api_key.as_ref()), ("session_id", self.session_id.as_ref())])?;
         self.part_size.map_or(Ok(()), ByteSize::check_part).map_err(|error| Error::config(error.message()))?;
-        base_url(&self.base_url, "https://app.files.com")
+        let base = base_url(&self.base_url, "https://app.files.com")?;
+        // Other clients want it there.
+        if base.path().ends_with(API_PATH) {
+            return Err(Error::config(format!(
+                "base_url ends with the path of the API, {API_PATH}, which each request adds; remove it"
+            )));
+        }
+        Ok(base)
     }
 }

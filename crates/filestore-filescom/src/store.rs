@@ -35,7 +35,7 @@ struct Shared {
 impl FilesComStore {
     /// Creates a store for the site at the configuration's base URL. It sends no request.
     ///
-    /// *Config* if the base URL has more than scheme, host and port, if both an API key and a session id are set, if one
+    /// *Config* if the base URL has more than scheme, host, port and path, if both an API key and a session id are set, if one
     /// cannot be a header, or if the part size is out of its range. Without either, only [`login`](Self::login) works.
     pub fn new(config: FilesComConfig) -> Result<Self> {
         Self::with_clock(config, Arc::new(SystemClock::default()))

@@ -9,7 +9,6 @@ use filestore_core::{Error, Key, KeyKind, Period, PeriodUnit, Result, Settings, 
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
-use url::Url;
 
 use crate::Policy;
 
@@ -76,33 +75,6 @@ impl Default for HttpConfig {
             user_agent: None,
         }
     }
-}
-
-/// Parses the base URL of a service: scheme, host and port, nothing else.
-///
-/// Fails with *config* otherwise. The error shows `like` as an example and does not repeat `text`, which may contain a
-/// password.
-///
-/// ```
-/// assert!(filestore_http::base_url("http://127.0.0.1:7070", "https://file.io").is_ok());
-/// assert!(filestore_http::base_url("https://file.io/v2", "https://file.io").is_err());
-/// ```
-pub fn base_url(text: &str, like: &str) -> Result<Url> {
-    let invalid = |problem: &str| Error::config(format!("base_url {problem}; write it like {like}"));
-    let url: Url = text.parse().map_err(|_| invalid("is not a URL"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(invalid("is neither http nor https"));
-    }
-    if url.port() == Some(0) {
-        return Err(invalid("has port 0"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(invalid("contains a user or a password; set credentials with their own keys"));
-    }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid("has more than scheme, host and port"));
-    }
-    Ok(url)
 }
 
 /// Reads the settings of a backend: its own configuration `C` and its [`HttpConfig`]. HTTP settings that are not set

@@ -15,6 +15,7 @@
 //!
 //! Applications do not use this crate directly. They see only its settings, [`HttpConfig`].
 
+mod base_url;
 mod cause;
 mod client;
 mod clock;
@@ -43,9 +44,10 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use base_url::{base_url, path_below, url_below};
 pub use client::{Exchange, HttpClient};
 pub use clock::{Clock, SystemClock};
-pub use config::{HttpConfig, KEYS, base_url, check_credentials, read_settings, with_http_keys};
+pub use config::{HttpConfig, KEYS, check_credentials, read_settings, with_http_keys};
 pub use disposition::file_name;
 pub use etag::is_md5;
 pub use form::Form;

@@ -96,6 +96,9 @@ impl Request {
     }
 
     /// Marks the path as a secret, such as a key that grants access by itself.
+    ///
+    /// The whole path counts as one secret. If a response may repeat a part of it, such as a key that follows a path prefix
+    /// of the base URL, add the part with [`secrets`](Self::secrets).
     pub fn secret_path(mut self) -> Self {
         self.0.head.secret_path = true;
         self

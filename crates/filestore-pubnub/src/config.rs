@@ -17,7 +17,8 @@ pub(crate) const DEFAULT_MAX_FILE_SIZE: u64 = 5 * 1024 * 1024;
 #[serde(default)]
 #[non_exhaustive]
 pub struct PubNubConfig {
-    /// The scheme, host and port of the service.
+    /// The scheme, host and port of the service. A path is the prefix of a gateway in front of the service, which removes it:
+    /// signatures do not cover it.
     pub base_url: String,
     /// The channel of uploads and listings that have no scope.
     pub channel: Option<String>,
@@ -46,7 +47,8 @@ pub struct PubNubConfig {
 
 /// The keys of this backend in a configuration.
 pub(crate) static KEYS: [Key; 11 + filestore_http::KEYS.len()] = with_http_keys([
-    Key::new("base_url", KeyKind::Text, "scheme, host and port of the service").default("https://ps.pndsn.com"),
+    Key::new("base_url", KeyKind::Text, "scheme, host, port and optional path prefix of the service")
+        .default("https://ps.pndsn.com"),
     Key::new("channel", KeyKind::Text, "the channel of uploads and listings that have no scope"),
     Key::new("user_id", KeyKind::Text, "the id of the user that the store acts as, 1 to 92 bytes").required(),
     Key::new("publish_key", KeyKind::Secret, "the publish key of the keyset").required(),
@@ -96,7 +98,7 @@ impl PubNubConfig {
         }
     }
 
-    /// Sets the scheme, host and port of the service.
+    /// Sets the scheme, host, port and optional path prefix of the service.
     pub fn base_url(mut self, base_url: impl Into<String>) -> Self {
         self.base_url = base_url.into();
         self

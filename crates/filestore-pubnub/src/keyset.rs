@@ -151,7 +151,8 @@ impl Keyset {
             let signed = [call.method.as_str(), self.publish_key.expose_secret(), &call.path, &sorted(&query), body];
             query.push(("signature", signature(secret, &signed)));
         }
-        // The base URL has no path, so its text ends with a slash; the path of the call begins with one.
+        // The path of the call begins with a slash. A gateway removes the path prefix of the base URL, so the signature
+        // covers the path that the service receives, without the prefix.
         format!("{}{}?{}", self.base.as_str().trim_end_matches('/'), call.path, joined(&query))
     }
 }

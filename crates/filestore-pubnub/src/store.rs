@@ -62,7 +62,7 @@ struct Client {
 impl PubNubStore {
     /// Creates a store over a keyset. Sends no request.
     ///
-    /// *Config* if the base URL is not scheme, host and port, the user id does not have 1 to 92 bytes, a secret is
+    /// *Config* if the base URL has more than scheme, host, port and path, the user id does not have 1 to 92 bytes, a secret is
     /// blank, or the channel is invalid.
     pub fn new(config: PubNubConfig) -> Result<Self> {
         Self::with_clock(config, Arc::new(SystemClock::default()))

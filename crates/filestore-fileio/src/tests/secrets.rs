@@ -7,7 +7,7 @@ use filestore_http::testing::{Reply, ScriptedServer, Traces};
 use futures::TryStreamExt;
 
 use super::{API_KEY, NOT_FOUND, STORED, hello, key, open};
-use crate::FileIoConfig;
+use crate::{FileIoConfig, FileIoUpdate};
 
 #[tokio::test]
 async fn neither_traces_nor_errors_show_a_key() {
@@ -37,6 +37,25 @@ async fn neither_traces_nor_errors_show_a_key() {
     let traced = log.text();
     assert!(traced.contains("decision="), "{traced}");
     assert!(!traced.contains("canary"), "{traced}");
+}
+
+#[tokio::test]
+async fn behind_a_path_prefix_a_key_that_the_service_repeats_is_not_shown() {
+    let script = [Reply::json(404, NOT_FOUND), Reply::json(403, NOT_FOUND), Reply::json(403, NOT_FOUND)];
+    let server = ScriptedServer::start(script).await;
+    let store = open(FileIoConfig::new(server.url().join("drop").unwrap()).api_key(API_KEY));
+    let errors = [
+        store.download(Download::from(key())).await.unwrap_err(),
+        store.delete(key().into()).await.unwrap_err(),
+        store.update(&key(), FileIoUpdate::new().auto_delete(true)).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("The file ... could not be found"), "{error}");
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+    }
+    let lines: Vec<_> =
+        server.requests().iter().map(|request| request.head.split(" HTTP").next().unwrap().to_owned()).collect();
+    assert_eq!(lines, ["GET /drop/KEYcanary123", "DELETE /drop/KEYcanary123", "PATCH /drop/KEYcanary123"]);
 }
 
 #[tokio::test]

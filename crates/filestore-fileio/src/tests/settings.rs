@@ -29,15 +29,39 @@ fn the_backend_reads_its_own_keys_and_those_of_http() {
 }
 
 #[test]
-fn a_base_url_is_scheme_host_and_port() {
+fn a_base_url_is_scheme_host_port_and_path() {
     for bad in
-        ["file.io", "ftp://file.io", "https://u:CANARY@file.io", "https://file.io/api", "https://file.io/?a=CANARY"]
+        ["file.io", "ftp://file.io", "https://u:CANARY@file.io", "https://file.io/?a=CANARY", "https://file.io/#CANARY"]
     {
         let error = FileIo.open(&settings(&[("base_url", text(bad))])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{bad}");
         assert!(!error.to_string().contains("CANARY"), "{error}");
     }
+    for good in ["https://file.io", "https://gateway.example/drop", "https://gateway.example/drop/"] {
+        assert!(FileIo.open(&settings(&[("base_url", text(good))])).is_ok(), "{good}");
+    }
     assert!(FileIo.open(&settings(&[])).is_ok());
+}
+
+#[test]
+fn a_link_is_a_reference_only_below_the_base_url() {
+    let settings = settings(&[("base_url", text("https://gateway.example/drop/"))]);
+    let reference = |link: &str| FileIo.reference_of(&settings, link).map(|found| found.to_string());
+    for good in ["https://gateway.example/drop/Ab12Cd34", "Ab12Cd34"] {
+        assert_eq!(reference(good).as_deref(), Some(":fileio:Ab12Cd34"), "{good}");
+    }
+    for bad in [
+        "https://gateway.example/Ab12Cd34",
+        "https://gateway.example/other/Ab12Cd34",
+        "https://gateway.example/drop/more/Ab12Cd34",
+        "https://gateway.example/dropAb12Cd34",
+        "https://gateway.example/drop//Ab12Cd34",
+        "https://gateway.example/drop/",
+        "https://file.io/Ab12Cd34",
+        "https://file.io/drop/Ab12Cd34",
+    ] {
+        assert_eq!(reference(bad), None, "{bad}");
+    }
 }
 
 #[test]

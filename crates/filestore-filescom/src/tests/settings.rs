@@ -1,6 +1,8 @@
 //! The backend: settings and options from files and command lines, and credentials.
 
-use filestore_core::{Backend, Effect, ErrorKind, FileStore, List, Origin, Setting, Settings, Upload, Value};
+use filestore_core::{Backend, Effect, ErrorKind, FileRef, FileStore, List, Origin, Setting, Settings, Upload, Value};
+use serde_json::json;
+use wiremock::ResponseTemplate;
 
 use super::{API_KEY, kind_and_effect, open, received, rejection, response, server_with};
 use crate::{
@@ -49,6 +51,9 @@ fn settings_that_cannot_be_used_are_configuration_errors() {
         [("base_url", text("app.files.com"))],
         [("base_url", text("https://u:canary@app.files.com"))],
         [("base_url", text("https://app.files.com/api/rest/v1"))],
+        [("base_url", text("https://gateway.example/files-com/api/rest/v1/"))],
+        [("base_url", text("https://app.files.com/?canary"))],
+        [("base_url", text("https://app.files.com/#canary"))],
         [("root", text("a/../b"))],
         [("verify", text("sha9"))],
         [("parallel", Value::Integer(0))],
@@ -63,6 +68,19 @@ fn settings_that_cannot_be_used_are_configuration_errors() {
     let both = [("api_key", text(API_KEY)), ("session_id", text(API_KEY))];
     assert_eq!(FilesCom.open(&settings(&both)).unwrap_err().kind(), ErrorKind::Config);
     assert!(FilesCom.open(&settings(&[])).is_ok());
+}
+
+#[tokio::test]
+async fn requests_have_the_path_prefix_of_the_base_url_and_presigned_urls_are_used_as_they_are() {
+    let storage = server_with([ResponseTemplate::new(200).set_body_string("x").insert_header("etag", "\"e\"")]).await;
+    let entry = json!({"path": "a/b.txt", "type": "file", "size": 1, "mime_type": "text/plain",
+        "download_uri": format!("{}/a?X-Amz-Signature=s", storage.uri())});
+    let gateway = server_with([response(200, &entry)]).await;
+    let (store, _) = open(FilesComConfig::new(format!("{}/files-com", gateway.uri())).api_key(API_KEY));
+    let downloaded = store.download(FileRef::new("filescom", ["a", "b.txt"]).into()).await.unwrap();
+    assert_eq!(downloaded.bytes(9).await.unwrap(), "x");
+    assert_eq!(received(&gateway).await, ["GET /files-com/api/rest/v1/files/a/b.txt"]);
+    assert_eq!(received(&storage).await, ["GET /a?X-Amz-Signature=s"]);
 }
 
 #[test]

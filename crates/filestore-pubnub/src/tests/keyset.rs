@@ -122,3 +122,16 @@ fn invalid_channels_are_rejected() {
         assert!(check_channel(good).is_ok(), "{good:?}");
     }
 }
+
+/// A gateway removes its path prefix before the service checks the signature.
+#[test]
+fn the_signature_does_not_cover_the_path_prefix_of_the_base_url() {
+    let config = config().secret_key(SECRET);
+    let at = |base: &str| {
+        let keyset = Keyset::new(&config, filestore_http::base_url(base, "https://ps.example").unwrap());
+        sent(&keyset, &keyset.files(Method::GET, Idempotency::Safe, "room", &["files"]))
+    };
+    let (plain, prefixed) = (at("https://ps.example"), at("https://gateway.example/pub%20nub"));
+    assert_eq!(plain.strip_prefix("https://ps.example"), prefixed.strip_prefix("https://gateway.example/pub%20nub"));
+    assert!(prefixed.contains("/pub%20nub/v1/files/sub/channels/room/files?"), "{prefixed}");
+}

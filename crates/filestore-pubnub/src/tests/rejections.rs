@@ -148,7 +148,8 @@ fn invalid_configurations_are_rejected() {
         config().channel("a,b"),
         config().channel(""),
         config().base_url("ps.pndsn.com"),
-        config().base_url("https://ps.pndsn.com/v1"),
+        config().base_url("https://ps.pndsn.com/?ssl=true"),
+        config().base_url("https://ps.pndsn.com/#files"),
         config().base_url("ftp://ps.pndsn.com"),
         config().base_url("https://u:p@ps.pndsn.com"),
     ] {
