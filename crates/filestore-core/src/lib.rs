@@ -41,6 +41,7 @@ mod list;
 mod name;
 mod options;
 mod page_builder;
+mod percent;
 #[cfg(planted_bugs)]
 mod planted_bug;
 mod progress;
@@ -77,6 +78,7 @@ pub use name::{
 };
 pub use options::{Options, ProviderOptions};
 pub use page_builder::PageBuilder;
+pub use percent::percent_decode;
 #[cfg(planted_bugs)]
 pub use planted_bug::planted_bug;
 pub use progress::{Observer, Progress};

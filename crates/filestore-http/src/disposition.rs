@@ -80,6 +80,7 @@ fn unquoted(value: &[u8]) -> Vec<u8> {
 fn decode_extended(value: &[u8]) -> Option<String> {
     let mut parts = value.splitn(3, |byte| *byte == b'\'');
     let (charset, _, encoded) = (parts.next()?, parts.next()?, parts.next()?);
+    // Not the strict decoder of core: some servers do not encode `%`, and a name is only for the disk.
     let bytes: Vec<u8> = percent_decode(encoded).collect();
     if charset.eq_ignore_ascii_case(b"utf-8") {
         String::from_utf8(bytes).ok()

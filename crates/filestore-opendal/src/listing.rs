@@ -11,9 +11,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use filestore_core::components::{self, TEMPORARY_FOLDER};
+use filestore_core::percent_decode;
 use filestore_http::Url;
 use jiff::Timestamp;
-use percent_encoding::percent_decode_str;
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
@@ -114,13 +114,19 @@ fn objects(
 /// Checks the responses of a multistatus document. Their `href` may be a whole URL (RFC 4918, 8.3), which becomes a
 /// path.
 fn responses(url: &Url, root: &str, body: Bytes) -> Result<Listing, String> {
-    let folder = decoded(url.path());
+    let folder = percent_decode(url.path()).map_err(|error| unreadable(error.message()))?;
     let (mut edits, mut left_out) = (Vec::new(), 0);
     for mut entry in entries(&body, &[("response", "href")])? {
         let href = entry.name.take().unwrap_or_default();
         let absolute = Url::parse(&href).ok().filter(|absolute| absolute.origin() == url.origin());
         let path = absolute.as_ref().map_or(href.as_str(), |absolute| absolute.path());
-        let name = decoded(path);
+        // OpenDAL would take an invalid escape for a part of the name.
+        let Ok(name) = percent_decode(path) else {
+            tracing::debug!(href, "an entry of the listing is left out");
+            left_out += 1;
+            edits.push((entry.bytes, String::new()));
+            continue;
+        };
         if name.trim_end_matches('/') != folder.trim_end_matches('/') {
             check_prefix(&name, &format!("{}/", folder.trim_end_matches('/')))?;
         }
@@ -249,10 +255,6 @@ fn edited(body: Bytes, edits: Vec<Edit>) -> Bytes {
     }
     edited.extend_from_slice(&body[at..]);
     edited.into()
-}
-
-pub(crate) fn decoded(path: &str) -> String {
-    percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
 
 fn unreadable(problem: impl std::fmt::Display) -> String {
@@ -389,6 +391,7 @@ mod tests {
             list(Service::Webdav, "Propfind", "http://h/dav/", &body).unwrap().1
         };
         assert_eq!(["/dav/.filestore-tmp/", "/dav/a%5Cb", "/dav/a%20", "/dav/a"].map(dav), [0, 1, 1, 0]);
+        assert_eq!(["/dav/100%", "/dav/%zz", "/dav/%FF", "/elsewhere/%FF", "/dav/%25"].map(dav), [1, 1, 1, 1, 0]);
     }
 
     #[test]

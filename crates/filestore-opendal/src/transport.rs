@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind};
+use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind, percent_decode};
 use filestore_http::{
     Decision, HttpClient, HttpConfig, Idempotency, JSON_LIMIT, Outcome, Policy, Request, RequestBody, Response,
     RetryContext, S3Error, Url, decide, redacted_url, root_element,
@@ -85,9 +85,11 @@ impl Transport {
             client: HttpClient::new(config, &base)?,
             service,
             root: match service {
-                Service::Webdav => roots(endpoint.unwrap_or_default(), root)
-                    .first()
-                    .map_or_else(|| root.to_owned(), |url| listing::decoded(url.path())),
+                Service::Webdav => match roots(endpoint.unwrap_or_default(), root).first() {
+                    Some(url) => percent_decode(url.path())
+                        .map_err(|error| Error::config(format!("the option \"endpoint\": {}", error.message())))?,
+                    None => root.to_owned(),
+                },
                 _ => root.trim_start_matches('/').to_owned(),
             },
             policy: Policy {

@@ -1,12 +1,10 @@
 //! A1 to A3: URLs of files.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use filestore_core::{ErrorKind, FileUrl, UrlKind, UrlRequest};
+use filestore_core::{ErrorKind, FileUrl, UrlKind, UrlRequest, percent_decode};
 use jiff::SignedDuration;
-use percent_encoding::percent_decode_str;
 
 use crate::case::Case;
 use crate::rule::{Rule, rule};
@@ -83,7 +81,7 @@ fn read_local(url: &FileUrl) -> Verdict<Bytes> {
     let Some(path) = url.as_str().strip_prefix("file://") else {
         return failed("a local URL that begins with file://", format!("{url:?}"));
     };
-    let path = PathBuf::from(percent_decode_str(path).decode_utf8_lossy().into_owned());
+    let path = worked("decoding the local URL", percent_decode(path))?;
     let read = std::fs::read(path).map(Bytes::from);
     read.map_err(|error| Stop::Failed { expected: "a local URL of a readable file".into(), seen: error.to_string() })
 }
