@@ -47,6 +47,15 @@ impl FileIoConfig {
     }
 
     /// Sets timeouts, retries, proxy and other HTTP settings.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use filestore_fileio::{FileIoConfig, HttpConfig};
+    ///
+    /// let http = HttpConfig { response_timeout: Duration::from_secs(60), ..HttpConfig::default() };
+    /// let config = FileIoConfig::new("http://127.0.0.1:7070").http(http);
+    /// ```
     pub fn http(mut self, http: HttpConfig) -> Self {
         self.http = http;
         self

@@ -54,3 +54,5 @@ pub use config::FileIoConfig;
 pub use options::{FileIoUpload, MaxDownloads};
 pub use store::FileIoStore;
 pub use update::FileIoUpdate;
+
+pub use filestore_http::HttpConfig;

@@ -158,6 +158,15 @@ impl FilesComConfig {
     }
 
     /// Sets the configuration of the HTTP client, such as timeouts and a proxy.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use filestore_filescom::{FilesComConfig, HttpConfig};
+    ///
+    /// let http = HttpConfig { response_timeout: Duration::from_secs(60), ..HttpConfig::default() };
+    /// let config = FilesComConfig::new("https://app.files.com").http(http);
+    /// ```
     pub fn http(mut self, http: HttpConfig) -> Self {
         self.http = http;
         self

@@ -77,3 +77,5 @@ pub use store::FilesComStore;
 pub use update::FilesComUpdate;
 pub use upload::UploadCheckpoint;
 pub use writer::FilesComWriter;
+
+pub use filestore_http::HttpConfig;

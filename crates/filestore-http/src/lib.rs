@@ -13,7 +13,7 @@
 //!   secret of the request that the response repeats; see [`Response::presentable`].
 //! - **Memory.** Bodies are streamed in both directions. Every response that is held in memory has a size limit.
 //!
-//! Applications do not use this crate directly. They see only its settings, [`HttpConfig`].
+//! Applications do not use this crate directly. They see only its settings, [`HttpConfig`], which each backend exports.
 
 mod base_url;
 mod cause;

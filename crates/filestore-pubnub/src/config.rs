@@ -135,6 +135,15 @@ impl PubNubConfig {
     }
 
     /// Sets timeouts, retries, proxy and other settings of HTTP.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use filestore_pubnub::{HttpConfig, PubNubConfig};
+    ///
+    /// let http = HttpConfig { response_timeout: Duration::from_secs(60), ..HttpConfig::default() };
+    /// let config = PubNubConfig::new("pub-c-...", "sub-c-...", "server-1").http(http);
+    /// ```
     pub fn http(mut self, http: HttpConfig) -> Self {
         self.http = http;
         self

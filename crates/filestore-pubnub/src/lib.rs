@@ -63,3 +63,5 @@ pub use options::PubNubSend;
 pub use push::{Apns, Fcm};
 pub use store::PubNubStore;
 pub use upload::SentFile;
+
+pub use filestore_http::HttpConfig;
