@@ -7,6 +7,7 @@ mod disturbance;
 mod documents;
 mod effects;
 mod fault_matrix;
+mod files_as_streams;
 mod filescom_faults;
 mod filescom_operations;
 mod fuzz;

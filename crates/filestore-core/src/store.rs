@@ -8,9 +8,9 @@ use futures::stream::{self, Stream, TryStreamExt};
 
 use crate::reference::is_store_name;
 use crate::{
-    Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
-    FileUrl, Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload, UrlRequest,
-    check_runtime, validate_limit, validate_scope,
+    Addressing, Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature,
+    FileRef, FileStore, FileUrl, Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload,
+    UrlRequest, check_runtime, validate_limit, validate_scope,
 };
 
 /// The handle of a store: a name and any [`FileStore`]. It is cheap to clone.
@@ -153,31 +153,31 @@ impl Store {
     }
 
     /// Returns all files of a listing. Pages are requested as they are needed; see [`list_pages`](Self::list_pages),
-    /// which also returns the folders and the number of entries that are left out.
-    pub fn list_all(&self, request: List) -> impl Stream<Item = Result<StoredFile>> + Send + '_ {
+    /// which also returns the folders and the number of entries that are left out. The stream does not borrow the store.
+    pub fn list_all(&self, request: List) -> impl Stream<Item = Result<StoredFile>> + Send + use<> {
         self.list_pages(request).map_ok(|page| stream::iter(page.files.into_iter().map(Ok))).try_flatten()
     }
 
     /// Returns all pages of a listing, which are requested as they are needed.
     ///
     /// A listing that does not end (a repeated page token, endless empty pages, repeated pages) fails with *protocol*;
-    /// see [`CursorLoopGuard`].
-    pub fn list_pages(&self, request: List) -> impl Stream<Item = Result<Page>> + Send + '_ {
+    /// see [`CursorLoopGuard`]. The stream does not borrow the store.
+    pub fn list_pages(&self, request: List) -> impl Stream<Item = Result<Page>> + Send + use<> {
         let guard = request.page.as_ref().map_or_else(CursorLoopGuard::new, CursorLoopGuard::starting_at);
-        stream::try_unfold(Some((request, guard)), move |state| async move {
+        stream::try_unfold((self.clone(), Some((request, guard))), async |(store, state)| {
             let Some((request, mut guard)) = state else { return Ok(None) };
-            let page = self.list(request.clone()).await?;
+            let page = store.list(request.clone()).await?;
             #[cfg(planted_bugs)]
             let page = crate::planted_bug::without_third_page(page, &request);
-            let Some(token) = page.next.clone() else { return Ok(Some((page, None))) };
+            let Some(token) = page.next.clone() else { return Ok(Some((page, (store, None)))) };
             page.files.iter().for_each(|file| guard.entry(&file.reference));
             page.folders.iter().for_each(|folder| guard.entry(folder));
             // A page of entries that are left out is not empty.
             if page.left_out > 0 {
                 guard.entry(&token);
             }
-            guard.next_page(&token).map_err(|error| self.context(error, Operation::List, request.scope.as_deref()))?;
-            Ok(Some((page, Some((request.page(token), guard)))))
+            guard.next_page(&token).map_err(|error| store.context(error, Operation::List, request.scope.as_deref()))?;
+            Ok(Some((page, (store, Some((request.page(token), guard))))))
         })
     }
 
@@ -205,6 +205,45 @@ impl Store {
         response.await.map_err(|error| self.context_of(error, Operation::Stat, &reference))
     }
 
+    /// Returns `true` if a file exists.
+    ///
+    /// Errors: *unsupported* where only a read could tell, and errors of the service. A failed request is never `false`.
+    pub async fn exists(&self, request: impl Into<Stat> + Send) -> Result<bool> {
+        match self.stat(request).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the reference of the file `name` in `scope` (`None`: the root of the store). Sends nothing, so the file
+    /// may not exist.
+    ///
+    /// Fails with *unsupported* if the service chooses an id or a key for each file, and with *invalid input* if `scope`
+    /// or `name` is no path below the root of the store.
+    ///
+    /// ```
+    /// # async fn example(store: filestore_core::Store) -> filestore_core::Result<()> {
+    /// let reference = store.reference(Some("invoices/2026"), "q3.pdf")?;
+    /// let content = store.read(reference, 1 << 20).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reference(&self, scope: Option<&str>, name: &str) -> Result<FileRef> {
+        let capabilities = self.capabilities();
+        if capabilities.addressing != Addressing::CallerPath {
+            let message = "the service chooses the reference of each file; keep the one that the upload returns";
+            return Err(Error::unsupported(message).with_store(self.name()).with_subject(name));
+        }
+        let below = scope.into_iter().flat_map(|scope| scope.split('/')).chain([name]);
+        let path = below.fold(capabilities.root.clone(), |folder, component| folder.child(component));
+        let reference = path.stamped(&self.name);
+        match reference.path() {
+            Ok(_) => Ok(reference),
+            Err(error) => Err(error.with_store(self.name()).with_subject(name)),
+        }
+    }
+
     /// Starts to read a file. A read that consumes the file is never retried: with effect *unknown*, the file is
     /// possibly consumed.
     ///
@@ -222,10 +261,15 @@ impl Store {
         if request.range.is_some() {
             self.capabilities().check(Feature::Range)?;
         }
+        // Services reject every range of an empty file.
+        let whole = request.range.take_if(|range| range.is_full());
         let tracker = request.tracker.take();
         let reference = request.reference.clone();
         let mut response = self.inner.download(request).await?;
         self.stamp(&mut response.file);
+        if whole.is_some() {
+            response.range = response.file.size.map(|size| 0..size);
+        }
         let expected = response.range.as_ref().map(|range| range.end - range.start).or(response.file.size);
         if let Some(expected) = expected {
             response.stream = response.stream.expecting(expected);
@@ -317,10 +361,10 @@ impl Store {
         scope.map_or(Ok(()), |scope| validate_scope(scope, capabilities.scope, &capabilities.names))
     }
 
-    /// Fails with *invalid input* unless `reference` belongs to this store and has its scheme. Every method that takes
-    /// a reference checks it. Call this before you pass a reference to methods that only the backend has.
+    /// Fails with *invalid input* unless `reference` belongs to this store, or to no store, and has its scheme. Every
+    /// method that takes a reference checks it. Call this before you pass a reference to methods that only the backend has.
     pub fn check_reference(&self, reference: &FileRef) -> Result<()> {
-        if !self.names().any(|name| name == reference.store()) {
+        if !reference.store().is_empty() && !self.names().any(|name| name == reference.store()) {
             return Err(Error::invalid(format!(
                 "the reference belongs to the store {:?}; use that store, or declare the name as an alias of {:?}",
                 reference.store(),

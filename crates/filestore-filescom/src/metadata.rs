@@ -45,7 +45,7 @@ pub(crate) fn file(reference: FileRef, name: &str, entry: Entry) -> StoredFile {
     file
 }
 
-pub(crate) fn capabilities() -> Capabilities {
+pub(crate) fn capabilities(root: &SitePath) -> Capabilities {
     let mut capabilities = Capabilities::new(SCHEME)
         .native([
             Feature::List,
@@ -72,6 +72,7 @@ pub(crate) fn capabilities() -> Capabilities {
         .unsupported(Feature::Expiry, "files do not expire; the site may have rules for a folder that delete them")
         .unsupported(Feature::ContentType, "the service derives it from the name");
     capabilities.addressing = Addressing::CallerPath;
+    capabilities.root = root.reference();
     capabilities.scope = ScopeKind::Folder;
     capabilities.names = NameRules {
         max_chars: Some(MAX_NAME_CHARS),

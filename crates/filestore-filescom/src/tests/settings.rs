@@ -1,6 +1,8 @@
 //! The backend: settings and options from files and command lines, and credentials.
 
-use filestore_core::{Backend, Effect, ErrorKind, FileStore, List, Origin, Setting, Settings, Upload, Value};
+use filestore_core::{
+    Backend, Effect, ErrorKind, FileStore, List, Origin, Setting, Settings, Timestamp, Upload, Value,
+};
 
 use super::{API_KEY, kind_and_effect, open, received, rejection, response, server_with};
 use crate::{
@@ -72,7 +74,7 @@ fn options_may_be_texts_or_numbers() {
     };
     let time = "2026-03-01T10:00:00Z";
     let expected = FilesComUpload::new()
-        .provided_mtime(time.parse().unwrap())
+        .provided_mtime(time.parse::<Timestamp>().unwrap())
         .mkdir_parents(false)
         .with_rename(true)
         .part_size(ByteSize::mib(8));

@@ -105,10 +105,10 @@ async fn with_fail_exactly_one_of_many_writers_wins() {
     let writers = (0..16).map(|writer| {
         let (store, start) = (store.clone(), Arc::clone(&start));
         tokio::spawn(async move {
-            let body = Body::stream(
+            let body = Body::from_stream(
                 stream::once(async move {
                     start.wait().await;
-                    Ok(Bytes::from(format!("writer {writer:02}")))
+                    Ok::<_, Error>(format!("writer {writer:02}"))
                 }),
                 None,
             );
@@ -145,7 +145,7 @@ async fn a_file_that_is_truncated_while_it_is_read_is_an_integrity_error() {
 #[tokio::test]
 async fn a_dropped_upload_leaves_nothing() {
     let (folder, store) = local();
-    let body = Body::stream(stream::iter([Ok(Bytes::from("half"))]).chain(stream::pending()), Some(8));
+    let body = Body::from_stream(stream::iter([Ok::<_, Error>("half")]).chain(stream::pending()), Some(8));
     let upload = store.upload(Upload::new("a", body).scope("made/for/it"));
     assert!(tokio::time::timeout(Duration::from_millis(300), upload).await.is_err());
     assert!(unfinished(folder.path()).is_empty());
@@ -157,10 +157,10 @@ async fn a_dropped_upload_leaves_nothing() {
 async fn the_error_of_the_body_is_returned_and_nothing_is_stored() {
     let (folder, store) = local();
     let broken = stream::iter([Ok(Bytes::from("half")), Err(Error::not_found("the source is gone"))]);
-    let error = store.upload(Upload::new("a", Body::stream(broken, None))).await.unwrap_err();
+    let error = store.upload(Upload::new("a", Body::from_stream(broken, None))).await.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::NotFound, "the source is gone"));
     for wrong in [3, 5] {
-        let error = store.upload(Upload::new("a", Body::reader(&b"four"[..], Some(wrong)))).await.unwrap_err();
+        let error = store.upload(Upload::new("a", Body::from_reader(&b"four"[..], Some(wrong)))).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::Rejected));
     }
     assert!(!folder.path().join("a").exists());
@@ -241,8 +241,8 @@ async fn a_leftover_is_removed_by_the_next_upload_and_a_file_in_use_stays() {
     let used = fs::File::create(temporary.join("used.part")).unwrap();
     used.lock().unwrap();
     // Another handle of the store, with an upload under way.
-    let (sender, body) = futures::channel::mpsc::unbounded();
-    let upload = Upload::new("a", Body::stream(body, None));
+    let (sender, body) = futures::channel::mpsc::unbounded::<Result<&str, Error>>();
+    let upload = Upload::new("a", Body::from_stream(body, None));
     let uploading = tokio::spawn({
         let store = at(folder.path());
         async move { store.upload(upload).await }
