@@ -235,13 +235,14 @@ impl Store {
             let message = "the service chooses the reference of each file; keep the one that the upload returns";
             return Err(Error::unsupported(message).with_store(self.name()).with_subject(name));
         }
-        let below = scope.into_iter().flat_map(|scope| scope.split('/')).chain([name]);
-        let path = below.fold(capabilities.root.clone(), |folder, component| folder.child(component));
-        let reference = path.stamped(&self.name);
-        match reference.path() {
-            Ok(_) => Ok(reference),
-            Err(error) => Err(error.with_store(self.name()).with_subject(name)),
+        let below = || scope.into_iter().flat_map(|scope| scope.split('/')).chain([name]);
+        let path = below().fold(capabilities.root.clone(), |folder, component| folder.child(component));
+        if below().any(str::is_empty) || path.path().is_err() {
+            let message =
+                "the scope or the name is no path below the root of the store: it has an empty component, . or ..";
+            return Err(Error::invalid(message).with_store(self.name()).with_subject(name));
         }
+        Ok(path.stamped(&self.name))
     }
 
     /// Starts to read a file. A read that consumes the file is never retried: with effect *unknown*, the file is
