@@ -92,3 +92,8 @@ pub use stored_file::{Digest, DigestAlgorithm, StoredFile};
 pub use stores::Stores;
 pub use stream::ByteStream;
 pub use sync_folder::sync_folder;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -77,3 +77,8 @@ pub use store::FilesComStore;
 pub use update::FilesComUpdate;
 pub use upload::UploadCheckpoint;
 pub use writer::FilesComWriter;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
