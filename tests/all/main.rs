@@ -18,6 +18,7 @@ mod network;
 mod portability;
 mod properties;
 mod pubnub_faults;
+mod rules_page;
 mod runtime;
 mod servers;
 mod slow_link;

@@ -103,3 +103,8 @@ pub use time::IntoTimestamp;
 
 /// The time type of all requests and responses, of the crate `jiff`.
 pub use jiff::Timestamp;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -54,3 +54,8 @@ pub use config::FileIoConfig;
 pub use options::{FileIoUpload, MaxDownloads};
 pub use store::FileIoStore;
 pub use update::FileIoUpdate;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -73,3 +73,8 @@ pub use size::ByteSize;
 pub use store::FilesComStore;
 pub use update::FilesComUpdate;
 pub use upload::UploadCheckpoint;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -63,3 +63,8 @@ pub use options::PubNubSend;
 pub use push::{Apns, Fcm};
 pub use store::PubNubStore;
 pub use upload::SentFile;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

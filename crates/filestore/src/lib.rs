@@ -78,3 +78,8 @@ pub fn registry() -> Registry {
 pub fn open(path: impl AsRef<Path>) -> Result<Stores> {
     Config::load(path)?.open(&registry())
 }
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -18,7 +18,7 @@ use crate::args;
 use crate::output;
 
 /// The file to send if none is given and the current folder has no README.md.
-const README: &str = include_str!("../../../../README.md");
+const README: &str = include_str!("../../README.md");
 
 pub(crate) async fn run(args: &args::Demo, quiet: bool) -> Result<u8> {
     let folder = TempDir::new().map_err(|error| Error::local(error, "write to", &std::env::temp_dir()))?;

@@ -83,7 +83,7 @@ async fn a_range_returns_only_its_bytes() {
     assert_eq!(store.read(Download::from(&file).range(7..99), 100).await.unwrap(), "789");
     assert_eq!(store.read(Download::from(&file).range(8..), 100).await.unwrap(), "89");
     let error = store.read(Download::from(&file).range(10..), 100).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(error.kind(), ErrorKind::RangeNotSatisfiable);
 }
 
 #[tokio::test]
