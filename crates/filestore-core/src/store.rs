@@ -82,7 +82,8 @@ impl Store {
         self.inner.capabilities()
     }
 
-    /// Checks all `requirements` together; see [`Capabilities::require`].
+    /// Checks all `requirements` together. Fails with *unsupported* and names every one that is not met; see
+    /// [`Capabilities::require`].
     pub fn require(&self, requirements: &[Requirement]) -> Result<()> {
         self.capabilities().require(requirements).map_err(|error| error.with_store(self.name()))
     }
@@ -183,7 +184,7 @@ impl Store {
 
     /// Returns the files called `name` in `scope`: several if names are not unique, none if there is no such file.
     ///
-    /// This reads the whole listing of the scope.
+    /// This reads the whole listing of the scope. Errors are those of [`list`](Self::list).
     pub async fn find(&self, scope: Option<&str>, name: &str) -> Result<Vec<StoredFile>> {
         let mut list = List::new();
         list.scope = scope.map(str::to_owned);
@@ -315,7 +316,11 @@ impl Store {
         }
     }
 
-    /// Deletes a file. Deleting a missing file is a success.
+    /// Deletes a file. Deleting a missing file is a success. With effect *unknown*, the file may be deleted.
+    ///
+    /// Errors: *invalid input* (a reference of another store, a folder without
+    /// [`recursive`](Delete::recursive)), *unsupported* where files cannot be deleted, *incomplete* if a recursive delete
+    /// left something, and errors of the service.
     pub async fn delete(&self, request: impl Into<Delete> + Send) -> Result<()> {
         let request = request.into();
         let reference = request.reference.clone();
