@@ -6,9 +6,7 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use crate::settings::suggestion;
-use crate::{
-    Error, FailedStore, FileRef, FileStore, Key, Operation, Options, Result, Settings, Store, Stores,
-};
+use crate::{Error, FailedStore, FileRef, FileStore, Key, Operation, Options, Result, Settings, Store, Stores};
 
 /// Creates the stores of one kind of service from their settings.
 ///
@@ -128,8 +126,7 @@ impl Registry {
     /// is one of [`Stores::failed`].
     pub fn open_all(&self, all: &[StoreSettings], default: Option<&str>) -> Result<Stores> {
         let open = |settings: &StoreSettings| {
-            self.open(settings)
-                .map_err(|error| FailedStore::new(&settings.name, settings.aliases.clone(), error))
+            self.open(settings).map_err(|error| FailedStore::new(&settings.name, settings.aliases.clone(), error))
         };
         Stores::with_failed(all.iter().map(open), default)
     }

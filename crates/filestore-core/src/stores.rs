@@ -118,9 +118,10 @@ impl Stores {
     }
 
     fn position(&self, name: &str) -> Result<usize> {
-        self.stores.iter().position(|store| names(store).any(|known| known == name)).ok_or_else(|| {
-            Error::config(format!("there is no store {name:?}; {}", suggestion(name, self.known())))
-        })
+        self.stores
+            .iter()
+            .position(|store| names(store).any(|known| known == name))
+            .ok_or_else(|| Error::config(format!("there is no store {name:?}; {}", suggestion(name, self.known()))))
     }
 
     /// Returns the names of all stores, without their aliases.
