@@ -83,8 +83,8 @@ impl Store {
     /// that the store uses, with the same connections.
     ///
     /// The methods of the backend act on the service directly: the [layers](Self::layer) of the store do not apply to
-    /// them. Neither do the checks of this type: call [`check_reference`](Self::check_reference) before you pass a
-    /// reference. References that they return have no store name; [`FileRef::stamped`] adds it.
+    /// them. Neither do its default options and its checks: call [`check_reference`](Self::check_reference) before you
+    /// pass a reference. References that they return have no store name; [`FileRef::stamped`] adds it.
     ///
     /// Fails with *config* if the backend has another type than `T`.
     pub fn backend<T: FileStore>(&self) -> Result<&T> {

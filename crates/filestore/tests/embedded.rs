@@ -1,5 +1,6 @@
 //! Stores inside of an application's own settings, read by the usual libraries.
 
+#![cfg(all(feature = "fileio", feature = "local", feature = "pubnub"))]
 #![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
 
 use figment::Figment;

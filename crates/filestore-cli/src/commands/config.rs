@@ -52,9 +52,10 @@ fn check(context: &Context) -> Result<u8> {
 /// Returns the keys of secrets that the configuration file contains in plain text.
 fn literal_secrets(context: &Context, store: &StoreConfig) -> Vec<String> {
     let keys = keys_of(context, store);
-    let is_literal = |setting: &Setting| {
-        let is_in_file = matches!(setting.origin, Origin::File { .. });
-        is_in_file && setting.as_str().is_none_or(|text| !text.starts_with("env:") && !text.starts_with("file:"))
+    let is_literal = |Setting { value, origin, .. }: &Setting| match (value, origin) {
+        (Value::Text(text), Origin::File { .. }) => !text.starts_with("env:") && !text.starts_with("file:"),
+        (Value::Integer(_), Origin::File { .. }) => true,
+        _ => false,
     };
     // The value of an unknown key is masked, but it need not be a secret.
     let is_known = |leaf: &Leaf<'_>| keys.iter().any(|key| leaf.key.split(['.', '[']).next() == Some(key.name));
@@ -71,7 +72,10 @@ fn unencrypted_urls(context: &Context, store: &StoreConfig) -> Vec<String> {
     let leaves = resolved.settings.leaves(keys_of(context, store));
     let (secrets, others): (Vec<_>, Vec<_>) = leaves.into_iter().partition(|leaf| leaf.secret);
     // The URL of a proxy is a secret because of its password, but it is not sent to the service.
-    let is_credential = |leaf: &Leaf<'_>| leaf.setting.as_str().is_none_or(|text| !text.contains("://"));
+    let is_credential = |leaf: &Leaf<'_>| match &leaf.setting.value {
+        Value::Text(text) => !text.contains("://"),
+        value => matches!(value, Value::Integer(_)),
+    };
     if !secrets.iter().any(is_credential) {
         return Vec::new();
     }
