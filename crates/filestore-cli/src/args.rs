@@ -23,7 +23,8 @@ Exit codes:
 
 Without a configuration, the store `local` keeps files in your data folder.
 The configuration is --config, else $FILESTORE_CONFIG, else ./filestore.toml,
-else filestore/filestore.toml in your configuration folder.";
+else filestore/filestore.toml in your configuration folder. The variables
+$FILESTORE_DEFAULT and $FILESTORE_STORES__NAME__KEY override it.";
 
 /// The heading of the options that every command has.
 const GLOBAL: &str = "Global options";

@@ -96,7 +96,7 @@ pub use save::{SavedFile, check_listed_size, free_space, locate_partial};
 pub use settings::{Key, KeyKind, Leaf, Origin, Setting, Settings, Value, check_secret, suggestion};
 pub use store::Store;
 pub use stored_file::{Digest, DigestAlgorithm, StoredFile};
-pub use stores::Stores;
+pub use stores::{FailedStore, Stores};
 pub use stream::ByteStream;
 pub use sync_folder::sync_folder;
 pub use time::IntoTimestamp;

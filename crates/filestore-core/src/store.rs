@@ -1,5 +1,6 @@
 //! [`Store`]: the handle of a store, which applications use.
 
+use std::any::{Any, type_name};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,6 +24,9 @@ pub struct Store {
     aliases: Vec<String>,
     options: Options,
     inner: Arc<dyn FileStore>,
+    /// The store without its layers.
+    backend: Arc<dyn FileStore>,
+    backend_name: Arc<str>,
 }
 
 impl Store {
@@ -32,7 +36,14 @@ impl Store {
     /// and a reference with any other name could not be parsed.
     pub fn new(name: &str, inner: Arc<dyn FileStore>) -> Result<Self> {
         check_store_name(name)?;
-        Ok(Self { name: name.into(), aliases: Vec::new(), options: Options::default(), inner })
+        let (backend, backend_name) = (Arc::clone(&inner), inner.capabilities().scheme.as_ref().into());
+        Ok(Self { name: name.into(), aliases: Vec::new(), options: Options::default(), inner, backend, backend_name })
+    }
+
+    /// Sets the name of the backend for errors. Without it, the scheme of the references takes its place.
+    pub(crate) fn with_backend_name(mut self, name: &str) -> Self {
+        self.backend_name = name.into();
+        self
     }
 
     /// Also accepts references with one of `aliases`: former names of the store.
@@ -68,12 +79,37 @@ impl Store {
         &self.inner
     }
 
+    /// Returns the backend of the store, whose type has methods that only this service supports. It is the same value
+    /// that the store uses, with the same connections.
+    ///
+    /// The methods of the backend act on the service directly: the [layers](Self::layer) of the store do not apply to
+    /// them. Neither do its default options and its checks: call [`check_reference`](Self::check_reference) before you
+    /// pass a reference. References that they return have no store name; [`FileRef::stamped`] adds it.
+    ///
+    /// Fails with *config* if the backend has another type than `T`.
+    pub fn backend<T: FileStore>(&self) -> Result<&T> {
+        let backend: &dyn Any = self.backend.as_ref();
+        backend.downcast_ref().ok_or_else(|| {
+            let wanted = type_name::<T>();
+            let wanted = wanted.rsplit("::").next().unwrap_or(wanted);
+            Error::config(format!(
+                "the backend of the store is {:?}, not a {wanted}; use a store that has a {wanted}",
+                self.backend_name
+            ))
+            .with_store(self.name())
+        })
+    }
+
     /// Returns the name of the store.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.name()).chain(self.aliases.iter().map(String::as_str))
     }
 

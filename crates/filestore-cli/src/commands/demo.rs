@@ -25,13 +25,15 @@ pub(crate) async fn run(args: &args::Demo, quiet: bool) -> Result<u8> {
     let file = file(args, folder.path())?;
     let emulator = emulator::start(Options { faults: args.faults.clone(), ..Options::default() }).await?;
     let text = configuration(folder.path(), emulator.url());
-    let stores = Config::parse(&text, folder.path().join("demo.toml"))?.open(&filestore::registry())?;
+    let config = Config::parse(&text, folder.path().join("demo.toml"))?;
+    let registry = filestore::registry();
+    let stores = config.stores().iter().map(|store| store.open(&registry)).collect::<Result<Vec<_>>>()?;
 
     if !quiet {
         output::report(&format!("sending {} through every store", file.display()));
     }
     let mut runs = Vec::new();
-    for store in stores.iter() {
+    for store in &stores {
         runs.push(run_steps(store, &file, folder.path()).await);
     }
     emulator.shutdown().await;

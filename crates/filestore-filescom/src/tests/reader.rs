@@ -1,7 +1,6 @@
 use std::io::SeekFrom;
 
 use filestore_core::{FileReader, Store};
-use filestore_http::testing::{Reply, ScriptedServer};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt};
 
 use super::site::{FaultAction, Site, xml};
