@@ -1,24 +1,22 @@
-//! The documents are valid: this build accepts every configuration in them, and every link leads to a file.
+//! The documents are valid: this build accepts every configuration in them, the emulator accepts the files of its
+//! page, and every link leads to a file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use filestore::Config;
+use filestore::{Config, ErrorKind, Store, Upload};
+use filestore_emulator::{Emulator, FaultPlan, Options};
 
+/// The root of the repository, `docs` with its subfolders, and the README of each crate.
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut found = vec![root.join("README.md")];
-    let mut folders = vec![root.join("docs")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                found.push(path);
-            }
-        }
-    }
+    let entries =
+        |folder: &Path| -> Vec<_> { fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect() };
+    let mut found = entries(&root);
+    found.extend(entries(&root.join("docs")));
+    found.extend(entries(&root.join("docs/backends")));
+    found.extend(entries(&root.join("crates")).iter().map(|folder| folder.join("README.md")));
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     found
 }
 
@@ -50,7 +48,7 @@ fn every_configuration_in_the_documents_is_accepted() {
     for path in documents() {
         let text = fs::read_to_string(&path).unwrap();
         for (line, block) in blocks(&text, "toml") {
-            if block.contains("[dependencies]") || block.contains("[[fault") {
+            if block.contains("dependencies]") || block.contains("[[fault") {
                 continue;
             }
             // The variables and secret files of the documents do not exist here.
@@ -83,4 +81,46 @@ fn every_link_between_documents_leads_to_a_file() {
             assert!(full.exists(), "{}: {target}", path.display());
         }
     }
+}
+
+/// Returns the blocks of docs/emulator.md whose fence begins with `info`.
+fn blocks_of_the_emulator(info: &str) -> Vec<&'static str> {
+    let page = include_str!("../../docs/emulator.md");
+    page.split(&format!("```{info}")).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn every_fault_file_in_the_documents_is_accepted() {
+    let examples = blocks_of_the_emulator("toml fault");
+    assert!(!examples.is_empty());
+    for example in examples {
+        FaultPlan::from_toml(example).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_credentials_file_in_the_documents_grants_what_it_states() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials.toml");
+    fs::write(&file, blocks_of_the_emulator("toml credentials")[0]).unwrap();
+    let emulator = Emulator::start(Options { credentials: Some(file), ..Options::default() }).await.unwrap();
+    let store = |key: &str| -> Store {
+        let url = emulator.url();
+        let text = format!("[stores.team]\nbackend = 'filescom'\nbase_url = '{url}'\napi_key = '{key}'\n");
+        Config::parse(&text, "documents.toml")
+            .unwrap()
+            .open(&filestore::registry())
+            .unwrap()
+            .get("team")
+            .unwrap()
+            .clone()
+    };
+    let upload = || Upload::new("q3.txt", "the figures").scope("clients/acme").create_parents(true);
+
+    let stored = store("lettersAndDigits").upload(upload()).await.unwrap();
+
+    let client = store("anotherKey");
+    assert_eq!(client.read(stored.reference(), 100).await.unwrap(), "the figures");
+    assert_eq!(client.upload(upload()).await.unwrap_err().kind(), ErrorKind::Permission);
+    emulator.shutdown().await;
 }

@@ -1,14 +1,11 @@
 //! Operations specific to Files.com on the emulator: sessions, copies and moves, search, share links, files that are
 //! read and written in pieces.
 
-use std::io::SeekFrom;
-
 use filestore::filescom::{
     Destination, EntryType, FilesComConfig, FilesComStore, FilesComUpdate, Login, Search, SecondFactor, Share,
 };
 use filestore::{ErrorKind, FileStore, Upload};
 use filestore_emulator::{Emulator, FILESCOM_API_KEY, Options};
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 async fn site() -> (Emulator, FilesComStore) {
     let emulator = Emulator::start(Options::default()).await.unwrap();
@@ -116,21 +113,4 @@ async fn a_share_link_is_created_listed_and_ended() {
     assert_eq!(reqwest::get(link.url.as_str()).await.unwrap().status(), 404);
     let missing = store.reference("nothing").unwrap();
     assert_eq!(store.share([&missing], Share::new()).await.unwrap_err().kind(), ErrorKind::NotFound);
-}
-
-#[tokio::test]
-async fn a_file_is_written_and_read_in_pieces() {
-    let (_emulator, store) = site().await;
-    let mut writer = store.create(|body| Upload::new("big.bin", body));
-    let block: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
-    for _ in 0..20 {
-        writer.write_all(&block).await.unwrap();
-    }
-    let file = writer.finish().await.unwrap();
-    assert_eq!(file.size, Some(20 << 20));
-    let mut reader = store.open(file.reference()).await.unwrap();
-    reader.seek(SeekFrom::End(-300)).await.unwrap();
-    let mut end = Vec::new();
-    reader.read_to_end(&mut end).await.unwrap();
-    assert!(end == block[block.len() - 300..]);
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use filestore::{Body, Cleanup, Delete, Download, Effect, ErrorKind, FileUrl, IfExists, List, Result, Store, Upload};
+use filestore::{
+    Body, Cleanup, Delete, Download, Effect, Error, ErrorKind, FileUrl, IfExists, List, Result, Store, Upload,
+};
 use filestore_conformance::{Harness, Outcome, Report, run};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
@@ -138,7 +140,7 @@ fn store(more: &str) -> Store {
 async fn large_and_empty_files_are_stored_on_a_real_server() {
     let store = store(&root("large"));
     let large: Vec<u8> = (0..20_000_000_u32).map(|byte| (byte / 7) as u8).collect();
-    let stream = |bytes: Vec<u8>| Body::reader(std::io::Cursor::new(bytes), None);
+    let stream = |bytes: Vec<u8>| Body::from_reader(std::io::Cursor::new(bytes), None);
     let bodies = [
         (Body::from("small"), &b"small"[..]),
         (Body::from(large.clone()), &large),
@@ -197,8 +199,8 @@ async fn a_relative_root_of_sftp_is_below_the_login_folder() {
 #[ignore = "needs a server: tests/interop/servers"]
 async fn a_dropped_upload_over_sftp_leaves_nothing() {
     let store = store(&root("dropped"));
-    let endless = stream::iter([Ok(Bytes::from(vec![7; 1 << 20]))]).chain(stream::pending());
-    let mut upload = Box::pin(store.upload(Upload::new("a", Body::stream(endless, None))));
+    let endless = stream::iter([Ok::<_, Error>(vec![7; 1 << 20])]).chain(stream::pending());
+    let mut upload = Box::pin(store.upload(Upload::new("a", Body::from_stream(endless, None))));
     let folder = PathBuf::from(variable("SFTP_ROOT")).join("dropped/.filestore-tmp");
     let files = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
     while files() == 0 {

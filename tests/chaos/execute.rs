@@ -253,7 +253,7 @@ fn failing(content: Vec<u8>) -> Body {
     let length = content.len() as u64;
     let half = Bytes::from(content).split_to(usize::try_from(length / 2).unwrap_or_default());
     let chunks = [Ok(half), Err(Error::new(filestore::ErrorKind::Io, Effect::NotSent, SOURCE_FAILED))];
-    Body::stream(stream::iter(chunks).boxed(), Some(length))
+    Body::from_stream(stream::iter(chunks).boxed(), Some(length))
 }
 
 /// Drops a future after it was polled a number of times.

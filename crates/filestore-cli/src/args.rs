@@ -23,7 +23,8 @@ Exit codes:
 
 Without a configuration, the store `local` keeps files in your data folder.
 The configuration is --config, else $FILESTORE_CONFIG, else ./filestore.toml,
-else filestore/filestore.toml in your configuration folder.";
+else filestore/filestore.toml in your configuration folder. The variables
+$FILESTORE_DEFAULT and $FILESTORE_STORES__NAME__KEY override it.";
 
 /// The heading of the options that every command has.
 const GLOBAL: &str = "Global options";
@@ -371,13 +372,19 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// The paths of README.md and of every file in docs.
+    /// The paths of README.md of this crate, and, in the repository, of its README.md and of every file in docs.
     fn documents() -> Vec<PathBuf> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut found = vec![root.join("README.md")];
-        for folder in [root.join("docs"), root.join("docs/backends")] {
-            found
-                .extend(fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()));
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut found = vec![here.join("README.md")];
+        let root = here.join("../..");
+        // The package has no other documents.
+        if root.join("docs").is_dir() {
+            found.push(root.join("README.md"));
+            for folder in [root.join("docs"), root.join("docs/backends")] {
+                found.extend(
+                    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()),
+                );
+            }
         }
         found
     }

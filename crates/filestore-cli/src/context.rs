@@ -107,10 +107,12 @@ impl Context {
     }
 
     /// Parses a reference, and opens its store or the one that `--store` names. Accepts a link of a store's own origin,
-    /// too, and with `--store` a bare key. Never requests a link.
+    /// too, and with `--store` a bare key. Never requests a link. A reference without a store belongs to the selected
+    /// store.
     pub(crate) fn open_reference(&self, text: &str) -> Result<(Store, FileRef)> {
         let (store, reference) = match (text.parse::<FileRef>(), &self.store) {
             (Ok(reference), Some(name)) => (self.config.store(name)?, reference),
+            (Ok(reference), None) if reference.store().is_empty() => (self.selected_store()?, reference),
             (Ok(reference), None) => (self.config.of(&reference)?, reference),
             (Err(error), Some(name)) => {
                 let store = self.config.store(name)?;

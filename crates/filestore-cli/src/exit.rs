@@ -19,7 +19,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         // Before the kinds: a script must not take a failure that may have had an effect for a harmless one.
         _ if matches!(error.effect(), Effect::Unknown | Effect::Applied) => 8,
         Incomplete => 8,
-        InvalidInput | Config => 2,
+        InvalidInput | RangeNotSatisfiable | Config => 2,
         NotFound => 3,
         Permission | Unauthenticated => 4,
         Unsupported | TooLarge | Quota | AlreadyExists => 5,

@@ -45,3 +45,8 @@ pub use kit::{Kit, run};
 pub use report::{Counts, Outcome, Report, RuleReport};
 pub use rule::Rule;
 pub use rules::rules;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

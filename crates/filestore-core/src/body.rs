@@ -1,22 +1,23 @@
 //! [`Body`]: the content of an upload.
 
 use std::fmt;
+use std::fs::{File, Metadata};
 use std::future::Future;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::stream::{self, Stream, TryStreamExt};
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use tokio::fs::File;
 use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 
-use crate::file::{Identity, Version};
+use crate::error::BoxError;
+use crate::file::{FileAt, Identity, Version};
 use crate::progress::{Observer, ProgressTracker};
-use crate::{ByteStream, Error, Result, check_runtime};
+use crate::{BodySender, ByteStream, Effect, Error, Result, check_runtime};
 
 /// The content of an upload. It is opened when it is sent, and streamed: memory use does not grow with its length.
 ///
@@ -25,9 +26,10 @@ use crate::{ByteStream, Error, Result, check_runtime};
 /// | created by | length | can be sent again in a retry | can be read at an offset |
 /// |---|---|---|---|
 /// | [`from`](From) bytes, a `Vec`, a string | known | yes | yes |
-/// | [`Body::from_path`] | known (regular file) | yes | yes |
+/// | [`Body::from_path`], [`Body::from_file`] of a regular file | known | yes | yes |
 /// | [`Body::reopenable`] | stated at each opening | yes | no |
-/// | [`Body::stream`], [`Body::reader`], [`Body::from_path`] of a pipe | as given, or unknown | no | no |
+/// | [`Body::from_stream`], [`Body::from_reader`], [`Body::from_blocking`], [`Body::channel`] | as given, or unknown | no | no |
+/// | [`Body::from_path`], [`Body::from_file`] of a pipe or device | unknown | no | no |
 #[derive(Debug)]
 pub struct Body {
     source: Source,
@@ -36,7 +38,7 @@ pub struct Body {
 
 enum Source {
     Bytes(Bytes),
-    Path { path: Arc<Path>, length: u64 },
+    File { file: LocalFile, length: u64 },
     Reopenable { open: Open, length: Option<u64> },
     Once { stream: Mutex<Option<ByteStream>>, length: Option<u64> },
 }
@@ -50,6 +52,53 @@ pub struct Fingerprint {
     /// The time of a file's last modification, as the file system reports it.
     pub modified: Option<Timestamp>,
     identity: Option<Identity>,
+}
+
+/// A regular file of this machine: one that each opening finds at a path, or one that is open.
+#[derive(Clone)]
+enum LocalFile {
+    Path(Arc<Path>),
+    Open(Arc<File>),
+}
+
+impl LocalFile {
+    /// Opens the file, unless it is open, and returns its current version.
+    async fn open(&self) -> Result<(Arc<File>, Version)> {
+        let file = self.clone();
+        let open = move || {
+            let file = match file {
+                Self::Path(path) => Arc::new(File::open(path)?),
+                Self::Open(file) => file,
+            };
+            let opened = Version::of(&file)?;
+            Ok((file, opened))
+        };
+        self.blocking(open).await
+    }
+
+    async fn metadata(&self) -> Result<Metadata> {
+        let file = self.clone();
+        self.blocking(move || match file {
+            Self::Path(path) => std::fs::metadata(path),
+            Self::Open(file) => file.metadata(),
+        })
+        .await
+    }
+
+    /// Calls `call` on a blocking thread.
+    async fn blocking<T: Send + 'static>(&self, call: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
+        check_runtime()?;
+        let done = spawn_blocking(call).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        done.map_err(|error| Error::local(error, "read", self.path()))
+    }
+
+    /// Returns the path for messages.
+    fn path(&self) -> &Path {
+        match self {
+            Self::Path(path) => path,
+            Self::Open(_) => Path::new("the open file"),
+        }
+    }
 }
 
 type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<ByteStream>> + Send + Sync>;
@@ -69,12 +118,28 @@ impl Body {
             return Ok(Self::pipe(path));
         }
         // Opening the file now finds missing permission before anything is sent.
-        let mut file = std::fs::File::open(&path).map_err(|error| Error::local(error, "read", &path))?;
+        let mut file = File::open(&path).map_err(|error| Error::local(error, "read", &path))?;
         // Some system files, such as those in /proc, have content although their reported size is zero.
         if metadata.len() == 0 && file.read(&mut [0]).map_err(|error| Error::local(error, "read", &path))? > 0 {
             return Ok(Self::pipe(path));
         }
-        Ok(Self::of(Source::Path { path: path.into(), length: metadata.len() }))
+        Ok(Self::of(Source::File { file: LocalFile::Path(path.into()), length: metadata.len() }))
+    }
+
+    /// Creates a body from an open file, such as a temporary file without a name. The whole file is sent, whatever its
+    /// position is.
+    ///
+    /// A pipe and a device become a body of unknown length that can be sent once. Fails with *invalid input* if the file
+    /// is a folder, and with *io* if its metadata cannot be read.
+    pub fn from_file(file: File) -> Result<Self> {
+        let metadata = file.metadata().map_err(|error| Error::local(error, "read", Path::new("the open file")))?;
+        if metadata.is_dir() {
+            return Err(Error::invalid("the open file is a folder; upload the files in it one by one"));
+        }
+        if !metadata.is_file() {
+            return Ok(Self::from_reader(tokio::fs::File::from_std(file), None));
+        }
+        Ok(Self::of(Source::File { file: LocalFile::Open(Arc::new(file)), length: metadata.len() }))
     }
 
     /// Creates a body from `open`, which is called each time the body is sent. `length` is the length as far as it is
@@ -87,23 +152,73 @@ impl Body {
         Self::of(Source::Reopenable { open: Arc::new(move || Box::pin(open())), length })
     }
 
-    /// Creates a body from a stream, which can be sent once. A wrong `length` fails the upload.
-    pub fn stream(stream: impl Stream<Item = Result<Bytes>> + Send + 'static, length: Option<u64>) -> Self {
-        Self::once(ByteStream::upload(stream, length))
+    /// Creates a body from a stream of chunks, which can be sent once. A wrong `length` fails the upload.
+    ///
+    /// The chunks and errors may be of any type that converts: `Bytes`, `Vec<u8>`, a text; [`Error`], [`io::Error`], the
+    /// error of an HTTP framework. If the stream returns an error, the upload fails and nothing is stored. The error of
+    /// the upload is the same [`Error`], or an *io* error with the other one as its cause.
+    ///
+    /// ```
+    /// use filestore_core::Body;
+    /// use futures::stream;
+    ///
+    /// let chunks = stream::iter([Ok(vec![1, 2]), Err(std::io::Error::other("the sender has left"))]);
+    /// let body = Body::from_stream(chunks, None);
+    /// ```
+    pub fn from_stream<S, C, E>(stream: S, length: Option<u64>) -> Self
+    where
+        S: Stream<Item = Result<C, E>> + Send + 'static,
+        C: Into<Bytes>,
+        E: Into<BoxError>,
+    {
+        let chunks = stream.map(|chunk| match chunk {
+            Ok(chunk) => Ok(chunk.into()),
+            Err(error) => Err(Error::unread(error.into(), Effect::Rejected)),
+        });
+        Self::once(ByteStream::upload(chunks, length))
     }
 
     /// Creates a body from a reader, which can be sent once. A wrong `length` fails the upload.
-    pub fn reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
+    pub fn from_reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
         Self::once(ByteStream::from_reader(reader, length))
+    }
+
+    /// Creates a body from a reader whose calls block, which can be sent once. Blocking threads of tokio read it in
+    /// chunks of 256 KiB. A wrong `length` fails the upload.
+    pub fn from_blocking(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
+        Self::once(ByteStream::from_blocking(reader, length))
+    }
+
+    /// Creates a body of the chunks that the caller sends, and the sender. A wrong `length` fails the upload.
+    ///
+    /// The body is complete only after [`BodySender::finish`]. If the sender is dropped before, because its task failed,
+    /// panicked or was cancelled, the upload fails with *invalid input* and nothing is stored.
+    ///
+    /// ```
+    /// # use filestore_core::{Body, Result, Store, StoredFile, Upload};
+    /// async fn report(store: &Store) -> Result<StoredFile> {
+    ///     let (mut sender, body) = Body::channel(None);
+    ///     let rows = tokio::spawn(async move {
+    ///         for row in 0..1000 {
+    ///             sender.send(format!("{row}\n")).await?;
+    ///         }
+    ///         sender.finish().await
+    ///     });
+    ///     store.upload(Upload::new("rows.csv", body)).await
+    /// }
+    /// ```
+    pub fn channel(length: Option<u64>) -> (BodySender, Self) {
+        let (sender, stream) = BodySender::new();
+        (sender, Self::from_stream(stream, length))
     }
 
     fn pipe(path: PathBuf) -> Self {
         // Opening a pipe waits for its writer, so it is opened when the body is sent.
         let open = async move {
-            let file = File::open(&path).await.map_err(|error| Error::local(error, "read", &path))?;
+            let file = tokio::fs::File::open(&path).await.map_err(|error| Error::local(error, "read", &path))?;
             Ok::<_, Error>(ByteStream::from_reader(file, None))
         };
-        Self::stream(stream::once(open).try_flatten(), None)
+        Self::from_stream(stream::once(open).try_flatten(), None)
     }
 
     fn once(stream: ByteStream) -> Self {
@@ -125,7 +240,7 @@ impl Body {
     pub fn length(&self) -> Option<u64> {
         match &self.source {
             Source::Bytes(bytes) => Some(bytes.len() as u64),
-            Source::Path { length, .. } => Some(*length),
+            Source::File { length, .. } => Some(*length),
             Source::Reopenable { length, .. } | Source::Once { length, .. } => *length,
         }
     }
@@ -135,7 +250,7 @@ impl Body {
         match &self.source {
             Source::Bytes(bytes) => Some(bytes.len() as u64),
             Source::Once { length, .. } => *length,
-            Source::Path { .. } | Source::Reopenable { .. } => None,
+            Source::File { .. } | Source::Reopenable { .. } => None,
         }
     }
 
@@ -146,7 +261,7 @@ impl Body {
 
     /// Returns `true` if [`open_range`](Self::open_range) is supported.
     pub fn can_seek(&self) -> bool {
-        matches!(self.source, Source::Bytes(_) | Source::Path { .. })
+        matches!(self.source, Source::Bytes(_) | Source::File { .. })
     }
 
     /// Returns the version of the source, or `None` if the body [cannot seek](Self::can_seek). An upload in parts opens
@@ -158,9 +273,8 @@ impl Body {
             Source::Bytes(bytes) => {
                 Ok(Some(Fingerprint { length: bytes.len() as u64, modified: None, identity: None }))
             }
-            Source::Path { path, .. } => {
-                check_runtime()?;
-                let metadata = tokio::fs::metadata(path).await.map_err(|error| Error::local(error, "read", path))?;
+            Source::File { file, .. } => {
+                let metadata = file.metadata().await?;
                 let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
                 let identity = Identity::of(&metadata);
                 Ok(Some(Fingerprint { length: metadata.len(), modified, identity }))
@@ -173,7 +287,7 @@ impl Body {
     pub fn try_clone(&self) -> Option<Self> {
         let source = match &self.source {
             Source::Bytes(bytes) => Source::Bytes(bytes.clone()),
-            Source::Path { path, length } => Source::Path { path: Arc::clone(path), length: *length },
+            Source::File { file, length } => Source::File { file: file.clone(), length: *length },
             Source::Reopenable { open, length } => Source::Reopenable { open: Arc::clone(open), length: *length },
             Source::Once { .. } => return None,
         };
@@ -188,8 +302,8 @@ impl Body {
     pub async fn open(&self) -> Result<ByteStream> {
         let stream = match &self.source {
             Source::Bytes(bytes) => ByteStream::upload(chunks(bytes.clone()), Some(bytes.len() as u64)),
-            Source::Path { path, .. } => {
-                let (file, opened) = open_file(path, 0).await?;
+            Source::File { file, .. } => {
+                let (file, opened) = file.open().await?;
                 ByteStream::from_file(file, opened)
             }
             Source::Reopenable { open, .. } => open().await?,
@@ -229,9 +343,9 @@ impl Body {
                 let start = end.min(usize::try_from(offset).unwrap_or(usize::MAX));
                 ByteStream::upload(chunks(bytes.slice(start..end)), Some(length))
             }
-            Source::Path { path, .. } => {
-                let (file, _) = open_file(path, offset).await?;
-                ByteStream::from_part(file, length)
+            Source::File { file, .. } => {
+                let (file, _) = file.open().await?;
+                ByteStream::from_part(FileAt { file, position: offset }, length)
             }
             Source::Reopenable { .. } | Source::Once { .. } => {
                 return Err(Error::unsupported("this body can only be read from its beginning"));
@@ -243,20 +357,6 @@ impl Body {
             None => stream,
         })
     }
-}
-
-/// Opens a file at `offset`, and returns its current version.
-async fn open_file(path: &Arc<Path>, offset: u64) -> Result<(std::fs::File, Version)> {
-    check_runtime()?;
-    let shared = Arc::clone(path);
-    let open = move || {
-        let mut file = std::fs::File::open(&shared)?;
-        file.seek(SeekFrom::Start(offset))?;
-        let opened = Version::of(&file)?;
-        Ok((file, opened))
-    };
-    let opened = spawn_blocking(open).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    opened.map_err(|error| Error::local(error, "read", path))
 }
 
 /// Splits one buffer into chunks, so that progress and backpressure work as for a file. Nothing is copied.
@@ -277,7 +377,7 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
-            Self::Path { path, length } => write!(f, "{} bytes of {}", length, path.display()),
+            Self::File { file, length } => write!(f, "{} bytes of {}", length, file.path().display()),
             Self::Reopenable { .. } => f.write_str("reopenable"),
             Self::Once { .. } => f.write_str("stream"),
         }
@@ -309,6 +409,73 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_open_file_is_sent_whole_and_again_whatever_its_position_is() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"one two").unwrap();
+        let body = Body::from_file(file.try_clone().unwrap()).unwrap();
+        assert_eq!((body.length(), body.can_replay(), body.can_seek()), (Some(7), true, true));
+        for _ in 0..2 {
+            assert_eq!(read(&body).await.unwrap(), "one two");
+        }
+        assert_eq!(body.open_range(4, 3).await.unwrap().collect(9).await.unwrap(), "two");
+        let before = body.fingerprint().await.unwrap();
+        file.write_all(b"!").unwrap();
+        assert_ne!(body.fingerprint().await.unwrap(), before);
+        let folder = tempfile::tempdir().unwrap();
+        let error = Body::from_file(File::open(folder.path()).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn an_open_pipe_is_sent_once() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let body = Body::from_file(File::from(std::os::fd::OwnedFd::from(reader))).unwrap();
+        assert_eq!((body.length(), body.can_replay()), (None, false));
+        writer.write_all(b"abc").unwrap();
+        drop(writer);
+        assert_eq!(read(&body).await.unwrap(), "abc");
+    }
+
+    #[tokio::test]
+    async fn a_blocking_reader_is_read_to_its_end_and_has_its_length() {
+        let content = vec![7; 600_000];
+        for length in [None, Some(600_000)] {
+            let body = Body::from_blocking(io::Cursor::new(content.clone()), length);
+            assert_eq!((body.length(), body.can_replay()), (length, false));
+            assert_eq!(read(&body).await.unwrap(), content);
+        }
+        for wrong in [0, 1, 599_999, 600_001] {
+            let body = Body::from_blocking(io::Cursor::new(content.clone()), Some(wrong));
+            assert_eq!(read(&body).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{wrong}");
+        }
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::NotFound.into())
+            }
+        }
+        let error = read(&Body::from_blocking(Broken, None)).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Io, Effect::Rejected));
+    }
+
+    #[tokio::test]
+    async fn a_stream_has_chunks_and_errors_of_any_type() {
+        let texts = Body::from_stream(stream::iter(["a", "b"].map(Ok::<_, Error>)), None);
+        assert_eq!(read(&texts).await.unwrap(), "ab");
+        let vectors = Body::from_stream(stream::iter([Ok(vec![b'a']), Err("the sender has left")]), None);
+        let error = read(&vectors).await.unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Io, "cannot read: the sender has left"));
+        // An error of this crate stays what it is, also inside of an `io::Error`.
+        for wrapped in [false, true] {
+            let own = Error::new(ErrorKind::Quota, Effect::Rejected, "full");
+            let error: BoxError = if wrapped { io::Error::from(own).into() } else { own.into() };
+            let body = Body::from_stream(stream::iter([Ok("a"), Err(error)]), None);
+            assert_eq!(read(&body).await.unwrap_err().kind(), ErrorKind::Quota);
+        }
+    }
+
+    #[tokio::test]
     async fn a_file_that_grew_states_its_new_length() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"one").unwrap();
@@ -327,7 +494,7 @@ mod tests {
         assert!(before.modified.is_some());
         file.write_all(b"two").unwrap();
         assert_ne!(body.fingerprint().await.unwrap(), Some(before));
-        assert_eq!(Body::reader(&b"abc"[..], Some(3)).fingerprint().await.unwrap(), None);
+        assert_eq!(Body::from_reader(&b"abc"[..], Some(3)).fingerprint().await.unwrap(), None);
     }
 
     #[cfg(unix)]
@@ -337,7 +504,7 @@ mod tests {
         let write = |name: &str, content: &str| {
             let path = folder.path().join(name);
             std::fs::write(&path, content).unwrap();
-            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            let file = File::options().write(true).open(&path).unwrap();
             file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
             path
         };
@@ -359,7 +526,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_is_sent_once() {
-        let body = Body::reader(&b"abc"[..], Some(3));
+        let body = Body::from_reader(&b"abc"[..], Some(3));
         assert!(body.try_clone().is_none());
         assert_eq!(read(&body).await.unwrap(), "abc");
         assert_eq!(read(&body).await.unwrap_err().kind(), ErrorKind::InvalidInput);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{DigestAlgorithm, Error, Result, UrlKind};
+use crate::{DigestAlgorithm, Error, FileRef, Result, UrlKind};
 
 /// The features and limits of a store. Callers can check them before they send a request.
 ///
@@ -29,6 +29,9 @@ pub struct Capabilities {
     pub scheme: Cow<'static, str>,
     /// The source of a file's address: of the path, key or id in its reference.
     pub addressing: Addressing,
+    /// The reference of the root of the store, without the name of a store. Where callers choose paths, it is the
+    /// beginning of every [`Store::reference`](crate::Store::reference).
+    pub root: FileRef,
     /// The kind of scope that the store has.
     pub scope: ScopeKind,
     /// The effect of a read on the file.
@@ -56,9 +59,12 @@ impl Capabilities {
     /// Creates the capabilities of a store that supports only upload and download. The caller chooses the path, scopes
     /// are folders, and reads have no effect on the file.
     pub fn new(scheme: impl Into<Cow<'static, str>>) -> Self {
+        let scheme = scheme.into();
+        let root = FileRef::new(&scheme, [""; 0]);
         Self {
-            scheme: scheme.into(),
+            scheme,
             addressing: Addressing::CallerPath,
+            root,
             scope: ScopeKind::Folder,
             read_effect: ReadEffect::None,
             url_kind: None,

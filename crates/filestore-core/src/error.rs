@@ -7,10 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use crate::{FileRef, StoredFile};
 
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of any type.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// The kind of a failure. The names never change: they may be stored in logs and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +31,8 @@ pub enum ErrorKind {
     Unauthenticated,
     /// The request is invalid; correct the input.
     InvalidInput,
+    /// The requested range begins at or beyond the end of the file; see [`ByteRange`](crate::ByteRange).
+    RangeNotSatisfiable,
     /// The store does not support the operation; its [capabilities](crate::Capabilities) state the reason.
     Unsupported,
     /// Another client changed the file at the same time.
@@ -63,6 +70,7 @@ impl ErrorKind {
             Self::Permission => "permission",
             Self::Unauthenticated => "unauthenticated",
             Self::InvalidInput => "invalid_input",
+            Self::RangeNotSatisfiable => "range_not_satisfiable",
             Self::Unsupported => "unsupported",
             Self::Conflict => "conflict",
             Self::RateLimited => "rate_limited",
@@ -77,6 +85,13 @@ impl ErrorKind {
             Self::Incomplete => "incomplete",
             Self::Other => "other",
         }
+    }
+}
+
+impl Serialize for ErrorKind {
+    /// Serializes [`as_str`](Self::as_str).
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -109,6 +124,13 @@ impl Effect {
             Self::Unknown => "unknown",
             Self::Applied => "applied",
         }
+    }
+}
+
+impl Serialize for Effect {
+    /// Serializes [`as_str`](Self::as_str).
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -174,6 +196,13 @@ impl Operation {
     }
 }
 
+impl Serialize for Operation {
+    /// Serializes [`as_str`](Self::as_str).
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -215,7 +244,7 @@ struct Inner {
     possibly_stored: Vec<FileRef>,
     partial: Option<PathBuf>,
     possibly_consumed: bool,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<BoxError>,
 }
 
 impl Error {
@@ -360,7 +389,7 @@ impl Error {
     }
 
     /// Sets the cause.
-    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.0.source = Some(source.into());
         self
     }
@@ -488,25 +517,69 @@ impl StdError for Error {
     }
 }
 
+/// The kinds of [`io::Error`] that have an equal kind here. The first of equal kinds is that of the conversion into an
+/// [`io::Error`].
+const IO_KINDS: [(ErrorKind, io::ErrorKind); 15] = [
+    (ErrorKind::NotFound, io::ErrorKind::NotFound),
+    (ErrorKind::AlreadyExists, io::ErrorKind::AlreadyExists),
+    (ErrorKind::Permission, io::ErrorKind::PermissionDenied),
+    (ErrorKind::Permission, io::ErrorKind::ReadOnlyFilesystem),
+    (ErrorKind::Unauthenticated, io::ErrorKind::PermissionDenied),
+    (ErrorKind::InvalidInput, io::ErrorKind::InvalidInput),
+    (ErrorKind::InvalidInput, io::ErrorKind::InvalidFilename),
+    (ErrorKind::RangeNotSatisfiable, io::ErrorKind::InvalidInput),
+    (ErrorKind::Unsupported, io::ErrorKind::Unsupported),
+    (ErrorKind::Quota, io::ErrorKind::QuotaExceeded),
+    (ErrorKind::Quota, io::ErrorKind::StorageFull),
+    (ErrorKind::TooLarge, io::ErrorKind::FileTooLarge),
+    (ErrorKind::Timeout, io::ErrorKind::TimedOut),
+    (ErrorKind::Integrity, io::ErrorKind::InvalidData),
+    (ErrorKind::Config, io::ErrorKind::InvalidInput),
+];
+
 impl From<Error> for io::Error {
-    /// Wraps the error for `AsyncRead` adapters. [`Error::from_reader`] unwraps it.
+    /// Wraps the error, for `AsyncRead` adapters and for functions that return [`io::Result`]. The kind becomes the
+    /// nearest one of [`io::ErrorKind`], or [`Other`](io::ErrorKind::Other). [`Error::from`] returns the error again.
     fn from(error: Error) -> Self {
-        Self::other(error)
+        let kind = IO_KINDS.iter().find(|(kind, _)| *kind == error.kind());
+        Self::new(kind.map_or(io::ErrorKind::Other, |(_, kind)| *kind), error)
+    }
+}
+
+impl From<io::Error> for Error {
+    /// Returns the [`Error`] inside of `error`, also if further [`io::Error`]s are around it. Any other `error` becomes
+    /// the cause of an error of the nearest kind (*io* if there is none) whose effect is *unknown*.
+    fn from(error: io::Error) -> Self {
+        Self::inside(error).unwrap_or_else(|error| {
+            let kind = IO_KINDS.iter().find(|(_, kind)| *kind == error.kind());
+            let kind = kind.map_or(ErrorKind::Io, |(kind, _)| *kind);
+            Self::new(kind, Effect::Unknown, error.to_string()).with_source(error)
+        })
     }
 }
 
 impl Error {
-    /// Returns the [`Error`] inside of `error`, or an *io* error with `error` as its cause.
-    pub fn from_reader(error: io::Error) -> Self {
-        Self::from_reader_with(error, Effect::Unknown)
+    /// Returns the [`Error`] inside of `error`, or else the innermost [`io::Error`].
+    fn inside(error: io::Error) -> Result<Self, io::Error> {
+        match error.downcast::<Self>() {
+            Ok(own) => Ok(own),
+            Err(error) => error.downcast::<io::Error>().and_then(Self::inside),
+        }
     }
 
-    /// Works like [`from_reader`](Self::from_reader), with a known effect of an *io* error.
-    pub(crate) fn from_reader_with(error: io::Error, effect: Effect) -> Self {
-        match error.downcast::<Self>() {
-            Ok(wrapped) => wrapped,
-            Err(error) => Self::new(ErrorKind::Io, effect, format!("cannot read: {error}")).with_source(error),
-        }
+    /// Converts the error of a body or file that cannot be read. It is the [`Error`] inside of `error`, or else an *io*
+    /// error: a source that is not found is not a stored file that is not found.
+    pub(crate) fn unread(error: BoxError, effect: Effect) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(own) => return *own,
+            Err(error) => error,
+        };
+        let error = match error.downcast::<io::Error>().map(|error| Self::inside(*error)) {
+            Ok(Ok(own)) => return own,
+            Ok(Err(error)) => error.into(),
+            Err(error) => error,
+        };
+        Self::new(ErrorKind::Io, effect, format!("cannot read: {error}")).with_source(error)
     }
 }
 
@@ -519,6 +592,24 @@ mod tests {
         let error = Error::not_found("it broke").possibly_consumed().possibly_consumed();
         assert_eq!(error.effect(), Effect::Unknown);
         assert_eq!(error.message(), "it broke; the file is possibly consumed");
+    }
+
+    #[test]
+    fn an_io_error_keeps_the_kind_both_ways() {
+        for (kind, io_kind) in [
+            (ErrorKind::NotFound, io::ErrorKind::NotFound),
+            (ErrorKind::Permission, io::ErrorKind::PermissionDenied),
+            (ErrorKind::Timeout, io::ErrorKind::TimedOut),
+            (ErrorKind::TooLarge, io::ErrorKind::FileTooLarge),
+            (ErrorKind::Io, io::ErrorKind::Other),
+        ] {
+            assert_eq!(Error::from(io::Error::from(io_kind)).kind(), kind, "{io_kind}");
+            let wrapped = io::Error::from(Error::new(kind, Effect::Rejected, "m"));
+            assert_eq!(wrapped.kind(), io_kind, "{kind}");
+            // An adapter may wrap it once more.
+            let again = Error::from(io::Error::other(wrapped));
+            assert_eq!((again.kind(), again.effect(), again.message()), (kind, Effect::Rejected, "m"));
+        }
     }
 
     #[test]

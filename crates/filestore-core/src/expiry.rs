@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::{Span, Timestamp, tz::TimeZone};
+use serde::{Serialize, Serializer};
 
-use crate::{Error, Result};
+use crate::{Error, IntoTimestamp, Result};
 
 /// The time at which the service removes a stored file by itself.
 ///
@@ -52,6 +53,25 @@ impl Expiry {
 impl From<Period> for Expiry {
     fn from(period: Period) -> Self {
         Self::After(period)
+    }
+}
+
+impl From<Timestamp> for Expiry {
+    fn from(instant: Timestamp) -> Self {
+        Self::At(instant)
+    }
+}
+
+impl From<SystemTime> for Expiry {
+    fn from(instant: SystemTime) -> Self {
+        Self::At(instant.into_timestamp())
+    }
+}
+
+impl Serialize for Expiry {
+    /// Serializes the text form.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -1,9 +1,10 @@
-//! [`FileChunks`]: a stream of the chunks of a file, which blocking threads read.
+//! [`FileChunks`]: a stream of the chunks of a file or another blocking reader, which blocking threads read.
 
 use std::collections::VecDeque;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -20,7 +21,7 @@ pub(crate) type Inspector = Box<dyn FnMut(&[u8]) + Send>;
 /// The largest number of returned chunks that are remembered to reuse their memory.
 const MAX_REMEMBERED: usize = 4;
 
-/// A stream of the rest of a file, or of a part of it.
+/// A stream of a file, of a part of it, or of another blocking reader.
 pub(crate) struct FileChunks {
     state: State,
     /// The number of bytes that are still to be read.
@@ -39,10 +40,27 @@ enum State {
 }
 
 struct Reader {
-    file: File,
+    source: Box<dyn Read + Send>,
     inspector: Option<Inspector>,
-    /// The version of the file when it was opened, if it is read to its end.
-    opened: Option<Version>,
+    /// The file and the version that it had when it was opened, if it is read to its end.
+    opened: Option<(Arc<File>, Version)>,
+}
+
+/// A reader of a shared file from a position of its own.
+pub(crate) struct FileAt {
+    pub(crate) file: Arc<File>,
+    pub(crate) position: u64,
+}
+
+impl Read for FileAt {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        let read = std::os::unix::fs::FileExt::read_at(&*self.file, buffer, self.position)?;
+        #[cfg(windows)]
+        let read = std::os::windows::fs::FileExt::seek_read(&*self.file, buffer, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
 }
 
 /// The length and modification time of an open file, which a write to the file changes.
@@ -98,15 +116,16 @@ fn changed() -> io::Error {
 }
 
 impl FileChunks {
-    /// Streams the next `length` bytes of `file`, or fewer if it ends before, in chunks of `chunk_size` bytes.
-    pub(crate) fn new(file: File, length: u64, chunk_size: usize) -> Self {
-        Self::of(Reader { file, inspector: None, opened: None }, length, chunk_size)
+    /// Streams the next `length` bytes of `source`, or fewer if it ends before, in chunks of `chunk_size` bytes.
+    pub(crate) fn new(source: impl Read + Send + 'static, length: u64, chunk_size: usize) -> Self {
+        Self::of(Reader { source: Box::new(source), inspector: None, opened: None }, length, chunk_size)
     }
 
-    /// Streams all of `file`, which is positioned at its beginning and had the version `opened`. If the file is written
-    /// to meanwhile, an error replaces the last chunk.
-    pub(crate) fn whole(file: File, opened: Version, chunk_size: usize) -> Self {
-        Self::of(Reader { file, inspector: None, opened: Some(opened) }, opened.length, chunk_size)
+    /// Streams all of `file`, which had the version `opened`. If the file is written to meanwhile, an error replaces
+    /// the last chunk.
+    pub(crate) fn whole(file: Arc<File>, opened: Version, chunk_size: usize) -> Self {
+        let source = Box::new(FileAt { file: Arc::clone(&file), position: 0 });
+        Self::of(Reader { source, inspector: None, opened: Some((file, opened)) }, opened.length, chunk_size)
     }
 
     fn of(reader: Reader, remaining: u64, chunk_size: usize) -> Self {
@@ -128,7 +147,7 @@ impl FileChunks {
     fn start_read(&mut self, mut reader: Reader) -> State {
         let wanted = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(self.chunk_size);
         // A whole file that is empty is read once, too, so that a change is noticed.
-        if wanted == 0 && reader.opened.is_none_or(|opened| opened.length > 0) {
+        if wanted == 0 && reader.opened.as_ref().is_none_or(|(_, opened)| opened.length > 0) {
             return State::Ended;
         }
         let buffer = self.buffer();
@@ -161,7 +180,7 @@ impl Reader {
         buffer.resize(wanted, 0);
         let mut read = 0;
         while read < wanted {
-            match self.file.read(&mut buffer[read..]) {
+            match self.source.read(&mut buffer[read..]) {
                 Ok(0) => break,
                 Ok(more) => read += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -169,8 +188,8 @@ impl Reader {
             }
         }
         buffer.truncate(read);
-        if let Some(opened) = self.opened.filter(|_| is_last || read < wanted)
-            && Version::of(&self.file)? != opened
+        if let Some((file, opened)) = self.opened.as_ref().filter(|_| is_last || read < wanted)
+            && Version::of(file)? != *opened
         {
             return Err(changed());
         }
@@ -218,7 +237,7 @@ impl Stream for FileChunks {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use futures::stream::TryStreamExt;
 
@@ -367,14 +386,14 @@ mod tests {
         temporary.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let file = temporary.reopen().unwrap();
         let opened = Version::of(&file).unwrap();
-        let mut chunks = FileChunks::whole(file, opened, 40);
+        let mut chunks = FileChunks::whole(Arc::new(file), opened, 40);
         let mut read = chunks.try_next().await.unwrap().unwrap().len();
         change(temporary.path(), temporary.as_file());
         loop {
             match chunks.try_next().await {
                 Ok(Some(chunk)) => read += chunk.len(),
                 Ok(None) => return (read, None),
-                Err(error) => return (read, Some(Error::from_reader(error))),
+                Err(error) => return (read, Some(Error::from(error))),
             }
         }
     }
@@ -416,8 +435,8 @@ mod tests {
         let file = temporary.reopen().unwrap();
         let opened = Version::of(&file).unwrap();
         temporary.write_all(b"x").unwrap();
-        let mut chunks = FileChunks::whole(file, opened, 40);
-        let error = Error::from_reader(chunks.try_next().await.unwrap_err());
+        let mut chunks = FileChunks::whole(Arc::new(file), opened, 40);
+        let error = Error::from(chunks.try_next().await.unwrap_err());
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(chunks.try_next().await.unwrap().is_none());
     }

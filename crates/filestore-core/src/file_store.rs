@@ -1,5 +1,6 @@
 //! [`FileStore`]: the trait that backends implement.
 
+use std::any::Any;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -18,8 +19,10 @@ use crate::{
 ///
 /// Every future may be dropped at any time. An upload that is dropped before its last request leaves no file under its
 /// name. If it is dropped later, the file may be stored, but nothing more is sent.
+///
+/// [`Any`] lets an application reach what only one backend has: see [`Store::backend`](crate::Store::backend).
 #[async_trait]
-pub trait FileStore: fmt::Debug + Send + Sync + 'static {
+pub trait FileStore: Any + fmt::Debug + Send + Sync {
     /// Returns the capabilities of this store. They do not change while the store exists.
     fn capabilities(&self) -> &Capabilities;
 

@@ -26,6 +26,7 @@
 
 mod blocking_thread;
 mod body;
+mod body_sender;
 mod byte_range;
 mod capabilities;
 mod cleanup;
@@ -34,7 +35,9 @@ mod cursor_loop_guard;
 mod error;
 mod expiry;
 mod file;
+mod file_reader;
 mod file_store;
+mod file_writer;
 mod hex;
 mod layer;
 mod list;
@@ -57,9 +60,11 @@ mod stored_file;
 mod stores;
 mod stream;
 mod sync_folder;
+mod time;
 
 pub use blocking_thread::BlockingThread;
 pub use body::{Body, Fingerprint};
+pub use body_sender::BodySender;
 pub use byte_range::ByteRange;
 pub use capabilities::{
     Addressing, Capabilities, DigestSupport, DigestWhen, Feature, ListOrder, NameEquality, NameRules, ReadEffect,
@@ -69,7 +74,9 @@ pub use cleanup::Cleanup;
 pub use cursor_loop_guard::CursorLoopGuard;
 pub use error::{Effect, Error, ErrorKind, Operation, Result};
 pub use expiry::{Expiry, Period, PeriodUnit};
+pub use file_reader::FileReader;
 pub use file_store::FileStore;
+pub use file_writer::FileWriter;
 pub use hex::hex;
 pub use layer::Layer;
 pub use list::{List, validate_limit};
@@ -91,6 +98,15 @@ pub use save::{SavedFile, check_listed_size, free_space, locate_partial};
 pub use settings::{Key, KeyKind, Leaf, Origin, Setting, Settings, Value, check_secret, suggestion};
 pub use store::Store;
 pub use stored_file::{Digest, DigestAlgorithm, StoredFile};
-pub use stores::Stores;
+pub use stores::{FailedStore, Stores};
 pub use stream::ByteStream;
 pub use sync_folder::sync_folder;
+pub use time::IntoTimestamp;
+
+/// The time type of all requests and responses, of the crate `jiff`.
+pub use jiff::Timestamp;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

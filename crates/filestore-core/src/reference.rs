@@ -1,10 +1,12 @@
 //! [`FileRef`]: the permanent reference of a stored file.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Error, Result};
 
@@ -19,8 +21,11 @@ const LONGEST: usize = 64 * 1024;
 ///
 /// It fits in a database column and on a command line, and names the store that it belongs to. It never contains a
 /// credential or a presigned URL. On services where the reference alone gives access to the file (a *bearer key*), its
-/// text is a secret. [`to_string`](ToString::to_string) returns the text; `Debug` and the errors of such a store show a
-/// shortened form.
+/// text is a secret. [`to_string`](ToString::to_string), [`expose`](Self::expose) and serialization return the text;
+/// `Debug` and the errors of such a store show a shortened form.
+///
+/// A reference *without a store*, such as `:fs:photos/cat.jpg`, is one that a backend has created and no store has named
+/// yet. Every store of its scheme accepts it; see [`Store::reference`](crate::Store::reference).
 ///
 /// It is cheap to clone. Two references are equal if their texts are equal.
 ///
@@ -34,11 +39,13 @@ const LONGEST: usize = 64 * 1024;
 /// assert_eq!(format!("{reference:?}"), "FileRef(local:fs:pho...)");
 /// # Ok::<(), filestore_core::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone)]
 pub struct FileRef {
     store: Arc<str>,
     /// `SCHEME:LOCATOR` in one string, because listings create many references.
     named: Arc<str>,
+    /// The whole text, once [`expose`](Self::expose) was called.
+    text: OnceLock<Arc<str>>,
 }
 
 /// The store name of a reference to which no store has added its name.
@@ -56,7 +63,7 @@ impl FileRef {
             }
             named.extend(utf8_percent_encode(component.as_ref(), ENCODED));
         }
-        Self { store: Arc::clone(&UNSTAMPED), named: named.into() }
+        Self::of(Arc::clone(&UNSTAMPED), named.into())
     }
 
     /// Returns the reference of `component` below this one. For backends: this is faster for the files of a folder than
@@ -68,7 +75,23 @@ impl FileRef {
             named.push('/');
         }
         named.extend(utf8_percent_encode(component, ENCODED));
-        Self { store: Arc::clone(&self.store), named: named.into() }
+        Self::of(Arc::clone(&self.store), named.into())
+    }
+
+    fn of(store: Arc<str>, named: Arc<str>) -> Self {
+        Self { store, named, text: OnceLock::new() }
+    }
+
+    /// Returns the text `STORE:SCHEME:LOCATOR`, which may be a secret, without a copy for each call.
+    ///
+    /// ```
+    /// # use filestore_core::FileRef;
+    /// let reference: FileRef = "local:fs:photos/cat.jpg".parse()?;
+    /// assert_eq!(reference.expose(), reference.to_string());
+    /// # Ok::<(), filestore_core::Error>(())
+    /// ```
+    pub fn expose(&self) -> &str {
+        self.text.get_or_init(|| self.to_string().into())
     }
 
     fn locator(&self) -> &str {
@@ -105,7 +128,7 @@ impl FileRef {
 
     /// Returns the same reference with `name` as the name of the store.
     pub fn stamped(&self, name: &Arc<str>) -> Self {
-        Self { store: Arc::clone(name), named: Arc::clone(&self.named) }
+        Self::of(Arc::clone(name), Arc::clone(&self.named))
     }
 
     /// Returns the text with the first three characters of the locator only, for errors and logs.
@@ -131,15 +154,15 @@ impl fmt::Debug for FileRef {
 impl FromStr for FileRef {
     type Err = Error;
 
-    /// Parses `STORE:SCHEME:LOCATOR`. Fails with *invalid input* for text that [`Display`] does not write: with
-    /// an unencoded character, lower-case hexadecimal digits or an empty component.
+    /// Parses `STORE:SCHEME:LOCATOR`, or `:SCHEME:LOCATOR` without a store. Fails with *invalid input* for text that
+    /// [`Display`] does not write: with an unencoded character, lower-case hexadecimal digits or an empty component.
     ///
     /// [`Display`]: fmt::Display
     fn from_str(text: &str) -> Result<Self> {
         let problem = match split(text) {
             Some((store, scheme, locator)) => match check(store, scheme, locator) {
                 Ok(()) => {
-                    return Ok(Self { store: store.into(), named: format!("{scheme}:{locator}").into() });
+                    return Ok(Self::of(store.into(), format!("{scheme}:{locator}").into()));
                 }
                 Err(problem) => problem,
             },
@@ -155,6 +178,64 @@ impl FromStr for FileRef {
     }
 }
 
+impl TryFrom<&str> for FileRef {
+    type Error = Error;
+
+    /// Parses the text; see [`FromStr`].
+    fn try_from(text: &str) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for FileRef {
+    type Error = Error;
+
+    /// Parses the text; see [`FromStr`].
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl Serialize for FileRef {
+    /// Serializes the whole text, which may be a secret.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FileRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl PartialEq for FileRef {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.store, &self.named) == (&other.store, &other.named)
+    }
+}
+
+impl Eq for FileRef {}
+
+impl Hash for FileRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.store, &self.named).hash(state);
+    }
+}
+
+impl PartialOrd for FileRef {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for FileRef {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (&self.store, &self.named).cmp(&(&other.store, &other.named))
+    }
+}
+
 fn split(text: &str) -> Option<(&str, &str, &str)> {
     let (store, rest) = text.split_once(':')?;
     let (scheme, locator) = rest.split_once(':')?;
@@ -162,7 +243,7 @@ fn split(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 fn check(store: &str, scheme: &str, locator: &str) -> Result<(), String> {
-    if !is_store_name(store) {
+    if !store.is_empty() && !is_store_name(store) {
         return Err("the name of the store must consist of letters, digits, - and _".into());
     }
     if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
@@ -216,10 +297,30 @@ mod tests {
     #[test]
     fn garbage_is_rejected_with_the_expected_form() {
         for garbage in
-            ["", "x", "a:b", "a:b:", ":fs:x", "a b:fs:x", "a:FS:x", "a:fs:x//y", "a:fs:/x", "a:fs:%c3", "a:fs:ü"]
+            ["", "x", "a:b", "a:b:", "::x", "a b:fs:x", "a:FS:x", "a:fs:x//y", "a:fs:/x", "a:fs:%c3", "a:fs:ü"]
         {
             assert!(message(garbage).contains("STORE:SCHEME:LOCATOR"), "{garbage}");
         }
+    }
+
+    #[test]
+    fn a_reference_is_serialized_as_its_text() {
+        let reference: FileRef = "local:fs:a%20b".parse().unwrap();
+        let json = serde_json::to_string(&reference).unwrap();
+        assert_eq!(json, "\"local:fs:a%20b\"");
+        assert_eq!(serde_json::from_str::<FileRef>(&json).unwrap(), reference);
+        assert_eq!(FileRef::try_from("local:fs:a%20b".to_owned()).unwrap().expose(), "local:fs:a%20b");
+        let error = serde_json::from_str::<FileRef>("\"local:fs:a b\"").unwrap_err();
+        assert!(error.to_string().contains("STORE:SCHEME:LOCATOR"), "{error}");
+    }
+
+    #[test]
+    fn a_reference_without_a_store_keeps_its_text() {
+        let reference = FileRef::new("fs", ["a"]);
+        assert_eq!(reference.expose(), ":fs:a");
+        assert_eq!(":fs:a".parse::<FileRef>().unwrap(), reference);
+        // A store that names it afterwards does not change the text of the other.
+        assert_eq!(reference.stamped(&"local".into()).expose(), "local:fs:a");
     }
 
     #[test]

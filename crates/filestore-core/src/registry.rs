@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use crate::settings::suggestion;
-use crate::{Error, FileRef, FileStore, Key, Operation, Options, Result, Settings, Store, Stores};
+use crate::{Error, FailedStore, FileRef, FileStore, Key, Operation, Options, Result, Settings, Store, Stores};
 
 /// Creates the stores of one kind of service from their settings.
 ///
@@ -115,16 +115,19 @@ impl Registry {
         let backend = self.backend(&settings.backend).map_err(context)?;
         let inner = backend.open(&settings.settings).map_err(context)?;
         let named = Store::new(&settings.name, inner).and_then(|store| store.with_aliases(settings.aliases.clone()));
-        let mut store = named.map_err(context)?;
+        let mut store = named.map_err(context)?.with_backend_name(backend.name());
         if settings.upload.iter().next().is_some() {
             store = store.with_options(backend.options(&settings.upload).map_err(context)?);
         }
         Ok(store)
     }
 
-    /// Opens all stores. `default` names the one that [`Stores::default_store`] returns.
+    /// Opens all stores. `default` names the one that [`Stores::default_store`] returns. A store whose settings are wrong
+    /// is one of [`Stores::failed`].
     pub fn open_all(&self, all: &[StoreSettings], default: Option<&str>) -> Result<Stores> {
-        let stores = all.iter().map(|settings| self.open(settings)).collect::<Result<Vec<_>>>()?;
-        Stores::new(stores, default)
+        let open = |settings: &StoreSettings| {
+            self.open(settings).map_err(|error| FailedStore::new(&settings.name, settings.aliases.clone(), error))
+        };
+        Stores::with_failed(all.iter().map(open), default)
     }
 }

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use crate::progress::ProgressTracker;
 use crate::{
-    Body, ByteRange, Capabilities, Effect, Error, ErrorKind, Expiry, Feature, FileRef, Observer, Options, Period,
-    ProviderOptions, Result, validate_name, validate_scope,
+    Body, ByteRange, Capabilities, Effect, Error, ErrorKind, Expiry, Feature, FileRef, IntoTimestamp, Observer,
+    Options, Period, ProviderOptions, Result, validate_name, validate_scope,
 };
 
 /// A request to store a file.
@@ -92,7 +92,7 @@ impl Upload {
         self
     }
 
-    /// Sets the expiry.
+    /// Sets the expiry: an [`Expiry`], a [`Period`], or a time ([`Timestamp`] or [`SystemTime`](std::time::SystemTime)).
     pub fn expires(mut self, expiry: impl Into<Expiry>) -> Self {
         self.expiry = expiry.into();
         self
@@ -110,8 +110,8 @@ impl Upload {
     }
 
     /// Sets the time of the last modification.
-    pub fn modified(mut self, modified: Timestamp) -> Self {
-        self.modified = Some(modified);
+    pub fn modified(mut self, modified: impl IntoTimestamp) -> Self {
+        self.modified = Some(modified.into_timestamp());
         self
     }
 
@@ -246,7 +246,8 @@ pub struct Download {
 }
 
 impl Download {
-    /// Sets the range of bytes. Where reads count or consume, the download then fails with *unsupported*.
+    /// Sets the range of bytes: any range of `std`, or a [`ByteRange`]. Where reads count or consume, the download then
+    /// fails with *unsupported*.
     pub fn range(mut self, range: impl Into<ByteRange>) -> Self {
         self.range = Some(range.into());
         self

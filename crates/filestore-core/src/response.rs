@@ -5,12 +5,14 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{ByteStream, Result, StoredFile};
 
 /// The opaque position at which a listing continues. It may be stored, and another process may use it for the same
 /// scope.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct PageToken(String);
 
 impl PageToken {
@@ -32,7 +34,9 @@ impl fmt::Display for PageToken {
 }
 
 /// One page of a listing. The listing is complete when `next` is `None`. A short or empty page does not end it.
-#[derive(Debug, Clone, Default)]
+///
+/// It serializes as one object with the names of the fields.
+#[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct Page {
     /// The files, in the order that the capabilities state.
@@ -43,7 +47,8 @@ pub struct Page {
     /// The token of the next page; `None` on the last page.
     pub next: Option<PageToken>,
     /// The number of entries that the service listed and that are not on this page, because no reference can address
-    /// them, such as the key `a//b` of S3, or because their size or time is invalid. A store whose pages read the whole listing counts them on every page.
+    /// them, such as the key `a//b` of S3, or because their size or time is invalid. A store whose pages read the whole
+    /// listing counts them on every page.
     pub left_out: u64,
 }
 
@@ -62,6 +67,10 @@ pub struct Downloaded {
     pub file: StoredFile,
     /// The range of bytes in the stream, if a range was requested.
     pub range: Option<Range<u64>>,
+    /// The strong validator of the response (RFC 9110, section 8.8.1), if there is one that proves more than the
+    /// [version](StoredFile::version) of the file: bytes of responses with equal validators are of one content. It is
+    /// opaque, and unlike the version not comparable with other responses than downloads.
+    pub validator: Option<String>,
     /// The content.
     pub stream: ByteStream,
 }
@@ -69,7 +78,7 @@ pub struct Downloaded {
 impl Downloaded {
     /// Creates the download of a whole file.
     pub fn new(file: StoredFile, stream: ByteStream) -> Self {
-        Self { file, range: None, stream }
+        Self { file, range: None, validator: None, stream }
     }
 
     /// Returns the content if it has at most `limit` bytes. Fails with *too large* otherwise.

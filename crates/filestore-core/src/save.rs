@@ -86,7 +86,8 @@ impl Store {
     /// Downloads into `folder`, under the [sanitized](sanitize_file_name) name from the store.
     ///
     /// Works like [`download_to_path`](Store::download_to_path), except if the read consumes the file and the name is
-    /// taken: the file is then stored as `NAME (1).EXT`, and [`SavedFile::taken`] holds the taken path.
+    /// taken: the file is then stored as `NAME (1).EXT`, and [`SavedFile::taken`] holds the taken path. Errors and effect
+    /// are the same.
     pub async fn download_to_folder(
         &self,
         request: impl Into<Download> + Send,

@@ -99,7 +99,7 @@ impl Settings {
                 .map_err(|error| Error::config(format!("{}: {}", leaf.setting.origin, error.message())))?;
         }
         let entries = MapAccessDeserializer::new(Entries::of(&self.values));
-        T::deserialize(entries).map_err(|ValueError(message)| Error::config(message))
+        T::deserialize(entries).map_err(|error| Error::config(error.message))
     }
 }
 
@@ -247,7 +247,12 @@ pub enum Origin {
         /// The line, from 1.
         line: usize,
     },
-    /// An environment variable that the configuration names.
+    /// A configuration inside of an application's own settings, whose files and lines are unknown.
+    Embedded {
+        /// The key from the top of the configuration, such as `stores.uploads.root`.
+        key: String,
+    },
+    /// An environment variable that is part of the configuration, or that the configuration names.
     Environment {
         /// The variable.
         variable: String,
@@ -267,6 +272,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Embedded { key } => f.write_str(key),
             Self::Environment { variable } => write!(f, "environment variable {variable}"),
             Self::SecretFile { path } => write!(f, "file {}", path.display()),
             Self::CommandLine => f.write_str("command line"),
@@ -394,7 +400,7 @@ impl<'a> MapAccess<'a> for Entries<'a> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, ValueError> {
-        let named = self.value.take().ok_or_else(|| ValueError("a value was requested before its key".to_owned()))?;
+        let named = self.value.take().ok_or_else(|| ValueError::new("a value was requested before its key"))?;
         seed.deserialize(named).map_err(|error| named.with_origin(error))
     }
 }
@@ -408,11 +414,21 @@ struct Named<'a> {
 
 /// An error of serde. Its message never contains the value.
 #[derive(Debug)]
-struct ValueError(String);
+struct ValueError {
+    message: String,
+    /// `true` if the message names the origin of the value.
+    has_origin: bool,
+}
+
+impl ValueError {
+    fn new(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), has_origin: false }
+    }
+}
 
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }
 
@@ -420,20 +436,20 @@ impl std::error::Error for ValueError {}
 
 impl de::Error for ValueError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(message.to_string())
+        Self::new(message)
     }
 
     // serde's default messages repeat the value, which may be a secret.
     fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self(format!("expected {expected}"))
+        Self::new(format_args!("expected {expected}"))
     }
 
     fn invalid_value(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self(format!("expected {expected}"))
+        Self::new(format_args!("expected {expected}"))
     }
 
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
-        Self(format!("expected one of {}", expected.join(", ")))
+        Self::new(format_args!("expected one of {}", expected.join(", ")))
     }
 }
 
@@ -446,11 +462,14 @@ impl<'a> IntoDeserializer<'a, ValueError> for Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn with_origin(&self, ValueError(message): ValueError) -> ValueError {
-        if message.starts_with(&self.setting.origin.to_string()) {
-            return ValueError(message); // A nested value has added its origin already.
+    /// Adds key and origin to `error`, unless a nested value has added its own.
+    fn with_origin(&self, error: ValueError) -> ValueError {
+        if error.has_origin {
+            return error;
         }
-        ValueError(format!("{}: {:?} is {}: {message}", self.setting.origin, self.key, self.setting.value.type_name()))
+        let Setting { value, origin } = self.setting;
+        let message = format!("{origin}: {:?} is {}: {error}", self.key, value.type_name());
+        ValueError { message, has_origin: true }
     }
 
     /// Parses a number or flag that was written as a text, as on a command line or in the environment.
@@ -499,6 +518,22 @@ impl<'a> de::Deserializer<'a> for Named<'a> {
         deserialize_f64 visit_f64 f64;
     }
 
+    fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        self.deserialize_string(visitor)
+    }
+
+    fn deserialize_string<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        // Readers of the environment and some formats guess types, so a key of digits arrives as a number.
+        let text = match &self.setting.value {
+            Value::Integer(number) => number.to_string(),
+            Value::Flag(flag) => flag.to_string(),
+            // Its text is lost: 1.1 may have been 1.10.
+            Value::Float(_) => return Err(self.with_origin(ValueError::new("expected a text; write it in quotes"))),
+            _ => return self.deserialize_any(visitor),
+        };
+        visitor.visit_string(text).map_err(|error| self.with_origin(error))
+    }
+
     fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ValueError> {
         visitor.visit_some(self)
     }
@@ -525,7 +560,7 @@ impl<'a> de::Deserializer<'a> for Named<'a> {
 
     serde::forward_to_deserialize_any! {
         <V: Visitor<'a>>
-        i128 u128 f32 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct
+        i128 u128 f32 char bytes byte_buf unit unit_struct seq tuple tuple_struct map struct
         identifier ignored_any
     }
 }
@@ -611,6 +646,40 @@ mod tests {
     fn a_number_may_be_written_as_a_text() {
         let config: Config = settings(&[("root", text("x")), ("parts", text("7"))]).read(KEYS).unwrap();
         assert_eq!(config.parts, 7);
+    }
+
+    #[test]
+    fn a_text_may_be_written_as_a_number_or_a_flag() {
+        let table = [("region".to_owned(), Setting::new(Value::Flag(true), Origin::BuiltIn))].into();
+        let read = |root| {
+            settings(&[
+                ("root", root),
+                ("token", Value::Integer(i64::MAX)),
+                ("mode", text("fast")),
+                ("options", Value::Table(table)),
+            ])
+            .read::<Config>(KEYS)
+        };
+        let config = read(Value::Integer(-7)).unwrap();
+        assert_eq!((config.root.as_str(), config.options["region"].as_str()), ("-7", "true"));
+        assert_eq!(config.token.unwrap().expose_secret(), "9223372036854775807");
+    }
+
+    #[test]
+    fn a_number_with_a_fraction_is_no_text() {
+        let error = settings(&[("root", Value::Float(1.1))]).read::<Config>(KEYS).unwrap_err();
+        assert_eq!(error.to_string(), "f.toml:1: \"root\" is a number: expected a text; write it in quotes");
+    }
+
+    #[test]
+    fn the_error_of_a_nested_value_names_only_its_own_origin() {
+        let variable = Origin::Environment { variable: "REGION".into() };
+        let table = [("region".to_owned(), Setting::new(Value::List(Vec::new()), variable))].into();
+        let error = settings(&[("root", text("x")), ("options", Value::Table(table))]).read::<Config>(KEYS);
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "environment variable REGION: \"region\" is a list: expected a string"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! [`Store`]: the handle of a store, which applications use.
 
+use std::any::{Any, type_name};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,9 +9,9 @@ use futures::stream::{self, Stream, TryStreamExt};
 
 use crate::reference::is_store_name;
 use crate::{
-    Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
-    FileUrl, Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload, UrlRequest,
-    check_runtime, validate_limit, validate_scope,
+    Addressing, Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature,
+    FileRef, FileStore, FileUrl, Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload,
+    UrlRequest, check_runtime, validate_limit, validate_scope,
 };
 
 /// The handle of a store: a name and any [`FileStore`]. It is cheap to clone.
@@ -23,6 +24,9 @@ pub struct Store {
     aliases: Vec<String>,
     options: Options,
     inner: Arc<dyn FileStore>,
+    /// The store without its layers.
+    backend: Arc<dyn FileStore>,
+    backend_name: Arc<str>,
 }
 
 impl Store {
@@ -32,7 +36,14 @@ impl Store {
     /// and a reference with any other name could not be parsed.
     pub fn new(name: &str, inner: Arc<dyn FileStore>) -> Result<Self> {
         check_store_name(name)?;
-        Ok(Self { name: name.into(), aliases: Vec::new(), options: Options::default(), inner })
+        let (backend, backend_name) = (Arc::clone(&inner), inner.capabilities().scheme.as_ref().into());
+        Ok(Self { name: name.into(), aliases: Vec::new(), options: Options::default(), inner, backend, backend_name })
+    }
+
+    /// Sets the name of the backend for errors. Without it, the scheme of the references takes its place.
+    pub(crate) fn with_backend_name(mut self, name: &str) -> Self {
+        self.backend_name = name.into();
+        self
     }
 
     /// Also accepts references with one of `aliases`: former names of the store.
@@ -68,12 +79,37 @@ impl Store {
         &self.inner
     }
 
+    /// Returns the backend of the store, whose type has methods that only this service supports. It is the same value
+    /// that the store uses, with the same connections.
+    ///
+    /// The methods of the backend act on the service directly: the [layers](Self::layer) of the store do not apply to
+    /// them. Neither do its default options and its checks: call [`check_reference`](Self::check_reference) before you
+    /// pass a reference. References that they return have no store name; [`FileRef::stamped`] adds it.
+    ///
+    /// Fails with *config* if the backend has another type than `T`.
+    pub fn backend<T: FileStore>(&self) -> Result<&T> {
+        let backend: &dyn Any = self.backend.as_ref();
+        backend.downcast_ref().ok_or_else(|| {
+            let wanted = type_name::<T>();
+            let wanted = wanted.rsplit("::").next().unwrap_or(wanted);
+            Error::config(format!(
+                "the backend of the store is {:?}, not a {wanted}; use a store that has a {wanted}",
+                self.backend_name
+            ))
+            .with_store(self.name())
+        })
+    }
+
     /// Returns the name of the store.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.name()).chain(self.aliases.iter().map(String::as_str))
     }
 
@@ -82,7 +118,8 @@ impl Store {
         self.inner.capabilities()
     }
 
-    /// Checks all `requirements` together; see [`Capabilities::require`].
+    /// Checks all `requirements` together. Fails with *unsupported* and names every one that is not met; see
+    /// [`Capabilities::require`].
     pub fn require(&self, requirements: &[Requirement]) -> Result<()> {
         self.capabilities().require(requirements).map_err(|error| error.with_store(self.name()))
     }
@@ -153,37 +190,37 @@ impl Store {
     }
 
     /// Returns all files of a listing. Pages are requested as they are needed; see [`list_pages`](Self::list_pages),
-    /// which also returns the folders and the number of entries that are left out.
-    pub fn list_all(&self, request: List) -> impl Stream<Item = Result<StoredFile>> + Send + '_ {
+    /// which also returns the folders and the number of entries that are left out. The stream does not borrow the store.
+    pub fn list_all(&self, request: List) -> impl Stream<Item = Result<StoredFile>> + Send + use<> {
         self.list_pages(request).map_ok(|page| stream::iter(page.files.into_iter().map(Ok))).try_flatten()
     }
 
     /// Returns all pages of a listing, which are requested as they are needed.
     ///
     /// A listing that does not end (a repeated page token, endless empty pages, repeated pages) fails with *protocol*;
-    /// see [`CursorLoopGuard`].
-    pub fn list_pages(&self, request: List) -> impl Stream<Item = Result<Page>> + Send + '_ {
+    /// see [`CursorLoopGuard`]. The stream does not borrow the store.
+    pub fn list_pages(&self, request: List) -> impl Stream<Item = Result<Page>> + Send + use<> {
         let guard = request.page.as_ref().map_or_else(CursorLoopGuard::new, CursorLoopGuard::starting_at);
-        stream::try_unfold(Some((request, guard)), move |state| async move {
+        stream::try_unfold((self.clone(), Some((request, guard))), async |(store, state)| {
             let Some((request, mut guard)) = state else { return Ok(None) };
-            let page = self.list(request.clone()).await?;
+            let page = store.list(request.clone()).await?;
             #[cfg(planted_bugs)]
             let page = crate::planted_bug::without_third_page(page, &request);
-            let Some(token) = page.next.clone() else { return Ok(Some((page, None))) };
+            let Some(token) = page.next.clone() else { return Ok(Some((page, (store, None)))) };
             page.files.iter().for_each(|file| guard.entry(&file.reference));
             page.folders.iter().for_each(|folder| guard.entry(folder));
             // A page of entries that are left out is not empty.
             if page.left_out > 0 {
                 guard.entry(&token);
             }
-            guard.next_page(&token).map_err(|error| self.context(error, Operation::List, request.scope.as_deref()))?;
-            Ok(Some((page, Some((request.page(token), guard)))))
+            guard.next_page(&token).map_err(|error| store.context(error, Operation::List, request.scope.as_deref()))?;
+            Ok(Some((page, (store, Some((request.page(token), guard))))))
         })
     }
 
     /// Returns the files called `name` in `scope`: several if names are not unique, none if there is no such file.
     ///
-    /// This reads the whole listing of the scope.
+    /// This reads the whole listing of the scope. Errors are those of [`list`](Self::list).
     pub async fn find(&self, scope: Option<&str>, name: &str) -> Result<Vec<StoredFile>> {
         let mut list = List::new();
         list.scope = scope.map(str::to_owned);
@@ -205,6 +242,46 @@ impl Store {
         response.await.map_err(|error| self.context_of(error, Operation::Stat, &reference))
     }
 
+    /// Returns `true` if a file exists.
+    ///
+    /// Errors: *unsupported* where only a read could tell, and errors of the service. A failed request is never `false`.
+    pub async fn exists(&self, request: impl Into<Stat> + Send) -> Result<bool> {
+        match self.stat(request).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the reference of the file `name` in `scope` (`None`: the root of the store). Sends nothing, so the file
+    /// may not exist.
+    ///
+    /// Fails with *unsupported* if the service chooses an id or a key for each file, and with *invalid input* if `scope`
+    /// or `name` is no path below the root of the store.
+    ///
+    /// ```
+    /// # async fn example(store: filestore_core::Store) -> filestore_core::Result<()> {
+    /// let reference = store.reference(Some("invoices/2026"), "q3.pdf")?;
+    /// let content = store.read(reference, 1 << 20).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reference(&self, scope: Option<&str>, name: &str) -> Result<FileRef> {
+        let capabilities = self.capabilities();
+        if capabilities.addressing != Addressing::CallerPath {
+            let message = "the service chooses the reference of each file; keep the one that the upload returns";
+            return Err(Error::unsupported(message).with_store(self.name()).with_subject(name));
+        }
+        let below = || scope.into_iter().flat_map(|scope| scope.split('/')).chain([name]);
+        let path = below().fold(capabilities.root.clone(), |folder, component| folder.child(component));
+        if below().any(str::is_empty) || path.path().is_err() {
+            let message =
+                "the scope or the name is no path below the root of the store: it has an empty component, . or ..";
+            return Err(Error::invalid(message).with_store(self.name()).with_subject(name));
+        }
+        Ok(path.stamped(&self.name))
+    }
+
     /// Starts to read a file. A read that consumes the file is never retried: with effect *unknown*, the file is
     /// possibly consumed.
     ///
@@ -222,10 +299,15 @@ impl Store {
         if request.range.is_some() {
             self.capabilities().check(Feature::Range)?;
         }
+        // Services reject every range of an empty file.
+        let whole = request.range.take_if(|range| range.is_full());
         let tracker = request.tracker.take();
         let reference = request.reference.clone();
         let mut response = self.inner.download(request).await?;
         self.stamp(&mut response.file);
+        if whole.is_some() {
+            response.range = response.file.size.map(|size| 0..size);
+        }
         let expected = response.range.as_ref().map(|range| range.end - range.start).or(response.file.size);
         if let Some(expected) = expected {
             response.stream = response.stream.expecting(expected);
@@ -270,7 +352,11 @@ impl Store {
         }
     }
 
-    /// Deletes a file. Deleting a missing file is a success.
+    /// Deletes a file. Deleting a missing file is a success. With effect *unknown*, the file may be deleted.
+    ///
+    /// Errors: *invalid input* (a reference of another store, a folder without
+    /// [`recursive`](Delete::recursive)), *unsupported* where files cannot be deleted, *incomplete* if a recursive delete
+    /// left something, and errors of the service.
     pub async fn delete(&self, request: impl Into<Delete> + Send) -> Result<()> {
         let request = request.into();
         let reference = request.reference.clone();
@@ -317,10 +403,10 @@ impl Store {
         scope.map_or(Ok(()), |scope| validate_scope(scope, capabilities.scope, &capabilities.names))
     }
 
-    /// Fails with *invalid input* unless `reference` belongs to this store and has its scheme. Every method that takes
-    /// a reference checks it. Call this before you pass a reference to methods that only the backend has.
+    /// Fails with *invalid input* unless `reference` belongs to this store, or to no store, and has its scheme. Every
+    /// method that takes a reference checks it. Call this before you pass a reference to methods that only the backend has.
     pub fn check_reference(&self, reference: &FileRef) -> Result<()> {
-        if !self.names().any(|name| name == reference.store()) {
+        if !reference.store().is_empty() && !self.names().any(|name| name == reference.store()) {
             return Err(Error::invalid(format!(
                 "the reference belongs to the store {:?}; use that store, or declare the name as an alias of {:?}",
                 reference.store(),

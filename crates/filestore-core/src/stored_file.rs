@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 
 use crate::{Expiry, FileRef};
 
 /// The metadata of a stored file. Fields that the service does not report are `None`.
-#[derive(Debug, Clone)]
+///
+/// It serializes as one object with the names of the fields. Fields without a value are left out; the names never
+/// change. Times are texts of RFC 3339, such as `2026-03-01T10:00:00Z`. The reference may be a secret; see [`FileRef`].
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct StoredFile {
     /// The permanent reference of the file.
@@ -15,12 +19,16 @@ pub struct StoredFile {
     /// The name of the file.
     pub name: String,
     /// The size of the content in bytes. `None` if only the stored size is known (a list of encrypted files).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// The size in bytes that the service stores and bills. It differs from `size` only for encrypted files.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stored_size: Option<u64>,
     /// The time at which the file was stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
     /// The time at which the content was last modified.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub modified: Option<Timestamp>,
     /// The opaque version of the content. `None` if the response of the service does not show one.
     ///
@@ -32,20 +40,27 @@ pub struct StoredFile {
     /// Each backend takes it from what its service reports: an ETag, a digest, an id, or a time and the size. A time has
     /// a resolution: two contents of one size that were stored within it have one version. `docs/capabilities.md` of the
     /// project lists the sources, and the results without a version.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The media type.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
     /// Custom metadata: pairs that the service stores with the file.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
     /// Digests of the content.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<Digest>,
     /// The expiry: [`Expiry::At`] or [`Expiry::Never`]; [`Expiry::Default`] if the service does not report it.
+    #[serde(skip_serializing_if = "is_default")]
     pub expiry: Expiry,
     /// The number of downloads that are left, if the service counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining_downloads: Option<u64>,
     /// The names of options that had no effect: provider options that the store does not support and was allowed to
     /// skip, and options that the service ignored. An option that protects the file is never among them: if it has no
     /// effect, the upload fails.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<&'static str>,
 }
 
@@ -76,8 +91,12 @@ impl StoredFile {
     }
 }
 
+fn is_default(expiry: &Expiry) -> bool {
+    *expiry == Expiry::Default
+}
+
 /// A digest of the content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Digest {
     /// The digest algorithm.
@@ -134,9 +153,36 @@ impl DigestAlgorithm {
     }
 }
 
+impl Serialize for DigestAlgorithm {
+    /// Serializes [`as_str`](Self::as_str).
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_serialized_with_the_fields_that_are_known() {
+        let mut file = StoredFile::new("drop:x:Ab12".parse().unwrap(), "a.txt");
+        let json = |file: &StoredFile| serde_json::to_value(file).unwrap();
+        assert_eq!(json(&file), serde_json::json!({ "reference": "drop:x:Ab12", "name": "a.txt" }));
+        file.size = Some(3);
+        file.created = Some(Timestamp::UNIX_EPOCH);
+        file.expiry = Expiry::At(Timestamp::UNIX_EPOCH);
+        file.digests.push(Digest::new(DigestAlgorithm::Crc32, "1"));
+        file.metadata.insert("k".into(), "v".into());
+        assert_eq!(
+            json(&file),
+            serde_json::json!({
+                "reference": "drop:x:Ab12", "name": "a.txt", "size": 3, "created": "1970-01-01T00:00:00Z",
+                "expiry": "1970-01-01T00:00:00Z", "digests": [{ "algorithm": "crc32", "hex": "00000001" }],
+                "metadata": { "k": "v" },
+            })
+        );
+    }
 
     #[test]
     fn a_digest_gets_its_leading_zeros_back() {

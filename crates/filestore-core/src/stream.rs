@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -12,7 +13,7 @@ use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use crate::file::{FileChunks, Inspector, Version};
+use crate::file::{FileAt, FileChunks, Inspector, Version};
 use crate::progress::ProgressTracker;
 use crate::{Effect, Error, ErrorKind, Result, check_runtime};
 
@@ -27,7 +28,9 @@ const MAX_INLINE: usize = 64 * 1024;
 /// If the length is known, a stream of fewer or more bytes ends with an error. A reader that reads to the end cannot
 /// mistake a truncated file for a whole one.
 pub struct ByteStream {
-    inner: Inner,
+    /// Behind a lock that is never taken, so that the stream is `Sync` although the streams inside are not: every access
+    /// has the only reference.
+    inner: Mutex<Inner>,
     length: Option<u64>,
     passed: u64,
     direction: Direction,
@@ -40,12 +43,12 @@ pub struct ByteStream {
     ended: bool,
 }
 
-type ErrorContext = Box<dyn Fn(Error) -> Error + Send>;
+type ErrorContext = Box<dyn Fn(Error) -> Error + Send + Sync>;
 
 enum Inner {
     Stream(BoxStream<'static, Result<Bytes>>),
-    /// A file that is uploaded.
-    File(FileChunks),
+    /// A file or another blocking reader that is uploaded.
+    File(Box<FileChunks>),
 }
 
 /// The direction of the transfer, which determines the kind of error for a wrong length.
@@ -67,6 +70,7 @@ impl ByteStream {
     }
 
     fn new(inner: Inner, length: Option<u64>, direction: Direction) -> Self {
+        let inner = Mutex::new(inner);
         Self { inner, length, passed: 0, direction, tracker: None, consumes: false, context: None, ended: false }
     }
 
@@ -74,14 +78,20 @@ impl ByteStream {
         Self::upload(ReaderStream::with_capacity(reader, CHUNK).map_err(unread), length)
     }
 
+    /// Streams a reader whose calls block, in chunks that blocking threads read.
+    pub(crate) fn from_blocking(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
+        let chunks = FileChunks::new(reader, length.map_or(u64::MAX, |length| length.saturating_add(1)), CHUNK);
+        Self::new(Inner::File(Box::new(chunks)), length, Direction::Upload)
+    }
+
     /// Streams a whole file, which must keep the version `opened` while it is read.
-    pub(crate) fn from_file(file: File, opened: Version) -> Self {
-        Self::new(Inner::File(FileChunks::whole(file, opened, CHUNK)), Some(opened.length), Direction::Upload)
+    pub(crate) fn from_file(file: Arc<File>, opened: Version) -> Self {
+        Self::new(Inner::File(Box::new(FileChunks::whole(file, opened, CHUNK))), Some(opened.length), Direction::Upload)
     }
 
     /// Streams the next `length` bytes of a file.
-    pub(crate) fn from_part(file: File, length: u64) -> Self {
-        Self::new(Inner::File(FileChunks::new(file, length, CHUNK)), Some(length), Direction::Upload)
+    pub(crate) fn from_part(file: FileAt, length: u64) -> Self {
+        Self::new(Inner::File(Box::new(FileChunks::new(file, length, CHUNK))), Some(length), Direction::Upload)
     }
 
     /// Calls `inspector` with each chunk before the stream returns it, for example to compute digests.
@@ -91,8 +101,8 @@ impl ByteStream {
     /// that the stream does not return, even after the drop.
     pub fn inspect(mut self, inspector: impl FnMut(&[u8]) + Send + 'static) -> Self {
         let mut inspector: Inspector = Box::new(inspector);
-        if let Inner::File(file) = &mut self.inner {
-            inspector = match file.inspect(inspector) {
+        if let Inner::File(file) = self.inner_mut() {
+            inspector = match FileChunks::inspect(file, inspector) {
                 Ok(()) => return self,
                 Err(inspector) => inspector,
             };
@@ -135,9 +145,13 @@ impl ByteStream {
     }
 
     /// Adds a context to every error, such as the store and the operation.
-    pub(crate) fn with_context(mut self, context: impl Fn(Error) -> Error + Send + 'static) -> Self {
+    pub(crate) fn with_context(mut self, context: impl Fn(Error) -> Error + Send + Sync + 'static) -> Self {
         self.context = Some(Box::new(context));
         self
+    }
+
+    fn inner_mut(&mut self) -> &mut Inner {
+        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds what is known about the read to `error`.
@@ -154,7 +168,7 @@ impl ByteStream {
         self.length
     }
 
-    /// Converts the stream into an `AsyncRead`. [`Error::from_reader`] returns the errors inside of its
+    /// Converts the stream into an `AsyncRead`. `Error::from` returns the errors inside of its
     /// [`std::io::Error`]s.
     pub fn into_reader(self) -> impl AsyncRead + Send + Unpin + 'static {
         StreamReader::new(self.map_err(io::Error::from))
@@ -212,7 +226,7 @@ impl ByteStream {
 /// Creates the error of a body that cannot be read. The request ends before the body does, so no service has the whole
 /// body.
 fn unread(error: io::Error) -> Error {
-    Error::from_reader_with(error, Effect::Rejected)
+    Error::unread(error.into(), Effect::Rejected)
 }
 
 impl Stream for ByteStream {
@@ -222,7 +236,7 @@ impl Stream for ByteStream {
         if self.ended {
             return Poll::Ready(None);
         }
-        let next = std::task::ready!(match &mut self.inner {
+        let next = std::task::ready!(match self.inner_mut() {
             Inner::Stream(stream) => stream.poll_next_unpin(cx),
             Inner::File(file) => file.poll_next_unpin(cx).map_err(unread),
         });
@@ -259,9 +273,11 @@ impl fmt::Debug for ByteStream {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
+
+    fn at_start(file: File) -> FileAt {
+        FileAt { file: Arc::new(file), position: 0 }
+    }
 
     fn chunks(parts: &[&'static str]) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
         stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect::<Vec<_>>())
@@ -292,6 +308,14 @@ mod tests {
         ]));
         let error = ByteStream::from_reader(broken, None).collect(10).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Io, Effect::Rejected));
+    }
+
+    #[test]
+    fn streams_and_requests_are_send_and_sync() {
+        fn check<T: Send + Sync>() {}
+        check::<ByteStream>();
+        check::<crate::Downloaded>();
+        check::<crate::Upload>();
     }
 
     #[tokio::test]
@@ -339,7 +363,7 @@ mod tests {
     async fn a_part_of_a_file_ends_before_the_file_does() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         io::Write::write_all(&mut file, b"abc").unwrap();
-        let part = ByteStream::from_part(file.reopen().unwrap(), 2).collect(10).await.unwrap();
+        let part = ByteStream::from_part(at_start(file.reopen().unwrap()), 2).collect(10).await.unwrap();
         assert_eq!(part, "ab");
     }
 
@@ -363,7 +387,7 @@ mod tests {
             assert_eq!((left.collect(2 * CHUNK).await.unwrap().len(), *seen.lock().unwrap()), (rest, rest));
         };
         started(ByteStream::upload(chunks(&["ab", "c"]), Some(3)), 1).await;
-        started(ByteStream::from_part(file.reopen().unwrap(), CHUNK as u64 + 3), 3).await;
+        started(ByteStream::from_part(at_start(file.reopen().unwrap()), CHUNK as u64 + 3), 3).await;
     }
 
     #[tokio::test]
@@ -398,7 +422,7 @@ mod tests {
             if size != length {
                 file.as_file().set_len(size as u64).unwrap();
             }
-            let all = ByteStream::from_file(file.reopen().unwrap(), opened).collect(3 * CHUNK).await;
+            let all = ByteStream::from_file(Arc::new(file.reopen().unwrap()), opened).collect(3 * CHUNK).await;
             let kind = (size != length).then_some(ErrorKind::InvalidInput);
             assert_eq!(all.err().map(|error| error.kind()), kind, "{size} for {length}");
         }

@@ -7,7 +7,8 @@ use std::io::{self, ErrorKind};
 /// lost, or come back, in a power failure although its content is on the disk.
 ///
 /// Succeeds on a file system that cannot sync folders and orders names by itself, as some shared and network folders
-/// do. Such a file system reports [`ErrorKind::InvalidInput`] or [`ErrorKind::Unsupported`].
+/// do. Such a file system reports [`ErrorKind::InvalidInput`] or [`ErrorKind::Unsupported`]. Other errors of the system
+/// are returned; the names may then be lost in a power failure.
 pub fn sync_folder(folder: &File) -> io::Result<()> {
     tolerate(folder.sync_all())
 }

@@ -47,3 +47,8 @@ pub use faults::{FaultPlan, FaultPlanError};
 pub use journal::JournalEntry;
 pub use options::Options;
 pub use start_error::StartError;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -56,3 +56,8 @@ pub use store::FileIoStore;
 pub use update::FileIoUpdate;
 
 pub use filestore_http::HttpConfig;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

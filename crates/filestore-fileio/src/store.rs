@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use filestore_core::{
     Addressing, Body, ByteStream, Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error,
-    ErrorKind, Expiry, Feature, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageBuilder, PageToken,
+    ErrorKind, Expiry, Feature, FileRef, FileStore, FileUrl, List, ListOrder, NameRules, Page, PageBuilder, PageToken,
     ReadEffect, Result, ScopeKind, Stat, StoredFile, Upload, UrlKind, UrlRequest, validate_limit,
 };
 use filestore_http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, HeaderValue};
@@ -86,6 +86,17 @@ impl FileIoStore {
 
     pub(crate) fn as_owner(&self, token: &str) -> Result<Self> {
         Ok(Self::of(self.0.http.clone(), self.0.base.clone(), Auth::Owner(bearer(token)?)))
+    }
+
+    /// Returns the reference of a file from its key, or from a link of this server. Sends nothing, so the file may not
+    /// exist. *Invalid input* if the text is neither.
+    ///
+    /// The reference has no store name, and every store of this backend accepts it. It is a secret, as the key is.
+    pub fn reference(&self, key_or_link: &str) -> Result<FileRef> {
+        let key = FileKey::of_text(key_or_link, &self.0.base).ok_or_else(|| {
+            Error::invalid("the text is not a key of file.io (letters and digits) or a link of this server to a file")
+        })?;
+        Ok(key.reference())
     }
 
     /// Returns the plan and the limits of the account. From then on, [`max_upload_bytes`](Account::max_upload_bytes) is

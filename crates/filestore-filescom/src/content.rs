@@ -134,9 +134,9 @@ impl RemoteContent {
         Ok(fresh)
     }
 
-    /// Returns `true` if the storage has responded to a request for the content.
-    pub(crate) fn was_read(&self) -> bool {
-        self.etag.get().is_some()
+    /// Returns the strong ETag of the responses so far.
+    pub(crate) fn validator(&self) -> Option<String> {
+        self.etag.get()?.as_ref()?.to_str().ok().map(str::to_owned)
     }
 
     /// Returns `true` if the responses have a strong ETag, which proves that they are of one file.

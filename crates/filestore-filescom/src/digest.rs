@@ -61,7 +61,7 @@ impl Hasher {
             hasher.update(&chunk);
             (hasher, chunk)
         });
-        let (hasher, chunk) = work.await.map_err(|error| Error::from_reader(std::io::Error::other(error)))?;
+        let (hasher, chunk) = work.await.map_err(|error| Error::from(std::io::Error::other(error)))?;
         *self = hasher;
         Ok(chunk)
     }

@@ -59,6 +59,8 @@ impl FilesComStore {
         };
         let file = metadata::stored(content.path(), content.entry().clone());
         let mut response = Downloaded::new(file, ByteStream::download(bytes, length));
+        // Times of the service have seconds, in which a file can be replaced by one of the same size.
+        response.validator = content.validator();
         response.range = range;
         Ok(response)
     }
@@ -114,7 +116,7 @@ async fn read(
             let rest = async move {
                 let took = content.store().api().clock().elapsed() - started;
                 if took > FAST {
-                    return Ok(concurrent(content, rest, usize::try_from(window).unwrap_or(1)));
+                    return Ok::<_, Error>(concurrent(content, rest, usize::try_from(window).unwrap_or(1)));
                 }
                 let mut attempts = Attempts::new();
                 let response = content.get_range(rest.clone(), &mut attempts).await?;
@@ -148,9 +150,9 @@ fn concurrent(content: Arc<RemoteContent>, byte_range: Range<u64>, window: usize
                 let mut reader = content.reader(response, range, attempts);
                 let mut chunks = VecDeque::new();
                 while let Some(chunk) = reader.next(&content).await? {
-                    chunks.push_back(Ok::<_, Error>(chunk));
+                    chunks.push_back(Ok(chunk));
                 }
-                Ok(stream::iter(chunks))
+                Ok::<_, Error>(stream::iter(chunks))
             }
         })
         .buffered(window)

@@ -46,7 +46,6 @@ mod list;
 mod metadata;
 mod options;
 mod path;
-mod reader;
 mod search;
 mod session;
 mod share;
@@ -59,7 +58,6 @@ mod update;
 mod upload;
 mod walk;
 mod wire;
-mod writer;
 
 pub use api::Credential;
 pub use backend::FilesCom;
@@ -68,7 +66,6 @@ pub use config::{FilesComConfig, Verify};
 pub use copy_move::Destination;
 pub use error::Rejection;
 pub use options::FilesComUpload;
-pub use reader::FilesComReader;
 pub use search::{EntryType, FilesComEntry, FilesComPage, Search, SortBy};
 pub use session::{Login, LoginSession, SecondFactor};
 pub use share::{Share, ShareLink, ShareLinks, SharePermissions};
@@ -76,6 +73,10 @@ pub use size::ByteSize;
 pub use store::FilesComStore;
 pub use update::FilesComUpdate;
 pub use upload::UploadCheckpoint;
-pub use writer::FilesComWriter;
 
 pub use filestore_http::HttpConfig;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -54,7 +54,7 @@ pub(crate) fn version(size: u64, crc32: &str) -> Option<String> {
     Some(format!("{:08x}-{size}", u32::from_str_radix(crc32, 16).ok()?))
 }
 
-pub(crate) fn capabilities() -> Capabilities {
+pub(crate) fn capabilities(root: &SitePath) -> Capabilities {
     let mut capabilities = Capabilities::new(SCHEME)
         .native([
             Feature::List,
@@ -81,6 +81,7 @@ pub(crate) fn capabilities() -> Capabilities {
         .unsupported(Feature::Expiry, "files do not expire; the site may have rules for a folder that delete them")
         .unsupported(Feature::ContentType, "the service derives it from the name");
     capabilities.addressing = Addressing::CallerPath;
+    capabilities.root = root.reference();
     capabilities.scope = ScopeKind::Folder;
     capabilities.names = NameRules {
         max_chars: Some(MAX_NAME_CHARS),

@@ -1,6 +1,6 @@
 //! [`FilesComUpload`]: the options of an upload that only Files.com has.
 
-use filestore_core::{Key, KeyKind, ProviderOptions};
+use filestore_core::{IntoTimestamp, Key, KeyKind, ProviderOptions};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -46,8 +46,8 @@ impl FilesComUpload {
     }
 
     /// Sets the time of the last change to show.
-    pub fn provided_mtime(mut self, time: Timestamp) -> Self {
-        self.provided_mtime = Some(time);
+    pub fn provided_mtime(mut self, time: impl IntoTimestamp) -> Self {
+        self.provided_mtime = Some(time.into_timestamp());
         self
     }
 

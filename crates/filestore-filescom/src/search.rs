@@ -1,6 +1,6 @@
 //! [`Search`]: listings with search, order and filters.
 
-use filestore_core::{Error, PageToken, Result, StoredFile, validate_limit};
+use filestore_core::{Error, IntoTimestamp, PageToken, Result, StoredFile, validate_limit};
 use jiff::Timestamp;
 
 use crate::metadata;
@@ -123,8 +123,8 @@ impl Search {
     }
 
     /// Restricts the entries to those that changed after this time.
-    pub fn modified_after(mut self, time: Timestamp) -> Self {
-        self.modified_after = Some(time);
+    pub fn modified_after(mut self, time: impl IntoTimestamp) -> Self {
+        self.modified_after = Some(time.into_timestamp());
         self
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use filestore_core::{Effect, Error, ErrorKind, FileRef, FileUrl, PageToken, Result, UrlKind, check_secret};
+use filestore_core::{
+    Effect, Error, ErrorKind, FileRef, FileUrl, IntoTimestamp, PageToken, Result, UrlKind, check_secret,
+};
 use filestore_http::{Idempotency, Method, Request};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -133,8 +135,8 @@ impl Share {
     }
 
     /// Sets the time when the link expires.
-    pub fn expires(mut self, time: Timestamp) -> Self {
-        self.expires = Some(time);
+    pub fn expires(mut self, time: impl IntoTimestamp) -> Self {
+        self.expires = Some(time.into_timestamp());
         self
     }
 

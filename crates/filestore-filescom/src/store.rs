@@ -48,8 +48,8 @@ impl FilesComStore {
         Ok(Self(Arc::new(Shared {
             api,
             config,
+            capabilities: metadata::capabilities(&root),
             root,
-            capabilities: metadata::capabilities(),
             folder_lock: Arc::default(),
         })))
     }

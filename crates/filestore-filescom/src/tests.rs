@@ -21,7 +21,7 @@ mod writer;
 
 use std::sync::{Arc, LazyLock};
 
-use filestore_core::{Effect, Error, ErrorKind, FileRef};
+use filestore_core::{Effect, Error, ErrorKind, FileRef, Timestamp};
 use filestore_http::testing::{TestClock, Traces};
 use serde_json::{Value, json};
 use wiremock::matchers::any;

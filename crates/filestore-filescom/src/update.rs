@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use filestore_core::{Error, FileRef, Result, StoredFile};
+use filestore_core::{Error, FileRef, IntoTimestamp, Result, StoredFile};
 use filestore_http::{Idempotency, Method};
 use jiff::Timestamp;
 
@@ -37,8 +37,8 @@ impl FilesComUpdate {
     }
 
     /// Sets the time of the last change to show.
-    pub fn modified(mut self, time: Timestamp) -> Self {
-        self.modified = Some(time);
+    pub fn modified(mut self, time: impl IntoTimestamp) -> Self {
+        self.modified = Some(time.into_timestamp());
         self
     }
 

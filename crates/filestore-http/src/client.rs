@@ -56,7 +56,7 @@ impl HttpClient {
         Self::with_clock(config, base, Arc::new(SystemClock::default()))
     }
 
-    /// Returns a client that takes time and random numbers from `clock`, for tests.
+    /// Returns a client that takes time and random numbers from `clock`, for tests. Fails as [`new`](Self::new) does.
     pub fn with_clock(config: &HttpConfig, base: &Url, clock: Arc<dyn Clock>) -> Result<Self> {
         if let Some(address) = config.source_address {
             check_source_address(address, base)?;
@@ -116,7 +116,7 @@ impl HttpClient {
     }
 
     /// Sends `request` like [`send`](Self::send), as one of the requests of a step. They share the retries and the
-    /// history of `attempts`.
+    /// history of `attempts`, from which the effect of an error is derived.
     pub async fn send_within(&self, request: Request, attempts: &mut Attempts) -> Result<Response> {
         let Shared { clock, policy, budget, rate_limiter, .. } = self.shared();
         let request = request.0;

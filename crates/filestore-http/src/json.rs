@@ -18,7 +18,7 @@ pub fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) 
     Ok(serde_json::from_str(text.get()).ok())
 }
 
-/// Deserializes a list of at most `max` elements; `null` is `None`. The limit bounds the memory, because an element
+/// Deserializes a list of at most `max` elements; `null` is `None`. A longer list is an error. The limit bounds the memory, because an element
 /// takes much more of it than its text.
 pub fn bounded_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,

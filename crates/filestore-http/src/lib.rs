@@ -72,3 +72,8 @@ pub const JSON_LIMIT: usize = 16 * 1024 * 1024;
 
 /// The number of bytes that are read of the body of an error response.
 pub const ERROR_BODY_LIMIT: usize = 16 * 1024;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

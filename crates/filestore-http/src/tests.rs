@@ -33,7 +33,7 @@ fn post(url: Url, idempotency: Idempotency, body: Body) -> Request {
 }
 
 fn one_shot(content: &'static str) -> Body {
-    Body::reader(content.as_bytes(), Some(content.len() as u64))
+    Body::from_reader(content.as_bytes(), Some(content.len() as u64))
 }
 
 async fn text(mut response: Response) -> String {

@@ -26,3 +26,8 @@ mod memory;
 pub use config::{Fs, Memory};
 pub use fs::FsStore;
 pub use memory::MemoryStore;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -230,9 +230,12 @@ fn check_endpoint(endpoint: &str) -> Result<()> {
 /// Corrects the capabilities that OpenDAL states, by the `options` of a service.
 #[cfg(feature = "http")]
 fn real_capabilities(options: &Settings) -> CapabilityOverrideLayer {
-    let is = |key: &str, value: &str| options.text(key) == Some(value);
+    let is = |key: &str, flag: bool| {
+        let is_text = |text: &str| text == if flag { "true" } else { "false" };
+        options.get(key).is_some_and(|set| set.value == Value::Flag(flag) || set.as_str().is_some_and(is_text))
+    };
     let (is_anonymous, lacks_metadata) =
-        (is("skip_signature", "true") || is("google_skip_signature", "true"), is("enable_user_metadata", "false"));
+        (is("skip_signature", true) || is("google_skip_signature", true), is("enable_user_metadata", false));
     CapabilityOverrideLayer::new(move |mut capability| {
         capability.presign_read &= !is_anonymous;
         capability.write_with_user_metadata &= !lacks_metadata;

@@ -107,7 +107,8 @@ fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, in_response: bo
         Kind::RateLimited => (ErrorKind::RateLimited, "the service limits the rate of requests; try again later"),
         Kind::IsADirectory => (ErrorKind::InvalidInput, "the path is a folder"),
         Kind::NotADirectory => (ErrorKind::InvalidInput, "a file is in place of a folder of the path"),
-        Kind::IsSameFile | Kind::RangeNotSatisfied => (ErrorKind::InvalidInput, "the service rejects the request"),
+        Kind::IsSameFile => (ErrorKind::InvalidInput, "the service rejects the request"),
+        Kind::RangeNotSatisfied => (ErrorKind::RangeNotSatisfiable, "the file does not have this range"),
         Kind::Unsupported => (ErrorKind::Unsupported, "the service does not support this"),
         Kind::ConfigInvalid => (ErrorKind::Config, "the configuration of the service is invalid"),
         // There is no kind for it.

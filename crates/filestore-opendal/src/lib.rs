@@ -40,3 +40,8 @@ mod transport;
 
 pub use config::Opendal;
 pub use store::OpendalStore;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,7 +7,6 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -337,7 +336,7 @@ impl Transport {
             return Err(carried(response.error(ErrorKind::Protocol, message), false));
         }
         let converted = to_opendal(&response, sent, HttpBody::new(stream::empty(), None));
-        let content = Content(Mutex::new(response.stream()));
+        let content = Content(response.stream());
         Ok(converted.map(|_: HttpBody| HttpBody::new(content, None)))
     }
 
@@ -552,8 +551,8 @@ fn request_body(method: &Method, body: &Buffer) -> RequestBody {
         (0, _) => RequestBody::Empty,
         (_, 1) => RequestBody::Bytes(None, body.current()),
         (length, _) => {
-            let chunks = stream::iter(Iterator::map(body.clone(), Ok));
-            RequestBody::Body(None, std::sync::Arc::new(Body::stream(chunks, Some(length as u64))))
+            let chunks = stream::iter(Iterator::map(body.clone(), Ok::<_, Error>));
+            RequestBody::Body(None, std::sync::Arc::new(Body::from_stream(chunks, Some(length as u64))))
         }
     }
 }
@@ -570,15 +569,14 @@ fn once(body: Bytes) -> impl Stream<Item = opendal::Result<Buffer>> + Send + Syn
     stream::iter((!body.is_empty()).then(|| Ok(Buffer::from(body))))
 }
 
-/// The content of a file. The mutex is never locked; it makes the stream `Sync`, as OpenDAL requires.
-struct Content(Mutex<ByteStream>);
+/// The content of a file.
+struct Content(ByteStream);
 
 impl Stream for Content {
     type Item = opendal::Result<Buffer>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let stream = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        stream.poll_next_unpin(cx).map(|item| {
+        self.0.poll_next_unpin(cx).map(|item| {
             Some(item?.map(Buffer::from).map_err(|error| {
                 // OpenDAL can request the rest of the content.
                 let broken = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);

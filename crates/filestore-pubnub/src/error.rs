@@ -47,7 +47,7 @@ const BY_SERVICE_STATUS: &[(u16, ErrorKind, &str)] = &[
     (413, ErrorKind::TooLarge, "the request is too large for the service; send less"),
     (414, ErrorKind::TooLarge, "the message makes the URL of the request too long; shorten it"),
     (415, ErrorKind::InvalidInput, "the service rejects the content type of the request"),
-    (416, ErrorKind::InvalidInput, "the range begins beyond the end of the file"),
+    (416, ErrorKind::RangeNotSatisfiable, "the range begins beyond the end of the file"),
     (429, ErrorKind::RateLimited, "too many requests; send fewer, or try again later"),
     (501, ErrorKind::Unsupported, "the service does not implement this request; check base_url"),
     (505, ErrorKind::Unsupported, "the service does not support this version of HTTP; check base_url and the proxy"),

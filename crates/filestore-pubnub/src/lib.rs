@@ -65,3 +65,8 @@ pub use store::PubNubStore;
 pub use upload::SentFile;
 
 pub use filestore_http::HttpConfig;
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

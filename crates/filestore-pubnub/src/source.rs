@@ -107,7 +107,7 @@ impl Source {
             };
             Body::reopenable(open, Some(stored_size))
         } else {
-            Body::stream(stored_stream(stream), Some(stored_size))
+            Body::from_stream(stored_stream(stream), Some(stored_size))
         };
         Ok(Self { body: Arc::new(body), size, stored_size, md5 })
     }

@@ -96,6 +96,22 @@ impl PubNubStore {
         Self::with_client(Arc::clone(&self.0.client), cipher)
     }
 
+    /// Returns the reference of a file from its parts, such as those of a file event. Sends nothing, so the file may not
+    /// exist. *Invalid input* if the service cannot have such a file.
+    ///
+    /// The reference has no store name, and every store of this backend accepts it.
+    ///
+    /// ```
+    /// # fn example(store: &filestore_pubnub::PubNubStore) -> filestore_core::Result<()> {
+    /// let reference = store.reference("room-1", "6b1c6c2e-6f0a-4d0e-9a54-0f2f4a3b7c11", "cat.txt")?;
+    /// assert_eq!(reference.expose(), ":pubnub:room-1/6b1c6c2e-6f0a-4d0e-9a54-0f2f4a3b7c11/cat.txt");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reference(&self, channel: &str, id: &str, name: &str) -> Result<FileRef> {
+        FileKey::of(&FileRef::new(SCHEME, [channel, id, name])).map(|key| key.reference())
+    }
+
     /// Returns the cipher of files and messages.
     pub fn cipher(&self) -> Option<&Cipher> {
         self.0.cipher.as_ref()

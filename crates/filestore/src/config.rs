@@ -1,14 +1,19 @@
-//! [`Config`] and [`StoreConfig`]: a configuration file and its stores.
+//! [`Config`] and [`StoreConfig`]: a configuration and its stores.
+//!
+//! Three readers fill one tree of settings: `syntax` from TOML, `embedded` from an application's own settings, and
+//! `environment` from variables.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use filestore_core::{
-    Backend, Effect, Error, ErrorKind, FileRef, Key, KeyKind, Origin, Registry, Result, Setting, Settings, Store,
-    StoreSettings, Stores, Value, suggestion,
+    Backend, Effect, Error, ErrorKind, FailedStore, FileRef, Key, KeyKind, Origin, Registry, Result, Setting, Settings,
+    Store, StoreSettings, Stores, Value, suggestion,
 };
 
+use crate::environment::Variables;
 use crate::{locate, resolve, syntax};
 
 /// The keys that a store of any backend has.
@@ -22,11 +27,35 @@ const COMMON: &[Key] = &[
     ),
 ];
 
-/// A parsed configuration. The secrets of a store are read only when the store is opened. A missing secret or a value of
-/// the wrong type fails only the store that has it.
-#[derive(Debug, Clone)]
+/// A configuration: of a file, of environment variables, or inside of an application's own settings.
+///
+/// The secrets of a store are read only when the store is opened. A missing secret or a value of the wrong type fails
+/// only the store that has it.
+///
+/// An application that reads its own settings with serde has the stores inside of them. Numbers and flags may be texts,
+/// and texts may be numbers or flags, because environment variables have no types. Relative paths start at the working
+/// directory.
+///
+/// ```
+/// #[derive(serde::Deserialize)]
+/// struct Settings {
+///     port: u16,
+///     files: filestore::Config, // or #[serde(flatten)], for [stores] at the top of the settings
+/// }
+///
+/// let text = r#"{ "port": 80, "files": { "stores": { "uploads": { "backend": "memory" } } } }"#;
+/// let settings: Settings = serde_json::from_str(text).unwrap();
+/// let stores = settings.files.open(&filestore::registry())?;
+/// assert_eq!(stores.default_store()?.name(), "uploads");
+/// # Ok::<(), filestore::Error>(())
+/// ```
+///
+/// The default has no stores.
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     source: Option<PathBuf>,
+    /// The whole configuration, of which the fields below are the content.
+    tree: BTreeMap<String, Setting>,
     default: Option<Setting>,
     stores: Vec<StoreConfig>,
 }
@@ -37,11 +66,11 @@ pub struct Config {
 pub struct StoreConfig {
     /// The name.
     pub name: String,
-    /// The name of the backend, with the line that sets it.
+    /// The name of the backend.
     pub backend: Setting,
     /// Former names; none if they cannot be read.
     pub aliases: Vec<String>,
-    /// The line that sets the former names.
+    /// The origin of the former names.
     pub aliases_origin: Option<Origin>,
     /// The keys of the backend, as written: `env:` and `file:` are not resolved.
     pub settings: Settings,
@@ -52,21 +81,75 @@ pub struct StoreConfig {
 }
 
 impl Config {
-    /// Reads the file at `path`. Fails with *config* if it cannot be read, is not TOML, or has an unknown key at the top
-    /// level. A store whose table is wrong fails when it is [resolved](StoreConfig::resolve).
+    /// Reads the file at `path`, and the environment variables `FILESTORE_DEFAULT` and `FILESTORE_STORES__NAME__KEY`,
+    /// which override it.
+    ///
+    /// Fails with *config* if the file cannot be read, is not TOML, or has an unknown key at the top level, or if a
+    /// variable is malformed. A store whose table is wrong fails when it is [resolved](StoreConfig::resolve).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::read(path.as_ref(), &Variables::read(env::vars_os())?)
+    }
+
+    fn read(path: &Path, variables: &Variables) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(|error| {
             let message = format!("cannot read the configuration {}: {error}", path.display());
             Error::new(ErrorKind::Config, Effect::NotSent, message).with_source(error)
         })?;
-        Self::parse(&text, path)
+        let mut tree = syntax::parse(&text, path)?;
+        variables.merge_into(&mut tree)?;
+        Self::from_tree(tree, Some(path.to_owned()))
     }
 
-    /// Parses `text` as the content of the file at `path`.
+    /// Parses `text` as the content of the file at `path`. Environment variables do not override it.
     pub fn parse(text: &str, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let mut top = syntax::parse(text, path)?;
+        Self::from_tree(syntax::parse(text, path)?, Some(path.to_owned()))
+    }
+
+    /// Reads the first of these: the file `explicit`, the file that `FILESTORE_CONFIG` names, `./filestore.toml`, or
+    /// `filestore/filestore.toml` in the platform's configuration folder. Environment variables override it, as in
+    /// [`load`](Self::load), and are enough without a file. Without any of them, returns the
+    /// [built-in](Self::built_in) configuration.
+    pub fn find(explicit: Option<&Path>) -> Result<Self> {
+        Self::find_with(explicit, &Variables::read(env::vars_os())?)
+    }
+
+    fn find_with(explicit: Option<&Path>, variables: &Variables) -> Result<Self> {
+        if let Some(path) = locate::configuration(explicit.or(variables.config.as_deref())) {
+            return Self::read(&path, variables);
+        }
+        let mut tree = if variables.have_stores() { BTreeMap::new() } else { built_in()? };
+        variables.merge_into(&mut tree)?;
+        Self::from_tree(tree, None)
+    }
+
+    /// Returns a configuration of one store, `local`, whose files are in the platform's data folder.
+    pub fn built_in() -> Result<Self> {
+        Self::from_tree(built_in()?, None)
+    }
+
+    /// Overrides the configuration with `variables`, such as those of [`std::env::vars_os`]: `FILESTORE_DEFAULT` and
+    /// `FILESTORE_STORES__NAME__KEY`, as in [`load`](Self::load). Other variables are ignored.
+    ///
+    /// Fails with *config* if a variable is malformed, addresses two stores, or sets a key of a store that does not
+    /// exist. The error names the variable.
+    ///
+    /// ```
+    /// let config = filestore::Config::default().with_environment([("FILESTORE_STORES__UPLOADS__BACKEND", "memory")])?;
+    /// assert_eq!(config.default_name(), Some("uploads"));
+    /// # Ok::<(), filestore::Error>(())
+    /// ```
+    pub fn with_environment<N: AsRef<OsStr>, V: AsRef<OsStr>>(
+        mut self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self> {
+        Variables::read(variables)?.merge_into(&mut self.tree)?;
+        Self::from_tree(self.tree, self.source)
+    }
+
+    /// Reads the configuration from `tree`, its top-level table.
+    pub(crate) fn from_tree(tree: BTreeMap<String, Setting>, source: Option<PathBuf>) -> Result<Self> {
+        let mut top = tree.clone();
         let default = match top.remove("default") {
             Some(setting) if setting.as_str().is_none() => {
                 return Err(Error::config(format!(
@@ -91,7 +174,7 @@ impl Config {
         // In the order of the file.
         stores.sort_by_key(|(_, setting)| line_of(&setting.origin));
         let stores = stores.into_iter().map(|(name, setting)| StoreConfig::read(name, setting)).collect();
-        let config = Self { source: Some(path.to_owned()), default, stores };
+        let config = Self { source, tree, default, stores };
         config.check_names()?;
         if let Some(default) = &config.default {
             config
@@ -101,41 +184,12 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads the first of these: the file `explicit`, the file that `FILESTORE_CONFIG` names, `./filestore.toml`, or
-    /// `filestore/filestore.toml` in the platform's configuration folder. Without any of them, returns the
-    /// [built-in](Self::built_in) configuration.
-    pub fn find(explicit: Option<&Path>) -> Result<Self> {
-        match locate::configuration(explicit)? {
-            Some(path) => Self::load(path),
-            None => Self::built_in(),
-        }
-    }
-
-    /// Returns a configuration of one store, `local`, whose files are in the platform's data folder.
-    pub fn built_in() -> Result<Self> {
-        let root = locate::data_folder()?.join("filestore").join("files");
-        let text = Value::Text(root.to_string_lossy().into_owned());
-        let mut settings = Settings::new();
-        settings.insert("root", Setting::new(text, Origin::BuiltIn));
-        let store = StoreConfig {
-            name: "local".to_owned(),
-            backend: Setting::new(Value::Text("fs".to_owned()), Origin::BuiltIn),
-            aliases: Vec::new(),
-            aliases_origin: None,
-            settings,
-            upload: Settings::new(),
-            problem: None,
-        };
-        let default = Setting::new(Value::Text("local".to_owned()), Origin::BuiltIn);
-        Ok(Self { source: None, default: Some(default), stores: vec![store] })
-    }
-
-    /// Returns the path of the configuration file; `None` for the built-in configuration.
+    /// Returns the path of the configuration file, if there is one.
     pub fn source(&self) -> Option<&Path> {
         self.source.as_deref()
     }
 
-    /// Returns the stores, in the order of the file.
+    /// Returns the stores, in the order of the file and then of their names.
     pub fn stores(&self) -> &[StoreConfig] {
         &self.stores
     }
@@ -175,10 +229,14 @@ impl Config {
         self.store(reference.store()).map_err(problem)
     }
 
-    /// Opens all stores.
+    /// Opens all stores. Sends nothing. A store that cannot be opened, for example because a secret is missing, is an
+    /// error where it is used; see [`Stores::failed`].
     pub fn open(&self, registry: &Registry) -> Result<Stores> {
-        let stores = self.stores.iter().map(|store| store.open(registry)).collect::<Result<Vec<_>>>()?;
-        Stores::new(stores, self.default.as_ref().and_then(Setting::as_str))
+        let open = |store: &StoreConfig| {
+            let failed = |error| FailedStore::new(&store.name, store.aliases.clone(), error);
+            store.open(registry).map_err(failed)
+        };
+        Stores::with_failed(self.stores.iter().map(open), self.default.as_ref().and_then(Setting::as_str))
     }
 
     /// Rejects a name of two stores, which could send files to the wrong one.
@@ -314,7 +372,8 @@ fn literal_of(key: &str, Setting { value, origin, .. }: &Setting) -> Result<Stri
     }
 }
 
-fn list_of(Setting { value, origin, .. }: Setting) -> Result<Vec<String>> {
+fn list_of(setting: Setting) -> Result<Vec<String>> {
+    let Setting { value, origin, .. } = syntax::parse_list("aliases", setting)?;
     match value {
         Value::List(list) => list.iter().map(|entry| literal_of("aliases", entry)).collect(),
         _ => Err(Error::config(format!("{origin}: \"aliases\" is not a list of texts"))),
@@ -333,7 +392,21 @@ fn table_of(Setting { value, origin, .. }: Setting) -> Result<Settings> {
 }
 
 fn line_of(origin: &Origin) -> usize {
-    if let Origin::File { line, .. } = origin { *line } else { 0 }
+    if let Origin::File { line, .. } = origin { *line } else { usize::MAX }
+}
+
+/// Returns the top-level table of the built-in configuration.
+fn built_in() -> Result<BTreeMap<String, Setting>> {
+    let root = locate::data_folder()?.join("filestore").join("files");
+    let built_in = |value| Setting::new(value, Origin::BuiltIn);
+    let text = |text: &str| built_in(Value::Text(text.to_owned()));
+    let table = |entries: &[(&str, Setting)]| {
+        let entries = entries.iter().map(|(key, setting)| ((*key).to_owned(), setting.clone()));
+        entries.collect::<BTreeMap<_, _>>()
+    };
+    let local = table(&[("backend", text("fs")), ("root", text(&root.to_string_lossy()))]);
+    let stores = table(&[("local", built_in(Value::Table(local)))]);
+    Ok(table(&[("default", text("local")), ("stores", built_in(Value::Table(stores)))]))
 }
 
 #[cfg(test)]
@@ -345,9 +418,8 @@ mod tests {
     }
 
     fn message(text: &str) -> String {
-        let config = parse(text);
-        let registry = crate::registry();
-        config.and_then(|config| config.open(&registry)).unwrap_err().to_string()
+        let stores = parse(text).and_then(|config| config.open(&crate::registry()));
+        stores.and_then(|stores| stores.default_store().cloned()).unwrap_err().to_string()
     }
 
     #[test]
@@ -396,10 +468,11 @@ mod tests {
         ] {
             let good = "[stores.good]\nbackend = \"memory\"\n";
             let text = if wrong.starts_with('[') { [good, wrong].concat() } else { [wrong, good].concat() };
-            let config = parse(&text).unwrap();
-            assert!(config.store("good").unwrap().open(&crate::registry()).is_ok(), "{text}");
-            let error = config.store("bad").unwrap().open(&crate::registry()).unwrap_err();
+            let stores = parse(&text).unwrap().open(&crate::registry()).unwrap();
+            assert!(stores.get("good").is_ok(), "{text}");
+            let error = stores.get("bad").unwrap_err();
             assert_eq!((error.kind(), error.to_string()), (ErrorKind::Config, format!("bad: {problem}")));
+            assert_eq!(stores.failed().map(|failed| failed.name.as_str()).collect::<Vec<_>>(), ["bad"]);
         }
     }
 
@@ -475,9 +548,60 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_variable_is_named() {
-        let text = "[stores.a]\nbackend = \"fs\"\nroot = \"env:FILESTORE_TEST_NO_SUCH_VARIABLE\"\n";
-        let message = message(text);
-        assert!(message.contains("f.toml:3") && message.contains("FILESTORE_TEST_NO_SUCH_VARIABLE"), "{message}");
+    fn a_missing_secret_fails_only_its_store_and_is_named() {
+        let text = "[stores.a]\nbackend = \"fs\"\nroot = \"env:FILESTORE_TEST_NO_SUCH_VARIABLE\"\naliases = [\"old\"]\n\
+            [stores.b]\nbackend = \"fs\"\nroot = \"file:no-such-file\"\n\
+            [stores.c]\nbackend = \"memory\"\n";
+        let stores = parse(text).unwrap().open(&crate::registry()).unwrap();
+        assert_eq!(stores.iter().map(Store::name).collect::<Vec<_>>(), ["c"]);
+        let variable = "a: f.toml:3: \"root\" needs the environment variable FILESTORE_TEST_NO_SUCH_VARIABLE, which is \
+             not set";
+        assert_eq!(stores.get("a").unwrap_err().to_string(), variable);
+        let error = stores.of(&"old:fs:x".parse().unwrap()).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Config, variable));
+        let file = stores.get("b").unwrap_err().to_string();
+        assert!(file.starts_with("b: f.toml:7: \"root\" needs the file no-such-file: "), "{file}");
+        assert_eq!(stores.failed().map(|failed| failed.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[cfg(all(feature = "local", feature = "pubnub"))]
+    #[test]
+    fn the_backend_of_a_store_is_reached_by_its_type() {
+        use crate::local::MemoryStore;
+        use crate::pubnub::PubNubStore;
+
+        let text = "[stores.chat]\nbackend = \"pubnub\"\nuser_id = \"u\"\npublish_key = \"p\"\nsubscribe_key = \"s\"\n\
+            [stores.scratch]\nbackend = \"memory\"\n[stores.broken]\nbackend = \"memory\"\nroot = \"x\"\n";
+        let stores = parse(text).unwrap().open(&crate::registry()).unwrap();
+        assert!(stores.backend::<PubNubStore>("chat").is_ok());
+        assert!(stores.backend::<MemoryStore>("scratch").is_ok());
+        let error = stores.backend::<PubNubStore>("scratch").unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (
+                ErrorKind::Config,
+                "scratch: the backend of the store is \"memory\", not a PubNubStore; use a store that has a PubNubStore"
+            )
+        );
+        assert!(stores.backend::<MemoryStore>("broken").unwrap_err().to_string().contains("no key \"root\""));
+    }
+
+    #[test]
+    fn the_variable_of_the_configuration_file_is_not_a_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.toml");
+        fs::write(&path, "[stores.a]\nbackend = \"memory\"\n").unwrap();
+        let variables = Variables::read([
+            ("FILESTORE_CONFIG", path.to_str().unwrap()),
+            ("FILESTORE_STORES__A__ALIASES", "[\"old\"]"),
+            ("FILESTORE_STORE", "x"),
+            ("FILESTORE_STORES_X", "x"),
+        ]);
+        let variables = variables.unwrap();
+        let config = Config::find_with(None, &variables).unwrap();
+        assert_eq!((config.source(), config.stores().len()), (Some(path.as_path()), 1));
+        assert_eq!(config.store("old").unwrap().name, "a");
+        let error = Config::find_with(Some(&folder.path().join("none.toml")), &variables).unwrap_err();
+        assert!(error.to_string().contains("none.toml"), "{error}");
     }
 }

@@ -1,7 +1,8 @@
 //! One async interface over hosted file services, chosen by configuration.
 //!
-//! This crate re-exports [`filestore_core`], adds the backends as cargo features, and reads the configuration file. An
-//! application that uses only one backend can depend on `filestore-core` and that backend instead.
+//! This crate re-exports [`filestore_core`], adds the backends as cargo features, and reads the configuration: a file,
+//! environment variables, or a part of an application's own settings. An application that uses only one backend can
+//! depend on `filestore-core` and that backend instead.
 //!
 //! ```no_run
 //! use filestore::{FileRef, Result, Upload};
@@ -29,6 +30,8 @@
 //! | `pubnub` (default) | `pubnub` |
 
 mod config;
+mod embedded;
+mod environment;
 mod locate;
 mod syntax;
 mod value;
@@ -71,10 +74,29 @@ pub fn registry() -> Registry {
     registry
 }
 
-/// Opens all stores of the configuration file at `path` with the [`registry`] of this build.
+/// Opens all stores of the configuration file at `path` with the [`registry`] of this build. The environment variables
+/// `FILESTORE_DEFAULT` and `FILESTORE_STORES__NAME__KEY` override the file.
 ///
-/// Sends nothing. Fails with *config* if the file is missing or is not TOML, if a backend or key is unknown, or if a
-/// secret is missing.
+/// Sends nothing. Fails with *config* if the file is missing or is not TOML, if it has an unknown key at the top level, or
+/// if two stores share a name. A store that cannot be opened, for example because a secret is missing, is an error only
+/// where it is used; see [`Stores::failed`].
 pub fn open(path: impl AsRef<Path>) -> Result<Stores> {
     Config::load(path)?.open(&registry())
 }
+
+/// Opens all stores of the configuration that the program `filestore` uses: see [`Config::find`]. Environment variables
+/// alone are enough. Fails as [`open`] does.
+///
+/// ```no_run
+/// let stores = filestore::open_found()?;
+/// println!("{}", stores.default_store()?.name());
+/// # Ok::<(), filestore::Error>(())
+/// ```
+pub fn open_found() -> Result<Stores> {
+    Config::find(None)?.open(&registry())
+}
+
+// The code of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -5,10 +5,14 @@ use std::{env, fs};
 
 use filestore_core::{Error, Key, KeyKind, Origin, Result, Setting, Settings, Value};
 
+use crate::syntax::parse_list;
+
 /// Replaces `env:NAME` by the value of the variable and `file:PATH` by the content of the file, also in lists and
 /// tables. Makes relative paths start at the folder of their configuration file; `keys` tells which values are paths.
+/// Reads a list that is a text, such as `["a", "b"]`, if `keys` has a list.
 ///
-/// On a command line, paths start at the working directory. Fails with *config* for a missing variable or file.
+/// Without a file (in environment variables, on a command line, in an application's own settings), paths start at the
+/// working directory. Fails with *config* for a missing variable or file.
 ///
 /// ```
 /// use filestore::{Origin, Setting, Settings, Value, resolve};
@@ -23,6 +27,10 @@ pub fn resolve(settings: &Settings, keys: &[Key]) -> Result<Settings> {
     let mut resolved = Settings::new();
     for (name, setting) in settings.iter() {
         let key = keys.iter().find(|key| key.name == name);
+        let setting = match key.map(|key| key.kind) {
+            Some(KeyKind::List) => &parse_list(name, setting.clone())?,
+            _ => setting,
+        };
         resolved.insert(name, resolve_one(name, setting, key)?);
     }
     Ok(resolved)
@@ -30,10 +38,11 @@ pub fn resolve(settings: &Settings, keys: &[Key]) -> Result<Settings> {
 
 fn resolve_one(name: &str, setting: &Setting, key: Option<&Key>) -> Result<Setting> {
     let origin = &setting.origin;
+    let path = key.is_some_and(|key| key.kind == KeyKind::Path);
     let value = match &setting.value {
-        Value::Text(text) => {
-            return resolve_text(name, text, origin, key.is_some_and(|key| key.kind == KeyKind::Path));
-        }
+        Value::Text(text) => return resolve_text(name, text, origin, path),
+        // A path such as 2026 may arrive as a number.
+        Value::Integer(number) if path => return resolve_text(name, &number.to_string(), origin, path),
         Value::List(list) => {
             Value::List(list.iter().map(|entry| resolve_one(name, entry, key)).collect::<Result<_>>()?)
         }
@@ -110,5 +119,23 @@ mod tests {
         assert_eq!(text("files", Path::new("/etc/x"), true).unwrap().as_str(), Some("/etc/x/files"));
         assert_eq!(text("/srv", Path::new("/etc/x"), true).unwrap().as_str(), Some("/srv"));
         assert_eq!(text("files", Path::new("/etc/x"), false).unwrap().as_str(), Some("files"));
+    }
+
+    #[test]
+    fn a_list_may_be_a_text() {
+        let keys = [Key::new("list", KeyKind::List, ""), Key::new("text", KeyKind::Text, "")];
+        let list = |text: &str| {
+            let mut settings = Settings::new();
+            for key in keys {
+                settings.insert(key.name, Setting::new(Value::Text(text.to_owned()), Origin::CommandLine));
+            }
+            resolve(&settings, &keys)
+        };
+        let resolved = list(r#"["a", "[b"]"#).unwrap();
+        let Value::List(entries) = &resolved.get("list").unwrap().value else { panic!("not a list") };
+        assert_eq!(entries.iter().map(|entry| entry.as_str().unwrap()).collect::<Vec<_>>(), ["a", "[b"]);
+        assert_eq!(resolved.text("text"), Some(r#"["a", "[b"]"#));
+        let error = list("[hunter2").unwrap_err().to_string();
+        assert_eq!(error, r#"command line: "list" is not a list; write it like ["a", "b"]"#);
     }
 }

@@ -49,11 +49,13 @@ fn check(context: &Context) -> Result<u8> {
     Ok(code)
 }
 
-/// Returns the keys of secrets that the configuration contains in plain text.
+/// Returns the keys of secrets that the configuration file contains in plain text.
 fn literal_secrets(context: &Context, store: &StoreConfig) -> Vec<String> {
     let keys = keys_of(context, store);
-    let is_literal = |setting: &Setting| {
-        setting.as_str().is_some_and(|text| !text.starts_with("env:") && !text.starts_with("file:"))
+    let is_literal = |Setting { value, origin, .. }: &Setting| match (value, origin) {
+        (Value::Text(text), Origin::File { .. }) => !text.starts_with("env:") && !text.starts_with("file:"),
+        (Value::Integer(_), Origin::File { .. }) => true,
+        _ => false,
     };
     // The value of an unknown key is masked, but it need not be a secret.
     let is_known = |leaf: &Leaf<'_>| keys.iter().any(|key| leaf.key.split(['.', '[']).next() == Some(key.name));
@@ -70,7 +72,10 @@ fn unencrypted_urls(context: &Context, store: &StoreConfig) -> Vec<String> {
     let leaves = resolved.settings.leaves(keys_of(context, store));
     let (secrets, others): (Vec<_>, Vec<_>) = leaves.into_iter().partition(|leaf| leaf.secret);
     // The URL of a proxy is a secret because of its password, but it is not sent to the service.
-    let is_credential = |leaf: &Leaf<'_>| leaf.setting.as_str().is_some_and(|text| !text.contains("://"));
+    let is_credential = |leaf: &Leaf<'_>| match &leaf.setting.value {
+        Value::Text(text) => !text.contains("://"),
+        value => matches!(value, Value::Integer(_)),
+    };
     if !secrets.iter().any(is_credential) {
         return Vec::new();
     }
@@ -122,9 +127,11 @@ fn show(context: &Context) -> Result<u8> {
         }
         return Ok(0);
     }
+    let is_built_in = context.config.stores().iter().all(|store| store.backend.origin == Origin::BuiltIn);
     match context.config.source() {
         Some(path) => output::line(&format!("# {}", path.display()))?,
-        None => output::line("# built in: there is no configuration file")?,
+        None if is_built_in => output::line("# built in: there is no configuration file")?,
+        None => output::line("# environment variables: there is no configuration file")?,
     }
     output::write_all(output::table(&["KEY", "VALUE", "FROM"], &rows).as_bytes())?;
     Ok(0)

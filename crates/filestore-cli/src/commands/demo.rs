@@ -18,20 +18,22 @@ use crate::args;
 use crate::output;
 
 /// The file to send if none is given and the current folder has no README.md.
-const README: &str = include_str!("../../../../README.md");
+const README: &str = include_str!("../../README.md");
 
 pub(crate) async fn run(args: &args::Demo, quiet: bool) -> Result<u8> {
     let folder = TempDir::new().map_err(|error| Error::local(error, "write to", &std::env::temp_dir()))?;
     let file = file(args, folder.path())?;
     let emulator = emulator::start(Options { faults: args.faults.clone(), ..Options::default() }).await?;
     let text = configuration(folder.path(), emulator.url());
-    let stores = Config::parse(&text, folder.path().join("demo.toml"))?.open(&filestore::registry())?;
+    let config = Config::parse(&text, folder.path().join("demo.toml"))?;
+    let registry = filestore::registry();
+    let stores = config.stores().iter().map(|store| store.open(&registry)).collect::<Result<Vec<_>>>()?;
 
     if !quiet {
         output::report(&format!("sending {} through every store", file.display()));
     }
     let mut runs = Vec::new();
-    for store in stores.iter() {
+    for store in &stores {
         runs.push(run_steps(store, &file, folder.path()).await);
     }
     emulator.shutdown().await;

@@ -72,7 +72,7 @@ async fn upload(
             .as_deref()
             .ok_or_else(|| Error::invalid("standard input has no file name; give one with --name"))?;
         standard_streams::check_input()?;
-        filestore::Upload::new(name, Body::reader(tokio::io::stdin(), None))
+        filestore::Upload::new(name, Body::from_reader(tokio::io::stdin(), None))
     } else {
         standard_streams::check_input_at(path)?;
         match &args.name {

@@ -228,3 +228,83 @@ fn an_empty_secret_is_rejected_and_named_with_its_variable() {
         assert!(text.contains("environment variable EMPTY: the secret \"api_key\" is empty"), "{done:?}");
     }
 }
+
+#[test]
+fn stores_from_environment_variables_alone_need_no_file() {
+    let home = Home::new();
+    home.file("a", "1");
+    let variables = [
+        ("FILESTORE_DEFAULT", "uploads"),
+        ("FILESTORE_STORES__UPLOADS__BACKEND", "fs"),
+        ("FILESTORE_STORES__UPLOADS__ROOT", "./up"),
+        ("FILESTORE_STORES__CHAT__BACKEND", "pubnub"),
+        ("FILESTORE_STORES__CHAT__USER_ID", "17"),
+        ("FILESTORE_STORES__CHAT__PUBLISH_KEY", "hidden1"),
+        ("FILESTORE_STORES__CHAT__SUBSCRIBE_KEY", "env:SUBSCRIBE"),
+        ("FILESTORE_STORES__CHAT__MAX_RETRIES", "5"),
+        ("SUBSCRIBE", "hidden2"),
+    ];
+    let run = |args: &[&str]| crate::program::done(home.command(args).envs(variables).output().unwrap());
+    assert_eq!(run(&["upload", "a"]).line(), "uploads:fs:a");
+    assert!(home.path().join("up/a").exists());
+    let names: Vec<String> =
+        run(&["stores"]).out.lines().skip(1).map(|line| line.split(' ').next().unwrap().into()).collect();
+    assert_eq!(names, ["chat", "uploads"], "the built-in store is not added");
+    let check = run(&["config", "check"]);
+    assert!(check.code == 0 && check.err.is_empty(), "{check:?}");
+
+    let shown = run(&["config", "show"]);
+    assert!(shown.out.starts_with("# environment variables: there is no configuration file\n"), "{shown:?}");
+    let has = |words: &[&str]| shown.out.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(has(&["default", "uploads", "environment variable FILESTORE_DEFAULT"]), "{shown:?}");
+    assert!(has(&["stores.uploads.backend", "environment variable FILESTORE_STORES__UPLOADS__BACKEND"]), "{shown:?}");
+    assert!(has(&["stores.chat.max_retries", "5", "environment variable FILESTORE_STORES__CHAT__MAX_RETRIES"]));
+    let both = "environment variable SUBSCRIBE (environment variable FILESTORE_STORES__CHAT__SUBSCRIBE_KEY)";
+    assert!(has(&["stores.chat.subscribe_key", "****", both]), "{shown:?}");
+    assert!(!shown.out.contains("hidden"), "{shown:?}");
+}
+
+#[test]
+fn a_variable_overrides_the_file_and_a_mistake_in_it_is_named() {
+    let home = Home::new();
+    home.file("filestore.toml", TWO);
+    home.file("a", "1");
+    let run = |args: &[&str], name: &str, value: &str| {
+        crate::program::done(home.command(args).env(format!("FILESTORE_STORES__{name}"), value).output().unwrap())
+    };
+    assert_eq!(run(&["upload", "a"], "DOCS__ROOT", "elsewhere").line(), "docs:fs:a");
+    assert!(home.path().join("elsewhere/a").exists());
+
+    let typo = run(&["config", "check"], "DOCS__ROOOT", "elsewhere");
+    let reported = "environment variable FILESTORE_STORES__DOCS__ROOOT: the backend \"fs\" has no key \"rooot\"; did you \
+                    mean \"root\"?";
+    assert!(typo.code == 2 && typo.out.contains(reported) && typo.out.contains("scratch  ok"), "{typo:?}");
+    let incomplete = run(&["stores"], "DOCS", "x");
+    assert!(incomplete.code == 2 && incomplete.err.contains("FILESTORE_STORES__DOCS: the name is"), "{incomplete:?}");
+    let elsewhere = run(&["stores"], "DOC__ROOT", "x");
+    assert!(elsewhere.code == 2 && elsewhere.err.contains("did you mean \"docs\"?"), "{elsewhere:?}");
+}
+
+#[test]
+fn the_default_of_the_environment_works_with_the_built_in_store() {
+    let home = Home::new();
+    let stores = crate::program::done(home.command(&["stores"]).env("FILESTORE_DEFAULT", "local").output().unwrap());
+    assert!(stores.code == 0 && stores.out.contains("local"), "{stores:?}");
+    assert!(home.run(&["config", "show"]).out.starts_with("# built in"));
+}
+
+#[test]
+fn a_missing_secret_is_reported_where_its_store_is_used() {
+    let home = Home::new();
+    home.file(
+        "filestore.toml",
+        format!("{TWO}\n[stores.drop]\nbackend = \"fileio\"\napi_key = \"env:DEMO_NOT_SET\"\n"),
+    );
+    assert_eq!(home.run(&["--store", "scratch", "list"]).code, 0);
+    assert!(home.run(&["stores"]).out.contains("drop"));
+    for args in [&["--store", "drop", "list"][..], &["caps"], &["config", "check"]] {
+        let done = home.run(args);
+        let text = format!("{}{}", done.out, done.err);
+        assert!(done.code == 2 && text.contains("filestore.toml:14") && text.contains("DEMO_NOT_SET"), "{done:?}");
+    }
+}

@@ -47,6 +47,9 @@ fn a_link_of_the_stores_own_origin_and_a_bare_key_are_accepted_as_a_reference() 
     let key = reference.rsplit(':').next().unwrap();
     assert_eq!(run(&["stat", key]).code, 2);
     assert!(served.run(&["stat", key]).out.contains(&reference));
+    // A reference without a store belongs to the selected store.
+    assert!(served.run(&["stat", &format!(":fileio:{key}")]).out.contains(&reference));
+    assert_eq!(run(&["stat", &format!(":fileio:{key}")]).code, 2);
     assert_eq!(served.run(&["download", key, "-o", "-"]).out, "once");
 }
 

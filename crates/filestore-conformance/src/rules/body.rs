@@ -48,7 +48,7 @@ async fn long(case: &Case<'_>) -> Verdict {
 async fn wrong_length(case: &Case<'_>, name: &str, length: usize) -> Verdict {
     case.put("right.bin", "right").await?;
     let before = case.snapshot().await?;
-    let body = Body::stream(pieces(&content::bytes(10, length), 10_000), Some(ANNOUNCED as u64));
+    let body = Body::from_stream(pieces(&content::bytes(10, length), 10_000), Some(ANNOUNCED as u64));
     let what = format!("a body of {length} bytes that announced {ANNOUNCED}");
     let result = case.send(case.upload(name, body)).await;
     rejected(&what, result, &[ErrorKind::InvalidInput], NOT_APPLIED)?;
@@ -71,7 +71,7 @@ const BROKEN: &str = "the source of the body is gone (4711)";
 fn broken_body() -> Body {
     let error = Error::new(ErrorKind::Io, Effect::NotSent, BROKEN);
     let begin = pieces(&content::bytes(11, 200_000), 10_000);
-    Body::stream(begin.chain(stream::once(future::ready(Err(error)))), Some(ANNOUNCED as u64))
+    Body::from_stream(begin.chain(stream::once(future::ready(Err(error)))), Some(ANNOUNCED as u64))
 }
 
 async fn dropped(case: &Case<'_>) -> Verdict {
@@ -98,7 +98,7 @@ fn stalling_body() -> (tokio::sync::oneshot::Receiver<()>, Body) {
         let _ = sender.send(());
         future::pending().await
     });
-    (receiver, Body::stream(begin.chain(stall), Some(ANNOUNCED as u64)))
+    (receiver, Body::from_stream(begin.chain(stall), Some(ANNOUNCED as u64)))
 }
 
 async fn failed_replacement(case: &Case<'_>) -> Verdict {
@@ -139,7 +139,7 @@ async fn at_the_same_time(case: &Case<'_>) -> Verdict {
     let contents: Vec<Bytes> = (0..8).map(|number| content::bytes(20 + number, 20_000)).collect();
     let uploads = contents.iter().enumerate().map(|(number, content)| {
         // In pieces, so that the uploads interleave.
-        let body = Body::stream(pieces(content, 1000), Some(content.len() as u64));
+        let body = Body::from_stream(pieces(content, 1000), Some(content.len() as u64));
         case.send(case.upload(&format!("at-the-same-time-{number}.bin"), body))
     });
     let results = future::join_all(uploads).await;
@@ -186,7 +186,7 @@ fn is_complete(what: &str, all: &Observed, size: usize) -> Verdict {
 async fn repeated(case: &Case<'_>) -> Verdict {
     let content = content::bytes(15, 50_000);
     let length = Some(content.len() as u64);
-    let once = case.upload("once.bin", Body::stream(pieces(&content, 5000), length));
+    let once = case.upload("once.bin", Body::from_stream(pieces(&content, 5000), length));
     check(once.try_clone().is_none(), "an upload from a stream has no clone", "it has one")?;
 
     let upload = case.upload("first.bin", content.clone());

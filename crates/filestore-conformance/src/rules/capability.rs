@@ -63,7 +63,7 @@ async fn plain_use(case: &Case<'_>, feature: Feature, file: &FileRef) -> Option<
             let request = Download::from(file).range(0..1);
             return Some(case.store.read(request, 16).await.map(drop));
         }
-        Feature::UnknownLength => upload(Body::stream(pieces(&Bytes::from("text"), 2), None)),
+        Feature::UnknownLength => upload(Body::from_stream(pieces(&Bytes::from("text"), 2), None)),
         Feature::EmptyFile => upload(Bytes::new().into()),
         Feature::IfExistsFail => text().if_exists(IfExists::Fail),
         Feature::Expiry => text().expires(Expiry::After(Period::days(1))),

@@ -13,7 +13,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule!("D2", "Download of a missing file is not found.", [], missing),
     rule!("D3", "A range gives exactly its bytes.", [Range], ranges),
     rule!("D4", "A range beyond the end stops at the end.", [Range], far_ends),
-    rule!("D5", "A range that begins beyond the end is invalid.", [Range], beyond_the_end),
+    rule!("D5", "A range that begins beyond the end is not satisfiable.", [Range], beyond_the_end),
     rule!("D6", "Concurrent readers each get the whole file.", [], at_the_same_time),
 ];
 
@@ -82,7 +82,7 @@ async fn beyond_the_end(case: &Case<'_>) -> Verdict {
     for start in [10, 11, 1_000_000] {
         let result = case.store.read(Download::from(&file.reference).range(start..), LARGEST).await;
         let what = format!("a range from byte {start} of 10");
-        rejected(&what, result, &[ErrorKind::InvalidInput], NOTHING_CHANGED)?;
+        rejected(&what, result, &[ErrorKind::RangeNotSatisfiable], NOTHING_CHANGED)?;
     }
     Ok(())
 }

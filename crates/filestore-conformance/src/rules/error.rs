@@ -31,10 +31,9 @@ async fn not_sent(case: &Case<'_>) -> Verdict {
         rejections += usize::from(sent_nothing(case, before, what, case.send(upload).await.err()).await?);
     }
     check(rejections > 0, "an error with the effect not_sent", before)?;
-    // A reference that was never stamped belongs to no store.
-    let unstamped = filestore_core::FileRef::new(file.reference.scheme(), file.reference.components());
+    let foreign = file.reference.stamped(&"another-store".into());
     let before = case.requests().await;
-    sent_nothing(case, before, "a download without a store", case.store.download(&unstamped).await.err()).await?;
+    sent_nothing(case, before, "a download of another store", case.store.download(&foreign).await.err()).await?;
     Ok(())
 }
 

@@ -124,7 +124,7 @@ async fn race(
     if_exists: IfExists,
 ) -> Vec<filestore_core::Result<StoredFile>> {
     let uploads = contents.iter().map(|content| {
-        let body = filestore_core::Body::stream(pieces(content, 3000), Some(content.len() as u64));
+        let body = filestore_core::Body::from_stream(pieces(content, 3000), Some(content.len() as u64));
         case.send(case.upload("race.bin", body).if_exists(if_exists))
     });
     future::join_all(uploads).await

@@ -52,8 +52,8 @@ async fn forms(case: &Case<'_>) -> Verdict {
         ("bytes", Body::from(content.clone())),
         ("path", worked("a body of a path", Body::from_path(file.path()))?),
         ("reopenable", reopenable),
-        ("reader", Body::reader(std::io::Cursor::new(content.clone()), Some(length))),
-        ("stream", Body::stream(pieces(&content, 1000), Some(length))),
+        ("reader", Body::from_reader(std::io::Cursor::new(content.clone()), Some(length))),
+        ("stream", Body::from_stream(pieces(&content, 1000), Some(length))),
     ];
     for (form, body) in forms {
         let file = worked(
@@ -69,7 +69,7 @@ async fn forms(case: &Case<'_>) -> Verdict {
 async fn unknown_length(case: &Case<'_>) -> Verdict {
     for (seed, length) in [(6, 1), (7, 200_003)] {
         let content = content::bytes(seed, length);
-        let body = Body::stream(pieces(&content, 999), None);
+        let body = Body::from_stream(pieces(&content, 999), None);
         stores(case, &format!("unknown-{length}.bin"), body, &content).await?;
     }
     Ok(())

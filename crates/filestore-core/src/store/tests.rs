@@ -91,3 +91,28 @@ async fn an_error_in_a_download_stream_names_the_operation_the_store_and_the_fil
         }
     }
 }
+
+/// A layer whose store is another [`Scripted`] one.
+struct Replacing;
+
+impl Layer for Replacing {
+    fn layer(&self, _: Arc<dyn FileStore>) -> Arc<dyn FileStore> {
+        Arc::new(Scripted { capabilities: Capabilities::new("layered"), pages: 0, left_out: 0 })
+    }
+}
+
+#[test]
+fn the_backend_of_a_store_is_reached_below_its_layers() {
+    let store = store(Capabilities::new("x"), 3, 0).layer(&Replacing);
+    assert_eq!(store.capabilities().scheme, "layered");
+    let backend: &Scripted = store.backend().unwrap();
+    assert_eq!((backend.pages, backend.capabilities.scheme.as_ref()), (3, "x"));
+}
+
+#[test]
+fn the_error_of_a_backend_of_another_type_names_the_one_of_the_store() {
+    let store = store(Capabilities::new("x"), 0, 0);
+    let error = store.backend::<Store>().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(error.to_string(), "s: the backend of the store is \"x\", not a Store; use a store that has a Store");
+}

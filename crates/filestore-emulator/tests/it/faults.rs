@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
-use filestore_emulator::FaultPlan;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -352,14 +351,4 @@ async fn a_seed_gives_the_same_faults_whatever_other_requests_there_are() {
     assert_eq!(runs[0], runs[1]);
     let fired = runs[0].iter().filter(|status| **status == 503).count();
     assert!((8..=32).contains(&fired), "{fired} of 40");
-}
-
-#[tokio::test]
-async fn the_example_of_the_documentation_is_a_fault_file() {
-    let page = include_str!("../../../../docs/emulator.md");
-    let examples: Vec<_> = page.split("```toml fault").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert!(!examples.is_empty());
-    for example in examples {
-        FaultPlan::from_toml(example).unwrap();
-    }
 }

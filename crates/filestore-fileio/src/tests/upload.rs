@@ -95,7 +95,7 @@ async fn without_a_key_options_of_a_paid_plan_are_rejected_before_anything_is_se
             (ErrorKind::Unsupported, Effect::NotSent)
         );
     }
-    let large = Body::reader(tokio::io::empty(), Some(2_000_000_001));
+    let large = Body::from_reader(tokio::io::empty(), Some(2_000_000_001));
     let error = store.upload(Upload::new("a", large)).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::TooLarge, Effect::NotSent));
 }
@@ -126,7 +126,8 @@ async fn a_stream_of_unknown_length_is_stored() {
         .expect(1)
         .mount(&server)
         .await;
-    let stored = anonymous(&server).upload(Upload::new("report.txt", Body::reader(&b"hello world"[..], None))).await;
+    let stored =
+        anonymous(&server).upload(Upload::new("report.txt", Body::from_reader(&b"hello world"[..], None))).await;
     server.verify().await;
     assert_eq!(stored.unwrap().size, Some(11));
 }

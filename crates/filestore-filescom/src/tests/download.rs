@@ -54,7 +54,7 @@ async fn a_range_has_exactly_the_requested_bytes() {
     assert_eq!(response.bytes(100).await.unwrap(), "quick");
     assert_eq!(read(&site.store(), Download::from(reference("in/a.txt")).range(40..)).await.unwrap(), b"dog.");
     let beyond = read(&site.store(), Download::from(reference("in/a.txt")).range(44..)).await.unwrap_err();
-    assert_eq!(kind_and_effect(&beyond), (ErrorKind::InvalidInput, Effect::Rejected));
+    assert_eq!(kind_and_effect(&beyond), (ErrorKind::RangeNotSatisfiable, Effect::Rejected));
 }
 
 /// Returns a store whose first response of the storage takes one second: a single connection is slow.

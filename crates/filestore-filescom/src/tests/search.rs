@@ -12,7 +12,7 @@ async fn a_search_sends_only_the_fields_that_are_set() {
         .text("q3")
         .metadata_key("project")
         .only(EntryType::File)
-        .modified_after("2026-03-01T10:00:00Z".parse().unwrap())
+        .modified_after("2026-03-01T10:00:00Z".parse::<Timestamp>().unwrap())
         .descending(SortBy::Size)
         .limit(10)
         .page(PageToken::new("c2:next:x+/"));
@@ -46,7 +46,7 @@ async fn files_and_folders_have_their_paths_below_the_root() {
 async fn a_limit_of_0_and_combinations_that_the_service_does_not_support_are_not_sent() {
     let server = server_with([]).await;
     let (rooted, _) = open(FilesComConfig::new(server.uri()).api_key(API_KEY).root("invoices"));
-    let since = Search::default().modified_after("2026-03-01T10:00:00Z".parse().unwrap());
+    let since = Search::default().modified_after("2026-03-01T10:00:00Z".parse::<Timestamp>().unwrap());
     let rejected = [
         store(&server).search(&Search::default().limit(0)).await,
         store(&server).search(&since).await,

@@ -1,6 +1,8 @@
 //! The backend: settings and options from files and command lines, and credentials.
 
-use filestore_core::{Backend, Effect, ErrorKind, FileRef, FileStore, List, Origin, Setting, Settings, Upload, Value};
+use filestore_core::{
+    Backend, Effect, ErrorKind, FileRef, FileStore, List, Origin, Setting, Settings, Timestamp, Upload, Value,
+};
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
@@ -90,7 +92,7 @@ fn options_may_be_texts_or_numbers() {
     };
     let time = "2026-03-01T10:00:00Z";
     let expected = FilesComUpload::new()
-        .provided_mtime(time.parse().unwrap())
+        .provided_mtime(time.parse::<Timestamp>().unwrap())
         .mkdir_parents(false)
         .with_rename(true)
         .part_size(ByteSize::mib(8));

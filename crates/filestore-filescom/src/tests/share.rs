@@ -18,7 +18,7 @@ async fn a_share_link_has_the_requested_options() {
     let server = server_with([response(201, &created), response(201, &bundle())]).await;
     let store = store(&server);
     let share = Share::new()
-        .expires("2026-04-01T00:00:00.5Z".parse().unwrap())
+        .expires("2026-04-01T00:00:00.5Z".parse::<Timestamp>().unwrap())
         .password("PWcanary")
         .max_uses(3)
         .permissions(SharePermissions::ReadWrite)
@@ -54,7 +54,7 @@ fn unprotected() -> Vec<(Share, Value)> {
         created[field] = value;
         created
     };
-    let end: jiff::Timestamp = "2026-04-01T00:00:00Z".parse().unwrap();
+    let end: Timestamp = "2026-04-01T00:00:00Z".parse().unwrap();
     let read = || Share::new().permissions(SharePermissions::Read);
     vec![
         (Share::new().password("pw"), with("password_protected", false.into())),
@@ -116,7 +116,7 @@ async fn a_share_link_without_a_requested_protection_that_cannot_be_deleted_is_n
 async fn a_share_link_without_references_or_with_a_past_expiry_is_not_sent() {
     let server = server_with([]).await;
     let store = store(&server);
-    let past = Share::new().expires("2026-03-01T09:59:59Z".parse().unwrap());
+    let past = Share::new().expires("2026-03-01T09:59:59Z".parse::<Timestamp>().unwrap());
     let rejected = [store.share([], Share::new()).await, store.share([&reference("a")], past).await];
     for result in rejected {
         assert_eq!(kind_and_effect(&result.unwrap_err()), (ErrorKind::InvalidInput, Effect::NotSent));

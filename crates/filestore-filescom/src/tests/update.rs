@@ -7,7 +7,7 @@ async fn only_what_changes_is_sent() {
     changed["provided_mtime"] = "2025-12-24T08:00:00Z".into();
     let server = server_with([response(200, &changed), response(200, &file("a"))]).await;
     let store = store(&server);
-    let update = FilesComUpdate::new().modified("2025-12-24T08:00:00.9Z".parse().unwrap());
+    let update = FilesComUpdate::new().modified("2025-12-24T08:00:00.9Z".parse::<Timestamp>().unwrap());
     let file = store.update(&reference("a"), update).await.unwrap();
     assert_eq!(file.modified, Some("2025-12-24T08:00:00Z".parse().unwrap()));
     let update = FilesComUpdate::new().metadata([("k", "v")]).priority_color("red");
@@ -32,7 +32,7 @@ async fn changes_that_the_service_ignores_are_in_skipped() {
     silent.as_object_mut().unwrap().remove("priority_color");
     let server = server_with([response(200, &ignored), response(200, &taken), response(200, &silent)]).await;
     let update = || {
-        let update = FilesComUpdate::new().modified("2025-12-24T08:00:00.9Z".parse().unwrap());
+        let update = FilesComUpdate::new().modified("2025-12-24T08:00:00.9Z".parse::<Timestamp>().unwrap());
         update.metadata([("k", "v")]).priority_color("red")
     };
     let ignored = store(&server).update(&reference("a"), update()).await.unwrap();

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
-use filestore_core::{Body, Cleanup, Effect, ErrorKind, FileRef, FileStore, IfExists, Store, Upload};
+use filestore_core::{Body, Cleanup, Effect, Error, ErrorKind, FileRef, FileStore, IfExists, Store, Timestamp, Upload};
 use futures::stream;
 use serde_json::json;
 use wiremock::ResponseTemplate;
@@ -21,7 +20,7 @@ fn alphabet() -> Upload {
 
 /// Returns a stream of `content` in chunks of three bytes.
 fn streamed(content: &'static [u8], length: Option<u64>) -> Body {
-    Body::stream(stream::iter(content.chunks(3).map(|chunk| Ok(Bytes::from_static(chunk)))), length)
+    Body::from_stream(stream::iter(content.chunks(3).map(Ok::<_, Error>)), length)
 }
 
 fn one_at_a_time(site: &Site) -> crate::FilesComStore {
@@ -150,7 +149,7 @@ async fn an_offset_and_headers_that_the_target_requires_are_sent_with_each_part(
 #[tokio::test]
 async fn time_and_metadata_are_sent_with_the_finish() {
     let site = Site::with_parts_of(100).await;
-    let upload = alphabet().metadata("colour", "red").modified("2025-12-24T08:00:00.75Z".parse().unwrap());
+    let upload = alphabet().metadata("colour", "red").modified("2025-12-24T08:00:00.75Z".parse::<Timestamp>().unwrap());
     let file = site.store().upload(upload).await.unwrap();
     assert!(site.log()[2].contains(r#""provided_mtime":"2025-12-24T08:00:00Z""#));
     assert!(site.log()[2].contains(r#""custom_metadata":{"colour":"red"}"#));
@@ -162,10 +161,10 @@ async fn time_and_metadata_are_sent_with_the_finish() {
 #[tokio::test]
 async fn the_time_of_a_local_file_is_sent_unless_another_one_is_set() {
     let source = tempfile::NamedTempFile::new().unwrap();
-    let time: jiff::Timestamp = "2001-02-03T04:05:06.75Z".parse().unwrap();
+    let time: Timestamp = "2001-02-03T04:05:06.75Z".parse().unwrap();
     source.as_file().set_modified(time.into()).unwrap();
     let upload = || Upload::new("a.txt", Body::from_path(source.path()).unwrap());
-    let explicit = FilesComUpload::new().provided_mtime("2002-02-03T04:05:06Z".parse().unwrap());
+    let explicit = FilesComUpload::new().provided_mtime("2002-02-03T04:05:06Z".parse::<Timestamp>().unwrap());
     for (upload, sent) in [(upload(), "2001-02-03T04:05:06Z"), (upload().with(explicit), "2002-02-03T04:05:06Z")] {
         let site = Site::with_parts_of(100).await;
         site.store().upload(upload).await.unwrap();
@@ -205,7 +204,7 @@ async fn time_and_metadata_that_the_service_ignores_are_skipped_and_not_reported
         let site = Site::with_parts_of(100).await;
         site.fault("POST files/", FaultAction::ServeThenRespond(response(201, &entry)));
         site.fault("PATCH ", FaultAction::Respond(response(200, &entry)));
-        let upload = alphabet().metadata("colour", "red").modified(time.parse().unwrap());
+        let upload = alphabet().metadata("colour", "red").modified(time.parse::<Timestamp>().unwrap());
         let file = site.store().upload(upload).await.unwrap();
         assert_eq!(file.skipped, ["modified", "metadata"]);
         assert_ne!(file.modified, Some(time.parse().unwrap()));
@@ -215,7 +214,7 @@ async fn time_and_metadata_that_the_service_ignores_are_skipped_and_not_reported
     let site = Site::with_parts_of(100).await;
     let timed = json!({"path": "a.txt", "type": "file", "size": 26, "provided_mtime": time});
     site.fault("POST files/", FaultAction::ServeThenRespond(response(201, &timed)));
-    let upload = alphabet().metadata("colour", "red").modified(time.parse().unwrap());
+    let upload = alphabet().metadata("colour", "red").modified(time.parse::<Timestamp>().unwrap());
     let file = site.store().upload(upload).await.unwrap();
     assert_eq!((file.skipped.len(), file.modified), (0, Some(time.parse().unwrap())));
     assert_eq!(file.metadata["colour"], "red");
@@ -334,9 +333,12 @@ async fn a_retry_sends_the_whole_part_whether_it_is_buffered_or_read_again() {
         let content: Vec<u8> = (0..3 * part - 5).map(|at: usize| (at / 251) as u8).collect();
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, &content).unwrap();
-        let pieces: Vec<_> = content.chunks(50_000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-        let bodies =
-            [content.clone().into(), Body::from_path(file.path()).unwrap(), Body::stream(stream::iter(pieces), None)];
+        let pieces: Vec<_> = content.chunks(50_000).map(|chunk| Ok::<_, Error>(chunk.to_vec())).collect();
+        let bodies = [
+            content.clone().into(),
+            Body::from_path(file.path()).unwrap(),
+            Body::from_stream(stream::iter(pieces), None),
+        ];
         for body in bodies {
             let site = Site::with_parts_of(part as u64).await;
             let wrong = ResponseTemplate::new(200).insert_header("etag", "\"00000000000000000000000000000000\"");
@@ -840,10 +842,10 @@ async fn memory_limits_how_much_of_a_stream_is_buffered() {
     let site = Site::with_parts_of(10).await;
     let read = Arc::new(AtomicUsize::new(0));
     let (counter, log) = (Arc::clone(&read), Arc::new(std::sync::Mutex::new(Vec::new())));
-    let body = Body::stream(
+    let body = Body::from_stream(
         stream::iter((0..100).map(move |_| {
             counter.fetch_add(10, Ordering::Relaxed);
-            Ok(Bytes::from_static(b"0123456789"))
+            Ok::<_, Error>("0123456789")
         })),
         None,
     );

@@ -173,13 +173,13 @@ impl Buffered {
 
 #[cfg(test)]
 mod tests {
-    use filestore_core::ErrorKind;
+    use filestore_core::{Error, ErrorKind};
 
     use super::*;
 
     fn streamed(chunks: &[&'static str], length: Option<u64>) -> Arc<Body> {
-        let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
-        Arc::new(Body::stream(stream::iter(chunks), length))
+        let chunks: Vec<_> = chunks.iter().copied().map(Ok::<_, Error>).collect();
+        Arc::new(Body::from_stream(stream::iter(chunks), length))
     }
 
     async fn parts(mut source: Source, length: u64) -> Vec<(u32, u64, u64)> {

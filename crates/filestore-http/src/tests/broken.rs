@@ -79,11 +79,12 @@ async fn an_error_of_the_request_body_is_returned_unchanged() {
     let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
     let (client, _) = client(&server.url());
     let chunks = [Ok(Bytes::from("ab")), Err(Error::new(ErrorKind::Quota, Effect::NotSent, "the disk is gone"))];
-    let error = client.send(post(server.url(), Idempotency::Safe, Body::stream(stream::iter(chunks), Some(4)))).await;
+    let error =
+        client.send(post(server.url(), Idempotency::Safe, Body::from_stream(stream::iter(chunks), Some(4)))).await;
     let error = error.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::Quota, "the disk is gone"));
 
-    let short = Body::stream(stream::iter([Ok(Bytes::from("ab"))]), Some(4));
+    let short = Body::from_stream(stream::iter([Ok::<_, Error>("ab")]), Some(4));
     let error = client.send(post(server.url(), Idempotency::Safe, short)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("2 of the 4 bytes"), "{error}");
@@ -130,8 +131,8 @@ async fn an_error_response_that_breaks_off_is_returned() {
 async fn a_body_of_another_length_than_announced_fails_the_upload() {
     for (chunks, length) in [(&["ab", "cd"][..], 2), (&["ab", "cd"], 3), (&["ab", "", "cd"], 5), (&["ab", ""], 3)] {
         let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
-        let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
-        let body = Body::stream(stream::iter(chunks), Some(length));
+        let chunks: Vec<_> = chunks.iter().copied().map(Ok::<_, Error>).collect();
+        let body = Body::from_stream(stream::iter(chunks), Some(length));
         let result = client(&server.url()).0.send(post(server.url(), Idempotency::NonIdempotent, body)).await;
         assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput, "{length}");
         assert!(server.requests().iter().all(|request| !request.whole), "{length}");
@@ -142,8 +143,8 @@ async fn a_body_of_another_length_than_announced_fails_the_upload() {
 async fn a_body_is_complete_whatever_its_chunks() {
     for chunks in [&["ab", "", "cd", ""][..], &["", "abcd"], &["abc", "d"]] {
         let server = ScriptedServer::start([Reply::with_status(200, &[], "")]).await;
-        let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
-        let body = Body::stream(stream::iter(chunks), Some(4));
+        let chunks: Vec<_> = chunks.iter().copied().map(Ok::<_, Error>).collect();
+        let body = Body::from_stream(stream::iter(chunks), Some(4));
         client(&server.url()).0.send(post(server.url(), Idempotency::NonIdempotent, body)).await.unwrap();
         assert_eq!(server.request().text(), "abcd");
     }
@@ -159,8 +160,8 @@ async fn an_error_response_before_the_end_of_the_request_body_is_returned() {
         connection.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno").await.unwrap();
         connection
     });
-    let never_ends = stream::iter([Ok(Bytes::from("ab"))]).chain(stream::pending());
-    let request = post(url.clone(), Idempotency::NonIdempotent, Body::stream(never_ends, Some(4)));
+    let never_ends = stream::iter([Ok::<_, Error>("ab")]).chain(stream::pending());
+    let request = post(url.clone(), Idempotency::NonIdempotent, Body::from_stream(never_ends, Some(4)));
     let mut response = client(&url).0.send(request).await.unwrap();
     assert_eq!((response.status().as_u16(), response.bytes(2).await.unwrap()), (413, Bytes::from("no")));
     drop(service.await.unwrap());
@@ -190,8 +191,8 @@ async fn a_success_before_all_of_the_body_was_sent_is_a_protocol_error() {
         connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
         connection
     });
-    let endless = stream::iter([Ok(Bytes::from_static(b"some"))]).chain(stream::pending());
-    let body = Body::stream(endless, Some(100));
+    let endless = stream::iter([Ok::<_, Error>("some")]).chain(stream::pending());
+    let body = Body::from_stream(endless, Some(100));
     let error = client(&url).0.send(post(url.clone(), Idempotency::NonIdempotent, body)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     drop(service.await.unwrap());

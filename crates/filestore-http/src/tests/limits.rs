@@ -1,7 +1,7 @@
 //! Waits, rate limits, timeouts and size limits.
 
 use bytes::Bytes;
-use filestore_core::{Body, ByteStream, Effect, ErrorKind};
+use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind};
 use futures::channel::oneshot;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -109,7 +109,7 @@ async fn the_idle_timeout_does_not_run_while_the_request_body_has_nothing_to_sen
         released.await.unwrap();
         Ok(Bytes::from("cd"))
     });
-    let body = Body::stream(stream::iter([Ok(Bytes::from("ab"))]).chain(slow), Some(4));
+    let body = Body::from_stream(stream::iter([Ok::<_, Error>(Bytes::from("ab"))]).chain(slow), Some(4));
     let request = post(server.url(), Idempotency::NonIdempotent, body);
     let work = tokio::spawn(async move { client.send(request).await });
     was_polled.await.unwrap();

@@ -49,7 +49,7 @@ async fn a_body_of_unknown_length_is_sent_in_chunks() {
         .expect(1)
         .mount(&server)
         .await;
-    let body = Body::stream(stream::iter(["ab", "cd"]).map(|part| Ok(Bytes::from(part))), None);
+    let body = Body::from_stream(stream::iter(["ab", "cd"]).map(Ok::<_, filestore_core::Error>), None);
     client(&url(&server)).0.send(post(url(&server), Idempotency::NonIdempotent, body)).await.unwrap();
 }
 
@@ -123,7 +123,7 @@ async fn a_header_that_is_set_twice_is_sent_once_with_the_last_value() {
 async fn a_length_is_announced_once_for_every_kind_of_body() {
     let bytes = || RequestBody::Bytes(None, "abc".into());
     let known = || RequestBody::Body(None, Arc::new(one_shot("abc")));
-    let unknown = || RequestBody::Body(None, Arc::new(Body::reader(&b"abc"[..], None)));
+    let unknown = || RequestBody::Body(None, Arc::new(Body::from_reader(&b"abc"[..], None)));
     for (method, body, length, content) in [
         (Method::POST, RequestBody::Empty, None, ""),
         (Method::GET, RequestBody::Empty, None, ""),

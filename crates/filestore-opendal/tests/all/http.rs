@@ -776,7 +776,7 @@ async fn webdav_receives_the_body_as_it_is_read() {
     let stub = Stub::start(Webdav::default()).await;
     let store = open("webdav", &stub.url, &[]);
     let content = vec![7; 300_000];
-    let stream = || Body::reader(std::io::Cursor::new(vec![7; 300_000]), None);
+    let stream = || Body::from_reader(std::io::Cursor::new(vec![7; 300_000]), None);
     store.upload(Upload::new("known", content.clone())).await.unwrap();
     store.upload(Upload::new("unknown", stream())).await.unwrap();
     store.upload(Upload::new("empty", "")).await.unwrap();
@@ -800,14 +800,14 @@ async fn a_put_of_webdav_is_retried_only_if_its_source_can_be_read_again() {
     assert_eq!(stub.files()["a"], b"again");
 
     let stub = Stub::scripted(Webdav::default(), is_put, fails, Action::Serve).await;
-    let once = Body::reader(std::io::Cursor::new(b"once".to_vec()), None);
+    let once = Body::from_reader(std::io::Cursor::new(b"once".to_vec()), None);
     let error = open("webdav", &stub.url, &[]).upload(Upload::new("a", once)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
     assert!(stub.files().is_empty());
 
     // The requests after the PUT do not need the source.
     let stub = Stub::scripted(Webdav::default(), |request| request.method == "MOVE", fails, Action::Serve).await;
-    let once = Body::reader(std::io::Cursor::new(b"once".to_vec()), None);
+    let once = Body::from_reader(std::io::Cursor::new(b"once".to_vec()), None);
     open("webdav", &stub.url, &[]).upload(Upload::new("a", once)).await.unwrap();
     assert_eq!(stub.files()["a"], b"once");
 }
@@ -815,8 +815,8 @@ async fn a_put_of_webdav_is_retried_only_if_its_source_can_be_read_again() {
 #[tokio::test]
 async fn the_error_of_a_source_that_breaks_is_that_of_the_upload_to_webdav() {
     let stub = Stub::start(Webdav::default()).await;
-    let broken = futures::stream::iter([Ok("part".into()), Err(filestore_core::Error::invalid("the source broke"))]);
-    let upload = Upload::new("a", Body::stream(broken, Some(9)));
+    let broken = futures::stream::iter([Ok("part"), Err(filestore_core::Error::invalid("the source broke"))]);
+    let upload = Upload::new("a", Body::from_stream(broken, Some(9)));
     let error = open("webdav", &stub.url, &[]).upload(upload).await.unwrap_err();
     assert!(error.to_string().contains("the source broke"), "{error}");
     assert_eq!(error.effect(), Effect::Rejected);

@@ -68,7 +68,7 @@ async fn with_fail_exactly_one_of_many_writers_wins() {
 #[tokio::test]
 async fn a_dropped_upload_leaves_nothing() {
     let store = memory();
-    let body = Body::stream(stream::iter([Ok(Bytes::from("half"))]).chain(stream::pending()), None);
+    let body = Body::from_stream(stream::iter([Ok::<_, Error>("half")]).chain(stream::pending()), None);
     let upload = store.upload(Upload::new("a", body));
     assert!(tokio::time::timeout(Duration::from_millis(100), upload).await.is_err());
     assert_eq!(store.stat(reference("s:memory:a")).await.unwrap_err().kind(), ErrorKind::NotFound);
@@ -78,9 +78,9 @@ async fn a_dropped_upload_leaves_nothing() {
 async fn the_error_of_the_body_is_returned_and_nothing_is_stored() {
     let store = memory();
     let broken = stream::iter([Ok(Bytes::from("half")), Err(Error::not_found("the source is gone"))]);
-    let error = store.upload(Upload::new("a", Body::stream(broken, None))).await.unwrap_err();
+    let error = store.upload(Upload::new("a", Body::from_stream(broken, None))).await.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::NotFound, "the source is gone"));
-    let error = store.upload(Upload::new("a", Body::reader(&b"four"[..], Some(5)))).await.unwrap_err();
+    let error = store.upload(Upload::new("a", Body::from_reader(&b"four"[..], Some(5)))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(store.list(List::new()).await.unwrap().files.is_empty());
 }

@@ -88,7 +88,7 @@ async fn the_main_operations_on_a_real_server() {
     // In one request, and in parts.
     let large: Vec<u8> = (0..20_000_000_u32).map(|byte| (byte / 7) as u8).collect();
     let bodies =
-        [Body::from("small"), Body::from(large.clone()), Body::reader(std::io::Cursor::new(large.clone()), None)];
+        [Body::from("small"), Body::from(large.clone()), Body::from_reader(std::io::Cursor::new(large.clone()), None)];
     for (number, body) in bodies.into_iter().enumerate() {
         let upload = Upload::new(format!("file {number} ü+%.txt"), body)
             .scope("main/sub")
@@ -129,7 +129,7 @@ async fn the_main_operations_on_a_real_server() {
     assert_eq!(response.bytes(99).await.unwrap(), "small");
 
     // A failed upload leaves neither a file nor parts.
-    let body = Body::stream(
+    let body = Body::from_stream(
         futures::stream::iter([
             Ok(bytes::Bytes::from(large)),
             Err(filestore_core::Error::not_found("the source is gone")),

@@ -225,7 +225,7 @@ async fn a_range_of_a_file_that_is_not_encrypted_is_an_error_with_a_cipher_key()
 }
 
 #[tokio::test]
-async fn a_range_beyond_the_end_of_an_encrypted_file_is_invalid() {
+async fn a_range_beyond_the_end_of_an_encrypted_file_is_not_satisfiable() {
     let cipher = Cipher::new(Crypto::Acrh, "k").unwrap();
     let body = filestore_core::Body::from(CONTENT).open().await.unwrap();
     let ciphertext = cipher.encrypt(body).collect(1000).await.unwrap();
@@ -233,7 +233,7 @@ async fn a_range_beyond_the_end_of_an_encrypted_file_is_invalid() {
     let (_storage, _service, store) =
         servers([part_of(&ciphertext, 0, 27), part_of(&ciphertext, end - 32, end - 1)], 1).await;
     let error = store.with_cipher(Some(cipher)).download(Download::from(file()).range(11..)).await.unwrap_err();
-    assert_eq!(kind_and_effect(&error).0, ErrorKind::InvalidInput, "{error}");
+    assert_eq!(kind_and_effect(&error).0, ErrorKind::RangeNotSatisfiable, "{error}");
 }
 
 #[tokio::test]
@@ -247,14 +247,14 @@ async fn a_range_is_taken_from_the_whole_file_if_the_storage_does_not_support_ra
 }
 
 #[tokio::test]
-async fn a_range_beyond_the_end_is_invalid() {
+async fn a_range_beyond_the_end_is_not_satisfiable() {
     let (_storage, _service, store) =
         servers([xml(416, "InvalidRange", "The requested range is not satisfiable")], 1).await;
     let error = store.download(Download::from(file()).range(100..)).await.unwrap_err();
-    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::Rejected));
+    assert_eq!(kind_and_effect(&error), (ErrorKind::RangeNotSatisfiable, Effect::Rejected));
     let (_storage, _service, store) = servers([whole(CONTENT)], 1).await;
     let error = store.download(Download::from(file()).range(11..)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(error.kind(), ErrorKind::RangeNotSatisfiable);
 }
 
 #[tokio::test]

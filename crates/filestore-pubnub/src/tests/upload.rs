@@ -169,12 +169,12 @@ async fn an_empty_file_is_stored_unencrypted_and_encrypted() {
 #[tokio::test]
 async fn a_stream_is_measured_before_the_form_is_requested() {
     let (storage, _service, store) = servers([stored(b"hello world")], [published()]).await;
-    store.upload(Upload::new("cat.txt", Body::reader(&b"hello world"[..], None))).await.unwrap();
+    store.upload(Upload::new("cat.txt", Body::from_reader(&b"hello world"[..], None))).await.unwrap();
     assert_eq!(parts(&storage.request())[6].1, b"hello world");
 
     let (service, store) = super::store([]).await;
     let broken = stream::iter([Ok(Bytes::from_static(b"abc")), Err(Error::invalid("the source is gone"))]);
-    let error = store.upload(Upload::new("cat.txt", Body::stream(broken, None))).await.unwrap_err();
+    let error = store.upload(Upload::new("cat.txt", Body::from_stream(broken, None))).await.unwrap_err();
     assert_eq!(error.to_string(), "the source is gone");
     assert!(service.requests().is_empty());
 }
@@ -195,7 +195,7 @@ async fn the_largest_file_is_stored_and_one_byte_more_is_rejected_before_any_req
         let length = parts(&storage.request())[6].1.len() as u64;
         assert!(length <= 5_242_880 && length + 16 >= 5_242_864, "{length}");
 
-        let unknown = Body::reader(std::io::Cursor::new(vec![7; largest as usize + 1]), None);
+        let unknown = Body::from_reader(std::io::Cursor::new(vec![7; largest as usize + 1]), None);
         for body in [content(largest + 1), unknown] {
             let error = store.upload(Upload::new("cat.txt", body)).await.unwrap_err();
             assert_eq!(kind_and_effect(&error), (ErrorKind::TooLarge, Effect::NotSent), "{error}");
@@ -211,9 +211,9 @@ async fn a_keyset_with_a_raised_limit_accepts_larger_files() {
     let service = ScriptedServer::start([form_of(&storage, ID, 20_000_000), published()]).await;
     let store = open(config(&service).max_file_size(20_000_000));
     // A stream that exceeds the buffer limit is sent without buffering.
-    let body = Body::reader(std::io::Cursor::new(vec![7; 6_000_000]), Some(6_000_000));
+    let body = Body::from_reader(std::io::Cursor::new(vec![7; 6_000_000]), Some(6_000_000));
     assert_eq!(store.upload(Upload::new("cat.txt", body)).await.unwrap().size, Some(6_000_000));
-    let unknown = Body::reader(std::io::Cursor::new(vec![7; 6_000_000]), None);
+    let unknown = Body::from_reader(std::io::Cursor::new(vec![7; 6_000_000]), None);
     let error = store.upload(Upload::new("cat.txt", unknown)).await.unwrap_err();
     assert!(error.to_string().contains("state its length"), "{error}");
     assert_eq!(service.requests().len(), 2);

@@ -40,20 +40,6 @@ async fn site_of(key: &str) -> EmulatedSite {
 }
 
 #[tokio::test]
-async fn the_example_of_the_documentation_is_a_credentials_file() {
-    let page = include_str!("../../../../../docs/emulator.md");
-    let example = page.split("```toml credentials").nth(1).unwrap().split("```").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("credentials.toml");
-    fs::write(&file, example).unwrap();
-    let site = site_with(Options { credentials: Some(file), ..Options::default() }).await;
-    let site = EmulatedSite { key: "lettersAndDigits".to_owned(), ..site };
-    site.mkdir("clients/acme").await;
-    let site = EmulatedSite { key: "anotherKey".to_owned(), ..site };
-    assert_eq!(site.stat("clients/acme").await["permissions"], "lr");
-}
-
-#[tokio::test]
 async fn invalid_users_are_rejected_at_the_start() {
     for (user, problem) in [
         ("name = \"a\"", "needs a `password`"),

@@ -2,7 +2,7 @@
 
 use filestore_conformance::rules;
 
-const PAGE: &str = include_str!("../../../docs/conformance.md");
+const PAGE: &str = include_str!("../../docs/conformance.md");
 
 /// The description of a rule in the page: `**ID. Title.** Text. *Binds: ...*`
 struct Paragraph {
