@@ -72,6 +72,12 @@ async fn a_writer_stores_a_file_that_a_reader_reads_at_any_position() {
         let mut reader = reader.unwrap().read_ahead(50_000);
         let name = store.name();
         assert_eq!(reader.size(), 300_001, "{name}");
+        if name == "opendal" {
+            // This service has no versions, so nothing proves that a second range is of the same file.
+            let error = filestore::Error::from(reader.read_to_end(&mut Vec::new()).await.unwrap_err());
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            continue;
+        }
         for (position, at) in
             [(SeekFrom::End(-10), 299_991), (SeekFrom::Start(100_000), 100_000), (SeekFrom::Current(-5), 100_015)]
         {

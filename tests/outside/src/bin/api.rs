@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use filestore::pubnub::{HttpConfig, PubNubStore};
 use filestore::{
-    Body, ByteRange, ByteStream, Config, Download, Error, ErrorKind, Expiry, FileReader, FileRef, FileWriter, List, Store,
-    Stores, StoredFile, Timestamp, Upload,
+    Body, ByteRange, ByteStream, Config, Download, Error, ErrorKind, Expiry, FileReader, FileRef, FileWriter, List,
+    Store, StoredFile, Stores, Timestamp, Upload,
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
