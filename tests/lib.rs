@@ -12,6 +12,7 @@ mod documents {
 
     document! {
         Readme "../README.md"
+        Applications "../docs/applications.md"
         Architecture "../docs/architecture.md"
         Capabilities "../docs/capabilities.md"
         Comparison "../docs/comparison.md"
