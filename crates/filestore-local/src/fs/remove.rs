@@ -16,7 +16,8 @@ struct Level {
 }
 
 /// Deletes the folder `name` of `parent` with everything in it, except for the entries that no reference can address
-/// and their folders. Returns the number of these entries. Links are deleted and not followed.
+/// and their folders. Returns the number of these entries. Links are deleted and not followed. What another program
+/// deletes meanwhile is skipped: *not found* means that there is no such folder.
 pub(crate) fn remove_folder(parent: &Dir, name: &str) -> io::Result<u64> {
     let mut open = vec![Level::open(parent, name)?];
     while let Some(level) = open.last_mut() {
@@ -32,15 +33,25 @@ pub(crate) fn remove_folder(parent: &Dir, name: &str) -> io::Result<u64> {
             }
             continue;
         };
-        let entry = entry?;
+        let entry = match entry {
+            // The folder itself was deleted meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entry => entry?,
+        };
         let Ok(name) = addressable_name(entry.file_name()) else {
             level.left += 1;
             continue;
         };
-        let kind = entry.file_type()?;
+        let kind = match entry.file_type() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            kind => kind?,
+        };
         if kind.is_dir() {
-            let below = Level::open(&level.folder, &name)?;
-            open.push(below);
+            match Level::open(&level.folder, &name) {
+                Ok(below) => open.push(below),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         } else if kind.is_file() || kind.is_symlink() {
             ignore_missing(entry.remove_file())?;
         } else {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 
-use cap_std::fs::{Dir, ReadDir};
+use cap_std::fs::ReadDir;
 use filestore_core::components::{self, TEMPORARY_FOLDER};
 use filestore_core::{PageBuilder, Result};
 
@@ -22,19 +22,20 @@ pub(crate) fn walk(
     recursive: bool,
     page: &mut PageBuilder<Option<RelativePath>>,
 ) -> Result<()> {
-    let read = |dir: &Dir, folder: &RelativePath| {
-        dir.entries().map_err(|error| of_file_system(error, "list", &root.absolute(folder)))
-    };
-    let opened = root.open_folder(folder).map_err(|error| of_file_system(error, "list", &root.absolute(folder)))?;
-    let mut open: Vec<(ReadDir, RelativePath, String)> =
-        vec![(read(&opened, folder)?, folder.clone(), prefix.to_owned())];
+    let opened = root.open_folder(folder).and_then(|dir| dir.entries());
+    let entries = opened.map_err(|error| of_file_system(error, "list", &root.absolute(folder)))?;
+    let mut open: Vec<(ReadDir, RelativePath, String)> = vec![(entries, folder.clone(), prefix.to_owned())];
     loop {
         let Some((entries, folder, prefix)) = open.last_mut() else { return Ok(()) };
-        let Some(entry) = entries.next() else {
-            open.pop();
-            continue;
+        let entry = match entries.next() {
+            None => {
+                open.pop();
+                continue;
+            }
+            // The folder was deleted meanwhile.
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => continue,
+            Some(entry) => entry.map_err(|error| of_file_system(error, "list", &root.absolute(folder)))?,
         };
-        let entry = entry.map_err(|error| of_file_system(error, "list", &root.absolute(folder)))?;
         let name = match addressable_name(entry.file_name()) {
             Ok(name) => name,
             Err(name) => {
@@ -51,8 +52,8 @@ pub(crate) fn walk(
             if !recursive {
                 page.offer(prefix, || Some(path));
             } else if page.reaches(&prefix) {
-                match entry.open_dir() {
-                    Ok(dir) => open.push((read(&dir, &path)?, path, prefix)),
+                match entry.open_dir().and_then(|dir| dir.entries()) {
+                    Ok(entries) => open.push((entries, path, prefix)),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {} // deleted meanwhile
                     Err(error) => return Err(of_file_system(error, "list", &root.absolute(&path))),
                 }

@@ -406,6 +406,51 @@ async fn a_folder_with_files_is_deleted_only_recursively() {
     assert!(!folder.path().join("dir").exists());
 }
 
+/// Creates the folders `0/sub` to `299/sub` in `folder`, each with a file, and returns the paths of the first ones in the
+/// order of the file system.
+fn create_subfolders(folder: &Path) -> Vec<PathBuf> {
+    for number in 0..300 {
+        let sub = folder.join(format!("{number}/sub"));
+        fs::create_dir_all(&sub).unwrap();
+        fs::write(sub.join("a"), "x").unwrap();
+    }
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recursive_delete_skips_the_subfolders_that_another_program_deletes_meanwhile() {
+    for _ in 0..20 {
+        let (folder, store) = local();
+        let d = folder.path().join("d");
+        let subfolders = create_subfolders(&d);
+        let other = std::thread::spawn(move || {
+            subfolders.iter().for_each(|subfolder| fs::remove_dir_all(subfolder).unwrap_or_default());
+        });
+        store.delete(Delete::from(reference("s:fs:d")).recursive(true)).await.unwrap();
+        other.join().unwrap();
+        assert!(!d.exists(), "{} subfolders are left", fs::read_dir(&d).unwrap().count());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recursive_listing_skips_the_folders_that_another_program_deletes_meanwhile() {
+    let (folder, store) = local();
+    put(&store, Some("z"), "kept", "x").await;
+    let d = folder.path().join("d");
+    fs::create_dir(&d).unwrap();
+    for _ in 0..3 {
+        let subfolders = create_subfolders(&d);
+        let other = std::thread::spawn(move || {
+            subfolders.iter().for_each(|subfolder| fs::remove_dir_all(subfolder).unwrap());
+        });
+        while !other.is_finished() {
+            let listed = paths(&store, List::new().recursive(true)).await;
+            assert_eq!(listed.last().map(String::as_str), Some("s:fs:z/kept"));
+        }
+        other.join().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn the_url_is_a_percent_encoded_file_url() {
     let (folder, store) = local();
