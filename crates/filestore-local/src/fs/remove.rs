@@ -17,15 +17,15 @@ struct Level {
 
 /// Deletes the folder `name` of `parent` with everything in it, except for the entries that no reference can address
 /// and their folders. Returns the number of these entries. Links are deleted and not followed. What another program
-/// deletes meanwhile is skipped: *not found* means that there is no such folder.
-pub(crate) fn remove_folder(parent: &Dir, name: &str) -> io::Result<u64> {
+/// deletes meanwhile is skipped: *not found* means that there is no such folder. Sets `removed` once an entry is deleted.
+pub(crate) fn remove_folder(parent: &Dir, name: &str, removed: &mut bool) -> io::Result<u64> {
     let mut open = vec![Level::open(parent, name)?];
     while let Some(level) = open.last_mut() {
         let Some(entry) = level.entries.next() else {
             let Some(Level { name, left, .. }) = open.pop() else { break };
             let above = open.last_mut();
             if left == 0 {
-                ignore_missing(above.map_or(parent, |above| &above.folder).remove_dir(name))?;
+                *removed |= is_removed(above.map_or(parent, |above| &above.folder).remove_dir(name))?;
             } else if let Some(above) = above {
                 above.left += left;
             } else {
@@ -53,7 +53,7 @@ pub(crate) fn remove_folder(parent: &Dir, name: &str) -> io::Result<u64> {
                 Err(error) => return Err(error),
             }
         } else if kind.is_file() || kind.is_symlink() {
-            ignore_missing(entry.remove_file())?;
+            *removed |= is_removed(entry.remove_file())?;
         } else {
             level.left += 1;
         }
@@ -87,10 +87,10 @@ fn is_same(_: &cap_std::fs::Metadata, _: &cap_std::fs::Metadata) -> bool {
     true
 }
 
-/// Another program may delete the same folder.
-fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
+/// Returns `false` if another program has deleted the entry.
+fn is_removed(removed: io::Result<()>) -> io::Result<bool> {
     match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
     }
 }

@@ -662,6 +662,48 @@ mod unix {
         assert!(!folder.path().join("d").exists());
     }
 
+    /// Not even the superuser can delete an entry of `/proc`.
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn a_recursive_delete_that_removed_nothing_is_rejected_with_the_kind_of_the_failure() {
+        let store = at(Path::new("/proc/self"));
+        for path in ["s:fs:task", "s:fs:status"] {
+            let error = store.delete(Delete::from(reference(path)).recursive(true)).await.unwrap_err();
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, Effect::Rejected), "{error}");
+        }
+    }
+
+    /// Creates files in a folder, repeatedly, so that the folder is not empty after its files are deleted.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_effect_of_a_recursive_delete_that_removed_a_part_is_unknown() {
+        let (folder, store) = local();
+        let d = folder.path().join("d");
+        let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let creating = {
+            let (ended, d) = (Arc::clone(&ended), d.clone());
+            std::thread::spawn(move || {
+                for number in 0_u64.. {
+                    if ended.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                    let _ = fs::create_dir(&d);
+                    let _ = fs::write(d.join(number.to_string()), "x");
+                }
+            })
+        };
+        while !d.join("9").exists() {}
+        let failed = loop {
+            match store.delete(Delete::from(reference("s:fs:d")).recursive(true)).await {
+                Err(error) => break error,
+                Ok(()) => while !d.exists() {},
+            }
+        };
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        creating.join().unwrap();
+        assert_eq!(failed.effect(), Effect::Unknown, "{failed}");
+        assert!(failed.to_string().contains("delete all of"), "{failed}");
+    }
+
     #[tokio::test]
     async fn the_temporary_folder_is_no_entry_of_a_listing() {
         let (folder, store) = local();
