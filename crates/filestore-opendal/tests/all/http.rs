@@ -1,8 +1,12 @@
 //! S3 and WebDAV over HTTP, one rule per test.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use filestore_core::{Body, Delete, Effect, ErrorKind, Feature, IfExists, List, PageToken, Upload};
+use filestore_opendal::OpendalStore;
+use opendal::Operator;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -641,6 +645,44 @@ async fn a_file_that_is_reported_as_empty_is_requested() {
     let store = open("s3", &stub.url, &[]);
     let file = store.upload(Upload::new("a", "")).await.unwrap();
     assert_eq!(store.read(file.reference(), 99).await.unwrap(), "");
+}
+
+/// An operator's own transport, as a program may have one: a WebDAV server that rejects deletes after the first `allowed`.
+struct Rejecting {
+    server: Mutex<Webdav>,
+    allowed: usize,
+    deletes: AtomicUsize,
+}
+
+impl opendal::HttpTransport for Rejecting {
+    async fn fetch(
+        &self,
+        request: http::Request<opendal::Buffer>,
+    ) -> opendal::Result<http::Response<opendal::HttpBody>> {
+        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+        let headers = request.headers().iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        let received = Received { method, path, headers, ..Received::default() };
+        let is_rejected = received.method == "DELETE" && self.deletes.fetch_add(1, Ordering::Relaxed) >= self.allowed;
+        let reply = if is_rejected { Reply::new(403) } else { self.server.lock().unwrap().serve(&received) };
+        let body = futures::stream::iter([Ok(opendal::Buffer::from(reply.body))]);
+        let mut response = http::Response::new(opendal::HttpBody::new(body, None));
+        *response.status_mut() = http::StatusCode::from_u16(reply.status).unwrap();
+        Ok(response)
+    }
+}
+
+#[tokio::test]
+async fn a_recursive_delete_of_an_operator_is_rejected_only_if_nothing_was_deleted() {
+    for (allowed, effect) in [(0, Effect::Rejected), (1, Effect::Unknown)] {
+        let server = Mutex::new(Webdav::with(&[("d/a", "x"), ("d/b", "x"), ("d/e/c", "x")]));
+        let transport = Rejecting { server, allowed, deletes: AtomicUsize::new(0) };
+        let operator = Operator::new(opendal::services::Webdav::default().endpoint("http://localhost")).unwrap();
+        let context = operator.base_context().with_http_transport(opendal::HttpTransporter::new(transport));
+        let store = crate::store(OpendalStore::new(operator.with_context(context)).unwrap());
+        let error = store.delete(Delete::from(reference("s:webdav:d")).recursive(true)).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, effect), "{error}");
+    }
 }
 
 #[tokio::test]
