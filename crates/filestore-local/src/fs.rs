@@ -1,6 +1,7 @@
 //! [`FsStore`]: a local directory as a store.
 
 mod commit;
+mod descent;
 mod remove;
 mod root;
 mod walk;
@@ -231,12 +232,15 @@ fn list(root: Option<&OpenRoot>, scope: &[String], request: &List) -> Result<Pag
         match (path.strip_suffix('/'), target) {
             (_, None) => page.left_out += 1,
             (Some(folder), _) => page.folders.push(folder.to_owned()),
-            // A file that was deleted meanwhile is not on the page.
-            (None, Some(target)) => {
-                if let Ok(Entry::File(_, metadata)) = root.inspect(target) {
+            (None, Some(target)) => match root.inspect(target) {
+                Ok(Entry::File(_, metadata)) => {
                     page.files.push(stored_file(path.split('/').map(str::to_owned).collect(), &metadata));
                 }
-            }
+                // The system accepts no path of this length.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => page.left_out += 1,
+                // The file was deleted meanwhile.
+                _ => {}
+            },
         }
     }
     Ok(page)
@@ -272,8 +276,11 @@ impl OpenRoot {
         let path = self.absolute(&folder.join(name));
         let folder = self.open_folder(&folder).map_err(|error| of_file_system(error, "delete", &path))?;
         let names = open_for_sync(&folder).map_err(|error| cannot_sync(error, &path))?;
+        let mut is_partly_removed = false;
         let removed = match folder.symlink_metadata(name) {
-            Ok(metadata) if metadata.is_dir() && recursive => remove::remove_folder(&folder, name),
+            Ok(metadata) if metadata.is_dir() && recursive => {
+                remove::remove_folder(folder, name, &mut is_partly_removed)
+            }
             Ok(metadata) if metadata.is_dir() => folder.remove_dir(name).map(|()| 0),
             Ok(metadata) if metadata.is_file() || metadata.is_symlink() => folder.remove_file(name).map(|()| 0),
             Ok(_) => return Err(special(&path)),
@@ -298,8 +305,9 @@ impl OpenRoot {
                 Effect::Rejected,
                 format!("{} is a folder with files in it; delete it recursively", path.display()),
             )),
-            // A part of the folder may be deleted.
-            Err(error) if recursive => Err(of_file_system(error, "delete all of", &path).with_effect(Effect::Unknown)),
+            Err(error) if is_partly_removed => {
+                Err(of_file_system(error, "delete all of", &path).with_effect(Effect::Unknown))
+            }
             Err(error) => Err(of_file_system(error, "delete", &path)),
         }
     }

@@ -303,6 +303,9 @@ impl OpendalStore {
             let mut lister = guard.watch(&self.operator).lister_options(from, options).await?;
             let mut empty = true;
             while let Some(entry) = lister.next().await {
+                if entry.is_err() && guard.is_stopped() {
+                    break;
+                }
                 let (path, metadata) = entry?.into_parts();
                 empty = false;
                 guard.entry(&path)?;
@@ -318,6 +321,10 @@ impl OpendalStore {
                     continue;
                 }
                 builder.offer(path, || metadata);
+                // The next response has no smaller paths than this one.
+                if self.traits.ordered && builder.is_full() {
+                    guard.stop();
+                }
             }
             Ok(empty)
         };
@@ -328,7 +335,9 @@ impl OpendalStore {
             call(Stage::Read, self.operator.stat(&folder)).await?;
         }
 
-        let (entries, next) = builder.finish();
+        let (mut entries, next) = builder.finish();
+        // Some servers repeat the last folder of a response in the next one.
+        entries.dedup_by(|(path, _), (before, _)| path == before);
         let mut page = Page::new(Vec::new(), next);
         for (path, metadata) in entries {
             let Some(components) =
@@ -432,6 +441,7 @@ impl OpendalStore {
     }
 
     async fn remove(&self, request: Delete) -> Result<()> {
+        let attempts = Attempts::current();
         let components = self.checked(components::of_reference(&request.reference)?)?;
         let path = self.path(&components);
         let folder = format!("{path}/");
@@ -444,7 +454,7 @@ impl OpendalStore {
                     let mut entries = call(Stage::Read, self.operator.list(&folder)).await?;
                     entries.retain(|entry| entry.path() != folder);
                     // The delete would also remove the entries that the listing leaves out.
-                    if !entries.is_empty() || Attempts::current().left_out() > 0 {
+                    if !entries.is_empty() || attempts.left_out() > 0 {
                         return Err(Error::new(
                             ErrorKind::InvalidInput,
                             Effect::Rejected,
@@ -462,10 +472,9 @@ impl OpendalStore {
         if !request.recursive {
             return Ok(());
         }
-        if self.traits.folders {
-            return call(Stage::Commit, async { self.operator.delete_with(&folder).recursive(true).await }).await;
-        }
         let guard = ListGuard::of(&folder);
+        // An object store has deleted the file of this name, if there was one.
+        let mut has_deleted = !self.traits.folders;
         let deleting = async {
             let options = ListOptions { recursive: true, ..ListOptions::default() };
             let mut lister = guard.watch(&self.operator).lister_options(&folder, options).await?;
@@ -473,14 +482,19 @@ impl OpendalStore {
             while let Some(entry) = lister.try_next().await? {
                 guard.entry(entry.path())?;
                 deleter.delete(entry).await?;
+                has_deleted = true;
             }
             deleter.close().await
         };
-        call(Stage::Commit, deleting).await.map_err(|error| match guard.failure() {
-            Some(failure) => failure.with_effect(error.effect()),
-            None => error,
+        let deleted = call(Stage::Commit, deleting).await;
+        deleted.map_err(|error| {
+            // Without HTTP, the effect is only that of the request that failed.
+            let effect = if has_deleted && attempts.effect().is_none() { Effect::Unknown } else { error.effect() };
+            guard.failure().unwrap_or(error).with_effect(effect)
         })?;
-        match Attempts::current().left_out() {
+        // The delete of a real folder also removes the entries that the listing leaves out.
+        match attempts.left_out() {
+            _ if self.traits.folders => Ok(()),
             0 => Ok(()),
             entries => Err(Error::new(
                 ErrorKind::Incomplete,

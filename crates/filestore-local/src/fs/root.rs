@@ -189,6 +189,14 @@ impl RelativePath {
     pub(crate) fn join(&self, name: &str) -> Self {
         Self(self.0.join(name))
     }
+
+    pub(crate) fn push(&mut self, name: &str) {
+        self.0.push(name);
+    }
+
+    pub(crate) fn pop(&mut self) {
+        self.0.pop();
+    }
 }
 
 /// Opens `folder` for [`sync`]: the handle itself cannot be synced. `None` on systems that cannot open folders as
