@@ -350,6 +350,7 @@ pub(crate) async fn force_exit(mut signals: Signals, reads: Reads) {
     // Standard error may not be read either.
     let report = std::thread::spawn(move || {
         reads.warn_of_change();
+        output::report_unprinted();
         reads.report();
     });
     let deadline = Instant::now() + EXIT_TIMEOUT;

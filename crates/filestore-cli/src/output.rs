@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use filestore::{Effect, Error, ErrorKind, Expiry, Result, StoredFile, is_hidden};
 use serde_json::{Map, Value, json};
@@ -17,8 +18,8 @@ const WIDEST: usize = 120;
 const WIDEST_LAST: usize = 4096;
 
 /// Writes one line of data.
-pub(crate) fn line(text: &str) -> Result<()> {
-    write_all(format!("{text}\n").as_bytes())
+pub(crate) fn line(text: impl AsRef<[u8]>) -> Result<()> {
+    write_all(&[text.as_ref(), b"\n"].concat())
 }
 
 /// Writes data.
@@ -30,11 +31,16 @@ pub(crate) fn write_all(bytes: &[u8]) -> Result<()> {
 
 /// Writes one line, the result of an operation that took effect. If standard output does not accept the line,
 /// `summary` goes to standard error, because the result, such as a new reference, may be recorded nowhere else.
-pub(crate) fn result(text: &str, summary: &str) -> Result<()> {
+///
+/// A signal may end the program while standard output is full and nobody reads it; see [`report_unprinted`].
+pub(crate) fn result(text: impl AsRef<[u8]>, summary: &str) -> Result<()> {
     if standard_streams::may_be_closed() {
         report(summary);
     }
-    line(text).map_err(|error| {
+    *unprinted() = Some(summary.to_owned());
+    let printed = line(text);
+    *unprinted() = None;
+    printed.map_err(|error| {
         report(summary);
         if is_closed_by_reader(&error) {
             return error;
@@ -42,6 +48,21 @@ pub(crate) fn result(text: &str, summary: &str) -> Result<()> {
         let message = format!("the operation took effect, but its result was not printed: {}", error.message());
         Error::new(ErrorKind::Incomplete, Effect::Applied, message)
     })
+}
+
+/// The summary of the result that is being printed.
+static UNPRINTED: Mutex<Option<String>> = Mutex::new(None);
+
+fn unprinted() -> MutexGuard<'static, Option<String>> {
+    UNPRINTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reports the result that standard output has not accepted yet, when a signal ends the program.
+pub(crate) fn report_unprinted() {
+    let summary = unprinted().take();
+    if let Some(summary) = summary {
+        report(&format!("interrupted before the result was printed: {summary}"));
+    }
 }
 
 /// Returns the error for a failed write to standard output.

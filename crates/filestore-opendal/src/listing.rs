@@ -15,7 +15,7 @@ use filestore_core::percent_decode;
 use filestore_http::Url;
 use jiff::Timestamp;
 use quick_xml::Reader;
-use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::escape::{escape, resolve_predefined_entity};
 use quick_xml::events::Event;
 use serde_json::Value;
 
@@ -41,8 +41,41 @@ struct Entry {
     name: Option<String>,
     size: Option<String>,
     modified: Option<String>,
+    /// The properties of a WebDAV response. OpenDAL reads the first ones that are complete.
+    properties: Properties,
+    has_complete_properties: bool,
     /// The name of its element.
     element: &'static str,
+}
+
+/// The properties of one `propstat` of a WebDAV response (RFC 4918, section 14.22).
+#[derive(Debug, Default)]
+struct Properties {
+    status: Option<String>,
+    size: Option<String>,
+    modified: Option<String>,
+    is_folder: bool,
+}
+
+impl Properties {
+    /// Returns `true` if OpenDAL can read them. It would reject the whole listing.
+    fn are_complete(&self) -> bool {
+        let status = self.status.as_ref().and_then(|status| status.split_whitespace().nth(1)?.parse::<u16>().ok());
+        let modified = self.modified.as_ref();
+        status.is_some_and(|status| status < 400)
+            && modified.is_some_and(|time| opendal::raw::Timestamp::parse_rfc2822(time).is_ok())
+            && (self.is_folder || self.size.as_ref().is_some_and(|size| size.parse::<u64>().is_ok()))
+    }
+
+    fn set(&mut self, name: &str, text: &mut String) {
+        match name {
+            "status" => self.status = Some(std::mem::take(text)),
+            "getcontentlength" => self.size = Some(std::mem::take(text)),
+            "getlastmodified" => self.modified = Some(std::mem::take(text)),
+            "collection" => self.is_folder = true,
+            _ => {}
+        }
+    }
 }
 
 impl Entry {
@@ -131,13 +164,18 @@ fn responses(url: &Url, root: &str, body: Bytes) -> Result<Listing, String> {
             check_prefix(&name, &format!("{}/", folder.trim_end_matches('/')))?;
         }
         // The folder of unfinished uploads is no entry of the store.
+        let is_requested = name.trim_end_matches('/') == folder.trim_end_matches('/');
         let is_temporary = name.strip_prefix(root).is_some_and(|path| path.trim_end_matches('/') == TEMPORARY_FOLDER);
         entry.name = Some(name);
-        if !is_temporary && !entry.is_addressable(root) {
+        // The requested folder or file itself must be there, so OpenDAL rejects it if it is incomplete.
+        let is_complete = entry.has_complete_properties || is_requested;
+        let is_kept = is_temporary || (is_complete && entry.is_addressable(root));
+        if !is_kept {
+            tracing::debug!(href, "an entry of the listing is left out");
             left_out += 1;
             edits.push((entry.bytes, String::new()));
         } else if let Some(absolute) = &absolute {
-            edits.push((entry.name_bytes, absolute.path().to_owned()));
+            edits.push((entry.name_bytes, escape(absolute.path()).into_owned()));
         }
     }
     Ok(Listing { body: edited(body, edits), left_out })
@@ -227,8 +265,14 @@ fn entries(body: &[u8], elements: &[(&'static str, &'static str)]) -> Result<Vec
                         _ if name == child => (entry.name, entry.name_bytes) = (Some(text), begin..before),
                         "Size" => entry.size = Some(text),
                         "LastModified" => entry.modified = Some(text),
+                        "propstat" => {
+                            let properties = std::mem::take(&mut entry.properties);
+                            entry.has_complete_properties |= properties.are_complete();
+                        }
                         _ => {}
                     }
+                } else {
+                    entry.properties.set(&name, &mut text);
                 }
                 current = Some((entry, child, depth));
             }
@@ -387,7 +431,7 @@ mod tests {
     #[test]
     fn the_temporary_folder_of_webdav_is_no_entry_that_is_left_out() {
         let dav = |href: &str| {
-            let body = format!("<multistatus><response><href>{href}</href></response></multistatus>");
+            let body = multistatus(href, PROPERTIES);
             list(Service::Webdav, "Propfind", "http://h/dav/", &body).unwrap().1
         };
         assert_eq!(["/dav/.filestore-tmp/", "/dav/a%5Cb", "/dav/a%20", "/dav/a"].map(dav), [0, 1, 1, 0]);
@@ -397,18 +441,56 @@ mod tests {
     #[test]
     fn a_response_of_webdav_is_of_the_folder_and_its_url_becomes_a_path() {
         let dav = |href: &str| {
-            let body = format!(
-                r#"<D:multistatus xmlns:D="DAV:"><D:response><D:href>{href}</D:href></D:response></D:multistatus>"#
-            );
+            let body = multistatus(href, PROPERTIES);
             list(Service::Webdav, "Propfind", "http://h:80/dav/my%20d/", &body)
         };
         for href in ["/dav/my%20d/", "/dav/my%20d", "/dav/my%20d/a", "/dav/my d/%61"] {
             assert!(dav(href).unwrap().0.contains(&format!(">{href}<")), "{href}");
         }
-        let (body, _) = dav("http://h/dav/my%20d/a").unwrap();
-        assert!(body.contains(">/dav/my%20d/a<"), "{body}");
+        for (href, path) in [("a", "a"), ("R&amp;D", "R&amp;D"), ("R&amp;amp;D;", "R&amp;amp;D;")] {
+            let (body, _) = dav(&format!("http://h/dav/my%20d/{href}")).unwrap();
+            assert!(body.contains(&format!(">/dav/my%20d/{path}<")), "{body}");
+        }
         for href in ["/", "/dav/", "/dav/my%20d2/a", "/dav/other", "http://other/dav/my%20d/a", "a", ""] {
             assert!(dav(href).is_err(), "{href}");
+        }
+    }
+
+    const PROPERTIES: &str = "<D:propstat><D:prop><D:getlastmodified>Fri, 02 Jan 2026 03:04:05 GMT</D:getlastmodified>\
+                              <D:getcontentlength>1</D:getcontentlength></D:prop>\
+                              <D:status>HTTP/1.1 200 OK</D:status></D:propstat>";
+
+    fn multistatus(href: &str, properties: &str) -> String {
+        format!(
+            r#"<D:multistatus xmlns:D="DAV:"><D:response><D:href>{href}</D:href>{properties}</D:response></D:multistatus>"#
+        )
+    }
+
+    #[test]
+    fn a_response_of_webdav_that_opendal_cannot_read_is_left_out() {
+        let left_out = |href: &str, properties: &str| {
+            list(Service::Webdav, "Propfind", "http://h/dav/", &multistatus(href, properties)).unwrap().1
+        };
+        let missing = "<D:propstat><D:prop><D:quota/></D:prop><D:status>HTTP/1.1 404 Not Found</D:status></D:propstat>";
+        let folder = PROPERTIES
+            .replace("<D:getcontentlength>1</D:getcontentlength>", "<D:resourcetype><D:collection/></D:resourcetype>");
+        for complete in
+            [PROPERTIES.to_owned(), folder, format!("{missing}{PROPERTIES}"), format!("{PROPERTIES}{missing}")]
+        {
+            assert_eq!(left_out("/dav/a", &complete), 0, "{complete}");
+        }
+        for incomplete in [
+            "<D:status>HTTP/1.1 403 Forbidden</D:status>".to_owned(),
+            PROPERTIES.replace("200 OK", "403 Forbidden"),
+            PROPERTIES.replace("<D:getcontentlength>1</D:getcontentlength>", ""),
+            PROPERTIES.replace(">1<", ">-1<"),
+            PROPERTIES.replace("Fri", "Sun"),
+            PROPERTIES.replace("getlastmodified", "creationdate"),
+            missing.to_owned(),
+        ] {
+            assert_eq!(left_out("/dav/a", &incomplete), 1, "{incomplete}");
+            // The folder itself must be there.
+            assert_eq!(left_out("/dav/", &incomplete), 0, "{incomplete}");
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn run(context: &Context, args: &args::Caps) -> Result<u8> {
         };
         let backend = context.registry.backend(config.backend_name())?;
         if context.json {
-            output::line(&output::json(&json_of(store.name(), backend, store.capabilities())))?;
+            output::line(output::json(&json_of(store.name(), backend, store.capabilities())))?;
         } else {
             let gap = if index > 0 { "\n" } else { "" };
             output::write_all(format!("{gap}{}", text_of(store.name(), backend, store.capabilities())).as_bytes())?;

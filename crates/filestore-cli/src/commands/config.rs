@@ -39,7 +39,7 @@ fn check(context: &Context) -> Result<u8> {
             }
         };
         if context.json {
-            output::line(&output::json(&json!({ "store": store.name, "ok": problem.is_none(), "problem": problem })))?;
+            output::line(output::json(&json!({ "store": store.name, "ok": problem.is_none(), "problem": problem })))?;
         }
         rows.push(vec![store.name.clone(), problem.unwrap_or_else(|| "ok".to_owned())]);
     }
@@ -123,13 +123,13 @@ fn show(context: &Context) -> Result<u8> {
     }
     if context.json {
         for row in rows {
-            output::line(&output::json(&json!({ "key": row[0], "value": row[1], "origin": row[2] })))?;
+            output::line(output::json(&json!({ "key": row[0], "value": row[1], "origin": row[2] })))?;
         }
         return Ok(0);
     }
     let is_built_in = context.config.stores().iter().all(|store| store.backend.origin == Origin::BuiltIn);
     match context.config.source() {
-        Some(path) => output::line(&format!("# {}", path.display()))?,
+        Some(path) => output::line(format!("# {}", path.display()))?,
         None if is_built_in => output::line("# built in: there is no configuration file")?,
         None => output::line("# environment variables: there is no configuration file")?,
     }

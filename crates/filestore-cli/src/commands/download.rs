@@ -38,7 +38,8 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
     };
     bar.done();
     let saved = saved.inspect_err(|_| read.iter().for_each(Read::ended))?;
-    let path = saved.path.strip_prefix(".").unwrap_or(&saved.path).display().to_string();
+    let local = saved.path.strip_prefix(".").unwrap_or(&saved.path);
+    let path = local.display().to_string();
     if let Some(taken) = &saved.taken {
         let taken = taken.strip_prefix(".").unwrap_or(taken);
         context.warn(&format!("{} exists and is not replaced; the file is stored as {path}", taken.display()));
@@ -51,11 +52,12 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
         let mut object = output::json_of(&saved.file);
         object["size"] = saved.bytes.into();
         object["path"] = json!(path);
-        output::json(&object)
+        output::json(&object).into_bytes()
     } else {
-        path
+        // A path need not be text.
+        local.as_os_str().as_encoded_bytes().to_vec()
     };
-    let printed = output::result(&printed, &summary);
+    let printed = output::result(printed, &summary);
     read.iter().for_each(Read::ended);
     printed.map(|()| 0)
 }

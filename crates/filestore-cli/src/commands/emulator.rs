@@ -17,7 +17,7 @@ pub(crate) async fn run(args: &args::Emulator, quiet: bool) -> Result<u8> {
     if !quiet {
         emulator.warnings().iter().for_each(|warning| output::report(&format!("warning: {warning}")));
     }
-    output::line(&format!("listening on http://{}", emulator.addr()))?;
+    output::line(format!("listening on http://{}", emulator.addr()))?;
     signals.wait().await;
     emulator.shutdown().await;
     Ok(0)

@@ -20,7 +20,7 @@ async fn me(context: &Context) -> Result<u8> {
     let config = context.selected_store()?;
     let account = connect(context, config)?.me().await.map_err(|error| error.with_store(&config.name))?;
     if context.json {
-        output::line(&output::json(&json_of(&account)))?;
+        output::line(output::json(&json_of(&account)))?;
     } else {
         let rows: Vec<Vec<String>> =
             properties(&account).into_iter().map(|(name, value)| vec![name.into(), value]).collect();
@@ -45,7 +45,7 @@ async fn update(context: &Context, args: &args::FileioUpdate) -> Result<u8> {
     object["store"] = json!(store.name());
     let reference = reference.to_string();
     let summary = format!("updated {reference}");
-    output::result(&if context.json { output::json(&object) } else { reference }, &summary)?;
+    output::result(if context.json { output::json(&object) } else { reference }, &summary)?;
     Ok(0)
 }
 

@@ -147,7 +147,7 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
     } else {
         link.url.as_str().to_owned()
     };
-    output::result(&printed, &format!("shared by the link {}: {}", link.id, link.url.as_str()))
+    output::result(printed, &format!("shared by the link {}: {}", link.id, link.url.as_str()))
 }
 
 async fn unshare(context: &Context, link: &str) -> Result<()> {
@@ -214,7 +214,7 @@ fn print(context: &Context, store: &str, reference: &FileRef, summary: &str) -> 
     let reference = reference.stamped(&Arc::from(store)).to_string();
     let summary = format!("{summary} {reference}");
     let json = || output::json(&json!({ "ref": reference, "store": store }));
-    output::result(&if context.json { json() } else { reference }, &summary)
+    output::result(if context.json { json() } else { reference }, &summary)
 }
 
 /// Returns the secret at `env:NAME` or `file:PATH`. A literal secret would be visible in the process list and in
@@ -268,7 +268,7 @@ impl PrivateFile {
     fn fill(mut self, text: &str) -> Result<()> {
         let written = writeln!(self.file, "{text}").and_then(|()| self.file.sync_all());
         written.map_err(|error| Error::local(error, "write", &self.path))?;
-        output::line(&self.path.display().to_string())?;
+        output::line(self.path.as_os_str().as_encoded_bytes())?;
         self.filled = true;
         Ok(())
     }

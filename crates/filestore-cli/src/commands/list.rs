@@ -22,7 +22,7 @@ pub(crate) async fn run(context: &Context, args: &args::List) -> Result<u8> {
         print_left_out(context, page.left_out)?;
         if let Some(next) = &page.next {
             if context.json {
-                output::line(&output::json(&json!({ "next": next.as_str() })))?;
+                output::line(output::json(&json!({ "next": next.as_str() })))?;
             } else if !context.quiet {
                 // Quoted for a shell: the token may be a path with spaces in it.
                 let token = output::visible(next.as_str()).replace('\'', r"'\''");
@@ -52,7 +52,7 @@ fn print(context: &Context, page: &Page, headings: bool) -> Result<()> {
     if context.json {
         let folders = page.folders.iter().map(|scope| json!({ "folder": scope }));
         let mut lines = folders.chain(page.files.iter().map(output::json_of));
-        return lines.try_for_each(|line| output::line(&output::json(&line)));
+        return lines.try_for_each(|line| output::line(output::json(&line)));
     }
     let folders = page.folders.iter().map(|scope| vec!["-".into(), "-".into(), format!("{scope}/"), String::new()]);
     let rows: Vec<Vec<String>> = folders.chain(page.files.iter().map(row)).collect();
@@ -68,7 +68,7 @@ fn print(context: &Context, page: &Page, headings: bool) -> Result<()> {
 fn print_left_out(context: &Context, left_out: u64) -> Result<()> {
     match left_out {
         0 => Ok(()),
-        _ if context.json => output::line(&output::json(&json!({ "left_out": left_out }))),
+        _ if context.json => output::line(output::json(&json!({ "left_out": left_out }))),
         _ => {
             let reason = "no reference can name them, or their size or time is invalid";
             context.warn(&format!("the listing leaves out {left_out} of the entries: {reason}"));

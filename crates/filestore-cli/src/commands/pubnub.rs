@@ -43,6 +43,6 @@ async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
     } else {
         published.timetoken
     };
-    output::result(&printed, &summary)?;
+    output::result(printed, &summary)?;
     Ok(0)
 }

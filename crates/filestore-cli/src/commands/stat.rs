@@ -12,7 +12,7 @@ pub(crate) async fn run(context: &Context, args: &args::Reference) -> Result<u8>
     let (store, reference) = context.open_reference(&args.reference)?;
     let file = store.stat(reference).await?;
     if context.json {
-        output::line(&output::json(&output::json_of(&file)))?;
+        output::line(output::json(&output::json_of(&file)))?;
     } else {
         output::write_all(text_of(&file).as_bytes())?;
     }

@@ -17,7 +17,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
                 "aliases": store.aliases,
                 "default": Some(store.name.as_str()) == default,
             });
-            output::line(&output::json(&object))?;
+            output::line(output::json(&object))?;
         }
         return Ok(0);
     }

@@ -28,7 +28,8 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     let is_repeatable =
         store.capabilities().addressing == Addressing::CallerPath && !args.no_clobber && !finds_free_name;
     let mut outcomes = Outcomes::default();
-    for path in &args.files {
+    let mut files = args.files.iter();
+    while let Some(path) = files.next() {
         let uploaded = upload(context, &store, args, &options, path).await;
         if let Err(error) = &uploaded {
             note_failure(&mut outcomes, error);
@@ -40,6 +41,9 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
         }
         if let Err(error) = print(context, file) {
             note_failure(&mut outcomes, &error);
+            if !output::is_closed_by_reader(&error) {
+                files.for_each(|path| output::report(&format!("not sent: {}", path.display())));
+            }
             break;
         }
     }
@@ -107,5 +111,5 @@ fn print(context: &Context, file: &StoredFile) -> Result<()> {
     context.warn_of_skipped(&file.name, &file.skipped);
     let reference = file.reference.to_string();
     let printed = if context.json { output::json(&output::json_of(file)) } else { reference.clone() };
-    output::result(&printed, &format!("stored as {reference}"))
+    output::result(printed, &format!("stored as {reference}"))
 }

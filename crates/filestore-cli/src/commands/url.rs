@@ -20,7 +20,7 @@ pub(crate) async fn run(context: &Context, args: &args::Url) -> Result<u8> {
             "kind": url.kind().as_str(),
             "expires": url.expires().map(|time| time.to_string()),
         });
-        output::line(&output::json(&object))?;
+        output::line(output::json(&object))?;
     } else {
         output::line(url.as_str())?;
     }

@@ -250,9 +250,11 @@ fn a_reference_that_standard_output_does_not_accept_is_not_lost() {
     let home = Home::new();
     home.file("a", "x");
     let full = std::fs::File::create("/dev/full").unwrap();
-    let output = home.command(&["upload", "a"]).stdout(full).output().unwrap();
+    home.file("b", "x");
+    let output = home.command(&["upload", "a", "b"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(8), "{output:?}");
-    assert!(String::from_utf8(output.stderr).unwrap().contains("stored as local:fs:a\n"));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("stored as local:fs:a\n") && stderr.contains("not sent: b\n"), "{stderr}");
 }
 
 #[cfg(target_os = "linux")]
@@ -266,6 +268,9 @@ fn a_file_whose_name_is_not_text_is_stored_under_the_name_that_is_given() {
     assert_eq!(home.command(&["upload"]).arg(name).output().unwrap().status.code(), Some(2));
     let named = home.command(&["upload", "--name", "a"]).arg(name).output().unwrap();
     assert_eq!(named.stdout, b"local:fs:a\n");
+    let target = std::ffi::OsStr::from_bytes(b"copy\xff");
+    let saved = home.command(&["download", "local:fs:a", "-o"]).arg(target).output().unwrap();
+    assert_eq!(saved.stdout, b"copy\xff\n");
 }
 
 #[cfg(unix)]

@@ -126,6 +126,31 @@ fn a_signal_tells_how_much_standard_output_has_accepted() {
 }
 
 #[test]
+fn a_reference_that_standard_output_has_not_accepted_at_a_signal_is_not_lost() {
+    let home = Home::new();
+    home.file("small", "x");
+    let served = Served::start(&home, &[]);
+    let (_unread, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&[b'x'; 65_536]).unwrap();
+    let child = home
+        .interruptible_command(&Served::with(&["upload", "small"]))
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !served.run(&["list"]).out.contains("small") {
+        sleep(Duration::from_millis(5));
+    }
+    for _ in 0..2 {
+        assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+    }
+    let done = done(child.wait_with_output().unwrap());
+    assert_eq!(done.code, 143, "{done:?}");
+    // The signal may come before the response to the upload.
+    assert!(done.err.contains("stored as fileio:fileio:") || done.err.contains("may have taken effect"), "{done:?}");
+}
+
+#[test]
 fn a_standard_error_that_is_not_read_does_not_stop_the_end_by_a_signal() {
     let home = Home::new();
     home.file("big", vec![7; SIZE]);
