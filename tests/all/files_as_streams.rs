@@ -119,8 +119,29 @@ async fn a_range_beyond_the_end_is_told_apart_from_bad_input() {
             let error = store.download(Download::from(&file.reference).range(range)).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::RangeNotSatisfiable, "{error}");
         }
+        for empty in [0..0, 1..1] {
+            let none = store.download(Download::from(&file.reference).range(empty.clone())).await.unwrap();
+            assert_eq!(
+                (none.range.clone(), none.bytes(9).await.unwrap()),
+                (Some(empty), "".into()),
+                "{}",
+                store.name()
+            );
+        }
         let end = store.download(Download::from(&file.reference).range(1..=1)).await.unwrap();
         assert_eq!((end.range.clone(), end.bytes(9).await.unwrap()), (Some(1..2), "b".into()), "{}", store.name());
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_small_chunks_is_stored_whole() {
+    let stores = Stores::open().await;
+    for store in &stores.all {
+        let content = content()[..20_001].to_vec();
+        let bytes: Vec<_> = content.iter().map(|byte| Ok::<_, filestore::Error>(vec![*byte])).collect();
+        let body = Body::from_stream(futures::stream::iter(bytes), None);
+        let file = store.upload(Upload::new("small.bin", body)).await.unwrap();
+        assert_eq!(store.read(&file.reference, 1 << 20).await.unwrap(), content, "{}", store.name());
     }
 }
 

@@ -129,8 +129,8 @@ impl Body {
     /// Creates a body from an open file, such as a temporary file without a name. The whole file is sent, whatever its
     /// position is.
     ///
-    /// A pipe and a device become a body of unknown length that can be sent once. Fails with *invalid input* if the file
-    /// is a folder, and with *io* if its metadata cannot be read.
+    /// A pipe, a device and a system file of unknown size become a body of unknown length that can be sent once. Fails
+    /// with *invalid input* if the file is a folder, and with *io* if it cannot be read.
     pub fn from_file(file: File) -> Result<Self> {
         let metadata = file.metadata().map_err(|error| Error::local(error, "read", Path::new("the open file")))?;
         if metadata.is_dir() {
@@ -139,7 +139,14 @@ impl Body {
         if !metadata.is_file() {
             return Ok(Self::from_reader(tokio::fs::File::from_std(file), None));
         }
-        Ok(Self::of(Source::File { file: LocalFile::Open(Arc::new(file)), length: metadata.len() }))
+        let file = Arc::new(file);
+        let mut start = FileAt { file: Arc::clone(&file), position: 0 };
+        let probed = if metadata.len() == 0 { start.read(&mut [0]) } else { Ok(0) };
+        if probed.map_err(|error| Error::local(error, "read", Path::new("the open file")))? > 0 {
+            // A system file whose reported size is zero.
+            return Ok(Self::from_blocking(FileAt { file, position: 0 }, None));
+        }
+        Ok(Self::of(Source::File { file: LocalFile::Open(file), length: metadata.len() }))
     }
 
     /// Creates a body from `open`, which is called each time the body is sent. `length` is the length as far as it is
@@ -402,6 +409,8 @@ mod tests {
         let body = Body::from_path("/proc/self/status").unwrap();
         assert_eq!((body.length(), body.can_replay()), (None, false));
         assert!(read(&body).await.unwrap().starts_with(b"Name:"));
+        let open = Body::from_file(File::open("/proc/self/status").unwrap()).unwrap();
+        assert!(read(&open).await.unwrap().starts_with(b"Name:"));
         let empty = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(Body::from_path(empty.path()).unwrap().length(), Some(0));
         // Its reported size is zero, and reading it fails.

@@ -29,6 +29,7 @@ mod body;
 mod body_sender;
 mod byte_range;
 mod capabilities;
+mod chunk_queue;
 mod cleanup;
 pub mod components;
 mod cursor_loop_guard;
@@ -70,6 +71,7 @@ pub use capabilities::{
     Addressing, Capabilities, DigestSupport, DigestWhen, Feature, ListOrder, NameEquality, NameRules, ReadEffect,
     Requirement, ScopeKind, Support,
 };
+pub use chunk_queue::ChunkQueue;
 pub use cleanup::Cleanup;
 pub use cursor_loop_guard::CursorLoopGuard;
 pub use error::{Effect, Error, ErrorKind, Operation, Result};

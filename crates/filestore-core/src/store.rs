@@ -9,9 +9,9 @@ use futures::stream::{self, Stream, TryStreamExt};
 
 use crate::reference::is_store_name;
 use crate::{
-    Addressing, Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature,
-    FileRef, FileStore, FileUrl, Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile, Upload,
-    UrlRequest, check_runtime, validate_limit, validate_scope,
+    Addressing, ByteRange, Capabilities, CursorLoopGuard, Delete, Download, Downloaded, Effect, Error, ErrorKind,
+    Feature, FileRef, FileStore, FileUrl, Layer, List, Operation, Options, Page, Requirement, Result, Stat, StoredFile,
+    Upload, UrlRequest, check_runtime, validate_limit, validate_scope,
 };
 
 /// The handle of a store: a name and any [`FileStore`]. It is cheap to clone.
@@ -299,15 +299,19 @@ impl Store {
         if request.range.is_some() {
             self.capabilities().check(Feature::Range)?;
         }
-        // Services reject every range of an empty file.
-        let whole = request.range.take_if(|range| range.is_full());
+        let is_full = request.range.is_some_and(ByteRange::is_full);
         let tracker = request.tracker.take();
         let reference = request.reference.clone();
-        let mut response = self.inner.download(request).await?;
+        let mut response = match self.inner.download(request).await {
+            // Services reject every range of an empty file.
+            Err(error) if is_full && error.kind() == ErrorKind::RangeNotSatisfiable => {
+                let mut response = self.inner.download(Download::from(&reference)).await?;
+                response.range = Some(0..0);
+                response
+            }
+            response => response?,
+        };
         self.stamp(&mut response.file);
-        if whole.is_some() {
-            response.range = response.file.size.map(|size| 0..size);
-        }
         let expected = response.range.as_ref().map(|range| range.end - range.start).or(response.file.size);
         if let Some(expected) = expected {
             response.stream = response.stream.expecting(expected);

@@ -1,13 +1,12 @@
 //! A download, step by step: the presigned URL, the first response, concurrent ranges, and the digest.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use filestore_core::{
-    ByteStream, Download, Downloaded, Effect, Error, ErrorKind, FileUrl, Result, UrlKind, UrlRequest,
+    ByteStream, ChunkQueue, Download, Downloaded, Effect, Error, ErrorKind, FileUrl, Result, UrlKind, UrlRequest,
 };
 use filestore_http::{Attempts, RangeSource, presigned_url};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
@@ -52,7 +51,11 @@ impl FilesComStore {
         // 3. The bytes, with a check of the digest at the end of a whole file.
         let byte_range = range.clone().or_else(|| size.map(|size| 0..size));
         let length = byte_range.as_ref().map(|byte_range| byte_range.end - byte_range.start);
-        let bytes = read(Arc::clone(&content), byte_range, range.is_some()).await?;
+        let bytes = match &range {
+            // An empty range cannot be requested.
+            Some(range) if range.is_empty() => stream::empty().boxed(),
+            _ => read(Arc::clone(&content), byte_range, range.is_some()).await?,
+        };
         let bytes = match (&range, self.config().verify) {
             (Some(_), _) | (None, Verify::None) => bytes,
             (None, verify) => verified(bytes, Arc::clone(&content), verify),
@@ -148,11 +151,11 @@ fn concurrent(content: Arc<RemoteContent>, byte_range: Range<u64>, window: usize
                 let mut attempts = Attempts::new();
                 let response = content.get_range(range.clone(), &mut attempts).await?;
                 let mut reader = content.reader(response, range, attempts);
-                let mut chunks = VecDeque::new();
+                let mut chunks = ChunkQueue::new();
                 while let Some(chunk) = reader.next(&content).await? {
-                    chunks.push_back(Ok(chunk));
+                    chunks.push(chunk);
                 }
-                Ok::<_, Error>(stream::iter(chunks))
+                Ok::<_, Error>(stream::iter(chunks.into_chunks().into_iter().map(Ok)))
             }
         })
         .buffered(window)

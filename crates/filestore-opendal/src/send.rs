@@ -5,9 +5,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use filestore_core::components::TEMPORARY_FOLDER;
-use filestore_core::{Body, ByteStream, Cleanup, Effect, Error, ErrorKind, Result, check_runtime};
+use filestore_core::{Body, ByteStream, ChunkQueue, Cleanup, Effect, Error, ErrorKind, Result, check_runtime};
 use futures::StreamExt;
 #[cfg(feature = "sftp")]
 use jiff::Timestamp;
@@ -255,7 +254,7 @@ impl UploadTask {
             Content::Request(_) => return Ok(None),
         };
         let mut size = 0;
-        let mut whole: Vec<Bytes> = Vec::new();
+        let mut whole = ChunkQueue::new();
         loop {
             let chunk = tokio::select! {
                 chunk = stream.next() => chunk.transpose()?,
@@ -269,6 +268,7 @@ impl UploadTask {
                 whole.push(chunk);
             }
         }
+        let whole = Vec::from(whole.into_chunks());
         if !whole.is_empty() {
             call(Stage::Transfer, writer.write(Buffer::from(whole))).await?;
         }

@@ -120,7 +120,15 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut table = BTreeMap::new();
         while let Some(name) = entries.next_key::<String>()? {
             let key = if self.key.is_empty() { name.clone() } else { format!("{}.{name}", self.key) };
-            let Some(setting) = entries.next_value_seed(Node { key: &key })? else { continue };
+            let Some(setting) = entries.next_value_seed(Node { key: &key })? else {
+                // A key of a store without its value may be a protection, such as `cipher_key` in YAML.
+                if self.key.starts_with("stores.") {
+                    return Err(A::Error::custom(format_args!(
+                        "{key}: the value is missing; give it one, or leave the key out"
+                    )));
+                }
+                continue;
+            };
             if WRAPPERS.contains(&name.as_str()) {
                 return Ok(Some(setting.value));
             }

@@ -164,7 +164,7 @@ fn every_reader_of_toml_has_the_same_values() {
 #[test]
 fn an_absent_value_is_not_set_and_a_large_number_keeps_its_digits() {
     let config: Config = serde_json::from_str(
-        r#"{"default":null,"stores":{"none":null,"a":{"backend":"fileio","api_key":18446744073709551615,"rate":null}}}"#,
+        r#"{"default":null,"stores":{"none":null,"a":{"backend":"fileio","api_key":18446744073709551615}}}"#,
     )
     .unwrap();
     assert_eq!(config.default_name(), Some("a"));
@@ -172,6 +172,17 @@ fn an_absent_value_is_not_set_and_a_large_number_keeps_its_digits() {
     assert!(config.open(&registry()).unwrap().get("a").is_ok());
     let origin = config.store("a").unwrap().settings.get("api_key").unwrap().origin.to_string();
     assert_eq!(origin, "stores.a.api_key");
+}
+
+#[test]
+fn a_key_of_a_store_without_its_value_is_an_error() {
+    for (key, table) in
+        [("stores.a.cipher_key", r#"{"cipher_key":null}"#), ("stores.a.upload.x", r#"{"upload":{"x":null}}"#)]
+    {
+        let error =
+            serde_json::from_str::<Config>(&format!(r#"{{"stores":{{"a":{table}}}}}"#)).unwrap_err().to_string();
+        assert!(error.contains(&format!("{key}: the value is missing")), "{error}");
+    }
 }
 
 #[test]

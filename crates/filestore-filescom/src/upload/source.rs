@@ -1,10 +1,8 @@
 //! The content of an upload, cut into parts: read from a file as they are sent, or buffered from a stream.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use filestore_core::{Body, ByteStream, Result};
+use filestore_core::{Body, ByteStream, ChunkQueue, Result};
 use filestore_http::RequestBody;
 use futures::StreamExt;
 use futures::stream;
@@ -54,7 +52,7 @@ pub(crate) enum Source {
 /// A stream, read ahead by no more than the next part.
 pub(crate) struct Buffered {
     stream: ByteStream,
-    chunks: VecDeque<Bytes>,
+    chunks: ChunkQueue,
     filled: u64,
     ended: bool,
     offset: u64,
@@ -68,7 +66,14 @@ impl Source {
             return Ok(Self::Range { body: Arc::clone(body), size, offset: 0, number: 0 });
         }
         let stream = body.open().await?;
-        Ok(Self::Buffered(Buffered { stream, chunks: VecDeque::new(), filled: 0, ended: false, offset: 0, number: 0 }))
+        Ok(Self::Buffered(Buffered {
+            stream,
+            chunks: ChunkQueue::new(),
+            filled: 0,
+            ended: false,
+            offset: 0,
+            number: 0,
+        }))
     }
 
     /// Returns the size of the whole content, as far as it is known. It is known of a stream that ends within `first`
@@ -135,7 +140,7 @@ impl Buffered {
             match self.stream.next().await.transpose()? {
                 Some(chunk) => {
                     self.filled += chunk.len() as u64;
-                    self.chunks.push_back(chunk);
+                    self.chunks.push(chunk);
                 }
                 None => self.ended = true,
             }
@@ -148,17 +153,7 @@ impl Buffered {
             return None;
         }
         let length = length.min(self.filled);
-        let (mut missing, mut chunks) = (length, Vec::new());
-        while missing > 0
-            && let Some(mut chunk) = self.chunks.pop_front()
-        {
-            if chunk.len() as u64 > missing {
-                let rest = chunk.split_off(usize::try_from(missing).unwrap_or(usize::MAX));
-                self.chunks.push_front(rest);
-            }
-            missing -= chunk.len() as u64;
-            chunks.push(chunk);
-        }
+        let chunks = self.chunks.take(length);
         let offset = self.offset;
         (self.offset, self.filled, self.number) = (offset + length, self.filled - length, self.number + 1);
         // The chunks are not copied into one buffer.

@@ -5,7 +5,7 @@ use std::io;
 
 use cap_std::fs::Dir;
 use filestore_core::components::{self, TEMPORARY_FOLDER};
-use filestore_core::{PageBuilder, Result};
+use filestore_core::{PageBuilder, Result, hex};
 
 use super::descent::{Descent, is_gone};
 use super::root::{Entry, OpenRoot, RelativePath};
@@ -115,9 +115,10 @@ impl Walk<'_> {
     }
 }
 
-/// Returns `name` if a reference can hold it, otherwise a similar text as an error.
+/// Returns `name` if a reference can hold it, otherwise a text as an error that no other name of the folder has.
 pub(crate) fn addressable_name(name: OsString) -> Result<String, String> {
-    let name = name.into_string().map_err(|name| name.to_string_lossy().into_owned())?;
+    // No name contains NUL.
+    let name = name.into_string().map_err(|name| format!("{}\0{}", name.display(), hex(name.as_encoded_bytes())))?;
     if components::is_addressable(&name) { Ok(name) } else { Err(name) }
 }
 
