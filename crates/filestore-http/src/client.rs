@@ -17,11 +17,12 @@ use crate::exchange::body_progress::BodyProgress;
 use crate::exchange::response_body::ResponseBody;
 use crate::exchange::timeout::{Phase, Timeouts};
 use crate::failure::Failed;
-use crate::proxy::Proxies;
+use crate::proxy::{Proxies, Proxy};
 use crate::rate_limit::RateLimiter;
 use crate::request::RequestParts;
 use crate::response::{Context, incomplete_response};
 use crate::retry::Budget;
+use crate::tls;
 use crate::{
     Attempts, Clock, Decision, HttpConfig, Idempotency, JSON_LIMIT, Outcome, Policy, Request, RequestBody, Response,
     RetryContext, SystemClock, decide, retry_after,
@@ -58,6 +59,7 @@ impl HttpClient {
 
     /// Returns a client that takes time and random numbers from `clock`, for tests. Fails as [`new`](Self::new) does.
     pub fn with_clock(config: &HttpConfig, base: &Url, clock: Arc<dyn Clock>) -> Result<Self> {
+        tls::check(base)?;
         if let Some(address) = config.source_address {
             check_source_address(address, base)?;
         }
@@ -263,7 +265,11 @@ impl HttpClient {
 
     /// Makes one attempt.
     async fn attempt(&self, request: &RequestParts, body_progress: &Arc<BodyProgress>) -> Result<ResponseBody, Failed> {
-        // 1. Open the body.
+        let Shared { pooled, clock, config, proxies, .. } = self.shared();
+        // 1. Check that the program can connect, and open the body.
+        tls::check(&request.head.url).map_err(Failed::local)?;
+        let proxy = proxies.for_url(&request.head.url);
+        proxy.map_or(Ok(()), Proxy::check_tls).map_err(Failed::local)?;
         let body = request.body.open().await.map_err(Failed::local)?;
         let length = body.length();
         // 2. Build the request.
@@ -273,7 +279,6 @@ impl HttpClient {
             *built.body_mut() = Some(reqwest::Body::wrap(body_progress.track(body)));
         }
         // 3. Send it and wait for the response, within the timeouts.
-        let Shared { pooled, clock, config, proxies, .. } = self.shared();
         let client = if request.fresh_connection { self.unpooled().map_err(Failed::local)? } else { pooled };
         let mut timeouts = Timeouts::new(Arc::clone(clock), config);
         let mut pending = std::pin::pin!(client.execute(built));
@@ -283,7 +288,6 @@ impl HttpClient {
             Poll::Ready(response) => Poll::Ready(Ok(response)),
             Poll::Pending => timeouts.poll_elapsed(cx, phase, || body_progress.last_progress()).map(Err),
         });
-        let proxy = proxies.for_url(&request.head.url);
         let response = match response.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(Failed::sending(&request.head, body_progress, length, error, proxy)),

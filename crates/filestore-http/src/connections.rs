@@ -1,6 +1,5 @@
 //! [`build`]: the client of the HTTP library, which opens the connections.
 
-use std::fs;
 use std::sync::Arc;
 
 use filestore_core::{Error, Result};
@@ -9,6 +8,8 @@ use reqwest::redirect;
 use crate::HttpConfig;
 use crate::cause::root;
 use crate::proxy::Proxies;
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+use crate::tls;
 
 /// The largest number of failed keepalive probes that Linux accepts.
 const MAX_KEEPALIVE_RETRIES: u32 = 127;
@@ -41,14 +42,16 @@ pub(crate) fn build(config: &HttpConfig, proxies: &Arc<Proxies>, pooled: bool) -
     if !pooled {
         builder = builder.pool_max_idle_per_host(0);
     }
-    if let Some(path) = &config.ca_file {
-        let problem = |why: String| Error::config(format!("ca_file: cannot use {}: {why}", path.display()));
-        let pem = fs::read(path).map_err(|error| problem(error.to_string()))?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| problem(root(&error)))?;
-        if certificates.is_empty() {
-            return Err(problem("it contains no certificate in PEM format".to_owned()));
-        }
-        builder = builder.tls_certs_merge(certificates);
+    #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+    {
+        builder = builder.tls_backend_preconfigured(tls::client_config(config.ca_file.as_deref())?);
+    }
+    #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+    if config.ca_file.is_some() {
+        return Err(Error::config(
+            "ca_file has no effect, because the program is built without TLS; remove it, or build the program with the \
+             cargo feature aws-lc-rs or ring",
+        ));
     }
     builder.build().map_err(|error| Error::config(format!("cannot create the HTTP client: {}", root(&error))))
 }

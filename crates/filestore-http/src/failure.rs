@@ -179,14 +179,18 @@ mod tests {
     use reqwest::Body;
 
     use super::*;
-    use crate::Request;
+    use crate::connections::build;
+    use crate::proxy::Proxies;
     use crate::testing::{Reply, ScriptedServer, TestClock};
+    use crate::{HttpConfig, Request};
 
     /// Returns the failure of a request whose connection ends with `cause`.
     async fn failure(cause: &'static str) -> Error {
         let server = ScriptedServer::start([Reply::hang()]).await;
         let body = stream::iter([Err::<&[u8], _>(io::Error::other(cause))]);
-        let sent = reqwest::Client::new().post(server.url()).body(Body::wrap_stream(body)).send().await;
+        let proxies = Arc::new(Proxies::new(Some("none"), |_| None).unwrap());
+        let client = build(&HttpConfig::default(), &proxies, true).unwrap();
+        let sent = client.post(server.url()).body(Body::wrap_stream(body)).send().await;
         let request = Request::get(server.url()).secrets(Arc::from(["key-Canary".into()]));
         let progress = BodyProgress::new(TestClock::new());
         Failed::sending(&request.0.head, &progress, None, sent.unwrap_err(), None).error

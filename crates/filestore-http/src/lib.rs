@@ -43,6 +43,7 @@ mod secrets;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use base_url::{base_url, path_below, url_below};
 pub use client::{Exchange, HttpClient};

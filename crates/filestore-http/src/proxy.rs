@@ -6,6 +6,8 @@ use filestore_core::{Error, Result};
 use hyper_util::client::proxy::matcher::Matcher;
 use url::{Position, Url};
 
+use crate::tls;
+
 /// The proxies of one client. They decide for each URL; the HTTP library has no proxies of its own.
 pub(crate) struct Proxies {
     http: Option<Proxy>,
@@ -137,6 +139,11 @@ impl Proxy {
             _ => return Err(invalid("is neither http nor https")),
         }
         Ok(Self { target: url, configured_by: configured_by.to_owned() })
+    }
+
+    /// Checks that the program can connect to the proxy. *Config* for an `https` URL if no TLS provider is compiled in.
+    pub(crate) fn check_tls(&self) -> Result<()> {
+        tls::check(&self.target)
     }
 }
 

@@ -6,6 +6,7 @@ mod limits;
 mod resume;
 mod secrets;
 mod statuses;
+mod tls;
 mod wire;
 
 use std::sync::Arc;

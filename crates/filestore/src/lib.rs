@@ -28,6 +28,9 @@
 //! | `fileio` (default) | `fileio` |
 //! | `filescom` (default) | `filescom` |
 //! | `pubnub` (default) | `pubnub` |
+//!
+//! The features `aws-lc-rs` (default) and `ring` choose the cryptography of TLS. With both it is aws-lc-rs; without one, an
+//! `https` URL is a configuration error.
 
 mod config;
 mod embedded;

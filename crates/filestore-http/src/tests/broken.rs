@@ -167,6 +167,7 @@ async fn an_error_response_before_the_end_of_the_request_body_is_returned() {
     drop(service.await.unwrap());
 }
 
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 #[tokio::test]
 async fn a_server_without_tls_is_a_configuration_error_after_one_attempt() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
