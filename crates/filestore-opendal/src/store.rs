@@ -425,6 +425,7 @@ impl OpendalStore {
     }
 
     async fn remove(&self, request: Delete) -> Result<()> {
+        let attempts = Attempts::current();
         let components = self.checked(components::of_reference(&request.reference)?)?;
         let path = self.path(&components);
         let folder = format!("{path}/");
@@ -437,7 +438,7 @@ impl OpendalStore {
                     let mut entries = call(Stage::Read, self.operator.list(&folder)).await?;
                     entries.retain(|entry| entry.path() != folder);
                     // The delete would also remove the entries that the listing leaves out.
-                    if !entries.is_empty() || Attempts::current().left_out() > 0 {
+                    if !entries.is_empty() || attempts.left_out() > 0 {
                         return Err(Error::new(
                             ErrorKind::InvalidInput,
                             Effect::Rejected,
@@ -455,8 +456,14 @@ impl OpendalStore {
         if !request.recursive {
             return Ok(());
         }
+        // Without HTTP, the effect is only that of the request that failed, and entries may have been deleted before it.
+        let partly = |error: Error| match (attempts.effect(), error.effect()) {
+            (None, Effect::Rejected) => error.with_effect(Effect::Unknown),
+            _ => error,
+        };
         if self.traits.folders {
-            return call(Stage::Commit, async { self.operator.delete_with(&folder).recursive(true).await }).await;
+            let deleting = async { self.operator.delete_with(&folder).recursive(true).await };
+            return call(Stage::Commit, deleting).await.map_err(partly);
         }
         let guard = ListGuard::of(&folder);
         let deleting = async {
@@ -470,10 +477,10 @@ impl OpendalStore {
             deleter.close().await
         };
         call(Stage::Commit, deleting).await.map_err(|error| match guard.failure() {
-            Some(failure) => failure.with_effect(error.effect()),
-            None => error,
+            Some(failure) => failure.with_effect(partly(error).effect()),
+            None => partly(error),
         })?;
-        match Attempts::current().left_out() {
+        match attempts.left_out() {
             0 => Ok(()),
             entries => Err(Error::new(
                 ErrorKind::Incomplete,
