@@ -1,6 +1,6 @@
 //! Listings: pages by the service's cursor, and recursive listings, which read one folder after another.
 
-use filestore_core::{CursorLoopGuard, FileRef, List, Page, PageBuilder, Result};
+use filestore_core::{CursorLoopGuard, ErrorKind, FileRef, List, Page, PageBuilder, Result};
 use filestore_http::{Idempotency, Method, Response};
 
 use crate::error;
@@ -16,7 +16,7 @@ const MAX_FOLDER_PAGES: u32 = 1000;
 
 impl FilesComStore {
     /// Requests a page of `folder`, calls `each` with its entries, and returns the cursor of the next page. *Not found*
-    /// if the folder does not exist, *protocol* if an entry has no path.
+    /// if the folder does not exist, *protocol* if an entry has no path or the page has more than `per_page` entries.
     pub(crate) async fn folder_page(
         &self,
         folder: &SitePath,
@@ -37,12 +37,22 @@ impl FilesComStore {
         }
         let mut response = self.api().send(request).await?;
         let next = next_cursor(&response);
-        let mut nameless = false;
-        let named = |entry: Entry| {
+        let (mut count, mut nameless) = (0, false);
+        let counted = |entry: Entry| {
+            count += 1;
             nameless |= entry.path.is_none();
-            each(entry);
+            if count <= per_page {
+                each(entry);
+            }
         };
-        api::read_into(&mut response, EntryVisitor(named)).await?;
+        api::read_into(&mut response, EntryVisitor(counted)).await?;
+        if count > per_page {
+            let message = format!(
+                "the page of the listing has {count} entries, but the request allows {per_page}; check base_url and \
+                 the proxy"
+            );
+            return Err(response.error(ErrorKind::Protocol, message));
+        }
         if nameless {
             return Err(response.unexpected("a list of entries with their paths"));
         }
@@ -63,6 +73,7 @@ impl FilesComStore {
                 break;
             }
             self.read_folder_page(&mut walk, &scope, request.recursive, limit, &mut page).await?;
+            walk.check_size()?;
             let is_filled = length(&page) >= limit.unwrap_or(PAGE as usize);
             if is_filled || limit.is_none() && !request.recursive {
                 break;

@@ -2,11 +2,15 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use filestore_core::{CursorLoopGuard, Error, PageToken, Result};
+use filestore_core::{CursorLoopGuard, Effect, Error, ErrorKind, PageToken, Result};
 use serde::{Deserialize, Serialize};
 
 /// The maximum number of entries of a page: the service allows 10,000, but recommends no more than this.
 pub(crate) const PAGE: u32 = 1000;
+
+/// The largest size of a position, in bytes. A site has far less: a thousand folders in each folder on the way, with
+/// names of 100 characters, reach it at a depth of 130.
+const MAX_SIZE: usize = 16 * 1024 * 1024;
 
 /// The position of a listing: the rest of each folder on the path to the current one, the innermost last. The
 /// subfolders of a page are listed before the next page is read, so each level of the tree holds at most the names of
@@ -89,6 +93,19 @@ impl Walk {
         false
     }
 
+    /// Fails with *protocol* if the names of the folders that are still to be listed take too much memory. Each level has
+    /// few, but the service determines the depth.
+    pub(crate) fn check_size(&self) -> Result<()> {
+        if self.levels.iter().map(Level::size).sum::<usize>() <= MAX_SIZE {
+            return Ok(());
+        }
+        let message = format!(
+            "the names of the folders that are still to be listed have more than {} MiB; list the subfolders one by one",
+            MAX_SIZE >> 20
+        );
+        Err(Error::new(ErrorKind::Protocol, Effect::Rejected, message))
+    }
+
     /// Returns the path of the current folder below the scope.
     pub(crate) fn folder(&self) -> String {
         let names: Vec<_> = self.levels.iter().map(|level| level.folder.as_str()).collect();
@@ -99,6 +116,15 @@ impl Walk {
 impl Level {
     pub(crate) fn of(folder: String) -> Self {
         Self { folder, subfolders: Vec::new(), next: Next::Beginning, listed: None, guard: None }
+    }
+
+    /// Returns the memory of the names and of the cursor, in bytes.
+    fn size(&self) -> usize {
+        let cursor = match &self.next {
+            Next::Cursor(cursor) => cursor.len(),
+            Next::Beginning | Next::Nothing => 0,
+        };
+        cursor + self.subfolders.iter().map(|name| name.len() + size_of::<String>()).sum::<usize>()
     }
 
     /// Moves to the page at `cursor`; `None` ends the folder. `guard` has the entries of the page before. *Protocol* if

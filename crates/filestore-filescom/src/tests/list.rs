@@ -1,6 +1,7 @@
 //! Listings: pages, cursors, and recursive listings.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,7 +15,7 @@ use super::{
     API_KEY, file, folder, kind_and_effect, no_content, not_found, open, received, reference, rejection, response,
     server_with, store,
 };
-use crate::{Destination, FilesComConfig};
+use crate::{Destination, FilesComConfig, Search};
 
 fn page(entries: &[Value], cursor: Option<(&str, &str)>) -> ResponseTemplate {
     let response = response(200, &json!(entries));
@@ -122,20 +123,51 @@ async fn a_page_that_repeats_with_new_cursors_is_a_protocol_error() {
 }
 
 #[tokio::test]
+async fn a_page_with_more_entries_than_requested_is_a_protocol_error() {
+    let three = || page(&[folder("a"), file("b"), file("c")], None);
+    for recursive in [false, true] {
+        let server = server_with([three(), three()]).await;
+        let store = store(&server);
+        let error = store.list(List::new().recursive(recursive).limit(2)).await.unwrap_err();
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
+        assert!(error.message().contains("3 entries, but the request allows 2"), "{error}");
+        let error = store.search(&Search::folder("").limit(2)).await.unwrap_err();
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
+    }
+}
+
+#[tokio::test]
+async fn a_tree_whose_folders_never_end_is_a_protocol_error_before_it_fills_the_memory() {
+    let server = MockServer::start().await;
+    // Each folder has the folder `a`, which is listed first, and 999 others with long names.
+    let tree = |request: &Request| {
+        let parent = request.url.path().trim_start_matches("/api/rest/v1/folders").trim_start_matches('/');
+        let name = |number| if number == 0 { "a".to_owned() } else { format!("{number}{}", "x".repeat(500)) };
+        let paths = (0..1000).map(|number| format!("{parent}/{}", name(number)));
+        page(&paths.map(|path| folder(path.trim_start_matches('/'))).collect::<Vec<_>>(), None)
+    };
+    Mock::given(method("GET")).respond_with(tree).mount(&server).await;
+    let error = store(&server).list(List::new().recursive(true)).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Protocol, Effect::Rejected));
+    assert!(error.message().contains("more than 16 MiB"), "{error}");
+    assert_eq!(received(&server).await.len(), 32);
+}
+
+#[tokio::test]
 async fn one_page_of_a_recursive_listing_reads_at_most_1000_folders() {
     let server = MockServer::start().await;
-    let folders: Vec<_> = (0..1500).map(|number| folder(&number.to_string())).collect();
-    Mock::given(path("/api/rest/v1/folders")).respond_with(page(&folders, None)).mount(&server).await;
-    let last = page(&[file("0/a.txt")], None);
-    Mock::given(path("/api/rest/v1/folders/1499")).respond_with(page(&[], None)).mount(&server).await;
-    Mock::given(path("/api/rest/v1/folders/1498")).respond_with(last).mount(&server).await;
+    let folders = |numbers: Range<u32>| numbers.map(|number| folder(&number.to_string())).collect::<Vec<_>>();
+    let second = page(&folders(1000..1500), None);
+    Mock::given(query_param("cursor", "c")).respond_with(second).mount(&server).await;
+    let first = page(&folders(0..1000), Some(("x-files-cursor", "c")));
+    Mock::given(path("/api/rest/v1/folders")).respond_with(first).mount(&server).await;
     Mock::given(method("GET")).respond_with(page(&[], None)).mount(&server).await;
     let store = store(&server);
     let list = List::new().recursive(true).limit(1000);
     let one = store.list(list.clone()).await.unwrap();
     assert_eq!((one.files.len(), received(&server).await.len()), (0, 1000));
     let two = store.list(list.page(one.next.unwrap())).await.unwrap();
-    assert_eq!((two.next, received(&server).await.len()), (None, 1501));
+    assert_eq!((two.next, received(&server).await.len()), (None, 1502));
 }
 
 #[tokio::test]
@@ -157,7 +189,7 @@ async fn a_response_that_is_not_a_list_of_entries_is_an_error_and_not_a_shorter_
         let store = store(&server);
         let listed = [
             store.list(List::new()).await.map(|page| page.files.len()),
-            store.search(&crate::Search::default()).await.map(|page| page.entries.len()),
+            store.search(&Search::default()).await.map(|page| page.entries.len()),
             store.list(List::new().recursive(true)).await.map(|page| page.files.len()),
         ];
         for listed in listed {
@@ -174,7 +206,7 @@ async fn entries_that_no_reference_can_address_are_counted_and_those_of_another_
     let server = server_with([page(&entries, None), page(&[file("lost/../hit"), file("a")], None)]).await;
     let listed = store(&server).list(List::new().scope("in")).await.unwrap();
     assert_eq!((listed.files.len(), listed.folders.len(), listed.left_out), (1, 0, 778));
-    let found = store(&server).search(&crate::Search::default()).await.unwrap();
+    let found = store(&server).search(&Search::default()).await.unwrap();
     assert_eq!((found.entries.len(), found.left_out), (1, 1));
 }
 
