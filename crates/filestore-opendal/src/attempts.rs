@@ -48,6 +48,9 @@ struct Inner {
     /// The number of entries that listings do not show.
     #[cfg(feature = "http")]
     left_out: u64,
+    /// The folders on the way to the one that was listed last, and the sizes of their listings.
+    #[cfg(feature = "http")]
+    listings: Vec<(String, usize)>,
     /// The body that every PUT of WebDAV sends in place of OpenDAL's buffer.
     #[cfg(feature = "http")]
     body: Option<Arc<Body>>,
@@ -213,6 +216,16 @@ impl Attempts {
     /// Records entries that a listing does not show.
     pub(crate) fn record_left_out(&self, entries: u64) {
         self.lock().left_out += entries;
+    }
+
+    /// Records the listing of the folder at the path of a URL. Returns the size of the listings of all folders on the
+    /// way to it: OpenDAL holds their entries while it lists the folders below.
+    pub(crate) fn record_listing(&self, path: &str, bytes: usize) -> usize {
+        let folder = format!("{}/", path.trim_end_matches('/'));
+        let listings = &mut self.lock().listings;
+        listings.retain(|(above, _)| folder.starts_with(above) && folder != *above);
+        listings.push((folder, bytes));
+        listings.iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// Sets the body that every PUT of WebDAV sends.

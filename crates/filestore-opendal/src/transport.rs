@@ -59,6 +59,9 @@ const NO_SECRETS: [&str; 3] = [
 /// without this service, its IP address does not respond. The AWS tools wait one second, too.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The largest size of the listings of all folders on the way to the one that is listed, in bytes.
+const MAX_LISTINGS: usize = 64 * 1024 * 1024;
+
 /// The largest header of a response, in bytes.
 const MAX_HEADER: usize = 16 * 1024;
 
@@ -261,6 +264,14 @@ impl Transport {
                 Err(self.rejected(sent, &response, &document, attempts))
             }
             None if proven && sent.lists() => {
+                if attempts.record_listing(sent.url.path(), body.len()) > MAX_LISTINGS {
+                    let message = format!(
+                        "the listings of the folders on the way to {} have more than {} MiB; list subfolders one by one",
+                        sent.redacted_url(),
+                        MAX_LISTINGS >> 20
+                    );
+                    return Err(carried(response.error(ErrorKind::Protocol, message), false));
+                }
                 let listing = listing::checked(self.service, name, &sent.url, &self.root, body)
                     .map_err(|problem| carried(response.error(ErrorKind::Protocol, problem), false))?;
                 attempts.record_left_out(listing.left_out);

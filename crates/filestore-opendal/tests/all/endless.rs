@@ -94,3 +94,33 @@ async fn a_request_of_a_listing_that_is_retried_is_no_loop() {
     Mock::given(method("GET")).respond_with(page).mount(&server).await;
     assert!(crate::open("s3", &server.uri(), &[]).list(List::new()).await.unwrap().files.is_empty());
 }
+
+/// Each folder has a file, and a folder that is listed while the rest of the entries is in memory.
+#[cfg(feature = "webdav")]
+#[tokio::test]
+async fn a_tree_whose_folders_never_end_is_a_protocol_error_before_it_fills_the_memory() {
+    let server = MockServer::start().await;
+    let entry = |path: &str, kind: &str| {
+        format!(
+            "<D:response><D:href>{path}</D:href><D:propstat><D:prop><D:resourcetype>{kind}</D:resourcetype>\
+             <D:getcontentlength>1</D:getcontentlength>\
+             <D:getlastmodified>Sun, 01 Mar 2026 10:00:00 GMT</D:getlastmodified><D:padding>{}</D:padding></D:prop>\
+             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>",
+            "x".repeat(15_000)
+        )
+    };
+    let folder = "<D:collection/>";
+    let tree = move |request: &Request| {
+        let path = request.url.path();
+        let files: String = (0..1000).map(|number| entry(&format!("{path}{number}"), "")).collect();
+        let entries = entry(path, folder) + &entry(&format!("{path}0file"), "") + &entry(&format!("{path}a/"), folder);
+        let document = format!("<D:multistatus xmlns:D=\"DAV:\">{entries}{files}</D:multistatus>");
+        ResponseTemplate::new(207).set_body_string(document)
+    };
+    Mock::given(method("PROPFIND")).respond_with(tree).mount(&server).await;
+    let store = crate::open("webdav", &server.uri(), &[]);
+    let error = store.list(List::new().recursive(true)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+    assert!(error.message().contains("more than 64 MiB"), "{error}");
+    assert_eq!(server.received_requests().await.unwrap().len(), 5);
+}
