@@ -244,8 +244,8 @@ impl Rejection {
 }
 
 impl Rejection {
-    /// Returns the same rejection after `redact` has removed the secrets of the request from each text. The values of
-    /// [`data`](Self::data) are unchanged: a login continues with them.
+    /// Returns the same rejection after `redact` has removed the secrets of the request from each text. The partial
+    /// session of a login is unchanged: the login continues with it.
     fn redacted(self, redact: impl Fn(&str) -> String) -> Self {
         let text = |text: Option<String>| text.map(|text| redact(&text));
         let texts = |texts: Vec<String>| texts.iter().map(|text| redact(text)).collect();
@@ -259,11 +259,27 @@ impl Rejection {
             data: self
                 .data
                 .into_iter()
-                .map(|(name, value)| (if wire::SecondFactor::has(&name) { name } else { redact(&name) }, value))
+                .map(|(name, value)| match name.as_str() {
+                    wire::PARTIAL_SESSION_ID => (name, value),
+                    wire::SECOND_FACTOR_METHODS => (name, redacted(value, &redact)),
+                    _ => (redact(&name), redacted(value, &redact)),
+                })
                 .collect(),
             errors: texts(self.errors),
             model_errors: self.model_errors.into_iter().map(|(name, list)| (redact(&name), texts(list))).collect(),
         }
+    }
+}
+
+/// Returns `value` after `redact` has changed each text in it.
+fn redacted(value: Value, redact: &impl Fn(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(redact(&text)),
+        Value::Array(values) => values.into_iter().map(|value| redacted(value, redact)).collect(),
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (redact(&name), redacted(value, redact))).collect()
+        }
+        other => other,
     }
 }
 

@@ -16,6 +16,10 @@ const ENDED: [&str; 2] = ["not-authenticated/invalid-session", "not-authenticate
 
 const SECOND_FACTOR_REQUIRED: &str = "not-authorized/two-factor-authentication-required";
 
+/// The largest number of methods of a second factor that are shown, and the largest length of one.
+const MAX_METHODS: usize = 10;
+const MAX_METHOD: usize = 40;
+
 /// A user name, a password and an optional one-time password, for a [`login`](FilesComStore::login). `Debug` hides the
 /// passwords.
 ///
@@ -75,13 +79,29 @@ impl SecondFactor {
     pub fn of(error: &Error) -> Option<Self> {
         let rejection = Rejection::of(error).filter(|_| error::is(error, SECOND_FACTOR_REQUIRED))?;
         let wire = wire::SecondFactor::deserialize(rejection.data()).ok()?;
-        Some(Self { partial_session: wire.partial_session_id, methods: wire.two_factor_authentication_methods })
+        let partial_session = wire.partial_session_id.expose_secret().to_ascii_lowercase();
+        // As for every secret: a shorter one is in many texts by chance.
+        let has_secret =
+            |text: &str| partial_session.len() >= 4 && text.to_ascii_lowercase().contains(&partial_session);
+        let mut methods = wire.two_factor_authentication_methods;
+        methods.retain(|method| is_method(method) && !has_secret(method));
+        methods.truncate(MAX_METHODS);
+        Some(Self { partial_session: wire.partial_session_id, methods })
     }
 
-    /// Returns the methods that the account has, in the words of the service, such as `totp`, `sms`, `yubi`.
+    /// Returns the methods that the account has, in the words of the service, such as `totp`, `sms`, `yubi`: at most 10
+    /// of at most 40 letters, digits, `_` and `-`. A method in which the service repeats a secret of the login is left
+    /// out.
     pub fn methods(&self) -> &[String] {
         &self.methods
     }
+}
+
+/// Returns `true` for an identifier. A text with a secret of the request is none, because the secret is replaced by
+/// `...`.
+fn is_method(text: &str) -> bool {
+    let is_identifier = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    is_identifier && (1..=MAX_METHOD).contains(&text.len())
 }
 
 /// The session of a user who is logged in. Its id is a secret that grants the user's rights; `Debug` hides it.

@@ -51,8 +51,11 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
             begin(&login.answer(&challenge, otp)).await
         }
         (Err(error), None) if let Some(challenge) = SecondFactor::of(&error) => {
-            let methods = output::visible(&challenge.methods().join(", "));
-            Err(error.with_note(&format!("the account has a second factor ({methods}); log in again with --otp CODE")))
+            let methods = match challenge.methods() {
+                [] => String::new(),
+                methods => format!(" ({})", methods.join(", ")),
+            };
+            Err(error.with_note(&format!("the account has a second factor{methods}; log in again with --otp CODE")))
         }
         (outcome, _) => outcome,
     };

@@ -3,15 +3,19 @@ use secrecy::ExposeSecret;
 use wiremock::matchers::{body_json, method, path};
 
 use super::*;
-use crate::{Credential, Login, SecondFactor};
+use crate::{Credential, Login, Rejection, SecondFactor};
 
 const SESSION: &str = "SESSIONcanary0123456789abcdef0123456789a";
 
 fn challenge() -> ResponseTemplate {
+    challenge_with(&["totp", "sms"])
+}
+
+fn challenge_with(methods: &[&str]) -> ResponseTemplate {
     let body = json!({"error": "Two factor", "http-code": 403, "instance": "1", "title": "T",
         "type": "not-authorized/two-factor-authentication-required",
-        "data": {"partial_session_id": "PARTIALcanary", "two_factor_authentication_methods": ["totp", "sms"],
-            "u2f_sign_requests": []}});
+        "data": {"partial_session_id": "PARTIALcanary", "two_factor_authentication_methods": methods,
+            "u2f_sign_requests": [{"challenge": methods}]}});
     response(403, &body)
 }
 
@@ -177,6 +181,22 @@ async fn a_password_that_is_a_word_of_the_protocol_is_redacted_only_in_messages(
         assert_eq!(challenge.methods(), ["totp", "sms"], "{password}");
         store.login(&login.answer(&challenge, "123456")).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_methods_of_a_second_factor_are_short_identifiers_without_secrets() {
+    let (long, longest) = ("x".repeat(41), "x".repeat(40));
+    let repeated = ["PWcanary", "your-pwCANARY", "PARTIALcanary", "id_partialCANARY"];
+    let others = ["", "a b", "a\u{1b}[2J", "ü", "a.b", &long, &longest, "U2F-1_x"];
+    let server = server_with([challenge_with(&[&repeated[..], &others].concat()), challenge_with(&["m"; 11])]).await;
+    let store = store(&server);
+    let login = Login::new("ann", "PWcanary");
+    let error = store.login(&login).await.unwrap_err();
+    assert_eq!(SecondFactor::of(&error).unwrap().methods(), [&longest, "U2F-1_x"]);
+    let data = Rejection::of(&error).unwrap().data();
+    assert_eq!(data["u2f_sign_requests"][0]["challenge"][1], "your-...");
+    let error = store.login(&login).await.unwrap_err();
+    assert_eq!(SecondFactor::of(&error).unwrap().methods(), ["m"; 10]);
 }
 
 #[tokio::test]

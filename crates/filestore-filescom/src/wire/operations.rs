@@ -39,12 +39,9 @@ pub(crate) struct SecondFactor {
     pub(crate) two_factor_authentication_methods: Vec<String>,
 }
 
-impl SecondFactor {
-    /// Returns `true` for the name of a field.
-    pub(crate) fn has(name: &str) -> bool {
-        matches!(name, "partial_session_id" | "two_factor_authentication_methods")
-    }
-}
+/// The names of its fields.
+pub(crate) const PARTIAL_SESSION_ID: &str = "partial_session_id";
+pub(crate) const SECOND_FACTOR_METHODS: &str = "two_factor_authentication_methods";
 
 /// A request that creates a folder.
 #[derive(Serialize)]
