@@ -157,6 +157,11 @@ impl Store {
             let fits = check_target(&path, if_exists)
                 .and_then(|()| partial.check_space(response.stream.length().unwrap_or(1)));
             fits.map_err(|error| error.with_effect(Effect::Rejected))?;
+        } else if let Some(announced) = response.stream.length().filter(|length| *length > size.unwrap_or(0))
+            && partial.check_space(announced).is_ok()
+        {
+            // As far as possible: the file is possibly consumed by now, so a full disk must not end the read early.
+            let _ = partial.reserve_space(announced);
         }
         // 4. Write all bytes, sync them, and rename the file.
         let mut written = 0;
@@ -303,14 +308,12 @@ impl Partial {
 
     /// Reserves the space if the file system supports it, so that no other program fills the disk during the read.
     fn reserve_space(&mut self, bytes: u64) -> Result<()> {
-        match allocate(&self.file, bytes) {
-            Ok(reservation) => self.reservation = reservation,
+        match allocate(&self.file, bytes, &mut self.reservation) {
             Err(error) if matches!(error.kind(), Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge) => {
-                return Err(self.full(&format!("cannot hold {bytes} bytes")));
+                Err(self.full(&format!("cannot hold {bytes} bytes")))
             }
-            Err(_) => {}
+            Ok(()) | Err(_) => Ok(()),
         }
-        Ok(())
     }
 
     fn full(&self, problem: &str) -> Error {
@@ -325,8 +328,9 @@ impl Partial {
         self.kept = true;
     }
 
-    /// Writes the stream to the file and syncs it. Adds the number of bytes to `written`. Fails with *integrity* if they
-    /// are more than the `listed` size, without reading the rest.
+    /// Writes the stream to the file and syncs it. Adds the number of bytes to `written`. A stream of unknown length is
+    /// *integrity* as soon as it has more bytes than the `listed` size, and its rest is not read: it may be endless. One
+    /// of known length is read to its end, because the rest may exist nowhere else.
     async fn write(
         &mut self,
         mut stream: ByteStream,
@@ -356,7 +360,7 @@ impl Partial {
                     if let Some(tracker) = tracker {
                         tracker.advance(length, total);
                     }
-                    if listed.is_some_and(|size| *written > size) {
+                    if total.is_none() && listed.is_some_and(|size| *written > size) {
                         break check_listed_size(*written, listed);
                     }
                 }
@@ -654,21 +658,22 @@ pub fn free_space<F>(_: F) -> Option<u64> {
     None
 }
 
-/// Reserves disk space for a file, whose length does not change.
+/// Reserves disk space for a file, whose length does not change. `reservation` releases it.
 #[cfg(target_os = "linux")]
-fn allocate(file: &fs::File, bytes: u64) -> io::Result<Option<Reservation>> {
+fn allocate(file: &fs::File, bytes: u64, reservation: &mut Option<Reservation>) -> io::Result<()> {
     use std::os::fd::AsFd;
     if bytes == 0 {
-        return Ok(None);
+        return Ok(());
     }
-    let reservation = Reservation { file: file.as_fd().try_clone_to_owned()?.into(), writing: false };
-    rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes)?;
-    Ok(Some(reservation))
+    if reservation.is_none() {
+        *reservation = Some(Reservation { file: file.as_fd().try_clone_to_owned()?.into(), writing: false });
+    }
+    Ok(rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn allocate(_: &fs::File, _: u64) -> io::Result<Option<Reservation>> {
-    Ok(None)
+fn allocate(_: &fs::File, _: u64, _: &mut Option<Reservation>) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]
@@ -870,6 +875,33 @@ mod tests {
         let error = store.download_to_folder(file(), folder.path(), IfExists::Fail).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
         assert_eq!(fs::read(error.partial().unwrap()).unwrap().len() % 4, 0);
+    }
+
+    #[tokio::test]
+    async fn a_consumed_file_that_is_longer_than_listed_is_kept_to_its_announced_length() {
+        let chunks = stream::iter(["abc", "def", "ghi"].map(|chunk| Ok(Bytes::from(chunk))));
+        let capabilities = Capabilities::new("once").native([Feature::Stat]);
+        let store = of(capabilities, ReadEffect::Consumes, "a.txt", Ok(ByteStream::download(chunks, Some(9))));
+        let folder = tempfile::tempdir().unwrap();
+        let error = store.download_to_folder(file(), folder.path(), IfExists::Fail).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Integrity, Effect::Unknown), "{error}");
+        assert_eq!(entries(folder.path()), [entry("a.txt.partial", "abcdefghi")]);
+        let partial = folder.path().join("a.txt.partial");
+        let kept = format!("9 bytes of it are kept in {}", partial.display());
+        for text in ["9 bytes were received, but the file was listed with 4 bytes", &kept] {
+            assert!(error.to_string().contains(text), "{error}");
+        }
+        assert_eq!(error.partial(), Some(partial.as_path()));
+    }
+
+    #[tokio::test]
+    async fn an_announced_length_that_the_disk_cannot_hold_does_not_end_a_read_that_consumes() {
+        let chunks = stream::iter([Ok(Bytes::from_static(b"abcdef"))]);
+        let store = store(ReadEffect::Consumes, "a.txt", Ok(ByteStream::download(chunks, Some(1 << 60))));
+        let folder = tempfile::tempdir().unwrap();
+        let error = store.download_to_folder(file(), folder.path(), IfExists::Fail).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Integrity, Effect::Unknown), "{error}");
+        assert_eq!(entries(folder.path()), [entry("download.partial", "abcdef")]);
     }
 
     #[tokio::test]
@@ -1132,6 +1164,18 @@ mod tests {
         partial.reserve_space(1 << 20).unwrap();
         assert_eq!(partial.file.metadata().unwrap().len(), 0);
         assert_eq!(partial.reserve_space(1 << 60).map_err(|error| error.effect()), Err(Effect::NotSent));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn more_space_can_be_reserved_later() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mut partial = Partial::visible(folder.path(), OsStr::new("a")).unwrap();
+        for bytes in [1 << 20, 2 << 20] {
+            partial.reserve_space(bytes).unwrap();
+            assert!(partial.file.metadata().unwrap().blocks() * 512 >= bytes);
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -91,6 +91,8 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
     let copy = async {
         let thread = BlockingThread::start()?;
         let mut stream = store.download(request).await?.stream;
+        // A response of known length is read to its end: the rest may exist nowhere else. Another one may be endless.
+        let limit = listed.filter(|_| stream.length().is_none());
         let mut written = 0;
         while let Some(chunk) = stream.try_next().await? {
             let length = chunk.len() as u64;
@@ -103,11 +105,12 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
             };
             thread.call(write).await.map_err(write_error)?;
             read.iter().for_each(|read| read.passed_on(length));
-            if listed.is_some_and(|size| written > size) {
+            if limit.is_some_and(|size| written > size) {
                 break;
             }
         }
-        check_listed_size(written, listed).map_err(Error::possibly_consumed)
+        let checked = check_listed_size(written, listed);
+        checked.map_err(|error| error.possibly_consumed().with_note("the bytes went to standard output"))
     };
     let copied: Result<()> = copy.await;
     if let Some(read) = read {

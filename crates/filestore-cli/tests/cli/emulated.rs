@@ -299,6 +299,34 @@ fn a_consuming_download_that_is_shorter_than_listed_is_an_integrity_error() {
 }
 
 #[test]
+fn all_bytes_of_a_consuming_download_that_is_longer_than_listed_are_kept() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("big", vec![7; 1_000_000]);
+    for output in ["copy", "-"] {
+        let reference = served.run(&["upload", "big"]).line();
+        let key = reference.rsplit(':').next().unwrap();
+        let listing = format!(r#"{{"success":true,"nodes":[{{"key":"{key}","name":"big","size":100}}]}}"#);
+        let headers = r#"{ "content-type" = "application/json" }"#;
+        served.control(
+            "PUT",
+            "faults",
+            &format!(
+                "[[fault]]\noperation = \"list\"\ndo = {{ status = {{ code = 200, text = '{listing}', headers = {headers} }} }}\n"
+            ),
+        );
+        let long = served.run(&["download", &reference, "-o", output]);
+        assert_eq!(long.code, 7, "{long:?}");
+        assert!(long.err.contains("1000000 bytes were received, but the file was listed with 100 bytes"), "{long:?}");
+        let (place, kept) = match output {
+            "-" => ("the bytes went to standard output", long.bytes),
+            _ => ("copy.partial", std::fs::read(home.path().join("copy.partial")).unwrap()),
+        };
+        assert!(long.err.contains(place) && kept == vec![7; 1_000_000], "{}", long.err);
+    }
+}
+
+#[test]
 fn an_emulator_with_a_data_folder_survives_a_kill() {
     let home = Home::new();
     let mut served = Served::start(&home, &["--data-dir", "data-of-emulator"]);
