@@ -75,9 +75,14 @@ impl<T> PageBuilder<T> {
         !is_before && !self.is_complete_at(path)
     }
 
+    /// Returns `true` if only smaller paths than those that were offered can change the page.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() > self.limit
+    }
+
     /// Returns `true` if neither `path` nor any path after it can change the page.
     pub fn is_complete_at(&self, path: &str) -> bool {
-        self.entries.len() > self.limit && self.entries.peek().is_some_and(|largest| *largest.path <= *path)
+        self.is_full() && self.entries.peek().is_some_and(|largest| *largest.path <= *path)
     }
 
     /// Adds `path` if it belongs to the page. Only then `value` is called.
@@ -93,7 +98,7 @@ impl<T> PageBuilder<T> {
 
     /// Returns the entries in order, and the token of the next page.
     pub fn finish(mut self) -> (Vec<(String, T)>, Option<PageToken>) {
-        let more = self.entries.len() > self.limit;
+        let more = self.is_full();
         if more {
             self.entries.pop();
         }

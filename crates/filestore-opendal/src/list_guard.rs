@@ -21,6 +21,8 @@ struct State {
     pages: u64,
     entries: u64,
     failure: Option<Error>,
+    /// `true` if no further request is sent.
+    stopped: bool,
     /// The URL of the last request, if it failed.
     failed_request: Option<String>,
 }
@@ -55,6 +57,16 @@ impl ListGuard {
         if state.entries.is_multiple_of(PAGE) { state.end_page() } else { Ok(()) }
     }
 
+    /// Ends the listing with the entries of the last response: the next request fails and is not sent.
+    pub(crate) fn stop(&self) {
+        self.state().stopped = true;
+    }
+
+    /// Returns `true` if the listing was ended.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state().stopped
+    }
+
     /// Takes the error with which the guard ended the listing, if it did.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.state().failure.take()
@@ -79,6 +91,9 @@ impl State {
 
     /// Begins the page that the request of the URL `cursor` returns. A request that failed may be repeated.
     fn request(&mut self, cursor: &str) -> opendal::Result<()> {
+        if self.stopped {
+            return Err(opendal::Error::new(ErrorKind::Unexpected, "the listing was ended"));
+        }
         match self.failed_request.as_deref() == Some(cursor) {
             true => Ok(()),
             false => self.next_page(cursor),

@@ -300,6 +300,9 @@ impl OpendalStore {
             let mut lister = guard.watch(&self.operator).lister_options(from, options).await?;
             let mut empty = true;
             while let Some(entry) = lister.next().await {
+                if entry.is_err() && guard.is_stopped() {
+                    break;
+                }
                 let (path, metadata) = entry?.into_parts();
                 empty = false;
                 guard.entry(&path)?;
@@ -315,6 +318,10 @@ impl OpendalStore {
                     continue;
                 }
                 builder.offer(path, || metadata);
+                // The next response has no smaller paths than this one.
+                if self.traits.ordered && builder.is_full() {
+                    guard.stop();
+                }
             }
             Ok(empty)
         };
@@ -325,7 +332,9 @@ impl OpendalStore {
             call(Stage::Read, self.operator.stat(&folder)).await?;
         }
 
-        let (entries, next) = builder.finish();
+        let (mut entries, next) = builder.finish();
+        // Some servers repeat the last folder of a response in the next one.
+        entries.dedup_by(|(path, _), (before, _)| path == before);
         let mut page = Page::new(Vec::new(), next);
         for (path, metadata) in entries {
             let Some(components) =

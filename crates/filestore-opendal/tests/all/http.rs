@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use filestore_core::{Body, Delete, Effect, ErrorKind, Feature, IfExists, List, PageToken, Upload};
 use filestore_opendal::OpendalStore;
+use futures::TryStreamExt;
 use opendal::Operator;
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -742,6 +744,70 @@ async fn content_of_another_length_than_the_file_is_an_integrity_error() {
         .await;
         let error = open("s3", &stub.url, &[]).read(&reference("s:s3:a"), 99).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Integrity, "{content}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_folders_needs_few_requests_however_many_follow() {
+    let stub = Stub::start(S3::with_keys((0..5000).map(|number| format!("{number:04}/a")))).await;
+    let store = open("s3", &stub.url, &[]);
+    let page = store.list(List::new().limit(10)).await.unwrap();
+    assert_eq!((page.folders.len(), page.folders[9].as_str()), (10, "0009"));
+    assert_eq!(stub.received().len(), 1);
+    let second = store.list(List::new().limit(10).page(page.next.unwrap())).await.unwrap();
+    assert_eq!((second.folders.len(), second.folders[0].as_str()), (10, "0010"));
+    let before = stub.received().len();
+    let pages: Vec<_> = store.list_pages(List::new()).try_collect().await.unwrap();
+    assert_eq!((pages.len(), pages.iter().map(|page| page.folders.len()).sum::<usize>()), (5, 5000));
+    assert!(stub.received().len() - before <= 2 * pages.len(), "{} requests", stub.received().len() - before);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Folders come before files in each response, whatever their order, and a page ends within a response.
+    #[test]
+    fn pages_lose_and_repeat_nothing_wherever_responses_end(
+        keys in prop::collection::btree_set("(a|b|c|a-|b[.]c)(/(a|b|c|a-)){0,2}", 0..30),
+        limit in 1_u32..12,
+        largest_listing in 1_usize..12,
+        repeats_folders: bool,
+        recursive: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut expected: Vec<String> = keys
+            .iter()
+            .map(|key| match key.split_once('/') {
+                Some((folder, _)) if !recursive => format!("{folder}/"),
+                _ => key.clone(),
+            })
+            .collect();
+        expected.sort();
+        expected.dedup();
+        let (listed, requests) = runtime.block_on(async {
+            let mut s3 = S3::with_keys(keys);
+            (s3.largest_listing, s3.repeats_folders) = (Some(largest_listing), repeats_folders);
+            let stub = Stub::start(s3).await;
+            let store = open("s3", &stub.url, &[]);
+            let pages = store.list_pages(List::new().recursive(recursive).limit(limit));
+            let pages: Vec<_> = pages.try_collect().await.unwrap();
+            let mut listed = Vec::new();
+            for page in &pages {
+                assert!(page.files.len() + page.folders.len() <= limit as usize, "{page:?}");
+                let mut entries: Vec<_> = page.folders.iter().map(|folder| format!("{folder}/")).collect();
+                entries.extend(page.files.iter().map(|file| file.reference().components().join("/")));
+                entries.sort();
+                listed.extend(entries);
+            }
+            (listed, stub.received().len())
+        });
+        prop_assert_eq!(&listed, &expected);
+        // A page reads one entry more than it has, and the folder with which the page before ended.
+        let (pages, limit) = (expected.len() / limit as usize + 1, limit as usize);
+        if !repeats_folders {
+            let responses = (limit + 2).div_ceil(largest_listing.min(limit + 1));
+            prop_assert!(requests <= pages * responses, "{} requests for {} pages", requests, pages);
+        }
     }
 }
 

@@ -26,9 +26,20 @@ pub struct S3 {
     pub ignores_prefix: bool,
     /// Lists a file of this key without its time.
     pub untimed: Option<String>,
+    /// The largest number of entries of a listing, instead of 1,000.
+    pub largest_listing: Option<usize>,
+    /// Repeats the last folder of a listing in the next one, like a server that continues after a key in the folder.
+    pub repeats_folders: bool,
 }
 
 impl S3 {
+    /// Creates a bucket with empty files of these keys.
+    pub fn with_keys(keys: impl IntoIterator<Item = String>) -> Self {
+        let mut s3 = Self::default();
+        keys.into_iter().for_each(|key| drop(s3.put(&key, Vec::new())));
+        s3
+    }
+
     /// Creates a bucket with these files.
     pub fn with(files: &[(&str, &str)]) -> Self {
         let mut s3 = Self::default();
@@ -64,18 +75,20 @@ impl S3 {
         let prefix = request.parameter("prefix").filter(|_| !self.ignores_prefix).unwrap_or_default();
         let delimiter = request.parameter("delimiter").filter(|delimiter| !delimiter.is_empty());
         let after = request.parameter("continuation-token").or(request.parameter("start-after")).unwrap_or_default();
-        let limit: usize = request.parameter("max-keys").and_then(|limit| limit.parse().ok()).unwrap_or(1000);
+        let largest = self.largest_listing.unwrap_or(1000);
+        let limit = request.parameter("max-keys").and_then(|limit| limit.parse().ok()).unwrap_or(largest).min(largest);
         let (mut contents, mut prefixes, mut last) = (String::new(), BTreeSet::new(), None);
         let mut count = 0;
         for (key, (content, etag)) in self.objects.range(after.clone()..) {
             let Some(rest) = key.strip_prefix(&prefix).filter(|_| *key != after) else { continue };
-            if count == limit {
+            let folder = delimiter.as_ref().and_then(|delimiter| rest.split_once(delimiter.as_str()));
+            let folder = folder.map(|(folder, _)| format!("{prefix}{folder}/"));
+            let is_listed = folder.as_ref().is_some_and(|folder| prefixes.contains(folder));
+            if count == limit && (!is_listed || self.repeats_folders) {
                 break;
             }
-            let folder = delimiter.as_ref().and_then(|delimiter| rest.split_once(delimiter.as_str()));
             match folder {
-                Some((folder, _)) if prefixes.insert(format!("{prefix}{folder}/")) => count += 1,
-                Some(_) => {}
+                Some(folder) => count += usize::from(prefixes.insert(folder)),
                 None => {
                     let timed = self.untimed.as_ref() != Some(key);
                     let modified = if timed { "<LastModified>2026-03-01T10:00:00.000Z</LastModified>" } else { "" };
