@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::output;
 
-/// The longest wait after a signal for the response to a read that was sent. The response consumes the file, so
+/// The longest wait after a signal for the response to a read that may have been sent. The response consumes the file, so
 /// its bytes are kept.
 const RESPONSE_GRACE: Duration = Duration::from_secs(5);
 
@@ -197,7 +197,7 @@ impl Reads {
         let timeouts = async {
             if self.is_response_due() {
                 output::report(&format!(
-                    "waiting up to {} s for the response to the read that was sent; interrupt again to stop now",
+                    "waiting up to {} s for the response to the read, which may have been sent; interrupt again to stop now",
                     RESPONSE_GRACE.as_secs()
                 ));
                 let response = async {

@@ -472,9 +472,16 @@ impl OpendalStore {
         if !request.recursive {
             return Ok(());
         }
+        // Without HTTP, the effect is only that of the request that failed, and entries may have been deleted before it.
+        let partly = |error: Error| match (attempts.effect(), error.effect()) {
+            (None, Effect::Rejected) => error.with_effect(Effect::Unknown),
+            _ => error,
+        };
+        if self.traits.folders {
+            let deleting = async { self.operator.delete_with(&folder).recursive(true).await };
+            return call(Stage::Commit, deleting).await.map_err(partly);
+        }
         let guard = ListGuard::of(&folder);
-        // An object store has deleted the file of this name, if there was one.
-        let mut has_deleted = !self.traits.folders;
         let deleting = async {
             let options = ListOptions { recursive: true, ..ListOptions::default() };
             let mut lister = guard.watch(&self.operator).lister_options(&folder, options).await?;
@@ -482,19 +489,14 @@ impl OpendalStore {
             while let Some(entry) = lister.try_next().await? {
                 guard.entry(entry.path())?;
                 deleter.delete(entry).await?;
-                has_deleted = true;
             }
             deleter.close().await
         };
-        let deleted = call(Stage::Commit, deleting).await;
-        deleted.map_err(|error| {
-            // Without HTTP, the effect is only that of the request that failed.
-            let effect = if has_deleted && attempts.effect().is_none() { Effect::Unknown } else { error.effect() };
-            guard.failure().unwrap_or(error).with_effect(effect)
+        call(Stage::Commit, deleting).await.map_err(|error| match guard.failure() {
+            Some(failure) => failure.with_effect(partly(error).effect()),
+            None => partly(error),
         })?;
-        // The delete of a real folder also removes the entries that the listing leaves out.
         match attempts.left_out() {
-            _ if self.traits.folders => Ok(()),
             0 => Ok(()),
             entries => Err(Error::new(
                 ErrorKind::Incomplete,

@@ -1,7 +1,7 @@
 //! Signals at any moment of a read that consumes its file: the program prints where the bytes are, or the file was
 //! not consumed. Each signal has `SIGNAL_RUNS` runs, 20 by default.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -238,6 +238,29 @@ fn an_interrupted_program_waits_for_the_response_to_a_read_that_was_sent() {
     assert_eq!((done.code, done.out.as_str()), (130, "copy\n"), "{done:?}");
     assert!(done.err.contains("waiting up to 5 s"), "{done:?}");
     assert_eq!(std::fs::read(home.path().join("copy")).unwrap(), b"all of it");
+}
+
+/// The program cannot know whether a byte of the request was sent. Here, none was: the server does not answer the
+/// handshake of TLS.
+#[test]
+fn a_signal_before_a_response_does_not_claim_that_the_read_was_sent() {
+    let home = Home::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("https://{}", listener.local_addr().unwrap());
+    home.file("stores.toml", format!("[stores.fileio]\nbackend = \"fileio\"\nbase_url = \"{base_url}\"\n"));
+    let args = Served::with(&["download", "fileio:fileio:Ab12Cd34Ef56", "-o", "copy"]);
+    let mut child = home.interruptible_command(&args).stderr(Stdio::piped()).spawn().unwrap();
+    let _connection = listener.accept().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut interrupt_and_read = || {
+        assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
+        lines.next().unwrap().unwrap()
+    };
+    let waiting = interrupt_and_read();
+    assert!(waiting.contains("the response to the read, which may have been sent;"), "{waiting}");
+    let ended = interrupt_and_read();
+    assert!(ended.contains("possibly consumed; 0 bytes of it are kept in"), "{ended}");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 #[expect(clippy::print_stdout, reason = "the figures of a long run")]

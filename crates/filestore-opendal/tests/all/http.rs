@@ -1,7 +1,6 @@
 //! S3 and WebDAV over HTTP, one rule per test.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use filestore_core::{Body, Delete, Effect, ErrorKind, Feature, IfExists, List, PageToken, Store, Upload};
@@ -649,14 +648,30 @@ async fn a_file_that_is_reported_as_empty_is_requested() {
     assert_eq!(store.read(file.reference(), 99).await.unwrap(), "");
 }
 
-/// An operator's own transport, as a program may have one: a WebDAV server that rejects deletes after the first `allowed`.
-struct Rejecting {
-    server: Mutex<Webdav>,
-    allowed: usize,
-    deletes: AtomicUsize,
+/// The deletes of a folder with three files and a subfolder, of which the first `allowed` succeed.
+fn rejecting(allowed: usize) -> (Webdav, Vec<Action>, Action) {
+    let webdav = Webdav::with(&[("d/a", "x"), ("d/b", "x"), ("d/e/c", "x")]);
+    (webdav, vec![Action::Serve; allowed], Action::Respond { status: 403, applied: false })
 }
 
-impl opendal::HttpTransport for Rejecting {
+#[tokio::test]
+async fn a_recursive_delete_is_rejected_with_the_kind_of_the_failure_only_if_nothing_was_deleted() {
+    for (allowed, effect) in [(0, Effect::Rejected), (1, Effect::Unknown)] {
+        let (webdav, script, then) = rejecting(allowed);
+        let stub = Stub::scripted(webdav, |request| request.method == "DELETE", script, then).await;
+        let folder = Delete::from(reference("s:webdav:d")).recursive(true);
+        let error = open("webdav", &stub.url, &[]).delete(folder).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, effect), "{error}");
+    }
+}
+
+/// A transport that a program has given to its operator. It records no attempts, like SFTP.
+struct OwnTransport {
+    server: Mutex<Webdav>,
+    deletes: Mutex<Vec<Action>>,
+}
+
+impl opendal::HttpTransport for OwnTransport {
     async fn fetch(
         &self,
         request: http::Request<opendal::Buffer>,
@@ -665,7 +680,7 @@ impl opendal::HttpTransport for Rejecting {
         let headers = request.headers().iter();
         let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
         let received = Received { method, path, headers, ..Received::default() };
-        let is_rejected = received.method == "DELETE" && self.deletes.fetch_add(1, Ordering::Relaxed) >= self.allowed;
+        let is_rejected = received.method == "DELETE" && self.deletes.lock().unwrap().pop().is_none();
         let reply = if is_rejected { Reply::new(403) } else { self.server.lock().unwrap().serve(&received) };
         let body = futures::stream::iter([Ok(opendal::Buffer::from(reply.body))]);
         let mut response = http::Response::new(opendal::HttpBody::new(body, None));
@@ -675,16 +690,14 @@ impl opendal::HttpTransport for Rejecting {
 }
 
 #[tokio::test]
-async fn a_recursive_delete_of_an_operator_is_rejected_only_if_nothing_was_deleted() {
-    for (allowed, effect) in [(0, Effect::Rejected), (1, Effect::Unknown)] {
-        let server = Mutex::new(Webdav::with(&[("d/a", "x"), ("d/b", "x"), ("d/e/c", "x")]));
-        let transport = Rejecting { server, allowed, deletes: AtomicUsize::new(0) };
-        let operator = Operator::new(opendal::services::Webdav::default().endpoint("http://localhost")).unwrap();
-        let context = operator.base_context().with_http_transport(opendal::HttpTransporter::new(transport));
-        let store = crate::store(OpendalStore::new(operator.with_context(context)).unwrap());
-        let error = store.delete(Delete::from(reference("s:webdav:d")).recursive(true)).await.unwrap_err();
-        assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, effect), "{error}");
-    }
+async fn a_recursive_delete_that_deleted_a_part_is_not_rejected_without_a_record_of_the_attempts() {
+    let (webdav, script, _) = rejecting(1);
+    let transport = OwnTransport { server: Mutex::new(webdav), deletes: Mutex::new(script) };
+    let operator = Operator::new(opendal::services::Webdav::default().endpoint("http://localhost")).unwrap();
+    let context = operator.base_context().with_http_transport(opendal::HttpTransporter::new(transport));
+    let store = crate::store(OpendalStore::new(operator.with_context(context)).unwrap());
+    let error = store.delete(Delete::from(reference("s:webdav:d")).recursive(true)).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, Effect::Unknown), "{error}");
 }
 
 #[tokio::test]
