@@ -689,6 +689,18 @@ mod unix {
     }
 
     #[tokio::test]
+    async fn names_that_are_not_text_hide_no_file_and_are_counted_on_pages_of_any_size() {
+        let (folder, store) = local();
+        let names = ["\u{fffd}.txt".as_bytes(), b"\xff.txt", b"\xfe.txt", b"\xfd.txt"];
+        names.iter().for_each(|name| fs::write(folder.path().join(OsStr::from_bytes(name)), "x").unwrap());
+        for limit in [1, 2, 100] {
+            let pages: Vec<_> = store.list_pages(List::new().limit(limit)).try_collect().await.unwrap();
+            let files: Vec<_> = pages.iter().flat_map(|page| &page.files).map(|file| file.name.as_str()).collect();
+            assert_eq!((files, pages.iter().map(|page| page.left_out).sum()), (vec!["\u{fffd}.txt"], 3), "{limit}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_recursive_delete_leaves_what_no_reference_can_address_and_is_incomplete() {
         let (folder, store, left) = with_unaddressable_entries().await;
         symlink(folder.path().join("a"), folder.path().join("d/link")).unwrap();

@@ -129,7 +129,7 @@ fn ranges() -> Vec<BrokenStore> {
         BrokenStore::of("D5", "gives nothing for a range beyond the end").download(|inner, request| async move {
             let reference = request.reference.clone();
             match inner.store.download(request).await {
-                Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                Err(error) if error.kind() == ErrorKind::RangeNotSatisfiable => {
                     let file = inner.store.stat(Stat::from(reference)).await?;
                     let mut downloaded = Downloaded::new(file, stream_of(Bytes::new()));
                     downloaded.range = Some(10..10);
