@@ -123,7 +123,7 @@ impl Registry {
     }
 
     /// Opens all stores. `default` names the one that [`Stores::default_store`] returns. A store whose settings are wrong
-    /// is one of [`Stores::failed`].
+    /// is one of [`Stores::failed`]. Fails with *config* if two stores share a name, or if `default` is not among them.
     pub fn open_all(&self, all: &[StoreSettings], default: Option<&str>) -> Result<Stores> {
         let open = |settings: &StoreSettings| {
             self.open(settings).map_err(|error| FailedStore::new(&settings.name, settings.aliases.clone(), error))

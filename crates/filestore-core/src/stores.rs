@@ -49,7 +49,8 @@ impl Stores {
         Self::with_failed(stores.into_iter().map(Ok), default)
     }
 
-    /// Creates a set of stores of which some cannot be opened. Otherwise, it works like [`new`](Self::new).
+    /// Creates a set of stores of which some cannot be opened. Otherwise, it works like [`new`](Self::new), with the same
+    /// errors.
     pub fn with_failed(
         stores: impl IntoIterator<Item = Result<Store, FailedStore>>,
         default: Option<&str>,
@@ -76,7 +77,8 @@ impl Stores {
         self.at(self.position(name)?)
     }
 
-    /// Returns the backend of the store `name`; see [`Store::backend`].
+    /// Returns the backend of the store `name`; see [`Store::backend`]. Fails as [`get`](Self::get) does, and with *config*
+    /// if the store has a backend of another type.
     pub fn backend<T: FileStore>(&self, name: &str) -> Result<&T> {
         self.get(name)?.backend()
     }

@@ -100,7 +100,8 @@ impl Config {
         Self::from_tree(tree, Some(path.to_owned()))
     }
 
-    /// Parses `text` as the content of the file at `path`. Environment variables do not override it.
+    /// Parses `text` as the content of the file at `path`. Environment variables do not override it. Fails as
+    /// [`load`](Self::load) does for the content of a file.
     pub fn parse(text: &str, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::from_tree(syntax::parse(text, path)?, Some(path.to_owned()))
@@ -109,7 +110,7 @@ impl Config {
     /// Reads the first of these: the file `explicit`, the file that `FILESTORE_CONFIG` names, `./filestore.toml`, or
     /// `filestore/filestore.toml` in the platform's configuration folder. Environment variables override it, as in
     /// [`load`](Self::load), and are enough without a file. Without any of them, returns the
-    /// [built-in](Self::built_in) configuration.
+    /// [built-in](Self::built_in) configuration. Fails as [`load`](Self::load) does.
     pub fn find(explicit: Option<&Path>) -> Result<Self> {
         Self::find_with(explicit, &Variables::read(env::vars_os())?)
     }
@@ -123,7 +124,8 @@ impl Config {
         Self::from_tree(tree, None)
     }
 
-    /// Returns a configuration of one store, `local`, whose files are in the platform's data folder.
+    /// Returns a configuration of one store, `local`, whose files are in the platform's data folder. Fails with *config* if
+    /// the platform names no such folder.
     pub fn built_in() -> Result<Self> {
         Self::from_tree(built_in()?, None)
     }
@@ -230,7 +232,7 @@ impl Config {
     }
 
     /// Opens all stores. Sends nothing. A store that cannot be opened, for example because a secret is missing, is an
-    /// error where it is used; see [`Stores::failed`].
+    /// error where it is used; see [`Stores::failed`]. Fails with *config* if two stores share a name.
     pub fn open(&self, registry: &Registry) -> Result<Stores> {
         let open = |store: &StoreConfig| {
             let failed = |error| FailedStore::new(&store.name, store.aliases.clone(), error);
@@ -342,7 +344,8 @@ impl StoreConfig {
         Ok(found.map(|reference| reference.stamped(&self.name.as_str().into())))
     }
 
-    /// Opens the store.
+    /// Opens the store. Sends nothing. Fails as [`resolve`](Self::resolve) does, and with *config* for a value that the
+    /// backend rejects.
     pub fn open(&self, registry: &Registry) -> Result<Store> {
         registry.open(&self.resolve(registry)?)
     }
