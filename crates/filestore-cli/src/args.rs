@@ -399,6 +399,10 @@ mod tests {
                 else {
                     continue;
                 };
+                // A dependency line of a Cargo.toml.
+                if command.starts_with('=') {
+                    continue;
+                }
                 let command = command.split([';', '|', '>', '<', '#', '&']).next().unwrap_or_default();
                 let words = command.split_whitespace().map(|word| word.trim_matches(['\'', '"']));
                 if let Err(error) = Cli::try_parse_from(std::iter::once("filestore").chain(words)) {
