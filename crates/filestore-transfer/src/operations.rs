@@ -1,0 +1,82 @@
+//! The operations on many files: upload, download, delete.
+
+use filestore_core::{Delete, SavedFile, Store, StoredFile, Upload};
+use futures::stream::{Stream, StreamExt};
+
+use crate::schedule::Schedule;
+use crate::transfer::Transfer;
+use crate::{Outcomes, Save, TransferPool};
+
+impl TransferPool {
+    /// Uploads many files. Each input is a key and an [`Upload`]; the key is returned with the result.
+    ///
+    /// - **Order.** Up to 10,000 inputs are read ahead, and the largest of them is sent first. An input of unknown size
+    ///   counts as large.
+    /// - **Memory.** An input that waits holds its [`Upload`], which is small if the body is
+    ///   [a path](filestore_core::Body::from_path) or [reopenable](filestore_core::Body::reopenable).
+    /// - **Errors.** An input that fails does not stop the others. Its error is that of [`Store::upload`]. A panic in a
+    ///   store or body is *other* with the effect *unknown*. A panic of `inputs` is a panic of the stream of outcomes.
+    /// - **Retries.** The retries of a request are those of the store. An input that fails as *rate limited* or
+    ///   *unavailable*, with the effect *not sent* or *rejected*, is sent again up to four times, if its body [can be
+    ///   replayed](filestore_core::Body::can_replay): after 0.5 s, 1 s, 2 s and 4 s, or after the time that the service
+    ///   asks for, if it is at most 60 s. No other input is sent again.
+    ///
+    /// ```
+    /// use filestore_core::{Result, Store, Upload};
+    /// use filestore_transfer::TransferPool;
+    /// use futures::{StreamExt, stream};
+    ///
+    /// async fn upload(pool: &TransferPool, store: &Store, paths: Vec<String>) -> Result<()> {
+    ///     let uploads: Result<Vec<_>> = paths.iter().map(|path| Ok((path.clone(), Upload::from_path(path)?))).collect();
+    ///     let mut outcomes = pool.upload_all(store, stream::iter(uploads?));
+    ///     while let Some(outcome) = outcomes.next().await {
+    ///         match outcome.result {
+    ///             Ok(file) => println!("{} is stored as {}", outcome.key, file.reference()),
+    ///             Err(error) => eprintln!("{}: {error}", outcome.key),
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn upload_all<K: Send + 'static>(
+        &self,
+        store: &Store,
+        inputs: impl Stream<Item = (K, Upload)> + Send + 'static,
+    ) -> Outcomes<K, StoredFile> {
+        self.run_all(store, inputs)
+    }
+
+    /// Downloads many files to the disk. Each input is a key and a [`Save`]; the key is returned with the result.
+    ///
+    /// Each file is complete or absent, as with [`Store::download_to_path`] and [`Store::download_to_folder`], whose
+    /// errors and effects are those of the results. A read that [consumes](filestore_core::Capabilities::reads_consume)
+    /// its file is sent once. Order, errors and retries are otherwise those of [`upload_all`](Self::upload_all).
+    pub fn download_all<K: Send + 'static>(
+        &self,
+        store: &Store,
+        inputs: impl Stream<Item = (K, Save)> + Send + 'static,
+    ) -> Outcomes<K, SavedFile> {
+        self.run_all(store, inputs)
+    }
+
+    /// Deletes many files. Each input is a key and a [`Delete`], or a reference; the key is returned with the result.
+    ///
+    /// The errors are those of [`Store::delete`]. The files are deleted in the order of the inputs, many at once. Errors
+    /// and retries are otherwise those of [`upload_all`](Self::upload_all).
+    pub fn delete_all<K: Send + 'static, D: Into<Delete> + 'static>(
+        &self,
+        store: &Store,
+        inputs: impl Stream<Item = (K, D)> + Send + 'static,
+    ) -> Outcomes<K, ()> {
+        self.run_all(store, inputs.map(|(key, delete)| (key, delete.into())))
+    }
+
+    fn run_all<K: Send + 'static, T: Send + 'static>(
+        &self,
+        store: &Store,
+        inputs: impl Stream<Item = (K, impl Transfer<T> + 'static)> + Send + 'static,
+    ) -> Outcomes<K, T> {
+        let inputs = inputs.map(|(key, transfer)| (key, Box::new(transfer) as _));
+        Outcomes::new(Schedule::new(self.clone(), store.clone(), inputs.boxed()))
+    }
+}

@@ -1,0 +1,102 @@
+//! [`Outcomes`]: the stream of results of one call.
+
+use std::fmt;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use filestore_core::{Result, check_runtime};
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::TransferProgress;
+use crate::schedule::{Schedule, WINDOW};
+
+/// The result of one input.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Outcome<K, T> {
+    /// The key of the input.
+    pub key: K,
+    /// The result of the transfer.
+    pub result: Result<T>,
+}
+
+/// The results of all inputs of one call, in the order of completion: one for each input.
+///
+/// The transfers start when the stream is polled for the first time. From then on they run in tasks of tokio, and do not
+/// wait for the stream to be polled, until 10,000 results wait for it.
+///
+/// If the stream is dropped, no further request starts, and the futures of those in flight are dropped. The effect is
+/// that of a dropped method of [`Store`](filestore_core::Store): an upload in flight is stored completely or not at all, a download leaves no file
+/// behind, and [reads that consume](filestore_core::Capabilities::reads_consume) leave their partial file.
+///
+/// Outside of a tokio runtime, every input fails with *config*.
+#[must_use = "nothing is transferred until the stream is polled"]
+pub struct Outcomes<K, T>(State<K, T>);
+
+enum State<K, T> {
+    Created(Box<Schedule<K, T>>),
+    Running { outcomes: mpsc::Receiver<(K, Result<T>)>, schedule: AbortOnDropHandle<()> },
+    Ended,
+}
+
+impl<K: Send + 'static, T: Send + 'static> Outcomes<K, T> {
+    pub(crate) fn new(schedule: Schedule<K, T>) -> Self {
+        Self(State::Created(Box::new(schedule)))
+    }
+
+    /// Reports the progress of all transfers of this call to `observer`: ten times a second, and once more at the end.
+    /// The transfers wait for it: return quickly.
+    ///
+    /// Call it before the stream is polled; later it has no effect.
+    pub fn on_progress(mut self, observer: impl FnMut(TransferProgress) + Send + 'static) -> Self {
+        if let State::Created(schedule) = &mut self.0 {
+            schedule.observer = Some(Box::new(observer));
+        }
+        self
+    }
+
+    fn start(&mut self) {
+        if let State::Created(schedule) = std::mem::replace(&mut self.0, State::Ended) {
+            let (sender, outcomes) = mpsc::channel(WINDOW);
+            let schedule = AbortOnDropHandle::new(tokio::spawn(schedule.run(sender)));
+            self.0 = State::Running { outcomes, schedule };
+        }
+    }
+}
+
+impl<K: Send + 'static, T: Send + 'static> Stream for Outcomes<K, T> {
+    type Item = Outcome<K, T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let State::Created(schedule) = &mut self.0 {
+            if let Err(error) = check_runtime() {
+                let next = ready!(schedule.inputs.poll_next_unpin(context));
+                return Poll::Ready(next.map(|(key, _)| Outcome { key, result: Err(error) }));
+            }
+            self.start();
+        }
+        let State::Running { outcomes, schedule } = &mut self.0 else { return Poll::Ready(None) };
+        if let Some((key, result)) = ready!(outcomes.poll_recv(context)) {
+            return Poll::Ready(Some(Outcome { key, result }));
+        }
+        let ended = ready!(schedule.poll_unpin(context));
+        self.0 = State::Ended;
+        if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+            resume_unwind(panic);
+        }
+        Poll::Ready(None)
+    }
+}
+
+impl<K, T> fmt::Debug for Outcomes<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            State::Created(_) => "Outcomes(created)",
+            State::Running { .. } => "Outcomes(running)",
+            State::Ended => "Outcomes(ended)",
+        })
+    }
+}
