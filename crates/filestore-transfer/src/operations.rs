@@ -14,6 +14,7 @@ impl TransferPool {
     ///   counts as large.
     /// - **Memory.** An input that waits holds its [`Upload`], which is small if the body is
     ///   [a path](filestore_core::Body::from_path) or [reopenable](filestore_core::Body::reopenable).
+    /// - **Progress.** [`Outcomes::on_progress`] reports that of all files. It replaces an observer of a single upload.
     /// - **Errors.** An input that fails does not stop the others. Its error is that of [`Store::upload`]. A panic in a
     ///   store or body is *other* with the effect *unknown*. A panic of `inputs` is a panic of the stream of outcomes.
     /// - **Retries.** The retries of a request are those of the store. An input that fails as *rate limited* or

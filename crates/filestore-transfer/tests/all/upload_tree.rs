@@ -198,3 +198,28 @@ async fn a_missing_folder_and_a_file_are_invalid() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_cannot_be_read_is_left_out_with_the_reason() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = folder(&["a", "closed/x", "secret.txt"]);
+    let set_mode = |name: &str, mode| {
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode("closed", 0);
+    set_mode("secret.txt", 0);
+    let readable_by_everybody = fs::read_dir(folder.path().join("closed")).is_ok();
+    let filters = [Filter::new(), Filter::new().include("*.txt")];
+    for (filter, files) in filters.into_iter().zip([vec!["a".to_owned()], vec![]]) {
+        let plan = UploadTree::new(folder.path()).filter(filter).plan(&memory()).await.unwrap();
+        if readable_by_everybody {
+            eprintln!("skipped: root may read everything");
+        } else {
+            let left_out = ["closed", "secret.txt"].map(|name| (name.to_owned(), ErrorKind::Permission));
+            assert_eq!(shown(&plan, folder.path()), (files, left_out.into()));
+        }
+    }
+    set_mode("closed", 0o700);
+}
