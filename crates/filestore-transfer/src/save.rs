@@ -35,7 +35,8 @@ pub struct Save {
 pub enum SaveTarget {
     /// The file at this path; see [`Store::download_to_path`](filestore_core::Store::download_to_path).
     Path(PathBuf),
-    /// A file in this folder, under the sanitized name from the store; see [`Store::download_to_folder`](filestore_core::Store::download_to_folder).
+    /// A file in this folder, under the sanitized name from the store; see
+    /// [`Store::download_to_folder`](filestore_core::Store::download_to_folder).
     Folder(PathBuf),
     /// The file at `path` below `folder`. Missing folders are created. Fails with *invalid input* if the path leads out of
     /// the folder, by itself or through a symbolic link.
