@@ -40,8 +40,8 @@ pub struct DownloadTree {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DownloadPlan {
-    /// The inputs for [`download_all`](crate::TransferPool::download_all): the path of each file below the scope, as the
-    /// store has it, and the download to its local path.
+    /// The inputs for [`download_all`](crate::TransferPool::download_all): the path of each file below the scope, as
+    /// the store has it, and the download to its local path.
     pub files: Vec<(String, Save)>,
     /// The smallest number of entries that the service listed and that no reference can address; see
     /// [`Page::left_out`](filestore_core::Page::left_out).

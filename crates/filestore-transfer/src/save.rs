@@ -38,8 +38,8 @@ pub enum SaveTarget {
     /// A file in this folder, under the sanitized name from the store; see
     /// [`Store::download_to_folder`](filestore_core::Store::download_to_folder).
     Folder(PathBuf),
-    /// The file at `path` below `folder`. Missing folders are created. Fails with *invalid input* if the path leads out of
-    /// the folder, by itself or through a symbolic link.
+    /// The file at `path` below `folder`. Missing folders are created. Fails with *invalid input* if the path leads out
+    /// of the folder, by itself or through a symbolic link.
     Below {
         /// The folder.
         folder: PathBuf,
@@ -88,8 +88,8 @@ impl Save {
     }
 }
 
-/// Creates the folders of `path` below `folder`, and returns the whole path. Every folder below `folder` is a folder and
-/// not a link to one.
+/// Creates the folders of `path` below `folder`, and returns the whole path. Every folder below `folder` is a folder
+/// and not a link to one.
 pub(crate) fn create_folders(folder: &Path, path: &Path) -> Result<PathBuf> {
     let names = path.components().map(|component| match component {
         Component::Normal(name) => Ok(name),

@@ -46,8 +46,8 @@ pub struct UploadTree {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UploadPlan {
-    /// The inputs for [`upload_all`](crate::TransferPool::upload_all): the path and the upload of each file, in the order
-    /// of the paths.
+    /// The inputs for [`upload_all`](crate::TransferPool::upload_all): the path and the upload of each file, in the
+    /// order of the paths.
     pub files: Vec<(PathBuf, Upload)>,
     /// What is left out, although the filter chooses it.
     pub left_out: Vec<LeftOut>,
@@ -80,11 +80,11 @@ impl UploadTree {
     /// Walks the folder, and checks every file against the capabilities of `store`. Sends nothing.
     ///
     /// Every file that the filter chooses is in the plan: among its files, or among those left out with the reason.
-    /// Files whose names are one file in the store are all left out. An empty folder is not uploaded. The plan takes some
-    /// hundred bytes of memory for each file.
+    /// Files whose names are one file in the store are all left out. An empty folder is not uploaded. The plan takes
+    /// some hundred bytes of memory for each file.
     ///
-    /// Fails with *invalid input* if there is no such folder or if a glob is invalid, and with *permission* if the folder
-    /// cannot be read.
+    /// Fails with *invalid input* if there is no such folder or if a glob is invalid, and with *permission* if the
+    /// folder cannot be read.
     pub async fn plan(self, store: &Store) -> Result<UploadPlan> {
         check_runtime()?;
         let capabilities = store.capabilities().clone();
