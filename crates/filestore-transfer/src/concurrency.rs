@@ -1,15 +1,17 @@
 //! [`Concurrency`]: the number of requests that may be in flight, as a pure function of what was observed. It reads no
 //! clock and sends nothing.
 //!
-//! 1. **Start.** 128 requests may be in flight at once, and each one that is done adds one: the limit doubles in each
-//!    round trip. The start ends when two rounds in a row bring no higher rate, at the limit of the highest rate.
-//! 2. **Hold.** The limit stays, and the rate is measured.
-//! 3. **Trial.** After a pause, a limit that is a quarter higher or lower is tried. It stays if the rate rises or falls
-//!    by more or less than a tenth of that, and is followed by a trial of twice the step. Otherwise the old limit is
-//!    back, the next trial goes in the other direction, and the pause before it doubles.
-//! 4. **Retreat.** Each request that the service rejects takes one place away at once, and the first one takes two. So
-//!    one round trip later the limit is just below the number of requests that the service accepts. The next trial adds
-//!    one place.
+//! 1. **Start.** 128 requests may be in flight at once. Each one that is done adds one, so that the limit doubles in
+//!    each round trip. The start ends when two rounds in a row raise the rate by less than a tenth. The limit is then
+//!    that of the highest rate.
+//! 2. **Hold.** The limit stays for 1 s to 8 s, and the rate is measured.
+//! 3. **Trial.** A limit that is a quarter higher or lower is tried for two rounds. It stays if the rate gains at least
+//!    a tenth of what the limit gains, in proportion, or loses at most a tenth of what it loses; the next trial then
+//!    has twice the step. Otherwise the old limit returns, the next trial goes in the other direction, and the pause
+//!    before it doubles.
+//! 4. **Retreat.** Each request that the service rejects takes one place away at once, and the first one takes two.
+//!    After one round trip, the limit is just below the number of requests that the service accepts. The first trial
+//!    after it adds one place.
 
 use std::time::Duration;
 

@@ -5,6 +5,8 @@
 //! - [`upload_all`](TransferPool::upload_all), [`download_all`](TransferPool::download_all) and
 //!   [`delete_all`](TransferPool::delete_all) take a stream of inputs and return [`Outcomes`], a stream with one result
 //!   for each input.
+//! - [`UploadTree`] and [`DownloadTree`] plan the transfer of a whole local folder and of a whole scope. A [`Filter`]
+//!   chooses their files.
 //! - [`TransferProgress`] is the progress of all of them together.
 //!
 //! ```
@@ -28,7 +30,11 @@
 //! }
 //! ```
 
+mod blocking;
 mod concurrency;
+mod download_tree;
+mod filter;
+mod left_out;
 mod operations;
 mod outcomes;
 mod pool;
@@ -36,11 +42,16 @@ mod progress;
 mod save;
 mod schedule;
 mod transfer;
+mod upload_tree;
 
+pub use download_tree::{DownloadPlan, DownloadTree};
+pub use filter::Filter;
+pub use left_out::LeftOut;
 pub use outcomes::{Outcome, Outcomes};
 pub use pool::TransferPool;
 pub use progress::TransferProgress;
 pub use save::{Save, SaveTarget};
+pub use upload_tree::{UploadPlan, UploadTree};
 
 // The code of README.md compiles.
 #[cfg(doctest)]

@@ -14,6 +14,7 @@ impl TransferPool {
     ///   counts as large.
     /// - **Memory.** An input that waits holds its [`Upload`], which is small if the body is
     ///   [a path](filestore_core::Body::from_path) or [reopenable](filestore_core::Body::reopenable).
+    /// - **Progress.** [`Outcomes::on_progress`] reports that of all files. It replaces an observer of a single upload.
     /// - **Errors.** An input that fails does not stop the others. Its error is that of [`Store::upload`]. A panic in a
     ///   store or body is *other* with the effect *unknown*. A panic of `inputs` is a panic of the stream of outcomes.
     /// - **Retries.** The retries of a request are those of the store. An input that fails as *rate limited* or
@@ -27,7 +28,8 @@ impl TransferPool {
     /// use futures::{StreamExt, stream};
     ///
     /// async fn upload(pool: &TransferPool, store: &Store, paths: Vec<String>) -> Result<()> {
-    ///     let uploads: Result<Vec<_>> = paths.iter().map(|path| Ok((path.clone(), Upload::from_path(path)?))).collect();
+    ///     let uploads = paths.into_iter().map(|path| Upload::from_path(&path).map(|upload| (path, upload)));
+    ///     let uploads: Result<Vec<_>> = uploads.collect();
     ///     let mut outcomes = pool.upload_all(store, stream::iter(uploads?));
     ///     while let Some(outcome) = outcomes.next().await {
     ///         match outcome.result {
@@ -61,8 +63,8 @@ impl TransferPool {
 
     /// Deletes many files. Each input is a key and a [`Delete`], or a reference; the key is returned with the result.
     ///
-    /// The errors are those of [`Store::delete`]. The files are deleted in the order of the inputs, many at once. Errors
-    /// and retries are otherwise those of [`upload_all`](Self::upload_all).
+    /// The errors are those of [`Store::delete`]. The files are deleted in the order of the inputs, many at once.
+    /// Errors and retries are otherwise those of [`upload_all`](Self::upload_all).
     pub fn delete_all<K: Send + 'static, D: Into<Delete> + 'static>(
         &self,
         store: &Store,

@@ -25,12 +25,13 @@ pub struct Outcome<K, T> {
 
 /// The results of all inputs of one call, in the order of completion: one for each input.
 ///
-/// The transfers start when the stream is polled for the first time. From then on they run in tasks of tokio, and do not
-/// wait for the stream to be polled, until 10,000 results wait for it.
+/// The transfers start when the stream is polled for the first time. From then on they run in tasks of tokio, and do
+/// not wait for the stream to be polled, until 10,000 results wait for it.
 ///
 /// If the stream is dropped, no further request starts, and the futures of those in flight are dropped. The effect is
-/// that of a dropped method of [`Store`](filestore_core::Store): an upload in flight is stored completely or not at all, a download leaves no file
-/// behind, and [reads that consume](filestore_core::Capabilities::reads_consume) leave their partial file.
+/// that of a dropped method of [`Store`](filestore_core::Store): an upload in flight is stored completely or not at
+/// all, a download leaves no file behind, and [reads that consume](filestore_core::Capabilities::reads_consume) leave
+/// their partial file.
 ///
 /// Outside of a tokio runtime, every input fails with *config*.
 #[must_use = "nothing is transferred until the stream is polled"]

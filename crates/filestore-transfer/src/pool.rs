@@ -19,8 +19,8 @@ const MIB: u32 = 1024 * 1024;
 /// - **Memory.** Each transfer reserves what it may buffer before it starts, and [`memory`](Self::memory) bounds the
 ///   sum: 64 MiB by default.
 ///
-/// A transfer is one upload, download or delete of one file. A store may send several requests for it, such as the parts
-/// of a large file.
+/// A transfer is one upload, download or delete of one file. A store may send several requests for it, such as the
+/// parts of a large file.
 ///
 /// ```
 /// use filestore_transfer::TransferPool;

@@ -18,8 +18,8 @@ pub struct TransferProgress {
     pub files_failed: u64,
     /// The number of files in all, as far as the inputs were read.
     pub files_total: u64,
-    /// The number of bytes that are transferred. Those of failed files do not count. It falls when a store begins a file
-    /// again.
+    /// The number of bytes that are transferred. Those of failed files do not count. It falls when a store begins a
+    /// file again.
     pub bytes_done: u64,
     /// The number of bytes in all, as far as the inputs were read and their sizes are known. Those of failed files do
     /// not count.

@@ -1,8 +1,10 @@
 //! [`Save`]: the request to download a file to the disk.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
 
-use filestore_core::{Download, FileRef, IfExists};
+use filestore_core::{Download, Error, FileRef, IfExists, Result, sync_folder};
 
 /// A request to download a file to the disk, for [`download_all`](crate::TransferPool::download_all).
 ///
@@ -33,8 +35,17 @@ pub struct Save {
 pub enum SaveTarget {
     /// The file at this path; see [`Store::download_to_path`](filestore_core::Store::download_to_path).
     Path(PathBuf),
-    /// A file in this folder, under the sanitized name from the store; see [`Store::download_to_folder`](filestore_core::Store::download_to_folder).
+    /// A file in this folder, under the sanitized name from the store; see
+    /// [`Store::download_to_folder`](filestore_core::Store::download_to_folder).
     Folder(PathBuf),
+    /// The file at `path` below `folder`. Missing folders are created. Fails with *invalid input* if the path leads out
+    /// of the folder, by itself or through a symbolic link.
+    Below {
+        /// The folder.
+        folder: PathBuf,
+        /// The relative path.
+        path: PathBuf,
+    },
 }
 
 impl Save {
@@ -46,6 +57,13 @@ impl Save {
     /// Creates a request to download into `folder`, under the sanitized name from the store.
     pub fn to_folder(download: impl Into<Download>, folder: impl Into<PathBuf>) -> Self {
         Self::new(download.into(), SaveTarget::Folder(folder.into()))
+    }
+
+    /// Creates a request to download to the file `path` below `folder`. Missing folders are created.
+    ///
+    /// The transfer fails with *invalid input* if `path` leads out of `folder`, by itself or through a symbolic link.
+    pub fn below(download: impl Into<Download>, folder: impl Into<PathBuf>, path: impl Into<PathBuf>) -> Self {
+        Self::new(download.into(), SaveTarget::Below { folder: folder.into(), path: path.into() })
     }
 
     fn new(download: Download, target: SaveTarget) -> Self {
@@ -68,4 +86,40 @@ impl Save {
     pub fn reference(&self) -> &FileRef {
         &self.download.reference
     }
+}
+
+/// Creates the folders of `path` below `folder`, and returns the whole path. Every folder below `folder` is a folder
+/// and not a link to one.
+pub(crate) fn create_folders(folder: &Path, path: &Path) -> Result<PathBuf> {
+    let names = path.components().map(|component| match component {
+        Component::Normal(name) => Ok(name),
+        _ => Err(Error::invalid(format!("{} leads out of {}; choose another path", path.display(), folder.display()))),
+    });
+    let names: Vec<_> = names.collect::<Result<_>>()?;
+    let Some((name, folders)) = names.split_last() else {
+        return Err(Error::invalid(format!("the path below {} is empty; name a file", folder.display())));
+    };
+    fs::create_dir_all(folder).map_err(|error| Error::local(error, "create", folder))?;
+    let mut full = folder.to_owned();
+    for name in folders {
+        let parent = full.clone();
+        full.push(name);
+        match fs::create_dir(&full) {
+            Ok(()) => sync(&parent).map_err(|error| Error::local(error, "write to", &parent))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !fs::symlink_metadata(&full).is_ok_and(|metadata| metadata.is_dir()) {
+                    let problem = "is a link or a file where a folder is needed; remove it, or choose another folder";
+                    return Err(Error::invalid(format!("{} {problem}", full.display())));
+                }
+            }
+            Err(error) => return Err(Error::local(error, "create", &full)),
+        }
+    }
+    Ok(full.join(name))
+}
+
+/// Makes a created folder durable.
+fn sync(parent: &Path) -> io::Result<()> {
+    // Windows cannot sync a folder.
+    if cfg!(unix) { sync_folder(&fs::File::open(parent)?) } else { Ok(()) }
 }

@@ -13,7 +13,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, Fuse, StreamExt};
 use tokio::sync::mpsc::{OwnedPermit, Sender};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::pool::Permit;
@@ -117,7 +117,12 @@ impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
                 biased;
                 _ = ticks.tick(), if self.observer.is_some() => self.report(began.elapsed()),
                 Some(finished) = self.running.join_next() => {
-                    self.finish(finished.unwrap_or_else(|error| resume_unwind(error.into_panic())));
+                    match finished.map_err(JoinError::try_into_panic) {
+                        Ok(finished) => self.finish(finished),
+                        Err(Ok(panic)) => resume_unwind(panic),
+                        // The runtime shuts down.
+                        Err(Err(_)) => return,
+                    }
                     if self.paused_until.is_some() {
                         // A call that sends nothing must not keep the others from starting.
                         next_start = self.next_start(&results);

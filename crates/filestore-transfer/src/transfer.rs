@@ -1,8 +1,10 @@
 //! [`Transfer`]: what the requests [`Upload`], [`Save`] and [`Delete`] have in common.
 
-use filestore_core::{Delete, Observer, Result, SavedFile, Store, StoredFile, Upload};
+use filestore_core::{Delete, Observer, Operation, Result, SavedFile, Store, StoredFile, Upload};
 use futures::future::BoxFuture;
 
+use crate::blocking::blocking;
+use crate::save::create_folders;
 use crate::{Save, SaveTarget};
 
 /// A transfer of one file, which returns a `T`.
@@ -48,6 +50,12 @@ impl Transfer<SavedFile> for Save {
             match target {
                 SaveTarget::Path(path) => store.download_to_path(download, path, if_exists).await,
                 SaveTarget::Folder(folder) => store.download_to_folder(download, folder, if_exists).await,
+                SaveTarget::Below { folder, path } => {
+                    let path = blocking(move || create_folders(&folder, &path)).await;
+                    let path =
+                        path.map_err(|error| store.context_of(error, Operation::Download, &download.reference))?;
+                    store.download_to_path(download, path, if_exists).await
+                }
             }
         })
     }

@@ -11,7 +11,7 @@ use filestore_core::{
     ByteStream, Capabilities, Delete, Download, Downloaded, Effect, Error, ErrorKind, Feature, FileRef, FileStore,
     FileUrl, List, Page, ReadEffect, Result, Stat, Store, StoredFile, Upload, UrlRequest,
 };
-use futures::{TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
 
 /// A store whose requests take `delay`. Clones share the counts.
@@ -21,8 +21,11 @@ pub(crate) struct CountingStore {
     accepts: usize,
     /// Returns the error of a request: from the name of the file, and the number of earlier requests for it.
     script: Arc<Script>,
+    /// The references that a listing of the root returns.
+    listed: Vec<FileRef>,
+    stalls: bool,
     counts: Arc<Mutex<Counts>>,
-    capabilities: Capabilities,
+    pub(crate) capabilities: Capabilities,
 }
 
 type Script = dyn Fn(&str, usize) -> Option<Error> + Send + Sync;
@@ -55,6 +58,8 @@ impl CountingStore {
             delay,
             accepts: usize::MAX,
             script: Arc::new(|_, _| None),
+            listed: Vec::new(),
+            stalls: false,
             counts: Arc::default(),
             capabilities: Capabilities::new("counting").native(features),
         }
@@ -69,6 +74,19 @@ impl CountingStore {
     /// Sets the errors.
     pub(crate) fn failing(mut self, script: impl Fn(&str, usize) -> Option<Error> + Send + Sync + 'static) -> Self {
         self.script = Arc::new(script);
+        self
+    }
+
+    /// Makes the content of downloads end never.
+    pub(crate) fn stalling(mut self) -> Self {
+        self.stalls = true;
+        self
+    }
+
+    /// Sets the files of the listing: the components of the reference of each.
+    pub(crate) fn listing<const N: usize>(mut self, files: [&[&str]; N]) -> Self {
+        self.listed = files.iter().map(|components| FileRef::new("counting", components.iter())).collect();
+        self.capabilities = self.capabilities.native([Feature::RecursiveList]);
         self
     }
 
@@ -159,6 +177,10 @@ impl FileStore for CountingStore {
         let name = request.reference.components().pop().unwrap();
         self.request(&name, 0, None).await?;
         let content = stream::iter([Ok(Bytes::from_static(b"content"))]);
+        if self.stalls {
+            let stream = ByteStream::download(content.chain(stream::pending()), Some(8));
+            return Ok(Downloaded::new(StoredFile::new(request.reference, name), stream));
+        }
         let file = StoredFile::new(request.reference, name);
         Ok(Downloaded::new(file, ByteStream::download(content, Some(7))))
     }
@@ -168,7 +190,9 @@ impl FileStore for CountingStore {
     }
 
     async fn list(&self, _: List) -> Result<Page> {
-        Ok(Page::default())
+        let name = |reference: &FileRef| reference.components().pop().unwrap();
+        let files = self.listed.iter().map(|reference| StoredFile::new(reference.clone(), name(reference)));
+        Ok(Page::new(files.collect(), None))
     }
 
     async fn stat(&self, _: Stat) -> Result<StoredFile> {

@@ -1,11 +1,14 @@
 //! Files on the disk, through a store with content.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use filestore_core::{ErrorKind, IfExists, Store, Upload};
 use filestore_local::MemoryStore;
 use filestore_transfer::{Save, SaveTarget, TransferPool};
 use futures::{StreamExt, stream};
+
+use crate::counting_store::{CountingStore, reference};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_uploaded_downloaded_and_deleted() {
@@ -58,4 +61,40 @@ async fn a_download_replaces_a_file_only_on_request() {
     let save = save.if_exists(IfExists::Replace);
     pool.download_all(&store, stream::iter([((), save)])).next().await.unwrap().result.unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"new");
+}
+
+/// Waits until a file in `folder` has this content, and returns its path.
+async fn wait_for_file(folder: &std::path::Path, content: &[u8]) -> std::path::PathBuf {
+    loop {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        if let Some(path) = files.into_iter().find(|path| std::fs::read(path).is_ok_and(|read| read == content)) {
+            return path;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn dropped_outcomes_keep_what_a_consuming_read_received_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    for consumes in [true, false] {
+        let double = CountingStore::new(Duration::ZERO).stalling();
+        let double = if consumes { double.consuming() } else { double };
+        let save = Save::to_path(reference("a"), folder.path().join("a"));
+        let mut outcomes = TransferPool::new().download_all(&double.store(), stream::iter([((), save)]));
+        tokio::select! {
+            _ = outcomes.next() => panic!("the content does not end"),
+            _ = wait_for_file(folder.path(), b"content") => {}
+        }
+        drop(outcomes);
+        while !consumes && std::fs::read_dir(folder.path()).unwrap().count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let names: Vec<_> = names.collect();
+        if consumes {
+            assert_eq!(names, ["a.partial"]);
+            std::fs::remove_file(folder.path().join("a.partial")).unwrap();
+        }
+    }
 }

@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "tests state what they expect")]
 
 mod counting_store;
+mod download_tree;
 mod files;
+mod flat_listings;
 mod operations;
 mod overload;
 mod pool;
 mod progress;
+mod upload_tree;
 
 use bytes::Bytes;
 use filestore_core::{Body, ByteStream, Upload};

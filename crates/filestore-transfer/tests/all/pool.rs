@@ -18,6 +18,18 @@ async fn the_store_never_has_more_requests_than_jobs() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_bound_and_the_outcomes_are_the_same_on_many_threads() {
+    let double = CountingStore::new(Duration::from_millis(1));
+    let inputs = stream::iter(0..5000).map(|number| (number, upload(&format!("{number}"), 1)));
+    let outcomes = TransferPool::new().jobs(50).upload_all(&double.store(), inputs);
+    let mut keys: Vec<_> = outcomes.map(|outcome| outcome.key).collect().await;
+    keys.sort_unstable();
+    assert_eq!(keys, (0..5000).collect::<Vec<_>>());
+    let counts = double.counts();
+    assert_eq!((counts.most_in_flight, counts.order.len()), (50, 5000));
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_jobs_128_requests_begin_and_256_is_the_most() {
     let double = CountingStore::new(Duration::from_millis(40));
