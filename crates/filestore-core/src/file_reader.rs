@@ -29,10 +29,10 @@ const SKIP: u64 = 256 * 1024;
 /// the requested range is.
 ///
 /// All bytes are of one version of the file: if the file is replaced, a read fails with *integrity*. A store that can
-/// prove neither by a [validator](Downloaded::validator) nor by a [version](StoredFile::version) that two ranges are of
-/// one version gives the first range only, and a read beyond it fails with *unsupported*. The digest of the file is not
-/// checked, since reads may be partial and out of order; [`Store::download`] checks it. Errors are [`io::Error`]s around
-/// the errors of a download, which `Error::from` returns.
+/// prove neither by a [validator](crate::Downloaded::validator) nor by a [version](StoredFile::version) that two ranges
+/// are of one version gives the first range only, and a read beyond it fails with *unsupported*. The digest of the file
+/// is not checked, since reads may be partial and out of order; [`Store::download`] checks it. Errors are [`io::Error`]s
+/// around the errors of a download, which `Error::from` returns.
 pub struct FileReader {
     store: Store,
     file: StoredFile,
