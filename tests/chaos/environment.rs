@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use filestore::filescom::{FilesCom, FilesComStore};
-use filestore::{Cleanup, Config, Stores};
+use filestore::filescom::FilesComStore;
+use filestore::{Cleanup, Stores};
 use filestore_emulator::{
     Emulator, FILEIO_API_KEY, FILESCOM_API_KEY, Options, PUBNUB_PUBLISH_KEY, PUBNUB_SUBSCRIBE_KEY, StartError,
 };
@@ -228,9 +228,9 @@ impl Environment {
 }
 
 fn open(path: &Path) -> filestore::Result<(Stores, FilesComStore)> {
-    let (config, registry) = (Config::load(path)?, filestore::registry());
-    let filescom = FilesCom.connect(&config.store("filescom")?.resolve(&registry)?.settings)?;
-    Ok((config.open(&registry)?, filescom))
+    let stores = filestore::open(path)?;
+    let filescom = stores.backend::<FilesComStore>("filescom")?.clone();
+    Ok((stores, filescom))
 }
 
 /// Returns the name of a bucket that no other run uses.

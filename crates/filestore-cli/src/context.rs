@@ -1,8 +1,8 @@
 //! The context of every command: the configuration, the backends and the global options.
 
 use filestore::{
-    Backend, Config, Error, FileRef, Key, Origin, Registry, Result, Setting, Settings, Store, StoreConfig,
-    StoreSettings, Value, check_secret,
+    Backend, Config, Error, FileRef, Key, Origin, Registry, Result, Setting, Settings, Store, StoreConfig, Value,
+    check_secret,
 };
 
 use crate::args::Cli;
@@ -91,8 +91,8 @@ impl Context {
         store.open(&self.registry)
     }
 
-    /// Returns the settings of `store` for an operation that only `backend` has. The store must use that backend.
-    pub(crate) fn settings_of(&self, store: &StoreConfig, backend: &dyn Backend) -> Result<StoreSettings> {
+    /// Rejects a store that does not use `backend`, for an operation that only this backend has.
+    pub(crate) fn check_backend(&self, store: &StoreConfig, backend: &dyn Backend) -> Result<()> {
         // A store without a known backend has another problem.
         let is_known = self.registry.backend(store.backend_name()).is_ok();
         if is_known && store.backend_name() != backend.name() {
@@ -103,7 +103,7 @@ impl Context {
                 backend.name()
             )));
         }
-        store.resolve(&self.registry)
+        Ok(())
     }
 
     /// Parses a reference, and opens its store or the one that `--store` names. Accepts a link of a store's own origin,

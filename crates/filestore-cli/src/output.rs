@@ -32,7 +32,8 @@ pub(crate) fn write_all(bytes: &[u8]) -> Result<()> {
 /// Writes one line, the result of an operation that took effect. If standard output does not accept the line,
 /// `summary` goes to standard error, because the result, such as a new reference, may be recorded nowhere else.
 ///
-/// A signal may end the program while standard output is full and nobody reads it; see [`report_unprinted`].
+/// A signal may end the program while it waits for a full standard output; [`report_unprinted`] then reports the
+/// summary.
 pub(crate) fn result(text: impl AsRef<[u8]>, summary: &str) -> Result<()> {
     if standard_streams::may_be_closed() {
         report(summary);

@@ -54,6 +54,9 @@ pub struct Fingerprint {
     identity: Option<Identity>,
 }
 
+/// The name of a file without a path in messages.
+const OPEN_FILE: &str = "the open file";
+
 /// A regular file of this machine: one that each opening finds at a path, or one that is open.
 #[derive(Clone)]
 enum LocalFile {
@@ -96,7 +99,7 @@ impl LocalFile {
     fn path(&self) -> &Path {
         match self {
             Self::Path(path) => path,
-            Self::Open(_) => Path::new("the open file"),
+            Self::Open(_) => Path::new(OPEN_FILE),
         }
     }
 }
@@ -118,9 +121,8 @@ impl Body {
             return Ok(Self::pipe(path));
         }
         // Opening the file now finds missing permission before anything is sent.
-        let mut file = File::open(&path).map_err(|error| Error::local(error, "read", &path))?;
-        // Some system files, such as those in /proc, have content although their reported size is zero.
-        if metadata.len() == 0 && file.read(&mut [0]).map_err(|error| Error::local(error, "read", &path))? > 0 {
+        let file = File::open(&path).map_err(|error| Error::local(error, "read", &path))?;
+        if is_of_unknown_size(&Arc::new(file), &metadata).map_err(|error| Error::local(error, "read", &path))? {
             return Ok(Self::pipe(path));
         }
         Ok(Self::of(Source::File { file: LocalFile::Path(path.into()), length: metadata.len() }))
@@ -132,7 +134,8 @@ impl Body {
     /// A pipe, a device and a system file of unknown size become a body of unknown length that can be sent once. Fails
     /// with *invalid input* if the file is a folder, and with *io* if it cannot be read.
     pub fn from_file(file: File) -> Result<Self> {
-        let metadata = file.metadata().map_err(|error| Error::local(error, "read", Path::new("the open file")))?;
+        let unreadable = |error| Error::local(error, "read", Path::new(OPEN_FILE));
+        let metadata = file.metadata().map_err(unreadable)?;
         if metadata.is_dir() {
             return Err(Error::invalid("the open file is a folder; upload the files in it one by one"));
         }
@@ -140,10 +143,7 @@ impl Body {
             return Ok(Self::from_reader(tokio::fs::File::from_std(file), None));
         }
         let file = Arc::new(file);
-        let mut start = FileAt { file: Arc::clone(&file), position: 0 };
-        let probed = if metadata.len() == 0 { start.read(&mut [0]) } else { Ok(0) };
-        if probed.map_err(|error| Error::local(error, "read", Path::new("the open file")))? > 0 {
-            // A system file whose reported size is zero.
+        if is_of_unknown_size(&file, &metadata).map_err(unreadable)? {
             return Ok(Self::from_blocking(FileAt { file, position: 0 }, None));
         }
         Ok(Self::of(Source::File { file: LocalFile::Open(file), length: metadata.len() }))
@@ -364,6 +364,13 @@ impl Body {
             None => stream,
         })
     }
+}
+
+/// Returns `true` if the file has content although its reported size is zero, as some system files have, such as those in
+/// /proc.
+fn is_of_unknown_size(file: &Arc<File>, metadata: &Metadata) -> io::Result<bool> {
+    let mut start = FileAt { file: Arc::clone(file), position: 0 };
+    Ok(metadata.len() == 0 && start.read(&mut [0])? > 0)
 }
 
 /// Splits one buffer into chunks, so that progress and backpressure work as for a file. Nothing is copied.

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::{self, SeekFrom};
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -12,6 +11,7 @@ use futures::future::BoxFuture;
 use futures::stream::TryStreamExt;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeek, ReadBuf};
 
+use crate::exclusive::Exclusive;
 use crate::{
     ByteStream, Download, Effect, Error, ErrorKind, Feature, FileRef, Operation, Result, Stat, Store, StoredFile,
 };
@@ -44,8 +44,7 @@ pub struct FileReader {
     chunk: Bytes,
     /// The number of bytes to discard before the next one.
     skip: u64,
-    /// Behind a lock that is never taken, so that the reader is `Sync`.
-    state: Mutex<State>,
+    state: Exclusive<State>,
     /// The length of the first range after opening or a seek.
     read_ahead: u64,
     /// The length of the next range.
@@ -120,7 +119,7 @@ impl Store {
             at: 0,
             chunk: Bytes::new(),
             skip: 0,
-            state: Mutex::new(State::Idle(None)),
+            state: Exclusive::new(State::Idle(None)),
             read_ahead: READ_AHEAD,
             window: READ_AHEAD,
         })
@@ -161,10 +160,6 @@ impl FileReader {
         self
     }
 
-    fn state_mut(&mut self) -> &mut State {
-        self.state.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns the next chunk, of the rest of a range or of a new range.
     fn next_chunk(&mut self, rest: Option<Box<OpenRange>>) -> BoxFuture<'static, Result<NextChunk>> {
         let range = self.at..self.size.min(self.at.saturating_add(self.window));
@@ -187,16 +182,16 @@ impl FileReader {
     /// Reads until the buffer has a chunk, or the file has ended.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         while self.chunk.is_empty() && self.at < self.size {
-            let next = match self.state_mut() {
+            let next = match self.state.get_mut() {
                 State::Busy(future) => ready!(future.as_mut().poll(cx)),
                 State::Idle(rest) => {
                     let rest = rest.take();
                     let next = self.next_chunk(rest);
-                    *self.state_mut() = State::Busy(next);
+                    *self.state.get_mut() = State::Busy(next);
                     continue;
                 }
             };
-            *self.state_mut() = State::Idle(None);
+            *self.state.get_mut() = State::Idle(None);
             let (mut chunk, rest) = next?;
             if let Some(rest) = &rest {
                 self.proof.get_or_insert_with(|| rest.proof.clone());
@@ -205,7 +200,7 @@ impl FileReader {
             chunk.advance(usize::try_from(skipped).unwrap_or(usize::MAX));
             self.skip -= skipped;
             self.chunk = chunk;
-            *self.state_mut() = State::Idle(rest);
+            *self.state.get_mut() = State::Idle(rest);
         }
         Poll::Ready(Ok(()))
     }
@@ -215,7 +210,7 @@ impl FileReader {
     fn seek_to(&mut self, target: u64) {
         let ahead = target.checked_sub(self.at);
         let buffered = self.chunk.len() as u64;
-        let end = match self.state_mut() {
+        let end = match self.state.get_mut() {
             State::Idle(Some(rest)) => Some(rest.end),
             _ => None,
         };
@@ -229,7 +224,7 @@ impl FileReader {
             }
             _ => {
                 (self.skip, self.window) = (0, self.read_ahead);
-                *self.state_mut() = State::Idle(None);
+                *self.state.get_mut() = State::Idle(None);
                 self.chunk.clear();
             }
         }

@@ -1,5 +1,7 @@
 //! [`percent_decode`]: the inverse of the encoding of names in URLs.
 
+use percent_encoding::percent_decode_str;
+
 use crate::{Error, Result};
 
 /// Decodes a percent-encoded text, such as the path of a link or the name of an entry of a listing, and accepts nothing
@@ -21,44 +23,27 @@ use crate::{Error, Result};
 /// # Ok::<(), filestore_core::Error>(())
 /// ```
 pub fn percent_decode(text: &str) -> Result<String> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let (byte, after) = match (byte, after) {
-            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                (16 * digit(*high) + digit(*low), after)
-            }
-            (b'%', _) => {
-                let at = text.len() - rest.len();
-                return Err(Error::invalid(format!(
-                    "the text is not percent-encoded: the % at byte {at} is not followed by two hexadecimal digits; write \
-                     % itself as %25"
-                )));
-            }
-            (byte, after) => (byte, after),
-        };
-        decoded.push(byte);
-        rest = after;
+    let is_escape =
+        |rest: &[u8]| matches!(rest, [_, high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
+    let stray = text.match_indices('%').find(|(at, _)| !is_escape(&text.as_bytes()[*at..]));
+    if let Some((at, _)) = stray {
+        return Err(Error::invalid(format!(
+            "the text is not percent-encoded: the % at byte {at} is not followed by two hexadecimal digits; write % \
+             itself as %25"
+        )));
     }
-    String::from_utf8(decoded).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|error| {
         Error::invalid(format!(
-            "the percent-encoded text is not UTF-8: its decoded bytes are invalid from byte {at} on"
+            "the percent-encoded text is not UTF-8: its decoded bytes are invalid from byte {} on",
+            error.valid_up_to()
         ))
-    })
-}
-
-/// Returns the value of a hexadecimal digit.
-fn digit(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => digit.to_ascii_lowercase() - b'a' + 10,
-    }
+    })?;
+    Ok(decoded.into_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use proptest::prelude::*;
 
     use super::*;

@@ -625,15 +625,15 @@ fn first_free<T>(path: &Path, mut take: impl FnMut(&Path) -> io::Result<T>) -> i
     let mut candidate = path.to_owned();
     for number in 1..=MAX_NUMBERED {
         match take(&candidate) {
-            Err(error) if error.kind() == Io::AlreadyExists => candidate = numbered(path, number),
+            Err(error) if error.kind() == Io::AlreadyExists => candidate = numbered_path(path, number),
             taken => return taken.map(|taken| (taken, candidate)),
         }
     }
     Err(Io::AlreadyExists.into())
 }
 
-/// Returns `NAME (1).EXT` for `NAME.EXT`.
-fn numbered(path: &Path, number: u32) -> PathBuf {
+/// Returns the path `NAME (1).EXT` for `NAME.EXT` and the number 1: the name of a file whose own name is taken.
+pub fn numbered_path(path: &Path, number: u32) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push(format!(" ({number})"));
     if let Some(extension) = path.extension() {

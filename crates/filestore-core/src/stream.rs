@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +13,7 @@ use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 use tokio_util::io::{ReaderStream, StreamReader};
 
+use crate::exclusive::Exclusive;
 use crate::file::{FileAt, FileChunks, Inspector, Version};
 use crate::progress::ProgressTracker;
 use crate::{Effect, Error, ErrorKind, Result, check_runtime};
@@ -28,9 +29,7 @@ const MAX_INLINE: usize = 64 * 1024;
 /// If the length is known, a stream of fewer or more bytes ends with an error. A reader that reads to the end cannot
 /// mistake a truncated file for a whole one.
 pub struct ByteStream {
-    /// Behind a lock that is never taken, so that the stream is `Sync` although the streams inside are not: every access
-    /// has the only reference.
-    inner: Mutex<Inner>,
+    inner: Exclusive<Inner>,
     length: Option<u64>,
     passed: u64,
     direction: Direction,
@@ -70,7 +69,7 @@ impl ByteStream {
     }
 
     fn new(inner: Inner, length: Option<u64>, direction: Direction) -> Self {
-        let inner = Mutex::new(inner);
+        let inner = Exclusive::new(inner);
         Self { inner, length, passed: 0, direction, tracker: None, consumes: false, context: None, ended: false }
     }
 
@@ -101,7 +100,7 @@ impl ByteStream {
     /// that the stream does not return, even after the drop.
     pub fn inspect(mut self, inspector: impl FnMut(&[u8]) + Send + 'static) -> Self {
         let mut inspector: Inspector = Box::new(inspector);
-        if let Inner::File(file) = self.inner_mut() {
+        if let Inner::File(file) = self.inner.get_mut() {
             inspector = match FileChunks::inspect(file, inspector) {
                 Ok(()) => return self,
                 Err(inspector) => inspector,
@@ -148,10 +147,6 @@ impl ByteStream {
     pub(crate) fn with_context(mut self, context: impl Fn(Error) -> Error + Send + Sync + 'static) -> Self {
         self.context = Some(Box::new(context));
         self
-    }
-
-    fn inner_mut(&mut self) -> &mut Inner {
-        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds what is known about the read to `error`.
@@ -236,7 +231,7 @@ impl Stream for ByteStream {
         if self.ended {
             return Poll::Ready(None);
         }
-        let next = std::task::ready!(match self.inner_mut() {
+        let next = std::task::ready!(match self.inner.get_mut() {
             Inner::Stream(stream) => stream.poll_next_unpin(cx),
             Inner::File(file) => file.poll_next_unpin(cx).map_err(unread),
         });
@@ -273,6 +268,8 @@ impl fmt::Debug for ByteStream {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     fn at_start(file: File) -> FileAt {

@@ -16,7 +16,7 @@ pub struct FileIo;
 
 impl FileIo {
     /// Opens the store as its own type, which has more methods than a [`FileStore`]. *Config* if a setting is invalid.
-    pub fn connect(&self, settings: &Settings) -> Result<FileIoStore> {
+    pub(crate) fn connect(&self, settings: &Settings) -> Result<FileIoStore> {
         let (config, http) = read_settings::<FileIoConfig>(settings, &KEYS, &HttpConfig::default())?;
         FileIoStore::new(FileIoConfig { http, ..config })
     }

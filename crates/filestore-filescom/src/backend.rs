@@ -15,7 +15,7 @@ pub struct FilesCom;
 
 impl FilesCom {
     /// Creates the store, with its methods beyond those of a [`FileStore`]. *Config* if a setting is invalid.
-    pub fn connect(&self, settings: &Settings) -> Result<FilesComStore> {
+    pub(crate) fn connect(&self, settings: &Settings) -> Result<FilesComStore> {
         let (config, http) = read_settings::<FilesComConfig>(settings, &KEYS, &http())?;
         FilesComStore::new(FilesComConfig { http, ..config })
     }

@@ -49,11 +49,6 @@ impl RangeReader {
         Self { client, stream: response.stream(), position: range.start, end: range.end, attempts }
     }
 
-    /// Returns the end of the range.
-    pub fn end(&self) -> u64 {
-        self.end
-    }
-
     /// Returns the next chunk; `None` at the end of the range.
     pub async fn next(&mut self, source: &impl RangeSource) -> Result<Option<Bytes>> {
         loop {

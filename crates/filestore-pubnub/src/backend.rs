@@ -15,7 +15,7 @@ pub struct PubNub;
 
 impl PubNub {
     /// Creates a store, with the methods that PubNub has beyond [`FileStore`]. *Config* if the settings are invalid.
-    pub fn connect(&self, settings: &Settings) -> Result<PubNubStore> {
+    pub(crate) fn connect(&self, settings: &Settings) -> Result<PubNubStore> {
         let (config, http) = read_settings::<PubNubConfig>(settings, &KEYS, &HttpConfig::default())?;
         PubNubStore::new(PubNubConfig { http, ..config })
     }

@@ -87,7 +87,7 @@ enum Direction {
     Lower,
 }
 
-/// What was observed since the beginning of a round.
+/// The observations since the beginning of a round.
 #[derive(Debug, Clone, Default)]
 struct Round {
     began: Duration,

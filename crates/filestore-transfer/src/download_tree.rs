@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use filestore_core::{
-    Addressing, Feature, IfExists, List, Result, ScopeKind, Store, StoredFile, check_runtime, sanitize_file_name,
+    Addressing, Feature, IfExists, List, Result, ScopeKind, Store, StoredFile, check_runtime, numbered_path,
+    sanitize_file_name,
 };
 use futures::TryStreamExt;
 
@@ -145,7 +146,7 @@ impl LocalPaths {
         while !self.taken.insert(folded(&chosen)) {
             let number = self.numbers.entry(folded(&path)).or_default();
             *number += 1;
-            chosen = numbered(&path, *number);
+            chosen = numbered_path(&path, *number);
         }
         chosen
     }
@@ -153,14 +154,6 @@ impl LocalPaths {
 
 fn sanitized(path: &[String]) -> PathBuf {
     path.iter().map(|name| sanitize_file_name(name)).collect()
-}
-
-/// Returns `NAME (1).EXT` for `NAME.EXT`.
-fn numbered(path: &Path, number: u32) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let (stem, extension) =
-        name.rsplit_once('.').map_or((&*name, String::new()), |(stem, end)| (stem, format!(".{end}")));
-    path.with_file_name(format!("{stem} ({number}){extension}"))
 }
 
 /// Returns the form of a path in which it equals all others that are one file on this system.

@@ -43,7 +43,7 @@ pub(crate) struct Totals {
     samples: VecDeque<Sample>,
 }
 
-/// What was moved and finished until a time.
+/// The bytes that were moved and the files that were finished until a time.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     time: Duration,

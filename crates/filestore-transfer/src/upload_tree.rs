@@ -49,7 +49,7 @@ pub struct UploadPlan {
     /// The inputs for [`upload_all`](crate::TransferPool::upload_all): the path and the upload of each file, in the
     /// order of the paths.
     pub files: Vec<(PathBuf, Upload)>,
-    /// What is left out, although the filter chooses it.
+    /// The files and folders that the filter chooses and that cannot be uploaded, each with the reason.
     pub left_out: Vec<LeftOut>,
 }
 

@@ -1,7 +1,7 @@
 //! `filestore fileio`: prints the account, and changes stored files.
 
 use filestore::fileio::{Account, FileIo, FileIoFile, FileIoStore, FileIoUpdate, FileIoUpload};
-use filestore::{Operation, Result, StoreConfig, Upload};
+use filestore::{Operation, Result, Upload};
 use serde_json::{Map, Value, json};
 
 use crate::args;
@@ -18,7 +18,9 @@ pub(crate) async fn run(context: &Context, command: &args::Fileio) -> Result<u8>
 
 async fn me(context: &Context) -> Result<u8> {
     let config = context.selected_store()?;
-    let account = connect(context, config)?.me().await.map_err(|error| error.with_store(&config.name))?;
+    context.check_backend(config, &FileIo)?;
+    let store = context.open(config)?;
+    let account = store.backend::<FileIoStore>()?.me().await.map_err(|error| error.with_store(&config.name))?;
     if context.json {
         output::line(output::json(&json_of(&account)))?;
     } else {
@@ -31,7 +33,8 @@ async fn me(context: &Context) -> Result<u8> {
 
 async fn update(context: &Context, args: &args::FileioUpdate) -> Result<u8> {
     let (store, reference) = context.open_reference(&args.target.reference)?;
-    let fileio = connect(context, context.config.store(store.name())?)?;
+    context.check_backend(context.config.store(store.name())?, &FileIo)?;
+    let fileio = store.backend::<FileIoStore>()?;
     // The store's handle knows the references that belong to it.
     store.check_reference(&reference)?;
     let updated = match &args.replace_with {
@@ -66,11 +69,6 @@ fn replacement(args: &args::FileioUpdate, path: &std::path::Path) -> Result<Uplo
     options.auto_delete = args.auto_delete;
     options.title.clone_from(&args.title);
     Ok(Upload::from_path(path)?.expires(args.expires.unwrap_or_default()).with(options))
-}
-
-fn connect(context: &Context, config: &StoreConfig) -> Result<FileIoStore> {
-    let resolved = context.settings_of(config, &FileIo)?;
-    FileIo.connect(&resolved.settings).map_err(|error| error.with_store(&config.name))
 }
 
 fn properties(account: &Account) -> Vec<(&'static str, String)> {

@@ -30,7 +30,7 @@ pub(crate) async fn run(context: &Context, command: &args::Filescom) -> Result<u
 }
 
 async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
-    let (site, named) = connect(context, context.selected_store()?)?;
+    let (site, named) = open_site(context, context.selected_store()?)?;
     let password = match &args.password {
         Some(source) => secret("--password", source)?,
         None => password_from_standard_input()?,
@@ -82,13 +82,13 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
 }
 
 async fn logout(context: &Context) -> Result<()> {
-    let (site, named) = connect(context, context.selected_store()?)?;
+    let (site, named) = open_site(context, context.selected_store()?)?;
     context.reads.changing(site.logout()).await.map_err(named)
 }
 
 async fn mkdir(context: &Context, paths: &[String]) -> Result<()> {
     let config = context.selected_store()?;
-    let (site, named) = connect(context, config)?;
+    let (site, named) = open_site(context, config)?;
     for path in paths {
         let created = context.reads.changing(site.create_folder(path, true)).await;
         created.map_err(|error| named(error.with_operation(Operation::CreateFolder).with_subject(path)))?;
@@ -99,14 +99,14 @@ async fn mkdir(context: &Context, paths: &[String]) -> Result<()> {
 
 async fn copy_or_move(context: &Context, args: &FilescomCopyMove, operation: Operation) -> Result<()> {
     let (store, reference) = context.open_reference(&args.target.reference)?;
-    let site = connect_of(context, &store, &reference)?;
+    let site = site_of(context, &store, &reference)?;
     let to = Destination::to(&args.to).overwrite(args.overwrite);
     let (new_reference, summary) = match operation {
         Operation::Move => (context.reads.changing(site.move_to(&reference, to)).await, "moved to"),
         _ => (context.reads.changing(site.copy(&reference, to)).await, "copied to"),
     };
     let new_reference = new_reference.map_err(|error| store.context_of(error, operation, &reference))?;
-    print(context, store.name(), &stored_spelling(&site, new_reference).await, summary)
+    print(context, store.name(), &stored_spelling(site, new_reference).await, summary)
 }
 
 async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
@@ -120,7 +120,7 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
         )));
     }
     references.iter().try_for_each(|(store, reference)| store.check_reference(reference))?;
-    let site = connect_of(context, store, first)?;
+    let site = site_of(context, store, first)?;
     let mut share = Share::new();
     share.expires = args.expires.instant(Timestamp::now())?;
     share.max_uses = args.max_uses;
@@ -151,7 +151,7 @@ async fn share(context: &Context, args: &FilescomShare) -> Result<()> {
 }
 
 async fn unshare(context: &Context, link: &str) -> Result<()> {
-    let (site, named) = connect(context, context.selected_store()?)?;
+    let (site, named) = open_site(context, context.selected_store()?)?;
     let unshared = async {
         let id = match link.parse() {
             Ok(id) => id,
@@ -191,17 +191,18 @@ async fn id_of(site: &FilesComStore, url: &str) -> Result<u64> {
 }
 
 /// Returns the Files.com site of a store, and a function that adds the name of the store to errors.
-fn connect(context: &Context, config: &StoreConfig) -> Result<(FilesComStore, impl Fn(Error) -> Error)> {
-    let resolved = context.settings_of(config, &FilesCom)?;
+fn open_site(context: &Context, config: &StoreConfig) -> Result<(FilesComStore, impl Fn(Error) -> Error)> {
+    context.check_backend(config, &FilesCom)?;
+    let site = context.open(config)?.backend::<FilesComStore>()?.clone();
     let name = config.name.clone();
-    let named = move |error: Error| error.with_store(&name);
-    Ok((FilesCom.connect(&resolved.settings).map_err(&named)?, named))
+    Ok((site, move |error: Error| error.with_store(&name)))
 }
 
 /// Returns the Files.com site of the store of a reference, after a check that the reference belongs to it.
-fn connect_of(context: &Context, store: &Store, reference: &FileRef) -> Result<FilesComStore> {
+fn site_of<'a>(context: &Context, store: &'a Store, reference: &FileRef) -> Result<&'a FilesComStore> {
     store.check_reference(reference)?;
-    connect(context, context.config.store(store.name())?).map(|(site, _)| site)
+    context.check_backend(context.config.store(store.name())?, &FilesCom)?;
+    store.backend()
 }
 
 /// Returns `reference` in the spelling that the service has stored, if the service tells it: folders that exist keep

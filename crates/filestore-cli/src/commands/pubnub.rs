@@ -1,6 +1,6 @@
 //! `filestore pubnub`: publishes the message of a file that is stored already.
 
-use filestore::pubnub::{PubNub, PubNubSend};
+use filestore::pubnub::{PubNub, PubNubSend, PubNubStore};
 use filestore::{Backend, Error, Operation, Result};
 use serde_json::json;
 
@@ -17,10 +17,11 @@ pub(crate) async fn run(context: &Context, command: &args::Pubnub) -> Result<u8>
 async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
     let (store, reference) = context.open_reference(&args.target.reference)?;
     store.check_reference(&reference)?;
-    let resolved = context.settings_of(context.config.store(store.name())?, &PubNub)?;
+    let config = context.config.store(store.name())?;
+    context.check_backend(config, &PubNub)?;
 
     // The command line overrides the upload options of the store.
-    let mut settings = resolved.upload;
+    let mut settings = config.resolve(&context.registry)?.upload;
     let options = context::options(&args.options, PubNub.option_keys())?;
     for (key, setting) in options.iter() {
         settings.insert(key, setting.clone());
@@ -34,7 +35,7 @@ async fn publish(context: &Context, args: &args::PubnubPublish) -> Result<u8> {
     let options = PubNub.options(&settings).map_err(|error| Error::invalid(error.message().to_owned()))?;
     let send = options.get::<PubNubSend>().unwrap_or_default();
 
-    let pubnub = PubNub.connect(&resolved.settings).map_err(|error| error.with_store(store.name()))?;
+    let pubnub = store.backend::<PubNubStore>()?;
     let published = context.reads.changing(pubnub.publish_file_message(&reference, &send)).await;
     let published = published.map_err(|error| store.context_of(error, Operation::Publish, &reference))?;
     let summary = format!("published with the timetoken {}", published.timetoken);

@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind as Io};
 use std::path::{Path, PathBuf};
 
-use super::{MAX_NUMBERED, first_free, is_same_file, numbered};
+use super::{MAX_NUMBERED, first_free, is_same_file, numbered_path};
 
 /// Returns `true` if `path` has the name of a hidden file.
 pub(super) fn is_reserved(path: &Path) -> bool {
@@ -24,7 +24,7 @@ pub(super) fn create(path: &Path) -> io::Result<(File, PathBuf)> {
         create_locked(path)
     })?;
     // Of downloads that ran at the same time. They took these names one after the other.
-    (1..MAX_NUMBERED).take_while(|number| remove_leftover(&numbered(path, *number))).for_each(drop);
+    (1..MAX_NUMBERED).take_while(|number| remove_leftover(&numbered_path(path, *number))).for_each(drop);
     Ok(created)
 }
 

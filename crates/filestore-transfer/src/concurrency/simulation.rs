@@ -44,7 +44,7 @@ impl Link {
     }
 }
 
-/// What happened in a run.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Run {
     /// The bytes of content that were moved, and the limit, at the end of each tick.
@@ -109,7 +109,7 @@ struct Simulation {
     concurrency: Concurrency,
     /// The time in seconds.
     now: f64,
-    /// What happens at a time, in the order of time and then of scheduling.
+    /// The coming events, in the order of their times, and at one time in that of their scheduling.
     steps: BinaryHeap<Reverse<(Time, u64, Step)>>,
     scheduled: u64,
     files: Vec<File>,
