@@ -49,7 +49,8 @@ impl RangeReader {
         Self { client, stream: response.stream(), position: range.start, end: range.end, attempts }
     }
 
-    /// Returns the next chunk; `None` at the end of the range.
+    /// Returns the next chunk; `None` at the end of the range. Fails with the last error once the retries are used up, and
+    /// with *integrity* if there are more bytes than were requested. A read that is free changes nothing.
     pub async fn next(&mut self, source: &impl RangeSource) -> Result<Option<Bytes>> {
         loop {
             let error = match self.stream.next().await {
