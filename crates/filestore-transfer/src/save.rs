@@ -19,7 +19,7 @@ use filestore_core::{Download, Error, FileRef, IfExists, Result, sync_folder};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Save {
-    /// The request to the store. The progress of all transfers replaces its observer.
+    /// The request to the store.
     pub download: Download,
     /// The local destination.
     pub target: SaveTarget,
