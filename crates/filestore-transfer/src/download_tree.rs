@@ -7,7 +7,7 @@ use filestore_core::{Download, Error, IfExists, Result, Store, check_runtime, nu
 use futures::stream::{self, StreamExt};
 
 use crate::listing::{list_tree, path_in_scope};
-use crate::unchanged::{COMPARISONS, is_downloaded};
+use crate::unchanged::COMPARISONS;
 use crate::{Filter, Save};
 
 /// A scope that is downloaded to a local folder, with all folders below it.
@@ -119,12 +119,11 @@ impl DownloadTree {
         let mut paths = LocalPaths::new(listed.iter().map(|(path, _)| path.as_slice()));
         let compared = listed.into_iter().map(|(path, file)| {
             let (local, path) = (paths.choose(&path), path.join("/"));
-            let target = self.folder.join(&local);
             let download = Download::from(file.reference.clone()).restore_modified(true);
             let save = Save::below(download, &self.folder, local).size(file.size).if_exists(self.if_exists);
             async move {
                 // A file that cannot be compared counts as changed.
-                let is_unchanged = self.skip_unchanged && is_downloaded(store, target, &file).await.unwrap_or(false);
+                let is_unchanged = self.skip_unchanged && save.is_unchanged(store, &file).await.unwrap_or(false);
                 (path, save, is_unchanged)
             }
         });
