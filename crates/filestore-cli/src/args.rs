@@ -252,6 +252,9 @@ pub(crate) struct Download {
     /// The action if the local file exists
     #[arg(long, value_name = "ACTION")]
     pub if_exists: Option<Existing>,
+    /// With -r, keep names such as .env and CON as they are; by default, they become _env and _CON
+    #[arg(long, requires = "recursive")]
+    pub exact_names: bool,
     /// Give the local file the modification time of the stored file; always with -r and with --if-exists skip
     #[arg(long)]
     pub times: bool,

@@ -35,6 +35,7 @@ pub struct DownloadTree {
     filter: Filter,
     if_exists: IfExists,
     skip_unchanged: bool,
+    exact_names: bool,
 }
 
 /// The files of a scope, and where each is stored.
@@ -61,6 +62,7 @@ impl DownloadTree {
             filter: Filter::new(),
             if_exists: IfExists::Fail,
             skip_unchanged: false,
+            exact_names: false,
         }
     }
 
@@ -82,6 +84,16 @@ impl DownloadTree {
         self
     }
 
+    /// Sets whether local files get the names from the store as they are, as far as this system can have them. By
+    /// default, names are [sanitized](sanitize_file_name): `.env` becomes `_env`, because a name from a service must not
+    /// choose a file such as `.bashrc`, and `CON` becomes `_CON`, because it is a device on other systems.
+    ///
+    /// Names that lead out of the folder are sanitized in any case, and so are all names on Windows.
+    pub fn exact_names(mut self, exact: bool) -> Self {
+        self.exact_names = exact;
+        self
+    }
+
     /// Sets whether files are skipped whose local files are unchanged: they have the size of the stored file, and the
     /// same digest or, where the service reports none, the same modification time. Set [`IfExists::Replace`], too, so
     /// that changed ones are replaced.
@@ -95,8 +107,8 @@ impl DownloadTree {
 
     /// Lists the scope, and chooses a local path for each file. Reads no content, and writes nothing.
     ///
-    /// Each component of a local path is the [sanitized](sanitize_file_name) name from the store, so that no path leads
-    /// out of the folder. If two files have one local path, or if it is that of a folder, the later one is called
+    /// Each component of a local path is the name from the store, [sanitized](sanitize_file_name) unless [exact
+    /// names](Self::exact_names) are wanted. No path leads out of the folder. If two files have one local path, or if it is that of a folder, the later one is called
     /// `NAME (1).EXT`. The local files get the [modification
     /// times](filestore_core::Download::restore_modified) of the stored ones. The plan takes some hundred bytes of memory for each file.
     ///
@@ -116,7 +128,7 @@ impl DownloadTree {
             }
         });
         let left_out = left_out.await?;
-        let mut paths = LocalPaths::new(listed.iter().map(|(path, _)| path.as_slice()));
+        let mut paths = LocalPaths::new(self.exact_names, listed.iter().map(|(path, _)| path.as_slice()));
         let compared = listed.into_iter().map(|(path, file)| {
             let (local, path) = (paths.choose(&path), path.join("/"));
             let download = Download::from(file.reference.clone()).restore_modified(true);
@@ -141,23 +153,25 @@ impl DownloadTree {
 
 /// The local paths of a plan: each is that of one file, and of no folder.
 struct LocalPaths {
+    /// `true` if names are not sanitized.
+    exact: bool,
     taken: HashSet<PathBuf>,
     /// The number in the name of the last file with this path.
     numbers: HashMap<PathBuf, u32>,
 }
 
 impl LocalPaths {
-    fn new<'a>(paths: impl Iterator<Item = &'a [String]>) -> Self {
+    fn new<'a>(exact: bool, paths: impl Iterator<Item = &'a [String]>) -> Self {
         let mut taken = HashSet::new();
         for path in paths {
-            taken.extend(sanitized(path).ancestors().skip(1).map(folded));
+            taken.extend(local_path(path, exact).ancestors().skip(1).map(folded));
         }
-        Self { taken, numbers: HashMap::new() }
+        Self { exact, taken, numbers: HashMap::new() }
     }
 
     /// Returns the local path of the next file.
     fn choose(&mut self, path: &[String]) -> PathBuf {
-        let path = sanitized(path);
+        let path = local_path(path, self.exact);
         let mut chosen = path.clone();
         while !self.taken.insert(folded(&chosen)) {
             let number = self.numbers.entry(folded(&path)).or_default();
@@ -168,8 +182,14 @@ impl LocalPaths {
     }
 }
 
-fn sanitized(path: &[String]) -> PathBuf {
-    path.iter().map(|name| sanitize_file_name(name)).collect()
+/// Returns the local path of the components.
+fn local_path(path: &[String], exact: bool) -> PathBuf {
+    let is_possible = |name: &str| cfg!(unix) && !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
+    let name = |name: &String| match exact && is_possible(name) {
+        true => name.clone(),
+        false => sanitize_file_name(name),
+    };
+    path.iter().map(name).collect()
 }
 
 /// Returns the form of a path in which it equals all others that are one file on this system.

@@ -133,7 +133,7 @@ impl Plan {
         if let Some(scope) = scope {
             tree = tree.scope(scope);
         }
-        tree = tree.filter(args.filter.0.clone()).if_exists(if_exists(args));
+        tree = tree.filter(args.filter.0.clone()).exact_names(args.exact_names).if_exists(if_exists(args));
         let plan = tree.skip_unchanged(args.if_exists == Some(Existing::Skip)).plan(store).await?;
         if plan.left_out > 0 {
             let message =

@@ -81,8 +81,9 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     let total = uploads.len();
     let uploaded = pool(args.jobs.jobs).upload_all(&store, stream::iter(uploads.into_iter().enumerate()));
     let states = batch.run(Action::Upload, total, uploaded, print).await;
-    for (state, path) in states.iter().zip(&paths).filter(|_| !is_closed) {
+    for (state, path) in states.iter().zip(&paths) {
         match state {
+            State::NotSent if is_closed => {}
             State::NotSent => output::report(&format!("not sent: {}", path.display())),
             State::Stopped => output::report(&format!("stopped, and possibly stored: {}", path.display())),
             State::Failed | State::Done => {}
