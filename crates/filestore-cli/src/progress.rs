@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use filestore::{Observer, Progress};
 use filestore_transfer::TransferProgress;
-use indicatif::{BinaryBytes, FormattedDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output;
 
@@ -88,7 +88,7 @@ impl Lines {
     }
 }
 
-/// The line of a running file. It appears with the first progress, if there is space.
+/// The line of a running file. It appears with the first progress, if there is space and the file is not small.
 pub(crate) struct FileLine {
     lines: Lines,
     name: String,
@@ -113,7 +113,9 @@ impl FileLine {
 
 impl Observer for FileLine {
     fn progress(&self, progress: Progress) {
-        if self.lines.all.is_hidden() {
+        // A small file is sent at once.
+        let is_small = self.bar.get().is_none() && progress.total == Some(progress.transferred);
+        if is_small || self.lines.all.is_hidden() {
             return;
         }
         let Some(bar) = self.bar.get().or_else(|| self.add()) else { return };
@@ -135,16 +137,17 @@ impl Drop for FileLine {
     }
 }
 
-/// Returns the text of the line of all files. What matters most comes first: a narrow terminal cuts the end.
+/// Returns the text of the line of all files, which fits into 40 columns.
 fn describe(progress: &TransferProgress) -> String {
     let files = progress.files_done + progress.files_failed;
-    let mut text = format!("{files}/{} files, {}", progress.files_total, BinaryBytes(progress.bytes_done));
-    if progress.is_total_known {
-        text = format!("{text}/{}", BinaryBytes(progress.bytes_total));
-    }
+    let mut text = format!("{files}/{} files", progress.files_total);
+    text = match progress.is_total_known && progress.bytes_total > 0 {
+        true => format!("{text}, {}%", 100 * progress.bytes_done / progress.bytes_total),
+        false => format!("{text}, {}", BinaryBytes(progress.bytes_done)),
+    };
     text = format!("{text}, {}/s", BinaryBytes(progress.bytes_per_second));
     match progress.remaining {
-        Some(remaining) => format!("{text}, {}", FormattedDuration(remaining)),
+        Some(remaining) => format!("{text}, {:#}", HumanDuration(remaining)),
         None => text,
     }
 }

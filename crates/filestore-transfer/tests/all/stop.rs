@@ -14,7 +14,10 @@ fn is_stopped(error: &Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<Stopped>())
 }
 
-fn results<T>(mut outcomes: Vec<Outcome<u32, T>>) -> Vec<(u32, Result<(), (bool, Effect)>)> {
+/// The key of an outcome; for an error whether the transfer was stopped, and the effect.
+type Shown = (u32, Result<(), (bool, Effect)>);
+
+fn results<T>(mut outcomes: Vec<Outcome<u32, T>>) -> Vec<Shown> {
     outcomes.sort_by_key(|outcome| outcome.key);
     let result = |error: Error| (is_stopped(&error), error.effect());
     outcomes.into_iter().map(|outcome| (outcome.key, outcome.result.map(drop).map_err(result))).collect()
