@@ -1,0 +1,192 @@
+//! The servers behind their links, and what a client finds and leaves there.
+
+pub(crate) mod s3;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::ValueEnum;
+use files_sdk::{FileHandler, FilesClient, FilesError, FolderHandler};
+use filestore_emulator::FILESCOM_API_KEY;
+use filestore_links::{Link, LinkOptions};
+use futures::{StreamExt, stream};
+
+use crate::content::Stored;
+use s3::{BUCKET, S3};
+
+/// The number of files that are prepared at the same time: their content is sent over the link.
+const PREPARED_AT_ONCE: usize = 64;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Service {
+    S3,
+    Filescom,
+}
+
+impl Service {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Filescom => "filescom",
+        }
+    }
+}
+
+/// A server, and the address of the link in front of it.
+pub(crate) struct Server {
+    pub(crate) service: Service,
+    link: SocketAddr,
+    backend: Backend,
+}
+
+enum Backend {
+    S3(Arc<S3>),
+    FilesCom(Emulator),
+}
+
+/// The emulator of the program in a process of its own, and a client that reaches it without the link.
+struct Emulator {
+    process: Child,
+    client: FilesClient,
+}
+
+impl Server {
+    /// Starts the server and its link. `program` is the program that contains the emulator; `folder` is for its files.
+    pub(crate) async fn start(service: Service, options: LinkOptions, program: &Path, folder: &Path) -> Self {
+        let link = Link::bind(options).unwrap();
+        let address = link.address().unwrap();
+        let (backend, server) = match service {
+            Service::S3 => {
+                let (s3, server) = S3::start().await.unwrap();
+                (Backend::S3(s3), server)
+            }
+            Service::Filescom => {
+                let (emulator, server) = Emulator::start(program, address, folder).await;
+                (Backend::FilesCom(emulator), server)
+            }
+        };
+        tokio::spawn(link.forward_to(server));
+        Self { service, link: address, backend }
+    }
+
+    /// Returns the URL of the link.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.link)
+    }
+
+    /// Writes the configuration of the program: the store `bench`.
+    pub(crate) fn write_config(&self, path: &Path) {
+        let url = self.url();
+        let text = match self.service {
+            Service::S3 => format!(
+                "[stores.bench]\nbackend = \"opendal\"\nservice = \"s3\"\n[stores.bench.options]\nbucket = \"{BUCKET}\"\n\
+                 region = \"us-east-1\"\nendpoint = \"{url}\"\naccess_key_id = \"key\"\nsecret_access_key = \"secret\"\n"
+            ),
+            Service::Filescom => format!(
+                "[stores.bench]\nbackend = \"filescom\"\nbase_url = \"{url}\"\napi_key = \"{FILESCOM_API_KEY}\"\n"
+            ),
+        };
+        fs::write(path, text).unwrap();
+    }
+
+    /// Stores files for the clients.
+    pub(crate) async fn insert(&self, scope: &str, files: &[(String, Bytes)]) {
+        match &self.backend {
+            Backend::S3(s3) => files.iter().for_each(|(name, content)| {
+                s3.insert(format!("{scope}/{name}"), content.clone());
+            }),
+            Backend::FilesCom(emulator) => {
+                FolderHandler::new(emulator.client.clone()).create_folder(&format!("/{scope}"), true).await.unwrap();
+                let handler = &FileHandler::new(emulator.client.clone());
+                stream::iter(files)
+                    .for_each_concurrent(PREPARED_AT_ONCE, |(name, content)| async move {
+                        handler.upload_file(&format!("/{scope}/{name}"), content).await.unwrap();
+                    })
+                    .await;
+            }
+        }
+    }
+
+    /// Returns the files below a scope, sorted by name.
+    pub(crate) async fn files(&self, scope: &str) -> Vec<Stored> {
+        let mut files: Vec<Stored> = match &self.backend {
+            Backend::S3(s3) => {
+                let objects = s3.below(&format!("{scope}/"));
+                objects.into_iter().map(|(name, content)| Stored::of(name, &content)).collect()
+            }
+            Backend::FilesCom(emulator) => {
+                let entries = FolderHandler::new(emulator.client.clone()).list_folder_all(&format!("/{scope}")).await;
+                let entries = match entries {
+                    Err(FilesError::NotFound { .. }) => Vec::new(),
+                    entries => entries.unwrap(),
+                };
+                let files = entries.into_iter().map(|entry| Stored {
+                    name: entry.path.unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned(),
+                    size: entry.size.unwrap_or_default() as u64,
+                    crc32: u32::from_str_radix(&entry.crc32.unwrap_or_default(), 16).unwrap_or_default(),
+                });
+                files.collect()
+            }
+        };
+        files.sort();
+        files
+    }
+
+    /// Removes a scope without the link.
+    pub(crate) async fn clear(&self, scope: &str) {
+        match &self.backend {
+            Backend::S3(s3) => s3.clear(),
+            Backend::FilesCom(emulator) => {
+                let deleted = FileHandler::new(emulator.client.clone()).delete_file(&format!("/{scope}"), true).await;
+                if !matches!(deleted, Err(FilesError::NotFound { .. })) {
+                    deleted.unwrap();
+                }
+            }
+        }
+    }
+
+    /// Returns the number of requests, and the largest number at the same time, since the last call. Only S3 counts.
+    pub(crate) fn take_requests(&self) -> Option<(usize, usize)> {
+        match &self.backend {
+            Backend::S3(s3) => Some(s3.take_requests()),
+            Backend::FilesCom(_) => None,
+        }
+    }
+}
+
+impl Emulator {
+    /// Starts the emulator with URLs of the link, and returns the address of the emulator.
+    async fn start(program: &Path, link: SocketAddr, folder: &Path) -> (Self, SocketAddr) {
+        let ready = folder.join("ready");
+        let process = Command::new(program)
+            .args(["--quiet", "emulator", "--listen", "127.0.0.1:0", "--public-url", &format!("http://{link}")])
+            .arg("--ready-file")
+            .arg(&ready)
+            .env("TMPDIR", folder)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut url = String::new();
+        while url.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            url = fs::read_to_string(&ready).unwrap_or_default();
+        }
+        let address: SocketAddr = url.trim().trim_start_matches("http://").parse().unwrap();
+        // The URLs of content name the link; all other requests of this client go directly to the emulator.
+        let base = format!("http://{address}/api/rest/v1");
+        let client = FilesClient::builder().api_key(FILESCOM_API_KEY).base_url(base).build().unwrap();
+        (Self { process, client }, address)
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
