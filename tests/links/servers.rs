@@ -15,6 +15,7 @@ use files_sdk::{FileHandler, FilesClient, FilesError, FolderHandler};
 use filestore_emulator::FILESCOM_API_KEY;
 use filestore_links::{Link, LinkOptions};
 use futures::{StreamExt, stream};
+use url::Url;
 
 use crate::content::Stored;
 use s3::{BUCKET, S3};
@@ -52,6 +53,7 @@ enum Backend {
 /// The emulator of the program in a process of its own, and a client that reaches it without the link.
 struct Emulator {
     process: Child,
+    address: SocketAddr,
     client: FilesClient,
 }
 
@@ -66,7 +68,8 @@ impl Server {
                 (Backend::S3(s3), server)
             }
             Service::Filescom => {
-                let (emulator, server) = Emulator::start(program, address, folder).await;
+                let emulator = Emulator::start(program, address, folder).await;
+                let server = emulator.address;
                 (Backend::FilesCom(emulator), server)
             }
         };
@@ -121,16 +124,22 @@ impl Server {
             }
             Backend::FilesCom(emulator) => {
                 let entries = FolderHandler::new(emulator.client.clone()).list_folder_all(&format!("/{scope}")).await;
-                let entries = match entries {
-                    Err(FilesError::NotFound { .. }) => Vec::new(),
-                    entries => entries.unwrap(),
-                };
-                let files = entries.into_iter().map(|entry| Stored {
-                    name: entry.path.unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned(),
-                    size: entry.size.unwrap_or_default() as u64,
-                    crc32: u32::from_str_radix(&entry.crc32.unwrap_or_default(), 16).unwrap_or_default(),
-                });
-                files.collect()
+                let entries = if is_not_found(&entries) { Vec::new() } else { entries.unwrap() };
+                let mut files = Vec::new();
+                for entry in entries {
+                    let path = entry.path.unwrap();
+                    let name = path.rsplit('/').next().unwrap().to_owned();
+                    files.push(match entry.crc32 {
+                        Some(crc32) => Stored {
+                            name,
+                            size: entry.size.unwrap() as u64,
+                            crc32: u32::from_str_radix(&crc32, 16).unwrap(),
+                        },
+                        // A file of several parts has none.
+                        None => Stored::of(name, &[emulator.content(&path).await]),
+                    });
+                }
+                files
             }
         };
         files.sort();
@@ -143,7 +152,7 @@ impl Server {
             Backend::S3(s3) => s3.clear(),
             Backend::FilesCom(emulator) => {
                 let deleted = FileHandler::new(emulator.client.clone()).delete_file(&format!("/{scope}"), true).await;
-                if !matches!(deleted, Err(FilesError::NotFound { .. })) {
+                if !is_not_found(&deleted) {
                     deleted.unwrap();
                 }
             }
@@ -160,8 +169,8 @@ impl Server {
 }
 
 impl Emulator {
-    /// Starts the emulator with URLs of the link, and returns the address of the emulator.
-    async fn start(program: &Path, link: SocketAddr, folder: &Path) -> (Self, SocketAddr) {
+    /// Starts the emulator with URLs of the link.
+    async fn start(program: &Path, link: SocketAddr, folder: &Path) -> Self {
         let ready = folder.join("ready");
         let process = Command::new(program)
             .args(["--quiet", "emulator", "--listen", "127.0.0.1:0", "--public-url", &format!("http://{link}")])
@@ -180,8 +189,21 @@ impl Emulator {
         // The URLs of content name the link; all other requests of this client go directly to the emulator.
         let base = format!("http://{address}/api/rest/v1");
         let client = FilesClient::builder().api_key(FILESCOM_API_KEY).base_url(base).build().unwrap();
-        (Self { process, client }, address)
+        Self { process, address, client }
     }
+
+    /// Returns the content of a file, without the link.
+    async fn content(&self, path: &str) -> Bytes {
+        let entry = FileHandler::new(self.client.clone()).download_file(&format!("/{path}")).await.unwrap();
+        // The signature is valid for each host.
+        let mut url = Url::parse(&entry.download_uri.unwrap()).unwrap();
+        url.set_port(Some(self.address.port())).unwrap();
+        reqwest::get(url).await.unwrap().error_for_status().unwrap().bytes().await.unwrap()
+    }
+}
+
+fn is_not_found<T>(result: &Result<T, FilesError>) -> bool {
+    matches!(result, Err(FilesError::NotFound { .. } | FilesError::ApiError { code: 404, .. }))
 }
 
 impl Drop for Emulator {
