@@ -15,7 +15,7 @@ mod servers;
 use std::env;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -198,10 +198,9 @@ async fn run(clients: &Clients, client: Client, job: &Job<'_>) -> Option<Result<
     if job.scenario.begins_with_files() && !is_download {
         job.server.insert(job.scope, &job.content.files).await;
     }
-    job.server.take_requests();
-    let log: PathBuf = job.destination.with_extension("log");
-    let ran = tokio::task::spawn_blocking(move || measure::run(command, &log)).await.unwrap();
-    let requests = job.server.take_requests();
+    let log = job.destination.with_extension("log");
+    let (ran, load) = job.server.observe(tokio::task::spawn_blocking(move || measure::run(command, &log))).await;
+    let ran = ran.unwrap();
     let checked = match &ran {
         Ok(_) if is_download => job.content.check_folder(job.destination),
         Ok(_) => {
@@ -217,7 +216,7 @@ async fn run(clients: &Clients, client: Client, job: &Job<'_>) -> Option<Result<
     if !is_download {
         job.server.clear(job.scope).await;
     }
-    Some(ran.and_then(|run| checked.map(|()| Measured { run, requests })))
+    Some(ran.and_then(|run| checked.map(|()| Measured { run, load })))
 }
 
 /// Returns what a link really does: the median of ten round trips, and the rate of 10 MB on one connection.

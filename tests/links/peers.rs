@@ -287,7 +287,9 @@ pub(crate) fn program() -> PathBuf {
         return path.into();
     }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    succeed(Command::new(cargo).current_dir(ROOT).args(["build", "--release", "--locked", "-p", "filestore-cli"]));
+    let mut build = Command::new(cargo);
+    build.current_dir(ROOT).args(["build", "--release", "--locked", "-p", "filestore-cli", "--target-dir"]);
+    succeed(build.arg(target_folder()));
     target_folder().join("release").join(format!("filestore{}", env::consts::EXE_SUFFIX))
 }
 

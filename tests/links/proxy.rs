@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -52,6 +53,7 @@ impl LinkOptions {
 pub struct Link {
     listener: TcpListener,
     options: LinkOptions,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Link {
@@ -63,7 +65,7 @@ impl Link {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(SOCKET_BUFFER)?;
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        Ok(Self { listener: socket.listen(1024)?, options })
+        Ok(Self { listener: socket.listen(1024)?, options, connections: Arc::default() })
     }
 
     /// Returns the address that clients connect to.
@@ -74,11 +76,18 @@ impl Link {
         self.listener.local_addr()
     }
 
+    /// Returns the number of connections that clients have opened.
+    #[must_use]
+    pub fn connections(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.connections)
+    }
+
     /// Forwards connections until the future is dropped.
     pub async fn forward_to(self, server: SocketAddr) {
         // `accept` also fails for a connection that the client has closed: the next one is not affected.
         loop {
             let Ok((client, _)) = self.listener.accept().await else { continue };
+            self.connections.fetch_add(1, Ordering::Relaxed);
             let options = self.options;
             tokio::spawn(async move { drop(forward(client, server, options).await) });
         }
@@ -239,7 +248,7 @@ mod tests {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let options = LinkOptions { delay: Duration::from_millis(1), rate: None, queue: SEGMENT };
         let link = Link::bind(options).unwrap();
-        let address = link.address().unwrap();
+        let (address, connections) = (link.address().unwrap(), link.connections());
         tokio::spawn(link.forward_to(server.local_addr().unwrap()));
         let echo = tokio::spawn(async move {
             let (mut connection, _) = server.accept().await.unwrap();
@@ -257,5 +266,6 @@ mod tests {
         echo.await.unwrap();
         response.reverse();
         assert!(response == content, "{} bytes came back", response.len());
+        assert_eq!(connections.load(Ordering::Relaxed), 1);
     }
 }

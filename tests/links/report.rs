@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use crate::measure::Run;
 use crate::peers::{Client, Scenario};
-use crate::servers::Service;
+use crate::servers::{Load, Service};
 
-/// A run of a client, and the requests that the server saw.
+/// A run of a client, and the load of the server.
 #[derive(Clone, Copy)]
 pub(crate) struct Measured {
     pub(crate) run: Run,
-    /// Their number, and the largest number at the same time.
-    pub(crate) requests: Option<(usize, usize)>,
+    pub(crate) load: Load,
 }
 
 /// The successful runs of a client in one scenario, and the failures of the others.
@@ -23,8 +22,8 @@ pub(crate) struct Row {
 
 pub(crate) fn print_head() {
     println!(
-        "\n{:9} {:12} {:19} {:>8} {:>16} {:>6} {:>9} {:>7} {:>9} {:>8}",
-        "service", "scenario", "client", "seconds", "range", "ratio", "peak MiB", "CPU s", "requests", "at once"
+        "\n{:8} {:11} {:18} {:>7} {:>15} {:>6} {:>8} {:>7} {:>8} {:>8} {:>7} {:>7}",
+        "", "", "", "seconds", "range", "ratio", "peak MiB", "CPU s", "server s", "requests", "at once", "connect"
     );
 }
 
@@ -33,27 +32,13 @@ pub(crate) fn print_scenario(service: Service, scenario: Scenario, rows: &[Row])
     let median_of = |client| rows.iter().find(|row| row.client == client).and_then(Row::median_time);
     let ours = median_of(Client::Filestore);
     for row in rows {
-        print!("{:9} {:12} {:19} ", service.name(), scenario.name(), row.client.name());
+        print!("{:8} {:11} {:18} ", service.name(), scenario.name(), row.client.name());
         match row.median_time() {
             Some(time) => {
-                let ratio = ours.filter(|_| row.client != Client::Filestore);
-                let ratio =
-                    ratio.map_or(String::new(), |ours| format!("{:.2}", time.as_secs_f64() / ours.as_secs_f64()));
-                let times = row.runs.iter().map(|measured| measured.run.time.as_secs_f64());
-                let range =
-                    format!("{:.2} to {:.2}", times.clone().fold(f64::MAX, f64::min), times.fold(0.0, f64::max));
-                let peak = row.runs.iter().map(|measured| measured.run.peak_kib).max().unwrap_or(0) as f64 / 1024.0;
-                let processor = row.median(|measured| measured.run.processor).unwrap_or_default().as_secs_f64();
-                let of_requests =
-                    |value: Option<Option<usize>>| value.flatten().map_or("-".to_owned(), |n| n.to_string());
-                let total = of_requests(row.median(|measured| measured.requests.map(|(total, _)| total)));
-                let most = of_requests(row.runs.iter().map(|measured| measured.requests.map(|(_, most)| most)).max());
-                println!(
-                    "{:8.2} {range:>16} {ratio:>6} {peak:9.1} {processor:7.2} {total:>9} {most:>8}",
-                    time.as_secs_f64()
-                );
+                let ours = ours.filter(|_| row.client != Client::Filestore);
+                row.print_figures(time, ours.map(|ours| time.as_secs_f64() / ours.as_secs_f64()));
             }
-            None => println!("{:>8}", "failed"),
+            None => println!("{:>7}", "failed"),
         }
         // Each failure once: the clients fail in the same way in each round.
         let mut failures = row.failures.clone();
@@ -70,6 +55,27 @@ pub(crate) fn print_scenario(service: Service, scenario: Scenario, rows: &[Row])
 impl Row {
     pub(crate) fn new(client: Client) -> Self {
         Self { client, runs: Vec::new(), failures: Vec::new() }
+    }
+
+    fn print_figures(&self, time: Duration, ratio: Option<f64>) {
+        let times = self.runs.iter().map(|measured| measured.run.time.as_secs_f64());
+        let range = format!("{:.2} to {:.2}", times.clone().fold(f64::MAX, f64::min), times.fold(0.0, f64::max));
+        let peak = self.runs.iter().map(|measured| measured.run.peak_kib).max().unwrap_or(0) as f64 / 1024.0;
+        let processor = self.median(|measured| measured.run.processor).unwrap_or_default();
+        let of_server = self.median(|measured| measured.load.processor).unwrap_or_default();
+        let requests = self.median(|measured| measured.load.requests.map(|(total, _)| total)).flatten();
+        let at_once = self.runs.iter().filter_map(|measured| Some(measured.load.requests?.1)).max();
+        let connections = self.median(|measured| measured.load.connections).unwrap_or(0);
+        let or_dash = |number: Option<usize>| number.map_or("-".to_owned(), |number| number.to_string());
+        println!(
+            "{:7.2} {range:>15} {:>6} {peak:8.1} {:7.2} {:8.2} {:>8} {:>7} {connections:>7}",
+            time.as_secs_f64(),
+            ratio.map_or(String::new(), |ratio| format!("{ratio:.2}")),
+            processor.as_secs_f64(),
+            of_server.as_secs_f64(),
+            or_dash(requests),
+            or_dash(at_once),
+        );
     }
 
     fn median_time(&self) -> Option<Duration> {

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use futures::{StreamExt, stream};
 use url::Url;
 
 use crate::content::Stored;
+use crate::measure::processor_time;
 use s3::{BUCKET, S3};
 
 /// The number of files that are prepared at the same time: their content is sent over the link.
@@ -42,7 +44,18 @@ impl Service {
 pub(crate) struct Server {
     pub(crate) service: Service,
     link: SocketAddr,
+    connections: Arc<AtomicUsize>,
     backend: Backend,
+}
+
+/// What a client caused, from the first request to the last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) connections: usize,
+    /// The number of requests, and the largest number at the same time. Only S3 counts them.
+    pub(crate) requests: Option<(usize, usize)>,
+    /// The processor time of the servers and the link.
+    pub(crate) processor: Duration,
 }
 
 enum Backend {
@@ -73,8 +86,9 @@ impl Server {
                 (Backend::FilesCom(emulator), server)
             }
         };
+        let connections = link.connections();
         tokio::spawn(link.forward_to(server));
-        Self { service, link: address, backend }
+        Self { service, link: address, connections, backend }
     }
 
     /// Returns the URL of the link.
@@ -159,12 +173,33 @@ impl Server {
         }
     }
 
-    /// Returns the number of requests, and the largest number at the same time, since the last call. Only S3 counts.
-    pub(crate) fn take_requests(&self) -> Option<(usize, usize)> {
+    /// Does `work`, and returns the load that it caused.
+    pub(crate) async fn observe<T>(&self, work: impl Future<Output = T>) -> (T, Load) {
+        self.connections.store(0, Ordering::Relaxed);
+        self.take_requests();
+        let before = self.processor();
+        let result = work.await;
+        let load = Load {
+            connections: self.connections.load(Ordering::Relaxed),
+            requests: self.take_requests(),
+            processor: self.processor().saturating_sub(before),
+        };
+        (result, load)
+    }
+
+    fn take_requests(&self) -> Option<(usize, usize)> {
         match &self.backend {
             Backend::S3(s3) => Some(s3.take_requests()),
             Backend::FilesCom(_) => None,
         }
+    }
+
+    fn processor(&self) -> Duration {
+        let emulator = match &self.backend {
+            Backend::S3(_) => None,
+            Backend::FilesCom(emulator) => processor_time(&format!("/proc/{}", emulator.process.id())),
+        };
+        processor_time("/proc/self").unwrap_or_default() + emulator.unwrap_or_default()
     }
 }
 
