@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
 
 mod content;
+mod job;
 mod measure;
 mod peers;
 mod report;
@@ -26,7 +27,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use content::Content;
-use peers::{Client, Clients, Job, Scenario};
+use job::{Job, Scenario};
+use peers::{Client, Clients};
 use report::{Measured, Row};
 use servers::{Server, Service};
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::job::Scenario;
 use crate::measure::Run;
-use crate::peers::{Client, Scenario};
+use crate::peers::Client;
 use crate::servers::{Load, Service};
 
 /// A run of a client, and the load of the server.
