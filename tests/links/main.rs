@@ -4,7 +4,7 @@
 //! process of its own, the rounds are interleaved, and each result is checked. The servers and the links are in this
 //! process, except the emulator.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, missing_docs, reason = "a benchmark")]
 
 mod content;
 mod job;
@@ -178,7 +178,16 @@ async fn compare(
             fs::create_dir(&destination).unwrap();
             let job = Job { scenario, server, scope: &scope, content: &content, destination: &destination };
             match run(clients, row.client, &job).await {
-                Some(Ok(measured)) => row.runs.push(measured),
+                Some(Ok(measured)) => {
+                    let (client, seconds) = (row.client.name(), measured.run.time.as_secs_f64());
+                    eprintln!(
+                        "{} {}, round {}, {client}: {seconds:.2} s",
+                        server.service.name(),
+                        scenario.name(),
+                        round + 1
+                    );
+                    row.runs.push(measured);
+                }
                 Some(Err(failure)) => row.failures.push(failure),
                 None => {}
             }
