@@ -57,8 +57,7 @@ impl S3 {
     }
 
     fn put(&mut self, key: &str, content: Vec<u8>) -> String {
-        self.counter += 1;
-        let etag = format!("\"{:032x}\"", self.counter);
+        let etag = format!("\"{:032x}\"", digest(&content));
         self.objects.insert(key.to_owned(), (content, etag.clone()));
         etag
     }
