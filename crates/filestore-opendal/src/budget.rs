@@ -103,7 +103,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_upload_with_its_reserve_needs_nothing_of_another() {
-        let budget = Budget::new(48 * MIB);
+        let budget = Budget::new(40 * MIB);
         let mut uploads = Vec::new();
         while let Some(reserve) = budget.reserve(5 * MIB, 2).now_or_never() {
             uploads.push(reserve);

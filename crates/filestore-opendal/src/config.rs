@@ -161,10 +161,9 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
             "{origin}: {key:?} is a setting of HTTP, which the service {service:?} does not use; remove it"
         )));
     }
-    if let (false, Some((key, setting))) = (
-        matches!(service, "s3" | "gcs" | "azblob"),
-        settings.iter().find(|(key, _)| TRANSFER_KEYS.contains(key)),
-    ) {
+    if let (false, Some((key, setting))) =
+        (matches!(service, "s3" | "gcs" | "azblob"), settings.iter().find(|(key, _)| TRANSFER_KEYS.contains(key)))
+    {
         let origin = &setting.origin;
         return Err(Error::config(format!(
             "{origin}: the service {service:?} does not use {key:?}, which is a setting of s3, gcs and azblob; remove it"

@@ -88,8 +88,10 @@ impl Stream for Ranges {
         }
         loop {
             while !this.rest.is_empty() && this.started.len() < this.parallel {
-                let permit = this.budget.try_take(RANGE.min(this.rest.end - this.rest.start));
-                if permit.is_none() && !this.started.is_empty() {
+                let is_last = this.rest.end - this.rest.start <= RANGE;
+                let is_alone = this.started.is_empty();
+                let permit = if is_last && is_alone { None } else { this.budget.try_take(RANGE) };
+                if permit.is_none() && !is_alone {
                     break;
                 }
                 this.start(permit);

@@ -136,7 +136,11 @@ impl HttpTransport for Transport {
         } else if sent.is_whole() {
             sent.digest = attempts.content_digest();
         }
-        if sent.is_part() { self.send_part(sent, &body, &attempts).await } else { self.send(&mut sent, &body, &attempts).await }
+        if sent.is_part() {
+            self.send_part(sent, &body, &attempts).await
+        } else {
+            self.send(&mut sent, &body, &attempts).await
+        }
     }
 }
 
