@@ -63,16 +63,16 @@ impl Budget {
 }
 
 impl Reserve {
-    /// Returns memory for one part: from the reserve, or what is free of the budget. Waits for a part of this upload if
-    /// there is none.
+    /// Waits for memory for one part: from the reserve, whose parts are free again without another upload, or from the
+    /// rest of the budget.
     pub(crate) async fn take(&self) -> Permit {
-        if let Ok(own) = Arc::clone(&self.own).try_acquire_owned() {
-            return self.permit(Some(own));
+        let own = Arc::clone(&self.own).acquire_owned();
+        let more = Arc::clone(&self.budget.free).acquire_many_owned(self.budget.units(self.part));
+        tokio::select! {
+            biased;
+            own = own => self.permit(own.ok()),
+            more = more => Permit { _own: more.ok(), _reserve: None },
         }
-        if let Some(permit) = self.budget.try_take(self.part) {
-            return permit;
-        }
-        self.permit(Arc::clone(&self.own).acquire_owned().await.ok())
     }
 
     fn permit(&self, own: Option<OwnedSemaphorePermit>) -> Permit {
@@ -89,7 +89,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[tokio::test]
-    async fn an_upload_uses_the_whole_budget_and_then_waits_for_its_own_parts() {
+    async fn an_upload_uses_the_whole_budget_and_then_waits_for_any_of_its_parts() {
         let budget = Budget::new(48 * MIB);
         let reserve = budget.reserve(5 * MIB, 2).await;
         let mut parts = Vec::new();
@@ -97,8 +97,14 @@ mod tests {
             parts.push(permit);
         }
         assert_eq!(parts.len(), 9);
-        parts.truncate(8);
-        assert!(reserve.take().now_or_never().is_some());
+        // Any of its parts makes room for the next.
+        for _ in 0..9 {
+            assert!(reserve.take().now_or_never().is_none());
+            let mut next = Box::pin(reserve.take());
+            assert!((&mut next).now_or_never().is_none());
+            drop(parts.remove(0));
+            parts.push(next.now_or_never().unwrap());
+        }
     }
 
     #[tokio::test]
