@@ -1,11 +1,14 @@
 //! [`Budget`]: the memory that the parts of all uploads, or the ranges of all downloads, of a store may take.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The unit of a permit, in bytes.
 const UNIT: u64 = 1024;
+
+/// The smallest part whose memory is used again, in bytes.
+const MIN_REUSED: usize = 1024 * 1024;
 
 /// An amount of memory that transfers share. Clones share it.
 #[derive(Debug, Clone)]
@@ -13,9 +16,44 @@ pub(crate) struct Budget {
     free: Arc<Semaphore>,
     /// The whole amount, in units.
     total: u32,
+    unused: Arc<Mutex<Unused>>,
 }
 
-/// The memory of one part or range. It is free again when this is dropped.
+/// The memory of parts that were sent, which the next ones use: the allocator would return only a part of it to the
+/// system, and take more for the next ones.
+#[derive(Debug, Default)]
+struct Unused {
+    /// The number of reserves. Without any, there is no unused memory.
+    reserves: usize,
+    buffers: Vec<Vec<u8>>,
+}
+
+/// The content of one part. Its memory is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct PartBuffer {
+    pub(crate) content: Vec<u8>,
+    budget: Budget,
+    _permit: Permit,
+}
+
+impl AsRef<[u8]> for PartBuffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.content
+    }
+}
+
+impl Drop for PartBuffer {
+    fn drop(&mut self) {
+        let mut content = std::mem::take(&mut self.content);
+        let mut unused = self.budget.unused();
+        if content.capacity() >= MIN_REUSED && unused.reserves > 0 {
+            content.clear();
+            unused.buffers.push(content);
+        }
+    }
+}
+
+/// The permit for the memory of one part or range. The memory is free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     _own: Option<OwnedSemaphorePermit>,
@@ -39,13 +77,14 @@ pub(crate) struct Reserve {
 impl Budget {
     pub(crate) fn new(bytes: u64) -> Self {
         let total = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(2);
-        Self { free: Arc::new(Semaphore::new(total as usize)), total }
+        Self { free: Arc::new(Semaphore::new(total as usize)), total, unused: Arc::default() }
     }
 
     /// Waits for the memory of one or two parts of this size.
     pub(crate) async fn reserve(&self, part: u64, parts: u32) -> Reserve {
         let units = self.units(part) * parts;
         let held = Arc::clone(&self.free).acquire_many_owned(units).await.ok().map(Arc::new);
+        self.unused().reserves += 1;
         Reserve { budget: self.clone(), part, own: Arc::new(Semaphore::new(parts as usize)), held }
     }
 
@@ -53,6 +92,24 @@ impl Budget {
     pub(crate) fn try_take(&self, bytes: u64) -> Option<Permit> {
         let own = Arc::clone(&self.free).try_acquire_many_owned(self.units(bytes)).ok()?;
         Some(Permit { _own: Some(own), _reserve: None })
+    }
+
+    /// Returns memory for a part of so many bytes.
+    fn buffer(&self, permit: Permit, bytes: u64) -> PartBuffer {
+        let size = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let mut unused = self.unused();
+        let mut reused = unused.buffers.pop_if(|buffer| buffer.capacity() == size);
+        if reused.is_none() && size >= MIN_REUSED {
+            // Memory of another size would come on top of this.
+            unused.buffers.clear();
+        }
+        drop(unused);
+        let content = reused.take().unwrap_or_else(|| Vec::with_capacity(size));
+        PartBuffer { content, budget: self.clone(), _permit: permit }
+    }
+
+    fn unused(&self) -> MutexGuard<'_, Unused> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the units of a part. A part counts as half of the budget if it is larger than that, so that two always
@@ -65,18 +122,25 @@ impl Budget {
 impl Reserve {
     /// Waits for memory for one part: from the reserve, whose parts are free again without another upload, or from the
     /// rest of the budget.
-    pub(crate) async fn take(&self) -> Permit {
+    pub(crate) async fn take(&self) -> PartBuffer {
         let own = Arc::clone(&self.own).acquire_owned();
         let more = Arc::clone(&self.budget.free).acquire_many_owned(self.budget.units(self.part));
-        tokio::select! {
+        let permit = tokio::select! {
             biased;
-            own = own => self.permit(own.ok()),
+            own = own => Permit { _own: own.ok(), _reserve: self.held.clone() },
             more = more => Permit { _own: more.ok(), _reserve: None },
-        }
+        };
+        self.budget.buffer(permit, self.part)
     }
+}
 
-    fn permit(&self, own: Option<OwnedSemaphorePermit>) -> Permit {
-        Permit { _own: own, _reserve: self.held.clone() }
+impl Drop for Reserve {
+    fn drop(&mut self) {
+        let mut unused = self.budget.unused();
+        unused.reserves -= 1;
+        if unused.reserves == 0 {
+            unused.buffers = Vec::new();
+        }
     }
 }
 
@@ -140,5 +204,26 @@ mod tests {
         let budget = Budget::new(48 * MIB);
         let reserve = budget.reserve(5 << 40, 2).now_or_never().unwrap();
         let (_first, _second) = (reserve.take().now_or_never().unwrap(), reserve.take().now_or_never().unwrap());
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_a_part_is_used_again_until_the_last_upload_ends() {
+        let budget = Budget::new(48 * MIB);
+        let reserve = budget.reserve(5 * MIB, 2).await;
+        let part = reserve.take().await;
+        let address = part.content.as_ptr();
+        drop(part);
+        let again = reserve.take().await;
+        assert_eq!((again.content.as_ptr(), again.content.len()), (address, 0));
+        drop(again);
+        // A buffer of another size does not come on top of it.
+        let larger = budget.reserve(8 * MIB, 2).await;
+        let part = larger.take().await;
+        assert!(part.content.capacity() == 8 << 20 && budget.unused().buffers.is_empty());
+        drop(part);
+        drop(reserve);
+        assert_eq!(budget.unused().buffers.len(), 1);
+        drop(larger);
+        assert!(budget.unused().buffers.is_empty());
     }
 }

@@ -133,7 +133,7 @@ impl ContentCheck {
             if let Some(check) = &mut check {
                 check.update(&chunk);
             }
-            if missing == 0 && check.take().is_some_and(|check| !check.is_right()) {
+            if missing == 0 && check.take().is_some_and(|check| !check.matches()) {
                 return Err(Error::new(ErrorKind::Integrity, Effect::Rejected, DAMAGED));
             }
             Ok(Some((chunk, (content, check, missing))))
@@ -141,7 +141,7 @@ impl ContentCheck {
     }
 
     /// Returns `true` if the content has the digest of the service.
-    fn is_right(self) -> bool {
+    fn matches(self) -> bool {
         let expected = self.expected;
         self.layouts.into_iter().any(|layout| layout.digest() == expected)
     }
@@ -197,7 +197,7 @@ mod tests {
     fn check(etag: &str, content: &[u8], part: Option<u64>) -> Option<bool> {
         let mut check = ContentCheck::of_etag(etag, content.len() as u64, part)?;
         content.chunks(99_991).for_each(|chunk| check.update(chunk));
-        Some(check.is_right())
+        Some(check.matches())
     }
 
     fn content(size: u64) -> Vec<u8> {

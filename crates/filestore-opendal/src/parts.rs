@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes};
 use filestore_core::{ByteStream, Result};
 use futures::StreamExt;
 
-use crate::budget::{Permit, Reserve};
+use crate::budget::Reserve;
 
 /// The parts of a body.
 pub(crate) struct Parts {
@@ -15,20 +15,8 @@ pub(crate) struct Parts {
     reserve: Reserve,
 }
 
-/// The content of a part, whose memory is free again when OpenDAL and the HTTP client have dropped it.
-struct Part {
-    content: Vec<u8>,
-    _permit: Permit,
-}
-
-impl AsRef<[u8]> for Part {
-    fn as_ref(&self) -> &[u8] {
-        &self.content
-    }
-}
-
 impl Parts {
-    /// Cuts `body` into parts of `size` bytes. Only the last one is smaller.
+    /// Cuts `body` into parts of `size` bytes, for which the memory is reserved. Only the last one is smaller.
     pub(crate) fn new(body: ByteStream, size: u64, reserve: Reserve) -> Self {
         Self { body, rest: Bytes::new(), size: usize::try_from(size).unwrap_or(usize::MAX), reserve }
     }
@@ -38,14 +26,13 @@ impl Parts {
         if !self.fill().await? {
             return Ok(None);
         }
-        let permit = self.reserve.take().await;
-        let mut content = Vec::with_capacity(self.size);
-        while content.len() < self.size && self.fill().await? {
-            let length = self.rest.len().min(self.size - content.len());
-            content.extend_from_slice(&self.rest[..length]);
+        let mut part = self.reserve.take().await;
+        while part.content.len() < self.size && self.fill().await? {
+            let length = self.rest.len().min(self.size - part.content.len());
+            part.content.extend_from_slice(&self.rest[..length]);
             self.rest.advance(length);
         }
-        Ok(Some(Bytes::from_owner(Part { content, _permit: permit })))
+        Ok(Some(Bytes::from_owner(part)))
     }
 
     /// Returns `false` at the end of the body; otherwise `rest` has content.
