@@ -202,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn two_parts_fit_however_large_they_are() {
         let budget = Budget::new(48 * MIB);
-        let reserve = budget.reserve(5 << 40, 2).now_or_never().unwrap();
+        let reserve = budget.reserve(60 * MIB, 2).now_or_never().unwrap();
         let (_first, _second) = (reserve.take().now_or_never().unwrap(), reserve.take().now_or_never().unwrap());
     }
 
