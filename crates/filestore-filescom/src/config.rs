@@ -29,7 +29,8 @@ pub struct FilesComConfig {
     pub root: String,
     /// The checks of transferred content.
     pub verify: Verify,
-    /// The maximum number of parts of one file that are transferred at once. Default: 8.
+    /// The maximum number of parts of one file that are transferred at once. Default: 16. The parts of
+    /// all files together are at most 64.
     pub parallel: NonZeroU32,
     /// The part size, 5 MiB to 5 GiB; `None`: chosen by the size of the file, 16 MiB or more.
     pub part_size: Option<ByteSize>,
@@ -69,7 +70,7 @@ pub(crate) static KEYS: [Key; FILESCOM_KEYS + filestore_http::KEYS.len()] = with
     )
     .default("etag"),
     Key::new("parallel", KeyKind::Integer, "the maximum number of parts of one file that are transferred at once")
-        .default("8"),
+        .default("16"),
     Key::new("part_size", KeyKind::Text, "the size of parts, 5MiB to 5GiB; chosen by the size of the file unless set"),
     Key::new("memory", KeyKind::Text, "the maximum amount of content of one transfer in memory").default("48MiB"),
     Key::new("language", KeyKind::Text, "the language of the service's error messages, such as de"),
@@ -107,7 +108,7 @@ impl Default for FilesComConfig {
             workspace_id: None,
             root: String::new(),
             verify: Verify::Etag,
-            parallel: NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN),
+            parallel: NonZeroU32::new(16).unwrap_or(NonZeroU32::MIN),
             part_size: None,
             memory: ByteSize::mib(48),
             language: None,

@@ -10,6 +10,7 @@ use filestore_core::{
 };
 use filestore_http::{Clock, Idempotency, Method, SystemClock};
 use futures::lock::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::api::{Api, Credential};
 use crate::config::FilesComConfig;
@@ -17,6 +18,9 @@ use crate::metadata;
 use crate::path::SitePath;
 use crate::upload::options::UploadOptions;
 use crate::wire::Entry;
+
+/// The maximum number of parts in flight, of all large files together.
+const MAX_PARTS: usize = 64;
 
 /// A store for a site of Files.com, or for a folder of one. Cheap to clone; clones share connections, rate limit and
 /// retry budget.
@@ -28,6 +32,8 @@ struct Shared {
     config: FilesComConfig,
     root: SitePath,
     capabilities: Capabilities,
+    /// One permit for each part of large files that may be in flight.
+    parts: Arc<Semaphore>,
     /// Held by an upload that lost a race to create a folder, while it retries.
     folder_lock: Arc<Mutex<()>>,
 }
@@ -50,6 +56,7 @@ impl FilesComStore {
             config,
             capabilities: metadata::capabilities(&root),
             root,
+            parts: Arc::new(Semaphore::new(MAX_PARTS)),
             folder_lock: Arc::default(),
         })))
     }
@@ -66,12 +73,13 @@ impl FilesComStore {
     }
 
     fn with_api(&self, api: Api) -> Self {
-        let Shared { config, root, capabilities, folder_lock, .. } = self.0.as_ref();
+        let Shared { config, root, capabilities, parts, folder_lock, .. } = self.0.as_ref();
         Self(Arc::new(Shared {
             api,
             config: config.clone(),
             root: root.clone(),
             capabilities: capabilities.clone(),
+            parts: Arc::clone(parts),
             folder_lock: Arc::clone(folder_lock),
         }))
     }
@@ -87,6 +95,12 @@ impl FilesComStore {
     /// Returns the folder that is the root of this store.
     pub(crate) fn root(&self) -> &SitePath {
         &self.0.root
+    }
+
+    /// Waits until a part of a large file may be sent.
+    pub(crate) async fn part_permit(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.0.parts.acquire().await.ok()
     }
 
     /// Waits for the lock under which uploads that lost a race to create a folder retry one at a time.

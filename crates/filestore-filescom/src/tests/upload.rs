@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use filestore_core::{Body, Cleanup, Effect, Error, ErrorKind, FileRef, FileStore, IfExists, Store, Timestamp, Upload};
+use futures::FutureExt;
 use futures::stream;
 use serde_json::json;
 use wiremock::ResponseTemplate;
@@ -119,10 +120,29 @@ async fn presigned_urls_are_requested_in_batches() {
         requests,
         [
             r#"POST file_actions/begin_upload/a.txt {"size":26,"mkdir_parents":true}"#,
-            r#"POST file_actions/begin_upload/a.txt {"ref":"put-1","part":2,"parts":16,"mkdir_parents":true}"#,
-            r#"POST file_actions/begin_upload/a.txt {"ref":"put-1","part":18,"parts":9,"mkdir_parents":true}"#,
+            r#"POST file_actions/begin_upload/a.txt {"ref":"put-1","part":2,"parts":25,"mkdir_parents":true}"#,
         ]
     );
+}
+
+#[tokio::test]
+async fn the_parts_of_all_files_have_one_bound_and_small_files_do_not_wait_for_them() {
+    let site = Site::with_parts_of(20).await;
+    let store = site.store();
+    let mut others = Vec::new();
+    while let Some(permit) = store.part_permit().now_or_never() {
+        others.push(permit);
+    }
+    assert_eq!(others.len(), 64);
+    let large = tokio::spawn({
+        let store = store.clone();
+        async move { store.upload(alphabet()).await }
+    });
+    store.upload(Upload::new("small", "x")).await.unwrap();
+    assert_eq!((site.count("PUT "), large.is_finished()), (1, false));
+    others.pop();
+    large.await.unwrap().unwrap();
+    assert_eq!(site.count("PUT "), 3);
 }
 
 #[tokio::test]

@@ -118,6 +118,11 @@ impl<'a> MultipartUpload<'a> {
         })
     }
 
+    /// Returns `true` if the file is known to be a single part.
+    pub(crate) fn is_single(&self) -> bool {
+        self.last == Some(1)
+    }
+
     /// Sets the number of the last part.
     pub(crate) fn ends_with(&mut self, last: u32) {
         self.last = Some(last);

@@ -74,6 +74,8 @@ impl FilesComStore {
         let digests = self.config().verify != Verify::None;
         let send = |part: Part| async move {
             let buffered = part.buffered();
+            // A small file is one request, as any other.
+            let _permit = if upload.is_single() { None } else { self.part_permit().await };
             put(self.api(), upload, part, digests).await.map(|uploaded| (buffered, uploaded))
         };
         let mut running = FuturesUnordered::new();

@@ -371,8 +371,7 @@ async fn ranges_come_in_order_and_never_more_at_once_than_the_bound() {
         let range = Download::from(&reference("s:s3:a")).range(3..30_000_000);
         assert!(store.read(range, 64 << 20).await.unwrap() == content(41 * MIB)[3..30_000_000]);
         assert!(
-            stub
-                .received()
+            stub.received()
                 .iter()
                 .filter(|request| is_range(request))
                 .all(|request| request.header("if-match").is_some())
