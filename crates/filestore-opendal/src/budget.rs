@@ -121,14 +121,15 @@ impl Budget {
 
 impl Reserve {
     /// Waits for memory for one part: from the reserve, whose parts are free again without another upload, or from the
-    /// rest of the budget.
-    pub(crate) async fn take(&self) -> PartBuffer {
+    /// rest of the budget. Takes more than the budget when `none_ends`: no part is under way whose memory would be free.
+    pub(crate) async fn take(&self, none_ends: impl Future<Output = ()>) -> PartBuffer {
         let own = Arc::clone(&self.own).acquire_owned();
         let more = Arc::clone(&self.budget.free).acquire_many_owned(self.budget.units(self.part));
         let permit = tokio::select! {
             biased;
             own = own => Permit { _own: own.ok(), _reserve: self.held.clone() },
             more = more => Permit { _own: more.ok(), _reserve: None },
+            () = none_ends => Permit { _own: None, _reserve: None },
         };
         self.budget.buffer(permit, self.part)
     }
@@ -146,6 +147,8 @@ impl Drop for Reserve {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use futures::FutureExt;
 
     use super::*;
@@ -157,14 +160,14 @@ mod tests {
         let budget = Budget::new(48 * MIB);
         let reserve = budget.reserve(5 * MIB, 2).await;
         let mut parts = Vec::new();
-        while let Some(permit) = reserve.take().now_or_never() {
+        while let Some(permit) = reserve.take(pending()).now_or_never() {
             parts.push(permit);
         }
         assert_eq!(parts.len(), 9);
         // Any of its parts makes room for the next.
         for _ in 0..9 {
-            assert!(reserve.take().now_or_never().is_none());
-            let mut next = Box::pin(reserve.take());
+            assert!(reserve.take(pending()).now_or_never().is_none());
+            let mut next = Box::pin(reserve.take(pending()));
             assert!((&mut next).now_or_never().is_none());
             drop(parts.remove(0));
             parts.push(next.now_or_never().unwrap());
@@ -180,10 +183,11 @@ mod tests {
         }
         assert_eq!(uploads.len(), 4);
         for upload in &uploads {
-            let (first, second) = (upload.take().now_or_never().unwrap(), upload.take().now_or_never().unwrap());
-            assert!(upload.take().now_or_never().is_none());
+            let (first, second) =
+                (upload.take(pending()).now_or_never().unwrap(), upload.take(pending()).now_or_never().unwrap());
+            assert!(upload.take(pending()).now_or_never().is_none());
             drop(first);
-            assert!(upload.take().now_or_never().is_some());
+            assert!(upload.take(pending()).now_or_never().is_some());
             drop(second);
         }
     }
@@ -192,7 +196,7 @@ mod tests {
     async fn a_part_in_memory_keeps_the_reserve_of_an_upload_that_has_ended() {
         let budget = Budget::new(4 * MIB);
         let reserve = budget.reserve(2 * MIB, 2).await;
-        let part = reserve.take().await;
+        let part = reserve.take(pending()).await;
         drop(reserve);
         assert!(budget.try_take(1).is_none());
         drop(part);
@@ -203,22 +207,23 @@ mod tests {
     async fn two_parts_fit_however_large_they_are() {
         let budget = Budget::new(48 * MIB);
         let reserve = budget.reserve(60 * MIB, 2).now_or_never().unwrap();
-        let (_first, _second) = (reserve.take().now_or_never().unwrap(), reserve.take().now_or_never().unwrap());
+        let (_first, _second) =
+            (reserve.take(pending()).now_or_never().unwrap(), reserve.take(pending()).now_or_never().unwrap());
     }
 
     #[tokio::test]
     async fn the_memory_of_a_part_is_used_again_until_the_last_upload_ends() {
         let budget = Budget::new(48 * MIB);
         let reserve = budget.reserve(5 * MIB, 2).await;
-        let part = reserve.take().await;
+        let part = reserve.take(pending()).await;
         let address = part.content.as_ptr();
         drop(part);
-        let again = reserve.take().await;
+        let again = reserve.take(pending()).await;
         assert_eq!((again.content.as_ptr(), again.content.len()), (address, 0));
         drop(again);
         // A buffer of another size does not come on top of it.
         let larger = budget.reserve(8 * MIB, 2).await;
-        let part = larger.take().await;
+        let part = larger.take(pending()).await;
         assert!(part.content.capacity() == 8 << 20 && budget.unused().buffers.is_empty());
         drop(part);
         drop(reserve);

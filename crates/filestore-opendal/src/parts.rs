@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes};
 use filestore_core::{ByteStream, Result};
 use futures::StreamExt;
 
+use crate::attempts::Attempts;
 use crate::budget::Reserve;
 
 /// The parts of a body.
@@ -26,7 +27,9 @@ impl Parts {
         if !self.fill().await? {
             return Ok(None);
         }
-        let mut part = self.reserve.take().await;
+        // OpenDAL keeps a part that has failed until the next ones are there. The transport reports the failures that it
+        // knows; without a task, all parts in memory have failed before or after it.
+        let mut part = self.reserve.take(Attempts::current().tasks_ended()).await;
         while part.content.len() < self.size && self.fill().await? {
             let length = self.rest.len().min(self.size - part.content.len());
             part.content.extend_from_slice(&self.rest[..length]);

@@ -92,6 +92,27 @@ impl Protocol for Flipping {
     }
 }
 
+/// S3 whose ETags of parts are no text.
+struct Unreadable(S3);
+
+impl Protocol for Unreadable {
+    fn serve(&mut self, request: &Received) -> Reply {
+        let mut reply = self.0.serve(request);
+        if is_part(request) {
+            reply.headers.iter_mut().for_each(|(_, value)| *value = "\"\u{e9}\"".to_owned());
+        }
+        reply
+    }
+
+    fn error(&self, status: u16, request: &Received) -> Reply {
+        self.0.error(status, request)
+    }
+
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.0.files()
+    }
+}
+
 /// A service that accepts every part, and keeps none.
 struct Sink;
 
@@ -206,6 +227,18 @@ async fn the_attempts_of_a_failed_upload_are_those_of_the_part_that_failed() {
     let error = open("s3", &stub.url, &[]).upload(Upload::new("a", content(30 * MIB))).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::RateLimited, 4), "{error}");
     assert!(is_abort(stub.received().last().unwrap()));
+}
+
+#[tokio::test]
+async fn uploads_whose_parts_opendal_itself_rejects_end() {
+    // OpenDAL cannot read this ETag.
+    let stub = Stub::concurrent(Unreadable(S3::default()), Duration::ZERO).await;
+    let store = open("s3", &stub.url, &[]);
+    let uploads = (0..4).map(|number| store.upload(Upload::new(format!("{number}"), content(60 * MIB))));
+    for outcome in tokio::time::timeout(Duration::from_secs(60), join_all(uploads)).await.unwrap() {
+        assert_eq!(kind_and_effect(&outcome.unwrap_err()), (ErrorKind::Protocol, Effect::Rejected));
+    }
+    assert!(stub.files().is_empty());
 }
 
 #[tokio::test]
@@ -371,8 +404,7 @@ async fn ranges_come_in_order_and_never_more_at_once_than_the_bound() {
         let range = Download::from(&reference("s:s3:a")).range(3..30_000_000);
         assert!(store.read(range, 64 << 20).await.unwrap() == content(41 * MIB)[3..30_000_000]);
         assert!(
-            stub
-                .received()
+            stub.received()
                 .iter()
                 .filter(|request| is_range(request))
                 .all(|request| request.header("if-match").is_some())
