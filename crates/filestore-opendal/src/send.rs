@@ -167,8 +167,7 @@ impl UploadTask {
         let size = match &mut self.content {
             Content::Chunks(stream) if !is_sequential && reserve.is_some() => {
                 let stream = std::mem::replace(stream, ByteStream::upload(futures::stream::empty(), None));
-                let size = length.map_or(part_size, |length| length.min(part_size));
-                let parts = reserve.take().map(|reserve| Parts::new(stream, size, reserve));
+                let parts = reserve.take().map(|reserve| Parts::new(stream, reserve));
                 match parts {
                     Some(parts) => Some(self.transfer_parts(path, parts, part_size, writer, dropped).await?),
                     None => None,
@@ -205,7 +204,7 @@ impl UploadTask {
         };
         #[cfg(feature = "http")]
         if self.verify && second.is_none() {
-            Attempts::current().send_content(digest::of_content(Buffer::from(first.clone())).await);
+            Attempts::current().send_content(digest::of_content(first.clone()).await);
         } else if self.verify && self.traits.digest_etags && operator.info().capability().write_with_user_metadata {
             let metadata = options.user_metadata.get_or_insert_default();
             metadata.entry(PART_SIZE_KEY.to_owned()).or_insert_with(|| part_size.to_string());
