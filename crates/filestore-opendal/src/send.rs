@@ -163,15 +163,17 @@ impl UploadTask {
             };
             reserve = Some(until_dropped(self.memory.reserve(size, parts), dropped).await?);
         }
-        let is_sequential = self.create_new && self.traits.sequential_if_new;
-        let size = match &mut self.content {
-            Content::Chunks(stream) if !is_sequential && reserve.is_some() => {
-                let stream = std::mem::replace(stream, ByteStream::upload(futures::stream::empty(), None));
-                let parts = reserve.take().map(|reserve| Parts::new(stream, reserve));
-                match parts {
-                    Some(parts) => Some(self.transfer_parts(path, parts, part_size, writer, dropped).await?),
-                    None => None,
-                }
+        let is_parallel = self.traits.parallel && !(self.create_new && self.traits.sequential_if_new);
+        let stream = match &mut self.content {
+            Content::Chunks(stream) if is_parallel => {
+                Some(std::mem::replace(stream, ByteStream::upload(futures::stream::empty(), None)))
+            }
+            _ => None,
+        };
+        let size = match (stream, reserve.take_if(|_| is_parallel)) {
+            (Some(stream), Some(reserve)) => {
+                let parts = Parts::new(stream, reserve);
+                Some(self.transfer_parts(path, parts, part_size, writer, dropped).await?)
             }
             _ => {
                 let chunk = self.traits.parts.then(|| usize::try_from(part_size).unwrap_or(usize::MAX));
