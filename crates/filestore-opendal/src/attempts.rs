@@ -73,6 +73,9 @@ struct Inner {
     /// The number of requests under way.
     #[cfg(feature = "http")]
     under_way: usize,
+    /// The number of OpenDAL's tasks that have not ended.
+    #[cfg(feature = "http")]
+    tasks: usize,
     /// The error of the first part that could not be sent, and the number of its retries.
     #[cfg(feature = "http")]
     failed_part: Option<(opendal::Error, u32)>,
@@ -206,6 +209,14 @@ impl Attempts {
         return self.lock().failed_part.take();
         #[cfg(not(feature = "http"))]
         None
+    }
+
+    /// Waits until all of OpenDAL's tasks have ended.
+    pub(crate) async fn tasks_ended(&self) {
+        #[cfg(feature = "http")]
+        return self.wait_until(|inner| inner.tasks == 0).await;
+        #[cfg(not(feature = "http"))]
+        std::future::pending().await
     }
 
     /// Waits until no request is under way.
@@ -406,6 +417,24 @@ pub(crate) struct Tasks;
 #[cfg(feature = "http")]
 impl Execute for Tasks {
     fn execute(&self, task: BoxedStaticFuture<()>) {
-        drop(tokio::spawn(Attempts::current().scope(task)));
+        let attempts = Attempts::current();
+        attempts.lock().tasks += 1;
+        let running = RunningTask(attempts.clone());
+        drop(tokio::spawn(attempts.scope(async move {
+            task.await;
+            drop(running);
+        })));
+    }
+}
+
+/// A task that has not ended.
+#[cfg(feature = "http")]
+struct RunningTask(Attempts);
+
+#[cfg(feature = "http")]
+impl Drop for RunningTask {
+    fn drop(&mut self) {
+        self.0.lock().tasks -= 1;
+        self.0.1.notify_waiters();
     }
 }

@@ -3,7 +3,9 @@
 use bytes::{Buf, Bytes};
 use filestore_core::{ByteStream, Result};
 use futures::StreamExt;
+use opendal::Buffer;
 
+use crate::attempts::Attempts;
 use crate::budget::Reserve;
 
 /// The parts of a body.
@@ -11,28 +13,28 @@ pub(crate) struct Parts {
     body: ByteStream,
     /// The rest of the last chunk.
     rest: Bytes,
-    size: usize,
     reserve: Reserve,
 }
 
 impl Parts {
-    /// Cuts `body` into parts of `size` bytes, for which the memory is reserved. Only the last one is smaller.
-    pub(crate) fn new(body: ByteStream, size: u64, reserve: Reserve) -> Self {
-        Self { body, rest: Bytes::new(), size: usize::try_from(size).unwrap_or(usize::MAX), reserve }
+    /// Cuts `body` into parts of the reserved size. Only the last one is smaller.
+    pub(crate) fn new(body: ByteStream, reserve: Reserve) -> Self {
+        Self { body, rest: Bytes::new(), reserve }
     }
 
     /// Returns the next part, or `None` at the end of the body. Waits for memory.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Buffer>> {
         if !self.fill().await? {
             return Ok(None);
         }
-        let mut part = self.reserve.take().await;
-        while part.content.len() < self.size && self.fill().await? {
-            let length = self.rest.len().min(self.size - part.content.len());
-            part.content.extend_from_slice(&self.rest[..length]);
-            self.rest.advance(length);
+        // OpenDAL keeps a part that has failed until the next ones are there. The transport reports the failures that it
+        // knows; without a task, all parts in memory have failed before or after it.
+        let mut part = self.reserve.take(Attempts::current().tasks_ended()).await;
+        while !part.is_full() && self.fill().await? {
+            let copied = part.fill(&self.rest);
+            self.rest.advance(copied);
         }
-        Ok(Some(Bytes::from_owner(part)))
+        Ok(Some(part.into_buffer()))
     }
 
     /// Returns `false` at the end of the body; otherwise `rest` has content.

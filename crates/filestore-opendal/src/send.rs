@@ -163,16 +163,17 @@ impl UploadTask {
             };
             reserve = Some(until_dropped(self.memory.reserve(size, parts), dropped).await?);
         }
-        let is_sequential = self.create_new && self.traits.sequential_if_new;
-        let size = match &mut self.content {
-            Content::Chunks(stream) if !is_sequential && reserve.is_some() => {
-                let stream = std::mem::replace(stream, ByteStream::upload(futures::stream::empty(), None));
-                let size = length.map_or(part_size, |length| length.min(part_size));
-                let parts = reserve.take().map(|reserve| Parts::new(stream, size, reserve));
-                match parts {
-                    Some(parts) => Some(self.transfer_parts(path, parts, part_size, writer, dropped).await?),
-                    None => None,
-                }
+        let is_parallel = self.traits.parallel && !(self.create_new && self.traits.sequential_if_new);
+        let stream = match &mut self.content {
+            Content::Chunks(stream) if is_parallel => {
+                Some(std::mem::replace(stream, ByteStream::upload(futures::stream::empty(), None)))
+            }
+            _ => None,
+        };
+        let size = match (stream, reserve.take_if(|_| is_parallel)) {
+            (Some(stream), Some(reserve)) => {
+                let parts = Parts::new(stream, reserve);
+                Some(self.transfer_parts(path, parts, part_size, writer, dropped).await?)
             }
             _ => {
                 let chunk = self.traits.parts.then(|| usize::try_from(part_size).unwrap_or(usize::MAX));
@@ -205,7 +206,7 @@ impl UploadTask {
         };
         #[cfg(feature = "http")]
         if self.verify && second.is_none() {
-            Attempts::current().send_content(digest::of_content(Buffer::from(first.clone())).await);
+            Attempts::current().send_content(digest::of_content(first.clone()).await);
         } else if self.verify && self.traits.digest_etags && operator.info().capability().write_with_user_metadata {
             let metadata = options.user_metadata.get_or_insert_default();
             metadata.entry(PART_SIZE_KEY.to_owned()).or_insert_with(|| part_size.to_string());

@@ -249,9 +249,9 @@ impl Transport {
         if is_streamed {
             attempts.record_body_sent(exchange.sent, exchange.replayable);
         }
-        let response = exchange
-            .response
-            .map_err(|error| carried(error, exchange.replayable && self.is_temporary(sent, outcome, None, attempts)))?;
+        let response = exchange.response.map_err(|error| {
+            carried(error, (exchange.replayable || !is_streamed) && self.is_temporary(sent, outcome, None, attempts))
+        })?;
         // OpenDAL keeps headers in blocks of 64 KiB, and panics if one is larger.
         if response.headers().values().any(|value| value.len() > MAX_HEADER) {
             let message = format!("{} sent a header of more than {MAX_HEADER} bytes", sent.redacted_url());

@@ -92,6 +92,27 @@ impl Protocol for Flipping {
     }
 }
 
+/// S3 whose ETags of parts are no text.
+struct Unreadable(S3);
+
+impl Protocol for Unreadable {
+    fn serve(&mut self, request: &Received) -> Reply {
+        let mut reply = self.0.serve(request);
+        if is_part(request) {
+            reply.headers.iter_mut().for_each(|(_, value)| *value = "\"\u{e9}\"".to_owned());
+        }
+        reply
+    }
+
+    fn error(&self, status: u16, request: &Received) -> Reply {
+        self.0.error(status, request)
+    }
+
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.0.files()
+    }
+}
+
 /// A service that accepts every part, and keeps none.
 struct Sink;
 
@@ -206,6 +227,18 @@ async fn the_attempts_of_a_failed_upload_are_those_of_the_part_that_failed() {
     let error = open("s3", &stub.url, &[]).upload(Upload::new("a", content(30 * MIB))).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::RateLimited, 4), "{error}");
     assert!(is_abort(stub.received().last().unwrap()));
+}
+
+#[tokio::test]
+async fn uploads_whose_parts_opendal_itself_rejects_end() {
+    // OpenDAL cannot read this ETag.
+    let stub = Stub::concurrent(Unreadable(S3::default()), Duration::ZERO).await;
+    let store = open("s3", &stub.url, &[]);
+    let uploads = (0..4).map(|number| store.upload(Upload::new(format!("{number}"), content(60 * MIB))));
+    for outcome in tokio::time::timeout(Duration::from_secs(60), join_all(uploads)).await.unwrap() {
+        assert_eq!(kind_and_effect(&outcome.unwrap_err()), (ErrorKind::Protocol, Effect::Rejected));
+    }
+    assert!(stub.files().is_empty());
 }
 
 #[tokio::test]
@@ -448,4 +481,103 @@ fn the_keys_of_transfers_in_parts_are_only_for_services_with_parts() {
     for (key, value) in [("parallel", "0"), ("verify", "md5")] {
         assert_eq!(try_open("s3", "http://h", &[(key, value)]).unwrap_err().kind(), ErrorKind::Config);
     }
+}
+
+/// The file `a` of GCS or Azure Blob.
+#[cfg(all(feature = "gcs", feature = "azblob"))]
+struct OtherService {
+    content: Vec<u8>,
+    /// The digest in the responses, in base64.
+    md5: &'static str,
+    generation: u32,
+}
+
+/// The digests of "content" and of nothing.
+#[cfg(all(feature = "gcs", feature = "azblob"))]
+const DIGESTS: [&str; 2] = ["mgNkuembtIDdJeHwKEyFVQ==", "1B2M2Y8AsgTpgAmY7PhCfg=="];
+
+#[cfg(all(feature = "gcs", feature = "azblob"))]
+impl Protocol for OtherService {
+    fn serve(&mut self, request: &Received) -> Reply {
+        let of_google = || {
+            let (size, generation, md5) = (self.content.len(), self.generation, self.md5);
+            let object = format!(r#"{{"size":"{size}","etag":"CKW","generation":"{generation}","md5Hash":"{md5}"}}"#);
+            Reply::new(200).header("content-type", "application/json").body(object)
+        };
+        let reply = |status: u16| {
+            Reply::new(status)
+                .header("etag", "\"0x1\"")
+                .header("last-modified", "Sun, 01 Mar 2026 10:00:00 GMT")
+                .header("content-md5", self.md5)
+        };
+        match (request.method.as_str(), request.range(&self.content)) {
+            ("GET", Some((part, range))) => {
+                let reply = Reply::new(206).header("etag", "\"0x1\"").header("content-range", range);
+                reply.header("x-goog-generation", self.generation.to_string()).body(part)
+            }
+            ("POST" | "GET", _) => of_google(),
+            ("HEAD", _) => reply(200).header("content-length", self.content.len().to_string()),
+            _ => reply(201),
+        }
+    }
+
+    fn error(&self, status: u16, _: &Received) -> Reply {
+        Reply::new(status)
+    }
+
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        BTreeMap::new()
+    }
+}
+
+#[cfg(all(feature = "gcs", feature = "azblob"))]
+fn open_other(service: &str, url: &str) -> Store {
+    let key = "a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5aw==";
+    let mut options = vec![("options.username", ""), ("options.password", "")];
+    options.extend(match service {
+        "gcs" => vec![("options.bucket", "b"), ("options.skip_signature", "true")],
+        _ => vec![
+            ("options.azure_container_name", "c"),
+            ("options.account_name", "account"),
+            ("options.account_key", key),
+        ],
+    });
+    open(service, url, &options)
+}
+
+#[cfg(all(feature = "gcs", feature = "azblob"))]
+#[tokio::test]
+async fn the_digests_of_google_and_azure_are_compared_too() {
+    for service in ["gcs", "azblob"] {
+        for (content, md5) in [("content", DIGESTS[0]), ("contend", DIGESTS[0]), ("content", DIGESTS[1])] {
+            let is_right = (content, md5) == ("content", DIGESTS[0]);
+            let stub = Stub::start(OtherService { content: content.into(), md5, generation: 1 }).await;
+            let store = open_other(service, &stub.url);
+            let uploaded = store.upload(Upload::new("a", content)).await;
+            let read = read(&store, &format!("s:{service}:a")).await;
+            match (uploaded, read) {
+                (Ok(_), Ok(read)) => assert!(is_right && read == "content", "{service}"),
+                (Err(uploaded), Err(read)) => {
+                    assert!(!is_right, "{service}: {uploaded} {read}");
+                    assert_eq!(kind_and_effect(&uploaded), (ErrorKind::Integrity, Effect::Applied), "{uploaded}");
+                    assert_eq!(kind_and_effect(&read), (ErrorKind::Integrity, Effect::Rejected), "{read}");
+                }
+                other => panic!("{service}, {content}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[cfg(all(feature = "gcs", feature = "azblob"))]
+#[tokio::test]
+async fn ranges_of_google_are_of_one_generation() {
+    let file = OtherService { content: content(30 * MIB), md5: "", generation: 1 };
+    let stub = Stub::concurrent(file, HOLD).await;
+    let store = open_other("gcs", &stub.url);
+    assert!(read(&store, "s:gcs:a").await.unwrap() == content(30 * MIB));
+    assert!(stub.most_at_once() > 1);
+    let mut stream = store.download(&reference("s:gcs:a")).await.unwrap().stream;
+    stub.change(|file| file.generation = 2);
+    let error = stream.try_next().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Integrity && error.to_string().contains("replaced"), "{error}");
 }
