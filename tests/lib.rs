@@ -28,6 +28,7 @@ mod documents {
         Performance "../docs/performance.md"
         Reliability "../docs/reliability.md"
         Security "../docs/security.md"
+        Transfers "../docs/transfers.md"
         WritingABackend "../docs/writing-a-backend.md"
     }
 }

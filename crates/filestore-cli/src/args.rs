@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use filestore::fileio::MaxDownloads;
 use filestore::{Expiry, Period};
+use filestore_transfer::Filter;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -51,7 +53,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Store files; prints one reference per line
+    /// Store files and folders; prints one reference per line
     Upload(Upload),
     /// List the files of a store; the table cuts names after 120 columns, --json does not
     ///
@@ -61,11 +63,13 @@ pub(crate) enum Command {
     List(List),
     /// Print the metadata of a file, without reading its content
     Stat(Reference),
-    /// Download a file; prints the path of the local file
+    /// Download files; prints the path of each local file
     Download(Download),
     /// Print a URL from which others can read the file
     Url(Url),
     /// Delete files; a file that does not exist counts as deleted
+    ///
+    /// With --json, each line is an object: {"deleted": REF} for each file that is deleted.
     Delete(Delete),
     /// List the stores of the configuration
     Stores,
@@ -101,11 +105,17 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Upload {
-    /// The files; `-` is standard input and needs --name
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    /// The files and, with -r, folders; `-` is standard input and needs --name
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Upload folders with everything in them
+    ///
+    /// The files of a folder go below a folder of its name, or straight to SCOPE if PATH ends with `/`. Symbolic links
+    /// are left out.
+    #[arg(long, short)]
+    pub recursive: bool,
     /// Store the file under this name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "recursive")]
     pub name: Option<String>,
     /// Store the files in this folder or channel
     #[arg(long = "to", value_name = "SCOPE")]
@@ -116,12 +126,85 @@ pub(crate) struct Upload {
     /// The media type of the files, such as text/plain; by default, it is guessed from the name
     #[arg(long, value_name = "TYPE")]
     pub content_type: Option<String>,
-    /// Fail if a file of the same name exists
-    #[arg(long)]
+    /// Fail if a file of the same name exists: short for --if-exists fail
+    #[arg(long, conflicts_with = "if_exists")]
     pub no_clobber: bool,
+    /// The action if a file of the same name exists
+    #[arg(long, value_name = "ACTION")]
+    pub if_exists: Option<Existing>,
+    /// Give the stored files the time of the upload, instead of that of the local files
+    #[arg(long)]
+    pub no_times: bool,
+    /// With -r, follow symbolic links
+    #[arg(long, requires = "recursive")]
+    pub follow_links: bool,
+    #[command(flatten)]
+    pub filter: Globs,
+    #[command(flatten)]
+    pub jobs: Jobs,
     /// An option of the store's backend; `filestore caps` lists them
     #[arg(short = 'O', value_name = "KEY=VALUE")]
     pub options: Vec<String>,
+}
+
+/// The action of a transfer whose target exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Existing {
+    /// Replace it
+    Replace,
+    /// Fail with exit code 5
+    Fail,
+    /// Replace it unless it has the same size and the same digest, or else the same time
+    Skip,
+}
+
+/// The number of transfers at once.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Jobs {
+    /// Transfer N files at once; by default, the number adapts to the link and to the service
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub jobs: Option<u16>,
+}
+
+/// The globs of `--include` and `--exclude`, in the order in which they are given: the last one that matches decides.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Globs(pub Filter);
+
+impl Args for Globs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let glob = |name: &'static str, help: &'static str| {
+            let arg = Arg::new(name).long(name).value_name("GLOB").action(ArgAction::Append);
+            arg.requires("recursive").value_parser(NonEmptyStringValueParser::new()).help(help)
+        };
+        let include = "With -r, transfer only the files that a glob matches: `*.pdf`, `docs/**`";
+        let exclude = "With -r, leave out the files and folders that a glob matches; of all globs, the last decides";
+        command.arg(glob("include", include)).arg(glob("exclude", exclude))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Globs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |name: &'static str| {
+            let indices = matches.indices_of(name).into_iter().flatten();
+            let globs = matches.get_many::<String>(name).into_iter().flatten();
+            indices.zip(globs).map(move |(index, glob)| (index, name == "include", glob))
+        };
+        let mut globs: Vec<_> = given("include").chain(given("exclude")).collect();
+        globs.sort_unstable();
+        let add = |filter: Filter, (_, is_included, glob): (usize, bool, &String)| {
+            if is_included { filter.include(glob) } else { filter.exclude(glob) }
+        };
+        Ok(Self(globs.into_iter().fold(Filter::new(), add)))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -151,17 +234,34 @@ pub(crate) struct Reference {
 
 #[derive(Debug, Args)]
 pub(crate) struct Download {
-    #[command(flatten)]
-    pub target: Reference,
+    /// The references that `upload` or `list` printed; also links of the store's own server or, with --store, keys
+    ///
+    /// With -r, also STORE:SCOPE/ for all files of a scope and of the folders below it, such as team:invoices/2026/, and
+    /// STORE:/ for the whole store.
+    #[arg(required = true, value_name = "REF")]
+    pub references: Vec<String>,
+    /// Download whole scopes, which are written STORE:SCOPE/
+    #[arg(long, short)]
+    pub recursive: bool,
     /// Write to this file or into this folder; `-` is standard output
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// Replace an existing file
-    #[arg(long)]
+    /// Replace an existing file: short for --if-exists replace
+    #[arg(long, conflicts_with = "if_exists")]
     pub force: bool,
-    /// Give the local file the modification time of the stored file
+    /// The action if the local file exists
+    #[arg(long, value_name = "ACTION")]
+    pub if_exists: Option<Existing>,
+    /// With -r, keep names such as .env and CON as they are; by default, they become _env and _CON
+    #[arg(long, requires = "recursive")]
+    pub exact_names: bool,
+    /// Give the local file the modification time of the stored file; always with -r and with --if-exists skip
     #[arg(long)]
     pub times: bool,
+    #[command(flatten)]
+    pub filter: Globs,
+    #[command(flatten)]
+    pub jobs: Jobs,
 }
 
 #[derive(Debug, Args)]
@@ -179,8 +279,10 @@ pub(crate) struct Delete {
     #[arg(required = true, value_name = "REF")]
     pub references: Vec<String>,
     /// Delete folders and everything in them
-    #[arg(long)]
+    #[arg(long, short)]
     pub recursive: bool,
+    #[command(flatten)]
+    pub jobs: Jobs,
 }
 
 #[derive(Debug, Args)]
@@ -366,6 +468,25 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn the_order_of_the_globs_is_that_of_the_command_line() {
+        let globs = |args: &[&str]| match Cli::parse_from([&["filestore", "upload", "-r", "."], args].concat()).command
+        {
+            Command::Upload(upload) => format!("{:?}", upload.filter.0),
+            other => panic!("{other:?}"),
+        };
+        let filter = |filter: Filter| format!("{filter:?}");
+        assert_eq!(
+            globs(&["--exclude", "*.pdf", "--include=a.pdf", "--exclude", "b"]),
+            filter(Filter::new().exclude("*.pdf").include("a.pdf").exclude("b"))
+        );
+        assert_eq!(
+            globs(&["--include", "a.pdf", "--exclude", "*.pdf"]),
+            filter(Filter::new().include("a.pdf").exclude("*.pdf"))
+        );
+        assert!(Cli::try_parse_from(["filestore", "upload", "a", "--include", "*"]).is_err());
+    }
 
     #[test]
     fn the_definition_is_consistent() {

@@ -1,5 +1,8 @@
 //! The context of every command: the configuration, the backends and the global options.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use filestore::{
     Backend, Config, Error, FileRef, Key, Origin, Registry, Result, Setting, Settings, Store, StoreConfig, Value,
     check_secret,
@@ -16,6 +19,13 @@ pub(crate) struct Context {
     pub quiet: bool,
     pub reads: Reads,
     pub(crate) store: Option<String>,
+    opened: Mutex<HashMap<String, Store>>,
+}
+
+/// A file, or a scope with all folders below it: `None` for the whole store.
+pub(crate) enum Target {
+    File(FileRef),
+    Scope(Option<String>),
 }
 
 /// Parses the `KEY=VALUE` pairs of `-O`, whose valid keys are `keys`, and replaces `env:NAME` and `file:PATH` by
@@ -58,6 +68,7 @@ impl Context {
             quiet: cli.quiet,
             reads,
             store: cli.store.clone(),
+            opened: Mutex::default(),
         })
     }
 
@@ -87,8 +98,15 @@ impl Context {
         }
     }
 
+    /// Opens a store, once for all references to it.
     pub(crate) fn open(&self, store: &StoreConfig) -> Result<Store> {
-        store.open(&self.registry)
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = opened.get(&store.name) {
+            return Ok(store.clone());
+        }
+        let open = store.open(&self.registry)?;
+        opened.insert(store.name.clone(), open.clone());
+        Ok(open)
     }
 
     /// Rejects a store that does not use `backend`, for an operation that only this backend has.
@@ -128,6 +146,33 @@ impl Context {
             (Err(error), None) => return Err(error),
         };
         Ok((self.open(store)?, reference))
+    }
+
+    /// Parses a reference or, if `recursive`, `STORE:SCOPE/`. The scope is written as for `--to`, or as the locator of a
+    /// reference, `STORE:SCHEME:LOCATOR/`.
+    pub(crate) fn open_target(&self, text: &str, recursive: bool) -> Result<(Store, Target)> {
+        let Some(text_of_scope) = text.strip_suffix('/').filter(|_| recursive && !is_link(text)) else {
+            let opened = self.open_reference(text);
+            return opened.map(|(store, reference)| (store, Target::File(reference)));
+        };
+        let Some((name, scope)) = text_of_scope.split_once(':') else {
+            return Err(Error::invalid(format!("{text} names no store; write STORE:SCOPE/, or STORE:/ for all files")));
+        };
+        let config = match (name, self.store.as_deref()) {
+            ("", _) => self.selected_store()?,
+            (_, Some(selected)) => self.config.store(selected)?,
+            (name, None) => self.config.store(name)?,
+        };
+        let store = self.open(config)?;
+        let components: Vec<String> = match scope.split_once(':') {
+            Some((scheme, locator)) if scheme == store.capabilities().scheme => {
+                let reference: FileRef = format!(":{scheme}:{locator}").parse()?;
+                reference.components()
+            }
+            _ => scope.split('/').map(str::to_owned).collect(),
+        };
+        let components: Vec<String> = components.into_iter().filter(|component| !component.is_empty()).collect();
+        Ok((store, Target::Scope((!components.is_empty()).then(|| components.join("/")))))
     }
 
     /// Returns the store whose link `text` is: the default store if it is a link of several stores.

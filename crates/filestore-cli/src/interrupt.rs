@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use filestore::{BlockingThread, Cleanup, locate_partial};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::output;
+use crate::tally::Tally;
 
 /// The longest wait after a signal for the response to a read that may have been sent. The response consumes the file, so
 /// its bytes are kept.
@@ -129,6 +130,10 @@ struct State {
     under_way: Mutex<Vec<Entry>>,
     arrived: Notify,
     changing: AtomicBool,
+    /// `true` after a signal.
+    signaled: watch::Sender<bool>,
+    /// The files of the batch under way.
+    tally: Mutex<Option<Tally>>,
     /// `true` while the reads under way are reported.
     reporting: AtomicBool,
 }
@@ -177,6 +182,25 @@ impl Reads {
         result
     }
 
+    /// Waits for a signal.
+    pub(crate) async fn signaled(&self) {
+        let mut signaled = self.0.signaled.subscribe();
+        let _ = signaled.wait_for(|signaled| *signaled).await;
+    }
+
+    /// Returns the files of the batch under way; `None` if there is none.
+    pub(crate) fn tally(&self) -> MutexGuard<'_, Option<Tally>> {
+        self.0.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports the batch under way. Does so only once.
+    pub(crate) fn report_batch(&self) {
+        let tally = self.tally().take();
+        if let Some(text) = tally.and_then(|tally| tally.describe()) {
+            output::report(&text);
+        }
+    }
+
     /// Warns, after a signal, that a request under way may have changed something. Warns only once.
     pub(crate) fn warn_of_change(&self) {
         if self.0.changing.swap(false, Ordering::Relaxed) {
@@ -189,12 +213,17 @@ impl Reads {
         self.0.reporting.load(Ordering::SeqCst) || !self.under_way().is_empty()
     }
 
-    /// Continues `command` after a signal for as long as a read must not be dropped.
+    /// Continues `command` after a signal for as long as a read must not be dropped, or until a batch has stopped.
     pub(crate) async fn wait(&self, command: impl Future<Output = u8>) {
-        if !self.are_under_way() {
+        self.0.signaled.send_replace(true);
+        let has_batch = self.tally().is_some();
+        if !self.are_under_way() && !has_batch {
             return;
         }
         let timeouts = async {
+            if !self.are_under_way() {
+                return sleep(EXIT_TIMEOUT).await;
+            }
             if self.is_response_due() {
                 output::report(&format!(
                     "waiting up to {} s for the response to the read, which may have been sent; interrupt again to stop now",
@@ -350,6 +379,7 @@ pub(crate) async fn force_exit(mut signals: Signals, reads: Reads) {
     // Standard error may not be read either.
     let report = std::thread::spawn(move || {
         reads.warn_of_change();
+        reads.report_batch();
         output::report_unprinted();
         reads.report();
     });

@@ -1,6 +1,7 @@
 //! The command line program of filestore: the same commands for every store.
 
 mod args;
+mod batch;
 mod commands;
 mod context;
 mod exit;
@@ -8,6 +9,7 @@ mod interrupt;
 mod output;
 mod progress;
 mod standard_streams;
+mod tally;
 mod threads;
 
 use std::process::ExitCode;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
                 reads.warn_of_change();
                 reads.wait(&mut command).await;
                 drop(command);
+                reads.report_batch();
                 end_cleanups().await;
                 code
             }

@@ -237,9 +237,9 @@ impl Body {
         Self { source, tracker: None }
     }
 
-    /// Reports the progress to `observer` after every chunk.
+    /// Reports the progress to `observer` after every chunk, after the observers that were set before.
     pub fn on_progress(mut self, observer: impl Observer + 'static) -> Self {
-        self.tracker = Some(ProgressTracker::new(Arc::new(observer)));
+        self.tracker = Some(ProgressTracker::added(observer, self.tracker));
         self
     }
 
@@ -578,5 +578,19 @@ mod tests {
         let body = Body::from(vec![0; 700_000]).on_progress(observer);
         read(&body).await.unwrap();
         assert_eq!(seen.load(Ordering::Relaxed), 700_000);
+    }
+
+    #[tokio::test]
+    async fn every_observer_receives_the_progress() {
+        let seen = Arc::new(AtomicU64::new(0));
+        let observer = |weight: u64| {
+            let seen = Arc::clone(&seen);
+            move |progress: Progress| {
+                seen.store(seen.load(Ordering::Relaxed) + weight * progress.transferred, Ordering::Relaxed)
+            }
+        };
+        let body = Body::from("12345").on_progress(observer(1)).on_progress(observer(100));
+        read(&body).await.unwrap();
+        assert_eq!(seen.load(Ordering::Relaxed), 505);
     }
 }

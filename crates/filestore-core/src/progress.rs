@@ -40,6 +40,14 @@ impl ProgressTracker {
         Self { observer, transferred: Arc::default() }
     }
 
+    /// Returns a tracker for `observer`, and for the observer of `earlier`.
+    pub(crate) fn added(observer: impl Observer + 'static, earlier: Option<Self>) -> Self {
+        Self::new(match earlier {
+            Some(earlier) => Arc::new(Both(earlier.observer, observer)),
+            None => Arc::new(observer),
+        })
+    }
+
     pub(crate) fn restart(&self) {
         self.transferred.store(0, Ordering::Relaxed);
     }
@@ -48,6 +56,16 @@ impl ProgressTracker {
         let bytes = bytes as u64;
         let transferred = self.transferred.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.observer.progress(Progress { transferred, total });
+    }
+}
+
+/// Two observers of one transfer.
+struct Both<O>(Arc<dyn Observer>, O);
+
+impl<O: Observer> Observer for Both<O> {
+    fn progress(&self, progress: Progress) {
+        self.0.progress(progress);
+        self.1.progress(progress);
     }
 }
 

@@ -146,7 +146,7 @@ impl Upload {
         self
     }
 
-    /// Reports the progress to `observer` after every chunk.
+    /// Reports the progress to `observer` after every chunk, after the observers that were set before.
     pub fn on_progress(mut self, observer: impl Observer + 'static) -> Self {
         self.body = self.body.on_progress(observer);
         self
@@ -253,9 +253,9 @@ impl Download {
         self
     }
 
-    /// Reports the progress to `observer` after every chunk.
+    /// Reports the progress to `observer` after every chunk, after the observers that were set before.
     pub fn on_progress(mut self, observer: impl Observer + 'static) -> Self {
-        self.tracker = Some(ProgressTracker::new(Arc::new(observer)));
+        self.tracker = Some(ProgressTracker::added(observer, self.tracker));
         self
     }
 

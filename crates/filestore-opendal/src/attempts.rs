@@ -14,9 +14,16 @@ use filestore_core::{Body, hex};
 use filestore_http::{History, Idempotency, Outcome};
 #[cfg(feature = "http")]
 use md5::{Digest, Md5};
+#[cfg(feature = "http")]
+use opendal::Execute;
+#[cfg(feature = "http")]
+use opendal::raw::BoxedStaticFuture;
 use tokio::sync::Notify;
 #[cfg(feature = "http")]
 use tokio::time::Instant;
+
+#[cfg(feature = "http")]
+use crate::digest::{self, Md5Digest};
 
 tokio::task_local! {
     static CURRENT: Attempts;
@@ -63,6 +70,24 @@ struct Inner {
     /// The ETags of the parts of a multipart upload.
     #[cfg(feature = "http")]
     part_tags: BTreeMap<u32, String>,
+    /// The number of requests under way.
+    #[cfg(feature = "http")]
+    under_way: usize,
+    /// The error of the first part that could not be sent, and the number of its retries.
+    #[cfg(feature = "http")]
+    failed_part: Option<(opendal::Error, u32)>,
+    /// `true` if the ETags of the file are no digests, according to a response.
+    #[cfg(feature = "http")]
+    etag_is_opaque: bool,
+    /// `true` if the service has stored other content than was sent.
+    #[cfg(feature = "http")]
+    damaged: bool,
+    /// The digest of the content of the file that is uploaded in one request.
+    #[cfg(feature = "http")]
+    content_digest: Option<Md5Digest>,
+    /// The generation of the file of GCS that is read.
+    #[cfg(feature = "http")]
+    generation: Option<String>,
 }
 
 impl Attempts {
@@ -90,9 +115,15 @@ impl Attempts {
     /// Waits until requests fail at once.
     #[cfg(feature = "http")]
     pub(crate) async fn are_cut_off(&self) {
+        self.wait_until(|inner| inner.cuts_off).await;
+    }
+
+    #[cfg(feature = "http")]
+    async fn wait_until(&self, is_true: impl Fn(&Inner) -> bool) {
         loop {
-            let changed = self.1.notified();
-            if self.lock().cuts_off {
+            let mut changed = std::pin::pin!(self.1.notified());
+            changed.as_mut().enable();
+            if is_true(&self.lock()) {
                 return;
             }
             changed.await;
@@ -161,6 +192,36 @@ impl Attempts {
         None
     }
 
+    /// Waits until a part could not be sent. Forever if no part fails.
+    pub(crate) async fn part_failed(&self) {
+        #[cfg(feature = "http")]
+        return self.wait_until(|inner| inner.failed_part.is_some()).await;
+        #[cfg(not(feature = "http"))]
+        std::future::pending().await
+    }
+
+    /// Takes the error of the first part that could not be sent, and the number of its retries.
+    pub(crate) fn take_failed_part(&self) -> Option<(opendal::Error, u32)> {
+        #[cfg(feature = "http")]
+        return self.lock().failed_part.take();
+        #[cfg(not(feature = "http"))]
+        None
+    }
+
+    /// Waits until no request is under way.
+    pub(crate) async fn are_over(&self) {
+        #[cfg(feature = "http")]
+        self.wait_until(|inner| inner.under_way == 0).await;
+    }
+
+    /// Returns `true` if the service has stored other content than was sent.
+    pub(crate) fn is_damaged(&self) -> bool {
+        #[cfg(feature = "http")]
+        return self.lock().damaged;
+        #[cfg(not(feature = "http"))]
+        false
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -176,17 +237,9 @@ pub(crate) fn count_retry() {
 fn etag_of_parts(part_tags: &BTreeMap<u32, String>) -> Option<String> {
     let mut digests = Md5::new();
     for etag in part_tags.values() {
-        digests.update(md5_of_etag(etag)?);
+        digests.update(digest::of_etag(etag)?);
     }
     (!part_tags.is_empty()).then(|| format!("\"{}-{}\"", hex(&digests.finalize()), part_tags.len()))
-}
-
-/// Returns the digest that an ETag such as `"6e3a..."` is.
-#[cfg(feature = "http")]
-fn md5_of_etag(etag: &str) -> Option<[u8; 16]> {
-    let text = etag.strip_prefix('"')?.strip_suffix('"')?;
-    (text.len() == 32).then_some(())?;
-    u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
 }
 
 #[cfg(feature = "http")]
@@ -255,6 +308,53 @@ impl Attempts {
         self.lock().part_tags.insert(number, etag.to_owned());
     }
 
+    /// Records that a part could not be sent. The upload ends with the first of these errors.
+    pub(crate) fn fail_part(&self, error: opendal::Error, retries: u32) {
+        self.lock().failed_part.get_or_insert((error, retries));
+        self.1.notify_waiters();
+    }
+
+    /// Records a request that is under way until the result is dropped.
+    pub(crate) fn begin_request(&self) -> UnderWay {
+        self.lock().under_way += 1;
+        UnderWay(self.clone())
+    }
+
+    /// Records that the ETags of the file are no digests.
+    pub(crate) fn record_opaque_etag(&self) {
+        self.lock().etag_is_opaque = true;
+    }
+
+    /// Returns `true` if the ETags of the file are no digests.
+    pub(crate) fn is_etag_opaque(&self) -> bool {
+        self.lock().etag_is_opaque
+    }
+
+    /// Records that the service has stored other content than was sent, or that it has stored the right content.
+    pub(crate) fn record_damage(&self, damaged: bool) {
+        self.lock().damaged = damaged;
+    }
+
+    /// Sets the digest of the content that one request sends.
+    pub(crate) fn send_content(&self, digest: Md5Digest) {
+        self.lock().content_digest = Some(digest);
+    }
+
+    /// Returns the digest of the content that one request sends.
+    pub(crate) fn content_digest(&self) -> Option<Md5Digest> {
+        self.lock().content_digest
+    }
+
+    /// Sets the generation of the file that is read.
+    pub(crate) fn read_generation(&self, generation: Option<&str>) {
+        self.lock().generation = generation.map(str::to_owned);
+    }
+
+    /// Returns `false` if `generation` is another one than that of the file that is read.
+    pub(crate) fn is_generation(&self, generation: &str) -> bool {
+        self.lock().generation.as_ref().is_none_or(|expected| expected == generation)
+    }
+
     /// Returns the total time that the service has asked to wait.
     pub(crate) fn waited(&self) -> Duration {
         self.lock().waited
@@ -263,15 +363,49 @@ impl Attempts {
     /// Delays the next request by `wait`, from now on.
     pub(crate) fn postpone(&self, wait: Duration) {
         let mut inner = self.lock();
-        inner.not_before = Instant::now().checked_add(wait);
-        inner.waited = inner.waited.saturating_add(wait);
+        let now = Instant::now();
+        let Some(until) = now.checked_add(wait) else { return };
+        // Several requests at once may be told to wait at the same time.
+        let before = inner.not_before.map_or(now, |before| before.max(now));
+        if until > before {
+            inner.not_before = Some(until);
+            inner.waited = inner.waited.saturating_add(until - before);
+        }
     }
 
-    /// Waits for the delay that [`postpone`](Self::postpone) has set.
+    /// Waits for the delay that [`postpone`](Self::postpone) has set, or until requests fail at once.
     pub(crate) async fn pause(&self) {
-        let until = self.lock().not_before.take();
+        let until = self.lock().not_before;
         if let Some(until) = until {
-            tokio::time::sleep_until(until).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = self.are_cut_off() => {}
+            }
         }
+    }
+}
+
+/// A request that is under way.
+#[cfg(feature = "http")]
+#[derive(Debug)]
+pub(crate) struct UnderWay(Attempts);
+
+#[cfg(feature = "http")]
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.lock().under_way -= 1;
+        self.0.1.notify_waiters();
+    }
+}
+
+/// Runs the tasks of OpenDAL, such as the requests for several parts at once, with the attempts of their operation.
+#[cfg(feature = "http")]
+#[derive(Debug)]
+pub(crate) struct Tasks;
+
+#[cfg(feature = "http")]
+impl Execute for Tasks {
+    fn execute(&self, task: BoxedStaticFuture<()>) {
+        drop(tokio::spawn(Attempts::current().scope(task)));
     }
 }

@@ -28,6 +28,12 @@ pub(crate) struct ServiceTraits {
     pub(crate) identifier_metadata: bool,
     /// `true` if files are in a bucket or container, which may be missing.
     pub(crate) container: bool,
+    /// `true` if the parts and ranges of one file are transferred at the same time.
+    pub(crate) parallel: bool,
+    /// `true` if a conditional upload sends one part after the other.
+    pub(crate) sequential_if_new: bool,
+    /// `true` for S3, whose ETags are digests of the content.
+    pub(crate) digest_etags: bool,
 }
 
 impl ServiceTraits {
@@ -46,6 +52,9 @@ impl ServiceTraits {
             content_type: capability.write_with_content_type,
             identifier_metadata: scheme == "azblob",
             container: matches!(scheme, "s3" | "gcs" | "azblob"),
+            parallel: transport && matches!(scheme, "s3" | "gcs" | "azblob"),
+            sequential_if_new: scheme == "gcs",
+            digest_etags: scheme == "s3",
         }
     }
 }
@@ -142,6 +151,12 @@ fn max_url_lifetime(scheme: &str) -> Option<Duration> {
     matches!(scheme, "s3" | "gcs").then(|| Duration::from_secs(7 * 24 * 60 * 60))
 }
 
+/// The name of the metadata of a file of S3 that was uploaded in parts: the size of its parts, in bytes. It is not part of
+/// the metadata of a [`StoredFile`].
+///
+/// The ETag of such a file is the digest of the digests of its parts, so without their size it proves nothing.
+pub(crate) const PART_SIZE_KEY: &str = "filestore-part-size";
+
 /// Converts the `metadata` of the file at `components`.
 pub(crate) fn stored_file(reference: FileRef, components: &[String], metadata: &Metadata) -> StoredFile {
     let mut file = StoredFile::new(reference, components.last().cloned().unwrap_or_default());
@@ -151,7 +166,8 @@ pub(crate) fn stored_file(reference: FileRef, components: &[String], metadata: &
     file.version = version(&file.reference, metadata);
     file.content_type = metadata.content_type().map(str::to_owned);
     if let Some(pairs) = metadata.user_metadata() {
-        file.metadata = pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let pairs = pairs.into_iter().filter(|(key, _)| *key != PART_SIZE_KEY);
+        file.metadata = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     }
     file
 }

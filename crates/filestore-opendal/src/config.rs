@@ -22,16 +22,31 @@ use crate::remote;
 #[expect(clippy::exhaustive_structs, reason = "a unit struct is its name")]
 pub struct Opendal;
 
-const STORE_KEYS: [Key; 3] = [
+const STORE_KEYS: [Key; 5] = [
     Key::new("service", KeyKind::Text, "OpenDAL's name of the service, such as s3").required(),
     Key::new("options", KeyKind::Table, "OpenDAL's options of the service, such as bucket and region").entries(ENTRIES),
     Key::new("root", KeyKind::Text, "the folder of the service that holds the store").default("all of it"),
+    Key::new(
+        "parallel",
+        KeyKind::Integer,
+        "the maximum number of parts or ranges of one file that are transferred at once, for S3, GCS and Azure Blob",
+    )
+    .default("8"),
+    Key::new(
+        "verify",
+        KeyKind::Text,
+        "etag: compares content with the digests of S3, GCS and Azure Blob; none: compares only lengths",
+    )
+    .default("etag"),
 ];
 
+/// The keys of [`STORE_KEYS`] that only S3, GCS and Azure Blob have.
+const TRANSFER_KEYS: [&str; 2] = ["parallel", "verify"];
+
 #[cfg(feature = "http")]
-static OPENDAL_KEYS: [Key; 3 + filestore_http::KEYS.len()] = filestore_http::with_http_keys(STORE_KEYS);
+static OPENDAL_KEYS: [Key; 5 + filestore_http::KEYS.len()] = filestore_http::with_http_keys(STORE_KEYS);
 #[cfg(not(feature = "http"))]
-static OPENDAL_KEYS: [Key; 3] = STORE_KEYS;
+static OPENDAL_KEYS: [Key; 5] = STORE_KEYS;
 
 const fn visible(name: &'static str) -> Key {
     Key::new(name, KeyKind::Text, "")
@@ -146,6 +161,14 @@ fn open_service(service: &str, options: &Settings, settings: &Settings) -> Resul
             "{origin}: {key:?} is a setting of HTTP, which the service {service:?} does not use; remove it"
         )));
     }
+    if let (false, Some((key, setting))) =
+        (matches!(service, "s3" | "gcs" | "azblob"), settings.iter().find(|(key, _)| TRANSFER_KEYS.contains(key)))
+    {
+        let origin = &setting.origin;
+        return Err(Error::config(format!(
+            "{origin}: the service {service:?} does not use {key:?}, which is a setting of s3, gcs and azblob; remove it"
+        )));
+    }
     let store = match service {
         "memory" => OpendalStore::new(operator::<opendal::services::MemoryConfig>(options)?)?,
         #[cfg(feature = "s3")]
@@ -190,10 +213,36 @@ fn is_store_key(key: &str) -> bool {
     STORE_KEYS.iter().any(|known| known.name == key)
 }
 
+/// The limit and the check of transfers to S3, GCS and Azure Blob.
+#[cfg(feature = "http")]
+#[derive(Debug, serde::Deserialize)]
+#[serde(default)]
+struct Transfers {
+    parallel: std::num::NonZeroU32,
+    verify: Verify,
+}
+
+#[cfg(feature = "http")]
+impl Default for Transfers {
+    fn default() -> Self {
+        Self { parallel: std::num::NonZeroU32::MIN.saturating_add(7), verify: Verify::Etag }
+    }
+}
+
+/// The check of transferred content.
+#[cfg(feature = "http")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Verify {
+    Etag,
+    None,
+}
+
 /// Creates an operator of the service with the configuration `C`, and with the `settings` of HTTP.
 #[cfg(feature = "http")]
 fn over_http<C: Configurator>(service: Service, options: &Settings, settings: &Settings) -> Result<OpendalStore> {
     let config: filestore_http::HttpConfig = settings.read(&OPENDAL_KEYS)?;
+    let Transfers { parallel, verify } = settings.read(&OPENDAL_KEYS)?;
     #[derive(serde::Deserialize)]
     struct Endpoint {
         endpoint: Option<String>,
@@ -202,8 +251,44 @@ fn over_http<C: Configurator>(service: Service, options: &Settings, settings: &S
     if let Some(endpoint) = &endpoint {
         check_endpoint(endpoint)?;
     }
-    let operator = operator::<C>(options)?.layer(real_capabilities(options));
-    OpendalStore::with(remote::over_http(operator, service, endpoint.as_deref(), &config)?, "", true)
+    let verify = verify == Verify::Etag;
+    let with_digest = with_content_md5(service, options, verify);
+    let operator = operator::<C>(&with_digest.without)?;
+    let context = remote::over_http(&operator, service, endpoint.as_deref(), &config, verify)?;
+    let finish = |operator: Operator| {
+        let operator = operator.layer(real_capabilities(options)).with_context(context.clone());
+        remote::retried(operator, config.max_retries, config.initial_retry_delay, config.max_retry_delay)
+    };
+    let store = OpendalStore::with(finish(operator), "", true)?;
+    let whole = with_digest.with.map(|options| self::operator::<C>(&options).map(finish)).transpose()?;
+    Ok(store.transfers(parallel, verify, whole))
+}
+
+/// The options of operators with and without `Content-MD5`.
+#[cfg(feature = "http")]
+struct WithDigest {
+    without: Settings,
+    with: Option<Settings>,
+}
+
+/// Returns the options of an operator that sends `Content-MD5` with a file in one request, if S3 is to check it. OpenDAL
+/// does not support this for multipart uploads, which have an operator of their own.
+#[cfg(feature = "http")]
+fn with_content_md5(service: Service, options: &Settings, verify: bool) -> WithDigest {
+    const NAMES: [&str; 2] = ["checksum_algorithm", "aws_checksum_algorithm"];
+    let set = NAMES.iter().find_map(|name| options.get(name));
+    let is_md5 = set.is_some_and(|setting| setting.as_str() == Some("md5"));
+    let mut without = options.clone();
+    if is_md5 {
+        NAMES.iter().for_each(|name| drop(without.remove(name)));
+    }
+    let is_needed = service == Service::S3 && (is_md5 || (verify && set.is_none()));
+    let with = is_needed.then(|| {
+        let mut with = without.clone();
+        with.insert(NAMES[0], Setting::new(Value::Text("md5".to_owned()), filestore_core::Origin::BuiltIn));
+        with
+    });
+    WithDigest { without, with }
 }
 
 /// Rejects an endpoint that OpenDAL would misread or of which it would ignore a part. Without a scheme, it is `https`.

@@ -20,14 +20,19 @@
 mod attempts;
 #[cfg(feature = "azblob")]
 mod azure_url;
+mod budget;
 mod capabilities;
 mod config;
+#[cfg(feature = "http")]
+mod digest;
 mod error;
 mod list_guard;
 #[cfg(feature = "http")]
 mod listing;
+mod parts;
 #[cfg(feature = "http")]
 mod protocol;
+mod ranges;
 #[cfg(feature = "remote")]
 mod remote;
 mod send;

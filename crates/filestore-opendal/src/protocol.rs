@@ -7,6 +7,8 @@ use filestore_core::ErrorKind;
 use filestore_core::components::TEMPORARY_FOLDER;
 use filestore_http::{Idempotency, S3Error, local_name, root_element};
 
+use crate::digest::{self, Md5Digest};
+
 /// A service, or a group of services with the same rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -100,6 +102,30 @@ pub(crate) fn is_multistatus(body: &[u8]) -> bool {
     root_element(body) == Some("multistatus") && tags.any(|tag| local_name(tag) == Some("response"))
 }
 
+/// Returns `true` if the headers of a response of S3 show that the ETag of the file is no digest of its content: it is
+/// encrypted with a key of KMS or of a customer, or in a directory bucket.
+pub(crate) fn is_etag_opaque<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
+    header("x-amz-server-side-encryption").is_some_and(|encryption| encryption != "AES256")
+        || header("x-amz-server-side-encryption-customer-algorithm").is_some()
+        || header("x-amz-storage-class") == Some("EXPRESS_ONEZONE")
+}
+
+/// Returns the digest of the content of a request in the headers of the response of Azure or Google.
+pub(crate) fn md5_of_headers<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<Md5Digest> {
+    let of_google = || header("x-goog-hash")?.split(',').find_map(|hash| hash.trim().strip_prefix("md5="));
+    header("content-md5").or_else(of_google).and_then(digest::of_base64)
+}
+
+/// Returns the digest in the description of an object of Google, in JSON.
+pub(crate) fn md5_of_object(body: &[u8]) -> Option<Md5Digest> {
+    #[derive(serde::Deserialize)]
+    struct Object {
+        #[serde(rename = "md5Hash")]
+        md5: Option<String>,
+    }
+    serde_json::from_slice::<Object>(body).ok()?.md5.as_deref().and_then(digest::of_base64)
+}
+
 /// The statuses with a kind of their own, and their messages.
 const STATUSES: &[(u16, ErrorKind, &str)] = &[
     (400, ErrorKind::InvalidInput, "the service rejects the request"),
@@ -126,6 +152,7 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
     ("AccessDenied", ErrorKind::Permission, "the credentials do not allow this; check their permissions"),
     ("AllAccessDisabled", ErrorKind::Permission, "all access to the bucket is turned off"),
     ("AccountProblem", ErrorKind::Permission, "there is a problem with the account"),
+    ("BadDigest", ErrorKind::Integrity, "the content was damaged on its way to the service; check the network"),
     ("EntityTooLarge", ErrorKind::TooLarge, "the file is larger than the service accepts"),
     ("ExpiredToken", ErrorKind::Unauthenticated, "the session token has expired; get a new one"),
     ("InvalidAccessKeyId", ErrorKind::Unauthenticated, "there is no such access key; check access_key_id"),
@@ -153,7 +180,8 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
 pub(crate) fn is_temporary(code: &str) -> bool {
     matches!(
         code,
-        "ConditionalRequestConflict"
+        "BadDigest"
+            | "ConditionalRequestConflict"
             | "InternalError"
             | "OperationAborted"
             | "RequestTimeout"

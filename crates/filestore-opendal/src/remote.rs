@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "http")]
+use opendal::OperationContext;
 use opendal::Operator;
 use opendal::layers::{RetryEvent, RetryLayer};
 
@@ -18,18 +20,19 @@ pub(crate) fn retried(operator: Operator, max_retries: u32, first: Duration, lon
     operator.layer(retries)
 }
 
-/// Returns `operator` with the retries of `config`, and with its timeouts, proxy and other settings for each request.
+/// Returns the context of operators that send their requests with the timeouts, the proxy and other settings of `config`.
+/// `verify`: the content of uploads is compared with the digests in the responses.
 #[cfg(feature = "http")]
 pub(crate) fn over_http(
-    operator: Operator,
+    operator: &Operator,
     service: crate::protocol::Service,
     endpoint: Option<&str>,
     config: &filestore_http::HttpConfig,
-) -> filestore_core::Result<Operator> {
-    let transport = crate::transport::Transport::new(service, endpoint, &operator.info().root(), config)?;
+    verify: bool,
+) -> filestore_core::Result<OperationContext> {
+    let transport = crate::transport::Transport::new(service, endpoint, &operator.info().root(), config, verify)?;
     let context = operator.base_context().with_http_transport(opendal::HttpTransporter::new(transport));
-    let operator = operator.with_context(context);
-    Ok(retried(operator, config.max_retries, config.initial_retry_delay, config.max_retry_delay))
+    Ok(context.with_executor(opendal::Executor::with(attempts::Tasks)))
 }
 
 /// Returns `operator`, of a service without HTTP, with timeouts that measure progress, and the default retries of all

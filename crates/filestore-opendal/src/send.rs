@@ -1,6 +1,6 @@
 //! [`send`]: sends the body of an upload, and stores the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,21 +15,42 @@ use opendal::{Buffer, Metadata, Operator};
 use tokio::sync::oneshot;
 
 use crate::attempts::Attempts;
+use crate::budget::Budget;
+#[cfg(feature = "http")]
+use crate::capabilities::PART_SIZE_KEY;
 use crate::capabilities::ServiceTraits;
-use crate::error::{Stage, UNENCRYPTED};
+#[cfg(feature = "http")]
+use crate::digest;
+use crate::error::{Stage, UNENCRYPTED, of_service};
+use crate::parts::Parts;
 #[cfg(feature = "sftp")]
 use crate::sftp_times::TimeToSet;
 use crate::step::call;
 
-/// The size of a part, in bytes. One part is in memory at a time.
+/// The size of a part of a file of unknown length, in bytes. So the file may have 80 GiB.
 const PART_SIZE: u64 = 8 * 1024 * 1024;
+
+/// The size of a part of a file of known length, in bytes, unless it would need too many parts. S3 accepts no smaller
+/// ones.
+const SMALL_PART_SIZE: u64 = 5 * 1024 * 1024;
 
 /// The largest number of parts of a multipart upload, on any service.
 const MAX_PARTS: u64 = 10_000;
 
+const MIB: u64 = 1024 * 1024;
+
 /// One upload.
 pub(crate) struct UploadTask {
     pub(crate) operator: Operator,
+    /// The operator of uploads in one request, if these need another one.
+    pub(crate) whole_operator: Option<Operator>,
+    /// The maximum number of parts that are sent at once.
+    pub(crate) parallel: usize,
+    /// The memory for the parts of all uploads of the store.
+    pub(crate) memory: Budget,
+    /// `true` if the content is compared with the digests of the service.
+    #[cfg(feature = "http")]
+    pub(crate) verify: bool,
     pub(crate) traits: ServiceTraits,
     pub(crate) path: String,
     /// The path of the store's root.
@@ -104,23 +125,129 @@ impl UploadTask {
         if self.create_new {
             Attempts::current().never_replace();
         }
-        let mut writer = call(Stage::Transfer, self.operator.writer_options(&written_path, self.options())).await?;
-        let outcome = match self.transfer(&mut writer, &mut dropped).await {
-            Ok(size) => cut_off(self.traits, self.store(&mut writer, &written_path, size), &mut dropped).await,
-            Err(error) => Err(error),
-        };
-        let outcome = match outcome {
+        let mut writer = None;
+        let outcome = match self.send(&written_path, &mut writer, &mut dropped).await {
             Ok(stored) if Attempts::current().is_unencrypted() => Err(self.remove_unencrypted(&stored.metadata).await),
             other => other,
         };
         if outcome.is_err() {
             // Best effort: the error to report is the first one.
-            let _ = writer.abort().await;
+            if let Some(writer) = &mut writer {
+                end_requests().await;
+                let _ = writer.abort().await;
+            }
             if self.traits.folders {
                 let _ = self.operator.delete(&written_path).await;
             }
         }
+        #[cfg(feature = "http")]
+        let outcome = outcome.and_then(|stored| self.undamaged(stored));
         outcome
+    }
+
+    /// Sends the body to `path`, and stores the file. If requests were sent, their writer is in `writer`.
+    async fn send(
+        &mut self,
+        path: &str,
+        writer: &mut Option<opendal::Writer>,
+        dropped: &mut oneshot::Receiver<()>,
+    ) -> Result<Stored> {
+        let length = self.content.length();
+        let part_size = self.part_size(length);
+        // Held until the upload ends.
+        let mut reserve = None;
+        if self.traits.parallel {
+            let (size, parts) = match length {
+                Some(length) if length <= part_size => (length, 1),
+                _ => (part_size, 2),
+            };
+            reserve = Some(until_dropped(self.memory.reserve(size, parts), dropped).await?);
+        }
+        let is_sequential = self.create_new && self.traits.sequential_if_new;
+        let size = match &mut self.content {
+            Content::Chunks(stream) if !is_sequential && reserve.is_some() => {
+                let stream = std::mem::replace(stream, ByteStream::upload(futures::stream::empty(), None));
+                let size = length.map_or(part_size, |length| length.min(part_size));
+                let parts = reserve.take().map(|reserve| Parts::new(stream, size, reserve));
+                match parts {
+                    Some(parts) => Some(self.transfer_parts(path, parts, part_size, writer, dropped).await?),
+                    None => None,
+                }
+            }
+            _ => {
+                let chunk = self.traits.parts.then(|| usize::try_from(part_size).unwrap_or(usize::MAX));
+                let options = WriteOptions { chunk, ..self.options() };
+                let opened = call(Stage::Transfer, self.operator.writer_options(path, options)).await?;
+                self.transfer(writer.insert(opened), dropped).await?
+            }
+        };
+        let Some(writer) = writer else {
+            return Err(Error::new(ErrorKind::Other, Effect::Rejected, "no request has sent the content"));
+        };
+        guarded(self.traits, self.store(writer, path, size), dropped).await
+    }
+
+    /// Sends the body in parts, several at once, or in one request if it is small. Returns its size in bytes.
+    async fn transfer_parts(
+        &mut self,
+        path: &str,
+        mut parts: Parts,
+        part_size: u64,
+        writer: &mut Option<opendal::Writer>,
+        dropped: &mut oneshot::Receiver<()>,
+    ) -> Result<u64> {
+        let first = until_dropped(parts.next(), dropped).await??.unwrap_or_default();
+        let second = until_dropped(parts.next(), dropped).await??;
+        let mut options = WriteOptions { concurrent: self.parallel, ..self.options() };
+        let operator = match (&second, &self.whole_operator) {
+            (None, Some(operator)) => operator,
+            _ => &self.operator,
+        };
+        #[cfg(feature = "http")]
+        if self.verify && second.is_none() {
+            Attempts::current().send_content(digest::of_content(Buffer::from(first.clone())).await);
+        } else if self.verify && self.traits.digest_etags && operator.info().capability().write_with_user_metadata {
+            let metadata = options.user_metadata.get_or_insert_default();
+            metadata.entry(PART_SIZE_KEY.to_owned()).or_insert_with(|| part_size.to_string());
+        }
+        let writer = writer.insert(call(Stage::Transfer, operator.writer_options(path, options)).await?);
+        let mut size = 0;
+        let mut waiting = VecDeque::from_iter([Some(first), second].into_iter().flatten());
+        loop {
+            let part = match waiting.pop_front() {
+                Some(part) => part,
+                None => {
+                    let next = tokio::select! {
+                        next = until_dropped(parts.next(), dropped) => next??,
+                        () = part_failed() => None,
+                    };
+                    let Some(next) = next else { break };
+                    next
+                }
+            };
+            size += part.len() as u64;
+            guarded(self.traits, call(Stage::Transfer, writer.write(part)), dropped).await?;
+        }
+        failed_part().map_or(Ok(size), Err)
+    }
+
+    /// Returns the stored file, or an *integrity* error if the service has stored other content than was sent.
+    #[cfg(feature = "http")]
+    fn undamaged(&self, stored: Stored) -> Result<Stored> {
+        let attempts = Attempts::current();
+        let is_compared = self.verify && self.traits.digest_etags && !attempts.is_etag_opaque();
+        let composite = |etag: Option<&str>| etag.filter(|_| is_compared).and_then(digest::of_composite_etag);
+        let sent = composite(attempts.etag_of_parts().as_deref());
+        let is_other = match (sent, composite(stored.metadata.etag())) {
+            (Some((sent, parts)), Some((stored, stored_parts))) => parts == stored_parts && sent != stored,
+            _ => false,
+        };
+        if !is_other && !attempts.is_damaged() {
+            return Ok(stored);
+        }
+        let message = "the file is stored with other content than was sent, according to the digest in the response; \
+                       upload it again, or delete it";
+        Err(Error::new(ErrorKind::Integrity, Effect::Applied, message))
     }
 
     /// Completes the upload, so that the sent content becomes the file.
@@ -263,7 +390,7 @@ impl UploadTask {
             let Some(chunk) = chunk else { break };
             size += chunk.len() as u64;
             if self.traits.chunks {
-                cut_off(self.traits, call(Stage::Transfer, writer.write(chunk)), dropped).await?;
+                guarded(self.traits, call(Stage::Transfer, writer.write(chunk)), dropped).await?;
             } else {
                 whole.push(chunk);
             }
@@ -275,44 +402,74 @@ impl UploadTask {
         Ok(Some(size))
     }
 
-    /// Returns the size of a part, which is larger than [`PART_SIZE`] if the file would need too many parts.
-    fn part_size(&self) -> u64 {
-        PART_SIZE.max(self.content.length().unwrap_or(0).div_ceil(MAX_PARTS))
+    /// Returns the size of the parts of a file of this length. It is a whole number of MiB.
+    fn part_size(&self, length: Option<u64>) -> u64 {
+        let Some(length) = length.filter(|_| self.traits.parallel) else {
+            return PART_SIZE.max(length.unwrap_or(0).div_ceil(MAX_PARTS));
+        };
+        SMALL_PART_SIZE.max(length.div_ceil(MAX_PARTS).div_ceil(MIB) * MIB)
     }
 
     fn options(&self) -> WriteOptions {
-        let part_size = self.part_size();
         WriteOptions {
             content_type: self.content_type.clone(),
             user_metadata: (!self.metadata.is_empty()).then(|| self.metadata.clone().into_iter().collect()),
             if_not_exists: self.create_new && self.traits.conditional_write,
-            chunk: self.traits.parts.then(|| usize::try_from(part_size).unwrap_or(usize::MAX)),
             ..WriteOptions::default()
         }
     }
 }
 
-/// Runs a step of an upload until the caller's future is dropped.
+/// Waits for a step of an upload that sends nothing, until the caller's future is dropped.
+async fn until_dropped<T>(step: impl Future<Output = T>, dropped: &mut oneshot::Receiver<()>) -> Result<T> {
+    tokio::select! {
+        done = step => Ok(done),
+        _ = dropped => Err(upload_dropped()),
+    }
+}
+
+/// Runs a step of an upload until the caller's future is dropped or a part cannot be sent.
 ///
 /// A step that is dropped itself leaves OpenDAL's writer unusable, so a multipart upload could not be aborted. Therefore
 /// its request is cut off by the transport, and the step fails. A temporary file needs no writer to be removed.
-async fn cut_off<T>(
+async fn guarded<T>(
     traits: ServiceTraits,
     step: impl Future<Output = Result<T>>,
     dropped: &mut oneshot::Receiver<()>,
 ) -> Result<T> {
     let mut step = pin!(step);
-    tokio::select! {
-        done = &mut step => return done,
-        _ = dropped => {}
-    }
+    let error = tokio::select! {
+        done = &mut step => return done.map_err(|error| failed_part().unwrap_or(error)),
+        _ = dropped => upload_dropped(),
+        () = part_failed() => failed_part().unwrap_or_else(upload_dropped),
+    };
     if !traits.folders {
         let attempts = Attempts::current();
         attempts.cut_off(true);
         let _ = step.await;
         attempts.cut_off(false);
     }
-    Err(upload_dropped())
+    Err(error)
+}
+
+/// Waits until a part of the running upload cannot be sent.
+async fn part_failed() {
+    Attempts::current().part_failed().await;
+}
+
+/// Returns the error of the first part that could not be sent, if there is one.
+fn failed_part() -> Option<Error> {
+    let attempts = Attempts::current();
+    let (error, retries) = attempts.take_failed_part()?;
+    Some(of_service(error, Stage::Transfer, &attempts, retries))
+}
+
+/// Ends the requests of other parts, so that none of them arrives after the upload is aborted.
+async fn end_requests() {
+    let attempts = Attempts::current();
+    attempts.cut_off(true);
+    attempts.are_over().await;
+    attempts.cut_off(false);
 }
 
 /// Returns the error of an upload whose future was dropped. No caller receives it.

@@ -12,7 +12,7 @@ use filestore_core::{
     FileUrl, IfExists, List, Page, PageBuilder, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest, components,
     guess_content_type,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 #[cfg(feature = "azblob")]
 use jiff::{RoundMode, TimestampRound, Unit};
@@ -22,9 +22,15 @@ use opendal::{Metadata, Operator};
 use crate::attempts::Attempts;
 #[cfg(feature = "azblob")]
 use crate::azure_url::AzureSigner;
+use crate::budget::Budget;
+#[cfg(feature = "http")]
+use crate::capabilities::PART_SIZE_KEY;
 use crate::capabilities::{self, ServiceTraits};
-use crate::error::{Stage, of_service};
+#[cfg(feature = "http")]
+use crate::digest::{self, ContentCheck};
+use crate::error::Stage;
 use crate::list_guard::ListGuard;
+use crate::ranges;
 use crate::send::{self, Content, UploadTask};
 #[cfg(feature = "sftp")]
 use crate::sftp_times::{SftpTimes, TimeToSet, time_of};
@@ -39,6 +45,15 @@ const MAX_COMPONENT: usize = 255;
 /// The longest path, in bytes. Object stores accept 1,024 bytes or characters.
 const MAX_PATH: usize = 4096;
 
+/// The memory for parts of all uploads of a store, in bytes.
+const UPLOAD_MEMORY: u64 = 48 * 1024 * 1024;
+
+/// The memory for ranges that all downloads of a store read ahead, in bytes.
+///
+/// It is not that of uploads: a download may be the source of an upload, and would wait for it with the memory that the
+/// upload needs.
+const DOWNLOAD_MEMORY: u64 = 40 * 1024 * 1024;
+
 /// Any OpenDAL operator as a store: scopes are folders (prefixes, where the service has no folders),
 /// the scheme of references is that of the operator.
 ///
@@ -47,10 +62,19 @@ const MAX_PATH: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct OpendalStore {
     operator: Operator,
+    /// The operator of uploads in one request, if these need another one.
+    whole_operator: Option<Operator>,
     /// The folder of the operator that is the root of the store; empty, or ending with `/`.
     root: String,
     traits: ServiceTraits,
     capabilities: Capabilities,
+    /// The maximum number of parts or ranges of one file that are transferred at once.
+    parallel: usize,
+    /// `true` if content is compared with the digests of the service.
+    #[cfg(feature = "http")]
+    verify: bool,
+    upload_memory: Budget,
+    download_memory: Budget,
     /// `true` if the bucket or container is known to exist.
     container_seen: Arc<AtomicBool>,
     /// `true` if a file has the same version before and after it is renamed, on a service with folders.
@@ -92,6 +116,12 @@ impl OpendalStore {
             traits,
             capabilities: capabilities::capabilities(scheme, &capability, traits),
             root: if root.is_empty() { String::new() } else { format!("{root}/") },
+            whole_operator: None,
+            parallel: 1,
+            #[cfg(feature = "http")]
+            verify: false,
+            upload_memory: Budget::new(UPLOAD_MEMORY),
+            download_memory: Budget::new(DOWNLOAD_MEMORY),
             container_seen: Arc::default(),
             rename_keeps_version: Arc::default(),
             #[cfg(feature = "azblob")]
@@ -100,6 +130,16 @@ impl OpendalStore {
             sftp_times: None,
             operator,
         })
+    }
+
+    /// Transfers `parallel` parts or ranges of a file at once, and compares their digests if `verify` is set. `whole` is
+    /// the operator of uploads in one request, if these need another one.
+    #[cfg(feature = "http")]
+    pub(crate) fn transfers(mut self, parallel: std::num::NonZeroU32, verify: bool, whole: Option<Operator>) -> Self {
+        self.parallel = usize::try_from(parallel.get()).unwrap_or(usize::MAX);
+        self.verify = verify;
+        self.whole_operator = whole;
+        self
     }
 
     /// Signs URLs with the account key in the configuration of Azure, if there is one.
@@ -368,22 +408,57 @@ impl OpendalStore {
         let if_match = metadata.etag().filter(|_| self.traits.reads_if_match).filter(is_strong).map(str::to_owned);
         let options = ReaderOptions { if_match, ..ReaderOptions::default() };
         let length = content_range.end - content_range.start;
+        #[cfg(feature = "http")]
+        let check = self.content_check(&metadata, &attempts).filter(|_| length == metadata.content_length());
+        let is_one_version = options.if_match.is_some() || self.reads_generation(&metadata, &attempts);
         // A file that is reported as empty is requested, too: some gateways lose the length of a file.
         let is_whole_and_empty = range.is_none() && length == 0 && self.traits.container;
-        let opening = async {
-            let reader = self.operator.reader_options(&path, options).await?;
-            if is_whole_and_empty { reader.into_stream(..).await } else { reader.into_stream(content_range).await }
+        let reader = call(Stage::Read, self.operator.reader_options(&path, options)).await?;
+        let stream = if is_whole_and_empty {
+            ranges::single(reader, .., attempts).boxed()
+        } else if self.traits.parallel && is_one_version {
+            ranges::parallel(reader, content_range, self.parallel, self.download_memory.clone(), attempts).boxed()
+        } else {
+            ranges::single(reader, content_range, attempts).boxed()
         };
-        let mut content = call(Stage::Read, opening).await?;
-        let stream = stream::poll_fn(move |cx| {
-            let polled = attempts.sync_scope(|| content.poll_next_unpin(cx));
-            polled.map_err(|error| of_service(error, Stage::Read, &attempts, attempts.retries()))
-        });
-        let stream = stream.map_ok(|buffer| stream::iter(Iterator::map(buffer, Ok))).try_flatten();
+        #[cfg(feature = "http")]
+        let stream = match check {
+            Some(check) => check.stream(stream, length).boxed(),
+            None => stream,
+        };
         let file = capabilities::stored_file(self.reference(&components), &components, &metadata);
         let mut downloaded = Downloaded::new(file, ByteStream::download(stream, Some(length)));
         downloaded.range = range;
         Ok(downloaded)
+    }
+
+    /// Returns the check of the content of a file with this `metadata`. `None` if the service has no digest of it.
+    #[cfg(feature = "http")]
+    fn content_check(&self, metadata: &Metadata, attempts: &Attempts) -> Option<ContentCheck> {
+        // Some services decompress content while they send it.
+        if !self.verify || metadata.content_encoding().is_some() {
+            return None;
+        }
+        if !self.traits.digest_etags {
+            return metadata.content_md5().and_then(digest::of_base64).map(ContentCheck::whole);
+        }
+        let etag = metadata.etag().filter(|_| !attempts.is_etag_opaque())?;
+        let metadata_of_part = |metadata: &Metadata| metadata.user_metadata()?.get(PART_SIZE_KEY)?.parse().ok();
+        ContentCheck::of_etag(etag, metadata.content_length(), metadata_of_part(metadata))
+    }
+
+    /// Returns `true` if all reads of a file are of the generation in its `metadata`. Google has another ETag in each of
+    /// its two APIs, which is no precondition of a read.
+    #[cfg(feature = "http")]
+    fn reads_generation(&self, metadata: &Metadata, attempts: &Attempts) -> bool {
+        let generation = metadata.version().filter(|_| self.capabilities.scheme == "gcs");
+        attempts.read_generation(generation);
+        generation.is_some()
+    }
+
+    #[cfg(not(feature = "http"))]
+    fn reads_generation(&self, _: &Metadata, _: &Attempts) -> bool {
+        false
     }
 
     async fn store(&self, request: Upload) -> Result<StoredFile> {
@@ -403,7 +478,12 @@ impl OpendalStore {
         };
         let stored = send::send(UploadTask {
             operator: self.operator.clone(),
+            whole_operator: self.whole_operator.clone(),
             traits: self.traits,
+            parallel: self.parallel,
+            memory: self.upload_memory.clone(),
+            #[cfg(feature = "http")]
+            verify: self.verify,
             path: self.path(&components),
             root: self.root.clone(),
             content,
@@ -416,7 +496,8 @@ impl OpendalStore {
         })
         .await
         .map_err(|error| match error.kind() {
-            ErrorKind::Incomplete => {
+            // The file is stored, but not as it should be.
+            ErrorKind::Incomplete | ErrorKind::Integrity if error.effect() == Effect::Applied => {
                 let name = components.last().cloned().unwrap_or_default();
                 error.with_stored(StoredFile::new(self.reference(&components), name))
             }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use filestore_core::{Body, ByteStream, Effect, Error, ErrorKind, percent_decode};
 use filestore_http::{
-    Decision, HttpClient, HttpConfig, Idempotency, JSON_LIMIT, Outcome, Policy, Request, RequestBody, Response,
-    RetryContext, S3Error, Url, decide, redacted_url, root_element,
+    Clock, Decision, HttpClient, HttpConfig, Idempotency, JSON_LIMIT, Outcome, Policy, Request, RequestBody, Response,
+    RetryContext, S3Error, SystemClock, Url, decide, redacted_url, root_element,
 };
 use futures::stream::{self, Stream, StreamExt};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, RANGE};
@@ -22,7 +22,8 @@ use http::{HeaderValue, Method, request};
 use opendal::raw::{Operation, ServiceOperation};
 use opendal::{Buffer, HttpBody, HttpTransport};
 
-use crate::attempts::Attempts;
+use crate::attempts::{Attempts, count_retry};
+use crate::digest::{self, Md5Digest};
 use crate::error::{UNENCRYPTED, carried, carried_as};
 use crate::listing;
 use crate::protocol::{self, Proof, Service};
@@ -34,6 +35,8 @@ pub(crate) struct Transport {
     /// The path that the names of all listings begin with: the root of the store.
     root: String,
     policy: Policy,
+    /// `true` if the content of uploads is compared with the digests in the responses.
+    verify: bool,
     /// The folders that show whether the server is a WebDAV server: the root of the store, which may not exist yet, and
     /// the endpoint.
     roots: Vec<Url>,
@@ -71,6 +74,8 @@ struct SentRequest {
     url: Url,
     head: request::Parts,
     idempotency: Idempotency,
+    /// The digest of the body, if the response may have it.
+    digest: Option<Md5Digest>,
 }
 
 impl Transport {
@@ -80,6 +85,7 @@ impl Transport {
         endpoint: Option<&str>,
         root: &str,
         config: &HttpConfig,
+        verify: bool,
     ) -> filestore_core::Result<Self> {
         // OpenDAL signs the requests: the client has no credentials that it could send to the wrong origin.
         let base = Url::parse("http://localhost").map_err(|_| Error::config("no base URL"))?;
@@ -100,6 +106,7 @@ impl Transport {
                 longest_delay: config.max_retry_delay,
                 ..Policy::default()
             },
+            verify,
             roots: endpoint.map(|endpoint| roots(endpoint, root)).unwrap_or_default(),
             root_seen: AtomicBool::new(false),
         })
@@ -122,18 +129,80 @@ impl HttpTransport for Transport {
         if name == Some("UploadPart") && attempts.is_unencrypted() {
             return Err(carried(Error::unsupported(format!("{UNENCRYPTED}; nothing was sent")), false));
         }
-        let mut sent = SentRequest { name, url, head, idempotency };
-        attempts.pause().await;
-        let mut response = self.exchange(&sent, &body, &attempts).await?;
-        if let Some(folder) = sent.folder(&response) {
-            sent.url = folder;
-            response = self.exchange(&sent, &body, &attempts).await?;
+        let mut sent = SentRequest { name, url, head, idempotency, digest: None };
+        let _under_way = attempts.begin_request();
+        if self.verify && sent.is_part() {
+            sent.digest = Some(digest::of_content(body.clone()).await);
+        } else if sent.is_whole() {
+            sent.digest = attempts.content_digest();
         }
-        self.check(&sent, response, &attempts).await
+        if sent.is_part() {
+            self.send_part(sent, &body, &attempts).await
+        } else {
+            self.send(&mut sent, &body, &attempts).await
+        }
     }
 }
 
 impl Transport {
+    /// Sends the request once, and returns the documented response.
+    async fn send(
+        &self,
+        sent: &mut SentRequest,
+        body: &Buffer,
+        attempts: &Attempts,
+    ) -> opendal::Result<http::Response<HttpBody>> {
+        attempts.pause().await;
+        let mut response = self.exchange(sent, body, attempts).await?;
+        if let Some(folder) = sent.folder(&response) {
+            sent.url = folder;
+            response = self.exchange(sent, body, attempts).await?;
+        }
+        self.check(sent, response, attempts).await
+    }
+
+    /// Sends a part, with all of its retries.
+    ///
+    /// OpenDAL's retry layer would retry a part only when the next one is written. Until then the failed part would stay
+    /// in memory, and the next one may wait for that memory.
+    async fn send_part(
+        &self,
+        mut sent: SentRequest,
+        body: &Buffer,
+        attempts: &Attempts,
+    ) -> opendal::Result<http::Response<HttpBody>> {
+        let mut attempt = 1;
+        let error = loop {
+            let error = match self.send(&mut sent, body, attempts).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            // Only the delay is decided here: the error says whether the request may be retried.
+            let context = RetryContext {
+                idempotency: sent.idempotency,
+                outcome: Outcome::Lost,
+                replayable: true,
+                attempt,
+                waited: Duration::ZERO,
+                retry_after: None,
+                budget: true,
+                jitter: SystemClock::default().jitter(),
+            };
+            let Decision::Retry(delay) = decide(&self.policy, &context) else { break error };
+            if !error.is_temporary() {
+                break error;
+            }
+            attempt += 1;
+            count_retry();
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = attempts.are_cut_off() => break error,
+            }
+        };
+        attempts.fail_part(error, attempt - 1);
+        Err(carried(Error::new(ErrorKind::Other, Effect::Rejected, "a part could not be sent"), false))
+    }
+
     /// Sends the request once.
     async fn exchange(&self, sent: &SentRequest, body: &Buffer, attempts: &Attempts) -> opendal::Result<Response> {
         let streamed = attempts.body().filter(|_| sent.is_put());
@@ -224,7 +293,7 @@ impl Transport {
             return Err(self.rejected(sent, &response, &document, attempts));
         };
         if sent.is_content() && matches!(status, 200 | 206) {
-            return self.content(sent, proof, response);
+            return self.content(sent, proof, response, attempts);
         }
         let body = response.bytes(JSON_LIMIT).await.map_err(|error| carried(error, false))?;
         let etag = response.headers().contains_key(ETAG);
@@ -250,6 +319,9 @@ impl Transport {
             ("DeleteObjects", _) if proven => S3Error::first_of(&body),
             _ => None,
         };
+        if proven && failed.is_none() {
+            self.compare(sent, &response, &body, attempts)?;
+        }
         if let ("UploadPart", Some(number), Some(etag)) = (name, sent.part_number(), response.header(ETAG.as_str())) {
             attempts.record_part(number, etag);
         }
@@ -281,6 +353,36 @@ impl Transport {
             None if proven => Ok(to_opendal(&response, sent, HttpBody::new(once(body), None))),
             None => Err(carried(not_the_service(sent, &response), false)),
         }
+    }
+
+    /// Compares the sent content with the digest in the response. A part that differs is sent again.
+    fn compare(
+        &self,
+        sent: &SentRequest,
+        response: &Response,
+        body: &[u8],
+        attempts: &Attempts,
+    ) -> opendal::Result<()> {
+        if self.service == Service::S3 && protocol::is_etag_opaque(|name| response.header(name)) {
+            attempts.record_opaque_etag();
+        }
+        let received = match (self.service, sent.name) {
+            (Service::S3, _) if attempts.is_etag_opaque() => None,
+            (Service::S3, _) => response.header(ETAG.as_str()).and_then(digest::of_etag),
+            (Service::Other, Some("InsertObject")) => protocol::md5_of_object(body),
+            (Service::Other, _) => protocol::md5_of_headers(|name| response.header(name)),
+            (Service::Webdav, _) => None,
+        };
+        let (Some(expected), Some(received)) = (sent.digest, received) else { return Ok(()) };
+        let is_damaged = expected != received;
+        if is_damaged && sent.is_part() {
+            let message = "the service has received other content than was sent; check the network and the proxies";
+            return Err(carried(response.error(ErrorKind::Integrity, message), true));
+        }
+        if !sent.is_part() {
+            attempts.record_damage(is_damaged);
+        }
+        Ok(())
     }
 
     /// Returns `true` if the server is a WebDAV server: any web server responds with 404. The check is sent when the
@@ -322,6 +424,7 @@ impl Transport {
         sent: &SentRequest,
         proof: Proof,
         response: Response,
+        attempts: &Attempts,
     ) -> opendal::Result<http::Response<HttpBody>> {
         // A service that sent an ETag for the metadata of the file sends it with the content, too.
         let versioned = proof == Proof::Etag || sent.head.headers.contains_key(IF_MATCH);
@@ -330,6 +433,9 @@ impl Transport {
         }
         let expected = sent.head.headers.get(IF_MATCH);
         if expected.is_some_and(|expected| response.headers().get(ETAG) != Some(expected)) {
+            return Err(carried(response.error(ErrorKind::Integrity, REPLACED), false));
+        }
+        if response.header("x-goog-generation").is_some_and(|generation| !attempts.is_generation(generation)) {
             return Err(carried(response.error(ErrorKind::Integrity, REPLACED), false));
         }
         let (first, end) = sent.range();
@@ -434,6 +540,16 @@ impl SentRequest {
         self.name == Some("Put")
     }
 
+    /// Returns `true` for the request that sends a whole file to an object store.
+    fn is_whole(&self) -> bool {
+        matches!(self.name, Some("PutObject" | "InsertObject" | "PutBlob"))
+    }
+
+    /// Returns `true` for the request that sends a part of a file to an object store.
+    fn is_part(&self) -> bool {
+        matches!(self.name, Some("UploadPart" | "PutBlock"))
+    }
+
     fn lists(&self) -> bool {
         self.head.extensions.get::<Operation>() == Some(&Operation::List)
     }
@@ -477,7 +593,8 @@ impl SentRequest {
         let request =
             request.body(()).map_err(|_| carried(Error::config("the endpoint is not a valid URL; check it"), false))?;
         let (head, ()) = request.into_parts();
-        Ok(Self { name: Some("Propfind"), url: folder.clone(), head, idempotency: Idempotency::Safe })
+        let idempotency = Idempotency::Safe;
+        Ok(Self { name: Some("Propfind"), url: folder.clone(), head, idempotency, digest: None })
     }
 
     /// Returns the first requested byte, and the byte after the last one.

@@ -3,12 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use filestore_core::{
-    Addressing, Feature, IfExists, List, Result, ScopeKind, Store, StoredFile, check_runtime, numbered_path,
-    sanitize_file_name,
-};
-use futures::TryStreamExt;
+use filestore_core::{Download, Error, IfExists, Result, Store, check_runtime, numbered_path, sanitize_file_name};
+use futures::stream::{self, StreamExt};
 
+use crate::listing::{list_tree, path_in_scope};
+use crate::unchanged::COMPARISONS;
 use crate::{Filter, Save};
 
 /// A scope that is downloaded to a local folder, with all folders below it.
@@ -35,6 +34,8 @@ pub struct DownloadTree {
     scope: Option<String>,
     filter: Filter,
     if_exists: IfExists,
+    skip_unchanged: bool,
+    exact_names: bool,
 }
 
 /// The files of a scope, and where each is stored.
@@ -44,6 +45,9 @@ pub struct DownloadPlan {
     /// The inputs for [`download_all`](crate::TransferPool::download_all): the path of each file below the scope, as
     /// the store has it, and the download to its local path.
     pub files: Vec<(String, Save)>,
+    /// The paths below the scope of the files whose local files are unchanged, if [they are
+    /// skipped](DownloadTree::skip_unchanged).
+    pub unchanged: Vec<String>,
     /// The smallest number of entries that the service listed and that no reference can address; see
     /// [`Page::left_out`](filestore_core::Page::left_out).
     pub left_out: u64,
@@ -52,7 +56,14 @@ pub struct DownloadPlan {
 impl DownloadTree {
     /// Creates a download of the store's default scope to `folder`. The folder is created if it is missing.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), scope: None, filter: Filter::new(), if_exists: IfExists::Fail }
+        Self {
+            folder: folder.into(),
+            scope: None,
+            filter: Filter::new(),
+            if_exists: IfExists::Fail,
+            skip_unchanged: false,
+            exact_names: false,
+        }
     }
 
     /// Sets the scope.
@@ -73,75 +84,94 @@ impl DownloadTree {
         self
     }
 
+    /// Sets whether local files get the names from the store as they are, as far as this system can have them. By
+    /// default, names are [sanitized](sanitize_file_name): `.env` becomes `_env`, because a name from a service must not
+    /// choose a file such as `.bashrc`, and `CON` becomes `_CON`, because it is a device on other systems.
+    ///
+    /// Names that lead out of the folder are sanitized in any case, and so are all names on Windows.
+    pub fn exact_names(mut self, exact: bool) -> Self {
+        self.exact_names = exact;
+        self
+    }
+
+    /// Sets whether files are skipped whose local files are unchanged: they have the size of the stored file, and the
+    /// same digest or, where the service reports none, the same modification time. Set [`IfExists::Replace`], too, so
+    /// that changed ones are replaced.
+    ///
+    /// The plan then fails with *unsupported* on a store whose [reads
+    /// consume](filestore_core::Capabilities::reads_consume).
+    pub fn skip_unchanged(mut self, skip: bool) -> Self {
+        self.skip_unchanged = skip;
+        self
+    }
+
     /// Lists the scope, and chooses a local path for each file. Reads no content, and writes nothing.
     ///
-    /// Each component of a local path is the [sanitized](sanitize_file_name) name from the store, so that no path leads
-    /// out of the folder. If two files have one local path, or if it is that of a folder, the later one is called
-    /// `NAME (1).EXT`. The plan takes some hundred bytes of memory for each file.
+    /// Each component of a local path is the name from the store, [sanitized](sanitize_file_name) unless [exact
+    /// names](Self::exact_names) are wanted. No path leads out of the folder. If two files have one local path, or if it is that of a folder, the later one is called
+    /// `NAME (1).EXT`. The local files get the [modification
+    /// times](filestore_core::Download::restore_modified) of the stored ones. The plan takes some hundred bytes of memory for each file.
     ///
     /// Fails with *invalid input* if a glob is invalid, and as [`Store::list`].
     pub async fn plan(self, store: &Store) -> Result<DownloadPlan> {
         check_runtime()?;
         let matcher = self.filter.compile()?;
-        let (mut files, mut left_out) = (Vec::new(), 0);
-        let recursive = store.capabilities().supports(Feature::RecursiveList);
-        let mut scopes = vec![self.scope.clone()];
-        let mut known_folders = HashSet::new();
-        while let Some(scope) = scopes.pop() {
-            let mut list = List::new().recursive(recursive);
-            list.scope = scope;
-            let mut pages = std::pin::pin!(store.list_pages(list));
-            while let Some(page) = pages.try_next().await? {
-                left_out = page.left_out.max(left_out);
-                let folders = page.folders.into_iter().filter(|folder| known_folders.insert(folder.clone()));
-                scopes.extend(folders.map(Some));
-                for file in page.files {
-                    let path = self.path_in_scope(store, &file);
-                    if matcher.chooses_file(Path::new(&path.join("/"))) {
-                        files.push((path, file));
-                    }
-                }
+        if self.skip_unchanged && store.capabilities().reads_consume() {
+            let message = "a read consumes its file, so it cannot be left to a comparison; download each file once";
+            return Err(Error::unsupported(message).with_store(store.name()));
+        }
+        let mut listed = Vec::new();
+        let left_out = list_tree(store, self.scope.clone(), |file| {
+            let path = path_in_scope(store.capabilities(), self.scope.as_deref(), &file);
+            if matcher.chooses_file(Path::new(&path.join("/"))) {
+                listed.push((path, file));
+            }
+        });
+        let left_out = left_out.await?;
+        let mut paths = LocalPaths::new(self.exact_names, listed.iter().map(|(path, _)| path.as_slice()));
+        let compared = listed.into_iter().map(|(path, file)| {
+            let (local, path) = (paths.choose(&path), path.join("/"));
+            let download = Download::from(file.reference.clone()).restore_modified(true);
+            let save = Save::below(download, &self.folder, local).size(file.size).if_exists(self.if_exists);
+            async move {
+                // A file that cannot be compared counts as changed.
+                let is_unchanged = self.skip_unchanged && save.is_unchanged(store, &file).await.unwrap_or(false);
+                (path, save, is_unchanged)
+            }
+        });
+        let mut compared = stream::iter(compared).buffered(COMPARISONS);
+        let mut plan = DownloadPlan { files: Vec::new(), unchanged: Vec::new(), left_out };
+        while let Some((path, save, is_unchanged)) = compared.next().await {
+            match is_unchanged {
+                true => plan.unchanged.push(path),
+                false => plan.files.push((path, save)),
             }
         }
-        let mut paths = LocalPaths::new(files.iter().map(|(path, _)| path.as_slice()));
-        let files = files.into_iter().map(|(path, file)| {
-            let save = Save::below(file.reference, &self.folder, paths.choose(&path));
-            (path.join("/"), save.size(file.size).if_exists(self.if_exists))
-        });
-        Ok(DownloadPlan { files: files.collect(), left_out })
-    }
-
-    /// Returns the components of a file's path below the scope.
-    fn path_in_scope(&self, store: &Store, file: &StoredFile) -> Vec<String> {
-        let capabilities = store.capabilities();
-        let is_path = capabilities.addressing == Addressing::CallerPath && capabilities.scope == ScopeKind::Folder;
-        let mut path = if is_path { file.reference.components() } else { Vec::new() };
-        let root = capabilities.root.components();
-        let above = root.iter().map(String::as_str).chain(self.scope.iter().flat_map(|scope| scope.split('/')));
-        let above = above.filter(|component| !component.is_empty()).count();
-        if path.len() > above { path.split_off(above) } else { vec![file.name.clone()] }
+        Ok(plan)
     }
 }
 
 /// The local paths of a plan: each is that of one file, and of no folder.
 struct LocalPaths {
+    /// `true` if names are not sanitized.
+    exact: bool,
     taken: HashSet<PathBuf>,
     /// The number in the name of the last file with this path.
     numbers: HashMap<PathBuf, u32>,
 }
 
 impl LocalPaths {
-    fn new<'a>(paths: impl Iterator<Item = &'a [String]>) -> Self {
+    fn new<'a>(exact: bool, paths: impl Iterator<Item = &'a [String]>) -> Self {
         let mut taken = HashSet::new();
         for path in paths {
-            taken.extend(sanitized(path).ancestors().skip(1).map(folded));
+            taken.extend(local_path(path, exact).ancestors().skip(1).map(folded));
         }
-        Self { taken, numbers: HashMap::new() }
+        Self { exact, taken, numbers: HashMap::new() }
     }
 
     /// Returns the local path of the next file.
     fn choose(&mut self, path: &[String]) -> PathBuf {
-        let path = sanitized(path);
+        let path = local_path(path, self.exact);
         let mut chosen = path.clone();
         while !self.taken.insert(folded(&chosen)) {
             let number = self.numbers.entry(folded(&path)).or_default();
@@ -152,8 +182,14 @@ impl LocalPaths {
     }
 }
 
-fn sanitized(path: &[String]) -> PathBuf {
-    path.iter().map(|name| sanitize_file_name(name)).collect()
+/// Returns the local path of the components.
+fn local_path(path: &[String], exact: bool) -> PathBuf {
+    let is_possible = |name: &str| cfg!(unix) && !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
+    let name = |name: &String| match exact && is_possible(name) {
+        true => name.clone(),
+        false => sanitize_file_name(name),
+    };
+    path.iter().map(name).collect()
 }
 
 /// Returns the form of a path in which it equals all others that are one file on this system.

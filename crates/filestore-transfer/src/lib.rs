@@ -35,6 +35,7 @@ mod concurrency;
 mod download_tree;
 mod filter;
 mod left_out;
+mod listing;
 mod operations;
 mod outcomes;
 mod pool;
@@ -42,15 +43,17 @@ mod progress;
 mod save;
 mod schedule;
 mod transfer;
+mod unchanged;
 mod upload_tree;
 
 pub use download_tree::{DownloadPlan, DownloadTree};
 pub use filter::Filter;
 pub use left_out::LeftOut;
-pub use outcomes::{Outcome, Outcomes};
+pub use outcomes::{Outcome, Outcomes, Stopped};
 pub use pool::TransferPool;
 pub use progress::TransferProgress;
 pub use save::{Save, SaveTarget};
+pub use unchanged::is_unchanged;
 pub use upload_tree::{UploadPlan, UploadTree};
 
 // The code of README.md compiles.

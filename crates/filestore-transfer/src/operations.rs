@@ -14,13 +14,13 @@ impl TransferPool {
     ///   counts as large.
     /// - **Memory.** An input that waits holds its [`Upload`], which is small if the body is
     ///   [a path](filestore_core::Body::from_path) or [reopenable](filestore_core::Body::reopenable).
-    /// - **Progress.** [`Outcomes::on_progress`] reports that of all files. It replaces an observer of a single upload.
+    /// - **Progress.** [`Outcomes::on_progress`] reports that of all files. Observers of single uploads receive theirs.
     /// - **Errors.** An input that fails does not stop the others. Its error is that of [`Store::upload`]. A panic in a
     ///   store or body is *other* with the effect *unknown*. A panic of `inputs` is a panic of the stream of outcomes.
-    /// - **Retries.** The retries of a request are those of the store. An input that fails as *rate limited* or
-    ///   *unavailable*, with the effect *not sent* or *rejected*, is sent again up to four times, if its body [can be
-    ///   replayed](filestore_core::Body::can_replay): after 0.5 s, 1 s, 2 s and 4 s, or after the time that the service
-    ///   asks for, if it is at most 60 s. No other input is sent again.
+    /// - **Retries.** The retries of a request are those of the store. If the service rejects an input as *rate limited*
+    ///   or *unavailable*, it is sent again up to four times, if its body [can be
+    ///   replayed](filestore_core::Body::can_replay) and it is not the only input: after 0.5 s, 1 s, 2 s and 4 s, or
+    ///   after the time that the service asks for, if it is at most 60 s. No other input is sent again.
     ///
     /// ```
     /// use filestore_core::{Result, Store, Upload};

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use filestore_core::{Result, check_runtime};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::TransferProgress;
@@ -21,6 +22,19 @@ pub struct Outcome<K, T> {
     pub key: K,
     /// The result of the transfer.
     pub result: Result<T>,
+}
+
+/// The source of the error of a transfer that [`Outcomes::stop`] has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stopped;
+
+impl std::error::Error for Stopped {}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the caller has stopped it")
+    }
 }
 
 /// The results of all inputs of one call, in the order of completion: one for each input.
@@ -39,7 +53,7 @@ pub struct Outcomes<K, T>(State<K, T>);
 
 enum State<K, T> {
     Created(Box<Schedule<K, T>>),
-    Running { outcomes: mpsc::Receiver<(K, Result<T>)>, schedule: AbortOnDropHandle<()> },
+    Running { outcomes: mpsc::Receiver<(K, Result<T>)>, schedule: AbortOnDropHandle<()>, last_start: CancellationToken },
     Ended,
 }
 
@@ -59,11 +73,35 @@ impl<K: Send + 'static, T: Send + 'static> Outcomes<K, T> {
         self
     }
 
+    /// Starts no further transfer. The results of those in flight follow, and then the stream ends.
+    pub fn finish_started(&mut self) {
+        match &self.0 {
+            State::Created(_) => self.0 = State::Ended,
+            State::Running { last_start, .. } => last_start.cancel(),
+            State::Ended => {}
+        }
+    }
+
+    /// Starts no further transfer, and drops the futures of those in flight. The results that are known follow, then an
+    /// error with the source [`Stopped`] for each transfer that was in flight or waited for its retry, and then the
+    /// stream ends. Inputs that were not sent have no result.
+    ///
+    /// The effect of such an error is *unknown* for uploads and deletes, and for reads that consume; for other
+    /// downloads and for transfers that wait for a retry it is *rejected*.
+    pub fn stop(&mut self) {
+        match &self.0 {
+            State::Created(_) => self.0 = State::Ended,
+            State::Running { schedule, .. } => schedule.abort(),
+            State::Ended => {}
+        }
+    }
+
     fn start(&mut self) {
         if let State::Created(schedule) = std::mem::replace(&mut self.0, State::Ended) {
+            let last_start = schedule.last_start.clone();
             let (sender, outcomes) = mpsc::channel(WINDOW);
             let schedule = AbortOnDropHandle::new(tokio::spawn(schedule.run(sender)));
-            self.0 = State::Running { outcomes, schedule };
+            self.0 = State::Running { outcomes, schedule, last_start };
         }
     }
 }
@@ -79,7 +117,7 @@ impl<K: Send + 'static, T: Send + 'static> Stream for Outcomes<K, T> {
             }
             self.start();
         }
-        let State::Running { outcomes, schedule } = &mut self.0 else { return Poll::Ready(None) };
+        let State::Running { outcomes, schedule, .. } = &mut self.0 else { return Poll::Ready(None) };
         if let Some((key, result)) = ready!(outcomes.poll_recv(context)) {
             return Poll::Ready(Some(Outcome { key, result }));
         }

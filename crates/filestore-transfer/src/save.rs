@@ -4,7 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use filestore_core::{Download, Error, FileRef, IfExists, Result, sync_folder};
+use filestore_core::{Download, Error, FileRef, IfExists, Result, Store, StoredFile, sanitize_file_name, sync_folder};
+
+use crate::unchanged::is_downloaded;
 
 /// A request to download a file to the disk, for [`download_all`](crate::TransferPool::download_all).
 ///
@@ -19,7 +21,7 @@ use filestore_core::{Download, Error, FileRef, IfExists, Result, sync_folder};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Save {
-    /// The request to the store. The progress of all transfers replaces its observer.
+    /// The request to the store.
     pub download: Download,
     /// The local destination.
     pub target: SaveTarget,
@@ -33,10 +35,10 @@ pub struct Save {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SaveTarget {
-    /// The file at this path; see [`Store::download_to_path`](filestore_core::Store::download_to_path).
+    /// The file at this path; see [`Store::download_to_path`].
     Path(PathBuf),
     /// A file in this folder, under the sanitized name from the store; see
-    /// [`Store::download_to_folder`](filestore_core::Store::download_to_folder).
+    /// [`Store::download_to_folder`].
     Folder(PathBuf),
     /// The file at `path` below `folder`. Missing folders are created. Fails with *invalid input* if the path leads out
     /// of the folder, by itself or through a symbolic link.
@@ -80,6 +82,25 @@ impl Save {
     pub fn if_exists(mut self, if_exists: IfExists) -> Self {
         self.if_exists = if_exists;
         self
+    }
+
+    /// Returns `true` if the local file is that of an earlier download of `stored`, and nothing has changed: it has the
+    /// same size, and the same digest or, if the service reports none, the same modification time.
+    ///
+    /// A local file that cannot be proven equal counts as changed, and so does one that does not exist. Errors: those of
+    /// [`Store::stat`], except *not found*, and those of reading the local file.
+    pub async fn is_unchanged(&self, store: &Store, stored: &StoredFile) -> Result<bool> {
+        let path = self.local_path(&stored.name);
+        is_downloaded(store, path, stored).await
+    }
+
+    /// Returns the local path of a file called `name` in the store, unless another file is there already.
+    pub fn local_path(&self, name: &str) -> PathBuf {
+        match &self.target {
+            SaveTarget::Path(path) => path.clone(),
+            SaveTarget::Folder(folder) => folder.join(sanitize_file_name(name)),
+            SaveTarget::Below { folder, path } => folder.join(path),
+        }
     }
 
     /// Returns the reference of the file.

@@ -11,15 +11,16 @@ use std::time::Duration;
 use filestore_core::{Effect, Error, ErrorKind, Progress, Result, Store};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::stream::{BoxStream, Fuse, StreamExt};
+use futures::stream::{self, BoxStream, Fuse, StreamExt};
 use tokio::sync::mpsc::{OwnedPermit, Sender};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use crate::pool::Permit;
 use crate::progress::Totals;
 use crate::transfer::Transfer;
-use crate::{TransferPool, TransferProgress};
+use crate::{Stopped, TransferPool, TransferProgress};
 
 /// The number of inputs that are read ahead, and the number of results that wait to be received.
 pub(crate) const WINDOW: usize = 10_000;
@@ -51,13 +52,16 @@ pub(crate) struct Schedule<K, T> {
     delayed: BTreeMap<(Instant, u64), Queued<K, T>>,
     /// The time until which the service asks to send nothing.
     paused_until: Option<Instant>,
-    running: JoinSet<Finished<K, T>>,
+    running: JoinSet<Option<Repeat<K, T>>>,
     totals: SharedTotals,
+    /// Cancelled when no further transfer may start.
+    pub(crate) last_start: CancellationToken,
     pub(crate) observer: Option<Box<dyn FnMut(TransferProgress) + Send>>,
 }
 
+/// An input. If it is dropped after its transfer has started and before it has a result, the result is [`Stopped`].
 struct Input<K, T> {
-    key: K,
+    key: Option<K>,
     size: Option<u64>,
     /// The position in the order of the inputs.
     number: u64,
@@ -66,6 +70,8 @@ struct Input<K, T> {
     attempts: u32,
     /// The place of the result, from the first request on.
     place: Option<Place<K, T>>,
+    /// The effect if it is dropped now.
+    effect_if_dropped: Effect,
 }
 
 type Place<K, T> = OwnedPermit<(K, Result<T>)>;
@@ -75,12 +81,12 @@ struct Queued<K, T> {
     transfer: Box<dyn Transfer<T>>,
 }
 
-struct Finished<K, T> {
-    input: Input<K, T>,
-    result: Result<T>,
-    transferred: u64,
-    /// The same transfer, if it may be repeated.
-    again: Option<Box<dyn Transfer<T>>>,
+/// A transfer that was rejected and is sent again.
+struct Repeat<K, T> {
+    queued: Queued<K, T>,
+    delay: Duration,
+    /// `true` if the service asks to send nothing until then.
+    pauses_all: bool,
 }
 
 impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
@@ -95,6 +101,7 @@ impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
             paused_until: None,
             running: JoinSet::new(),
             totals: SharedTotals::default(),
+            last_start: CancellationToken::new(),
             observer: None,
         }
     }
@@ -105,6 +112,7 @@ impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
         let mut ticks = interval(PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut next_start = self.next_start(&results);
+        let last_start = self.last_start.clone();
         loop {
             let may_read = !self.inputs.is_done() && self.queue.len() + self.delayed.len() < WINDOW;
             let may_start = !self.queue.is_empty() && self.paused_until.is_none();
@@ -116,9 +124,15 @@ impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
                 // In this order, the window is full before the largest input is chosen.
                 biased;
                 _ = ticks.tick(), if self.observer.is_some() => self.report(began.elapsed()),
+                () = last_start.cancelled(), if may_read || !self.queue.is_empty() || wake_at.is_some() => {
+                    self.inputs = ended();
+                    self.queue.clear();
+                    self.delayed.clear();
+                    self.paused_until = None;
+                }
                 Some(finished) = self.running.join_next() => {
                     match finished.map_err(JoinError::try_into_panic) {
-                        Ok(finished) => self.finish(finished),
+                        Ok(repeat) => repeat.into_iter().for_each(|repeat| self.delay(repeat)),
                         Err(Ok(panic)) => resume_unwind(panic),
                         // The runtime shuts down.
                         Err(Err(_)) => return,
@@ -156,17 +170,24 @@ impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
         let (size, number) = (transfer.size(), self.inputs_read);
         self.inputs_read += 1;
         self.totals.lock().found(size);
-        self.queue.push(Queued { input: Input { key, size, number, tries: 0, attempts: 0, place: None }, transfer });
+        let (key, effect_if_dropped) = (Some(key), Effect::NotSent);
+        let input = Input { key, size, number, tries: 0, attempts: 0, place: None, effect_if_dropped };
+        self.queue.push(Queued { input, transfer });
     }
 
     fn start(&mut self, place: Place<K, T>, mut permit: Permit) {
         let Some(Queued { mut input, transfer }) = self.queue.pop() else { return };
         input.place.get_or_insert(place);
+        input.effect_if_dropped = transfer.effect_if_dropped(&self.store);
         if let Some(size) = input.size {
             permit.shrink(size);
         }
-        let again = if input.tries + 1 < MOST_TRIES { transfer.try_clone(&self.store) } else { None };
-        let meter = Meter { pool: self.pool.clone(), totals: self.totals.clone(), transferred: Arc::default() };
+        // The retries of the store are enough for a single file.
+        let is_single = self.inputs.is_done() && self.inputs_read == 1;
+        let may_repeat = !is_single && input.tries + 1 < MOST_TRIES;
+        let again = if may_repeat { transfer.try_clone(&self.store) } else { None };
+        let totals = self.totals.clone();
+        let meter = Meter { pool: self.pool.clone(), totals: totals.clone(), transferred: Arc::default() };
         let (store, transferred) = (self.store.clone(), Arc::clone(&meter.transferred));
         self.running.spawn(async move {
             let name = store.name().to_owned();
@@ -179,36 +200,18 @@ impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
                 Err(error) if is_overload(error) => permit.rejected(),
                 _ => permit.done(transferred),
             }
-            Finished { input, result, transferred, again }
+            // No result is lost if this task is aborted after the transfer has ended: there is no await from here on.
+            input.finish(result, again, &totals, transferred)
         });
     }
 
-    fn finish(&mut self, finished: Finished<K, T>) {
-        let Finished { mut input, result, transferred, again } = finished;
-        let error = match (result, again) {
-            (Ok(value), _) => {
-                self.totals.lock().done(input.size, transferred);
-                return input.send(Ok(value));
-            }
-            (Err(error), None) => error,
-            (Err(error), Some(transfer)) => match retry_delay(&error, input.tries) {
-                None => error,
-                Some(delay) => {
-                    self.totals.lock().moved(transferred, 0);
-                    input.tries += 1;
-                    input.attempts += error.attempts();
-                    let due = Instant::now() + delay;
-                    if error.retry_after().is_some() {
-                        self.paused_until = self.paused_until.max(Some(due));
-                    }
-                    self.delayed.insert((due, input.number), Queued { input, transfer });
-                    return;
-                }
-            },
-        };
-        self.totals.lock().failed(input.size, transferred);
-        let attempts = input.attempts + error.attempts();
-        input.send(Err(error.with_attempts(attempts)));
+    /// Keeps a transfer that was rejected until it is sent again.
+    fn delay(&mut self, repeat: Repeat<K, T>) {
+        let due = Instant::now() + repeat.delay;
+        if repeat.pauses_all {
+            self.paused_until = self.paused_until.max(Some(due));
+        }
+        self.delayed.insert((due, repeat.queued.input.number), repeat.queued);
     }
 
     /// Ends a pause, and returns the inputs that are due to the queue.
@@ -228,10 +231,47 @@ impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
 }
 
 impl<K, T> Input<K, T> {
-    fn send(self, result: Result<T>) {
-        if let Some(place) = self.place {
-            place.send((self.key, result));
+    /// Sends the result, or returns the transfer to repeat.
+    fn finish(
+        mut self,
+        result: Result<T>,
+        again: Option<Box<dyn Transfer<T>>>,
+        totals: &SharedTotals,
+        transferred: u64,
+    ) -> Option<Repeat<K, T>> {
+        let error = match result {
+            Ok(value) => {
+                totals.lock().done(self.size, transferred);
+                self.send(Ok(value));
+                return None;
+            }
+            Err(error) => error,
+        };
+        self.attempts += error.attempts();
+        if let Some((transfer, delay)) = again.zip(retry_delay(&error, self.tries)) {
+            totals.lock().moved(transferred, 0);
+            self.tries += 1;
+            self.effect_if_dropped = error.effect();
+            let pauses_all = error.retry_after().is_some();
+            return Some(Repeat { queued: Queued { input: self, transfer }, delay, pauses_all });
         }
+        totals.lock().failed(self.size, transferred);
+        let attempts = self.attempts;
+        self.send(Err(error.with_attempts(attempts)));
+        None
+    }
+
+    fn send(&mut self, result: Result<T>) {
+        if let Some((place, key)) = self.place.take().zip(self.key.take()) {
+            place.send((key, result));
+        }
+    }
+}
+
+impl<K, T> Drop for Input<K, T> {
+    fn drop(&mut self) {
+        let effect = self.effect_if_dropped;
+        self.send(Err(Error::new(ErrorKind::Other, effect, "the transfer was stopped").with_source(Stopped)));
     }
 }
 
@@ -262,6 +302,13 @@ impl<K, T> Ord for Queued<K, T> {
     }
 }
 
+/// Returns no inputs.
+fn ended<K: Send + 'static, T: Send + 'static>() -> Fuse<Inputs<K, T>> {
+    let mut inputs: Fuse<Inputs<K, T>> = stream::empty().boxed().fuse();
+    let _ = inputs.next().now_or_never();
+    inputs
+}
+
 /// Returns `true` if fewer requests may help.
 fn is_overload(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Unavailable)
@@ -269,9 +316,10 @@ fn is_overload(error: &Error) -> bool {
 
 /// Returns the wait until the same transfer is repeated after `tries` others, or `None` if it is not.
 fn retry_delay(error: &Error, tries: u32) -> Option<Duration> {
-    let changed_nothing = matches!(error.effect(), Effect::NotSent | Effect::Rejected);
+    // If the service does not respond at all, the retries of the store are enough.
+    let is_rejected = error.effect() == Effect::Rejected;
     let delay = error.retry_after().unwrap_or(FIRST_RETRY_DELAY * (1 << tries));
-    (is_overload(error) && changed_nothing && delay <= LONGEST_RETRY_AFTER).then_some(delay)
+    (is_overload(error) && is_rejected && delay <= LONGEST_RETRY_AFTER).then_some(delay)
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {

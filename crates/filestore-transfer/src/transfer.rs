@@ -1,6 +1,6 @@
 //! [`Transfer`]: what the requests [`Upload`], [`Save`] and [`Delete`] have in common.
 
-use filestore_core::{Delete, Observer, Operation, Result, SavedFile, Store, StoredFile, Upload};
+use filestore_core::{Delete, Effect, Observer, Operation, Result, SavedFile, Store, StoredFile, Upload};
 use futures::future::BoxFuture;
 
 use crate::blocking::blocking;
@@ -15,6 +15,9 @@ pub(crate) trait Transfer<T>: Send {
     /// Returns a second transfer of the same file, unless it must not or cannot be repeated after a rejection.
     fn try_clone(&self, store: &Store) -> Option<Box<dyn Transfer<T>>>;
 
+    /// Returns the effect of a request that was sent and whose future was dropped.
+    fn effect_if_dropped(&self, store: &Store) -> Effect;
+
     /// Sends the request once.
     fn run(self: Box<Self>, store: Store, observer: Box<dyn Observer>) -> BoxFuture<'static, Result<T>>;
 }
@@ -26,6 +29,10 @@ impl Transfer<StoredFile> for Upload {
 
     fn try_clone(&self, _: &Store) -> Option<Box<dyn Transfer<StoredFile>>> {
         Some(Box::new(Self::try_clone(self)?))
+    }
+
+    fn effect_if_dropped(&self, _: &Store) -> Effect {
+        Effect::Unknown
     }
 
     fn run(self: Box<Self>, store: Store, observer: Box<dyn Observer>) -> BoxFuture<'static, Result<StoredFile>> {
@@ -41,6 +48,10 @@ impl Transfer<SavedFile> for Save {
     fn try_clone(&self, store: &Store) -> Option<Box<dyn Transfer<SavedFile>>> {
         // A read that consumes its file is sent once.
         (!store.capabilities().reads_consume()).then(|| Box::new(self.clone()) as _)
+    }
+
+    fn effect_if_dropped(&self, store: &Store) -> Effect {
+        if store.capabilities().reads_consume() { Effect::Unknown } else { Effect::Rejected }
     }
 
     fn run(self: Box<Self>, store: Store, observer: Box<dyn Observer>) -> BoxFuture<'static, Result<SavedFile>> {
@@ -68,6 +79,10 @@ impl Transfer<()> for Delete {
 
     fn try_clone(&self, _: &Store) -> Option<Box<dyn Transfer<()>>> {
         Some(Box::new(self.clone()))
+    }
+
+    fn effect_if_dropped(&self, _: &Store) -> Effect {
+        Effect::Unknown
     }
 
     fn run(self: Box<Self>, store: Store, _: Box<dyn Observer>) -> BoxFuture<'static, Result<()>> {

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 
-use filestore_core::{Capabilities, Error, Result, ScopeKind, Store, Upload, check_runtime};
+use filestore_core::{Capabilities, Error, ErrorKind, Result, ScopeKind, Store, Upload, check_runtime};
+use futures::stream::{self, StreamExt};
 use ignore::{DirEntry, WalkBuilder};
 
 use crate::blocking::blocking;
 use crate::filter::Matcher;
-use crate::{Filter, LeftOut};
+use crate::listing::{list_tree, path_in_scope};
+use crate::unchanged::{COMPARISONS, check_addressing};
+use crate::{Filter, LeftOut, is_unchanged};
 
 /// A local folder that is uploaded with everything in it.
 ///
@@ -40,6 +43,7 @@ pub struct UploadTree {
     scope: Option<String>,
     filter: Filter,
     follow_links: bool,
+    skip_unchanged: bool,
 }
 
 /// The files of a folder that can be uploaded, and those that cannot.
@@ -51,12 +55,14 @@ pub struct UploadPlan {
     pub files: Vec<(PathBuf, Upload)>,
     /// The files and folders that the filter chooses and that cannot be uploaded, each with the reason.
     pub left_out: Vec<LeftOut>,
+    /// The files that the store holds already, if [they are skipped](UploadTree::skip_unchanged).
+    pub unchanged: Vec<PathBuf>,
 }
 
 impl UploadTree {
     /// Creates an upload of the files in `folder` to the store's default scope.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), scope: None, filter: Filter::new(), follow_links: false }
+        Self { folder: folder.into(), scope: None, filter: Filter::new(), follow_links: false, skip_unchanged: false }
     }
 
     /// Sets the scope of the files that are directly in the folder. The folders in it become scopes below it.
@@ -77,6 +83,15 @@ impl UploadTree {
         self
     }
 
+    /// Sets whether files that the store holds already are skipped: those that are [unchanged](crate::is_unchanged). For
+    /// this, the plan lists the scope, and reads the local files whose digest the service reports.
+    ///
+    /// The plan then fails with *unsupported* on a store that chooses the reference of each file.
+    pub fn skip_unchanged(mut self, skip: bool) -> Self {
+        self.skip_unchanged = skip;
+        self
+    }
+
     /// Walks the folder, and checks every file against the capabilities of `store`. Sends nothing.
     ///
     /// Every file that the filter chooses is in the plan: among its files, or among those left out with the reason.
@@ -84,11 +99,17 @@ impl UploadTree {
     /// some hundred bytes of memory for each file.
     ///
     /// Fails with *invalid input* if there is no such folder or if a glob is invalid, and with *permission* if the
-    /// folder cannot be read.
+    /// folder cannot be read. To skip unchanged files, it lists the scope; other errors are those of
+    /// [`Store::list`].
     pub async fn plan(self, store: &Store) -> Result<UploadPlan> {
         check_runtime()?;
+        let (scope, skip_unchanged) = (self.scope.clone(), self.skip_unchanged);
         let capabilities = store.capabilities().clone();
-        blocking(move || self.walk(&capabilities)).await
+        let mut plan = blocking(move || self.walk(&capabilities)).await?;
+        if skip_unchanged {
+            plan.skip_unchanged(store, scope).await?;
+        }
+        Ok(plan)
     }
 
     fn walk(&self, capabilities: &Capabilities) -> Result<UploadPlan> {
@@ -98,7 +119,7 @@ impl UploadTree {
             return Err(Error::invalid(format!("{} is not a folder; upload it as a file", self.folder.display())));
         }
         fs::read_dir(&self.folder).map_err(|error| Error::local(error, "read", &self.folder))?;
-        let mut plan = UploadPlan { files: Vec::new(), left_out: Vec::new() };
+        let mut plan = UploadPlan { files: Vec::new(), left_out: Vec::new(), unchanged: Vec::new() };
         for entry in self.entries(&matcher) {
             let (path, checked) = match entry {
                 Ok(entry) => match entry.file_type() {
@@ -163,6 +184,41 @@ impl UploadTree {
 }
 
 impl UploadPlan {
+    async fn skip_unchanged(&mut self, store: &Store, scope: Option<String>) -> Result<()> {
+        let capabilities = store.capabilities();
+        check_addressing(store)?;
+        let folded = |path: Vec<String>| capabilities.names.equality.folded(&path.join("/")).into_owned();
+        let mut stored = HashMap::new();
+        let listed = list_tree(store, scope, |file| {
+            stored.insert(folded(path_in_scope(capabilities, None, &file)), file);
+        });
+        match listed.await {
+            // The first upload creates the scope.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        let compared = std::mem::take(&mut self.files).into_iter().map(|(path, upload)| {
+            let components = upload.scope.iter().flat_map(|scope| scope.split('/')).chain([upload.name.as_str()]);
+            let stored = stored.get(&folded(components.filter(|name| !name.is_empty()).map(str::to_owned).collect()));
+            async move {
+                let is_unchanged = match stored {
+                    // A file that cannot be compared counts as changed; the upload has the same error.
+                    Some(stored) => is_unchanged(store, &path, stored).await.unwrap_or(false),
+                    None => false,
+                };
+                (path, upload, is_unchanged)
+            }
+        });
+        let mut compared = stream::iter(compared).buffered(COMPARISONS);
+        while let Some((path, upload, is_unchanged)) = compared.next().await {
+            match is_unchanged {
+                true => self.unchanged.push(path),
+                false => self.files.push((path, upload)),
+            }
+        }
+        Ok(())
+    }
+
     fn leave_out_collisions(&mut self, capabilities: &Capabilities) {
         let names = self.files.iter().map(|(_, upload)| (upload.scope.as_deref(), upload.name.as_str()));
         let mut problems = HashMap::new();

@@ -1,23 +1,58 @@
 //! `filestore delete`: deletes files and folders.
 
-use filestore::{Delete, Result};
+use std::sync::Arc;
+
+use filestore::{Delete, FileRef, Result, Store};
+use futures::stream;
+use serde_json::json;
 
 use super::note_failure;
 use crate::args;
+use crate::batch::{Batch, pool};
 use crate::context::Context;
 use crate::exit::Outcomes;
+use crate::output;
+use crate::tally::Action;
 
 pub(crate) async fn run(context: &Context, args: &args::Delete) -> Result<u8> {
     let mut outcomes = Outcomes::default();
-    for text in &args.references {
-        if let Err(error) = delete(context, text, args.recursive).await {
-            note_failure(&mut outcomes, &error);
-        }
+    for (store, references) in by_store(context, &args.references, &mut outcomes) {
+        let recursive = args.recursive;
+        let deletes = references.clone().into_iter().map(move |file| Delete::from(file).recursive(recursive));
+        let deleted = pool(args.jobs.jobs).delete_all(&store, stream::iter(deletes.enumerate()));
+        let batch = Batch::new(context, &store);
+        let print = |number: usize, result: Result<()>| match result {
+            Ok(()) if context.json => {
+                let reference = references[number].to_string();
+                output::result(output::json(&json!({ "deleted": reference })), &format!("deleted: {reference}"))
+                    .inspect_err(|error| note_failure(&mut outcomes, error))
+            }
+            Ok(()) => Ok(()),
+            Err(error) => {
+                note_failure(&mut outcomes, &error);
+                Ok(())
+            }
+        };
+        batch.run(Action::Delete, references.len(), deleted, print).await;
     }
     Ok(outcomes.code())
 }
 
-async fn delete(context: &Context, text: &str, recursive: bool) -> Result<()> {
-    let (store, reference) = context.open_reference(text)?;
-    context.reads.changing(store.delete(Delete::from(reference).recursive(recursive))).await
+/// Parses the references, and opens their stores. Returns the references of each store, in the order of the stores'
+/// first ones.
+fn by_store(context: &Context, texts: &[String], outcomes: &mut Outcomes) -> Vec<(Store, Vec<FileRef>)> {
+    let mut stores: Vec<(Store, Vec<FileRef>)> = Vec::new();
+    for text in texts {
+        match context.open_reference(text) {
+            Ok((store, reference)) => {
+                let reference = reference.stamped(&Arc::from(store.name()));
+                match stores.iter_mut().find(|(known, _)| known.name() == store.name()) {
+                    Some((_, references)) => references.push(reference),
+                    None => stores.push((store, vec![reference])),
+                }
+            }
+            Err(error) => note_failure(outcomes, &error),
+        }
+    }
+    stores
 }

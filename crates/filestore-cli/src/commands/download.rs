@@ -1,43 +1,225 @@
-//! `filestore download`: writes a file to a path, into a folder or to standard output.
+//! `filestore download`: writes files to paths and into folders, and one file to standard output.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
+use std::path::Path;
 
 use filestore::{
-    BlockingThread, Download, Error, Feature, FileRef, IfExists, Observer, Operation, Progress, Result, Store,
-    check_listed_size,
+    Addressing, BlockingThread, Download, Error, Feature, FileRef, IfExists, Observer, Operation, Progress, Result,
+    SavedFile, Store, check_listed_size,
 };
-use futures::TryStreamExt;
+use filestore_transfer::{DownloadTree, Save, SaveTarget};
+use futures::{TryStreamExt, stream};
 use serde_json::json;
 
-use crate::args;
-use crate::context::Context;
+use super::note_failure;
+use crate::args::{self, Existing};
+use crate::batch::{Batch, pool};
+use crate::context::{Context, Target};
+use crate::exit::Outcomes;
 use crate::interrupt::Read;
 use crate::output;
 use crate::progress::Bar;
 use crate::standard_streams;
+use crate::tally::Action;
 
 pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> {
-    if args.times && args.output.as_deref().is_some_and(standard_streams::is_output) {
-        return Err(Error::invalid("standard output keeps no modification time; give a path with -o, or omit --times"));
+    let output = args.output.as_deref();
+    if let Some(path) = output.filter(|path| standard_streams::is_output(path)) {
+        check_standard_output(args, path)?;
+        return stream_file(context, &args.references[0]).await.map(|()| 0);
     }
-    let (store, reference) = context.open_reference(&args.target.reference)?;
-    let bar = Bar::new("download", context.quiet);
-    let read = store.capabilities().reads_consume().then(|| context.reads.begin(reference.redacted()));
-    let request = Download::from(reference.clone()).restore_modified(args.times);
-    let request = on_progress(request, bar.clone(), read.as_ref());
-    let if_exists = if args.force { IfExists::Replace } else { IfExists::Fail };
-    let saved = match args.output.as_deref() {
-        Some(path) if standard_streams::is_output(path) => {
-            let written = to_standard_output(&store, request, &reference, read.as_ref()).await;
-            bar.done();
-            return written.map(|()| 0);
-        }
-        Some(path) if !path.is_dir() => store.download_to_path(request, path, if_exists).await,
-        Some(folder) => store.download_to_folder(request, folder, if_exists).await,
-        None => store.download_to_folder(request, ".", if_exists).await,
+    let mut outcomes = Outcomes::default();
+    for (store, plan) in plans(context, args, &mut outcomes).await? {
+        run_plan(context, args, &store, plan, &mut outcomes).await;
+    }
+    Ok(outcomes.code())
+}
+
+/// Rejects what has no meaning for standard output.
+fn check_standard_output(args: &args::Download, path: &Path) -> Result<()> {
+    let problem = if args.times {
+        "keeps no modification time; give a path with -o, or omit --times"
+    } else if args.if_exists.is_some() {
+        "is no file that exists; give a path with -o, or omit --if-exists"
+    } else if args.recursive || args.references.len() > 1 {
+        "is one file; give a folder with -o"
+    } else {
+        return Ok(());
     };
-    bar.done();
-    let saved = saved.inspect_err(|_| read.iter().for_each(Read::ended))?;
+    Err(Error::invalid(format!("{} is standard output, which {problem}", path.display())))
+}
+
+/// The files to download from one store.
+#[derive(Default)]
+struct Plan {
+    files: Vec<Save>,
+    unchanged: usize,
+}
+
+/// Returns the plan for each store, in the order of the stores' first references.
+async fn plans(context: &Context, args: &args::Download, outcomes: &mut Outcomes) -> Result<Vec<(Store, Plan)>> {
+    let mut plans: Vec<(Store, Plan)> = Vec::new();
+    for text in &args.references {
+        let planned = async {
+            let (store, target) = context.open_target(text, args.recursive)?;
+            let index = plans.iter().position(|(known, _)| known.name() == store.name());
+            let index = index.unwrap_or_else(|| {
+                plans.push((store.clone(), Plan::default()));
+                plans.len() - 1
+            });
+            let plan = &mut plans[index].1;
+            match target {
+                Target::File(reference) => plan.add_file(args, &store, reference).await,
+                Target::Scope(scope) => plan.add_scope(args, &store, scope, outcomes).await,
+            }
+        };
+        let planned: Result<()> = planned.await;
+        if let Err(error) = planned {
+            note_failure(outcomes, &error);
+        }
+    }
+    check_targets(&plans)?;
+    Ok(plans)
+}
+
+impl Plan {
+    async fn add_file(&mut self, args: &args::Download, store: &Store, reference: FileRef) -> Result<()> {
+        let folder = match args.output.as_deref() {
+            None => Some(Path::new(".")),
+            Some(path) if args.recursive || path.is_dir() => Some(path),
+            Some(path) if args.references.len() > 1 => {
+                let problem = "is no folder; create it, because several files are downloaded";
+                return Err(Error::invalid(format!("{} {problem}", path.display())));
+            }
+            Some(_) => None,
+        };
+        let skip = args.if_exists == Some(Existing::Skip);
+        let download = Download::from(reference).restore_modified(args.times || args.recursive || skip);
+        let save = match folder {
+            Some(folder) if args.recursive => {
+                std::fs::create_dir_all(folder).map_err(|error| Error::local(error, "create", folder))?;
+                Save::to_folder(download, folder)
+            }
+            Some(folder) => Save::to_folder(download, folder),
+            None => Save::to_path(download, args.output.as_deref().unwrap_or(Path::new("."))),
+        };
+        if skip {
+            if store.capabilities().reads_consume() {
+                return Err(Error::unsupported(
+                    "a read of this store consumes the file, so --if-exists skip would lose one of two; download each \
+                     file once",
+                )
+                .with_store(store.name()));
+            }
+            let stored = store.stat(save.reference()).await?;
+            if save.is_unchanged(store, &stored).await? {
+                self.unchanged += 1;
+                return Ok(());
+            }
+        }
+        self.files.push(save.if_exists(if_exists(args)));
+        Ok(())
+    }
+
+    async fn add_scope(
+        &mut self,
+        args: &args::Download,
+        store: &Store,
+        scope: Option<String>,
+        outcomes: &mut Outcomes,
+    ) -> Result<()> {
+        let mut tree = DownloadTree::new(args.output.as_deref().unwrap_or(Path::new(".")));
+        if let Some(scope) = scope {
+            tree = tree.scope(scope);
+        }
+        tree = tree.filter(args.filter.0.clone()).exact_names(args.exact_names).if_exists(if_exists(args));
+        let plan = tree.skip_unchanged(args.if_exists == Some(Existing::Skip)).plan(store).await?;
+        if plan.left_out > 0 {
+            let message =
+                format!("{} entries of the listing are left out, because no reference can name them", plan.left_out);
+            note_failure(outcomes, &Error::unsupported(message).with_store(store.name()));
+        }
+        self.unchanged += plan.unchanged.len();
+        self.files.extend(plan.files.into_iter().map(|(_, save)| save));
+        Ok(())
+    }
+}
+
+fn if_exists(args: &args::Download) -> IfExists {
+    match args.if_exists {
+        Some(Existing::Replace | Existing::Skip) => IfExists::Replace,
+        Some(Existing::Fail) => IfExists::Fail,
+        None if args.force => IfExists::Replace,
+        None => IfExists::Fail,
+    }
+}
+
+/// Rejects files that would replace each other on the disk.
+fn check_targets(plans: &[(Store, Plan)]) -> Result<()> {
+    let files = || plans.iter().flat_map(|(store, plan)| plan.files.iter().map(move |save| (store, save)));
+    if files().nth(1).is_none() {
+        return Ok(());
+    }
+    let mut targets = HashSet::new();
+    for (store, save) in files().filter(|(_, save)| save.if_exists == IfExists::Replace) {
+        let is_named_by_service = store.capabilities().addressing == Addressing::ServerKey;
+        if is_named_by_service && matches!(save.target, SaveTarget::Folder(_)) {
+            return Err(Error::invalid(
+                "the names of these files are not known before they are downloaded, so one could replace another; \
+                 download them one by one, or without replacing files",
+            )
+            .with_store(store.name()));
+        }
+        let path = save.local_path(&save.reference().components().pop().unwrap_or_default());
+        if !targets.insert(path.clone()) {
+            return Err(Error::invalid(format!(
+                "several files would be stored as {}, each in place of the one before; download them one by one",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn run_plan(context: &Context, args: &args::Download, store: &Store, plan: Plan, outcomes: &mut Outcomes) {
+    let mut batch = Batch::new(context, store);
+    batch.in_order = !args.recursive;
+    batch.is_resumable = !store.capabilities().reads_consume();
+    let consumes = store.capabilities().reads_consume();
+    let mut reads = Vec::new();
+    let files: Vec<Save> = plan
+        .files
+        .into_iter()
+        .map(|mut save| {
+            let name = save.reference().components().pop().unwrap_or_default();
+            let read = consumes.then(|| context.reads.begin(save.reference().stamped(&store.name().into()).redacted()));
+            let line = batch.lines.file(if consumes { "download" } else { &name });
+            save.download = on_progress(save.download, line, read.as_ref());
+            reads.push(read);
+            save
+        })
+        .collect();
+    let total = files.len();
+    let saved = pool(args.jobs.jobs).download_all(store, stream::iter(files.into_iter().enumerate()));
+    let print = |number: usize, result: Result<SavedFile>| {
+        let printed = match result {
+            Ok(saved) => print(context, args, &saved).inspect_err(|error| note_failure(outcomes, error)),
+            Err(error) => {
+                note_failure(outcomes, &error);
+                Ok(())
+            }
+        };
+        reads[number].iter().for_each(Read::ended);
+        printed
+    };
+    batch.run(Action::Download, total, saved, print).await;
+    if plan.unchanged > 0 && !context.quiet {
+        output::report(&format!("{} files are unchanged and were not downloaded", plan.unchanged));
+    }
+}
+
+fn print(context: &Context, args: &args::Download, saved: &SavedFile) -> Result<()> {
     let local = saved.path.strip_prefix(".").unwrap_or(&saved.path);
     let path = local.display().to_string();
     if let Some(taken) = &saved.taken {
@@ -57,13 +239,22 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
         // A path need not be text.
         local.as_os_str().as_encoded_bytes().to_vec()
     };
-    let printed = output::result(printed, &summary);
-    read.iter().for_each(Read::ended);
-    printed.map(|()| 0)
+    output::result(printed, &summary)
+}
+
+/// Writes a file to standard output.
+async fn stream_file(context: &Context, text: &str) -> Result<()> {
+    let (store, reference) = context.open_reference(text)?;
+    let bar = Bar::new("download", context.quiet);
+    let read = store.capabilities().reads_consume().then(|| context.reads.begin(reference.redacted()));
+    let request = on_progress(Download::from(reference.clone()), bar.clone(), read.as_ref());
+    let written = to_standard_output(&store, request, &reference, read.as_ref()).await;
+    bar.done();
+    written
 }
 
 /// Adds the observers of a download: the progress bar, and the state that is reported after a signal.
-fn on_progress(request: Download, bar: Bar, read: Option<&Read>) -> Download {
+fn on_progress(request: Download, bar: impl Observer + 'static, read: Option<&Read>) -> Download {
     let Some(read) = read else { return request.on_progress(bar) };
     let (arriving, located) = (read.clone(), read.clone());
     request.on_location(move |path| located.located(path)).on_progress(move |progress: Progress| {

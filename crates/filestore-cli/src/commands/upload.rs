@@ -1,100 +1,219 @@
-//! `filestore upload`: stores files and prints their references.
+//! `filestore upload`: stores files and folders, and prints their references.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use filestore::{Addressing, Body, Error, IfExists, Options, Result, Store, StoreConfig, StoredFile};
+use filestore::{
+    Addressing, Body, Error, ErrorKind, Feature, IfExists, Options, Result, ScopeKind, Store, StoreConfig, StoredFile,
+    Upload,
+};
+use filestore_transfer::{UploadTree, is_unchanged};
+use futures::stream;
+use jiff::Timestamp;
+use serde_json::json;
 
 use super::note_failure;
-use crate::args;
+use crate::args::{self, Existing};
+use crate::batch::{Batch, pool};
 use crate::context::{self, Context};
 use crate::exit::Outcomes;
 use crate::output;
-use crate::progress::Bar;
 use crate::standard_streams;
+use crate::tally::{Action, State};
 
 pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
-    if args.name.is_some() && args.files.len() > 1 {
-        return Err(Error::invalid(
-            "--name is valid for one file only, but several files are given; upload them one by one",
-        ));
-    }
+    check(args)?;
     let config = context.selected_store()?;
     let options = options(context, config, &args.options)?;
     let store = context.open(config)?;
     let finds_free_name = options.finds_free_name().or(store.options().finds_free_name()).unwrap_or_default();
-    if !finds_free_name {
-        check_collisions(&store, args)?;
+    let if_exists = if args.no_clobber { Existing::Fail } else { args.if_exists.unwrap_or(Existing::Replace) };
+    let has_paths = store.capabilities().addressing == Addressing::CallerPath;
+    if if_exists == Existing::Skip && !has_paths {
+        return Err(Error::unsupported(
+            "the store chooses the reference of each file, so --if-exists skip cannot recognize a file that is stored \
+             already; `filestore migrate` keeps a journal of what it has stored",
+        )
+        .with_store(store.name()));
     }
-    let is_repeatable =
-        store.capabilities().addressing == Addressing::CallerPath && !args.no_clobber && !finds_free_name;
     let mut outcomes = Outcomes::default();
-    let mut files = args.files.iter();
-    while let Some(path) = files.next() {
-        let uploaded = upload(context, &store, args, &options, path).await;
-        if let Err(error) = &uploaded {
+    let mut plan = Plan::default();
+    for path in &args.paths {
+        if let Err(error) = plan.add(&store, args, if_exists, path, &mut outcomes).await {
+            note_failure(&mut outcomes, &error);
+        }
+    }
+    if !finds_free_name {
+        plan.check_collisions(&store, if_exists)?;
+    }
+    let mut batch = Batch::new(context, &store);
+    batch.in_order = !args.recursive;
+    batch.is_resumable = has_paths;
+    let uploads = plan.files.into_iter().map(|(path, mut upload)| {
+        if if_exists == Existing::Fail {
+            upload = upload.if_exists(IfExists::Fail);
+        }
+        if args.no_times && store.capabilities().supports(Feature::Modified) {
+            upload = upload.modified(Timestamp::now());
+        }
+        upload.content_type.clone_from(&args.content_type);
+        upload.options = options.clone();
+        let line = batch.lines.file(&upload.name);
+        (path, upload.expires(args.expires).on_progress(line))
+    });
+    let (paths, uploads): (Vec<PathBuf>, Vec<Upload>) = uploads.unzip();
+    let is_repeatable = has_paths && if_exists != Existing::Fail && !finds_free_name;
+    let mut is_closed = false;
+    let print = |number: usize, result: Result<StoredFile>| {
+        if let Err(error) = &result {
             note_failure(&mut outcomes, error);
         }
         // A failed upload may have stored the file: its reference must not be lost.
-        let Some(file) = uploaded.as_ref().map_or_else(Error::stored, Some) else { continue };
+        let Some(file) = result.as_ref().map_or_else(Error::stored, Some) else { return Ok(()) };
         if !is_repeatable {
             outcomes.added();
         }
-        if let Err(error) = print(context, file) {
-            note_failure(&mut outcomes, &error);
-            if !output::is_closed_by_reader(&error) {
-                files.for_each(|path| output::report(&format!("not sent: {}", path.display())));
-            }
-            break;
+        let path = args.recursive.then_some(paths[number].as_path());
+        print(context, file, path).inspect_err(|error| {
+            note_failure(&mut outcomes, error);
+            is_closed |= output::is_closed_by_reader(error);
+        })
+    };
+    let total = uploads.len();
+    let uploaded = pool(args.jobs.jobs).upload_all(&store, stream::iter(uploads.into_iter().enumerate()));
+    let states = batch.run(Action::Upload, total, uploaded, print).await;
+    for (state, path) in states.iter().zip(&paths) {
+        match state {
+            State::NotSent if is_closed => {}
+            State::NotSent => output::report(&format!("not sent: {}", path.display())),
+            State::Stopped => output::report(&format!("stopped, and possibly stored: {}", path.display())),
+            State::Failed | State::Done => {}
         }
+    }
+    if plan.unchanged > 0 && !context.quiet {
+        output::report(&format!("{} files are unchanged and were not sent", plan.unchanged));
     }
     Ok(outcomes.code())
 }
 
-/// Rejects files that are one file in this store: the second would replace the first, or be rejected.
-fn check_collisions(store: &Store, args: &args::Upload) -> Result<()> {
-    let names: Vec<_> = args.files.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy())).collect();
-    let collisions = store.capabilities().collisions(names.iter().map(|name| (args.scope.as_deref(), name.as_ref())));
-    let Some(group) = collisions.first() else { return Ok(()) };
-    let names: Vec<_> = group.iter().map(|(_, name)| *name).collect();
-    Err(Error::invalid(format!(
-        "{} {} in this store; upload them one by one, with --name or --to",
-        names.join(" and "),
-        if args.no_clobber { "are one file" } else { "would replace each other" },
-    )))
+/// Checks the arguments that exclude each other.
+fn check(args: &args::Upload) -> Result<()> {
+    if args.name.is_some() && args.paths.len() > 1 {
+        return Err(Error::invalid(
+            "--name is valid for one file only, but several files are given; upload them one by one",
+        ));
+    }
+    if args.recursive && args.paths.iter().any(|path| path == Path::new("-")) {
+        return Err(Error::invalid("standard input has no name in a folder; upload it without -r, and with --name"));
+    }
+    Ok(())
 }
 
-async fn upload(
-    context: &Context,
-    store: &Store,
-    args: &args::Upload,
-    options: &Options,
-    path: &Path,
-) -> Result<StoredFile> {
-    let mut request = if path == Path::new("-") {
+/// The files to upload.
+#[derive(Default)]
+struct Plan {
+    files: Vec<(PathBuf, Upload)>,
+    unchanged: usize,
+}
+
+impl Plan {
+    /// Adds the file or folder at `path`, and reports the files in it that cannot be uploaded.
+    async fn add(
+        &mut self,
+        store: &Store,
+        args: &args::Upload,
+        if_exists: Existing,
+        path: &Path,
+        outcomes: &mut Outcomes,
+    ) -> Result<()> {
+        let skip = if_exists == Existing::Skip;
+        if !path.is_dir() {
+            let upload = file(args, path)?;
+            if skip && is_stored(store, path, &upload).await? {
+                self.unchanged += 1;
+            } else {
+                self.files.push((path.to_owned(), upload));
+            }
+            return Ok(());
+        }
+        if !args.recursive {
+            return Err(Error::invalid(format!("{} is a folder; upload it with -r", path.display())));
+        }
+        let mut tree = UploadTree::new(path).filter(args.filter.0.clone());
+        tree = tree.follow_links(args.follow_links).skip_unchanged(skip);
+        if let Some(scope) = scope(store, args, path)? {
+            tree = tree.scope(scope);
+        }
+        let plan = tree.plan(store).await?;
+        for left_out in plan.left_out {
+            let message = format!("{}: {}", left_out.path.display(), left_out.error.message());
+            note_failure(outcomes, &Error::new(left_out.error.kind(), left_out.error.effect(), message));
+        }
+        self.unchanged += plan.unchanged.len();
+        self.files.extend(plan.files);
+        Ok(())
+    }
+
+    /// Rejects files that are one file in this store: the second would replace the first, or be rejected.
+    fn check_collisions(&self, store: &Store, if_exists: Existing) -> Result<()> {
+        let names = self.files.iter().map(|(_, upload)| (upload.scope.as_deref(), upload.name.as_str()));
+        let collisions = store.capabilities().collisions(names);
+        let Some(group) = collisions.first() else { return Ok(()) };
+        let names: Vec<_> = group.iter().map(|(_, name)| *name).collect();
+        Err(Error::invalid(format!(
+            "{} {} in this store; upload them one by one, with --name or --to",
+            names.join(" and "),
+            if if_exists == Existing::Fail { "are one file" } else { "would replace each other" },
+        )))
+    }
+}
+
+/// Returns the scope of the files that are directly in the folder at `path`.
+fn scope(store: &Store, args: &args::Upload, path: &Path) -> Result<Option<String>> {
+    let is_content = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    // `.` and `..` have no name.
+    let Some(name) = path.file_name().filter(|_| !is_content) else { return Ok(args.scope.clone()) };
+    let name = name.to_str().ok_or_else(|| {
+        Error::invalid(format!("the name of {} is not UTF-8; end the path with / to leave it out", path.display()))
+    })?;
+    if store.capabilities().scope != ScopeKind::Folder {
+        return Err(Error::unsupported(format!(
+            "the store has no folders; to upload the files in {0} without their folder, write {0}/",
+            path.display()
+        ))
+        .with_store(store.name()));
+    }
+    let scope = args.scope.as_deref().map(|scope| scope.trim_end_matches('/')).filter(|scope| !scope.is_empty());
+    Ok(Some(scope.into_iter().chain([name]).collect::<Vec<_>>().join("/")))
+}
+
+/// Returns the upload of a single file.
+fn file(args: &args::Upload, path: &Path) -> Result<Upload> {
+    let mut upload = if path == Path::new("-") {
         let name = args
             .name
             .as_deref()
             .ok_or_else(|| Error::invalid("standard input has no file name; give one with --name"))?;
         standard_streams::check_input()?;
-        filestore::Upload::new(name, Body::from_reader(tokio::io::stdin(), None))
+        Upload::new(name, Body::from_reader(tokio::io::stdin(), None))
     } else {
         standard_streams::check_input_at(path)?;
         match &args.name {
-            Some(name) => filestore::Upload::new(name, Body::from_path(path)?),
-            None => filestore::Upload::from_path(path)?,
+            Some(name) => Upload::new(name, Body::from_path(path)?),
+            None => Upload::from_path(path)?,
         }
     };
-    if args.no_clobber {
-        request = request.if_exists(IfExists::Fail);
+    upload.scope.clone_from(&args.scope);
+    Ok(upload)
+}
+
+/// Returns `true` if the store holds the file already.
+async fn is_stored(store: &Store, path: &Path, upload: &Upload) -> Result<bool> {
+    let reference = store.reference(upload.scope.as_deref(), &upload.name)?;
+    match store.stat(&reference).await {
+        Ok(stored) => is_unchanged(store, path, &stored).await,
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
-    request.scope.clone_from(&args.scope);
-    request.content_type.clone_from(&args.content_type);
-    request.options = options.clone();
-    let bar = Bar::new(&request.name, context.quiet);
-    let request = request.expires(args.expires).on_progress(bar.clone());
-    let result = context.reads.changing(store.upload(request)).await;
-    bar.done();
-    result
 }
 
 /// Parses the `-O KEY=VALUE` pairs as options of the store's backend.
@@ -107,9 +226,18 @@ fn options(context: &Context, store: &StoreConfig, pairs: &[String]) -> Result<O
     backend.options(&settings).map_err(|error| Error::invalid(format!("-O: {}", error.message())))
 }
 
-fn print(context: &Context, file: &StoredFile) -> Result<()> {
+/// Prints a stored file. `path`: that of the local file, if names alone do not tell it.
+fn print(context: &Context, file: &StoredFile, path: Option<&Path>) -> Result<()> {
     context.warn_of_skipped(&file.name, &file.skipped);
     let reference = file.reference.to_string();
-    let printed = if context.json { output::json(&output::json_of(file)) } else { reference.clone() };
+    let printed = if context.json {
+        let mut object = output::json_of(file);
+        if let Some(path) = path {
+            object["path"] = json!(path.display().to_string());
+        }
+        output::json(&object)
+    } else {
+        reference.clone()
+    };
     output::result(printed, &format!("stored as {reference}"))
 }

@@ -15,3 +15,5 @@ mod pubnub;
 mod served;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod trees;

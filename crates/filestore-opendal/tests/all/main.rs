@@ -10,6 +10,8 @@ mod endless;
 #[cfg(all(feature = "s3", feature = "webdav"))]
 mod http;
 mod memory;
+#[cfg(all(feature = "s3", feature = "webdav"))]
+mod parallel;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(all(feature = "s3", feature = "webdav"))]

@@ -10,6 +10,8 @@ mod operations;
 mod overload;
 mod pool;
 mod progress;
+mod skip;
+mod stop;
 mod upload_tree;
 
 use bytes::Bytes;

@@ -37,7 +37,7 @@ async fn a_service_that_rejects_requests_above_16_stores_all_files_with_few_reje
 async fn an_overloaded_service_gets_the_same_input_again_four_times() {
     let double = CountingStore::new(Duration::ZERO).failing(|name, earlier| {
         let error = match name {
-            "unavailable" => Error::new(ErrorKind::Unavailable, Effect::NotSent, "no connection"),
+            "unavailable" => Error::new(ErrorKind::Unavailable, Effect::Rejected, "come back later"),
             _ => rate_limited(),
         };
         (earlier < 4 || name == "hopeless").then(|| error.with_attempts(4))
@@ -63,25 +63,41 @@ async fn a_request_that_may_have_taken_effect_is_not_repeated() {
         (ErrorKind::Unavailable, Effect::Unknown),
         (ErrorKind::RateLimited, Effect::Unknown),
         (ErrorKind::Unavailable, Effect::Applied),
+        // The retries of the store are enough if there is no connection.
+        (ErrorKind::Unavailable, Effect::NotSent),
         (ErrorKind::Timeout, Effect::Rejected),
         (ErrorKind::Quota, Effect::Rejected),
     ];
     for (kind, effect) in errors {
         let double = CountingStore::new(Duration::ZERO).failing(move |_, _| Some(Error::new(kind, effect, "failed")));
-        let inputs = stream::iter([((), upload("a", 1))]);
-        let outcome = TransferPool::new().upload_all(&double.store(), inputs).next().await.unwrap();
-        let error = outcome.result.unwrap_err();
-        assert_eq!((error.kind(), error.effect(), double.counts().requests["a"]), (kind, effect, 1));
+        let inputs = stream::iter(["a", "b"]).map(|name| ((), upload(name, 1)));
+        let mut outcomes = TransferPool::new().upload_all(&double.store(), inputs);
+        while let Some(outcome) = outcomes.next().await {
+            let error = outcome.result.unwrap_err();
+            assert_eq!((error.kind(), error.effect()), (kind, effect));
+        }
+        assert!(double.counts().requests.values().all(|requests| *requests == 1));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_input_has_the_retries_of_the_store_alone() {
+    let double = CountingStore::new(Duration::ZERO).failing(|_, _| Some(rate_limited()));
+    let outcome = TransferPool::new().delete_all(&double.store(), stream::iter([((), reference("a"))])).next().await;
+    assert_eq!(outcome.unwrap().result.unwrap_err().kind(), ErrorKind::RateLimited);
+    assert_eq!(double.counts().requests["a"], 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_cannot_be_replayed_is_sent_once() {
     let double = CountingStore::new(Duration::ZERO).failing(|_, _| Some(rate_limited()));
     let body = Body::from_stream(stream::iter([Ok::<_, Error>("x")]), Some(1));
-    let inputs = stream::iter([((), Upload::new("a", body))]);
-    let outcome = TransferPool::new().upload_all(&double.store(), inputs).next().await.unwrap();
-    assert_eq!(outcome.result.unwrap_err().kind(), ErrorKind::RateLimited);
+    let inputs = stream::iter([("a", Upload::new("a", body)), ("b", upload("b", 1))]);
+    let mut outcomes = TransferPool::new().upload_all(&double.store(), inputs);
+    while let Some(outcome) = outcomes.next().await {
+        assert_eq!(outcome.result.unwrap_err().kind(), ErrorKind::RateLimited);
+        assert_eq!(double.counts().requests[outcome.key], if outcome.key == "a" { 1 } else { 5 });
+    }
     assert_eq!(double.counts().requests["a"], 1);
 }
 
@@ -92,9 +108,13 @@ async fn a_read_that_consumes_is_sent_once() {
         (CountingStore::new(Duration::ZERO).failing(|_, earlier| (earlier == 0).then(rate_limited)).consuming(), 1),
         (CountingStore::new(Duration::ZERO).failing(|_, earlier| (earlier == 0).then(rate_limited)), 2),
     ] {
-        let inputs = stream::iter([((), Save::to_folder(reference("a"), folder.path()))]);
-        let outcome = TransferPool::new().download_all(&double.store(), inputs).next().await.unwrap();
-        assert_eq!((outcome.result.is_ok(), double.counts().requests["a"]), (requests == 2, requests));
+        let folder = folder.path().to_owned();
+        let inputs = stream::iter(["a", "b"]).map(move |name| (name, Save::to_folder(reference(name), &folder)));
+        let mut outcomes = TransferPool::new().download_all(&double.store(), inputs);
+        while let Some(outcome) = outcomes.next().await {
+            let sent = double.counts().requests[outcome.key];
+            assert_eq!((outcome.result.is_ok(), sent), (requests == 2, requests));
+        }
     }
 }
 

@@ -128,12 +128,29 @@ struct State<P> {
     script: VecDeque<Action>,
     then: Action,
     received: Vec<Received>,
+    /// The time for which each request is held, if requests are served at the same time.
+    hold: Option<Duration>,
+    /// The number of requests that are served now, and the largest one so far.
+    at_once: (usize, usize),
 }
 
 impl<P: Protocol> Stub<P> {
     /// Starts a service that serves every request.
     pub async fn start(protocol: P) -> Self {
         Self::scripted(protocol, |_| true, [], Action::Serve).await
+    }
+
+    /// Starts a service that serves requests at the same time, and holds each for a while.
+    pub async fn concurrent(protocol: P, hold: Duration) -> Self {
+        let stub = Self::start(protocol).await;
+        lock(&stub.state).hold = Some(hold);
+        stub
+    }
+
+    /// Makes the service follow this script from the first request for which `arm` is true.
+    pub fn script(&self, arm: impl Fn(&Received) -> bool + Send + 'static, script: impl IntoIterator<Item = Action>) {
+        let mut state = lock(&self.state);
+        (state.arm, state.armed, state.script) = (Box::new(arm), false, script.into_iter().collect());
     }
 
     /// Starts a service that serves every request before the first for which `arm` is true. From then on it follows the
@@ -173,7 +190,16 @@ impl<P: Protocol> Stub<P> {
             script.pop_front();
         }
         let refuses_all = script.front().copied().unwrap_or(then) == Action::Refuse;
-        let state = State { protocol, arm, armed: starts_later, script, then, received: Vec::new() };
+        let state = State {
+            protocol,
+            arm,
+            armed: starts_later,
+            script,
+            then,
+            received: Vec::new(),
+            hold: None,
+            at_once: (0, 0),
+        };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         let listener = if starts_later { Err(socket) } else { Ok(socket.listen(64).expect("a listener")) };
@@ -202,30 +228,62 @@ impl<P: Protocol> Stub<P> {
         lock(&self.state).received.clone()
     }
 
+    /// Returns the largest number of requests that were served at the same time.
+    pub fn most_at_once(&self) -> usize {
+        lock(&self.state).at_once.1
+    }
+
+    /// Changes the state of the service.
+    pub fn change(&self, change: impl FnOnce(&mut P)) {
+        change(&mut lock(&self.state).protocol);
+    }
+
     /// Returns the methods of all requests so far.
     pub fn methods(&self) -> Vec<String> {
         self.received().into_iter().map(|request| request.method).collect()
     }
 }
 
-async fn run<P: Protocol>(listener: TcpListener, state: &Mutex<State<P>>) {
+async fn run<P: Protocol>(listener: TcpListener, state: &Arc<Mutex<State<P>>>) {
     let mut listener = Some(listener);
     while let Some(open) = &listener {
         let Ok((mut stream, _)) = open.accept().await else { return };
+        let hold = lock(state).hold;
+        if let Some(hold) = hold {
+            let state = Arc::clone(state);
+            drop(tokio::spawn(async move {
+                let Some(request) = receive(&mut stream).await else { return };
+                lock(&state).begin();
+                tokio::time::sleep(hold).await;
+                let (reply, _) = lock(&state).decide(&request);
+                lock(&state).at_once.0 -= 1;
+                send(&mut stream, reply, &request).await;
+            }));
+            continue;
+        }
         let Some(request) = receive(&mut stream).await else { continue };
         let (reply, refuse) = lock(state).decide(&request);
         // Before the client can see the end of this request.
         if refuse {
             listener = None;
         }
-        if let Some(reply) = reply {
-            let _ = stream.write_all(&encode(&reply, request.method == "HEAD")).await;
-            let _ = stream.shutdown().await;
-        }
+        send(&mut stream, reply, &request).await;
+    }
+}
+
+async fn send(stream: &mut TcpStream, reply: Option<Reply>, request: &Received) {
+    if let Some(reply) = reply {
+        let _ = stream.write_all(&encode(&reply, request.method == "HEAD")).await;
+        let _ = stream.shutdown().await;
     }
 }
 
 impl<P: Protocol> State<P> {
+    fn begin(&mut self) {
+        self.at_once.0 += 1;
+        self.at_once.1 = self.at_once.1.max(self.at_once.0);
+    }
+
     /// Returns the response, if any, and `true` if all further connections are refused.
     fn decide(&mut self, request: &Received) -> (Option<Reply>, bool) {
         let headers = request.headers.clone();

@@ -13,6 +13,8 @@ pub const BUCKET: &str = "bucket";
 pub struct S3 {
     objects: BTreeMap<String, (Vec<u8>, String)>,
     uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
+    /// The metadata with the size of the parts, by upload and by key.
+    part_sizes: BTreeMap<String, String>,
     counter: u32,
     /// Writes ignore `If-None-Match`, as some servers do.
     pub ignores_conditions: bool,
@@ -20,6 +22,10 @@ pub struct S3 {
     pub forgets_uploads: bool,
     /// Confirms the requested encryption.
     pub encrypts: bool,
+    /// Stores what it receives, whatever `Content-MD5` says.
+    pub ignores_digests: bool,
+    /// Encrypts with a key of KMS: no ETag is a digest.
+    pub uses_kms: bool,
     /// Returns a version of every stored file.
     pub versions: bool,
     /// Lists the whole bucket, like a cache that ignores the query.
@@ -49,6 +55,21 @@ impl S3 {
         s3
     }
 
+    /// Stores a file that another client has uploaded in parts of this size.
+    pub fn store_parts_of(&mut self, key: &str, content: Vec<u8>, size: usize) {
+        let digests: Vec<u8> = content.chunks(size).flat_map(|part| digest(part).to_be_bytes()).collect();
+        let etag = format!("\"{:032x}-{}\"", digest(&digests), content.len().div_ceil(size));
+        self.objects.insert(key.to_owned(), (content, etag));
+    }
+
+    /// Replaces the content of a file, without its ETag.
+    pub fn damage(&mut self, key: &str) {
+        if let Some((content, _)) = self.objects.get_mut(key) {
+            let middle = content.len() / 2;
+            content[middle] ^= 1;
+        }
+    }
+
     /// Gives the file `key` the ETag of a multipart upload of so many parts.
     pub fn store_in_parts(&mut self, key: &str, parts: usize) {
         if let Some((_, etag)) = self.objects.get_mut(key) {
@@ -58,13 +79,18 @@ impl S3 {
 
     fn put(&mut self, key: &str, content: Vec<u8>) -> String {
         self.counter += 1;
-        let etag = format!("\"{:032x}\"", self.counter);
+        let number = u128::from(self.counter);
+        let etag = format!("\"{:032x}\"", if self.uses_kms { number } else { digest(&content) });
+        self.part_sizes.remove(key);
         self.objects.insert(key.to_owned(), (content, etag.clone()));
         etag
     }
 
     fn encrypted(&self, request: &Received) -> Reply {
         let header = "x-amz-server-side-encryption";
+        if self.uses_kms {
+            return Reply::new(200).header(header, "aws:kms");
+        }
         match request.header(header).filter(|_| self.encrypts) {
             Some(requested) => Reply::new(200).header(header, requested),
             None => Reply::new(200),
@@ -122,6 +148,9 @@ impl S3 {
             self.counter += 1;
             let id = format!("upload-{}", self.counter);
             self.uploads.insert(id.clone(), BTreeMap::new());
+            if let Some(size) = request.header(PART_SIZE) {
+                self.part_sizes.insert(id.clone(), size.to_owned());
+            }
             return Some(self.encrypted(request).xml(format!(
                 "<InitiateMultipartUploadResult><Bucket>{BUCKET}</Bucket><Key>{key}</Key><UploadId>{id}</UploadId>\
                  </InitiateMultipartUploadResult>"
@@ -138,7 +167,9 @@ impl S3 {
             "PUT" => {
                 let number = request.parameter("partNumber")?.parse().ok()?;
                 parts.insert(number, request.body.clone());
-                Reply::new(200).header("etag", format!("\"{:032x}\"", digest(&request.body)))
+                let etag = if self.uses_kms { u128::from(number) } else { digest(&request.body) };
+                let reply = Reply::new(200).header("etag", format!("\"{etag:032x}\""));
+                if self.uses_kms { reply.header("x-amz-server-side-encryption", "aws:kms") } else { reply }
             }
             "DELETE" => {
                 self.uploads.remove(&id);
@@ -148,7 +179,11 @@ impl S3 {
                 let parts = self.uploads.remove(&id)?;
                 let digests: Vec<u8> = parts.values().flat_map(|part| digest(part).to_be_bytes()).collect();
                 let composite = format!("\"{:032x}-{}\"", digest(&digests), parts.len());
+                let composite = if self.uses_kms { format!("\"{:032x}-{}\"", 1, parts.len()) } else { composite };
                 self.put(key, parts.into_values().flatten().collect());
+                if let Some(size) = self.part_sizes.remove(&id) {
+                    self.part_sizes.insert(key.to_owned(), size);
+                }
                 let (_, etag) = self.objects.get_mut(key)?;
                 *etag = composite;
                 let etag = etag.replace('"', "&quot;");
@@ -187,6 +222,10 @@ impl Protocol for S3 {
             "POST" if request.parameter("delete").is_some() => self.delete_all(request),
             "GET" if key.is_empty() => self.list(request),
             "PUT" => {
+                let expected = request.header("content-md5").filter(|_| !self.ignores_digests);
+                if expected.is_some_and(|expected| expected != base64(digest(&request.body))) {
+                    return failure(400, "BadDigest", "The Content-MD5 you specified did not match", request);
+                }
                 let conditional = request.header("if-none-match") == Some("*") && !self.ignores_conditions;
                 if conditional && self.objects.contains_key(key) {
                     return failure(412, "PreconditionFailed", "At least one of the pre-conditions failed", request);
@@ -203,7 +242,14 @@ impl Protocol for S3 {
                 let Some((content, etag)) = self.objects.get(key) else {
                     return failure(404, "NoSuchKey", "The specified key does not exist.", request);
                 };
-                let reply = Reply::new(200)
+                if request.header("if-match").is_some_and(|expected| expected != etag) {
+                    return failure(412, "PreconditionFailed", "At least one of the pre-conditions failed", request);
+                }
+                let mut reply = if self.uses_kms { self.encrypted(request) } else { Reply::new(200) };
+                if let Some(size) = self.part_sizes.get(key) {
+                    reply = reply.header(PART_SIZE, size);
+                }
+                let reply = reply
                     .header("etag", etag)
                     .header("last-modified", "Sun, 01 Mar 2026 10:00:00 GMT")
                     .header("content-type", "text/html");
@@ -236,6 +282,20 @@ impl Protocol for S3 {
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         self.objects.iter().map(|(key, (content, _))| (key.clone(), content.clone())).collect()
     }
+}
+
+/// The metadata with the size of the parts.
+const PART_SIZE: &str = "x-amz-meta-filestore-part-size";
+
+/// Returns a digest as `Content-MD5` has it.
+fn base64(digest: u128) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let sextet = |at: u32| match 122_u32.checked_sub(6 * at) {
+        Some(shift) => digest >> shift,
+        None => digest << 4,
+    };
+    let text: String = (0..22).map(|at| char::from(LETTERS[usize::try_from(sextet(at) & 63).unwrap_or(0)])).collect();
+    format!("{text}==")
 }
 
 fn digest(content: &[u8]) -> u128 {
