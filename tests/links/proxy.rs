@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 /// The largest number of bytes that arrive together.
-const SEGMENT: usize = 16 * 1024;
+const SEGMENT: usize = 32 * 1024;
 
 /// The buffer of the proxy's sockets; the kernel's own would be a second queue of several megabytes.
 const SOCKET_BUFFER: u32 = 64 * 1024;
