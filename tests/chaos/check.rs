@@ -245,7 +245,8 @@ fn check_many(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), Str
             .and_then(|()| if is_skipped { Ok(()) } else { check_result(&record, &step, outcome) });
         checked.map_err(|problem| format!("{part:?}: {problem}"))?;
     }
-    let others = with_files(&|file| !parts.iter().zip(&outcome.parts).any(|(part, outcome)| is_of(part, outcome, file)));
+    let others =
+        with_files(&|file| !parts.iter().zip(&outcome.parts).any(|(part, outcome)| is_of(part, outcome, file)));
     match view(files(&others.before, &key)) == view(files(&others.after, &key)) {
         true => Ok(()),
         false => Err(format!("another file has changed: {}; the outcome is {outcome:?}", difference(&others, &key))),
@@ -688,7 +689,15 @@ mod tests {
     }
 
     fn upload() -> Operation {
-        Operation::Upload { pick: 0, size: 100, create_new: false, source_fails: false, downloads: 1, days: None, content: None }
+        Operation::Upload {
+            pick: 0,
+            size: 100,
+            create_new: false,
+            source_fails: false,
+            downloads: 1,
+            days: None,
+            content: None,
+        }
     }
 
     fn success(file: &FileState) -> Outcome {

@@ -34,23 +34,24 @@ pub(crate) fn resolve(mut step: Step, before: &Snapshot, round: u64) -> (Step, S
             // All files that there are.
             for (pick, file) in files.iter().enumerate() {
                 let (file, reference) = (Some(file.clone()), Some(file.reference.clone()));
-                let part = if is_delete { Operation::Delete { pick } } else { Operation::Download { pick, to_file: true } };
+                let part =
+                    if is_delete { Operation::Delete { pick } } else { Operation::Download { pick, to_file: true } };
                 resolved.push((part, Subject { owner, file, reference, parts: Vec::new() }));
             }
         }
         for part in parts.iter().filter(|_| !*tree || is_upload) {
             let single = Step { operation: part.clone(), interrupt: None, ..step_of(step.client, step.store) };
             let (single, subject) = execute::resolve(&single, before, round);
-            let is_known = |(_, other): &(Operation, Subject)| {
-                subject.reference.is_some() && other.reference == subject.reference
-            };
+            let is_known =
+                |(_, other): &(Operation, Subject)| subject.reference.is_some() && other.reference == subject.reference;
             if single.operation != Operation::Nothing && !resolved.iter().any(is_known) {
                 resolved.push((single.operation, subject));
             }
         }
         // Uploads become deletes if there are many files.
         let is_upload = matches!(resolved.first(), Some((Operation::Upload { .. }, _)));
-        (*tree, *skip) = (*tree && (is_upload || !matches!(parts.first(), Some(Operation::Upload { .. }))), *skip && is_upload);
+        (*tree, *skip) =
+            (*tree && (is_upload || !matches!(parts.first(), Some(Operation::Upload { .. }))), *skip && is_upload);
         for (part, _) in resolved.iter_mut().filter(|_| *skip) {
             upload_again(part, files, owner, round);
         }
@@ -149,7 +150,9 @@ pub(crate) fn assign(
                 let file = subject.parts[*index].file.as_ref();
                 let content = content_of(&bytes, &subject.parts[*index]);
                 let is_whole = file.is_some_and(|file| file.md5.as_ref() == Some(&content.md5));
-                let stem = |file: &FileState| Path::new(&file.name).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+                let stem = |file: &FileState| {
+                    Path::new(&file.name).file_stem().map(|stem| stem.to_string_lossy().into_owned())
+                };
                 let is_named = file.and_then(stem).is_some_and(|stem| name.contains(&stem));
                 let is_consumed = file.is_some_and(|file| {
                     let now = after.iter().find(|other| other.reference == file.reference);
@@ -258,9 +261,9 @@ async fn transfer(
                     }
                 }
             }
-            let files = files.into_iter().map(|(part, upload)| {
-                (part, with_options(upload, &operations[part], step.store, owner))
-            });
+            let files = files
+                .into_iter()
+                .map(|(part, upload)| (part, with_options(upload, &operations[part], step.store, owner)));
             let outcomes = pool.upload_all(store, stream::iter(files.collect::<Vec<_>>()));
             Ok(receive(environment, step, outcomes, parts, |file| Some(found(&file))).await)
         }

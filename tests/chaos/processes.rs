@@ -8,7 +8,6 @@ use filestore_emulator::FILEIO_API_KEY;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{content, many, snapshot};
 use crate::environment::{Environment, Result, failed};
 use crate::execute::{Subject, content_of, contested_name, stored_name};
 use crate::history::{
@@ -16,6 +15,7 @@ use crate::history::{
     StoreName,
 };
 use crate::plan::NAMES;
+use crate::{content, many, snapshot};
 
 pub(crate) async fn run(
     environment: &Environment,
@@ -233,8 +233,13 @@ fn parts(step: &Step, subject: &Subject, output: &Output, whole: &Outcome) -> Ve
         lines.iter().find(|line| line[key] == value && (!is_upload || !*tree || has_path(line)))
     };
     let code = output.status.code();
+    // The counts of an interrupted command. A file that is not printed was not sent, unless some were under way.
+    let counts = String::from_utf8_lossy(&output.stderr);
+    let counts = counts.lines().find(|line| line.starts_with("interrupted: ") && line.contains(" files are "));
+    let is_unsent = counts.is_some_and(|counts| !counts.contains(" under way ")) && !step.operation.reads();
     let pairs = || parts.iter().zip(&subject.parts);
-    let names_a_part = pairs().any(|(part, subject)| error_of(part, subject).is_some() || line_of(part, subject).is_some());
+    let names_a_part =
+        pairs().any(|(part, subject)| error_of(part, subject).is_some() || line_of(part, subject).is_some());
     let outcome = |(part, subject): (&Operation, &Subject)| {
         if let Some(error) = error_of(part, subject) {
             let kind = match code {
@@ -261,6 +266,7 @@ fn parts(step: &Step, subject: &Subject, output: &Output, whole: &Outcome) -> Ve
             return Outcome { files: found.into_iter().collect(), ..Outcome::default() };
         }
         match (&whole.error, whole.interrupted) {
+            (_, true) if is_unsent => Outcome::of_unsent("the program reports no transfer under way"),
             (error, true) => Outcome { error: error.clone(), ..Outcome::of_interrupted() },
             // The error of the whole command, such as that of its listing.
             (Some(error), _) if !names_a_part && !errors.is_empty() => {
