@@ -757,6 +757,50 @@ mod tests {
         }
     }
 
+    /// An upload of `a.txt` and `b b.txt`, and what is stored after both.
+    fn two_uploads(skip: bool) -> (Operation, [FileState; 2]) {
+        let Operation::Upload { size, create_new, source_fails, downloads, days, content, .. } = upload() else {
+            return (upload(), [stored(100), stored(100)]);
+        };
+        let second = Operation::Upload { pick: 1, size, create_new, source_fails, downloads, days, content };
+        let name = NAMES[1].to_owned();
+        let reference = reference(StoreName::Filescom, Owner::Client(0), &name);
+        let files = [stored(100), FileState { name, reference, ..stored(100) }];
+        (Operation::Many { parts: vec![upload(), second], tree: true, skip, jobs: None }, files)
+    }
+
+    #[test]
+    fn each_part_of_many_has_the_effect_that_its_outcome_allows() {
+        let (operation, [a, b]) = two_uploads(false);
+        let (unchanged, unknown) = (error(ReportedEffect::Unchanged, ""), error(ReportedEffect::Unknown, ""));
+        for (parts, after, allowed) in [
+            ([success(&a), success(&b)], vec![a.clone(), b.clone()], true),
+            ([success(&a), success(&b)], vec![a.clone()], false),
+            ([success(&a), unchanged.clone()], vec![a.clone()], true),
+            ([success(&a), unchanged.clone()], vec![a.clone(), b.clone()], false),
+            ([success(&a), unchanged.clone()], vec![b.clone()], false),
+            ([success(&a), unknown.clone()], vec![a.clone()], true),
+            ([success(&a), unknown], vec![a.clone(), b.clone()], true),
+            ([success(&a), Outcome::of_unsent(NOT_REPORTED)], vec![a.clone()], false),
+            ([success(&a), success(&b)], vec![a.clone(), b.clone(), FileState { reference: "x".into(), ..b }], false),
+        ] {
+            let outcome = Outcome { parts: parts.to_vec(), ..Outcome::default() };
+            let violations = check(&record(operation.clone(), outcome, &[], &after));
+            assert_eq!(violations.is_empty(), allowed, "{parts:?} {after:?}: {violations:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_skipped_has_the_content_of_its_source() {
+        let (operation, [a, b]) = two_uploads(true);
+        let stale = FileState { md5: Some(content::digest(b"stale")), ..b.clone() };
+        for (before, allowed) in [(b, true), (stale, false)] {
+            let outcome = Outcome { parts: vec![success(&a), Outcome::default()], ..Outcome::default() };
+            let record = record(operation.clone(), outcome, &[before.clone()], &[a.clone(), before]);
+            assert_eq!(check(&record).is_empty(), allowed, "{record:?}");
+        }
+    }
+
     #[test]
     fn a_file_that_no_step_touches_stays() {
         let other = Step { client: 1, store: StoreName::Fs, operation: Operation::Nothing, interrupt: None };
