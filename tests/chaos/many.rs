@@ -26,46 +26,47 @@ const SECONDS_OF_ROUND: u64 = 10;
 pub(crate) fn resolve(mut step: Step, before: &Snapshot, round: u64) -> (Step, Subject) {
     let owner = step.operation.owner(step.client);
     let files = before.get(&place(step.store, owner)).map_or(&[][..], Vec::as_slice);
-    let mut resolved: Vec<(Operation, Subject)> = Vec::new();
+    let mut subjects: Vec<Subject> = Vec::new();
     if let Operation::Many { parts, tree, skip, .. } = &mut step.operation {
-        let is_upload = matches!(parts.first(), Some(Operation::Upload { .. }));
-        let is_delete = matches!(parts.first(), Some(Operation::Delete { .. }));
-        if *tree && !is_upload {
-            // All files that there are.
-            for (pick, file) in files.iter().enumerate() {
-                let (file, reference) = (Some(file.clone()), Some(file.reference.clone()));
-                let part =
-                    if is_delete { Operation::Delete { pick } } else { Operation::Download { pick, to_file: true } };
-                resolved.push((part, Subject { owner, file, reference, parts: Vec::new() }));
+        let planned = std::mem::take(parts);
+        let uploads = |parts: &[Operation]| matches!(parts.first(), Some(Operation::Upload { .. }));
+        let chosen = match *tree && !uploads(&planned) {
+            true => whole_tree(planned.first(), step.store, files),
+            false => planned.clone(),
+        };
+        for operation in chosen {
+            let (client, store, interrupt) = (step.client, step.store, None);
+            let single = Step { client, store, operation, interrupt };
+            let (mut single, subject) = execute::resolve(&single, before, round);
+            let is_same = |other: &Subject| subject.reference.is_some() && other.reference == subject.reference;
+            if single.operation != Operation::Nothing && !subjects.iter().any(is_same) {
+                if *skip {
+                    upload_again(&mut single.operation, files, owner, round);
+                }
+                parts.push(single.operation);
+                subjects.push(subject);
             }
         }
-        for part in parts.iter().filter(|_| !*tree || is_upload) {
-            let single = Step { operation: part.clone(), interrupt: None, ..step_of(step.client, step.store) };
-            let (single, subject) = execute::resolve(&single, before, round);
-            let is_known =
-                |(_, other): &(Operation, Subject)| subject.reference.is_some() && other.reference == subject.reference;
-            if single.operation != Operation::Nothing && !resolved.iter().any(is_known) {
-                resolved.push((single.operation, subject));
-            }
-        }
-        // Uploads become deletes if there are many files.
-        let is_upload = matches!(resolved.first(), Some((Operation::Upload { .. }, _)));
-        (*tree, *skip) =
-            (*tree && (is_upload || !matches!(parts.first(), Some(Operation::Upload { .. }))), *skip && is_upload);
-        for (part, _) in resolved.iter_mut().filter(|_| *skip) {
-            upload_again(part, files, owner, round);
-        }
-        *parts = resolved.iter().map(|(part, _)| part.clone()).collect();
+        // If there are many files, uploads have become deletes of single files.
+        *tree &= uploads(&planned) == uploads(parts);
     }
-    if resolved.is_empty() {
+    if subjects.is_empty() {
         step.operation = Operation::Nothing;
     }
-    let parts = resolved.into_iter().map(|(_, subject)| subject).collect();
-    (step, Subject { owner, file: None, reference: None, parts })
+    (step, Subject { owner, file: None, reference: None, parts: subjects })
 }
 
-fn step_of(client: usize, store: StoreName) -> Step {
-    Step { client, store, operation: Operation::Nothing, interrupt: None }
+/// Returns the downloads, or the deletes, of all files that there are.
+fn whole_tree(planned: Option<&Operation>, store: StoreName, files: &[FileState]) -> Vec<Operation> {
+    let pick = |(index, file): (usize, &FileState)| match store.adds() {
+        true => Some(index),
+        false => NAMES.iter().position(|name| *name == file.name),
+    };
+    let part = |pick| match planned {
+        Some(Operation::Delete { .. }) => Operation::Delete { pick },
+        _ => Operation::Download { pick, to_file: true },
+    };
+    files.iter().enumerate().filter_map(pick).map(part).collect()
 }
 
 /// Gives every second upload the content of the stored file.
