@@ -796,7 +796,8 @@ mod tests {
         let stale = FileState { md5: Some(content::digest(b"stale")), ..b.clone() };
         for (before, allowed) in [(b, true), (stale, false)] {
             let outcome = Outcome { parts: vec![success(&a), Outcome::default()], ..Outcome::default() };
-            let record = record(operation.clone(), outcome, &[before.clone()], &[a.clone(), before]);
+            let after = [a.clone(), before.clone()];
+            let record = record(operation.clone(), outcome, std::slice::from_ref(&before), &after);
             assert_eq!(check(&record).is_empty(), allowed, "{record:?}");
         }
     }
