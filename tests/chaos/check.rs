@@ -16,8 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::content;
 use crate::execute::{SOURCE_FAILED, contested_name, stored_name};
 use crate::history::{
-    Content, Event, FAILED_RUN, FileState, Found, Interrupt, Operation, Outcome, Owner, Record, ReportedEffect,
-    Snapshot, Step, StoreName, place,
+    Content, Event, FAILED_RUN, FileState, Found, Interrupt, NOT_REPORTED, Operation, Outcome, Owner, Record,
+    ReportedEffect, Snapshot, Step, StoreName, place,
 };
 use crate::plan::NAMES;
 use crate::snapshot::reference;
@@ -38,7 +38,9 @@ pub fn check(record: &Record) -> Vec<String> {
     let steps: Vec<(&Step, &Outcome)> = record.round.steps.iter().zip(&record.outcomes).collect();
     for (step, outcome) in &steps {
         let mut checked = check_outcome(step, outcome);
-        if owner(step) != Owner::Shared {
+        if let Operation::Many { .. } = step.operation {
+            checked = checked.and_then(|()| check_many(record, step, outcome));
+        } else if owner(step) != Owner::Shared {
             checked = checked
                 .and_then(|()| check_state(record, step, outcome))
                 .and_then(|()| check_result(record, step, outcome));
@@ -162,11 +164,7 @@ fn check_state(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), St
         }
     }
     let message = outcome.error.as_ref().map_or("", |failure| &failure.message);
-    for file in new.iter().filter(|file| file.is_temporary() && !old.contains(file)) {
-        if !may_leave(record, step, outcome) && !message.contains(&file.name) {
-            return Err(format!("no error names the leftover {}; the outcome is {outcome:?}", file.name));
-        }
-    }
+    check_leftovers(record, step, outcome)?;
     if is_replaced(record, step) {
         return Ok(());
     }
@@ -192,6 +190,77 @@ fn check_state(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), St
     match is_allowed {
         true => Ok(()),
         false => Err(format!("the outcome is {outcome:?}; {}", difference(record, &key))),
+    }
+}
+
+/// Checks that an error names each temporary file that the step has left at Files.com.
+fn check_leftovers(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String> {
+    let key = place(step.store, Owner::Client(step.client));
+    let old = files(&record.before, &key);
+    let errors = || outcome.parts.iter().chain([outcome]).filter_map(|outcome| outcome.error.as_ref());
+    for file in files(&record.after, &key).iter().filter(|file| file.is_temporary() && !old.contains(file)) {
+        if !may_leave(record, step, outcome) && !errors().any(|failure| failure.message.contains(&file.name)) {
+            return Err(format!("no error names the leftover {}; the outcome is {outcome:?}", file.name));
+        }
+    }
+    Ok(())
+}
+
+/// Checks an operation on many files: each part as an operation on its file alone, and that no other file has changed.
+fn check_many(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String> {
+    let Operation::Many { parts, skip, .. } = &step.operation else { return Ok(()) };
+    if outcome.parts.len() != parts.len() {
+        return Err(format!("some parts have no outcome: {outcome:?}"));
+    }
+    check_leftovers(record, step, outcome)?;
+    if !outcome.saved.is_empty() && !is_kill(step) {
+        return Err(format!("neither a result nor an error names a local file; the outcome is {outcome:?}"));
+    }
+    let owner = Owner::Client(step.client);
+    let key = place(step.store, owner);
+    let is_known = |file: &FileState| files(&record.before, &key).iter().any(|other| other.reference == file.reference);
+    // A new file whose reference the store chooses belongs to the upload of its name.
+    let is_of = |part: &Operation, outcome: &Outcome, file: &FileState| match part {
+        Operation::Upload { pick, .. } if step.store.adds() => {
+            !is_known(file) && file.name == stored_name(step.store, owner, NAMES[*pick])
+        }
+        Operation::Upload { pick, .. } => file.reference == reference(step.store, owner, NAMES[*pick]),
+        _ => Some(&file.reference) == outcome.subject.as_ref(),
+    };
+    let with_files = |is_chosen: &dyn Fn(&FileState) -> bool| {
+        let chosen = |snapshot| {
+            let chosen = files(snapshot, &key).iter().filter(|file| !file.is_temporary() && is_chosen(file));
+            Snapshot::from([(key.clone(), chosen.cloned().collect())])
+        };
+        Record { before: chosen(&record.before), after: chosen(&record.after), ..record.clone() }
+    };
+    for (part, outcome) in parts.iter().zip(&outcome.parts) {
+        let record = with_files(&|file| is_of(part, outcome, file));
+        let step = Step { operation: part.clone(), ..step.clone() };
+        let is_skipped = *skip && outcome.is_success() && outcome.files.is_empty();
+        let checked = check_outcome(&step, outcome)
+            .and_then(|()| check_reported(&record, &step, outcome))
+            .and_then(|()| check_state(&record, &step, outcome))
+            // A file that was skipped has no result but its content.
+            .and_then(|()| if is_skipped { Ok(()) } else { check_result(&record, &step, outcome) });
+        checked.map_err(|problem| format!("{part:?}: {problem}"))?;
+    }
+    let others =
+        with_files(&|file| !parts.iter().zip(&outcome.parts).any(|(part, outcome)| is_of(part, outcome, file)));
+    match view(files(&others.before, &key)) == view(files(&others.after, &key)) {
+        true => Ok(()),
+        false => Err(format!("another file has changed: {}; the outcome is {outcome:?}", difference(&others, &key))),
+    }
+}
+
+/// Checks that a command for many files says something of each.
+fn check_reported(record: &Record, step: &Step, outcome: &Outcome) -> Result<(), String> {
+    // Pages of file.io are offsets: a file may be missing in a listing while others are added and deleted.
+    let is_alone = record.round.steps.iter().filter(|other| other.store == step.store).count() == 1;
+    let is_exempt = step.store == StoreName::Fileio && !is_alone && step.operation.reads();
+    match &outcome.error {
+        Some(failure) if failure.message == NOT_REPORTED && !is_exempt => Err(format!("{NOT_REPORTED}: {outcome:?}")),
+        _ => Ok(()),
     }
 }
 
@@ -250,9 +319,9 @@ fn applied(record: &Record, step: &Step, outcome: &Outcome, before: &View) -> Op
     let mut without = before.clone();
     without.remove(&subject);
     Some(match &step.operation {
-        Operation::Upload { pick, size, create_new, downloads, .. } => {
+        Operation::Upload { pick, size, create_new, downloads, content, .. } => {
             let name = stored_name(step.store, owner, NAMES[*pick]);
-            let md5 = content::digest(&content::of(record.round.number, owner, *size));
+            let md5 = content::digest(&content::of(content.unwrap_or(record.round.number), owner, *size));
             let key = if step.store.adds() { NEW.to_owned() } else { reference(step.store, owner, &name) };
             if *create_new && before.contains_key(&key) {
                 return None;
@@ -574,9 +643,10 @@ fn check_temporary_files(record: &Record, steps: &[(&Step, &Outcome)]) -> Result
     let (before, after) = (files(&record.before, &key), files(&record.after, &key));
     let is_killed =
         steps.iter().any(|(step, outcome)| step.store == StoreName::Fs && outcome.interrupted && is_kill(step));
+    let is_success = |outcome: &Outcome| outcome.is_success() && !outcome.files.is_empty();
     let is_stored = steps.iter().any(|(step, outcome)| {
-        let uploads = matches!(step.operation, Operation::Upload { .. } | Operation::CreateContested { .. });
-        step.store == StoreName::Fs && uploads && outcome.is_success()
+        let is_stored = is_success(outcome) || outcome.parts.iter().any(is_success);
+        step.store == StoreName::Fs && step.operation.stores() && is_stored
     });
     let is_allowed = |file: &&FileState| is_killed || (before.contains(file) && !is_stored);
     match after.iter().find(|file| !is_allowed(file)) {
@@ -619,7 +689,15 @@ mod tests {
     }
 
     fn upload() -> Operation {
-        Operation::Upload { pick: 0, size: 100, create_new: false, source_fails: false, downloads: 1, days: None }
+        Operation::Upload {
+            pick: 0,
+            size: 100,
+            create_new: false,
+            source_fails: false,
+            downloads: 1,
+            days: None,
+            content: None,
+        }
     }
 
     fn success(file: &FileState) -> Outcome {
@@ -661,8 +739,8 @@ mod tests {
 
     #[test]
     fn an_upload_that_must_not_replace_a_file_never_does() {
-        let Operation::Upload { pick, size, source_fails, downloads, days, .. } = upload() else { return };
-        let create_new = Operation::Upload { pick, size, create_new: true, source_fails, downloads, days };
+        let Operation::Upload { pick, size, source_fails, downloads, days, content, .. } = upload() else { return };
+        let create_new = Operation::Upload { pick, size, create_new: true, source_fails, downloads, days, content };
         for outcome in [success(&stored(100)), error(ReportedEffect::Unknown, ""), error(ReportedEffect::Changed, "")] {
             let record = record(create_new.clone(), outcome, &[stored(50)], &[stored(100)]);
             assert_eq!(check(&record).len(), 1, "{record:?}");
@@ -676,6 +754,51 @@ mod tests {
             let record =
                 record(upload(), error(ReportedEffect::Unchanged, message), &[], std::slice::from_ref(&leftover));
             assert_eq!(check(&record).is_empty(), allowed, "{message}");
+        }
+    }
+
+    /// An upload of `a.txt` and `b b.txt`, and what is stored after both.
+    fn two_uploads(skip: bool) -> (Operation, [FileState; 2]) {
+        let Operation::Upload { size, create_new, source_fails, downloads, days, content, .. } = upload() else {
+            return (upload(), [stored(100), stored(100)]);
+        };
+        let second = Operation::Upload { pick: 1, size, create_new, source_fails, downloads, days, content };
+        let name = NAMES[1].to_owned();
+        let reference = reference(StoreName::Filescom, Owner::Client(0), &name);
+        let files = [stored(100), FileState { name, reference, ..stored(100) }];
+        (Operation::Many { parts: vec![upload(), second], tree: true, skip, jobs: None }, files)
+    }
+
+    #[test]
+    fn each_part_of_many_has_the_effect_that_its_outcome_allows() {
+        let (operation, [a, b]) = two_uploads(false);
+        let (unchanged, unknown) = (error(ReportedEffect::Unchanged, ""), error(ReportedEffect::Unknown, ""));
+        for (parts, after, allowed) in [
+            ([success(&a), success(&b)], vec![a.clone(), b.clone()], true),
+            ([success(&a), success(&b)], vec![a.clone()], false),
+            ([success(&a), unchanged.clone()], vec![a.clone()], true),
+            ([success(&a), unchanged.clone()], vec![a.clone(), b.clone()], false),
+            ([success(&a), unchanged.clone()], vec![b.clone()], false),
+            ([success(&a), unknown.clone()], vec![a.clone()], true),
+            ([success(&a), unknown], vec![a.clone(), b.clone()], true),
+            ([success(&a), Outcome::of_unsent(NOT_REPORTED)], vec![a.clone()], false),
+            ([success(&a), success(&b)], vec![a.clone(), b.clone(), FileState { reference: "x".into(), ..b }], false),
+        ] {
+            let outcome = Outcome { parts: parts.to_vec(), ..Outcome::default() };
+            let violations = check(&record(operation.clone(), outcome, &[], &after));
+            assert_eq!(violations.is_empty(), allowed, "{parts:?} {after:?}: {violations:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_skipped_has_the_content_of_its_source() {
+        let (operation, [a, b]) = two_uploads(true);
+        let stale = FileState { md5: Some(content::digest(b"stale")), ..b.clone() };
+        for (before, allowed) in [(b, true), (stale, false)] {
+            let outcome = Outcome { parts: vec![success(&a), Outcome::default()], ..Outcome::default() };
+            let after = [a.clone(), before.clone()];
+            let record = record(operation.clone(), outcome, std::slice::from_ref(&before), &after);
+            assert_eq!(check(&record).is_empty(), allowed, "{record:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Runs the operations of a step by the library.
+//! Runs the operations of a step by the library: those on single files here, those on many in [`many`].
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::history::{
     StoreName, place,
 };
 use crate::plan::NAMES;
-use crate::{content, processes, snapshot};
+use crate::{content, many, processes, snapshot};
 
 /// The most files of an owner in a store to which every upload adds one. Above it, an upload becomes a delete.
 const MAX_FILES: usize = 6;
@@ -35,6 +35,8 @@ pub(crate) struct Subject {
     pub(crate) file: Option<FileState>,
     /// The reference of the chosen file, also if it does not exist.
     pub(crate) reference: Option<String>,
+    /// The subjects of the parts of [`Operation::Many`].
+    pub(crate) parts: Vec<Self>,
 }
 
 /// Returns the step with an operation that fits the state of the store, and its subject.
@@ -42,6 +44,9 @@ pub(crate) fn resolve(step: &Step, before: &Snapshot, round: u64) -> (Step, Subj
     let mut step = step.clone();
     let owner = step.operation.owner(step.client);
     let files = before.get(&place(step.store, owner)).map_or(&[][..], Vec::as_slice);
+    if let Operation::Many { .. } = step.operation {
+        return many::resolve(step, before, round);
+    }
     if let Operation::Upload { pick, .. } = step.operation
         && step.store.adds()
         && files.len() >= MAX_FILES
@@ -59,7 +64,7 @@ pub(crate) fn resolve(step: &Step, before: &Snapshot, round: u64) -> (Step, Subj
             true => files.get(pick % files.len().max(1)),
             false => files.iter().find(|file| file.name == NAMES[*pick]),
         },
-        _ => return (step, Subject { owner, file: None, reference: None }),
+        _ => return (step, Subject { owner, file: None, reference: None, parts: Vec::new() }),
     };
     let reference = chosen.map(|file| file.reference.clone());
     let reference = reference.or_else(|| match (&step.operation, step.store.adds()) {
@@ -69,7 +74,7 @@ pub(crate) fn resolve(step: &Step, before: &Snapshot, round: u64) -> (Step, Subj
     if reference.is_none() {
         step.operation = Operation::Nothing;
     }
-    (step, Subject { owner, file: chosen.cloned(), reference })
+    (step, Subject { owner, file: chosen.cloned(), reference, parts: Vec::new() })
 }
 
 impl Operation {
@@ -110,26 +115,39 @@ pub(crate) async fn run(environment: &Environment, round: &Round, step: &Step, s
             match step.interrupt {
                 Some(Interrupt::Drop { polls }) => match (Dropped { inner: Box::pin(operation), polls }).await {
                     Some(outcome) => outcome,
-                    None => Outcome { interrupted: true, ..Outcome::default() },
+                    None => many::for_parts(step, Outcome::of_interrupted()),
                 },
                 _ => operation.await,
             }
         }
     };
     outcome.subject = subject.reference.clone();
+    for (part, subject) in outcome.parts.iter_mut().zip(&subject.parts) {
+        part.subject = subject.reference.clone();
+    }
     outcome.seconds = begin.elapsed().as_secs_f64();
     outcome
 }
 
 /// Adds the files that the step left in the client's folder for downloads, and empties the folder. To be called when no
-/// operation is under way.
-pub(crate) fn collect(environment: &Environment, step: &Step, subject: &Subject, outcome: &mut Outcome) {
+/// operation is under way, with the files of the client after the step.
+pub(crate) fn collect(
+    environment: &Environment,
+    step: &Step,
+    subject: &Subject,
+    outcome: &mut Outcome,
+    after: &[FileState],
+) {
     let folder = environment.path().join(format!("downloads/{}", step.client));
+    let mut saved = Vec::new();
     for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-        let bytes = std::fs::read(entry.path()).unwrap_or_default();
-        outcome.saved.insert(entry.file_name().to_string_lossy().into_owned(), content_of(&bytes, subject));
+        saved.push((entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path()).unwrap_or_default()));
         let _ = std::fs::remove_file(entry.path());
     }
+    if !outcome.parts.is_empty() {
+        saved = many::assign(saved, subject, outcome, after);
+    }
+    outcome.saved.extend(saved.into_iter().map(|(name, bytes)| (name, content_of(&bytes, subject))));
 }
 
 pub(crate) fn content_of(bytes: &[u8], subject: &Subject) -> Content {
@@ -139,6 +157,9 @@ pub(crate) fn content_of(bytes: &[u8], subject: &Subject) -> Content {
 }
 
 async fn operate(environment: &Environment, round: &Round, step: &Step, subject: &Subject, folder: &Path) -> Outcome {
+    if let Operation::Many { .. } = step.operation {
+        return many::operate(environment, round, step, subject, folder).await;
+    }
     let result = match environment.stores.get(step.store.as_str()) {
         Ok(store) => operate_on(store, &environment.filescom, round, step, subject, folder).await,
         Err(error) => Err(error),
@@ -146,7 +167,7 @@ async fn operate(environment: &Environment, round: &Round, step: &Step, subject:
     result.unwrap_or_else(|error| Outcome { error: Some(failure(&error)), ..Outcome::default() })
 }
 
-fn failure(error: &Error) -> Failure {
+pub(crate) fn failure(error: &Error) -> Failure {
     let mut message = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
@@ -167,7 +188,7 @@ fn failure(error: &Error) -> Failure {
     Failure { kind: Some(error.kind().as_str().to_owned()), effect, message }
 }
 
-fn found(file: &StoredFile) -> Found {
+pub(crate) fn found(file: &StoredFile) -> Found {
     Found { reference: file.reference().to_string(), name: file.name.clone(), size: file.size }
 }
 
@@ -182,21 +203,12 @@ async fn operate_on(
     let mut outcome = Outcome::default();
     let reference = || subject.reference.as_deref().unwrap_or_default().parse::<FileRef>();
     match &step.operation {
-        Operation::Nothing => {}
-        Operation::Upload { pick, size, create_new, source_fails, downloads, days } => {
+        Operation::Nothing | Operation::Many { .. } => {}
+        Operation::Upload { pick, size, source_fails, .. } => {
             let content = content::of(round.number, subject.owner, *size);
             let body = if *source_fails { failing(content) } else { Body::from(content) };
-            let mut upload = Upload::new(stored_name(step.store, subject.owner, NAMES[*pick]), body);
-            if *create_new {
-                upload = upload.if_exists(IfExists::Fail);
-            }
-            if let Some(days) = days {
-                upload = upload.expires_in(Period::days(*days));
-            }
-            upload = match step.store {
-                StoreName::Fileio => upload.with(FileIoUpload::new().max_downloads(*downloads)),
-                _ => upload.scope(subject.owner.to_string()),
-            };
+            let upload = Upload::new(stored_name(step.store, subject.owner, NAMES[*pick]), body);
+            let upload = with_options(upload, &step.operation, step.store, subject.owner);
             outcome.files.push(found(&store.upload(upload).await?));
         }
         Operation::CreateContested { size } => {
@@ -246,6 +258,21 @@ async fn operate_on(
         }
     }
     Ok(outcome)
+}
+
+/// Returns an upload with the scope of the owner and the options of the operation.
+pub(crate) fn with_options(mut upload: Upload, operation: &Operation, store: StoreName, owner: Owner) -> Upload {
+    let Operation::Upload { create_new, downloads, days, .. } = operation else { return upload };
+    if *create_new {
+        upload = upload.if_exists(IfExists::Fail);
+    }
+    if let Some(days) = days {
+        upload = upload.expires_in(Period::days(*days));
+    }
+    match store {
+        StoreName::Fileio => upload.with(FileIoUpload::new().max_downloads(*downloads)),
+        _ => upload.scope(owner.to_string()),
+    }
 }
 
 /// Returns a body that ends with an error in place of its second half.

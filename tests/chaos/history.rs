@@ -132,6 +132,9 @@ pub struct Step {
 pub enum Interrupt {
     /// The future is dropped after it was polled this many times.
     Drop { polls: u32 },
+    /// [`Outcomes::stop`](filestore_transfer::Outcomes::stop) is called once the emulator has received this many
+    /// requests of the round.
+    Stop { requests: u64 },
     /// The process gets a signal once the emulator has received this many requests of the round.
     Signal { requests: u64, signal: String },
 }
@@ -150,6 +153,8 @@ pub enum Operation {
         downloads: u32,
         /// The days until the expiry, where the store has one.
         days: Option<u32>,
+        /// The round of the stored file, if its content is uploaded once more. `None`: the content is new.
+        content: Option<u64>,
     },
     Download {
         pick: usize,
@@ -178,6 +183,17 @@ pub enum Operation {
         to: usize,
         overwrite: bool,
     },
+    /// One command or call for many files. Each part is the operation on one of them, and has an outcome of its own.
+    Many {
+        /// Uploads, downloads or deletes, of different files.
+        parts: Vec<Operation>,
+        /// The files are all those of a folder or scope, in place of a list.
+        tree: bool,
+        /// Skips uploads of unchanged files.
+        skip: bool,
+        /// The transfers at the same time.
+        jobs: Option<u16>,
+    },
     /// All clients of the round create the same file, and at most one may succeed.
     CreateContested {
         size: u32,
@@ -196,6 +212,24 @@ impl Operation {
             _ => Owner::Client(client),
         }
     }
+
+    /// Returns the operations on single files.
+    pub(crate) fn parts(&self) -> &[Self] {
+        match self {
+            Self::Many { parts, .. } => parts,
+            single => std::slice::from_ref(single),
+        }
+    }
+
+    /// Returns `true` for operations that read the content of files.
+    pub(crate) fn reads(&self) -> bool {
+        self.parts().iter().any(|part| matches!(part, Self::Download { .. } | Self::ReadContested))
+    }
+
+    /// Returns `true` for operations that store content.
+    pub(crate) fn stores(&self) -> bool {
+        self.parts().iter().any(|part| matches!(part, Self::Upload { .. } | Self::CreateContested { .. }))
+    }
 }
 
 /// The outcome of a step.
@@ -213,6 +247,9 @@ pub struct Outcome {
     pub content: Option<Content>,
     /// The files in the client's folder for downloads after the step. Their names.
     pub saved: BTreeMap<String, Content>,
+    /// The outcomes of the parts of [`Operation::Many`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Self>,
     /// The seconds that the step took.
     pub seconds: f64,
 }
@@ -222,6 +259,17 @@ impl Outcome {
     pub(crate) fn of_failed_run(message: &str) -> Self {
         let message = format!("{FAILED_RUN}: {message}");
         let failure = Failure { kind: None, effect: ReportedEffect::Unknown, message };
+        Self { error: Some(failure), ..Self::default() }
+    }
+
+    /// Returns the outcome of a step that was interrupted.
+    pub(crate) fn of_interrupted() -> Self {
+        Self { interrupted: true, ..Self::default() }
+    }
+
+    /// Returns the outcome of an operation that was not sent, or that is said to have changed nothing.
+    pub(crate) fn of_unsent(message: &str) -> Self {
+        let failure = Failure { kind: None, effect: ReportedEffect::Unchanged, message: message.to_owned() };
         Self { error: Some(failure), ..Self::default() }
     }
 
@@ -238,6 +286,9 @@ impl Outcome {
 
 /// The beginning of the message of a failure of the run itself.
 pub(crate) const FAILED_RUN: &str = "the run failed";
+
+/// The message of a part of which the command says nothing, although it says something of all others.
+pub(crate) const NOT_REPORTED: &str = "neither a result nor an error names the file";
 
 /// An error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -264,6 +315,7 @@ pub enum ReportedEffect {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     pub reference: String,
+    /// The name; for a download of many files, that of the local file.
     pub name: String,
     pub size: Option<u64>,
 }

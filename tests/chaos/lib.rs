@@ -3,7 +3,8 @@
 //!
 //! - [`plan`] derives the rounds from a seed: the operations, the faults, the interruptions.
 //! - [`environment`] is the emulator and the local stores; [`snapshot`] reads their state without the code under test.
-//! - [`execute`] runs the operations by the library, [`processes`] by the command-line program.
+//! - [`execute`] runs the operations by the library, [`processes`] by the command-line program. [`many`] is what both do
+//!   with commands for many files.
 //! - [`history`] is the record of each round; [`check`] finds the violations in it, and needs nothing else.
 //! - [`run`] connects them, and [`shrink`] reduces a failing history.
 //! - [`kill`] kills the program during single transfers.
@@ -16,6 +17,7 @@ pub mod environment;
 pub mod execute;
 pub mod history;
 pub mod kill;
+pub mod many;
 pub mod plan;
 pub mod processes;
 pub mod run;

@@ -1,7 +1,7 @@
 //! The plan of a run: its rounds, derived from a seed.
 
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 
 use crate::history::{Event, Interrupt, Operation, Round, Step, StoreName};
@@ -95,8 +95,13 @@ impl Planner<'_> {
 
     fn step(&mut self, client: usize) -> Step {
         let store = self.choose(&self.plan.stores());
-        let operation = self.operation(store);
-        let interrupt = (self.one_in(12) && store != StoreName::S3).then(|| self.interrupt());
+        let operation = if self.one_in(6) { self.many(store) } else { self.operation(store) };
+        let is_many = matches!(operation, Operation::Many { .. });
+        let is_interrupted = self.one_in(if is_many { 6 } else { 12 }) && store != StoreName::S3;
+        let interrupt = is_interrupted.then(|| match is_many && !self.plan.processes && self.one_in(2) {
+            true => Interrupt::Stop { requests: self.rng.random_range(0..12) },
+            false => self.interrupt(),
+        });
         Step { client, store, operation, interrupt }
     }
 
@@ -107,6 +112,38 @@ impl Planner<'_> {
                 signal: self.choose(&["KILL", "KILL", "INT", "TERM", "HUP"]).to_owned(),
             },
             false => Interrupt::Drop { polls: self.rng.random_range(0..16) },
+        }
+    }
+
+    /// One command for many files.
+    fn many(&mut self, store: StoreName) -> Operation {
+        let (mut picks, mut sizes) = ([0, 1, 2, 3], SIZES);
+        picks.shuffle(&mut self.rng);
+        sizes.shuffle(&mut self.rng);
+        let files = picks.iter().zip(sizes).take(self.choose(&[2, 3, 4]));
+        let (tree, jobs) = (self.one_in(2), self.choose(&[None, None, Some(1), Some(2)]));
+        let has_folders = matches!(store, StoreName::Filescom | StoreName::Fs | StoreName::Memory);
+        let (create_new, downloads) = (!store.adds() && self.one_in(6), self.choose(&[1, 1, 2]));
+        let upload = |(pick, size): (&usize, u32)| Operation::Upload {
+            pick: *pick,
+            size,
+            create_new,
+            source_fails: false,
+            downloads,
+            days: None,
+            content: None,
+        };
+        let skip = !store.adds() && !create_new && self.one_in(2);
+        match self.rng.random_range(0..10) {
+            0..5 => Operation::Many { parts: files.map(upload).collect(), tree, skip, jobs },
+            5..8 => {
+                let parts = files.map(|(pick, _)| Operation::Download { pick: *pick, to_file: true }).collect();
+                Operation::Many { parts, tree, skip: false, jobs }
+            }
+            _ => {
+                let parts = files.map(|(pick, _)| Operation::Delete { pick: *pick }).collect();
+                Operation::Many { parts, tree: tree && has_folders, skip: false, jobs }
+            }
         }
     }
 
@@ -121,6 +158,7 @@ impl Planner<'_> {
                 source_fails: !self.plan.processes && self.one_in(15),
                 downloads: self.choose(&[1, 1, 2, 3]),
                 days: (store == StoreName::Fileio && self.one_in(3)).then_some(3),
+                content: None,
             },
             40..58 => Operation::Download { pick, to_file: self.plan.processes || self.one_in(2) },
             58..66 => Operation::Stat { pick },
@@ -140,12 +178,13 @@ impl Planner<'_> {
         if targets.is_empty() {
             return Vec::new();
         }
-        (0..count)
-            .map(|_| {
-                let step = self.choose(&targets);
-                self.fault(step)
-            })
-            .collect()
+        let has_many = steps.iter().any(|step| matches!(step.operation, Operation::Many { .. }));
+        let faults = (0..count).map(|_| {
+            let step = self.choose(&targets);
+            self.fault(step)
+        });
+        // A transfer of many files waits for as long as the service asks for, which is a minute for these.
+        faults.filter(|rule| !(has_many && LONG_WAITS.iter().any(|wait| rule.contains(wait)))).collect()
     }
 
     fn fault(&mut self, step: &Step) -> String {
@@ -159,8 +198,7 @@ impl Planner<'_> {
             // For ever.
             _ => {}
         }
-        let reads = matches!(step.operation, Operation::Download { .. } | Operation::ReadContested);
-        let stores_content = matches!(step.operation, Operation::Upload { .. } | Operation::CreateContested { .. });
+        let (reads, stores_content) = (step.operation.reads(), step.operation.stores());
         let (common, rare) = (&FAULTS[..], &SLOW_FAULTS[..]);
         let fault = match self.rng.random_range(0..40) {
             0 => self.choose(rare),
@@ -223,6 +261,9 @@ const FAULTS: [&str; 27] = [
     r#"{ rate-limit = { per_minute = 3 } }"#,
 ];
 
+/// The faults after which a service asks to wait, or after which file.io is known to need it.
+const LONG_WAITS: [&str; 2] = ["rate-limit", "{ status = { code = 429 } }"];
+
 /// The variants of file.io that concern requests of the clients: they send no HEAD and no `Accept: text/html`.
 const FILEIO_FAULTS: [&str; 5] =
     [r#""gen1""#, r#"{ plan = "free" }"#, r#""clamp""#, r#""count-at-completion""#, r#""no-disposition""#];
@@ -266,7 +307,7 @@ mod tests {
         let rounds: Vec<Round> = (0..20_000).map(|number| plan.round(number)).collect();
         let text = serde_json::to_string(&rounds).unwrap_or_default();
         let simple = ["Upload", "Download", "Stat", "Delete", "List", "Url", "Copy", "Move"];
-        for operation in simple.into_iter().chain(["CreateContested", "ReadContested"]) {
+        for operation in simple.into_iter().chain(["Many", "CreateContested", "ReadContested"]) {
             assert!(text.contains(&format!("\"{operation}\"")), "{operation}");
         }
         let groups = [&FAULTS[..], &SLOW_FAULTS, &FILEIO_FAULTS, &CONTENT_FAULTS, &STORED_FAULTS, &STORAGE_FAULTS];

@@ -86,7 +86,6 @@ impl Run {
         let fired = self.environment.quiet().await?;
         self.environment.set_faults(self.seed, &[]).await?;
         for ((step, subject), outcome) in resolved.iter().zip(&mut outcomes) {
-            collect(&self.environment, step, subject, outcome);
             if let (Operation::Url { .. }, None, Some(url)) = (&step.operation, &outcome.error, outcome.files.first())
                 && step.store != StoreName::Fileio
             {
@@ -106,6 +105,10 @@ impl Run {
             if std::mem::replace(&mut after, again.clone()) == again {
                 break;
             }
+        }
+        for ((step, subject), outcome) in resolved.iter().zip(&mut outcomes) {
+            let files = after.get(&place(step.store, subject.owner)).map_or(&[][..], Vec::as_slice);
+            collect(&self.environment, step, subject, outcome, files);
         }
         name_origins(&mut after, &before, &round);
         let record = Record { before_event, before, outcomes, after, now, fired, round };

@@ -270,6 +270,10 @@ impl<K, T> Input<K, T> {
 
 impl<K, T> Drop for Input<K, T> {
     fn drop(&mut self) {
+        #[cfg(planted_bugs)]
+        if filestore_core::planted_bug("stopped-not-reported") {
+            return;
+        }
         let effect = self.effect_if_dropped;
         self.send(Err(Error::new(ErrorKind::Other, effect, "the transfer was stopped").with_source(Stopped)));
     }

@@ -52,6 +52,10 @@ async fn compare(store: &Store, path: PathBuf, stored: &StoredFile, has_times: b
         if stored.size.is_some_and(|stored| stored != size) {
             return Ok(false);
         }
+        #[cfg(planted_bugs)]
+        if filestore_core::planted_bug("skip-by-size") && stored.size.is_some() {
+            return Ok(true);
+        }
         if let Some(expected) = strongest(&stored) {
             let expected = expected.clone();
             return blocking(move || Ok(digest_of(&path, expected.algorithm)? == expected)).await;
