@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use filestore_core::{Capabilities, Feature, FileRef, ListOrder, NameRules, StoredFile, UrlKind};
+use jiff::Timestamp;
 use opendal::{Capability, Metadata};
 
 /// The traits of a service on which the flow of the operations depends.
@@ -32,6 +33,8 @@ pub(crate) struct ServiceTraits {
     pub(crate) parallel: bool,
     /// `true` if a conditional upload sends one part after the other.
     pub(crate) sequential_if_new: bool,
+    /// `true` if the modification time is metadata of the file, which listings do not have.
+    pub(crate) metadata_times: bool,
     /// `true` for S3, whose ETags are digests of the content.
     pub(crate) digest_etags: bool,
 }
@@ -54,6 +57,7 @@ impl ServiceTraits {
             container: matches!(scheme, "s3" | "gcs" | "azblob"),
             parallel: transport && matches!(scheme, "s3" | "gcs" | "azblob"),
             sequential_if_new: scheme == "gcs",
+            metadata_times: matches!(scheme, "s3" | "gcs" | "azblob") && capability.write_with_user_metadata,
             digest_etags: scheme == "s3",
         }
     }
@@ -124,6 +128,9 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability, traits: Servic
     add(Feature::Metadata, capability.write_with_user_metadata && scheme != "webdav", lacks_metadata);
     add(Feature::Expiry, false, "OpenDAL cannot set it; use lifecycle rules if the service has them");
     add(Feature::Modified, false, "the service sets it, or OpenDAL cannot set it");
+    if traits.metadata_times {
+        all = all.emulated(Feature::Modified, "the metadata `mtime`, as rclone has it; listings do not show it");
+    }
 
     if capability.write_with_user_metadata && scheme == "webdav" {
         all = all.emulated(
@@ -157,8 +164,52 @@ fn max_url_lifetime(scheme: &str) -> Option<Duration> {
 /// The ETag of such a file is the digest of the digests of its parts, so without their size it proves nothing.
 pub(crate) const PART_SIZE_KEY: &str = "filestore-part-size";
 
+/// The name of the metadata with the modification time: seconds since 1970 with a fraction, as rclone writes it. It is not
+/// part of the metadata of a [`StoredFile`].
+pub(crate) const MODIFIED_KEY: &str = "mtime";
+
+/// Returns the value of [`MODIFIED_KEY`].
+pub(crate) fn metadata_of_time(time: Timestamp) -> String {
+    let nanoseconds = time.as_nanosecond();
+    let sign = if nanoseconds < 0 { "-" } else { "" };
+    let nanoseconds = nanoseconds.unsigned_abs();
+    format!("{sign}{}.{:09}", nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000)
+}
+
+/// Returns the time in a value of [`MODIFIED_KEY`]. `None`: it is no time. Digits beyond nanoseconds are cut off.
+fn time_of_metadata(value: &str) -> Option<Timestamp> {
+    let (sign, digits) = value.strip_prefix('-').map_or((1, value), |digits| (-1, digits));
+    let (seconds, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(seconds) || !is_number(fraction) {
+        return None;
+    }
+    let fraction = format!("{fraction:0<9}");
+    let nanoseconds = seconds.parse::<i128>().ok()? * 1_000_000_000 + fraction[..9].parse::<i128>().ok()?;
+    Timestamp::from_nanosecond(sign * nanoseconds).ok()
+}
+
+/// Converts an entry of a listing, which has no user metadata.
+pub(crate) fn listed_file(
+    reference: FileRef,
+    components: &[String],
+    metadata: &Metadata,
+    traits: ServiceTraits,
+) -> StoredFile {
+    let mut file = stored_file(reference, components, metadata, traits);
+    if traits.metadata_times {
+        file.modified = None;
+    }
+    file
+}
+
 /// Converts the `metadata` of the file at `components`.
-pub(crate) fn stored_file(reference: FileRef, components: &[String], metadata: &Metadata) -> StoredFile {
+pub(crate) fn stored_file(
+    reference: FileRef,
+    components: &[String],
+    metadata: &Metadata,
+    traits: ServiceTraits,
+) -> StoredFile {
     let mut file = StoredFile::new(reference, components.last().cloned().unwrap_or_default());
     file.size = Some(metadata.content_length());
     file.stored_size = file.size;
@@ -168,6 +219,14 @@ pub(crate) fn stored_file(reference: FileRef, components: &[String], metadata: &
     if let Some(pairs) = metadata.user_metadata() {
         let pairs = pairs.into_iter().filter(|(key, _)| *key != PART_SIZE_KEY);
         file.metadata = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    }
+    if traits.metadata_times {
+        // The service has the time at which the file was stored.
+        file.created = file.modified;
+        if let Some(time) = file.metadata.get(MODIFIED_KEY).and_then(|value| time_of_metadata(value)) {
+            file.metadata.remove(MODIFIED_KEY);
+            file.modified = Some(time);
+        }
     }
     file
 }
@@ -203,6 +262,26 @@ mod tests {
     use opendal::MetadataBuilder;
 
     use super::*;
+
+    #[test]
+    fn a_time_in_metadata_has_the_form_of_rclone() {
+        for (text, time) in [
+            ("1354040105.123456789", "2012-11-27T18:15:05.123456789Z"),
+            ("0.000000000", "1970-01-01T00:00:00Z"),
+            ("-1.500000000", "1969-12-31T23:59:58.5Z"),
+        ] {
+            let time: Timestamp = time.parse().unwrap();
+            assert_eq!(metadata_of_time(time), text);
+            assert_eq!(time_of_metadata(text), Some(time));
+        }
+        let time = |text: &str| text.parse::<Timestamp>().ok();
+        assert_eq!(time_of_metadata("1354040105"), time("2012-11-27T18:15:05Z"));
+        assert_eq!(time_of_metadata("1354040105.1"), time("2012-11-27T18:15:05.1Z"));
+        assert_eq!(time_of_metadata("1354040105.12345678999"), time("2012-11-27T18:15:05.123456789Z"));
+        for garbage in ["", ".", "1.", ".5", "-", "+1", "1e9", "1 ", "99999999999999999999", "2012-11-27", "--1"] {
+            assert_eq!(time_of_metadata(garbage), None, "{garbage}");
+        }
+    }
 
     fn metadata(etag: Option<&str>, generation: Option<&str>, time: Option<&str>) -> Metadata {
         let mut builder = MetadataBuilder::file(9);

@@ -266,7 +266,7 @@ impl FileStore for OpendalStore {
     async fn stat(&self, request: Stat) -> Result<StoredFile> {
         let components = self.checked(components::of_reference(&request.reference)?)?;
         let metadata = self.stat_path(&self.path(&components)).await?;
-        Ok(capabilities::stored_file(self.reference(&components), &components, &metadata))
+        Ok(capabilities::stored_file(self.reference(&components), &components, &metadata, self.traits))
     }
 
     async fn download(&self, request: Download) -> Result<Downloaded> {
@@ -389,7 +389,8 @@ impl OpendalStore {
             if path.ends_with('/') {
                 page.folders.push(components.join("/"));
             } else {
-                page.files.push(capabilities::stored_file(self.reference(&components), &components, &metadata));
+                let reference = self.reference(&components);
+                page.files.push(capabilities::listed_file(reference, &components, &metadata, self.traits));
             }
         }
         Ok(page)
@@ -426,7 +427,7 @@ impl OpendalStore {
             Some(check) => check.stream(stream, length).boxed(),
             None => stream,
         };
-        let file = capabilities::stored_file(self.reference(&components), &components, &metadata);
+        let file = capabilities::stored_file(self.reference(&components), &components, &metadata, self.traits);
         let mut downloaded = Downloaded::new(file, ByteStream::download(stream, Some(length)));
         downloaded.range = range;
         Ok(downloaded)
@@ -467,6 +468,13 @@ impl OpendalStore {
         let guessed = || guess_content_type(&request.name).map(str::to_owned);
         let content_type = request.content_type.clone().or_else(guessed).filter(|_| self.traits.content_type);
         let existing = self.check_target(&components, &request).await?;
+        let modified = match self.traits.metadata_times {
+            true => request.modified_or_of_file().await?,
+            false => None,
+        };
+        let mut metadata = request.metadata.clone();
+        metadata
+            .extend(modified.map(|time| (capabilities::MODIFIED_KEY.to_owned(), capabilities::metadata_of_time(time))));
         #[cfg(feature = "sftp")]
         let times = match &self.sftp_times {
             Some(times) => self.time_to_set(times, &request).await?,
@@ -488,7 +496,7 @@ impl OpendalStore {
             root: self.root.clone(),
             content,
             content_type: content_type.clone(),
-            metadata: request.metadata.clone(),
+            metadata,
             create_new: request.if_exists == IfExists::Fail,
             existing,
             #[cfg(feature = "sftp")]
@@ -503,7 +511,8 @@ impl OpendalStore {
             }
             _ => error,
         })?;
-        let mut file = capabilities::stored_file(self.reference(&components), &components, &stored.metadata);
+        let mut file =
+            capabilities::stored_file(self.reference(&components), &components, &stored.metadata, self.traits);
         file.version = match &stored.temporary {
             Some(temporary) => self.version_of_renamed(&file.reference, &components, temporary).await,
             None => capabilities::version_of_write(&file.reference, &stored.metadata),
@@ -512,6 +521,7 @@ impl OpendalStore {
         file.stored_size = file.size;
         file.content_type = file.content_type.or(content_type);
         file.metadata = request.metadata;
+        file.modified = modified.or(file.modified);
         #[cfg(feature = "sftp")]
         match stored.time {
             Some(Ok(modified)) => file.modified = Timestamp::from_second(modified.as_second()).ok(),
@@ -627,6 +637,10 @@ impl OpendalStore {
 
     /// Rejects metadata that the service would reject after it has received the content.
     fn check_metadata(&self, request: &Upload) -> Result<()> {
+        let is_time = |key: &String| key.eq_ignore_ascii_case(capabilities::MODIFIED_KEY);
+        if self.traits.metadata_times && request.metadata.keys().any(is_time) {
+            return Err(Error::invalid("the metadata `mtime` is the modification time; give it as `modified`"));
+        }
         let is_identifier = |key: &str| {
             let starts_well = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
             starts_well && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

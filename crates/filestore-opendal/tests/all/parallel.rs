@@ -1,10 +1,10 @@
 //! Parts and ranges of one file at the same time, their memory, and the digests of the service, one rule per test.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use filestore_core::{Body, Cleanup, Download, Effect, Error, ErrorKind, IfExists, Result, Store, Upload};
+use filestore_core::{Body, Cleanup, Download, Effect, Error, ErrorKind, IfExists, IntoTimestamp, Result, Store, Upload};
 use futures::future::{join_all, try_join_all};
 use futures::{StreamExt, TryStreamExt};
 
@@ -147,6 +147,21 @@ async fn parts_go_up_at_the_same_time_and_never_beyond_the_bound() {
         assert_eq!(stub.received().iter().filter(|request| is_part(request)).count(), 9);
         assert!(file.metadata.is_empty() && store.stat(file.reference()).await.unwrap().metadata.is_empty());
     }
+}
+
+#[tokio::test]
+async fn the_modification_time_is_metadata_that_listings_do_not_show() {
+    let stub = Stub::concurrent(S3::default(), HOLD).await;
+    let store = open("s3", &stub.url, &[]);
+    let time = UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
+    let file = store.upload(Upload::new("a", "content").modified(time)).await.unwrap();
+    let put = stub.received().into_iter().find(|request| request.line.starts_with("PUT ")).unwrap();
+    assert_eq!(put.header("x-amz-meta-mtime"), Some("1000000000.123456789"));
+    let seen = store.stat(file.reference()).await.unwrap();
+    assert_eq!((file.modified, seen.modified), (Some(time.into_timestamp()), Some(time.into_timestamp())));
+    assert!(seen.metadata.is_empty());
+    let error = store.upload(Upload::new("a", "x").metadata("mtime", "1")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
 #[tokio::test]

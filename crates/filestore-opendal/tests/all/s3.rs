@@ -93,9 +93,13 @@ async fn the_main_operations_on_a_real_server() {
         let upload = Upload::new(format!("file {number} ü+%.txt"), body)
             .scope("main/sub")
             .content_type("text/plain")
-            .metadata("color", "blue");
+            .metadata("color", "blue")
+            .modified("2026-01-02T03:04:05.678901234Z".parse::<jiff::Timestamp>().unwrap());
         let file = store.upload(upload).await.unwrap();
         let stat = store.stat(file.reference()).await.unwrap();
+        assert_eq!(stat.modified, file.modified);
+        assert_eq!(stat.modified.unwrap().to_string(), "2026-01-02T03:04:05.678901234Z");
+        assert_eq!(stat.metadata.len(), 1);
         assert_eq!((stat.size, stat.content_type.as_deref()), (file.size, Some("text/plain")));
         assert_eq!(stat.metadata["color"], "blue");
         let expected: &[u8] = if number == 0 { b"small" } else { &large };
