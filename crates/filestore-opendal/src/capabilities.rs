@@ -33,6 +33,7 @@ pub(crate) struct ServiceTraits {
     /// `true` if a conditional upload sends one part after the other.
     pub(crate) sequential_if_new: bool,
     /// `true` for S3, whose ETags are digests of the content.
+    #[cfg(feature = "http")]
     pub(crate) digest_etags: bool,
 }
 
@@ -54,6 +55,7 @@ impl ServiceTraits {
             container: matches!(scheme, "s3" | "gcs" | "azblob"),
             parallel: transport && matches!(scheme, "s3" | "gcs" | "azblob"),
             sequential_if_new: scheme == "gcs",
+            #[cfg(feature = "http")]
             digest_etags: scheme == "s3",
         }
     }
