@@ -226,11 +226,9 @@ impl Attempts {
     }
 
     /// Returns `true` if the service has stored other content than was sent.
+    #[cfg(feature = "http")]
     pub(crate) fn is_damaged(&self) -> bool {
-        #[cfg(feature = "http")]
-        return self.lock().damaged;
-        #[cfg(not(feature = "http"))]
-        false
+        self.lock().damaged
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

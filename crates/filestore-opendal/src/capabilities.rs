@@ -36,6 +36,7 @@ pub(crate) struct ServiceTraits {
     /// `true` if the modification time is metadata of the file, which listings do not have.
     pub(crate) metadata_times: bool,
     /// `true` for S3, whose ETags are digests of the content.
+    #[cfg(feature = "http")]
     pub(crate) digest_etags: bool,
 }
 
@@ -58,6 +59,7 @@ impl ServiceTraits {
             parallel: transport && matches!(scheme, "s3" | "gcs" | "azblob"),
             sequential_if_new: scheme == "gcs",
             metadata_times: matches!(scheme, "s3" | "gcs" | "azblob") && capability.write_with_user_metadata,
+            #[cfg(feature = "http")]
             digest_etags: scheme == "s3",
         }
     }

@@ -199,7 +199,11 @@ impl UploadTask {
     ) -> Result<u64> {
         let first = until_dropped(parts.next(), dropped).await??.unwrap_or_default();
         let second = until_dropped(parts.next(), dropped).await??;
-        let mut options = WriteOptions { concurrent: self.parallel, ..self.options() };
+        let options = WriteOptions { concurrent: self.parallel, ..self.options() };
+        #[cfg(feature = "http")]
+        let mut options = options;
+        #[cfg(not(feature = "http"))]
+        let _ = part_size;
         let operator = match (&second, &self.whole_operator) {
             (None, Some(operator)) => operator,
             _ => &self.operator,
