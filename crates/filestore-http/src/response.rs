@@ -79,8 +79,7 @@ impl Response {
 
     /// Returns the content type in lower case, without parameters.
     pub fn content_type(&self) -> Option<String> {
-        let value = self.headers().get(CONTENT_TYPE)?.to_str().ok()?;
-        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        content_type(self.headers())
     }
 
     /// Checks that the body is not encoded (`Content-Encoding: gzip`).
@@ -308,6 +307,18 @@ impl Context {
         let effect = self.history.ended_by(self.idempotency, Outcome::Lost).effect();
         incomplete_response(&self.request, cause, received, length).with_effect(effect).with_attempts(self.attempts)
     }
+}
+
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// Returns `true` if the content type is one that services have for their errors. Web pages and texts without markup
+/// come from gateways, too.
+pub(crate) fn is_json_or_xml(headers: &HeaderMap) -> bool {
+    let ends = ["/json", "+json", "/xml", "+xml"];
+    content_type(headers).is_some_and(|essence| ends.iter().any(|end| essence.ends_with(end)))
 }
 
 /// Returns the error of a response whose body broke off after `received` of `length` bytes.
