@@ -345,6 +345,8 @@ impl Transport {
         proof: Proof,
         response: Response,
     ) -> opendal::Result<http::Response<HttpBody>> {
+        // A file may be stored with a `Content-Encoding`, as its encoded bytes.
+        response.check_transfer_coding().map_err(|error| carried(error, false))?;
         // A service that sent an ETag for the metadata of the file sends it with the content, too.
         let versioned = proof == Proof::Etag || sent.head.headers.contains_key(IF_MATCH);
         if versioned && !response.headers().contains_key(ETAG) {

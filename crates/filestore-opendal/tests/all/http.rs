@@ -527,6 +527,24 @@ async fn content_of_another_range_is_a_protocol_error() {
 }
 
 #[tokio::test]
+async fn content_that_is_encoded_for_the_transfer_is_a_protocol_error() {
+    for (service, path) in [("s3", "s:s3:a"), ("webdav", "s:webdav:a")] {
+        let stub = always(|request| match request.method.as_str() {
+            "PROPFIND" => Webdav::with(&[("a", "hi")]).serve(request),
+            "HEAD" => S3::with(&[("a", "hi")]).serve(request),
+            _ => Reply::new(200)
+                .header("etag", "\"00000000000000000000000000000001\"")
+                .header("transfer-encoding", "gzip, chunked")
+                .body("2\r\nhi\r\n0\r\n\r\n"),
+        })
+        .await;
+        let error = open(service, &stub.url, &[]).read(&reference(path), 9).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+        assert!(error.to_string().contains("is encoded with gzip"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn requests_have_the_user_agent() {
     let stub = Stub::start(S3::default()).await;
     open("s3", &stub.url, &[("user_agent", "mine/1")]).upload(Upload::new("a", "x")).await.unwrap();
