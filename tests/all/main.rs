@@ -23,3 +23,4 @@ mod rules_page;
 mod runtime;
 mod servers;
 mod slow_link;
+mod warnings;

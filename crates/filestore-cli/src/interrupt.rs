@@ -50,6 +50,12 @@ const OTHER_SIGNALS: [i32; 3] = [24, 26, 27];
 ))]
 const OTHER_SIGNALS: [i32; 0] = [];
 
+/// Makes a write beyond the file size limit of this process an error. Without a handler, SIGXFSZ ends the program.
+pub(crate) fn survive_file_size_limit() {
+    #[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
+    let _ = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(25));
+}
+
 /// The signals that end the program.
 pub(crate) struct Signals {
     #[cfg(unix)]
@@ -62,10 +68,6 @@ impl Signals {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            // SIGXFSZ: with a handler, a write beyond the file size limit of this process is an error, not the end
-            // of the program.
-            #[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
-            let _ = signal(SignalKind::from_raw(25));
             let ignored = ignored_signals();
             let kinds = [
                 SignalKind::hangup(),
@@ -256,13 +258,7 @@ impl Reads {
             let location = match &location {
                 Location::Partial(path, file) => describe_partial(path, file.as_ref()),
                 Location::Whole(path) => format!("the whole file is in {}", path.display()),
-                Location::StandardOutput { arrived, accepted } if accepted < arrived => format!(
-                    "standard output accepted {accepted} of the {arrived} bytes that arrived, and a part of the next; \
-                     the rest is lost"
-                ),
-                Location::StandardOutput { arrived, .. } => {
-                    format!("the {arrived} bytes that arrived went to standard output")
-                }
+                Location::StandardOutput { arrived, accepted } => describe_output(*arrived, *accepted),
             };
             output::report(&format!(
                 "error: download {subject:?}: it was interrupted; the file is possibly consumed; {location}"
@@ -309,6 +305,13 @@ impl Read {
         self.count(|_, accepted| *accepted += bytes);
     }
 
+    /// Describes how much of the file standard output has accepted. `None` if none has arrived.
+    pub(crate) fn output(&self) -> Option<String> {
+        let mut counted = (0, 0);
+        self.count(|arrived, accepted| counted = (*arrived, *accepted));
+        (counted.0 > 0).then(|| describe_output(counted.0, counted.1))
+    }
+
     fn count(&self, add: impl FnOnce(&mut u64, &mut u64)) {
         let mut under_way = self.reads.under_way();
         let entry = under_way.iter_mut().find(|entry| entry.id == self.id);
@@ -337,15 +340,29 @@ impl Read {
 
 /// Returns a text that names the path of the partial file, which was at `path`, and its size on the disk.
 fn describe_partial(path: &Path, file: Option<&File>) -> String {
-    let locate = || {
-        let file = file.ok_or(std::io::ErrorKind::NotFound)?;
-        file.sync_all()?;
-        let partial = locate_partial(file, path)?;
-        std::io::Result::Ok((partial.metadata()?.len(), partial))
-    };
-    match locate() {
-        Ok((size, partial)) => format!("{size} bytes of it are kept in {}", partial.display()),
-        Err(error) => format!("the bytes that arrived were written to {} ({error})", path.display()),
+    let Some(file) = file else { return format!("the bytes that arrived were written to {}", path.display()) };
+    let synced = file.sync_all();
+    let located = locate_partial(file, path).and_then(|partial| Ok((partial.metadata()?.len(), partial)));
+    match (located, synced) {
+        (Ok((size, partial)), Ok(())) => format!("{size} bytes of it are kept in {}", partial.display()),
+        (Ok((size, partial)), Err(error)) => {
+            format!("{size} bytes of it were written to {}, which cannot be synced ({error})", partial.display())
+        }
+        // The file has no name any more.
+        (Err(error), _) => {
+            format!("nothing of it is kept: cannot copy the bytes to the folder of {}: {error}", path.display())
+        }
+    }
+}
+
+/// Describes how much of the file standard output has accepted.
+fn describe_output(arrived: u64, accepted: u64) -> String {
+    match accepted < arrived {
+        true => format!(
+            "standard output accepted {accepted} of the {arrived} bytes that arrived, and a part of the next; the rest \
+             is lost"
+        ),
+        false => format!("the {arrived} bytes that arrived went to standard output"),
     }
 }
 
@@ -401,7 +418,7 @@ fn exit_timeout(reads: &Reads) -> Duration {
 /// Waits, after a signal, until what the interrupted uploads have left is removed.
 pub(crate) async fn end_cleanups() {
     if Cleanup::is_running() && timeout(CLEANUP_GRACE, Cleanup::all_ended()).await.is_err() {
-        output::report("the service does not respond: a part of the interrupted upload may remain there");
+        output::report("the service does not respond: a part of the interrupted operation may remain there");
     }
 }
 

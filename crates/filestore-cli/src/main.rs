@@ -19,7 +19,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Cli, Command};
-use crate::interrupt::{Reads, ReportAfterPanic, Signals, end_cleanups, force_exit, report_after};
+use crate::interrupt::{
+    Reads, ReportAfterPanic, Signals, end_cleanups, force_exit, report_after, survive_file_size_limit,
+};
 
 fn main() -> ExitCode {
     standard_streams::set_blocking();
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(async {
+        survive_file_size_limit();
         // The emulator handles signals itself. Every other command is dropped on a signal, which removes
         // its temporary files.
         if let Command::Emulator(_) = cli.command {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
                 drop(command);
                 reads.report_batch();
                 end_cleanups().await;
+                output::report_unprinted();
                 code
             }
         }

@@ -38,9 +38,9 @@ pub(crate) fn result(text: impl AsRef<[u8]>, summary: &str) -> Result<()> {
     if standard_streams::may_be_closed() {
         report(summary);
     }
-    *unprinted() = Some(summary.to_owned());
+    set_unprinted(Some(summary.to_owned()));
     let printed = line(text);
-    *unprinted() = None;
+    set_unprinted(None);
     printed.map_err(|error| {
         report(summary);
         if is_closed_by_reader(&error) {
@@ -53,6 +53,11 @@ pub(crate) fn result(text: impl AsRef<[u8]>, summary: &str) -> Result<()> {
 
 /// The summary of the result that is being printed.
 static UNPRINTED: Mutex<Option<String>> = Mutex::new(None);
+
+/// Sets the summary that [`report_unprinted`] reports. `None`: the result is printed, or its loss is reported.
+pub(crate) fn set_unprinted(summary: Option<String>) {
+    *unprinted() = summary;
+}
 
 fn unprinted() -> MutexGuard<'static, Option<String>> {
     UNPRINTED.lock().unwrap_or_else(PoisonError::into_inner)

@@ -67,6 +67,11 @@ pub(crate) fn check_output_keeps(data: &str) -> Result<()> {
     Ok(())
 }
 
+/// Returns `true` if standard output is a pipe or a socket whose reader has closed it already.
+pub(crate) fn is_closed_by_reader() -> bool {
+    stream::has_no_reader(std::io::stdout())
+}
+
 /// Returns a *quota* error if standard output is a regular file whose disk cannot hold `bytes` more.
 pub(crate) fn check_output_holds(bytes: u64) -> Result<()> {
     match stream::free_space(std::io::stdout()) {
@@ -84,6 +89,7 @@ mod stream {
     use std::os::fd::AsFd;
     use std::os::unix::fs::MetadataExt;
 
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
     pub(super) enum State {
@@ -114,6 +120,13 @@ mod stream {
         }
     }
 
+    pub(super) fn has_no_reader(stream: impl AsFd) -> bool {
+        // These events are reported without a request for them.
+        let mut polled = [PollFd::new(&stream, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    }
+
     /// Returns the space that a regular file can grow by.
     pub(super) fn free_space(stream: impl AsFd) -> Option<u64> {
         let kind = FileType::from_raw_mode(fstat(&stream).ok()?.st_mode);
@@ -140,6 +153,10 @@ mod stream {
 
     pub(super) fn state<S>(_: S) -> State {
         State::Open
+    }
+
+    pub(super) fn has_no_reader<S>(_: S) -> bool {
+        false
     }
 
     pub(super) fn free_space<S>(_: S) -> Option<u64> {

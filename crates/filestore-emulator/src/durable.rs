@@ -262,6 +262,12 @@ fn damaged_copies(log: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(copies)
 }
 
+/// Returns `true` for the failures of a write for which there is no space: the disk, the quota of the user, and the
+/// limit of the process for the size of a file.
+pub(crate) fn is_out_of_space(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

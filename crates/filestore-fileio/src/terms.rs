@@ -173,7 +173,10 @@ impl UploadTerms {
                 Some(actual) if actual.times().is_none_or(|times| times > max) => {
                     return Some(format!("it allows {} downloads instead of {max}", times_or_unlimited(actual)));
                 }
-                None => return Some(format!("the service does not confirm the limit of {max} downloads")),
+                // No limit is 0: it may mean that there is none.
+                None | Some(MaxDownloads::Times(0)) => {
+                    return Some(format!("the service does not confirm the limit of {max} downloads"));
+                }
                 Some(_) => {}
             }
         }
@@ -181,6 +184,32 @@ impl UploadTerms {
             (Some(true), Some(false)) => Some("its auto_delete is false instead of true".to_owned()),
             (Some(true), None) => Some("the service does not confirm that auto_delete is true".to_owned()),
             _ => None,
+        }
+    }
+
+    /// Returns the documented defaults of the service that apply to a file of these terms and that the response does not
+    /// confirm.
+    pub(crate) fn unconfirmed_defaults(&self, stored: &FileIoFile) -> Vec<&'static str> {
+        let is_for_one_download = stored.max_downloads == Some(MaxDownloads::Times(1));
+        let expires = matches!(stored.file.expiry, Expiry::At(_)) || stored.lifetime_in_words().is_some();
+        let defaults = [
+            ("that it allows one download", self.max_downloads.is_none() && !is_for_one_download),
+            ("that it is deleted after that", self.auto_delete.is_none() && stored.auto_delete != Some(true)),
+            ("that it expires", self.expiration == Expiration::Default && !expires),
+        ];
+        defaults.into_iter().filter(|(_, is_unconfirmed)| *is_unconfirmed).map(|(name, _)| name).collect()
+    }
+
+    /// Warns of the documented defaults that the response does not confirm. The caller has not requested them, so the
+    /// file stays.
+    pub(crate) fn warn_of_defaults(&self, stored: &FileIoFile) {
+        let unconfirmed = self.unconfirmed_defaults(stored);
+        if !unconfirmed.is_empty() {
+            tracing::warn!(
+                "the service does not confirm {}, as its documentation says of a file without other options: the file \
+                 may be read more often or longer",
+                unconfirmed.join(", ")
+            );
         }
     }
 

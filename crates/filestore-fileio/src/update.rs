@@ -175,7 +175,9 @@ impl FileIoStore {
             request = request.query("title", title);
         }
         let response = self.send(request).await?;
-        self.changed(response, &key, &terms, &upload.name, || Some(form.content_sent())).await
+        let stored = self.changed(response, &key, &terms, &upload.name, || Some(form.content_sent())).await?;
+        terms.warn_of_defaults(&stored);
+        Ok(stored)
     }
 
     /// Returns the file of `response`, the response to an update, checked against `terms` and the size that was `sent`.

@@ -118,6 +118,7 @@ impl FileIoStore {
         let starts = starts_of(&stored.file);
         terms.check_size(&stored, Some(sent))?;
         stored.file.skipped = terms.ignored(&stored, &starts);
+        terms.warn_of_defaults(&stored);
         let mut file = stored.file;
         file.size.get_or_insert(sent);
         file.stored_size.get_or_insert(sent);

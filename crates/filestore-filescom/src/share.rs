@@ -32,7 +32,7 @@ pub struct Share {
     pub expires: Option<Timestamp>,
     /// The password that visitors must enter.
     pub password: Option<SecretString>,
-    /// The maximum number of uses. Default: unlimited.
+    /// The maximum number of uses, from 1. Default: unlimited.
     pub max_uses: Option<u32>,
     /// The permissions of visitors. Default: the site's default, which is read; a created link that allows more is
     /// deleted.
@@ -203,7 +203,8 @@ impl From<Bundle> for ShareLink {
 impl FilesComStore {
     /// Creates a share link to these files or folders. Each call creates another link.
     ///
-    /// *Invalid input* if there is no reference, if the expiry is in the past or if the password is empty, *not found*
+    /// *Invalid input* if there is no reference, if the expiry is in the past, if `max_uses` is 0 or if the password is
+    /// empty, *not found*
     /// if a path does not exist, *permission* if the user may not share, *rate limited*. *Unsupported* if the service
     /// did not apply a protection, such as the password or the expiry: the link is deleted. *Incomplete* if that fails.
     /// There is no retry after a lost response: the link may exist, see [`shares`](Self::shares).
@@ -221,6 +222,9 @@ impl FilesComStore {
         }
         if share.expires.is_some_and(|end| end <= self.api().clock().now()) {
             return Err(Error::invalid("the expiry of the share link is in the past; choose a later time"));
+        }
+        if share.max_uses == Some(0) {
+            return Err(Error::invalid("a share link that allows no use is useless; set max_uses to 1 or more"));
         }
         if let Some(password) = &share.password {
             check_secret("password", password.expose_secret())?;
@@ -325,6 +329,8 @@ fn lost_protection(share: &Share, paths: &[String], bundle: &Bundle) -> Option<&
         let granted = bundle.permissions.as_deref();
         granted != Some(requested.as_str()) && !requested.weaker().contains(&granted.unwrap_or_default())
     };
+    // 0 may mean that there is no limit.
+    let exceeds = |max: u32| bundle.max_uses.is_none_or(|uses| uses == 0 || uses > max.into());
     // Without requested permissions, the link may allow no more than read.
     let allows_more = match share.permissions {
         Some(requested) => allows_more(requested),
@@ -334,7 +340,7 @@ fn lost_protection(share: &Share, paths: &[String], bundle: &Bundle) -> Option<&
         ("exactly the requested paths", bundle.paths.as_deref().is_some_and(differ)),
         ("the password", share.password.is_some() && bundle.password_protected != Some(true)),
         ("the expiry", share.expires.is_some_and(is_later)),
-        ("the limit of uses", share.max_uses.is_some_and(|max| bundle.max_uses.is_none_or(|uses| uses > max.into()))),
+        ("the limit of uses", share.max_uses.is_some_and(exceeds)),
         ("the permissions", allows_more),
         ("the registration", share.require_registration && bundle.require_registration != Some(true)),
     ];

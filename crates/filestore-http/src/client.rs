@@ -20,7 +20,7 @@ use crate::failure::Failed;
 use crate::proxy::{Proxies, Proxy};
 use crate::rate_limit::RateLimiter;
 use crate::request::RequestParts;
-use crate::response::{Context, incomplete_response};
+use crate::response::{Context, incomplete_response, is_json_or_xml};
 use crate::retry::Budget;
 use crate::tls;
 use crate::{
@@ -201,7 +201,8 @@ impl HttpClient {
             Ok(ResponseBody { response, .. }) => {
                 let status = response.status().as_u16();
                 let default = request.default_retry_after.filter(|_| status == 429);
-                (Outcome::Status(status), retry_after(response.headers(), self.0.clock.now()).or(default))
+                let outcome = Outcome::of_response(status, is_json_or_xml(response.headers()));
+                (outcome, retry_after(response.headers(), self.0.clock.now()).or(default))
             }
             Err(failed) => (failed.outcome, None),
         };

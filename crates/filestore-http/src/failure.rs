@@ -123,6 +123,11 @@ impl Failed {
             Some(proxy) if tunnel.as_deref().is_none_or(|error| error.contains("underlying connection")) => {
                 format!("cannot connect to {proxy} to reach {service}: {cause}")
             }
+            // The HTTP library hides the status, which may be temporary (a 502 of a service that is down) or not.
+            Some(proxy) if tunnel.as_deref() == Some("unsuccessful") => format!(
+                "cannot connect to {service} through {proxy}: the proxy refused the request CONNECT; if this does not \
+                 pass, check whether the rules of the proxy allow this host and port"
+            ),
             Some(proxy) => format!("cannot connect to {service} through {proxy}: {cause}"),
             None => format!("cannot connect to {service}: {cause}"),
         };

@@ -19,6 +19,20 @@ pub enum Outcome {
     NotHttp,
     /// A response arrived, with this status.
     Status(u16),
+    /// A response arrived with this status, which says that the request failed for now, but it is neither JSON nor XML.
+    /// A gateway may have sent it, and the service behind the gateway may still apply the request.
+    Gateway(u16),
+}
+
+impl Outcome {
+    /// Returns the outcome of a response. `is_in_format` is `true` if its body is JSON or XML, as the errors of services
+    /// are.
+    pub(crate) fn of_response(status: u16, is_in_format: bool) -> Self {
+        match status {
+            408 | 500 | 503 if !is_in_format => Self::Gateway(status),
+            _ => Self::Status(status),
+        }
+    }
 }
 
 /// The attempts of one request, and what they prove about its effect.
@@ -64,12 +78,14 @@ impl Evidence {
             Outcome::NotSent | Outcome::Misconfigured => Self::NotSent,
             // A safe request cannot have changed anything.
             _ if idempotency == Idempotency::Safe => Self::Rejected,
-            // A gateway that gives up (502, 504) proves nothing about the service behind it. A success that the caller
-            // reports as an error did not come from the service. 303 says that the request was processed.
-            Outcome::Lost | Outcome::NotHttp | Outcome::Status(502 | 504 | 200..=299 | 303) => Self::Unanswered,
-            Outcome::Status(408) => Self::Doubtful,
+            Outcome::Lost | Outcome::NotHttp | Outcome::Gateway(_) => Self::Unanswered,
+            // A success that the caller reports as an error did not come from the service. 303 says that the request
+            // was processed.
+            Outcome::Status(200..=299 | 303) => Self::Unanswered,
+            Outcome::Status(408 | 500 | 503) => Self::Doubtful,
             Outcome::Status(300..=499 | 501 | 505 | 507 | 511) => Self::Rejected,
-            Outcome::Status(_) => Self::Doubtful,
+            // A gateway that gives up (502, 504, 520 to 527, 530, 598, 599) proves nothing about the service behind it.
+            Outcome::Status(_) => Self::Unanswered,
         }
     }
 
@@ -175,6 +191,8 @@ mod tests {
             (Outcome::Status(501), [Rejected, Rejected, Rejected, Rejected]),
             (Outcome::Status(507), [Rejected, Rejected, Rejected, Rejected]),
             (Outcome::Status(503), [Rejected, Unknown, Unknown, Unknown]),
+            (Outcome::Status(524), [Rejected, Unknown, Unknown, Unknown]),
+            (Outcome::Gateway(503), [Rejected, Unknown, Unknown, Unknown]),
         ];
         for (outcome, row) in table {
             for (idempotency, expected) in ALL.into_iter().zip(row) {
@@ -207,8 +225,23 @@ mod tests {
         assert_eq!(after(&[Outcome::Status(503)]), Effect::Rejected);
         assert_eq!(after(&[Outcome::Status(503), Outcome::Status(400)]), Effect::Rejected);
         assert_eq!(after(&[Outcome::Lost, Outcome::Status(503)]), Effect::Unknown);
-        assert_eq!(after(&[Outcome::Status(504)]), Effect::Unknown);
         assert_eq!(after(&[Outcome::NotSent]), Effect::NotSent);
+    }
+
+    #[test]
+    fn a_read_back_after_a_response_of_a_gateway_proves_nothing() {
+        let after = |outcome| {
+            let mut history = History::default();
+            history.record(Idempotency::NonIdempotent, outcome);
+            history.record_nothing_found()
+        };
+        for status in [502, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 598, 599] {
+            assert_eq!(after(Outcome::of_response(status, true)), Effect::Unknown, "{status}");
+        }
+        for status in [408, 500, 503] {
+            assert_eq!(after(Outcome::of_response(status, false)), Effect::Unknown, "{status}");
+            assert_eq!(after(Outcome::of_response(status, true)), Effect::Rejected, "{status}");
+        }
     }
 
     #[test]
@@ -236,8 +269,13 @@ mod tests {
             Just((Outcome::NotSent, Applied::Never)),
             Just((Outcome::Misconfigured, Applied::Never)),
             late.clone().prop_map(|applied| (Outcome::Lost, applied)),
-            (prop_oneof![Just(200_u16), Just(502), Just(504)], late)
+            (
+                prop_oneof![Just(200_u16), Just(502), Just(504), Just(520), Just(524), Just(530), Just(599)],
+                late.clone()
+            )
                 .prop_map(|(status, late)| (Outcome::Status(status), late)),
+            (prop_oneof![Just(408_u16), Just(500), Just(503)], late)
+                .prop_map(|(status, late)| (Outcome::Gateway(status), late)),
             (prop_oneof![Just(408_u16), Just(500), Just(503)], sometimes)
                 .prop_map(|(status, applied)| (Outcome::Status(status), applied)),
             prop_oneof![Just(301_u16), Just(400), Just(403), Just(404), Just(409), Just(429), Just(501)]

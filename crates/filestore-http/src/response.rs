@@ -12,7 +12,9 @@ use filestore_core::{ByteStream, Effect, Error, ErrorKind, Result};
 use futures::stream::Stream;
 use jiff::Timestamp;
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, TRANSFER_ENCODING,
+};
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::error::Category;
 use url::Url;
@@ -79,24 +81,40 @@ impl Response {
 
     /// Returns the content type in lower case, without parameters.
     pub fn content_type(&self) -> Option<String> {
-        let value = self.headers().get(CONTENT_TYPE)?.to_str().ok()?;
-        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        content_type(self.headers())
     }
 
-    /// Checks that the body is not encoded (`Content-Encoding: gzip`).
+    /// Checks that the body is not encoded (`Content-Encoding: gzip`, `Transfer-Encoding: gzip, chunked`).
     ///
     /// Fails with *protocol* otherwise, because requests ask for unencoded bytes.
     pub fn check_identity(&self) -> Result<()> {
-        let encoding = self.headers().get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let encoding = encoding.filter(|encoding| !matches!(encoding.trim(), "" | "identity"));
-        encoding.map_or(Ok(()), |encoding| {
-            let encoding = self.presentable(&encoding);
-            let message = format!(
-                "the response is encoded with {encoding} although the request asked for the unencoded file; \
-                 check the proxy"
-            );
-            Err(self.error(ErrorKind::Protocol, message))
-        })
+        self.check_coding(CONTENT_ENCODING, &["", "identity"])?;
+        self.check_transfer_coding()
+    }
+
+    /// Checks that the body is not encoded for the transfer (`Transfer-Encoding: gzip, chunked`), for services that store
+    /// the `Content-Encoding` of a file and its encoded bytes.
+    ///
+    /// Fails with *protocol* otherwise: no request allows it, and the HTTP library decodes only `chunked`.
+    pub fn check_transfer_coding(&self) -> Result<()> {
+        self.check_coding(TRANSFER_ENCODING, &["", "identity", "chunked"])
+    }
+
+    fn check_coding(&self, header: HeaderName, allowed: &[&str]) -> Result<()> {
+        let values = self.headers().get_all(header).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let codings = values.collect::<Vec<_>>().join(",");
+        let is_allowed = |coding: &str| allowed.iter().any(|allowed| coding.trim().eq_ignore_ascii_case(allowed));
+        match codings.split(',').find(|coding| !is_allowed(coding)) {
+            None => Ok(()),
+            Some(coding) => {
+                let coding = self.presentable(coding.trim());
+                let message = format!(
+                    "the response is encoded with {coding} although the request asked for the unencoded file; \
+                     check the proxy"
+                );
+                Err(self.error(ErrorKind::Protocol, message))
+            }
+        }
     }
 
     /// Returns `true` for an HTML page with a status of 4xx other than 429.
@@ -308,6 +326,18 @@ impl Context {
         let effect = self.history.ended_by(self.idempotency, Outcome::Lost).effect();
         incomplete_response(&self.request, cause, received, length).with_effect(effect).with_attempts(self.attempts)
     }
+}
+
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// Returns `true` if the content type is one that services have for their errors. Web pages and texts without markup
+/// come from gateways, too.
+pub(crate) fn is_json_or_xml(headers: &HeaderMap) -> bool {
+    let ends = ["/json", "+json", "/xml", "+xml"];
+    content_type(headers).is_some_and(|essence| ends.iter().any(|end| essence.ends_with(end)))
 }
 
 /// Returns the error of a response whose body broke off after `received` of `length` bytes.

@@ -143,7 +143,7 @@ fn is_temporary(outcome: Outcome) -> bool {
     match outcome {
         Outcome::NotSent | Outcome::Lost => true,
         Outcome::Misconfigured | Outcome::NotHttp => false,
-        Outcome::Status(status) => {
+        Outcome::Status(status) | Outcome::Gateway(status) => {
             matches!(status, 408 | 429) || status >= 500 && !matches!(status, 501 | 505 | 507 | 511)
         }
     }
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn the_table_of_outcomes() {
         use GiveUp::{Effect, Final};
-        use Outcome::{Lost, Misconfigured, NotHttp, NotSent, Status};
+        use Outcome::{Gateway, Lost, Misconfigured, NotHttp, NotSent, Status};
 
         // outcome, then safe / idempotent / non-idempotent / consuming; None: retry.
         let table: &[(Outcome, [Option<GiveUp>; 4])] = &[
@@ -313,6 +313,8 @@ mod tests {
             (Status(502), [None, None, Some(Effect), Some(Effect)]),
             (Status(503), [None, None, Some(Effect), Some(Effect)]),
             (Status(504), [None, None, Some(Effect), Some(Effect)]),
+            (Status(524), [None, None, Some(Effect), Some(Effect)]),
+            (Gateway(503), [None, None, Some(Effect), Some(Effect)]),
             (Lost, [None, None, Some(Effect), Some(Effect)]),
             (Misconfigured, [Some(Final); 4]),
             (NotHttp, [Some(Final); 4]),

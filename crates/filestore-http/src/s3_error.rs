@@ -46,7 +46,8 @@ impl S3Error {
         }
     }
 
-    /// Parses the first `Error` element of a response to `DeleteObjects`, which is about a file that was not deleted.
+    /// Parses the first `Error` element of a response to `DeleteObjects`, which is about a file that was not deleted. The
+    /// element may have attributes and a namespace prefix.
     pub fn first_of(body: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(body);
         let error = element(&text, "Error")?;
@@ -75,10 +76,18 @@ pub fn local_name(tag: &[u8]) -> Option<&str> {
     Some(name.rsplit(':').next().unwrap_or(name))
 }
 
-/// Returns the text between the first `<name>` and the `</name>` after it.
+/// Returns the content of the first element with this name, whatever its attributes and its namespace prefix are.
+/// `None` if there is no such element. The content of one without an end is the rest of the text.
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    Some(rest.split_once(&format!("</{name}>"))?.0.trim())
+    let is_named = |tag: &&str| local_name(tag.as_bytes()) == Some(name);
+    let tag = text.match_indices('<').map(|(at, _)| &text[at + 1..]).find(is_named)?;
+    let (head, content) = tag.split_once('>')?;
+    if head.ends_with('/') {
+        return Some("");
+    }
+    let full_name = head.split_ascii_whitespace().next().unwrap_or_default();
+    let end = content.find(&format!("</{full_name}")).unwrap_or(content.len());
+    Some(content[..end].trim())
 }
 
 fn unescape(text: &str) -> String {
@@ -88,6 +97,30 @@ fn unescape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_among_deleted_files_is_found_by_its_local_name() {
+        let code = |body: &str| S3Error::first_of(body.as_bytes()).map(|error| error.code);
+        for error in [
+            "<Error><Code>AccessDenied</Code></Error>",
+            "<Error xmlns=\"urn:x\"><Code>AccessDenied</Code></Error>",
+            "<s3:Error a='1'><s3:Code>AccessDenied</s3:Code></s3:Error>",
+            "<Error\n><Code >AccessDenied</Code ></Error\n>",
+        ] {
+            let body = format!("<DeleteResult><Deleted><Key>a</Key></Deleted>{error}</DeleteResult>");
+            assert_eq!(code(&body), Some(Some("AccessDenied".to_owned())), "{error}");
+        }
+        assert_eq!(code("<DeleteResult><Error/></DeleteResult>"), Some(None));
+        assert_eq!(code("<DeleteResult><Error>"), Some(None));
+        assert_eq!(code("<DeleteResult><Deleted><Key>Error</Key></Deleted><Errors/></DeleteResult>"), None);
+    }
+
+    #[test]
+    fn the_fields_of_an_error_are_found_by_their_local_names() {
+        let error = S3Error::parse(b"<x:Error xmlns:x='u'><x:Code>A</x:Code><x:Message a='>'>m</x:Message></x:Error>");
+        assert_eq!(error.code.as_deref(), Some("A"));
+        assert!(error.message.is_some());
+    }
 
     #[test]
     fn the_root_element_follows_declarations_and_comments() {

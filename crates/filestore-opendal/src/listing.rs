@@ -153,18 +153,22 @@ fn responses(url: &Url, root: &str, body: Bytes) -> Result<Listing, String> {
         let href = entry.name.take().unwrap_or_default();
         let absolute = Url::parse(&href).ok().filter(|absolute| absolute.origin() == url.origin());
         let path = absolute.as_ref().map_or(href.as_str(), |absolute| absolute.path());
-        // OpenDAL would take an invalid escape for a part of the name.
-        let Ok(name) = percent_decode(path) else {
+        let name = percent_decode(path);
+        let is_requested = is_path_of(path, url);
+        if let Ok(name) = name.as_ref()
+            && !is_requested
+        {
+            check_prefix(name, &format!("{}/", folder.trim_end_matches('/')))?;
+        }
+        // OpenDAL would take an invalid escape for a part of the name, and an escaped separator for the path of another
+        // file.
+        let Some(name) = name.ok().filter(|_| encoded_separators(path) <= encoded_separators(url.path())) else {
             tracing::debug!(href, "an entry of the listing is left out");
             left_out += 1;
             edits.push((entry.bytes, String::new()));
             continue;
         };
-        if name.trim_end_matches('/') != folder.trim_end_matches('/') {
-            check_prefix(&name, &format!("{}/", folder.trim_end_matches('/')))?;
-        }
         // The folder of unfinished uploads is no entry of the store.
-        let is_requested = name.trim_end_matches('/') == folder.trim_end_matches('/');
         let is_temporary = name.strip_prefix(root).is_some_and(|path| path.trim_end_matches('/') == TEMPORARY_FOLDER);
         entry.name = Some(name);
         // The requested folder or file itself must be there, so OpenDAL rejects it if it is incomplete.
@@ -179,6 +183,42 @@ fn responses(url: &Url, root: &str, body: Bytes) -> Result<Listing, String> {
         }
     }
     Ok(Listing { body: edited(body, edits), left_out })
+}
+
+/// Returns the multistatus document `body` with only its responses about the file or folder at `url`. OpenDAL takes the
+/// first response for the requested one. An error, in words, if there is none, or if the document cannot be read.
+pub(crate) fn of_path(url: &Url, body: Bytes) -> Result<Bytes, String> {
+    let entries = entries(&body, &[("response", "href")])?;
+    let count = entries.len();
+    // Behind a proxy, a server may not know its own origin.
+    let is_requested =
+        |href: &str| Url::parse(href).map_or_else(|_| is_path_of(href, url), |it| is_path_of(it.path(), url));
+    let others = entries.into_iter().filter(|entry| !entry.name.as_deref().is_some_and(is_requested));
+    let edits: Vec<Edit> = others.map(|entry| (entry.bytes, String::new())).collect();
+    if edits.len() == count {
+        return Err(format!(
+            "the response is about other paths than {}; check the endpoint, and the proxies and gateways before the \
+             service",
+            url.path()
+        ));
+    }
+    Ok(edited(body, edits))
+}
+
+/// Returns `true` if `path`, as a server spells it, is that of `url`. A final `/` and the spelling of escapes do not
+/// count.
+fn is_path_of(path: &str, url: &Url) -> bool {
+    let components = |path: &str| {
+        let components = path.split('/').filter(|component| !component.is_empty());
+        components.map(|component| percent_decode(component).ok()).collect::<Option<Vec<String>>>()
+    };
+    let components_of_path = components(path);
+    components_of_path.is_some() && components_of_path == components(url.path())
+}
+
+/// Returns the number of `/` that are part of a component of `path`.
+fn encoded_separators(path: &str) -> usize {
+    path.as_bytes().windows(3).filter(|escape| escape.eq_ignore_ascii_case(b"%2f")).count()
 }
 
 /// Checks the names of a listing of Google Cloud Storage.
@@ -454,6 +494,44 @@ mod tests {
         for href in ["/", "/dav/", "/dav/my%20d2/a", "/dav/other", "http://other/dav/my%20d/a", "a", ""] {
             assert!(dav(href).is_err(), "{href}");
         }
+    }
+
+    #[test]
+    fn an_entry_of_webdav_whose_name_has_a_separator_is_left_out() {
+        let dav = |href: &str| list(Service::Webdav, "Propfind", "http://h/dav/my/", &multistatus(href, PROPERTIES));
+        // The last one is not the folder itself.
+        for href in ["/dav/my/a%2Fb", "/dav/my/a%2fb/", "/dav/my/a%2F", "http://h/dav/my/%2Fa", "/dav%2Fmy/"] {
+            assert_eq!(dav(href).unwrap().1, 1, "{href}");
+        }
+        assert!(dav("/dav/other%2Fa").is_err());
+        let (body, left_out) =
+            list(Service::Webdav, "Propfind", "http://h/dav%2Fmy/", &multistatus("/dav%2fmy/a", PROPERTIES)).unwrap();
+        assert!(left_out == 0 && body.contains("/dav%2fmy/a"), "{body}");
+    }
+
+    #[test]
+    fn the_response_to_a_stat_of_webdav_is_of_the_requested_path() {
+        let url: Url = "http://h/dav/my%20d/%C3%BC".parse().unwrap();
+        let stat = |body: String| of_path(&url, body.into()).map(|body| String::from_utf8(body.to_vec()).unwrap());
+        for href in [
+            "/dav/my%20d/%C3%BC",
+            "/dav/my%20d/%c3%bc/",
+            "/dav/my d/ü",
+            "/dav//my%20d/%C3%BC",
+            "http://h/dav/my%20d/ü",
+            "https://behind.a.proxy/dav/my%20d/%C3%BC/",
+        ] {
+            let body = multistatus(href, PROPERTIES);
+            assert_eq!(stat(body.clone()).unwrap(), body, "{href}");
+        }
+        for href in ["/dav/my%20d/", "/dav/my%20d/%C3%BC/a", "/dav/my%20d%2F%C3%BC", "/", "", "%", "/dav/my%20d/%FC"] {
+            assert!(stat(multistatus(href, PROPERTIES)).unwrap_err().contains("about other paths"), "{href}");
+        }
+        // OpenDAL reads the first response.
+        let response = |href: &str| format!("<response><href>{href}</href></response>");
+        let (other, requested) = (response("/dav/"), response("/dav/my%20d/%C3%BC"));
+        let body = stat(format!("<multistatus>{other}{requested}{other}</multistatus>")).unwrap();
+        assert_eq!(body, format!("<multistatus>{requested}</multistatus>"));
     }
 
     const PROPERTIES: &str = "<D:propstat><D:prop><D:getlastmodified>Fri, 02 Jan 2026 03:04:05 GMT</D:getlastmodified>\

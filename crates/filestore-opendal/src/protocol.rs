@@ -41,6 +41,8 @@ pub(crate) enum Proof {
     NoSuchObject,
     /// Anything that is not a web page.
     NoPage,
+    /// A multipart document with one response to each of the requests that were sent together.
+    Batch,
 }
 
 impl Service {
@@ -88,6 +90,7 @@ impl Service {
             (Self::Other, "GetBlobProperties", 200) => Proof::Etag,
             (Self::Other, "DeleteBlob", 404) => Proof::Code("BlobNotFound"),
             (Self::Other, "DeleteObject", 404) => Proof::NoSuchObject,
+            (Self::Other, "BatchDeleteObjects", 200) | (Self::Other, "BatchDeleteBlobs", 202) => Proof::Batch,
             (Self::Other, _, 200..=299) => Proof::NoPage,
             (Self::Other, "UploadResumableChunk" | "QueryResumableUpload", 308) => Proof::Status,
             _ => return None,
@@ -124,6 +127,29 @@ pub(crate) fn md5_of_object(body: &[u8]) -> Option<Md5Digest> {
         md5: Option<String>,
     }
     serde_json::from_slice::<Object>(body).ok()?.md5.as_deref().and_then(digest::of_base64)
+}
+
+/// Returns the number of requests in the body of a batch: each has a line like `DELETE /path HTTP/1.1`.
+pub(crate) fn requests_of_batch(body: &[u8]) -> usize {
+    String::from_utf8_lossy(body).lines().filter(|line| line.ends_with(" HTTP/1.1")).count()
+}
+
+/// Returns `true` for a multipart document with exactly this number of parts, of which each is a response with a status.
+///
+/// OpenDAL takes a part without a status for a success, and panics if there are too many parts or none.
+pub(crate) fn is_batch_of(responses: usize, content_type: &str, body: &[u8]) -> bool {
+    let Some((_, boundary)) = content_type.split_once("boundary=") else { return false };
+    let boundary = boundary.split(';').next().unwrap_or_default().trim_matches(['"', ' ']);
+    let text = String::from_utf8_lossy(body);
+    let delimiter = format!("--{boundary}");
+    let parts = text.split(&delimiter).filter(|part| !part.is_empty() && !part.starts_with("--"));
+    let has_status = |part: &str| {
+        let status_line = part.split_once("\r\n\r\n").map_or("", |(_, response)| response);
+        let status = status_line.strip_prefix("HTTP/").and_then(|line| line.split_whitespace().nth(1));
+        status.is_some_and(|status| status.parse::<u16>().is_ok())
+    };
+    let mut count = 0;
+    !boundary.is_empty() && parts.inspect(|_| count += 1).all(has_status) && count == responses && count > 0
 }
 
 /// The statuses with a kind of their own, and their messages.
@@ -235,4 +261,41 @@ pub(crate) fn meaning(
         _ => (ErrorKind::Protocol, "the response is not part of the protocol of the service; check the endpoint"),
     });
     (kind, advice.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTENT_TYPE: &str = "multipart/mixed; boundary=batch_1";
+
+    fn part(response: &str) -> String {
+        format!("--batch_1\r\nContent-Type: application/http\r\nContent-ID: 0\r\n\r\n{response}\r\n\r\n")
+    }
+
+    #[test]
+    fn a_batch_has_one_response_with_a_status_to_each_request() {
+        let is_batch = |parts: &[String], content_type| {
+            is_batch_of(2, content_type, format!("{}--batch_1--\r\n", parts.concat()).as_bytes())
+        };
+        let (deleted, missing) = (part("HTTP/1.1 204 No Content"), part("HTTP/1.1 404 Not Found\r\na: b\r\n\r\nx"));
+        assert!(is_batch(&[deleted.clone(), missing.clone()], CONTENT_TYPE));
+        assert!(is_batch(&[deleted.clone(), missing.clone()], "multipart/mixed; boundary=\"batch_1\"; a=b"));
+        for wrong in [vec![], vec![deleted.clone()], vec![deleted.clone(), missing.clone(), missing.clone()]] {
+            assert!(!is_batch(&wrong, CONTENT_TYPE), "{wrong:?}");
+        }
+        for status in ["", "OK", "HTTP/1.1", "HTTP/1.1 OK"] {
+            assert!(!is_batch(&[deleted.clone(), part(status)], CONTENT_TYPE), "{status}");
+        }
+        for content_type in ["multipart/mixed", "multipart/mixed; boundary=", "multipart/mixed; boundary=other"] {
+            assert!(!is_batch(&[deleted.clone(), missing.clone()], content_type), "{content_type}");
+        }
+    }
+
+    #[test]
+    fn the_requests_of_a_batch_are_counted() {
+        let request = |path| part(&format!("DELETE {path} HTTP/1.1"));
+        assert_eq!(requests_of_batch((request("/a") + &request("/b%20HTTP")).as_bytes()), 2);
+        assert_eq!(requests_of_batch(b""), 0);
+    }
 }

@@ -579,7 +579,8 @@ impl OpendalStore {
             let mut deleter = self.operator.deleter().await?;
             while let Some(entry) = lister.try_next().await? {
                 guard.entry(entry.path())?;
-                deleter.delete(entry).await?;
+                // Without the version: a delete of a version is permanent, and GCS does not support it.
+                deleter.delete(entry.path()).await?;
             }
             deleter.close().await
         };

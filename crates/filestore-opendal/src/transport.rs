@@ -76,6 +76,8 @@ struct SentRequest {
     idempotency: Idempotency,
     /// The digest of the body, if the response may have it.
     digest: Option<Md5Digest>,
+    /// The number of requests that are sent together in the body of this one.
+    batch: usize,
 }
 
 impl Transport {
@@ -129,7 +131,9 @@ impl HttpTransport for Transport {
         if name == Some("UploadPart") && attempts.is_unencrypted() {
             return Err(carried(Error::unsupported(format!("{UNENCRYPTED}; nothing was sent")), false));
         }
-        let mut sent = SentRequest { name, url, head, idempotency, digest: None };
+        let is_batch = matches!(name, Some("BatchDeleteObjects" | "BatchDeleteBlobs"));
+        let batch = if is_batch { protocol::requests_of_batch(&body.to_bytes()) } else { 0 };
+        let mut sent = SentRequest { name, url, head, idempotency, digest: None, batch };
         let _under_way = attempts.begin_request();
         if self.verify && sent.is_part() {
             sent.digest = Some(digest::of_content(body.clone()).await);
@@ -306,6 +310,10 @@ impl Transport {
             Proof::Code(code) => S3Error::parse(&body).code.as_deref() == Some(code),
             Proof::NoSuchObject => String::from_utf8_lossy(&body).contains("No such object"),
             Proof::NoPage => !is_page(&response),
+            Proof::Batch => {
+                let content_type = response.header(CONTENT_TYPE.as_str()).unwrap_or_default();
+                protocol::is_batch_of(sent.batch, content_type, &body)
+            }
         };
         // S3 may fail after it has sent the status.
         let failed = match (name, root_element(&body)) {
@@ -350,7 +358,21 @@ impl Transport {
                 attempts.record_left_out(listing.left_out);
                 Ok(to_opendal(&response, sent, HttpBody::new(once(listing.body), None)))
             }
-            None if proven => Ok(to_opendal(&response, sent, HttpBody::new(once(body), None))),
+            None if proven && name == "Propfind" => {
+                let body = listing::of_path(&sent.url, body)
+                    .map_err(|problem| carried(response.error(ErrorKind::Protocol, problem), false))?;
+                Ok(to_opendal(&response, sent, HttpBody::new(once(body), None)))
+            }
+            None if proven => {
+                if name == "Move" && status == 204 && sent.never_replaces() {
+                    tracing::warn!(
+                        url = sent.redacted_url(),
+                        "the server reports with status 204 that the upload has replaced a file, although that was \
+                         forbidden; another client may have stored it meanwhile"
+                    );
+                }
+                Ok(to_opendal(&response, sent, HttpBody::new(once(body), None)))
+            }
             None => Err(carried(not_the_service(sent, &response), false)),
         }
     }
@@ -426,6 +448,8 @@ impl Transport {
         response: Response,
         attempts: &Attempts,
     ) -> opendal::Result<http::Response<HttpBody>> {
+        // A file may be stored with a `Content-Encoding`, as its encoded bytes.
+        response.check_transfer_coding().map_err(|error| carried(error, false))?;
         // A service that sent an ETag for the metadata of the file sends it with the content, too.
         let versioned = proof == Proof::Etag || sent.head.headers.contains_key(IF_MATCH);
         if versioned && !response.headers().contains_key(ETAG) {
@@ -594,7 +618,7 @@ impl SentRequest {
             request.body(()).map_err(|_| carried(Error::config("the endpoint is not a valid URL; check it"), false))?;
         let (head, ()) = request.into_parts();
         let idempotency = Idempotency::Safe;
-        Ok(Self { name: Some("Propfind"), url: folder.clone(), head, idempotency, digest: None })
+        Ok(Self { name: Some("Propfind"), url: folder.clone(), head, idempotency, digest: None, batch: 0 })
     }
 
     /// Returns the first requested byte, and the byte after the last one.

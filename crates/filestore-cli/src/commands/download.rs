@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use filestore::{
-    Addressing, BlockingThread, Download, Error, Feature, FileRef, IfExists, Observer, Operation, Progress, Result,
-    SavedFile, Store, check_listed_size,
+    Addressing, BlockingThread, Download, Effect, Error, Feature, FileRef, IfExists, Observer, Operation, Progress,
+    Result, SavedFile, Store, check_listed_size,
 };
 use filestore_transfer::{DownloadTree, Save, SaveTarget};
 use futures::{TryStreamExt, stream};
@@ -272,13 +272,20 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
                 listed = store.stat(reference).await.ok().and_then(|file| file.size);
             }
             standard_streams::check_output_holds(listed.unwrap_or(1))?;
+            if standard_streams::is_closed_by_reader() {
+                return Err(output::write_error(io::ErrorKind::BrokenPipe.into()).with_effect(Effect::NotSent));
+            }
             read.goes_to_standard_output();
         }
         None => standard_streams::check_output()?,
     }
-    // Bytes that standard output does not accept may be the only copy.
+    // The bytes that arrived may be the only copy.
+    let with_output = |error: Error| match read.and_then(Read::output) {
+        Some(output) => error.possibly_consumed().with_note(&output),
+        None => error,
+    };
     let write_error = |error| match read {
-        Some(_) => output::lost_bytes(error).possibly_consumed(),
+        Some(_) => with_output(output::lost_bytes(error)),
         None => output::write_error(error),
     };
     let copy = async {
@@ -287,7 +294,7 @@ async fn to_standard_output(store: &Store, request: Download, reference: &FileRe
         // A response of known length is read to its end: the rest may exist nowhere else. Another one may be endless.
         let limit = listed.filter(|_| stream.length().is_none());
         let mut written = 0;
-        while let Some(chunk) = stream.try_next().await? {
+        while let Some(chunk) = stream.try_next().await.map_err(with_output)? {
             let length = chunk.len() as u64;
             written += length;
             read.iter().for_each(|read| read.received(length));

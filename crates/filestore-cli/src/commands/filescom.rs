@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use filestore::filescom::{Destination, FilesCom, FilesComStore, Login, SecondFactor, Share};
-use filestore::{CursorLoopGuard, Effect, Error, ErrorKind, Expiry, FileRef, Operation, Result, Store, StoreConfig};
+use filestore::{
+    BlockingThread, Cleanup, CursorLoopGuard, Effect, Error, ErrorKind, Expiry, FileRef, Operation, Result, Store,
+    StoreConfig,
+};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -40,6 +43,7 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
         standard_streams::check_output_keeps("the id of the session")?;
     }
     let file = args.output.as_deref().map(PrivateFile::create).transpose()?;
+    let thread = BlockingThread::start()?;
     let mut login = Login::new(&args.user, password.expose_secret());
     if let Some(otp) = &args.otp {
         login = login.one_time_password(otp);
@@ -63,7 +67,14 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
     let id = session.id.expose_secret();
     let delivered = match file {
         Some(file) => file.fill(id),
-        None => output::line(id),
+        None => {
+            // Standard output may not be read, and a signal must end the session then.
+            let unprinted = UnprintedSession::begin(site.with_session(&session)?);
+            let id = id.to_owned();
+            let printed = thread.call(move || Ok(output::line(id))).await;
+            unprinted.end();
+            printed.unwrap_or_else(|error| Err(output::lost_bytes(error)))
+        }
     };
     let Err(error) = delivered else { return Ok(()) };
     // The id of the session is lost, so the session is of no use.
@@ -79,6 +90,36 @@ async fn login(context: &Context, args: &FilescomLogin) -> Result<()> {
             named(Error::new(ErrorKind::Incomplete, Effect::Applied, message).with_source(logout))
         }
     })
+}
+
+/// A session whose id standard output has not accepted yet. If the command is dropped, as after a signal, the session is
+/// ended.
+struct UnprintedSession(Option<(FilesComStore, Cleanup)>);
+
+impl UnprintedSession {
+    fn begin(session: FilesComStore) -> Self {
+        output::set_unprinted(Some("the new session stays valid until it expires, and its id is lost".to_owned()));
+        Self(Some((session, Cleanup::begin())))
+    }
+
+    /// Records that the id is printed, or that it cannot be.
+    fn end(mut self) {
+        output::set_unprinted(None);
+        self.0 = None;
+    }
+}
+
+impl Drop for UnprintedSession {
+    fn drop(&mut self) {
+        let Some((session, cleanup)) = self.0.take() else { return };
+        tokio::spawn(async move {
+            if session.logout().await.is_ok() {
+                output::set_unprinted(None);
+                output::report("interrupted before the id of the new session was printed; the session was ended");
+            }
+            drop(cleanup);
+        });
+    }
 }
 
 async fn logout(context: &Context) -> Result<()> {

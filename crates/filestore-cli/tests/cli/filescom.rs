@@ -215,6 +215,41 @@ fn a_session_whose_id_cannot_be_printed_and_that_cannot_be_ended_is_incomplete()
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_session_whose_id_is_not_printed_at_a_signal_is_ended() {
+    use std::io::Write;
+
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("password", "emulator-password");
+    for (fault, outcome) in
+        [("", "the session was ended"), (LOGOUT_FAILS, "the new session stays valid until it expires")]
+    {
+        served.control("PUT", "faults", fault);
+        served.control("DELETE", "journal", "");
+        let (_unread, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(&[b'x'; 65_536]).unwrap();
+        let args = [&["--config", "stores.toml", "--store", "filescom"], &LOGIN[..]].concat();
+        let mut command = home.interruptible_command(&args);
+        let child = command.stdout(writer).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        drop(command);
+        while served.operations().is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        // The response arrives.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(std::process::Command::new("kill").args([&child.id().to_string()]).status().unwrap().success());
+        let done = crate::program::done(child.wait_with_output().unwrap());
+        assert_eq!(done.code, 143, "{done:?}");
+        assert!(done.err.contains("interrupted before") && done.err.contains(outcome), "{done:?}");
+        assert_eq!(served.operations(), ["session", "session"], "{done:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+const LOGOUT_FAILS: &str = "[[fault]]\noperation = \"session\"\nnth = 2\ndo = { status = { code = 403 } }\n";
+
 #[test]
 fn a_login_replaces_no_file_and_a_failed_login_leaves_none() {
     let home = Home::new();

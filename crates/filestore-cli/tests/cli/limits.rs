@@ -326,13 +326,56 @@ fn a_consuming_read_whose_reader_has_closed_the_pipe_says_that_bytes_are_lost() 
     let served = Served::start(&home, &[]);
     home.file("big", vec![7; 3_000_000]);
     let reference = served.run(&["upload", "big"]).line();
-    let done = run_with_closed_pipe(&home, &Served::with(&["download", &reference, "-o", "-"]));
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut command = home.command(&Served::with(&["download", &reference, "-o", "-"]));
+    let child = command.stdout(writer).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(command);
+    std::io::Read::read_exact(&mut reader, &mut [0; 1]).unwrap();
+    drop(reader);
+    let done = crate::program::done(child.wait_with_output().unwrap());
     assert_eq!(done.code, 8, "{done:?}");
     assert!(done.err.contains("possibly consumed") && done.err.contains("Broken pipe"), "{done:?}");
+    assert!(done.err.contains("standard output accepted ") && done.err.contains("the rest is lost"), "{done:?}");
     // A file on the disk is not lost.
     let reference = served.run(&["upload", "big"]).line();
     let done = run_with_closed_pipe(&home, &Served::with(&["download", &reference, "-o", "copy"]));
     assert_eq!((done.code, done.err.as_str()), (141, "the file is stored as copy\n"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_consuming_read_whose_reader_is_gone_already_is_not_sent() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a", "x");
+    let reference = served.run(&["upload", "a"]).line();
+    let done = run_with_closed_pipe(&home, &Served::with(&["download", &reference, "-o", "-"]));
+    assert_eq!((done.code, done.err.as_str(), served.reads()), (141, "", 0));
+    assert!(served.has_file(&reference));
+}
+
+/// The emulator stores a large file in a file of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_emulator_beyond_its_file_size_limit_responds_with_507_and_continues() {
+    use std::io::BufRead;
+
+    let home = Home::new();
+    home.file("big", vec![7; 3_000_000]);
+    home.file("small", "x");
+    let script = "ulimit -f 2000; exec \"$0\" emulator --listen 127.0.0.1:0 --write-config stores.toml";
+    let mut emulator = home.shell_command(script).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(emulator.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let upload = |store, name| home.run(&["--config", "stores.toml", "--store", store, "upload", name]);
+    let outcomes: Vec<(Done, Done)> =
+        ["fileio", "filescom", "pubnub"].map(|store| (upload(store, "big"), upload(store, "small"))).into();
+    emulator.kill().unwrap();
+    emulator.wait().unwrap();
+    for (big, small) in outcomes {
+        assert!(big.code != 0 && big.err.contains("507"), "{big:?}");
+        assert_eq!(small.code, 0, "{small:?}");
+    }
 }
 
 #[test]

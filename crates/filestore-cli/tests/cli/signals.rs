@@ -217,6 +217,33 @@ fn an_interrupted_read_finds_its_partial_file_after_a_move_a_removal_or_a_replac
 }
 
 #[test]
+fn an_interrupted_read_does_not_claim_that_lost_bytes_are_kept() {
+    let home = Home::new();
+    home.file("big", vec![7; SIZE]);
+    let served = Served::start(&home, &[]);
+    let reference = served.run(&["upload", "big"]).line();
+    served.control("PUT", "faults", SLOW);
+    let folder = home.path().join("removed");
+    std::fs::create_dir(&folder).unwrap();
+    let child = home
+        .interruptible_command(&Served::with(&["download", &reference, "-o", "removed/copy"]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let partial = folder.join("copy.partial");
+    while partial.metadata().map_or(0, |metadata| metadata.len()) == 0 {
+        sleep(Duration::from_millis(5));
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+    let done = done(child.wait_with_output().unwrap());
+    assert_eq!(done.code, 143, "{done:?}");
+    assert!(done.err.contains("possibly consumed; nothing of it is kept: cannot copy"), "{done:?}");
+    assert!(!done.err.contains("bytes that arrived were written to"), "{done:?}");
+}
+
+#[test]
 fn an_interrupted_program_waits_for_the_response_to_a_read_that_was_sent() {
     let home = Home::new();
     home.file("small", "all of it");

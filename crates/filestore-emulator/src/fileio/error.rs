@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::Generation;
 use super::wire::{Failure, FirstFailure};
+use crate::durable::is_out_of_space;
 use crate::http::{self as wire, Response};
 use crate::multipart::MultipartError;
 
@@ -73,7 +74,7 @@ impl Rejection {
 impl From<io::Error> for Rejection {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Rejection::NoSpace(error),
+            kind if is_out_of_space(kind) => Rejection::NoSpace(error),
             _ => Rejection::Internal(error),
         }
     }
@@ -159,6 +160,7 @@ mod tests {
         for (kind, status, code) in [
             (io::ErrorKind::StorageFull, 507, "INSUFFICIENT_STORAGE"),
             (io::ErrorKind::QuotaExceeded, 507, "INSUFFICIENT_STORAGE"),
+            (io::ErrorKind::FileTooLarge, 507, "INSUFFICIENT_STORAGE"),
             (io::ErrorKind::PermissionDenied, 500, "INTERNAL_ERROR"),
         ] {
             let (got, body) = response_to(kind.into()).await;

@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::wire::Failure;
+use crate::durable::is_out_of_space;
 use crate::http::{Response, json as json_response};
 
 /// The reason why a request is rejected. The messages are the service's as far as they are recorded.
@@ -184,11 +185,7 @@ impl Rejection {
             Rejection::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Rejection::NotEmulated => StatusCode::NOT_IMPLEMENTED,
             Rejection::DestinationParentMissing => StatusCode::CONFLICT,
-            Rejection::Internal(error)
-                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
-            {
-                StatusCode::INSUFFICIENT_STORAGE
-            }
+            Rejection::Internal(error) if is_out_of_space(error.kind()) => StatusCode::INSUFFICIENT_STORAGE,
             other => status_of_kind(other.kind()),
         }
     }

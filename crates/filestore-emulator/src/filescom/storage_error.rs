@@ -4,6 +4,7 @@ use std::io;
 
 use http::{HeaderValue, StatusCode};
 
+use crate::durable::is_out_of_space;
 use crate::http::{Response, escape_html, response};
 
 /// The reason why the storage rejects a request. The messages are those of S3.
@@ -47,6 +48,7 @@ impl StorageRejection {
             StorageRejection::IncompleteBody => (400, "IncompleteBody"),
             StorageRejection::Precondition => (412, "PreconditionFailed"),
             StorageRejection::Range { .. } => (416, "InvalidRange"),
+            StorageRejection::Internal(error) if is_out_of_space(error.kind()) => (507, "InternalError"),
             StorageRejection::Internal(_) => (500, "InternalError"),
         }
     }

@@ -10,6 +10,7 @@ use hyper::ext::ReasonPhrase;
 use super::route::Route;
 use super::storage_error::StorageError;
 use super::wire::{AccessFailure, FilesError, FilesFailure, SignatureDetail, SignatureError, SignatureFailure, json};
+use crate::durable::is_out_of_space;
 use crate::http::{Response, response};
 
 /// The reason why a request is rejected.
@@ -90,7 +91,7 @@ impl Rejection {
 impl From<io::Error> for Rejection {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Rejection::NoSpace(error),
+            kind if is_out_of_space(kind) => Rejection::NoSpace(error),
             _ => Rejection::Internal(error),
         }
     }

@@ -249,6 +249,8 @@ fn unprotected() -> Vec<(Upload, String)> {
         (hello().expires_in(Period::days(7)), STORED.replace(end, "\"expires\":\"in 99 years\"")),
         (once(), changed("\"maxDownloads\":1,", "")),
         (once(), changed("\"maxDownloads\":1", "\"maxDownloads\":-1")),
+        // 0 may mean that there is no limit.
+        (once(), changed("\"maxDownloads\":1", "\"maxDownloads\":0")),
         (hello().with(FileIoUpload::new().auto_delete(true)), changed("\"autoDelete\":true,", "")),
         (hello().expires_in(Period::days(7)), far.replace(created, "")),
         // Without a readable time of creation, it is generation 2 all the same.

@@ -63,6 +63,8 @@ fn unprotected() -> Vec<(Share, Value)> {
         (Share::new().expires(end), with("expires_at", "2026-04-02T00:00:00Z".into())),
         (Share::new().max_uses(1), with("max_uses", Value::Null)),
         (Share::new().max_uses(1), with("max_uses", 2.into())),
+        // It may mean that there is no limit.
+        (Share::new().max_uses(1), with("max_uses", 0.into())),
         (read(), with("permissions", "full".into())),
         (read(), with("permissions", "write".into())),
         (read(), with("permissions", Value::Null)),
@@ -84,6 +86,14 @@ async fn a_share_link_without_a_requested_protection_is_deleted() {
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unsupported, Effect::Rejected), "{error}");
         assert_eq!(received(&server).await[1], "DELETE bundles/42");
     }
+}
+
+#[tokio::test]
+async fn a_share_link_that_allows_no_use_is_not_requested() {
+    let server = server_with([]).await;
+    let error = store(&server).share([&reference("b")], Share::new().max_uses(0)).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::InvalidInput, Effect::NotSent), "{error}");
+    assert!(received(&server).await.is_empty());
 }
 
 #[tokio::test]

@@ -481,14 +481,14 @@ async fn the_url_of_a_part_of_another_upload_is_a_protocol_error() {
 async fn a_finish_whose_response_is_lost_is_resolved_by_a_read_back() {
     let site = Site::with_parts_of(4).await;
     site.state().digests = true;
-    site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(503)));
+    site.fault("POST files/", FaultAction::ServeThenRespond(response(503, &json!({}))));
     let file = site.store().upload(alphabet()).await.unwrap();
     assert_eq!((file.size, site.uploads(), site.count("POST files/")), (Some(26), 1, 2));
     assert!(file.digests.len() == 2);
 
     // All responses are lost.
-    site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(500)));
-    site.faults(3, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
+    site.fault("POST files/", FaultAction::ServeThenRespond(response(500, &json!({}))));
+    site.faults(3, "POST files/", FaultAction::Respond(response(500, &json!({}))));
     site.store().upload(alphabet()).await.unwrap();
 }
 
@@ -497,7 +497,7 @@ async fn a_finish_that_failed_without_proof_is_of_unknown_effect() {
     // A file of the same size exists, and its digest is unknown.
     let site = Site::with_parts_of(4).await;
     site.put("a.txt", vec![b'x'; 26]);
-    site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
+    site.faults(4, "POST files/", FaultAction::Respond(response(500, &json!({}))));
     let error = site.store().upload(alphabet()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown));
     assert_eq!(error.possibly_stored(), [FileRef::new("filescom", ["a.txt"])], "{error}");
@@ -512,15 +512,25 @@ async fn a_finish_with_error_responses_that_left_other_content_is_not_applied() 
         if let Some(old) = old {
             site.put("a.txt", old);
         }
-        site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(503)));
+        site.faults(4, "POST files/", FaultAction::Respond(response(503, &json!({}))));
         let error = site.store().upload(alphabet()).await.unwrap_err();
         assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
         assert!(error.is_safe_to_retry());
     }
-    // The response of a gateway tells nothing about the service.
-    site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(504)));
-    let error = site.store().upload(alphabet()).await.unwrap_err();
-    assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+}
+
+#[tokio::test]
+async fn a_finish_that_a_gateway_gave_up_is_of_unknown_effect() {
+    let page = ResponseTemplate::new(503).set_body_raw("<html>", "text/html");
+    for gave_up in [page, ResponseTemplate::new(504), response(524, &json!({})), response(599, &json!({}))] {
+        let site = Site::with_parts_of(4).await;
+        site.state().digests = true;
+        site.fault("POST files/", FaultAction::Respond(gave_up));
+        site.faults(3, "POST files/", FaultAction::Respond(response(429, &json!({}))));
+        let error = site.store().upload(alphabet()).await.unwrap_err();
+        assert_eq!(kind_and_effect(&error), (ErrorKind::RateLimited, Effect::Unknown), "{error}");
+        assert!(!error.is_safe_to_retry() && !error.possibly_stored().is_empty(), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -541,7 +551,7 @@ async fn a_finish_with_a_response_about_another_path_is_resolved_by_a_read_back(
 #[tokio::test]
 async fn a_failed_finish_is_of_unknown_effect_if_the_size_of_the_file_is_unknown() {
     let site = Site::with_parts_of(4).await;
-    site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
+    site.faults(4, "POST files/", FaultAction::Respond(response(500, &json!({}))));
     let sizeless = json!({"path": "a.txt", "type": "file", "crc32": null});
     site.fault("GET file_actions/metadata", FaultAction::Respond(ResponseTemplate::new(200).set_body_json(sizeless)));
     let error = site.store().upload(alphabet()).await.unwrap_err();
@@ -556,7 +566,7 @@ async fn a_failed_finish_in_a_hidden_folder_is_of_unknown_effect() {
         ("in", "GET file_actions/metadata/in", response(200, &folder("in")), Effect::Rejected),
     ] {
         let site = Site::with_parts_of(4).await;
-        site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
+        site.faults(4, "POST files/", FaultAction::Respond(response(500, &json!({}))));
         site.fault("GET file_actions/metadata", FaultAction::Respond(not_found()));
         site.fault(request, FaultAction::Respond(found));
         let error = site.store().upload(alphabet().scope(scope)).await.unwrap_err();
@@ -569,7 +579,7 @@ async fn a_rejection_after_a_finish_of_unknown_effect_is_resolved_by_a_read_back
     for status in [429, 403, 404] {
         let site = Site::with_parts_of(4).await;
         site.state().digests = true;
-        site.fault("POST files/", FaultAction::ServeThenRespond(ResponseTemplate::new(503)));
+        site.fault("POST files/", FaultAction::ServeThenRespond(response(503, &json!({}))));
         site.faults(3, "POST files/", FaultAction::Respond(ResponseTemplate::new(status)));
         let file = site.store().upload(alphabet()).await.unwrap();
         assert_eq!((file.size, site.content("a.txt").unwrap()), (Some(26), ALPHABET.to_vec()), "{status}");
@@ -590,7 +600,7 @@ async fn a_failed_begin_stores_nothing() {
 #[tokio::test]
 async fn a_failed_move_to_a_free_name_leaves_no_temporary_file() {
     let site = Site::with_parts_of(100).await;
-    site.faults(4, "POST file_actions/move", FaultAction::Respond(ResponseTemplate::new(503)));
+    site.faults(4, "POST file_actions/move", FaultAction::Respond(response(503, &json!({}))));
     let error = site.store().upload(alphabet().if_exists(IfExists::Fail)).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Rejected), "{error}");
     assert!(error.is_safe_to_retry() && site.files().is_empty(), "{:?}", site.files());
@@ -599,7 +609,7 @@ async fn a_failed_move_to_a_free_name_leaves_no_temporary_file() {
 #[tokio::test]
 async fn content_that_may_remain_under_a_temporary_name_is_named_by_its_reference() {
     let site = Site::with_parts_of(100).await;
-    site.faults(4, "POST files/", FaultAction::Respond(ResponseTemplate::new(500)));
+    site.faults(4, "POST files/", FaultAction::Respond(response(500, &json!({}))));
     site.faults(8, "GET file_actions/metadata/.filestore", FaultAction::Respond(ResponseTemplate::new(500)));
     let store = Store::new("team", Arc::new(site.store())).unwrap();
     let error = store.upload(alphabet().if_exists(IfExists::Fail)).await.unwrap_err();

@@ -5,7 +5,7 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{SECOND, client, post, text};
-use crate::{Idempotency, Method, Request, Url};
+use crate::{Attempts, Idempotency, Method, Request, Url};
 
 /// Starts a service that gives this response, and expects exactly this number of requests.
 async fn responding(response: ResponseTemplate, requests: u64) -> (MockServer, Url) {
@@ -40,6 +40,29 @@ async fn a_503_to_a_non_idempotent_request_is_unknown_and_final() {
     let (_server, url) = responding(ResponseTemplate::new(503), 1).await;
     let response = client(&url).0.send(post(url, Idempotency::NonIdempotent, "x".into())).await.unwrap();
     assert_eq!((response.status().as_u16(), response.effect()), (503, Effect::Unknown));
+}
+
+#[tokio::test]
+async fn a_failure_that_is_neither_json_nor_xml_may_come_from_a_gateway() {
+    let found_nothing = async |status, content_type: Option<&'static str>| {
+        let response = ResponseTemplate::new(status);
+        let response = content_type.map_or(response.clone(), |content_type| response.set_body_raw("x", content_type));
+        let (_server, url) = responding(response, 1).await;
+        let mut attempts = Attempts::new();
+        let request = post(url.clone(), Idempotency::NonIdempotent, "x".into());
+        client(&url).0.send_within(request, &mut attempts).await.unwrap();
+        attempts.record_nothing_found()
+    };
+    for own in ["application/json", "application/problem+json; charset=utf-8", "application/xml", "Text/XML"] {
+        assert_eq!(found_nothing(503, Some(own)).await, Effect::Rejected, "{own}");
+    }
+    for status in [408, 500, 503] {
+        for foreign in [None, Some("text/html"), Some("text/plain"), Some("application/jsonp")] {
+            assert_eq!(found_nothing(status, foreign).await, Effect::Unknown, "{status} {foreign:?}");
+        }
+    }
+    assert_eq!(found_nothing(524, Some("application/json")).await, Effect::Unknown);
+    assert_eq!(found_nothing(403, None).await, Effect::Rejected);
 }
 
 #[tokio::test]

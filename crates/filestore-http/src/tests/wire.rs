@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use filestore_core::Body;
+use filestore_core::{Body, ErrorKind};
 use futures::{StreamExt, stream};
 use wiremock::matchers::{any, body_string, header, header_regex, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{client, one_shot, post, text};
 use crate::header::{AUTHORIZATION, CONTENT_TYPE};
+use crate::testing::{Reply, ScriptedServer};
 use crate::{Form, HeaderValue, Idempotency, Method, Request, RequestBody, Url, secret_header};
 
 fn url(server: &MockServer) -> Url {
@@ -163,5 +164,36 @@ async fn an_error_about_json_does_not_repeat_its_values() {
         let error = response.json::<Vec<u8>>(1000).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!format!("{error:?}").contains("CANA"));
+    }
+}
+
+#[tokio::test]
+async fn a_response_with_any_coding_but_chunked_is_encoded() {
+    async fn codings(headers: &'static str) -> (bool, bool) {
+        let text = format!("HTTP/1.1 200 OK\r\n{headers}\r\nConnection: close\r\n\r\n2\r\nhi\r\n0\r\n\r\n");
+        let server = ScriptedServer::start([Reply::Response(text.into_bytes())]).await;
+        let response = client(&server.url()).0.send(Request::get(server.url())).await.unwrap();
+        let check = |checked: filestore_core::Result<()>| match checked {
+            Ok(()) => false,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+                assert!(error.message().contains("is encoded with"), "{error}");
+                true
+            }
+        };
+        (check(response.check_identity()), check(response.check_transfer_coding()))
+    }
+    for plain in ["Transfer-Encoding: chunked", "Transfer-Encoding: Chunked\r\nContent-Encoding: Identity", "A: b"] {
+        assert_eq!(codings(plain).await, (false, false), "{plain}");
+    }
+    for encoded in [
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: deflate",
+    ] {
+        assert_eq!(codings(encoded).await, (true, true), "{encoded}");
+    }
+    for encoded in ["Content-Encoding: br", "Content-Encoding: identity\r\nContent-Encoding: gzip"] {
+        assert_eq!(codings(encoded).await, (true, false), "{encoded}");
     }
 }

@@ -44,6 +44,7 @@ async fn folders_that_are_on_every_page_are_a_protocol_error() {
 /// Starts a bucket in which no file is found by its name.
 async fn bucket_without_files(entries: &str) -> (MockServer, Store) {
     let (server, store) = bucket(entries.to_owned()).await;
+    // The request asks for a result that names only the files that were not deleted.
     let deleted = ResponseTemplate::new(200).set_body_string("<DeleteResult></DeleteResult>");
     Mock::given(method("POST")).respond_with(deleted).mount(&server).await;
     Mock::given(method("DELETE")).respond_with(ResponseTemplate::new(204)).mount(&server).await;

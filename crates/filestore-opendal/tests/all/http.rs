@@ -527,6 +527,24 @@ async fn content_of_another_range_is_a_protocol_error() {
 }
 
 #[tokio::test]
+async fn content_that_is_encoded_for_the_transfer_is_a_protocol_error() {
+    for (service, path) in [("s3", "s:s3:a"), ("webdav", "s:webdav:a")] {
+        let stub = always(|request| match request.method.as_str() {
+            "PROPFIND" => Webdav::with(&[("a", "hi")]).serve(request),
+            "HEAD" => S3::with(&[("a", "hi")]).serve(request),
+            _ => Reply::new(200)
+                .header("etag", "\"00000000000000000000000000000001\"")
+                .header("transfer-encoding", "gzip, chunked")
+                .body("2\r\nhi\r\n0\r\n\r\n"),
+        })
+        .await;
+        let error = open(service, &stub.url, &[]).read(&reference(path), 9).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Rejected), "{error}");
+        assert!(error.to_string().contains("is encoded with gzip"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn requests_have_the_user_agent() {
     let stub = Stub::start(S3::default()).await;
     open("s3", &stub.url, &[("user_agent", "mine/1")]).upload(Upload::new("a", "x")).await.unwrap();
@@ -646,6 +664,73 @@ async fn a_file_that_is_reported_as_empty_is_requested() {
     let store = open("s3", &stub.url, &[]);
     let file = store.upload(Upload::new("a", "")).await.unwrap();
     assert_eq!(store.read(file.reference(), 99).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn a_stat_of_webdav_that_is_about_another_path_is_a_protocol_error() {
+    let mut protocol = Webdav::with(&[("d/a", "x"), ("e/a", "y")]);
+    protocol.confuses_with = Some("e/a".to_owned());
+    let stub = Stub::start(protocol).await;
+    let store = open("webdav", &stub.url, &[]);
+    let errors = [
+        // The folder would be deleted as a file.
+        store.delete(&reference("s:webdav:d")).await.unwrap_err(),
+        store.stat(&reference("s:webdav:missing")).await.unwrap_err(),
+        store.read(&reference("s:webdav:d/a"), 9).await.unwrap_err(),
+        store.upload(Upload::new("b", "x")).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Protocol, Effect::Rejected, 1));
+        assert!(error.to_string().contains("about other paths"), "{error}");
+    }
+    assert_eq!(stub.files().len(), 2);
+    assert!(stub.methods().iter().all(|method| method == "PROPFIND"), "{:?}", stub.methods());
+}
+
+/// Deletes two files of S3 together, with this response to a request for the files that were not deleted.
+async fn delete_two(result: &'static str) -> filestore_core::Result<()> {
+    let stub = always(move |request| match request.method.as_str() {
+        "POST" if String::from_utf8_lossy(&request.body).contains("<Quiet>true</Quiet>") => Reply::new(200).xml(result),
+        "POST" => Reply::new(501),
+        "DELETE" => Reply::new(204),
+        _ => {
+            let file = |key| {
+                format!(
+                    "<Contents><Key>d/{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified>\
+                     </Contents>"
+                )
+            };
+            let files = file("a") + &file("b");
+            Reply::new(200).xml(format!("<ListBucketResult><IsTruncated>false</IsTruncated>{files}</ListBucketResult>"))
+        }
+    })
+    .await;
+    let folder = Delete::from(reference("s:s3:d")).recursive(true);
+    open("s3", &stub.url, &[("max_retries", "0")]).delete(folder).await
+}
+
+#[tokio::test]
+async fn an_error_among_the_deleted_files_of_s3_is_found_however_it_is_written() {
+    for result in [
+        "<DeleteResult><Error><Key>d/b</Key><Code>AccessDenied</Code></Error></DeleteResult>",
+        "<DeleteResult><Error xmlns=\"urn:x\"><Key>d/b</Key><Code>AccessDenied</Code></Error></DeleteResult>",
+        "<s3:DeleteResult xmlns:s3=\"urn:x\"><s3:Error><s3:Key>other</s3:Key><s3:Code>AccessDenied</s3:Code></s3:Error>\
+         </s3:DeleteResult>",
+    ] {
+        let error = delete_two(result).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Permission, Effect::Unknown), "{result} {error}");
+        assert_eq!(error.provider_code(), Some("AccessDenied"));
+    }
+    for result in ["<DeleteResult><Error/></DeleteResult>", "<DeleteResult>", "<DeleteResult><Deleted>"] {
+        let error = delete_two(result).await.unwrap_err();
+        assert_eq!(error.effect(), Effect::Unknown, "{result} {error}");
+    }
+}
+
+/// Otherwise each deleted file would have to be in the result.
+#[tokio::test]
+async fn a_delete_of_many_files_of_s3_asks_for_those_that_were_not_deleted() {
+    delete_two("<DeleteResult></DeleteResult>").await.unwrap();
 }
 
 /// The deletes of a folder with three files and a subfolder, of which the first `allowed` succeed.
@@ -1030,6 +1115,47 @@ async fn a_missing_bucket_of_google_is_not_a_deleted_file() {
             Err(error) => {
                 assert!(!is_deleted && error.kind() == ErrorKind::NotFound, "{error}");
                 assert!(error.to_string().contains("there is no bucket"), "{error}");
+            }
+        }
+    }
+}
+
+#[cfg(feature = "gcs")]
+#[tokio::test]
+async fn a_delete_of_many_files_is_a_success_only_if_each_has_a_response() {
+    let part = |response: &str| format!("--b\r\nContent-Type: application/http\r\n\r\n{response}\r\n\r\n");
+    let (deleted, silent) = (part("HTTP/1.1 204 No Content"), part(""));
+    for (parts, is_success) in [
+        (vec![&deleted, &deleted], true),
+        (vec![&deleted, &silent], false),
+        (vec![&silent, &silent], false),
+        (vec![&deleted], false),
+        (vec![], false),
+        (vec![&deleted, &deleted, &deleted], false),
+    ] {
+        let batch: String = parts.iter().map(|part| part.as_str()).chain(["--b--\r\n"]).collect();
+        let stub = always(move |request| match request.method.as_str() {
+            "POST" => Reply::new(200).header("content-type", "multipart/mixed; boundary=b").body(batch.clone()),
+            "DELETE" => Reply::new(204),
+            _ => {
+                let file = |name| format!(r#"{{"name":"{name}","size":"1","updated":"2026-01-01T00:00:00Z","etag":"e","contentType":"a/b","generation":"1","metageneration":"1"}}"#);
+                let body = format!(r#"{{"items":[{},{}]}}"#, file("d/a"), file("d/b"));
+                Reply::new(200).header("content-type", "application/json").body(body)
+            }
+        })
+        .await;
+        let options = [
+            ("options.bucket", "b"),
+            ("options.skip_signature", "true"),
+            ("options.username", ""),
+            ("options.password", ""),
+        ];
+        let folder = Delete::from(reference("s:gcs:d")).recursive(true);
+        match open("gcs", &stub.url, &options).delete(folder).await {
+            Ok(()) => assert!(is_success, "{parts:?}"),
+            Err(error) => {
+                assert!(!is_success, "{error}");
+                assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Unknown), "{error}");
             }
         }
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use filestore_core::{Body, Cleanup, Download, Effect, Error, ErrorKind, IfExists, IntoTimestamp, Result, Store, Upload};
+use filestore_core::{
+    Body, Cleanup, Download, Effect, Error, ErrorKind, IfExists, IntoTimestamp, Result, Store, Upload,
+};
 use futures::future::{join_all, try_join_all};
 use futures::{StreamExt, TryStreamExt};
 

@@ -253,6 +253,19 @@ async fn the_same_form_is_retried_when_the_storage_fails() {
 }
 
 #[tokio::test]
+async fn an_upload_that_a_gateway_gave_up_is_of_unknown_effect() {
+    let page = |status| Reply::with_status(status, &["Content-Type: text/html"], "<html>");
+    for gave_up in [page(503), page(520), page(524), page(598)] {
+        let gave_up_always = vec![gave_up; 4].into_iter();
+        let storage = ScriptedServer::start(gave_up_always.chain([xml(404, "NoSuchKey", "m")])).await;
+        let (_service, store) = store([form(&storage), redirect(&storage, 3900)]).await;
+        let error = store.upload(hello()).await.unwrap_err();
+        assert_eq!(kind_and_effect(&error), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+        assert!(!error.possibly_stored().is_empty(), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn an_expired_form_is_replaced_and_the_file_has_the_new_id() {
     let storage = ScriptedServer::start([expired(), stored(b"hello world")]).await;
     let second = form_of(&storage, "22222222-6f0a-4d0e-9a54-0f2f4a3b7c11", 5_242_880);

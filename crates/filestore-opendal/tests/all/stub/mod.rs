@@ -320,7 +320,8 @@ fn encode(reply: &Reply, head: bool) -> Vec<u8> {
     for (name, value) in &reply.headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
-    if !reply.headers.iter().any(|(name, _)| *name == "content-length") && !matches!(reply.status, 204 | 304) {
+    let has_length = |name: &&str| matches!(*name, "content-length" | "transfer-encoding");
+    if !reply.headers.iter().any(|(name, _)| has_length(name)) && !matches!(reply.status, 204 | 304) {
         text.push_str(&format!("content-length: {}\r\n", reply.body.len()));
     }
     text.push_str("\r\n");

@@ -21,6 +21,10 @@ pub struct Webdav {
     pub loses_moved: bool,
     /// A moved file keeps its ETag.
     pub keeps_etags: bool,
+    /// The response to every move has status 204, as if it replaced a file.
+    pub always_replaces: bool,
+    /// The response to every PROPFIND without `Depth: 1` is about this folder.
+    pub confuses_with: Option<String>,
 }
 
 impl Webdav {
@@ -75,12 +79,16 @@ impl Webdav {
 
     fn propfind(&self, path: &str, request: &Received) -> Reply {
         let folder = self.is_folder(path);
-        if !folder && !self.files.contains_key(path) {
+        if !folder && !self.files.contains_key(path) && self.confuses_with.is_none() {
             return page(404);
         }
         if self.redirects_folders && folder && !request.path.ends_with('/') {
             return page(301)
                 .header("location", format!("http://{}{}/", request.header("host").unwrap_or_default(), request.path));
+        }
+        if let Some(other) = self.confuses_with.as_deref().filter(|_| request.header("depth") == Some("0")) {
+            let response = self.properties(other);
+            return Reply::new(207).xml(format!("<D:multistatus xmlns:D=\"DAV:\">{response}</D:multistatus>"));
         }
         let mut responses = self.properties(path);
         if folder && request.header("depth") != Some("0") {
@@ -158,7 +166,7 @@ impl Protocol for Webdav {
                 } else if !self.loses_moved {
                     self.put(&target, content);
                 }
-                if status == 204 { Reply::new(204) } else { page(201) }
+                if status == 204 || self.always_replaces { Reply::new(204) } else { page(201) }
             }
             _ => page(405),
         }
