@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{SECOND, client, one_shot, post};
 use crate::testing::{Reply, ScriptedServer};
-use crate::{Idempotency, Method, Request, Url};
+use crate::{HttpConfig, Idempotency, Method, Request, Url};
 
 #[tokio::test]
 async fn a_safe_request_is_retried_until_it_succeeds() {
@@ -197,4 +197,19 @@ async fn a_success_before_all_of_the_body_was_sent_is_a_protocol_error() {
     let error = client(&url).0.send(post(url.clone(), Idempotency::NonIdempotent, body)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Protocol, Effect::Unknown), "{error}");
     drop(service.await.unwrap());
+}
+
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+#[tokio::test]
+async fn the_error_of_a_proxy_that_refuses_a_tunnel_names_the_proxy_and_its_refusal() {
+    let refusal = Reply::with_status(403, &[], "");
+    let server = ScriptedServer::start(vec![refusal; 4]).await;
+    let url: Url = "https://files.invalid/".parse().unwrap();
+    let proxied = HttpConfig { proxy: Some(server.url().to_string().into()), ..Default::default() };
+    let error = super::client_with(&proxied, &url).0.send(Request::get(url)).await.unwrap_err();
+    // The HTTP library does not pass on the status, which may be temporary.
+    assert_eq!((error.kind(), error.effect(), error.attempts()), (ErrorKind::Unavailable, Effect::NotSent, 4));
+    let port = server.url().port().unwrap();
+    let refused = error.message().contains("the proxy refused the request CONNECT");
+    assert!(refused && error.message().contains(&format!("127.0.0.1:{port}")), "{error}");
 }
