@@ -74,7 +74,7 @@ impl Received {
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
@@ -83,8 +83,8 @@ impl Reply {
         Self { status, headers: Vec::new(), body: Vec::new() }
     }
 
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 
@@ -320,7 +320,7 @@ fn encode(reply: &Reply, head: bool) -> Vec<u8> {
     for (name, value) in &reply.headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
-    let has_length = |name: &&str| matches!(*name, "content-length" | "transfer-encoding");
+    let has_length = |name: &str| matches!(name, "content-length" | "transfer-encoding");
     if !reply.headers.iter().any(|(name, _)| has_length(name)) && !matches!(reply.status, 204 | 304) {
         text.push_str(&format!("content-length: {}\r\n", reply.body.len()));
     }

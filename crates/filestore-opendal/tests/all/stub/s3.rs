@@ -13,8 +13,8 @@ pub const BUCKET: &str = "bucket";
 pub struct S3 {
     objects: BTreeMap<String, (Vec<u8>, String)>,
     uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
-    /// The metadata with the size of the parts, by upload and by key.
-    part_sizes: BTreeMap<String, String>,
+    /// The user metadata, by upload and by key.
+    metadata: BTreeMap<String, Vec<(String, String)>>,
     counter: u32,
     /// Writes ignore `If-None-Match`, as some servers do.
     pub ignores_conditions: bool,
@@ -81,7 +81,7 @@ impl S3 {
         self.counter += 1;
         let number = u128::from(self.counter);
         let etag = format!("\"{:032x}\"", if self.uses_kms { number } else { digest(&content) });
-        self.part_sizes.remove(key);
+        self.metadata.remove(key);
         self.objects.insert(key.to_owned(), (content, etag.clone()));
         etag
     }
@@ -148,9 +148,7 @@ impl S3 {
             self.counter += 1;
             let id = format!("upload-{}", self.counter);
             self.uploads.insert(id.clone(), BTreeMap::new());
-            if let Some(size) = request.header(PART_SIZE) {
-                self.part_sizes.insert(id.clone(), size.to_owned());
-            }
+            self.metadata.insert(id.clone(), user_metadata(request));
             return Some(self.encrypted(request).xml(format!(
                 "<InitiateMultipartUploadResult><Bucket>{BUCKET}</Bucket><Key>{key}</Key><UploadId>{id}</UploadId>\
                  </InitiateMultipartUploadResult>"
@@ -181,8 +179,8 @@ impl S3 {
                 let composite = format!("\"{:032x}-{}\"", digest(&digests), parts.len());
                 let composite = if self.uses_kms { format!("\"{:032x}-{}\"", 1, parts.len()) } else { composite };
                 self.put(key, parts.into_values().flatten().collect());
-                if let Some(size) = self.part_sizes.remove(&id) {
-                    self.part_sizes.insert(key.to_owned(), size);
+                if let Some(metadata) = self.metadata.remove(&id) {
+                    self.metadata.insert(key.to_owned(), metadata);
                 }
                 let (_, etag) = self.objects.get_mut(key)?;
                 *etag = composite;
@@ -231,6 +229,7 @@ impl Protocol for S3 {
                     return failure(412, "PreconditionFailed", "At least one of the pre-conditions failed", request);
                 }
                 let etag = self.put(key, request.body.clone());
+                self.metadata.insert(key.to_owned(), user_metadata(request));
                 let reply = self.encrypted(request).header("etag", etag);
                 if self.versions { reply.header("x-amz-version-id", "v1") } else { reply }
             }
@@ -246,8 +245,8 @@ impl Protocol for S3 {
                     return failure(412, "PreconditionFailed", "At least one of the pre-conditions failed", request);
                 }
                 let mut reply = if self.uses_kms { self.encrypted(request) } else { Reply::new(200) };
-                if let Some(size) = self.part_sizes.get(key) {
-                    reply = reply.header(PART_SIZE, size);
+                for (name, value) in self.metadata.get(key).into_iter().flatten() {
+                    reply = reply.header(name, value);
                 }
                 let reply = reply
                     .header("etag", etag)
@@ -284,8 +283,10 @@ impl Protocol for S3 {
     }
 }
 
-/// The metadata with the size of the parts.
-const PART_SIZE: &str = "x-amz-meta-filestore-part-size";
+/// Returns the headers with user metadata.
+fn user_metadata(request: &Received) -> Vec<(String, String)> {
+    request.headers.iter().filter(|(name, _)| name.starts_with("x-amz-meta-")).cloned().collect()
+}
 
 /// Returns a digest as `Content-MD5` has it.
 fn base64(digest: u128) -> String {
