@@ -232,6 +232,9 @@ pub enum Feature {
     Modified,
     /// Custom metadata: pairs of a key and a value.
     Metadata,
+    /// Comparing the content of whole files with a digest of the service, in both directions. A difference is an
+    /// *integrity* error. Lengths are always compared.
+    Verify,
 }
 
 impl Feature {
@@ -252,6 +255,7 @@ impl Feature {
         Self::ContentType,
         Self::Modified,
         Self::Metadata,
+        Self::Verify,
     ];
 
     /// Returns the name, such as `unknown-length`.
@@ -272,6 +276,7 @@ impl Feature {
             Self::ContentType => "content-type",
             Self::Modified => "modified",
             Self::Metadata => "metadata",
+            Self::Verify => "verify",
         }
     }
 }

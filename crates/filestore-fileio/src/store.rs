@@ -461,6 +461,7 @@ fn capabilities(auth: &Auth) -> Capabilities {
         .unsupported(Feature::Replace, "every upload creates a new file with its own key")
         .unsupported(Feature::IfExistsFail, "every upload creates a new file with its own key")
         .unsupported(Feature::Modified, "the service sets it")
+        .unsupported(Feature::Verify, "the service reports no digests")
         .unsupported(Feature::Metadata, "the service stores only a title and a description; see FileIoUpdate");
     capabilities.addressing = Addressing::ServerKey;
     capabilities.scope = ScopeKind::None;

@@ -8,6 +8,7 @@ use filestore_core::{
 };
 
 use crate::compare;
+use crate::config::Verify;
 use crate::path::{MAX_NAME_CHARS, SCHEME, SitePath};
 use crate::wire::Entry;
 
@@ -54,7 +55,7 @@ pub(crate) fn version(size: u64, crc32: &str) -> Option<String> {
     Some(format!("{:08x}-{size}", u32::from_str_radix(crc32, 16).ok()?))
 }
 
-pub(crate) fn capabilities(root: &SitePath) -> Capabilities {
+pub(crate) fn capabilities(root: &SitePath, verify: Verify) -> Capabilities {
     let mut capabilities = Capabilities::new(SCHEME)
         .native([
             Feature::List,
@@ -80,6 +81,10 @@ pub(crate) fn capabilities(root: &SitePath) -> Capabilities {
         )
         .unsupported(Feature::Expiry, "files do not expire; the site may have rules for a folder that delete them")
         .unsupported(Feature::ContentType, "the service derives it from the name");
+    capabilities = match verify {
+        Verify::None => capabilities.unsupported(Feature::Verify, "the configuration turns it off"),
+        _ => capabilities.native([Feature::Verify]),
+    };
     capabilities.addressing = Addressing::CallerPath;
     capabilities.root = root.reference();
     capabilities.scope = ScopeKind::Folder;

@@ -53,8 +53,8 @@ impl FilesComStore {
             SitePath::parse(&config.root).map_err(|error| Error::config(format!("root: {}", error.message())))?;
         Ok(Self(Arc::new(Shared {
             api,
+            capabilities: metadata::capabilities(&root, config.verify),
             config,
-            capabilities: metadata::capabilities(&root),
             root,
             parts: Arc::new(Semaphore::new(MAX_PARTS)),
             folder_lock: Arc::default(),

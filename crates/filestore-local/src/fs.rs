@@ -336,7 +336,8 @@ fn capabilities() -> Capabilities {
         .unsupported(Feature::Resume, "reads of a local file are not interrupted")
         .unsupported(Feature::Expiry, "a file system stores files until they are deleted")
         .unsupported(Feature::ContentType, "a file system does not store media types")
-        .unsupported(Feature::Metadata, "not every file system stores metadata with a file");
+        .unsupported(Feature::Metadata, "not every file system stores metadata with a file")
+        .unsupported(Feature::Verify, "a file system reports no digests");
     capabilities.url_kind = Some(UrlKind::Local);
     let equality = name_equality(std::env::consts::OS);
     capabilities.names = NameRules { max_bytes: Some(255), equality, ..NameRules::default() };

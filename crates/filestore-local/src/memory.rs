@@ -236,6 +236,7 @@ fn capabilities() -> Capabilities {
         ])
         .unsupported(Feature::Url, "the files are in the memory of this process")
         .unsupported(Feature::Resume, "reads of memory are not interrupted")
+        .unsupported(Feature::Verify, "the content does not leave this process")
         .unsupported(Feature::Expiry, "files exist until they are deleted or the store is dropped");
     capabilities.names = NameRules { max_bytes: Some(255), ..NameRules::default() };
     capabilities.list_order = ListOrder::Path;

@@ -129,6 +129,11 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability, traits: Servic
     let lacks_metadata = "the service does not store metadata, or an option of the store turns it off";
     add(Feature::Metadata, capability.write_with_user_metadata && scheme != "webdav", lacks_metadata);
     add(Feature::Expiry, false, "OpenDAL cannot set it; use lifecycle rules if the service has them");
+    let no_digest = match scheme {
+        "memory" => "the content does not leave this process",
+        _ => "the service reports no digests, or the configuration turns it off",
+    };
+    add(Feature::Verify, false, no_digest);
     add(Feature::Modified, false, "the service sets it, or OpenDAL cannot set it");
     if traits.metadata_times {
         all = all.emulated(Feature::Modified, "the metadata `mtime`, as rclone has it; listings do not show it");
@@ -148,6 +153,18 @@ pub(crate) fn capabilities(scheme: &str, capability: &Capability, traits: Servic
         NameRules { max_bytes: (!traits.container).then_some(255), no_outer_space: true, ..NameRules::default() };
     all.list_order = ListOrder::Path;
     all
+}
+
+/// Returns what is not proven where content is compared with the digests of `scheme`.
+#[cfg(feature = "http")]
+pub(crate) fn unproven(scheme: &str) -> &'static str {
+    match scheme {
+        "s3" => {
+            "an ETag is no digest if S3 encrypts with a key of KMS or of the customer, in directory buckets, and of files \
+             that other programs uploaded in parts"
+        }
+        _ => "the service has no digest of a file that was uploaded in parts",
+    }
 }
 
 /// Returns the scheme of references: OpenDAL's scheme with only its lower-case letters and digits.

@@ -139,6 +139,10 @@ impl OpendalStore {
         self.parallel = usize::try_from(parallel.get()).unwrap_or(usize::MAX);
         self.verify = verify;
         self.whole_operator = whole;
+        if verify {
+            let unproven = capabilities::unproven(&self.capabilities.scheme);
+            self.capabilities = self.capabilities.emulated(Feature::Verify, unproven);
+        }
         self
     }
 

@@ -362,6 +362,7 @@ fn capabilities(max_size: u64, encrypted: bool) -> Capabilities {
         .unsupported(Feature::Replace, new_file_each_time)
         .unsupported(Feature::IfExistsFail, new_file_each_time)
         .unsupported(Feature::Expiry, "the keyset sets the retention of files; the option ttl applies to the message")
+        .native([Feature::Verify])
         .unsupported(Feature::Modified, "the service keeps its own times only")
         .unsupported(Feature::Metadata, "the service stores no metadata with a file; put it into the message");
     capabilities.addressing = Addressing::CallerNameServerId;

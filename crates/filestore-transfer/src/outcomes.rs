@@ -24,19 +24,6 @@ pub struct Outcome<K, T> {
     pub result: Result<T>,
 }
 
-/// The source of the error of a transfer that [`Outcomes::stop`] has stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stopped;
-
-impl std::error::Error for Stopped {}
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the caller has stopped it")
-    }
-}
-
 /// The results of all inputs of one call, in the order of completion: one for each input.
 ///
 /// The transfers start when the stream is polled for the first time. From then on they run in tasks of tokio, and do
@@ -83,7 +70,7 @@ impl<K: Send + 'static, T: Send + 'static> Outcomes<K, T> {
     }
 
     /// Starts no further transfer, and drops the futures of those in flight. The results that are known follow, then an
-    /// error with the source [`Stopped`] for each transfer that was in flight or waited for its retry, and then the
+    /// error with the source [`Stopped`](crate::Stopped) for each transfer that was in flight or waited for its retry, and then the
     /// stream ends. Inputs that were not sent have no result.
     ///
     /// The effect of such an error is *unknown* for uploads and deletes, and for reads that consume; for other

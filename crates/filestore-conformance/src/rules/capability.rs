@@ -70,7 +70,7 @@ async fn plain_use(case: &Case<'_>, feature: Feature, file: &FileRef) -> Option<
         Feature::ContentType => text().content_type("text/plain"),
         Feature::Modified => text().modified(WHOLE_SECOND),
         Feature::Metadata => text().metadata("key", "value"),
-        // Replace is what an upload does by default, and no request uses resume.
+        // Replace is what an upload does by default, and no request uses resume or verify.
         _ => return None,
     };
     Some(case.send(upload).await.map(drop))

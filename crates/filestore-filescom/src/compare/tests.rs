@@ -121,7 +121,8 @@ fn names_that_fold_to_no_name_or_several_names_are_rejected() {
 #[test]
 fn a_batch_collides_where_paths_are_the_same_file() {
     let collisions = |files: &[(Option<&'static str>, &'static str)]| {
-        crate::metadata::capabilities(&crate::path::SitePath::default()).collisions(files.iter().copied())
+        crate::metadata::capabilities(&crate::path::SitePath::default(), crate::Verify::Etag)
+            .collisions(files.iter().copied())
     };
     let files =
         [(None, "a.txt"), (Some("dir"), "b"), (None, "A.TXT"), (None, "c"), (Some("DÍR"), "B"), (None, "á.txt")];
