@@ -185,7 +185,7 @@ impl UploadTask {
         let Some(writer) = writer else {
             return Err(Error::new(ErrorKind::Other, Effect::Rejected, "no request has sent the content"));
         };
-        until_dropped(self.traits, self.store(writer, path, size), dropped).await
+        end_or_cut_off(self.traits, self.store(writer, path, size), dropped).await
     }
 
     /// Sends the body in parts, several at once, or in one request if it is small. Returns its size in bytes.
@@ -231,7 +231,7 @@ impl UploadTask {
                 }
             };
             size += part.len() as u64;
-            until_dropped(self.traits, call(Stage::Transfer, writer.write(part)), dropped).await?;
+            end_or_cut_off(self.traits, call(Stage::Transfer, writer.write(part)), dropped).await?;
         }
         failed_part().map_or(Ok(size), Err)
     }
@@ -395,7 +395,7 @@ impl UploadTask {
             let Some(chunk) = chunk else { break };
             size += chunk.len() as u64;
             if self.traits.chunks {
-                until_dropped(self.traits, call(Stage::Transfer, writer.write(chunk)), dropped).await?;
+                end_or_cut_off(self.traits, call(Stage::Transfer, writer.write(chunk)), dropped).await?;
             } else {
                 whole.push(chunk);
             }
@@ -437,7 +437,7 @@ async fn until_dropped<T>(step: impl Future<Output = T>, dropped: &mut oneshot::
 ///
 /// A step that is dropped itself leaves OpenDAL's writer unusable, so a multipart upload could not be aborted. Therefore
 /// its request is cut off by the transport, and the step fails. A temporary file needs no writer to be removed.
-async fn until_dropped<T>(
+async fn end_or_cut_off<T>(
     traits: ServiceTraits,
     step: impl Future<Output = Result<T>>,
     dropped: &mut oneshot::Receiver<()>,
