@@ -71,7 +71,13 @@ async fn plans(context: &Context, args: &args::Download, outcomes: &mut Outcomes
             let plan = &mut plans[index].1;
             match target {
                 Target::File(reference) => plan.add_file(args, &store, reference).await,
-                Target::Scope(scope) => plan.add_scope(args, &store, scope, outcomes).await,
+                Target::Scope(scope) => {
+                    let found = plan.add_scope(args, &store, scope, outcomes).await?;
+                    if found == 0 {
+                        context.warn(&format!("{text} has no files that are chosen"));
+                    }
+                    Ok(())
+                }
             }
         };
         let planned: Result<()> = planned.await;
@@ -122,13 +128,14 @@ impl Plan {
         Ok(())
     }
 
+    /// Adds the files of a scope. Returns their number.
     async fn add_scope(
         &mut self,
         args: &args::Download,
         store: &Store,
         scope: Option<String>,
         outcomes: &mut Outcomes,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let mut tree = DownloadTree::new(args.output.as_deref().unwrap_or(Path::new(".")));
         if let Some(scope) = scope {
             tree = tree.scope(scope);
@@ -141,8 +148,9 @@ impl Plan {
             note_failure(outcomes, &Error::unsupported(message).with_store(store.name()));
         }
         self.unchanged += plan.unchanged.len();
+        let found = plan.unchanged.len() + plan.files.len();
         self.files.extend(plan.files.into_iter().map(|(_, save)| save));
-        Ok(())
+        Ok(found)
     }
 }
 
