@@ -29,8 +29,11 @@ impl<'a> Batch<'a> {
     }
 
     /// Runs `total` transfers, whose keys are their numbers from 0 on. `print` receives each result, except those of
-    /// transfers that were stopped. If `print` fails, no further transfer starts, and those in flight are stopped;
-    /// returns what happened to each input then. A signal stops them, too, and the counts are reported.
+    /// transfers that were stopped.
+    ///
+    /// After a signal, or if `print` fails, no further transfer starts, and those in flight are stopped, except for reads
+    /// that consume their files. Reports the counts after a signal, and returns the state of each input if `print` has
+    /// failed.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         action: Action,
@@ -46,16 +49,15 @@ impl<'a> Batch<'a> {
         let (mut is_signaled, mut is_broken) = (false, false);
         let mut order = Order::new(self.in_order);
         let mut states = vec![State::NotSent; total];
+        let is_consuming = action == Action::Download && self.store.capabilities().reads_consume();
+        let end =
+            |outcomes: &mut Outcomes<usize, T>| if is_consuming { outcomes.finish_started() } else { outcomes.stop() };
         loop {
             let outcome = tokio::select! {
                 biased;
                 () = &mut signaled, if !is_signaled => {
                     is_signaled = true;
-                    // A read that consumes its file is finished, as far as there is time.
-                    match self.store.capabilities().reads_consume() && action == Action::Download {
-                        true => outcomes.finish_started(),
-                        false => outcomes.stop(),
-                    }
+                    end(&mut outcomes);
                     continue;
                 }
                 outcome = outcomes.next() => outcome,
@@ -72,7 +74,7 @@ impl<'a> Batch<'a> {
             for (number, result) in due.into_iter().filter(|(number, _)| states[*number] != State::Stopped) {
                 if self.lines.suspend(|| print(number, result)).is_err() && !is_broken {
                     is_broken = true;
-                    outcomes.stop();
+                    end(&mut outcomes);
                 }
             }
             if is_last {

@@ -312,6 +312,27 @@ fn an_upload_whose_reader_has_closed_the_pipe_names_every_file_that_may_be_store
 }
 
 #[test]
+fn reads_that_consume_are_finished_although_the_reader_has_closed_the_pipe() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    let mut args = vec!["download".to_owned(), "-o".to_owned(), ".".to_owned()];
+    for number in 0..6 {
+        home.file(&format!("f{number}"), vec![number; 200_000]);
+        args.push(served.run(&["upload", &format!("f{number}")]).line());
+    }
+    (0..6).for_each(|number| std::fs::remove_file(home.path().join(format!("f{number}"))).unwrap());
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = run_with_closed_pipe(&home, &Served::with(&args));
+    assert_eq!(done.code, 141, "{done:?}");
+    for (number, reference) in args[3..].iter().enumerate() {
+        let is_here = std::fs::read(home.path().join(format!("f{number}"))).is_ok_and(|file| file.len() == 200_000);
+        let is_named = done.err.contains(&format!("the file is stored as f{number}"));
+        assert_ne!(is_here, served.has_file(reference), "{done:?}");
+        assert_eq!(is_here, is_named, "{done:?}");
+    }
+}
+
+#[test]
 fn a_download_whose_reader_has_enough_ends_without_a_message() {
     let home = Home::new();
     home.file("big", vec![7; 3_000_000]);
