@@ -159,7 +159,8 @@ pub(crate) fn assign(
                     let now = after.iter().find(|other| other.reference == file.reference);
                     now.map(|now| now.downloads) != Some(file.downloads)
                 });
-                (is_whole && content.size > 0, is_named, content.is_prefix, is_consumed)
+                // Every partial file without a byte would be the whole of an empty file.
+                (is_whole && (is_final || content.size > 0), is_named, content.is_prefix, is_consumed)
             };
             let without = |index: &usize| !outcome.parts[*index].is_success() && outcome.parts[*index].saved.is_empty();
             let index = (0..outcome.parts.len().min(subject.parts.len())).filter(without).max_by_key(likely);
