@@ -67,7 +67,7 @@ pub(crate) const UNENCRYPTED: &str = "the service does not confirm the requested
 const TOO_SHORT: &str = "reader got too little data";
 
 /// OpenDAL's message where content is longer than it should be.
-const TOO_LONG: &str = "reader got too much data";
+pub(crate) const TOO_LONG: &str = "reader got too much data";
 
 /// OpenDAL's message if it has no credentials to sign a request.
 const UNSIGNED: &str = "signing http request";
@@ -116,7 +116,9 @@ fn of_opendal(error: opendal::Error, stage: Stage, retries: u32, in_response: bo
         Kind::ConfigInvalid => (ErrorKind::Config, "the configuration of the service is invalid"),
         // There is no kind for it.
         _ if error.message() == TOO_SHORT => (ErrorKind::Integrity, "the content is shorter than the size of the file"),
-        _ if error.message() == TOO_LONG => (ErrorKind::Integrity, "the content is longer than the size of the file"),
+        _ if error.message() == TOO_LONG => {
+            (ErrorKind::Integrity, "the content is longer than the requested part of the file")
+        }
         _ if in_response => {
             (ErrorKind::Protocol, "the response is not part of the protocol of the service; check the endpoint")
         }

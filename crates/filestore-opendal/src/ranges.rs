@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::attempts::Attempts;
 use crate::budget::{Budget, Permit};
-use crate::error::{Stage, of_service};
+use crate::error::{Stage, TOO_LONG, of_service};
 
 /// The size of a range in bytes.
 const RANGE: u64 = 5 * 1024 * 1024;
@@ -113,11 +113,20 @@ impl Stream for Ranges {
     }
 }
 
-/// Returns the chunks of a range.
+/// Returns the chunks of a range. The first chunk beyond its end is an error: OpenDAL compares the length only at the end
+/// of the response, which may be endless.
 fn chunks(reader: Reader, range: BytesRange) -> BoxStream<'static, opendal::Result<Bytes>> {
+    let mut missing = range.size().unwrap_or(u64::MAX);
     stream::once(reader.into_stream(range))
         .try_flatten()
-        .map_ok(|buffer| stream::iter(Iterator::map(buffer, Ok)))
+        .map(move |buffer| {
+            let buffer = buffer?;
+            let Some(rest) = missing.checked_sub(buffer.len() as u64) else {
+                return Err(opendal::Error::new(opendal::ErrorKind::Unexpected, TOO_LONG));
+            };
+            missing = rest;
+            Ok(stream::iter(Iterator::map(buffer, Ok)))
+        })
         .try_flatten()
         .boxed()
 }

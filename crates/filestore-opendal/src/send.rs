@@ -243,10 +243,8 @@ impl UploadTask {
         let is_compared = self.verify && self.traits.digest_etags && !attempts.is_etag_opaque();
         let composite = |etag: Option<&str>| etag.filter(|_| is_compared).and_then(digest::of_composite_etag);
         let sent = composite(attempts.etag_of_parts().as_deref());
-        let is_other = match (sent, composite(stored.metadata.etag())) {
-            (Some((sent, parts)), Some((stored, stored_parts))) => parts == stored_parts && sent != stored,
-            _ => false,
-        };
+        // Another number of parts is other content, too.
+        let is_other = composite(stored.metadata.etag()).is_some_and(|stored| sent.is_some_and(|sent| sent != stored));
         if !is_other && !attempts.is_damaged() {
             return Ok(stored);
         }

@@ -350,6 +350,43 @@ async fn the_etag_of_all_parts_is_compared_after_the_upload() {
     assert!(!stub.received().iter().any(is_abort));
 }
 
+/// S3 that leaves the last part out of each file.
+struct Shortening(S3);
+
+impl Protocol for Shortening {
+    fn serve(&mut self, request: &Received) -> Reply {
+        let reply = self.0.serve(request);
+        if is_part_number(request, 4) {
+            self.0.drop_part(4);
+        }
+        reply
+    }
+
+    fn error(&self, status: u16, request: &Received) -> Reply {
+        self.0.error(status, request)
+    }
+
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.0.files()
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_another_number_of_parts_than_were_sent_is_an_integrity_error_that_names_it() {
+    let stub = Stub::start(Shortening(S3::default())).await;
+    let upload = || Upload::new("a", content(17 * MIB));
+    let error = open("s3", &stub.url, &[]).upload(upload()).await.unwrap_err();
+    assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Applied), "{error}");
+    assert_eq!(error.stored().unwrap().reference().to_string(), "s:s3:a");
+    assert_eq!(stub.files()["a"].len(), 15 * MIB);
+    assert!(!stub.received().iter().any(is_abort));
+    // An ETag that is no digest proves nothing, nor does one that is not compared.
+    stub.change(|s3| s3.0.uses_kms = true);
+    open("s3", &stub.url, &[]).upload(upload()).await.unwrap();
+    stub.change(|s3| s3.0.uses_kms = false);
+    open("s3", &stub.url, &[("verify", "none")]).upload(upload()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_byte_that_is_flipped_on_the_way_down_is_an_integrity_error() {
     for size in [9, 7 * MIB, 12 * MIB] {
@@ -477,6 +514,64 @@ async fn the_first_range_that_fails_ends_the_others() {
     tokio::time::sleep(2 * HOLD).await;
     let ranges = stub.received().iter().filter(|request| is_range(request)).count();
     assert!(ranges < 12, "{ranges}");
+}
+
+/// S3 whose response to the range from byte `first` on does not end after the range.
+struct Endless {
+    s3: S3,
+    first: usize,
+    /// The header with the length of that response.
+    length: (&'static str, &'static str),
+}
+
+impl Protocol for Endless {
+    fn serve(&mut self, request: &Received) -> Reply {
+        let reply = self.s3.serve(request);
+        let start = format!("bytes={}-", self.first);
+        if !request.header("range").is_some_and(|range| range.starts_with(&start)) {
+            return reply;
+        }
+        Reply { endless: true, ..reply }.header(self.length.0, self.length.1)
+    }
+
+    fn error(&self, status: u16, request: &Received) -> Reply {
+        self.s3.error(status, request)
+    }
+
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.s3.files()
+    }
+}
+
+#[tokio::test]
+async fn a_range_that_does_not_end_is_an_integrity_error_before_it_fills_the_memory() {
+    for length in [("transfer-encoding", "chunked"), ("content-length", "1000000000000")] {
+        // The second range is read ahead, the last one only as fast as the stream is polled.
+        for (first, parallel) in [(5 * MIB, "8"), (25 * MIB, "1")] {
+            let mut s3 = S3::default();
+            s3.store_parts_of("a", content(30 * MIB), 5 * MIB);
+            let stub = Stub::concurrent(Endless { s3, first, length }, Duration::ZERO).await;
+            let store = open("s3", &stub.url, &[("parallel", parallel)]);
+            let mut stream = store.download(&reference("s:s3:a")).await.unwrap().stream;
+            // The caller is slow, so that everything that is read ahead stays in memory.
+            stream.try_next().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let mut received = 0;
+            let error = loop {
+                match stream.try_next().await {
+                    Ok(chunk) => received += chunk.unwrap().len(),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Rejected), "{length:?}: {error}");
+            assert_eq!(error.attempts(), 1, "{error}");
+            assert!(received <= first + 5 * MIB, "{length:?}: {received}");
+            drop(stream);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let taken = stub.endless_bytes();
+            assert!(taken < 10 * MIB, "{length:?}, {first}: {taken}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -76,11 +76,13 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// `true` if the body is sent again and again, until the client closes the connection.
+    pub endless: bool,
 }
 
 impl Reply {
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
+        Self { status, headers: Vec::new(), body: Vec::new(), endless: false }
     }
 
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -132,7 +134,15 @@ struct State<P> {
     hold: Option<Duration>,
     /// The number of requests that are served now, and the largest one so far.
     at_once: (usize, usize),
+    /// The bytes of endless bodies that were sent.
+    endless_bytes: usize,
 }
+
+/// The size at which an endless body ends nevertheless, so that a test that fails ends.
+const END_OF_ENDLESS: usize = 64 << 20;
+
+/// The size of the pieces in which the stub sends an endless body.
+const PIECE: usize = 128 << 10;
 
 impl<P: Protocol> Stub<P> {
     /// Starts a service that serves every request.
@@ -199,6 +209,7 @@ impl<P: Protocol> Stub<P> {
             received: Vec::new(),
             hold: None,
             at_once: (0, 0),
+            endless_bytes: 0,
         };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
@@ -233,6 +244,11 @@ impl<P: Protocol> Stub<P> {
         lock(&self.state).at_once.1
     }
 
+    /// Returns the bytes of endless bodies that were sent so far.
+    pub fn endless_bytes(&self) -> usize {
+        lock(&self.state).endless_bytes
+    }
+
     /// Changes the state of the service.
     pub fn change(&self, change: impl FnOnce(&mut P)) {
         change(&mut lock(&self.state).protocol);
@@ -257,7 +273,7 @@ async fn run<P: Protocol>(listener: TcpListener, state: &Arc<Mutex<State<P>>>) {
                 tokio::time::sleep(hold).await;
                 let (reply, _) = lock(&state).decide(&request);
                 lock(&state).at_once.0 -= 1;
-                send(&mut stream, reply, &request).await;
+                send(&mut stream, reply, &request, &state).await;
             }));
             continue;
         }
@@ -267,15 +283,42 @@ async fn run<P: Protocol>(listener: TcpListener, state: &Arc<Mutex<State<P>>>) {
         if refuse {
             listener = None;
         }
-        send(&mut stream, reply, &request).await;
+        send(&mut stream, reply, &request, state).await;
     }
 }
 
-async fn send(stream: &mut TcpStream, reply: Option<Reply>, request: &Received) {
+async fn send<P>(stream: &mut TcpStream, reply: Option<Reply>, request: &Received, state: &Mutex<State<P>>) {
     if let Some(reply) = reply {
-        let _ = stream.write_all(&encode(&reply, request.method == "HEAD")).await;
+        let _ = stream.write_all(&encode(&reply, request.method == "HEAD" || reply.endless)).await;
+        if reply.endless {
+            let _ = send_endless(stream, &reply, state).await;
+        }
         let _ = stream.shutdown().await;
     }
+}
+
+/// Sends the body of `reply` again and again. It is slow enough that the client closes the connection before much of the
+/// body is in the buffers of the system.
+async fn send_endless<P>(stream: &mut TcpStream, reply: &Reply, state: &Mutex<State<P>>) -> std::io::Result<()> {
+    let is_chunked = reply.headers.iter().any(|(name, _)| name == "transfer-encoding");
+    let piece: Vec<u8> = reply.body.iter().copied().cycle().take(PIECE).collect();
+    let mut sent = 0;
+    while sent < END_OF_ENDLESS {
+        if is_chunked {
+            stream.write_all(format!("{PIECE:x}\r\n").as_bytes()).await?;
+        }
+        stream.write_all(&piece).await?;
+        if is_chunked {
+            stream.write_all(b"\r\n").await?;
+        }
+        sent += PIECE;
+        lock(state).endless_bytes += PIECE;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    if is_chunked {
+        stream.write_all(b"0\r\n\r\n").await?;
+    }
+    Ok(())
 }
 
 impl<P: Protocol> State<P> {

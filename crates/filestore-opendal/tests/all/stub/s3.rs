@@ -77,6 +77,11 @@ impl S3 {
         }
     }
 
+    /// Drops the part of this number from all uploads that are not complete.
+    pub fn drop_part(&mut self, number: u32) {
+        self.uploads.values_mut().for_each(|parts| drop(parts.remove(&number)));
+    }
+
     fn put(&mut self, key: &str, content: Vec<u8>) -> String {
         self.counter += 1;
         let number = u128::from(self.counter);
