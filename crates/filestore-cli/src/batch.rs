@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::pin::pin;
 
-use filestore::{Result, Store};
+use filestore::{Effect, Result, Store};
 use filestore_transfer::{Outcomes, Stopped, TransferPool};
 use futures::StreamExt;
 
 use crate::context::Context;
+use crate::interrupt::NotBegun;
+use crate::open_files;
+use crate::output;
 use crate::progress::Lines;
 use crate::tally::{Action, State, Tally};
 
@@ -28,83 +31,126 @@ impl<'a> Batch<'a> {
         Self { context, store, lines: Lines::new(context.quiet), in_order: true, is_resumable: false }
     }
 
-    /// Runs `total` transfers, whose keys are their numbers from 0 on. `print` receives each result, except those of
-    /// transfers that were stopped.
+    /// Runs the transfers, whose keys are the numbers of the inputs from 0 on. `print` receives each result, except those
+    /// of transfers that were stopped. Returns `false` if the command must end.
     ///
-    /// After a signal, or if `print` fails, no further transfer starts, and those in flight are stopped, except for reads
-    /// that consume their files. Reports the counts after a signal, and returns the state of each input if `print` has
-    /// failed.
+    /// After a signal, no further transfer starts, and those in flight are stopped, except for reads that consume their
+    /// files. If `print` fails, those in flight are finished. Reports what happened to the inputs without a result.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        action: Action,
-        total: usize,
+        inputs: Inputs<'_, T>,
         outcomes: Outcomes<usize, T>,
         mut print: impl FnMut(usize, Result<T>) -> Result<()>,
-    ) -> Vec<State> {
+    ) -> bool {
+        let Inputs { action, total, name, summary } = inputs;
         let reads = &self.context.reads;
         *reads.tally() = Some(Tally::new(action, total, self.is_resumable));
-        let lines = self.lines.clone();
-        let mut outcomes = outcomes.on_progress(move |progress| lines.show(&progress));
+        let (lines, tallied) = (self.lines.clone(), reads.clone());
+        // Standard output may not be read for a long time. Until then, results are recorded where a signal finds them.
+        let mut outcomes =
+            outcomes.on_progress(move |progress| lines.show(&progress)).inspect(move |number, result| {
+                tallied.tally().iter_mut().for_each(|tally| tally.count(State::of(result)));
+                if let Some(summary) = result.as_ref().ok().and_then(summary) {
+                    output::wait_for_print(*number, summary);
+                }
+            });
+        let (finish_started, signaled) = (outcomes.finisher(), reads.clone());
+        let no_more = tokio::spawn(async move {
+            signaled.signaled().await;
+            finish_started();
+        });
+        let is_consuming = action == Action::Download && self.store.capabilities().reads_consume();
         let mut signaled = pin!(reads.signaled());
-        let (mut is_signaled, mut is_broken) = (false, false);
+        let (mut is_signaled, mut failure) = (false, None);
         let mut order = Order::new(self.in_order);
         let mut states = vec![State::NotSent; total];
-        let is_consuming = action == Action::Download && self.store.capabilities().reads_consume();
-        let end =
-            |outcomes: &mut Outcomes<usize, T>| if is_consuming { outcomes.finish_started() } else { outcomes.stop() };
-        loop {
-            let outcome = tokio::select! {
+        let mut has_ended = false;
+        while !has_ended {
+            let due = tokio::select! {
                 biased;
                 () = &mut signaled, if !is_signaled => {
                     is_signaled = true;
-                    end(&mut outcomes);
-                    continue;
+                    if !is_consuming {
+                        outcomes.stop();
+                    }
+                    order.rest()
                 }
-                outcome = outcomes.next() => outcome,
+                outcome = outcomes.next() => match outcome {
+                    Some(outcome) => {
+                        states[outcome.key] = State::of(&outcome.result);
+                        order.next(outcome.key, outcome.result, is_signaled || failure.is_some())
+                    }
+                    None => {
+                        has_ended = true;
+                        order.rest()
+                    }
+                },
             };
-            let is_last = outcome.is_none();
-            let due = match outcome {
-                Some(outcome) => {
-                    states[outcome.key] = State::of(&outcome.result);
-                    reads.tally().iter_mut().for_each(|tally| tally.count(states[outcome.key]));
-                    order.next(outcome.key, outcome.result, is_signaled || is_broken)
+            for (number, result) in due {
+                if matches!(states[number], State::Done | State::Failed)
+                    && let Err(error) = self.lines.suspend(|| print(number, result))
+                    && failure.is_none()
+                {
+                    outcomes.finish_started();
+                    failure = Some(error);
                 }
-                None => order.rest(),
-            };
-            for (number, result) in due.into_iter().filter(|(number, _)| states[*number] != State::Stopped) {
-                if self.lines.suspend(|| print(number, result)).is_err() && !is_broken {
-                    is_broken = true;
-                    end(&mut outcomes);
-                }
-            }
-            if is_last {
-                break;
+                output::printed(number);
             }
         }
+        no_more.abort();
         self.lines.done();
+        let are_named = failure.as_ref().is_some_and(|error| !output::is_closed_by_reader(error));
+        for (number, state) in states.iter().enumerate() {
+            match state {
+                State::NotSent if are_named => output::report(&format!("not {}: {}", action.past(), name(number))),
+                State::Stopped if total > 1 && action != Action::Download => {
+                    output::report(&format!("stopped, and possibly {}: {}", action.past(), name(number)));
+                }
+                _ => {}
+            }
+        }
         if is_signaled {
             reads.report_batch();
         } else {
             reads.tally().take();
         }
-        if is_broken { states } else { Vec::new() }
+        !is_signaled && failure.is_none()
+    }
+}
+
+/// The inputs of a batch.
+pub(crate) struct Inputs<'a, T> {
+    pub(crate) action: Action,
+    pub(crate) total: usize,
+    /// Returns the name of the input with this number.
+    pub(crate) name: &'a dyn Fn(usize) -> String,
+    /// Describes a result that is recorded nowhere else until it is printed.
+    pub(crate) summary: fn(&T) -> Option<String>,
+}
+
+/// Reports the number of files of further stores, if a batch has ended the command.
+pub(crate) fn report_rest(action: Action, files: usize) {
+    if files > 0 {
+        output::report(&format!("{files} more files are not {}", action.past()));
     }
 }
 
 /// Returns the pool of a command with `--jobs`.
 pub(crate) fn pool(jobs: Option<u16>) -> TransferPool {
-    match jobs {
-        Some(jobs) => TransferPool::new().jobs(jobs.into()),
-        None => TransferPool::new(),
+    match (jobs, open_files::limit()) {
+        (Some(jobs), _) => TransferPool::new().jobs(jobs.into()),
+        (None, Some(files)) => TransferPool::new().most_jobs(open_files::transfers(files)),
+        (None, None) => TransferPool::new(),
     }
 }
 
 impl State {
     fn of<T>(result: &Result<T>) -> Self {
-        match result {
-            Ok(_) => Self::Done,
-            Err(error) if error.source().is_some_and(|source| source.is::<Stopped>()) => Self::Stopped,
-            Err(_) => Self::Failed,
+        let Err(error) = result else { return Self::Done };
+        match error.source() {
+            Some(source) if source.is::<Stopped>() && error.effect() == Effect::Unknown => Self::Stopped,
+            Some(source) if source.is::<Stopped>() || source.is::<NotBegun>() => Self::NotSent,
+            _ => Self::Failed,
         }
     }
 }

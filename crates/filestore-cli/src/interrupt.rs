@@ -3,6 +3,7 @@
 //! A read consumes a file if the service deletes the file after its last allowed download, as file.io does. Then the
 //! bytes that arrived may be the only copy.
 
+use std::fmt;
 use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use filestore::{BlockingThread, Cleanup, locate_partial};
+use filestore::{BlockingThread, Cleanup, Effect, Error, ErrorKind, Result, locate_partial};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -55,6 +56,9 @@ pub(crate) fn survive_file_size_limit() {
     #[cfg(all(target_os = "linux", not(target_arch = "mips"), not(target_arch = "mips64")))]
     let _ = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(25));
 }
+
+/// The time in which a second signal is the first one again: `timeout` and a terminal signal a process and its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// The signals that end the program.
 pub(crate) struct Signals {
@@ -148,6 +152,18 @@ struct Entry {
     arrived: bool,
 }
 
+/// The source of the error of a read that a signal has stopped before its request was sent.
+#[derive(Debug)]
+pub(crate) struct NotBegun;
+
+impl std::error::Error for NotBegun {}
+
+impl fmt::Display for NotBegun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a signal came first")
+    }
+}
+
 /// The place of the bytes that were read.
 enum Location {
     /// A partial file. It is opened at once, because it may be moved, removed or replaced later.
@@ -195,6 +211,11 @@ impl Reads {
         self.0.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns `true` after a signal.
+    pub(crate) fn is_signaled(&self) -> bool {
+        *self.0.signaled.borrow()
+    }
+
     /// Reports the batch under way. Does so only once.
     pub(crate) fn report_batch(&self) {
         let tally = self.tally().take();
@@ -223,8 +244,12 @@ impl Reads {
             return;
         }
         let timeouts = async {
+            // The request of a read may be sent at the moment of the signal.
             if !self.are_under_way() {
-                return sleep(EXIT_TIMEOUT).await;
+                sleep(EXIT_TIMEOUT).await;
+            }
+            if !self.are_under_way() {
+                return;
             }
             if self.is_response_due() {
                 output::report(&format!(
@@ -278,16 +303,22 @@ impl Reads {
 }
 
 impl Read {
-    /// Records that the bytes are at `path`. The first call names the partial file, the second the whole file.
-    pub(crate) fn located(&self, path: &Path) {
+    /// Records that the bytes are at `path`. The first call names the partial file, the second the whole file. After a
+    /// signal, the first one is an error, so that the request is not sent.
+    pub(crate) fn located(&self, path: &Path) -> Result<()> {
         let mut under_way = self.reads.under_way();
         match under_way.iter_mut().find(|entry| entry.id == self.id) {
             Some(entry) => entry.location = Location::Whole(path.to_owned()),
+            None if self.reads.is_signaled() => {
+                let message = "it was interrupted before the request was sent";
+                return Err(Error::new(ErrorKind::Other, Effect::NotSent, message).with_source(NotBegun));
+            }
             None => {
                 let file = File::options().read(true).append(true).open(path).ok();
                 under_way.push(self.entry(Location::Partial(path.to_owned(), file)));
             }
         }
+        Ok(())
     }
 
     /// Records that the bytes go to standard output.
@@ -385,7 +416,15 @@ pub(crate) async fn force_exit(mut signals: Signals, reads: Reads) {
     let begun = Instant::now();
     loop {
         let limit = exit_timeout(&reads);
-        let signaled_again = timeout_at(begun + limit, signals.next()).await.is_ok();
+        let again = async {
+            loop {
+                signals.next().await;
+                if begun.elapsed() >= SAME_SIGNAL {
+                    return;
+                }
+            }
+        };
+        let signaled_again = timeout_at(begun + limit, again).await.is_ok();
         // Checked once more: a read may have begun at the moment of the signal.
         let limit_now = exit_timeout(&reads);
         let is_busy = limit_now > EXIT_TIMEOUT;
@@ -396,6 +435,7 @@ pub(crate) async fn force_exit(mut signals: Signals, reads: Reads) {
     // Standard error may not be read either.
     let report = std::thread::spawn(move || {
         reads.warn_of_change();
+        reads.tally().iter_mut().for_each(|tally| tally.is_cut_off = true);
         reads.report_batch();
         output::report_unprinted();
         reads.report();

@@ -6,6 +6,7 @@ mod commands;
 mod context;
 mod exit;
 mod interrupt;
+mod open_files;
 mod output;
 mod progress;
 mod standard_streams;
@@ -25,6 +26,7 @@ use crate::interrupt::{
 
 fn main() -> ExitCode {
     standard_streams::set_blocking();
+    open_files::raise_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // An argument may be the name of a file with hidden characters.

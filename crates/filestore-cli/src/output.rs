@@ -1,5 +1,6 @@
 //! Output: data to standard output, everything else to standard error.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -51,22 +52,39 @@ pub(crate) fn result(text: impl AsRef<[u8]>, summary: &str) -> Result<()> {
     })
 }
 
-/// The summary of the result that is being printed.
-static UNPRINTED: Mutex<Option<String>> = Mutex::new(None);
+/// The summaries of the results that are not printed yet: that of the result that is being printed, and those that wait.
+#[derive(Default)]
+struct Unprinted {
+    current: Option<String>,
+    waiting: BTreeMap<usize, String>,
+}
+
+static UNPRINTED: Mutex<Unprinted> = Mutex::new(Unprinted { current: None, waiting: BTreeMap::new() });
 
 /// Sets the summary that [`report_unprinted`] reports. `None`: the result is printed, or its loss is reported.
 pub(crate) fn set_unprinted(summary: Option<String>) {
-    *unprinted() = summary;
+    unprinted().current = summary;
 }
 
-fn unprinted() -> MutexGuard<'static, Option<String>> {
+/// Adds the summary of the result with this number, which waits to be printed.
+pub(crate) fn wait_for_print(number: usize, summary: String) {
+    unprinted().waiting.insert(number, summary);
+}
+
+/// Removes the summary of the result with this number: it is printed, or its loss is reported.
+pub(crate) fn printed(number: usize) {
+    unprinted().waiting.remove(&number);
+}
+
+fn unprinted() -> MutexGuard<'static, Unprinted> {
     UNPRINTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reports the result that standard output has not accepted yet, when a signal ends the program.
+/// Reports the results that standard output has not accepted yet, when a signal ends the program.
 pub(crate) fn report_unprinted() {
-    let summary = unprinted().take();
-    if let Some(summary) = summary {
+    let Unprinted { current, waiting } = std::mem::take(&mut *unprinted());
+    let waiting = waiting.into_values().filter(|summary| Some(summary) != current.as_ref());
+    for summary in current.iter().cloned().chain(waiting) {
         report(&format!("interrupted before the result was printed: {summary}"));
     }
 }

@@ -8,6 +8,17 @@ pub(crate) enum Action {
     Delete,
 }
 
+impl Action {
+    /// Returns what is done to a file by it.
+    pub(crate) fn past(self) -> &'static str {
+        match self {
+            Self::Upload => "uploaded",
+            Self::Download => "downloaded",
+            Self::Delete => "deleted",
+        }
+    }
+}
+
 /// What has happened to an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -29,11 +40,13 @@ pub(crate) struct Tally {
     pub(crate) stopped: usize,
     /// `true` if the same command with `--if-exists skip` goes on.
     pub(crate) is_resumable: bool,
+    /// `true` if the program ends although transfers are in flight.
+    pub(crate) is_cut_off: bool,
 }
 
 impl Tally {
     pub(crate) fn new(action: Action, total: usize, is_resumable: bool) -> Self {
-        Self { action, total, done: 0, failed: 0, stopped: 0, is_resumable }
+        Self { action, total, done: 0, failed: 0, stopped: 0, is_resumable, is_cut_off: false }
     }
 
     pub(crate) fn count(&mut self, state: State) {
@@ -47,17 +60,13 @@ impl Tally {
 
     /// Describes, after a signal, what is done and what is not. `None` if there is nothing to say.
     pub(crate) fn describe(&self) -> Option<String> {
-        let Self { action, total, done, failed, stopped, is_resumable } = *self;
+        let Self { action, total, done, failed, stopped, is_resumable, is_cut_off } = *self;
         if total <= 1 {
             let is_unknown = action != Action::Download && done + failed == 0;
             return is_unknown
                 .then(|| "interrupted: the operation may have taken effect; check before you retry it".to_owned());
         }
-        let past = match action {
-            Action::Upload => "uploaded",
-            Action::Download => "downloaded",
-            Action::Delete => "deleted",
-        };
+        let past = action.past();
         let mut text = format!("interrupted: {done} of {total} files are {past}");
         if failed > 0 {
             text = format!("{text}, {failed} failed");
@@ -67,7 +76,8 @@ impl Tally {
         }
         let rest = total.saturating_sub(done + failed + if action == Action::Download { 0 } else { stopped });
         if rest > 0 {
-            text = format!("{text}, {rest} are not");
+            let unknown = if is_cut_off { format!(" or were under way and may be {past}") } else { String::new() };
+            text = format!("{text}, {rest} are not{unknown}");
         }
         if is_resumable {
             text = format!("{text}; the same command with `--if-exists skip` transfers the rest");

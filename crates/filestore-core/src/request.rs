@@ -271,7 +271,9 @@ impl Download {
     /// [consumes](Capabilities::reads_consume) it: before the request is sent, and again when the content gets its
     /// final name. After the first call, the file at that path stays even if the future is dropped or panics. It is
     /// removed only if the request fails and the service has certainly not counted the read.
-    pub fn on_location(mut self, callback: impl Fn(&Path) + Send + Sync + 'static) -> Self {
+    ///
+    /// If the first call returns an error, the request is not sent, and the download fails with this error.
+    pub fn on_location(mut self, callback: impl Fn(&Path) -> Result<()> + Send + Sync + 'static) -> Self {
         self.on_location = LocationCallback(Some(Arc::new(callback)));
         self
     }
@@ -281,17 +283,15 @@ impl Download {
 #[derive(Clone, Default)]
 pub(crate) struct LocationCallback(Option<Arc<Callback>>);
 
-type Callback = dyn Fn(&Path) + Send + Sync;
+type Callback = dyn Fn(&Path) -> Result<()> + Send + Sync;
 
 impl LocationCallback {
     pub(crate) fn take(&mut self) -> Self {
         std::mem::take(self)
     }
 
-    pub(crate) fn call(&self, path: &Path) {
-        if let Some(callback) = &self.0 {
-            callback(path);
-        }
+    pub(crate) fn call(&self, path: &Path) -> Result<()> {
+        self.0.as_ref().map_or(Ok(()), |callback| callback(path))
     }
 }
 

@@ -143,7 +143,7 @@ impl Store {
         partial.check_space(size.unwrap_or(1))?;
         if consumes {
             partial.reserve_space(size.unwrap_or(0))?;
-            partial.keep(&on_location);
+            partial.keep(&on_location)?;
         }
         // 3. From here on the service may have counted the read.
         let mut response = match self.download(request).await {
@@ -323,10 +323,11 @@ impl Partial {
     }
 
     /// Reports the path, and keeps the file from now on, however the download ends.
-    fn keep(&mut self, on_location: &LocationCallback) {
-        on_location.call(&self.path);
+    fn keep(&mut self, on_location: &LocationCallback) -> Result<()> {
+        on_location.call(&self.path)?;
         self.path.disable_cleanup(true);
         self.kept = true;
+        Ok(())
     }
 
     /// Writes the stream to the file and syncs it. Adds the number of bytes to `written`. A stream of unknown length is
@@ -477,7 +478,8 @@ impl Partial {
             }
         };
         if kept {
-            on_location.call(&absolute(&path));
+            // The content is here already: there is nothing to stop.
+            let _ = on_location.call(&absolute(&path));
         }
         // Without this, a power failure may lose the name although the content is on the disk.
         let synced = match folder {
@@ -910,7 +912,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let reported = Arc::new(Mutex::new(PathBuf::new()));
         let sink = Arc::clone(&reported);
-        let request = Download::from(file()).on_location(move |path| path.clone_into(&mut sink.lock().unwrap()));
+        let request = Download::from(file()).on_location(move |path| {
+            path.clone_into(&mut sink.lock().unwrap());
+            Ok(())
+        });
         let (store, target) = (consuming(stream::pending()), folder.path().to_owned());
         let read = tokio::spawn(async move { store.download_to_folder(request, target, IfExists::Fail).await });
         while fs::metadata(&*reported.lock().unwrap()).map_or(0, |metadata| metadata.len()) < 2 {
@@ -1046,7 +1051,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let reported = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&reported);
-        let request = Download::from(file()).on_location(move |path| sink.lock().unwrap().push(path.to_owned()));
+        let request = Download::from(file()).on_location(move |path| {
+            sink.lock().unwrap().push(path.to_owned());
+            Ok(())
+        });
         let target = folder.path().join("copy");
         consuming(stream::empty()).download_to_path(request, &target, IfExists::Fail).await.unwrap();
         assert_eq!(*reported.lock().unwrap(), [folder.path().join("copy.partial"), target]);
@@ -1188,7 +1196,7 @@ mod tests {
         let on_disk = || fs::metadata(&path).unwrap().blocks() * 512;
         let mut partial = Partial::visible(folder.path(), OsStr::new("a")).unwrap();
         partial.reserve_space(1 << 20).unwrap();
-        partial.keep(&LocationCallback::default());
+        partial.keep(&LocationCallback::default()).unwrap();
         assert!(on_disk() >= 1 << 20, "{} bytes reserved", on_disk());
         let written = Arc::new(tokio::sync::Notify::new());
         let notify = Arc::clone(&written);

@@ -18,8 +18,8 @@ use std::time::Duration;
 /// The first limit. Many small files over a long link need it, and large files are limited by their memory.
 const START: usize = 128;
 
-/// The highest limit. It needs as many sockets, and as many open files.
-const MAX: usize = 256;
+/// The highest limit, unless a lower one is set. It needs as many sockets, and as many open files.
+pub(crate) const MAX: usize = 256;
 
 /// The lowest limit of a trial: one connection that stalls must not stall everything.
 const LOWEST_TRIAL: usize = 4;
@@ -42,6 +42,8 @@ pub(crate) const LEAST_WORK: u64 = 64 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Concurrency {
     limit: usize,
+    /// The highest limit.
+    most: usize,
     phase: Phase,
     round: Round,
     /// The most requests in flight in the last round.
@@ -105,10 +107,12 @@ struct Round {
 }
 
 impl Concurrency {
-    /// Creates a limit that adapts.
-    pub(crate) fn adaptive() -> Self {
-        let best = Measured { limit: START, rate: 0.0 };
-        Self::new(START, Phase::Start { best, rounds_without_gain: 0 })
+    /// Creates a limit that adapts, and is at most `most`.
+    pub(crate) fn adaptive(most: usize) -> Self {
+        let most = most.clamp(1, MAX);
+        let start = START.min(most);
+        let best = Measured { limit: start, rate: 0.0 };
+        Self { most, ..Self::new(start, Phase::Start { best, rounds_without_gain: 0 }) }
     }
 
     /// Creates a limit that is always `limit`, and at least 1.
@@ -119,6 +123,7 @@ impl Concurrency {
     fn new(limit: usize, phase: Phase) -> Self {
         Self {
             limit,
+            most: MAX,
             phase,
             round: Round::new(Duration::ZERO, limit),
             last_peak: 0,
@@ -152,7 +157,7 @@ impl Concurrency {
                 round.latency += latency;
                 // Fewer requests would not need a higher limit.
                 if matches!(self.phase, Phase::Start { .. }) && self.limit < 2 * self.peak() {
-                    self.limit = (self.limit + 1).min(MAX);
+                    self.limit = (self.limit + 1).min(self.most);
                 }
             }
             Event::Rejected => self.retreat(now),
@@ -243,7 +248,7 @@ impl Concurrency {
     }
 
     fn start_trial(&mut self, base: Measured) {
-        if base.limit >= MAX {
+        if base.limit >= self.most {
             self.direction = Direction::Lower;
         } else if base.limit <= LOWEST_TRIAL {
             self.direction = Direction::Higher;
@@ -252,8 +257,8 @@ impl Concurrency {
             self.step = (base.limit / 4).max(1);
         }
         self.limit = match self.direction {
-            Direction::Higher => (base.limit + self.step.min(base.limit)).min(MAX),
-            Direction::Lower => (base.limit - self.step.min(base.limit / 2)).max(LOWEST_TRIAL),
+            Direction::Higher => (base.limit + self.step.min(base.limit)).min(self.most),
+            Direction::Lower => (base.limit - self.step.min(base.limit / 2)).max(LOWEST_TRIAL.min(self.most)),
         };
         self.step = base.limit.abs_diff(self.limit);
         self.phase = Phase::Trial { base, rounds: 0 };

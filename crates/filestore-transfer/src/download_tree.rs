@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use filestore_core::{Download, Error, IfExists, Result, Store, check_runtime, numbered_path, sanitize_file_name};
+use filestore_core::{Download, IfExists, Result, Store, check_runtime, is_hidden, numbered_path, sanitize_file_name};
 use futures::stream::{self, StreamExt};
 
 use crate::listing::{list_tree, path_in_scope};
-use crate::unchanged::COMPARISONS;
+use crate::unchanged::{COMPARISONS, check_addressing};
 use crate::{Filter, Save};
 
 /// A scope that is downloaded to a local folder, with all folders below it.
@@ -88,7 +88,8 @@ impl DownloadTree {
     /// default, names are [sanitized](sanitize_file_name): `.env` becomes `_env`, because a name from a service must not
     /// choose a file such as `.bashrc`, and `CON` becomes `_CON`, because it is a device on other systems.
     ///
-    /// Names that lead out of the folder are sanitized in any case, and so are all names on Windows.
+    /// Names that lead out of the folder or that have hidden characters, such as line breaks, are sanitized in any case,
+    /// and so are all names on Windows.
     pub fn exact_names(mut self, exact: bool) -> Self {
         self.exact_names = exact;
         self
@@ -98,8 +99,9 @@ impl DownloadTree {
     /// same digest or, where the service reports none, the same modification time. Set [`IfExists::Replace`], too, so
     /// that changed ones are replaced.
     ///
-    /// The plan then fails with *unsupported* on a store whose [reads
-    /// consume](filestore_core::Capabilities::reads_consume).
+    /// A local file whose name is not that of the stored file, because the name was sanitized or numbered, is not
+    /// replaced: it may be another file. The plan fails with *unsupported* on a store that chooses the reference of each
+    /// file, because there the name does not tell which file it is.
     pub fn skip_unchanged(mut self, skip: bool) -> Self {
         self.skip_unchanged = skip;
         self
@@ -116,9 +118,8 @@ impl DownloadTree {
     pub async fn plan(self, store: &Store) -> Result<DownloadPlan> {
         check_runtime()?;
         let matcher = self.filter.compile()?;
-        if self.skip_unchanged && store.capabilities().reads_consume() {
-            let message = "a read consumes its file, so it cannot be left to a comparison; download each file once";
-            return Err(Error::unsupported(message).with_store(store.name()));
+        if self.skip_unchanged {
+            check_addressing(store)?;
         }
         let mut listed = Vec::new();
         let left_out = list_tree(store, self.scope.clone(), |file| {
@@ -132,7 +133,10 @@ impl DownloadTree {
         let compared = listed.into_iter().map(|(path, file)| {
             let (local, path) = (paths.choose(&path), path.join("/"));
             let download = Download::from(file.reference.clone()).restore_modified(true);
-            let save = Save::below(download, &self.folder, local).size(file.size).if_exists(self.if_exists);
+            // Another stored file may have had the same local name before.
+            let is_own_name = local == Path::new(&path);
+            let if_exists = if self.skip_unchanged && !is_own_name { IfExists::Fail } else { self.if_exists };
+            let save = Save::below(download, &self.folder, local).size(file.size).if_exists(if_exists);
             async move {
                 // A file that cannot be compared counts as changed.
                 let is_unchanged = self.skip_unchanged && save.is_unchanged(store, &file).await.unwrap_or(false);
@@ -184,7 +188,9 @@ impl LocalPaths {
 
 /// Returns the local path of the components.
 fn local_path(path: &[String], exact: bool) -> PathBuf {
-    let is_possible = |name: &str| cfg!(unix) && !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
+    let is_possible = |name: &str| {
+        cfg!(unix) && !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']) && !name.contains(is_hidden)
+    };
     let name = |name: &String| match exact && is_possible(name) {
         true => name.clone(),
         false => sanitize_file_name(name),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use filestore_core::{Result, check_runtime};
@@ -58,6 +59,27 @@ impl<K: Send + 'static, T: Send + 'static> Outcomes<K, T> {
             schedule.observer = Some(Box::new(observer));
         }
         self
+    }
+
+    /// Calls `inspector` with each result as soon as it is known, before the stream has it: in the task of the transfer,
+    /// or in the one that stops it. The stream may be polled much later.
+    ///
+    /// Call it before the stream is polled; later it has no effect.
+    pub fn inspect(mut self, inspector: impl Fn(&K, &Result<T>) + Send + Sync + 'static) -> Self {
+        if let State::Created(schedule) = &mut self.0 {
+            schedule.inspector = Some(Arc::new(inspector));
+        }
+        self
+    }
+
+    /// Returns a function that has the effect of [`finish_started`](Self::finish_started), for another task.
+    pub fn finisher(&self) -> impl Fn() + Send + Sync + use<K, T> {
+        let last_start = match &self.0 {
+            State::Created(schedule) => Some(schedule.last_start.clone()),
+            State::Running { last_start, .. } => Some(last_start.clone()),
+            State::Ended => None,
+        };
+        move || last_start.iter().for_each(CancellationToken::cancel)
     }
 
     /// Starts no further transfer. The results of those in flight follow, and then the stream ends.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::concurrency::{Concurrency, Event};
+use crate::concurrency::{Concurrency, Event, MAX};
 
 const MIB: u32 = 1024 * 1024;
 
@@ -44,6 +44,7 @@ struct Bounds {
 #[derive(Debug, Clone, Copy)]
 struct Settings {
     jobs: Option<usize>,
+    most_jobs: usize,
     memory: u32,
     transfer_memory: u32,
 }
@@ -58,12 +59,18 @@ struct State {
 impl TransferPool {
     /// Creates bounds that adapt to the link and to the service, and 64 MiB of memory.
     pub fn new() -> Self {
-        Self::with(Settings { jobs: None, memory: 64 * MIB, transfer_memory: 2 * MIB })
+        Self::with(Settings { jobs: None, most_jobs: MAX, memory: 64 * MIB, transfer_memory: 2 * MIB })
     }
 
     /// Returns a new pool in which `jobs` transfers are in flight, and which does not adapt. 0 counts as 1.
     pub fn jobs(self, jobs: usize) -> Self {
         Self::with(Settings { jobs: Some(jobs), ..self.0.settings })
+    }
+
+    /// Returns a new pool in which at most `jobs` transfers are in flight while the number adapts: 1 to 256, which is the
+    /// default. Each transfer needs up to four open files. It has no effect together with [`jobs`](Self::jobs).
+    pub fn most_jobs(self, jobs: usize) -> Self {
+        Self::with(Settings { most_jobs: jobs, ..self.0.settings })
     }
 
     /// Returns a new pool whose transfers buffer at most `bytes` bytes together. The default is 64 MiB, and the highest
@@ -82,7 +89,10 @@ impl TransferPool {
     }
 
     fn with(settings: Settings) -> Self {
-        let concurrency = settings.jobs.map_or_else(Concurrency::adaptive, Concurrency::fixed);
+        let concurrency = match settings.jobs {
+            Some(jobs) => Concurrency::fixed(jobs),
+            None => Concurrency::adaptive(settings.most_jobs),
+        };
         let permits = concurrency.limit();
         Self(Arc::new(Bounds {
             settings,

@@ -57,7 +57,11 @@ pub(crate) struct Schedule<K, T> {
     /// Cancelled when no further transfer may start.
     pub(crate) last_start: CancellationToken,
     pub(crate) observer: Option<Box<dyn FnMut(TransferProgress) + Send>>,
+    pub(crate) inspector: Option<Inspector<K, T>>,
 }
+
+/// Receives each result as soon as it is known.
+pub(crate) type Inspector<K, T> = Arc<dyn Fn(&K, &Result<T>) + Send + Sync>;
 
 /// An input. If it is dropped after its transfer has started and before it has a result, the result is [`Stopped`].
 struct Input<K, T> {
@@ -72,6 +76,7 @@ struct Input<K, T> {
     place: Option<Place<K, T>>,
     /// The effect if it is dropped now.
     effect_if_dropped: Effect,
+    inspector: Option<Inspector<K, T>>,
 }
 
 type Place<K, T> = OwnedPermit<(K, Result<T>)>;
@@ -103,6 +108,7 @@ impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
             totals: SharedTotals::default(),
             last_start: CancellationToken::new(),
             observer: None,
+            inspector: None,
         }
     }
 
@@ -171,7 +177,8 @@ impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
         self.inputs_read += 1;
         self.totals.lock().found(size);
         let (key, effect_if_dropped) = (Some(key), Effect::NotSent);
-        let input = Input { key, size, number, tries: 0, attempts: 0, place: None, effect_if_dropped };
+        let inspector = self.inspector.clone();
+        let input = Input { key, size, number, tries: 0, attempts: 0, place: None, effect_if_dropped, inspector };
         self.queue.push(Queued { input, transfer });
     }
 
@@ -263,6 +270,7 @@ impl<K, T> Input<K, T> {
 
     fn send(&mut self, result: Result<T>) {
         if let Some((place, key)) = self.place.take().zip(self.key.take()) {
+            self.inspector.iter().for_each(|inspector| inspector(&key, &result));
             place.send((key, result));
         }
     }
@@ -320,8 +328,9 @@ fn is_overload(error: &Error) -> bool {
 
 /// Returns the wait until the same transfer is repeated after `tries` others, or `None` if it is not.
 fn retry_delay(error: &Error, tries: u32) -> Option<Duration> {
-    // If the service does not respond at all, the retries of the store are enough.
-    let is_rejected = error.effect() == Effect::Rejected;
+    // The retries of the store are enough for other failures, such as connections that break.
+    let is_asked_to_wait = error.kind() == ErrorKind::RateLimited || error.http_status() == Some(503);
+    let is_rejected = is_asked_to_wait && error.effect() == Effect::Rejected;
     let delay = error.retry_after().unwrap_or(FIRST_RETRY_DELAY * (1 << tries));
     (is_overload(error) && is_rejected && delay <= LONGEST_RETRY_AFTER).then_some(delay)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::note_failure;
 use crate::args;
-use crate::batch::{Batch, pool};
+use crate::batch::{Batch, Inputs, pool, report_rest};
 use crate::context::Context;
 use crate::exit::Outcomes;
 use crate::output;
@@ -16,11 +16,17 @@ use crate::tally::Action;
 
 pub(crate) async fn run(context: &Context, args: &args::Delete) -> Result<u8> {
     let mut outcomes = Outcomes::default();
-    for (store, references) in by_store(context, &args.references, &mut outcomes) {
+    let mut stores = by_store(context, &args.references, &mut outcomes).into_iter();
+    for (store, references) in stores.by_ref() {
         let recursive = args.recursive;
         let deletes = references.clone().into_iter().map(move |file| Delete::from(file).recursive(recursive));
         let deleted = pool(args.jobs.jobs).delete_all(&store, stream::iter(deletes.enumerate()));
-        let batch = Batch::new(context, &store);
+        let inputs = Inputs {
+            action: Action::Delete,
+            total: references.len(),
+            name: &|number| references[number].to_string(),
+            summary: |()| None,
+        };
         let print = |number: usize, result: Result<()>| match result {
             Ok(()) if context.json => {
                 let reference = references[number].to_string();
@@ -33,8 +39,11 @@ pub(crate) async fn run(context: &Context, args: &args::Delete) -> Result<u8> {
                 Ok(())
             }
         };
-        batch.run(Action::Delete, references.len(), deleted, print).await;
+        if !Batch::new(context, &store).run(inputs, deleted, print).await {
+            break;
+        }
     }
+    report_rest(Action::Delete, stores.map(|(_, references)| references.len()).sum());
     Ok(outcomes.code())
 }
 

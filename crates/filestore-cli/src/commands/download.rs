@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::note_failure;
 use crate::args::{self, Existing};
-use crate::batch::{Batch, pool};
+use crate::batch::{Batch, Inputs, pool, report_rest};
 use crate::context::{Context, Target};
 use crate::exit::Outcomes;
 use crate::interrupt::Read;
@@ -30,9 +30,13 @@ pub(crate) async fn run(context: &Context, args: &args::Download) -> Result<u8> 
         return stream_file(context, &args.references[0]).await.map(|()| 0);
     }
     let mut outcomes = Outcomes::default();
-    for (store, plan) in plans(context, args, &mut outcomes).await? {
-        run_plan(context, args, &store, plan, &mut outcomes).await;
+    let mut plans = plans(context, args, &mut outcomes).await?.into_iter();
+    for (store, plan) in plans.by_ref() {
+        if !run_plan(context, args, &store, plan, &mut outcomes).await {
+            break;
+        }
     }
+    report_rest(Action::Download, plans.map(|(_, plan)| plan.files.len()).sum());
     Ok(outcomes.code())
 }
 
@@ -111,10 +115,10 @@ impl Plan {
             None => Save::to_path(download, args.output.as_deref().unwrap_or(Path::new("."))),
         };
         if skip {
-            if store.capabilities().reads_consume() {
+            if store.capabilities().addressing != Addressing::CallerPath {
                 return Err(Error::unsupported(
-                    "a read of this store consumes the file, so --if-exists skip would lose one of two; download each \
-                     file once",
+                    "the store chooses the reference of each file, so the name of a local file does not tell which file \
+                     it is; omit --if-exists skip",
                 )
                 .with_store(store.name()));
             }
@@ -190,7 +194,14 @@ fn check_targets(plans: &[(Store, Plan)]) -> Result<()> {
     Ok(())
 }
 
-async fn run_plan(context: &Context, args: &args::Download, store: &Store, plan: Plan, outcomes: &mut Outcomes) {
+/// Downloads the files of one store. Returns `false` if the command must end.
+async fn run_plan(
+    context: &Context,
+    args: &args::Download,
+    store: &Store,
+    plan: Plan,
+    outcomes: &mut Outcomes,
+) -> bool {
     let mut batch = Batch::new(context, store);
     batch.in_order = !args.recursive;
     batch.is_resumable = !store.capabilities().reads_consume();
@@ -208,11 +219,22 @@ async fn run_plan(context: &Context, args: &args::Download, store: &Store, plan:
             save
         })
         .collect();
-    let total = files.len();
+    let names: Vec<String> = files.iter().map(|save| store.subject_of(save.reference())).collect();
+    let inputs = Inputs {
+        action: Action::Download,
+        total: files.len(),
+        name: &|number| names[number].clone(),
+        summary: |saved: &SavedFile| Some(saved_as(saved)),
+    };
     let saved = pool(args.jobs.jobs).download_all(store, stream::iter(files.into_iter().enumerate()));
     let print = |number: usize, result: Result<SavedFile>| {
         let printed = match result {
-            Ok(saved) => print(context, args, &saved).inspect_err(|error| note_failure(outcomes, error)),
+            Ok(saved) => {
+                if consumes {
+                    outcomes.added();
+                }
+                print(context, args, &saved).inspect_err(|error| note_failure(outcomes, error))
+            }
             Err(error) => {
                 note_failure(outcomes, &error);
                 Ok(())
@@ -221,10 +243,11 @@ async fn run_plan(context: &Context, args: &args::Download, store: &Store, plan:
         reads[number].iter().for_each(Read::ended);
         printed
     };
-    batch.run(Action::Download, total, saved, print).await;
+    let goes_on = batch.run(inputs, saved, print).await;
     if plan.unchanged > 0 && !context.quiet {
         output::report(&format!("{} files are unchanged and were not downloaded", plan.unchanged));
     }
+    goes_on
 }
 
 fn print(context: &Context, args: &args::Download, saved: &SavedFile) -> Result<()> {
@@ -237,7 +260,6 @@ fn print(context: &Context, args: &args::Download, saved: &SavedFile) -> Result<
     if args.times && saved.file.modified.is_none() {
         context.warn(&format!("the store reports no modification time; that of {path} is the time of the download"));
     }
-    let summary = format!("the file is stored as {path}");
     let printed = if context.json {
         let mut object = output::json_of(&saved.file);
         object["size"] = saved.bytes.into();
@@ -247,7 +269,12 @@ fn print(context: &Context, args: &args::Download, saved: &SavedFile) -> Result<
         // A path need not be text.
         local.as_os_str().as_encoded_bytes().to_vec()
     };
-    output::result(printed, &summary)
+    output::result(printed, &saved_as(saved))
+}
+
+/// Returns the text that names a local file if its path cannot be printed.
+fn saved_as(saved: &SavedFile) -> String {
+    format!("the file is stored as {}", saved.path.strip_prefix(".").unwrap_or(&saved.path).display())
 }
 
 /// Writes a file to standard output.

@@ -13,12 +13,12 @@ use serde_json::json;
 
 use super::note_failure;
 use crate::args::{self, Existing};
-use crate::batch::{Batch, pool};
+use crate::batch::{Batch, Inputs, pool};
 use crate::context::{self, Context};
 use crate::exit::Outcomes;
 use crate::output;
 use crate::standard_streams;
-use crate::tally::{Action, State};
+use crate::tally::Action;
 
 pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     check(args)?;
@@ -62,7 +62,12 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     });
     let (paths, uploads): (Vec<PathBuf>, Vec<Upload>) = uploads.unzip();
     let is_repeatable = has_paths && if_exists != Existing::Fail && !finds_free_name;
-    let mut is_closed = false;
+    let inputs = Inputs {
+        action: Action::Upload,
+        total: uploads.len(),
+        name: &|number| paths[number].display().to_string(),
+        summary: |file: &StoredFile| Some(stored_as(file)),
+    };
     let print = |number: usize, result: Result<StoredFile>| {
         if let Err(error) = &result {
             note_failure(&mut outcomes, error);
@@ -73,22 +78,10 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
             outcomes.added();
         }
         let path = args.recursive.then_some(paths[number].as_path());
-        print(context, file, path).inspect_err(|error| {
-            note_failure(&mut outcomes, error);
-            is_closed |= output::is_closed_by_reader(error);
-        })
+        print(context, file, path).inspect_err(|error| note_failure(&mut outcomes, error))
     };
-    let total = uploads.len();
     let uploaded = pool(args.jobs.jobs).upload_all(&store, stream::iter(uploads.into_iter().enumerate()));
-    let states = batch.run(Action::Upload, total, uploaded, print).await;
-    for (state, path) in states.iter().zip(&paths) {
-        match state {
-            State::NotSent if is_closed => {}
-            State::NotSent => output::report(&format!("not sent: {}", path.display())),
-            State::Stopped => output::report(&format!("stopped, and possibly stored: {}", path.display())),
-            State::Failed | State::Done => {}
-        }
-    }
+    batch.run(inputs, uploaded, print).await;
     if plan.unchanged > 0 && !context.quiet {
         output::report(&format!("{} files are unchanged and were not sent", plan.unchanged));
     }
@@ -239,5 +232,10 @@ fn print(context: &Context, file: &StoredFile, path: Option<&Path>) -> Result<()
     } else {
         reference.clone()
     };
-    output::result(printed, &format!("stored as {reference}"))
+    output::result(printed, &stored_as(file))
+}
+
+/// Returns the text that names a stored file if its reference cannot be printed.
+fn stored_as(file: &StoredFile) -> String {
+    format!("stored as {}", file.reference)
 }

@@ -315,3 +315,73 @@ fn an_interrupted_tree_says_what_is_done_and_the_same_command_goes_on_from_there
     assert_eq!(listed.out.lines().count(), 60, "{listed:?}");
     assert!(!listed.out.contains("filestore-"), "{listed:?}");
 }
+
+/// Waits until the emulator has received so many uploads.
+fn wait_for_uploads(served: &Served<'_>, uploads: usize) {
+    while served.operations().iter().filter(|operation| *operation == "upload").count() < uploads {
+        sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_signal_while_standard_output_is_not_read_loses_no_reference() {
+    const FILES: usize = 300;
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    fs::create_dir(home.path().join("t")).unwrap();
+    for number in 0..FILES {
+        // The lines do not fit into a pipe.
+        home.file(&format!("t/{number}-{}", "n".repeat(200)), "x");
+    }
+    let command = Served::with(&["--json", "upload", "-r", "t/"]);
+    let child = home.interruptible_command(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_uploads(&served, FILES);
+    sleep(Duration::from_millis(200));
+    assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+    // Nothing reads the pipe until the process has ended.
+    sleep(Duration::from_secs(3));
+    let stopped = done(child.wait_with_output().unwrap());
+    assert_eq!(stopped.code, 143, "{}", stopped.err);
+    let printed = stopped.out.lines().filter(|line| line.ends_with('}')).count();
+    let reported = stopped.err.lines().filter(|line| line.contains("stored as fileio:fileio:")).count();
+    // The line that was being written may be in both.
+    assert!((FILES..=FILES + 1).contains(&(printed + reported)), "{printed} and {reported}");
+    assert!(reported > 0 && stopped.err.contains(&format!("{FILES} of {FILES} files are uploaded")), "{}", stopped.err);
+}
+
+#[test]
+fn a_signal_before_a_consuming_read_is_sent_consumes_nothing_and_a_repeated_one_cuts_nothing_off() {
+    let home = Home::new();
+    let served = Served::start(&home, &[]);
+    home.file("a", "content");
+    let reference = served.run(&["upload", "a"]).line();
+    for (operation, times, is_saved) in [("list", 1, false), ("download", 2, true)] {
+        let fault = format!("[[fault]]\noperation = \"{operation}\"\ndo = {{ latency = {{ delay = \"1500ms\" }} }}\n");
+        served.control("PUT", "faults", &fault);
+        served.control("DELETE", "journal", "");
+        let command = Served::with(&["download", &reference, "-o", "copy"]);
+        let child = home.interruptible_command(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while !served.operations().iter().any(|seen| seen == operation) {
+            sleep(Duration::from_millis(20));
+        }
+        for _ in 0..times {
+            assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+        }
+        let stopped = done(child.wait_with_output().unwrap());
+        assert_eq!(stopped.code, 143, "{stopped:?}");
+        assert_eq!(home.path().join("copy").exists(), is_saved, "{operation}: {stopped:?}");
+        assert_eq!(served.operations().iter().any(|seen| seen == "download"), is_saved, "{stopped:?}");
+        served.control("DELETE", "faults", "");
+    }
+}
+
+#[test]
+fn few_open_files_are_enough_for_many_transfers() {
+    let home = Home::new();
+    fs::create_dir(home.path().join("t")).unwrap();
+    for number in 0..200 {
+        home.file(&format!("t/{number}"), "x");
+    }
+    let sent = home.shell("ulimit -n 64; \"$0\" upload -r t/ | wc -l; \"$0\" download -r local:/ -o out | wc -l");
+    assert_eq!(String::from_utf8(sent.bytes).unwrap(), "200\n200\n", "{}", sent.err);
+}

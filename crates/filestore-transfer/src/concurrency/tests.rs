@@ -36,7 +36,7 @@ fn ratios(link: &Link, size: u64, run_of_adaptive: &Run, fixed: &[usize]) -> [f6
 fn assert_near_the_best_fixed_limit(size: u64) {
     let mut worst = f64::INFINITY;
     for link in links() {
-        let adaptive = run(&link, repeat(size), Concurrency::adaptive(), 30.0);
+        let adaptive = run(&link, repeat(size), Concurrency::adaptive(MAX), 30.0);
         for ratio in ratios(&link, size, &adaptive, &[1, 2, 4, 8, 16, 32, 64, 128, 256]) {
             assert!(ratio >= 0.85, "{ratio:.3} of the best fixed limit with files of {size} bytes on {link:?}");
             worst = worst.min(ratio);
@@ -66,7 +66,7 @@ fn a_service_that_accepts_16_requests_gets_fewer_within_2_seconds_and_stays_busy
     for size in SIZES {
         for link in links() {
             let link = Link { accepts: 16, ..link };
-            let adaptive = run(&link, repeat(size), Concurrency::adaptive(), 30.0);
+            let adaptive = run(&link, repeat(size), Concurrency::adaptive(MAX), 30.0);
             let seconds = adaptive.below.unwrap() - adaptive.first_rejection.unwrap();
             assert!(seconds < 2.0, "{seconds} s with files of {size} bytes on {link:?}");
             for ratio in ratios(&link, size, &adaptive, &[16]) {
@@ -84,14 +84,14 @@ fn a_service_that_accepts_16_requests_gets_fewer_within_2_seconds_and_stays_busy
 fn a_burst_of_small_files_does_not_wait_for_a_slow_start() {
     let link = Link::new(100e6, 0.04);
     let seconds = |concurrency| run(&link, repeat_n(4096, 2000), concurrency, 60.0).end;
-    let ratio = seconds(Concurrency::adaptive()) / seconds(Concurrency::fixed(256));
+    let ratio = seconds(Concurrency::adaptive(MAX)) / seconds(Concurrency::fixed(256));
     assert!(ratio < 1.25, "{ratio:.3}");
 }
 
 #[test]
 fn rejections_that_the_http_client_hides_lower_the_limit_because_the_rate_falls() {
     let link = Link { accepts: 16, client_retries: true, ..Link::new(100e6, 0.04) };
-    let adaptive = run(&link, repeat(4096), Concurrency::adaptive(), 60.0);
+    let adaptive = run(&link, repeat(4096), Concurrency::adaptive(MAX), 60.0);
     let fixed = run(&link, repeat(4096), Concurrency::fixed(16), 60.0);
     let ratio = adaptive.bytes(20.0..60.0) / fixed.bytes(20.0..60.0);
     assert!(ratio > 0.75, "{ratio:.3}");
@@ -101,7 +101,7 @@ fn rejections_that_the_http_client_hides_lower_the_limit_because_the_rate_falls(
 fn a_service_that_more_requests_slow_down_gets_fewer() {
     let link = Link { slower_above: 32, ..Link::new(10e6, 0.04) };
     let size = 64 << 10;
-    let adaptive = run(&link, repeat(size), Concurrency::adaptive(), 60.0);
+    let adaptive = run(&link, repeat(size), Concurrency::adaptive(MAX), 60.0);
     let fixed = run(&link, repeat(size), Concurrency::fixed(256), 60.0);
     let ratio = adaptive.bytes(20.0..60.0) / fixed.bytes(20.0..60.0);
     assert!(ratio > 3.0, "{ratio:.3}");
@@ -110,7 +110,7 @@ fn a_service_that_more_requests_slow_down_gets_fewer() {
 #[test]
 fn after_an_outage_the_limit_rises_again() {
     let link = Link { outage: 5.0..10.0, ..Link::new(100e6, 0.04) };
-    let adaptive = run(&link, repeat(4096), Concurrency::adaptive(), 40.0);
+    let adaptive = run(&link, repeat(4096), Concurrency::adaptive(MAX), 40.0);
     assert_eq!((adaptive.limit(10.0), adaptive.limit(30.0)), (1, 256));
 }
 
@@ -125,7 +125,7 @@ fn a_fixed_limit_stays() {
 
 #[test]
 fn a_limit_that_few_requests_use_stays() {
-    let mut concurrency = Concurrency::adaptive();
+    let mut concurrency = Concurrency::adaptive(MAX);
     for round_trip in 0..1000 {
         let now = Duration::from_millis(40 * round_trip);
         (1..=10).for_each(|in_flight| concurrency.observe(now, in_flight, Event::Started));

@@ -37,7 +37,9 @@ async fn a_service_that_rejects_requests_above_16_stores_all_files_with_few_reje
 async fn an_overloaded_service_gets_the_same_input_again_four_times() {
     let double = CountingStore::new(Duration::ZERO).failing(|name, earlier| {
         let error = match name {
-            "unavailable" => Error::new(ErrorKind::Unavailable, Effect::Rejected, "come back later"),
+            "unavailable" => {
+                Error::new(ErrorKind::Unavailable, Effect::Rejected, "come back later").with_http_status(503)
+            }
             _ => rate_limited(),
         };
         (earlier < 4 || name == "hopeless").then(|| error.with_attempts(4))
@@ -65,6 +67,8 @@ async fn a_request_that_may_have_taken_effect_is_not_repeated() {
         (ErrorKind::Unavailable, Effect::Applied),
         // The retries of the store are enough if there is no connection.
         (ErrorKind::Unavailable, Effect::NotSent),
+        // So they are if it breaks.
+        (ErrorKind::Unavailable, Effect::Rejected),
         (ErrorKind::Timeout, Effect::Rejected),
         (ErrorKind::Quota, Effect::Rejected),
     ];

@@ -106,13 +106,31 @@ async fn a_digest_decides_even_if_the_times_are_equal() {
 }
 
 #[tokio::test]
-async fn a_store_that_chooses_references_cannot_skip_uploads_and_one_whose_reads_consume_no_downloads() {
+async fn a_file_whose_local_name_is_not_its_own_is_not_replaced() {
+    let [_, (store, _folder)] = stores();
+    let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(&source.path().join("_env"), "one", 100);
+    upload(source.path(), &store).await;
+    assert_eq!(download(target.path(), &store).await.0, ["_env"]);
+    // Another file has the same local name now, and the first one is gone.
+    store.delete(store.reference(Some("in"), "_env").unwrap()).await.unwrap();
+    fs::remove_file(source.path().join("_env")).unwrap();
+    write(&source.path().join(".env"), "two", 50);
+    upload(source.path(), &store).await;
+    let tree = DownloadTree::new(target.path()).scope("in").if_exists(IfExists::Replace).skip_unchanged(true);
+    let plan = tree.plan(&store).await.unwrap();
+    let outcome = TransferPool::new().download_all(&store, stream::iter(plan.files)).next().await.unwrap();
+    assert_eq!(outcome.result.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(fs::read_to_string(target.path().join("_env")).unwrap(), "one");
+}
+
+#[tokio::test]
+async fn a_store_that_chooses_references_cannot_skip() {
     let folder = tempfile::tempdir().unwrap();
     let mut double = CountingStore::new(Duration::ZERO);
     double.capabilities.addressing = Addressing::ServerKey;
     let error = UploadTree::new(folder.path()).skip_unchanged(true).plan(&double.store()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    let double = CountingStore::new(Duration::ZERO).consuming();
     let error = DownloadTree::new(folder.path()).skip_unchanged(true).plan(&double.store()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
