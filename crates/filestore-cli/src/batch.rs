@@ -123,7 +123,7 @@ pub(crate) struct Inputs<'a, T> {
     pub(crate) action: Action,
     pub(crate) total: usize,
     /// Returns the name of the input with this number.
-    pub(crate) name: &'a dyn Fn(usize) -> String,
+    pub(crate) name: &'a (dyn Fn(usize) -> String + Sync),
     /// Describes a result that is recorded nowhere else until it is printed.
     pub(crate) summary: fn(&T) -> Option<String>,
 }
