@@ -128,11 +128,14 @@ pub(crate) fn write_sources(
 /// Gives the local files that a step left to the parts that they belong to: the target of a download as `file`, and others
 /// under their names. Returns those that belong to no part.
 pub(crate) fn assign(
-    saved: Vec<(String, Vec<u8>)>,
+    mut saved: Vec<(String, Vec<u8>)>,
     subject: &Subject,
     outcome: &mut Outcome,
     after: &[FileState],
 ) -> Vec<(String, Vec<u8>)> {
+    let is_final = |name: &str| !name.starts_with(".filestore-") && !name.ends_with(".partial");
+    // A whole file tells more than a beginning, which several files of one name may have.
+    saved.sort_by_key(|(name, _)| !is_final(name));
     let mut rest = Vec::new();
     for (name, bytes) in saved {
         let is_target = |part: &Outcome| part.is_success() && part.files.iter().any(|found| found.name == name);
@@ -140,7 +143,7 @@ pub(crate) fn assign(
             !part.interrupted && part.error.as_ref().is_some_and(|failure| failure.message.contains(&name))
         };
         let mut parts = outcome.parts.iter();
-        let is_final = !name.starts_with(".filestore-") && !name.ends_with(".partial");
+        let is_final = is_final(&name);
         let (index, key) = if let Some(index) = parts.position(is_target) {
             (Some(index), "file")
         } else if let Some(index) = outcome.parts.iter().position(names) {
