@@ -1,4 +1,4 @@
-//! What an operation that succeeds warns of.
+//! The warnings of operations that succeed.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! What a client has to do.
+//! [`Job`]: the task of one run of a client, and [`Scenario`], its kind.
 
 use std::path::Path;
 

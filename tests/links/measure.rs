@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 /// A client that takes longer has failed.
 const TIME_LIMIT: Duration = Duration::from_secs(1800);
 
-/// How often the process is looked at; the measured time is too long by this at most.
+/// The interval between two samples of the process. A measured time is too long by at most this interval.
 const INTERVAL: Duration = Duration::from_millis(2);
 
 /// The unit of processor time in `/proc`.
 const CLOCK_TICK: Duration = Duration::from_millis(10);
 
-/// What one run of a client took.
+/// The time, the memory and the processor time of one run of a client.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Run {
     pub(crate) time: Duration,

@@ -48,7 +48,7 @@ pub(crate) struct Server {
     backend: Backend,
 }
 
-/// What a client caused, from the first request to the last.
+/// The connections, the requests and the processor time that one run of a client has caused.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) connections: usize,

@@ -1,6 +1,6 @@
-//! [`Tally`]: the files of a command, and what has happened to them when a signal ends it.
+//! [`Tally`]: the number of files of a command in each state, for the report after a signal.
 
-/// What a command does to its files.
+/// The operation of a command on its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Upload,
@@ -9,7 +9,7 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    /// Returns what is done to a file by it.
+    /// Returns the past participle, as in *the file is uploaded*.
     pub(crate) fn past(self) -> &'static str {
         match self {
             Self::Upload => "uploaded",
@@ -19,7 +19,7 @@ impl Action {
     }
 }
 
-/// What has happened to an input.
+/// The state of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     NotSent,
@@ -58,7 +58,8 @@ impl Tally {
         }
     }
 
-    /// Describes, after a signal, what is done and what is not. `None` if there is nothing to say.
+    /// Returns the report after a signal: the files that are done and those that are not. `None` if there is nothing to
+    /// report.
     pub(crate) fn describe(&self) -> Option<String> {
         let Self { action, total, done, failed, stopped, is_resumable, is_cut_off } = *self;
         if total <= 1 {
