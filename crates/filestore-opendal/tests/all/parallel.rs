@@ -318,62 +318,54 @@ async fn a_file_that_is_stored_with_other_content_is_an_integrity_error_that_nam
     assert!(stub.files().contains_key("d/a"));
 }
 
-/// S3 that loses a part of each multipart upload and puts another one in its place.
-struct MixingUp(S3);
+/// S3 that damages what it stores, after it has responded to a request.
+struct Damaging {
+    s3: S3,
+    damage: fn(&mut S3, &Received),
+}
 
-impl Protocol for MixingUp {
+impl Protocol for Damaging {
     fn serve(&mut self, request: &Received) -> Reply {
-        let mut request = request.clone();
-        let reply = self.0.serve(&request);
-        if is_part_number(&request, 2) {
-            request.body = vec![0; request.body.len()];
-            self.0.serve(&request);
-        }
+        let reply = self.s3.serve(request);
+        (self.damage)(&mut self.s3, request);
         reply
     }
 
     fn error(&self, status: u16, request: &Received) -> Reply {
-        self.0.error(status, request)
+        self.s3.error(status, request)
     }
 
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        self.0.files()
+        self.s3.files()
+    }
+}
+
+/// Stores another content in place of the second part.
+fn mix_up(s3: &mut S3, request: &Received) {
+    if is_part_number(request, 2) {
+        s3.serve(&Received { body: vec![0; request.body.len()], ..request.clone() });
+    }
+}
+
+/// Leaves the last part out of a file of four.
+fn shorten(s3: &mut S3, request: &Received) {
+    if is_part_number(request, 4) {
+        s3.drop_part(4);
     }
 }
 
 #[tokio::test]
 async fn the_etag_of_all_parts_is_compared_after_the_upload() {
-    let stub = Stub::start(MixingUp(S3::default())).await;
+    let stub = Stub::start(Damaging { s3: S3::default(), damage: mix_up }).await;
     let error = open("s3", &stub.url, &[]).upload(Upload::new("a", content(12 * MIB))).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Applied), "{error}");
     assert_eq!(error.stored().unwrap().name, "a");
     assert!(!stub.received().iter().any(is_abort));
 }
 
-/// S3 that leaves the last part out of each file.
-struct Shortening(S3);
-
-impl Protocol for Shortening {
-    fn serve(&mut self, request: &Received) -> Reply {
-        let reply = self.0.serve(request);
-        if is_part_number(request, 4) {
-            self.0.drop_part(4);
-        }
-        reply
-    }
-
-    fn error(&self, status: u16, request: &Received) -> Reply {
-        self.0.error(status, request)
-    }
-
-    fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        self.0.files()
-    }
-}
-
 #[tokio::test]
 async fn a_file_of_another_number_of_parts_than_were_sent_is_an_integrity_error_that_names_it() {
-    let stub = Stub::start(Shortening(S3::default())).await;
+    let stub = Stub::start(Damaging { s3: S3::default(), damage: shorten }).await;
     let upload = || Upload::new("a", content(17 * MIB));
     let error = open("s3", &stub.url, &[]).upload(upload()).await.unwrap_err();
     assert_eq!(kind_and_effect(&error), (ErrorKind::Integrity, Effect::Applied), "{error}");
@@ -381,9 +373,9 @@ async fn a_file_of_another_number_of_parts_than_were_sent_is_an_integrity_error_
     assert_eq!(stub.files()["a"].len(), 15 * MIB);
     assert!(!stub.received().iter().any(is_abort));
     // An ETag that is no digest proves nothing, nor does one that is not compared.
-    stub.change(|s3| s3.0.uses_kms = true);
+    stub.change(|s3| s3.s3.uses_kms = true);
     open("s3", &stub.url, &[]).upload(upload()).await.unwrap();
-    stub.change(|s3| s3.0.uses_kms = false);
+    stub.change(|s3| s3.s3.uses_kms = false);
     open("s3", &stub.url, &[("verify", "none")]).upload(upload()).await.unwrap();
 }
 
