@@ -28,6 +28,16 @@ pub(crate) enum Target {
     Scope(Option<String>),
 }
 
+/// Returns the value of `store` among those of several stores, which are in the order of their first use.
+pub(crate) fn of_store<'a, T: Default>(values: &'a mut Vec<(Store, T)>, store: &Store) -> &'a mut T {
+    let known = values.iter().position(|(known, _)| known.name() == store.name());
+    let index = known.unwrap_or_else(|| {
+        values.push((store.clone(), T::default()));
+        values.len() - 1
+    });
+    &mut values[index].1
+}
+
 /// Parses the `KEY=VALUE` pairs of `-O`, whose valid keys are `keys`, and replaces `env:NAME` and `file:PATH` by
 /// the values that they name.
 pub(crate) fn options(pairs: &[String], keys: &[Key]) -> Result<Settings> {

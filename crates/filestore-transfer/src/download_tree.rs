@@ -7,7 +7,7 @@ use filestore_core::{Download, IfExists, Result, Store, check_runtime, is_hidden
 use futures::stream::{self, StreamExt};
 
 use crate::listing::{list_tree, path_in_scope};
-use crate::unchanged::{COMPARISONS, check_addressing};
+use crate::unchanged::{COMPARISONS, check_skip};
 use crate::{Filter, Save};
 
 /// A scope that is downloaded to a local folder, with all folders below it.
@@ -119,7 +119,7 @@ impl DownloadTree {
         check_runtime()?;
         let matcher = self.filter.compile()?;
         if self.skip_unchanged {
-            check_addressing(store)?;
+            check_skip(store)?;
         }
         let mut listed = Vec::new();
         let left_out = list_tree(store, self.scope.clone(), |file| {

@@ -55,7 +55,7 @@ pub use pool::TransferPool;
 pub use progress::TransferProgress;
 pub use save::{Save, SaveTarget};
 pub use stopped::Stopped;
-pub use unchanged::is_unchanged;
+pub use unchanged::{check_skip, is_unchanged};
 pub use upload_tree::{UploadPlan, UploadTree};
 
 // The code of README.md compiles.

@@ -37,17 +37,21 @@ pub struct Outcome<K, T> {
 ///
 /// Outside of a tokio runtime, every input fails with *config*.
 #[must_use = "nothing is transferred until the stream is polled"]
-pub struct Outcomes<K, T>(State<K, T>);
+pub struct Outcomes<K, T> {
+    state: State<K, T>,
+    /// Cancelled when no further transfer may start.
+    last_start: CancellationToken,
+}
 
 enum State<K, T> {
     Created(Box<Schedule<K, T>>),
-    Running { outcomes: mpsc::Receiver<(K, Result<T>)>, schedule: AbortOnDropHandle<()>, last_start: CancellationToken },
+    Running { outcomes: mpsc::Receiver<(K, Result<T>)>, schedule: AbortOnDropHandle<()> },
     Ended,
 }
 
 impl<K: Send + 'static, T: Send + 'static> Outcomes<K, T> {
     pub(crate) fn new(schedule: Schedule<K, T>) -> Self {
-        Self(State::Created(Box::new(schedule)))
+        Self { last_start: schedule.last_start.clone(), state: State::Created(Box::new(schedule)) }
     }
 
     /// Reports the progress of all transfers of this call to `observer`: ten times a second, and once more at the end.
@@ -55,7 +59,7 @@ impl<K: Send + 'static, T: Send + 'static> Outcomes<K, T> {
     ///
     /// Call it before the stream is polled; later it has no effect.
     pub fn on_progress(mut self, observer: impl FnMut(TransferProgress) + Send + 'static) -> Self {
-        if let State::Created(schedule) = &mut self.0 {
+        if let State::Created(schedule) = &mut self.state {
             schedule.observer = Some(Box::new(observer));
         }
         self
@@ -66,7 +70,7 @@ impl<K: Send + 'static, T: Send + 'static> Outcomes<K, T> {
     ///
     /// Call it before the stream is polled; later it has no effect.
     pub fn inspect(mut self, inspector: impl Fn(&K, &Result<T>) + Send + Sync + 'static) -> Self {
-        if let State::Created(schedule) = &mut self.0 {
+        if let State::Created(schedule) = &mut self.state {
             schedule.inspector = Some(Arc::new(inspector));
         }
         self
@@ -74,43 +78,37 @@ impl<K: Send + 'static, T: Send + 'static> Outcomes<K, T> {
 
     /// Returns a function that has the effect of [`finish_started`](Self::finish_started), for another task.
     pub fn finisher(&self) -> impl Fn() + Send + Sync + use<K, T> {
-        let last_start = match &self.0 {
-            State::Created(schedule) => Some(schedule.last_start.clone()),
-            State::Running { last_start, .. } => Some(last_start.clone()),
-            State::Ended => None,
-        };
-        move || last_start.iter().for_each(CancellationToken::cancel)
+        let last_start = self.last_start.clone();
+        move || last_start.cancel()
     }
 
     /// Starts no further transfer. The results of those in flight follow, and then the stream ends.
     pub fn finish_started(&mut self) {
-        match &self.0 {
-            State::Created(_) => self.0 = State::Ended,
-            State::Running { last_start, .. } => last_start.cancel(),
-            State::Ended => {}
+        if matches!(self.state, State::Created(_)) {
+            self.state = State::Ended;
         }
+        self.last_start.cancel();
     }
 
     /// Starts no further transfer, and drops the futures of those in flight. The results that are known follow, then an
-    /// error with the source [`Stopped`](crate::Stopped) for each transfer that was in flight or waited for its retry, and then the
-    /// stream ends. Inputs that were not sent have no result.
+    /// error with the source [`Stopped`](crate::Stopped) for each transfer that was in flight or waited for its retry,
+    /// and then the stream ends. Inputs that were not sent have no result.
     ///
     /// The effect of such an error is *unknown* for uploads and deletes, and for reads that consume; for other
     /// downloads and for transfers that wait for a retry it is *rejected*.
     pub fn stop(&mut self) {
-        match &self.0 {
-            State::Created(_) => self.0 = State::Ended,
+        match &self.state {
+            State::Created(_) => self.state = State::Ended,
             State::Running { schedule, .. } => schedule.abort(),
             State::Ended => {}
         }
     }
 
     fn start(&mut self) {
-        if let State::Created(schedule) = std::mem::replace(&mut self.0, State::Ended) {
-            let last_start = schedule.last_start.clone();
+        if let State::Created(schedule) = std::mem::replace(&mut self.state, State::Ended) {
             let (sender, outcomes) = mpsc::channel(WINDOW);
             let schedule = AbortOnDropHandle::new(tokio::spawn(schedule.run(sender)));
-            self.0 = State::Running { outcomes, schedule, last_start };
+            self.state = State::Running { outcomes, schedule };
         }
     }
 }
@@ -119,19 +117,19 @@ impl<K: Send + 'static, T: Send + 'static> Stream for Outcomes<K, T> {
     type Item = Outcome<K, T>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let State::Created(schedule) = &mut self.0 {
+        if let State::Created(schedule) = &mut self.state {
             if let Err(error) = check_runtime() {
                 let next = ready!(schedule.inputs.poll_next_unpin(context));
                 return Poll::Ready(next.map(|(key, _)| Outcome { key, result: Err(error) }));
             }
             self.start();
         }
-        let State::Running { outcomes, schedule, .. } = &mut self.0 else { return Poll::Ready(None) };
+        let State::Running { outcomes, schedule } = &mut self.state else { return Poll::Ready(None) };
         if let Some((key, result)) = ready!(outcomes.poll_recv(context)) {
             return Poll::Ready(Some(Outcome { key, result }));
         }
         let ended = ready!(schedule.poll_unpin(context));
-        self.0 = State::Ended;
+        self.state = State::Ended;
         if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
             resume_unwind(panic);
         }
@@ -141,7 +139,7 @@ impl<K: Send + 'static, T: Send + 'static> Stream for Outcomes<K, T> {
 
 impl<K, T> fmt::Debug for Outcomes<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.state {
             State::Created(_) => "Outcomes(created)",
             State::Running { .. } => "Outcomes(running)",
             State::Ended => "Outcomes(ended)",

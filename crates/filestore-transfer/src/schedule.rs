@@ -11,7 +11,7 @@ use std::time::Duration;
 use filestore_core::{Effect, Error, ErrorKind, Progress, Result, Store};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream, Fuse, StreamExt};
+use futures::stream::{BoxStream, Fuse, StreamExt};
 use tokio::sync::mpsc::{OwnedPermit, Sender};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -120,7 +120,13 @@ impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
         let mut next_start = self.next_start(&results);
         let last_start = self.last_start.clone();
         loop {
-            let may_read = !self.inputs.is_done() && self.queue.len() + self.delayed.len() < WINDOW;
+            let is_cancelled = last_start.is_cancelled();
+            if is_cancelled {
+                self.queue.clear();
+                self.delayed.clear();
+                self.paused_until = None;
+            }
+            let may_read = !is_cancelled && !self.inputs.is_done() && self.queue.len() + self.delayed.len() < WINDOW;
             let may_start = !self.queue.is_empty() && self.paused_until.is_none();
             let wake_at = self.paused_until.or(self.delayed.first_key_value().map(|((due, _), _)| *due));
             if !may_read && !may_start && wake_at.is_none() && self.running.is_empty() {
@@ -130,12 +136,7 @@ impl<K: Send + 'static, T: Send + 'static> Schedule<K, T> {
                 // In this order, the window is full before the largest input is chosen.
                 biased;
                 _ = ticks.tick(), if self.observer.is_some() => self.report(began.elapsed()),
-                () = last_start.cancelled(), if may_read || !self.queue.is_empty() || wake_at.is_some() => {
-                    self.inputs = ended();
-                    self.queue.clear();
-                    self.delayed.clear();
-                    self.paused_until = None;
-                }
+                () = last_start.cancelled(), if !is_cancelled => {}
                 Some(finished) = self.running.join_next() => {
                     match finished.map_err(JoinError::try_into_panic) {
                         Ok(repeat) => repeat.into_iter().for_each(|repeat| self.delay(repeat)),
@@ -314,13 +315,6 @@ impl<K, T> Ord for Queued<K, T> {
     }
 }
 
-/// Returns no inputs.
-fn ended<K: Send + 'static, T: Send + 'static>() -> Fuse<Inputs<K, T>> {
-    let mut inputs: Fuse<Inputs<K, T>> = stream::empty().boxed().fuse();
-    let _ = inputs.next().now_or_never();
-    inputs
-}
-
 /// Returns `true` if fewer requests may help.
 fn is_overload(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Unavailable)
@@ -329,10 +323,13 @@ fn is_overload(error: &Error) -> bool {
 /// Returns the wait until the same transfer is repeated after `tries` others, or `None` if it is not.
 fn retry_delay(error: &Error, tries: u32) -> Option<Duration> {
     // The retries of the store are enough for other failures, such as connections that break.
-    let is_asked_to_wait = error.kind() == ErrorKind::RateLimited || error.http_status() == Some(503);
-    let is_rejected = is_asked_to_wait && error.effect() == Effect::Rejected;
+    let asks_to_wait = match error.kind() {
+        ErrorKind::RateLimited => true,
+        ErrorKind::Unavailable => error.http_status() == Some(503),
+        _ => false,
+    };
     let delay = error.retry_after().unwrap_or(FIRST_RETRY_DELAY * (1 << tries));
-    (is_overload(error) && is_rejected && delay <= LONGEST_RETRY_AFTER).then_some(delay)
+    (asks_to_wait && error.effect() == Effect::Rejected && delay <= LONGEST_RETRY_AFTER).then_some(delay)
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {

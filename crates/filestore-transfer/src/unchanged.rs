@@ -15,9 +15,10 @@ use crate::blocking::blocking;
 /// The number of files that are compared at once.
 pub(crate) const COMPARISONS: usize = 64;
 
-/// Fails with *unsupported* on a store that chooses the reference of each file: no name tells which stored file is that
-/// of an earlier upload.
-pub(crate) fn check_addressing(store: &Store) -> Result<()> {
+/// Fails with *unsupported* if files of `store` cannot be skipped, because the store chooses the reference of each file:
+/// there, no name tells which stored file a local one is. [`UploadTree`](crate::UploadTree) and
+/// [`DownloadTree`](crate::DownloadTree) check it themselves.
+pub fn check_skip(store: &Store) -> Result<()> {
     match store.capabilities().addressing {
         Addressing::CallerPath => Ok(()),
         _ => Err(Error::unsupported(
@@ -45,46 +46,61 @@ pub(crate) async fn is_downloaded(store: &Store, path: PathBuf, stored: &StoredF
 }
 
 async fn compare(store: &Store, path: PathBuf, stored: &StoredFile, has_times: bool) -> Result<bool> {
-    let Some((size, modified)) = size_and_time(path.clone()).await? else { return Ok(false) };
-    let mut stored = stored.clone();
-    let mut is_complete = !store.capabilities().supports(Feature::Stat);
-    loop {
-        if stored.size.is_some_and(|stored| stored != size) {
-            return Ok(false);
-        }
-        #[cfg(planted_bugs)]
-        if filestore_core::planted_bug("skip-by-size") && stored.size.is_some() {
-            return Ok(true);
-        }
-        if let Some(expected) = strongest(&stored) {
-            let expected = expected.clone();
-            return blocking(move || Ok(digest_of(&path, expected.algorithm)? == expected)).await;
-        }
-        let times = modified.filter(|_| has_times).zip(stored.modified);
-        if stored.size.is_some() && times.is_some_and(|(local, stored)| is_same_time(local, stored)) {
-            return Ok(true);
-        }
-        if std::mem::replace(&mut is_complete, true) {
-            return Ok(false);
-        }
-        stored = match store.stat(stored.reference).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-            found => found?,
-        };
+    let Some(local) = LocalFile::at(path).await? else { return Ok(false) };
+    if let Some(is_unchanged) = local.compare(stored, has_times).await? {
+        return Ok(is_unchanged);
+    }
+    if !store.capabilities().supports(Feature::Stat) {
+        return Ok(false);
+    }
+    // A listing may have less than the metadata of the file.
+    match store.stat(&stored.reference).await {
+        Ok(stored) => Ok(local.compare(&stored, has_times).await? == Some(true)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
-/// Returns the size and the modification time of the file at `path`. `None`: there is no regular file.
-async fn size_and_time(path: PathBuf) -> Result<Option<(u64, Option<Timestamp>)>> {
-    blocking(move || match fs::metadata(&path) {
-        Ok(metadata) if metadata.is_file() => {
-            Ok(Some((metadata.len(), metadata.modified().ok().map(IntoTimestamp::into_timestamp))))
+/// A regular local file.
+struct LocalFile {
+    path: PathBuf,
+    size: u64,
+    modified: Option<Timestamp>,
+}
+
+impl LocalFile {
+    /// Returns the file at `path`. `None`: there is no regular file.
+    async fn at(path: PathBuf) -> Result<Option<Self>> {
+        blocking(move || match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {
+                let modified = metadata.modified().ok().map(IntoTimestamp::into_timestamp);
+                Ok(Some(Self { path, size: metadata.len(), modified }))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::local(error, "read", &path)),
+        })
+        .await
+    }
+
+    /// Returns `true` if the file has the content of `stored`, and `false` if it has another one. `None`: the metadata
+    /// proves neither.
+    async fn compare(&self, stored: &StoredFile, has_times: bool) -> Result<Option<bool>> {
+        if stored.size.is_some_and(|stored| stored != self.size) {
+            return Ok(Some(false));
         }
-        Ok(_) => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::local(error, "read", &path)),
-    })
-    .await
+        #[cfg(planted_bugs)]
+        if filestore_core::planted_bug("skip-by-size") && stored.size.is_some() {
+            return Ok(Some(true));
+        }
+        if let Some(expected) = strongest(stored).cloned() {
+            let path = self.path.clone();
+            return blocking(move || Ok(Some(digest_of(&path, expected.algorithm)? == expected))).await;
+        }
+        let times = self.modified.filter(|_| has_times).zip(stored.modified);
+        let is_same = stored.size.is_some() && times.is_some_and(|(local, stored)| is_same_time(local, stored));
+        Ok(is_same.then_some(true))
+    }
 }
 
 fn strongest(stored: &StoredFile) -> Option<&Digest> {

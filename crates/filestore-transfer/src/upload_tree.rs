@@ -11,7 +11,7 @@ use ignore::{DirEntry, WalkBuilder};
 use crate::blocking::blocking;
 use crate::filter::Matcher;
 use crate::listing::{list_tree, path_in_scope};
-use crate::unchanged::{COMPARISONS, check_addressing};
+use crate::unchanged::{COMPARISONS, check_skip};
 use crate::{Filter, LeftOut, is_unchanged};
 
 /// A local folder that is uploaded with everything in it.
@@ -186,7 +186,7 @@ impl UploadTree {
 impl UploadPlan {
     async fn skip_unchanged(&mut self, store: &Store, scope: Option<String>) -> Result<()> {
         let capabilities = store.capabilities();
-        check_addressing(store)?;
+        check_skip(store)?;
         let folded = |path: Vec<String>| capabilities.names.equality.folded(&path.join("/")).into_owned();
         let mut stored = HashMap::new();
         let listed = list_tree(store, scope, |file| {

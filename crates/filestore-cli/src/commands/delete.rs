@@ -9,7 +9,7 @@ use serde_json::json;
 use super::note_failure;
 use crate::args;
 use crate::batch::{Batch, Inputs, pool, report_rest};
-use crate::context::Context;
+use crate::context::{Context, of_store};
 use crate::exit::Outcomes;
 use crate::output;
 use crate::tally::Action;
@@ -54,11 +54,7 @@ fn by_store(context: &Context, texts: &[String], outcomes: &mut Outcomes) -> Vec
     for text in texts {
         match context.open_reference(text) {
             Ok((store, reference)) => {
-                let reference = reference.stamped(&Arc::from(store.name()));
-                match stores.iter_mut().find(|(known, _)| known.name() == store.name()) {
-                    Some((_, references)) => references.push(reference),
-                    None => stores.push((store, vec![reference])),
-                }
+                of_store(&mut stores, &store).push(reference.stamped(&Arc::from(store.name())));
             }
             Err(error) => note_failure(outcomes, &error),
         }

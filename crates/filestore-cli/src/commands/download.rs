@@ -8,14 +8,14 @@ use filestore::{
     Addressing, BlockingThread, Download, Effect, Error, Feature, FileRef, IfExists, Observer, Operation, Progress,
     Result, SavedFile, Store, check_listed_size,
 };
-use filestore_transfer::{DownloadTree, Save, SaveTarget};
+use filestore_transfer::{DownloadTree, Save, SaveTarget, check_skip};
 use futures::{TryStreamExt, stream};
 use serde_json::json;
 
 use super::note_failure;
 use crate::args::{self, Existing};
 use crate::batch::{Batch, Inputs, pool, report_rest};
-use crate::context::{Context, Target};
+use crate::context::{Context, Target, of_store};
 use crate::exit::Outcomes;
 use crate::interrupt::Read;
 use crate::output;
@@ -67,12 +67,7 @@ async fn plans(context: &Context, args: &args::Download, outcomes: &mut Outcomes
     for text in &args.references {
         let planned = async {
             let (store, target) = context.open_target(text, args.recursive)?;
-            let index = plans.iter().position(|(known, _)| known.name() == store.name());
-            let index = index.unwrap_or_else(|| {
-                plans.push((store.clone(), Plan::default()));
-                plans.len() - 1
-            });
-            let plan = &mut plans[index].1;
+            let plan = of_store(&mut plans, &store);
             match target {
                 Target::File(reference) => plan.add_file(args, &store, reference).await,
                 Target::Scope(scope) => {
@@ -115,13 +110,7 @@ impl Plan {
             None => Save::to_path(download, args.output.as_deref().unwrap_or(Path::new("."))),
         };
         if skip {
-            if store.capabilities().addressing != Addressing::CallerPath {
-                return Err(Error::unsupported(
-                    "the store chooses the reference of each file, so the name of a local file does not tell which file \
-                     it is; omit --if-exists skip",
-                )
-                .with_store(store.name()));
-            }
+            check_skip(store)?;
             let stored = store.stat(save.reference()).await?;
             if save.is_unchanged(store, &stored).await? {
                 self.unchanged += 1;
@@ -204,7 +193,7 @@ async fn run_plan(
 ) -> bool {
     let mut batch = Batch::new(context, store);
     batch.in_order = !args.recursive;
-    batch.is_resumable = !store.capabilities().reads_consume();
+    batch.is_resumable = check_skip(store).is_ok();
     let consumes = store.capabilities().reads_consume();
     let mut reads = Vec::new();
     let files: Vec<Save> = plan

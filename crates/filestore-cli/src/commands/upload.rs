@@ -6,7 +6,7 @@ use filestore::{
     Addressing, Body, Error, ErrorKind, Feature, IfExists, Options, Result, ScopeKind, Store, StoreConfig, StoredFile,
     Upload,
 };
-use filestore_transfer::{UploadTree, is_unchanged};
+use filestore_transfer::{UploadTree, check_skip, is_unchanged};
 use futures::stream;
 use jiff::Timestamp;
 use serde_json::json;
@@ -28,12 +28,9 @@ pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     let finds_free_name = options.finds_free_name().or(store.options().finds_free_name()).unwrap_or_default();
     let if_exists = if args.no_clobber { Existing::Fail } else { args.if_exists.unwrap_or(Existing::Replace) };
     let has_paths = store.capabilities().addressing == Addressing::CallerPath;
-    if if_exists == Existing::Skip && !has_paths {
-        return Err(Error::unsupported(
-            "the store chooses the reference of each file, so --if-exists skip cannot recognize a file that is stored \
-             already; `filestore migrate` keeps a journal of what it has stored",
-        )
-        .with_store(store.name()));
+    if if_exists == Existing::Skip {
+        check_skip(&store)
+            .map_err(|error| error.with_note("`filestore migrate` keeps a journal of the files that it has stored"))?;
     }
     let mut outcomes = Outcomes::default();
     let mut plan = Plan::default();
