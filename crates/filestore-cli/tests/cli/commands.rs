@@ -255,7 +255,7 @@ fn a_reference_that_standard_output_does_not_accept_is_not_lost() {
     assert_eq!(output.status.code(), Some(8), "{output:?}");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("stored as local:fs:a\n"), "{stderr}");
-    let words = ["stored as local:fs:b\n", "not sent: b\n", "stopped, and possibly stored: b\n"];
+    let words = ["stored as local:fs:b\n", "not uploaded: b\n", "stopped, and possibly uploaded: b\n"];
     assert!(words.iter().any(|words| stderr.contains(words)), "{stderr}");
 }
 

@@ -303,7 +303,7 @@ fn an_upload_whose_reader_has_closed_the_pipe_names_every_file_that_may_be_store
     assert_eq!(done.code, 141, "{done:?}");
     for name in &names {
         let is_stored = home.run(&["stat", &format!("local:fs:{name}")]).code == 0;
-        let lines = [format!("stored as local:fs:{name}"), format!("stopped, and possibly stored: {name}")];
+        let lines = [format!("stored as local:fs:{name}"), format!("stopped, and possibly uploaded: {name}")];
         let is_named = done.err.lines().any(|line| lines.iter().any(|named| named == line));
         assert!(is_named || !is_stored, "{name}: {done:?}");
     }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -56,6 +56,11 @@ impl Home {
         self.isolate(command, args)
     }
 
+    /// Starts the same command. Its outputs are read when it has ended.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.interruptible_command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// Runs a shell script whose `$0` is the program.
     #[cfg(unix)]
     pub(crate) fn shell(&self, script: &str) -> Done {
@@ -107,6 +112,11 @@ impl Home {
         }
         found
     }
+}
+
+/// Sends the signal of this name, such as `TERM`.
+pub(crate) fn kill(child: &Child, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap().success());
 }
 
 pub(crate) fn done(output: std::process::Output) -> Done {

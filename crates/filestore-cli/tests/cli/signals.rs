@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::program::{Home, done};
+use crate::program::{Home, done, kill};
 use crate::served::Served;
 
 const SIZE: usize = 300_000;
@@ -67,7 +67,7 @@ fn a_signal_that_the_parent_ignores_does_not_end_a_read() {
         while served.reads() == 0 {
             sleep(Duration::from_millis(5));
         }
-        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        kill(&child, signal);
         let done = done(child.wait_with_output().unwrap());
         assert_eq!((done.code, done.out.as_str()), (0, "all of it"), "{signal}: {done:?}");
     }
@@ -86,17 +86,12 @@ fn every_signal_that_ends_a_consuming_read_reports_where_its_bytes_are() {
         served.control("PUT", "faults", SLOW);
         served.control("DELETE", "journal", "");
         let copy = format!("copy-{signal}");
-        let child = home
-            .interruptible_command(&Served::with(&["download", &reference, "-o", &copy]))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = home.start(&Served::with(&["download", &reference, "-o", &copy]));
         let partial = home.path().join(format!("{copy}.partial"));
         while partial.metadata().map_or(0, |metadata| metadata.len()) == 0 {
             sleep(Duration::from_millis(5));
         }
-        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        kill(&child, signal);
         let done = done(child.wait_with_output().unwrap());
         assert_eq!(done.code, code, "{signal}: {done:?}");
         assert!(done.err.contains("possibly consumed") && done.err.contains(&format!("{copy}.partial")), "{done:?}");
@@ -119,7 +114,7 @@ fn a_signal_tells_how_much_standard_output_has_accepted() {
         .spawn()
         .unwrap();
     output.read_exact(&mut [0; 1]).unwrap();
-    assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+    kill(&child, "TERM");
     let done = done(child.wait_with_output().unwrap());
     assert_eq!(done.code, 143, "{done:?}");
     assert!(done.err.contains("standard output accepted") && done.err.contains("the rest is lost"), "{done:?}");
@@ -142,7 +137,7 @@ fn a_reference_that_standard_output_has_not_accepted_at_a_signal_is_not_lost() {
         sleep(Duration::from_millis(5));
     }
     for _ in 0..2 {
-        assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+        kill(&child, "TERM");
     }
     let done = done(child.wait_with_output().unwrap());
     assert_eq!(done.code, 143, "{done:?}");
@@ -170,7 +165,7 @@ fn a_standard_error_that_is_not_read_does_not_stop_the_end_by_a_signal() {
         sleep(Duration::from_millis(5));
     }
     for _ in 0..2 {
-        assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+        kill(&child, "TERM");
     }
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert!(partial.metadata().unwrap().len() > 0);
@@ -186,12 +181,7 @@ fn an_interrupted_read_finds_its_partial_file_after_a_move_a_removal_or_a_replac
         served.control("PUT", "faults", SLOW);
         let folder = home.path().join(change);
         std::fs::create_dir(&folder).unwrap();
-        let child = home
-            .interruptible_command(&Served::with(&["download", &reference, "-o", &format!("{change}/copy")]))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = home.start(&Served::with(&["download", &reference, "-o", &format!("{change}/copy")]));
         let partial = folder.join("copy.partial");
         while partial.metadata().map_or(0, |metadata| metadata.len()) == 0 {
             sleep(Duration::from_millis(5));
@@ -203,7 +193,7 @@ fn an_interrupted_read_finds_its_partial_file_after_a_move_a_removal_or_a_replac
         if change == "replaced" {
             std::fs::write(&partial, "of another process").unwrap();
         }
-        assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+        kill(&child, "TERM");
         let done = done(child.wait_with_output().unwrap());
         assert_eq!(done.code, 143, "{change}: {done:?}");
         let (_, path) =
@@ -225,18 +215,13 @@ fn an_interrupted_read_does_not_claim_that_lost_bytes_are_kept() {
     served.control("PUT", "faults", SLOW);
     let folder = home.path().join("removed");
     std::fs::create_dir(&folder).unwrap();
-    let child = home
-        .interruptible_command(&Served::with(&["download", &reference, "-o", "removed/copy"]))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = home.start(&Served::with(&["download", &reference, "-o", "removed/copy"]));
     let partial = folder.join("copy.partial");
     while partial.metadata().map_or(0, |metadata| metadata.len()) == 0 {
         sleep(Duration::from_millis(5));
     }
     std::fs::remove_dir_all(&folder).unwrap();
-    assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+    kill(&child, "TERM");
     let done = done(child.wait_with_output().unwrap());
     assert_eq!(done.code, 143, "{done:?}");
     assert!(done.err.contains("possibly consumed; nothing of it is kept: cannot copy"), "{done:?}");
@@ -250,17 +235,12 @@ fn an_interrupted_program_waits_for_the_response_to_a_read_that_was_sent() {
     let served = Served::start(&home, &[]);
     let reference = served.run(&["upload", "small"]).line();
     served.control("PUT", "faults", "[[fault]]\noperation = \"download\"\ndo = { latency = { delay = \"2s\" } }\n");
-    let child = home
-        .interruptible_command(&Served::with(&["download", &reference, "-o", "copy"]))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = home.start(&Served::with(&["download", &reference, "-o", "copy"]));
     while served.reads() == 0 {
         sleep(Duration::from_millis(5));
     }
     assert!(!served.has_sent());
-    assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
+    kill(&child, "INT");
     let done = done(child.wait_with_output().unwrap());
     assert_eq!((done.code, done.out.as_str()), (130, "copy\n"), "{done:?}");
     assert!(done.err.contains("waiting up to 5 s"), "{done:?}");
@@ -280,7 +260,7 @@ fn a_signal_before_a_response_does_not_claim_that_the_read_was_sent() {
     let _connection = listener.accept().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut interrupt_and_read = || {
-        assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
+        kill(&child, "INT");
         lines.next().unwrap().unwrap()
     };
     let waiting = interrupt_and_read();
@@ -310,12 +290,7 @@ fn no_byte_is_lost(signal: &str, code: i32) {
             1 => folder.clone(),
             _ => "-".to_owned(),
         };
-        let child = home
-            .interruptible_command(&Served::with(&["download", &reference, "-o", &target]))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = home.start(&Served::with(&["download", &reference, "-o", &target]));
         // A quarter of the signals are sent around the request, the others during the response.
         if run % 4 == 0 {
             sleep(delays.next(200));
@@ -399,16 +374,11 @@ fn a_signal_during_a_change_warns_that_the_change_may_have_taken_effect() {
     ] {
         for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
             served.control("DELETE", "journal", "");
-            let child = home
-                .interruptible_command(&[&["--config", "stores.toml", "--store", store], args].concat())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
+            let child = home.start(&[&["--config", "stores.toml", "--store", store], args].concat());
             while served.operations().is_empty() {
                 sleep(Duration::from_millis(5));
             }
-            assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+            kill(&child, signal);
             let done = done(child.wait_with_output().unwrap());
             assert_eq!(done.code, code, "{args:?}: {done:?}");
             let warnings = done.err.matches("may have taken effect; check before you retry it").count();
@@ -462,14 +432,9 @@ fn an_interrupted_upload_in_parts_is_aborted() {
             ),
         );
         home.file("big", vec![7; 20_000_000]);
-        let child = home
-            .interruptible_command(&["--config", "stores.toml", "upload", "big"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = home.start(&["--config", "stores.toml", "upload", "big"]);
         while !requests.recv().unwrap().starts_with("PUT ") {}
-        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        kill(&child, signal);
         let done = done(child.wait_with_output().unwrap());
         assert_eq!(done.code, code, "{done:?}");
         let later: Vec<String> = requests.try_iter().collect();

@@ -6,11 +6,11 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::program::{Done, Home, done};
+use crate::program::{Done, Home, done, kill};
 use crate::served::Served;
 
 /// Runs a command on a store of the emulator's configuration, or on the built-in one.
@@ -290,12 +290,12 @@ fn an_interrupted_tree_says_what_is_done_and_the_same_command_goes_on_from_there
         let skip = ["--if-exists", "skip"];
         let command = [&args[..], &skip].concat();
         served.control("DELETE", "journal", "");
-        let child = home.interruptible_command(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = home.start(&command);
         // The first files are stored.
         while served.operations().len() < 25 {
             sleep(Duration::from_millis(5));
         }
-        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        kill(&child, signal);
         let stopped = done(child.wait_with_output().unwrap());
         assert_eq!(stopped.code, code, "{stopped:?}");
         let printed = stopped.out.lines().count();
@@ -334,10 +334,10 @@ fn a_signal_while_standard_output_is_not_read_loses_no_reference() {
         home.file(&format!("t/{number}-{}", "n".repeat(200)), "x");
     }
     let command = Served::with(&["--json", "upload", "-r", "t/"]);
-    let child = home.interruptible_command(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = home.start(&command);
     wait_for_uploads(&served, FILES);
     sleep(Duration::from_millis(200));
-    assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+    kill(&child, "TERM");
     // Nothing reads the pipe until the process has ended.
     sleep(Duration::from_secs(3));
     let stopped = done(child.wait_with_output().unwrap());
@@ -360,12 +360,12 @@ fn a_signal_before_a_consuming_read_is_sent_consumes_nothing_and_a_repeated_one_
         served.control("PUT", "faults", &fault);
         served.control("DELETE", "journal", "");
         let command = Served::with(&["download", &reference, "-o", "copy"]);
-        let child = home.interruptible_command(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = home.start(&command);
         while !served.operations().iter().any(|seen| seen == operation) {
             sleep(Duration::from_millis(20));
         }
         for _ in 0..times {
-            assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+            kill(&child, "TERM");
         }
         let stopped = done(child.wait_with_output().unwrap());
         assert_eq!(stopped.code, 143, "{stopped:?}");
