@@ -17,8 +17,8 @@ impl TransferPool {
     /// - **Progress.** [`Outcomes::on_progress`] reports that of all files. Observers of single uploads receive theirs.
     /// - **Errors.** An input that fails does not stop the others. Its error is that of [`Store::upload`]. A panic in a
     ///   store or body is *other* with the effect *unknown*. A panic of `inputs` is a panic of the stream of outcomes.
-    /// - **Retries.** The retries of a request are those of the store. If the service rejects an input as *rate limited*
-    ///   or *unavailable*, it is sent again up to four times, if its body [can be
+    /// - **Retries.** The retries of a request are those of the store. If the service rejects an input as *rate limited*,
+    ///   or as *unavailable* with the status 503, it is sent again up to four times, if its body [can be
     ///   replayed](filestore_core::Body::can_replay) and it is not the only input: after 0.5 s, 1 s, 2 s and 4 s, or
     ///   after the time that the service asks for, if it is at most 60 s. No other input is sent again.
     ///
