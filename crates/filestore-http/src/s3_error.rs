@@ -69,9 +69,13 @@ pub fn root_element(body: &[u8]) -> Option<&str> {
     local_name(rest.strip_prefix(b"<")?)
 }
 
-/// Returns the name of a tag, given the text after `<`, without its namespace prefix.
+/// Returns the name of a tag, given the text after `<`, without its namespace prefix. `None` if it is no tag.
 pub fn local_name(tag: &[u8]) -> Option<&str> {
-    let end = tag.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))?;
+    // No name has a `<`. Without this end, a text of many `<` would be read to its end for each of them.
+    let end = tag.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/' | b'<'))?;
+    if tag[end] == b'<' {
+        return None;
+    }
     let name = std::str::from_utf8(&tag[..end]).ok()?;
     Some(name.rsplit(':').next().unwrap_or(name))
 }
@@ -120,6 +124,14 @@ mod tests {
         let error = S3Error::parse(b"<x:Error xmlns:x='u'><x:Code>A</x:Code><x:Message a='>'>m</x:Message></x:Error>");
         assert_eq!(error.code.as_deref(), Some("A"));
         assert!(error.message.is_some());
+    }
+
+    #[test]
+    fn a_text_of_many_tags_without_an_end_is_read_once() {
+        // Read once for each `<`, these 400 kB are a work of minutes.
+        let body = format!("<Error><C{}", "<".repeat(400_000));
+        assert_eq!(S3Error::parse(body.as_bytes()), S3Error::default());
+        assert_eq!(S3Error::first_of(body.as_bytes()), Some(S3Error::default()));
     }
 
     #[test]
