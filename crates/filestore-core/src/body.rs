@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::{File, Metadata};
 use std::future::Future;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +18,7 @@ use tokio::task::spawn_blocking;
 use crate::error::BoxError;
 use crate::file::{FileAt, Identity, Version};
 use crate::progress::{Observer, ProgressTracker};
-use crate::{BodySender, ByteStream, Effect, Error, Result, check_runtime};
+use crate::{Account, BodySender, ByteStream, Effect, Error, FileRef, Result, check_runtime};
 
 /// The content of an upload. It is opened when it is sent, and streamed: memory use does not grow with its length.
 ///
@@ -27,6 +28,7 @@ use crate::{BodySender, ByteStream, Effect, Error, Result, check_runtime};
 /// |---|---|---|---|
 /// | [`from`](From) bytes, a `Vec`, a string | known | yes | yes |
 /// | [`Body::from_path`], [`Body::from_file`] of a regular file | known | yes | yes |
+/// | [`Body::from_ranges`] | known | yes | yes |
 /// | [`Body::reopenable`] | stated at each opening | yes | no |
 /// | [`Body::from_stream`], [`Body::from_reader`], [`Body::from_blocking`], [`Body::channel`] | as given, or unknown | no | no |
 /// | [`Body::from_path`], [`Body::from_file`] of a pipe or device | unknown | no | no |
@@ -34,11 +36,14 @@ use crate::{BodySender, ByteStream, Effect, Error, Result, check_runtime};
 pub struct Body {
     source: Source,
     tracker: Option<ProgressTracker>,
+    /// The stored file that has this content.
+    stored: Option<Box<(Account, FileRef)>>,
 }
 
 enum Source {
     Bytes(Bytes),
     File { file: LocalFile, length: u64 },
+    Ranges { open: OpenRange, length: u64 },
     Reopenable { open: Open, length: Option<u64> },
     Once { stream: Mutex<Option<ByteStream>>, length: Option<u64> },
 }
@@ -105,6 +110,7 @@ impl LocalFile {
 }
 
 type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<ByteStream>> + Send + Sync>;
+type OpenRange = Arc<dyn Fn(Range<u64>) -> BoxFuture<'static, Result<ByteStream>> + Send + Sync>;
 
 impl Body {
     /// Creates a body from the file at `path`, which is opened each time it is sent.
@@ -157,6 +163,18 @@ impl Body {
         Fut: Future<Output = Result<ByteStream>> + Send + 'static,
     {
         Self::of(Source::Reopenable { open: Arc::new(move || Box::pin(open())), length })
+    }
+
+    /// Creates a body of `length` bytes from `open`, which returns any range of them: for example those of a file at another
+    /// service. Parts of the body may be read at the same time.
+    ///
+    /// All ranges must be of one content. If it has changed, `open` returns an error, and nothing is stored.
+    pub fn from_ranges<F, Fut>(length: u64, open: F) -> Self
+    where
+        F: Fn(Range<u64>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<ByteStream>> + Send + 'static,
+    {
+        Self::of(Source::Ranges { open: Arc::new(move |range| Box::pin(open(range))), length })
     }
 
     /// Creates a body from a stream of chunks, which can be sent once. A wrong `length` fails the upload.
@@ -234,7 +252,7 @@ impl Body {
     }
 
     fn of(source: Source) -> Self {
-        Self { source, tracker: None }
+        Self { source, tracker: None, stored: None }
     }
 
     /// Reports the progress to `observer` after every chunk, after the observers that were set before.
@@ -243,11 +261,23 @@ impl Body {
         self
     }
 
+    /// States that the content is that of a stored file. A store of the same account may let the service copy it, and never
+    /// opens the body.
+    pub fn of_stored(mut self, account: Account, reference: FileRef) -> Self {
+        self.stored = Some(Box::new((account, reference)));
+        self
+    }
+
+    /// Returns the stored file that has this content, if it belongs to `account`. For backends.
+    pub fn stored_in(&self, account: &Account) -> Option<&FileRef> {
+        self.stored.as_ref().filter(|stored| stored.0 == *account).map(|stored| &stored.1)
+    }
+
     /// Returns the length in bytes, if it is known before the body is opened.
     pub fn length(&self) -> Option<u64> {
         match &self.source {
             Source::Bytes(bytes) => Some(bytes.len() as u64),
-            Source::File { length, .. } => Some(*length),
+            Source::File { length, .. } | Source::Ranges { length, .. } => Some(*length),
             Source::Reopenable { length, .. } | Source::Once { length, .. } => *length,
         }
     }
@@ -256,6 +286,7 @@ impl Body {
     pub(crate) fn fixed_length(&self) -> Option<u64> {
         match &self.source {
             Source::Bytes(bytes) => Some(bytes.len() as u64),
+            Source::Ranges { length, .. } => Some(*length),
             Source::Once { length, .. } => *length,
             Source::File { .. } | Source::Reopenable { .. } => None,
         }
@@ -268,7 +299,7 @@ impl Body {
 
     /// Returns `true` if [`open_range`](Self::open_range) is supported.
     pub fn can_seek(&self) -> bool {
-        matches!(self.source, Source::Bytes(_) | Source::File { .. })
+        matches!(self.source, Source::Bytes(_) | Source::File { .. } | Source::Ranges { .. })
     }
 
     /// Returns the version of the source, or `None` if the body [cannot seek](Self::can_seek). An upload in parts opens
@@ -280,6 +311,7 @@ impl Body {
             Source::Bytes(bytes) => {
                 Ok(Some(Fingerprint { length: bytes.len() as u64, modified: None, identity: None }))
             }
+            Source::Ranges { length, .. } => Ok(Some(Fingerprint { length: *length, modified: None, identity: None })),
             Source::File { file, .. } => {
                 let metadata = file.metadata().await?;
                 let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
@@ -295,10 +327,11 @@ impl Body {
         let source = match &self.source {
             Source::Bytes(bytes) => Source::Bytes(bytes.clone()),
             Source::File { file, length } => Source::File { file: file.clone(), length: *length },
+            Source::Ranges { open, length } => Source::Ranges { open: Arc::clone(open), length: *length },
             Source::Reopenable { open, length } => Source::Reopenable { open: Arc::clone(open), length: *length },
             Source::Once { .. } => return None,
         };
-        Some(Self { source, tracker: self.tracker.clone() })
+        Some(Self { source, tracker: self.tracker.clone(), stored: self.stored.clone() })
     }
 
     /// Opens the body from the beginning. The stream states its own length.
@@ -313,6 +346,7 @@ impl Body {
                 let (file, opened) = file.open().await?;
                 ByteStream::from_file(file, opened)
             }
+            Source::Ranges { open, length } => ByteStream::upload(open(0..*length).await?, Some(*length)),
             Source::Reopenable { open, .. } => open().await?,
             Source::Once { stream, .. } => {
                 let taken = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -354,6 +388,14 @@ impl Body {
                 let (file, _) = file.open().await?;
                 ByteStream::from_part(FileAt { file, position: offset }, length)
             }
+            Source::Ranges { open, length: total } => {
+                let end = offset.saturating_add(length).min(*total);
+                let part = match offset < end {
+                    true => open(offset..end).await?,
+                    false => ByteStream::upload(stream::empty(), None),
+                };
+                ByteStream::upload(part, Some(length))
+            }
             Source::Reopenable { .. } | Source::Once { .. } => {
                 return Err(Error::unsupported("this body can only be read from its beginning"));
             }
@@ -392,6 +434,7 @@ impl fmt::Debug for Source {
         match self {
             Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
             Self::File { file, length } => write!(f, "{} bytes of {}", length, file.path().display()),
+            Self::Ranges { length, .. } => write!(f, "{length} bytes in ranges"),
             Self::Reopenable { .. } => f.write_str("reopenable"),
             Self::Once { .. } => f.write_str("stream"),
         }
@@ -549,10 +592,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_range_of_a_file_and_of_bytes_is_the_same() {
+    async fn a_range_of_a_file_of_bytes_and_of_another_service_is_the_same() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"0123456789").unwrap();
-        for body in [Body::from_path(file.path()).unwrap(), Body::from("0123456789")] {
+        let elsewhere = Body::from_ranges(10, |range| async move {
+            let part = "0123456789"[range.start as usize..range.end as usize].to_owned();
+            Ok(ByteStream::download(stream::iter([Ok(part.into())]), Some(range.end - range.start)))
+        });
+        for body in [Body::from_path(file.path()).unwrap(), Body::from("0123456789"), elsewhere] {
+            assert_eq!(read(&body).await.unwrap(), "0123456789");
+            assert_eq!((body.length(), body.can_replay(), body.can_seek()), (Some(10), true, true));
             let part = body.open_range(3, 4).await.unwrap().collect(10).await.unwrap();
             assert_eq!(part, "3456");
             assert!(body.open_range(8, 4).await.unwrap().collect(10).await.is_err());

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{DigestAlgorithm, Error, FileRef, Result, UrlKind};
+use crate::{Account, DigestAlgorithm, Error, FileRef, Result, UrlKind};
 
 /// The features and limits of a store. Callers can check them before they send a request.
 ///
@@ -52,6 +52,9 @@ pub struct Capabilities {
     pub bearer_references: bool,
     /// The names of the provider options that uploads accept.
     pub options: Vec<&'static str>,
+    /// The account, if the service itself can copy a file from one store of the account to another; see
+    /// [`Body::of_stored`](crate::Body::of_stored).
+    pub account: Option<Account>,
     features: Vec<(Feature, Support)>,
 }
 
@@ -75,6 +78,7 @@ impl Capabilities {
             digests: Vec::new(),
             bearer_references: false,
             options: Vec::new(),
+            account: None,
             features: Vec::new(),
         }
     }

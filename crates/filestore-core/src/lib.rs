@@ -24,6 +24,7 @@
 //! }
 //! ```
 
+mod account;
 mod blocking_thread;
 mod body;
 mod body_sender;
@@ -64,6 +65,7 @@ mod stream;
 mod sync_folder;
 mod time;
 
+pub use account::Account;
 pub use blocking_thread::BlockingThread;
 pub use body::{Body, Fingerprint};
 pub use body_sender::BodySender;
@@ -94,7 +96,7 @@ pub use planted_bug::planted_bug;
 pub use progress::{Observer, Progress};
 pub use reference::FileRef;
 pub use registry::{Backend, Registry, StoreSettings};
-pub use request::{Delete, Download, IfExists, Stat, Upload, UrlRequest};
+pub use request::{AssignedCallback, Delete, Download, IfExists, Stat, Upload, UrlRequest};
 pub use response::{Downloaded, FileUrl, Page, PageToken, UrlKind};
 pub use runtime::check_runtime;
 pub use save::{SavedFile, check_listed_size, free_space, locate_partial, numbered_path};

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::progress::ProgressTracker;
@@ -49,6 +50,7 @@ pub struct Upload {
     pub create_parents: bool,
     /// Provider options: options of one service.
     pub options: Options,
+    pub(crate) on_assigned: AssignedCallback,
 }
 
 impl Upload {
@@ -65,6 +67,7 @@ impl Upload {
             if_exists: IfExists::Replace,
             create_parents: true,
             options: Options::default(),
+            on_assigned: AssignedCallback::default(),
         }
     }
 
@@ -152,6 +155,26 @@ impl Upload {
         self
     }
 
+    /// Calls `callback` with the reference that the service has assigned to the file, before the first byte of the
+    /// content is sent. If the callback returns an error, the upload fails with it, and nothing is stored.
+    ///
+    /// A program that records the reference finds the file after a crash. Only stores call it whose service adds an id
+    /// before the content is sent ([`Addressing::CallerNameServerId`](crate::Addressing::CallerNameServerId)). An upload
+    /// that is repeated with another id calls it again; no file with the earlier one will be stored.
+    pub fn on_assigned<F, Fut>(mut self, callback: F) -> Self
+    where
+        F: Fn(FileRef) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.on_assigned = AssignedCallback(Some(Arc::new(move |reference| Box::pin(callback(reference)))));
+        self
+    }
+
+    /// Returns the callback of [`on_assigned`](Self::on_assigned). For backends.
+    pub fn assigned_callback(&self) -> AssignedCallback {
+        self.on_assigned.clone()
+    }
+
     /// Returns a copy of the upload if its body [can be replayed](Body::can_replay), and `None` otherwise.
     pub fn try_clone(&self) -> Option<Self> {
         Some(Self {
@@ -165,6 +188,7 @@ impl Upload {
             if_exists: self.if_exists,
             create_parents: self.create_parents,
             options: self.options.clone(),
+            on_assigned: self.on_assigned.clone(),
         })
     }
 
@@ -208,6 +232,34 @@ impl Upload {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+/// The callback of [`Upload::on_assigned`], if one is set. For backends.
+#[derive(Clone, Default)]
+pub struct AssignedCallback(Option<Arc<OnAssigned>>);
+
+type OnAssigned = dyn Fn(FileRef) -> BoxFuture<'static, Result<()>> + Send + Sync;
+
+impl AssignedCallback {
+    /// Calls the callback, and returns its result.
+    pub async fn call(&self, reference: FileRef) -> Result<()> {
+        match &self.0 {
+            Some(callback) => callback(reference).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Returns a callback that gives the references the name of a store before it calls this one.
+    pub(crate) fn stamping(self, store: Arc<str>) -> Self {
+        let Some(callback) = self.0 else { return self };
+        Self(Some(Arc::new(move |reference: FileRef| callback(reference.stamped(&store)))))
+    }
+}
+
+impl fmt::Debug for AssignedCallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AssignedCallback").field(&self.0.is_some()).finish()
     }
 }
 

@@ -50,12 +50,16 @@ pub struct Page {
     /// them, such as the key `a//b` of S3, or because their size or time is invalid. A store whose pages read the whole
     /// listing counts them on every page.
     pub left_out: u64,
+    /// The time at which the service sent the response, by its own clock and in whole seconds: the header `Date`. The last
+    /// response, if the page is of several. `None` if the service does not tell it. It shows how far the local clock is
+    /// from the service's, and which of the service's times are before the listing.
+    pub date: Option<Timestamp>,
 }
 
 impl Page {
     /// Creates a page of `files`, without folders.
     pub fn new(files: Vec<StoredFile>, next: Option<PageToken>) -> Self {
-        Self { files, folders: Vec::new(), next, left_out: 0 }
+        Self { files, folders: Vec::new(), next, left_out: 0, date: None }
     }
 }
 

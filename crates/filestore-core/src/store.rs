@@ -142,6 +142,7 @@ impl Store {
         request.options.with_defaults(&self.options);
         request.check(capabilities)?;
         let fixed_length = request.body.fixed_length();
+        request.on_assigned = std::mem::take(&mut request.on_assigned).stamping(Arc::clone(&self.name));
         let skipped = request.options.resolve(&capabilities.options);
         let mut file = self.inner.upload(request).await?;
         file.skipped.extend(skipped);
