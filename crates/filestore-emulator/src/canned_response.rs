@@ -43,7 +43,7 @@ pub(crate) fn of_fault(
         }
         Fault::RateLimit { retry_after, .. } => {
             let mut response = state.error(route, StatusCode::TOO_MANY_REQUESTS, None, head, effects);
-            if let Some(value) = retry_after_value(*retry_after) {
+            if let Some(value) = retry_after_value(*retry_after, state.clock.now().into()) {
                 response.headers_mut().insert(RETRY_AFTER, value);
             }
             Some(response)
@@ -84,12 +84,12 @@ fn page(text: &str) -> String {
     format!("<!DOCTYPE html>\n<html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>\n")
 }
 
-/// Returns the `Retry-After` value: one minute, as a date in real time because real clients use real time.
-fn retry_after_value(form: RetryAfter) -> Option<HeaderValue> {
+/// Returns the `Retry-After` value: one minute, as a date after `now`, which is the `Date` of the response.
+fn retry_after_value(form: RetryAfter, now: SystemTime) -> Option<HeaderValue> {
     let minute = Duration::from_secs(60);
     match form {
         RetryAfter::Absent => None,
         RetryAfter::Seconds => Some(HeaderValue::from(minute.as_secs())),
-        RetryAfter::Date => HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now() + minute)).ok(),
+        RetryAfter::Date => HeaderValue::try_from(httpdate::fmt_http_date(now + minute)).ok(),
     }
 }

@@ -126,6 +126,11 @@ impl Emulator {
         self.state.journal.snapshot()
     }
 
+    /// Returns the entries of the [journal](Self::journal) whose requests the emulator is still serving, oldest first.
+    pub fn unfinished(&self) -> Vec<JournalEntry> {
+        self.state.journal.unfinished()
+    }
+
     /// Replaces the fault rules and resets their counters. `FaultPlan::default()` has no rules.
     pub fn set_faults(&self, plan: FaultPlan) {
         self.state.faults.load(plan);

@@ -125,6 +125,11 @@ impl Journal {
         self.lock().requests.iter().map(RequestRecord::snapshot).collect()
     }
 
+    /// Returns the entries of requests that are being served, oldest first.
+    pub(crate) fn unfinished(&self) -> Vec<JournalEntry> {
+        self.lock().requests.iter().filter(|record| !record.is_finished()).map(RequestRecord::snapshot).collect()
+    }
+
     pub(crate) fn clear(&self) {
         *self.lock() = Entries::default();
     }
@@ -156,14 +161,18 @@ impl RequestRecord {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
     }
 
+    fn is_finished(self: &Arc<Self>) -> bool {
+        // The task that serves the request has a reference until it is done; the last one is the journal's.
+        Arc::strong_count(self) == 1
+    }
+
     fn snapshot(self: &Arc<Self>) -> JournalEntry {
         let status = *self.status.lock().unwrap_or_else(PoisonError::into_inner);
         JournalEntry {
             status: status.map(|status| status.as_u16()),
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
-            // The task that serves the request has a reference until it is done; the last one is the journal's.
-            finished: Arc::strong_count(self) == 1,
+            finished: self.is_finished(),
             ..self.entry.clone()
         }
     }

@@ -184,6 +184,8 @@ pub struct FileIoPage {
     pub next: Option<u64>,
     /// The number of entries that the service listed and that are not in `files`, because they have no valid key.
     pub left_out: u64,
+    /// The time at which the service sent the response, by its own clock and in whole seconds: the header `Date`.
+    pub date: Option<Timestamp>,
 }
 
 impl FileIoPage {
@@ -205,7 +207,7 @@ impl FileIoPage {
         // A service that returns fewer files than the limit, and no count, may have more files.
         let has_more = listing.count.map_or(search.limit.is_some(), |count| count > end);
         let next = (taken > 0 && (is_full || has_more)).then_some(end);
-        Ok(Self { left_out: (taken - files.len()) as u64, files, next })
+        Ok(Self { left_out: (taken - files.len()) as u64, files, next, date: None })
     }
 }
 

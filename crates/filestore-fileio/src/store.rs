@@ -122,7 +122,9 @@ impl FileIoStore {
         let request = self.request(Method::GET, self.0.base.clone(), Idempotency::Safe).buffered();
         let request = search.query().iter().fold(request, |request, (name, value)| request.query(name, value));
         let (response, body) = self.success(self.send(request).await?, JSON_LIMIT).await?;
-        FileIoPage::new(response.parse_json(&body)?, search)
+        let mut page = FileIoPage::new(response.parse_json(&body)?, search)?;
+        page.date = response.date();
+        Ok(page)
     }
 
     /// Finds the entry of `key` in the account's listing, page by page. Does not request the file, which would consume
@@ -288,6 +290,7 @@ impl FileStore for FileIoStore {
             found.files.iter().for_each(|entry| guard.entry(&entry.file.reference));
             page.files.extend(found.files.into_iter().map(|entry| entry.file));
             page.left_out += found.left_out;
+            page.date = found.date;
             page.next = found.next.map(|offset| PageToken::new(offset.to_string()));
             // Without a limit, the service decides.
             match found.next {

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use filestore_core::{Effect, Error, ErrorKind, Result, check_secret};
+use filestore_core::{Account, Effect, Error, ErrorKind, Result, check_secret};
 use filestore_http::header::{ACCEPT_LANGUAGE, HeaderName, HeaderValue};
 use filestore_http::{
     Attempts, Clock, HttpClient, Idempotency, JSON_LIMIT, Method, Request, RequestBody, Response, secret_header,
@@ -92,6 +92,16 @@ impl Api {
 
     pub(crate) fn credential(&self) -> Option<&Credential> {
         self.credential.as_ref()
+    }
+
+    /// Returns what two stores have in common whose files the service can copy from one to the other.
+    pub(crate) fn account(&self) -> Option<Account> {
+        let (kind, secret) = match self.credential()? {
+            Credential::ApiKey(key) => ("key", key),
+            Credential::Session(id) => ("session", id),
+        };
+        let workspace = self.workspace.as_ref().and_then(|workspace| workspace.to_str().ok()).unwrap_or_default();
+        Some(Account::new([self.base.as_str(), kind, secret.expose_secret(), workspace]))
     }
 
     pub(crate) fn http(&self) -> &HttpClient {

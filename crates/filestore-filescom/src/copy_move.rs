@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use filestore_core::{Effect, Error, ErrorKind, FileRef, Result};
+use filestore_core::{Effect, Error, ErrorKind, FileRef, IfExists, Result, Upload};
 use filestore_http::{Attempts, Idempotency, Method};
 
 use crate::api;
@@ -130,19 +130,31 @@ impl FilesComStore {
     /// - *other*: the job failed, with the reason of the service. The effect is *rejected* if the metadata of source and
     ///   destination proves that the job changed nothing, or else *unknown*: its changes until then stay.
     pub async fn copy(&self, source: &FileRef, to: Destination) -> Result<FileRef> {
-        self.copy_or_move(Verb::Copy, source, to).await
+        self.copy_or_move(Verb::Copy, self.path_of(source)?, self.path_below(&to.destination)?, &to).await
     }
 
     /// Moves or renames a file, or a folder with its content, and returns its new reference. Errors are those of
     /// [`copy`](Self::copy).
     pub async fn move_to(&self, source: &FileRef, to: Destination) -> Result<FileRef> {
-        self.copy_or_move(Verb::Move, source, to).await
+        self.copy_or_move(Verb::Move, self.path_of(source)?, self.path_below(&to.destination)?, &to).await
     }
 
-    async fn copy_or_move(&self, verb: Verb, source: &FileRef, to: Destination) -> Result<FileRef> {
+    /// Copies the file of an upload whose content is stored in the same account, wherever that is.
+    pub(crate) async fn copy_for_upload(&self, source: &FileRef, path: &SitePath, upload: &Upload) -> Result<()> {
+        let overwrite = upload.if_exists == IfExists::Replace;
+        let to = Destination::to("").overwrite(overwrite).parents(upload.create_parents);
+        self.copy_or_move(Verb::Copy, SitePath::of(source)?, path.clone(), &to).await.map(drop)
+    }
+
+    async fn copy_or_move(
+        &self,
+        verb: Verb,
+        source: SitePath,
+        destination: SitePath,
+        to: &Destination,
+    ) -> Result<FileRef> {
         // 1. A request that the service is certain to reject is not sent.
-        let source = self.path_of(source)?;
-        let destination = self.path_below(&to.destination)?.checked_as_new()?;
+        let destination = destination.checked_as_new()?;
         check(&source, &destination)?;
         // 2. The entry that distinguishes a copy or move whose response is lost from a destination that was like this
         // before, and from a source that never existed.

@@ -2,6 +2,7 @@
 
 use filestore_core::{CursorLoopGuard, ErrorKind, FileRef, List, Page, PageBuilder, Result};
 use filestore_http::{Idempotency, Method, Response};
+use jiff::Timestamp;
 
 use crate::error;
 use crate::path::{self, SitePath};
@@ -14,9 +15,17 @@ use crate::{api, metadata};
 /// many, the page ends, even without a file, and has a token for the next one.
 const MAX_FOLDER_PAGES: u32 = 1000;
 
+/// The headers of a page of one folder.
+pub(crate) struct FolderPage {
+    /// The cursor of the next page.
+    pub(crate) next: Option<String>,
+    /// The time of the response by the service's clock.
+    pub(crate) date: Option<Timestamp>,
+}
+
 impl FilesComStore {
-    /// Requests a page of `folder`, calls `each` with its entries, and returns the cursor of the next page. *Not found*
-    /// if the folder does not exist, *protocol* if an entry has no path or the page has more than `per_page` entries.
+    /// Requests a page of `folder`, calls `each` with its entries, and returns its headers. *Not found* if the folder
+    /// does not exist, *protocol* if an entry has no path or the page has more than `per_page` entries.
     pub(crate) async fn folder_page(
         &self,
         folder: &SitePath,
@@ -24,7 +33,7 @@ impl FilesComStore {
         cursor: Option<&str>,
         query: &[(&str, String)],
         mut each: impl FnMut(Entry) + Send,
-    ) -> Result<Option<String>> {
+    ) -> Result<FolderPage> {
         let mut request = self
             .api()
             .request(Method::GET, "folders", folder, Idempotency::Safe)?
@@ -36,7 +45,7 @@ impl FilesComStore {
             request = request.query(name, value);
         }
         let mut response = self.api().send(request).await?;
-        let next = next_cursor(&response);
+        let (next, date) = (next_cursor(&response), response.date());
         let (mut count, mut nameless) = (0, false);
         let counted = |entry: Entry| {
             count += 1;
@@ -57,7 +66,7 @@ impl FilesComStore {
             return Err(response.unexpected("a list of entries with their paths"));
         }
         check_cursor(next.as_deref(), cursor)?;
-        Ok(next)
+        Ok(FolderPage { next, date })
     }
 
     pub(crate) async fn list_page(&self, request: List) -> Result<Page> {
@@ -131,7 +140,10 @@ impl FilesComStore {
             }
         };
         let next_cursor = match self.folder_page(&folder, per_page, cursor, &[], each).await {
-            Ok(next_cursor) => next_cursor,
+            Ok(FolderPage { next, date }) => {
+                page.date = date;
+                next
+            }
             // The folder was deleted after its name was read.
             Err(error) if nested && error::is(&error, error::NOT_FOUND) => None,
             // The service lists names that it rejects in requests for the content of a folder.

@@ -218,7 +218,7 @@ impl FilesComStore {
                 file: metadata::stored(&path, entry),
             });
         };
-        let next = self.folder_page(&folder, per_page, cursor, &query, each).await?.map(PageToken::new);
+        let next = self.folder_page(&folder, per_page, cursor, &query, each).await?.next.map(PageToken::new);
         Ok(FilesComPage { entries, next, left_out })
     }
 }

@@ -51,9 +51,11 @@ impl FilesComStore {
         let api = Api::new(&config, clock)?;
         let root =
             SitePath::parse(&config.root).map_err(|error| Error::config(format!("root: {}", error.message())))?;
+        let mut capabilities = metadata::capabilities(&root, config.verify);
+        capabilities.account = api.account();
         Ok(Self(Arc::new(Shared {
             api,
-            capabilities: metadata::capabilities(&root, config.verify),
+            capabilities,
             config,
             root,
             parts: Arc::new(Semaphore::new(MAX_PARTS)),
@@ -74,11 +76,13 @@ impl FilesComStore {
 
     fn with_api(&self, api: Api) -> Self {
         let Shared { config, root, capabilities, parts, folder_lock, .. } = self.0.as_ref();
+        let mut capabilities = capabilities.clone();
+        capabilities.account = api.account();
         Self(Arc::new(Shared {
             api,
             config: config.clone(),
             root: root.clone(),
-            capabilities: capabilities.clone(),
+            capabilities,
             parts: Arc::clone(parts),
             folder_lock: Arc::clone(folder_lock),
         }))
@@ -146,6 +150,12 @@ impl FileStore for FilesComStore {
     async fn upload(&self, request: Upload) -> Result<StoredFile> {
         let path = self.upload_path(&request)?;
         let options = UploadOptions::of(&request).await?;
+        if let Some(account) = &self.capabilities().account
+            && let Some(source) = request.body.stored_in(account)
+            && request.options.is_empty()
+        {
+            return self.upload_stored(source, &path, &request, &options).await;
+        }
         match request.if_exists {
             IfExists::Fail => self.send_new(&path, request.body.into(), &options).await,
             _ => self.send_file(&path, request.body.into(), &options, None, None).await,

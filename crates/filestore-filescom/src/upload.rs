@@ -10,7 +10,7 @@ mod source;
 
 use std::sync::Arc;
 
-use filestore_core::{Body, Effect, Error, ErrorKind, FileStore, Result, StoredFile, Upload};
+use filestore_core::{Body, Effect, Error, ErrorKind, FileRef, FileStore, Result, StoredFile, Upload};
 use filestore_http::Attempts;
 use futures::lock::MutexGuard;
 
@@ -57,6 +57,20 @@ impl FilesComStore {
         let path = self.upload_path(&request)?;
         let options = UploadOptions::of(&request).await?;
         self.send_file(&path, request.body.into(), &options, checkpoint, Some(&report)).await
+    }
+
+    /// Stores a file whose content is stored in the same account: the service copies it.
+    pub(crate) async fn upload_stored(
+        &self,
+        source: &FileRef,
+        path: &SitePath,
+        request: &Upload,
+        options: &UploadOptions,
+    ) -> Result<StoredFile> {
+        self.copy_for_upload(source, path, request).await?;
+        // The file is stored, whatever comes next.
+        let entry = self.entry(path).await.map_err(|error| error.with_effect(Effect::Applied))?;
+        self.set_ignored_metadata(path, entry, options).await
     }
 
     /// Returns the path of the file that an upload stores.

@@ -111,6 +111,10 @@ impl Failed {
         }
         let permanent = is_tls(&error);
         let message = match proxy {
+            _ if permanent && (cause.contains("certificate expired") || cause.contains("not valid yet")) => format!(
+                "cannot trust the certificate of {service}: {cause}; renew the certificate, or set the clock of this \
+                 machine"
+            ),
             _ if permanent && cause.contains("certificate") => format!(
                 "cannot trust the certificate of {service}: {cause}; set ca_file to the certificate of its CA, or \
                  check the host in the URL"
@@ -121,7 +125,9 @@ impl Failed {
             ),
             // Any other failure of a tunnel is a response of the proxy.
             Some(proxy) if tunnel.as_deref().is_none_or(|error| error.contains("underlying connection")) => {
-                format!("cannot connect to {proxy} to reach {service}: {cause}")
+                format!(
+                    "cannot connect to {proxy} to reach {service}: {cause}; check that it runs, and its host and port"
+                )
             }
             // The HTTP library hides the status, which may be temporary (a 502 of a service that is down) or not.
             Some(proxy) if tunnel.as_deref() == Some("unsuccessful") => format!(
@@ -129,7 +135,9 @@ impl Failed {
                  pass, check whether the rules of the proxy allow this host and port"
             ),
             Some(proxy) => format!("cannot connect to {service} through {proxy}: {cause}"),
-            None => format!("cannot connect to {service}: {cause}"),
+            None => {
+                format!("cannot connect to {service}: {cause}; check the host and the port of the URL, and the network")
+            }
         };
         let (outcome, kind) = match permanent {
             true => (Outcome::Misconfigured, ErrorKind::Config),

@@ -36,6 +36,9 @@ pub struct PubNubSend {
     /// Metadata by which subscribers filter messages. It is never encrypted.
     #[serde(deserialize_with = "json_text")]
     pub meta: Option<Box<RawValue>>,
+    /// `true` or `None` to publish the message. Without it, receivers learn nothing of the file.
+    /// [`publish_file_message`](crate::PubNubStore::publish_file_message) publishes it later, whatever this says.
+    pub publish: Option<bool>,
     /// The number of hours for which the message is kept; 0 means forever, `None` the keyset's setting. The file is
     /// always kept for the keyset's retention period.
     pub ttl: Option<u32>,
@@ -57,9 +60,10 @@ pub struct PubNubSend {
 const NOTIFICATIONS: [&str; 3] = ["pn_apns", "pn_fcm", "pn_gcm"];
 
 /// The keys of [`PubNubSend`] in a configuration file and on a command line.
-pub(crate) static KEYS: [Key; 6] = [
+pub(crate) static KEYS: [Key; 7] = [
     Key::new("message", KeyKind::Text, "the content of the message besides the file, as JSON"),
     Key::new("meta", KeyKind::Text, "metadata by which subscribers filter messages, as JSON; never encrypted"),
+    Key::new("publish", KeyKind::Flag, "publish the message").default("true"),
     Key::new("ttl", KeyKind::Integer, "the number of hours for which the message is kept; 0 means forever")
         .default("the keyset's"),
     Key::new("should_store", KeyKind::Flag, "keep the message in the history of the channel").default("true"),
@@ -82,6 +86,12 @@ impl PubNubSend {
     /// Sets the metadata by which subscribers filter messages.
     pub fn meta(mut self, meta: impl Into<Value>) -> Self {
         self.meta = json_of(&meta.into());
+        self
+    }
+
+    /// Publishes the message if `publish` is `true`.
+    pub fn publish(mut self, publish: bool) -> Self {
+        self.publish = Some(publish);
         self
     }
 
@@ -203,6 +213,7 @@ impl ProviderOptions for PubNubSend {
         Self {
             message: self.message.or_else(|| defaults.message.clone()),
             meta: self.meta.or_else(|| defaults.meta.clone()),
+            publish: self.publish.or(defaults.publish),
             ttl: self.ttl.or(defaults.ttl),
             should_store: self.should_store.or(defaults.should_store),
             custom_message_type: self.custom_message_type.or_else(|| defaults.custom_message_type.clone()),
@@ -232,6 +243,7 @@ impl fmt::Debug for PubNubSend {
     /// Omits the content that is meant for receivers only, and the cipher key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PubNubSend")
+            .field("publish", &self.publish)
             .field("ttl", &self.ttl)
             .field("should_store", &self.should_store)
             .field("custom_message_type", &self.custom_message_type)

@@ -215,6 +215,7 @@ impl PubNubStore {
         let files = listing.data.into_iter().filter_map(|entry| self.stored_file(channel, entry.0?)).collect();
         let mut page = Page::new(files, listing.next.map(PageToken::new));
         page.left_out = (count - page.files.len()) as u64;
+        page.date = response.date();
         Ok(page)
     }
 
@@ -253,6 +254,7 @@ impl FileStore for PubNubStore {
             page.files.extend(more.files);
             page.left_out += more.left_out;
             page.next = more.next;
+            page.date = more.date;
             // Without a limit, the service decides.
             match &page.next {
                 Some(next) if request.limit.is_some() && page.files.len() < limit => guard.next_page(next)?,

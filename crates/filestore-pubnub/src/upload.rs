@@ -5,7 +5,8 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use filestore_core::{
-    ByteStream, DigestAlgorithm, Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result, StoredFile, Upload, hex,
+    AssignedCallback, ByteStream, DigestAlgorithm, Effect, Error, ErrorKind, Expiry, Feature, FileStore, Result,
+    StoredFile, Upload, hex,
 };
 use filestore_http::{
     Attempts, Form, HeaderValue, Idempotency, Method, OBJECT_LIMIT, Request, Response, is_md5, presigned_url,
@@ -34,8 +35,8 @@ const PLACEHOLDER_ID: &str = "00000000-0000-4000-8000-000000000000";
 pub struct SentFile {
     /// The stored file.
     pub file: StoredFile,
-    /// The published message.
-    pub published: Published,
+    /// The published message; `None` if the upload said not to [publish](PubNubSend::publish) it.
+    pub published: Option<Published>,
 }
 
 /// The data of an upload before the service assigns an id to the file.
@@ -46,6 +47,7 @@ struct PendingUpload {
     encrypted: bool,
     source: Source,
     send: PubNubSend,
+    on_assigned: AssignedCallback,
 }
 
 impl PubNubStore {
@@ -68,6 +70,7 @@ impl PubNubStore {
         upload.check(self.capabilities())?;
         let send = upload.options.get::<PubNubSend>().unwrap_or_default();
         send.check()?;
+        let on_assigned = upload.assigned_callback();
         let channel = self.channel(upload.scope)?;
         let cipher = self.cipher_for(&send)?;
         check_content_type(upload.content_type.as_deref(), cipher.is_some())?;
@@ -81,11 +84,15 @@ impl PubNubStore {
         let source = Source::prepare(upload.body, self.limit(cipher)).await?;
         // 3. Store the file.
         let FileKey { channel, name, .. } = key;
-        let pending = PendingUpload { channel, name, content_type: upload.content_type, encrypted, source, send };
+        let content_type = upload.content_type;
+        let pending = PendingUpload { channel, name, content_type, encrypted, source, send, on_assigned };
         let (key, file) = self.store_file(&pending).await?;
         // 4. Publish the message.
+        if pending.send.publish == Some(false) {
+            return Ok(SentFile { file, published: None });
+        }
         match self.publish(&key, &pending.send).await {
-            Ok(published) => Ok(SentFile { file, published }),
+            Ok(published) => Ok(SentFile { file, published: Some(published) }),
             Err(error) => Err(not_published(error, file)),
         }
     }
@@ -104,6 +111,7 @@ impl PubNubStore {
             // 2. Check the size against the policy, and the message again: id and name may have made it too long.
             self.check_policy(&response.file_upload_request, &pending.source)?;
             self.publish_call(&key, &pending.send)?;
+            pending.on_assigned.call(key.reference()).await?;
             // 3. Post the file. Posting the same form twice stores one file.
             let has_content_type = pending.content_type.is_some() && !pending.encrypted;
             let (request, content_type) = self.form_post(&response.file_upload_request, pending, &key)?;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
+use http::HeaderValue;
+use http::header::DATE;
 use http::request::Parts;
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,8 +21,22 @@ use crate::{canned_response, control};
 #[error("a fault ended the connection")]
 pub(super) struct NoResponse;
 
-/// Serves one request.
+/// Serves one request. The response has the time of the emulator's clock, as clients take it for the service's.
 pub(super) async fn exchange(
+    state: Arc<AppState>,
+    link: Arc<Link>,
+    requests: Arc<Semaphore>,
+    request: http::Request<Incoming>,
+) -> Result<Response, NoResponse> {
+    let clock = state.clock.clone();
+    let mut response = respond(state, link, requests, request).await?;
+    if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(clock.now().into())) {
+        response.headers_mut().insert(DATE, date);
+    }
+    Ok(response)
+}
+
+async fn respond(
     state: Arc<AppState>,
     link: Arc<Link>,
     requests: Arc<Semaphore>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use filestore_emulator::{Emulator, Options};
-use reqwest::header::{HOST, ORIGIN};
+use reqwest::header::{DATE, HOST, ORIGIN};
 use reqwest::{Client, StatusCode};
 use serde_json::json;
 
@@ -24,6 +24,17 @@ async fn the_clock_is_read_and_moved() {
     for wrong in [r#"{"advance":"soon"}"#, r#"{"forward":"1d"}"#, "", r#"{"advance":"99999y"}"#] {
         let rejected = service.post("/_emulator/clock").body(wrong).json_with(StatusCode::BAD_REQUEST).await;
         assert!(rejected["error"].is_string(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn every_response_has_the_date_of_the_clock() {
+    let service = service().await;
+    service.post("/_emulator/clock").body(r#"{"set":"2040-01-01T00:00:00Z"}"#).json_with(StatusCode::OK).await;
+    for path in ["/me", "/no/such/path", "/_emulator/journal"] {
+        let response = service.get(path).response().await;
+        let dates: Vec<_> = response.headers().get_all(DATE).iter().map(|date| date.to_str().unwrap()).collect();
+        assert!(matches!(dates[..], [date] if date.starts_with("Sun, 01 Jan 2040 00:")), "{path}: {dates:?}");
     }
 }
 

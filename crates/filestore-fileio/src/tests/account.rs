@@ -52,6 +52,18 @@ async fn a_page_is_filled_up_to_its_limit() {
 }
 
 #[tokio::test]
+async fn a_page_has_the_date_of_the_last_response() {
+    let server = MockServer::start().await;
+    let first = r#"{"success":true,"status":200,"nodes":[],"count":0}"#;
+    let two = format!(r#"{{"success":true,"status":200,"nodes":[{STORED}],"count":2}}"#);
+    let dated = |body: &str, date: &str| json(200, body).insert_header("date", date);
+    mount_listing(&server, "limit=2", dated(&two, "Sun, 01 Mar 2026 10:00:00 GMT")).await;
+    mount_listing(&server, "offset=1&limit=1", dated(first, "Sun, 01 Mar 2026 10:00:07 GMT")).await;
+    let page = with_key(&server).list(List::new().limit(2)).await.unwrap();
+    assert_eq!(page.date, Some("2026-03-01T10:00:07Z".parse().unwrap()));
+}
+
+#[tokio::test]
 async fn a_search_escapes_its_words() {
     let server = MockServer::start().await;
     mount_listing(&server, "search=a%26b&sort=size%3Adesc&offset=3&limit=5", listing(&[])).await;

@@ -46,6 +46,17 @@ async fn a_page_has_the_files_the_folders_and_the_token_of_the_next_page() {
 }
 
 #[tokio::test]
+async fn a_page_has_the_date_of_the_last_response() {
+    let first = page(&[file("in/a.txt")], Some(("x-files-cursor", "c2")));
+    let last = page(&[file("in/b.txt")], None);
+    let dated = |page: ResponseTemplate, date| page.insert_header("date", date);
+    let responses = [dated(first, "Sun, 01 Mar 2026 10:00:00 GMT"), dated(last, "Sun, 01 Mar 2026 10:00:07 GMT")];
+    let server = server_with(responses).await;
+    let listed = store(&server).list(List::new().scope("in").limit(2)).await.unwrap();
+    assert_eq!((listed.files.len(), listed.date), (2, Some("2026-03-01T10:00:07Z".parse().unwrap())));
+}
+
+#[tokio::test]
 async fn the_documented_cursor_header_is_read_too_and_a_blank_cursor_is_ignored() {
     let server =
         server_with([page(&[], Some(("x-files-cursor-next", "n"))), page(&[file("a")], Some(("x-files-cursor", " ")))])

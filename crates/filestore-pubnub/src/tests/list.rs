@@ -44,6 +44,19 @@ async fn a_page_is_filled_up_to_its_limit_with_requests_for_at_most_100_files() 
 }
 
 #[tokio::test]
+async fn a_page_has_the_date_of_the_last_response() {
+    let dated = |second: u8, next: &str| {
+        let date = format!("Date: Sun, 01 Mar 2026 10:00:{second:02} GMT");
+        let body = format!(r#"{{"status":200,"data":[{{"name":"cat.txt","id":"{second}"}}],"next":{next},"count":1}}"#);
+        Reply::with_status(200, &["Content-Type: application/json", &date], body)
+    };
+    let (_service, store) = store([dated(5, "\"x\""), dated(9, "null"), page(&[], None)]).await;
+    let listed = store.list(List::new().limit(2)).await.unwrap();
+    assert_eq!((listed.files.len(), listed.date), (2, Some("2026-03-01T10:00:09Z".parse().unwrap())));
+    assert_eq!(store.list(List::new()).await.unwrap().date, None);
+}
+
+#[tokio::test]
 async fn a_loop_of_cursors_in_one_page_is_a_protocol_error() {
     let (_service, store) = store([page(&["1a"], Some("x")), page(&["2b"], Some("x"))]).await;
     let error = store.list(List::new().limit(3)).await.unwrap_err();

@@ -45,12 +45,24 @@ async fn a_file_without_its_message_is_incomplete_and_can_be_completed() {
 }
 
 #[tokio::test]
+async fn without_publish_the_file_is_stored_and_its_message_can_follow() {
+    let storage = ScriptedServer::start([stored(b"hello world")]).await;
+    let (service, store) = store([form(&storage), published()]).await;
+    let unpublished = PubNubSend::new().publish(false);
+    let sent = store.send_file(hello().with(unpublished.clone())).await.unwrap();
+    assert!(sent.published.is_none() && service.requests().len() == 1, "{:?}", lines(&service.requests()));
+    assert_eq!(storage.requests().len(), 1);
+    store.publish_file_message(sent.file.reference(), &unpublished).await.unwrap();
+    assert!(lines(&service.requests())[1].contains("publish-file"));
+}
+
+#[tokio::test]
 async fn a_message_is_retried_after_a_transient_failure() {
     for fault in
         [Reply::lost(), Reply::json(503, "{}"), Reply::json(500, "{}"), Reply::json(429, "{}"), Reply::json(504, "{}")]
     {
         let (result, service, _store) = upload([fault.clone(), fault, published()]).await;
-        assert_eq!(result.unwrap().published.timetoken, TIMETOKEN);
+        assert_eq!(result.unwrap().published.unwrap().timetoken, TIMETOKEN);
         let requests = lines(&service.requests());
         assert_eq!(requests[1], requests[2], "the same message with the same request id");
     }

@@ -69,7 +69,7 @@ async fn an_upload_requests_a_form_stores_the_file_and_publishes_a_message() {
     assert_eq!(file.content_type.as_deref(), Some("text/plain; charset=utf-8"));
     assert_eq!(file.expiry, Expiry::At("2026-03-03T00:00:00Z".parse().unwrap()));
     assert_eq!((file.digests[0].algorithm, &file.digests[0].hex), (DigestAlgorithm::Md5, &md5(b"hello world")));
-    assert_eq!(sent.published.timetoken, TIMETOKEN);
+    assert_eq!(sent.published.unwrap().timetoken, TIMETOKEN);
 }
 
 #[tokio::test]
@@ -498,4 +498,25 @@ async fn a_file_is_opened_for_each_attempt_and_before_the_form_is_requested() {
     let (service, store) = super::store([]).await;
     assert_eq!(store.upload(Upload::new("cat.txt", gone)).await.unwrap_err().to_string(), "the file is gone");
     assert!(service.requests().is_empty());
+}
+
+#[tokio::test]
+async fn the_reference_is_known_before_the_first_byte_and_a_callback_that_fails_ends_the_upload() {
+    let (storage, service, store) = servers([stored(b"hello world")], [published()]).await;
+    let store = Store::new("uploads", Arc::new(store)).unwrap();
+    let assigned = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&assigned);
+    let upload = hello().on_assigned(move |reference| {
+        seen.lock().unwrap().push(reference);
+        async { Ok(()) }
+    });
+    let file = store.upload(upload).await.unwrap();
+    assert_eq!(*assigned.lock().unwrap(), [file.reference]);
+    assert_eq!((service.requests().len(), storage.requests().len()), (2, 1));
+
+    let (storage, service, store) = servers([], []).await;
+    let full = || Error::new(ErrorKind::Quota, Effect::NotSent, "the disk is full");
+    let error = store.upload(hello().on_assigned(move |_| async move { Err(full()) })).await.unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Quota, "the disk is full"));
+    assert_eq!((service.requests().len(), storage.requests().len()), (1, 0));
 }
