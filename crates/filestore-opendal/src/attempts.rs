@@ -12,6 +12,7 @@ use filestore_core::Effect;
 use filestore_core::{Body, hex};
 #[cfg(feature = "http")]
 use filestore_http::{History, Idempotency, Outcome};
+use jiff::Timestamp;
 #[cfg(feature = "http")]
 use md5::{Digest, Md5};
 #[cfg(feature = "http")]
@@ -55,6 +56,9 @@ struct Inner {
     /// The number of entries that listings do not show.
     #[cfg(feature = "http")]
     left_out: u64,
+    /// The time of the last response to a listing by the service's clock.
+    #[cfg(feature = "http")]
+    date: Option<Timestamp>,
     /// The folders on the way to the one that was listed last, and the sizes of their listings.
     #[cfg(feature = "http")]
     listings: Vec<(String, usize)>,
@@ -178,6 +182,14 @@ impl Attempts {
         0
     }
 
+    /// Returns the time of the last response to a listing by the service's clock.
+    pub(crate) fn date(&self) -> Option<Timestamp> {
+        #[cfg(feature = "http")]
+        return self.lock().date;
+        #[cfg(not(feature = "http"))]
+        None
+    }
+
     /// Returns the number of bytes of the body that the last PUT has sent; `None` if no PUT has sent it.
     pub(crate) fn body_sent(&self) -> Option<u64> {
         #[cfg(feature = "http")]
@@ -278,6 +290,11 @@ impl Attempts {
     /// Records entries that a listing does not show.
     pub(crate) fn record_left_out(&self, entries: u64) {
         self.lock().left_out += entries;
+    }
+
+    /// Records the time of a response to a listing by the service's clock.
+    pub(crate) fn record_date(&self, date: Option<Timestamp>) {
+        self.lock().date = date;
     }
 
     /// Records the listing of the folder at the path of a URL. Returns the size of the listings of all folders on the

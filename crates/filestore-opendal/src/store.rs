@@ -12,6 +12,7 @@ use filestore_core::{
     FileUrl, IfExists, List, Page, PageBuilder, Result, Stat, StoredFile, Upload, UrlKind, UrlRequest, components,
     guess_content_type,
 };
+use futures::future::join;
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 #[cfg(feature = "azblob")]
@@ -264,6 +265,7 @@ impl FileStore for OpendalStore {
         let attempts = Attempts::default();
         let mut page = attempts.clone().scope(Box::pin(self.page(request))).await?;
         page.left_out += attempts.left_out();
+        page.date = attempts.date();
         Ok(page)
     }
 
@@ -561,11 +563,8 @@ impl OpendalStore {
                 Ok(found) if !found.is_dir() => return call(Stage::Commit, self.operator.delete(&path)).await,
                 Ok(_) => {}
             }
-        } else {
-            call(Stage::Commit, self.operator.delete(&path)).await?;
-        }
-        if !request.recursive {
-            return Ok(());
+        } else if !request.recursive {
+            return call(Stage::Commit, self.operator.delete(&path)).await;
         }
         // Without HTTP, the effect is only that of the request that failed, and entries may have been deleted before it.
         let partly = |error: Error| match (attempts.effect(), error.effect()) {
@@ -580,11 +579,15 @@ impl OpendalStore {
         let deleting = async {
             let options = ListOptions { recursive: true, ..ListOptions::default() };
             let mut lister = guard.watch(&self.operator).lister_options(&folder, options).await?;
+            // The file at the path itself is deleted while the first page is on its way, and before the files below it.
+            let (deleted, mut next) = join(self.operator.delete(&path), lister.try_next()).await;
+            deleted?;
             let mut deleter = self.operator.deleter().await?;
-            while let Some(entry) = lister.try_next().await? {
+            while let Some(entry) = next? {
                 guard.entry(entry.path())?;
                 // Without the version: a delete of a version is permanent, and GCS does not support it.
                 deleter.delete(entry.path()).await?;
+                next = lister.try_next().await;
             }
             deleter.close().await
         };

@@ -356,6 +356,7 @@ impl Transport {
                 let listing = listing::checked(self.service, name, &sent.url, &self.root, body)
                     .map_err(|problem| carried(response.error(ErrorKind::Protocol, problem), false))?;
                 attempts.record_left_out(listing.left_out);
+                attempts.record_date(response.date());
                 Ok(to_opendal(&response, sent, HttpBody::new(once(listing.body), None)))
             }
             None if proven && name == "Propfind" => {

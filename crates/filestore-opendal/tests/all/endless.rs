@@ -96,6 +96,24 @@ async fn a_request_of_a_listing_that_is_retried_is_no_loop() {
     assert!(crate::open("s3", &server.uri(), &[]).list(List::new()).await.unwrap().files.is_empty());
 }
 
+#[tokio::test]
+async fn a_page_has_the_date_of_the_last_response() {
+    let page = |key, more, date| {
+        let time = "2026-01-01T00:00:00Z";
+        let entry = format!("<Contents><Key>{key}</Key><Size>1</Size><LastModified>{time}</LastModified></Contents>");
+        let body = format!("<ListBucketResult>{more}{entry}</ListBucketResult>");
+        ResponseTemplate::new(200).set_body_string(body).insert_header("date", date)
+    };
+    let server = MockServer::start().await;
+    let more = "<IsTruncated>true</IsTruncated><NextContinuationToken>T</NextContinuationToken>";
+    let first = page("a", more, "Sun, 01 Mar 2026 10:00:00 GMT");
+    Mock::given(method("GET")).respond_with(first).up_to_n_times(1).mount(&server).await;
+    let last = page("b", "<IsTruncated>false</IsTruncated>", "Sun, 01 Mar 2026 10:00:07 GMT");
+    Mock::given(method("GET")).respond_with(last).mount(&server).await;
+    let listed = crate::open("s3", &server.uri(), &[]).list(List::new()).await.unwrap();
+    assert_eq!((listed.files.len(), listed.date), (2, Some("2026-03-01T10:00:07Z".parse().unwrap())));
+}
+
 /// Each folder has a file, and a folder that is listed while the rest of the entries is in memory.
 #[cfg(feature = "webdav")]
 #[tokio::test]
