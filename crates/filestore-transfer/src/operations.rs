@@ -3,9 +3,10 @@
 use filestore_core::{Delete, SavedFile, Store, StoredFile, Upload};
 use futures::stream::{Stream, StreamExt};
 
+use crate::copy::CopyTo;
 use crate::schedule::Schedule;
 use crate::transfer::Transfer;
-use crate::{Outcomes, Save, TransferPool};
+use crate::{CopiedFile, FileCopy, Outcomes, Save, TransferPool};
 
 impl TransferPool {
     /// Uploads many files. Each input is a key and an [`Upload`]; the key is returned with the result.
@@ -73,7 +74,29 @@ impl TransferPool {
         self.run_all(store, inputs.map(|(key, delete)| (key, delete.into())))
     }
 
-    fn run_all<K: Send + 'static, T: Send + 'static>(
+    /// Copies many files from `source` to `target`. Each input is a key and a [`FileCopy`]; the key is returned with the
+    /// result.
+    ///
+    /// The effect of an error is that on the destination; the files of the source stay, except those that are read by
+    /// [`FileCopy::spool`]. Errors are those of [`Store::download`] and [`Store::upload`], and:
+    ///
+    /// - *integrity*, with the effect *applied* and [the new file](filestore_core::Error::stored), if the destination has
+    ///   another content than was sent;
+    /// - *unsupported*, before anything is sent, if the read would consume the file, and for what the destination lacks.
+    ///
+    /// Order, retries and progress are those of [`upload_all`](Self::upload_all). A file whose read counts or consumes is
+    /// sent once.
+    pub fn copy_all<K: Send + 'static>(
+        &self,
+        source: &Store,
+        target: &Store,
+        inputs: impl Stream<Item = (K, FileCopy)> + Send + 'static,
+    ) -> Outcomes<K, CopiedFile> {
+        let target = target.clone();
+        self.run_all(source, inputs.map(move |(key, copy)| (key, CopyTo { copy, target: target.clone() })))
+    }
+
+    pub(crate) fn run_all<K: Send + 'static, T: Send + 'static>(
         &self,
         store: &Store,
         inputs: impl Stream<Item = (K, impl Transfer<T> + 'static)> + Send + 'static,

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "tests state what they expect")]
 
+mod altered_store;
+mod copies;
 mod counting_store;
 mod download_tree;
 mod files;
 mod flat_listings;
+mod migrations;
 mod operations;
 mod overload;
 mod pool;
