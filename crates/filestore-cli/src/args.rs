@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand,
 use clap_complete::Shell;
 use filestore::fileio::MaxDownloads;
 use filestore::{Expiry, Period};
-use filestore_transfer::Filter;
+use filestore_transfer::{Filter, Shard};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -71,10 +71,31 @@ pub(crate) enum Command {
     ///
     /// With --json, each line is an object: {"deleted": REF} for each file that is deleted.
     Delete(Delete),
+    /// Copy files to another store; prints the new references
+    ///
+    /// The content is streamed. Name, media type, modification time, expiry and metadata are carried where both stores
+    /// have them. On PubNub, no message is published unless `-O publish=true` says so.
+    #[command(override_usage = "filestore cp [OPTIONS] <REF>... <STORE>")]
+    Cp(Cp),
+    /// Move all files of a store to another one, over interruptions, with a map of the references
+    ///
+    /// The files of FROM stay, except with --consume. The same command, with the same journal, goes on after an
+    /// interruption. The map has a line {"from": REF, "to": REF} for each file.
+    Migrate(Migrate),
     /// List the stores of the configuration
     Stores,
     /// Print the capabilities of stores, and why a feature is missing
-    Caps(Caps),
+    Caps(StoreName),
+    /// Check that stores can be used: configuration, access, clock, limits, writing; says what to do
+    ///
+    /// Lists one file, and stores and deletes a small file named filestore-doctor-... It reads no file. With --json, each
+    /// line is an object: `store`, `check`, `result` (ok, unchecked or found), `detail`, and `kind` if a problem is found.
+    Doctor(StoreName),
+    /// Check that stores keep the rules of docs/conformance.md, with files of its own that it deletes
+    ///
+    /// Stores, reads and deletes some hundred files of at most 17 MiB, in folders or channels with random names. With
+    /// --json, each line is an object: `store`, `id`, `title`, `outcome`, `milliseconds`, and the reason of the outcome.
+    Conformance(StoreName),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(Config),
@@ -139,7 +160,7 @@ pub(crate) struct Upload {
     #[arg(long, requires = "recursive")]
     pub follow_links: bool,
     #[command(flatten)]
-    pub filter: Globs,
+    pub filter: Globs<true>,
     #[command(flatten)]
     pub jobs: Jobs,
     /// An option of the store's backend; `filestore caps` lists them
@@ -167,17 +188,23 @@ pub(crate) struct Jobs {
 }
 
 /// The globs of `--include` and `--exclude`, in the order in which they are given: the last one that matches decides.
+/// `WITH_R`: they have a meaning only with `-r`.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Globs(pub Filter);
+pub(crate) struct Globs<const WITH_R: bool>(pub Filter);
 
-impl Args for Globs {
+impl<const WITH_R: bool> Args for Globs<WITH_R> {
     fn augment_args(command: clap::Command) -> clap::Command {
         let glob = |name: &'static str, help: &'static str| {
             let arg = Arg::new(name).long(name).value_name("GLOB").action(ArgAction::Append);
-            arg.requires("recursive").value_parser(NonEmptyStringValueParser::new()).help(help)
+            let arg = arg.value_parser(NonEmptyStringValueParser::new());
+            if WITH_R {
+                arg.requires("recursive").help(format!("With -r, {help}"))
+            } else {
+                arg.help(capitalized(help))
+            }
         };
-        let include = "With -r, transfer only the files that a glob matches: `*.pdf`, `docs/**`";
-        let exclude = "With -r, leave out the files and folders that a glob matches; of all globs, the last decides";
+        let include = "transfer only the files that a glob matches: `*.pdf`, `docs/**`";
+        let exclude = "leave out the files and folders that a glob matches; of all globs, the last decides";
         command.arg(glob("include", include)).arg(glob("exclude", exclude))
     }
 
@@ -186,7 +213,7 @@ impl Args for Globs {
     }
 }
 
-impl FromArgMatches for Globs {
+impl<const WITH_R: bool> FromArgMatches for Globs<WITH_R> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = |name: &'static str| {
             let indices = matches.indices_of(name).into_iter().flatten();
@@ -205,6 +232,76 @@ impl FromArgMatches for Globs {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+fn capitalized(text: &str) -> String {
+    let (first, rest) = text.split_at(1);
+    first.to_uppercase() + rest
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cp {
+    /// The references of the files, and the name of the store to which they are copied
+    #[arg(required = true, num_args = 2.., value_name = "REF... STORE")]
+    pub arguments: Vec<String>,
+    /// Store the files in this folder or channel
+    #[arg(long = "to", value_name = "SCOPE")]
+    pub scope: Option<String>,
+    /// Store the file under this name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Copy files whose read may consume them; their content is kept until the copy is confirmed
+    #[arg(long)]
+    pub consume: bool,
+    #[command(flatten)]
+    pub moving: Moving,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// The store to read, or STORE:SCOPE/ for a folder or channel of it
+    pub from: String,
+    /// The store to write to, or STORE:SCOPE/
+    pub to: String,
+    /// The file that records what is done; it is created, or the migration in it goes on
+    #[arg(long, value_name = "F")]
+    pub journal: PathBuf,
+    /// The file with the new reference of each file
+    #[arg(long, value_name = "F")]
+    pub map: PathBuf,
+    /// Print what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Move files whose read may consume them; each content is kept in JOURNAL.spool until it is confirmed
+    #[arg(long)]
+    pub consume: bool,
+    /// Move the part I of N of the files, I from 1 to N; each part has a journal and a map of its own
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    #[command(flatten)]
+    pub filter: Globs<false>,
+    #[command(flatten)]
+    pub moving: Moving,
+}
+
+/// The options of `cp` and `migrate`.
+#[derive(Debug, Args)]
+pub(crate) struct Moving {
+    /// Read each new file again, and compare its content
+    #[arg(long, value_name = "HOW")]
+    pub verify: Option<Verify>,
+    #[command(flatten)]
+    pub jobs: Jobs,
+    /// An option of the backend of the new files; `filestore caps` lists them
+    #[arg(short = 'O', value_name = "KEY=VALUE")]
+    pub options: Vec<String>,
+}
+
+/// The check of a new file, beyond those that cost no read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verify {
+    /// Download the new file, and compare its SHA-256
+    ReadBack,
 }
 
 #[derive(Debug, Args)]
@@ -259,7 +356,7 @@ pub(crate) struct Download {
     #[arg(long)]
     pub times: bool,
     #[command(flatten)]
-    pub filter: Globs,
+    pub filter: Globs<true>,
     #[command(flatten)]
     pub jobs: Jobs,
 }
@@ -286,7 +383,7 @@ pub(crate) struct Delete {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Caps {
+pub(crate) struct StoreName {
     /// The store; all stores by default
     pub name: Option<String>,
 }

@@ -59,7 +59,8 @@ impl<'a> Batch<'a> {
             signaled.signaled().await;
             finish_started();
         });
-        let is_consuming = action == Action::Download && self.store.capabilities().reads_consume();
+        let is_consuming =
+            action != Action::Upload && action != Action::Delete && self.store.capabilities().reads_consume();
         let mut signaled = pin!(reads.signaled());
         let (mut is_signaled, mut failure) = (false, None);
         let mut order = Order::new(self.in_order);
@@ -103,7 +104,8 @@ impl<'a> Batch<'a> {
         for (number, state) in states.iter().enumerate() {
             match state {
                 State::NotSent if are_named => output::report(&format!("not {}: {}", action.past(), name(number))),
-                State::Stopped if total > 1 && action != Action::Download => {
+                // The next run of a migration looks for them.
+                State::Stopped if total > 1 && !matches!(action, Action::Download | Action::Migrate) => {
                     output::report(&format!("stopped, and possibly {}: {}", action.past(), name(number)));
                 }
                 _ => {}
@@ -135,12 +137,16 @@ pub(crate) fn report_rest(action: Action, files: usize) {
     }
 }
 
+/// The memory of the transfer of a large file in bytes: it bounds the number of large files that are open at once.
+const TRANSFER_MEMORY: u64 = 4 << 20;
+
 /// Returns the pool of a command with `--jobs`.
 pub(crate) fn pool(jobs: Option<u16>) -> TransferPool {
+    let pool = TransferPool::new().transfer_memory(TRANSFER_MEMORY);
     match (jobs, open_files::limit()) {
-        (Some(jobs), _) => TransferPool::new().jobs(jobs.into()),
-        (None, Some(files)) => TransferPool::new().most_jobs(open_files::transfers(files)),
-        (None, None) => TransferPool::new(),
+        (Some(jobs), _) => pool.jobs(jobs.into()),
+        (None, Some(files)) => pool.most_jobs(open_files::transfers(files)),
+        (None, None) => pool,
     }
 }
 

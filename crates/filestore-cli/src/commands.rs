@@ -2,14 +2,20 @@
 
 mod caps;
 mod config;
+mod conformance;
+mod cp;
 mod delete;
 mod demo;
+mod doctor;
 mod download;
 mod emulator;
 mod fileio;
 mod filescom;
 mod list;
 mod manual;
+mod migrate;
+mod moving;
+mod probing;
 mod pubnub;
 mod stat;
 mod stores;
@@ -43,8 +49,12 @@ async fn dispatch(cli: Cli, reads: Reads) -> Result<u8> {
         Command::Download(args) => download::run(&context()?, args).await,
         Command::Url(args) => url::run(&context()?, args).await,
         Command::Delete(args) => delete::run(&context()?, args).await,
+        Command::Cp(args) => cp::run(&context()?, args).await,
+        Command::Migrate(args) => migrate::run(&context()?, args).await,
         Command::Stores => stores::run(&context()?),
         Command::Caps(args) => caps::run(&context()?, args),
+        Command::Doctor(args) => doctor::run(&context()?, args).await,
+        Command::Conformance(args) => conformance::run(&context()?, args).await,
         Command::Config(command) => config::run(&context()?, *command),
         Command::Pubnub(command) => pubnub::run(&context()?, command).await,
         Command::Filescom(command) => filescom::run(&context()?, command).await,

@@ -108,6 +108,14 @@ impl Context {
         }
     }
 
+    /// Returns the configuration of the store `name`, or else of the one that `--store` names, or else of all stores.
+    pub(crate) fn named_stores(&self, name: Option<&str>) -> Result<&[StoreConfig]> {
+        match name.or(self.store.as_deref()) {
+            Some(name) => Ok(std::slice::from_ref(self.config.store(name)?)),
+            None => Ok(self.config.stores()),
+        }
+    }
+
     /// Opens a store, once for all references to it.
     pub(crate) fn open(&self, store: &StoreConfig) -> Result<Store> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,8 @@ pub(crate) enum Action {
     Upload,
     Download,
     Delete,
+    Copy,
+    Migrate,
 }
 
 impl Action {
@@ -15,6 +17,8 @@ impl Action {
             Self::Upload => "uploaded",
             Self::Download => "downloaded",
             Self::Delete => "deleted",
+            Self::Copy => "copied",
+            Self::Migrate => "moved",
         }
     }
 }
@@ -84,6 +88,8 @@ impl Tally {
             text = format!("{text}; the same command with `--if-exists skip` transfers the rest");
         } else if action == Action::Delete {
             text = format!("{text}; the same command deletes the rest");
+        } else if action == Action::Migrate {
+            text = format!("{text}; the same command goes on");
         }
         Some(text)
     }

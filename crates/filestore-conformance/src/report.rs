@@ -141,7 +141,8 @@ impl Report {
 }
 
 impl RuleReport {
-    fn to_json(&self) -> Value {
+    /// Returns the rule as it is in [`Report::to_json`].
+    pub fn to_json(&self) -> Value {
         let mut rule = json!({
             "id": self.id,
             "title": self.title,

@@ -41,6 +41,7 @@ mod value;
 
 pub use config::{Config, StoreConfig};
 pub use filestore_core::*;
+pub use locate::data_folder;
 pub use value::resolve;
 
 use std::path::Path;

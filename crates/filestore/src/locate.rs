@@ -19,8 +19,9 @@ pub(crate) fn configuration(explicit: Option<&Path>) -> Option<PathBuf> {
     candidates.into_iter().find(|path| !matches!(path.try_exists(), Ok(false)))
 }
 
-/// Returns the platform's folder for application data.
-pub(crate) fn data_folder() -> Result<PathBuf> {
+/// Returns the platform's folder for application data, such as `~/.local/share`. The built-in store keeps its files in
+/// `filestore/files` of it. Fails with *config* if the home folder is unknown.
+pub fn data_folder() -> Result<PathBuf> {
     Ok(folders()?.data_dir())
 }
 

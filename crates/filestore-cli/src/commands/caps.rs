@@ -9,11 +9,8 @@ use crate::args;
 use crate::context::Context;
 use crate::{exit, output};
 
-pub(crate) fn run(context: &Context, args: &args::Caps) -> Result<u8> {
-    let stores = match args.name.as_deref().or(context.store.as_deref()) {
-        Some(name) => std::slice::from_ref(context.config.store(name)?),
-        None => context.config.stores(),
-    };
+pub(crate) fn run(context: &Context, args: &args::StoreName) -> Result<u8> {
+    let stores = context.named_stores(args.name.as_deref())?;
     let mut code = 0;
     for (index, config) in stores.iter().enumerate() {
         let store = match context.open(config) {

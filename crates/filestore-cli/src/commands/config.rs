@@ -66,7 +66,7 @@ fn literal_secrets(context: &Context, store: &StoreConfig) -> Vec<String> {
 }
 
 /// Returns the keys whose value is a URL that sends the store's credentials unencrypted to another machine.
-fn unencrypted_urls(context: &Context, store: &StoreConfig) -> Vec<String> {
+pub(super) fn unencrypted_urls(context: &Context, store: &StoreConfig) -> Vec<String> {
     // A setting that cannot be resolved is reported as a problem of the store.
     let Ok(resolved) = store.resolve(&context.registry) else { return Vec::new() };
     let leaves = resolved.settings.leaves(keys_of(context, store));

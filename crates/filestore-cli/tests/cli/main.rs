@@ -5,11 +5,14 @@
 mod bad_input;
 mod commands;
 mod config;
+mod conformance;
+mod doctor;
 mod emulated;
 mod filescom;
 mod kill;
 #[cfg(unix)]
 mod limits;
+mod moves;
 mod program;
 mod pubnub;
 mod served;

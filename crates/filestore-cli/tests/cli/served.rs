@@ -96,6 +96,11 @@ impl<'a> Served<'a> {
         self.journal().iter().map(|entry| entry["operation"].as_str().unwrap_or("none").to_owned()).collect()
     }
 
+    /// Returns the number of messages that clients published on PubNub.
+    pub(crate) fn messages(&self) -> usize {
+        self.journal().iter().filter(|entry| entry["path"].as_str().unwrap().contains("/publish-file/")).count()
+    }
+
     /// Returns `true` if the emulator has sent bytes of a file.
     pub(crate) fn has_sent(&self) -> bool {
         let sent = |entry: &Value| entry["operation"] == "download" && entry["bytes_out"].as_u64() > Some(0);

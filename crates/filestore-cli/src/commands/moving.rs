@@ -1,0 +1,83 @@
+//! What `cp` and `migrate` have in common.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use filestore::{Download, Error, Feature, FileRef, Options, Progress, Result, StoreConfig};
+use filestore_transfer::{CopiedFile, Proof};
+
+use crate::context::{self, Context};
+use crate::interrupt::{Read, Reads};
+
+/// Parses the `-O KEY=VALUE` pairs as options of the store to which files are copied. A copy announces nothing unless they
+/// say so.
+pub(super) fn options(context: &Context, store: &StoreConfig, pairs: &[String]) -> Result<Options> {
+    let backend = context.registry.backend(store.backend_name())?;
+    let mut settings = context::options(pairs, backend.option_keys())?;
+    let can_announce = backend.option_keys().iter().any(|key| key.name == PUBLISH);
+    if pairs.is_empty() && !can_announce {
+        return Ok(Options::default());
+    }
+    if can_announce && settings.get(PUBLISH).is_none() {
+        settings.insert(PUBLISH, context::text_setting("false"));
+    }
+    backend.options(&settings).map_err(|error| Error::invalid(format!("-O: {}", error.message())))
+}
+
+/// The option of backends that publish a message for each file.
+const PUBLISH: &str = "publish";
+
+/// The reads of a command that consume their files.
+#[derive(Clone)]
+pub(super) struct ConsumingReads {
+    reads: Reads,
+    under_way: Arc<Mutex<HashMap<FileRef, Read>>>,
+}
+
+impl ConsumingReads {
+    pub(super) fn new(reads: &Reads) -> Self {
+        Self { reads: reads.clone(), under_way: Arc::default() }
+    }
+
+    /// Returns the download with the observers that tell, after a signal, where the bytes are.
+    pub(super) fn observe(&self, download: Download) -> Download {
+        let read = self.reads.begin(download.reference.redacted());
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.insert(download.reference.clone(), read.clone());
+        let arriving = read.clone();
+        download.on_location(move |path| read.located(path)).on_progress(move |_: Progress| arriving.arrived())
+    }
+
+    /// Ends the read of a file whose result is known.
+    pub(super) fn ended(&self, reference: &FileRef) {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.remove(reference).iter().for_each(Read::ended);
+    }
+}
+
+/// The number of copies by what the destination does not keep, and by what is not proven of them.
+#[derive(Default)]
+pub(super) struct Shortcomings(BTreeMap<String, u64>);
+
+impl Shortcomings {
+    pub(super) fn add(&mut self, copied: &CopiedFile, store: &str) {
+        let mut add = |text: String| *self.0.entry(text).or_default() += 1;
+        if !copied.not_carried.is_empty() {
+            let names: Vec<&str> = copied.not_carried.iter().copied().map(Feature::as_str).collect();
+            add(format!("the store {store:?} does not keep {}", names.join(", ")));
+        }
+        match copied.proof {
+            Proof::None => add("neither size nor content is proven; --verify read-back compares them".to_owned()),
+            Proof::Size => add("only the size is proven; --verify read-back compares the content".to_owned()),
+            _ => {}
+        }
+    }
+
+    /// Warns of each kind once, with the number of files.
+    pub(super) fn warn(&self, context: &Context) {
+        for (text, files) in &self.0 {
+            let noun = if *files == 1 { "file" } else { "files" };
+            context.warn(&format!("{files} {noun}: {text}"));
+        }
+    }
+}
