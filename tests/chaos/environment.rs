@@ -11,19 +11,12 @@ use filestore::{Cleanup, Stores};
 use filestore_emulator::{
     Emulator, FILEIO_API_KEY, FILESCOM_API_KEY, Options, PUBNUB_PUBLISH_KEY, PUBNUB_SUBSCRIBE_KEY, StartError,
 };
+use filestore_testbed::{Result, failed};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
-
-/// The failure of a step of the run itself, in words.
-pub type Result<T> = std::result::Result<T, String>;
-
-/// Returns a function that puts `what` before an error.
-pub fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> String {
-    move |error| format!("{what}: {error}")
-}
 
 /// The size of a part of Files.com, in bytes: small enough that usual files have several parts.
 const PART_SIZE: u64 = 65_536;

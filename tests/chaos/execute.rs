@@ -1,7 +1,7 @@
 //! Runs the operations of a step by the library: those on single files here, those on many in [`many`].
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -301,10 +301,4 @@ impl<F: Future> Future for Dropped<F> {
         // The last poll may never be followed by another.
         if self.polls == 0 && polled.is_pending() { Poll::Ready(None) } else { polled }
     }
-}
-
-/// Returns the path of the program that was built beside this test.
-pub fn program() -> Option<PathBuf> {
-    let folder = std::env::current_exe().ok()?.parent()?.parent()?.to_owned();
-    Some(folder.join(format!("filestore{}", std::env::consts::EXE_SUFFIX))).filter(|program| program.exists())
 }

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use filestore_testbed::{Result, failed, log};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::content;
-use crate::environment::{Environment, Result, failed};
+use crate::environment::Environment;
 use crate::history::{FileState, Owner, Snapshot, StoreName, place};
 use crate::snapshot;
 
@@ -32,7 +33,7 @@ pub async fn run(program: PathBuf, s3: Option<String>, kills: u64) -> Result<()>
              {downloads} of them with a part received",
             store.as_str()
         );
-        crate::log(&line);
+        log(&line);
         if uploads < kills / 4 || downloads < kills / 4 {
             return Err(format!("{line}: too few interrupted a transfer"));
         }

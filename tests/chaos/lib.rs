@@ -23,10 +23,3 @@ pub mod processes;
 pub mod run;
 pub mod shrink;
 pub mod snapshot;
-
-/// Prints a line about the run.
-pub fn log(line: &str) {
-    use std::io::Write;
-    // Without a reader, the run goes on.
-    let _ = writeln!(std::io::stderr(), "{line}");
-}

@@ -8,13 +8,12 @@ use std::time::Instant;
 
 use clap::Parser;
 use filestore_chaos::check::check;
-use filestore_chaos::execute::program;
 use filestore_chaos::history::{Record, Round};
 use filestore_chaos::kill;
-use filestore_chaos::log;
 use filestore_chaos::plan::Plan;
 use filestore_chaos::run::Run;
 use filestore_chaos::shrink::Replay;
+use filestore_testbed::{log, program, selects_other_tests};
 
 /// Random operations of concurrent clients under random faults, checked against the state of the services
 #[derive(Debug, Parser)]
@@ -56,10 +55,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    // The options of other tests, which `cargo test` passes to all of them: a filter, or a flag of their runner.
-    let first = std::env::args().nth(1).unwrap_or_default();
-    let flags = ["--ignored", "--include-ignored", "--exact", "--list", "--nocapture", "--skip", "--test-threads"];
-    if !first.is_empty() && (!first.starts_with("--") || flags.iter().any(|flag| first.starts_with(flag))) {
+    if selects_other_tests() {
         log("chaos: not run, because these options select other tests");
         return ExitCode::SUCCESS;
     }

@@ -6,11 +6,12 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use filestore::{Delete, Error, FileRef, IfExists, SavedFile, Upload};
+use filestore_testbed::{self as testbed, failed};
 use filestore_transfer::{DownloadTree, Filter, Outcomes, Save, Stopped, TransferPool, UploadTree, is_unchanged};
 use futures::{StreamExt, stream};
 
 use crate::content;
-use crate::environment::{self, Environment, failed};
+use crate::environment::Environment;
 use crate::execute::{self, Subject, content_of, failure, found, stored_name, with_options};
 use crate::history::{
     FAILED_RUN, FileState, Found, Interrupt, NOT_REPORTED, Operation, Outcome, Owner, ReportedEffect, Round, Snapshot,
@@ -107,7 +108,7 @@ pub(crate) fn write_sources(
     round: &Round,
     step: &Step,
     owner: Owner,
-) -> environment::Result<(PathBuf, Vec<PathBuf>)> {
+) -> testbed::Result<(PathBuf, Vec<PathBuf>)> {
     let folder = environment.path().join(format!("sources-{}", step.client));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).map_err(failed("create a folder"))?;

@@ -5,10 +5,11 @@ use std::process::{Output, Stdio};
 
 use filestore::FileRef;
 use filestore_emulator::FILEIO_API_KEY;
+use filestore_testbed::{Result, failed};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::environment::{Environment, Result, failed};
+use crate::environment::Environment;
 use crate::execute::{Subject, content_of, contested_name, stored_name};
 use crate::history::{
     FAILED_RUN, Failure, Found, Interrupt, NOT_REPORTED, Operation, Outcome, Owner, ReportedEffect, Round, Step,

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use filestore_emulator::{FILEIO_API_KEY, FILESCOM_API_KEY};
+use filestore_testbed::{Result, failed};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use crate::environment::{Environment, Result, failed};
+use crate::environment::Environment;
 use crate::execute::{self, collect, content_of, contested_name, resolve};
 use crate::history::{
     Event, Operation, Outcome, Owner, Record, ReportedEffect, Round, Snapshot, Step, StoreName, place,

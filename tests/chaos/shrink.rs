@@ -1,9 +1,9 @@
 //! Shrinks a failing history to the few operations that matter.
 
+use filestore_testbed::Result;
 use std::path::PathBuf;
 
 use crate::check::check;
-use crate::environment::Result;
 use crate::history::Round;
 use crate::run::Run;
 

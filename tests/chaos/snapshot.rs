@@ -6,13 +6,14 @@ use std::path::Path;
 use filestore::{List, Stores};
 use filestore_core::FileRef;
 use filestore_emulator::{FILEIO_API_KEY, FILESCOM_API_KEY, PUBNUB_SUBSCRIBE_KEY};
+use filestore_testbed::{Result, failed};
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
 use crate::content;
-use crate::environment::{Environment, Result, failed};
+use crate::environment::Environment;
 use crate::history::{FileState, Owner, Snapshot, StoreName, place};
 
 /// The folder of the store `fs` for its unfinished uploads.

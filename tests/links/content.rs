@@ -80,6 +80,10 @@ impl Content {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(|error| error.to_string())? {
             let entry = entry.map_err(|error| error.to_string())?;
+            // A local store has a folder for its temporary files.
+            if entry.path().is_dir() {
+                continue;
+            }
             let content = fs::read(entry.path()).map_err(|error| error.to_string())?;
             found.push(Stored::of(entry.file_name().to_string_lossy().into_owned(), &[content.into()]));
         }

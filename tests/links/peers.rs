@@ -9,12 +9,12 @@ use std::process::{Command, Stdio};
 
 use clap::ValueEnum;
 use filestore_emulator::FILESCOM_API_KEY;
+use filestore_testbed::s3::BUCKET;
 
 pub(crate) use files_sdk::{WORKER, run_worker};
 
 use crate::content::LARGE;
 use crate::job::{Job, Scenario};
-use crate::servers::s3::BUCKET;
 use crate::servers::{Server, Service};
 
 /// The workspace.
@@ -23,6 +23,10 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Client {
     Filestore,
+    /// The command `cp`, to or from a local store.
+    FilestoreCp,
+    /// The command `migrate`, from a local store.
+    FilestoreMigrate,
     Rclone,
     /// rclone with `--transfers 16 --checkers 16`.
     Rclone16,
@@ -38,6 +42,8 @@ impl Client {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Filestore => "filestore",
+            Self::FilestoreCp => "filestore cp",
+            Self::FilestoreMigrate => "filestore migrate",
             Self::Rclone => "rclone",
             Self::Rclone16 => "rclone, 16 at once",
             Self::Aws => "aws",
@@ -49,7 +55,7 @@ impl Client {
 
     pub(crate) fn supports(self, service: Service) -> bool {
         match self {
-            Self::Filestore | Self::Rclone | Self::Rclone16 => true,
+            Self::Filestore | Self::FilestoreCp | Self::FilestoreMigrate | Self::Rclone | Self::Rclone16 => true,
             Self::Aws | Self::S5cmd => service == Service::S3,
             Self::FilescomPython | Self::FilesSdk => service == Service::Filescom,
         }
@@ -110,6 +116,8 @@ impl Clients {
     pub(crate) fn command(&self, client: Client, job: &Job<'_>) -> Option<Command> {
         let mut command = match client {
             Client::Filestore => self.filestore(job),
+            Client::FilestoreCp => self.filestore_cp(job)?,
+            Client::FilestoreMigrate => self.filestore_migrate(job)?,
             Client::Rclone => self.rclone(job),
             Client::Rclone16 => {
                 let mut command = self.rclone(job);
@@ -132,8 +140,8 @@ impl Clients {
     fn filestore(&self, job: &Job<'_>) -> Command {
         let service = job.server.service.name();
         let reference = |name: &str| format!("bench:{service}:{}/{name}", job.scope);
-        let mut command = Command::new(&self.program);
-        command.arg("--config").arg(self.home.join("filestore.toml")).args(["--store", "bench"]);
+        let mut command = self.program_with_config();
+        command.args(["--store", "bench"]);
         match job.scenario {
             Scenario::Up => command.arg("upload").arg(job.content.folder.join(LARGE)).args(["--to", job.scope]),
             Scenario::Down => command.args(["download", &reference(LARGE), "-o"]).arg(job.destination.join(LARGE)),
@@ -149,6 +157,40 @@ impl Clients {
             }
             Scenario::Memory => command.arg("upload").args(job.content.paths()).args(["--to", job.scope]),
         };
+        command
+    }
+
+    fn filestore_cp(&self, job: &Job<'_>) -> Option<Command> {
+        let mut command = self.program_with_config();
+        match job.scenario {
+            Scenario::Up => {
+                with_disk(&mut command, &job.content.folder);
+                command.args(["cp", &format!("disk:fs:{LARGE}"), "bench", "--to", job.scope]);
+            }
+            Scenario::Down => {
+                with_disk(&mut command, job.destination);
+                command.args(["cp", &format!("bench:{}:{}/{LARGE}", job.server.service.name(), job.scope), "disk"]);
+            }
+            _ => return None,
+        }
+        Some(command)
+    }
+
+    fn filestore_migrate(&self, job: &Job<'_>) -> Option<Command> {
+        if job.scenario != Scenario::UpTree {
+            return None;
+        }
+        let mut command = self.program_with_config();
+        with_disk(&mut command, &job.content.folder);
+        command.args(["migrate", "disk", &format!("bench:{}/", job.scope), "--journal"]);
+        command.arg(self.home.join(format!("{}-{}.journal", job.server.service.name(), job.scope)));
+        command.arg("--map").arg(self.home.join(format!("{}-{}.map", job.server.service.name(), job.scope)));
+        Some(command)
+    }
+
+    fn program_with_config(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--config").arg(self.home.join("filestore.toml"));
         command
     }
 
@@ -249,6 +291,11 @@ fn target_folder() -> PathBuf {
 fn succeed(command: &mut Command) {
     let status = command.stdin(Stdio::null()).status();
     assert!(status.as_ref().is_ok_and(std::process::ExitStatus::success), "{command:?}: {status:?}");
+}
+
+/// Adds the store `disk`, which has the files of a folder.
+fn with_disk(command: &mut Command, folder: &Path) {
+    command.env("FILESTORE_STORES__DISK__BACKEND", "fs").env("FILESTORE_STORES__DISK__ROOT", folder);
 }
 
 fn with_slash(folder: &Path) -> String {

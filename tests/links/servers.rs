@@ -1,7 +1,5 @@
 //! The servers behind their links, and what a client finds and leaves there.
 
-pub(crate) mod s3;
-
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,12 +13,12 @@ use clap::ValueEnum;
 use files_sdk::{FileHandler, FilesClient, FilesError, FolderHandler};
 use filestore_emulator::FILESCOM_API_KEY;
 use filestore_links::{Link, LinkOptions};
+use filestore_testbed::s3::{BUCKET, S3};
 use futures::{StreamExt, stream};
 use url::Url;
 
 use crate::content::Stored;
 use crate::measure::processor_time;
-use s3::{BUCKET, S3};
 
 /// The number of files that are prepared at the same time: their content is sent over the link.
 const PREPARED_AT_ONCE: usize = 64;

@@ -1,4 +1,4 @@
-//! An S3 server that is not the limit: one bucket in memory, in the process of the benchmark.
+//! An S3 server that is not the limit: one bucket in memory, in this process.
 //!
 //! ETags are those of S3: the MD5 of the content, and for multipart uploads the MD5 of the MD5s of the parts. Signatures
 //! and checksum headers are not verified, because the processor time would be taken from the clients.
@@ -17,7 +17,7 @@ use futures::{StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Frame, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, LAST_MODIFIED, RANGE};
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LAST_MODIFIED, RANGE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -29,7 +29,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 
 /// The only bucket.
-pub(crate) const BUCKET: &str = "bench";
+pub const BUCKET: &str = "bucket";
 
 /// The largest number of entries of a page of a listing.
 const PAGE: usize = 1000;
@@ -43,7 +43,7 @@ type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The objects and uploads of the bucket.
 #[derive(Default)]
-pub(crate) struct S3 {
+pub struct S3 {
     objects: Mutex<BTreeMap<String, Arc<Object>>>,
     uploads: Mutex<HashMap<String, MultipartUpload>>,
     requests: Arc<Requests>,
@@ -115,7 +115,7 @@ type Result<T> = std::result::Result<T, S3Error>;
 
 impl S3 {
     /// Listens on loopback and serves in the background.
-    pub(crate) async fn start() -> io::Result<(Arc<Self>, SocketAddr)> {
+    pub async fn start() -> io::Result<(Arc<Self>, SocketAddr)> {
         let s3 = Arc::new(Self::default());
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -135,27 +135,32 @@ impl S3 {
     }
 
     /// Stores an object without a request.
-    pub(crate) fn insert(&self, key: String, content: Bytes) {
+    pub fn insert(&self, key: String, content: Bytes) {
         let md5 = Md5::digest(&content);
         let object = Object::new(vec![content], hex(&md5), HeaderMap::new());
         self.objects.lock().unwrap().insert(key, Arc::new(object));
     }
 
     /// Returns the key below `prefix` and the content of each object.
-    pub(crate) fn below(&self, prefix: &str) -> Vec<(String, Vec<Bytes>)> {
+    pub fn below(&self, prefix: &str) -> Vec<(String, Vec<Bytes>)> {
         let objects = self.objects.lock().unwrap();
         let below = objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
         below.map(|(key, object)| (key[prefix.len()..].to_owned(), object.content.clone())).collect()
     }
 
     /// Removes all objects and uploads.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         self.objects.lock().unwrap().clear();
         self.uploads.lock().unwrap().clear();
     }
 
+    /// Returns the number of requests that are being served.
+    pub fn running_requests(&self) -> usize {
+        self.requests.running.load(Ordering::Relaxed)
+    }
+
     /// Returns the number of requests, and the largest number of requests at the same time, since the last call.
-    pub(crate) fn take_requests(&self) -> (usize, usize) {
+    pub fn take_requests(&self) -> (usize, usize) {
         let requests = &self.requests;
         (requests.total.swap(0, Ordering::Relaxed), requests.most.swap(0, Ordering::Relaxed))
     }
@@ -211,13 +216,13 @@ impl S3 {
                 let content = receive(request.into_body(), is_chunked(&headers)).await?;
                 match parameter("uploadId") {
                     Some(id) => self.put_part(id, parameter("partNumber"), content),
-                    None => Ok(self.put(key, &headers, content)),
+                    None => self.put(key, &headers, content),
                 }
             }
             (&Method::POST, key) if query.contains_key("uploads") => Ok(self.create_upload(key, &headers)),
             (&Method::POST, _) => {
                 let id = parameter("uploadId").ok_or(INVALID)?;
-                self.complete_upload(id, &text(request.into_body()).await?)
+                self.complete_upload(id, &headers, &text(request.into_body()).await?)
             }
             (&Method::DELETE, key) => {
                 match parameter("uploadId") {
@@ -230,11 +235,21 @@ impl S3 {
         }
     }
 
-    fn put(&self, key: &str, headers: &HeaderMap, content: Part) -> Response<ResponseBody> {
+    fn put(&self, key: &str, headers: &HeaderMap, content: Part) -> Result<Response<ResponseBody>> {
         let object = Object::new(content.content, hex(&content.md5), kept_headers(headers));
         let etag = quoted(&object.etag);
-        self.objects.lock().unwrap().insert(key.to_owned(), Arc::new(object));
-        with_etag(status(StatusCode::OK), &etag)
+        self.store(key, headers, object)?;
+        Ok(with_etag(status(StatusCode::OK), &etag))
+    }
+
+    /// Stores an object, unless the request is for a new one (`If-None-Match: *`) and the key is taken.
+    fn store(&self, key: &str, headers: &HeaderMap, object: Object) -> Result<()> {
+        let mut objects = self.objects.lock().unwrap();
+        if headers.contains_key(IF_NONE_MATCH) && objects.contains_key(key) {
+            return Err(S3Error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
+        }
+        objects.insert(key.to_owned(), Arc::new(object));
+        Ok(())
     }
 
     fn get(&self, key: &str, headers: &HeaderMap, is_head: bool) -> Result<Response<ResponseBody>> {
@@ -280,7 +295,7 @@ impl S3 {
         Ok(with_etag(status(StatusCode::OK), &etag))
     }
 
-    fn complete_upload(&self, id: &str, body: &str) -> Result<Response<ResponseBody>> {
+    fn complete_upload(&self, id: &str, headers: &HeaderMap, body: &str) -> Result<Response<ResponseBody>> {
         let requested: CompleteMultipartUpload = quick_xml::de::from_str(body).map_err(|_| MALFORMED)?;
         let mut uploads = self.uploads.lock().unwrap();
         let upload = uploads.get(id).ok_or(NO_SUCH_UPLOAD)?;
@@ -296,8 +311,8 @@ impl S3 {
         let key = upload.key.clone();
         uploads.remove(id);
         drop(uploads);
+        self.store(&key, headers, object)?;
         let text = format!("<Bucket>{BUCKET}</Bucket><Key>{}</Key><ETag>&quot;{etag}&quot;</ETag>", escape(&key));
-        self.objects.lock().unwrap().insert(key, Arc::new(object));
         Ok(xml(StatusCode::OK, document("CompleteMultipartUploadResult", &text)))
     }
 
