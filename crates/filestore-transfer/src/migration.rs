@@ -105,6 +105,8 @@ pub struct MigrationPlan {
     journal_length: u64,
     steps: Vec<Step>,
     superseded: Vec<FileRef>,
+    /// The files that are confirmed, and that a kill has left in the spool.
+    confirmed: Vec<FileRef>,
     clock: Option<ServiceClock>,
 }
 
@@ -231,6 +233,7 @@ impl Migration {
             without_folders: places.without_folders,
             unaddressable,
             superseded: destination::superseded(&records),
+            confirmed: self.confirmed_in_spool(&records),
             clock: self.clock().await?,
             steps: Vec::new(),
             header,
@@ -280,6 +283,12 @@ impl Migration {
         let mut name = self.journal.as_os_str().to_owned();
         name.push(".spool");
         Spool::new(PathBuf::from(name))
+    }
+
+    fn confirmed_in_spool(&self, records: &Records) -> Vec<FileRef> {
+        let spool = self.spool();
+        let done = records.files.iter().filter(|(_, record)| record.done.is_some()).map(|(from, _)| from);
+        done.filter(|from| self.consume && spool.has(from)).cloned().collect()
     }
 
     /// Returns the time of the destination, if the service chooses a key and an interrupted upload has no other proof than
@@ -365,16 +374,16 @@ impl MigrationPlan {
     /// Fails with *invalid input* if another process uses the journal, or has used it since the plan was made, and if the
     /// files cannot be written.
     pub fn run(self, pool: &TransferPool) -> Result<(Outcomes<usize, CopiedFile>, MigrationEnd)> {
-        let Self { migration, header, journal_length, steps, superseded, clock, .. } = self;
+        let Self { migration, header, journal_length, steps, superseded, confirmed, clock, .. } = self;
         let journal = Journal::open(&migration.journal, &migration.map, &header, journal_length)?;
         let journal = Arc::new(journal);
-        let (from, to) = (migration.from.clone(), migration.to.clone());
+        let (from, to, spool) = (migration.from.clone(), migration.to.clone(), migration.spool());
         let shared = Arc::new(Shared::new(migration, Arc::clone(&journal), clock));
         let of_all = Arc::clone(&shared);
         let inputs = steps.into_iter().map(move |step| MigrateFile { step, shared: Arc::clone(&of_all) });
         let outcomes = pool.run_all(&from, stream::iter(inputs.enumerate()));
         journal.on_failure(outcomes.finisher());
-        Ok((outcomes, MigrationEnd { journal, to, shared, superseded }))
+        Ok((outcomes, MigrationEnd { journal, to, shared, superseded, confirmed, spool }))
     }
 }
 
@@ -384,17 +393,24 @@ pub struct MigrationEnd {
     to: Store,
     shared: Arc<Shared>,
     superseded: Vec<FileRef>,
+    confirmed: Vec<FileRef>,
+    spool: Spool,
 }
 
 impl MigrationEnd {
-    /// Deletes the second copies that uploads of killed runs may have stored later, which only their ids prove, and makes
-    /// the journal and the map durable. Call it when all outcomes are known.
+    /// Deletes the second copies that uploads of killed runs may have stored later, which only their ids prove, removes
+    /// contents from the spool that are confirmed, and makes the journal and the map durable. Call it when all outcomes
+    /// are known.
     ///
     /// Errors: those of [`Store::delete`], and *quota*, *io* if the files cannot be written.
     pub async fn finish(self) -> Result<()> {
         for copy in self.superseded.iter().chain(&self.shared.take_superseded()) {
             self.to.delete(copy).await?;
         }
+        for file in &self.confirmed {
+            self.spool.remove(file).await?;
+        }
+        self.spool.remove_if_empty();
         self.journal.close().await
     }
 }

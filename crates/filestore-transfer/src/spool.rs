@@ -94,7 +94,8 @@ impl Spool {
     pub(crate) async fn remove(&self, reference: &FileRef) -> Result<()> {
         let path = self.path(reference);
         blocking(move || {
-            for path in [path.clone(), path.with_extension("json")] {
+            // The metadata last: with it, the content is found.
+            for path in [path.clone(), path.with_extension("partial"), path.with_extension("json")] {
                 match fs::remove_file(&path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
                         return Err(Error::local(error, "remove", &path));
@@ -105,6 +106,17 @@ impl Spool {
             Ok(())
         })
         .await
+    }
+
+    /// Returns `true` if something of the file is in the spool.
+    pub(crate) fn has(&self, reference: &FileRef) -> bool {
+        let path = self.path(reference);
+        path.exists() || path.with_extension("json").exists()
+    }
+
+    /// Removes the folder, if it is empty.
+    pub(crate) fn remove_if_empty(&self) {
+        let _ = fs::remove_dir(&self.folder);
     }
 
     /// Writes what is known of the file, durably.

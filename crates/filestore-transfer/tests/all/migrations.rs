@@ -218,7 +218,7 @@ async fn files_that_a_read_consumes_are_moved_only_if_that_is_allowed() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert_eq!(counts(migrate(files.migration().consume(true)).await), (1, 0));
     assert_eq!(contents(&files.to).await, pairs([("to:memory:a.txt", "1")]));
-    assert_eq!(fs::read_dir(files.path("journal.spool")).unwrap().count(), 0);
+    assert!(!files.path("journal.spool").exists());
     // The file is gone, and the journal knows that it is done.
     let plan = files.migration().consume(true).plan().await.unwrap();
     assert_eq!((plan.done, plan.files.len(), plan.left_out.len()), (1, 0, 0));
@@ -238,6 +238,7 @@ async fn a_consumed_file_goes_on_from_the_spool_or_is_named_as_lost() {
         let spool = files.path("journal.spool");
         if let Some(content) = content {
             let path = filestore_transfer::spool_path(&spool, &reference);
+            fs::create_dir(&spool).unwrap();
             fs::write(path.with_extension(extension), content).unwrap();
             let known = format!("{{\"reference\":\"{reference}\",\"name\":\"a.txt\",\"size\":1}}");
             fs::write(path.with_extension("json"), known).unwrap();
@@ -246,7 +247,7 @@ async fn a_consumed_file_goes_on_from_the_spool_or_is_named_as_lost() {
         if is_spooled {
             assert_eq!(counts(run(plan).await), (1, 0));
             assert_eq!(contents(&files.to).await, pairs([("to:memory:a.txt", "1")]));
-            assert_eq!(fs::read_dir(&spool).unwrap().count(), 0);
+            assert!(!spool.exists());
         } else {
             let (lost, error) = &plan.left_out[0];
             assert_eq!((lost, error.kind()), (&reference, ErrorKind::NotFound));
@@ -254,6 +255,19 @@ async fn a_consumed_file_goes_on_from_the_spool_or_is_named_as_lost() {
             assert_eq!(error.message().contains("what arrived is in"), content.is_some(), "{error}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_content_that_a_kill_after_the_confirmation_has_left_is_removed() {
+    let files = Move::new(AlteredStore::single_use().named("from"), memory("to"));
+    let reference = put(&files.from, "a.txt", "1").await;
+    migrate(files.migration().consume(true)).await;
+    let content = filestore_transfer::spool_path(files.path("journal.spool"), &reference);
+    fs::create_dir(files.path("journal.spool")).unwrap();
+    fs::write(&content, "1").unwrap();
+    fs::write(content.with_extension("json"), "{}").unwrap();
+    migrate(files.migration().consume(true)).await;
+    assert!(!files.path("journal.spool").exists());
 }
 
 #[tokio::test]
