@@ -1,5 +1,6 @@
 //! Operations on many files: their parts, their local files, and their calls of the library.
 
+use std::cmp::Reverse;
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -135,8 +136,9 @@ pub(crate) fn assign(
     after: &[FileState],
 ) -> Vec<(String, Vec<u8>)> {
     let is_final = |name: &str| !name.starts_with(".filestore-") && !name.ends_with(".partial");
-    // A whole file tells more than a beginning, which several files of one name may have.
-    saved.sort_by_key(|(name, _)| !is_final(name));
+    // A whole file tells more than a beginning, and a long beginning more than one without a byte, which is that of every
+    // file.
+    saved.sort_by_key(|(name, bytes)| (!is_final(name), Reverse(bytes.len())));
     let mut rest = Vec::new();
     for (name, bytes) in saved {
         let is_target = |part: &Outcome| part.is_success() && part.files.iter().any(|found| found.name == name);
