@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// The longest time from the last of the files for which a kill waits to the kill: that of the transfer of some files.
 const MOMENT: Duration = Duration::from_millis(5);
 
-/// What the kills of a migration have met.
+/// The number of kills of a migration, by the state in which each found it.
 #[derive(Debug, Default)]
 pub(crate) struct Hits {
     /// Kills of a running process.

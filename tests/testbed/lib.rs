@@ -1,5 +1,5 @@
-//! What the chaos run, the migrations and the benchmark of links share: a server of [S3](s3), the program under test, and
-//! a log of lines.
+//! A server of [S3](s3), the path of the program under test, and a log of lines: for the chaos run, the migrations and the
+//! benchmark of links.
 
 #![allow(missing_docs, missing_debug_implementations, clippy::unwrap_used, reason = "only tests depend on it")]
 

@@ -59,8 +59,8 @@ impl<'a> Batch<'a> {
             signaled.signaled().await;
             finish_started();
         });
-        let is_consuming =
-            action != Action::Upload && action != Action::Delete && self.store.capabilities().reads_consume();
+        let reads_files = matches!(action, Action::Download | Action::Copy | Action::Migrate);
+        let is_consuming = reads_files && self.store.capabilities().reads_consume();
         let mut signaled = pin!(reads.signaled());
         let (mut is_signaled, mut failure) = (false, None);
         let mut order = Order::new(self.in_order);

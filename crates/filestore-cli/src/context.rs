@@ -1,11 +1,12 @@
 //! The context of every command: the configuration, the backends and the global options.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use filestore::pubnub::{PubNubSend, PubNubStore};
 use filestore::{
-    Backend, Config, Error, FileRef, Key, Origin, Registry, Result, Setting, Settings, Store, StoreConfig, Value,
-    check_secret,
+    Backend, Config, Error, FileRef, Key, Options, Origin, Registry, Result, Setting, Settings, Store, StoreConfig,
+    Value, check_secret,
 };
 
 use crate::args::Cli;
@@ -127,6 +128,21 @@ impl Context {
         Ok(open)
     }
 
+    /// Opens a store on which uploads publish no message, unless their own options say so.
+    pub(crate) fn open_unannounced(&self, store: &StoreConfig) -> Result<Store> {
+        self.open(store).map(unannounced)
+    }
+
+    /// Parses the `-O KEY=VALUE` pairs as options of the store's backend.
+    pub(crate) fn upload_options(&self, store: &StoreConfig, pairs: &[String]) -> Result<Options> {
+        if pairs.is_empty() {
+            return Ok(Options::default());
+        }
+        let backend = self.registry.backend(store.backend_name())?;
+        let settings = options(pairs, backend.option_keys())?;
+        backend.options(&settings).map_err(|error| Error::invalid(format!("-O: {}", error.message())))
+    }
+
     /// Rejects a store that does not use `backend`, for an operation that only this backend has.
     pub(crate) fn check_backend(&self, store: &StoreConfig, backend: &dyn Backend) -> Result<()> {
         // A store without a known backend has another problem.
@@ -235,6 +251,16 @@ impl Context {
             output::report(&format!("warning: {text}"));
         }
     }
+}
+
+/// Returns the store, on which uploads publish no message unless their own options say so.
+pub(crate) fn unannounced(store: Store) -> Store {
+    if store.backend::<PubNubStore>().is_err() {
+        return store;
+    }
+    let mut options = store.options().clone();
+    options.required(Arc::new(PubNubSend::new().publish(false)));
+    store.with_options(options)
 }
 
 fn is_link(text: &str) -> bool {

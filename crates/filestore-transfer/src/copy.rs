@@ -12,7 +12,7 @@ use filestore_core::{
 use futures::future::BoxFuture;
 use futures::{TryStreamExt, stream};
 
-use crate::digester::STRONGEST_FIRST;
+use crate::digester::{STRONGEST_FIRST, of};
 use crate::digests::{Digests, content_digest, lock};
 use crate::file_metadata::with_response;
 use crate::spool::{Spool, Spooled};
@@ -237,14 +237,13 @@ impl FileCopy {
             let message = "a read of this store may consume the file; allow it (--consume) to copy it nevertheless";
             return Err(context(Error::unsupported(message)));
         }
-        if self.read_back && target.read_effect != ReadEffect::None {
-            let message = format!(
-                "the copy cannot be read back, because a read of the destination {}; copy without it",
-                target.read_effect
-            );
-            return Err(context(Error::unsupported(message)));
-        }
-        Ok(())
+        if self.read_back { check_read_back(target).map_err(context) } else { Ok(()) }
+    }
+
+    /// Checks whether the destination can store a file with the metadata `known`.
+    pub(crate) fn check_upload(&self, known: &StoredFile, target: &Capabilities) -> Result<()> {
+        let (upload, _) = self.upload(known, target);
+        upload(Body::from_stream(stream::empty::<Result<Vec<u8>>>(), known.size)).check(target)
     }
 
     /// Returns the metadata and the content of the file. A read that consumes the file is done here.
@@ -267,9 +266,7 @@ impl FileCopy {
             None => Some(source.stat(&self.reference).await?),
         };
         if let Some(known) = &known {
-            let (upload, _) = self.upload(known, target.capabilities());
-            let body = Body::from_stream(stream::empty::<Result<Vec<u8>>>(), known.size);
-            upload(body).check(target.capabilities())?;
+            self.check_upload(known, target.capabilities())?;
         }
         // 2. The content comes from the service itself, from a spool, or from the source.
         let account = source.capabilities().account.clone();
@@ -353,6 +350,16 @@ impl FileCopy {
             algorithms.push(DigestAlgorithm::Sha256);
         }
         algorithms
+    }
+}
+
+/// Fails with *unsupported* if a read of a new file would count or consume it.
+pub(crate) fn check_read_back(target: &Capabilities) -> Result<()> {
+    match target.read_effect {
+        ReadEffect::None => Ok(()),
+        effect => Err(Error::unsupported(format!(
+            "new files cannot be read back, because a read of the destination {effect}; copy without it"
+        ))),
     }
 }
 
@@ -466,8 +473,7 @@ fn compare(file: &StoredFile, bytes: u64, sent: &[Digest]) -> Result<Proof> {
     }
     let mut proof = if file.size.is_some() { Proof::Size } else { Proof::None };
     for algorithm in STRONGEST_FIRST {
-        let of = |digests: &[Digest]| digests.iter().find(|digest| digest.algorithm == algorithm).cloned();
-        let (Some(stored), Some(sent)) = (of(&file.digests), of(sent)) else { continue };
+        let (Some(stored), Some(sent)) = (of(&file.digests, algorithm), of(sent, algorithm)) else { continue };
         if stored != sent {
             let algorithm = algorithm.as_str();
             return Err(differs(

@@ -41,6 +41,16 @@ impl Digester {
     }
 }
 
+/// Returns the digest of this algorithm.
+pub(crate) fn of(digests: &[Digest], algorithm: DigestAlgorithm) -> Option<&Digest> {
+    digests.iter().find(|digest| digest.algorithm == algorithm)
+}
+
+/// Returns the strongest digest.
+pub(crate) fn strongest(digests: &[Digest]) -> Option<&Digest> {
+    STRONGEST_FIRST.into_iter().find_map(|algorithm| of(digests, algorithm))
+}
+
 /// The algorithms of which a digest is compared, the strongest first.
 pub(crate) const STRONGEST_FIRST: [DigestAlgorithm; 4] =
     [DigestAlgorithm::Sha256, DigestAlgorithm::Sha1, DigestAlgorithm::Md5, DigestAlgorithm::Crc32];

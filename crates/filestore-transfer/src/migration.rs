@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use filestore_core::{
-    Addressing, Body, Capabilities, Download, Error, Feature, FileRef, List, Operation, Options, ReadEffect, Result,
-    ScopeKind, Store, StoredFile, Upload, check_runtime,
+    Addressing, Capabilities, Download, Error, Feature, FileRef, List, Operation, Options, Result, ScopeKind, Store,
+    StoredFile, check_runtime,
 };
 use futures::stream;
 use tokio::time::Instant;
@@ -22,8 +22,8 @@ use self::destination::Destination;
 use self::journal::Journal;
 use self::places::{Place, Places};
 use self::records::{Header, Records};
-use self::transfer::{MigrateFile, ServiceClock, Shared};
-use crate::copy::OnRead;
+use self::transfer::{MigrateFile, ServiceClock, Shared, file_copy};
+use crate::copy::{OnRead, check_read_back};
 use crate::listing::{list_tree, path_in_scope};
 use crate::spool::Spool;
 use crate::{CopiedFile, Filter, Outcomes, Shard, TransferPool};
@@ -262,10 +262,8 @@ impl Migration {
             let message = "a read of this store may consume the file; allow it (--consume) to move its files";
             return Err(Error::unsupported(message).with_store(self.from.name()));
         }
-        if self.read_back && self.to.capabilities().read_effect != ReadEffect::None {
-            let effect = self.to.capabilities().read_effect;
-            let message = format!("new files cannot be read back, because a read {effect}; move them without it");
-            return Err(Error::unsupported(message).with_store(self.to.name()));
+        if self.read_back {
+            check_read_back(self.to.capabilities()).map_err(|error| error.with_store(self.to.name()))?;
         }
         Ok(())
     }
@@ -320,7 +318,7 @@ impl MigrationPlan {
         }
         // An interrupted file keeps its place.
         let place = record.and_then(|record| record.begun.as_ref()).map_or(place, Place::of);
-        let found = destination.find(&file, &place, record, &self.migration);
+        let found = destination.find(&file, &place, record, self.migration.to.capabilities());
         self.sent_again.extend(found.may_be.map(|copies| (file.reference.clone(), copies)));
         let earlier = record.map_or_else(Vec::new, |record| record.assigned.clone());
         let was_begun = record.is_some_and(|record| record.begun.is_some());
@@ -342,11 +340,7 @@ impl MigrationPlan {
 
     /// Checks whether the destination can store the file.
     fn check(&self, step: &Step) -> Result<()> {
-        let body = stream::empty::<Result<Vec<u8>>>();
-        let mut upload = Upload::new(&step.place.name, Body::from_stream(body, step.file.size));
-        upload.scope.clone_from(&step.place.scope);
-        upload.options = self.migration.options.clone();
-        upload.check(self.migration.to.capabilities())
+        file_copy(&self.migration, step).check_upload(&step.file, self.migration.to.capabilities())
     }
 
     /// Returns the error of a file that is neither at the source nor at the destination.
@@ -376,25 +370,20 @@ impl MigrationPlan {
     pub fn run(self, pool: &TransferPool) -> Result<(Outcomes<usize, CopiedFile>, MigrationEnd)> {
         let Self { migration, header, journal_length, steps, superseded, confirmed, clock, .. } = self;
         let journal = Journal::open(&migration.journal, &migration.map, &header, journal_length)?;
-        let journal = Arc::new(journal);
-        let (from, to, spool) = (migration.from.clone(), migration.to.clone(), migration.spool());
-        let shared = Arc::new(Shared::new(migration, Arc::clone(&journal), clock));
+        let from = migration.from.clone();
+        let shared = Arc::new(Shared::new(migration, journal, clock, superseded));
         let of_all = Arc::clone(&shared);
         let inputs = steps.into_iter().map(move |step| MigrateFile { step, shared: Arc::clone(&of_all) });
         let outcomes = pool.run_all(&from, stream::iter(inputs.enumerate()));
-        journal.on_failure(outcomes.finisher());
-        Ok((outcomes, MigrationEnd { journal, to, shared, superseded, confirmed, spool }))
+        shared.journal.on_failure(outcomes.finisher());
+        Ok((outcomes, MigrationEnd { shared, confirmed }))
     }
 }
 
 /// The end of a run of a migration.
 pub struct MigrationEnd {
-    journal: Arc<Journal>,
-    to: Store,
     shared: Arc<Shared>,
-    superseded: Vec<FileRef>,
     confirmed: Vec<FileRef>,
-    spool: Spool,
 }
 
 impl MigrationEnd {
@@ -404,20 +393,22 @@ impl MigrationEnd {
     ///
     /// Errors: those of [`Store::delete`], and *quota*, *io* if the files cannot be written.
     pub async fn finish(self) -> Result<()> {
-        for copy in self.superseded.iter().chain(&self.shared.take_superseded()) {
-            self.to.delete(copy).await?;
+        let Shared { migration, journal, .. } = &*self.shared;
+        for copy in self.shared.take_superseded() {
+            migration.to.delete(copy).await?;
         }
+        let spool = migration.spool();
         for file in &self.confirmed {
-            self.spool.remove(file).await?;
+            spool.remove(file).await?;
         }
-        self.spool.remove_if_empty();
-        self.journal.close().await
+        spool.remove_if_empty();
+        journal.close().await
     }
 }
 
 impl fmt::Debug for MigrationEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MigrationEnd").field("to", &self.to.name()).finish_non_exhaustive()
+        f.debug_struct("MigrationEnd").field("to", &self.shared.migration.to.name()).finish_non_exhaustive()
     }
 }
 

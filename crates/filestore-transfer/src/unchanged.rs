@@ -10,7 +10,7 @@ use filestore_core::{
 use jiff::Timestamp;
 
 use crate::blocking::blocking;
-use crate::digester::{Digester, STRONGEST_FIRST};
+use crate::digester::{Digester, strongest};
 
 /// The number of files that are compared at once.
 pub(crate) const COMPARISONS: usize = 64;
@@ -93,18 +93,13 @@ impl LocalFile {
         if filestore_core::planted_bug("skip-by-size") && stored.size.is_some() {
             return Ok(Some(true));
         }
-        if let Some(expected) = strongest(stored).cloned() {
+        if let Some(expected) = strongest(&stored.digests).cloned() {
             return Ok(Some(digest_at(self.path.clone(), expected.algorithm).await? == expected));
         }
         let times = self.modified.filter(|_| has_times).zip(stored.modified);
         let is_same = stored.size.is_some() && times.is_some_and(|(local, stored)| is_same_time(local, stored));
         Ok(is_same.then_some(true))
     }
-}
-
-fn strongest(stored: &StoredFile) -> Option<&Digest> {
-    let known = |algorithm| stored.digests.iter().find(|digest| digest.algorithm == algorithm);
-    STRONGEST_FIRST.into_iter().find_map(known)
 }
 
 /// Reads the file at `path`, and returns a digest of its content.

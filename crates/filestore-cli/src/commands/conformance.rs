@@ -8,7 +8,6 @@ use serde_json::json;
 
 use self::scratch::Scratch;
 use super::note_failure;
-use super::probing::open_quietly;
 use crate::args;
 use crate::context::Context;
 use crate::exit::Outcomes;
@@ -34,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: &args::StoreName) -> Result<u8>
 
 /// Runs the kit on one store. Returns its report, and the errors of files that could not be deleted, which are reported.
 async fn check(context: &Context, config: &StoreConfig) -> Result<(Report, Vec<Error>)> {
-    let store = open_quietly(context, config)?;
+    let store = context.open_unannounced(config)?;
     store.capabilities().check(Feature::Delete).map_err(|error| error.with_note("the test files would stay"))?;
     let scratch = Scratch::new(store, context.reads.clone());
     if !context.quiet {

@@ -7,7 +7,7 @@ use filestore_transfer::{CopiedFile, FileCopy};
 use futures::stream::{self, StreamExt};
 use serde_json::json;
 
-use super::moving::{ConsumingReads, Shortcomings, options};
+use super::moving::{ConsumingReads, Shortcomings};
 use super::note_failure;
 use crate::args;
 use crate::batch::{Batch, Inputs, pool, report_rest};
@@ -30,8 +30,8 @@ pub(crate) async fn run(context: &Context, args: &args::Cp) -> Result<u8> {
         )));
     }
     let config = context.config.store(target)?;
-    let options = options(context, config, &args.moving.options)?;
-    let target = context.open(config)?;
+    let options = context.upload_options(config, &args.moving.options)?;
+    let target = context.open_unannounced(config)?;
     let mut outcomes = Outcomes::default();
     let sources = sources(context, references, &mut outcomes).await;
     check_places(args, &target, &sources)?;

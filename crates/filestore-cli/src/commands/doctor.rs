@@ -9,7 +9,6 @@ use filestore::{Effect, Error, ErrorKind, Result, StoreConfig};
 use serde_json::json;
 
 use super::config::unencrypted_urls;
-use super::probing::open_quietly;
 use crate::args;
 use crate::context::Context;
 use crate::exit::Outcomes;
@@ -48,7 +47,7 @@ pub(crate) async fn run(context: &Context, args: &args::StoreName) -> Result<u8>
 /// Makes all checks of one store, the later ones only if the earlier ones do not make them pointless.
 async fn examine(context: &Context, config: &StoreConfig) -> Vec<(&'static str, Finding)> {
     // 1. The configuration, without a request.
-    let store = match open_quietly(context, config) {
+    let store = match context.open_unannounced(config) {
         Ok(store) => store,
         Err(error) => return vec![("configuration", Finding::Problem(advised(error)))],
     };

@@ -1,14 +1,14 @@
 //! `filestore migrate`: moves all files of a store to another one.
 
-use filestore::{Error, Result, Store, StoreConfig};
+use filestore::{Error, Result, Store};
 use filestore_transfer::{CopiedFile, Migration, MigrationPlan};
 use serde_json::json;
 
-use super::moving::{ConsumingReads, Shortcomings, options};
+use super::moving::{ConsumingReads, Shortcomings};
 use super::note_failure;
 use crate::args;
 use crate::batch::{Batch, Inputs, pool};
-use crate::context::{Context, Target};
+use crate::context::{Context, Target, unannounced};
 use crate::exit::Outcomes;
 use crate::output;
 use crate::tally::Action;
@@ -17,13 +17,14 @@ pub(crate) async fn run(context: &Context, args: &args::Migrate) -> Result<u8> {
     context.check_no_store()?;
     let (from, from_scope) = store(context, &args.from)?;
     let (to, to_scope) = store(context, &args.to)?;
+    let to = unannounced(to);
     let reads = ConsumingReads::new(&context.reads);
     let observed = reads.clone();
     let mut migration = Migration::new(&from, &to, &args.journal, &args.map)
         .filter(args.filter.0.clone())
         .consume(args.consume)
         .read_back(args.moving.verify.is_some())
-        .options(options(context, config_of(context, &to)?, &args.moving.options)?)
+        .options(context.upload_options(context.config.store(to.name())?, &args.moving.options)?)
         .on_read(move |download| observed.observe(download));
     if let Some(scope) = from_scope {
         migration = migration.from_scope(scope);
@@ -91,10 +92,6 @@ fn store(context: &Context, text: &str) -> Result<(Store, Option<String>)> {
             "{text} is a file; name a store, or STORE:SCOPE/ for a folder or channel, and copy single files with `cp`"
         ))),
     }
-}
-
-fn config_of<'a>(context: &'a Context, store: &Store) -> Result<&'a StoreConfig> {
-    context.config.store(store.name())
 }
 
 /// Reports the files that are not moved, and what is lost or left.

@@ -1,31 +1,13 @@
-//! What `cp` and `migrate` have in common.
+//! The reads and the warnings of `cp` and `migrate`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use filestore::{Download, Error, Feature, FileRef, Options, Progress, Result, StoreConfig};
+use filestore::{Download, Feature, FileRef, Progress};
 use filestore_transfer::{CopiedFile, Proof};
 
-use crate::context::{self, Context};
+use crate::context::Context;
 use crate::interrupt::{Read, Reads};
-
-/// Parses the `-O KEY=VALUE` pairs as options of the store to which files are copied. A copy announces nothing unless they
-/// say so.
-pub(super) fn options(context: &Context, store: &StoreConfig, pairs: &[String]) -> Result<Options> {
-    let backend = context.registry.backend(store.backend_name())?;
-    let mut settings = context::options(pairs, backend.option_keys())?;
-    let can_announce = backend.option_keys().iter().any(|key| key.name == PUBLISH);
-    if pairs.is_empty() && !can_announce {
-        return Ok(Options::default());
-    }
-    if can_announce && settings.get(PUBLISH).is_none() {
-        settings.insert(PUBLISH, context::text_setting("false"));
-    }
-    backend.options(&settings).map_err(|error| Error::invalid(format!("-O: {}", error.message())))
-}
-
-/// The option of backends that publish a message for each file.
-const PUBLISH: &str = "publish";
 
 /// The reads of a command that consume their files.
 #[derive(Clone)]

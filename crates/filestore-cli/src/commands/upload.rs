@@ -2,10 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use filestore::{
-    Addressing, Body, Error, ErrorKind, Feature, IfExists, Options, Result, ScopeKind, Store, StoreConfig, StoredFile,
-    Upload,
-};
+use filestore::{Addressing, Body, Error, ErrorKind, Feature, IfExists, Result, ScopeKind, Store, StoredFile, Upload};
 use filestore_transfer::{UploadTree, check_skip, is_unchanged};
 use futures::stream;
 use jiff::Timestamp;
@@ -14,7 +11,7 @@ use serde_json::json;
 use super::note_failure;
 use crate::args::{self, Existing};
 use crate::batch::{Batch, Inputs, pool};
-use crate::context::{self, Context};
+use crate::context::Context;
 use crate::exit::Outcomes;
 use crate::output;
 use crate::standard_streams;
@@ -23,7 +20,7 @@ use crate::tally::Action;
 pub(crate) async fn run(context: &Context, args: &args::Upload) -> Result<u8> {
     check(args)?;
     let config = context.selected_store()?;
-    let options = options(context, config, &args.options)?;
+    let options = context.upload_options(config, &args.options)?;
     let store = context.open(config)?;
     let finds_free_name = options.finds_free_name().or(store.options().finds_free_name()).unwrap_or_default();
     let if_exists = if args.no_clobber { Existing::Fail } else { args.if_exists.unwrap_or(Existing::Replace) };
@@ -204,16 +201,6 @@ async fn is_stored(store: &Store, path: &Path, upload: &Upload) -> Result<bool> 
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-/// Parses the `-O KEY=VALUE` pairs as options of the store's backend.
-fn options(context: &Context, store: &StoreConfig, pairs: &[String]) -> Result<Options> {
-    if pairs.is_empty() {
-        return Ok(Options::default());
-    }
-    let backend = context.registry.backend(store.backend_name())?;
-    let settings = context::options(pairs, backend.option_keys())?;
-    backend.options(&settings).map_err(|error| Error::invalid(format!("-O: {}", error.message())))
 }
 
 /// Prints a stored file. `path`: that of the local file, if names alone do not tell it.

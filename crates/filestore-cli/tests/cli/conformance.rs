@@ -40,7 +40,7 @@ fn stored(home: &Home) -> BTreeSet<String> {
 fn the_rules_hold_on_the_emulated_services_and_nothing_is_left() {
     let home = Home::new();
     let served = Served::start(&home, &["--data-dir", "data-dir"]);
-    home.file("other.txt", "a file of somebody else");
+    home.file("other.txt", "a file of another user");
     let others: Vec<String> = STORES
         .iter()
         .map(|store| home.run(&["--config", "stores.toml", "--store", store, "upload", "other.txt"]).line())
@@ -57,7 +57,7 @@ fn the_rules_hold_on_the_emulated_services_and_nothing_is_left() {
     }
     for reference in others {
         let read = home.run(&["--config", "stores.toml", "download", &reference, "-o", "-"]);
-        assert_eq!(read.out, "a file of somebody else");
+        assert_eq!(read.out, "a file of another user");
     }
     assert_eq!(served.messages(), 1, "that of the other file");
 }

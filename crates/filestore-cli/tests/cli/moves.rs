@@ -242,7 +242,7 @@ fn an_interrupted_upload_to_file_io_is_recognized_unless_several_files_may_be_it
     cut_after_begin();
     assert!(stores.migrate(&["local", "fileio"]).line().contains("0 files (0 bytes) are copied, 1 are"));
     assert_eq!((files(), fs::read_to_string(home.path().join("map")).unwrap().lines().count()), (1, 1));
-    // Somebody else stores a file of this name and size.
+    // Another program stores a file of this name and size.
     stores.upload("fileio", "a.txt", "2");
     cut_after_begin();
     let done = stores.migrate(&["local", "fileio"]);

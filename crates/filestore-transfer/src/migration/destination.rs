@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use filestore_core::{Addressing, ErrorKind, Feature, FileRef, Result, StoredFile};
+use filestore_core::{Addressing, Capabilities, ErrorKind, Feature, FileRef, Result, StoredFile};
 
 use super::Migration;
 use super::places::{Place, folded};
@@ -109,21 +109,21 @@ impl Destination {
     }
 
     /// Returns the file that is, or may be, the copy of `file` at `place`.
-    pub(super) fn find(&self, file: &StoredFile, place: &Place, record: Option<&Record>, to: &Migration) -> Found {
+    pub(super) fn find(&self, file: &StoredFile, place: &Place, record: Option<&Record>, to: &Capabilities) -> Found {
         let Some(begin) = record.and_then(|record| record.begun.as_ref()) else {
             // It was never sent, but another file may be in its place.
             let existing = match self {
-                Self::Paths(paths) => paths.get(&folded(to.to.capabilities(), place)).cloned(),
+                Self::Paths(paths) => paths.get(&folded(to, place)).cloned(),
                 _ => None,
             };
             return Found { existing, ..Found::default() };
         };
         match self {
             // The same path is one file, however often it is sent.
-            Self::Unlisted if to.to.capabilities().addressing == Addressing::CallerPath => Found::default(),
+            Self::Unlisted if to.addressing == Addressing::CallerPath => Found::default(),
             Self::Unlisted => Found { may_be: Some(Vec::new()), ..Found::default() },
             Self::Paths(paths) => {
-                let existing = paths.get(&folded(to.to.capabilities(), place)).cloned();
+                let existing = paths.get(&folded(to, place)).cloned();
                 Found { existing, ..Found::default() }
             }
             Self::Ids(ids) => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use filestore_core::{
     Addressing, Digest, DigestAlgorithm, Effect, Error, ErrorKind, Feature, FileRef, IfExists, Observer, Operation,
-    ReadEffect, Result, Store, StoredFile, Support,
+    ReadEffect, Result, Store, StoredFile, Support, Upload,
 };
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -14,21 +14,22 @@ use tokio::time::Instant;
 use super::journal::Journal;
 use super::records::Begin;
 use super::{Migration, Step};
-use crate::digester::STRONGEST_FIRST;
+use crate::digester::{STRONGEST_FIRST, of, strongest};
 use crate::digests::{content_digest, lock};
 use crate::file_metadata::FileMetadata;
 use crate::transfer::Transfer;
+use crate::unchanged::digest_at;
 use crate::{CopiedFile, FileCopy, Proof};
 
-/// What the transfers of one run share.
+/// The state of one run.
 pub(super) struct Shared {
-    migration: Migration,
-    journal: Arc<Journal>,
+    pub(super) migration: Migration,
+    pub(super) journal: Journal,
     clock: Option<ServiceClock>,
-    /// Where the service chooses a key, uploads of one name and size at a time: after an interruption, one file at the
-    /// destination is then one upload.
+    /// One lock for each name and size, if the service chooses a key. Uploads that are equal in both run one after the
+    /// other, so that a file at the destination belongs to one interrupted upload.
     turns: Mutex<HashMap<(String, Option<u64>), Turn>>,
-    /// The uploads of earlier runs that this run has sent again.
+    /// The uploads of earlier runs that were sent again.
     superseded: Mutex<Vec<FileRef>>,
 }
 
@@ -51,8 +52,14 @@ impl ServiceClock {
 }
 
 impl Shared {
-    pub(super) fn new(migration: Migration, journal: Arc<Journal>, clock: Option<ServiceClock>) -> Self {
-        Self { migration, journal, clock, turns: Mutex::default(), superseded: Mutex::default() }
+    /// `superseded`: the uploads that earlier runs have sent again.
+    pub(super) fn new(
+        migration: Migration,
+        journal: Journal,
+        clock: Option<ServiceClock>,
+        superseded: Vec<FileRef>,
+    ) -> Self {
+        Self { migration, journal, clock, turns: Mutex::default(), superseded: Mutex::new(superseded) }
     }
 
     pub(super) fn take_superseded(&self) -> Vec<FileRef> {
@@ -117,13 +124,13 @@ impl MigrateFile {
                 // 2. Record the begin durably, before the content is read.
                 journal.begin(begin(&step, shared.clock)).await?;
                 // 3. Read and send the content.
-                let (recorded, of) = (Arc::clone(journal), from.clone());
+                let (recorded, of) = (journal.clone(), from.clone());
                 let record = move |to| {
-                    let (recorded, of) = (Arc::clone(&recorded), of.clone());
+                    let (recorded, of) = (recorded.clone(), of.clone());
                     async move { recorded.assigned(of, to).await }
                 };
                 let copy = file_copy(migration, &step);
-                let prepare = |upload: filestore_core::Upload| upload.on_assigned(record);
+                let prepare = |upload: Upload| upload.on_assigned(record);
                 let copied = copy.copy(&migration.from, &migration.to, observer, prepare).await;
                 if let Err(error) = &copied
                     && matches!(error.effect(), Effect::NotSent | Effect::Rejected)
@@ -157,7 +164,8 @@ fn begin(step: &Step, clock: Option<ServiceClock>) -> Begin {
     }
 }
 
-fn file_copy(migration: &Migration, step: &Step) -> FileCopy {
+/// Returns the copy of the file to its place.
+pub(super) fn file_copy(migration: &Migration, step: &Step) -> FileCopy {
     let mut copy = FileCopy::of(step.file.clone()).name(&step.place.name).options(migration.options.clone());
     copy = copy.read_back(migration.read_back).spooled(migration.spool()).with_on_read(migration.on_read.clone());
     if let Some(scope) = &step.place.scope {
@@ -185,18 +193,12 @@ async fn already_stored(migration: &Migration, step: &Step, existing: &StoredFil
     if let Some((size, other)) = step.file.size.zip(existing.size).filter(|(size, other)| size != other) {
         return Err(differs(&format!("it has {other} bytes instead of {size}")));
     }
-    let digest_of =
-        |file: &StoredFile, algorithm| file.digests.iter().find(|digest| digest.algorithm == algorithm).cloned();
-    let shared = STRONGEST_FIRST
-        .into_iter()
-        .find_map(|algorithm| digest_of(&step.file, algorithm).zip(digest_of(existing, algorithm)));
-    let (sent, found) = match shared {
-        Some(digests) => digests,
+    let of_both = |algorithm| of(&step.file.digests, algorithm).zip(of(&existing.digests, algorithm));
+    let (sent, found) = match STRONGEST_FIRST.into_iter().find_map(of_both) {
+        Some((sent, found)) => (sent.clone(), found.clone()),
         None => {
-            let known =
-                |file: &StoredFile| STRONGEST_FIRST.into_iter().find_map(|algorithm| digest_of(file, algorithm));
-            let algorithm =
-                known(existing).or(known(&step.file)).map_or(DigestAlgorithm::Sha256, |digest| digest.algorithm);
+            let known = strongest(&existing.digests).or(strongest(&step.file.digests));
+            let algorithm = known.map_or(DigestAlgorithm::Sha256, |digest| digest.algorithm);
             let found = digest(&migration.to, existing, algorithm).await?;
             (source_digest(migration, step, algorithm).await?, found)
         }
@@ -213,7 +215,7 @@ async fn source_digest(migration: &Migration, step: &Step, algorithm: DigestAlgo
         return digest(&migration.from, &step.file, algorithm).await;
     }
     match migration.spool().find(&step.file.reference).await? {
-        Some(spooled) => crate::unchanged::digest_at(spooled.path, algorithm).await,
+        Some(spooled) => digest_at(spooled.path, algorithm).await,
         None => Err(Error::new(
             ErrorKind::AlreadyExists,
             Effect::Rejected,
@@ -225,7 +227,7 @@ async fn source_digest(migration: &Migration, step: &Step, algorithm: DigestAlgo
 
 /// Returns a digest of a stored file: that of the store, or else of its content.
 async fn digest(store: &Store, file: &StoredFile, algorithm: DigestAlgorithm) -> Result<Digest> {
-    match file.digests.iter().find(|digest| digest.algorithm == algorithm) {
+    match of(&file.digests, algorithm) {
         Some(digest) => Ok(digest.clone()),
         None => content_digest(store, file, algorithm).await,
     }
